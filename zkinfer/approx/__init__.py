@@ -1,0 +1,1 @@
+"""The approximation layer: real functions as integer lookup tables with proven errors."""

@@ -1,0 +1,50 @@
+"""A lookup table: an integer function on an interval of integers.
+
+Plain data, light enough for a verifier: no kernels, no knowledge of where the values came from.
+"""
+
+from functools import cached_property
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.errors import BoundsError
+
+MAX_TABLE_ENTRIES = 1 << 24
+"""Largest table that any part of zkinfer accepts; also what bounds the decoder's memory."""
+
+
+class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
+    """The function `i -> values[i - lo]` for integers `lo <= i <= hi`.
+
+    Attributes:
+        name: what the table computes, for people ("gelu", "rescale"); no semantics.
+        lo: smallest index.
+        values: one int64 output for each index, in order; never empty.
+    """
+
+    name: str
+    lo: int
+    values: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.values) <= MAX_TABLE_ENTRIES:
+            raise BoundsError(f"table {self.name!r} has {len(self.values)} entries; from 1 to {MAX_TABLE_ENTRIES} fit")
+
+    @property
+    def hi(self) -> int:
+        """Largest index."""
+        return self.lo + len(self.values) - 1
+
+    @cached_property
+    def array(self) -> npt.NDArray[np.int64]:
+        """The values as a read-only int64 array of shape (hi - lo + 1,)."""
+        array = np.array(self.values, dtype=np.int64)
+        array.setflags(write=False)
+        return array
+
+    @cached_property
+    def value_range(self) -> tuple[int, int]:
+        """Smallest and largest output."""
+        return min(self.values), max(self.values)

@@ -1,0 +1,207 @@
+"""Interval analysis: which integers each value of a program can be, given the weights.
+
+The rules are exact for one node at a time and sound for their composition: whatever inputs within their
+bounds are fed in, every value lies within the interval computed here. An Einsum with a weight uses the row
+norms of that very weight, so the bound is as tight as interval analysis can be.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.approx.table import Table
+from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
+from zkinfer.circuit.steps import Pad, apply_steps
+from zkinfer.errors import BoundsError
+
+Interval = tuple[int, int]
+IntArray = npt.NDArray[np.int64]
+
+
+def round_outward(interval: Interval) -> Interval:
+    """The interval widened to three significant bits at each end: what is published of a bound.
+
+    A published bound thus says little about the weights, and stays the same when they change little.
+    """
+
+    def up(magnitude: int) -> int:
+        """The least c * 2^e - 1 >= magnitude with c in 4..7 (or the magnitude itself below 8)."""
+        if magnitude < 8:
+            return magnitude
+        step = 1 << ((magnitude + 1).bit_length() - 3)
+        return -(-(magnitude + 1) // step) * step - 1
+
+    lo, hi = interval
+    return (-up(-lo) if lo < 0 else 0), (up(hi) if hi > 0 else 0)
+
+
+def lookup_indices(interval: Interval, shift: int) -> Interval:
+    """The table indices that a value within the interval can reach."""
+    half = rounding_half(shift)
+    return (interval[0] + half) >> shift, (interval[1] + half) >> shift
+
+
+def _split_signs(array: IntArray) -> tuple[IntArray, IntArray]:
+    return np.maximum(array, 0), np.maximum(-array, 0)
+
+
+def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
+    """Sums over all axes but `keep`, flattened, as Python integers; the summands are at most MAX_MAGNITUDE."""
+    axes = tuple(a for a in range(array.ndim) if a not in keep)
+    count = int(np.prod([array.shape[a] for a in axes], dtype=object)) if axes else 1
+    if count and int(array.max(initial=0)) <= MAX_MAGNITUDE // max(count, 1):
+        return [int(x) for x in np.asarray(array.sum(axis=axes, dtype=np.int64)).ravel()]
+    return [int(x) for x in np.asarray(array.astype(object).sum(axis=axes)).ravel()]
+
+
+def einsum_interval(
+    subscripts: str, shapes: Sequence[tuple[int, ...]], intervals: Sequence[Interval], weights: Sequence[IntArray | None]
+) -> Interval:
+    """Bounds of an Einsum's result and of each of its partial sums in absolute value.
+
+    Args:
+        subscripts: as in `Einsum`.
+        shapes: shape of each operand.
+        intervals: bounds of each operand.
+        weights: the contents of each operand where they are known, else None.
+
+    Raises:
+        BoundsError: a partial sum could reach `MAX_MAGNITUDE`.
+    """
+    terms, out = subscripts.split("->")
+    operands = terms.split(",")
+    sizes = {c: n for letters, shape in zip(operands, shapes, strict=True) for c, n in zip(letters, shape, strict=True)}
+    if len(operands) == 1:
+        count = 1
+        for c in set(operands[0]) - set(out):
+            count *= sizes[c]
+        lo, hi = count * intervals[0][0], count * intervals[0][1]
+        magnitude = max(abs(lo), abs(hi))
+    elif (known := next((k for k in (1, 0) if weights[k] is not None), None)) is not None:
+        w, letters = weights[known], operands[known]
+        assert w is not None
+        x_lo, x_hi = intervals[1 - known]
+        keep = [i for i, c in enumerate(letters) if c in out]
+        repeats = 1
+        for c in set(operands[1 - known]) - set(out) - set(letters):
+            repeats *= sizes[c]
+        positive, negative = _split_signs(w)
+        pos, neg = _exact_sum(positive, keep), _exact_sum(negative, keep)
+        lo = repeats * min((p * x_lo - n * x_hi for p, n in zip(pos, neg, strict=True)), default=0)
+        hi = repeats * max((p * x_hi - n * x_lo for p, n in zip(pos, neg, strict=True)), default=0)
+        reach = max(abs(x_lo), abs(x_hi))
+        magnitude = repeats * reach * max((p + n for p, n in zip(pos, neg, strict=True)), default=0)
+    else:
+        count = 1
+        for c in set("".join(operands)) - set(out):
+            count *= sizes[c]
+        (a, b), (c_lo, d) = intervals
+        corners = (a * c_lo, a * d, b * c_lo, b * d)
+        lo, hi = count * min(corners), count * max(corners)
+        magnitude = max(abs(lo), abs(hi))
+    if magnitude >= MAX_MAGNITUDE:
+        raise BoundsError(
+            f"Einsum {subscripts!r} could reach {magnitude.bit_length()} bits, more than exact arithmetic holds; "
+            "compile with fewer bits for activations or weights"
+        )
+    return lo, hi
+
+
+def view_interval(node: View, intervals: Sequence[Interval], weights: Sequence[IntArray | None]) -> Interval:
+    """Bounds of a View's result; `intervals` and `weights` are those of its terms' sources, in order.
+
+    Raises:
+        BoundsError: a value could reach `MAX_MAGNITUDE`.
+    """
+    lo = hi = node.offset
+    magnitude = abs(node.offset)
+    for term, (a, b), weight in zip(node.terms, intervals, weights, strict=True):
+        c = term.coefficient
+        padded = any(isinstance(step, Pad) for step in term.steps)
+        if weight is not None:
+            moved = apply_steps(term.steps, weight)
+            if moved.size:
+                a, b = int(moved.min()), int(moved.max())
+        elif padded:
+            a, b = min(a, 0), max(b, 0)
+        lo += min(c * a, c * b)
+        hi += max(c * a, c * b)
+        magnitude += abs(c) * max(abs(a), abs(b))
+    if magnitude >= MAX_MAGNITUDE:
+        raise BoundsError(f"{node.out.label}: a sum could reach {magnitude.bit_length()} bits; compile with fewer bits")
+    return lo, hi
+
+
+def lookup_interval(table: Table, source: Interval, shift: int) -> Interval:
+    """Bounds of a Lookup's result.
+
+    Raises:
+        BoundsError: the source can leave the table's domain.
+    """
+    lo, hi = lookup_indices(source, shift)
+    if lo < table.lo or hi > table.hi:
+        raise BoundsError(
+            f"table {table.name!r} covers indices {table.lo} to {table.hi}, but the values looked up can reach "
+            f"{lo} to {hi}; compile again so that the table is built for these weights"
+        )
+    reached = table.array[lo - table.lo : hi - table.lo + 1]
+    return int(reached.min()), int(reached.max())
+
+
+def node_interval(
+    program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]
+) -> Interval:
+    """Bounds of one node's value, given those of all values before it.
+
+    Args:
+        program: the program that the node belongs to.
+        node: the node.
+        intervals: bounds of values 0, 1, ... up to the node.
+        weights: the contents of the program's weights.
+
+    Raises:
+        BoundsError: a value can leave a table's domain or the range of exact arithmetic.
+    """
+
+    def content(value: int) -> IntArray | None:
+        k = value - len(program.inputs)
+        return weights[k] if 0 <= k < len(weights) else None
+
+    match node:
+        case Einsum(subscripts=subscripts, operands=operands):
+            shapes = [program.tensor(v).shape for v in operands]
+            return einsum_interval(subscripts, shapes, [intervals[v] for v in operands], [content(v) for v in operands])
+        case View(terms=terms):
+            sources = [term.source for term in terms]
+            return view_interval(node, [intervals[v] for v in sources], [content(v) for v in sources])
+        case Lookup(source=source, table=table, shift=shift):
+            return lookup_interval(program.tables[table], intervals[source], shift)
+
+
+def weight_interval(weight: IntArray) -> Interval:
+    """Smallest and largest element, or (0, 0) of nothing."""
+    return (int(weight.min()), int(weight.max())) if weight.size else (0, 0)
+
+
+def check_bounds(program: Program, weights: Sequence[IntArray]) -> list[Interval]:
+    """Exact bounds of every value of a program with these weights, in order of value number.
+
+    Raises:
+        BoundsError: a value can leave its published bounds, a table's domain or the range of exact arithmetic;
+            the message names the tensor.
+    """
+    intervals: list[Interval] = [(t.lo, t.hi) for t in program.inputs]
+    intervals += [weight_interval(w) for w in weights]
+    for node in program.nodes:
+        try:
+            intervals.append(node_interval(program, node, intervals, weights))
+        except BoundsError as error:
+            raise BoundsError(f"{node.out.label}: {error}") from None
+    for value, (lo, hi) in enumerate(intervals):
+        tensor = program.tensor(value)
+        if lo < tensor.lo or hi > tensor.hi:
+            raise BoundsError(
+                f"{tensor.label}: values can reach {lo} to {hi}, outside the published {tensor.lo} to {tensor.hi}"
+            )
+    return intervals

@@ -1,0 +1,140 @@
+"""The reference evaluator: what a program computes, in exact integers.
+
+Backends and verifiers agree with this module bit for bit. All of it runs over a leading axis of independent
+runs, so that a data set is evaluated in one sweep.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.approx.kernels import lookup
+from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
+from zkinfer.circuit.steps import Array, Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
+from zkinfer.errors import InputRangeError, ShapeError
+
+IntArray = npt.NDArray[np.int64]
+
+FLOAT64_EXACT = 1 << 53
+"""Below this, float64 holds every integer, so BLAS sums integers exactly."""
+
+
+def _over_runs(step: Step) -> Step:
+    """The step on an array that has one more axis in front."""
+    match step:
+        case Reshape(sizes=sizes):
+            return Reshape((-1, *sizes))
+        case Transpose(axes=axes):
+            return Transpose((0, *(a + 1 for a in axes)))
+        case Slice(axis=axis, start=start, count=count, stride=stride):
+            return Slice(axis + 1, start, count, stride)
+        case Pad(before=before, after=after):
+            return Pad((0, *before), (0, *after))
+        case Windows(axis=axis, size=size, stride=stride, dilation=dilation):
+            return Windows(axis + 1, size, stride, dilation)
+        case Take(axis=axis, indices=indices):
+            return Take(axis + 1, indices)
+        case Expand(sizes=sizes):
+            return Expand((-1, *sizes))
+
+
+def _apply(step: Step, array: Array) -> Array:
+    if isinstance(step, Expand):
+        return np.broadcast_to(array, (array.shape[0], *step.sizes))
+    if isinstance(step, Reshape):
+        return array.reshape((array.shape[0], *step.sizes))
+    return _over_runs(step).apply(array)
+
+
+def evaluate_einsum(subscripts: str, operands: Sequence[IntArray], magnitude: int) -> IntArray:
+    """Exact contraction over a leading axis of runs; an operand whose run axis has size 1 serves every run.
+
+    Args:
+        subscripts: as in `Einsum`, without the run axis.
+        operands: int64 arrays of shape (runs or 1, ...).
+        magnitude: a bound on the sum of the absolute values of the products of any one output.
+    """
+    left, out = subscripts.split("->")
+    letters = left.split(",")
+    runs = max(a.shape[0] for a in operands)
+    terms, arrays = [], []
+    for names, array in zip(letters, operands, strict=True):
+        shared = array.shape[0] == 1 and runs > 1
+        terms.append(names if shared else "Z" + names)
+        arrays.append(array[0] if shared else array)
+    equation = f"{','.join(terms)}->Z{out}"
+    if magnitude < FLOAT64_EXACT:
+        result = np.einsum(equation, *(a.astype(np.float64) for a in arrays), optimize=True)
+        return result.astype(np.int64)
+    return np.asarray(np.einsum(equation, *arrays, optimize=True), dtype=np.int64)
+
+
+def einsum_magnitude(subscripts: str, tensors: Sequence[Tensor]) -> int:
+    """A bound on the sum of absolute products of any one output, from the published bounds alone."""
+    left, out = subscripts.split("->")
+    sizes = {c: n for names, t in zip(left.split(","), tensors, strict=True) for c, n in zip(names, t.shape, strict=True)}
+    bound = 1
+    for letter in set(sizes) - set(out):
+        bound *= sizes[letter]
+    for tensor in tensors:
+        bound *= max(tensor.magnitude, 1)
+    return bound
+
+
+def check_inputs(program: Program, inputs: Sequence[IntArray]) -> list[IntArray]:
+    """The inputs as int64 arrays of shape (runs, *shape), shapes and bounds checked.
+
+    Raises:
+        ShapeError: a wrong number of inputs, or a wrong shape.
+        InputRangeError: a value outside the input's bounds.
+    """
+    if len(inputs) != len(program.inputs):
+        raise ShapeError(f"the circuit takes {len(program.inputs)} inputs, got {len(inputs)}")
+    checked = []
+    for tensor, array in zip(program.inputs, inputs, strict=True):
+        if array.shape[1:] != tensor.shape:
+            raise ShapeError(f"input {tensor.label!r} takes shape (runs, *{tensor.shape}), got {array.shape}")
+        if array.size and (int(array.min()) < tensor.lo or int(array.max()) > tensor.hi):
+            raise InputRangeError(
+                f"input {tensor.label!r} takes integers from {tensor.lo} to {tensor.hi}, "
+                f"got {int(array.min())} to {int(array.max())}"
+            )
+        checked.append(array.astype(np.int64, copy=False))
+    return checked
+
+
+def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntArray]) -> list[IntArray]:
+    """Every value of the program, in order of value number.
+
+    Args:
+        program: a validated program.
+        weights: int64 contents of its weights, in order.
+        inputs: integer arrays of shape (runs, *tensor.shape), in order.
+
+    Returns:
+        One int64 array a value, of shape (runs, *tensor.shape); weights have one run.
+
+    Raises:
+        ShapeError, InputRangeError: see `check_inputs`.
+    """
+    values = check_inputs(program, inputs)
+    values += [w[None] for w in weights]
+    for node in program.nodes:
+        match node:
+            case Einsum(subscripts=subscripts, operands=operands):
+                magnitude = einsum_magnitude(subscripts, [program.tensor(v) for v in operands])
+                values.append(evaluate_einsum(subscripts, [values[v] for v in operands], magnitude))
+            case View(terms=terms, offset=offset):
+                total: IntArray | None = None
+                for term in terms:
+                    moved = values[term.source]
+                    for step in term.steps:
+                        moved = _apply(step, moved)
+                    scaled = moved * np.int64(term.coefficient) if term.coefficient != 1 else moved
+                    total = scaled if total is None else total + scaled
+                assert total is not None
+                values.append(total + np.int64(offset) if offset else total)
+            case Lookup(source=source, table=table, shift=shift):
+                values.append(lookup(values[source], program.tables[table], shift))
+    return values

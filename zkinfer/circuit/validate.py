@@ -1,0 +1,127 @@
+"""Is a program well formed? Asked of every program that comes from a file, before anything is allocated for it."""
+
+import string
+from collections.abc import Sequence
+
+from zkinfer.circuit.bounds import lookup_indices
+from zkinfer.circuit.program import (
+    MAX_MAGNITUDE,
+    PROGRAM_VERSION,
+    Einsum,
+    Lookup,
+    Node,
+    Program,
+    Tensor,
+    View,
+)
+from zkinfer.circuit.steps import Shape, shape_after
+from zkinfer.errors import ArtifactError, ShapeError
+
+MAX_TENSOR_ELEMENTS = 1 << 31
+MAX_DIMENSIONS = 16
+MAX_SHIFT = 62
+
+
+def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:
+    """The shape that an Einsum gives.
+
+    Raises:
+        ShapeError: the subscripts are not of the form that `Einsum` documents, or do not fit the shapes.
+    """
+    left, arrow, out = subscripts.partition("->")
+    operands = left.split(",")
+    if not arrow or len(operands) != len(shapes) or not 1 <= len(shapes) <= 2:
+        raise ShapeError(f"Einsum {subscripts!r} does not name {len(shapes)} operands")
+    sizes: dict[str, int] = {}
+    for letters, shape in zip(operands, shapes, strict=True):
+        if len(letters) != len(shape) or len(set(letters)) != len(letters):
+            raise ShapeError(f"Einsum {subscripts!r} does not fit an operand of shape {shape}")
+        for letter, n in zip(letters, shape, strict=True):
+            if letter not in string.ascii_lowercase or sizes.setdefault(letter, n) != n:
+                raise ShapeError(f"Einsum {subscripts!r}: letter {letter!r} does not fit shapes {tuple(shapes)}")
+    if len(set(out)) != len(out) or not set(out) <= set(sizes):
+        raise ShapeError(f"Einsum {subscripts!r} has an output letter that is repeated or in no operand")
+    return tuple(sizes[letter] for letter in out)
+
+
+def node_shape(program: Program, node: Node) -> Shape:
+    """The shape that a node gives, from the shapes of the values it names.
+
+    Raises:
+        ShapeError: the node does not fit them.
+    """
+    match node:
+        case Einsum(subscripts=subscripts, operands=operands):
+            return einsum_shape(subscripts, [program.tensor(v).shape for v in operands])
+        case View(terms=terms):
+            shapes = {shape_after(term.steps, program.tensor(term.source).shape) for term in terms}
+            if len(shapes) != 1:
+                raise ShapeError(f"{node.out.label}: the terms of a View have shapes {sorted(shapes)}, not one")
+            return shapes.pop()
+        case Lookup(source=source):
+            return program.tensor(source).shape
+
+
+def _sources(node: Node) -> tuple[int, ...]:
+    match node:
+        case Einsum(operands=operands):
+            return operands
+        case View(terms=terms):
+            return tuple(term.source for term in terms)
+        case Lookup(source=source):
+            return (source,)
+
+
+def _check_tensor(tensor: Tensor) -> None:
+    if len(tensor.shape) > MAX_DIMENSIONS or any(n < 1 for n in tensor.shape):
+        raise ArtifactError(f"{tensor.label}: shape {tensor.shape} is not one of a tensor")
+    if tensor.size > MAX_TENSOR_ELEMENTS:
+        raise ArtifactError(f"{tensor.label}: {tensor.size} elements are more than {MAX_TENSOR_ELEMENTS}")
+    if not -MAX_MAGNITUDE < tensor.lo <= tensor.hi < MAX_MAGNITUDE:
+        raise ArtifactError(f"{tensor.label}: bounds {tensor.lo} to {tensor.hi} are not an interval")
+    if not -1024 <= tensor.frac_bits <= 1024:
+        raise ArtifactError(f"{tensor.label}: {tensor.frac_bits} fraction bits are not a Q-format")
+
+
+def validate(program: Program) -> None:
+    """Check that a program is well formed: references, shapes, table domains, sizes.
+
+    Does not look at weights: that the published bounds are true is `bounds.check_bounds`.
+
+    Raises:
+        ArtifactError: it is not; the message names the tensor.
+    """
+    if program.version != PROGRAM_VERSION:
+        raise ArtifactError(f"program version {program.version}; this zkinfer reads version {PROGRAM_VERSION}")
+    if not program.inputs or not program.outputs:
+        raise ArtifactError("a program has at least one input and one output")
+    for tensor in (*program.inputs, *program.weights):
+        _check_tensor(tensor)
+    known = len(program.inputs) + len(program.weights)
+    for node in program.nodes:
+        _check_tensor(node.out)
+        if not _sources(node) or any(not 0 <= value < known for value in _sources(node)):
+            raise ArtifactError(f"{node.out.label}: reads a value that does not exist yet")
+        if isinstance(node, Lookup):
+            _check_lookup(program, node)
+        try:
+            shape = node_shape(program, node)
+        except ShapeError as error:
+            raise ArtifactError(f"{node.out.label}: {error}") from None
+        if shape != node.out.shape:
+            raise ArtifactError(f"{node.out.label}: declared shape {node.out.shape}, but its node gives {shape}")
+        known += 1
+    if any(not 0 <= value < known for value in program.outputs):
+        raise ArtifactError("an output names a value that does not exist")
+
+
+def _check_lookup(program: Program, node: Lookup) -> None:
+    if not 0 <= node.table < len(program.tables) or not 0 <= node.shift <= MAX_SHIFT:
+        raise ArtifactError(f"{node.out.label}: table {node.table} with shift {node.shift} does not exist")
+    table, source = program.tables[node.table], program.tensor(node.source)
+    lo, hi = lookup_indices((source.lo, source.hi), node.shift)
+    if lo < table.lo or hi > table.hi:
+        raise ArtifactError(
+            f"{node.out.label}: its source's bounds reach indices {lo} to {hi}, "
+            f"outside table {table.name!r} ({table.lo} to {table.hi})"
+        )
