@@ -1,0 +1,124 @@
+"""The envelope around every zkinfer file: what it is, which version, and whether it is whole.
+
+    8 bytes   magic "zkinfer\\0"
+    4 bytes   kind, ASCII ("circ", "comm", "prof", "pkey")
+    4 bytes   version, little-endian
+    8 bytes   length of the payload, little-endian
+    32 bytes  BLAKE3 of everything before it and the payload, bound to this purpose
+    payload
+
+The checksum finds damage and careless edits; it proves nothing about who wrote the file.
+"""
+
+import contextlib
+import os
+import struct
+import tempfile
+from pathlib import Path
+
+from blake3 import blake3
+
+from zkinfer.errors import ArtifactError, ResourceError
+
+MAGIC = b"zkinfer\0"
+CHECKSUM_CONTEXT = "zkinfer 2026 artifact checksum v1"
+_HEADER = struct.Struct("<8s4sIQ")
+HEADER_BYTES = _HEADER.size + 32
+
+
+def _checksum(header: bytes, payload: bytes) -> bytes:
+    hasher = blake3(derive_key_context=CHECKSUM_CONTEXT)
+    hasher.update(header)
+    hasher.update(payload)
+    digest: bytes = hasher.digest()
+    return digest
+
+
+def wrap(kind: str, version: int, payload: bytes) -> bytes:
+    """The payload in its envelope."""
+    header = _HEADER.pack(MAGIC, kind.encode("ascii"), version, len(payload))
+    return header + _checksum(header, payload) + payload
+
+
+def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
+    """The payload of an envelope of this kind and version.
+
+    Raises:
+        ArtifactError: not a zkinfer file, another kind or version, truncated, extended, damaged, or over
+            `max_bytes`.
+    """
+    if len(data) < HEADER_BYTES or data[: len(MAGIC)] != MAGIC:
+        raise ArtifactError("not a zkinfer file, or cut off within its header")
+    _, found_kind, found_version, length = _HEADER.unpack_from(data)
+    if found_kind != kind.encode("ascii"):
+        raise ArtifactError(f"a zkinfer file of kind {found_kind!r} where {kind!r} is needed")
+    if found_version != version:
+        raise ArtifactError(
+            f"file version {found_version}, but this zkinfer reads version {version}: "
+            "install the zkinfer that wrote it, or make the file again"
+        )
+    if length > max_bytes:
+        raise ArtifactError(f"the file declares {length} bytes; at most {max_bytes} are accepted")
+    payload = data[HEADER_BYTES:]
+    if len(payload) != length:
+        raise ArtifactError(f"the file should hold {length} bytes and holds {len(payload)}: truncated or extended")
+    if data[_HEADER.size : HEADER_BYTES] != _checksum(data[: _HEADER.size], payload):
+        raise ArtifactError("the file's checksum does not match: it was damaged or edited")
+    return payload
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
+    """Write a file so that a crash at any moment leaves the old file or the new one, never a part.
+
+    Args:
+        path: where to; replaced if it exists.
+        data: the whole content.
+        private: readable by its owner alone (mode 600), for weights and proving keys.
+
+    Raises:
+        ResourceError: the disk is full or not writable; nothing is left behind.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o600 if private else 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        temporary = None
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _sync_directory(folder: Path) -> None:
+    """Make a rename in this folder durable, where the platform lets a folder be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
+    """The file's bytes, never reading more than one over `max_bytes`.
+
+    Raises:
+        ArtifactError: there is no such file, it cannot be read, or it is larger.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {Path(path)}: {error.strerror or error}") from error
+    if len(data) > max_bytes:
+        raise ArtifactError(f"{Path(path)} is larger than the {max_bytes} bytes that are accepted here")
+    return data
