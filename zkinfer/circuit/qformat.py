@@ -1,0 +1,127 @@
+"""Between real numbers and the integers of a circuit.
+
+A tensor in Q-format with `f` fraction bits holds the real number `r` as the integer nearest to `r * 2**f`, ties to
+even. All arithmetic is float64, where multiplying by a power of two is exact.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.program import Tensor
+from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
+
+Array = npt.NDArray[Any]
+
+
+def as_array(x: Any) -> Array:
+    """A numpy array of a numpy array, a torch tensor (detached, on the CPU) or nested lists of numbers.
+
+    Raises:
+        InvalidInputError: the elements are not real numbers or booleans.
+    """
+    if hasattr(x, "detach"):
+        x = x.detach().cpu().numpy()
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InvalidInputError(f"not an array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise InvalidInputError(f"an array of dtype {array.dtype} does not hold real numbers; convert it to float64")
+    return array
+
+
+def as_arrays(x: Any, labels: Sequence[str]) -> list[Array]:
+    """One array an input, from any of the forms in which callers hand in data.
+
+    Args:
+        x: one array or tensor (for a single input), a list or tuple of one array an input in order, or a mapping
+            from each input's label to its array.
+        labels: the inputs' labels, in order.
+
+    Raises:
+        InvalidInputError: elements that are not numbers, or a mapping with missing or unknown labels.
+        ShapeError: not one array an input.
+    """
+    if isinstance(x, Mapping):
+        if set(x) != set(labels):
+            raise InvalidInputError(f"the inputs are named {list(labels)}, got arrays named {list(x)}")
+        return [as_array(x[label]) for label in labels]
+    arrays = list(x) if isinstance(x, (list, tuple)) else [x]
+    if len(arrays) != len(labels):
+        raise ShapeError(
+            f"there are {len(labels)} inputs {list(labels)}, got {len(arrays)} arrays; a list holds one array an "
+            "input, so samples of a single input belong into one array (numpy.stack)"
+        )
+    return [as_array(array) for array in arrays]
+
+
+def as_batch(array: Array, shape: tuple[int, ...], where: str) -> Array:
+    """Samples along the first axis: shape (n, *shape[1:]), n at least 1.
+
+    Args:
+        array: shape (n, *shape[1:]), or shape[1:] where the batch `shape[0]` is 1: one sample without its batch axis.
+        shape: the input's shape in the circuit, the batch first.
+        where: names the input in messages.
+
+    Raises:
+        ShapeError: another shape, or no samples.
+    """
+    if array.shape == shape[1:] and shape[0] == 1:
+        array = array[None]
+    if array.ndim != len(shape) or array.shape[1:] != shape[1:]:
+        wanted = f"(samples, {', '.join(str(n) for n in shape[1:])})" if shape[1:] else "(samples,)"
+        raise ShapeError(f"{where} takes an array of shape {wanted}, got {array.shape}")
+    if not len(array):
+        raise ShapeError(f"{where} got no samples: its array has shape {array.shape}")
+    return array
+
+
+def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> npt.NDArray[np.int64]:
+    """The integers nearest to `x * 2**frac_bits`, ties to even.
+
+    Args:
+        x: real numbers, any shape; float, integer or boolean dtype.
+        tensor: gives the Q-format and the bounds; its shape is not looked at.
+        saturate: values beyond the bounds become the nearest bound, instead of an error.
+
+    Raises:
+        InvalidInputError: a dtype that does not hold real numbers.
+        NotFiniteError: NaN or infinity (also where `saturate` is set).
+        InputRangeError: a value whose integer lies outside the tensor's bounds.
+    """
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise InvalidInputError(f"{tensor.label!r}: an array of dtype {array.dtype} does not hold real numbers")
+    reals = array.astype(np.float64)
+    finite = np.isfinite(reals)
+    if not finite.all():
+        raise NotFiniteError(f"{tensor.label!r}: {_places(~finite)} NaN or infinite")
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = np.rint(np.ldexp(reals, tensor.frac_bits))
+    # Bounds stay below 2**62 in magnitude, so that comparing as float64 can be off only where float64 has no fractions.
+    below, above = scaled < tensor.lo, scaled > tensor.hi
+    outside = below | above
+    if outside.any() and not saturate:
+        lo, hi = np.ldexp(float(tensor.lo), -tensor.frac_bits), np.ldexp(float(tensor.hi), -tensor.frac_bits)
+        worst = reals.flat[int(np.argmax(np.where(outside, np.abs(reals), -1)))]
+        raise InputRangeError(
+            f"{tensor.label!r} takes values from {lo:.6g} to {hi:.6g}: {_places(outside)} outside, the farthest "
+            f"is {worst:.6g}. Rescale the data, or compile with calibration data that covers it"
+        )
+    inside = np.where(outside, 0.0, scaled).astype(np.int64)
+    return np.where(below, np.int64(tensor.lo), np.where(above, np.int64(tensor.hi), inside))
+
+
+def dequantize(integers: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
+    """The real numbers `integers / 2**frac_bits`; exact where the integers are below 2**53 in magnitude."""
+    return np.ldexp(np.asarray(integers).astype(np.float64), -tensor.frac_bits)
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> str:
+    """How many elements of the mask are set, and where the first one is."""
+    count = int(mask.sum())
+    index = tuple(int(i) for i in np.argwhere(mask)[0])
+    return f"{count} of {mask.size} values (the first at index {index}) {'is' if count == 1 else 'are'}"

@@ -1,0 +1,138 @@
+"""Calibration: which values each tensor of the float model takes on real data.
+
+The float model runs over the data in onnxruntime; of every float tensor a few statistics are kept. They choose
+Q-formats and table domains, and nothing else: what the data leaves open is bounded by interval analysis.
+
+Formats are powers of two, so that last-bit differences between machines' float arithmetic change nothing, except
+where a maximum lies exactly at the edge between two powers. A circuit is compiled once, by whoever publishes it,
+and its digest names the result; nobody needs to reproduce the calibration.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx_ir
+
+from zkinfer.circuit.qformat import as_arrays
+from zkinfer.errors import NotFiniteError
+from zkinfer.progress import progress
+from zkinfer.quantize.reference import FloatModel, is_float
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+"""Of the absolute values, which percentiles are kept."""
+
+_MANTISSA_BITS = 5
+_SHIFT = 23 - _MANTISSA_BITS
+_BINS = 1 << (8 + _MANTISSA_BITS)
+
+
+class TensorStats(msgspec.Struct, frozen=True):
+    """What a float tensor held over all calibration samples, in real units.
+
+    Attributes:
+        lo, hi: smallest and largest element.
+        mean_abs: mean of the absolute values.
+        abs_percentiles: one for each of `PERCENTILES`, of the absolute values; rounded up by at most 1/32 of itself.
+        elements: how many elements were seen.
+    """
+
+    lo: float
+    hi: float
+    mean_abs: float
+    abs_percentiles: tuple[float, ...]
+    elements: int
+
+    @property
+    def abs_max(self) -> float:
+        """Largest absolute value."""
+        return max(abs(self.lo), abs(self.hi))
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Statistics of every float tensor of a model (its inputs and what its nodes compute), by ONNX name.
+
+    Attributes:
+        tensors: in order of execution, inputs first.
+        samples: how many samples were seen.
+    """
+
+    tensors: Mapping[str, TensorStats]
+    samples: int
+
+
+class _Accumulator:
+    """Statistics of one tensor, fed piece by piece; the order and the size of the pieces do not matter."""
+
+    def __init__(self) -> None:
+        self._lo, self._hi, self._sum, self._elements = math.inf, -math.inf, 0.0, 0
+        # By the leading bits of the float32 pattern: 256 exponents with 32 bins in each, whatever the range is.
+        self._histogram = np.zeros(_BINS, dtype=np.int64)
+
+    def add(self, array: npt.NDArray[np.floating[Any]]) -> None:
+        if not array.size:
+            return
+        magnitude = np.abs(array)
+        self._lo = min(self._lo, float(array.min()))
+        self._hi = max(self._hi, float(array.max()))
+        self._sum += float(magnitude.sum(dtype=np.float64))
+        self._elements += array.size
+        with np.errstate(over="ignore"):
+            patterns = magnitude.astype(np.float32).view(np.uint32)
+        self._histogram += np.bincount(patterns.ravel() >> _SHIFT, minlength=_BINS)
+
+    def finish(self) -> TensorStats:
+        if not self._elements:
+            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), 0)
+        cumulative = np.cumsum(self._histogram)
+        ranks = [math.ceil(self._elements * p / 100) for p in PERCENTILES]
+        bins = np.searchsorted(cumulative, ranks).astype(np.uint32)
+        edges = (((bins + np.uint32(1)) << np.uint32(_SHIFT)) - np.uint32(1)).view(np.float32).astype(np.float64)
+        top = max(abs(self._lo), abs(self._hi))
+        percentiles = tuple(float(edge) if edge < top else top for edge in edges)
+        return TensorStats(self._lo, self._hi, self._sum / self._elements, percentiles, self._elements)
+
+
+def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
+    """Run the float model over the data and collect statistics of every float tensor.
+
+    Memory stays bounded however many samples there are. Where the model's batch does not divide the number of
+    samples, the first ones are repeated to fill the last batch.
+
+    Args:
+        model: as `zkinfer.onnx.load.load_model` returns it.
+        data: samples along the first axis: a numpy array or torch tensor, a list of one array an input, or a mapping
+            from input names to arrays.
+
+    Raises:
+        InvalidInputError: the data has a wrong dtype or wrong names.
+        ShapeError: the data has a wrong shape, or there is none.
+        NotFiniteError: NaN or infinity in the data, or in a tensor that the model computes from it; named.
+        CompileError: onnxruntime does not run the model.
+    """
+    float_model = FloatModel(model)
+    names: Sequence[str] = [value.name or "" for value in float_model.inputs]
+    samples = float_model.prepare(as_arrays(data, names))
+    accumulators = {
+        value.name or "": _Accumulator() for value in (*float_model.inputs, *float_model.values) if is_float(value)
+    }
+    runs = -(-len(samples[0]) // float_model.batch)
+    with progress("calibrating", runs) as advance:
+        for chunk, tensors in float_model.chunks(samples):
+            for name, accumulator in accumulators.items():
+                tensor = tensors[name]
+                if not np.isfinite(tensor).all():
+                    run = chunk.start + int(np.argwhere(~np.isfinite(tensor))[0, 0])
+                    first, last = run * float_model.batch, (run + 1) * float_model.batch - 1
+                    where = f"sample {first}" if first == last else f"samples {first} to {last}"
+                    raise NotFiniteError(
+                        f"tensor {name!r} is NaN or infinite on {where} of the calibration data, computed in float by "
+                        "the model itself; correct the model or leave that data out"
+                    )
+                accumulator.add(tensor)
+            advance(chunk.stop - chunk.start)
+    stats = {name: accumulator.finish() for name, accumulator in accumulators.items()}
+    return Calibration(tensors=stats, samples=len(samples[0]))
