@@ -1,0 +1,315 @@
+"""From a program to an integer ONNX graph that ezkl proves exactly.
+
+Everything a prover may choose is a private graph input; everything public is echoed as a graph output; every
+table and coefficient is a constant of the verifying key. Three graph inputs or fewer, each one flat vector:
+
+* ``weights``: the model's weights, then salt. ezkl commits to it (KZG), and the commitment is the model's identity.
+* ``witness``: statement words, inputs and hints, then salt. Committed too, a new commitment a proof.
+
+A `Lookup` with a shift needs ``floor((x + half) / 2**shift)``, which no ezkl operation computes uniquely at an
+acceptable price. So the quotient ``q`` comes in as a hint, and is pinned down by two table lookups:
+
+    r = x + half - q * 2**shift,      r in the remainder table [0, 2**shift),      q in the table's domain.
+
+Both ranges are far below the field's size, so exactly one ``q`` satisfies them, whoever proves. A lookup's
+index columns are constants of the verifying key, which is what makes a table a range check.
+
+Views are free: ezkl moves cells without new ones when a Gather's indices are constant.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.steps import Step, apply_steps
+from zkinfer.errors import BoundsError
+from zkinfer.statement import STATEMENT_WORDS
+
+IntArray = npt.NDArray[np.int64]
+
+OPSET = 17
+IR_VERSION = 8
+FLOAT32_EXACT = 1 << 24
+"""ONNX carries constants as float32, which holds every integer up to here."""
+
+WITNESS_SALT = 32
+"""Random field elements at the end of the witness vector; see docs/threat-model.md for what they hide."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """The quotients of one shifted lookup, offset so that they start at 0.
+
+    Attributes:
+        source: the value looked up.
+        shift: binary digits dropped.
+        table_lo: smallest index of the table; the hint is the index minus this.
+        size: number of elements.
+    """
+
+    source: int
+    shift: int
+    table_lo: int
+    size: int
+
+    def compute(self, source: IntArray) -> IntArray:
+        """The hint, flat, from the source's integers."""
+        return ((source.ravel() + rounding_half(self.shift)) >> self.shift) - self.table_lo
+
+
+@dataclass(frozen=True)
+class LoweredProgram:
+    """An ONNX graph and how to feed it.
+
+    Attributes:
+        model: serialized ONNX model.
+        hints: in the order in which the witness vector holds them.
+        weight_count: weights in the weights vector, before the salt.
+        salt_count: salt elements in the weights vector.
+        input_count: elements of all the program's inputs.
+        output_count: elements of all the program's outputs.
+        table_entries: size of the largest table, remainder tables included.
+    """
+
+    model: bytes
+    hints: tuple[Hint, ...]
+    weight_count: int
+    salt_count: int
+    input_count: int
+    output_count: int
+    table_entries: int
+
+    @property
+    def witness_count(self) -> int:
+        """Elements of the witness vector, salt included."""
+        return STATEMENT_WORDS + self.input_count + sum(hint.size for hint in self.hints) + WITNESS_SALT
+
+    @property
+    def instance_count(self) -> int:
+        """Public instances: statement words, inputs and outputs."""
+        return STATEMENT_WORDS + self.input_count + self.output_count
+
+
+class _Graph:
+    """An ONNX graph under construction; names are made here and nowhere else."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        name = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, array: npt.NDArray[np.int64] | npt.NDArray[np.float32]) -> str:
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self.constants:
+            name = self.constants[key] = f"c{len(self.constants)}"
+            self.initializers[name] = numpy_helper.from_array(array, name)
+        return self.constants[key]
+
+    def floats(self, values: Sequence[int] | IntArray, what: str) -> str:
+        array = np.asarray(values, dtype=np.int64)
+        if array.size and int(np.abs(array).max()) > FLOAT32_EXACT:
+            raise BoundsError(
+                f"{what}: the constant {int(np.abs(array).max())} is over 2**24, which ezkl's ONNX input cannot "
+                "carry exactly; compile with fewer activation or weight bits for this backend"
+            )
+        return self.constant(array.astype(np.float32))
+
+    def shape(self, name: str, shape: Sequence[int]) -> str:
+        return self.op("Reshape", name, self.constant(np.array(shape, dtype=np.int64)))
+
+    def take(self, flat: str, index: IntArray) -> str:
+        """Elements of a flat tensor at constant positions, as a flat tensor: no cells."""
+        return self.op("Gather", flat, self.constant(index.astype(np.int64)), axis=0)
+
+    def scale(self, name: str, coefficient: int, what: str) -> str:
+        """An integer multiple, by constants that float32 holds."""
+        if coefficient == 1:
+            return name
+        while abs(coefficient) > FLOAT32_EXACT and coefficient % FLOAT32_EXACT == 0:
+            name = self.op("Mul", name, self.floats([FLOAT32_EXACT], what))
+            coefficient //= FLOAT32_EXACT
+        return self.op("Mul", name, self.floats([coefficient], what)) if coefficient != 1 else name
+
+
+def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
+    """For each element of the steps' result, in order, the flat position it comes from, or -1 for padding."""
+    positions = np.arange(1, math.prod(shape) + 1, dtype=np.int64).reshape(shape)
+    return apply_steps(steps, positions).ravel() - 1
+
+
+class _Lowering:
+    def __init__(self, program: Program, salt_count: int) -> None:
+        self.program = program
+        self.salt_count = salt_count
+        self.graph = _Graph()
+        self.hints: list[Hint] = []
+        self.hint_names: list[str] = []
+        self.values: list[str] = []
+        self.table_entries = 0
+
+    def run(self) -> LoweredProgram:
+        program, graph = self.program, self.graph
+        weight_sizes = [t.size for t in program.weights]
+        input_sizes = [t.size for t in program.inputs]
+        self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
+        witness_sizes = [STATEMENT_WORDS, *input_sizes, *(hint.size for hint in self.hints)]
+        self.words, *rest = self._split("witness", witness_sizes)
+        flat_inputs, self.hint_names = rest[: len(input_sizes)], rest[len(input_sizes) :]
+        flat_weights = self._split("weights", weight_sizes) if program.weights else []
+        for name, tensor in zip((*flat_inputs, *flat_weights), (*program.inputs, *program.weights), strict=True):
+            self.values.append(graph.shape(name, tensor.shape))
+        remaining_hints = iter(zip(self.hints, self.hint_names, strict=True))
+        for node in program.nodes:
+            match node:
+                case Einsum():
+                    self.values.append(self._einsum(node))
+                case View():
+                    self.values.append(self._view(node))
+                case Lookup():
+                    hint = next(remaining_hints)[1] if node.shift else None
+                    self.values.append(self._lookup(node, hint))
+        return self._finish(flat_inputs, sum(weight_sizes), sum(input_sizes))
+
+    def _hint(self, node: Lookup) -> Hint:
+        return Hint(node.source, node.shift, self.program.tables[node.table].lo, node.out.size)
+
+    def _split(self, name: str, sizes: Sequence[int]) -> list[str]:
+        ends = np.cumsum(sizes)
+        return [
+            self.graph.take(name, np.arange(end - size, end)) for size, end in zip(sizes, ends.tolist(), strict=True)
+        ]
+
+    def _einsum(self, node: Einsum) -> str:
+        left, out = node.subscripts.split("->")
+        names = [self.values[v] for v in node.operands]
+        if len(names) == 1:
+            return self._sum_and_order(names[0], left, out)
+        first, second = left.split(",")
+        letters = [first, second]
+        for i, (own, other) in enumerate(((first, second), (second, first))):
+            kept = "".join(c for c in own if c in out or c in other)
+            names[i] = self._sum_and_order(names[i], own, kept)
+            letters[i] = kept
+        if set(letters[0]) & set(letters[1]) - set(out):
+            return self.graph.op("Einsum", *names, equation=f"{letters[0]},{letters[1]}->{out}")
+        return self._product(names, letters, out)
+
+    def _sum_and_order(self, name: str, letters: str, out: str) -> str:
+        """Sum the letters that are not in `out`, and put the others in its order."""
+        summed = [i for i, c in enumerate(letters) if c not in out]
+        if summed:
+            name = self.graph.op("ReduceSum", name, self.graph.constant(np.array(summed, dtype=np.int64)), keepdims=0)
+            letters = "".join(c for c in letters if c in out)
+        if letters != out:
+            name = self.graph.op("Transpose", name, perm=[letters.index(c) for c in out])
+        return name
+
+    def _product(self, names: list[str], letters: list[str], out: str) -> str:
+        """Element by element, each operand spread over the output's axes."""
+        shaped = []
+        for name, own in zip(names, letters, strict=True):
+            ordered = self._sum_and_order(name, own, "".join(c for c in out if c in own))
+            missing = [i for i, c in enumerate(out) if c not in own]
+            axes = self.graph.constant(np.array(missing, dtype=np.int64))
+            shaped.append(self.graph.op("Unsqueeze", ordered, axes) if missing else ordered)
+        return self.graph.op("Mul", *shaped)
+
+    def _view(self, node: View) -> str:
+        graph, total = self.graph, ""
+        for term in node.terms:
+            tensor = self.program.tensor(term.source)
+            index = _index_map(term.steps, tensor.shape)
+            name = graph.shape(self.values[term.source], [tensor.size])
+            if (index < 0).any():
+                name = graph.op("Pad", name, graph.constant(np.array([0, 1], dtype=np.int64)))
+                index = np.where(index < 0, tensor.size, index)
+            if not np.array_equal(index, np.arange(tensor.size)):
+                name = graph.take(name, index)
+            name = graph.scale(name, term.coefficient, node.out.label)
+            total = graph.op("Add", total, name) if total else name
+        if node.offset:
+            total = graph.op("Add", total, graph.floats([node.offset], node.out.label))
+        return graph.shape(total, node.out.shape)
+
+    def _lookup(self, node: Lookup, quotient: str | None) -> str:
+        graph, table = self.graph, self.program.tables[node.table]
+        label = node.out.label
+        flat = graph.shape(self.values[node.source], [node.out.size])
+        entries = graph.floats(table.array, label)
+        self.table_entries = max(self.table_entries, len(table.values), 1 << node.shift)
+        if quotient is None:
+            index = graph.op("Sub", flat, graph.floats([table.lo], label)) if table.lo else flat
+            return graph.shape(self._gather(entries, index), node.out.shape)
+        offset = rounding_half(node.shift) - (table.lo << node.shift)
+        shifted = graph.op("Add", flat, graph.floats([offset], label)) if offset else flat
+        remainder = graph.op("Sub", shifted, graph.scale(quotient, 1 << node.shift, label))
+        zeros = graph.floats(np.zeros(1 << node.shift, dtype=np.int64), label)
+        looked_up = graph.op("Add", self._gather(entries, quotient), self._gather(zeros, remainder))
+        return graph.shape(looked_up, node.out.shape)
+
+    def _gather(self, table: str, index: str) -> str:
+        """A table lookup that also proves that the index is within the table (three cells an element)."""
+        return self.graph.op("GatherElements", table, self.graph.op("Cast", index, to=TensorProto.INT64), axis=0)
+
+    def _finish(self, flat_inputs: list[str], weight_count: int, input_count: int) -> LoweredProgram:
+        program, graph = self.program, self.graph
+        echoes = [
+            (graph.op("Identity", name), size)
+            for name, size in zip(
+                (self.words, *flat_inputs), (STATEMENT_WORDS, *(t.size for t in program.inputs)), strict=True
+            )
+        ]
+        outputs = [
+            (graph.op("Identity", graph.shape(self.values[value], [tensor.size])), tensor.size)
+            for value, tensor in zip(program.outputs, program.output_tensors, strict=True)
+        ]
+        lowered = LoweredProgram(
+            b"",
+            tuple(self.hints),
+            weight_count,
+            self.salt_count,
+            input_count,
+            sum(size for _, size in outputs),
+            self.table_entries,
+        )
+
+        def info(name: str, size: int) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
+
+        inputs = [info("witness", lowered.witness_count)]
+        if program.weights:
+            inputs.insert(0, info("weights", weight_count + self.salt_count))
+        model = helper.make_model(
+            helper.make_graph(
+                graph.nodes, "zkinfer", inputs, [info(*o) for o in (*echoes, *outputs)], [*graph.initializers.values()]
+            ),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="zkinfer",
+        )
+        onnx.checker.check_model(model)
+        return LoweredProgram(**{**lowered.__dict__, "model": model.SerializeToString(deterministic=True)})
+
+
+def lower(program: Program, *, salt_count: int) -> LoweredProgram:
+    """The integer ONNX graph of a program, the same bytes for the same program on every machine.
+
+    Args:
+        program: a validated program.
+        salt_count: random field elements to append to the weights before they are committed.
+
+    Raises:
+        BoundsError: a constant is too large for the graph's float32 constants; the message names the tensor.
+    """
+    return _Lowering(program, salt_count).run()
