@@ -8,6 +8,7 @@ it. The same model gives the same result every time: names, order and bytes.
 import logging
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
+from zkinfer.circuit.validate import MAX_TENSOR_ELEMENTS
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -25,6 +27,7 @@ from zkinfer.errors import (
     NotFiniteError,
     ShapeError,
     UnsupportedOperatorError,
+    ZkinferError,
 )
 
 logger = logging.getLogger(__name__)
@@ -34,6 +37,9 @@ MIN_OPSET = 13
 
 MAX_OPSET = 26
 """The newest version of the operator set that is read: the newest that onnxruntime runs."""
+
+IR_VERSION = 10
+"""Version of the file format that the normalized model states: old enough for every onnxruntime that is supported."""
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """What a protobuf message can hold, and so what the ONNX tools can pass on."""
@@ -64,32 +70,30 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InvalidInputError(f"the batch size is a whole number from 1 on, got {batch!r}")
-    proto = _checked(_read(source))
-    proto = _infer_shapes(_with_batch(_with_known_opset(proto), batch))
-    model = onnx_ir.serde.deserialize_model(proto)
-    common.RemoveInitializersFromInputsPass()(model)
-    _require_inputs(model, batch)
-    _require_finite(model)
-    _optimize(model)
-    model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(onnx_ir.serde.serialize_model(model))))
-    common.ClearMetadataAndDocStringPass()(model)
-    _require_lowerable(model)
-    _require_finite(model)
-    for node in _unfolded_batch_norms(model):
-        logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
+    proto = _checked(_with_batch(read_model(source), batch))
+    proto = _infer_shapes(_without_shapes(_with_known_opset(proto)))
+    with _blame("the model is malformed"):
+        model = onnx_ir.serde.deserialize_model(proto)
+        common.RemoveInitializersFromInputsPass()(model)
+        _require_inputs(model, batch)
+        _require_finite(model)
+        _optimize(model)
+        model.ir_version = IR_VERSION
+        model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(onnx_ir.serde.serialize_model(model))))
+        common.ClearMetadataAndDocStringPass()(model)
+        _require_lowerable(model, batch)
+        _require_finite(model)
+        for node in _unfolded_batch_norms(model):
+            logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
     return model
 
 
 def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
-    """A model as the caller has it, complete in itself (external data included), in a copy of its own.
+    """A model as the caller has it, in a copy that is complete in itself: external data included.
 
     Raises:
         InvalidInputError: see `load_model`.
     """
-    return _read(source)
-
-
-def _read(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     folder: Path | None = None
     match source:
@@ -104,14 +108,16 @@ def _read(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
                 if size > MAX_MODEL_BYTES:
                     raise InvalidInputError(f"{path}: {size} bytes are more than an ONNX file can hold")
                 data = path.read_bytes()
-            except OSError as error:
-                raise InvalidInputError(f"{path}: cannot read the model: {error.strerror}") from None
+            except (OSError, ValueError) as error:
+                raise InvalidInputError(f"{path}: cannot read the model: {error}") from None
             _parse(proto, data, str(path))
             folder = path.resolve().parent
         case _:
             raise InvalidInputError(
                 f"a model is a path, the bytes of an ONNX file or an onnx.ModelProto, got {type(source).__name__}"
             )
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
     _load_external_data(proto, folder)
     return proto
 
@@ -121,8 +127,6 @@ def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
         proto.ParseFromString(data)
     except DecodeError:
         raise InvalidInputError(f"{where}: not an ONNX model; the file is truncated, or of another format") from None
-    if not proto.HasField("graph") or not proto.opset_import:
-        raise InvalidInputError(f"{where}: not an ONNX model: no graph, or no version of the operator set")
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
@@ -168,13 +172,18 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
         raise CompileError("the model holds sparse initializers; store its weights as dense tensors")
     if not proto.graph.node:
         raise CompileError("the model has no nodes: it computes nothing")
+    names = [value.name for value in proto.graph.output]
+    if len(set(names)) != len(names):
+        raise CompileError(f"the model lists an output twice: {names}")
     if proto.ByteSize() > MAX_MODEL_BYTES:
         raise CompileError(f"the model and its weights are {proto.ByteSize()} bytes; {MAX_MODEL_BYTES} fit")
     _require_known_domains(proto)
-    try:
+    for output in proto.graph.output:
+        if output.type.HasField("tensor_type"):
+            # The checker wants a shape stated; it is not looked at, and inferred later.
+            output.type.tensor_type.shape.SetInParent()
+    with _blame("the ONNX checker refuses the model"):
         onnx.checker.check_model(proto)
-    except Exception as error:  # ValidationError, or what its C++ side throws
-        raise CompileError(f"the ONNX checker refuses the model: {_first_line(error)}") from error
     return proto
 
 
@@ -201,21 +210,21 @@ def _with_known_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
         )
     if version >= MIN_OPSET:
         return proto
-    try:
+    advice = (
+        f"the model uses ONNX operator set {version} and cannot be converted to {MIN_OPSET}; export it with opset=18"
+    )
+    with _blame(advice):
         return onnx.version_converter.convert_version(proto, MIN_OPSET)
-    except Exception as error:  # RuntimeError, or what its C++ side throws
-        raise CompileError(
-            f"the model uses ONNX operator set {version}, and cannot be converted to {MIN_OPSET}: "
-            f"{_first_line(error)}. Export it again with opset=18"
-        ) from error
 
 
 def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """The model with the first axis of every input set where it is open, and the shapes that follow from it dropped."""
+    """The model with the first axis of every input set where it is open; in place."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     for value in proto.graph.input:
-        if value.name in constants or not value.type.HasField("tensor_type"):
+        if value.name in constants:
             continue
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise DynamicShapeError(f"input {value.name!r} has no shape; export the model with its sizes")
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
@@ -225,7 +234,7 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
                     "model with a number there; only the first axis, the batch, may stay open"
                 )
             dim.dim_value = batch
-    return _without_shapes(proto)
+    return proto
 
 
 def _without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -238,13 +247,12 @@ def _without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    try:
+    advice = (
+        "the shapes of the model do not fit together; if it was exported for one batch size, export it with a dynamic "
+        "batch, or compile with that batch size"
+    )
+    with _blame(advice):
         return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
-    except Exception as error:  # InferenceError, or what its C++ side throws
-        raise CompileError(
-            f"the shapes of the model do not fit together: {_first_line(error)}. If the model was exported for one "
-            "batch size, export it with a dynamic batch, or compile with that batch size"
-        ) from error
 
 
 def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
@@ -326,7 +334,8 @@ def _folds(node: onnx_ir.Node) -> bool | None:
 
 def _optimize(model: onnx_ir.Model) -> None:
     """Inline, fold, rewrite, remove what is unused: onnxscript's own passes, in place."""
-    try:
+    names = [value.name for value in model.graph.outputs]
+    with _blame("the model cannot be simplified"):
         common.InlinePass()(model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         _unshare_batch_norm_inputs(model)
@@ -334,12 +343,13 @@ def _optimize(model: onnx_ir.Model) -> None:
         common.IdentityEliminationPass()(model)
         common.RemoveUnusedNodesPass()(model)
         common.TopologicalSortPass()(model)
+        common.OutputFixPass()(model)
+        for value, name in zip(model.graph.outputs, names, strict=True):
+            value.name = name
         common.NameFixPass()(model)
-    except Exception as error:  # whatever a pass meets in a model that the checker let through
-        raise CompileError(f"the model cannot be simplified: {_first_line(error)}") from error
 
 
-def _require_lowerable(model: onnx_ir.Model) -> None:
+def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
     """No control flow, standard operators alone, static shapes and dtypes everywhere, outputs that are computed."""
     if not len(model.graph):
         raise CompileError("the model computes nothing: its outputs are its inputs or constants")
@@ -355,9 +365,17 @@ def _require_lowerable(model: onnx_ir.Model) -> None:
             )
         for value in node.outputs:
             _require_static(node, value)
+        if node.op_type == "Reshape":
+            _require_whole_reshape(node)
     for output in model.graph.outputs:
         if output.producer() is None or _is_constant(output):
             raise CompileError(f"output {output.name!r} is an input or a constant: there is nothing to prove about it")
+        shape = static_shape(output)
+        if batch > 1 and shape[:1] != (batch,):
+            raise ShapeError(
+                f"output {output.name!r} has shape {shape}: its first axis is not the batch of {batch}. Compile with "
+                "batch=1, or export the model with a dynamic batch"
+            )
 
 
 def _require_static(node: onnx_ir.Node, value: onnx_ir.Value) -> None:
@@ -369,6 +387,22 @@ def _require_static(node: onnx_ir.Node, value: onnx_ir.Value) -> None:
         raise DynamicShapeError(
             f"node {node.name!r} ({node.op_type}): the shape of {value.name!r} depends on data. Export the model so "
             "that every shape but the batch is fixed"
+        )
+    if math.prod(static_shape(value)) > MAX_TENSOR_ELEMENTS:
+        raise CompileError(
+            f"node {node.name!r} ({node.op_type}): {value.name!r} has shape {static_shape(value)}; tensors of up to "
+            f"{MAX_TENSOR_ELEMENTS} elements fit"
+        )
+
+
+def _require_whole_reshape(node: onnx_ir.Node) -> None:
+    """Shape inference takes a Reshape's sizes as they are: hold them against the number of elements."""
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    if math.prod(static_shape(source)) != math.prod(static_shape(result)):
+        raise ShapeError(
+            f"node {node.name!r} (Reshape) takes shape {static_shape(source)} to {static_shape(result)}. If the model "
+            "was exported for one batch size, export it with a dynamic batch, or compile with that batch size"
         )
 
 
@@ -382,5 +416,23 @@ def _is_constant(output: onnx_ir.Value) -> bool:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
+    """The shape of a value of a normalized model."""
+    assert value.shape is not None
+    return value.shape.numpy()
+
+
+@contextmanager
+def _blame(what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a model into a CompileError that says what was being done.
+
+    Hostile and merely unusual models make ONNX's tools raise nearly anything, from their own classes to bare
+    RuntimeErrors of their C++ side.
+    """
+    try:
+        yield
+    except ZkinferError:
+        raise
+    except Exception as error:
+        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CompileError(f"{what}: {detail}") from error
