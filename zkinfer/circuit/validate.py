@@ -62,7 +62,8 @@ def node_shape(program: Program, node: Node) -> Shape:
             return program.tensor(source).shape
 
 
-def _sources(node: Node) -> tuple[int, ...]:
+def node_sources(node: Node) -> tuple[int, ...]:
+    """The values that a node reads, in the order in which it names them."""
     match node:
         case Einsum(operands=operands):
             return operands
@@ -100,7 +101,7 @@ def validate(program: Program) -> None:
     known = len(program.inputs) + len(program.weights)
     for node in program.nodes:
         _check_tensor(node.out)
-        if not _sources(node) or any(not 0 <= value < known for value in _sources(node)):
+        if not node_sources(node) or any(not 0 <= value < known for value in node_sources(node)):
             raise ArtifactError(f"{node.out.label}: reads a value that does not exist yet")
         if isinstance(node, Lookup):
             _check_lookup(program, node)
