@@ -1,0 +1,198 @@
+"""From a torch module to ONNX, by either of torch's exporters."""
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+
+from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import torch
+
+Exporter = Literal["dynamo", "torchscript"]
+
+
+def export(
+    module: "torch.nn.Module", example_inputs: Any, *, exporter: Exporter = "dynamo", opset: int = 18
+) -> onnx.ModelProto:
+    """An ONNX model of the module in evaluation mode, its batch left open.
+
+    The module's training flags are restored afterwards, and nothing else about it is touched. Inputs are named after
+    the parameters of `forward`; the outputs are "output", or "output_0" and so on where there are several.
+
+    Args:
+        module: takes tensors whose first axis is the batch.
+        example_inputs: a tensor or numpy array; a list or tuple of them, one for each parameter of `forward`; or a
+            mapping from parameter names to them. Values do not matter, shapes and dtypes do.
+        exporter: "dynamo" (torch.export, the newer one) or "torchscript" (tracing, the older one).
+        opset: version of the ONNX operator set to write; dynamo writes 18 and newer.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+        InvalidInputError: not a module, examples it does not take, or an unknown exporter.
+        CompileError: the exporter fails on the module.
+    """
+    torch = _import_torch()
+    if not isinstance(module, torch.nn.Module):
+        raise InvalidInputError(f"only a torch.nn.Module can be exported, got {type(module).__name__}")
+    if exporter not in ("dynamo", "torchscript"):
+        raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
+    names, examples = _examples(torch, module, example_inputs)
+    with _evaluation_mode(module), torch.no_grad(), _quiet():
+        outputs = _output_names(torch, module, examples)
+        try:
+            write = _by_dynamo if exporter == "dynamo" else _by_torchscript
+            proto = write(torch, module, names, examples, outputs, opset)
+        except Exception as error:  # the exporters raise anything, from RuntimeError to their own classes
+            other = "torchscript" if exporter == "dynamo" else "dynamo"
+            raise CompileError(
+                f'torch\'s exporter "{exporter}" fails on this module: {_gist(error)}. Try exporter="{other}"'
+            ) from error
+    for value in proto.graph.input:
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise CompileError(
+                f"the module takes {value.name!r} with a batch of {value.type.tensor_type.shape.dim[0].dim_value} "
+                "alone; write it so that it takes any batch size (x.shape[0] or -1 in place of a number)"
+            )
+    return proto
+
+
+def is_module(source: Any) -> bool:
+    """Whether this is a torch module; does not import torch, for an object of torch's has done that."""
+    return any(c.__module__ == "torch.nn.modules.module" and c.__name__ == "Module" for c in type(source).__mro__)
+
+
+def _import_torch() -> ModuleType:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependencyError("exporting a module needs torch: pip install 'zkinfer[torch]'") from error
+    assert isinstance(torch, ModuleType)
+    return torch
+
+
+def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list[str], list[Any]]:
+    """Names and tensors of the inputs, in the order of `forward`'s parameters, with two samples at least.
+
+    torch.export takes an axis of size 1 for a fixed one, so that a single sample is doubled.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if isinstance(example_inputs, Mapping):
+        names = [name for name in named if name in example_inputs]
+        if len(names) != len(example_inputs) or names != named[: len(names)]:
+            raise InvalidInputError(
+                f"the module's forward takes {named}, got examples for {list(example_inputs)}; name its first "
+                "parameters, leaving none out"
+            )
+        values: Sequence[Any] = [example_inputs[name] for name in names]
+    else:
+        values = list(example_inputs) if isinstance(example_inputs, (list, tuple)) else [example_inputs]
+        names = [*named, *(f"input_{i}" for i in range(len(named), len(values)))][: len(values)]
+    if not values:
+        raise InvalidInputError("exporting needs an example of every input")
+    tensors = []
+    for name, value in zip(names, values, strict=True):
+        tensor = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
+        if tensor.ndim == 0 or len(tensor) == 0:
+            raise InvalidInputError(
+                f"the example for {name!r} has shape {tuple(tensor.shape)}; its first axis is the batch"
+            )
+        tensors.append(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor)
+    return names, tensors
+
+
+def _output_names(torch: ModuleType, module: Any, examples: list[Any]) -> list[str]:
+    """What to call the outputs; runs the module once.
+
+    Raises:
+        InvalidInputError: the module fails on the examples, or returns something other than tensors.
+    """
+    try:
+        result = module(*examples)
+    except Exception as error:  # whatever the module's own code raises
+        raise InvalidInputError(f"the module fails on the example inputs: {_gist(error)}") from error
+    outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+    if not outputs or not all(isinstance(output, torch.Tensor) for output in outputs):
+        raise InvalidInputError("the module returns something other than a tensor or a tuple of tensors; wrap it")
+    return ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
+
+
+def _by_dynamo(
+    torch: ModuleType, module: Any, names: list[str], examples: list[Any], outputs: list[str], opset: int
+) -> onnx.ModelProto:
+    batch = torch.export.Dim("batch")
+    program = torch.onnx.export(
+        module,
+        tuple(examples),
+        dynamo=True,
+        opset_version=opset,
+        input_names=names,
+        output_names=outputs,
+        dynamic_shapes=tuple({0: batch} for _ in examples),
+        verbose=False,
+    )
+    proto = program.model_proto
+    assert isinstance(proto, onnx.ModelProto)
+    return proto
+
+
+def _by_torchscript(
+    torch: ModuleType, module: Any, names: list[str], examples: list[Any], outputs: list[str], opset: int
+) -> onnx.ModelProto:
+    buffer = BytesIO()
+    torch.onnx.export(
+        module,
+        tuple(examples),
+        buffer,
+        dynamo=False,
+        opset_version=opset,
+        input_names=names,
+        output_names=outputs,
+        dynamic_axes={name: {0: "batch"} for name in (*names, *outputs)},
+    )
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
+@contextmanager
+def _evaluation_mode(module: Any) -> Iterator[None]:
+    """Every submodule in evaluation mode, and its own flag back afterwards."""
+    flags = [(submodule, submodule.training) for submodule in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, training in flags:
+            submodule.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' warnings about themselves."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _gist(error: Exception) -> str:
+    """The first line of the innermost cause: exporters wrap it in pages of their own."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
