@@ -1,53 +1,20 @@
-"""Progress bars: shown in a terminal for work that lasts over two seconds, never elsewhere."""
+"""Showing that long work is under way: a spinner with the time, in a terminal and nowhere else."""
 
+import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-PATIENCE_SECONDS = 2.0
-"""Work that ends sooner shows nothing."""
+from collections.abc import Iterator
 
 
-@contextmanager
-def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A progress bar on stderr.
-
-    Args:
-        what: what is being done ("calibrating").
-        total: how much there is to do, in the unit that the caller advances by.
-
-    Yields:
-        A function to call with how much was done since the last call; the bar appears at the first call that comes
-        after `PATIENCE_SECONDS`.
-    """
+@contextlib.contextmanager
+def activity(what: str) -> Iterator[None]:
+    """Show `what` and the elapsed time while the block runs; silent when standard error is not a terminal."""
     if not sys.stderr.isatty():
-        yield lambda amount: None
+        yield
         return
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task(what, total=total)
-    began, shown = time.monotonic(), False
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    def advance(amount: float) -> None:
-        nonlocal shown
-        bar.advance(task, amount)
-        if not shown and time.monotonic() - began > PATIENCE_SECONDS:
-            bar.start()
-            shown = True
-
-    try:
-        yield advance
-    finally:
-        if shown:
-            bar.stop()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield

@@ -1,0 +1,114 @@
+"""Making a proof: evaluate, hand ezkl the hints, compare every output, prove, check."""
+
+import json
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from py_ecc.optimized_bn128 import curve_order
+
+from zkinfer.backends.ezkl.keys import (
+    CIRCUIT_FILE,
+    PROVING_KEY_FILE,
+    SRS_FILE,
+    VERIFYING_KEY_FILE,
+    EzklKeys,
+    committed_vector,
+)
+from zkinfer.backends.ezkl.lowering import WITNESS_SALT
+from zkinfer.backends.ezkl.runner import Call, Limits, run
+from zkinfer.backends.ezkl.settings import SETTINGS_FILE
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.errors import InvalidInputError, ProvingError, WrongKeyError
+from zkinfer.proof import OutputTensor, Proof
+from zkinfer.statement import MAX_CONTEXT_BYTES, public_instances, statement_digest, statement_words
+
+IntArray = npt.NDArray[np.int64]
+
+
+def felt(value: int) -> str:
+    """A field element as ezkl reads it: 32 bytes, little-endian, hex."""
+    return (value % curve_order).to_bytes(32, "little").hex()
+
+
+def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes, salt: Sequence[int]) -> list[int]:
+    """The `witness` graph input: statement words, inputs, hints, salt; integers, negative ones as they are."""
+    inputs = [int(x) for array in values[: len(keys.program.inputs)] for x in array.ravel()]
+    hints = [int(q) for hint in keys.lowered.hints for q in hint.compute(values[hint.source])]
+    return [*statement_words(digest), *inputs, *hints, *salt]
+
+
+def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits: Limits | None = None) -> Proof:
+    """A proof that the committed model maps these inputs to the outputs it carries.
+
+    Args:
+        keys: proving keys.
+        inputs: one integer array an input of the program, of its exact shape.
+        context: bytes that the proof is bound to (a nonce or request id), at most `MAX_CONTEXT_BYTES`.
+        limits: time and memory for each step.
+
+    Raises:
+        ShapeError, InputRangeError: the inputs do not fit the program.
+        InvalidInputError: the context is too long.
+        ProvingError: ezkl fails, or disagrees with the evaluator.
+    """
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
+    values = evaluate(keys.program, keys.weights, [array[None] for array in inputs])
+    outputs = [values[value][0] for value in keys.program.outputs]
+    digest = statement_digest(keys.commitment, context)
+    salt = [secrets.randbelow(curve_order) for _ in range(WITNESS_SALT)]
+    graph_inputs = [[felt(v) for v in witness_vector(keys, values, digest, salt)]]
+    if keys.weights:
+        graph_inputs.insert(0, [felt(v) for v in committed_vector(keys.weights, keys.salt)])
+    instances = [felt(v) for v in public_instances(digest, [values[i][0] for i in range(len(inputs))], outputs)]
+    data = prove_graph(keys, graph_inputs, instances, limits=limits)
+    claimed = tuple(
+        OutputTensor(tensor.shape, tensor.frac_bits, tuple(int(x) for x in array.ravel()))
+        for tensor, array in zip(keys.program.output_tensors, outputs, strict=True)
+    )
+    return Proof("ezkl", keys.commitment.digest, claimed, data)
+
+
+def prove_graph(
+    keys: EzklKeys, graph_inputs: list[list[str]], instances: list[str], *, limits: Limits | None = None
+) -> bytes:
+    """Prove the lowered graph on these graph inputs; `instances` is what its outputs have to be.
+
+    Raises:
+        ProvingError: ezkl fails, computes other outputs, or makes a proof that does not verify.
+        WrongKeyError: the proof's weight commitment is not the keys' one.
+    """
+    folder = keys.folder.resolve()
+    with tempfile.TemporaryDirectory(prefix="zkinfer-prove-") as work:
+        data, witness, proof = (Path(work) / name for name in ("input.json", "witness.json", "proof.json"))
+        data.write_text(json.dumps({"input_data": graph_inputs}))
+        generate = Call("gen_witness", (str(data), CIRCUIT_FILE, str(witness), VERIFYING_KEY_FILE, SRS_FILE))
+        run([generate], folder=folder, what="computing the witness", limits=limits)
+        found = [element for output in json.loads(witness.read_text())["outputs"] for element in output]
+        if found != instances:
+            raise ProvingError(
+                "ezkl computed other outputs than the reference evaluator, so nothing was proven; this is a defect of "
+                "zkinfer or a change in ezkl: please report the model"
+            )
+        run(
+            [
+                Call(
+                    "prove",
+                    (str(witness), CIRCUIT_FILE, PROVING_KEY_FILE, str(proof)),
+                    {"srs_path": SRS_FILE},
+                ),
+                Call("verify", (str(proof), SETTINGS_FILE, VERIFYING_KEY_FILE, SRS_FILE)),
+            ],
+            folder=folder,
+            what="proving",
+            limits=limits,
+        )
+        proof_bytes = bytes(json.loads(proof.read_text())["proof"])
+    points = b"".join(keys.commitment.key.weight_points)
+    if proof_bytes[: len(points)] != points:
+        raise WrongKeyError("the proof commits to other weights than the published commitment; make the keys again")
+    return proof_bytes

@@ -1,0 +1,125 @@
+"""ezkl's settings, chosen by us: exact integers, committed inputs, fixed parameters, and k from the cost model.
+
+ezkl's own calibration is not used: it measures ranges on samples, and a range that a sample did not show makes
+the prover hang. Ours are proven.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zkinfer.backends.ezkl.cost import CircuitSize, cheapest_logrows
+from zkinfer.backends.ezkl.lowering import LoweredProgram
+from zkinfer.backends.ezkl.runner import Call, Limits, run
+from zkinfer.errors import ResourceError
+
+INNER_COLUMNS = 2
+DECOMPOSITION_BASE = 256
+DECOMPOSITION_LEGS = 4
+MIN_LOGROWS = 8
+MAX_LOGROWS = 24
+UNUSABLE_ROWS = 16
+"""Rows at a column's end that ezkl keeps for blinding, with room to spare."""
+
+MODEL_FILE = "model.onnx"
+SETTINGS_FILE = "settings.json"
+
+
+def run_arguments(logrows: int) -> dict[str, Any]:
+    """The arguments that every zkinfer circuit is made with.
+
+    Scale 0 and no lookup range: integers as they are, and no operation that would need ezkl's own rounding.
+    `polycommit` inputs: ezkl publishes a KZG commitment of each graph input, the weights' first.
+    """
+    return {
+        "input_visibility": "polycommit",
+        "output_visibility": "public",
+        "param_visibility": "fixed",
+        "input_scale": 0,
+        "param_scale": 0,
+        "lookup_range": [0, 0],
+        "logrows": logrows,
+        "num_inner_cols": INNER_COLUMNS,
+        "ignore_range_check_inputs_outputs": True,
+        "decomp_base": DECOMPOSITION_BASE,
+        "decomp_legs": DECOMPOSITION_LEGS,
+    }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """ezkl's settings for one program.
+
+    Attributes:
+        text: the settings file, canonical JSON (keys sorted, no time stamp).
+        logrows: k.
+        size: what the circuit takes, as ezkl counts it.
+    """
+
+    text: str
+    logrows: int
+    size: CircuitSize
+
+
+def minimum_logrows(lowered: LoweredProgram) -> int:
+    """The least k whose columns hold the largest table and the instances.
+
+    Raises:
+        ResourceError: no supported k is large enough.
+    """
+    needed = max(lowered.table_entries, lowered.instance_count) + UNUSABLE_ROWS
+    logrows = max(MIN_LOGROWS, (needed - 1).bit_length())
+    if logrows > MAX_LOGROWS:
+        raise ResourceError(
+            f"the largest table needs k = {logrows}, over the limit of {MAX_LOGROWS}; compile with fewer table entries"
+        )
+    return logrows
+
+
+def choose_settings(lowered: LoweredProgram, folder: Path, *, limits: Limits | None = None) -> Settings:
+    """Settings at the cheapest k, for the model that already lies in `folder`.
+
+    Raises:
+        EzklCallError, ResourceError: ezkl cannot lay the circuit out.
+    """
+    least = minimum_logrows(lowered)
+    text = make_settings(folder, least, limits=limits)
+    size = circuit_size(text)
+    logrows = cheapest_logrows(size, least, MAX_LOGROWS)
+    if logrows != least:
+        text = make_settings(folder, logrows, limits=limits)
+    return Settings(text, logrows, circuit_size(text))
+
+
+def make_settings(folder: Path, logrows: int, *, limits: Limits | None = None) -> str:
+    """Have ezkl write the settings file for the model in `folder`, and make it canonical.
+
+    Raises:
+        EzklCallError: ezkl cannot lay the circuit out in columns of 2**logrows rows.
+    """
+    call = Call("gen_settings", (MODEL_FILE, SETTINGS_FILE), {"py_run_args": run_arguments(logrows)})
+    run([call], folder=folder, what="laying out the circuit", limits=limits)
+    path = folder / SETTINGS_FILE
+    text = canonical(path.read_text())
+    path.write_text(text)
+    return text
+
+
+def canonical(text: str) -> str:
+    """Settings without what differs from run to run: key order and the time stamp."""
+    settings = json.loads(text)
+    settings["timestamp"] = 0
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+
+
+def circuit_size(text: str) -> CircuitSize:
+    """What a settings file says of the circuit's size."""
+    settings = json.loads(text)
+    return CircuitSize(
+        cells=settings["total_assignments"],
+        einsum_cells=settings["einsum_params"]["total_einsum_col_size"],
+        table_cells=settings["total_dynamic_col_size"],
+        lookups=settings["num_dynamic_lookups"],
+        committed_cells=tuple(settings["module_sizes"]["polycommit"]),
+    )
