@@ -1,13 +1,60 @@
-"""Showing that long work is under way: a spinner with the time, in a terminal and nowhere else."""
+"""Showing that long work is under way: on standard error, in a terminal and nowhere else."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PATIENCE_SECONDS = 2.0
+"""Counted work that ends sooner shows no bar."""
 
 
-@contextlib.contextmanager
+@contextmanager
+def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A progress bar, for work that can be counted.
+
+    Args:
+        what: what is being done ("calibrating").
+        total: how much there is to do, in the unit that the caller advances by.
+
+    Yields:
+        A function to call with how much was done since the last call; the bar appears at the first call that comes
+        after `PATIENCE_SECONDS`.
+    """
+    if not sys.stderr.isatty():
+        yield lambda amount: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=total)
+    began, shown = time.monotonic(), False
+
+    def advance(amount: float) -> None:
+        nonlocal shown
+        bar.advance(task, amount)
+        if not shown and time.monotonic() - began > PATIENCE_SECONDS:
+            bar.start()
+            shown = True
+
+    try:
+        yield advance
+    finally:
+        if shown:
+            bar.stop()
+
+
+@contextmanager
 def activity(what: str) -> Iterator[None]:
-    """Show `what` and the elapsed time while the block runs; silent when standard error is not a terminal."""
+    """A spinner with the elapsed time, for work that cannot be counted, while the block runs."""
     if not sys.stderr.isatty():
         yield
         return
@@ -15,6 +62,6 @@ def activity(what: str) -> Iterator[None]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task(what, total=None)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(what, total=None)
         yield
