@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.circuit.program import Tensor
+from zkinfer.circuit.program import MAX_MAGNITUDE, Tensor
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -22,11 +22,9 @@ def as_array(x: Any) -> Array:
     Raises:
         InvalidInputError: the elements are not real numbers or booleans.
     """
-    if hasattr(x, "detach"):
-        x = x.detach().cpu().numpy()
     try:
-        array = np.asarray(x)
-    except ValueError as error:
+        array = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+    except (TypeError, ValueError) as error:
         raise InvalidInputError(f"not an array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise InvalidInputError(f"an array of dtype {array.dtype} does not hold real numbers; convert it to float64")
@@ -101,18 +99,17 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> npt.NDArray
         raise NotFiniteError(f"{tensor.label!r}: {_places(~finite)} NaN or infinite")
     with np.errstate(over="ignore", under="ignore"):
         scaled = np.rint(np.ldexp(reals, tensor.frac_bits))
-    # Bounds stay below 2**62 in magnitude, so that comparing as float64 can be off only where float64 has no fractions.
-    below, above = scaled < tensor.lo, scaled > tensor.hi
-    outside = below | above
+    # Clipped before the conversion, and compared after it: float64 cannot tell large integers apart.
+    integers = np.clip(scaled, -MAX_MAGNITUDE, MAX_MAGNITUDE).astype(np.int64)
+    outside = (integers < tensor.lo) | (integers > tensor.hi)
     if outside.any() and not saturate:
-        lo, hi = np.ldexp(float(tensor.lo), -tensor.frac_bits), np.ldexp(float(tensor.hi), -tensor.frac_bits)
-        worst = reals.flat[int(np.argmax(np.where(outside, np.abs(reals), -1)))]
+        lo, hi = (float(bound) for bound in dequantize(np.array([tensor.lo, tensor.hi]), tensor))
+        farthest = float(reals[outside][np.argmax(np.abs(reals[outside]))])
         raise InputRangeError(
             f"{tensor.label!r} takes values from {lo:.6g} to {hi:.6g}: {_places(outside)} outside, the farthest "
-            f"is {worst:.6g}. Rescale the data, or compile with calibration data that covers it"
+            f"of which is {farthest:.6g}. Rescale the data, or compile with calibration data that covers it"
         )
-    inside = np.where(outside, 0.0, scaled).astype(np.int64)
-    return np.where(below, np.int64(tensor.lo), np.where(above, np.int64(tensor.hi), inside))
+    return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi))
 
 
 def dequantize(integers: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:

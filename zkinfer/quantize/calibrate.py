@@ -9,7 +9,7 @@ and its digest names the result; nobody needs to reproduce the calibration.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import onnx_ir
 
 from zkinfer.circuit.qformat import as_arrays
+from zkinfer.circuit.samples import chunks, into_runs
 from zkinfer.errors import NotFiniteError
 from zkinfer.progress import progress
 from zkinfer.quantize.reference import FloatModel, is_float
@@ -114,25 +115,29 @@ def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
         CompileError: onnxruntime does not run the model.
     """
     float_model = FloatModel(model)
-    names: Sequence[str] = [value.name or "" for value in float_model.inputs]
-    samples = float_model.prepare(as_arrays(data, names))
+    samples = float_model.prepare(as_arrays(data, [value.name or "" for value in float_model.inputs]))
+    runs = [into_runs(array, float_model.batch) for array in samples]
     accumulators = {
         value.name or "": _Accumulator() for value in (*float_model.inputs, *float_model.values) if is_float(value)
     }
-    runs = -(-len(samples[0]) // float_model.batch)
-    with progress("calibrating", runs) as advance:
-        for chunk, tensors in float_model.chunks(samples):
+    with progress("calibrating", len(runs[0])) as advance:
+        for part in chunks(len(runs[0]), float_model.elements):
+            tensors = float_model.run([array[part] for array in runs])
             for name, accumulator in accumulators.items():
-                tensor = tensors[name]
-                if not np.isfinite(tensor).all():
-                    run = chunk.start + int(np.argwhere(~np.isfinite(tensor))[0, 0])
-                    first, last = run * float_model.batch, (run + 1) * float_model.batch - 1
-                    where = f"sample {first}" if first == last else f"samples {first} to {last}"
-                    raise NotFiniteError(
-                        f"tensor {name!r} is NaN or infinite on {where} of the calibration data, computed in float by "
-                        "the model itself; correct the model or leave that data out"
-                    )
-                accumulator.add(tensor)
-            advance(chunk.stop - chunk.start)
+                _require_finite(name, tensors[name], part.start * float_model.batch, float_model.batch)
+                accumulator.add(tensors[name])
+            advance(part.stop - part.start)
     stats = {name: accumulator.finish() for name, accumulator in accumulators.items()}
     return Calibration(tensors=stats, samples=len(samples[0]))
+
+
+def _require_finite(name: str, tensor: npt.NDArray[Any], first_sample: int, batch: int) -> None:
+    finite = np.isfinite(tensor)
+    if finite.all():
+        return
+    first = first_sample + int(np.argwhere(~finite)[0, 0]) * batch
+    where = f"sample {first}" if batch == 1 else f"one of the samples {first} to {first + batch - 1}"
+    raise NotFiniteError(
+        f"tensor {name!r} becomes NaN or infinite on {where} of the calibration data: the model itself overflows in "
+        "float there. Correct the model, or leave that data out"
+    )

@@ -1,6 +1,7 @@
 """The float model, run in onnxruntime: what calibration measures and what fixed point is compared with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,6 @@ from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, Shap
 
 Array = npt.NDArray[Any]
 
-CHUNK_ELEMENTS = 1 << 24
-"""About how many tensor elements are held at once, over all tensors and runs."""
-
 
 def is_float(value: onnx_ir.Value) -> bool:
     """Whether the value holds float16, float32 or float64."""
@@ -23,26 +21,29 @@ def is_float(value: onnx_ir.Value) -> bool:
 
 
 def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
-    """The shape of a value of a normalized model, whose shapes are all static."""
+    """The shape of a value of a normalized model, where every shape is static."""
     assert value.shape is not None
-    return tuple(int(n) for n in value.shape.numpy())
+    return value.shape.numpy()
 
 
 def check_samples(array: Array, value: onnx_ir.Value) -> Array:
-    """One input's samples, in the model's dtype: shape (n, *shape without the batch).
+    """One input's samples in the model's dtype, of shape (n, *sizes without the batch).
+
+    Args:
+        array: real numbers; one sample without its batch axis is accepted where the batch is 1.
+        value: the model's input.
 
     Raises:
-        InvalidInputError: a dtype that does not convert without loss of kind (strings, complex, floats for integers).
+        InvalidInputError: floats where the model takes integers.
         ShapeError: not the shape of samples of this input, or no sample.
         NotFiniteError: NaN or infinity, also after the conversion to the model's dtype.
     """
     assert value.dtype is not None
     dtype = value.dtype.numpy()
     where = f"input {value.name!r}"
-    if array.dtype.kind not in ("fiub" if is_float(value) else "iub"):
+    if array.dtype.kind == "f" and not is_float(value):
         raise InvalidInputError(f"{where} takes {dtype.name} numbers, got an array of dtype {array.dtype}; convert it")
-    shape = static_shape(value)
-    array = as_batch(array, shape, where)
+    array = as_batch(array, static_shape(value), where)
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     if is_float(value) and not np.isfinite(converted).all():
@@ -57,8 +58,14 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
 class FloatModel:
     """A normalized model in onnxruntime, every intermediate tensor an output.
 
-    One thread, no graph optimization: the same machine gives the same floats every time, and every tensor of the
+    One thread and no graph optimization: the same machine gives the same floats every time, and every tensor of the
     model exists under its name.
+
+    Attributes:
+        inputs: the model's inputs.
+        values: every value that a node computes, in order of execution.
+        batch: size of the inputs' first axis.
+        elements: of all inputs and values of one run together.
 
     Args:
         model: as `zkinfer.onnx.load.load_model` returns it.
@@ -70,8 +77,8 @@ class FloatModel:
     def __init__(self, model: onnx_ir.Model) -> None:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
         self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
-        """Every value that a node computes, in order of execution."""
         self.batch = static_shape(self.inputs[0])[0]
+        self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))
         proto = onnx_ir.serde.serialize_model(model)
         del proto.graph.output[:]
         proto.graph.output.extend(onnx_ir.serde.serialize_value(value) for value in self.values)
@@ -86,57 +93,39 @@ class FloatModel:
             self._session = onnxruntime.InferenceSession(
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's exceptions have no common root of their own
+        except Exception as error:  # onnxruntime's exceptions share no root of their own
             raise CompileError(f"onnxruntime does not run this model: {error}") from error
 
     def prepare(self, arrays: Sequence[Array]) -> list[Array]:
-        """The samples of every input, checked (see `check_samples`), in the model's dtypes; all of one length.
+        """The samples of every input, each as `check_samples` gives it, all of one length.
 
         Raises:
-            ShapeError: a wrong number of inputs, or different numbers of samples.
+            InvalidInputError, ShapeError, NotFiniteError: see `check_samples`.
+            ShapeError: different numbers of samples.
         """
-        if len(arrays) != len(self.inputs):
-            names = ", ".join(repr(v.name) for v in self.inputs)
-            raise ShapeError(f"the model takes {len(self.inputs)} inputs ({names}), got {len(arrays)} arrays")
         checked = [check_samples(array, value) for array, value in zip(arrays, self.inputs, strict=True)]
-        counts = {len(array) for array in checked}
-        if len(counts) != 1:
+        if len({len(array) for array in checked}) != 1:
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in checked]}")
         return checked
 
-    def run(self, samples: Sequence[Array]) -> dict[str, Array]:
-        """Every value of one run over exactly one batch of samples, by name.
+    def run(self, runs: Sequence[Array]) -> Mapping[str, Array]:
+        """Every tensor of the model by name: inputs and computed values, each of shape (runs, *shape).
+
+        Args:
+            runs: for each input, in the model's dtype, an array of shape (runs, *shape).
 
         Raises:
             CompileError: onnxruntime fails on the model.
         """
-        feeds = {value.name: array for value, array in zip(self.inputs, samples, strict=True)}
         names = [value.name or "" for value in self.values]
-        try:
-            results = self._session.run(names, feeds)
-        except Exception as error:
-            raise CompileError(f"onnxruntime fails on this model: {error}") from error
-        return dict(zip(names, results, strict=True))
-
-    def chunks(self, samples: Sequence[Array]) -> Iterator[tuple[slice, Mapping[str, Array]]]:
-        """All samples, run batch by batch, some batches at a time so that memory stays bounded.
-
-        A last batch that is not full is filled by repeating samples from the front.
-
-        Yields:
-            The slice of runs, and every input and computed value by name, stacked to shape (runs, *shape).
-        """
-        runs = -(-len(samples[0]) // self.batch)
-        order = np.arange(runs * self.batch) % len(samples[0])
-        per_run = sum(int(np.prod(static_shape(v), dtype=np.int64)) for v in (*self.inputs, *self.values))
-        step = max(1, CHUNK_ELEMENTS // max(per_run, 1))
-        for start in range(0, runs, step):
-            stop = min(start + step, runs)
-            feeds = [
-                [array[order[run * self.batch : (run + 1) * self.batch]] for array in samples]
-                for run in range(start, stop)
-            ]
-            results = [self.run(feed) for feed in feeds]
-            stacked = {v.name or "": np.stack([feed[i] for feed in feeds]) for i, v in enumerate(self.inputs)}
-            stacked |= {v.name or "": np.stack([result[v.name or ""] for result in results]) for v in self.values}
-            yield slice(start, stop), stacked
+        results: list[list[Array]] = []
+        for feed in zip(*runs, strict=True):
+            feeds = {value.name: array for value, array in zip(self.inputs, feed, strict=True)}
+            try:
+                results.append(self._session.run(names, feeds))
+            except Exception as error:
+                raise CompileError(f"onnxruntime fails on this model: {error}") from error
+        tensors = {value.name or "": array for value, array in zip(self.inputs, runs, strict=True)}
+        return tensors | {
+            name: np.stack(arrays) for name, arrays in zip(names, zip(*results, strict=True), strict=True)
+        }
