@@ -1,0 +1,5 @@
+"""`python -m zkinfer` is the `zkinfer` command."""
+
+from zkinfer.cli import main
+
+main()

@@ -1,0 +1,11 @@
+"""The command line. Importing it is cheap: each command imports what it needs when it runs."""
+
+from zkinfer.cli.app import app
+
+
+def main() -> None:
+    """Entry point of the `zkinfer` command."""
+    app(prog_name="zkinfer")
+
+
+__all__ = ["app", "main"]

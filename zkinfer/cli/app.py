@@ -1,0 +1,185 @@
+"""The commands. Each one reads its files, calls the library once, and says what came of it."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+from rich.filesize import decimal
+from rich.markup import escape
+
+import zkinfer
+from zkinfer.cli.arrays import read_arrays, read_context
+from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
+from zkinfer.durations import duration
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Zero-knowledge inference: prove that a published model gave this answer.",
+    epilog="Exit codes: 0 done, or the proof is valid; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, "
+    "or memory, disk, time or an optional package is missing.",
+)
+
+Context = Annotated[
+    str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
+]
+
+
+def _show_version(shown: bool) -> None:
+    if shown:
+        out.print(f"zkinfer {zkinfer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+    Debug.enabled = debug
+
+
+@app.command("compile")
+@guarded
+def compile_model(
+    model: Annotated[Path, typer.Argument(help="ONNX file.")],
+    calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array an input.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
+    batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
+    activation_bits: Annotated[int, typer.Option(min=2, help="Bits of an activation.")] = 8,
+    weight_bits: Annotated[int, typer.Option(min=2, help="Bits of a weight.")] = 8,
+    report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
+) -> None:
+    """Turn an ONNX model into a circuit: exact integers in place of floats."""
+    circuit = zkinfer.compile(
+        model, read_arrays(calibration), batch=batch, activation_bits=activation_bits, weight_bits=weight_bits
+    )
+    circuit.save(output)
+    out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
+
+
+@app.command()
+@guarded
+def setup(
+    circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the keys.")],
+    srs: Annotated[
+        Path | None, typer.Option(help="Reference string of a public ceremony. Without it, one for tests alone.")
+    ] = None,
+) -> None:
+    """Make the proving keys, and the commitment to publish."""
+    keys = zkinfer.setup(zkinfer.Circuit.load(circuit), srs_path=srs, folder=output)
+    path = output / "model.zkc"
+    keys.commitment.save(path)
+    out.print(facts("Commitment, to be published", [("file", str(path)), ("fingerprint", keys.commitment.fingerprint)]))
+
+
+@app.command()
+@guarded
+def prove(
+    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    inputs: Annotated[Path, typer.Argument(metavar="INPUT", help="Model input: .npy or .npz.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Proof file to write.")],
+    context: Context = "",
+) -> None:
+    """Prove one inference, or one batch."""
+    began = time.perf_counter()
+    proof = zkinfer.prove(zkinfer.Keys.load(keys), read_arrays(inputs), context=read_context(context))
+    proof.save(output)
+    took = time.perf_counter() - began
+    out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}")
+
+
+@app.command()
+@guarded
+def verify(
+    proof: Annotated[Path, typer.Argument(help="Proof file.")],
+    commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
+    inputs: Annotated[Path, typer.Option(help="The inputs that the model was run on: .npy or .npz.")],
+    outputs: Annotated[
+        Path | None, typer.Option(help="The outputs that you were told; else those in the proof.")
+    ] = None,
+    context: Context = "",
+    engine: Annotated[
+        Literal["python", "ezkl", "both"], typer.Option(help="Which verifier: our own, ezkl's, or both.")
+    ] = "python",
+) -> None:
+    """Check a proof. Exits with 0 if it is valid, 1 if it is refused."""
+    from zkinfer.commitment import Commitment
+    from zkinfer.proof import Proof
+    from zkinfer.verifier import verify as verify_proof
+
+    began = time.perf_counter()
+    published = Commitment.load(commitment)
+    verified = verify_proof(
+        Proof.load(proof),
+        published,
+        inputs=read_arrays(inputs),
+        outputs=None if outputs is None else read_arrays(outputs),
+        context=read_context(context),
+        engine=engine,
+    )
+    took = time.perf_counter() - began
+    out.print(
+        facts(
+            "VALID: this model, on these inputs, gives these outputs",
+            [
+                ("fingerprint", f"{published.fingerprint}  (compare it with the one that the owner published)"),
+                ("outputs", np.array2string(np.asarray(verified.outputs), precision=6, threshold=64)),
+                ("checked by", f"{engine}, in {duration(took)}"),
+            ],
+        )
+    )
+
+
+@app.command()
+@guarded
+def inspect(path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file.")]) -> None:
+    """Say what a file is, and what it reveals."""
+    from zkinfer.cli.inspect import describe_file
+
+    out.print(describe_file(path))
+
+
+@app.command()
+@guarded
+def estimate(circuit: Annotated[Path, typer.Argument(help="Circuit file.")]) -> None:
+    """Say what keys and proofs will take, before making any."""
+    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit))
+    rows = [
+        ("rows", f"2^{cost.logrows}: the reference string has to be for k = {cost.logrows}"),
+        ("cells", f"{cost.cells:,}"),
+        ("setup", duration(cost.setup_seconds)),
+        ("prove", duration(cost.prove_seconds)),
+        ("memory", decimal(cost.memory_bytes)),
+        ("disk", decimal(cost.disk_bytes)),
+    ]
+    out.print(facts("Estimate, for one core; within a factor of about two", rows))
+
+
+@app.command()
+@guarded
+def demo(
+    verifier_python: Annotated[
+        Path | None, typer.Option(help="Python of the verifying process; this one by default.")
+    ] = None,
+    circuits: Annotated[Path, typer.Option(help="The repository's circuits/ folder.")] = Path("circuits"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the third party's files go.")] = Path(
+        "demo-output"
+    ),
+    sample: Annotated[int, typer.Option(min=0, help="Which held-out digit to prove.")] = 0,
+) -> None:
+    """Prove a handwritten digit, have a third party check it, and see forgeries refused."""
+    from zkinfer.demo import run_demo
+
+    if not run_demo(circuits, output, verifier_python, sample=sample, console=out):
+        err.print("[bold red]the demonstration did not come out as it should[/bold red]")
+        raise typer.Exit(ExitCode.REFUSED)

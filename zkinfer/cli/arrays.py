@@ -1,0 +1,101 @@
+"""Arrays from files that a stranger may have made: bounded, never unpickled, exactly as long as their header says."""
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.artifact import read_bounded
+from zkinfer.errors import ArtifactError, InvalidInputError
+from zkinfer.statement import MAX_CONTEXT_BYTES
+
+Array = npt.NDArray[Any]
+
+MAX_ARRAY_BYTES = 1 << 30
+MAX_ARRAYS = 256
+_NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK"
+
+
+def read_arrays(path: Path) -> Array | Mapping[str, Array]:
+    """The array of a `.npy` file, or the arrays of a `.npz` file by name.
+
+    Raises:
+        InvalidInputError: no such file, over `MAX_ARRAY_BYTES`, of another format, holding Python objects, or cut off.
+    """
+    data = read_bounded(path, max_bytes=MAX_ARRAY_BYTES)
+    if data.startswith(_NPY_MAGIC):
+        return _parse_npy(data, str(path))
+    if data.startswith(_ZIP_MAGIC):
+        return _parse_npz(data, path)
+    raise InvalidInputError(f"{path}: not a NumPy file; write one with numpy.save (one array) or numpy.savez (several)")
+
+
+def _parse_npy(data: bytes, where: str) -> Array:
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read_header(stream)
+    except KeyError:
+        raise InvalidInputError(f"{where}: a NumPy file of an unknown version") from None
+    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
+        raise InvalidInputError(f"{where}: the header of this NumPy file is damaged: {error}") from None
+    if dtype.hasobject:
+        raise InvalidInputError(f"{where}: holds Python objects, which are never read; save an array of numbers")
+    start = stream.tell()
+    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise InvalidInputError(
+            f"{where}: the header declares shape {shape} of {dtype}, but {len(data) - start} bytes follow: "
+            "the file is cut off or was edited"
+        )
+    array = np.frombuffer(data, dtype=dtype, offset=start)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_ARRAYS or sum(m.file_size for m in members) > MAX_ARRAY_BYTES:
+                raise InvalidInputError(
+                    f"{path}: {len(members)} arrays of {sum(m.file_size for m in members)} bytes; at most {MAX_ARRAYS} "
+                    f"of {MAX_ARRAY_BYTES} bytes together are read"
+                )
+            return {
+                m.filename.removesuffix(".npy"): _parse_npy(archive.read(m), f"{path}, {m.filename}") for m in members
+            }
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise InvalidInputError(f"{path}: not a readable .npz file: {error}") from None
+
+
+def read_context(text: str) -> bytes:
+    """The context that a proof is bound to: `text` itself, `@file` for a file's bytes, `hex:` for bytes in hexadecimal.
+
+    Raises:
+        InvalidInputError: bad hexadecimal, no such file, or over `MAX_CONTEXT_BYTES`.
+    """
+    if text.startswith("@"):
+        try:
+            return read_bounded(text[1:], max_bytes=MAX_CONTEXT_BYTES)
+        except ArtifactError as error:
+            raise InvalidInputError(f"--context: {error}") from None
+    if text.startswith("hex:"):
+        try:
+            context = bytes.fromhex(text[4:])
+        except ValueError as error:
+            raise InvalidInputError(f"--context {text[:40]!r}: not hexadecimal: {error}") from None
+    else:
+        context = text.encode()
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise InvalidInputError(f"--context holds {len(context)} bytes; at most {MAX_CONTEXT_BYTES} fit")
+    return context

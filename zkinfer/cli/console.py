@@ -1,0 +1,150 @@
+"""What a command says and how it ends: two consoles, one line for an error, documented exit codes."""
+
+import enum
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zkinfer.errors import (
+    CommitmentMismatchError,
+    CompileError,
+    InvalidInputError,
+    InvalidProofError,
+    MalformedCommitmentError,
+    MalformedProofError,
+    MissingDependencyError,
+    StatementError,
+    VerificationError,
+    VerifierUnavailableError,
+    WrongKeyError,
+    ZkinferError,
+)
+
+P = ParamSpec("P")
+
+# rich itself honours NO_COLOR and writes plain text where the stream is no terminal.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class ExitCode(enum.IntEnum):
+    """How the process ends.
+
+    OK: done, or the proof is valid. REFUSED: the proof, or the audited commitment, does not hold. USAGE: the
+    command line is wrong. BAD_INPUT: a file or an argument is not what it should be. FAILED: a backend failed,
+    or memory, disk, time or an optional package is missing.
+    """
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    FAILED = 4
+
+
+# Which package belongs to which extra, for imports that fail in a command.
+EXTRAS = {
+    "ezkl": "ezkl",
+    "matplotlib": "prove",
+    "mpmath": "prove",
+    "numba": "prove",
+    "onnx": "prove",
+    "onnx_ir": "prove",
+    "onnxruntime": "prove",
+    "onnxscript": "prove",
+    "psutil": "prove",
+    "sklearn": "examples",
+    "torch": "torch",
+}
+
+# The part of a verification that each error stands for.
+CHECKS: dict[type[VerificationError], str] = {
+    MalformedProofError: "proof file",
+    MalformedCommitmentError: "commitment file",
+    StatementError: "statement",
+    CommitmentMismatchError: "commitment",
+    InvalidProofError: "cryptographic check",
+}
+
+
+def failed_check(error: VerificationError) -> str:
+    """Which check refused, in a word or two."""
+    return next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
+
+
+def exit_code(error: ZkinferError) -> ExitCode:
+    """The exit code that an error of the library leads to."""
+    match error:
+        case VerifierUnavailableError():
+            return ExitCode.FAILED
+        case VerificationError():
+            return ExitCode.REFUSED
+        case InvalidInputError() | CompileError() | WrongKeyError():
+            return ExitCode.BAD_INPUT
+        case _:
+            return ExitCode.FAILED
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingDependencyError | None:
+    """The advice for a missing optional package; None where the package is no option of zkinfer."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return MissingDependencyError(
+        f"this command needs {package}, which is not installed: pip install 'zkinfer[{EXTRAS[package]}]'"
+    )
+
+
+class Debug:
+    """Whether `--debug` was given: errors then keep their traceback."""
+
+    enabled = False
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, with the library's errors as one red line and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            advice = missing_extra(error)
+            if Debug.enabled or advice is None:
+                raise
+            raise fail(advice) from None
+        except ZkinferError as error:
+            if Debug.enabled:
+                raise
+            raise fail(error) from None
+        except KeyboardInterrupt:
+            err.print("[red]interrupted[/red]")
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def fail(error: ZkinferError) -> typer.Exit:
+    """Print an error and give the exit that it leads to."""
+    if isinstance(error, VerificationError) and not isinstance(error, VerifierUnavailableError):
+        err.print(f"[bold red]REFUSED[/bold red] ({failed_check(error)}): {escape(str(error))}")
+    else:
+        err.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+    return typer.Exit(exit_code(error))
+
+
+def facts(title: str, rows: list[tuple[str, str]]) -> Table:
+    """A table of names and values under a title."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    return table

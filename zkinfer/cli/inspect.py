@@ -1,0 +1,125 @@
+"""What a zkinfer file is and what it gives away, in words. Needs no prover package."""
+
+import struct
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from zkinfer.artifact import HEADER_BYTES, MAGIC, read_bounded
+from zkinfer.circuit.encoding import program_digest
+from zkinfer.circuit.program import Program, Tensor
+from zkinfer.cli.console import facts
+from zkinfer.commitment import COMMITMENT_KIND, Commitment
+from zkinfer.errors import InvalidInputError
+from zkinfer.proof import PROOF_KIND, Proof
+
+MAX_FILE_BYTES = 1 << 32
+
+COMMITMENT_REVEALS = """\
+Public here: the architecture, the shapes, every fixed-point format, bound and lookup table, and KZG points of the
+weights. The points do not show the weights, but they hide nothing that can be guessed: who guesses all the weights
+of a column can confirm the guess. Bounds and formats show how large weights and activations are."""
+
+PROOF_REVEALS = """\
+Public here: the outputs. Checking needs the inputs too, so give them only to who may see them. Each proof also
+reveals one more evaluation of every committed weight column."""
+
+CIRCUIT_REVEALS = """\
+This file holds the weights. Keep it private: publish the commitment (.zkc) instead."""
+
+KEY_REVEALS = """\
+This file belongs to the proving keys. Keep it private: publish the commitment (.zkc) instead."""
+
+
+def describe_file(path: Path) -> RenderableType:
+    """A description of any zkinfer file.
+
+    Raises:
+        InvalidInputError: no such file, or not a zkinfer file.
+        VerificationError: a commitment or proof that is damaged.
+    """
+    data = read_bounded(path, max_bytes=MAX_FILE_BYTES)
+    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
+        raise InvalidInputError(f"{path}: not a zkinfer file")
+    kind, version = struct.unpack_from("<4sI", data, len(MAGIC))
+    head = [("file", f"{path}, {decimal(len(data))}")]
+    match kind.decode("ascii", "replace"):
+        case str(name) if name == COMMITMENT_KIND:
+            return describe_commitment(Commitment.from_bytes(data), [*head, ("kind", f"commitment, version {version}")])
+        case str(name) if name == PROOF_KIND:
+            return describe_proof(Proof.from_bytes(data), [*head, ("kind", f"proof, version {version}")])
+        case name:
+            raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {name!r}; a newer zkinfer may read it")
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """A tensor's shape, format and bounds in one line."""
+    unit = 2.0**-tensor.frac_bits
+    return f"{shape_text(tensor.shape)}, steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 1 x 28 x 28."""
+    return " x ".join(map(str, shape)) or "scalar"
+
+
+def program_rows(program: Program) -> list[tuple[str, str]]:
+    """Inputs, outputs, weights, nodes and tables of a program, in words."""
+    kinds = Counter(type(node).__name__ for node in program.nodes)
+    rows = [("program digest", program_digest(program).hex())]
+    rows += [(f"input {t.label}", tensor_text(t)) for t in program.inputs]
+    rows += [(f"output {t.label}", tensor_text(t)) for t in program.output_tensors]
+    rows += [
+        ("weights", f"{sum(t.size for t in program.weights)} integers in {len(program.weights)} tensors"),
+        ("nodes", ", ".join(f"{kinds[kind]} {kind}" for kind in ("Einsum", "View", "Lookup"))),
+    ]
+    return rows
+
+
+def tables_text(program: Program) -> Table:
+    """The lookup tables of a program."""
+    table = Table(title="lookup tables", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("name", "from", "to", "entries"):
+        table.add_column(column, justify="left" if column == "name" else "right")
+    for entry in program.tables:
+        table.add_row(escape(entry.name), str(entry.lo), str(entry.hi), str(len(entry.values)))
+    return table
+
+
+def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
+    """A commitment in words."""
+    key = commitment.key
+    srs = f"2^{key.srs.logrows} rows, {key.srs.digest.hex()[:16]}..."
+    if key.srs.test_only:
+        srs += " TEST ONLY: whoever generated it can forge proofs"
+    rows = [
+        *head,
+        ("fingerprint", commitment.fingerprint),
+        ("backend", f"{commitment.backend}, version {key.ezkl_version}"),
+        ("reference string", srs),
+        ("weight points", f"{len(key.weight_points)}"),
+        ("verifying key", decimal(len(key.verifying_key))),
+        ("verifier", decimal(len(key.artifact))),
+        *program_rows(commitment.program),
+    ]
+    return Group(facts("Commitment", rows), "", tables_text(commitment.program), "", COMMITMENT_REVEALS)
+
+
+def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:
+    """A proof in words; says nothing about whether it is valid."""
+    rows = [
+        *head,
+        ("backend", proof.backend),
+        ("for commitment", proof.commitment_digest.hex()),
+        ("proof", decimal(len(proof.data))),
+        *(
+            (f"output {i}", f"{shape_text(t.shape)}, steps of {2.0**-t.frac_bits:g}")
+            for i, t in enumerate(proof.output_tensors)
+        ),
+        ("valid?", "not checked here: use zkinfer verify"),
+    ]
+    return Group(facts("Proof", rows), "", PROOF_REVEALS)

@@ -1,0 +1,34 @@
+"""What a dishonest provider might try."""
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from zkinfer.commitment import Commitment
+from zkinfer.proof import OutputTensor, Proof
+
+
+def tampered_model(model: onnx.ModelProto, favoured: int) -> onnx.ModelProto:
+    """The same architecture with one weight changed: the last layer's bias favours one class."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    name = changed.graph.node[-1].input[2]
+    bias = next(tensor for tensor in changed.graph.initializer if tensor.name == name)
+    values = np.array(numpy_helper.to_array(bias))
+    values[favoured] += 8
+    bias.CopyFrom(numpy_helper.from_array(values, name))
+    return changed
+
+
+def changed_answer(proof: Proof, favoured: int) -> Proof:
+    """The proof with another answer written into it: the favoured class gets the largest output."""
+    (claimed,) = proof.output_tensors
+    values = list(claimed.values)
+    values[favoured] = max(values) + 1
+    output = OutputTensor(claimed.shape, claimed.frac_bits, tuple(values))
+    return Proof(proof.backend, proof.commitment_digest, (output,), proof.data)
+
+
+def passed_off_as(proof: Proof, published: Commitment) -> Proof:
+    """A proof of another model, relabelled to name the published one."""
+    return Proof(proof.backend, published.digest, proof.output_tensors, proof.data)

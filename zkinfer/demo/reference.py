@@ -1,0 +1,75 @@
+"""The pinned model that is proven, its data, and its speed without proofs."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from zkinfer.errors import InvalidInputError
+
+Floats = npt.NDArray[np.float32]
+
+TIMED_RUNS = 1000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A folder of `circuits/`; arrays of shape (samples, *one input) and (samples,)."""
+
+    model: Path
+    card: dict[str, Any]
+    calibration: Floats
+    held_out: Floats
+    labels: npt.NDArray[np.int64]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Reference":
+        """Read a folder of `circuits/`.
+
+        Raises:
+            InvalidInputError: it is not there.
+        """
+        if not (folder / "model.onnx").is_file():
+            raise InvalidInputError(
+                f"{folder}: no reference model there; run the demo in a clone of the repository, or name its circuits/ "
+                "folder with --circuits"
+            )
+        return cls(
+            folder / "model.onnx",
+            json.loads((folder / "card.json").read_text()),
+            np.load(folder / "calibration.npy", allow_pickle=False),
+            np.load(folder / "held-out.npy", allow_pickle=False),
+            np.load(folder / "held-out-labels.npy", allow_pickle=False),
+        )
+
+    def session(self) -> onnxruntime.InferenceSession:
+        """The float model in onnxruntime, on one thread."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        return onnxruntime.InferenceSession(str(self.model), options, providers=["CPUExecutionProvider"])
+
+
+def run_float(session: onnxruntime.InferenceSession, inputs: Floats) -> npt.NDArray[Any]:
+    """The float model's first output."""
+    output: npt.NDArray[Any] = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    return output
+
+
+def time_float(session: onnxruntime.InferenceSession, one: Floats) -> float:
+    """Median seconds of one inference of the float model."""
+    times = []
+    for _ in range(TIMED_RUNS):
+        began = time.perf_counter()
+        run_float(session, one)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def share_correct(outputs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> float:
+    """Accuracy of outputs of shape (samples, classes)."""
+    return float((outputs.argmax(axis=1) == labels).mean())
