@@ -1,0 +1,70 @@
+"""zkinfer: proofs that a published model, on this input, gave this output.
+
+The names below load on first use, so that the verifier works where the prover's packages are not installed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zkinfer.api import estimate, prove, setup
+    from zkinfer.audit import audit_keys, audit_weights
+    from zkinfer.backends.base import Keys
+    from zkinfer.commitment import Commitment
+    from zkinfer.model import Circuit, compile  # noqa: A004
+    from zkinfer.onnx.export import export
+    from zkinfer.proof import Proof
+    from zkinfer.verifier import VerifiedInference, verify
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Circuit": "zkinfer.model",
+    "Commitment": "zkinfer.commitment",
+    "Keys": "zkinfer.backends.base",
+    "Proof": "zkinfer.proof",
+    "VerifiedInference": "zkinfer.verifier",
+    "audit_keys": "zkinfer.audit",
+    "audit_weights": "zkinfer.audit",
+    "compile": "zkinfer.model",
+    "estimate": "zkinfer.api",
+    "export": "zkinfer.onnx.export",
+    "prove": "zkinfer.api",
+    "setup": "zkinfer.api",
+    "verify": "zkinfer.verifier",
+}
+
+__all__ = [
+    "Circuit",
+    "Commitment",
+    "Keys",
+    "Proof",
+    "VerifiedInference",
+    "audit_keys",
+    "audit_weights",
+    "compile",
+    "estimate",
+    "export",
+    "prove",
+    "setup",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zkinfer' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("zkinfer"):
+            raise
+        from zkinfer.errors import MissingDependencyError
+
+        raise MissingDependencyError(
+            f"zkinfer.{name} needs the package {error.name!r}: pip install 'zkinfer[prove]'"
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

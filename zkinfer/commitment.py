@@ -10,14 +10,17 @@ from typing import Literal
 import msgspec
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, MalformedCommitmentError
 
 COMMITMENT_KIND = "comm"
 COMMITMENT_VERSION = 1
-MAX_COMMITMENT_BYTES = 256 << 20
+MAX_COMMITMENT_BYTES = 64 << 20
+MAX_LOGROWS = 28
+POINT_BYTES = 64
+DIGEST_BYTES = 32
 FINGERPRINT_CONTEXT = "zkinfer 2026 commitment fingerprint v1"
 
 
@@ -46,6 +49,8 @@ class EzklKey(msgspec.Struct, frozen=True, array_like=True, tag="ezkl", forbid_u
             system; interpreted, never executed.
         srs: the structured reference string.
         weight_points: affine BN254 points, 64 bytes each (x then y, big-endian), one a committed column.
+        salt_count: random field elements in each committed column of weights. Each proof opens every column at one
+            more point, so they hide the weights for `salt_count - 1` proofs.
     """
 
     ezkl_version: str
@@ -54,6 +59,7 @@ class EzklKey(msgspec.Struct, frozen=True, array_like=True, tag="ezkl", forbid_u
     artifact: bytes
     srs: Srs
     weight_points: tuple[bytes, ...]
+    salt_count: int
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -62,6 +68,15 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 _decoder = msgspec.msgpack.Decoder(_Payload)
+
+
+def _check_key(key: EzklKey) -> None:
+    if not 1 <= key.srs.logrows <= MAX_LOGROWS or len(key.srs.digest) != DIGEST_BYTES:
+        raise ArtifactError("what it says of its structured reference string cannot be true")
+    if any(len(point) != POINT_BYTES for point in key.weight_points):
+        raise ArtifactError(f"a weight commitment is not a point of {POINT_BYTES} bytes")
+    if not 0 <= key.salt_count <= 1 << MAX_LOGROWS:
+        raise ArtifactError(f"{key.salt_count} salt elements do not fit any circuit")
 
 
 class Commitment:
@@ -113,9 +128,10 @@ class Commitment:
         try:
             payload = unwrap(data, COMMITMENT_KIND, COMMITMENT_VERSION, max_bytes=MAX_COMMITMENT_BYTES)
             decoded = _decoder.decode(payload)
+            _check_key(decoded.key)
             commitment = cls(decode_program(decoded.program), decoded.key)
-        except (ArtifactError, msgspec.MsgspecError) as error:
-            raise MalformedCommitmentError(f"commitment: {error}") from None
+        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
         if commitment._payload != payload:
             raise MalformedCommitmentError("commitment: not in canonical form")
         return commitment
@@ -138,7 +154,7 @@ class Commitment:
         try:
             data = read_bounded(path, max_bytes=MAX_COMMITMENT_BYTES + HEADER_BYTES)
         except ArtifactError as error:
-            raise MalformedCommitmentError(str(error)) from None
+            raise MalformedCommitmentError(one_line(error)) from None
         return cls.from_bytes(data)
 
     def __eq__(self, other: object) -> bool:

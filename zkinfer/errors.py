@@ -63,6 +63,10 @@ class ResourceError(ProvingError):
     """The work needs more memory, disk or time than there is or than was allowed."""
 
 
+class BudgetError(ProvingError):
+    """The proving key has made all the proofs that its commitment can hide its weights for."""
+
+
 class WrongKeyError(ProvingError):
     """A proving key belongs to another circuit or to another commitment."""
 

@@ -10,22 +10,24 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
-from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.backends.base import Keys
+from zkinfer.backends.ezkl.budget import create, spent
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
+from zkinfer.backends.ezkl.salting import salt_from_seed
 from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.program import Program
 from zkinfer.commitment import Commitment
-from zkinfer.errors import ArtifactError, ResourceError, WrongKeyError, ZkinferError
+from zkinfer.errors import ArtifactError, MalformedCommitmentError, ResourceError, WrongKeyError, ZkinferError
+from zkinfer.proof import Proof
 
 IntArray = npt.NDArray[np.int64]
 
@@ -37,31 +39,36 @@ PROVING_KEY_FILE = "proving.key"
 SRS_FILE = "reference.srs"
 ARTIFACT_FILE = "verifier.sol"
 
+DIGESTED_FILES = (
+    COMMITMENT_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    CIRCUIT_FILE,
+    VERIFYING_KEY_FILE,
+    PROVING_KEY_FILE,
+    SRS_FILE,
+)
+
 KEY_KIND = "pkey"
 KEY_VERSION = 1
 MAX_SECRET_BYTES = 1 << 34
-WEIGHT_SALT = 64
-"""Random field elements committed beside the weights; see docs/threat-model.md for what they hide, and for how long."""
+SEED_BYTES = 32
+DEFAULT_PROOFS = 256
+MAX_PROOFS = 1 << 20
 
 
 class _Secret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     weights: tuple[bytes, ...]
-    salt: tuple[bytes, ...]
+    seed: bytes
     digests: dict[str, bytes]
 
 
 _decoder = msgspec.msgpack.Decoder(_Secret)
 
 
-def new_salt() -> tuple[int, ...]:
-    """Uniform field elements from the operating system."""
-    return tuple(secrets.randbelow(curve_order) for _ in range(WEIGHT_SALT))
-
-
-def committed_vector(weights: Sequence[IntArray], salt: Sequence[int]) -> list[int]:
-    """The field elements that the weight commitment binds: the weights, flat and in order, then the salt."""
-    flat = [int(w) % curve_order for array in weights for w in array.ravel().tolist()]
-    return [*flat, *salt]
+def new_seed() -> bytes:
+    """A fresh seed from the operating system."""
+    return secrets.token_bytes(SEED_BYTES)
 
 
 def _file_digest(path: Path) -> bytes:
@@ -72,56 +79,91 @@ def _file_digest(path: Path) -> bytes:
     return digest
 
 
-@dataclass(frozen=True)
-class EzklKeys:
-    """Everything that proving needs.
+class EzklKeys(Keys):
+    """Everything that proving needs, in a folder.
 
     Attributes:
         folder: where the files lie.
         commitment: the public commitment.
         weights: the secret weights, int64, in the program's order.
-        salt: the secret salt of the commitment.
+        seed: the secret seed of the commitment's salt. An auditor who holds the weights needs it too.
     """
 
-    folder: Path
-    commitment: Commitment
-    weights: tuple[IntArray, ...]
-    salt: tuple[int, ...]
-    _temporary: "tempfile.TemporaryDirectory[str] | None" = None
+    backend = "ezkl"
 
-    @property
-    def program(self) -> Program:
-        """The integer program."""
-        return self.commitment.program
+    def __init__(
+        self,
+        folder: Path,
+        commitment: Commitment,
+        weights: Sequence[IntArray],
+        seed: bytes,
+        temporary: "tempfile.TemporaryDirectory[str] | None" = None,
+    ) -> None:
+        self.folder = folder
+        self.commitment = commitment
+        self.weights = tuple(weights)
+        self.seed = seed
+        self._temporary = temporary
 
-    @property
+    @cached_property
     def lowered(self) -> LoweredProgram:
         """How the program is fed to ezkl."""
-        return lower(self.program, salt_count=len(self.salt))
+        key = self.commitment.key
+        return lower(self.program, salt=key.salt_count, logrows=key.srs.logrows)
+
+    @property
+    def committed_weights(self) -> list[int]:
+        """The committed vector: weights and salt, as residues modulo the group order."""
+        layout = self.lowered.weights
+        flat = [w for array in self.weights for w in array.ravel().tolist()]
+        return layout.fill(flat, salt_from_seed(self.seed, layout.salt_count))
+
+    @property
+    def budget(self) -> int:
+        """How many proofs these keys may make in all."""
+        return self.commitment.key.salt_count - 1
+
+    @property
+    def proofs_left(self) -> int:
+        """How many proofs these keys may still make."""
+        return max(0, self.budget - spent(self.folder))
+
+    def prove(self, inputs: Sequence[IntArray], context: bytes) -> Proof:
+        """See `prove.prove`."""
+        from zkinfer.backends.ezkl.prove import prove
+
+        return prove(self, inputs, context)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the keys to a folder that does not exist yet; it appears whole or not at all.
+        """Move the keys to a folder that does not exist yet; it appears whole or not at all.
+
+        Moved, not copied: two copies would each spend the same budget, and the weights would show.
 
         Raises:
             ResourceError: the folder exists, or cannot be written.
         """
-        target = Path(folder)
+        target = Path(folder).absolute()
         with building(target) as part:
             shutil.copytree(self.folder, part, dirs_exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = target
         return target
 
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "EzklKeys":
+    @staticmethod
+    def load(folder: str | os.PathLike[str]) -> "EzklKeys":
         """Read a folder of keys and check that its files belong together.
 
         Raises:
             ArtifactError: a file is missing, truncated, edited or of another version.
             WrongKeyError: the folder mixes files of different keys.
         """
-        path = Path(folder)
+        path = Path(folder).absolute()
         if not path.is_dir():
             raise ArtifactError(f"{path} is not a folder of zkinfer keys")
-        commitment = Commitment.load(path / COMMITMENT_FILE)
+        try:
+            commitment = Commitment.load(path / COMMITMENT_FILE)
+        except MalformedCommitmentError as error:
+            raise ArtifactError(str(error)) from None
         payload = unwrap(
             read_bounded(path / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
             KEY_KIND,
@@ -132,16 +174,23 @@ class EzklKeys:
             secret = _decoder.decode(payload)
         except msgspec.MsgspecError as error:
             raise ArtifactError(f"{SECRET_FILE}: {error}") from None
+        if set(secret.digests) != set(DIGESTED_FILES):
+            raise ArtifactError(f"{SECRET_FILE}: does not name the files of a key folder")
         for name, digest in secret.digests.items():
-            if Path(name).name != name or _file_digest(path / name) != digest:
+            if _file_digest(path / name) != digest:
                 raise WrongKeyError(f"{path / name} is damaged or belongs to other keys; make the keys again")
-        weights = tuple(
+        if len(secret.weights) != len(commitment.program.weights) or len(secret.seed) != SEED_BYTES:
+            raise ArtifactError(f"{SECRET_FILE}: does not hold the weights of this program")
+        weights = [
             _weight_array(data, tensor.shape)
             for data, tensor in zip(secret.weights, commitment.program.weights, strict=True)
-        )
+        ]
         check_bounds(commitment.program, weights)
-        salt = tuple(int.from_bytes(element, "little") for element in secret.salt)
-        return cls(path, commitment, weights, salt)
+        spent(path)
+        return EzklKeys(path, commitment, weights, secret.seed)
+
+    def __repr__(self) -> str:
+        return f"EzklKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
 
 
 def _weight_array(data: bytes, shape: tuple[int, ...]) -> IntArray:
@@ -152,20 +201,20 @@ def _weight_array(data: bytes, shape: tuple[int, ...]) -> IntArray:
         raise ArtifactError(f"{SECRET_FILE}: {array.size} weights do not fill a tensor of shape {shape}") from None
 
 
-def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], salt: Sequence[int]) -> None:
-    """Write the commitment and the secret file beside the files that ezkl made.
+def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> None:
+    """Write the commitment, the secret file and an unspent budget beside the files that ezkl made.
 
     Raises:
         ResourceError: the disk is full or not writable.
     """
-    names = (MODEL_FILE, SETTINGS_FILE, CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)
     commitment.save(folder / COMMITMENT_FILE)
     secret = _Secret(
         tuple(array.astype("<i8").tobytes() for array in weights),
-        tuple(element.to_bytes(32, "little") for element in salt),
-        {name: _file_digest(folder / name) for name in (*names, COMMITMENT_FILE)},
+        seed,
+        {name: _file_digest(folder / name) for name in DIGESTED_FILES},
     )
     write_atomically(folder / SECRET_FILE, wrap(KEY_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
+    create(folder)
 
 
 class building:  # noqa: N801 - reads as a verb where it is used

@@ -1,7 +1,7 @@
 """From a program to an integer ONNX graph that ezkl proves exactly.
 
 Everything a prover may choose is a private graph input; everything public is echoed as a graph output; every
-table and coefficient is a constant of the verifying key. Three graph inputs or fewer, each one flat vector:
+table and coefficient is a constant of the verifying key. Two graph inputs, each a flat vector:
 
 * ``weights``: the model's weights, then salt. ezkl commits to it (KZG), and the commitment is the model's identity.
 * ``witness``: statement words, inputs and hints, then salt. Committed too, a new commitment a proof.
@@ -26,6 +26,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from zkinfer.backends.ezkl.salting import SaltedVector
 from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
 from zkinfer.circuit.steps import Step, apply_steps
 from zkinfer.errors import BoundsError
@@ -38,8 +39,8 @@ IR_VERSION = 8
 FLOAT32_EXACT = 1 << 24
 """ONNX carries constants as float32, which holds every integer up to here."""
 
-WITNESS_SALT = 32
-"""Random field elements at the end of the witness vector; see docs/threat-model.md for what they hide."""
+WITNESS_SALT = 4
+"""Random field elements in each column of the witness vector, which is committed to and opened once: two suffice."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class LoweredProgram:
     Attributes:
         model: serialized ONNX model.
         hints: in the order in which the witness vector holds them.
-        weight_count: weights in the weights vector, before the salt.
-        salt_count: salt elements in the weights vector.
+        weights: layout of the weights vector.
+        witness: layout of the witness vector.
         input_count: elements of all the program's inputs.
         output_count: elements of all the program's outputs.
         table_entries: size of the largest table, remainder tables included.
@@ -79,16 +80,11 @@ class LoweredProgram:
 
     model: bytes
     hints: tuple[Hint, ...]
-    weight_count: int
-    salt_count: int
+    weights: SaltedVector
+    witness: SaltedVector
     input_count: int
     output_count: int
     table_entries: int
-
-    @property
-    def witness_count(self) -> int:
-        """Elements of the witness vector, salt included."""
-        return STATEMENT_WORDS + self.input_count + sum(hint.size for hint in self.hints) + WITNESS_SALT
 
     @property
     def instance_count(self) -> int:
@@ -149,27 +145,25 @@ def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
 
 
 class _Lowering:
-    def __init__(self, program: Program, salt_count: int) -> None:
+    def __init__(self, program: Program, salt: int, logrows: int) -> None:
         self.program = program
-        self.salt_count = salt_count
         self.graph = _Graph()
-        self.hints: list[Hint] = []
-        self.hint_names: list[str] = []
         self.values: list[str] = []
         self.table_entries = 0
+        self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
+        self.weight_sizes = [t.size for t in program.weights]
+        self.witness_sizes = [STATEMENT_WORDS, *(t.size for t in program.inputs), *(h.size for h in self.hints)]
+        self.weights = SaltedVector(sum(self.weight_sizes), salt, logrows)
+        self.witness = SaltedVector(sum(self.witness_sizes), WITNESS_SALT, logrows)
 
     def run(self) -> LoweredProgram:
         program, graph = self.program, self.graph
-        weight_sizes = [t.size for t in program.weights]
-        input_sizes = [t.size for t in program.inputs]
-        self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
-        witness_sizes = [STATEMENT_WORDS, *input_sizes, *(hint.size for hint in self.hints)]
-        self.words, *rest = self._split("witness", witness_sizes)
-        flat_inputs, self.hint_names = rest[: len(input_sizes)], rest[len(input_sizes) :]
-        flat_weights = self._split("weights", weight_sizes) if program.weights else []
+        words, *rest = self._split("witness", self.witness, self.witness_sizes)
+        flat_inputs, hint_names = rest[: len(program.inputs)], rest[len(program.inputs) :]
+        flat_weights = self._split("weights", self.weights, self.weight_sizes)
         for name, tensor in zip((*flat_inputs, *flat_weights), (*program.inputs, *program.weights), strict=True):
             self.values.append(graph.shape(name, tensor.shape))
-        remaining_hints = iter(zip(self.hints, self.hint_names, strict=True))
+        remaining_hints = iter(hint_names)
         for node in program.nodes:
             match node:
                 case Einsum():
@@ -177,18 +171,18 @@ class _Lowering:
                 case View():
                     self.values.append(self._view(node))
                 case Lookup():
-                    hint = next(remaining_hints)[1] if node.shift else None
+                    hint = next(remaining_hints) if node.shift else None
                     self.values.append(self._lookup(node, hint))
-        return self._finish(flat_inputs, sum(weight_sizes), sum(input_sizes))
+        return self._finish([words, *flat_inputs])
 
     def _hint(self, node: Lookup) -> Hint:
         return Hint(node.source, node.shift, self.program.tables[node.table].lo, node.out.size)
 
-    def _split(self, name: str, sizes: Sequence[int]) -> list[str]:
-        ends = np.cumsum(sizes)
-        return [
-            self.graph.take(name, np.arange(end - size, end)) for size, end in zip(sizes, ends.tolist(), strict=True)
-        ]
+    def _split(self, name: str, layout: SaltedVector, sizes: Sequence[int]) -> list[str]:
+        """The flat tensors that a committed vector holds one after the other."""
+        ends = np.cumsum(sizes).tolist()
+        positions = layout.data_positions
+        return [self.graph.take(name, positions[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
     def _einsum(self, node: Einsum) -> str:
         left, out = node.subscripts.split("->")
@@ -262,54 +256,51 @@ class _Lowering:
         """A table lookup that also proves that the index is within the table (three cells an element)."""
         return self.graph.op("GatherElements", table, self.graph.op("Cast", index, to=TensorProto.INT64), axis=0)
 
-    def _finish(self, flat_inputs: list[str], weight_count: int, input_count: int) -> LoweredProgram:
+    def _finish(self, public: list[str]) -> LoweredProgram:
         program, graph = self.program, self.graph
-        echoes = [
-            (graph.op("Identity", name), size)
-            for name, size in zip(
-                (self.words, *flat_inputs), (STATEMENT_WORDS, *(t.size for t in program.inputs)), strict=True
-            )
-        ]
         outputs = [
-            (graph.op("Identity", graph.shape(self.values[value], [tensor.size])), tensor.size)
-            for value, tensor in zip(program.outputs, program.output_tensors, strict=True)
+            graph.shape(self.values[v], [t.size]) for v, t in zip(program.outputs, program.output_tensors, strict=True)
         ]
-        lowered = LoweredProgram(
-            b"",
-            tuple(self.hints),
-            weight_count,
-            self.salt_count,
-            input_count,
-            sum(size for _, size in outputs),
-            self.table_entries,
-        )
+        sizes = (STATEMENT_WORDS, *(t.size for t in (*program.inputs, *program.output_tensors)))
+        echoes = [graph.op("Identity", name) for name in (*public, *outputs)]
 
         def info(name: str, size: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
 
-        inputs = [info("witness", lowered.witness_count)]
-        if program.weights:
-            inputs.insert(0, info("weights", weight_count + self.salt_count))
         model = helper.make_model(
             helper.make_graph(
-                graph.nodes, "zkinfer", inputs, [info(*o) for o in (*echoes, *outputs)], [*graph.initializers.values()]
+                graph.nodes,
+                "zkinfer",
+                [info("weights", self.weights.length), info("witness", self.witness.length)],
+                [info(name, size) for name, size in zip(echoes, sizes, strict=True)],
+                [*graph.initializers.values()],
             ),
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="zkinfer",
         )
         onnx.checker.check_model(model)
-        return LoweredProgram(**{**lowered.__dict__, "model": model.SerializeToString(deterministic=True)})
+        return LoweredProgram(
+            model=model.SerializeToString(deterministic=True),
+            hints=tuple(self.hints),
+            weights=self.weights,
+            witness=self.witness,
+            input_count=sum(t.size for t in program.inputs),
+            output_count=sum(t.size for t in program.output_tensors),
+            table_entries=self.table_entries,
+        )
 
 
-def lower(program: Program, *, salt_count: int) -> LoweredProgram:
+def lower(program: Program, *, salt: int, logrows: int) -> LoweredProgram:
     """The integer ONNX graph of a program, the same bytes for the same program on every machine.
 
     Args:
         program: a validated program.
-        salt_count: random field elements to append to the weights before they are committed.
+        salt: random field elements in each committed column of weights.
+        logrows: k; says how the committed vectors fall into columns.
 
     Raises:
+        ResourceError: the salt does not fit a column.
         BoundsError: a constant is too large for the graph's float32 constants; the message names the tensor.
     """
-    return _Lowering(program, salt_count).run()
+    return _Lowering(program, salt, logrows).run()

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from py_ecc.optimized_bn128 import curve_order
 
+from zkinfer.backends.ezkl.budget import spend
 from zkinfer.backends.ezkl.keys import (
     CIRCUIT_FILE,
     PROVING_KEY_FILE,
     SRS_FILE,
     VERIFYING_KEY_FILE,
     EzklKeys,
-    committed_vector,
 )
-from zkinfer.backends.ezkl.lowering import WITNESS_SALT
 from zkinfer.backends.ezkl.runner import Call, Limits, run
+from zkinfer.backends.ezkl.salting import felt
 from zkinfer.backends.ezkl.settings import SETTINGS_FILE
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import InvalidInputError, ProvingError, WrongKeyError
@@ -29,16 +29,13 @@ from zkinfer.statement import MAX_CONTEXT_BYTES, public_instances, statement_dig
 IntArray = npt.NDArray[np.int64]
 
 
-def felt(value: int) -> str:
-    """A field element as ezkl reads it: 32 bytes, little-endian, hex."""
-    return (value % curve_order).to_bytes(32, "little").hex()
-
-
-def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes, salt: Sequence[int]) -> list[int]:
-    """The `witness` graph input: statement words, inputs, hints, salt; integers, negative ones as they are."""
+def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes) -> list[int]:
+    """The `witness` graph input: statement words, inputs and hints, with fresh salt in each column."""
+    layout = keys.lowered.witness
     inputs = [int(x) for array in values[: len(keys.program.inputs)] for x in array.ravel()]
     hints = [int(q) for hint in keys.lowered.hints for q in hint.compute(values[hint.source])]
-    return [*statement_words(digest), *inputs, *hints, *salt]
+    salt = tuple(secrets.randbelow(curve_order) for _ in range(layout.salt_count))
+    return layout.fill([*statement_words(digest), *inputs, *hints], salt)
 
 
 def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits: Limits | None = None) -> Proof:
@@ -53,6 +50,7 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
     Raises:
         ShapeError, InputRangeError: the inputs do not fit the program.
         InvalidInputError: the context is too long.
+        BudgetError: the keys have made all their proofs.
         ProvingError: ezkl fails, or disagrees with the evaluator.
     """
     if len(context) > MAX_CONTEXT_BYTES:
@@ -60,10 +58,9 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
     values = evaluate(keys.program, keys.weights, [array[None] for array in inputs])
     outputs = [values[value][0] for value in keys.program.outputs]
     digest = statement_digest(keys.commitment, context)
-    salt = [secrets.randbelow(curve_order) for _ in range(WITNESS_SALT)]
-    graph_inputs = [[felt(v) for v in witness_vector(keys, values, digest, salt)]]
-    if keys.weights:
-        graph_inputs.insert(0, [felt(v) for v in committed_vector(keys.weights, keys.salt)])
+    graph_inputs = [
+        [felt(v) for v in vector] for vector in (keys.committed_weights, witness_vector(keys, values, digest))
+    ]
     instances = [felt(v) for v in public_instances(digest, [values[i][0] for i in range(len(inputs))], outputs)]
     data = prove_graph(keys, graph_inputs, instances, limits=limits)
     claimed = tuple(
@@ -79,6 +76,7 @@ def prove_graph(
     """Prove the lowered graph on these graph inputs; `instances` is what its outputs have to be.
 
     Raises:
+        BudgetError: the keys have made all their proofs.
         ProvingError: ezkl fails, computes other outputs, or makes a proof that does not verify.
         WrongKeyError: the proof's weight commitment is not the keys' one.
     """
@@ -94,6 +92,7 @@ def prove_graph(
                 "ezkl computed other outputs than the reference evaluator, so nothing was proven; this is a defect of "
                 "zkinfer or a change in ezkl: please report the model"
             )
+        spend(keys.folder, keys.budget)
         run(
             [
                 Call(

@@ -25,6 +25,8 @@ from zkinfer.progress import activity
 
 EZKL_VERSION = "23.0.5"
 POLL_SECONDS = 0.05
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+"""ezkl would download reference strings and compilers; a proxy that nobody serves keeps it to what it was given."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None
                 stderr=subprocess.PIPE,
                 pass_fds=(write_end,),
                 cwd=folder,
-                env={**os.environ, "EZKL_REPO_PATH": cache, "HOME": cache, "RUST_LOG": "error"},
+                env={**os.environ, **NO_NETWORK, "EZKL_REPO_PATH": cache, "HOME": cache, "RUST_LOG": "error"},
                 start_new_session=True,
                 preexec_fn=_no_core_dump,
             )

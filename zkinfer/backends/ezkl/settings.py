@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from zkinfer.backends.ezkl.cost import CircuitSize, cheapest_logrows
-from zkinfer.backends.ezkl.lowering import LoweredProgram
+from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
 from zkinfer.backends.ezkl.runner import Call, Limits, run
+from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import ResourceError
+from zkinfer.statement import STATEMENT_WORDS
 
 INNER_COLUMNS = 2
 DECOMPOSITION_BASE = 256
@@ -62,48 +64,61 @@ class Settings:
     size: CircuitSize
 
 
-def minimum_logrows(lowered: LoweredProgram) -> int:
-    """The least k whose columns hold the largest table and the instances.
+def minimum_logrows(program: Program, salt: int) -> int:
+    """The least k whose columns hold the largest table, the instances and the salt.
 
     Raises:
         ResourceError: no supported k is large enough.
     """
-    needed = max(lowered.table_entries, lowered.instance_count) + UNUSABLE_ROWS
+    lookups = [node for node in program.nodes if isinstance(node, Lookup)]
+    tables = [max(len(program.tables[node.table].values), 1 << node.shift) for node in lookups]
+    public = STATEMENT_WORDS + sum(t.size for t in (*program.inputs, *program.output_tensors))
+    needed = max([public, 2 * salt, *tables]) + UNUSABLE_ROWS
     logrows = max(MIN_LOGROWS, (needed - 1).bit_length())
     if logrows > MAX_LOGROWS:
         raise ResourceError(
-            f"the largest table needs k = {logrows}, over the limit of {MAX_LOGROWS}; compile with fewer table entries"
+            f"{needed} rows need k = {logrows}, over the limit of {MAX_LOGROWS}; compile with fewer table entries "
+            "or a smaller batch"
         )
     return logrows
 
 
-def choose_settings(lowered: LoweredProgram, folder: Path, *, limits: Limits | None = None) -> Settings:
-    """Settings at the cheapest k, for the model that already lies in `folder`.
+def choose_settings(
+    program: Program, salt: int, folder: Path, *, limits: Limits | None = None
+) -> tuple[LoweredProgram, Settings]:
+    """Lower a program for the cheapest k; leaves the model and its settings in `folder`.
+
+    Args:
+        program: a validated program.
+        salt: random field elements in each committed column of weights.
+        folder: where `MODEL_FILE` and `SETTINGS_FILE` go.
+        limits: time and memory.
 
     Raises:
-        EzklCallError, ResourceError: ezkl cannot lay the circuit out.
+        BoundsError, ResourceError, EzklCallError: ezkl cannot lay the circuit out.
     """
-    least = minimum_logrows(lowered)
-    text = make_settings(folder, least, limits=limits)
-    size = circuit_size(text)
-    logrows = cheapest_logrows(size, least, MAX_LOGROWS)
-    if logrows != least:
-        text = make_settings(folder, logrows, limits=limits)
-    return Settings(text, logrows, circuit_size(text))
+    least = minimum_logrows(program, salt)
+    lowered, settings = lay_out(program, salt, least, folder, limits=limits)
+    logrows = cheapest_logrows(settings.size, least, MAX_LOGROWS)
+    return (lowered, settings) if logrows == least else lay_out(program, salt, logrows, folder, limits=limits)
 
 
-def make_settings(folder: Path, logrows: int, *, limits: Limits | None = None) -> str:
-    """Have ezkl write the settings file for the model in `folder`, and make it canonical.
+def lay_out(
+    program: Program, salt: int, logrows: int, folder: Path, *, limits: Limits | None = None
+) -> tuple[LoweredProgram, Settings]:
+    """Lower a program for a given k and have ezkl count its cells; the same bytes each time.
 
     Raises:
-        EzklCallError: ezkl cannot lay the circuit out in columns of 2**logrows rows.
+        BoundsError, ResourceError, EzklCallError: ezkl cannot lay the circuit out in columns of 2**logrows rows.
     """
+    lowered = lower(program, salt=salt, logrows=logrows)
+    (folder / MODEL_FILE).write_bytes(lowered.model)
     call = Call("gen_settings", (MODEL_FILE, SETTINGS_FILE), {"py_run_args": run_arguments(logrows)})
     run([call], folder=folder, what="laying out the circuit", limits=limits)
     path = folder / SETTINGS_FILE
     text = canonical(path.read_text())
     path.write_text(text)
-    return text
+    return lowered, Settings(text, logrows, circuit_size(text))
 
 
 def canonical(text: str) -> str:

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +13,26 @@ from zkinfer.backends.ezkl.estimate import Estimate, check_resources, estimate_s
 from zkinfer.backends.ezkl.keys import (
     ARTIFACT_FILE,
     CIRCUIT_FILE,
+    DEFAULT_PROOFS,
+    MAX_PROOFS,
     PROVING_KEY_FILE,
+    SEED_BYTES,
     SRS_FILE,
     VERIFYING_KEY_FILE,
-    WEIGHT_SALT,
     EzklKeys,
     building,
-    committed_vector,
-    new_salt,
+    new_seed,
     write_keys,
 )
-from zkinfer.backends.ezkl.lowering import lower
 from zkinfer.backends.ezkl.runner import EZKL_VERSION, Call, EzklCallError, Limits, require_ezkl, run
-from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE, choose_settings
-from zkinfer.backends.ezkl.srs import identify, test_srs
+from zkinfer.backends.ezkl.salting import felt, salt_from_seed
+from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE, Settings, choose_settings, lay_out
+from zkinfer.backends.ezkl.srs import forgeable_srs, identify
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
 from zkinfer.commitment import Commitment, EzklKey
-from zkinfer.errors import ProvingError
+from zkinfer.errors import InvalidInputError, ProvingError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -41,7 +43,8 @@ def setup(
     *,
     folder: Path | None = None,
     srs_path: Path | None = None,
-    salt: Sequence[int] | None = None,
+    proofs: int = DEFAULT_PROOFS,
+    seed: bytes | None = None,
     limits: Limits | None = None,
 ) -> EzklKeys:
     """Make proving keys and the commitment.
@@ -53,65 +56,103 @@ def setup(
             object, when None.
         srs_path: a ceremony's structured reference string for the k that `estimate` reports; None makes or takes
             the test-only one, under which everyone can forge.
-        salt: field elements to hide the weights with; fresh ones when None. Given only to reproduce a commitment.
+        proofs: how many proofs the keys may make; the commitment hides the weights for that many.
+        seed: 32 secret bytes that the commitment's salt comes from; fresh ones when None. Given only to reproduce
+            a commitment, and then the same seed must never serve another model.
         limits: time and memory for each step.
 
     Raises:
         ResourceError: too little memory, disk or time; ArtifactError: not a fitting reference string;
-        BoundsError: the weights leave the program's bounds; ProvingError: ezkl refuses the circuit.
+        BoundsError: the weights leave the program's bounds; ProvingError: ezkl refuses the circuit;
+        InvalidInputError: `proofs` or `seed` is out of range.
     """
     require_ezkl()
+    if not 1 <= proofs <= MAX_PROOFS:
+        raise InvalidInputError(f"proofs = {proofs} is out of range: from 1 to {MAX_PROOFS}")
+    if seed is not None and len(seed) != SEED_BYTES:
+        raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
     validate(program)
     check_bounds(program, weights)
     temporary = None
     if folder is None:
         temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
         folder = Path(temporary.name) / "keys"
-    chosen_salt = new_salt() if salt is None else tuple(salt)
+    seed = new_seed() if seed is None else seed
     with building(folder) as part:
-        commitment = _make(program, weights, chosen_salt, part, srs_path, limits)
-        write_keys(part, commitment, weights, chosen_salt)
-    return EzklKeys(folder, commitment, tuple(weights), chosen_salt, temporary)
+        commitment = _make(program, weights, seed, proofs + 1, part, srs_path, limits)
+        write_keys(part, commitment, weights, seed)
+    return EzklKeys(folder, commitment, weights, seed, temporary)
 
 
 def _make(
     program: Program,
     weights: Sequence[IntArray],
-    salt: tuple[int, ...],
+    seed: bytes,
+    salt: int,
     part: Path,
     srs_path: Path | None,
     limits: Limits | None,
 ) -> Commitment:
-    lowered = lower(program, salt_count=len(salt))
-    (part / MODEL_FILE).write_bytes(lowered.model)
-    settings = choose_settings(lowered, part, limits=limits)
+    lowered, settings = choose_settings(program, salt, part, limits=limits)
     check_resources(estimate_size(settings.size, settings.logrows), part)
-    source = srs_path or test_srs(settings.logrows)
+    source = srs_path or forgeable_srs(settings.logrows)
     srs = identify(source, logrows=settings.logrows)
     shutil.copyfile(source, part / SRS_FILE)
-    vector = committed_vector(weights, salt)
-    felts = [element.to_bytes(32, "little").hex() for element in vector]
-    outcome = run(
-        [
-            Call("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
-            Call("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
-            Call("kzg_commit", (felts, VERIFYING_KEY_FILE, SETTINGS_FILE, SRS_FILE)),
-        ],
-        folder=part,
-        what="making keys",
-        limits=limits,
-    )
-    points = tuple(_big_endian(x) + _big_endian(y) for x, y in outcome.results[2])
-    artifact = make_artifact(part, limits=limits)
-    key = EzklKey(
-        EZKL_VERSION,
-        settings.text.encode(),
-        (part / VERIFYING_KEY_FILE).read_bytes(),
-        artifact,
-        srs,
-        points if program.weights else (),
-    )
+    public = _make_public_keys(settings, part, limits)
+    flat = [w for array in weights for w in array.ravel().tolist()]
+    vector = lowered.weights.fill(flat, salt_from_seed(seed, lowered.weights.salt_count))
+    felts = [felt(element) for element in vector]
+    commit = Call("kzg_commit", (felts, VERIFYING_KEY_FILE, SETTINGS_FILE, SRS_FILE))
+    (committed,) = run([commit], folder=part, what="committing to the weights", limits=limits).results
+    points = tuple(_big_endian(x) + _big_endian(y) for x, y in committed)
+    key = EzklKey(EZKL_VERSION, public.settings, public.verifying_key, public.artifact, srs, points, salt)
     return Commitment(program, key)
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """What follows from a program and a reference string alone, whatever the weights.
+
+    Attributes:
+        settings: ezkl's settings, canonical JSON.
+        verifying_key: ezkl's verifying key.
+        artifact: ezkl's Solidity verifier.
+    """
+
+    settings: bytes
+    verifying_key: bytes
+    artifact: bytes
+
+
+def derive_public_keys(
+    program: Program, salt: int, logrows: int, srs_path: Path, folder: Path, *, limits: Limits | None = None
+) -> PublicKeys:
+    """The public keys of a program, the same bytes on every machine.
+
+    Args:
+        program: a validated program.
+        salt: random field elements in each committed column of weights.
+        logrows: k.
+        srs_path: absolute path of the structured reference string.
+        folder: an empty folder to work in.
+        limits: time and memory.
+
+    Raises:
+        ProvingError: ezkl refuses the program; ResourceError: it takes too much.
+    """
+    _, settings = lay_out(program, salt, logrows, folder, limits=limits)
+    shutil.copyfile(srs_path, folder / SRS_FILE)
+    return _make_public_keys(settings, folder, limits)
+
+
+def _make_public_keys(settings: Settings, folder: Path, limits: Limits | None) -> PublicKeys:
+    calls = [
+        Call("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
+        Call("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
+    ]
+    run(calls, folder=folder, what="making keys", limits=limits)
+    verifying_key = (folder / VERIFYING_KEY_FILE).read_bytes()
+    return PublicKeys(settings.text.encode(), verifying_key, _make_artifact(folder, limits))
 
 
 def _big_endian(coordinate: str) -> bytes:
@@ -119,17 +160,13 @@ def _big_endian(coordinate: str) -> bytes:
     return bytes.fromhex(coordinate)[::-1]
 
 
-def make_artifact(folder: Path, *, limits: Limits | None = None) -> bytes:
-    """Have ezkl write its Solidity verifier for the keys in `folder`, and return the source.
+def _make_artifact(folder: Path, limits: Limits | None) -> bytes:
+    """ezkl's Solidity verifier for the keys in `folder`.
 
     ezkl writes the file and then fails when it finds no Solidity compiler; only the file is wanted.
-
-    Raises:
-        ProvingError: ezkl did not write it.
     """
-    call = Call(
-        "create_evm_verifier", (VERIFYING_KEY_FILE, SETTINGS_FILE, ARTIFACT_FILE, "verifier.abi", SRS_FILE, False)
-    )
+    files = (VERIFYING_KEY_FILE, SETTINGS_FILE, ARTIFACT_FILE, "verifier.abi", SRS_FILE)
+    call = Call("create_evm_verifier", (*files, False))
     path = folder / ARTIFACT_FILE
     try:
         run([call], folder=folder, what="writing the verifier", limits=limits)
@@ -142,15 +179,13 @@ def make_artifact(folder: Path, *, limits: Limits | None = None) -> bytes:
     return source
 
 
-def estimate(program: Program, *, limits: Limits | None = None) -> Estimate:
+def estimate(program: Program, *, proofs: int = DEFAULT_PROOFS, limits: Limits | None = None) -> Estimate:
     """What keys and proofs of a program will cost, before any are made.
 
     Raises:
         ProvingError: ezkl refuses the circuit.
     """
     require_ezkl()
-    lowered = lower(program, salt_count=WEIGHT_SALT)
     with tempfile.TemporaryDirectory(prefix="zkinfer-estimate-") as folder:
-        (Path(folder) / MODEL_FILE).write_bytes(lowered.model)
-        settings = choose_settings(lowered, Path(folder), limits=limits)
+        _, settings = choose_settings(program, proofs + 1, Path(folder), limits=limits)
     return estimate_size(settings.size, settings.logrows)

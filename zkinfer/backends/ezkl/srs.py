@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blake3 import blake3
-from py_ecc.optimized_bn128 import G2, FQ2, curve_order, field_modulus, multiply, normalize
+from py_ecc.optimized_bn128 import FQ2, G2, curve_order, field_modulus, multiply, normalize
 
 from zkinfer.artifact import write_atomically
 from zkinfer.commitment import Srs
@@ -70,7 +70,7 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
     return Srs(logrows, hasher.digest(), test_only or tail == _g2_bytes(_test_tau()))
 
 
-def test_srs(logrows: int, folder: Path | None = None) -> Path:
+def forgeable_srs(logrows: int, folder: Path | None = None) -> Path:
     """The test-only string for 2**logrows rows, made when it is not there yet.
 
     Args:
@@ -104,7 +104,8 @@ def generate(logrows: int, tau: int) -> bytes:
 
 
 def _test_tau() -> int:
-    return int.from_bytes(blake3(TEST_SEED).digest(), "big") % curve_order
+    tau: int = int.from_bytes(blake3(TEST_SEED).digest(), "big") % curve_order
+    return tau
 
 
 def _lagrange(logrows: int, tau: int) -> list[int]:
@@ -186,7 +187,8 @@ def multiply_generator(scalars: Sequence[int]) -> list[Affine]:
 
 
 def _montgomery(value: int) -> bytes:
-    return (value * (1 << 256) % field_modulus).to_bytes(32, "little")
+    data: bytes = (value * (1 << 256) % field_modulus).to_bytes(32, "little")
+    return data
 
 
 def _g2_bytes(scalar: int) -> bytes:

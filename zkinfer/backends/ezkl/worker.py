@@ -52,7 +52,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     for name, args, kwargs in request["calls"]:
         try:
             result = asyncio.run(_run(name, args, kwargs))
-        except BaseException as error:  # noqa: BLE001 - ezkl's panics are not Exceptions
+        except BaseException as error:  # ezkl's panics are no Exceptions
             return {"results": results, "failed": name, "error": type(error).__name__, "message": str(error)}
         results.append(_as_json(result))
     return {"results": results}

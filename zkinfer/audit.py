@@ -1,0 +1,113 @@
+"""Auditing a commitment: does it say what it claims?
+
+Two questions, for two kinds of people:
+
+* `audit_weights`, for whoever holds the weights: are these the committed ones? Plain Python, no ezkl.
+* `audit_keys`, for anyone: do the verifying key and the verifier follow from the program that the commitment
+  shows? Keys do not depend on the weights, so this needs ezkl and the reference string, and no secret.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.backends.ezkl.salting import SaltedVector, salt_from_seed
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.commitment import Commitment
+from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError
+from zkinfer.verifier.kzg import read_srs, weight_points
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found to be true.
+
+    Attributes:
+        fingerprint: of the commitment.
+        checked: one sentence a fact.
+    """
+
+    fingerprint: str
+    checked: tuple[str, ...]
+
+
+def audit_weights(
+    commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: str | os.PathLike[str]
+) -> Audit:
+    """Recompute the commitment to these weights and compare.
+
+    Args:
+        commitment: what was published.
+        weights: int64 arrays in the program's order, as `Circuit.weights` holds them.
+        seed: the owner's 32 secret bytes that the commitment's salt comes from.
+        srs_path: the structured reference string that the keys were made with.
+
+    Raises:
+        CommitmentMismatchError: the commitment is to other weights, or was salted from another seed.
+        ArtifactError: the file is not that structured reference string.
+        InvalidInputError: the weights do not fit the program.
+    """
+    program, key = commitment.program, commitment.key
+    expected, given = [t.shape for t in program.weights], [w.shape for w in weights]
+    if given != expected:
+        raise InvalidInputError(f"the program takes weights of shapes {expected}, got {given}")
+    try:
+        check_bounds(program, weights)
+    except BoundsError as error:
+        raise CommitmentMismatchError(
+            f"the committed program's bounds do not hold for these weights: {error}"
+        ) from None
+    flat = [w for array in weights for w in array.ravel().tolist()]
+    layout = SaltedVector(len(flat), key.salt_count, key.srs.logrows)
+    vector = layout.fill(flat, salt_from_seed(seed, layout.salt_count))
+    points = weight_points(vector, read_srs(srs_path, key.srs), key.srs.logrows)
+    if points != key.weight_points:
+        raise CommitmentMismatchError("the commitment is to other weights, or its salt came from another seed")
+    return Audit(
+        commitment.fingerprint,
+        (
+            f"{len(flat)} weights and their salt give exactly the published points",
+            "every published bound and table domain holds for these weights",
+        ),
+    )
+
+
+def audit_keys(commitment: Commitment, srs_path: str | os.PathLike[str]) -> Audit:
+    """Derive the verifying key and the verifier again from the public program, and compare.
+
+    Args:
+        commitment: what was published.
+        srs_path: the structured reference string that the keys were made with.
+
+    Raises:
+        CommitmentMismatchError: a key or the verifier is not the one that follows from the program.
+        ArtifactError: the file is not that structured reference string.
+        MissingDependencyError: ezkl is not installed.
+        ProvingError: ezkl refuses the program.
+    """
+    from zkinfer.backends.ezkl.setup import derive_public_keys
+
+    key = commitment.key
+    read_srs(srs_path, key.srs)
+    with tempfile.TemporaryDirectory(prefix="zkinfer-audit-") as folder:
+        derived = derive_public_keys(
+            commitment.program, key.salt_count, key.srs.logrows, Path(srs_path).absolute(), Path(folder)
+        )
+    for what, published, expected in (
+        ("settings", key.settings, derived.settings),
+        ("verifying key", key.verifying_key, derived.verifying_key),
+        ("verifier", key.artifact, derived.artifact),
+    ):
+        if published != expected:
+            raise CommitmentMismatchError(f"the published {what} is not the one that follows from the program")
+    return Audit(
+        commitment.fingerprint,
+        ("settings, verifying key and verifier are those that follow from the published program and reference string",),
+    )
