@@ -27,6 +27,10 @@ app = typer.Typer(
 Context = Annotated[
     str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
 ]
+Saturate = Annotated[
+    bool,
+    typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike."),
+]
 
 
 def _show_version(shown: bool) -> None:
@@ -74,12 +78,19 @@ def setup(
     srs: Annotated[
         Path | None, typer.Option(help="Reference string of a public ceremony. Without it, one for tests alone.")
     ] = None,
+    proofs: Annotated[int, typer.Option(min=1, help="How many proofs the weights stay hidden for.")] = 256,
+    publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
 ) -> None:
     """Make the proving keys, and the commitment to publish."""
-    keys = zkinfer.setup(zkinfer.Circuit.load(circuit), srs_path=srs, folder=output)
-    path = output / "model.zkc"
-    keys.commitment.save(path)
-    out.print(facts("Commitment, to be published", [("file", str(path)), ("fingerprint", keys.commitment.fingerprint)]))
+    keys = zkinfer.setup(zkinfer.Circuit.load(circuit), srs_path=srs, folder=output, proofs=proofs)
+    if publish is not None:
+        keys.commitment.save(publish)
+    rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
+    out.print(facts("Commitment, to be published; keep the rest of the folder private", rows))
+    if keys.commitment.key.srs.test_only:
+        err.print(
+            "[yellow]test-only reference string: everyone can forge proofs under this commitment; see --srs[/yellow]"
+        )
 
 
 @app.command()
@@ -89,13 +100,18 @@ def prove(
     inputs: Annotated[Path, typer.Argument(metavar="INPUT", help="Model input: .npy or .npz.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Proof file to write.")],
     context: Context = "",
+    saturate: Saturate = False,
 ) -> None:
     """Prove one inference, or one batch."""
     began = time.perf_counter()
-    proof = zkinfer.prove(zkinfer.Keys.load(keys), read_arrays(inputs), context=read_context(context))
+    loaded = zkinfer.Keys.load(keys)
+    proof = zkinfer.prove(loaded, read_arrays(inputs), context=read_context(context), saturate=saturate)
     proof.save(output)
     took = time.perf_counter() - began
-    out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}")
+    out.print(
+        f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}; "
+        f"these keys can make {loaded.proofs_left} more proofs"
+    )
 
 
 @app.command()

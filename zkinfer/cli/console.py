@@ -7,8 +7,7 @@ from typing import ParamSpec
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from zkinfer.errors import (
     CommitmentMismatchError,
@@ -72,7 +71,7 @@ CHECKS: dict[type[VerificationError], str] = {
 }
 
 
-def failed_check(error: VerificationError) -> str:
+def failed_check(error: ZkinferError) -> str:
     """Which check refused, in a word or two."""
     return next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
 
@@ -129,22 +128,25 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def printable(text: str) -> str:
+    """Text from a file of unknown origin, with nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def fail(error: ZkinferError) -> typer.Exit:
     """Print an error and give the exit that it leads to."""
-    if isinstance(error, VerificationError) and not isinstance(error, VerifierUnavailableError):
-        err.print(f"[bold red]REFUSED[/bold red] ({failed_check(error)}): {escape(str(error))}")
-    else:
-        err.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+    refused = isinstance(error, VerificationError) and not isinstance(error, VerifierUnavailableError)
+    line = Text(f"REFUSED ({failed_check(error)})" if refused else "error", style="bold red")
+    line.append(f": {printable(str(error))}", style="default not bold")
+    err.print(line)
     return typer.Exit(exit_code(error))
 
 
-def facts(title: str, rows: list[tuple[str, str]]) -> Table:
-    """A table of names and values under a title."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
-    )
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
+def facts(title: str, rows: list[tuple[str, str]]) -> Text:
+    """Names and values under a title, one a line, never folded: digests are there to be copied."""
+    width = max(len(name) for name, _ in rows)
+    text = Text(title, style="bold")
     for name, value in rows:
-        table.add_row(name, escape(value))
-    return table
+        text.append(f"\n  {printable(name):<{width}}  ", style="cyan not bold")
+        text.append(printable(value), style="default not bold")
+    return text

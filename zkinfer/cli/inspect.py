@@ -6,8 +6,6 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.markup import escape
-from rich.table import Table
 
 from zkinfer.artifact import HEADER_BYTES, MAGIC, read_bounded
 from zkinfer.circuit.encoding import program_digest
@@ -20,19 +18,16 @@ from zkinfer.proof import PROOF_KIND, Proof
 MAX_FILE_BYTES = 1 << 32
 
 COMMITMENT_REVEALS = """\
-Public here: the architecture, the shapes, every fixed-point format, bound and lookup table, and KZG points of the
-weights. The points do not show the weights, but they hide nothing that can be guessed: who guesses all the weights
-of a column can confirm the guess. Bounds and formats show how large weights and activations are."""
+Public in it: the architecture, the shapes, every fixed-point format, bound and lookup table. These show how large
+weights and activations are. The weights themselves are behind KZG points with random salt."""
+
+NO_SALT = "none: whoever guesses all weights can confirm the guess"
 
 PROOF_REVEALS = """\
-Public here: the outputs. Checking needs the inputs too, so give them only to who may see them. Each proof also
-reveals one more evaluation of every committed weight column."""
+Public in it: the outputs. Whoever checks it needs the inputs too."""
 
-CIRCUIT_REVEALS = """\
-This file holds the weights. Keep it private: publish the commitment (.zkc) instead."""
-
-KEY_REVEALS = """\
-This file belongs to the proving keys. Keep it private: publish the commitment (.zkc) instead."""
+SECRET_REVEALS = """\
+It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
 
 def describe_file(path: Path) -> RenderableType:
@@ -80,14 +75,12 @@ def program_rows(program: Program) -> list[tuple[str, str]]:
     return rows
 
 
-def tables_text(program: Program) -> Table:
+def table_rows(program: Program) -> list[tuple[str, str]]:
     """The lookup tables of a program."""
-    table = Table(title="lookup tables", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("name", "from", "to", "entries"):
-        table.add_column(column, justify="left" if column == "name" else "right")
-    for entry in program.tables:
-        table.add_row(escape(entry.name), str(entry.lo), str(entry.hi), str(len(entry.values)))
-    return table
+    return [
+        (f"table {i}", f"{table.name}, {len(table.values)} entries from {table.lo} to {table.hi}")
+        for i, table in enumerate(program.tables)
+    ]
 
 
 def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
@@ -101,12 +94,14 @@ def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> 
         ("fingerprint", commitment.fingerprint),
         ("backend", f"{commitment.backend}, version {key.ezkl_version}"),
         ("reference string", srs),
-        ("weight points", f"{len(key.weight_points)}"),
+        ("weight points", str(len(key.weight_points))),
+        ("weights hidden for", f"{key.salt_count - 1} proofs" if key.salt_count else NO_SALT),
         ("verifying key", decimal(len(key.verifying_key))),
         ("verifier", decimal(len(key.artifact))),
         *program_rows(commitment.program),
+        *table_rows(commitment.program),
     ]
-    return Group(facts("Commitment", rows), "", tables_text(commitment.program), "", COMMITMENT_REVEALS)
+    return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS)
 
 
 def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:

@@ -1,0 +1,97 @@
+"""`zkinfer inspect`: any file in words, without any prover package."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from zkinfer.approx.table import Table
+from zkinfer.artifact import wrap
+from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
+from zkinfer.cli import app
+from zkinfer.commitment import Commitment, EzklKey, Srs
+from zkinfer.proof import OutputTensor, Proof
+
+
+@pytest.fixture
+def commitment() -> Commitment:
+    program = Program(
+        version=PROGRAM_VERSION,
+        inputs=(Tensor("pixels", (1, 3), 4, -16, 16),),
+        weights=(),
+        tables=(Table("relu", -16, tuple(max(0, i) for i in range(-16, 17))),),
+        nodes=(Lookup(Tensor("activation", (1, 3), 4, 0, 16), source=0, table=0, shift=0),),
+        outputs=(1,),
+    )
+    srs = Srs(logrows=8, digest=bytes(32), test_only=True)
+    return Commitment(program, EzklKey("23.0.5", b"{}", b"key", b"contract", srs, (), 0))
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_commitment(commitment: Commitment, tmp_path: Path) -> None:
+    commitment.save(tmp_path / "model.zkc")
+    code, text = run("inspect", str(tmp_path / "model.zkc"))
+    assert code == 0
+    assert commitment.fingerprint in text
+    assert "TEST ONLY" in text
+    assert "1 x 3, steps of 0.0625, from -1 to 1" in text
+    assert "relu" in text
+    assert commitment.program_digest.hex() in text
+    assert "whoever guesses all weights can confirm the guess" in text
+
+
+def test_commitment_with_salt_says_for_how_many_proofs(commitment: Commitment, tmp_path: Path) -> None:
+    key = EzklKey("23.0.5", b"{}", b"key", b"contract", Srs(8, bytes(32), False), (bytes(64),), 257)
+    Commitment(commitment.program, key).save(tmp_path / "model.zkc")
+    code, text = run("inspect", str(tmp_path / "model.zkc"))
+    assert code == 0
+    assert "256 proofs" in text
+    assert "TEST ONLY" not in text
+
+
+def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_path: Path) -> None:
+    Proof("ezkl", commitment.digest, (OutputTensor((1, 3), 4, (0, 1, 2)),), b"x" * 100).save(tmp_path / "proof.zkp")
+    code, text = run("inspect", str(tmp_path / "proof.zkp"))
+    assert code == 0
+    assert commitment.digest.hex() in text
+    assert "not checked here" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a zkinfer file"),
+        (b"something else entirely, and long enough to hold a header of ours", "not a zkinfer file"),
+        (wrap("what", 1, b""), "unknown kind"),
+    ],
+)
+def test_other_files_are_bad_input(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    code, text = run("inspect", str(tmp_path / "file"))
+    assert code == 3
+    assert message in text
+
+
+@pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[:-1] + bytes([d[-1] ^ 1])])
+def test_damaged_commitment_is_refused(commitment: Commitment, tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "model.zkc").write_bytes(change(commitment.to_bytes()))
+    code, text = run("inspect", str(tmp_path / "model.zkc"))
+    assert code == 1
+    assert "REFUSED (commitment file)" in text
+
+
+def test_labels_from_the_file_are_text_not_markup(commitment: Commitment, tmp_path: Path) -> None:
+    """A stranger's label must not colour or hide anything in the terminal."""
+    program = commitment.program
+    (pixels,) = program.inputs
+    named = Tensor("[red]pixels[/red]\x1b[31m", pixels.shape, pixels.frac_bits, pixels.lo, pixels.hi)
+    hostile = Program(program.version, (named,), (), program.tables, program.nodes, program.outputs)
+    Commitment(hostile, commitment.key).save(tmp_path / "model.zkc")
+    code, text = run("inspect", str(tmp_path / "model.zkc"))
+    assert code == 0
+    assert "[red]pixels[/red]" in text
+    assert "\x1b[31m" not in text
