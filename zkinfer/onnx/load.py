@@ -335,7 +335,8 @@ def _folds(node: onnx_ir.Node) -> bool | None:
 def _optimize(model: onnx_ir.Model) -> None:
     """Inline, fold, rewrite, remove what is unused: onnxscript's own passes, in place."""
     names = [value.name for value in model.graph.outputs]
-    with _blame("the model cannot be simplified"):
+    # What overflows here is found, and named, when the constants are checked afterwards.
+    with _blame("the model cannot be simplified"), np.errstate(all="ignore"):
         common.InlinePass()(model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         _unshare_batch_norm_inputs(model)

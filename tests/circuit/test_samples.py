@@ -1,0 +1,33 @@
+"""Samples in runs of a fixed batch, and back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkinfer.circuit.samples import CHUNK_ELEMENTS, chunks, count_runs, from_runs, into_runs
+
+
+@given(n=st.integers(1, 40), batch=st.integers(1, 12))
+def test_there_and_back(n: int, batch: int) -> None:
+    samples = np.arange(n * 3).reshape(n, 3)
+    runs = into_runs(samples, batch)
+    assert runs.shape == (count_runs(n, batch), batch, 3)
+    np.testing.assert_array_equal(from_runs(runs, batch, n), samples)
+
+
+def test_a_last_run_is_filled_from_the_front() -> None:
+    np.testing.assert_array_equal(into_runs(np.array([1, 2, 3]), 2), [[1, 2], [3, 1]])
+    np.testing.assert_array_equal(into_runs(np.array([1, 2]), 5), [[1, 2, 1, 2, 1]])
+
+
+def test_an_output_without_a_batch_axis_is_one_sample_a_run() -> None:
+    assert from_runs(np.zeros((4,)), 1, 4).shape == (4,)
+    assert from_runs(np.zeros((4, 5)), 1, 4).shape == (4, 5)
+
+
+@pytest.mark.parametrize("elements", [0, 1, 1000, CHUNK_ELEMENTS, 10 * CHUNK_ELEMENTS])
+def test_chunks_cover_everything_once_and_stay_small(elements: int) -> None:
+    parts = list(chunks(50, elements))
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(50))
+    assert all((part.stop - part.start) * elements <= CHUNK_ELEMENTS or part.stop - part.start == 1 for part in parts)
