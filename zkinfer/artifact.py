@@ -24,6 +24,7 @@ MAGIC = b"zkinfer\0"
 CHECKSUM_CONTEXT = "zkinfer 2026 artifact checksum v1"
 _HEADER = struct.Struct("<8s4sIQ")
 HEADER_BYTES = _HEADER.size + 32
+MAX_MESSAGE = 400
 
 
 def _checksum(header: bytes, payload: bytes) -> bytes:
@@ -87,15 +88,15 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
         temporary = None
         _sync_directory(target.parent)
-    except OSError as error:
-        raise ResourceError(f"cannot write {target}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ResourceError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                Path(temporary).unlink()
 
 
 def _sync_directory(folder: Path) -> None:
@@ -108,6 +109,13 @@ def _sync_directory(folder: Path) -> None:
             os.close(descriptor)
 
 
+def one_line(error: Exception) -> str:
+    """An error's message for people, safe to print even when it quotes a hostile file: one line, ASCII, short."""
+    text = str(error).encode("ascii", "backslashreplace").decode("ascii")
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
+
+
 def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
     """The file's bytes, never reading more than one over `max_bytes`.
 
@@ -117,8 +125,8 @@ def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
     try:
         with Path(path).open("rb") as file:
             data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ArtifactError(f"cannot read {Path(path)}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {Path(path)}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > max_bytes:
         raise ArtifactError(f"{Path(path)} is larger than the {max_bytes} bytes that are accepted here")
     return data

@@ -4,22 +4,33 @@ What a verifier believes comes from its caller. The proof names its commitment a
 convenience: the first is compared, the second is checked, neither is trusted.
 """
 
+import math
 import os
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import ArtifactError, MalformedProofError
 
 PROOF_KIND = "prof"
 PROOF_VERSION = 1
-MAX_PROOF_BYTES = 64 << 20
+MAX_PROOF_BYTES = 16 << 20
+MAX_DIMENSIONS = 16
+MAX_FRAC_BITS = 1024
+DIGEST_BYTES = 32
 
 
 class OutputTensor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A claimed output: integers in row-major order and the digits after the binary point."""
+    """A claimed output: integers in row-major order and the digits after the binary point.
+
+    Attributes:
+        shape: sizes, at least 1 each.
+        frac_bits: the real numbers are `values / 2**frac_bits`.
+        values: as many as the shape says, below `MAX_MAGNITUDE` in magnitude.
+    """
 
     shape: tuple[int, ...]
     frac_bits: int
@@ -34,6 +45,17 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 _decoder = msgspec.msgpack.Decoder(_Payload)
+
+
+def _check_output(tensor: OutputTensor) -> None:
+    if len(tensor.shape) > MAX_DIMENSIONS or any(n < 1 for n in tensor.shape):
+        raise MalformedProofError("proof: a claimed output has a shape that no tensor has")
+    if math.prod(tensor.shape) != len(tensor.values):
+        raise MalformedProofError(f"proof: a claimed output has {len(tensor.values)} values for shape {tensor.shape}")
+    if abs(tensor.frac_bits) > MAX_FRAC_BITS:
+        raise MalformedProofError(f"proof: {tensor.frac_bits} fraction bits of a claimed output are not a Q-format")
+    if tensor.values and max(map(abs, tensor.values)) >= MAX_MAGNITUDE:
+        raise MalformedProofError("proof: a claimed output is larger than any value of a program")
 
 
 class Proof:
@@ -76,8 +98,12 @@ class Proof:
         """
         try:
             payload = _decoder.decode(unwrap(data, PROOF_KIND, PROOF_VERSION, max_bytes=MAX_PROOF_BYTES))
-        except (ArtifactError, msgspec.MsgspecError) as error:
-            raise MalformedProofError(f"proof: {error}") from None
+        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedProofError(f"proof: {one_line(error)}") from None
+        if len(payload.commitment) != DIGEST_BYTES:
+            raise MalformedProofError(f"proof: a commitment's digest has {DIGEST_BYTES} bytes")
+        for tensor in payload.outputs:
+            _check_output(tensor)
         proof = cls(payload.backend, payload.commitment, payload.outputs, payload.proof)
         if proof.to_bytes() != data:
             raise MalformedProofError("proof: not in canonical form")
@@ -101,7 +127,9 @@ class Proof:
         try:
             return cls.from_bytes(read_bounded(path, max_bytes=MAX_PROOF_BYTES + HEADER_BYTES))
         except ArtifactError as error:
-            raise MalformedProofError(str(error)) from None
+            raise MalformedProofError(one_line(error)) from None
 
     def __repr__(self) -> str:
-        return f"Proof(backend={self.backend!r}, {len(self.data)} bytes, outputs {[t.shape for t in self.output_tensors]})"
+        return (
+            f"Proof(backend={self.backend!r}, {len(self.data)} bytes, outputs {[t.shape for t in self.output_tensors]})"
+        )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.commitment import Commitment
+from zkinfer.errors import InvalidInputError
 
 PROTOCOL_VERSION = 1
 STATEMENT_CONTEXT = "zkinfer 2026 statement v1"
@@ -23,7 +24,17 @@ STATEMENT_WORD_BITS = 24
 
 
 def statement_digest(commitment: Commitment, context: bytes) -> bytes:
-    """32 bytes that bind version, program, commitment and context."""
+    """32 bytes that bind version, program, commitment and context.
+
+    Args:
+        commitment: the published commitment.
+        context: a nonce or request id, at most `MAX_CONTEXT_BYTES`.
+
+    Raises:
+        InvalidInputError: the context is longer.
+    """
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
     hasher = blake3(derive_key_context=STATEMENT_CONTEXT)
     hasher.update(PROTOCOL_VERSION.to_bytes(4, "little"))
     hasher.update(commitment.program_digest)

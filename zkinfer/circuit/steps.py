@@ -16,6 +16,9 @@ from zkinfer.errors import ShapeError
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+MAX_RANK = 32
+"""Most axes that a tensor has between steps; keeps hostile programs from making their own reading slow."""
+
 
 class _Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     def shape(self, shape: Shape) -> Shape:
@@ -42,7 +45,8 @@ class Reshape(_Step, frozen=True, tag="reshape"):
     sizes: Shape
 
     def shape(self, shape: Shape) -> Shape:
-        _require(all(n >= 0 for n in self.sizes) and math.prod(self.sizes) == math.prod(shape), self, shape)
+        _require(len(self.sizes) <= MAX_RANK and all(n >= 0 for n in self.sizes), self, shape)
+        _require(math.prod(self.sizes) == math.prod(shape), self, shape)
         return self.sizes
 
     def apply(self, array: Array) -> Array:
@@ -167,4 +171,6 @@ def shape_after(steps: tuple[Step, ...], shape: Shape) -> Shape:
     """
     for step in steps:
         shape = step.shape(shape)
+        if len(shape) > MAX_RANK:
+            raise ShapeError(f"the steps give a tensor of more than {MAX_RANK} axes")
     return shape
