@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "quantize": {"errors", "progress", "approx", "circuit"},
     "onnx": {"errors", "progress", "approx", "circuit", "quantize"},
     "commitment": {"errors", "artifact", "circuit"},
-    "proof": {"errors", "artifact"},
+    "proof": {"errors", "artifact", "circuit"},
     "statement": {"errors", "commitment"},
 }
 NO_PROVER = {"onnx", "quantize", "model", "keys", "cli", "demo"}

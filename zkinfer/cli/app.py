@@ -2,17 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
 import zkinfer
-from zkinfer.cli.arrays import read_arrays, read_context
+from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
 from zkinfer.durations import duration
+from zkinfer.errors import CommitmentMismatchError
+
+if TYPE_CHECKING:
+    from zkinfer.audit import Audit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +42,16 @@ def _show_version(shown: bool) -> None:
     if shown:
         out.print(f"zkinfer {zkinfer.__version__}")
         raise typer.Exit
+
+
+def warn_test_only() -> None:
+    """Say what a test-only reference string means."""
+    err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
+
+
+def array_text(array: npt.NDArray[np.float64]) -> str:
+    """An array in one line, shortened where it is long."""
+    return " ".join(np.array2string(array, precision=6, threshold=32).split())
 
 
 @app.callback()
@@ -79,10 +94,22 @@ def setup(
         Path | None, typer.Option(help="Reference string of a public ceremony. Without it, one for tests alone.")
     ] = None,
     proofs: Annotated[int, typer.Option(min=1, help="How many proofs the weights stay hidden for.")] = 256,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            help="32 secret bytes, @file or hex:, which an auditor of the weights needs too. Fresh by default."
+        ),
+    ] = None,
     publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
 ) -> None:
     """Make the proving keys, and the commitment to publish."""
-    keys = zkinfer.setup(zkinfer.Circuit.load(circuit), srs_path=srs, folder=output, proofs=proofs)
+    keys = zkinfer.setup(
+        zkinfer.Circuit.load(circuit),
+        srs_path=srs,
+        folder=output,
+        proofs=proofs,
+        seed=None if seed is None else read_seed(seed),
+    )
     if publish is not None:
         keys.commitment.save(publish)
     rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
@@ -127,33 +154,29 @@ def verify(
     engine: Annotated[
         Literal["python", "ezkl", "both"], typer.Option(help="Which verifier: our own, ezkl's, or both.")
     ] = "python",
+    saturate: Saturate = False,
 ) -> None:
     """Check a proof. Exits with 0 if it is valid, 1 if it is refused."""
-    from zkinfer.commitment import Commitment
-    from zkinfer.proof import Proof
     from zkinfer.verifier import verify as verify_proof
 
-    began = time.perf_counter()
-    published = Commitment.load(commitment)
     verified = verify_proof(
-        Proof.load(proof),
-        published,
+        proof,
+        commitment,
         inputs=read_arrays(inputs),
         outputs=None if outputs is None else read_arrays(outputs),
         context=read_context(context),
         engine=engine,
+        saturate=saturate,
     )
-    took = time.perf_counter() - began
-    out.print(
-        facts(
-            "VALID: this model, on these inputs, gives these outputs",
-            [
-                ("fingerprint", f"{published.fingerprint}  (compare it with the one that the owner published)"),
-                ("outputs", np.array2string(np.asarray(verified.outputs), precision=6, threshold=64)),
-                ("checked by", f"{engine}, in {duration(took)}"),
-            ],
-        )
-    )
+    outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
+    rows = [
+        ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
+        *(("output", array_text(array)) for array in outputs_told),
+        ("checked by", f"{verified.engine}, in {duration(verified.seconds)}"),
+    ]
+    out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))
+    if verified.test_only:
+        warn_test_only()
 
 
 @app.command()
@@ -163,6 +186,36 @@ def inspect(path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinf
     from zkinfer.cli.inspect import describe_file
 
     out.print(describe_file(path))
+
+
+@app.command("audit-commitment")
+@guarded
+def audit_commitment(
+    circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
+    commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
+    srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
+    seed: Annotated[str, typer.Option(help="The owner's 32 secret bytes: @file or hex:.")],
+) -> None:
+    """For who holds the weights: is the commitment to these? Exits with 1 if it is not."""
+    held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
+    if held.digest != published.program_digest:
+        raise CommitmentMismatchError(f"{commitment} commits to another program than {circuit} holds")
+    show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs))
+
+
+@app.command("audit-keys")
+@guarded
+def audit_keys(
+    commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
+    srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
+) -> None:
+    """For anyone: do the commitment's keys follow from its program? Exits with 1 if they do not."""
+    show_audit(zkinfer.audit_keys(zkinfer.Commitment.load(commitment), srs))
+
+
+def show_audit(audit: "Audit") -> None:
+    """What an audit found."""
+    out.print(facts("Confirmed", [("fingerprint", audit.fingerprint), *(("", fact) for fact in audit.checked)]))
 
 
 @app.command()

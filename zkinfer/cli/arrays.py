@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 
 MAX_ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 256
+SEED_BYTES = 32
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK"
 
@@ -78,24 +79,50 @@ def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:
         raise InvalidInputError(f"{path}: not a readable .npz file: {error}") from None
 
 
-def read_context(text: str) -> bytes:
-    """The context that a proof is bound to: `text` itself, `@file` for a file's bytes, `hex:` for bytes in hexadecimal.
+def read_bytes(option: str, text: str, *, max_bytes: int) -> bytes:
+    """Bytes from the command line: `text` itself, `@file` for a file's, `hex:` for bytes in hexadecimal.
+
+    Args:
+        option: its name, for errors.
+        text: what was given.
+        max_bytes: how many are accepted.
 
     Raises:
-        InvalidInputError: bad hexadecimal, no such file, or over `MAX_CONTEXT_BYTES`.
+        InvalidInputError: bad hexadecimal, no such file, or too many.
     """
     if text.startswith("@"):
         try:
-            return read_bounded(text[1:], max_bytes=MAX_CONTEXT_BYTES)
+            return read_bounded(text[1:], max_bytes=max_bytes)
         except ArtifactError as error:
-            raise InvalidInputError(f"--context: {error}") from None
+            raise InvalidInputError(f"{option}: {error}") from None
     if text.startswith("hex:"):
         try:
-            context = bytes.fromhex(text[4:])
+            data = bytes.fromhex(text[4:])
         except ValueError as error:
-            raise InvalidInputError(f"--context {text[:40]!r}: not hexadecimal: {error}") from None
+            raise InvalidInputError(f"{option} {text[:40]!r}: not hexadecimal: {error}") from None
     else:
-        context = text.encode()
-    if len(context) > MAX_CONTEXT_BYTES:
-        raise InvalidInputError(f"--context holds {len(context)} bytes; at most {MAX_CONTEXT_BYTES} fit")
-    return context
+        data = text.encode()
+    if len(data) > max_bytes:
+        raise InvalidInputError(f"{option} holds {len(data)} bytes; at most {max_bytes} are accepted")
+    return data
+
+
+def read_context(text: str) -> bytes:
+    """The context that a proof is bound to, as `read_bytes` reads it.
+
+    Raises:
+        InvalidInputError: see `read_bytes`; at most `MAX_CONTEXT_BYTES`.
+    """
+    return read_bytes("--context", text, max_bytes=MAX_CONTEXT_BYTES)
+
+
+def read_seed(text: str) -> bytes:
+    """The 32 secret bytes that a commitment's salt comes from, as `read_bytes` reads them.
+
+    Raises:
+        InvalidInputError: see `read_bytes`; also when they are not `SEED_BYTES`.
+    """
+    seed = read_bytes("--seed", text, max_bytes=SEED_BYTES)
+    if len(seed) != SEED_BYTES:
+        raise InvalidInputError(f"--seed holds {len(seed)} bytes and takes {SEED_BYTES}; give @file or hex:")
+    return seed

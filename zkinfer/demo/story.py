@@ -13,13 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import zkinfer as zk
-from zkinfer.commitment import Commitment
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
 from zkinfer.demo.reference import Floats, Reference, run_float, share_correct, time_float
 from zkinfer.demo.third_party import ThirdParty, Verdict
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
-from zkinfer.proof import Proof
 
 REFERENCE_CIRCUIT = "digits-cnn"
 REQUEST = "request 2026-001"
@@ -46,7 +44,7 @@ def run_demo(
 
     Args:
         circuits: the repository's `circuits/` folder.
-        folder: where commitment, proofs and keys are written; made if absent.
+        folder: where the files go that the third party is sent; made if absent.
         verifier_python: interpreter of the verifying process; None for this one.
         sample: which held-out digit is proven.
         console: where to print.
@@ -72,20 +70,19 @@ class _Story:
         self.image, self.label = reference.held_out[sample : sample + 1], int(reference.labels[sample])
         self.wrong = (self.label + 1) % len(reference.card["classes"])
         self.float_model = reference.session()
-        # Keys and weights stay with the provider; the third party is sent the files in the other folder.
-        self.private, self.sent = folder / "provider", folder / "sent"
-        for place in (self.private, self.sent):
-            place.mkdir(parents=True, exist_ok=True)
+        # Keys stay with the provider, in temporary folders; the third party is sent what is in this one.
+        self.sent = folder
+        self.sent.mkdir(parents=True, exist_ok=True)
         self.third_party = ThirdParty(verifier_python or Path(sys.executable), self.sent)
         self.console = console
 
     def tell(self) -> bool:
-        circuit = self._compile(self.reference.model)
+        circuit = self._compile()
         keys, setup_seconds = self._publish(circuit)
         proof, prove_seconds = self._prove(keys)
         verdict = self._verify()
         refused = self._forge(keys, proof)
-        self._price(setup_seconds, prove_seconds, verdict.seconds)
+        self._price(keys, setup_seconds, prove_seconds, verdict.seconds)
         return verdict.accepted and refused
 
     def _step(self, title: str, *lines: str) -> None:
@@ -93,9 +90,9 @@ class _Story:
         for line in lines:
             self.console.print(f"  {escape(line)}", highlight=False)
 
-    def _compile(self, model: Path) -> zk.Circuit:
+    def _compile(self) -> zk.Circuit:
         reference = self.reference
-        circuit = zk.compile(model, reference.calibration)
+        circuit = zk.compile(reference.model, reference.calibration)
         in_float = share_correct(run_float(self.float_model, reference.held_out), reference.labels)
         in_fixed = share_correct(np.asarray(circuit.run(reference.held_out)), reference.labels)
         self._step(
@@ -110,7 +107,7 @@ class _Story:
 
     def _publish(self, circuit: zk.Circuit) -> tuple[zk.Keys, float]:
         began = time.perf_counter()
-        keys = zk.setup(circuit, folder=self.private / "keys")
+        keys = zk.setup(circuit)
         seconds = time.perf_counter() - began
         keys.commitment.save(self.sent / "model.zkc")
         self._step(
@@ -121,7 +118,7 @@ class _Story:
         )
         return keys, seconds
 
-    def _prove(self, keys: zk.Keys) -> tuple[Proof, float]:
+    def _prove(self, keys: zk.Keys) -> tuple[zk.Proof, float]:
         np.save(self.sent / "digit.npy", self.image)
         began = time.perf_counter()
         proof = zk.prove(keys, self.image, context=REQUEST.encode())
@@ -148,7 +145,7 @@ class _Story:
         self._show("the honest proof", verdict)
         return verdict
 
-    def _forge(self, keys: zk.Keys, proof: Proof) -> bool:
+    def _forge(self, keys: zk.Keys, proof: zk.Proof) -> bool:
         """Try the forgeries; True if every one is refused."""
         self._step("5. Forgeries, each checked in the same way")
         answer = int(np.asarray(proof.outputs).argmax())
@@ -175,10 +172,10 @@ class _Story:
         image[0, 0, 3, 3] = 1 - image[0, 0, 3, 3]
         return image
 
-    def _prove_with_another_model(self, published: Commitment) -> Proof:
+    def _prove_with_another_model(self, published: zk.Commitment) -> zk.Proof:
         """A proof from the provider's keys for a model with one weight changed, relabelled as the published one's."""
         model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        keys = zk.setup(zk.compile(model, self.reference.calibration), folder=self.private / "other-keys")
+        keys = zk.setup(zk.compile(model, self.reference.calibration))
         return passed_off_as(zk.prove(keys, self.image, context=REQUEST.encode()), published)
 
     def _show(self, what: str, verdict: Verdict) -> None:
@@ -187,7 +184,7 @@ class _Story:
         reason = "" if verdict.accepted else f": {verdict.message}"
         self.console.print(f"    [{style}]{word}[/{style}]{escape(reason)}", highlight=False)
 
-    def _price(self, setup_seconds: float, prove_seconds: float, verify_seconds: float) -> None:
+    def _price(self, keys: zk.Keys, setup_seconds: float, prove_seconds: float, verify_seconds: float) -> None:
         float_seconds = time_float(self.float_model, self.image)
         table = Table(title="6. What it cost, on this machine", title_justify="left", title_style="bold cyan", box=None)
         table.add_column("")
@@ -200,7 +197,7 @@ class _Story:
             ("  times the float model", f"{prove_seconds / float_seconds:,.0f} x"),
             ("verifying, process start included", duration(verify_seconds)),
             ("peak memory of proving", decimal(peak)),
-            ("proving keys on disk", decimal(_folder_bytes(self.private / "keys"))),
+            ("proving keys on disk", decimal(_folder_bytes(keys.folder))),
             ("commitment, published once", decimal((self.sent / "model.zkc").stat().st_size)),
             ("proof, one an inference", decimal((self.sent / "proof.zkp").stat().st_size)),
         ):
