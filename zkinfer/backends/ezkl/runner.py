@@ -24,6 +24,7 @@ from zkinfer.errors import MissingDependencyError, ProvingError, ResourceError
 from zkinfer.progress import activity
 
 EZKL_VERSION = "23.0.5"
+WORKER = ("-P", "-m", "zkinfer.backends.ezkl.worker")
 POLL_SECONDS = 0.05
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 """ezkl would download reference strings and compilers; a proxy that nobody serves keeps it to what it was given."""
@@ -120,7 +121,7 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None
         started = time.monotonic()
         try:
             worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zkinfer.backends.ezkl.worker", str(write_end)],
+                [sys.executable, *WORKER, str(write_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
