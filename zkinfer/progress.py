@@ -1,12 +1,13 @@
 """Showing that long work is under way: on standard error, in a terminal and nowhere else."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE_SECONDS = 2.0
-"""Counted work that ends sooner shows no bar."""
+"""Work that ends sooner shows nothing."""
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def activity(what: str) -> Iterator[None]:
-    """A spinner with the elapsed time, for work that cannot be counted, while the block runs."""
+    """A spinner with the elapsed time, for work that cannot be counted; appears after `PATIENCE_SECONDS`."""
     if not sys.stderr.isatty():
         yield
         return
@@ -62,6 +63,13 @@ def activity(what: str) -> Iterator[None]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        bar.add_task(what, total=None)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(what, total=None)
+    timer = threading.Timer(PATIENCE_SECONDS, bar.start)
+    timer.start()
+    try:
         yield
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

@@ -64,6 +64,7 @@ class FloatModel:
     Attributes:
         inputs: the model's inputs.
         values: every value that a node computes, in order of execution.
+        ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
         elements: of all inputs and values of one run together.
 
@@ -77,6 +78,7 @@ class FloatModel:
     def __init__(self, model: onnx_ir.Model) -> None:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
         self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
+        self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
         self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))
         proto = onnx_ir.serde.serialize_model(model)

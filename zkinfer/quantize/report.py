@@ -1,0 +1,316 @@
+"""How far a circuit is from its float model: layer by layer, and in the answers."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx_ir
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.qformat import as_array, quantize
+from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.progress import progress
+from zkinfer.quantize.lowered import Layer, Lowered
+from zkinfer.quantize.reference import FloatModel
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+SCATTER_POINTS = 4096
+"""At most so many output elements are kept for the picture."""
+
+
+class LayerReport(msgspec.Struct, frozen=True):
+    """One tensor of the float model, beside what the circuit holds in its place; real units.
+
+    Attributes:
+        name: of the tensor in the ONNX model.
+        op: operator that computes it there; "Input" for inputs.
+        step: what one unit of the integer stands for.
+        lo, hi: smallest and largest float value seen.
+        max_error, mean_error: of the absolute differences.
+        relative_error: `max_error` over the range `hi - lo`; of a constant tensor, over its magnitude.
+        cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
+        saturated: how many elements lie at the end of their format while the float value lies beyond.
+        elements: how many were compared.
+    """
+
+    name: str
+    op: str
+    step: float
+    lo: float
+    hi: float
+    max_error: float
+    mean_error: float
+    relative_error: float
+    cosine: float
+    saturated: int
+    elements: int
+
+    @property
+    def saturated_share(self) -> float:
+        """Share of the elements that are saturated, 0 to 1."""
+        return self.saturated / self.elements
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A circuit beside its float model, over some samples.
+
+    Attributes:
+        samples: how many there were.
+        layers: inputs and inner tensors, in order of execution.
+        outputs: the model's outputs.
+        agreement: share of the samples with the same top class, where the first output is of shape (samples,
+            classes) with two classes or more, or of whole numbers; else None.
+        accuracy_float, accuracy_fixed: share of the samples whose top class is the label; None without labels.
+        float_outputs, fixed_outputs: elements of the outputs, at most `SCATTER_POINTS`, evenly spaced, for the
+            picture.
+    """
+
+    samples: int
+    layers: tuple[LayerReport, ...]
+    outputs: tuple[LayerReport, ...]
+    agreement: float | None
+    accuracy_float: float | None
+    accuracy_fixed: float | None
+    float_outputs: tuple[float, ...]
+    fixed_outputs: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain dicts, lists, strings and numbers."""
+        result: dict[str, Any] = msgspec.to_builtins(self)
+        return result
+
+    def table(self) -> Table:
+        """The figures as a table for a terminal."""
+        table = Table(title=f"Fixed point against float, {self.samples} samples", caption=self._answers())
+        table.add_column("tensor", overflow="fold")
+        table.add_column("operator")
+        for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated"):
+            table.add_column(column, justify="right")
+        for row in self.layers:
+            table.add_row(*_cells(row))
+        table.add_section()
+        for row in self.outputs:
+            table.add_row(*_cells(row), style="bold")
+        return table
+
+    def _answers(self) -> Text:
+        parts = []
+        if self.agreement is not None:
+            parts.append(f"same answer as float: {self.agreement:.2%}")
+        if self.accuracy_float is not None and self.accuracy_fixed is not None:
+            parts.append(f"accuracy: float {self.accuracy_float:.2%}, fixed point {self.accuracy_fixed:.2%}")
+        return Text(";  ".join(parts))
+
+    def print(self) -> None:
+        """Write the table to standard output."""
+        Console().print(self.table())
+
+    def plot(self, path: str | Path) -> None:
+        """Write a picture: the error of each layer, and the outputs in fixed point against float.
+
+        Args:
+            path: ends with a format that matplotlib writes, such as ".png".
+
+        Raises:
+            InvalidInputError: another ending.
+            ResourceError: the file cannot be written.
+        """
+        from zkinfer.quantize.report_plot import plot
+
+        plot(self, Path(path))
+
+    def __str__(self) -> str:
+        buffer = io.StringIO()
+        Console(file=buffer, width=140, no_color=True, force_terminal=False).print(self.table())
+        return buffer.getvalue()
+
+
+def _cells(row: LayerReport) -> tuple[Text, ...]:
+    saturated = f"{row.saturated} ({row.saturated_share:.2%})" if row.saturated else "0"
+    figures = (
+        f"{row.lo:.3g} to {row.hi:.3g}",
+        f"{row.step:.2g}",
+        f"{row.max_error:.2g}",
+        f"{row.mean_error:.2g}",
+        f"{row.relative_error:.2%}",
+        f"{row.cosine:.6f}",
+        saturated,
+    )
+    return tuple(Text(cell) for cell in (row.name, row.op, *figures))
+
+
+class _Comparison:
+    """Running sums over one tensor, fed run by run."""
+
+    def __init__(self, layer: Layer, op: str, frac_bits: int) -> None:
+        self._layer, self._op, self._frac_bits = layer, op, frac_bits
+        self._lo, self._hi, self._max_error = math.inf, -math.inf, 0.0
+        self._error = self._product = self._float_square = self._fixed_square = 0.0
+        self._saturated = self._elements = 0
+
+    @property
+    def step(self) -> float:
+        """What one unit of the integer stands for."""
+        return abs(self._layer.scale) * math.ldexp(1.0, -self._frac_bits)
+
+    def add(self, floats: FloatArray, integers: IntArray) -> None:
+        """Compare; equal shapes."""
+        fixed = self._layer.read(integers, self._frac_bits)
+        error = np.abs(fixed - floats)
+        self._lo, self._hi = min(self._lo, float(floats.min())), max(self._hi, float(floats.max()))
+        self._max_error = max(self._max_error, float(error.max()))
+        self._error += float(error.sum())
+        self._product += float(np.vdot(fixed, floats))
+        self._float_square += float(np.vdot(floats, floats))
+        self._fixed_square += float(np.vdot(fixed, fixed))
+        self._elements += floats.size
+        if self._layer.saturation is not None:
+            direction = math.copysign(1.0, self._layer.scale)
+            beyond = (floats - fixed) * direction
+            lo, hi = self._layer.saturation
+            half = self.step / 2
+            self._saturated += int(((integers == hi) & (beyond > half)).sum())
+            self._saturated += int(((integers == lo) & (beyond < -half)).sum())
+
+    def finish(self) -> LayerReport:
+        """The figures."""
+        scale = self._hi - self._lo or abs(self._hi) or 1.0
+        norm = math.sqrt(self._float_square) * math.sqrt(self._fixed_square)
+        both_zero = self._float_square == self._fixed_square == 0
+        return LayerReport(
+            name=self._layer.name,
+            op=self._op,
+            step=self.step,
+            lo=self._lo,
+            hi=self._hi,
+            max_error=self._max_error,
+            mean_error=self._error / self._elements,
+            relative_error=self._max_error / scale,
+            cosine=self._product / norm if norm else float(both_zero),
+            saturated=self._saturated,
+            elements=self._elements,
+        )
+
+
+def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
+    """Inputs and inner tensors, and outputs, each as the layer to compare it by."""
+    program = lowered.program
+    inputs = [
+        Layer(tensor.label, value, 1.0, 0.0, (tensor.lo, tensor.hi)) for value, tensor in enumerate(program.inputs)
+    ]
+    by_name = {layer.name: layer for layer in lowered.layers}
+    outputs = []
+    for value, output in zip(program.outputs, model.graph.outputs, strict=True):
+        name = output.name or ""
+        known = by_name.pop(name, None)
+        outputs.append(known if known is not None else Layer(name, value, 1.0, 0.0, None))
+    names = {layer.name for layer in inputs}
+    return inputs + [layer for layer in by_name.values() if layer.name not in names], outputs
+
+
+def compare(model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], labels: Any = None) -> Report:
+    """Run a circuit and its float model over the same samples, and compare every tensor that both have.
+
+    Inputs beyond the circuit's range saturate, and are counted. Where the batch does not divide the number of
+    samples, the first samples are repeated to fill the last batch: they count twice in the figures of tensors, and
+    once in those of answers.
+
+    Args:
+        model: the normalized float model.
+        lowered: what it was lowered to.
+        arrays: one array an input, of shape (n, ...); real numbers.
+        labels: n whole numbers, the right classes; or None.
+
+    Raises:
+        InvalidInputError, ShapeError, NotFiniteError: the samples or the labels do not fit the model.
+    """
+    float_model = FloatModel(model)
+    samples = float_model.prepare(arrays)
+    count = len(samples[0])
+    truth = None if labels is None else _checked_labels(labels, count)
+    inner, outputs = _compared_layers(model, lowered)
+    rows, runs = _sweep(float_model, lowered, samples, inner + outputs, kept=len(outputs))
+    answers = [(from_runs(a, float_model.batch, count), from_runs(b, float_model.batch, count)) for a, b in runs]
+    float_classes, fixed_classes = _top_classes(*answers[0])
+    if truth is not None and float_classes is None:
+        raise InvalidInputError(
+            "labels need a first output of shape (samples, classes), or of one whole number a sample; this model's is "
+            f"{answers[0][0].shape}. Leave them out"
+        )
+    float_points = np.concatenate([in_float.ravel().astype(np.float64) for in_float, _ in answers])
+    fixed_points = np.concatenate([in_fixed.ravel() for _, in_fixed in answers])
+    kept = np.linspace(0, len(float_points) - 1, min(len(float_points), SCATTER_POINTS)).astype(np.int64)
+    return Report(
+        samples=count,
+        layers=tuple(rows[: len(inner)]),
+        outputs=tuple(rows[len(inner) :]),
+        agreement=_share_equal(float_classes, fixed_classes),
+        accuracy_float=_share_equal(float_classes, truth),
+        accuracy_fixed=_share_equal(fixed_classes, truth),
+        float_outputs=tuple(float_points[kept].tolist()),
+        fixed_outputs=tuple(fixed_points[kept].tolist()),
+    )
+
+
+def _sweep(
+    float_model: FloatModel, lowered: Lowered, samples: Sequence[Array], layers: Sequence[Layer], *, kept: int
+) -> tuple[list[LayerReport], list[tuple[Array, FloatArray]]]:
+    """The figures of every layer, and the values of the last `kept` ones: in float, in fixed point; (runs, *shape)."""
+    program = lowered.program
+    frac_bits = [program.tensor(layer.value).frac_bits for layer in layers]
+    comparisons = [
+        _Comparison(layer, float_model.ops.get(layer.name, "Input"), f)
+        for layer, f in zip(layers, frac_bits, strict=True)
+    ]
+    pieces: list[tuple[list[Array], list[FloatArray]]] = [([], []) for _ in range(kept)]
+    runs = [into_runs(array, float_model.batch) for array in samples]
+    elements = float_model.elements + sum(program.tensor(value).size for value in range(program.num_values))
+    with progress("comparing with float", len(runs[0])) as advance:
+        for part in chunks(len(runs[0]), elements):
+            feed = [array[part] for array in runs]
+            integers = [quantize(a, t, saturate=True) for a, t in zip(feed, program.inputs, strict=True)]
+            values = evaluate(program, lowered.weights, integers)
+            floats = float_model.run(feed)
+            for layer, comparison in zip(layers, comparisons, strict=True):
+                tensor = floats[layer.name].astype(np.float64)
+                comparison.add(tensor, np.broadcast_to(values[layer.value], tensor.shape))
+            first = len(layers) - kept
+            for layer, f, piece in zip(layers[first:], frac_bits[first:], pieces, strict=True):
+                piece[0].append(floats[layer.name])
+                piece[1].append(layer.read(values[layer.value], f))
+            advance(part.stop - part.start)
+    return [c.finish() for c in comparisons], [(np.concatenate(a), np.concatenate(b)) for a, b in pieces]
+
+
+def _checked_labels(labels: Any, samples: int) -> Array:
+    array = as_array(labels)
+    if array.dtype.kind == "f":
+        raise InvalidInputError(f"labels are whole numbers, the right classes, got dtype {array.dtype}")
+    if array.shape != (samples,):
+        raise ShapeError(f"there are {samples} samples, and labels of shape {array.shape}; one label a sample")
+    return array
+
+
+def _top_classes(in_float: Array, in_fixed: Array) -> tuple[Array, Array] | tuple[None, None]:
+    """The classes that float and fixed point answer, one a sample, where the output is one of a classifier."""
+    if in_float.dtype.kind in "iu" and in_float.size == len(in_float):
+        return in_float.ravel(), in_fixed.ravel()
+    if in_float.ndim == 2 and in_float.shape[1] > 1:
+        return in_float.argmax(axis=1), in_fixed.argmax(axis=1)
+    return None, None
+
+
+def _share_equal(a: Array | None, b: Array | None) -> float | None:
+    return None if a is None or b is None else float(np.mean(a == b))
