@@ -19,7 +19,7 @@ PROOF_KIND = "prof"
 PROOF_VERSION = 1
 MAX_PROOF_BYTES = 16 << 20
 MAX_DIMENSIONS = 16
-MAX_FRAC_BITS = 1024
+MAX_FRAC_BITS = 512
 DIGEST_BYTES = 32
 
 
@@ -80,7 +80,8 @@ class Proof:
     def outputs(self) -> npt.NDArray[np.float64] | tuple[npt.NDArray[np.float64], ...]:
         """The claimed outputs as real numbers: one float64 array, or a tuple of them for a model with several."""
         arrays = tuple(
-            np.ldexp(np.array(t.values, dtype=np.float64).reshape(t.shape), -t.frac_bits) for t in self.output_tensors
+            np.asarray(np.ldexp(np.array(t.values, dtype=np.float64).reshape(t.shape), -t.frac_bits))
+            for t in self.output_tensors
         )
         return arrays[0] if len(arrays) == 1 else arrays
 

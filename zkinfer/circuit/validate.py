@@ -80,7 +80,7 @@ def _check_tensor(tensor: Tensor) -> None:
         raise ArtifactError(f"{tensor.label}: {tensor.size} elements are more than {MAX_TENSOR_ELEMENTS}")
     if not -MAX_MAGNITUDE < tensor.lo <= tensor.hi < MAX_MAGNITUDE:
         raise ArtifactError(f"{tensor.label}: bounds {tensor.lo} to {tensor.hi} are not an interval")
-    if not -1024 <= tensor.frac_bits <= 1024:
+    if not -512 <= tensor.frac_bits <= 512:
         raise ArtifactError(f"{tensor.label}: {tensor.frac_bits} fraction bits are not a Q-format")
 
 

@@ -19,7 +19,7 @@ from zkinfer.verifier.kzg import UNUSABLE_ROWS, column_count
 EZKL_VERSION = "23.0.5"
 """The one version whose artifacts and proofs are understood here."""
 
-MAX_SETTINGS_BYTES = 4 << 20
+MAX_SETTINGS_BYTES = 1 << 20
 MAX_SETTINGS_DEPTH = 32
 
 TEST_ONLY_S_G2: G2Point = (

@@ -19,7 +19,6 @@ from zkinfer.errors import ArtifactError
 from zkinfer.verifier.bn254 import (
     BASE_MODULUS,
     SCALAR_MODULUS,
-    G2Point,
     Jacobian,
     Point,
     add,
@@ -38,7 +37,6 @@ MAX_LOGROWS = 24
 _JACOBIAN_INFINITY: Jacobian = (1, 1, 0)
 _BUCKET_BITS = 8
 _MONTGOMERY_INVERSE = pow(1 << 256, -1, BASE_MODULUS)
-_CHUNK = 1 << 20
 
 
 def column_count(values: int, logrows: int) -> int:
@@ -49,23 +47,6 @@ def column_count(values: int, logrows: int) -> int:
 def srs_bytes(logrows: int) -> int:
     """Size of the file of a string for 2**logrows rows."""
     return 2 * POINT_BYTES * (1 << logrows) + 4 + 256
-
-
-def srs_digest(path: str | os.PathLike[str]) -> bytes:
-    """BLAKE3 of a file, 32 bytes, read in pieces.
-
-    Raises:
-        ArtifactError: it cannot be read.
-    """
-    hasher = blake3()
-    try:
-        with Path(path).open("rb") as file:
-            while piece := file.read(_CHUNK):
-                hasher.update(piece)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read the structured reference string {Path(path)}: {error}") from None
-    digest: bytes = hasher.digest()
-    return digest
 
 
 def read_srs(path: str | os.PathLike[str], expected: Srs) -> bytes:
@@ -93,19 +74,6 @@ def _coordinate(data: bytes, start: int) -> int:
     return int.from_bytes(data[start : start + 32], "little") * _MONTGOMERY_INVERSE % BASE_MODULUS
 
 
-def lagrange_point(srs: bytes, row: int) -> Point:
-    """The commitment of the column that holds 1 in this row and 0 elsewhere.
-
-    Raises:
-        ArtifactError: what stands there is not a point of the curve.
-    """
-    start = 4 + (((srs_rows(srs)) + row) * POINT_BYTES)
-    point = _coordinate(srs, start), _coordinate(srs, start + 32)
-    if not is_canonical_point(*point):
-        raise ArtifactError(f"structured reference string: Lagrange point {row} is not on the curve")
-    return point
-
-
 def srs_rows(srs: bytes) -> int:
     """How many rows a string's content serves.
 
@@ -118,13 +86,17 @@ def srs_rows(srs: bytes) -> int:
     return 1 << logrows
 
 
-def srs_s_g2(srs: bytes) -> G2Point:
-    """The second G2 point of a string: the secret times the generator."""
-    srs_rows(srs)
-    x_real, x_imaginary, y_real, y_imaginary = (
-        _coordinate(srs, start) for start in range(len(srs) - 128, len(srs), 32)
-    )
-    return x_imaginary, x_real, y_imaginary, y_real
+def lagrange_point(srs: bytes, row: int) -> Point:
+    """The commitment of the column that holds 1 in this row and 0 elsewhere.
+
+    Raises:
+        ArtifactError: what stands there is not a point of the curve.
+    """
+    start = 4 + (srs_rows(srs) + row) * POINT_BYTES
+    point = _coordinate(srs, start), _coordinate(srs, start + 32)
+    if not is_canonical_point(*point):
+        raise ArtifactError(f"structured reference string: Lagrange point {row} is not on the curve")
+    return point
 
 
 def multi_scalar(terms: Iterable[tuple[int, Point]]) -> Point:

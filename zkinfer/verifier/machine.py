@@ -2,8 +2,8 @@
 
 Claim: one run either answers as the EVM would (with unlimited gas), or is refused because the artifact does what no
 honest one does: reads calldata outside the proof and the instances, needs more memory or steps than its size
-warrants, calls another contract, or keeps its hands off the proof. References: the Ethereum yellow paper, EIP-196,
-EIP-197, EIP-198.
+warrants, hashes other things than the transcript, or calls another contract. References: the Ethereum yellow paper,
+EIP-196, EIP-197, EIP-198.
 """
 
 from dataclasses import dataclass, field

@@ -10,6 +10,8 @@ import os
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from zkinfer.circuit.program import Tensor
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.commitment import Commitment
@@ -106,7 +108,7 @@ def _floats(arrays: Sequence[IntArray], tensors: Sequence[Tensor]) -> FloatArray
     """Real numbers, read-only: one array, or a tuple of several."""
     floats: list[FloatArray] = []
     for array, tensor in zip(arrays, tensors, strict=True):
-        real = dequantize(array, tensor)
+        real = np.array(dequantize(array, tensor))
         real.setflags(write=False)
         floats.append(real)
     return floats[0] if len(floats) == 1 else tuple(floats)
@@ -133,9 +135,11 @@ def _verify(
     if outputs is not None:
         compare_outputs(outputs, claimed, program)
     integers = quantized_inputs(inputs, program, saturate=saturate)
+    if not isinstance(context, (bytes, bytearray, memoryview)):
+        raise StatementError(f"context: bytes are needed, got {type(context).__name__}")
     try:
         digest = statement_digest(commitment, bytes(context))
-    except (InvalidInputError, TypeError) as error:
+    except InvalidInputError as error:
         raise StatementError(f"context: {error}") from None
     _check_layout(proof.data, commitment, artifact)
     instances = [x % SCALAR_MODULUS for x in public_instances(digest, integers, claimed)]
@@ -186,7 +190,8 @@ def verify(
         VerifierUnavailableError: the engine asked for cannot run here, or there is too little memory to verify.
     """
     try:
-        return _verify(proof, commitment, inputs, outputs, context, engine, saturate)
+        with np.errstate(all="ignore"):
+            return _verify(proof, commitment, inputs, outputs, context, engine, saturate)
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the proof"
