@@ -1,0 +1,89 @@
+"""One program has one encoding; anything else is refused, whatever the bytes."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.programs import random_program
+
+from zkinfer.approx.table import Table
+from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
+from zkinfer.circuit.program import Lookup, Program, Tensor
+from zkinfer.errors import ArtifactError
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seeds)
+def test_round_trip(seed: int) -> None:
+    program = random_program(np.random.default_rng(seed)).program
+    data = encode_program(program)
+    assert decode_program(data) == program
+    assert encode_program(decode_program(data)) == data
+
+
+def test_the_digest_is_pinned() -> None:
+    """The same program gives the same bytes and the same digest on every machine."""
+    x = Tensor("x", (1, 2), 3, -8, 8)
+    square = Table("square", -8, tuple(i * i for i in range(-8, 9)))
+    program = Program(1, (x,), (), (square,), (Lookup(Tensor("y", (1, 2), 6, 0, 64), 0, 0, 0),), (1,))
+    assert program_digest(program).hex() == "7a9d6e29b4f67cf563285c574c11f78c8a34d4de91dee1e8f3f9d57e69e7df6a"
+
+
+@given(seeds, st.data())
+def test_edited_bytes_are_refused_or_another_program(seed: int, data: st.DataObject) -> None:
+    program = random_program(np.random.default_rng(seed)).program
+    encoded = bytearray(encode_program(program))
+    position = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[position] ^= data.draw(st.integers(1, 255))
+    try:
+        other = decode_program(bytes(encoded))
+    except ArtifactError:
+        return
+    assert other != program
+    assert program_digest(other) != program_digest(program)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_the_one_error(data: bytes) -> None:
+    with pytest.raises(ArtifactError):
+        decode_program(data)
+
+
+def test_truncated_extended_and_wordy_encodings_are_refused() -> None:
+    program = random_program(np.random.default_rng(3)).program
+    data = encode_program(program)
+    wordy = msgspec.msgpack.encode(msgspec.to_builtins(program)).replace(b"\x01", b"\xcc\x01", 1)
+    for bad in (data[:-1], data + b"\0", wordy):
+        with pytest.raises(ArtifactError):
+            decode_program(bad)
+
+
+def test_deep_nesting_is_an_error_and_no_crash() -> None:
+    with pytest.raises(ArtifactError):
+        decode_program(b"\x91" * 100_000)
+
+
+def test_another_version_is_named() -> None:
+    program = random_program(np.random.default_rng(3)).program
+    newer = msgspec.structs.replace(program, version=2)
+    with pytest.raises(ArtifactError, match="version 2"):
+        decode_program(encode_program(newer))
+
+
+def test_the_digest_does_not_see_weights_but_sees_everything_else() -> None:
+    program = random_program(np.random.default_rng(11)).program
+    digests = {program_digest(program)}
+    changes = [
+        {"inputs": (msgspec.structs.replace(program.inputs[0], label="other"), *program.inputs[1:])},
+        {"inputs": (msgspec.structs.replace(program.inputs[0], frac_bits=9), *program.inputs[1:])},
+        {"inputs": (msgspec.structs.replace(program.inputs[0], hi=7), *program.inputs[1:])},
+        {"outputs": program.outputs[:1]},
+        {"nodes": program.nodes[:-1]},
+        {"tables": program.tables[::-1] + program.tables[:1]},
+    ]
+    for change in changes:
+        changed: Program = msgspec.structs.replace(program, **change)
+        digests.add(program_digest(changed))
+    assert len(digests) == len(changes) + 1

@@ -1,0 +1,115 @@
+"""Random small programs of every kind of node, and a slow evaluator to hold the fast one to."""
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.approx.table import Table
+from zkinfer.circuit.bounds import lookup_indices
+from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
+from zkinfer.quantize.builder import Builder, Built, Summand, Value
+
+IntArray = npt.NDArray[np.int64]
+MAX_ENTRIES = 200
+
+
+def random_program(rng: np.random.Generator, *, nodes: int = 6) -> Built:
+    """A program over one or two inputs that uses einsums, views and lookups in random order."""
+    builder = Builder()
+    shapes = [(2, int(rng.integers(1, 5))) for _ in range(rng.integers(1, 3))]
+    values = [builder.input(f"x{i}", shape, 2, -int(rng.integers(0, 9)), 8) for i, shape in enumerate(shapes)]
+    for i in range(nodes):
+        source = values[int(rng.integers(max(0, len(values) - 3), len(values)))]
+        if source.bits > 7 or rng.random() < 0.3:
+            values.append(_random_lookup(builder, rng, source, f"lookup{i}"))
+        elif rng.random() < 0.5:
+            values.append(_random_einsum(builder, rng, source, f"einsum{i}"))
+        else:
+            values.append(_random_view(builder, rng, source, f"view{i}"))
+    return builder.finish([values[-1], values[int(rng.integers(len(shapes), len(values)))]])
+
+
+def random_inputs(rng: np.random.Generator, program: Program, runs: int = 1) -> list[IntArray]:
+    """Inputs within their bounds, the extremes among them."""
+    arrays = []
+    for tensor in program.inputs:
+        array = rng.integers(tensor.lo, tensor.hi + 1, (runs, *tensor.shape))
+        extreme = rng.random(array.shape) < 0.3
+        arrays.append(np.where(extreme, rng.choice([tensor.lo, tensor.hi], array.shape), array))
+    return arrays
+
+
+def _random_lookup(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+    shift = 0
+    bounds = source.tensor.lo, source.tensor.hi
+    while (span := lookup_indices(bounds, shift))[1] - span[0] >= MAX_ENTRIES:
+        shift += 1
+    shift += int(rng.integers(0, 2))
+    lo, hi = lookup_indices(bounds, shift)
+    values = tuple(int(v) for v in rng.integers(-9, 10, hi - lo + 1))
+    return builder.lookup(label, source, Table(label, lo, values), shift, 2)
+
+
+def _random_einsum(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+    letters = "abcdefgh"[: len(source.shape)]
+    choice = rng.integers(3)
+    if choice == 0:
+        weight = builder.weight(f"{label}.w", rng.integers(-5, 6, (int(rng.integers(1, 4)), source.shape[-1])), 1)
+        return builder.einsum(label, f"{letters},z{letters[-1]}->{letters[:-1]}z", source, weight)
+    if choice == 1:
+        return builder.einsum(label, f"{letters},{letters}->{letters}", source, source)
+    return builder.einsum(label, f"{letters}->{letters[0]}", source)
+
+
+def _random_view(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+    shape, axis = source.shape, int(rng.integers(len(source.shape)))
+    n, rank = shape[axis], len(shape)
+    steps: Sequence[tuple[Step, ...]] = (
+        (),
+        (Transpose(tuple(int(i) for i in rng.permutation(rank))),),
+        (Reshape((int(np.prod(shape)), 1)), Expand((int(np.prod(shape)), 2))),
+        (Pad((1,) * rank, (0,) * rank),),
+        (Windows(axis, min(2, n), 1, 1),) if rank < 4 else (),
+        (Slice(axis, n - 1, n, -1),),
+        (Take(axis, tuple(int(i) for i in rng.integers(0, n, 3))),),
+    )
+    chosen = steps[int(rng.integers(len(steps)))]
+    coefficient = Fraction(int(rng.choice([-3, -1, 1, 2])))
+    summands = [Summand(source, coefficient, chosen), Summand(source, Fraction(1), chosen)]
+    return builder.combine(label, summands[: 1 + int(coefficient != -1)], offset=Fraction(int(rng.integers(-3, 4))))
+
+
+def slow_evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntArray]) -> list[IntArray]:
+    """Every value of one run, by the definitions, in Python integers."""
+    values: list[npt.NDArray[np.object_]] = [np.array(a).astype(object) for a in (*inputs, *weights)]
+    for node in program.nodes:
+        match node:
+            case Einsum(subscripts=subscripts, operands=operands):
+                values.append(_slow_einsum(subscripts, [values[v] for v in operands]))
+            case View(terms=terms, offset=offset):
+                moved = [t.coefficient * apply_steps(t.steps, values[t.source]) for t in terms]
+                values.append(sum(moved[1:], moved[0]) + offset)
+            case Lookup(source=source, table=table, shift=shift):
+                entries = program.tables[table]
+                index = [(int(x) + rounding_half(shift)) // 2**shift for x in values[source].ravel()]
+                looked_up = [entries.values[i - entries.lo] for i in index]
+                values.append(np.array(looked_up, dtype=object).reshape(node.out.shape))
+    return [np.array(value.tolist(), dtype=np.int64).reshape(value.shape) for value in values]
+
+
+def _slow_einsum(subscripts: str, operands: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:
+    left, out = subscripts.split("->")
+    letters = left.split(",")
+    sizes = {c: n for names, a in zip(letters, operands, strict=True) for c, n in zip(names, a.shape, strict=True)}
+    result = np.zeros([sizes[c] for c in out], dtype=object)
+    for index in itertools.product(*(range(n) for n in sizes.values())):
+        at = dict(zip(sizes, index, strict=True))
+        product = 1
+        for names, array in zip(letters, operands, strict=True):
+            product *= int(array[tuple(at[c] for c in names)])
+        result[tuple(at[c] for c in out)] += product
+    return result
