@@ -171,6 +171,37 @@ class Slopes:
         return Slope(primitive.enclose(a.range), intervals.multiply(primitive.slope(a.range), a.slope))
 
 
+class Rationals:
+    """Exact rational numbers; None where the value is undefined, irrational, or not known to be rational."""
+
+    def constant(self, value: Fraction) -> Fraction | None:
+        return value
+
+    def pi(self) -> Fraction | None:
+        return None
+
+    def add(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else a + b
+
+    def multiply(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else a * b
+
+    def divide(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None or b == 0 else a / b
+
+    def minimum(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else min(a, b)
+
+    def maximum(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else max(a, b)
+
+    def power(self, a: Fraction | None, exponent: int) -> Fraction | None:
+        return None if a is None else a**exponent
+
+    def apply(self, primitive: Primitive, a: Fraction | None) -> Fraction | None:
+        return primitive.rational(a) if a is not None and a in primitive.domain else None
+
+
 class BigRanges(BigArithmetic):
     """Multiprecision intervals, with primitives."""
 

@@ -10,6 +10,7 @@ error is largest, and every rounding is outward. A function with a user-defined 
 sampled instead, and the result says that nothing is proven.
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.approx.arithmetic import BigRanges
-from zkinfer.approx.domain import Domain, Piece
-from zkinfer.approx.functions import MAX_BITS, Function, X
-from zkinfer.approx.intervals import FloatArray, Interval
+from zkinfer.approx.custom import Custom
+from zkinfer.approx.domain import Domain
+from zkinfer.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
+from zkinfer.approx.intervals import BoolArray, FloatArray, Interval
 from zkinfer.approx.multiprecision import BigInterval
 from zkinfer.approx.table import MAX_TABLE_ENTRIES, Table
-from zkinfer.errors import BoundsError, InvalidInputError, NotFiniteError
+from zkinfer.errors import BoundsError, InvalidInputError
 
 IntArray = npt.NDArray[np.int64]
 Run = tuple[int, int]
@@ -38,8 +40,11 @@ _SAMPLES = 17
 """Points an interval at which functions without enclosure are measured."""
 _TIGHTNESS = 1 / 256
 """Relative gap between the proven and the observed maximum error at which refining stops."""
-_ROUNDS = 40
-_MAX_BOXES = 1 << 20
+_MAX_ROUNDS = 30
+_MAX_OPEN = 1 << 18
+"""Bisections, and intervals bisected at once, at which refining stops short; the bound is then less tight."""
+_INFINITESIMAL = 1 << 70
+"""An interval of width 2^-(2^70) is small enough for a logarithm to leave every range of outputs."""
 
 
 @dataclass(frozen=True)
@@ -109,27 +114,24 @@ def build_table(
             f"{function.name} is defined on {function.domain}, nowhere on the table's points "
             f"{float(grid.point(index_lo))} to {float(grid.point(index_hi))}"
         )
+    points = grid.points()
+    _check_function(function, points[defined])
     entries = np.zeros(defined.shape, dtype=np.int64)
-    points = grid.points()[defined]
-    rounded, saturated_points = _round_at(function, points, output)
-    entries[defined] = rounded
-    _fill_undefined(function, grid, output, entries, defined)
     saturated = np.zeros(defined.shape, dtype=np.bool_)
-    saturated[defined] = saturated_points
-
-    exact = function.point(points)
-    entry_error = float(np.max(output.error(exact, output.real(rounded)), initial=0.0))
+    values = function.point(points[defined])
+    entries[defined], saturated[defined] = _round_at(function, points[defined], values, output)
+    entry_error = float(np.max(output.error(values, output.real(entries[defined]))))
+    _fill_undefined(function, grid, output, entries, defined)
     max_error = _max_error(function, grid, output, entries, defined)
-    table = Table(function.name if name is None else name, index_lo, tuple(int(entry) for entry in entries))
     return BuiltTable(
-        table=table,
+        table=Table(function.name if name is None else name, index_lo, tuple(int(entry) for entry in entries)),
         function=function,
         in_frac_bits=in_frac_bits,
         shift=shift,
         out_frac_bits=out_frac_bits,
         max_error=max(max_error, entry_error),
-        proven=function.proven,
         entry_error=entry_error,
+        proven=function.proven,
         undefined=_runs(~defined, index_lo),
         saturated=_runs(saturated, index_lo),
     )
@@ -177,7 +179,7 @@ class _Grid:
         """All of them, exactly."""
         return np.ldexp(np.arange(self.lo, self.hi + 1, dtype=np.float64), self.exponent)
 
-    def inside(self, domain: Domain) -> npt.NDArray[np.bool_]:
+    def inside(self, domain: Domain) -> BoolArray:
         """Which points lie in the domain."""
         return domain.contains(self.points())
 
@@ -190,7 +192,7 @@ class _Output:
     lo: int
     hi: int
 
-    def round(self, y: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    def round(self, y: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Nearest integers, ties upward, clamped; and where they were clamped. NaN stays."""
         scaled = np.ldexp(y, self.frac_bits)
         below = np.floor(scaled)
@@ -198,208 +200,217 @@ class _Output:
         nearest = np.where(np.isinf(scaled), scaled, nearest)
         return np.clip(nearest, self.lo, self.hi), (nearest < self.lo) | (nearest > self.hi)
 
-    def round_big(self, y: BigInterval, context: Any) -> tuple[int, int, bool, bool]:
-        """Both ends of an interval, rounded and clamped, and whether they were clamped."""
+    def round_exact(self, y: Fraction) -> tuple[int, bool]:
+        """The same of one rational number."""
+        nearest = math.floor(y * Fraction(2) ** self.frac_bits + Fraction(1, 2))
+        return min(max(nearest, self.lo), self.hi), not self.lo <= nearest <= self.hi
 
-        def one(end: Any) -> tuple[int, bool]:
-            scaled = context.ldexp(end, self.frac_bits)
-            if scaled > self.hi + 1:
-                return self.hi, True
-            if scaled < self.lo - 1:
-                return self.lo, True
-            nearest = int(context.floor(context.fadd(scaled, 0.5, exact=True)))
-            return min(max(nearest, self.lo), self.hi), not self.lo <= nearest <= self.hi
-
-        (low, low_clamped), (high, high_clamped) = one(y.lo), one(y.hi)
-        return low, high, low_clamped, high_clamped
+    def round_big(self, y: Any, context: Any) -> tuple[int, bool]:
+        """The same of one mpmath number, which may be infinite."""
+        scaled = context.ldexp(y, self.frac_bits)
+        # Huge and tiny numbers are decided first: they have too many digits to compute with exactly.
+        if scaled >= self.hi + 1:
+            return self.hi, True
+        if scaled < self.lo - 1:
+            return self.lo, True
+        nearest = 0 if abs(scaled) < 0.25 else int(context.floor(context.fadd(scaled, 0.5, exact=True)))
+        return min(max(nearest, self.lo), self.hi), not self.lo <= nearest <= self.hi
 
     def real(self, entries: IntArray) -> FloatArray:
         """The numbers that entries stand for, exactly."""
         return np.ldexp(entries.astype(np.float64), -self.frac_bits)
 
+    def clamp(self, y: FloatArray) -> FloatArray:
+        """Real numbers held within what outputs stand for."""
+        return np.clip(y, math.ldexp(self.lo, -self.frac_bits), math.ldexp(self.hi, -self.frac_bits))
+
     def error(self, values: Interval, target: FloatArray) -> FloatArray:
-        """The largest |clamp(y) - target| of y within the intervals, rounded up."""
-        lo, hi = np.ldexp(float(self.lo), -self.frac_bits), np.ldexp(float(self.hi), -self.frac_bits)
-        over = np.clip(values.hi, lo, hi) - target
-        under = target - np.clip(values.lo, lo, hi)
-        worst = np.maximum(np.maximum(over, under), 0.0)
-        return np.where(worst > 0, np.nextafter(worst, np.inf), 0.0)
+        """The largest |clamp(y) - target| of y within the intervals, rounded up; NaN where the values are."""
+        worst = np.maximum(self.clamp(values.hi) - target, target - self.clamp(values.lo))
+        return np.where(worst == 0, 0.0, np.nextafter(worst, np.inf))
+
+    def least_error(self, values: Interval, target: FloatArray) -> FloatArray:
+        """What |clamp(y) - target| is at least, for y within the intervals, up to rounding; NaN where they are."""
+        return np.maximum(self.clamp(values.lo) - target, target - self.clamp(values.hi))
 
 
-def _round_at(function: Function, points: FloatArray, output: _Output) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Correctly rounded outputs at points of the domain, and where they saturate."""
-    bounds = function.point(points)
-    low, low_clamped = output.round(bounds.lo)
-    high, high_clamped = output.round(bounds.hi)
-    result = np.where(np.isnan(high), 0, high).astype(np.int64)
-    saturated = low_clamped & high_clamped
-    # A point that is decided, but perhaps not whether it saturates, is within half a unit of the range's end.
-    for k in np.flatnonzero(~(low == high)):
-        result[k], saturated[k] = _decide(function, float(points[k]), output)
+def _check_function(function: Function, points: FloatArray) -> None:
+    """Catch, at a few points, user-defined functions that are not elementwise or not what their reference says.
+
+    Raises:
+        InvalidInputError: one is caught.
+    """
+    if not any(isinstance(p, Custom) for p in function.primitives):
+        return
+    together = function.point(points)
+    for k in np.unique(np.linspace(0, points.size - 1, _SAMPLES).astype(np.int64)):
+        low, high = (float(end[0]) for end in function.point(points[k : k + 1]))
+        # Vector code may round the ends of an array differently from its middle.
+        slack = 1e-9 * max(abs(low), abs(high), np.finfo(np.float64).tiny)
+        if not (together.lo[k] <= high + slack and low - slack <= together.hi[k]):
+            raise InvalidInputError(
+                f"{function.name} at {points[k]} depends on what else is in the array: it must work element by element"
+            )
+        if function.has_reference:
+            arithmetic = BigRanges(128)
+            exact = function.evaluate(arithmetic, arithmetic.constant(Fraction(float(points[k]))))
+            if exact.hi < low or exact.lo > high:
+                raise InvalidInputError(
+                    f"{function.name} at {points[k]} is {low} to {high} in float64 but {float(exact.lo)} by the "
+                    "multiprecision reference: the two must be the same function"
+                )
+
+
+def _round_at(function: Function, points: FloatArray, values: Interval, output: _Output) -> tuple[IntArray, BoolArray]:
+    """Correctly rounded outputs at points of the domain, where the values are enclosed; and where they saturate."""
+    low, low_clamped = output.round(values.lo)
+    high, high_clamped = output.round(values.hi)
+    open_ = ~((low == high) & (low_clamped == high_clamped))
+    result = np.where(open_, 0, low).astype(np.int64)
+    saturated = low_clamped
+    for k in np.flatnonzero(open_):
+        result[k], saturated[k] = _decide(function, Fraction(float(points[k])), output)
     return result, saturated
 
 
-def _decide(function: Function, point: float, output: _Output) -> tuple[int, bool]:
-    """The output at one point that float64 intervals leave open."""
+def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, bool]:
+    """The output at one point, and whether it saturates, by exact or multiprecision arithmetic."""
+    exact = function.rational(point)
+    if exact is not None:
+        return output.round_exact(exact)
     if not function.has_reference:
-        rounded, outside = output.round(function(np.array([point])))
-        if np.isnan(rounded[0]):
-            raise NotFiniteError(f"{function.name} is NaN at {point}; state the domain it is finite on")
+        rounded, outside = output.round(function(np.array([float(point)])))
         return int(rounded[0]), bool(outside[0])
     bits = 128
-    while True:
+    while bits <= MAX_BITS:
         arithmetic = BigRanges(bits)
-        value = function.evaluate(arithmetic, arithmetic.constant(Fraction(point)))
-        low, high, _, clamped = output.round_big(value, arithmetic.context)
+        value = function.evaluate(arithmetic, arithmetic.constant(point))
+        low, high = output.round_big(value.lo, arithmetic.context), output.round_big(value.hi, arithmetic.context)
         if low == high:
-            return high, clamped
-        if bits >= MAX_BITS:
-            break
+            return high
         bits *= 2
-    # Closer to a half than 2^-8000: a tie that only algebra could prove, and ties go up.
-    if high - low == 1:
-        return high, clamped
+    # Closer to a half than 2^-8000: a tie that only algebra could tell from one. Ties go up.
+    if high[0] - low[0] <= 1:
+        return high
     raise InvalidInputError(f"{function.name} cannot be evaluated at {point}; state its domain with .on(lo, hi)")
 
 
-def _fill_undefined(
-    function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: npt.NDArray[np.bool_]
-) -> None:
+def _fill_undefined(function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: BoolArray) -> None:
     """Give every undefined index the limit toward the nearest domain point (from above, of two as near)."""
     pieces = function.domain.pieces
-    for first, last in _runs(~defined, grid.lo):
-        # A run lies in one gap of the domain: after `left`, before `right`.
-        middle = grid.point(first)
-        left = next((p for p in reversed(pieces) if p.hi is not None and p.hi <= middle), None)
-        right = next((p for p in pieces if p.lo is not None and p.lo >= middle), None)
-        split = first
-        if left is not None and left.hi is not None:
-            split = last + 1
-            if right is not None and right.lo is not None:
-                # Indices below (left.hi + right.lo) / 2 are nearer to the left piece.
-                split = -((-(left.hi + right.lo) / (2 * grid.step)).__floor__())
-                split = min(max(split, first), last + 1)
-            if split > first:
-                entries[first - grid.lo : split - grid.lo] = _limit(
-                    function, left, grid, output, entries, defined, True
-                )
-        if split <= last and right is not None:
-            entries[split - grid.lo : last + 1 - grid.lo] = _limit(
-                function, right, grid, output, entries, defined, False
-            )
+    for before, after in zip([None, *pieces], [*pieces, None], strict=True):
+        below = None if before is None else before.hi
+        above = None if after is None else after.lo
+        # The indices in this gap: from `first` to before `stop`; those before `split` are nearer to its lower end.
+        first = grid.lo if below is None else max(math.ceil(below / grid.step), grid.lo)
+        stop = grid.hi + 1 if above is None else min(math.floor(above / grid.step), grid.hi) + 1
+        if below is None or above is None:
+            split = first if below is None else stop
+        else:
+            split = min(max(math.ceil((below + above) / (2 * grid.step)), first), stop)
+        for start, end, point, side in ((first, split, below, -1), (split, stop, above, 1)):
+            gap = slice(start - grid.lo, max(end, start) - grid.lo)
+            missing = ~defined[gap]
+            if point is not None and missing.any():
+                limit = _limit(function, point, side, output)
+                if limit is None:
+                    near = np.flatnonzero(defined)
+                    edge = gap.start if side < 0 else gap.stop
+                    limit = int(entries[near[np.argmin(np.abs(near - edge))]])
+                entries[gap][missing] = limit
 
 
-def _limit(
-    function: Function,
-    piece: Piece,
-    grid: _Grid,
-    output: _Output,
-    entries: IntArray,
-    defined: npt.NDArray[np.bool_],
-    from_below: bool,
-) -> int:
-    """The rounded, clamped limit of the function at an end of a piece of its domain.
+def _limit(function: Function, end: Fraction, side: int, output: _Output) -> int | None:
+    """The rounded, clamped limit of the function at an end of its domain, from above (1) or from below (-1).
 
-    Where interval arithmetic does not settle the limit, the entry of the nearest index of the piece is taken.
+    None where interval arithmetic on shrinking intervals does not settle it.
     """
-    end = piece.hi if from_below else piece.lo
-    assert end is not None
-    if function.has_reference:
-        near = function.compose(X + end)
-        for bits in (256, 1024, MAX_BITS):
-            arithmetic = BigRanges(bits)
-            context = arithmetic.context
-            width = context.ldexp(context.one, -(1 << 70) if bits == MAX_BITS else -bits)
-            box = BigInterval(-width, context.zero) if from_below else BigInterval(context.zero, width)
-            low, high, *_ = output.round_big(near.evaluate(arithmetic, box), context)
-            if low == high:
-                return high
-    inside = np.flatnonzero(defined & Domain.of(piece).contains(grid.points()))
-    if not inside.size:
-        inside = np.flatnonzero(defined)
-    return int(entries[inside[-1] if from_below else inside[0]])
+    if end in function.domain:
+        return _decide(function, end, output)[0]
+    if not function.has_reference:
+        return None
+    near = function.compose(lift(end) + Variable())
+    for bits, distance in ((256, 256), (1024, 1024), (MAX_BITS, _INFINITESIMAL)):
+        arithmetic = BigRanges(bits)
+        c = arithmetic.context
+        width = c.ldexp(c.one, -distance)
+        box = BigInterval(-width, c.zero) if side < 0 else BigInterval(c.zero, width)
+        value = near.evaluate(arithmetic, box)
+        low, high = output.round_big(value.lo, c)[0], output.round_big(value.hi, c)[0]
+        if low == high:
+            return high
+    return None
 
 
-def _max_error(
-    function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: npt.NDArray[np.bool_]
-) -> float:
+def _max_error(function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: BoolArray) -> float:
     indices = np.arange(grid.lo, grid.hi + 1, dtype=np.float64)[defined]
     lo = np.ldexp(indices - 0.5, grid.exponent)
     hi = np.ldexp(indices + 0.5, grid.exponent)
     target = output.real(entries[defined])
     worst = 0.0
     for piece in function.domain.pieces:
-        start = -np.inf if piece.lo is None else float(piece.lo)
-        stop = np.inf if piece.hi is None else float(piece.hi)
-        low, high = np.maximum(lo, start), np.minimum(hi, stop)
+        low = lo if piece.lo is None else np.maximum(lo, _down(piece.lo))
+        high = hi if piece.hi is None else np.minimum(hi, -_down(-piece.hi))
         met = low <= high
         boxes = Interval(low[met], high[met])
-        measure = _proven_error if function.proven else _measured_error
         if boxes.lo.size:
-            worst = max(worst, measure(function, piece, boxes, output, target[met]))
+            measure = _proven_error if function.proven else _measured_error
+            worst = max(worst, measure(function, boxes, output, target[met]))
     return worst
 
 
-def _proven_error(function: Function, piece: Piece, boxes: Interval, output: _Output, target: FloatArray) -> float:
+def _down(x: Fraction) -> float:
+    nearest = float(x)
+    return nearest if Fraction(nearest) <= x else float(np.nextafter(nearest, -np.inf))
+
+
+def _proven_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
     """Branch and bound: an upper bound of the error over all boxes, refined where it is largest."""
-    inside = Domain.of(piece)
-    reached = 0.0
-    settled = 0.0
-    for _ in range(_ROUNDS):
-        values = function.enclose(boxes.lo, boxes.hi)
+    reached, settled, rounds = 0.0, 0.0, 0
+    while True:
+        enclosure = function.enclose_and_sample(boxes)
+        _check_enclosure(function, boxes, enclosure)
+        for sample in (enclosure.start, enclosure.middle, enclosure.end):
+            reached = max(reached, float(np.fmax.reduce(output.least_error(sample, target))))
+        upper = output.error(enclosure.bounds, target)
         middle = boxes.lo + (boxes.hi - boxes.lo) / 2
-        seen = np.zeros(middle.shape)
-        for sample in (boxes.lo, middle, boxes.hi):
-            usable = inside.contains(sample)
-            at = function.point(np.where(usable, sample, middle))
-            _check_promise(function, sample, usable, at, values)
-            seen = np.maximum(seen, np.where(usable, _least_error(output, at, target), 0.0))
-        reached = max(reached, float(np.max(seen, initial=0.0)))
-        upper = output.error(values, target)
-        open_ = upper > reached * (1 + _TIGHTNESS) + 2.0**-1000
+        open_ = (upper > reached * (1 + _TIGHTNESS)) & (boxes.lo < middle) & (middle < boxes.hi)
         settled = max(settled, float(np.max(upper[~open_], initial=0.0)))
-        if not open_.any():
-            return settled
-        lo, hi, middle, target = boxes.lo[open_], boxes.hi[open_], middle[open_], target[open_]
-        stuck = not ((lo < middle) & (middle < hi)).all()
-        if stuck or 2 * lo.size > _MAX_BOXES:
-            return max(settled, float(np.max(upper)))
+        rounds += 1
+        if not 0 < np.count_nonzero(open_) <= _MAX_OPEN or rounds == _MAX_ROUNDS:
+            return max(settled, float(np.max(upper[open_], initial=0.0)))
+        lo, middle, hi, target = boxes.lo[open_], middle[open_], boxes.hi[open_], target[open_]
         boxes = Interval(np.concatenate([lo, middle]), np.concatenate([middle, hi]))
         target = np.concatenate([target, target])
-    return max(settled, float(np.max(output.error(function.enclose(boxes.lo, boxes.hi), target))))
 
 
-def _least_error(output: _Output, at: Interval, target: FloatArray) -> FloatArray:
-    """What the error at a point is at least."""
-    lo, hi = np.ldexp(float(output.lo), -output.frac_bits), np.ldexp(float(output.hi), -output.frac_bits)
-    return np.maximum(np.clip(at.lo, lo, hi) - target, target - np.clip(at.hi, lo, hi))
+def _check_enclosure(function: Function, boxes: Interval, enclosure: Enclosure) -> None:
+    """Values at points lie within the enclosures around them, unless a promise of the user's was false.
+
+    Raises:
+        InvalidInputError: one was.
+    """
+    lo, hi = enclosure.bounds
+    middle = boxes.lo + (boxes.hi - boxes.lo) / 2
+    for x, at in ((boxes.lo, enclosure.start), (middle, enclosure.middle), (boxes.hi, enclosure.end)):
+        broken = np.flatnonzero((at.hi < lo) | (at.lo > hi))
+        if broken.size:
+            k = broken[0]
+            raise InvalidInputError(
+                f"{function.name} is {at.lo[k]} at {x[k]}, outside its own enclosure {lo[k]} to {hi[k]}: the promise "
+                "given with a custom function does not hold"
+            )
 
 
-def _check_promise(
-    function: Function, sample: FloatArray, usable: npt.NDArray[np.bool_], at: Interval, values: Interval
-) -> None:
-    """Values at points must lie within the enclosures around them: they do, unless a promise was false."""
-    broken = usable & ((at.hi < values.lo) | (at.lo > values.hi))
-    if broken.any():
-        k = int(np.flatnonzero(broken)[0])
-        raise InvalidInputError(
-            f"{function.name} is {at.lo[k]} at {sample[k]}, outside its own enclosure {values.lo[k]} to "
-            f"{values.hi[k]}: the promise given to `custom` does not hold"
-        )
-
-
-def _measured_error(function: Function, piece: Piece, boxes: Interval, output: _Output, target: FloatArray) -> float:
-    inside = Domain.of(piece)
+def _measured_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
     worst = 0.0
     for part in np.linspace(0.0, 1.0, _SAMPLES):
-        sample = boxes.lo + (boxes.hi - boxes.lo) * part
-        usable = inside.contains(sample)
-        values = function(sample[usable])
-        worst = max(worst, float(np.max(output.error(Interval(values, values), target[usable]), initial=0.0)))
+        values = function(boxes.lo + (boxes.hi - boxes.lo) * part)
+        worst = max(worst, float(np.fmax.reduce(output.error(Interval(values, values), target))))
     return worst
 
 
-def _runs(mask: npt.NDArray[np.bool_], first: int) -> tuple[Run, ...]:
+def _runs(mask: BoolArray, first: int) -> tuple[Run, ...]:
     """Maximal runs of true elements, as first and last index, where element 0 is index `first`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return tuple((int(a) + first, int(b) - 1 + first) for a, b in edges.reshape(-1, 2))

@@ -15,8 +15,6 @@ Number = Any
 """An mpmath `mpf`."""
 
 _GUARD_BITS = 4
-_RATIONAL_BITS = 1 << 14
-"""Numbers larger or smaller than 2 to this power are not expanded to fractions."""
 
 
 class BigInterval(NamedTuple):
@@ -119,42 +117,21 @@ class BigArithmetic:
         return BigInterval(lowest.lo, highest.hi)
 
     def monotone(
-        self,
-        function: Callable[[Any, Number], Number],
-        a: BigInterval,
-        rational: Callable[[Fraction], Fraction | None],
-        *,
-        decreasing: bool = False,
+        self, function: Callable[[Any, Number], Number], a: BigInterval, *, decreasing: bool = False
     ) -> BigInterval:
         """The range of a monotone function.
 
         Args:
             function: maps (context, x) to the value to within 8 units in the last place.
             a: the argument, within the closure of the function's domain.
-            rational: the value at a rational argument where that is rational, None where it is irrational.
             decreasing: otherwise it increases.
         """
+
+        def at(x: Number) -> BigInterval:
+            value = function(self.context, x)
+            if self.context.isinf(value) or self.context.isinf(x):
+                return BigInterval(value, value)
+            return self.around(value)
+
         first, second = (a.hi, a.lo) if decreasing else (a.lo, a.hi)
-        return BigInterval(self._at(function, first, rational)[0], self._at(function, second, rational)[1])
-
-    def _at(
-        self,
-        function: Callable[[Any, Number], Number],
-        x: Number,
-        rational: Callable[[Fraction], Fraction | None],
-    ) -> BigInterval:
-        if self.context.isfinite(x) and abs(self.context.mag(x)) < _RATIONAL_BITS:
-            known = rational(to_fraction(x))
-            if known is not None:
-                return self.constant(known)
-        value = function(self.context, x)
-        if self.context.isinf(value) or self.context.isinf(x):
-            return BigInterval(value, value)
-        return self.around(value)
-
-
-def to_fraction(x: Number) -> Fraction:
-    """The exact value of a finite mpf."""
-    sign, mantissa, exponent, _ = x._mpf_
-    value = int(mantissa) * Fraction(2) ** int(exponent)
-    return -value if sign else value
+        return BigInterval(at(first).lo, at(second).hi)

@@ -25,8 +25,8 @@ from zkinfer.approx.multiprecision import BigArithmetic, BigInterval, Number
 ASSUMED_ULPS = 8
 """Error allowed for in a transcendental primitive's float64 values, in units in the last place."""
 
-ONE = intervals.constant(1.0, 1.0)
-NONE = intervals.constant(0.0, 0.0)
+_ONE = intervals.constant(1.0, 1.0)
+_ZERO = intervals.constant(0.0, 0.0)
 
 
 class Primitive:
@@ -34,6 +34,10 @@ class Primitive:
 
     name: str
     domain: Domain
+    root: Fraction | None = None
+    """The only point where the value is zero; it is above zero to the right of it."""
+    positive: bool = False
+    """Whether the value is above zero wherever it is defined."""
 
     def value(self, x: FloatArray) -> FloatArray:
         """Float64 values; NaN outside the domain."""
@@ -51,6 +55,10 @@ class Primitive:
         """As `enclose`, at any precision."""
         raise NotImplementedError
 
+    def rational(self, x: Fraction) -> Fraction | None:
+        """The exact value at a rational point of the domain; None if it is, or may be, irrational."""
+        raise NotImplementedError
+
     @property
     def proven(self) -> bool:
         """Whether `enclose` and `slope` hold by construction or by a promise of the user's."""
@@ -66,8 +74,9 @@ class Monotone(Primitive):
         reference: (mpmath context, x) to the value at the context's precision.
         derivative: contains the derivative over the intervals given, which lie in the domain's closure.
         lowest, highest: the closure of the range.
-        rational: the value at a rational argument where it is rational, None where it is not known to be.
+        rational_value: see `Primitive.rational`.
         decreasing: otherwise it increases.
+        root, positive: see `Primitive`.
     """
 
     name: str
@@ -77,8 +86,10 @@ class Monotone(Primitive):
     domain: Domain = LINE
     lowest: float = -math.inf
     highest: float = math.inf
-    rational: Callable[[Fraction], Fraction | None] = field(default=lambda x: None, compare=False, repr=False)
+    rational_value: Callable[[Fraction], Fraction | None] = field(default=lambda x: None, compare=False, repr=False)
     decreasing: bool = False
+    root: Fraction | None = None
+    positive: bool = False
 
     def value(self, x: FloatArray) -> FloatArray:
         return self.evaluate(x)
@@ -107,9 +118,12 @@ class Monotone(Primitive):
         if bottom is not None:
             edge = arithmetic.constant(bottom).lo
             x = BigInterval(max(x.lo, edge), max(x.hi, edge))
-        result = arithmetic.monotone(self.reference, x, self.rational, decreasing=self.decreasing)
+        result = arithmetic.monotone(self.reference, x, decreasing=self.decreasing)
         low, high = arithmetic.context.mpf(self.lowest), arithmetic.context.mpf(self.highest)
         return BigInterval(max(result.lo, low), min(result.hi, high))
+
+    def rational(self, x: Fraction) -> Fraction | None:
+        return self.rational_value(x)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,7 @@ class Absolute(Primitive):
 
     name: str = "abs"
     domain: Domain = LINE
+    root: Fraction | None = Fraction(0)
 
     def value(self, x: FloatArray) -> FloatArray:
         return np.abs(x)
@@ -131,6 +146,9 @@ class Absolute(Primitive):
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
         return arithmetic.absolute(x)
 
+    def rational(self, x: Fraction) -> Fraction | None:
+        return abs(x)
+
 
 @dataclass(frozen=True)
 class Steps(Primitive):
@@ -138,12 +156,14 @@ class Steps(Primitive):
 
     Attributes:
         evaluate: float64 arrays to float64 arrays, exactly.
-        exact: the same for rational numbers.
+        reference: (mpmath context, x) to the value.
+        exact: rational numbers to integers.
     """
 
     name: str
     evaluate: Callable[[FloatArray], FloatArray] = field(compare=False, repr=False)
-    exact: Callable[[Any, Number], Number] = field(compare=False, repr=False)
+    reference: Callable[[Any, Number], Number] = field(compare=False, repr=False)
+    exact: Callable[[Fraction], int] = field(compare=False, repr=False)
     domain: Domain = LINE
 
     def value(self, x: FloatArray) -> FloatArray:
@@ -158,14 +178,18 @@ class Steps(Primitive):
         return Interval(np.zeros(jump.shape), np.where(jump, np.inf, 0.0))
 
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
-        return BigInterval(*(self.exact(arithmetic.context, end) for end in x))
+        return BigInterval(*(self.reference(arithmetic.context, end) for end in x))
+
+    def rational(self, x: Fraction) -> Fraction | None:
+        return Fraction(self.exact(x))
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def _erf_values(x: FloatArray) -> FloatArray:
-    return np.asarray(_ERF(x), dtype=np.float64)
-
-
-_ERF = np.frompyfunc(math.erf, 1, 1)
+    # numpy has no erf.
+    return np.asarray(_erf(x), dtype=np.float64)
 
 
 def _exp_derivative(x: Interval) -> Interval:
@@ -179,7 +203,7 @@ def _erf_derivative(x: Interval) -> Interval:
 
 def _tanh_derivative(x: Interval) -> Interval:
     square = intervals.power(TANH.enclose(x), 2)
-    return intervals.maximum(intervals.subtract(ONE, square), NONE)
+    return intervals.maximum(intervals.subtract(_ONE, square), _ZERO)
 
 
 def _sigmoid_derivative(x: Interval) -> Interval:
@@ -192,7 +216,7 @@ def _sigmoid_derivative(x: Interval) -> Interval:
 
 
 def _reciprocal(x: Interval) -> Interval:
-    return intervals.divide(ONE, x)
+    return intervals.divide(_ONE, x)
 
 
 def _sqrt_derivative(x: Interval) -> Interval:
@@ -220,24 +244,52 @@ def _rational_inverse_root(x: Fraction) -> Fraction | None:
 
 
 EXP: Monotone = Monotone(
-    "exp", np.exp, lambda c, x: c.exp(x), _exp_derivative, lowest=0.0, rational=_only(0, Fraction(1))
+    "exp",
+    np.exp,
+    lambda c, x: c.exp(x),
+    _exp_derivative,
+    lowest=0.0,
+    rational_value=_only(0, Fraction(1)),
+    positive=True,
 )
-LOG = Monotone("log", np.log, lambda c, x: c.ln(x), _reciprocal, POSITIVE, rational=_only(1, Fraction(0)))
+LOG = Monotone(
+    "log",
+    np.log,
+    lambda c, x: c.ln(x),
+    _reciprocal,
+    POSITIVE,
+    rational_value=_only(1, Fraction(0)),
+    root=Fraction(1),
+)
 ERF = Monotone(
-    "erf", _erf_values, lambda c, x: c.erf(x), _erf_derivative, LINE, -1.0, 1.0, rational=_only(0, Fraction(0))
+    "erf",
+    _erf_values,
+    lambda c, x: c.erf(x),
+    _erf_derivative,
+    lowest=-1.0,
+    highest=1.0,
+    rational_value=_only(0, Fraction(0)),
+    root=Fraction(0),
 )
 TANH = Monotone(
-    "tanh", np.tanh, lambda c, x: c.tanh(x), _tanh_derivative, LINE, -1.0, 1.0, rational=_only(0, Fraction(0))
+    "tanh",
+    np.tanh,
+    lambda c, x: c.tanh(x),
+    _tanh_derivative,
+    lowest=-1.0,
+    highest=1.0,
+    rational_value=_only(0, Fraction(0)),
+    root=Fraction(0),
 )
 SIGMOID = Monotone(
     "sigmoid",
     lambda x: np.asarray(1.0 / (1.0 + np.exp(-x))),
     lambda c, x: 1 / (1 + c.exp(-x)),
     _sigmoid_derivative,
-    LINE,
-    0.0,
-    1.0,
-    rational=_only(0, Fraction(1, 2)),
+    lowest=0.0,
+    highest=1.0,
+    rational_value=_only(0, Fraction(1, 2)),
+    positive=True,
 )
 SOFTPLUS = Monotone(
     "softplus",
@@ -245,9 +297,17 @@ SOFTPLUS = Monotone(
     lambda c, x: x if x == c.inf else c.log1p(c.exp(x)),
     lambda x: SIGMOID.enclose(x),
     lowest=0.0,
+    positive=True,
 )
 SQRT = Monotone(
-    "sqrt", np.sqrt, lambda c, x: c.sqrt(x), _sqrt_derivative, NOT_NEGATIVE, lowest=0.0, rational=_rational_root
+    "sqrt",
+    np.sqrt,
+    lambda c, x: c.sqrt(x),
+    _sqrt_derivative,
+    NOT_NEGATIVE,
+    lowest=0.0,
+    rational_value=_rational_root,
+    root=Fraction(0),
 )
 RSQRT = Monotone(
     "rsqrt",
@@ -256,15 +316,16 @@ RSQRT = Monotone(
     _rsqrt_derivative,
     POSITIVE,
     lowest=0.0,
-    rational=_rational_inverse_root,
+    rational_value=_rational_inverse_root,
     decreasing=True,
+    positive=True,
 )
 ABS = Absolute()
-FLOOR = Steps("floor", np.floor, lambda c, x: c.floor(x))
-CEIL = Steps("ceil", np.ceil, lambda c, x: c.ceil(x))
-ROUND = Steps("round", np.rint, lambda c, x: c.nint(x))
-SIGN = Steps("sign", np.sign, lambda c, x: c.sign(x))
-STEP = Steps("step", lambda x: np.where(x >= 0, 1.0, 0.0), lambda c, x: c.one if x >= 0 else c.zero)
+FLOOR = Steps("floor", np.floor, lambda c, x: c.floor(x), math.floor)
+CEIL = Steps("ceil", np.ceil, lambda c, x: c.ceil(x), math.ceil)
+ROUND = Steps("round", np.rint, lambda c, x: c.nint(x), round)
+SIGN = Steps("sign", np.sign, lambda c, x: c.sign(x), lambda x: (x > 0) - (x < 0))
+STEP = Steps("step", lambda x: np.where(x >= 0, 1.0, 0.0), lambda c, x: c.mpf(x >= 0), lambda x: int(x >= 0))
 
 
 @functools.cache
