@@ -68,12 +68,9 @@ def test_the_figures_are_those_of_the_definitions() -> None:
     float_output = np.maximum(float_hidden, 0)
     assert [row.name for row in report.layers] == ["x", "h"]
     assert [row.op for row in (*report.layers, *report.outputs)] == ["Input", "MatMul", "Relu"]
-    for row, fixed, real in zip(
-        (*report.layers, *report.outputs),
-        (X, hidden, output),
-        (X.astype(np.float64), float_hidden, float_output),
-        strict=True,
-    ):
+    fixed_tensors = (X.astype(np.float64), hidden, output)
+    float_tensors = (X.astype(np.float64), float_hidden, float_output)
+    for row, fixed, real in zip((*report.layers, *report.outputs), fixed_tensors, float_tensors, strict=True):
         error = np.abs(fixed - real)
         assert row.max_error == pytest.approx(error.max(), abs=1e-12)
         assert row.mean_error == pytest.approx(error.mean(), abs=1e-12)
@@ -208,7 +205,10 @@ class TestPresentation:
             "y  (output, Relu)",
         ]
         assert left.get_xscale() == "log"
-        assert "saturated" in left.texts[0].get_text()
+        assert [text.get_text() for text in left.texts] == [
+            "exact",
+            f"{report.outputs[0].saturated_share:.2%} saturated",
+        ]
         assert len(right.collections[0].get_offsets()) == 15
 
     def test_the_worst_rows_of_a_long_model_are_drawn(self) -> None:
@@ -220,8 +220,9 @@ class TestPresentation:
         assert set(drawn) == {row.name for row in worst} | {"y"}
         assert drawn == [row.name for row in (*rows, *report.outputs) if row.name in set(drawn)]
 
-    def test_an_exact_circuit_can_be_drawn(self) -> None:
-        draw(Report(1, (), (_row("y", error=0.0),), None, None, None, (0.0,), (0.0,)))
+    def test_what_is_exact_is_said_to_be(self) -> None:
+        left, _ = draw(Report(1, (), (_row("y", error=0.0),), None, None, None, (0.0,), (0.0,))).axes
+        assert [text.get_text() for text in left.texts] == ["exact"]
 
     def test_another_ending_is_refused(self, report: Report, tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError, match="doc"):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from zkinfer.errors import InvalidInputError, ResourceError
 
@@ -17,7 +18,7 @@ MAX_ROWS = 40
 
 MAX_LABEL = 34
 
-BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8f98"
+BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
 
 
 def plot(report: "Report", path: Path) -> None:
@@ -67,29 +68,34 @@ def _label(row: "LayerReport", kind: str) -> str:
 
 def _draw_errors(axes: Any, rows: "Sequence[LayerReport]", labels: list[str], total: int) -> None:
     """Relative to each tensor's range, so that tensors of different sizes compare."""
-    places = list(range(len(rows)))
     ranges = [row.hi - row.lo or abs(row.hi) or 1.0 for row in rows]
-    floor = min([row.step / size for row, size in zip(rows, ranges, strict=True)]) / 100
-    largest = [max(row.max_error / size, floor) for row, size in zip(rows, ranges, strict=True)]
-    means = [max(row.mean_error / size, floor) for row, size in zip(rows, ranges, strict=True)]
     steps = [row.step / size for row, size in zip(rows, ranges, strict=True)]
+    largest = [row.max_error / size for row, size in zip(rows, ranges, strict=True)]
+    means = [row.mean_error / size for row, size in zip(rows, ranges, strict=True)]
+    places = [place for place, row in enumerate(rows) if row.max_error]
+    means, largest = [means[place] for place in places], [largest[place] for place in places]
     axes.hlines(places, means, largest, color=BLUE, linewidth=3, alpha=0.35)
     axes.scatter(means, places, color=BLUE, s=36, zorder=3, label="mean error")
     axes.scatter(largest, places, color=BLUE, s=90, marker="|", linewidth=2, zorder=3, label="largest error")
-    axes.scatter(steps, places, color=ORANGE, s=170, marker="|", linewidth=2, zorder=2, label="one step of its format")
-    for place, row in zip(places, rows, strict=True):
-        if row.saturated:
+    axes.scatter(
+        steps, range(len(rows)), color=ORANGE, s=170, marker="|", linewidth=2, zorder=2, label="one step of its format"
+    )
+    for place, row in enumerate(rows):
+        remark = f"{row.saturated_share:.2%} saturated" if row.saturated else "" if row.max_error else "exact"
+        if remark:
+            where = max(row.max_error / ranges[place], steps[place])
             axes.annotate(
-                f"{row.saturated_share:.2%} saturated",
-                (largest[place], place),
+                remark,
+                (where, place),
                 xytext=(8, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=8,
-                color=GREY,
+                color=DARK,
             )
     axes.set_xscale("log")
-    axes.set_yticks(places, labels, fontsize=8)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", which="major", alpha=0.3)
     axes.set_xlabel("error, as a share of the tensor's range")
