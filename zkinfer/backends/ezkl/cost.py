@@ -1,11 +1,18 @@
-"""What ezkl's proving costs: a small model of columns times rows, fitted to measurements.
+"""What ezkl's work costs: columns times rows, with constants fitted to measurements.
 
-`benchmarks/ezkl_cost.py` measures and fits the constants.
+Each prediction is linear in how many columns of 2**k rows a circuit fills; `benchmarks/ezkl_cost.py` measures a range
+of circuits, fits the constants below and prints how far off they are (within a factor of 1.4 where they were fitted).
 """
 
 from dataclasses import dataclass
 
 INNER_COLUMNS = 2
+"""ezkl's `num_inner_cols`: how many cells of the main region share a row."""
+
+UNUSABLE_ROWS = 16
+"""Rows at a column's end that ezkl keeps for blinding, with room to spare."""
+
+REFERENCE_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -27,25 +34,43 @@ class CircuitSize:
     committed_cells: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Cost of a circuit: a constant, and for each 4096 rows so much a circuit and a block of columns of each kind."""
+
+    constant: float
+    rows: float
+    main: float
+    main_tables: float
+    einsum: float
+    committed: float
+
+    def predict(self, size: CircuitSize, logrows: int) -> float:
+        """The cost at k = `logrows`."""
+        main = blocks(-(-size.cells // INNER_COLUMNS), logrows)
+        tables = blocks(size.table_cells, logrows)
+        committed = sum(blocks(cells, logrows) for cells in size.committed_cells)
+        weighted = (
+            self.rows
+            + self.main * main
+            + self.main_tables * main * tables
+            + self.einsum * blocks(size.einsum_cells, logrows)
+            + self.committed * committed
+        )
+        return self.constant + (1 << logrows) / REFERENCE_ROWS * weighted
+
+
+PROVING_SECONDS = Rates(0.28, 0.28, 0.40, 0.37, 0.39, 0.0)
+SETUP_SECONDS = Rates(0.45, 0.0, 0.40, 0.22, 0.56, 0.0)
+KEY_MEGABYTES = Rates(1.1, 11.6, 11.0, 3.4, 22.4, 0.9)
+PEAK_MEGABYTES = Rates(35.0, 22.0, 17.0, 12.5, 34.5, 6.7)
+
+
 def blocks(cells: int, logrows: int) -> int:
     """How many columns of 2**logrows rows hold this many cells."""
-    return max(1, -(-cells // ((1 << logrows) - 16))) if cells else 0
-
-
-def columns(size: CircuitSize, logrows: int) -> float:
-    """Advice columns, weighted by the work that each brings."""
-    main = blocks(-(-size.cells // INNER_COLUMNS), logrows)
-    tables = blocks(size.table_cells, logrows)
-    committed = sum(blocks(cells, logrows) for cells in size.committed_cells)
-    einsum = blocks(size.einsum_cells, logrows)
-    return 3 * INNER_COLUMNS * main + 6 * main * tables + 6 * einsum + committed
+    return -(-cells // ((1 << logrows) - UNUSABLE_ROWS))
 
 
 def cheapest_logrows(size: CircuitSize, least: int, most: int) -> int:
     """The k from `least` to `most` with the least predicted proving time."""
-    return min(range(least, most + 1), key=lambda k: (proving_seconds(size, k), k))
-
-
-def proving_seconds(size: CircuitSize, logrows: int) -> float:
-    """Predicted proving time on one core of the reference machine, seconds."""
-    return (1 << logrows) * (1e-4 + 1.5e-5 * columns(size, logrows))
+    return min(range(least, most + 1), key=lambda k: (PROVING_SECONDS.predict(size, k), k))

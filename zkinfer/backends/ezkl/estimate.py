@@ -6,10 +6,14 @@ from pathlib import Path
 
 import psutil
 
-from zkinfer.backends.ezkl.cost import CircuitSize, columns, proving_seconds
+from zkinfer.backends.ezkl.cost import (
+    KEY_MEGABYTES,
+    PEAK_MEGABYTES,
+    PROVING_SECONDS,
+    SETUP_SECONDS,
+    CircuitSize,
+)
 from zkinfer.errors import ResourceError
-
-FIELD_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,14 @@ class Estimate:
 
 def estimate_size(size: CircuitSize, logrows: int) -> Estimate:
     """The estimate for a circuit of this size at this k."""
-    rows = 1 << logrows
-    weighted = columns(size, logrows)
-    proving = proving_seconds(size, logrows)
-    key_bytes = int(rows * FIELD_BYTES * (40 + 10 * weighted))
-    return Estimate(logrows, size.cells, proving, proving, (200 << 20) + 3 * key_bytes, key_bytes + (128 << logrows))
+    return Estimate(
+        logrows=logrows,
+        cells=size.cells,
+        setup_seconds=SETUP_SECONDS.predict(size, logrows),
+        prove_seconds=PROVING_SECONDS.predict(size, logrows),
+        memory_bytes=int(PEAK_MEGABYTES.predict(size, logrows) * 2**20),
+        disk_bytes=int(KEY_MEGABYTES.predict(size, logrows) * 2**20) + (128 << logrows),
+    )
 
 
 def check_resources(estimate: Estimate, folder: Path) -> None:

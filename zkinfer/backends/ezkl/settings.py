@@ -9,21 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zkinfer.backends.ezkl.cost import CircuitSize, cheapest_logrows
+from zkinfer.backends.ezkl.cost import INNER_COLUMNS, UNUSABLE_ROWS, CircuitSize, cheapest_logrows
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
 from zkinfer.backends.ezkl.runner import Call, Limits, run
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import ResourceError
 from zkinfer.statement import STATEMENT_WORDS
 
-INNER_COLUMNS = 2
 DECOMPOSITION_BASE = 256
 DECOMPOSITION_LEGS = 4
 MIN_LOGROWS = 8
 MAX_LOGROWS = 24
-UNUSABLE_ROWS = 16
-"""Rows at a column's end that ezkl keeps for blinding, with room to spare."""
-
 MODEL_FILE = "model.onnx"
 SETTINGS_FILE = "settings.json"
 
