@@ -114,7 +114,7 @@ class Builder:
         self._values: list[Value] = []
         self._inputs: list[int] = []
         self._weights: dict[tuple[int, tuple[int, ...], bytes], Value] = {}
-        self._tables: dict[Table, int] = {}
+        self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, Value] = {}
 
@@ -173,11 +173,13 @@ class Builder:
         out = Tensor(label, shape, sum(v.frac_bits for v in operands), *interval)
         return self._emit(Einsum(out, subscripts, tuple(v.number for v in operands)), interval)
 
-    def combine(self, label: str, summands: Sequence[Summand], *, offset: Fraction = Fraction(0)) -> Value:
+    def combine(
+        self, label: str, summands: Sequence[Summand], *, offset: Fraction = Fraction(0), extra_bits: int = 0
+    ) -> Value:
         """The sum of the summands, plus an offset everywhere.
 
-        Formats are aligned by integer coefficients, so that the sum is exact and its format the coarsest that
-        holds it. The offset is rounded to that format, ties to even.
+        Formats are aligned by integer coefficients, so that the sum is exact. Its format is the coarsest that holds
+        it, plus `extra_bits`; the offset is rounded to that format, ties to even.
 
         Raises:
             ValueError: a coefficient is zero, or not an integer over a power of two.
@@ -186,7 +188,7 @@ class Builder:
         """
         if not all(s.coefficient and is_dyadic(s.coefficient) for s in summands):
             raise ValueError(f"{label}: every coefficient is an integer over a power of two, and not zero")
-        frac_bits = max(s.value.frac_bits - _exponent(s.coefficient) for s in summands)
+        frac_bits = max(s.value.frac_bits - _exponent(s.coefficient) for s in summands) + extra_bits
         terms, sources = [], []
         for value, coefficient, steps in summands:
             factor = coefficient * Fraction(2) ** (frac_bits - value.frac_bits)
@@ -220,7 +222,8 @@ class Builder:
         with _named(label):
             lookup_interval(table, (source.tensor.lo, source.tensor.hi), shift)
             interval = lookup_interval(table, source.interval, shift)
-        position = self._tables.setdefault(table, len(self._tables))
+        self._tables.setdefault((table.lo, table.values), table)
+        position = list(self._tables).index((table.lo, table.values))
         out = Tensor(label, source.shape, frac_bits, *interval)
         return self._emit(Lookup(out, source.number, position, shift), interval)
 
@@ -235,7 +238,7 @@ class Builder:
         order = [*self._inputs, *(w.number for w in weights), *(n for n in sorted(self._nodes) if n in needed)]
         numbers = {number: position for position, number in enumerate(order)}
         kept = sorted({node.table for node in nodes if isinstance(node, Lookup)})
-        tables = list(self._tables)
+        tables = list(self._tables.values())
         program = Program(
             version=PROGRAM_VERSION,
             inputs=tuple(self._values[number].tensor for number in self._inputs),

@@ -28,7 +28,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a circuit may spend on accuracy.
 
     Attributes:
-        activation_bits: width of the tensors that are multiplied; where there is a sign, it takes one bit. 2 to 24.
+        activation_bits: width of the tensors that are multiplied: they take at most `2**activation_bits` levels,
+            divided between both signs as the calibrated range is. 2 to 24.
         weight_bits: width of the weights, sign included. 2 to 24.
         max_table_entries: size of the largest lookup table, at least half as many as an activation has levels. With
             2032, a table fits a halo2 column of 2**11 rows.
@@ -57,30 +58,60 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def frac_bits_for(magnitude: float, bits: int) -> int:
     """The largest number of fraction bits with `magnitude * 2**frac_bits <= 2**bits`, at most `MAX_FRAC_BITS`.
 
-    A magnitude of exactly `2**bits` units saturates by one unit. That is the error that half the resolution would
-    have everywhere, so the finer format is never worse. Of nothing but zeros, the magnitude counts as 1.
+    Of nothing but zeros, the magnitude counts as 1.
     """
     mantissa, exponent = math.frexp(magnitude or 1.0)
     return min(bits - exponent + (mantissa == 0.5), MAX_FRAC_BITS)
 
 
-def activation_format(lo: float, hi: float, bits: int) -> Format:
-    """The format of an activation that was seen between `lo` and `hi`, in two's width of `bits`.
+def _reach(magnitude: float) -> int:
+    """The largest integer that a value of that magnitude, in units, may become.
 
-    A range on one side of zero uses all bits for the magnitude; any other is symmetric around zero, so that its
-    published bounds round to themselves.
+    One less than the magnitude rounded up to three significant bits: such a bound is published as it is.
     """
-    signed = lo < 0 < hi
-    width = bits - signed
-    top = (1 << width) - 1
-    frac_bits = frac_bits_for(max(abs(lo), abs(hi)), width)
-    return Format(frac_bits, -top if lo < 0 else 0, top if hi > 0 or lo >= 0 else 0)
+    whole = math.ceil(magnitude)
+    if whole < 8:
+        return whole
+    step = 1 << ((whole - 1).bit_length() - 3)
+    return -(-whole // step) * step - 1
+
+
+def activation_format(lo: float, hi: float, bits: int) -> Format:
+    """The finest format in which an activation that was seen between `lo` and `hi` takes at most `2**bits` levels.
+
+    The range includes zero. Levels that the range seen does not take are given to both ends, as room for data that
+    goes beyond. An end of exactly three significant bits saturates one unit early where no room is left: that is the
+    error that half the resolution would have everywhere.
+    """
+    below, above = max(-lo, 0.0), max(hi, 0.0)
+    if not below and not above:
+        above = 1.0
+    frac_bits = frac_bits_for(max(below, above), bits)
+    while True:
+        low, high = _reach(math.ldexp(below, frac_bits)), _reach(math.ldexp(above, frac_bits))
+        if low + high < 1 << bits:
+            room = (1 << bits) / (low + high + 1)
+            return Format(frac_bits, -_round_down(math.floor(low * room)), _round_down(math.floor(high * room)))
+        frac_bits -= 1
+
+
+def _round_down(magnitude: int) -> int:
+    """The largest integer, up to the magnitude, that `_reach` gives."""
+    if magnitude < 8:
+        return magnitude
+    step = 1 << ((magnitude + 1).bit_length() - 3)
+    return (magnitude + 1) // step * step - 1
 
 
 def input_format(lo: float, hi: float, bits: int) -> Format:
-    """As `activation_format`, but an input's bounds are exact, so that the largest magnitude is included."""
-    frac_bits, low, high = activation_format(lo, hi, bits)
-    return Format(frac_bits, low - (low < 0), high + (high > 0))
+    """The finest format in which an input between `lo` and `hi`, and zero, takes `2**bits` steps.
+
+    The bounds are the range seen, stretched to all of the steps.
+    """
+    lo, hi = min(lo, 0.0), max(hi, 0.0)
+    span = (hi - lo) or 1.0
+    steps = math.ldexp(1.0, bits)
+    return Format(frac_bits_for(span, bits), math.floor(lo / span * steps), math.ceil(hi / span * steps) or 1)
 
 
 def weight_frac_bits(magnitude: float, bits: int) -> int:

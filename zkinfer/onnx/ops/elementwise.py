@@ -1,0 +1,198 @@
+"""Operators that act on every element alone: functions that fuse into the next table, or exact arithmetic."""
+
+from fractions import Fraction
+
+from zkinfer.approx import functions
+from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.onnx.registry import operator
+from zkinfer.quantize import arithmetic
+from zkinfer.quantize.arithmetic import require_activation
+from zkinfer.quantize.lazy import Activation, Constant, Emitter, Operand
+
+
+def _number(constant: Constant, what: str) -> Fraction:
+    """The number that a constant holds.
+
+    Raises:
+        UnsupportedOperatorError: its elements differ.
+    """
+    if constant.uniform is None:
+        raise UnsupportedOperatorError(f"its {what} {constant.name!r} is not one number; only that is supported")
+    return constant.uniform
+
+
+@operator(13, 14)
+def Add(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.add(g, A, B)
+
+
+@operator(13, 14)
+def Sub(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.add(g, A, B, sign=-1)
+
+
+@operator(13, 14)
+def Mul(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.multiply(g, A, B)
+
+
+@operator(13, 14)
+def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.divide(g, A, B)
+
+
+@operator(13)
+def Sum(g: Emitter, *data: Operand) -> Activation:
+    total, *rest = data
+    for term in rest:
+        total = arithmetic.add(g, total, term)
+    return require_activation(total)
+
+
+@operator(13)
+def Mean(g: Emitter, *data: Operand) -> Activation:
+    return g.affine(Sum(g, *data), Fraction(1, len(data)))
+
+
+@operator(13)
+def Max(g: Emitter, *data: Operand) -> Activation:
+    largest, *rest = data
+    for other in rest:
+        largest = arithmetic.extremum(g, largest, other, largest=True)
+    return require_activation(largest)
+
+
+@operator(13)
+def Min(g: Emitter, *data: Operand) -> Activation:
+    smallest, *rest = data
+    for other in rest:
+        smallest = arithmetic.extremum(g, smallest, other, largest=False)
+    return require_activation(smallest)
+
+
+@operator(13)
+def Neg(g: Emitter, X: Activation) -> Activation:
+    return g.affine(X, Fraction(-1))
+
+
+@operator(13)
+def Abs(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.abs_)
+
+
+@operator(13, 14)
+def Relu(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.relu)
+
+
+@operator(6, 16)
+def LeakyRelu(g: Emitter, X: Activation, *, alpha: float = 0.01) -> Activation:
+    return g.apply(X, functions.leaky_relu(alpha))
+
+
+@operator(9, 16)
+def PRelu(g: Emitter, X: Activation, slope: Constant) -> Activation:
+    if slope.uniform is not None:
+        return g.apply(X, functions.leaky_relu(float(slope.uniform)))
+    below = g.apply(X, functions.minimum(functions.X, 0))
+    return arithmetic.add(g, g.apply(X, functions.relu), arithmetic.multiply_weight(g, below, slope, slope.reals))
+
+
+@operator(6, 22)
+def Elu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    return g.apply(X, functions.elu(alpha))
+
+
+@operator(6, 22)
+def Selu(
+    g: Emitter, X: Activation, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> Activation:
+    return g.apply(X, (gamma * functions.elu(alpha)).named("selu"))
+
+
+@operator(6, 13)
+def Sigmoid(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.sigmoid)
+
+
+@operator(6, 22)
+def HardSigmoid(g: Emitter, X: Activation, *, alpha: float = 0.2, beta: float = 0.5) -> Activation:
+    return g.apply(X, functions.hardsigmoid(alpha, beta))
+
+
+@operator(13)
+def Tanh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.tanh)
+
+
+@operator(20)
+def Gelu(g: Emitter, X: Activation, *, approximate: str = "none") -> Activation:
+    forms: dict[str, functions.Function] = {"none": functions.gelu, "tanh": functions.gelu_tanh}
+    if approximate not in forms:
+        raise UnsupportedOperatorError(f"approximate={approximate!r} is not supported; supported: 'none', 'tanh'")
+    return g.apply(X, forms[approximate])
+
+
+@operator(13)
+def Erf(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.erf)
+
+
+@operator(24)
+def Swish(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    return g.apply(X, (functions.X * functions.sigmoid(alpha * functions.X)).named("swish"))
+
+
+@operator(14, 22)
+def HardSwish(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.hardswish)
+
+
+@operator(18, 22)
+def Mish(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.mish)
+
+
+@operator(1, 22)
+def Softplus(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.softplus)
+
+
+@operator(1, 22)
+def Softsign(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.softsign)
+
+
+@operator(13)
+def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Constant | None = None) -> Activation:
+    clipped: functions.Function = functions.X
+    if min is not None:
+        clipped = functions.maximum(clipped, _number(min, "lower bound"))
+    if max is not None:
+        clipped = functions.minimum(clipped, _number(max, "upper bound"))
+    return g.apply(input, clipped)
+
+
+@operator(13)
+def Exp(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.exp)
+
+
+@operator(13)
+def Log(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.log)
+
+
+@operator(13)
+def Sqrt(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.sqrt)
+
+
+@operator(13)
+def Reciprocal(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.reciprocal)
+
+
+@operator(13, 15)
+def Pow(g: Emitter, X: Activation, Y: Constant) -> Activation:
+    return g.apply(X, functions.power(_number(Y, "exponent")))

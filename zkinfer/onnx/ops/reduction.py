@@ -1,0 +1,110 @@
+"""Operators that reduce an axis: sums, means, maxima, softmax, and the position of the maximum."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from zkinfer.approx import functions
+from zkinfer.onnx.ops.arguments import axis_of, integers
+from zkinfer.onnx.registry import operator
+from zkinfer.quantize import softmax, tournament
+from zkinfer.quantize.arithmetic import reshape, total
+from zkinfer.quantize.lazy import Activation, Constant, Emitter
+
+
+def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
+    """The axes to reduce, in order: none given means all of them, or none where the attribute says so."""
+    if not axes:
+        return [] if noop_with_empty_axes else list(range(rank))
+    return sorted({axis_of(axis, rank) for axis in axes})
+
+
+def _sum(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    reduced = _axes(len(data.shape), axes, noop)
+    return total(g, data, reduced, keepdims=bool(keepdims)) if reduced else data
+
+
+def _mean(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    count = math.prod(data.shape[axis] for axis in _axes(len(data.shape), axes, noop))
+    return g.affine(_sum(g, data, axes, keepdims, noop), Fraction(1, count))
+
+
+def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    reduced = _axes(len(data.shape), axes, noop)
+    shape = data.shape
+    for axis in reduced:
+        data = tournament.max_along(g, data, axis)
+    kept = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
+    return reshape(g, data, kept)
+
+
+@operator(13)
+def ReduceSum(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _sum(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceMean")
+def ReduceMean_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _mean(g, data, axes, keepdims)
+
+
+@operator(18)
+def ReduceMean(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _mean(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceMax")
+def ReduceMax_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _max(g, data, axes, keepdims)
+
+
+@operator(18, 20)
+def ReduceMax(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _max(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceSumSquare")
+def ReduceSumSquare_13(
+    g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1
+) -> Activation:
+    return _sum(g, g.apply(data, functions.power(2)), axes, keepdims)
+
+
+@operator(18)
+def ReduceSumSquare(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    squares = g.apply(data, functions.power(2))
+    return _sum(g, squares, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13)
+def Softmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+    return softmax.softmax(g, input, axis_of(axis, len(input.shape)))
+
+
+@operator(13)
+def LogSoftmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+    return softmax.log_softmax(g, input, axis_of(axis, len(input.shape)))
+
+
+def _position(g: Emitter, data: Activation, axis: int, keepdims: int, select_last_index: int) -> Activation:
+    axis = axis_of(axis, len(data.shape))
+    position = tournament.argmax(g, data, axis, last=bool(select_last_index))
+    return position if keepdims else reshape(g, position, data.shape[:axis] + data.shape[axis + 1 :])
+
+
+@operator(13)
+def ArgMax(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
+    return _position(g, data, axis, keepdims, select_last_index)
+
+
+@operator(13)
+def ArgMin(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
+    return _position(g, g.affine(data, Fraction(-1)), axis, keepdims, select_last_index)

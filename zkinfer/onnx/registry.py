@@ -1,0 +1,139 @@
+"""Which ONNX operators are lowered, and by what.
+
+A handler is a function whose signature is the operator's schema: inputs are positional parameters, attributes are
+keyword-only ones with the standard's defaults. Its first parameter is the `Emitter`. An input annotated `Constant`
+has to be one, one annotated `Activation` has to depend on the model's inputs, an `Operand` is either. A handler is
+registered for the exact versions of the operator that it implements; which version a model means follows from its
+operator set.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import onnx
+
+from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.quantize.lazy import Activation, Constant, Operand
+
+Result = Activation | tuple[Activation, ...]
+Handler = Callable[..., Result]
+H = TypeVar("H", bound=Handler)
+
+HINTS = {
+    "Attention": "export the model at opset 18, where attention is MatMul and Softmax",
+    "BatchNormalization": "export the model in evaluation mode",
+    "ConvTranspose": "upsample by Expand and Reshape, then Conv",
+    "GRU": "unroll it into MatMul, Sigmoid and Tanh",
+    "GroupNormalization": "export the model at opset 17, where it is ReduceMean, Sub, Sqrt and Div",
+    "InstanceNormalization": "write it as ReduceMean, Sub, Mul, Sqrt and Div",
+    "LSTM": "unroll it into MatMul, Sigmoid and Tanh",
+    "LayerNormalization": "export the model at opset 16, where it is ReduceMean, Sub, Pow, Sqrt and Div",
+    "RMSNormalization": "write it as Mul, ReduceMean, Sqrt and Div",
+    "RNN": "unroll it into MatMul and Tanh",
+    "TopK": "use ArgMax, or return all scores and choose outside the circuit",
+    "Upsample": "use Expand and Reshape",
+    "Where": "multiply by a mask of zeros and ones, or use Clip, Min or Max",
+}
+"""What to use in place of operators that are not lowered and have no neighbour by name."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as one handler implements it.
+
+    Attributes:
+        domain, name: as in ONNX; the standard domain is "".
+        since_version: the operator set that introduced this version of the operator.
+        handler: lowers it.
+    """
+
+    domain: str
+    name: str
+    since_version: int
+    handler: Handler
+
+    def bind(self, inputs: list[Operand | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
+        """The handler's arguments but the first.
+
+        Raises:
+            UnsupportedOperatorError: an attribute or an input that the handler does not know or that is missing, or a
+                constant input where the handler takes a computed one, or the other way round.
+        """
+        _, *parameters = inspect.signature(self.handler).parameters.values()
+        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        unknown = sorted(set(attributes) - set(known))
+        if unknown:
+            raise UnsupportedOperatorError(
+                f"attribute {unknown[0]!r} is not supported; supported attributes: {', '.join(known) or 'none'}"
+            )
+        try:
+            bound = inspect.Signature(parameters).bind(*inputs, **attributes)
+        except TypeError as error:
+            raise UnsupportedOperatorError(f"its inputs and attributes are not supported: {error}") from None
+        hints = typing.get_type_hints(self.handler)
+        for name, given in bound.arguments.items():
+            accepted = typing.get_args(hints[name]) or (hints[name],)
+            for value in given if isinstance(given, tuple) else (given,):
+                _require_kind(name, value, accepted)
+        return bound
+
+
+def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> None:
+    if isinstance(value, Constant) and Constant not in accepted:
+        raise UnsupportedOperatorError(
+            f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
+        )
+    if isinstance(value, Activation) and Activation not in accepted:
+        raise UnsupportedOperatorError(f"its input {name}, {value.label!r}, is computed; only a constant is supported")
+
+
+_operators: dict[tuple[str, str, int], Operator] = {}
+
+
+def operator(*since_versions: int, name: str | None = None, domain: str = "") -> Callable[[H], H]:
+    """Register a handler for some versions of the operator that it is named for, or of `name`."""
+
+    def register(handler: H) -> H:
+        for version in since_versions:
+            known = Operator(domain, name or handler.__name__, version, handler)
+            assert (domain, known.name, version) not in _operators, f"{known.name} {version} is registered twice"
+            _operators[domain, known.name, version] = known
+        return handler
+
+    return register
+
+
+def operators() -> tuple[Operator, ...]:
+    """All that are registered."""
+    return tuple(_operators.values())
+
+
+def find(domain: str, name: str, opset: int) -> Operator:
+    """The operator as it is at a version of the operator set.
+
+    Raises:
+        UnsupportedOperatorError: it is not lowered; the message names the nearest that is.
+    """
+    domain = "" if domain == "ai.onnx" else domain
+    try:
+        version = int(onnx.defs.get_schema(name, opset, domain).since_version)
+    except onnx.defs.SchemaError:
+        version = 0
+    if (domain, name, version) in _operators:
+        return _operators[domain, name, version]
+    raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
+
+
+def _instead(domain: str, name: str) -> str:
+    same = [known for known in _operators.values() if known.domain == domain and known.name == name]
+    versions = sorted(known.since_version for known in same)
+    if versions:
+        return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
+    if name in HINTS:
+        return f"; {HINTS[name]}"
+    near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
+    return f"; the nearest that is supported is {near[0]}" if near else ""

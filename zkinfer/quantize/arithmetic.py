@@ -1,0 +1,190 @@
+"""Arithmetic of two activations, or of one and a constant: what fuses, what is exact, what is a product."""
+
+import math
+import string
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from zkinfer.approx import functions
+from zkinfer.approx.functions import X
+from zkinfer.circuit.steps import Reshape
+from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.quantize.lazy import (
+    Activation,
+    Affine,
+    Constant,
+    Emitter,
+    FloatArray,
+    Operand,
+    Part,
+    broadcast_steps,
+)
+
+
+def require_activation(operand: Operand) -> Activation:
+    """The operand, which has to depend on the model's inputs.
+
+    Raises:
+        UnsupportedOperatorError: it is a constant.
+    """
+    if isinstance(operand, Constant):
+        raise UnsupportedOperatorError(
+            f"its first operand, {operand.name!r}, is a constant; fold constants before the model is imported"
+        )
+    return operand
+
+
+def broadcast(g: Emitter, a: Activation, shape: tuple[int, ...]) -> Activation:
+    """The activation repeated to a shape by numpy's rules."""
+    target = np.broadcast_shapes(a.shape, shape)
+    return g.reindex(a, *broadcast_steps(a.shape, target)) if a.shape != target else a
+
+
+def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
+    """`a + sign * b`, broadcast."""
+    if isinstance(a, Constant):
+        b = require_activation(b)
+        return add(g, g.affine(b, Fraction(sign)), a)
+    if isinstance(b, Constant):
+        return _add_constant(g, a, b, sign)
+    if a.value is b.value:
+        if isinstance(a.pending, Affine) and isinstance(b.pending, Affine) and a.pending.scale + sign * b.pending.scale:
+            scale = a.pending.scale + sign * b.pending.scale
+            return g.exact(a.value, Affine(scale, a.pending.offset + sign * b.pending.offset))
+        return g.fused(a, a.function + sign * b.function)
+    target = np.broadcast_shapes(a.shape, b.shape)
+    return g.sum(
+        [
+            Part(a, Fraction(1), broadcast_steps(a.shape, target)),
+            Part(b, Fraction(sign), broadcast_steps(b.shape, target)),
+        ]
+    )
+
+
+def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activation:
+    a = broadcast(g, a, b.shape)
+    uniform = b.uniform
+    # A tensor of one element after a linear layer is a bias, and a bias is a weight.
+    learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, Affine))
+    if not learned and uniform is not None:
+        return g.affine(a, offset=sign * uniform)
+    return g.add_constant(a, b, sign * b.reals, broadcast_steps(b.shape, a.shape))
+
+
+def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
+    """`a * b`, broadcast: a pending function where it can be one, else an exact product."""
+    if isinstance(a, Constant):
+        return multiply(g, require_activation(b), a)
+    if isinstance(b, Constant):
+        if b.uniform is not None:
+            return g.affine(broadcast(g, a, b.shape), b.uniform)
+        return multiply_weight(g, a, b, b.reals)
+    if a.value is b.value:
+        return g.fused(a, a.function * b.function)
+    (shape_a, shape_b), subscripts = hadamard(a.shape, b.shape)
+    return g.einsum(subscripts, reshape(g, a, shape_a), reshape(g, b, shape_b))
+
+
+def multiply_weight(g: Emitter, a: Activation, constant: Constant, array: FloatArray) -> Activation:
+    """An activation times a weight, element by element, broadcast.
+
+    Args:
+        a: the activation.
+        constant: names the weight.
+        array: its contents.
+    """
+    (shape_a, shape_w), subscripts = hadamard(a.shape, array.shape)
+    weight = g.weight(constant, array.reshape(shape_w))
+    # Nothing is summed, so a wide value may stay wide as long as a lookup can follow.
+    width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
+    return g.einsum(subscripts, reshape(g, a, shape_a), weight, width=width)
+
+
+def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
+    """`a / b`, broadcast.
+
+    Raises:
+        UnsupportedOperatorError: b holds zero, or comes too close to it on calibration data.
+    """
+    if isinstance(b, Constant):
+        a = require_activation(a)
+        if (b.reals == 0).any():
+            raise UnsupportedOperatorError(f"it divides by {b.name!r}, which holds zeros")
+        if b.uniform is not None:
+            return g.affine(broadcast(g, a, b.shape), 1 / b.uniform)
+        return multiply_weight(g, a, b, 1 / b.reals)
+    if isinstance(a, Activation) and a.value is b.value:
+        return g.fused(a, a.function / b.function)
+    if b.seen[0] <= 0 <= b.seen[1]:
+        raise UnsupportedOperatorError(
+            f"it divides by {b.label!r}, which ranges from {b.seen[0]:.4g} to {b.seen[1]:.4g} on calibration data. A "
+            "divisor has to stay on one side of zero: add a constant to it in the model"
+        )
+    if isinstance(a, Constant) and a.uniform is not None:
+        return broadcast(g, g.apply(b, a.uniform / X), a.shape)
+    return multiply(g, a, g.apply(b, functions.reciprocal))
+
+
+def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation:
+    """The larger, or the smaller, of two, broadcast.
+
+    Raises:
+        UnsupportedOperatorError: one is a constant whose elements differ.
+    """
+    pick = functions.maximum if largest else functions.minimum
+    if isinstance(a, Constant):
+        return extremum(g, require_activation(b), a, largest=largest)
+    if isinstance(b, Constant):
+        if b.uniform is None:
+            raise UnsupportedOperatorError(
+                f"it compares with the constant {b.name!r}, whose elements differ; only a single number is supported"
+            )
+        return g.apply(broadcast(g, a, b.shape), pick(X, b.uniform))
+    if a.value is b.value:
+        return g.fused(a, pick(a.function, b.function))
+    a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
+    # max(a, b) = b + relu(a - b), and min(a, b) = a - relu(a - b).
+    excess = g.apply(g.sum([Part(a), Part(b, Fraction(-1))]), functions.relu)
+    return g.sum([Part(b), Part(excess)] if largest else [Part(a), Part(excess, Fraction(-1))])
+
+
+def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], str]:
+    """How an Einsum multiplies two tensors element by element, broadcast.
+
+    An axis along which an operand is repeated is left out of that operand.
+
+    Returns:
+        The shapes that the operands are given first, and the subscripts.
+    """
+    out = np.broadcast_shapes(a, b)
+    rank = len(out)
+
+    def spanned(shape: tuple[int, ...]) -> list[int]:
+        """The axes of the output along which an operand is not repeated."""
+        return [i for i in range(rank) if i >= rank - len(shape) and shape[i - rank] == out[i]]
+
+    axes_a = spanned(a)
+    axes_b = [i for i in spanned(b) if out[i] > 1 or i not in axes_a]
+    letters_a, letters_b = ("".join(string.ascii_lowercase[i] for i in axes) for axes in (axes_a, axes_b))
+    shapes = tuple(out[i] for i in axes_a), tuple(out[i] for i in axes_b)
+    return shapes, f"{letters_a},{letters_b}->{string.ascii_lowercase[:rank]}"
+
+
+def reshape(g: Emitter, a: Activation, shape: tuple[int, ...]) -> Activation:
+    """The same elements in another shape."""
+    return a if a.shape == shape else g.reindex(a, Reshape(shape))
+
+
+def total(g: Emitter, a: Activation, axes: Sequence[int], *, keepdims: bool) -> Activation:
+    """The sum over some axes, exact."""
+    rank = len(a.shape)
+    kept = [i for i in range(rank) if i not in axes]
+    count = math.prod(a.shape[i] for i in axes)
+    letters = string.ascii_lowercase[:rank]
+    # A sum is no product: a wide value may stay wide as long as a lookup can follow.
+    width = max(g.operand_bits, g.accumulator_bits - count.bit_length())
+    summed = g.einsum(f"{letters}->{''.join(letters[i] for i in kept)}", a, width=width)
+    shape = tuple(1 if i in axes else a.shape[i] for i in range(rank))
+    return reshape(g, summed, shape) if keepdims else summed
