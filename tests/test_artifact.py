@@ -71,7 +71,7 @@ def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
     write_atomically(path, b"long old content")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(("private", "mode"), [(False, 0o644), (True, 0o600)])
@@ -91,7 +91,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monk
     with pytest.raises(ResourceError, match="No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("path", ["no/such/folder/file", "nul\0byte"])

@@ -64,10 +64,12 @@ def _key_words(contract: Contract) -> dict[int, int]:
     """What the artifact loads into memory as the verifying key: address -> word.
 
     Raises:
-        MalformedCommitmentError: two different words for one address.
+        MalformedCommitmentError: no address where the key begins, or two different words for one address.
     """
     words: dict[int, int] = {}
-    start = contract.constants.get("VK_MPTR", 0)
+    start = contract.constants.get("VK_MPTR")
+    if start is None:
+        raise _fail("has no VK_MPTR")
     for node in _statements(contract.body):
         match node:
             case Evaluate(call=Call(name="mstore", arguments=(Number(value=address), Number(value=word)))):
