@@ -72,8 +72,8 @@ def compile_model(
     calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array an input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
-    activation_bits: Annotated[int, typer.Option(min=2, help="Bits of an activation.")] = 8,
-    weight_bits: Annotated[int, typer.Option(min=2, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[int, typer.Option(min=2, max=24, help="Bits of an activation.")] = 8,
+    weight_bits: Annotated[int, typer.Option(min=2, max=24, help="Bits of a weight.")] = 8,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> None:
@@ -82,6 +82,12 @@ def compile_model(
         model, read_arrays(calibration), batch=batch, activation_bits=activation_bits, weight_bits=weight_bits
     )
     circuit.save(output)
+    if report or plot is not None:
+        comparison = circuit.report()
+        if report:
+            out.print(comparison.table())
+        if plot is not None:
+            comparison.plot(plot)
     out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
 
 
@@ -198,7 +204,7 @@ def audit_commitment(
 ) -> None:
     """For who holds the weights: is the commitment to these? Exits with 1 if it is not."""
     held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
-    if held.digest != published.program_digest:
+    if held.digest != published.program_digest.hex():
         raise CommitmentMismatchError(f"{commitment} commits to another program than {circuit} holds")
     show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs))
 
@@ -252,3 +258,6 @@ def demo(
     if not run_demo(circuits, output, verifier_python, sample=sample, console=out):
         err.print("[bold red]the demonstration did not come out as it should[/bold red]")
         raise typer.Exit(ExitCode.REFUSED)
+    out.print(
+        f"\nThe proof was accepted and the forgeries were not. The third party's files are in {escape(str(output))}/."
+    )

@@ -3,6 +3,7 @@
 import struct
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
@@ -14,6 +15,9 @@ from zkinfer.cli.console import facts
 from zkinfer.commitment import COMMITMENT_KIND, Commitment
 from zkinfer.errors import InvalidInputError
 from zkinfer.proof import PROOF_KIND, Proof
+
+if TYPE_CHECKING:
+    from zkinfer.model import Circuit
 
 MAX_FILE_BYTES = 1 << 32
 
@@ -47,6 +51,12 @@ def describe_file(path: Path) -> RenderableType:
             return describe_commitment(Commitment.from_bytes(data), [*head, ("kind", f"commitment, version {version}")])
         case str(name) if name == PROOF_KIND:
             return describe_proof(Proof.from_bytes(data), [*head, ("kind", f"proof, version {version}")])
+        case "circ":
+            from zkinfer.model import Circuit
+
+            return describe_circuit(Circuit.from_bytes(data), [*head, ("kind", f"circuit, version {version}")])
+        case "pkey":
+            return Group(facts("Secret part of proving keys", head), "", SECRET_REVEALS)
         case name:
             raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {name!r}; a newer zkinfer may read it")
 
@@ -102,6 +112,12 @@ def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> 
         *table_rows(commitment.program),
     ]
     return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS)
+
+
+def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]]) -> RenderableType:
+    """A circuit in words."""
+    rows = [*head, *program_rows(circuit.program), *table_rows(circuit.program)]
+    return Group(facts("Circuit", rows), "", SECRET_REVEALS)
 
 
 def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:

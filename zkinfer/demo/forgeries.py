@@ -7,6 +7,9 @@ from onnx import numpy_helper
 from zkinfer.commitment import Commitment
 from zkinfer.proof import OutputTensor, Proof
 
+BIAS = 32
+"""Far above the outputs of a digit classifier."""
+
 
 def tampered_model(model: onnx.ModelProto, favoured: int) -> onnx.ModelProto:
     """The same architecture with one weight changed: the last layer's bias favours one class."""
@@ -15,7 +18,7 @@ def tampered_model(model: onnx.ModelProto, favoured: int) -> onnx.ModelProto:
     name = changed.graph.node[-1].input[2]
     bias = next(tensor for tensor in changed.graph.initializer if tensor.name == name)
     values = np.array(numpy_helper.to_array(bias))
-    values[favoured] += 8
+    values[favoured] += BIAS
     bias.CopyFrom(numpy_helper.from_array(values, name))
     return changed
 

@@ -13,7 +13,13 @@ PROVER_PACKAGES = ("torch", "onnx", "onnxruntime", "numba", "ezkl")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifying process said, and how long it took from its start to its end."""
+    """What the verifying process said.
+
+    Attributes:
+        accepted: it ended with exit code 0.
+        message: what it wrote on standard error: why it refused, or a warning.
+        seconds: from its start to its end.
+    """
 
     accepted: bool
     message: str
@@ -59,5 +65,5 @@ class ThirdParty:
         done = self._run("-m", "zkinfer", "verify", proof, "model.zkc", "--inputs", inputs, "--context", context)
         if done.returncode not in (0, 1):
             raise ProvingError(f"the verifying process ended with code {done.returncode}: {done.stderr.strip()}")
-        text = done.stdout if done.returncode == 0 else done.stderr
-        return Verdict(done.returncode == 0, text.strip(), time.perf_counter() - began)
+        reason = done.stderr.strip().removeprefix("REFUSED ")
+        return Verdict(done.returncode == 0, reason, time.perf_counter() - began)

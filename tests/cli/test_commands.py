@@ -1,0 +1,254 @@
+"""The commands, end to end: what they write, what they say, how they exit."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+import zkinfer as zk
+from zkinfer.cli import app
+from zkinfer.errors import StatementError
+
+SEED = bytes(range(32))
+CONTEXT = "request 1"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command said."""
+
+    code: int
+    text: str
+    error: BaseException | None
+
+
+def run(*arguments: str | Path) -> Finished:
+    """Run one command in this process."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    return Finished(result.exit_code, result.output, result.exception)
+
+
+def small_model() -> onnx.ModelProto:
+    """A perceptron of 4 inputs and 3 outputs."""
+    generator = np.random.default_rng(0)
+    weights = {
+        "w1": generator.normal(size=(4, 5)).astype(np.float32),
+        "w2": generator.normal(size=(5, 3)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["a"]),
+        helper.make_node("MatMul", ["a", "w2"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "perceptron",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its circuit, keys, commitment, one proof, and the inputs of it."""
+    folder = tmp_path_factory.mktemp("shop")
+    generator = np.random.default_rng(1)
+    calibration = generator.uniform(-1, 1, size=(50, 4)).astype(np.float32)
+    onnx.save(small_model(), folder / "model.onnx")
+    np.save(folder / "calibration.npy", calibration)
+    np.save(folder / "x.npy", calibration[:1])
+    np.save(folder / "other.npy", calibration[1:2])
+    (folder / "seed").write_bytes(SEED)
+    circuit, keys, published = folder / "model.zkcircuit", folder / "keys", folder / "model.zkc"
+    steps: list[list[str | Path]] = [
+        ["compile", folder / "model.onnx", "--calibration", folder / "calibration.npy", "-o", circuit],
+        ["setup", circuit, "-o", keys, "--publish", published, "--seed", f"@{folder / 'seed'}", "--proofs", "9"],
+        ["prove", keys, folder / "x.npy", "-o", folder / "proof.zkp", "--context", CONTEXT],
+    ]
+    for step in steps:
+        done = run(*step)
+        assert done.code == 0, (done.text, done.error)
+    return folder
+
+
+def verify(shop: Path, *changes: str | Path, inputs: str = "x.npy", context: str = CONTEXT) -> Finished:
+    return run(
+        "verify", shop / "proof.zkp", shop / "model.zkc", "--inputs", shop / inputs, "--context", context, *changes
+    )
+
+
+def test_the_proof_is_valid(shop: Path) -> None:
+    done = verify(shop)
+    assert done.code == 0
+    assert "VALID" in done.text
+    assert zk.Commitment.load(shop / "model.zkc").fingerprint in done.text
+    assert "everyone can forge" in done.text
+
+
+def test_outputs_are_those_of_the_circuit(shop: Path, tmp_path: Path) -> None:
+    outputs = zk.Circuit.load(shop / "model.zkcircuit").run(np.load(shop / "x.npy"))
+    np.save(tmp_path / "y.npy", outputs)
+    assert verify(shop, "--outputs", tmp_path / "y.npy").code == 0
+
+
+def refused(done: Finished, check: str) -> None:
+    assert done.code == 1
+    assert f"REFUSED ({check})" in done.text
+    assert "VALID" not in done.text
+
+
+def test_another_input_is_refused(shop: Path) -> None:
+    refused(verify(shop, inputs="other.npy"), "cryptographic check")
+
+
+def test_another_context_is_refused(shop: Path) -> None:
+    refused(verify(shop, context="request 2"), "cryptographic check")
+
+
+def test_other_outputs_are_refused(shop: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.zeros((1, 3)))
+    refused(verify(shop, "--outputs", tmp_path / "y.npy"), "statement")
+
+
+def test_a_cut_off_proof_is_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "proof.zkp").write_bytes((shop / "proof.zkp").read_bytes()[:-1])
+    refused(run("verify", tmp_path / "proof.zkp", shop / "model.zkc", "--inputs", shop / "x.npy"), "proof file")
+
+
+def test_an_edited_commitment_is_refused(shop: Path, tmp_path: Path) -> None:
+    data = bytearray((shop / "model.zkc").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "model.zkc").write_bytes(data)
+    refused(run("verify", shop / "proof.zkp", tmp_path / "model.zkc", "--inputs", shop / "x.npy"), "commitment file")
+
+
+def test_verify_without_its_input_file_is_bad_input(shop: Path) -> None:
+    done = verify(shop, inputs="none.npy")
+    assert done.code == 3
+    assert "cannot read" in done.text
+
+
+def test_unknown_engine_is_wrong_usage(shop: Path) -> None:
+    assert verify(shop, "--engine", "magic").code == 2
+
+
+def test_debug_keeps_the_exception(shop: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", np.zeros((1, 3)))
+    arguments = ["verify", shop / "proof.zkp", shop / "model.zkc", "--inputs", shop / "x.npy"]
+    done = run("--debug", *arguments, "--outputs", tmp_path / "y.npy", "--context", CONTEXT)
+    assert isinstance(done.error, StatementError)
+
+
+def test_circuit_is_private_and_described(shop: Path) -> None:
+    assert (shop / "model.zkcircuit").stat().st_mode & 0o077 == 0
+    done = run("inspect", shop / "model.zkcircuit")
+    assert done.code == 0
+    assert "It holds the weights" in done.text
+    assert zk.Circuit.load(shop / "model.zkcircuit").digest in done.text
+
+
+def test_report_as_table_and_picture(shop: Path, tmp_path: Path) -> None:
+    arguments = ["compile", shop / "model.onnx", "--calibration", shop / "calibration.npy", "-o", tmp_path / "c"]
+    done = run(*arguments, "--report", "--plot", tmp_path / "report.png")
+    assert done.code == 0
+    assert "Fixed point against float" in done.text
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_estimate_names_the_size_of_the_reference_string(shop: Path) -> None:
+    done = run("estimate", shop / "model.zkcircuit")
+    assert done.code == 0
+    assert f"k = {zk.Commitment.load(shop / 'model.zkc').key.srs.logrows}" in done.text
+
+
+def test_setup_does_not_touch_an_existing_folder(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("keep")
+    done = run("setup", shop / "model.zkcircuit", "-o", tmp_path)
+    assert done.code == 4
+    assert "exists" in done.text
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_seed_of_another_length_is_bad_input(shop: Path, tmp_path: Path) -> None:
+    done = run("setup", shop / "model.zkcircuit", "-o", tmp_path / "keys", "--seed", "hex:00")
+    assert done.code == 3
+    assert "--seed holds 1 bytes and takes 32" in done.text
+
+
+def test_auditor_with_weights_and_seed_confirms(shop: Path) -> None:
+    srs = shop / "keys" / "reference.srs"
+    files = [shop / "model.zkcircuit", shop / "model.zkc"]
+    done = run("audit-commitment", *files, "--srs", srs, "--seed", f"hex:{SEED.hex()}")
+    assert done.code == 0
+    assert "Confirmed" in done.text
+    refused(run("audit-commitment", *files, "--srs", srs, "--seed", f"hex:{bytes(32).hex()}"), "commitment")
+
+
+def test_anyone_confirms_the_keys(shop: Path) -> None:
+    done = run("audit-keys", shop / "model.zkc", "--srs", shop / "keys" / "reference.srs")
+    assert done.code == 0
+    assert "Confirmed" in done.text
+
+
+@pytest.mark.parametrize("content", [b"", b"no model"])
+def test_compile_of_something_else_is_bad_input(shop: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    done = run("compile", tmp_path / "model.onnx", "--calibration", shop / "calibration.npy", "-o", tmp_path / "c")
+    assert done.code == 3
+    assert "not an ONNX model" in done.text
+    assert not (tmp_path / "c").exists()
+
+
+def test_prove_with_an_input_of_another_shape_writes_nothing(shop: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 5)))
+    done = run("prove", shop / "keys", tmp_path / "x.npy", "-o", tmp_path / "proof.zkp")
+    assert done.code == 3
+    assert not (tmp_path / "proof.zkp").exists()
+
+
+def test_no_escape_sequences_where_the_output_is_no_terminal(shop: Path) -> None:
+    assert "\x1b" not in verify(shop, inputs="other.npy").text
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"}
+    )
+
+
+def test_version_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "zkinfer", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"zkinfer {zk.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("onnxruntime", ["compile", "m.onnx", "--calibration", "{shop}/calibration.npy", "-o", "c"], "prove"),
+        ("ezkl", ["audit-keys", "{shop}/model.zkc", "--srs", "{shop}/keys/reference.srs"], "ezkl"),
+    ],
+)
+def test_a_missing_package_names_its_extra(shop: Path, missing: str, command: list[str], extra: str) -> None:
+    arguments = [word.format(shop=shop) for word in command]
+    done = run_python(
+        f"import sys, importlib.metadata as m; sys.modules[{missing!r}] = None\n"
+        f"real = m.version\n"
+        f"def version(name):\n"
+        f"    if name == {missing!r}: raise m.PackageNotFoundError(name)\n"
+        f"    return real(name)\n"
+        f"m.version = version\n"
+        f"sys.argv = ['zkinfer', *{arguments!r}]\n"
+        f"from zkinfer.cli import main; main()"
+    )
+    assert done.returncode == 4, done.stderr
+    assert f"zkinfer[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr
