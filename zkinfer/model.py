@@ -290,6 +290,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     precision: Precision | None = None,
     activation_bits: int | None = None,
     weight_bits: int | None = None,
+    max_table_entries: int | None = None,
     exporter: "Exporter" = "dynamo",
 ) -> Circuit:
     """Turn a model into a circuit.
@@ -301,7 +302,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             goes beyond is refused (inputs) or saturates (activations).
         batch: how many samples one proof will cover.
         precision: what to spend on accuracy; None takes the defaults.
-        activation_bits, weight_bits: the same by its most used fields; instead of `precision`.
+        activation_bits, weight_bits, max_table_entries: the same, field by field; instead of `precision`.
         exporter: how to export a torch module, see `zkinfer.export`.
 
     Raises:
@@ -315,7 +316,12 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     from zkinfer.onnx.importer import import_model
     from zkinfer.onnx.load import load_model
 
-    chosen = _precision(precision, activation_bits, weight_bits)
+    chosen = _precision(
+        precision,
+        activation_bits=activation_bits,
+        weight_bits=weight_bits,
+        max_table_entries=max_table_entries,
+    )
     if is_module(model):
         with activity("exporting the module"):
             model = export(model, _example_inputs(model, calibration), exporter=exporter)
@@ -335,9 +341,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples)
 
 
-def _precision(precision: Precision | None, activation_bits: int | None, weight_bits: int | None) -> Precision:
-    bits = {"activation_bits": activation_bits, "weight_bits": weight_bits}
-    given = {name: value for name, value in bits.items() if value is not None}
+def _precision(precision: Precision | None, **fields: int | None) -> Precision:
+    given = {name: value for name, value in fields.items() if value is not None}
     if precision is None:
         return Precision(**given)
     if given:

@@ -9,12 +9,15 @@ import onnxruntime
 import pytest
 
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+from zkinfer.model import compile  # noqa: A004
 from zkinfer.onnx.export import export, is_module
 from zkinfer.onnx.load import load_model
+from zkinfer.quantize.precision import Precision
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
+FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 16)
 EXPORTERS = ("dynamo", "torchscript")
 
 
@@ -60,22 +63,20 @@ def exporter(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("name", _modules())
-def test_onnxruntime_agrees_with_torch(name: str, exporter: str) -> None:
+def test_both_exports_compute_what_the_module_does_and_compile_to_the_same_answers(name: str) -> None:
     module, x = _prepare(name)
-    proto = export(module, x[:1], exporter=exporter)
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    got = session.run(None, {session.get_inputs()[0].name: x})[0]
     with torch.no_grad():
         expected = module.eval()(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", _modules())
-def test_every_batch_norm_is_folded_when_the_export_is_loaded(name: str, exporter: str) -> None:
-    module, x = _prepare(name)
-    model = load_model(export(module, x, exporter=exporter), batch=3)
-    assert "BatchNormalization" not in {node.op_type for node in model.graph}
-    assert model.graph.outputs[0].shape.numpy()[0] == 3
+    answers = []
+    for exporter in EXPORTERS:
+        proto = export(module, x[:1], exporter=exporter)
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        in_float = session.run(None, {session.get_inputs()[0].name: x})[0]
+        np.testing.assert_allclose(in_float, expected, atol=1e-5)
+        assert "BatchNormalization" not in {node.op_type for node in load_model(proto, batch=3).graph}
+        answers.append(compile(proto, x, precision=FINE).run(x))
+    np.testing.assert_allclose(answers[0], expected, atol=0.01 * np.ptp(expected))
+    np.testing.assert_array_equal(answers[0], answers[1])
 
 
 def test_training_flags_are_restored(exporter: str) -> None:

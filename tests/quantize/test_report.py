@@ -15,7 +15,7 @@ from zkinfer.circuit.validate import validate
 from zkinfer.errors import InvalidInputError, NotFiniteError, ResourceError, ShapeError
 from zkinfer.onnx.load import load_model
 from zkinfer.quantize.lowered import Layer, Lowered
-from zkinfer.quantize.report import LayerReport, Report, compare
+from zkinfer.quantize.report import LayerReport, Report, compare, share_text
 from zkinfer.quantize.report_plot import MAX_ROWS, draw
 
 WEIGHTS = np.array([[1.0, 0.0, -1.0], [0.26, 1.0, 0.5]], dtype=np.float32)
@@ -235,6 +235,13 @@ class TestPresentation:
 
 def _row(name: str, *, error: float = 1.0) -> LayerReport:
     return LayerReport(name, "Relu", 0.25, -1.0, 1.0, error, error / 2, error / 2, 1.0, 0, 10)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0%"), (1e-9, "<0.01%"), (0.0001, "0.01%"), (0.25, "25.00%"), (1.0, "100.00%")]
+)
+def test_a_small_share_is_told_from_none(share: float, text: str) -> None:
+    assert share_text(share) == text
 
 
 def test_a_constant_tensor_is_compared_by_its_magnitude() -> None:

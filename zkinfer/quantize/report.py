@@ -137,14 +137,19 @@ class Report(msgspec.Struct, frozen=True):
         return buffer.getvalue()
 
 
+def share_text(share: float) -> str:
+    """A share from 0 on as a percentage that tells nothing from little: "0%", "<0.01%", "0.86%"."""
+    return "0%" if share == 0 else "<0.01%" if share < 1e-4 else f"{share:.2%}"
+
+
 def _cells(row: LayerReport) -> tuple[Text, ...]:
-    saturated = f"{row.saturated} ({row.saturated_share:.2%})" if row.saturated else "0"
+    saturated = f"{row.saturated} ({share_text(row.saturated_share)})" if row.saturated else "0"
     figures = (
         f"{row.lo:.3g} to {row.hi:.3g}",
         f"{row.step:.2g}",
         f"{row.max_error:.2g}",
         f"{row.mean_error:.2g}",
-        f"{row.relative_error:.2%}",
+        share_text(row.relative_error),
         f"{row.cosine:.6f}",
         saturated,
     )

@@ -7,11 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from zkinfer.errors import InvalidInputError, ResourceError
+from zkinfer.quantize.report import LayerReport, Report, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from zkinfer.quantize.report import LayerReport, Report
 
 MAX_ROWS = 40
 """Of a longer model, so many tensors with the largest error of their range are drawn."""
@@ -21,7 +20,7 @@ MAX_LABEL = 34
 BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
 
 
-def plot(report: "Report", path: Path) -> None:
+def plot(report: Report, path: Path) -> None:
     """Write the picture; see `Report.plot`."""
     figure = draw(report)
     try:
@@ -32,7 +31,7 @@ def plot(report: "Report", path: Path) -> None:
         raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def draw(report: "Report") -> Figure:
+def draw(report: Report) -> Figure:
     """The figure: error of each tensor on the left, outputs in fixed point against float on the right."""
     layers = _drawn_layers(report)
     rows = [*layers, *report.outputs]
@@ -45,7 +44,7 @@ def draw(report: "Report") -> Figure:
     return figure
 
 
-def _headline(report: "Report") -> str:
+def _headline(report: Report) -> str:
     parts = [f"Fixed point against float, {report.samples} samples"]
     if report.agreement is not None:
         parts.append(f"same answer {report.agreement:.2%}")
@@ -54,14 +53,14 @@ def _headline(report: "Report") -> str:
     return "   |   ".join(parts)
 
 
-def _drawn_layers(report: "Report") -> "list[LayerReport]":
+def _drawn_layers(report: Report) -> list[LayerReport]:
     """The layers with the largest error of their range, in order of execution, as many as there is space for."""
     space = max(MAX_ROWS - len(report.outputs), 0)
     by_error = sorted(range(len(report.layers)), key=lambda i: report.layers[i].relative_error, reverse=True)
     return [report.layers[i] for i in sorted(by_error[:space])]
 
 
-def _label(row: "LayerReport", kind: str) -> str:
+def _label(row: LayerReport, kind: str) -> str:
     name = row.name if len(row.name) <= MAX_LABEL else "..." + row.name[3 - MAX_LABEL :]
     return f"{name}  ({kind})"
 
@@ -81,7 +80,7 @@ def _draw_errors(axes: Any, rows: "Sequence[LayerReport]", labels: list[str], to
         steps, range(len(rows)), color=ORANGE, s=170, marker="|", linewidth=2, zorder=2, label="one step of its format"
     )
     for place, row in enumerate(rows):
-        remark = f"{row.saturated_share:.2%} saturated" if row.saturated else "" if row.max_error else "exact"
+        remark = f"{share_text(row.saturated_share)} saturated" if row.saturated else "" if row.max_error else "exact"
         if remark:
             where = max(row.max_error / ranges[place], steps[place])
             axes.annotate(
@@ -106,7 +105,7 @@ def _draw_errors(axes: Any, rows: "Sequence[LayerReport]", labels: list[str], to
         axes.spines[side].set_visible(False)
 
 
-def _draw_outputs(axes: Any, report: "Report") -> None:
+def _draw_outputs(axes: Any, report: Report) -> None:
     low = min(*report.float_outputs, *report.fixed_outputs)
     high = max(*report.float_outputs, *report.fixed_outputs)
     axes.plot([low, high], [low, high], color=GREY, linewidth=1, zorder=1, label="equal")
@@ -116,11 +115,12 @@ def _draw_outputs(axes: Any, report: "Report") -> None:
     axes.set_ylabel("circuit (fixed point)")
     axes.grid(alpha=0.3)
     worst = max(report.outputs, key=lambda row: row.relative_error)
+    share = share_text(worst.relative_error)
     axes.set_title("Outputs", fontsize=11)
     axes.text(
         0.03,
         0.97,
-        f"largest error {worst.max_error:.3g}\n= {worst.relative_error:.2%} of the range\ncosine {worst.cosine:.6f}",
+        f"largest error {worst.max_error:.3g}\n= {share} of the range\ncosine {worst.cosine:.6f}",
         transform=axes.transAxes,
         va="top",
         fontsize=9,
