@@ -67,7 +67,7 @@ def minimum_logrows(program: Program, salt: int) -> int:
         ResourceError: no supported k is large enough.
     """
     lookups = [node for node in program.nodes if isinstance(node, Lookup)]
-    tables = [max(len(program.tables[node.table].values), 1 << node.shift) for node in lookups]
+    tables = [max(len(program.tables[node.table].values) + len(lookups), 1 << node.shift) for node in lookups]
     public = STATEMENT_WORDS + sum(t.size for t in (*program.inputs, *program.output_tensors))
     needed = max([public, 2 * salt, *tables]) + UNUSABLE_ROWS
     logrows = max(MIN_LOGROWS, (needed - 1).bit_length())
@@ -118,9 +118,12 @@ def lay_out(
 
 
 def canonical(text: str) -> str:
-    """Settings without what differs from run to run: key order and the time stamp."""
+    """Settings without what differs from run to run: the time stamp, and the order of keys and of ezkl's hash sets."""
     settings = json.loads(text)
     settings["timestamp"] = 0
+    sets = (settings["required_range_checks"], settings["required_lookups"], settings["einsum_params"]["equations"])
+    for unordered in sets:
+        unordered.sort(key=lambda entry: json.dumps(entry, sort_keys=True))
     return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
 
