@@ -18,6 +18,7 @@ Views are free: ezkl moves cells without new ones when a Gather's indices are co
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from zkinfer.backends.ezkl.salting import SaltedVector
-from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View, rounding_half
 from zkinfer.circuit.steps import Step, apply_steps
 from zkinfer.errors import BoundsError
 from zkinfer.statement import STATEMENT_WORDS
@@ -75,7 +76,6 @@ class LoweredProgram:
         witness: layout of the witness vector.
         input_count: elements of all the program's inputs.
         output_count: elements of all the program's outputs.
-        table_entries: size of the largest table, remainder tables included.
     """
 
     model: bytes
@@ -84,7 +84,6 @@ class LoweredProgram:
     witness: SaltedVector
     input_count: int
     output_count: int
-    table_entries: int
 
     @property
     def instance_count(self) -> int:
@@ -93,49 +92,71 @@ class LoweredProgram:
 
 
 class _Graph:
-    """An ONNX graph under construction; names are made here and nowhere else."""
+    """An ONNX graph under construction; names are made here and nowhere else.
+
+    ezkl range-checks a constant that several nodes read, element by element, and its ONNX reader merges equal
+    constants. So no two constants here are equal: tables differ in a value or in length, scalars in rank.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, onnx.TensorProto] = {}
-        self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self.initializers: list[onnx.TensorProto] = []
+        self.integers: dict[tuple[tuple[int, ...], bytes], str] = {}
+        self.scalars: Counter[int] = Counter()
 
     def op(self, kind: str, *inputs: str, **attributes: object) -> str:
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, array: npt.NDArray[np.int64] | npt.NDArray[np.float32]) -> str:
-        key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self.constants:
-            name = self.constants[key] = f"c{len(self.constants)}"
-            self.initializers[name] = numpy_helper.from_array(array, name)
-        return self.constants[key]
+    def _initializer(self, array: npt.NDArray[np.int64] | npt.NDArray[np.float32]) -> str:
+        name = f"c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(array, name))
+        return name
 
-    def floats(self, values: Sequence[int] | IntArray, what: str) -> str:
+    def integer(self, values: Sequence[int] | IntArray) -> str:
+        """A constant that steers an operation: shapes, axes, positions. One that exists already if it is the same."""
         array = np.asarray(values, dtype=np.int64)
-        if array.size and int(np.abs(array).max()) > FLOAT32_EXACT:
+        key = (array.shape, array.tobytes())
+        if key not in self.integers:
+            self.integers[key] = self._initializer(array)
+        return self.integers[key]
+
+    def table(self, values: IntArray, what: str) -> str:
+        """A table's values, different from every other table."""
+        self._require_float32(int(np.abs(values).max()), what)
+        return self._initializer(values.astype(np.float32))
+
+    def _require_float32(self, magnitude: int, what: str) -> None:
+        if magnitude > FLOAT32_EXACT:
             raise BoundsError(
-                f"{what}: the constant {int(np.abs(array).max())} is over 2**24, which ezkl's ONNX input cannot "
-                "carry exactly; compile with fewer activation or weight bits for this backend"
+                f"{what}: the constant {magnitude} is over 2**24, which ezkl's ONNX input cannot carry exactly; "
+                "compile with fewer activation or weight bits for this backend"
             )
-        return self.constant(array.astype(np.float32))
+
+    def scalar_op(self, kind: str, flat: str, size: int, scalar: int, what: str) -> str:
+        """An operation of a flat tensor with a constant scalar."""
+        self._require_float32(abs(scalar), what)
+        self.scalars[scalar] += 1
+        rank = self.scalars[scalar]
+        constant = self._initializer(np.full((1,) * rank, scalar, dtype=np.float32))
+        if rank == 1:
+            return self.op(kind, flat, constant)
+        return self.shape(self.op(kind, self.shape(flat, [1] * (rank - 1) + [size]), constant), [size])
 
     def shape(self, name: str, shape: Sequence[int]) -> str:
-        return self.op("Reshape", name, self.constant(np.array(shape, dtype=np.int64)))
+        return self.op("Reshape", name, self.integer(shape))
 
     def take(self, flat: str, index: IntArray) -> str:
         """Elements of a flat tensor at constant positions, as a flat tensor: no cells."""
-        return self.op("Gather", flat, self.constant(index.astype(np.int64)), axis=0)
+        return self.op("Gather", flat, self.integer(index), axis=0)
 
-    def scale(self, name: str, coefficient: int, what: str) -> str:
-        """An integer multiple, by constants that float32 holds."""
-        if coefficient == 1:
-            return name
-        while abs(coefficient) > FLOAT32_EXACT and coefficient % FLOAT32_EXACT == 0:
-            name = self.op("Mul", name, self.floats([FLOAT32_EXACT], what))
+    def scale(self, flat: str, size: int, coefficient: int, what: str) -> str:
+        """A positive integer multiple of a flat tensor, by constants that float32 holds."""
+        while coefficient > FLOAT32_EXACT and coefficient % FLOAT32_EXACT == 0:
+            flat = self.scalar_op("Mul", flat, size, FLOAT32_EXACT, what)
             coefficient //= FLOAT32_EXACT
-        return self.op("Mul", name, self.floats([coefficient], what)) if coefficient != 1 else name
+        return flat if coefficient == 1 else self.scalar_op("Mul", flat, size, coefficient, what)
 
 
 def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
@@ -149,7 +170,7 @@ class _Lowering:
         self.program = program
         self.graph = _Graph()
         self.values: list[str] = []
-        self.table_entries = 0
+        self.lookups = 0
         self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
         self.weight_sizes = [t.size for t in program.weights]
         self.witness_sizes = [STATEMENT_WORDS, *(t.size for t in program.inputs), *(h.size for h in self.hints)]
@@ -203,7 +224,7 @@ class _Lowering:
         """Sum the letters that are not in `out`, and put the others in its order."""
         summed = [i for i, c in enumerate(letters) if c not in out]
         if summed:
-            name = self.graph.op("ReduceSum", name, self.graph.constant(np.array(summed, dtype=np.int64)), keepdims=0)
+            name = self.graph.op("ReduceSum", name, self.graph.integer(summed), keepdims=0)
             letters = "".join(c for c in letters if c in out)
         if letters != out:
             name = self.graph.op("Transpose", name, perm=[letters.index(c) for c in out])
@@ -215,41 +236,52 @@ class _Lowering:
         for name, own in zip(names, letters, strict=True):
             ordered = self._sum_and_order(name, own, "".join(c for c in out if c in own))
             missing = [i for i, c in enumerate(out) if c not in own]
-            axes = self.graph.constant(np.array(missing, dtype=np.int64))
+            axes = self.graph.integer(missing)
             shaped.append(self.graph.op("Unsqueeze", ordered, axes) if missing else ordered)
         return self.graph.op("Mul", *shaped)
 
     def _view(self, node: View) -> str:
-        graph, total = self.graph, ""
-        for term in node.terms:
-            tensor = self.program.tensor(term.source)
-            index = _index_map(term.steps, tensor.shape)
-            name = graph.shape(self.values[term.source], [tensor.size])
-            if (index < 0).any():
-                name = graph.op("Pad", name, graph.constant(np.array([0, 1], dtype=np.int64)))
-                index = np.where(index < 0, tensor.size, index)
-            if not np.array_equal(index, np.arange(tensor.size)):
-                name = graph.take(name, index)
-            name = graph.scale(name, term.coefficient, node.out.label)
-            total = graph.op("Add", total, name) if total else name
+        graph, size = self.graph, node.out.size
+        total = ""
+        for term in sorted(node.terms, key=lambda term: term.coefficient < 0):
+            name = graph.scale(self._moved(term), size, abs(term.coefficient), node.out.label)
+            if total:
+                total = graph.op("Sub" if term.coefficient < 0 else "Add", total, name)
+            else:
+                total = graph.op("Neg", name) if term.coefficient < 0 else name
         if node.offset:
-            total = graph.op("Add", total, graph.floats([node.offset], node.out.label))
+            total = graph.scalar_op("Add", total, size, node.offset, node.out.label)
         return graph.shape(total, node.out.shape)
 
+    def _moved(self, term: Term) -> str:
+        """The elements that a term's steps pick, flat."""
+        graph, tensor = self.graph, self.program.tensor(term.source)
+        index = _index_map(term.steps, tensor.shape)
+        name = graph.shape(self.values[term.source], [tensor.size])
+        if (index < 0).any():
+            name = graph.op("Pad", name, graph.integer([0, 1]))
+            index = np.where(index < 0, tensor.size, index)
+        return name if np.array_equal(index, np.arange(tensor.size)) else graph.take(name, index)
+
     def _lookup(self, node: Lookup, quotient: str | None) -> str:
-        graph, table = self.graph, self.program.tables[node.table]
+        graph, table, size = self.graph, self.program.tables[node.table], node.out.size
         label = node.out.label
-        flat = graph.shape(self.values[node.source], [node.out.size])
-        entries = graph.floats(table.array, label)
-        self.table_entries = max(self.table_entries, len(table.values), 1 << node.shift)
+        flat = graph.shape(self.values[node.source], [size])
+        use = self.lookups
+        self.lookups += 1
         if quotient is None:
-            index = graph.op("Sub", flat, graph.floats([table.lo], label)) if table.lo else flat
-            return graph.shape(self._gather(entries, index), node.out.shape)
-        offset = rounding_half(node.shift) - (table.lo << node.shift)
-        shifted = graph.op("Add", flat, graph.floats([offset], label)) if offset else flat
-        remainder = graph.op("Sub", shifted, graph.scale(quotient, 1 << node.shift, label))
-        zeros = graph.floats(np.zeros(1 << node.shift, dtype=np.int64), label)
-        looked_up = graph.op("Add", self._gather(entries, quotient), self._gather(zeros, remainder))
+            index = graph.scalar_op("Sub", flat, size, table.lo, label) if table.lo else flat
+            # Entries behind the table's end, one more each time, only make it differ from its other uses: no bound
+            # that was proven reaches them, and what lies there is still a function of the index.
+            entries = np.append(table.array, np.full(use, table.array[-1]))
+            looked_up = self._gather(graph.table(entries, label), index)
+        else:
+            offset = rounding_half(node.shift) - (table.lo << node.shift)
+            shifted = graph.scalar_op("Add", flat, size, offset, label) if offset else flat
+            remainder = graph.op("Sub", shifted, graph.scale(quotient, size, 1 << node.shift, label))
+            # The remainder's table is constant, and taken off again, only to differ from its other uses.
+            checked = self._gather(graph.table(np.full(1 << node.shift, use), label), remainder)
+            looked_up = graph.op("Add", self._gather(graph.table(table.array - use, label), quotient), checked)
         return graph.shape(looked_up, node.out.shape)
 
     def _gather(self, table: str, index: str) -> str:
@@ -273,7 +305,7 @@ class _Lowering:
                 "zkinfer",
                 [info("weights", self.weights.length), info("witness", self.witness.length)],
                 [info(name, size) for name, size in zip(echoes, sizes, strict=True)],
-                [*graph.initializers.values()],
+                graph.initializers,
             ),
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
@@ -287,7 +319,6 @@ class _Lowering:
             witness=self.witness,
             input_count=sum(t.size for t in program.inputs),
             output_count=sum(t.size for t in program.output_tensors),
-            table_entries=self.table_entries,
         )
 
 
