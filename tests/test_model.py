@@ -347,6 +347,17 @@ class TestFile:
         with pytest.raises(ArtifactError, match="do not fit"):
             Circuit.from_bytes(forged.to_bytes())
 
+    def test_a_float_model_that_does_not_belong_is_refused(self, circuit: Circuit) -> None:
+        damaged = Circuit(circuit.program, circuit.weights, circuit.layers, circuit.model[:100])
+        with pytest.raises(ArtifactError, match="damaged"):
+            damaged.report(DIGITS[:3])
+        other = compile(
+            _proto([helper.make_node("Relu", ["image"], ["logits"])], "image", 64, "logits", {}), CALIBRATION
+        )
+        swapped = Circuit(circuit.program, circuit.weights, circuit.layers, other.model)
+        with pytest.raises(InvalidInputError, match="the float model has no tensor 'hidden'"):
+            swapped.report(DIGITS[:3])
+
     def test_contents_that_do_not_belong_together_are_refused(self, circuit: Circuit) -> None:
         fewer = circuit.to_bytes()
         payload = unwrap(fewer, CIRCUIT_KIND, CIRCUIT_VERSION, max_bytes=1 << 30)

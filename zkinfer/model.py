@@ -171,6 +171,7 @@ class Circuit:
         Raises:
             InvalidInputError, ShapeError, NotFiniteError: the samples or labels do not fit the model, or there are
                 no samples.
+            ArtifactError: the float model in the circuit's file is damaged.
         """
         if x is None and labels is not None:
             raise InvalidInputError("labels belong to samples: hand in x too")
@@ -178,7 +179,10 @@ class Circuit:
             raise InvalidInputError("a circuit from a file holds no calibration data: hand in samples, report(x)")
         arrays = self.samples if x is None else as_arrays(x, [tensor.label for tensor in self.program.inputs])
         assert arrays is not None
-        model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
+        try:
+            model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
+        except Exception as error:  # protobuf's and onnx_ir's own classes
+            raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
         return compare(model, Lowered(self.program, self.weights, self.layers), arrays, labels)
 
     def to_bytes(self) -> bytes:

@@ -20,7 +20,7 @@ from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.progress import progress
 from zkinfer.quantize.lowered import Layer, Lowered
-from zkinfer.quantize.reference import FloatModel
+from zkinfer.quantize.reference import FloatModel, static_shape
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -210,19 +210,33 @@ class _Comparison:
 
 
 def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
-    """Inputs and inner tensors, and outputs, each as the layer to compare it by."""
+    """Inputs and inner tensors, and outputs, each as the layer to compare it by.
+
+    Raises:
+        InvalidInputError: the circuit is of another model.
+    """
     program = lowered.program
     inputs = [
         Layer(tensor.label, value, 1.0, 0.0, (tensor.lo, tensor.hi)) for value, tensor in enumerate(program.inputs)
     ]
     by_name = {layer.name: layer for layer in lowered.layers}
+    if len(program.outputs) != len(model.graph.outputs):
+        raise InvalidInputError(
+            f"the circuit has {len(program.outputs)} outputs, the float model {len(model.graph.outputs)}"
+        )
     outputs = []
     for value, output in zip(program.outputs, model.graph.outputs, strict=True):
         name = output.name or ""
         known = by_name.pop(name, None)
         outputs.append(known if known is not None else Layer(name, value, 1.0, 0.0, None))
     names = {layer.name for layer in inputs}
-    return inputs + [layer for layer in by_name.values() if layer.name not in names], outputs
+    inner = inputs + [layer for layer in by_name.values() if layer.name not in names]
+    shapes = {value.name: static_shape(value) for value in model.graph.inputs}
+    shapes |= {value.name: static_shape(value) for node in model.graph for value in node.outputs}
+    for layer in (*inner, *outputs):
+        if shapes.get(layer.name) != program.tensor(layer.value).shape:
+            raise InvalidInputError(f"the float model has no tensor {layer.name!r} of the circuit's shape")
+    return inner, outputs
 
 
 def compare(model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], labels: Any = None) -> Report:
@@ -239,7 +253,8 @@ def compare(model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], lab
         labels: n whole numbers, the right classes; or None.
 
     Raises:
-        InvalidInputError, ShapeError, NotFiniteError: the samples or the labels do not fit the model.
+        InvalidInputError, ShapeError, NotFiniteError: the samples or the labels do not fit the model, or the circuit
+            is of another model.
     """
     float_model = FloatModel(model)
     samples = float_model.prepare(arrays)

@@ -1,0 +1,67 @@
+"""Progress is shown for long work in a terminal, and for nothing else."""
+
+import io
+import time
+from collections.abc import Callable
+
+import pytest
+
+import zkinfer.progress
+from zkinfer.progress import activity, progress
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _become_terminal(monkeypatch: pytest.MonkeyPatch) -> _Terminal:
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    return terminal
+
+
+def _counted(seconds: float) -> None:
+    with progress("calibrating", 2) as advance:
+        advance(1)
+        time.sleep(seconds)
+        advance(1)
+
+
+def _uncounted(seconds: float) -> None:
+    with activity("reading the model"):
+        time.sleep(seconds)
+
+
+@pytest.mark.parametrize(("work", "text"), [(_counted, "calibrating"), (_uncounted, "reading the model")])
+class TestDisplay:
+    def test_long_work_is_shown(
+        self, work: Callable[[float], None], text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal = _become_terminal(monkeypatch)
+        monkeypatch.setattr(zkinfer.progress, "PATIENCE_SECONDS", 0.02)
+        work(0.2)
+        assert text in terminal.getvalue()
+
+    def test_short_work_shows_nothing(
+        self, work: Callable[[float], None], text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal = _become_terminal(monkeypatch)
+        work(0.01)
+        assert text not in terminal.getvalue()
+
+    def test_nothing_is_shown_outside_a_terminal(
+        self, work: Callable[[float], None], text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = io.StringIO()
+        monkeypatch.setattr("sys.stderr", log)
+        monkeypatch.setattr(zkinfer.progress, "PATIENCE_SECONDS", 0.0)
+        work(0.05)
+        assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("shown", [progress("work", 1), activity("work")])
+def test_errors_pass_through(shown: object) -> None:
+    with pytest.raises(ValueError, match="inside"), shown:
+        raise ValueError("inside")
