@@ -250,7 +250,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the third party's files go.")] = Path(
         "demo-output"
     ),
-    sample: Annotated[int, typer.Option(min=0, help="Which held-out digit to prove.")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="Which held-out digit to prove.")] = 2,
 ) -> None:
     """Prove a handwritten digit, have a third party check it, and see forgeries refused."""
     from zkinfer.demo import run_demo

@@ -1,0 +1,105 @@
+"""The demonstration: it comes out as it says, and its forgeries are forgeries."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from rich.console import Console
+
+from zkinfer.demo import run_demo
+from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
+from zkinfer.demo.reference import Reference, run_float
+from zkinfer.demo.story import draw_digit
+from zkinfer.demo.third_party import PROVER_PACKAGES, ThirdParty
+from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.proof import OutputTensor, Proof
+
+CIRCUITS = Path(__file__).parent.parent.parent / "circuits"
+
+
+@pytest.fixture
+def proof() -> Proof:
+    return Proof("ezkl", bytes(32), (OutputTensor((1, 3), 4, (-5, 70, 9)),), b"proof")
+
+
+def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
+    """Here the third party runs in this environment; `make demo` gives it one of its own."""
+    console = Console(file=io.StringIO(), width=100)
+    assert run_demo(CIRCUITS, tmp_path / "out", None, sample=1, console=console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("accepted") == 1
+    assert text.count("refused") == 4
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "another-model.zkp",
+        "changed-answer.zkp",
+        "changed-digit.npy",
+        "digit.npy",
+        "model.zkc",
+        "proof.zkp",
+    ]
+
+
+def test_tampered_model_differs_in_one_weight_and_in_its_answer() -> None:
+    reference = Reference.load(CIRCUITS / "digits-cnn")
+    model = onnx.load(str(reference.model))
+    changed = tampered_model(model, favoured=3)
+    pairs = zip(model.graph.initializer, changed.graph.initializer, strict=True)
+    differences = [np.sum(numpy_helper.to_array(a) != numpy_helper.to_array(b)) for a, b in pairs]
+    assert sum(differences) == 1
+    assert [n.op_type for n in changed.graph.node] == [n.op_type for n in model.graph.node]
+
+
+def test_changed_answer_changes_the_claim_alone(proof: Proof) -> None:
+    forged = changed_answer(proof, favoured=2)
+    assert np.asarray(forged.outputs).argmax() == 2
+    assert (forged.data, forged.commitment_digest) == (proof.data, proof.commitment_digest)
+
+
+def test_a_relabelled_proof_names_the_published_commitment(proof: Proof) -> None:
+    class Published:
+        digest = b"\1" * 32
+
+    forged = passed_off_as(proof, Published)  # type: ignore[arg-type]
+    assert forged.commitment_digest == Published.digest
+    assert (forged.data, forged.output_tensors) == (proof.data, proof.output_tensors)
+
+
+def test_missing_reference_model_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="in a clone of the repository"):
+        run_demo(tmp_path, tmp_path / "out", None)
+
+
+def test_sample_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="samples 0 to 359"):
+        run_demo(CIRCUITS, tmp_path / "out", None, sample=360)
+
+
+def test_third_party_without_a_verdict_is_an_error(tmp_path: Path) -> None:
+    """Files that are not there are no refusal of a proof."""
+    with pytest.raises(ProvingError, match="ended with code 3"):
+        ThirdParty(Path(sys.executable), tmp_path).verify("proof.zkp", "digit.npy", "")
+
+
+def test_third_party_sees_which_packages_there_are(tmp_path: Path) -> None:
+    assert ThirdParty(Path(sys.executable), tmp_path).prover_packages() == list(PROVER_PACKAGES)
+
+
+def test_float_model_reaches_the_accuracy_of_its_card() -> None:
+    reference = Reference.load(CIRCUITS / "digits-cnn")
+    outputs = run_float(reference.session(), reference.held_out)
+    assert (outputs.argmax(axis=1) == reference.labels).mean() == pytest.approx(
+        reference.card["accuracy"]["held_out"], abs=1e-4
+    )
+
+
+def test_a_drawn_digit_is_eight_lines_of_ink() -> None:
+    image = np.zeros((1, 8, 8), dtype=np.float32)
+    image[0, 0, 0] = 1
+    lines = draw_digit(image).splitlines()
+    assert len(lines) == 8
+    assert lines[0].strip() == "@@"
+    assert not "".join(lines[1:]).strip()
