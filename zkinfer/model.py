@@ -19,7 +19,7 @@ from zkinfer.circuit.encoding import decode_program, encode_program, program_dig
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, quantize
-from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
 from zkinfer.progress import activity, progress
@@ -150,10 +150,9 @@ class Circuit:
         if any(len(array) != count for array in samples):
             raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in samples]}")
         runs = [into_runs(array, self.batch) for array in samples]
-        elements = sum(self.program.tensor(value).size for value in range(self.program.num_values))
         pieces: list[list[IntArray]] = [[] for _ in self.program.outputs]
         with progress("running the circuit", len(runs[0])) as advance:
-            for part in chunks(len(runs[0]), elements):
+            for part in chunks(len(runs[0]), elements_per_run(self.program)):
                 values = evaluate(self.program, self.weights, [array[part] for array in runs])
                 for piece, value in zip(pieces, self.program.outputs, strict=True):
                     piece.append(values[value])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.circuit.samples import CHUNK_ELEMENTS, chunks, count_runs, from_runs, into_runs
+from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Program, Tensor
+from zkinfer.circuit.samples import CHUNK_ELEMENTS, chunks, count_runs, elements_per_run, from_runs, into_runs
 
 
 @given(n=st.integers(1, 40), batch=st.integers(1, 12))
@@ -24,6 +25,18 @@ def test_a_last_run_is_filled_from_the_front() -> None:
 def test_an_output_without_a_batch_axis_is_one_sample_a_run() -> None:
     assert from_runs(np.zeros((4,)), 1, 4).shape == (4,)
     assert from_runs(np.zeros((4, 5)), 1, 4).shape == (4, 5)
+
+
+def test_weights_do_not_count_for_every_run() -> None:
+    program = Program(
+        PROGRAM_VERSION,
+        inputs=(Tensor("x", (2, 3), 0, 0, 1),),
+        weights=(Tensor("w", (3, 1000), 0, 0, 1),),
+        tables=(),
+        nodes=(Einsum(Tensor("y", (2, 1000), 0, 0, 3), "bi,io->bo", (0, 1)),),
+        outputs=(2,),
+    )
+    assert elements_per_run(program) == 2 * 3 + 2 * 1000
 
 
 @pytest.mark.parametrize("elements", [0, 1, 1000, CHUNK_ELEMENTS, 10 * CHUNK_ELEMENTS])

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.circuit.program import Program
+
 Array = npt.NDArray[Any]
 
 CHUNK_ELEMENTS = 1 << 23
@@ -32,6 +34,11 @@ def from_runs(runs: Array, batch: int, samples: int) -> Array:
     if runs.shape[1:2] == (batch,):
         runs = runs.reshape(-1, *runs.shape[2:])
     return runs[:samples]
+
+
+def elements_per_run(program: Program) -> int:
+    """How many elements one run adds: those of inputs and nodes, for weights serve every run."""
+    return sum(tensor.size for tensor in program.inputs) + sum(node.out.size for node in program.nodes)
 
 
 def chunks(runs: int, elements: int) -> Iterator[slice]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.qformat import as_array, quantize
-from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.progress import progress
 from zkinfer.quantize.lowered import Layer, Lowered
@@ -296,7 +296,7 @@ def _sweep(
     ]
     pieces: list[tuple[list[Array], list[FloatArray]]] = [([], []) for _ in range(kept)]
     runs = [into_runs(array, float_model.batch) for array in samples]
-    elements = float_model.elements + sum(program.tensor(value).size for value in range(program.num_values))
+    elements = float_model.elements + elements_per_run(program)
     with progress("comparing with float", len(runs[0])) as advance:
         for part in chunks(len(runs[0]), elements):
             feed = [array[part] for array in runs]
