@@ -194,10 +194,11 @@ class _Output:
 
     def round(self, y: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Nearest integers, ties upward, clamped; and where they were clamped. NaN stays."""
-        scaled = np.ldexp(y, self.frac_bits)
-        below = np.floor(scaled)
-        nearest = below + (scaled - below >= 0.5)
-        nearest = np.where(np.isinf(scaled), scaled, nearest)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = np.ldexp(y, self.frac_bits)
+            below = np.floor(scaled)
+            # The difference may be rounded, but never across a half.
+            nearest = np.where(np.isinf(scaled), scaled, below + (scaled - below >= 0.5))
         return np.clip(nearest, self.lo, self.hi), (nearest < self.lo) | (nearest > self.hi)
 
     def round_exact(self, y: Fraction) -> tuple[int, bool]:

@@ -43,11 +43,11 @@ class CostModel(Protocol):
 
 @dataclass(frozen=True)
 class ElementCount:
-    """Reference cost: entries of all the columns that a lookup argument runs over.
+    """Reference cost: rows of all the columns that a lookup argument runs over.
 
-    An element is one entry in the column of the function's table, and with a shift s its remainder, 0 <= r < 2^s, is
-    one more entry in a range table for each limb of at most `limb_bits` bits. A table is as many entries as it is long,
-    and so is the range table of the limbs.
+    An element is one row of the column that is looked up in the function's table; with a shift s its remainder,
+    0 <= r < 2^s, is one more row in a range table for each limb of at most `limb_bits` bits. A table takes as many rows
+    as it is long, and so does the range table of the limbs.
 
     Attributes:
         limb_bits: size of the largest range table.
@@ -59,7 +59,7 @@ class ElementCount:
 
     @property
     def unit(self) -> str:
-        return "entries"
+        return "rows"
 
     def lookup(self, size: LookupSize) -> float:
         if size.entries > self.max_entries:

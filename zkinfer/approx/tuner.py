@@ -3,8 +3,9 @@
 The error of a table has two parts: rounding the input to an index, which a smaller shift lessens, and rounding the
 output, which more fraction bits lessen. The cost depends on the shift alone (it decides how many entries there are
 and how large the remainder is). So the shifts are tried in order of cost, each first with as many output bits as
-make the second part negligible: if that fails the shift is too coarse, and so is every larger one. For the first shift that does not fail, output
-bits are taken away while the bound still holds: fewer bits make everything after the table cheaper.
+make the second part negligible: if that fails the shift is too coarse, and so is every larger one. For the first
+shift that does not fail, output bits are taken away while the bound still holds: fewer bits make everything after
+the table cheaper.
 
 The accuracy is that of the circuit's integers: the error is bounded over all integers n within the bounds, each
 standing for the real number n / 2^in_frac_bits exactly. Rounding a real input to such an integer happened before.
