@@ -66,7 +66,7 @@ def evaluate_einsum(subscripts: str, operands: Sequence[IntArray], magnitude: in
     equation = f"{','.join(terms)}->Z{out}"
     if magnitude < FLOAT64_EXACT:
         result = np.einsum(equation, *(a.astype(np.float64) for a in arrays), optimize=True)
-        return result.astype(np.int64)
+        return np.asarray(result, dtype=np.int64)
     return np.asarray(np.einsum(equation, *arrays, optimize=True), dtype=np.int64)
 
 
