@@ -25,7 +25,6 @@ H = TypeVar("H", bound=Handler)
 
 HINTS = {
     "Attention": "export the model at opset 18, where attention is MatMul and Softmax",
-    "BatchNormalization": "export the model in evaluation mode",
     "ConvTranspose": "upsample by Expand and Reshape, then Conv",
     "GRU": "unroll it into MatMul, Sigmoid and Tanh",
     "GroupNormalization": "export the model at opset 17, where it is ReduceMean, Sub, Sqrt and Div",
@@ -36,6 +35,7 @@ HINTS = {
     "RNN": "unroll it into MatMul and Tanh",
     "TopK": "use ArgMax, or return all scores and choose outside the circuit",
     "Upsample": "use Expand and Reshape",
+    "ThresholdedRelu": "use Relu, LeakyRelu or Clip",
     "Where": "multiply by a mask of zeros and ones, or use Clip, Min or Max",
 }
 """What to use in place of operators that are not lowered and have no neighbour by name."""

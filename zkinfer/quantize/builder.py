@@ -188,7 +188,7 @@ class Builder:
         """
         if not all(s.coefficient and is_dyadic(s.coefficient) for s in summands):
             raise ValueError(f"{label}: every coefficient is an integer over a power of two, and not zero")
-        frac_bits = max(s.value.frac_bits - _exponent(s.coefficient) for s in summands) + extra_bits
+        frac_bits = max(s.value.frac_bits - exponent(s.coefficient) for s in summands) + extra_bits
         terms, sources = [], []
         for value, coefficient, steps in summands:
             factor = coefficient * Fraction(2) ** (frac_bits - value.frac_bits)
@@ -261,7 +261,7 @@ def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]
             return msgspec.structs.replace(node, source=values[source], table=tables[table])
 
 
-def _exponent(x: Fraction) -> int:
+def exponent(x: Fraction) -> int:
     """The largest `e` such that `x / 2**e` is an integer; `x` is not zero and its denominator is a power of two."""
     numerator, denominator = x.numerator, x.denominator
     return (numerator & -numerator).bit_length() - denominator.bit_length()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from zkinfer.approx.functions import Function, X
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.errors import CompileError, NotFiniteError
-from zkinfer.quantize.builder import Builder, IntArray, Summand, Value, is_dyadic
+from zkinfer.quantize.builder import Builder, IntArray, Summand, Value, exponent, is_dyadic
 from zkinfer.quantize.precision import Format, Precision, activation_format, input_format, weight_frac_bits
 from zkinfer.quantize.tables import Range, Tables
 
@@ -377,16 +377,17 @@ class Emitter:
             a = self.narrowed(a)
         assert isinstance(a.pending, Affine)
         scale, offset = a.pending
-        scaled = array / float(scale)
-        frac_bits = a.value.frac_bits
+        inner, outer = (scale, Fraction(1)) if is_simple(scale) else (Fraction(1), scale)
+        scaled = array / float(outer)
+        frac_bits = a.value.frac_bits - exponent(inner)
         if a.value.bits <= self.operand_bits:
             # Beside a narrow value, the weight brings digits of its own.
             finest = weight_frac_bits(float(np.abs(scaled).max(initial=0.0)), self.precision.weight_bits)
             frac_bits = max(frac_bits, min(finest, frac_bits + OPERAND_SLACK_BITS))
         weight = self.weight_at(constant, scaled, frac_bits)
-        value = self.builder.combine(self.label, [Summand(a.value), Summand(weight, steps=tuple(steps))])
+        value = self.builder.combine(self.label, [Summand(a.value, inner), Summand(weight, steps=tuple(steps))])
         ends = a.seen[0] + float(array.min(initial=0.0)), a.seen[1] + float(array.max(initial=0.0))
-        return self.exact(value, Affine(scale, offset), ends)
+        return self.exact(value, Affine(outer, offset), ends)
 
     def einsum(
         self, subscripts: str, a: Activation, *others: Activation | Value, width: int | None = None

@@ -1,15 +1,15 @@
 """Softmax: exponentials over their sum, in formats that keep the error near one unit of the output.
 
-    p_i = e_i / s,        e_i = exp(x_i - m),        s = sum_j e_j.
+    p_i = e_i / s,        e_i = c * exp(x_i - m),        s = sum_j e_j.
 
-The reference point m can be any number. Where the calibrated range of x is short, its upper end serves, and the
-exponential fuses with whatever is pending on x. Otherwise m is the maximum, so that the largest e is exactly 1 and
-s lies between 1 and n.
+The reference point m and the factor c can be any numbers. Where the calibrated range of x is short, its upper end
+serves as m, and the exponential fuses with whatever is pending on x. Otherwise m is the maximum, so that the largest
+e is exactly c and s lies between c and n * c.
 
-Error. The reciprocal of s is tabulated at steps of about n / entries. Half a step costs p at most
-`p * n / (2 * entries * s)`, which is `n / (2 * entries)` where p is close to 1, and is what limits the accuracy: with
-2032 entries and 8 bits, one unit at n = 16. Where m is the upper end of a range of length r, the worst case is
-`exp(r) / (8 * entries)`, at p = 1/2.
+Error. What limits the accuracy is the table of 1 / s, whose index steps are n * c / entries at best; c is chosen so
+that they are, and so that s = c, the case of one sure answer, falls on an index. Half a step costs p at most
+`n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. Where m is the
+upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2.
 """
 
 import math
@@ -17,12 +17,13 @@ import string
 from fractions import Fraction
 
 from zkinfer.approx.functions import X, clip, exp, log, maximum, minimum
+from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand
 from zkinfer.quantize.arithmetic import total
 from zkinfer.quantize.builder import Summand, Value
 from zkinfer.quantize.lazy import Activation, Affine, Emitter, Part, broadcast_steps
-from zkinfer.quantize.precision import Format
-from zkinfer.quantize.tables import entries
+from zkinfer.quantize.precision import Format, frac_bits_for
+from zkinfer.quantize.tables import Range, entries
 from zkinfer.quantize.tournament import Contest, clamped, comparable
 
 
@@ -30,14 +31,16 @@ def softmax(g: Emitter, x: Activation, axis: int) -> Activation:
     """Softmax along an axis; the product with the reciprocal stays wide until something needs it narrow."""
     n = x.shape[axis]
     if _range_is_short(g, x):
-        least = n * math.exp(x.seen[0] - x.seen[1])
-        powers = _powers(g, g.apply(x, clip(*x.seen) - Fraction(x.seen[1])), n, least)
+        lo, hi = _rounded_outward(*x.seen)
+        below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
     else:
-        least = 1.0
-        powers = _powers(g, _below_maximum(g, x, axis), n, least)
+        below, smallest = _below_maximum(g, x, axis), 0.0
+    powers = _powers(g, below, n, smallest)
     sums = total(g, g.exact(powers), [axis], keepdims=False)
+    largest = powers.real_bounds[1]
+    least = largest * (n * smallest or 1.0)
     digits = g.precision.activation_bits + 1
-    inverse = g.apply(sums, 1 / maximum(X, least))
+    inverse = g.apply(sums, 1 / maximum(X, least), seen=(1 / (n * largest), 1 / least))
     inverses = g.table(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
     letters = string.ascii_lowercase[: len(x.shape)]
     value = g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
@@ -45,12 +48,22 @@ def softmax(g: Emitter, x: Activation, axis: int) -> Activation:
 
 
 def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
-    """The logarithm of softmax: x - m - log(s)."""
+    """The logarithm of softmax: x - m - log(s / c)."""
+    n = x.shape[axis]
     below = _below_maximum(g, x, axis)
-    powers = _powers(g, below, x.shape[axis], 1.0)
+    powers = _powers(g, below, n, 0.0)
     sums = total(g, g.exact(powers), [axis], keepdims=True)
-    logarithm = g.apply(sums, log(maximum(X, 1)), seen=(0.0, math.log(x.shape[axis]) or 1.0))
+    ratio = X / Fraction(powers.real_bounds[1])
+    logarithm = g.apply(sums, log(maximum(ratio, 1)), seen=(0.0, math.log(n)))
     return g.sum([Part(below), Part(logarithm, Fraction(-1), broadcast_steps(sums.shape, x.shape))])
+
+
+def _rounded_outward(lo: float, hi: float) -> Range:
+    """The range widened to eight binary digits, so that the last bits of float arithmetic decide nothing."""
+    digits = frac_bits_for(max(abs(lo), abs(hi)), 8)
+    return math.ldexp(math.floor(math.ldexp(lo, digits)), -digits), math.ldexp(
+        math.ceil(math.ldexp(hi, digits)), -digits
+    )
 
 
 def _range_is_short(g: Emitter, x: Activation) -> bool:
@@ -75,9 +88,19 @@ def _below_maximum(g: Emitter, x: Activation, axis: int) -> Activation:
     return g.exact(d, Affine(contest.reading.scale), (x.seen[0] - x.seen[1], 0.0))
 
 
-def _powers(g: Emitter, x: Activation, n: int, least: float) -> Value:
-    """exp(min(x, 0)), with a few more digits than the output: more of them where many, or small ones, are summed."""
+def _powers(g: Emitter, x: Activation, n: int, smallest: float) -> Value:
+    """c * exp(min(x, 0)), between c * smallest and c: see the module's text for c.
+
+    It has a few digits more than the output: more of them where many, or small ones, are summed.
+    """
+    least = n * smallest or 1.0
     digits = g.precision.activation_bits + 3
     digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))
-    smallest = math.floor(math.ldexp(least / n, digits)) if least != 1.0 else 0
-    return g.table(g.apply(x, exp(minimum(X, 0))), Format(digits, smallest, 1 << digits))
+    most = g.precision.max_table_entries
+    # c is `steps` index steps of the sum, a step being 2**shift units.
+    steps = max((m for m in range(1, most // n + 1) if entries(round_outward((0, n * m)), 0) <= most), default=1)
+    shift = max(0, digits - steps.bit_length() + 1)
+    top = steps << shift
+    frac_bits = (top - 1).bit_length()
+    powers = g.apply(x, exp(minimum(X, 0)) * Fraction(top, 1 << frac_bits))
+    return g.table(powers, Format(frac_bits, math.floor(smallest * top), top))

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from zkinfer.approx.functions import X, constant, maximum, minimum
+import numpy as np
+
+from zkinfer.approx.functions import constant
 from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Pad, Slice, Step
 from zkinfer.errors import BoundsError
-from zkinfer.quantize.builder import Summand, Value
+from zkinfer.quantize.builder import IntArray, Summand, Value
 from zkinfer.quantize.lazy import IDENTITY, Activation, Affine, Emitter
 from zkinfer.quantize.precision import MAX_FRAC_BITS, Format
 from zkinfer.quantize.tables import entries
@@ -83,17 +85,17 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
         value = g.narrow(a)
         return Comparable(value, IDENTITY, value.interval)
     # Centred, so that what is looked up and compared is symmetric around zero.
-    middle = Fraction(a.seen[0] / 2 + a.seen[1] / 2)
     half = a.seen[1] / 2 - a.seen[0] / 2 or 1.0
     top = max(t for t in _ROUND_MAGNITUDES if entries(_difference((-t, t)), 0) <= most)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
+    middle = Fraction(round(math.ldexp(a.seen[0] / 2 + a.seen[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
     value = g.table(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
     return Comparable(value, Affine(offset=middle), value.interval)
 
 
-def _integer_table(name: str, bounds: Interval, function: Callable[[int], int]) -> Table:
-    return Table(name, bounds[0], tuple(function(i) for i in range(bounds[0], bounds[1] + 1)))
+def _integer_table(name: str, bounds: Interval, function: Callable[[IntArray], IntArray]) -> Table:
+    return Table(name, bounds[0], tuple(function(np.arange(bounds[0], bounds[1] + 1)).tolist()))
 
 
 def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
@@ -111,7 +113,7 @@ def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
             f"{g.label}: a maximum of values from {lo} to {hi} needs tables of {entries(bounds, 0)} entries; compile "
             "with more max_table_entries or fewer activation_bits"
         )
-    table = _integer_table("clamp", bounds, lambda i: min(max(i, lo), hi))
+    table = _integer_table("clamp", bounds, lambda i: np.clip(i, lo, hi))
     return g.builder.lookup(g.label, value, table, 0, value.frac_bits)
 
 
@@ -165,12 +167,14 @@ class Contest:
         g = self._g
         a, b, d = self._compare(a, b)
         bounds = (d.tensor.lo, d.tensor.hi)
-        gain = g.builder.lookup(g.label, d, _integer_table("relu", bounds, lambda i: max(i, 0)), 0, d.frac_bits)
+        gain = g.builder.lookup(g.label, d, _integer_table("relu", bounds, lambda i: np.maximum(i, 0)), 0, d.frac_bits)
         value = g.builder.combine(g.label, [Summand(b.value, Fraction(1), b.steps), Summand(gain)])
         if not self._positions:
             return Contestant(value)
         least = 1 if self._last else 0
-        wins = g.builder.lookup(g.label, d, _integer_table("step", bounds, lambda i: int(i >= least)), 0, 0)
+        wins = g.builder.lookup(
+            g.label, d, _integer_table("step", bounds, lambda i: (i >= least).astype(np.int64)), 0, 0
+        )
         return Contestant(value, (), self._position(a, b, wins), a.size + b.size)
 
     def _position(self, a: Contestant, b: Contestant, wins: Value) -> Value:
@@ -217,20 +221,11 @@ class Contest:
         return Contestant(whole.value, (*whole.steps, step), whole.position, whole.size)
 
 
-def _handle(g: Emitter, contest: Comparable, value: Value) -> Activation:
-    """The maximum as an activation; where its interval outgrew the limits, a clamp is pending."""
-    lo, hi = contest.limits
-    if lo <= value.interval[0] and value.interval[1] <= hi:
-        return g.exact(value, contest.reading)
-    unit = Fraction(2) ** -value.frac_bits
-    low, high = (contest.reading.exactly(end * unit) for end in (lo, hi))
-    return g.apply(g.exact(value, contest.reading), minimum(maximum(X, low), high))
-
-
 def max_along(g: Emitter, a: Activation, axis: int) -> Activation:
     """The maximum along an axis, which stays with size 1."""
     contest = comparable(g, a, fine=False)
-    return _handle(g, contest, Contest(g, contest.limits).along(contest.value, axis).value)
+    largest = Contest(g, contest.limits).along(contest.value, axis).value
+    return g.exact(clamped(g, largest, contest.limits), contest.reading)
 
 
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
@@ -253,7 +248,7 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
         places = [Contestant(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
         largest = rounds.largest(places)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
-    return _handle(g, padded, value)
+    return g.exact(clamped(g, value, padded.limits), padded.reading)
 
 
 def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from zkinfer.approx import functions
+from zkinfer.circuit.steps import Transpose
 from zkinfer.onnx.ops.arguments import axis_of, integers
 from zkinfer.onnx.registry import operator
 from zkinfer.quantize import softmax, tournament
@@ -30,12 +31,16 @@ def _mean(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: in
 
 
 def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
-    reduced = _axes(len(data.shape), axes, noop)
     shape = data.shape
-    for axis in reduced:
-        data = tournament.max_along(g, data, axis)
-    kept = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
-    return reshape(g, data, kept)
+    reduced = _axes(len(shape), axes, noop)
+    if not reduced:
+        return data
+    kept = [i for i in range(len(shape)) if i not in reduced]
+    last = g.reindex(data, Transpose((*kept, *reduced)))
+    flat = reshape(g, last, (*(shape[i] for i in kept), math.prod(shape[i] for i in reduced)))
+    largest = tournament.max_along(g, flat, len(kept))
+    left = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
+    return reshape(g, largest, left)
 
 
 @operator(13)

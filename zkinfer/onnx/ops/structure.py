@@ -215,13 +215,14 @@ def Tile(g: Emitter, input: Activation, repeats: Constant) -> Activation:
 
 
 @operator(13)
-def Gather(g: Emitter, data: Operand, indices: Constant, *, axis: int = 0) -> Activation:
+def Gather(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0) -> Activation:
     if isinstance(data, Constant):
         raise UnsupportedOperatorError(
             "it looks up rows of a constant table at computed indices; look embeddings up outside the circuit and "
             "make them an input"
         )
-    chosen = integers(indices) or ()
+    if isinstance(indices, Activation):
+        raise UnsupportedOperatorError("its indices are computed; only constant indices are supported")
     axis = axis_of(axis, len(data.shape))
-    taken = g.reindex(data, views.Take(axis, tuple(i % data.shape[axis] for i in chosen)))
+    taken = g.reindex(data, views.Take(axis, tuple(i % data.shape[axis] for i in indices.integers)))
     return reshape(g, taken, data.shape[:axis] + indices.shape + data.shape[axis + 1 :])

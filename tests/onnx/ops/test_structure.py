@@ -1,0 +1,143 @@
+"""Operators that move elements: exact, and without a lookup."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.lowering import build, compare, grid
+
+from zkinfer.errors import UnsupportedOperatorError
+
+INT = np.int64
+
+
+@pytest.mark.parametrize("opset", [17, 25])
+@pytest.mark.parametrize(
+    ("call", "constants"),
+    [
+        ("Flatten(x)", {}),
+        ("Flatten<axis=2>(x)", {}),
+        ("Flatten<axis=-1>(x)", {}),
+        ("Reshape(x, s)", {"s": [1, 12, -1]}),
+        ("Reshape(x, s)", {"s": [0, 0, 2, 2]}),
+        ("Transpose<perm=[0, 2, 1]>(x)", {}),
+        ("Squeeze(u, s)", {"s": [1]}),
+        ("Squeeze(u, s)", {"s": [-3]}),
+        ("Unsqueeze(x, s)", {"s": [1, -1]}),
+        ("Concat<axis=1>(x, u2)", {}),
+        ("Concat<axis=-1>(x, w)", {"w": np.float32(grid(1, 6, 3, seed=3))}),
+        ("Slice(x, a, b)", {"a": [0, 1], "b": [1, 5]}),
+        ("Slice(x, a, b, s, t)", {"a": [-1], "b": [-100], "s": [1], "t": [-2]}),
+        ("Slice(x, a, b, s)", {"a": [1], "b": [9999], "s": [-1]}),
+        ("Pad(x, s)", {"s": [0, 1, 2, 0, 0, 1]}),
+        ('Pad<mode="reflect">(x, s)', {"s": [0, 1, 2, 0, 0, 1]}),
+        ('Pad<mode="edge">(x, s)', {"s": [0, 1, 2, 0, 3, 1]}),
+        ("Expand(u, s)", {"s": [1, 5, 6, 4]}),
+        ("Expand(x, s)", {"s": [6, 4]}),
+        ("Tile(x, s)", {"s": [1, 2, 3]}),
+        ("Gather<axis=1>(x, s)", {"s": [[0, 5], [-1, 5]]}),
+        ("Gather<axis=2>(x, s)", {"s": np.array(2)}),
+        ("Identity(x)", {}),
+        ("Dropout(x)", {}),
+        ("Cast<to=11>(x)", {}),
+    ],
+)
+def test_elements_are_moved_exactly(call: str, constants: dict[str, object], opset: int) -> None:
+    tensors = {name: value if name == "w" else np.array(value, dtype=INT) for name, value in constants.items()}
+    tensors |= {"one": np.array([1], dtype=INT)}
+    # Float64 outputs and outputs that are the input are both read through a negation, which is exact too.
+    body = f"""u = Unsqueeze(x, one)
+    u2 = Neg(x)
+    h = {call}
+    n = Neg(h)
+    y = Cast<to=1>(n)"""
+    result = compare(build(body, {"x": [1, 6, 4]}, tensors, opset=opset), grid(8, 6, 4))
+    assert not result.lookups
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_split_by_sizes(opset: int) -> None:
+    body = """a, b, c = Split<axis=1>(x, s)
+    t = Concat<axis=1>(c, a, b)
+    y = Neg(t)"""
+    result = compare(build(body, {"x": [1, 6, 2]}, {"s": np.array([1, 3, 2])}, opset=opset), grid(8, 6, 2))
+    assert not result.lookups
+    assert result.error == 0
+
+
+@given(n=st.integers(2, 9), parts=st.integers(1, 4))
+@settings(max_examples=10)
+def test_split_by_number(n: int, parts: int) -> None:
+    each = math.ceil(n / parts)
+    if n - each * (parts - 1) < 1:
+        return
+    names = [f"p{i}" for i in range(parts)]
+    body = f"""{", ".join(names)} = Split<axis=1, num_outputs={parts}>(x)
+    t = Concat<axis=1>({", ".join(reversed(names))})
+    y = Neg(t)"""
+    result = compare(build(body, {"x": [1, n, 2]}, opset=18), grid(8, n, 2))
+    assert result.error == 0
+
+
+def test_formats_that_differ_are_aligned_where_tensors_are_joined() -> None:
+    model = build("y = Concat<axis=1>(x, z)", {"x": [1, 3], "z": [1, 2]})
+    result = compare(model, grid(8, 3, frac_bits=1), grid(8, 2, frac_bits=9))
+    assert not result.lookups
+    assert result.error == 0
+
+
+def test_a_function_waits_until_the_elements_are_where_they_belong() -> None:
+    body = """r = Relu(x)
+    t = Transpose<perm=[0, 2, 1]>(r)
+    s = Reshape(t, sizes)
+    y = Sigmoid(s)"""
+    result = compare(build(body, {"x": [1, 3, 4]}, {"sizes": np.array([1, 12])}), grid(8, 3, 4))
+    assert [lookup.out.label for lookup in result.lookups] == ["y"]
+
+
+def test_padding_with_zeros_comes_after_a_function_that_is_not_zero_there() -> None:
+    body = """s = Sigmoid(x)
+    p = Pad(s, pads)
+    y = Neg(p)"""
+    result = compare(build(body, {"x": [1, 4]}, {"pads": np.array([0, 2, 0, 1])}), grid(8, 4))
+    assert result.error_in_units <= 1.01
+    assert (result.fixed[0][..., :2] == 0).all()
+
+
+def test_padding_with_zeros_comes_after_an_offset() -> None:
+    body = """s = Add(x, third)
+    p = Pad(s, pads)
+    y = Neg(p)"""
+    tensors = {"third": np.float32(1 / 3), "pads": np.array([0, 2, 0, 1])}
+    result = compare(build(body, {"x": [1, 4]}, tensors), grid(8, 4))
+    assert result.error_in_units <= 1.01
+    assert (result.fixed[0][..., :2] == 0).all()
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("call", "tensors", "message"),
+        [
+            ("Pad(x, s, v)", {"s": np.array([0, 1, 0, 1]), "v": np.float32(1)}, "pads with a number that is not 0"),
+            ("Pad(x, s)", {"s": np.array([0, -1, 0, 1])}, "negative pads"),
+            ("Gather(w, i)", {"w": np.ones((4, 3), dtype=np.float32)}, "look embeddings up outside the circuit"),
+            ("Gather<axis=1>(x, i)", {}, "its indices are computed"),
+            ("Split<axis=1>(x)", {}, "its sizes are left out"),
+            ("Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, "training_mode=1 is not supported"),
+        ],
+    )
+    def test_forms_that_are_not_lowered(self, call: str, tensors: dict[str, np.ndarray], message: str) -> None:
+        body = f"""i = ArgMax<axis=1, keepdims=0>(x)
+        h{", h2" if call.startswith("Split") else ""} = {call}
+        y = Neg(h)"""
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            compare(build(body, {"x": [1, 4]}, tensors), grid(8, 4))
+
+    def test_a_cast_that_rounds(self) -> None:
+        body = """i = Cast<to=7>(x)
+        y = Cast<to=1>(i)"""
+        with pytest.raises(UnsupportedOperatorError, match="a cast to INT64 is not supported"):
+            compare(build(body, {"x": [1, 4]}), grid(8, 4))
