@@ -46,6 +46,5 @@ def test_permutation_is_that_of_sha3(message: bytes) -> None:
 @pytest.mark.parametrize("length", [RATE_BYTES - 1, RATE_BYTES, RATE_BYTES + 1, 2 * RATE_BYTES - 1, 2 * RATE_BYTES])
 def test_padding_at_the_block_boundary_is_injective(length: int) -> None:
     message = bytes(length)
-    assert (
-        len({keccak256(message), keccak256(message + b"\0"), keccak256(message + b"\1"), keccak256(message[1:])}) == 4
-    )
+    digests = {keccak256(m) for m in (message, message + b"\0", message + b"\1", message[1:])}
+    assert len(digests) == 4

@@ -214,9 +214,10 @@ def test_modular_exponentiation_of_long_numbers_is_refused() -> None:
 def test_modular_exponentiation_costs_steps() -> None:
     m = machine()
     put(m, 32, 32, 32, 3, 5, 7)
+    for _ in range(3):
+        m.call(MODEXP, 0, 0xC0, 0xC0, 0x20)
     with pytest.raises(MalformedCommitmentError, match="runs longer"):
-        for _ in range(10):
-            m.call(MODEXP, 0, 0xC0, 0xC0, 0x20)
+        m.call(MODEXP, 0, 0xC0, 0xC0, 0x20)
 
 
 @pytest.mark.parametrize(

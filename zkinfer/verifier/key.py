@@ -78,16 +78,14 @@ def _check_weight_points(key: EzklKey, program: Program, committed: list[int], a
 
     A column holds weights, then `salt_count` elements of salt; so do all the columns that the weights need.
     """
-    wanted = 0
-    if program.weights:
-        weights = sum(tensor.size for tensor in program.weights)
-        room = (1 << artifact.logrows) - UNUSABLE_ROWS - key.salt_count
-        if room < 1:
-            raise _fail(f"{key.salt_count} salt elements leave no room for weights in 2**{artifact.logrows} rows")
-        length = weights + key.salt_count * -(-weights // room)
-        if committed[:1] != [length]:
-            raise _fail(f"its settings do not commit {weights} weights and their salt first")
-        wanted = column_count(length, artifact.logrows)
+    weights = sum(tensor.size for tensor in program.weights)
+    room = (1 << artifact.logrows) - UNUSABLE_ROWS - key.salt_count
+    if room < 1:
+        raise _fail(f"{key.salt_count} salt elements leave no room for weights in 2**{artifact.logrows} rows")
+    length = weights + key.salt_count * max(1, -(-weights // room))
+    if committed[:1] != [length]:
+        raise _fail(f"its settings do not commit {weights} weights and their salt first")
+    wanted = column_count(length, artifact.logrows)
     if len(key.weight_points) != wanted:
         raise _fail(f"{len(key.weight_points)} points commit to the weights where {wanted} are needed")
     for point in key.weight_points:
