@@ -17,8 +17,8 @@ index columns are constants of the verifying key, which is what makes a table a 
 Views are free: ezkl moves cells without new ones when a Gather's indices are constant.
 """
 
+import itertools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,14 +95,16 @@ class _Graph:
     """An ONNX graph under construction; names are made here and nowhere else.
 
     ezkl range-checks a constant that several nodes read, element by element, and its ONNX reader merges equal
-    constants. So no two constants here are equal: tables differ in a value or in length, scalars in rank.
+    constants. So no two constants here are equal: tables differ in a value or in length, and a scalar is used once.
     """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.integers: dict[tuple[tuple[int, ...], bytes], str] = {}
-        self.scalars: Counter[int] = Counter()
+        self.scalars: set[int] = set()
+        self.bases: dict[str, str] = {}
+        self.reshaped: dict[tuple[str, tuple[int, ...]], str] = {}
 
     def op(self, kind: str, *inputs: str, **attributes: object) -> str:
         name = f"t{len(self.nodes)}"
@@ -134,29 +136,46 @@ class _Graph:
                 "compile with fewer activation or weight bits for this backend"
             )
 
-    def scalar_op(self, kind: str, flat: str, size: int, scalar: int, what: str) -> str:
-        """An operation of a flat tensor with a constant scalar."""
-        self._require_float32(abs(scalar), what)
-        self.scalars[scalar] += 1
-        rank = self.scalars[scalar]
-        constant = self._initializer(np.full((1,) * rank, scalar, dtype=np.float32))
-        if rank == 1:
-            return self.op(kind, flat, constant)
-        return self.shape(self.op(kind, self.shape(flat, [1] * (rank - 1) + [size]), constant), [size])
+    def _scalar(self, value: int, what: str) -> str:
+        self._require_float32(abs(value), what)
+        self.scalars.add(value)
+        return self._initializer(np.array([value], dtype=np.float32))
+
+    def scale(self, name: str, coefficient: int, what: str) -> str:
+        """A positive integer multiple, by additions where its constant is taken."""
+        if coefficient == 1:
+            return name
+        if coefficient > FLOAT32_EXACT and coefficient % 2 == 0:
+            half = self.scale(name, coefficient // 2, what)
+            return self.op("Add", half, half)
+        if coefficient not in self.scalars:
+            return self.op("Mul", name, self._scalar(coefficient, what))
+        if coefficient % 2 == 0:
+            half = self.scale(name, coefficient // 2, what)
+            return self.op("Add", half, half)
+        return self.op("Add", self.scale(name, coefficient - 1, what), name)
+
+    def offset(self, name: str, offset: int, what: str) -> str:
+        """Every element plus a constant, in two steps where the constant is taken."""
+        if offset == 0:
+            return name
+        if offset not in self.scalars:
+            return self.op("Add", name, self._scalar(offset, what))
+        part = next(d for d in itertools.count(1) if d not in self.scalars and offset - d not in self.scalars)
+        return self.offset(self.offset(name, part, what), offset - part, what)
 
     def shape(self, name: str, shape: Sequence[int]) -> str:
-        return self.op("Reshape", name, self.integer(shape))
+        """The same elements in another shape; one name for one tensor in one shape, however it came about."""
+        base = self.bases.get(name, name)
+        key = (base, tuple(shape))
+        if key not in self.reshaped:
+            self.reshaped[key] = self.op("Reshape", base, self.integer(shape))
+            self.bases[self.reshaped[key]] = base
+        return self.reshaped[key]
 
     def take(self, flat: str, index: IntArray) -> str:
         """Elements of a flat tensor at constant positions, as a flat tensor: no cells."""
         return self.op("Gather", flat, self.integer(index), axis=0)
-
-    def scale(self, flat: str, size: int, coefficient: int, what: str) -> str:
-        """A positive integer multiple of a flat tensor, by constants that float32 holds."""
-        while coefficient > FLOAT32_EXACT and coefficient % FLOAT32_EXACT == 0:
-            flat = self.scalar_op("Mul", flat, size, FLOAT32_EXACT, what)
-            coefficient //= FLOAT32_EXACT
-        return flat if coefficient == 1 else self.scalar_op("Mul", flat, size, coefficient, what)
 
 
 def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
@@ -170,7 +189,7 @@ class _Lowering:
         self.program = program
         self.graph = _Graph()
         self.values: list[str] = []
-        self.lookups = 0
+        self.uses = itertools.count()
         self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
         self.weight_sizes = [t.size for t in program.weights]
         self.witness_sizes = [STATEMENT_WORDS, *(t.size for t in program.inputs), *(h.size for h in self.hints)]
@@ -184,7 +203,7 @@ class _Lowering:
         flat_weights = self._split("weights", self.weights, self.weight_sizes)
         for name, tensor in zip((*flat_inputs, *flat_weights), (*program.inputs, *program.weights), strict=True):
             self.values.append(graph.shape(name, tensor.shape))
-        remaining_hints = iter(hint_names)
+        self.quotients = self._multiples(hint_names)
         for node in program.nodes:
             match node:
                 case Einsum():
@@ -192,12 +211,26 @@ class _Lowering:
                 case View():
                     self.values.append(self._view(node))
                 case Lookup():
-                    hint = next(remaining_hints) if node.shift else None
-                    self.values.append(self._lookup(node, hint))
+                    self.values.append(self._lookup(node))
         return self._finish([words, *flat_inputs])
 
     def _hint(self, node: Lookup) -> Hint:
         return Hint(node.source, node.shift, self.program.tables[node.table].lo, node.out.size)
+
+    def _multiples(self, names: list[str]) -> list[tuple[str, str]]:
+        """Each hint, and the hint times 2**shift: one multiplication for all hints of a shift."""
+        multiples: dict[int, str] = {}
+        for shift in sorted({hint.shift for hint in self.hints}):
+            group = [i for i, hint in enumerate(self.hints) if hint.shift == shift]
+            together = (
+                self.graph.op("Concat", *(names[i] for i in group), axis=0) if len(group) > 1 else names[group[0]]
+            )
+            scaled = self.graph.scale(together, 1 << shift, self.program.tensor(self.hints[group[0]].source).label)
+            ends = np.cumsum([self.hints[i].size for i in group]).tolist()
+            for i, end in zip(group, ends, strict=True):
+                part = np.arange(end - self.hints[i].size, end)
+                multiples[i] = self.graph.take(scaled, part) if len(group) > 1 else scaled
+        return [(name, multiples[i]) for i, name in enumerate(names)]
 
     def _split(self, name: str, layout: SaltedVector, sizes: Sequence[int]) -> list[str]:
         """The flat tensors that a committed vector holds one after the other."""
@@ -241,17 +274,14 @@ class _Lowering:
         return self.graph.op("Mul", *shaped)
 
     def _view(self, node: View) -> str:
-        graph, size = self.graph, node.out.size
-        total = ""
+        graph, total = self.graph, ""
         for term in sorted(node.terms, key=lambda term: term.coefficient < 0):
-            name = graph.scale(self._moved(term), size, abs(term.coefficient), node.out.label)
+            name = graph.scale(self._moved(term), abs(term.coefficient), node.out.label)
             if total:
                 total = graph.op("Sub" if term.coefficient < 0 else "Add", total, name)
             else:
                 total = graph.op("Neg", name) if term.coefficient < 0 else name
-        if node.offset:
-            total = graph.scalar_op("Add", total, size, node.offset, node.out.label)
-        return graph.shape(total, node.out.shape)
+        return graph.shape(graph.offset(total, node.offset, node.out.label), node.out.shape)
 
     def _moved(self, term: Term) -> str:
         """The elements that a term's steps pick, flat."""
@@ -263,26 +293,22 @@ class _Lowering:
             index = np.where(index < 0, tensor.size, index)
         return name if np.array_equal(index, np.arange(tensor.size)) else graph.take(name, index)
 
-    def _lookup(self, node: Lookup, quotient: str | None) -> str:
-        graph, table, size = self.graph, self.program.tables[node.table], node.out.size
-        label = node.out.label
-        flat = graph.shape(self.values[node.source], [size])
-        use = self.lookups
-        self.lookups += 1
-        if quotient is None:
-            index = graph.scalar_op("Sub", flat, size, table.lo, label) if table.lo else flat
+    def _lookup(self, node: Lookup) -> str:
+        graph, table, label = self.graph, self.program.tables[node.table], node.out.label
+        flat = graph.shape(self.values[node.source], [node.out.size])
+        use = next(self.uses)
+        if not node.shift:
             # Entries behind the table's end, one more each time, only make it differ from its other uses: no bound
             # that was proven reaches them, and what lies there is still a function of the index.
             entries = np.append(table.array, np.full(use, table.array[-1]))
-            looked_up = self._gather(graph.table(entries, label), index)
-        else:
-            offset = rounding_half(node.shift) - (table.lo << node.shift)
-            shifted = graph.scalar_op("Add", flat, size, offset, label) if offset else flat
-            remainder = graph.op("Sub", shifted, graph.scale(quotient, size, 1 << node.shift, label))
-            # The remainder's table is constant, and taken off again, only to differ from its other uses.
-            checked = self._gather(graph.table(np.full(1 << node.shift, use), label), remainder)
-            looked_up = graph.op("Add", self._gather(graph.table(table.array - use, label), quotient), checked)
-        return graph.shape(looked_up, node.out.shape)
+            index = graph.offset(flat, -table.lo, label)
+            return graph.shape(self._gather(graph.table(entries, label), index), node.out.shape)
+        quotient, multiple = self.quotients.pop(0)
+        shifted = graph.offset(flat, rounding_half(node.shift) - (table.lo << node.shift), label)
+        # The remainder's table is constant, and taken off again, only to differ from its other uses.
+        checked = self._gather(graph.table(np.full(1 << node.shift, use), label), graph.op("Sub", shifted, multiple))
+        looked_up = self._gather(graph.table(table.array - use, label), quotient)
+        return graph.shape(graph.op("Add", looked_up, checked), node.out.shape)
 
     def _gather(self, table: str, index: str) -> str:
         """A table lookup that also proves that the index is within the table (three cells an element)."""
@@ -290,11 +316,13 @@ class _Lowering:
 
     def _finish(self, public: list[str]) -> LoweredProgram:
         program, graph = self.program, self.graph
-        outputs = [
-            graph.shape(self.values[v], [t.size]) for v, t in zip(program.outputs, program.output_tensors, strict=True)
-        ]
         sizes = (STATEMENT_WORDS, *(t.size for t in (*program.inputs, *program.output_tensors)))
-        echoes = [graph.op("Identity", name) for name in (*public, *outputs)]
+        returned = [*public, *(self.values[value] for value in program.outputs)]
+        echoes: list[str] = []
+        for name, size in zip(returned, sizes, strict=True):
+            flat = graph.shape(name, [size])
+            # A value that is returned twice needs a node of its own the second time.
+            echoes.append(graph.op("Neg", graph.op("Neg", flat)) if flat in echoes else flat)
 
         def info(name: str, size: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
