@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from zkinfer.approx import kernels, slow
-from zkinfer.approx.table import Table
+from zkinfer.approx.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 
 IntArray = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class TestAgainstTheDefinition:
 
     @given(st.data())
     def test_random_tables_shifts_and_arrays(self, data: st.DataObject) -> None:
-        shift = data.draw(st.integers(0, kernels.MAX_SHIFT))
+        shift = data.draw(st.integers(0, MAX_SHIFT))
         lo = data.draw(st.integers(-(2**63) >> shift, (2**63 - 1) >> shift))
         hi = min(lo + data.draw(st.integers(0, 50)), (2**63 - 1) >> shift)
         half = 2 ** (shift - 1) if shift else 0
@@ -184,7 +184,7 @@ class TestArguments:
         with pytest.raises(InvalidInputError, match="looked up with int64 arrays"):
             kernels.lookup(np.zeros(3, dtype=dtype), table(0, 3), 0)
 
-    @pytest.mark.parametrize("shift", [-1, kernels.MAX_SHIFT + 1])
+    @pytest.mark.parametrize("shift", [-1, MAX_SHIFT + 1])
     def test_shifts_out_of_range_are_refused(self, shift: int) -> None:
         with pytest.raises(InvalidInputError, match="a shift is from 0 to 62"):
             kernels.lookup_histogram(np.zeros(3, dtype=np.int64), table(0, 3), shift)

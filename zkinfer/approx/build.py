@@ -24,7 +24,7 @@ from zkinfer.approx.domain import Domain
 from zkinfer.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
 from zkinfer.approx.intervals import BoolArray, FloatArray, Interval
 from zkinfer.approx.multiprecision import BigInterval
-from zkinfer.approx.table import MAX_TABLE_ENTRIES, Table
+from zkinfer.approx.table import MAX_SHIFT, MAX_TABLE_ENTRIES, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 
 IntArray = npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ MAX_FRAC_BITS = 256
 _SAMPLES = 17
 """Points an interval at which functions without enclosure are measured."""
 _TIGHTNESS = 1 / 256
-"""Relative gap between the proven and the observed maximum error at which refining stops."""
+"""Gap between the proven and the observed maximum error at which refining stops: this part of the error."""
 _MAX_ROUNDS = 30
 _MAX_OPEN = 1 << 18
 """Bisections, and intervals bisected at once, at which refining stops short; the bound is then less tight."""
@@ -58,7 +58,8 @@ class BuiltTable:
         out_frac_bits: output o stands for o / 2^out_frac_bits.
         max_error: bound on |clamp(f(x)) - output| in real units, over all real x in the domain that round to an index.
         proven: whether `max_error` is a theorem; if not, it is the largest error seen at 17 points an index.
-        entry_error: the same bound at the indices' own points alone, i * 2^(shift - in_frac_bits).
+        entry_error: the same bound at the indices' own points alone, i * 2^(shift - in_frac_bits). (The last digits of
+            both bounds may differ between machines; the table does not.)
         undefined: runs of indices whose own point is outside the function's domain; they hold the function's limit
             toward the nearest domain point and do not count in the errors.
         saturated: runs of indices at which the function exceeds the outputs' range and the entry is its end.
@@ -153,8 +154,8 @@ def _check_arguments(
         raise InvalidInputError(f"indices are at most {MAX_INDEX} in absolute value, got {index_lo} to {index_hi}")
     if max(abs(out_lo), abs(out_hi)) > MAX_OUTPUT:
         raise InvalidInputError(f"outputs are at most {MAX_OUTPUT} in absolute value, got {out_lo} to {out_hi}")
-    if not 0 <= shift <= MAX_FRAC_BITS:
-        raise InvalidInputError(f"a shift is from 0 to {MAX_FRAC_BITS}, got {shift}")
+    if not 0 <= shift <= MAX_SHIFT:
+        raise InvalidInputError(f"a shift is from 0 to {MAX_SHIFT}, got {shift}")
     for label, bits in (("in_frac_bits", in_frac_bits), ("out_frac_bits", out_frac_bits)):
         if abs(bits) > MAX_FRAC_BITS:
             raise InvalidInputError(f"{label} is at most {MAX_FRAC_BITS} in absolute value, got {bits}")
@@ -352,7 +353,7 @@ def _max_error(function: Function, grid: _Grid, output: _Output, entries: IntArr
     for piece in function.domain.pieces:
         low = lo if piece.lo is None else np.maximum(lo, _down(piece.lo))
         high = hi if piece.hi is None else np.minimum(hi, -_down(-piece.hi))
-        met = low <= high
+        met = (low < high) | ((low == high) & function.domain.contains(low))
         boxes = Interval(low[met], high[met])
         if boxes.lo.size:
             measure = _proven_error if function.proven else _measured_error
@@ -375,7 +376,8 @@ def _proven_error(function: Function, boxes: Interval, output: _Output, target: 
             reached = max(reached, float(np.fmax.reduce(output.least_error(sample, target))))
         upper = output.error(enclosure.bounds, target)
         middle = boxes.lo + (boxes.hi - boxes.lo) / 2
-        open_ = (upper > reached * (1 + _TIGHTNESS)) & (boxes.lo < middle) & (middle < boxes.hi)
+        enough = reached * (1 + _TIGHTNESS) + math.ldexp(_TIGHTNESS, -8 - output.frac_bits)
+        open_ = (upper > enough) & (boxes.lo < middle) & (middle < boxes.hi)
         settled = max(settled, float(np.max(upper[~open_], initial=0.0)))
         rounds += 1
         if not 0 < np.count_nonzero(open_) <= _MAX_OPEN or rounds == _MAX_ROUNDS:

@@ -18,14 +18,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.approx.table import Table
+from zkinfer.approx.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 
 IntArray = npt.NDArray[np.int64]
 
 PARALLEL_ELEMENTS = 1 << 19
 """The least number of elements that is worth starting a thread for."""
-MAX_SHIFT = 62
 _INT64 = np.iinfo(np.int64)
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

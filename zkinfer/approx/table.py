@@ -14,6 +14,9 @@ from zkinfer.errors import BoundsError
 MAX_TABLE_ENTRIES = 1 << 24
 """Largest table that any part of zkinfer accepts; also what bounds the decoder's memory."""
 
+MAX_SHIFT = 62
+"""Largest rounding shift in front of a table: half of 2^62 and every value of a program still fit int64."""
+
 
 class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
     """The function `i -> values[i - lo]` for integers `lo <= i <= hi`.

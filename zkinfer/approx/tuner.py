@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from zkinfer.approx.build import MAX_FRAC_BITS, MAX_OUTPUT, BuiltTable, build_table
 from zkinfer.approx.cost import CostModel, LookupSize
 from zkinfer.approx.expressions import Function
-from zkinfer.approx.kernels import MAX_SHIFT
-from zkinfer.approx.table import MAX_TABLE_ENTRIES
+from zkinfer.approx.table import MAX_SHIFT, MAX_TABLE_ENTRIES
 from zkinfer.errors import InvalidInputError, ToleranceError
 
 DEFAULT_MAX_ENTRIES = 1 << 16
