@@ -1,0 +1,63 @@
+"""A prover for the ezkl backend that lies: the honest one's steps, with every check left out and any value changed."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.backends.ezkl.keys import (
+    CIRCUIT_FILE,
+    PROVING_KEY_FILE,
+    SRS_FILE,
+    VERIFYING_KEY_FILE,
+    EzklKeys,
+)
+from zkinfer.backends.ezkl.prove import witness_vector
+from zkinfer.backends.ezkl.runner import Call, Limits, run
+from zkinfer.backends.ezkl.salting import felt
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.proof import OutputTensor, Proof
+from zkinfer.statement import statement_digest
+
+Witness = dict[str, Any]
+
+
+def honest_inputs(keys: EzklKeys, x: npt.NDArray[np.int64], context: bytes) -> tuple[list[int], list[int]]:
+    """The two graph inputs as the honest prover fills them: weights and witness vectors."""
+    values = evaluate(keys.program, keys.weights, [x[None]])
+    return keys.committed_weights, witness_vector(keys, values, statement_digest(keys.commitment, context))
+
+
+def lie(
+    keys: EzklKeys, weights: list[int], witness: list[int], *, edit: Callable[[Witness], None] | None = None
+) -> bytes:
+    """ezkl's proof bytes for these graph inputs, after `edit` has changed the witness file in place.
+
+    Raises:
+        EzklCallError: ezkl itself refuses.
+    """
+    folder = keys.folder.resolve()
+    limits = Limits(seconds=60)
+    with tempfile.TemporaryDirectory() as work:
+        data, file, proof = (str(Path(work) / name) for name in ("input.json", "witness.json", "proof.json"))
+        Path(data).write_text(json.dumps({"input_data": [[felt(v) for v in vector] for vector in (weights, witness)]}))
+        generate = Call("gen_witness", (data, CIRCUIT_FILE, file, VERIFYING_KEY_FILE, SRS_FILE))
+        run([generate], folder=folder, what="lying", limits=limits)
+        if edit:
+            content = json.loads(Path(file).read_text())
+            edit(content)
+            Path(file).write_text(json.dumps(content))
+        prove = Call("prove", (file, CIRCUIT_FILE, PROVING_KEY_FILE, proof), {"srs_path": SRS_FILE})
+        run([prove], folder=folder, what="lying", limits=limits)
+        return bytes(json.loads(Path(proof).read_text())["proof"])
+
+
+def claim(keys: EzklKeys, outputs: npt.NDArray[np.int64], data: bytes) -> Proof:
+    """A proof file that claims these integer outputs of a program with one output."""
+    (tensor,) = keys.program.output_tensors
+    values = tuple(int(v) for v in outputs.ravel())
+    return Proof("ezkl", keys.commitment.digest, (OutputTensor(tensor.shape, tensor.frac_bits, values),), data)
