@@ -32,6 +32,7 @@ app = typer.Typer(
 Context = Annotated[
     str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
 ]
+Proofs = Annotated[int, typer.Option(min=1, help="How many proofs the keys may make, and hide the weights for.")]
 Saturate = Annotated[
     bool,
     typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike."),
@@ -99,7 +100,7 @@ def setup(
     srs: Annotated[
         Path | None, typer.Option(help="Reference string of a public ceremony. Without it, one for tests alone.")
     ] = None,
-    proofs: Annotated[int, typer.Option(min=1, help="How many proofs the weights stay hidden for.")] = 256,
+    proofs: Proofs = 256,
     seed: Annotated[
         str | None,
         typer.Option(
@@ -121,9 +122,7 @@ def setup(
     rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
     out.print(facts("Commitment, to be published; keep the rest of the folder private", rows))
     if keys.commitment.key.srs.test_only:
-        err.print(
-            "[yellow]test-only reference string: everyone can forge proofs under this commitment; see --srs[/yellow]"
-        )
+        warn_test_only()
 
 
 @app.command()
@@ -226,9 +225,12 @@ def show_audit(audit: "Audit") -> None:
 
 @app.command()
 @guarded
-def estimate(circuit: Annotated[Path, typer.Argument(help="Circuit file.")]) -> None:
+def estimate(
+    circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
+    proofs: Proofs = 256,
+) -> None:
     """Say what keys and proofs will take, before making any."""
-    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit))
+    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), proofs=proofs)
     rows = [
         ("rows", f"2^{cost.logrows}: the reference string has to be for k = {cost.logrows}"),
         ("cells", f"{cost.cells:,}"),
