@@ -12,8 +12,10 @@ The checksum finds damage and careless edits; it proves nothing about who wrote 
 
 import contextlib
 import os
+import shutil
 import struct
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from blake3 import blake3
@@ -66,6 +68,51 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     if data[_HEADER.size : HEADER_BYTES] != _checksum(data[: _HEADER.size], payload):
         raise ArtifactError("the file's checksum does not match: it was damaged or edited")
     return payload
+
+
+@contextlib.contextmanager
+def writing(what: str | os.PathLike[str]) -> Iterator[None]:
+    """Let a full or unwritable disk be a ResourceError that names what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(f"cannot write {what}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def building_folder(target: Path) -> Iterator[Path]:
+    """A folder under construction: renamed into place when the block ends, removed when it fails.
+
+    A process that is killed leaves only a hidden ``.NAME.part-*`` folder, which the next build of NAME removes.
+
+    Raises:
+        ResourceError: `target` exists, or the disk is full or not writable.
+    """
+    if target.exists():
+        raise ResourceError(f"{target} exists; choose another folder or remove it first")
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for stale in target.parent.glob(f".{target.name}.part-*"):
+            if not _builder_is_alive(stale):
+                shutil.rmtree(stale, ignore_errors=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.part-{os.getpid()}-", dir=target.parent))
+        try:
+            yield part
+            part.rename(target)
+            _sync_directory(target.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _builder_is_alive(part: Path) -> bool:
+    """Is the process that builds this folder still running?"""
+    try:
+        os.kill(int(part.name.rpartition(".part-")[2].split("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:

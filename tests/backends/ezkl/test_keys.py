@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from support.examples import Example, everything, mlp
 
+from zkinfer.artifact import building_folder
 from zkinfer.backends.base import Keys
 from zkinfer.backends.ezkl import setup as making
-from zkinfer.backends.ezkl.keys import SECRET_FILE, EzklKeys, building
+from zkinfer.backends.ezkl.keys import SECRET_FILE, EzklKeys
 from zkinfer.backends.ezkl.prove import prove
 from zkinfer.backends.ezkl.setup import setup
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ResourceError, WrongKeyError
@@ -174,8 +175,8 @@ def test_kills_during_setup_leave_nothing_that_looks_like_keys(tmp_path: Path) -
 
 
 def test_a_build_in_progress_is_not_cleaned_up_by_another(tmp_path: Path) -> None:
-    with building(tmp_path / "keys") as first:
-        with building(tmp_path / "keys") as second:
+    with building_folder(tmp_path / "keys") as first:
+        with building_folder(tmp_path / "keys") as second:
             assert first.exists()
             assert second.exists()
         shutil.rmtree(tmp_path / "keys")

@@ -1,6 +1,8 @@
 """Guarded calls: whatever ezkl does, one named error within the limits, and no process left."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +98,21 @@ def test_another_version_of_ezkl_is_refused(tmp_path: Path, monkeypatch: pytest.
 def test_results_that_json_does_not_carry_are_none(tmp_path: Path) -> None:
     outcome = runner._outcome(0, {"answer": json.dumps({"results": [None, True]}).encode()}, [Call("x")], 1.0, 5)
     assert outcome.results == [None, True]
+
+
+def test_a_killed_caller_takes_its_worker_along(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from zkinfer.backends.ezkl import runner\n"
+        "runner.WORKER = ('-c', 'import time; time.sleep(60)')\n"
+        "print('begun', flush=True); runner.run([runner.Call('setup')], folder=Path(sys.argv[1]), what='test')"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
+    assert caller.stdout is not None
+    caller.stdout.readline()
+    while not (workers := psutil.Process(caller.pid).children()):
+        time.sleep(0.05)
+    caller.kill()
+    caller.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert gone
+    assert not alive

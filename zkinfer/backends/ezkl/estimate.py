@@ -54,15 +54,23 @@ def check_resources(estimate: Estimate, folder: Path) -> None:
     Raises:
         ResourceError: too little free memory or disk; says what is needed and what there is.
     """
-    free_disk = shutil.disk_usage(folder).free
+    free_disk = _free_disk(folder)
     if free_disk < 2 * estimate.disk_bytes:
         raise ResourceError(
             f"the keys need about {estimate.disk_bytes / 2**20:.0f} MiB and {folder} has "
             f"{free_disk / 2**20:.0f} MiB free; choose another folder"
         )
-    free_memory = psutil.virtual_memory().available
+    free_memory = _free_memory()
     if free_memory < estimate.memory_bytes:
         raise ResourceError(
             f"making keys needs about {estimate.memory_bytes / 2**30:.1f} GiB of memory and "
             f"{free_memory / 2**30:.1f} GiB are free; compile with a smaller batch or fewer bits"
         )
+
+
+def _free_disk(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _free_memory() -> int:
+    return int(psutil.virtual_memory().available)

@@ -8,17 +8,17 @@ model.onnx, circuit.ezkl, settings.json, verifying.key, proving.key, reference.s
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import HEADER_BYTES, building_folder, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.backends.base import Keys
 from zkinfer.backends.ezkl.budget import create, spent
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
@@ -26,7 +26,7 @@ from zkinfer.backends.ezkl.salting import salt_from_seed
 from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.commitment import Commitment
-from zkinfer.errors import ArtifactError, MalformedCommitmentError, ResourceError, WrongKeyError, ZkinferError
+from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
 from zkinfer.proof import Proof
 
 IntArray = npt.NDArray[np.int64]
@@ -97,7 +97,7 @@ class EzklKeys(Keys):
         commitment: Commitment,
         weights: Sequence[IntArray],
         seed: bytes,
-        temporary: "tempfile.TemporaryDirectory[str] | None" = None,
+        temporary: TemporaryDirectory[str] | None = None,
     ) -> None:
         self.folder = folder
         self.commitment = commitment
@@ -143,7 +143,7 @@ class EzklKeys(Keys):
             ResourceError: the folder exists, or cannot be written.
         """
         target = Path(folder).absolute()
-        with building(target) as part:
+        with building_folder(target) as part:
             shutil.copytree(self.folder, part, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder = target
@@ -215,51 +215,3 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
     )
     write_atomically(folder / SECRET_FILE, wrap(KEY_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
     create(folder)
-
-
-class building:  # noqa: N801 - reads as a verb where it is used
-    """A folder under construction: renamed into place at the end, removed on any error.
-
-    A process that is killed leaves only a hidden ``.NAME.part-*`` folder, which the next build of NAME removes.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.part: Path | None = None
-
-    def __enter__(self) -> Path:
-        if self.target.exists():
-            raise ResourceError(f"{self.target} exists; choose another folder or remove it first")
-        try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            for stale in self.target.parent.glob(f".{self.target.name}.part-*"):
-                if not _is_alive(stale):
-                    shutil.rmtree(stale, ignore_errors=True)
-            prefix = f".{self.target.name}.part-{os.getpid()}-"
-            self.part = Path(tempfile.mkdtemp(prefix=prefix, dir=self.target.parent))
-        except OSError as error:
-            raise ResourceError(f"cannot write beside {self.target}: {error.strerror or error}") from error
-        return self.part
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        assert self.part is not None
-        try:
-            if kind is None:
-                self.part.rename(self.target)
-        except OSError as failure:
-            raise ResourceError(f"cannot write {self.target}: {failure.strerror or failure}") from failure
-        finally:
-            shutil.rmtree(self.part, ignore_errors=True)
-        if isinstance(error, OSError) and not isinstance(error, ZkinferError):
-            raise ResourceError(f"cannot write {self.target}: {error.strerror or error}") from error
-
-
-def _is_alive(part: Path) -> bool:
-    """Is the process that builds this folder still running?"""
-    try:
-        os.kill(int(part.name.split(".part-")[1].split("-")[0]), 0)
-    except (ProcessLookupError, ValueError, IndexError):
-        return False
-    except PermissionError:
-        return True
-    return True

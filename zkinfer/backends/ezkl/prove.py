@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from py_ecc.optimized_bn128 import curve_order
 
+from zkinfer.artifact import writing
 from zkinfer.backends.ezkl.budget import spend
 from zkinfer.backends.ezkl.keys import (
     CIRCUIT_FILE,
@@ -77,11 +78,12 @@ def prove_graph(
 
     Raises:
         BudgetError: the keys have made all their proofs.
+        ResourceError: too little time, memory or disk.
         ProvingError: ezkl fails, computes other outputs, or makes a proof that does not verify.
         WrongKeyError: the proof's weight commitment is not the keys' one.
     """
     folder = keys.folder.resolve()
-    with tempfile.TemporaryDirectory(prefix="zkinfer-prove-") as work:
+    with writing("a temporary file"), tempfile.TemporaryDirectory(prefix="zkinfer-prove-") as work:
         data, witness, proof = (Path(work) / name for name in ("input.json", "witness.json", "proof.json"))
         data.write_text(json.dumps({"input_data": graph_inputs}))
         generate = Call("gen_witness", (str(data), CIRCUIT_FILE, str(witness), VERIFYING_KEY_FILE, SRS_FILE))

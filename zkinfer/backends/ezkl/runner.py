@@ -4,10 +4,12 @@ Whatever ezkl does (a panic, an abort over a 58 GB allocation, a hang at 0% CPU)
 exception within the limits, and no process stays behind.
 """
 
+import ctypes
 import importlib.metadata
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,8 @@ from zkinfer.progress import activity
 EZKL_VERSION = "23.0.5"
 WORKER = ("-P", "-m", "zkinfer.backends.ezkl.worker")
 POLL_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 """ezkl would download reference strings and compilers; a proxy that nobody serves keeps it to what it was given."""
 
@@ -129,15 +133,18 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None
                 cwd=folder,
                 env={**os.environ, **NO_NETWORK, "EZKL_REPO_PATH": cache, "HOME": cache, "RUST_LOG": "error"},
                 start_new_session=True,
-                preexec_fn=_no_core_dump,
+                preexec_fn=_bind_to_parent,
             )
         finally:
             os.close(write_end)
         return _supervise(worker, read_end, request, calls, started, limits.seconds, memory)
 
 
-def _no_core_dump() -> None:
+def _bind_to_parent() -> None:
+    """In the worker, before ezkl: no core dump of the witness, and no life beyond the caller's."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _supervise(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.artifact import building_folder
 from zkinfer.backends.ezkl.estimate import Estimate, check_resources, estimate_size
 from zkinfer.backends.ezkl.keys import (
     ARTIFACT_FILE,
@@ -20,7 +21,6 @@ from zkinfer.backends.ezkl.keys import (
     SRS_FILE,
     VERIFYING_KEY_FILE,
     EzklKeys,
-    building,
     new_seed,
     write_keys,
 )
@@ -78,7 +78,7 @@ def setup(
         temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
         folder = Path(temporary.name) / "keys"
     seed = new_seed() if seed is None else seed
-    with building(folder) as part:
+    with building_folder(folder) as part:
         commitment = _make(program, weights, seed, proofs + 1, part, srs_path, limits)
         write_keys(part, commitment, weights, seed)
     return EzklKeys(folder, commitment, weights, seed, temporary)
