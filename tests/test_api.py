@@ -1,0 +1,111 @@
+"""The public interface, as its users meet it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import zkinfer as zk
+from zkinfer.errors import InvalidInputError, ShapeError, VerificationError, ZkinferError
+
+
+def two_layers(batch: object = "n") -> bytes:
+    """A GELU model of 4 inputs and 2 outputs, with an open batch."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(6, 4)).astype(np.float32) / 2,
+        "b1": rng.normal(size=6).astype(np.float32) / 4,
+        "w2": rng.normal(size=(2, 6)).astype(np.float32) / 2,
+        "b2": rng.normal(size=2).astype(np.float32) / 4,
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], transB=1),
+            helper.make_node("Gelu", ["h"], ["a"]),
+            helper.make_node("Gemm", ["a", "w2", "b2"], ["y"], transB=1),
+        ],
+        "two_layers",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 2])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def calibration() -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(1).uniform(-1, 1, (64, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def circuit(calibration: np.ndarray) -> "zk.Circuit":  # type: ignore[type-arg]
+    return zk.compile(two_layers(), calibration)
+
+
+@pytest.fixture(scope="module")
+def keys(circuit: "zk.Circuit") -> "zk.Keys":
+    return zk.setup(circuit, proofs=16)
+
+
+def test_from_model_to_a_verified_answer_through_files(
+    circuit: "zk.Circuit",
+    calibration: np.ndarray,
+    tmp_path: Path,  # type: ignore[type-arg]
+) -> None:
+    keys = zk.setup(circuit, folder=tmp_path / "keys", proofs=4)
+    keys.commitment.save(tmp_path / "model.zkc")
+    x = calibration[:1]
+    zk.prove(zk.Keys.load(tmp_path / "keys"), x, context=b"nonce").save(tmp_path / "proof.zkp")
+    result = zk.verify(tmp_path / "proof.zkp", tmp_path / "model.zkc", inputs=x, context=b"nonce")
+    np.testing.assert_array_equal(result.outputs, circuit.run(x))
+    assert result.fingerprint == keys.commitment.fingerprint
+    assert keys.proofs_left == 3
+
+
+def test_a_batch_is_one_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    circuit = zk.compile(two_layers(), calibration, batch=3)
+    keys = zk.setup(circuit, proofs=2)
+    proof = zk.prove(keys, calibration[:3])
+    np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:3]))
+    zk.verify(proof, keys.commitment, inputs=calibration[:3])
+    with pytest.raises(ShapeError, match="exactly 3"):
+        zk.prove(keys, calibration[:4])
+
+
+def test_one_sample_needs_no_batch_axis(keys: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    proof = zk.prove(keys, calibration[0])
+    zk.verify(proof, keys.commitment, inputs=calibration[0])
+
+
+def test_saturation_is_asked_for_on_both_sides(keys: "zk.Keys") -> None:
+    wild = np.full((1, 4), 100.0)
+    with pytest.raises(ZkinferError, match="calibration data that covers it"):
+        zk.prove(keys, wild)
+    proof = zk.prove(keys, wild, saturate=True)
+    with pytest.raises(VerificationError):
+        zk.verify(proof, keys.commitment, inputs=wild)
+    zk.verify(proof, keys.commitment, inputs=wild, saturate=True)
+
+
+def test_an_estimate_is_near_what_it_takes(circuit: "zk.Circuit", keys: "zk.Keys") -> None:
+    estimate = zk.estimate(circuit, proofs=16)
+    on_disk = sum(path.stat().st_size for path in keys.folder.iterdir())
+    assert estimate.disk_bytes / 2 < on_disk < 2 * estimate.disk_bytes
+    assert 1 << estimate.logrows > max(len(table.values) for table in circuit.program.tables)
+    assert estimate.prove_seconds > 0
+
+
+def test_unknown_backends_are_named(circuit: "zk.Circuit") -> None:
+    for call in (zk.setup, zk.estimate):
+        with pytest.raises(InvalidInputError, match="choose one of: ezkl"):
+            call(circuit, backend="groth17")
+
+
+def test_every_public_name_loads() -> None:
+    for name in zk.__all__:
+        assert getattr(zk, name) is not None
+        assert name in dir(zk)
+    with pytest.raises(AttributeError):
+        _ = zk.nonsense
