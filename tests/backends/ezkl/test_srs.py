@@ -10,10 +10,9 @@ from zkinfer.backends.ezkl.srs import (
     generate,
     identify,
     multiply_generator,
-    srs_size,
 )
 from zkinfer.errors import ArtifactError
-from zkinfer.verifier.kzg import lagrange_point, multi_scalar
+from zkinfer.verifier.kzg import lagrange_point, multi_scalar, srs_bytes
 
 TAU = 123456789
 
@@ -38,7 +37,7 @@ def test_ezkl_reads_it(tmp_path: Path) -> None:
 
     ezkl.gen_srs(str(tmp_path / "own.srs"), 6)
     own, ours = (tmp_path / "own.srs").read_bytes(), generate(6, TAU)
-    assert len(own) == len(ours) == srs_size(6)
+    assert len(own) == len(ours) == srs_bytes(6)
     assert own[:68] == ours[:68]
     assert own[-256:-128] == ours[-256:-128]
 

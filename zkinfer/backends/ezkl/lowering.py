@@ -24,21 +24,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+from zkinfer.backends.ezkl.graph import Graph
 from zkinfer.backends.ezkl.salting import SaltedVector
 from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View, rounding_half
 from zkinfer.circuit.steps import Step, apply_steps
-from zkinfer.errors import BoundsError
 from zkinfer.statement import STATEMENT_WORDS
 
 IntArray = npt.NDArray[np.int64]
-
-OPSET = 17
-IR_VERSION = 8
-FLOAT32_EXACT = 1 << 24
-"""ONNX carries constants as float32, which holds every integer up to here."""
 
 WITNESS_SALT = 4
 """Random field elements in each column of the witness vector, which is committed to and opened once: two suffice."""
@@ -74,108 +68,12 @@ class LoweredProgram:
         hints: in the order in which the witness vector holds them.
         weights: layout of the weights vector.
         witness: layout of the witness vector.
-        input_count: elements of all the program's inputs.
-        output_count: elements of all the program's outputs.
     """
 
     model: bytes
     hints: tuple[Hint, ...]
     weights: SaltedVector
     witness: SaltedVector
-    input_count: int
-    output_count: int
-
-    @property
-    def instance_count(self) -> int:
-        """Public instances: statement words, inputs and outputs."""
-        return STATEMENT_WORDS + self.input_count + self.output_count
-
-
-class _Graph:
-    """An ONNX graph under construction; names are made here and nowhere else.
-
-    ezkl range-checks a constant that several nodes read, element by element, and its ONNX reader merges equal
-    constants. So no two constants here are equal: tables differ in a value or in length, and a scalar is used once.
-    """
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self.integers: dict[tuple[tuple[int, ...], bytes], str] = {}
-        self.scalars: set[int] = set()
-        self.bases: dict[str, str] = {}
-        self.reshaped: dict[tuple[str, tuple[int, ...]], str] = {}
-
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
-        name = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def _initializer(self, array: npt.NDArray[np.int64] | npt.NDArray[np.float32]) -> str:
-        name = f"c{len(self.initializers)}"
-        self.initializers.append(numpy_helper.from_array(array, name))
-        return name
-
-    def integer(self, values: Sequence[int] | IntArray) -> str:
-        """A constant that steers an operation: shapes, axes, positions. One that exists already if it is the same."""
-        array = np.asarray(values, dtype=np.int64)
-        key = (array.shape, array.tobytes())
-        if key not in self.integers:
-            self.integers[key] = self._initializer(array)
-        return self.integers[key]
-
-    def table(self, values: IntArray, what: str) -> str:
-        """A table's values, different from every other table."""
-        self._require_float32(int(np.abs(values).max()), what)
-        return self._initializer(values.astype(np.float32))
-
-    def _require_float32(self, magnitude: int, what: str) -> None:
-        if magnitude > FLOAT32_EXACT:
-            raise BoundsError(
-                f"{what}: the constant {magnitude} is over 2**24, which ezkl's ONNX input cannot carry exactly; "
-                "compile with fewer activation or weight bits for this backend"
-            )
-
-    def _scalar(self, value: int, what: str) -> str:
-        self._require_float32(abs(value), what)
-        self.scalars.add(value)
-        return self._initializer(np.array([value], dtype=np.float32))
-
-    def scale(self, name: str, coefficient: int, what: str) -> str:
-        """A positive integer multiple, by additions where its constant is taken."""
-        if coefficient == 1:
-            return name
-        if coefficient > FLOAT32_EXACT and coefficient % 2 == 0:
-            half = self.scale(name, coefficient // 2, what)
-            return self.op("Add", half, half)
-        if coefficient not in self.scalars:
-            return self.op("Mul", name, self._scalar(coefficient, what))
-        if coefficient % 2 == 0:
-            half = self.scale(name, coefficient // 2, what)
-            return self.op("Add", half, half)
-        return self.op("Add", self.scale(name, coefficient - 1, what), name)
-
-    def offset(self, name: str, offset: int, what: str) -> str:
-        """Every element plus a constant, in two steps where the constant is taken."""
-        if offset == 0:
-            return name
-        if offset not in self.scalars:
-            return self.op("Add", name, self._scalar(offset, what))
-        part = next(d for d in itertools.count(1) if d not in self.scalars and offset - d not in self.scalars)
-        return self.offset(self.offset(name, part, what), offset - part, what)
-
-    def shape(self, name: str, shape: Sequence[int]) -> str:
-        """The same elements in another shape; one name for one tensor in one shape, however it came about."""
-        base = self.bases.get(name, name)
-        key = (base, tuple(shape))
-        if key not in self.reshaped:
-            self.reshaped[key] = self.op("Reshape", base, self.integer(shape))
-            self.bases[self.reshaped[key]] = base
-        return self.reshaped[key]
-
-    def take(self, flat: str, index: IntArray) -> str:
-        """Elements of a flat tensor at constant positions, as a flat tensor: no cells."""
-        return self.op("Gather", flat, self.integer(index), axis=0)
 
 
 def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
@@ -187,7 +85,7 @@ def _index_map(steps: tuple[Step, ...], shape: tuple[int, ...]) -> IntArray:
 class _Lowering:
     def __init__(self, program: Program, salt: int, logrows: int) -> None:
         self.program = program
-        self.graph = _Graph()
+        self.graph = Graph()
         self.values: list[str] = []
         self.uses = itertools.count()
         self.hints = [self._hint(node) for node in program.nodes if isinstance(node, Lookup) and node.shift]
@@ -323,31 +221,11 @@ class _Lowering:
             flat = graph.shape(name, [size])
             # A value that is returned twice needs a node of its own the second time.
             echoes.append(graph.op("Neg", graph.op("Neg", flat)) if flat in echoes else flat)
-
-        def info(name: str, size: int) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
-
-        model = helper.make_model(
-            helper.make_graph(
-                graph.nodes,
-                "zkinfer",
-                [info("weights", self.weights.length), info("witness", self.witness.length)],
-                [info(name, size) for name, size in zip(echoes, sizes, strict=True)],
-                graph.initializers,
-            ),
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="zkinfer",
+        model = graph.model(
+            inputs={"weights": self.weights.length, "witness": self.witness.length},
+            outputs=dict(zip(echoes, sizes, strict=True)),
         )
-        onnx.checker.check_model(model)
-        return LoweredProgram(
-            model=model.SerializeToString(deterministic=True),
-            hints=tuple(self.hints),
-            weights=self.weights,
-            witness=self.witness,
-            input_count=sum(t.size for t in program.inputs),
-            output_count=sum(t.size for t in program.output_tensors),
-        )
+        return LoweredProgram(model, tuple(self.hints), self.weights, self.witness)
 
 
 def lower(program: Program, *, salt: int, logrows: int) -> LoweredProgram:

@@ -14,8 +14,8 @@ from blake3 import blake3
 from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.errors import ResourceError
+from zkinfer.verifier.kzg import UNUSABLE_ROWS
 
-BLINDING_ROWS = 6
 SALT_CONTEXT = "zkinfer 2026 weight commitment salt v1"
 
 IntArray = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 
 def capacity(logrows: int) -> int:
     """Elements of a committed column of 2**logrows rows."""
-    return (1 << logrows) - BLINDING_ROWS
+    return (1 << logrows) - UNUSABLE_ROWS
 
 
 @dataclass(frozen=True)

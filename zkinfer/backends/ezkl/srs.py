@@ -23,6 +23,7 @@ from zkinfer.artifact import write_atomically
 from zkinfer.commitment import Srs
 from zkinfer.errors import ArtifactError
 from zkinfer.progress import activity
+from zkinfer.verifier.kzg import srs_bytes
 
 TEST_SEED = b"zkinfer test-only structured reference string: everyone can forge proofs under it"
 TWO_ADICITY = 28
@@ -32,11 +33,6 @@ WINDOW_BITS = 8
 G1_GENERATOR = (1, 2)
 
 Affine = tuple[int, int]
-
-
-def srs_size(logrows: int) -> int:
-    """Bytes of a file that serves 2**logrows rows."""
-    return (128 << logrows) + 260
 
 
 def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
@@ -62,10 +58,10 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
             tail = file.read()
     except OSError as error:
         raise ArtifactError(f"cannot read the structured reference string {path}: {error.strerror}") from error
-    if found != logrows or size != srs_size(logrows):
+    if found != logrows or size != srs_bytes(logrows):
         raise ArtifactError(
             f"{path} is not a structured reference string for k = {logrows}: it says k = {found} and has {size} bytes, "
-            f"{srs_size(logrows)} are needed; take the ceremony's file for this k"
+            f"{srs_bytes(logrows)} are needed; take the ceremony's file for this k"
         )
     return Srs(logrows, hasher.digest(), test_only or tail == _g2_bytes(_test_tau()))
 
@@ -80,7 +76,7 @@ def forgeable_srs(logrows: int, folder: Path | None = None) -> Path:
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "zkinfer"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"test-only-k{logrows}.srs"
-    if not path.exists() or path.stat().st_size != srs_size(logrows):
+    if not path.exists() or path.stat().st_size != srs_bytes(logrows):
         with activity(f"making a test-only structured reference string, k = {logrows}"):
             write_atomically(path, generate(logrows, _test_tau()))
     return path
