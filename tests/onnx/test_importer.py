@@ -138,7 +138,7 @@ class TestRefused:
         y = Relu(h)"""
         w = np.concatenate([np.ones(64), -np.ones(64)])[:, None]
         x = np.repeat(grid(40, 1, lo=-127), 128, axis=1) + np.random.default_rng(0).integers(0, 2, (40, 128)) / 16
-        with pytest.raises(BoundsError, match=r"y: calibration data ranges from .*max_table_entries=\d+") as caught:
+        with pytest.raises(BoundsError, match=r"y: on calibration data .*max_table_entries=\d+") as caught:
             compare(build(body, {"x": [1, 128]}, {"w": w.astype(np.float32)}), x)
         # What the message advises works.
         advised = int(str(caught.value).partition("max_table_entries=")[2].split()[0])

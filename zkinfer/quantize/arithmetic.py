@@ -183,8 +183,9 @@ def total(g: Emitter, a: Activation, axes: Sequence[int], *, keepdims: bool) -> 
     kept = [i for i in range(rank) if i not in axes]
     count = math.prod(a.shape[i] for i in axes)
     letters = string.ascii_lowercase[:rank]
+    out = "".join(letters[i] for i in kept)
     # A sum is no product: a wide value may stay wide as long as a lookup can follow.
     width = max(g.operand_bits, g.accumulator_bits - count.bit_length())
-    summed = g.einsum(f"{letters}->{''.join(letters[i] for i in kept)}", a, width=width)
+    summed = g.einsum(f"{letters}->{out}", a, width=width)
     shape = tuple(1 if i in axes else a.shape[i] for i in range(rank))
     return reshape(g, summed, shape) if keepdims else summed

@@ -20,7 +20,7 @@ from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.errors import CompileError, NotFiniteError
 from zkinfer.quantize.builder import Builder, IntArray, Summand, Value, exponent, is_dyadic
 from zkinfer.quantize.precision import Format, Precision, activation_format, input_format, weight_frac_bits
-from zkinfer.quantize.tables import Range, Tables
+from zkinfer.quantize.tables import Range, Tables, least_shift
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -339,7 +339,7 @@ class Emitter:
     def sum(self, parts: Sequence[Part]) -> Activation:
         """A sum of activations, exact; only nonlinear functions and factors of too many digits are looked up."""
         affine = [
-            part if isinstance(part.activation.pending, Affine) else part._replace(activation=self.narrowed(part[0]))
+            part._replace(activation=self.narrowed(part.activation)) if self._outgrown(part.activation) else part
             for part in parts
         ]
         common = _scale(affine[0])
@@ -363,6 +363,23 @@ class Emitter:
             ends = [float(c) * y for y in part.seen]
             lo, hi = lo + min(ends), hi + max(ends)
         return self.exact(value, Affine(common, offset), (lo, hi))
+
+    def _outgrown(self, a: Activation) -> bool:
+        """Whether an activation is better narrow before it is added to others.
+
+        So it is if something nonlinear is pending. So it is too if several operators read it and its proven range is
+        so much wider than the one seen that a table of it is no finer than the narrow form: the sums that run through
+        a network of residual blocks would grow beyond any table.
+        """
+        if not isinstance(a.pending, Affine):
+            return True
+        if not a.shared or a.value.bits <= self.operand_bits:
+            return False
+        bounds = (a.value.tensor.lo, a.value.tensor.hi)
+        step = abs(a.pending.scale) * Fraction(2) ** (
+            least_shift(bounds, self.precision.max_table_entries) - a.value.frac_bits
+        )
+        return step >= Fraction(2) ** -self.format(a).frac_bits
 
     def add_constant(self, a: Activation, constant: Constant, array: FloatArray, steps: Sequence[Step]) -> Activation:
         """An activation plus a weight, at the scale of the sum.

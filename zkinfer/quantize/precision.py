@@ -90,17 +90,18 @@ def activation_format(lo: float, hi: float, bits: int) -> Format:
     while True:
         low, high = _reach(math.ldexp(below, frac_bits)), _reach(math.ldexp(above, frac_bits))
         if low + high < 1 << bits:
-            room = (1 << bits) / (low + high + 1)
-            return Format(frac_bits, -_round_down(math.floor(low * room)), _round_down(math.floor(high * room)))
+            taken = sum(end + 1 for end in (low, high) if end)
+            return Format(frac_bits, -_stretched(low, taken, 1 << bits), _stretched(high, taken, 1 << bits))
         frac_bits -= 1
 
 
-def _round_down(magnitude: int) -> int:
-    """The largest integer, up to the magnitude, that `_reach` gives."""
-    if magnitude < 8:
-        return magnitude
-    step = 1 << ((magnitude + 1).bit_length() - 3)
-    return (magnitude + 1) // step * step - 1
+def _stretched(end: int, taken: int, levels: int) -> int:
+    """An end of a range, moved out in the proportion in which levels are left: again one that `_reach` gives."""
+    if not end or taken >= levels:
+        return end
+    count = (end + 1) * levels // taken
+    step = 1 << max(count.bit_length() - 3, 0)
+    return count // step * step - 1
 
 
 def input_format(lo: float, hi: float, bits: int) -> Format:

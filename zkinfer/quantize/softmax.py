@@ -99,7 +99,7 @@ def _powers(g: Emitter, x: Activation, n: int, smallest: float) -> Value:
     most = g.precision.max_table_entries
     # c is `steps` index steps of the sum, a step being 2**shift units.
     steps = max((m for m in range(1, most // n + 1) if entries(round_outward((0, n * m)), 0) <= most), default=1)
-    shift = max(0, digits - steps.bit_length() + 1)
+    shift = max(0, digits - steps.bit_length())
     top = steps << shift
     frac_bits = (top - 1).bit_length()
     powers = g.apply(x, exp(minimum(X, 0)) * Fraction(top, 1 << frac_bits))

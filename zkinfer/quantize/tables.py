@@ -12,7 +12,9 @@ from zkinfer.quantize.builder import Builder, Value
 from zkinfer.quantize.precision import Format, Precision
 
 MIN_LEVELS = 32
-"""Distinct table indices over the calibrated range below which a lookup is refused as too coarse."""
+MAX_INDEX_ERROR = 2.0**-5
+"""A lookup is too coarse if it tells fewer than this many inputs apart over the range seen, and if the rounding of its
+index alone could cost more than this share of the largest result."""
 
 EXTRA_INDEX_BITS = 2
 """How much finer than the output's resolution the index need be: then it adds at most 1/8 unit of error."""
@@ -29,14 +31,25 @@ def entries(bounds: Interval, shift: int) -> int:
     return hi - lo + 1
 
 
-def steepest(function: Function, seen: Range, out: Range) -> float:
-    """The largest slope of the function, clamped to `out`, over the range seen; to three digits."""
+def least_shift(bounds: Interval, most: int) -> int:
+    """The smallest shift at which values within the bounds need at most `most` table entries."""
+    shift = 0
+    while entries(bounds, shift) > most:
+        shift += 1
+    return shift
+
+
+def slope_and_size(function: Function, seen: Range, out: Range) -> tuple[float, float]:
+    """The largest slope and the largest magnitude of the function, clamped to `out`, over the range seen.
+
+    From samples, and to three digits: the last bits of float arithmetic differ between machines.
+    """
     x = np.linspace(*seen, _SAMPLES)
     y = np.clip(function(x), *out)
     slopes = np.abs(np.diff(y)) / np.maximum(np.diff(x), np.finfo(np.float64).tiny)
     slope = float(np.max(slopes, initial=0.0, where=np.isfinite(slopes)))
-    # Rounded, so that the last bits of float arithmetic, which differ between machines, decide nothing.
-    return float(f"{slope:.3g}")
+    size = float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y)))
+    return float(f"{slope:.3g}"), float(f"{size:.3g}")
 
 
 def choose_shift(label: str, source: Value, function: Function, seen: Range, out: Format, precision: Precision) -> int:
@@ -54,29 +67,31 @@ def choose_shift(label: str, source: Value, function: Function, seen: Range, out
         precision: gives `max_table_entries`.
 
     Raises:
-        BoundsError: what fits leaves fewer than `MIN_LEVELS` indices over the range seen, where more would be used.
+        BoundsError: what fits is too coarse: see `MIN_LEVELS` and `MAX_INDEX_ERROR`; half a unit of the output is
+            always fine enough.
     """
     bounds = (source.tensor.lo, source.tensor.hi)
-    least = 0
-    while entries(bounds, least) > precision.max_table_entries:
-        least += 1
-    if least == 0:
-        return 0
-    step = math.ldexp(1.0, -out.frac_bits - EXTRA_INDEX_BITS)
-    slope = steepest(function, seen, (math.ldexp(out.lo, -out.frac_bits), math.ldexp(out.hi, -out.frac_bits)))
-    useful = math.floor(math.log2(step / slope)) + source.frac_bits if slope else least
+    least = least_shift(bounds, precision.max_table_entries)
+    unit = math.ldexp(1.0, -out.frac_bits)
+    slope, size = slope_and_size(function, seen, (out.lo * unit, out.hi * unit))
+    if least == 0 or slope == 0:
+        return least
+
+    def coarsest(error: float) -> int:
+        """The largest shift at which half an index step costs at most this error."""
+        return math.floor(math.log2(2 * error / slope)) + source.frac_bits
+
+    useful = coarsest(unit / 2 ** (EXTRA_INDEX_BITS + 1))
     if useful >= least:
         return max(least, min(useful, precision.max_table_entries.bit_length() - 1))
-    span = math.ldexp(seen[1] - seen[0], source.frac_bits)
-    needed = min(MIN_LEVELS, math.ldexp(span, -useful))
-    if math.ldexp(span, -least) < needed:
-        finest = max(math.floor(math.log2(span / needed)), 0)
+    levels = math.floor(math.log2(math.ldexp(seen[1] - seen[0], source.frac_bits) / MIN_LEVELS))
+    tolerable = max(coarsest(max(MAX_INDEX_ERROR * size, unit / 2)), levels, 0)
+    if least > tolerable:
         raise BoundsError(
-            f"{label}: calibration data ranges from {seen[0]:.4g} to {seen[1]:.4g}, but values are proven only to stay "
-            f"within {source.real_bounds[0]:.4g} to {source.real_bounds[1]:.4g}, so that a table of "
-            f"{precision.max_table_entries} entries tells fewer than {math.ceil(needed)} levels apart where the data "
-            f"is. Compile with max_table_entries={entries(bounds, finest)} or more, or train with weight decay "
-            "or fewer inputs to the layer, so that its weights add up to less"
+            f"{label}: on calibration data its input ranges from {seen[0]:.4g} to {seen[1]:.4g}, but is proven only to "
+            f"stay within {source.real_bounds[0]:.4g} to {source.real_bounds[1]:.4g}, too far for a table of "
+            f"{precision.max_table_entries} entries. Compile with max_table_entries={entries(bounds, tolerable)} or "
+            "more, or train with weight decay or fewer inputs to the layer, so that its weights add up to less"
         )
     return least
 

@@ -64,9 +64,11 @@ class Comparable:
     limits: Interval
 
 
-def _difference(limits: Interval) -> Interval:
-    reach = limits[1] - limits[0]
-    return round_outward((-reach, reach))
+def _table_entries(limits: Interval) -> int:
+    """The largest table that comparing integers within the limits takes: of a difference, or to clamp a maximum."""
+    lo, hi = limits
+    reach = hi - lo
+    return max(entries(round_outward((-reach, reach)), 0), entries(round_outward((lo, hi + reach)), 0))
 
 
 def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
@@ -78,15 +80,15 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
         fine: spend all of `max_table_entries` on resolution, rather than `activation_bits`.
     """
     most = g.precision.max_table_entries
-    if isinstance(a.pending, Affine) and a.pending.scale > 0 and entries(_difference(a.value.interval), 0) <= most:
+    if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(a.value.interval) <= most:
         return Comparable(a.value, a.pending, a.value.interval)
     narrow = g.format(a)
-    if not fine and entries(_difference((narrow.lo, narrow.hi)), 0) <= most:
+    if not fine and _table_entries((narrow.lo, narrow.hi)) <= most:
         value = g.narrow(a)
         return Comparable(value, IDENTITY, value.interval)
     # Centred, so that what is looked up and compared is symmetric around zero.
     half = a.seen[1] / 2 - a.seen[0] / 2 or 1.0
-    top = max(t for t in _ROUND_MAGNITUDES if entries(_difference((-t, t)), 0) <= most)
+    top = max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= most)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
     middle = Fraction(round(math.ldexp(a.seen[0] / 2 + a.seen[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
@@ -148,7 +150,7 @@ class Contest:
         self._g, self._limits, self._positions, self._last = g, limits, positions, last
 
     def _compare(self, a: Contestant, b: Contestant) -> tuple[Contestant, Contestant, Value]:
-        """Both sides, clamped if the table of their difference needs it, and the difference."""
+        """Both sides, clamped if the table of their difference, or of the larger one, needs it; and the difference."""
 
         def difference() -> Value:
             minus = Summand(b.value, Fraction(-1), b.steps)
@@ -156,7 +158,8 @@ class Contest:
 
         g = self._g
         d = difference()
-        if entries((d.tensor.lo, d.tensor.hi), 0) > g.precision.max_table_entries:
+        grown = round_outward((b.value.interval[0], b.value.interval[1] + max(d.interval[1], 0)))
+        if max(entries((d.tensor.lo, d.tensor.hi), 0), entries(grown, 0)) > g.precision.max_table_entries:
             a = Contestant(clamped(g, a.value, self._limits), a.steps, a.position, a.size)
             b = Contestant(clamped(g, b.value, self._limits), b.steps, b.position, b.size)
             d = difference()

@@ -1,0 +1,105 @@
+"""Q-formats: as fine as the width allows, with room for what was seen."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkinfer.circuit.bounds import round_outward
+from zkinfer.errors import InvalidInputError
+from zkinfer.quantize.precision import (
+    MAX_FRAC_BITS,
+    Precision,
+    activation_format,
+    frac_bits_for,
+    input_format,
+    weight_frac_bits,
+)
+
+BITS = st.integers(2, 16)
+ENDS = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
+
+
+@given(st.floats(1e-6, 1e6), BITS)
+def test_the_largest_magnitude_fits_and_twice_the_resolution_would_not(magnitude: float, bits: int) -> None:
+    frac_bits = frac_bits_for(magnitude, bits)
+    assert magnitude * 2.0**frac_bits <= 2**bits
+    assert magnitude * 2.0 ** (frac_bits + 1) > 2**bits or frac_bits == MAX_FRAC_BITS
+
+
+@given(ENDS, ENDS, BITS)
+def test_an_activation_takes_no_more_levels_than_its_bits_allow(a: float, b: float, bits: int) -> None:
+    lo, hi = min(a, b), max(a, b)
+    frac_bits, low, high = activation_format(lo, hi, bits)
+    assert high - low < 2**bits
+    # What was seen saturates by one unit at most.
+    assert low <= math.ceil(lo * 2.0**frac_bits) + 1
+    assert high >= math.floor(hi * 2.0**frac_bits) - 1
+    # The other half of the resolution is used: with one more digit it would not fit.
+    used = max(hi, 0.0) - min(lo, 0.0)
+    assert used * 2.0 ** (frac_bits + 1) > 2**bits * 0.75 - 4 or frac_bits == MAX_FRAC_BITS or used == 0
+
+
+@given(ENDS, ENDS, BITS)
+def test_the_bounds_of_an_activation_are_published_as_they_are(a: float, b: float, bits: int) -> None:
+    _, low, high = activation_format(min(a, b), max(a, b), bits)
+    assert round_outward((low, high)) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "expected"),
+    [
+        (0.0, 1.0, (8, 0, 255)),
+        (-1.0, 1.0, (7, -127, 127)),
+        (0.0, 5.5, (5, 0, 255)),
+        (-0.17, 6.0, (5, -7, 223)),
+        (-1.0, 0.0, (8, -255, 0)),
+        (0.0, 0.0, (8, 0, 255)),
+        (2.0, 3.0, (6, 0, 255)),
+    ],
+)
+def test_formats_of_eight_bits(lo: float, hi: float, expected: tuple[int, int, int]) -> None:
+    assert activation_format(lo, hi, 8) == expected
+
+
+@given(ENDS, ENDS, BITS)
+def test_the_bounds_of_an_input_hold_what_was_seen(a: float, b: float, bits: int) -> None:
+    lo, hi = min(a, b), max(a, b)
+    frac_bits, low, high = input_format(lo, hi, bits)
+    assert low <= round(lo * 2.0**frac_bits) <= round(hi * 2.0**frac_bits) <= high
+    assert high - low <= 2**bits + 2
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "expected"), [(0.0, 1.0, (8, 0, 256)), (0.0, 16.0, (4, 0, 256)), (-1.0, 1.0, (7, -128, 128))]
+)
+def test_inputs_include_their_largest_value(lo: float, hi: float, expected: tuple[int, int, int]) -> None:
+    assert input_format(lo, hi, 8) == expected
+
+
+def test_weights_include_powers_of_two() -> None:
+    assert weight_frac_bits(1.0, 8) == 7
+    assert weight_frac_bits(1.01, 8) == 6
+
+
+class TestPrecision:
+    def test_defaults_suit_a_column_of_two_to_the_eleven_rows(self) -> None:
+        assert Precision() == Precision(activation_bits=8, weight_bits=8, max_table_entries=2032)
+        assert Precision().max_table_entries < 2**11
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"activation_bits": 1}, "activation_bits is a whole number from 2 to 24, got 1"),
+            ({"activation_bits": 8.0}, "activation_bits is a whole number"),
+            ({"weight_bits": True}, "weight_bits is a whole number"),
+            ({"weight_bits": 25}, "weight_bits is a whole number from 2 to 24"),
+            ({"max_table_entries": 0}, "max_table_entries is a whole number"),
+            ({"activation_bits": 16}, "need tables of 32768 entries or more: raise max_table_entries from 2032"),
+        ],
+    )
+    def test_fields_out_of_range_are_refused(self, fields: dict[str, Any], message: str) -> None:
+        with pytest.raises(InvalidInputError, match=message):
+            Precision(**fields)
