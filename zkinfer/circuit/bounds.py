@@ -56,7 +56,10 @@ def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
 
 
 def einsum_interval(
-    subscripts: str, shapes: Sequence[tuple[int, ...]], intervals: Sequence[Interval], weights: Sequence[IntArray | None]
+    subscripts: str,
+    shapes: Sequence[tuple[int, ...]],
+    intervals: Sequence[Interval],
+    weights: Sequence[IntArray | None],
 ) -> Interval:
     """Bounds of an Einsum's result and of each of its partial sums in absolute value.
 
@@ -149,9 +152,7 @@ def lookup_interval(table: Table, source: Interval, shift: int) -> Interval:
     return int(reached.min()), int(reached.max())
 
 
-def node_interval(
-    program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]
-) -> Interval:
+def node_interval(program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]) -> Interval:
     """Bounds of one node's value, given those of all values before it.
 
     Args:

@@ -73,7 +73,9 @@ def evaluate_einsum(subscripts: str, operands: Sequence[IntArray], magnitude: in
 def einsum_magnitude(subscripts: str, tensors: Sequence[Tensor]) -> int:
     """A bound on the sum of absolute products of any one output, from the published bounds alone."""
     left, out = subscripts.split("->")
-    sizes = {c: n for names, t in zip(left.split(","), tensors, strict=True) for c, n in zip(names, t.shape, strict=True)}
+    sizes = {
+        c: n for names, t in zip(left.split(","), tensors, strict=True) for c, n in zip(names, t.shape, strict=True)
+    }
     bound = 1
     for letter in set(sizes) - set(out):
         bound *= sizes[letter]
