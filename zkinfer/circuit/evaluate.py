@@ -6,6 +6,7 @@ runs, so that a data set is evaluated in one sweep.
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,31 +21,21 @@ FLOAT64_EXACT = 1 << 53
 """Below this, float64 holds every integer, so BLAS sums integers exactly."""
 
 
-def _over_runs(step: Step) -> Step:
-    """The step on an array that has one more axis in front."""
+def _apply(step: Step, array: Array) -> Array:
+    """The step on an array that has an axis of runs in front."""
+    over_runs: Step
     match step:
         case Reshape(sizes=sizes):
-            return Reshape((-1, *sizes))
-        case Transpose(axes=axes):
-            return Transpose((0, *(a + 1 for a in axes)))
-        case Slice(axis=axis, start=start, count=count, stride=stride):
-            return Slice(axis + 1, start, count, stride)
-        case Pad(before=before, after=after):
-            return Pad((0, *before), (0, *after))
-        case Windows(axis=axis, size=size, stride=stride, dilation=dilation):
-            return Windows(axis + 1, size, stride, dilation)
-        case Take(axis=axis, indices=indices):
-            return Take(axis + 1, indices)
+            over_runs = Reshape((len(array), *sizes))
         case Expand(sizes=sizes):
-            return Expand((-1, *sizes))
-
-
-def _apply(step: Step, array: Array) -> Array:
-    if isinstance(step, Expand):
-        return np.broadcast_to(array, (array.shape[0], *step.sizes))
-    if isinstance(step, Reshape):
-        return array.reshape((array.shape[0], *step.sizes))
-    return _over_runs(step).apply(array)
+            over_runs = Expand((len(array), *sizes))
+        case Transpose(axes=axes):
+            over_runs = Transpose((0, *(axis + 1 for axis in axes)))
+        case Pad(before=before, after=after):
+            over_runs = Pad((0, *before), (0, *after))
+        case Slice() | Windows() | Take():
+            over_runs = msgspec.structs.replace(step, axis=step.axis + 1)
+    return over_runs.apply(array)
 
 
 def evaluate_einsum(subscripts: str, operands: Sequence[IntArray], magnitude: int) -> IntArray:
