@@ -5,6 +5,8 @@ bounds are fed in, every value lies within the interval computed here. An Einsum
 norms of that very weight, so the bound is as tight as interval analysis can be.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,15 +44,11 @@ def lookup_indices(interval: Interval, shift: int) -> Interval:
     return (interval[0] + half) >> shift, (interval[1] + half) >> shift
 
 
-def _split_signs(array: IntArray) -> tuple[IntArray, IntArray]:
-    return np.maximum(array, 0), np.maximum(-array, 0)
-
-
 def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
     """Sums over all axes but `keep`, flattened, as Python integers; the summands are at most MAX_MAGNITUDE."""
-    axes = tuple(a for a in range(array.ndim) if a not in keep)
-    count = int(np.prod([array.shape[a] for a in axes], dtype=object)) if axes else 1
-    if count and int(array.max(initial=0)) <= MAX_MAGNITUDE // max(count, 1):
+    axes = tuple(axis for axis in range(array.ndim) if axis not in keep)
+    count = max(1, math.prod(array.shape[axis] for axis in axes))
+    if int(array.max(initial=0)) <= MAX_MAGNITUDE // count:
         return [int(x) for x in np.asarray(array.sum(axis=axes, dtype=np.int64)).ravel()]
     return [int(x) for x in np.asarray(array.astype(object).sum(axis=axes)).ravel()]
 
@@ -75,32 +73,17 @@ def einsum_interval(
     terms, out = subscripts.split("->")
     operands = terms.split(",")
     sizes = {c: n for letters, shape in zip(operands, shapes, strict=True) for c, n in zip(letters, shape, strict=True)}
-    if len(operands) == 1:
-        count = 1
-        for c in set(operands[0]) - set(out):
-            count *= sizes[c]
-        lo, hi = count * intervals[0][0], count * intervals[0][1]
-        magnitude = max(abs(lo), abs(hi))
-    elif (known := next((k for k in (1, 0) if weights[k] is not None), None)) is not None:
-        w, letters = weights[known], operands[known]
-        assert w is not None
-        x_lo, x_hi = intervals[1 - known]
-        keep = [i for i, c in enumerate(letters) if c in out]
-        repeats = 1
-        for c in set(operands[1 - known]) - set(out) - set(letters):
-            repeats *= sizes[c]
-        positive, negative = _split_signs(w)
-        pos, neg = _exact_sum(positive, keep), _exact_sum(negative, keep)
-        lo = repeats * min((p * x_lo - n * x_hi for p, n in zip(pos, neg, strict=True)), default=0)
-        hi = repeats * max((p * x_hi - n * x_lo for p, n in zip(pos, neg, strict=True)), default=0)
-        reach = max(abs(x_lo), abs(x_hi))
-        magnitude = repeats * reach * max((p + n for p, n in zip(pos, neg, strict=True)), default=0)
+    known = next((k for k in (1, 0) if k < len(operands) and weights[k] is not None), None)
+    if len(operands) == 2 and known is not None:
+        weight = weights[known]
+        assert weight is not None
+        kept = [axis for axis, letter in enumerate(operands[known]) if letter in out]
+        repeats = math.prod(sizes[c] for c in set(operands[1 - known]) - set(operands[known]) - set(out))
+        lo, hi, magnitude = _weighted_interval(weight, kept, intervals[1 - known])
+        lo, hi, magnitude = repeats * lo, repeats * hi, repeats * magnitude
     else:
-        count = 1
-        for c in set("".join(operands)) - set(out):
-            count *= sizes[c]
-        (a, b), (c_lo, d) = intervals
-        corners = (a * c_lo, a * d, b * c_lo, b * d)
+        count = math.prod(sizes[c] for c in set(sizes) - set(out))
+        corners = [math.prod(corner) for corner in itertools.product(*intervals)]
         lo, hi = count * min(corners), count * max(corners)
         magnitude = max(abs(lo), abs(hi))
     if magnitude >= MAX_MAGNITUDE:
@@ -109,6 +92,19 @@ def einsum_interval(
             "compile with fewer bits for activations or weights"
         )
     return lo, hi
+
+
+def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tuple[int, int, int]:
+    """Bounds of sums of weights times elements of `x`, and of the same sums of absolute values.
+
+    One sum for each place along the `kept` axes of the weight: its norm is what makes the bound tight.
+    """
+    positive = _exact_sum(np.maximum(weight, 0), kept)
+    negative = _exact_sum(np.maximum(-weight, 0), kept)
+    sums = list(zip(positive, negative, strict=True))
+    lo = min((p * x[0] - n * x[1] for p, n in sums), default=0)
+    hi = max((p * x[1] - n * x[0] for p, n in sums), default=0)
+    return lo, hi, max(abs(x[0]), abs(x[1])) * max((p + n for p, n in sums), default=0)
 
 
 def view_interval(node: View, intervals: Sequence[Interval], weights: Sequence[IntArray | None]) -> Interval:
