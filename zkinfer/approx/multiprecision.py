@@ -1,8 +1,8 @@
 """Interval arithmetic on mpmath numbers, rounded outward, at any precision.
 
 The same rules as in `intervals`, for one interval at a time: it decides what float64 cannot, and gives reference
-values. Sums, products and quotients use mpmath's correct directed rounding; for transcendental
-functions an error of 8 units in the last place is allowed for, far above what mpmath's guard digits leave.
+values. Sums, products and quotients use mpmath's correct directed rounding; for other functions an error of 8 units
+in the last place is allowed for, far above what mpmath's guard digits leave.
 """
 
 from collections.abc import Callable
@@ -62,10 +62,6 @@ class BigArithmetic:
         """{x + y}."""
         c = self.context
         return self._extended(c.fadd(a.lo, b.lo, rounding="f"), c.fadd(a.hi, b.hi, rounding="c"))
-
-    def subtract(self, a: BigInterval, b: BigInterval) -> BigInterval:
-        """{x - y}."""
-        return self.add(a, BigInterval(-b.hi, -b.lo))
 
     def multiply(self, a: BigInterval, b: BigInterval) -> BigInterval:
         """{x * y}; infinite ends are never reached, so 0 * inf is 0."""
