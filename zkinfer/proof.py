@@ -54,7 +54,7 @@ def _check_output(tensor: OutputTensor) -> None:
         raise MalformedProofError(f"proof: a claimed output has {len(tensor.values)} values for shape {tensor.shape}")
     if abs(tensor.frac_bits) > MAX_FRAC_BITS:
         raise MalformedProofError(f"proof: {tensor.frac_bits} fraction bits of a claimed output are not a Q-format")
-    if tensor.values and max(map(abs, tensor.values)) >= MAX_MAGNITUDE:
+    if max(map(abs, tensor.values)) >= MAX_MAGNITUDE:
         raise MalformedProofError("proof: a claimed output is larger than any value of a program")
 
 

@@ -145,6 +145,7 @@ def test_inner_names_end_with_their_block() -> None:
         ("let x { let x }", "has a meaning already"),
         ("let K", "has a meaning already"),
         ("let mload", "has a meaning already"),
+        ("let mstore", "has a meaning already"),
         ("let proof.length", "has a meaning already"),
         ("let f function f() { }", "has a meaning already"),
         ("function f() { } function f() { }", "defines 'f' twice"),

@@ -68,6 +68,12 @@ def test_every_form_of_statement() -> None:
         "break",
         "let",
         "let if",
+        "let 5 := 1",
+        "let ( := 1",
+        "let , := 1",
+        "5 := 1",
+        "function 5() { }",
+        "function f(5) { }",
         "x :=",
         "x := 5 6",
         "f(",
@@ -149,7 +155,7 @@ def test_depth_is_bounded() -> None:
 @pytest.mark.parametrize("unit", ["{", "f(", "if x {", "for {", "function f() {"])
 def test_very_deep_text_is_refused_at_once(unit: str) -> None:
     with pytest.raises(MalformedCommitmentError, match="nested deeper"):
-        body(unit * 200_000)
+        body(unit * 100_000)
 
 
 def test_length_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +164,14 @@ def test_length_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     parse(source)
     with pytest.raises(MalformedCommitmentError, match="bytes of source"):
         parse(source + b"\n")
+
+
+def test_number_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (SHELL % "pop(0)").encode()
+    monkeypatch.setattr(yul, "MAX_TOKENS", parse(source).size - 1)
+    parse(source)
+    with pytest.raises(MalformedCommitmentError, match="tokens"):
+        parse(source.replace(b"pop(0)", b"pop(0) {}"))
 
 
 def test_message_gives_the_line() -> None:

@@ -29,7 +29,21 @@ from zkinfer.verifier.bn254 import (
 from zkinfer.verifier.interpreter import translate
 from zkinfer.verifier.machine import CurveRecord, Limits, Machine, Returned, Reverted
 from zkinfer.verifier.transcript import WORD, Transcript
-from zkinfer.verifier.yul import Block, Call, Contract, Evaluate, For, Function, If, Let, Name, Number, Statement, parse
+from zkinfer.verifier.yul import (
+    Assign,
+    Block,
+    Call,
+    Contract,
+    Evaluate,
+    For,
+    Function,
+    If,
+    Let,
+    Name,
+    Number,
+    Statement,
+    parse,
+)
 
 MAX_LOGROWS = 28
 """The scalar field's two-adicity."""
@@ -89,12 +103,10 @@ def _proof_length(contract: Contract) -> int:
     lengths: set[int] = set()
     for node in _statements(contract.body):
         match node:
-            case Let(value=Call() as call) | Evaluate(call=call):
+            case Let(value=Call() as call) | Assign(value=Call() as call) | Evaluate(call=call):
                 lengths.update(_compared_lengths(call))
             case _:
-                value = getattr(node, "value", None)
-                if isinstance(value, Call):
-                    lengths.update(_compared_lengths(value))
+                pass
     if len(lengths) != 1:
         raise _fail(f"demands {len(lengths)} different proof lengths, not one")
     return lengths.pop()

@@ -16,7 +16,8 @@ PUBLIC = (
 SECURITY = (
     "KZG over BN254: about 100 bits against the best known attacks (Kim and Barbulescu, CRYPTO 2016; "
     "Barbulescu and Duquesne, Journal of Cryptology 2019), and none against whoever knows the secret of the "
-    "structured reference string"
+    "structured reference string. That the commitment's keys are those of its program is checked by an audit "
+    "(zkinfer.audit_keys), not by each verification"
 )
 
 

@@ -18,16 +18,20 @@ Grammar, in full; anything else is refused:
     expression = NUMBER | "true" | "false" | NAME | call
     call       = NAME "(" (expression ("," expression)*)? ")"
 
-Reading is bounded: by the length of the source, and by how deeply blocks and expressions may nest.
+Reading is bounded: by the length of the source, the number of tokens, and how deeply blocks and expressions may nest.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from zkinfer.errors import MalformedCommitmentError
 
-MAX_SOURCE_BYTES = 8 << 20
+MAX_SOURCE_BYTES = 4 << 20
+MAX_TOKENS = 800_000
+"""Comments and long numbers are most of an honest artifact: it has 7 bytes a token."""
+
 MAX_DEPTH = 24
 """Nesting of blocks and of calls within calls; ezkl's own verifiers reach 7."""
 
@@ -167,7 +171,9 @@ def tokenize(source: str) -> Iterator[str]:
 
 class _Parser:
     def __init__(self, source: str) -> None:
-        self.tokens = [*tokenize(source), ""]
+        self.tokens = [*islice(tokenize(source), MAX_TOKENS + 1), ""]
+        if len(self.tokens) > MAX_TOKENS + 1:
+            raise MalformedCommitmentError(f"verifier artifact: more than {MAX_TOKENS} tokens")
         self.position = 0
         self.depth = 0
 
