@@ -3,6 +3,7 @@
 import string
 from collections.abc import Sequence
 
+from zkinfer.approx.table import MAX_SHIFT
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import (
     MAX_MAGNITUDE,
@@ -19,7 +20,6 @@ from zkinfer.errors import ArtifactError, ShapeError
 
 MAX_TENSOR_ELEMENTS = 1 << 31
 MAX_DIMENSIONS = 16
-MAX_SHIFT = 62
 
 
 def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:
