@@ -1,8 +1,9 @@
 """Reading a model: from whatever the caller has to one normalized `onnx_ir.Model`.
 
 Normalized means: the ONNX checker accepts it, the batch is a number, every value has a static shape and a dtype,
-functions are inlined, constants are folded, and batch normalization is folded into the convolution or Gemm before
-it. The same model gives the same result every time: names, order and bytes.
+functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it,
+and layers that normalize by statistics of their input are in steps. The same model gives the same result every time:
+names, order and bytes.
 """
 
 import logging
@@ -29,6 +30,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
     ZkinferError,
 )
+from zkinfer.onnx.decompose import decompose
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,12 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
         _require_finite(model)
         _optimize(model)
         model.ir_version = IR_VERSION
-        model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(onnx_ir.serde.serialize_model(model))))
+        # What follows a layer that shape inference does not know has a shape only once that layer is in steps.
+        in_steps = True
+        while in_steps:
+            in_steps = decompose(model)
+            proto = onnx_ir.serde.serialize_model(model)
+            model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
         common.ClearMetadataAndDocStringPass()(model)
         _require_lowerable(model, batch)
         _require_finite(model)
