@@ -21,7 +21,7 @@ def stepwise(
 ) -> onnx_ir.Model:
     """The model with its layer decomposed, shapes inferred."""
     model = onnx_ir.serde.deserialize_model(infer_shapes(build(body, {"x": shape}, weights, opset=opset, **options)))
-    assert decompose(model) == ("z" not in body)
+    decompose(model)
     assert not decompose(model)
     return onnx_ir.serde.deserialize_model(infer_shapes(onnx_ir.serde.serialize_model(model)))
 
