@@ -97,9 +97,9 @@ class _Importer:
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
         self._emitter.label = node.outputs[0].name or ""
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
-        bound = operator.bind(inputs, attributes)
-        if inputs and all(x is None or isinstance(x, Constant) for x in inputs):
+        if all(x is None or isinstance(x, Constant) for x in inputs):
             raise UnsupportedOperatorError("it computes a constant; fold constants before the model is imported")
+        bound = operator.bind(inputs, attributes)
         result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for value in node.outputs[len(results) :]:

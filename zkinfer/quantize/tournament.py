@@ -80,12 +80,13 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
         fine: spend all of `max_table_entries` on resolution, rather than `activation_bits`.
     """
     most = g.precision.max_table_entries
-    if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(a.value.interval) <= most:
-        return Comparable(a.value, a.pending, a.value.interval)
+    # Limits end up in public tables, so they are the published ones, which say little about the weights.
+    published = (a.value.tensor.lo, a.value.tensor.hi)
+    if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(published) <= most:
+        return Comparable(a.value, a.pending, published)
     narrow = g.format(a)
     if not fine and _table_entries((narrow.lo, narrow.hi)) <= most:
-        value = g.narrow(a)
-        return Comparable(value, IDENTITY, value.interval)
+        return Comparable(g.narrow(a), IDENTITY, (narrow.lo, narrow.hi))
     # Centred, so that what is looked up and compared is symmetric around zero.
     half = a.seen[1] / 2 - a.seen[0] / 2 or 1.0
     top = max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= most)
@@ -93,7 +94,7 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     middle = Fraction(round(math.ldexp(a.seen[0] / 2 + a.seen[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
     value = g.table(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
-    return Comparable(value, Affine(offset=middle), value.interval)
+    return Comparable(value, Affine(offset=middle), (-reach, reach))
 
 
 def _integer_table(name: str, bounds: Interval, function: Callable[[IntArray], IntArray]) -> Table:
@@ -234,24 +235,25 @@ def max_along(g: Emitter, a: Activation, axis: int) -> Activation:
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
     """The maximum over sliding windows, one axis after the other; outside the tensor is lower than everything."""
     contest = comparable(g, a, fine=False)
-    value, low = contest.value, contest.limits[0]
+    value, (low, high) = contest.value, contest.limits
     before, after = [0] * len(value.shape), [0] * len(value.shape)
     for window in windows:
         before[window.axis], after[window.axis] = window.before, window.after
-    offset = Fraction(0)
+    reading = contest.reading
     if any(before) or any(after):
         # Padding is with zeros, so zero has to be the least value.
-        offset = min(low, 0) * Fraction(2) ** -value.frac_bits
+        least = min(low, 0)
+        offset = least * Fraction(2) ** -value.frac_bits
         value = g.builder.combine(g.label, [Summand(value)], offset=-offset)
         value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
-    padded = Comparable(value, contest.reading.of(Affine(offset=offset)), value.interval)
-    rounds = Contest(g, padded.limits)
+        low, high, reading = 0, high - least, reading.of(Affine(offset=offset))
+    rounds = Contest(g, (low, high))
     for axis, size, stride, dilation, *_ in windows:
         count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
         places = [Contestant(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
         largest = rounds.largest(places)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
-    return g.exact(clamped(g, value, padded.limits), padded.reading)
+    return g.exact(clamped(g, value, (low, high)), reading)
 
 
 def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:
