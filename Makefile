@@ -35,7 +35,9 @@ circuits: $(VENV)/.installed
 	$(BIN)/python circuits/pin.py
 
 benchmarks: $(VENV)/.installed
+	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/approximation.py
+	$(BIN)/python benchmarks/batches.py
 
 clean:
 	rm -rf $(VENV) $(VERIFIER_VENV) build demo-output *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -156,6 +156,13 @@ def test_circuit_is_private_and_described(shop: Path) -> None:
     assert zk.Circuit.load(shop / "model.zkcircuit").digest in done.text
 
 
+def test_secret_part_of_the_keys_is_named_and_not_shown(shop: Path) -> None:
+    done = run("inspect", shop / "keys" / "secret.zkk")
+    assert done.code == 0
+    assert "It holds the weights" in done.text
+    assert SEED.hex() not in done.text
+
+
 def test_report_as_table_and_picture(shop: Path, tmp_path: Path) -> None:
     arguments = ["compile", shop / "model.onnx", "--calibration", shop / "calibration.npy", "-o", tmp_path / "c"]
     done = run(*arguments, "--report", "--plot", tmp_path / "report.png")
