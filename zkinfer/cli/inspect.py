@@ -96,14 +96,17 @@ def table_rows(program: Program) -> list[tuple[str, str]]:
 def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
     """A commitment in words."""
     key = commitment.key
-    srs = f"2^{key.srs.logrows} rows, {key.srs.digest.hex()[:16]}..."
-    if key.srs.test_only:
-        srs += " TEST ONLY: whoever generated it can forge proofs"
+    srs = f"2^{key.srs.logrows} rows, " + (
+        "TEST ONLY: everyone can forge proofs under it"
+        if key.srs.test_only
+        else "which audit-keys compares with a file"
+    )
     rows = [
         *head,
         ("fingerprint", commitment.fingerprint),
         ("backend", f"{commitment.backend}, version {key.ezkl_version}"),
         ("reference string", srs),
+        ("its BLAKE3 digest", key.srs.digest.hex()),
         ("weight points", str(len(key.weight_points))),
         ("weights hidden for", f"{key.salt_count - 1} proofs" if key.salt_count else NO_SALT),
         ("verifying key", decimal(len(key.verifying_key))),
