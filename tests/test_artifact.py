@@ -1,5 +1,6 @@
 """The envelope: what is refused, and that files appear whole or not at all."""
 
+import contextlib
 import os
 import stat
 import struct
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.artifact import HEADER_BYTES, MAX_MESSAGE, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import (
+    HEADER_BYTES,
+    MAX_MESSAGE,
+    building_folder,
+    one_line,
+    read_bounded,
+    unwrap,
+    wrap,
+    write_atomically,
+)
 from zkinfer.errors import ArtifactError, ResourceError
 
 LIMIT = 1000
@@ -92,6 +102,38 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monk
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "keys"
+    with building_folder(target) as part:
+        (part / "file").write_bytes(b"x")
+        assert not target.exists()
+    assert (target / "file").read_bytes() == b"x"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with contextlib.suppress(RuntimeError), building_folder(tmp_path / "keys") as part:
+        (part / "file").write_bytes(b"x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_exists_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="exists"), building_folder(tmp_path):
+        pass
+    assert tmp_path.exists()
+
+
+def test_parts_of_killed_builders_are_removed_and_others_kept(tmp_path: Path) -> None:
+    alive = tmp_path / f".keys.part-{os.getpid()}-x"
+    for stale in (".keys.part-999999999-x", ".keys.part-what"):
+        (tmp_path / stale).mkdir()
+    alive.mkdir()
+    with building_folder(tmp_path / "keys"):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([alive, tmp_path / "keys"])
 
 
 @pytest.mark.parametrize("path", ["no/such/folder/file", "nul\0byte"])

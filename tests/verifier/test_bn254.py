@@ -137,6 +137,14 @@ def test_g2_points() -> None:
     assert not is_canonical_g2((x_1 + P, x_2, y_1, y_2))
 
 
+def test_g2_point_of_an_isomorphic_curve() -> None:
+    """Its order is that of the subgroup, since the addition law does not look at the curve's constant."""
+    x_1, x_2, y_1, y_2 = G2_GENERATOR
+    moved = (4 * x_1 % P, 4 * x_2 % P, 8 * y_1 % P, 8 * y_2 % P)
+    assert reference.is_inf(reference.multiply(bn254._decode_g2(moved), SCALAR_MODULUS))
+    assert not is_canonical_g2(moved)
+
+
 def test_import_leaves_the_recursion_limit_alone() -> None:
     """py_ecc raises it to 100,000, at which deep recursion crashes instead of raising."""
     code = (

@@ -109,6 +109,7 @@ def test_impossible_proof_length(dense: Any, length: str) -> None:
         ("omega", lambda w: 1, "omega does not generate"),
         ("omega", lambda w: w * w % R, "omega does not generate"),
         ("omega_inv", lambda w: w + 1, "contradict each other"),
+        ("omega_inv", lambda w: w * pow(5, (R - 1) // 6, R) % R, "contradict each other"),
         ("n_inv", lambda w: w + 1, "contradict each other"),
         ("omega_inv_to_l", lambda w: w + 1, "contradict each other"),
         ("has_accumulator", lambda w: 1, "expects an accumulator"),

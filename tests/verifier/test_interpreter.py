@@ -150,6 +150,7 @@ def test_inner_names_end_with_their_block() -> None:
         ("let f function f() { }", "has a meaning already"),
         ("function f() { } function f() { }", "defines 'f' twice"),
         ("function add(a, b) -> c { }", "defines 'add' twice"),
+        ("function mstore(a, b) { }", "defines 'mstore' twice"),
         ("{ function f() { } }", "defines a function inside"),
         ("function f() { function g() { } }", "defines a function inside"),
         ("function f(x) -> r { r := f(x) }", "neither a function nor a builtin"),

@@ -130,12 +130,14 @@ def test_public_test_string_cannot_pass_for_a_ceremony(dense: Any) -> None:
     refused(dense.bend_key(srs=msgspec.structs.replace(srs, test_only=False)), "public test string")
 
 
-def test_program_without_weights_needs_no_points(dense: Any) -> None:
-    """Then the settings' committed vectors are the prover's own affair."""
+def test_program_without_weights_commits_to_salt(dense: Any) -> None:
     program = msgspec.structs.replace(dense.commitment.program, weights=())
-    commitment = dense.bend_program(program)
-    with pytest.raises(MalformedCommitmentError, match="1 points commit to the weights where 0 are needed"):
-        key_module._check_weight_points(commitment.key, program, [], check_key(dense.commitment))
+    key, artifact = dense.commitment.key, check_key(dense.commitment)
+    key_module._check_weight_points(key, program, [key.salt_count], artifact)
+    with pytest.raises(MalformedCommitmentError, match="0 points commit to the weights where 1 are needed"):
+        key_module._check_weight_points(
+            msgspec.structs.replace(key, weight_points=()), program, [key.salt_count], artifact
+        )
 
 
 def test_settings_are_compared_not_believed(dense: Any) -> None:

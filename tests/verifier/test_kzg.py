@@ -134,6 +134,8 @@ def test_reading_demands_the_very_file(srs: bytes, tmp_path: Path) -> None:
         read_srs(path, Srs(25, expected.digest, True))
     with pytest.raises(ArtifactError, match="cannot read"):
         read_srs(tmp_path / "missing", expected)
+    with pytest.raises(ArtifactError, match="cannot read"):
+        read_srs("nul\0byte", expected)
     for content in (srs + b"\0", srs[:-1], b"\x05" + srs[1:]):
         path.write_bytes(content)
         with pytest.raises(ArtifactError, match="not a structured reference string for"):
