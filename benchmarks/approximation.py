@@ -2,16 +2,16 @@
 
     python benchmarks/approximation.py [CASE ...] [--repeats N] [--markdown FILE]
 
-Functions: both sides take their fastest configuration whose worst error against float32, over the samples, is within
-the tolerance. Models: zkinfer compiles with its defaults, and ezkl's tolerance is twice the worst error that this
-makes. How ezkl's configuration is found is said in `ezkl_float.py`. Its parameters are `polycommit`, as zkinfer's
-weights are, where there are any; a second line has them `fixed`, which commits to nothing.
+Both sides take their fastest configuration whose worst error against float32, over the samples, is within a tolerance:
+for functions the one given, for models twice the worst error of zkinfer's defaults. How ezkl's is found is said in
+`ezkl_float.py`. Its parameters are `polycommit`, as zkinfer's weights are, where there are any; a second line has them
+`fixed`, which commits to nothing.
 
 Both sides are then measured in turns, in fresh processes, and the medians are printed. Times are processor seconds:
-on one thread, what an idle core takes, whoever else is at work. `setup` is all that makes
-keys: layout, keys, and on zkinfer's side the commitment and the verifier's artefact. `prove` is from real inputs to a
-proof that ezkl has verified once: witness, proof and check, the start of two processes included. `verify` is zkinfer's
-verifier in plain Python on the one side, ezkl's own on the other.
+on one thread, what an idle core takes, whoever else is at work. `setup` is all that makes keys: layout, keys, and on
+zkinfer's side the commitment and the verifier's artefact. `prove` is from real inputs to a proof that ezkl has
+verified once: witness, proof and check, the start of two processes included. `verify` is zkinfer's verifier in plain
+Python on the one side, ezkl's own on the other.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from rich.table import Table
 
 import zkinfer as zk
 from zkinfer.backends.ezkl.keys import PROVING_KEY_FILE, VERIFYING_KEY_FILE, EzklKeys
-from zkinfer.errors import CompileError, ZkinferError
+from zkinfer.errors import ZkinferError
 from zkinfer.verifier import verify
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-BITS = range(7, 14)
-TABLE_ENTRIES = (496, 1008, 2032, 4080, 8176)
+FUNCTION_BITS = range(7, 14)
+MODEL_BITS = (7, 8)
+TABLE_ENTRIES = (496, 1008, 2032, 4080)
 NAMES_OF_COLUMNS = {
     "k": "k",
     "cells": "cells",
@@ -113,9 +114,9 @@ class Line:
 
 
 def median(measurements: list[Measurement]) -> Measurement:
-    """Field by field."""
-    names = [field.name for field in fields(Measurement)]
-    return Measurement(*(statistics.median(getattr(m, name) for m in measurements) for name in names))
+    """Field by field; what is counted stays a whole number."""
+    medians = {f.name: statistics.median(getattr(m, f.name) for m in measurements) for f in fields(Measurement)}
+    return Measurement(**medians | {name: round(medians[name]) for name in ("k", "cells", "proof")})
 
 
 def errors_of(circuit: zk.Circuit, case: Case) -> "npt.NDArray[np.float64]":
@@ -126,19 +127,17 @@ def errors_of(circuit: zk.Circuit, case: Case) -> "npt.NDArray[np.float64]":
 
 
 def choose_circuit(case: Case, tolerance: float) -> tuple[zk.Circuit, str]:
-    """zkinfer's circuit for a case, and its settings in words.
+    """The circuit that is predicted to prove fastest among those within the tolerance, and its settings in words.
 
     Raises:
         ValueError: no number of bits reaches the tolerance.
     """
-    if case.has_weights:
-        return zk.compile(case.model, case.calibration), "defaults"
     found = []
     for entries in TABLE_ENTRIES:
-        for bits in BITS:
+        for bits in MODEL_BITS if case.has_weights else FUNCTION_BITS:
             try:
                 circuit = zk.compile(case.model, case.calibration, activation_bits=bits, max_table_entries=entries)
-            except (CompileError, ZkinferError):
+            except ZkinferError:
                 continue
             if errors_of(circuit, case).max() <= tolerance:
                 seconds = zk.estimate(circuit).prove_seconds
@@ -200,19 +199,18 @@ def measure_ezkl(trial: ezkl_float.Trial, case: Case) -> Measurement:
     )
 
 
-def compare(case: Case, *, tolerance: float, repeats: int, trials: int) -> list[Line]:
+def compare(case: Case, *, tolerance: float, repeats: int) -> list[Line]:
     """All sides of one case.
 
     Args:
         case: what to prove.
         tolerance: largest error of a function.
         repeats: measurements of each side, in turns, every second turn in the opposite order.
-        trials: configurations of ezkl to prove once before one is taken.
     """
-    circuit, text = choose_circuit(case, tolerance)
     if case.has_weights:
-        tolerance = 2 * float(errors_of(circuit, case).max())
-    trial = ezkl_float.best(case, tolerance, proofs=trials)
+        tolerance = 2 * float(errors_of(zk.compile(case.model, case.calibration), case).max())
+    circuit, text = choose_circuit(case, tolerance)
+    trial = ezkl_float.best(case, tolerance)
     sides: dict[str, tuple[str, Callable[[], Measurement]]] = {
         "zkinfer": (text, lambda: measure_zkinfer(circuit, case)),
         "ezkl": (str(trial.configuration), lambda: measure_ezkl(trial, case)),
@@ -261,7 +259,6 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="names or shell patterns; all by default")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
     parser.add_argument("--repeats", type=int, default=2, help="measurements of each side")
-    parser.add_argument("--trials", type=int, default=3, help="configurations of ezkl to prove before taking one")
     parser.add_argument("--tolerance", type=float, default=0.01, help="largest error of a function")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--markdown", type=Path, help="write the tables here too")
@@ -277,7 +274,7 @@ def main() -> int:
     lines: list[Line] = []
     for case in cases:
         print(case.name, flush=True)
-        found = compare(case, tolerance=arguments.tolerance, repeats=arguments.repeats, trials=arguments.trials)
+        found = compare(case, tolerance=arguments.tolerance, repeats=arguments.repeats)
         lines += found
         if arguments.json:
             with arguments.json.open("a") as file:

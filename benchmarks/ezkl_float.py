@@ -6,13 +6,14 @@ The search, in ezkl's favour wherever a choice had to be made:
 2. lookup range: exactly what samples and calibration data need, no margin;
 3. decomposition: every base and number of legs of `DECOMPOSITIONS` that computes the same witness;
 4. k: every one from `LEAST_LOGROWS` to `MOST_LOGROWS`, each with the decomposition that is predicted to prove
-   fastest; the best few are proven once, and the fastest is taken.
+   fastest; the predicted best is proven once, then its neighbours as long as they are faster.
 
 A configuration is left out when ezkl refuses it, when a lookup leaves its range (its prover would hang), when it
 does not finish within the limit, or when its proof does not verify.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -279,23 +280,37 @@ def prove_once(case: Case, configuration: Configuration) -> FloatProof:
         )
 
 
-def best(case: Case, tolerance: float, *, proofs: int) -> Trial:
-    """The configuration that proves fastest among the `proofs` predicted fastest that work at all.
+def best(case: Case, tolerance: float) -> Trial:
+    """The configuration that proves fastest: from the k predicted best, up and down as long as each is faster.
 
     Raises:
         ValueError: none works.
     """
-    times: list[tuple[float, Trial]] = []
-    for trial in candidates(case, tolerance):
-        if len(times) == proofs:
-            break
-        try:
-            seconds = prove_once(case, trial.configuration).prove
-        except ZkinferError as error:
-            print(f"  ezkl, {trial.configuration}, k {trial.configuration.logrows}: {str(error)[:140]}")
-            continue
-        print(f"  ezkl, {trial.configuration}, k {trial.configuration.logrows}: proves in {seconds:.2f} s")
-        times.append((seconds, trial))
-    if not times:
+    ranked = candidates(case, tolerance)
+    by_logrows = {trial.configuration.logrows: trial for trial in ranked}
+    seconds: dict[int, float] = {}
+
+    def proves_in(logrows: int) -> float:
+        if logrows not in by_logrows:
+            return math.inf
+        if logrows not in seconds:
+            seconds[logrows] = _seconds_or_failure(case, by_logrows[logrows].configuration)
+        return seconds[logrows]
+
+    logrows = next((t.configuration.logrows for t in ranked if proves_in(t.configuration.logrows) < math.inf), None)
+    if logrows is None:
         raise ValueError(f"{case.name}: no configuration of ezkl works")
-    return min(times, key=lambda entry: entry[0])[1]
+    for step in (1, -1):
+        while proves_in(logrows + step) < proves_in(logrows):
+            logrows += step
+    return by_logrows[logrows]
+
+
+def _seconds_or_failure(case: Case, configuration: Configuration) -> float:
+    try:
+        seconds = prove_once(case, configuration).prove
+    except ZkinferError as error:
+        print(f"  ezkl, {configuration}, k {configuration.logrows}: {str(error)[:140]}", flush=True)
+        return math.inf
+    print(f"  ezkl, {configuration}, k {configuration.logrows}: proves in {seconds:.2f} s", flush=True)
+    return seconds

@@ -1,0 +1,142 @@
+"""What one inference costs in a batch: the digits network, one proof for 1, 2, 4 and 8 inputs.
+
+    python benchmarks/batches.py [--picture FILE] [--markdown FILE]
+
+Times are processor seconds on one thread; memory is that of the largest ezkl process. The overhead is proving time for
+one inference over what onnxruntime takes for it on one thread.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from cases import CIRCUITS, reference_case
+from measure import MIB, Stopwatch, float_seconds, limit_threads, markdown_table, provenance, recorded_usage
+from rich.console import Console
+from rich.table import Table
+
+import zkinfer as zk
+from zkinfer.verifier import verify
+
+MODEL = "digits-cnn"
+HEADER = ("batch", "k", "setup s", "prove s", "per inference s", "verify s", "peak MiB", "proof B", "overhead")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One batch size.
+
+    Attributes:
+        batch: inputs in one proof.
+        logrows: k.
+        setup, prove, verify: processor seconds.
+        peak: MiB.
+        proof: bytes.
+        overhead: proving time for one inference over onnxruntime's.
+    """
+
+    batch: int
+    logrows: int
+    setup: float
+    prove: float
+    verify: float
+    peak: float
+    proof: int
+    overhead: float
+
+    @property
+    def each(self) -> float:
+        """Proving seconds for one inference."""
+        return self.prove / self.batch
+
+    def row(self) -> list[str]:
+        """The figures as text, as in `HEADER`."""
+        seconds = [f"{value:.2f}" for value in (self.setup, self.prove, self.each, self.verify)]
+        return [
+            str(self.batch),
+            str(self.logrows),
+            *seconds,
+            f"{self.peak:.0f}",
+            f"{self.proof:,}",
+            f"{self.overhead:,.0f}",
+        ]
+
+
+def measure(batch: int) -> Measurement:
+    """Compile, set up, prove and verify one batch."""
+    case = reference_case(MODEL)
+    circuit = zk.compile(CIRCUITS / MODEL / "model.onnx", case.calibration, batch=batch)
+    inputs = case.samples[:batch]
+    circuit.run(inputs, saturate=True)
+    with recorded_usage() as usage:
+        watch = Stopwatch()
+        keys = zk.setup(circuit)
+        setup_seconds = watch.processor
+        watch = Stopwatch()
+        proof = zk.prove(keys, inputs, saturate=True)
+        prove_seconds = watch.processor
+    watch = Stopwatch()
+    verify(proof, keys.commitment, inputs=inputs, saturate=True)
+    return Measurement(
+        batch=batch,
+        logrows=keys.commitment.key.srs.logrows,
+        setup=setup_seconds,
+        prove=prove_seconds,
+        verify=watch.processor,
+        peak=usage.peak_bytes / MIB,
+        proof=len(proof.data),
+        overhead=prove_seconds / batch / float_seconds(case.model, inputs[0]),
+    )
+
+
+def draw(measurements: list[Measurement], path: Path) -> None:
+    """Proving time for one inference, and memory, against the batch size."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    batches = [m.batch for m in measurements]
+    for axis, values, title in (
+        (left, [m.each for m in measurements], "proving time for one inference, s"),
+        (right, [m.peak for m in measurements], "peak memory, MiB"),
+    ):
+        axis.plot(batches, values, marker="o")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(batches, [str(b) for b in batches])
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("inputs in one proof")
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--picture", type=Path, help="draw a PNG here")
+    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    arguments = parser.parse_args()
+    limit_threads(1)
+    measurements = []
+    for batch in arguments.batches:
+        measurements.append(measure(batch))
+        print(measurements[-1], flush=True)
+        if arguments.picture:
+            draw(measurements, arguments.picture)
+    table = Table(title=MODEL)
+    for name in HEADER:
+        table.add_column(name, justify="right")
+    for m in measurements:
+        table.add_row(*m.row())
+    Console(width=120).print(table)
+    if arguments.markdown:
+        text = markdown_table(HEADER, [m.row() for m in measurements])
+        arguments.markdown.write_text(provenance("python benchmarks/batches.py") + "\n\n" + text)
+
+
+if __name__ == "__main__":
+    main()
