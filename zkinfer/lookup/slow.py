@@ -103,9 +103,7 @@ class ZeroDenominatorError(ProvingError):
     """A denominator vanished, which happens with probability below 2^-100. New commitments give new challenges."""
 
 
-def entry_leaves(
-    instance: LookupInstance, blocks: Sequence[Sequence[Column]], alpha: Ext, gamma: Ext
-) -> Fractions:
+def entry_leaves(instance: LookupInstance, blocks: Sequence[Sequence[Column]], alpha: Ext, gamma: Ext) -> Fractions:
     """1 / (alpha - f(e)) for every entry e, and 0 / 1 after the last."""
     stack = instance.entries
     fractions = neutral(stack)
@@ -177,9 +175,7 @@ def send_values(
         channel.send("lookup block", values)
         block_claims.append(Claim(own, values))
     owns = [point[len(point) - table.variables :] for table in instance.tables]
-    values = tuple(
-        mle([ext_from_base(int(m)) for m in column], own) for column, own in zip(counts, owns, strict=True)
-    )
+    values = tuple(mle([ext_from_base(int(m)) for m in column], own) for column, own in zip(counts, owns, strict=True))
     channel.send("lookup multiplicities", values)
     claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
     return LookupClaims(tuple(block_claims), claims)

@@ -17,7 +17,7 @@ anything pass; every layer's sumcheck; the leaves are what the values give. Node
 and (x, 1), so points grow at their end and the smaller tree's is always the end of the larger's.
 """
 
-from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul, ext_sub
+from zkinfer.field.slow import ONE, Ext, ext_add, ext_mul, ext_sub
 from zkinfer.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
 from zkinfer.sumcheck import verifier as sumcheck
 from zkinfer.sumcheck.channel import Value, VerifierChannel, combination

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zkinfer.field.slow import ONE, ZERO, Ext, eq, eq_table, ext_add, ext_mul, ext_scale, ext_sub, fold
 from zkinfer.sumcheck.channel import ProverChannel
-from zkinfer.sumcheck.params import HALF, Batch, Claim, Instance, powers
+from zkinfer.sumcheck.params import Batch, Claim, Instance, Point, powers
 
 Tables = list[list[Ext]]
 Polynomial = list[Ext]
@@ -49,24 +49,35 @@ def prove(batch: Batch, factors: Sequence[Sequence[Sequence[Ext]]], channel: Pro
 def round_polynomial(batch: Batch, instance: Instance, tables: Tables, point: Sequence[Ext]) -> Polynomial:
     """What one active instance adds to the next round's polynomial; `point` has the challenges so far."""
     bound = len(point) - (batch.variables - instance.variables)
-    rest = instance.variables - bound - 1
+    weight = instance_weight(batch, instance)
+    weights = [ONE] * (len(tables[0]) // 2) if weight is None else eq_table(weight[bound + 1 :])
+    return share(batch, instance, point, weighted_sum(instance, tables, weights))
+
+
+def instance_weight(batch: Batch, instance: Instance) -> Point | None:
+    """The point whose eq weighs the instance's terms; None for weight 1."""
+    return instance.point if batch.point is None else batch.suffix(instance, batch.point)
+
+
+def share(batch: Batch, instance: Instance, point: Sequence[Ext], sums: Polynomial) -> Polynomial:
+    """From the sum over the places left, without the weight of what is bound, to the part of the round's message."""
     if batch.point is not None:
-        return weighted_sum(instance, tables, batch.point[len(batch.point) - rest :])
+        return sums
+    bound = len(point) - (batch.variables - instance.variables)
+    doubled = [ext_scale(c, 2 ** (bound + 1)) for c in sums]
     if instance.point is None:
-        polynomial = weighted_sum(instance, tables, [HALF] * rest)
-        return [ext_scale(c, 2**instance.variables) for c in polynomial]
-    polynomial = weighted_sum(instance, tables, instance.point[bound + 1 :])
+        return doubled
     prefix = eq(instance.point[:bound], point[len(point) - bound :])
-    line = [ext_sub(ONE, instance.point[bound]), ext_sub(ext_add(*[instance.point[bound]] * 2), ONE)]
-    scale = ext_scale(prefix, 2 ** (bound + 1))
-    return [ext_mul(scale, c) for c in multiply(polynomial, line)]
+    here = instance.point[bound]
+    line = [ext_sub(ONE, here), ext_sub(ext_add(here, here), ONE)]
+    return [ext_mul(prefix, c) for c in multiply(doubled, line)]
 
 
-def weighted_sum(instance: Instance, tables: Tables, rest: Sequence[Ext]) -> Polynomial:
-    """sum over x of eq(rest, x) * the terms at (X, x), as a polynomial in X."""
+def weighted_sum(instance: Instance, tables: Tables, weights: Sequence[Ext]) -> Polynomial:
+    """sum over x of weights[x] * the terms at (X, x), as a polynomial in X."""
     total = [ZERO] * (instance.degree + 1)
     half = len(tables[0]) // 2
-    for x, weight in enumerate(eq_table(rest)):
+    for x, weight in enumerate(weights):
         lines = [[table[x], ext_sub(table[half + x], table[x])] for table in tables]
         for term in instance.terms:
             product = [ext_mul(weight, term.coefficient)]
@@ -87,7 +98,7 @@ def multiply(a: Polynomial, b: Polynomial) -> Polynomial:
 
 def instance_sum(batch: Batch, instance: Instance, factors: Sequence[Sequence[Ext]]) -> Ext:
     """The sum itself: what an honest prover claims."""
-    own = instance.point if batch.point is None else batch.suffix(instance, batch.point)
+    own = instance_weight(batch, instance)
     weights = [ONE] * (1 << instance.variables) if own is None else eq_table(own)
     total = ZERO
     for x, weight in enumerate(weights):

@@ -1,0 +1,154 @@
+"""Numba kernels of the lookup prover: leaves and layers of the trees of fractions.
+
+A layer of 2^(k + 1) nodes is kept as the four tables of its sumcheck, 2^k values each, in the order p0, q1, p1, q0:
+numerators and denominators of the children (x, 0) and (x, 1). So the sumcheck's products are p0 q1 and p1 q0.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from zkinfer.field.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
+from zkinfer.field.arrays import Floats
+from zkinfer.field.compiling import device, kernel
+from zkinfer.field.vector import LANES, Vector, load, splat, store
+from zkinfer.sumcheck.kernels import load_ext, store_ext
+
+P0, Q1, P1, Q0 = 0, 3, 6, 9
+"""The first of the three rows of each table of a layer."""
+
+
+@intrinsic
+def separate(typingctx: Any, a: Any, b: Any) -> Any:
+    """Of 2 LANES consecutive numbers, two Vectors, those at even places and those at odd places."""
+    if not (isinstance(a, Vector) and isinstance(b, Vector)):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        halves = [
+            builder.shuffle_vector(
+                *values, ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(parity, 2 * LANES, 2)))
+            )
+            for parity in (0, 1)
+        ]
+        return context.make_tuple(builder, signature.return_type, halves)
+
+    return types.UniTuple(a, 2)(a, b), generate
+
+
+@device
+def add_fractions(child: Any, stride: Any, x: Any) -> Any:
+    """LANES nodes from their children: numerators p0 q1 + p1 q0, denominators q0 q1."""
+    a0, a1, a2 = load_ext(child, P0, stride, x)
+    d0, d1, d2 = load_ext(child, Q1, stride, x)
+    n0, n1, n2 = ext_mul(a0, a1, a2, d0, d1, d2)
+    b0, b1, b2 = load_ext(child, P1, stride, x)
+    c0, c1, c2 = load_ext(child, Q0, stride, x)
+    n0, n1, n2 = ext_mul_add(n0, n1, n2, b0, b1, b2, c0, c1, c2)
+    m0, m1, m2 = ext_mul(c0, c1, c2, d0, d1, d2)
+    return n0, n1, n2, m0, m1, m2
+
+
+@device
+def add_unit_fractions(child: Any, stride: Any, x: Any) -> Any:
+    """The same from two tables q0, q1, all numerators being 1."""
+    c0, c1, c2 = load_ext(child, 0, stride, x)
+    d0, d1, d2 = load_ext(child, 3, stride, x)
+    m0, m1, m2 = ext_mul(c0, c1, c2, d0, d1, d2)
+    return reduce(c0 + d0), reduce(c1 + d1), reduce(c2 + d2), m0, m1, m2
+
+
+@device
+def add_at(child: Any, stride: Any, x: Any, unit: Any) -> Any:
+    if unit:
+        return add_unit_fractions(child, stride, x)
+    return add_fractions(child, stride, x)
+
+
+@device
+def store_separated(flat: Any, even: Any, odd: Any, stride: Any, x: Any, a: Any, b: Any) -> None:
+    """Of three pairs of Vectors, the even places to row `even` and the odd places to row `odd`."""
+    for c in range(3):
+        lo, hi = separate(a[c], b[c])
+        store(flat, (even + c) * stride + x, lo)
+        store(flat, (odd + c) * stride + x, hi)
+
+
+@kernel
+def next_layer(child: Floats, child_stride: int, unit: bool, out: Floats, stride: int, start: int, stop: int) -> None:
+    """The layer above a layer: groups start .. stop - 1 of 2 LANES nodes each.
+
+    Args:
+        child, child_stride: the tables below: four, or the two denominators if all numerators are 1 (`unit`).
+        out, stride: four tables of half as many values.
+    """
+    for group in range(start, stop):
+        x = 2 * LANES * group
+        a = add_at(child, child_stride, x, unit)
+        b = add_at(child, child_stride, x + LANES, unit)
+        store_separated(out, P0, P1, stride, x // 2, (a[0], a[1], a[2]), (b[0], b[1], b[2]))
+        store_separated(out, Q0, Q1, stride, x // 2, (a[3], a[4], a[5]), (b[3], b[4], b[5]))
+
+
+@kernel
+def combine(flat: Floats, stride: int, l0: float, l1: float, l2: float, start: int, stop: int) -> None:
+    """p0 += lambda q0, for groups of LANES places."""
+    for x in range(LANES * start, LANES * stop, LANES):
+        p0, p1, p2 = load_ext(flat, P0, stride, x)
+        q0, q1, q2 = load_ext(flat, Q0, stride, x)
+        v0, v1, v2 = ext_mul_add(p0, p1, p2, q0, q1, q2, l0, l1, l2)
+        store_ext(flat, P0, stride, x, v0, v1, v2)
+
+
+@kernel
+def combine_unit(flat: Floats, stride: int, l0: float, l1: float, l2: float, start: int, stop: int) -> None:
+    """q = 1 + lambda q for both denominators, for groups of LANES places."""
+    one, zero = splat(1.0), splat(0.0)
+    for row in (0, 3):
+        for x in range(LANES * start, LANES * stop, LANES):
+            q0, q1, q2 = load_ext(flat, row, stride, x)
+            v0, v1, v2 = ext_mul_add(one, zero, zero, q0, q1, q2, l0, l1, l2)
+            store_ext(flat, row, stride, x, v0, v1, v2)
+
+
+@kernel
+def add_column(
+    column: Floats,
+    w0: float,
+    w1: float,
+    w2: float,
+    flat: Floats,
+    at_even: int,
+    at_odd: int,
+    stride: int,
+    start: int,
+    stop: int,
+) -> None:
+    """q -= w * column, for groups of 2 LANES entries, those at even places to one table and those at odd to another.
+
+    Args:
+        column: contiguous base elements, at least 2 LANES.
+        w0, w1, w2: the column's weight in the fingerprint.
+        flat, stride: the tables; the first coordinates of the block's first even and odd entries are at `at_even` and
+            `at_odd`.
+    """  # fmt: skip
+    w = (w0, w1, w2)
+    zero = splat(0.0)
+    for group in range(start, stop):
+        even, odd = separate(load(column, 2 * LANES * group, zero), load(column, 2 * LANES * group + LANES, zero))
+        for c in range(3):
+            i, j = at_even + c * stride + LANES * group, at_odd + c * stride + LANES * group
+            store(flat, i, reduce(load(flat, i, zero) - mul_lazy(even, w[c])))
+            store(flat, j, reduce(load(flat, j, zero) - mul_lazy(odd, w[c])))
+
+
+@kernel
+def count(indices: "np.ndarray[Any, Any]", rows: int, start: int, stop: int) -> "np.ndarray[Any, Any]":
+    """How often each row index occurs among indices[start:stop]."""
+    counts = np.zeros(rows, dtype=np.int64)
+    for i in range(start, stop):
+        counts[indices[i]] += 1
+    return counts
