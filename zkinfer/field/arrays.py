@@ -23,6 +23,8 @@ from zkinfer.field.vector import LANES, load, splat, store
 Floats: TypeAlias = npt.NDArray[np.float64]
 Scalars: TypeAlias = tuple[float, float, float]
 
+_EXACT = 7 * P
+
 GRAIN = 1 << 13
 """Elements below which another thread does not pay."""
 
@@ -41,9 +43,11 @@ def balance_ext(value: Ext) -> Scalars:
 def from_ints(values: Sequence[int] | npt.NDArray[Any]) -> Floats:
     """The field elements of integers: any Python integers, or an integer array of any shape and type."""
     array = np.asarray(values)
-    if array.dtype == np.int64 or array.dtype.kind == "i":
-        residues = array.astype(np.int64) % P
-        return np.where(residues > P // 2, residues - P, residues).astype(np.float64)
+    if array.dtype.kind == "i":
+        out = np.empty(array.shape)
+        line = np.ascontiguousarray(array, dtype=np.int64).reshape(-1)
+        split(_from_ints_kernel, array.size, GRAIN, line, out.reshape(-1))
+        return out
     if array.size and array.dtype.kind not in "uO":
         raise InvalidInputError(f"field elements are made from integers, not from {array.dtype}")
     flat = np.array([balance_int(int(v)) for v in array.ravel()], dtype=np.float64)
@@ -146,6 +150,16 @@ def _elementwise(compiled: Any, a: Floats, b: Floats) -> Floats:
     lines = base_line(np.ascontiguousarray(a).reshape(-1)), base_line(np.ascontiguousarray(b).reshape(-1))
     split(compiled, a.size, GRAIN, *lines, out.reshape(-1))
     return out
+
+
+@kernel
+def _from_ints_kernel(integers: Any, out: Any, start: int, stop: int) -> None:
+    """Any int64. Within 7 P the float64 is exact and `reduce` takes it; beyond, the integer remainder comes first."""
+    for i in range(start, stop):
+        x = integers[i]
+        if x > _EXACT or x < -_EXACT:
+            x %= P
+        out[i] = arithmetic.reduce(float(x))
 
 
 # Each kernel below is its body, first on Vectors, then on the single numbers that are left. `like` says which.

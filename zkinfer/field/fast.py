@@ -22,6 +22,8 @@ from zkinfer.field.arrays import (
 from zkinfer.field.combine import dot, ext_base_dot, ext_dot, row_combination
 from zkinfer.field.fold import eq_table, fold, mle
 from zkinfer.field.inverse import batch_inv, ext_batch_inv
+from zkinfer.field.ntt import intt, ntt, rs_encode
+from zkinfer.field.packing import write_columns
 from zkinfer.field.threads import get_threads, set_threads, threads
 
 __all__ = [
@@ -41,13 +43,17 @@ __all__ = [
     "fold",
     "from_ints",
     "get_threads",
+    "intt",
     "is_balanced",
     "mle",
     "mul",
     "neg",
+    "ntt",
     "row_combination",
+    "rs_encode",
     "set_threads",
     "sub",
     "threads",
     "to_ints",
+    "write_columns",
 ]

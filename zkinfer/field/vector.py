@@ -12,6 +12,7 @@ Reads and writes are not checked against the array's end: the kernels' Python wr
 """
 
 import operator
+import sys
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -144,6 +145,25 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, index, VECTOR if packed else types.float64), generate
+
+
+@intrinsic
+def store_octets(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Writes the eight bytes of an int64, lowest first, to a contiguous uint8 array from array[index] on."""
+    line = isinstance(array, types.Array) and array.dtype == types.uint8 and array.ndim == 1 and array.layout == "C"
+    if not (line and isinstance(index, types.Integer) and value == types.int64):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        start = context.cast(builder, values[1], index, types.intp)
+        pointer = _pointer(context, builder, array, values[0], start)
+        octets = values[2]
+        if sys.byteorder == "big":
+            octets = builder.bswap(octets)
+        builder.store(octets, builder.bitcast(pointer, octets.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, index, value), generate
 
 
 @intrinsic
