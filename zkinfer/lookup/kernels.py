@@ -7,13 +7,12 @@ numerators and denominators of the children (x, 0) and (x, 1). So the sumcheck's
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic
 
 from zkinfer.field.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
 from zkinfer.field.arrays import Floats
-from zkinfer.field.compiling import device, kernel
+from zkinfer.field.compiling import device, intrinsic, kernel
 from zkinfer.field.vector import LANES, Vector, load, splat, store
 from zkinfer.sumcheck.kernels import load_ext, store_ext
 

@@ -52,7 +52,7 @@ class Instance:
     Attributes:
         variables: n, the number of variables of every factor.
         factors: how many multilinear polynomials f_0, f_1, ... there are.
-        terms: what is summed; each term names at least one factor.
+        terms: what is summed; each term names a factor at least, and each factor is in a term.
         point: n coordinates for the weight eq(point, x), or None for weight 1. In a batch that has a point itself,
             None: the batch's point weighs all.
     """
@@ -67,8 +67,8 @@ class Instance:
             raise InvalidInputError(f"a sumcheck has 0 to {MAX_VARIABLES} variables, not {self.variables}")
         if not self.terms or any(not t.factors for t in self.terms):
             raise InvalidInputError("a sumcheck needs terms, and every term a factor")
-        if any(not 0 <= k < self.factors for t in self.terms for k in t.factors):
-            raise InvalidInputError(f"a term names a factor outside 0 .. {self.factors - 1}")
+        if {k for t in self.terms for k in t.factors} != set(range(self.factors)):
+            raise InvalidInputError(f"the terms must name the factors 0 .. {self.factors - 1}, each at least once")
         if self.point is not None and len(self.point) != self.variables:
             raise InvalidInputError(f"{self.variables} variables, but a point of {len(self.point)} coordinates")
 
