@@ -43,7 +43,7 @@ def instances(draw, max_variables):
 
 def random_blocks(instance, seed):
     rng = random.Random(seed)
-    rows = [list(zip(*table.column_values(), strict=True)) for table in instance.tables]
+    rows = [list(zip(*(c.tolist() for c in table.column_values()), strict=True)) for table in instance.tables]
     chosen = [[rng.choice(rows[b.table]) for _ in range(1 << b.variables)] for b in instance.blocks]
     return [[list(column) for column in zip(*entries, strict=True)] for entries in chosen]
 
@@ -92,7 +92,7 @@ def test_honest_proofs_verify_and_their_claims_are_true(instance, seed):
 
 
 @several
-@given(instance=instances(7), seed=st.integers(0, 2**32))
+@given(instance=instances(6), seed=st.integers(0, 2**32))
 def test_slow_and_fast_agree_message_for_message(instance, seed):
     blocks = random_blocks(instance, seed)
     assert prove_fast(instance, blocks) == prove(instance, blocks)
@@ -252,7 +252,7 @@ def test_multiplicities_must_have_the_shapes_of_the_tables():
 @pytest.mark.parametrize("table", [RangeTable(3), ExplicitTable(((7, 3, 5),)), ExplicitTable(((0, 1, 2), (5, 6, 7)))])
 def test_an_entry_in_no_row_is_named(table):
     instance = LookupInstance((table,), (Block(0, 1),))
-    entry = [[table.column_values()[c][0], 8] for c in range(table.columns)]
+    entry = [[int(table.column_values()[c][0]), 8] for c in range(table.columns)]
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):
         slow.multiplicities(instance, [entry])
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):

@@ -29,7 +29,7 @@ def element(rng: random.Random) -> Ext:
 
 
 def make_example(seed: int, sizes: list[int], degree: int, weight: str) -> Example:
-    """`degree` is that of every instance's terms; `weight` is "none", "own" (some instances have a point) or "shared" (the batch has one)."""
+    """Every instance has a term of `degree` factors. `weight`: "none", "own" (some have a point), "shared"."""
     rng = random.Random(seed)
     instances, factors = [], []
     for variables in sizes:

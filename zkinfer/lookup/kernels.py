@@ -145,9 +145,19 @@ def add_column(
 
 
 @kernel
-def count(indices: "np.ndarray[Any, Any]", rows: int, start: int, stop: int) -> "np.ndarray[Any, Any]":
-    """How often each row index occurs among indices[start:stop]."""
-    counts = np.zeros(rows, dtype=np.int64)
+def count(places: Floats, rows: int, start: int, stop: int) -> Floats:
+    """How often each row number occurs among places[start:stop]; at the end, how many of these are no row numbers."""
+    counts = np.zeros(rows + 1)
     for i in range(start, stop):
-        counts[indices[i]] += 1
+        place = int(places[i]) if 0.0 <= places[i] < rows else rows
+        counts[place] += 1.0
     return counts
+
+
+@kernel
+def agree(places: Floats, rows: Floats, column: Floats, start: int, stop: int) -> bool:
+    """Whether rows[places[i]] = column[i] for all i in start .. stop - 1; the places are row numbers."""
+    same = True
+    for i in range(start, stop):
+        same &= rows[int(places[i])] == column[i]
+    return same

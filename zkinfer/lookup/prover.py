@@ -313,7 +313,7 @@ def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -
 
 def table_columns(table: Table) -> list[Floats]:
     """A table's columns as base vectors."""
-    return [from_ints(np.array(column, dtype=np.int64)) for column in table.column_values()]
+    return [from_ints(column) for column in table.column_values()]
 
 
 def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> list[Floats]:
@@ -328,29 +328,43 @@ def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Floats]])
     """
     check_shapes(instance, blocks)
     tables = [table_columns(table) for table in instance.tables]
-    counts = [np.zeros(len(columns[0]), dtype=np.int64) for columns in tables]
+    counts = [np.zeros(len(columns[0])) for columns in tables]
     for number, (block, columns) in enumerate(zip(instance.blocks, blocks, strict=True)):
         rows = tables[block.table]
         places = _places(rows, columns)
-        found = np.ones(len(places), dtype=np.bool_)
-        for row_column, column in zip(rows, columns, strict=True):
-            found &= row_column[places] == column
-        if not found.all():
-            position = int(np.argmin(found))
-            entry = tuple(int(column[position]) for column in columns)
-            raise InvalidInputError(f"entry {position} of block {number}, {entry}, is not in table {block.table}")
         parts = split(kernels.count, len(places), GRAIN, places, len(rows[0]))
-        counts[block.table] += np.sum(parts, axis=0)
-    return [c.astype(np.float64) for c in counts]
+        counts[block.table] += np.sum([part[:-1] for part in parts], axis=0)
+        if any(part[-1] for part in parts) or not _agree(rows[1:], columns[1:], places):
+            raise InvalidInputError(_missing(number, block.table, rows, columns))
+    return counts
 
 
-def _places(rows: Sequence[Floats], columns: Sequence[Floats]) -> Integers:
-    """For each entry the first row that equals it, if one does; otherwise any row."""
-    last = len(rows[0]) - 1
-    if np.array_equal(rows[0], rows[0][0] + np.arange(last + 1)):
-        places: Integers = np.clip(columns[0] - rows[0][0], 0, last).astype(np.int64)
+def _places(rows: Sequence[Floats], columns: Sequence[Floats]) -> Floats:
+    """For each entry the first row that equals it, if one does; otherwise anything, maybe no row number.
+
+    Where the first column counts upwards, it gives the row; the other columns are left to compare.
+    """
+    if np.array_equal(rows[0], rows[0][0] + np.arange(len(rows[0]))):
+        places: Floats = columns[0] - rows[0][0]
         return places
     distinct, first = np.unique(np.stack(rows, axis=1), axis=0, return_index=True)
-    known = {tuple(row): int(place) for row, place in zip(distinct.tolist(), first, strict=True)}
+    known = {tuple(row): float(place) for row, place in zip(distinct.tolist(), first, strict=True)}
     entries = zip(*(column.tolist() for column in columns), strict=True)
-    return np.array([known.get(entry, 0) for entry in entries], dtype=np.int64)
+    return np.array([known.get(entry, -1.0) for entry in entries])
+
+
+def _agree(rows: Sequence[Floats], columns: Sequence[Floats], places: Floats) -> bool:
+    """Whether the rows at these places have these columns."""
+    return all(
+        all(split(kernels.agree, len(places), GRAIN, places, row_column, column))
+        for row_column, column in zip(rows, columns, strict=True)
+    )
+
+
+def _missing(number: int, table: int, rows: Sequence[Floats], columns: Sequence[Floats]) -> str:
+    """Which entry of a block is in no row."""
+    known = set(zip(*(column.tolist() for column in rows), strict=True))
+    for position, entry in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        if entry not in known:
+            return f"entry {position} of block {number}, {tuple(map(int, entry))}, is not in table {table}"
+    raise AssertionError("every entry is in a row")

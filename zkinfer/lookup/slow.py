@@ -30,7 +30,7 @@ def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Column]])
     counts = [[0] * (1 << table.variables) for table in instance.tables]
     places: list[dict[tuple[int, ...], int]] = []
     for table in instance.tables:
-        rows = list(zip(*table.column_values(), strict=True))
+        rows = list(zip(*(column.tolist() for column in table.column_values()), strict=True))
         places.append({row: i for i, row in reversed(list(enumerate(rows)))})
     for number, (block, columns) in enumerate(zip(instance.blocks, blocks, strict=True)):
         for position, entry in enumerate(zip(*columns, strict=True)):
@@ -122,7 +122,7 @@ def row_leaves(instance: LookupInstance, counts: Sequence[Column], alpha: Ext, g
     fractions = neutral(stack)
     for number, (table, offset) in enumerate(zip(instance.tables, stack.offsets, strict=True)):
         weights, constant = instance.fingerprint_weights(gamma, number)
-        for i, entry in enumerate(zip(*table.column_values(), strict=True)):
+        for i, entry in enumerate(zip(*(column.tolist() for column in table.column_values()), strict=True)):
             fractions[0][offset + i] = ext_from_base(int(counts[number][i]))
             row = fingerprint([ext_from_base(v) for v in entry], weights, constant)
             fractions[1][offset + i] = ext_sub(alpha, row)

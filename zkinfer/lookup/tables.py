@@ -8,17 +8,20 @@ row by row and evaluated in linear time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.field.encoding import encode_base
 from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, Ext, eq_table, ext_add, ext_mul, ext_scale, ext_sub
+from zkinfer.field.slow import ONE, ZERO, Ext, eq_table, ext_add, ext_dot, ext_mul, ext_scale, ext_sub
 from zkinfer.sumcheck.params import Point
 
 MAX_TABLE_VARIABLES = 24
+
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 class Table(Protocol):
@@ -32,8 +35,8 @@ class Table(Protocol):
     def columns(self) -> int:
         """Elements in a row."""
 
-    def column_values(self) -> list[list[int]]:
-        """For each column its 2^k canonical elements, in row order."""
+    def column_values(self) -> list[Integers]:
+        """For each column its 2^k canonical elements, in row order, as int64."""
 
     def evaluate(self, point: Point) -> list[Ext]:
         """For each column the value of its multilinear extension."""
@@ -86,8 +89,8 @@ class RangeTable:
     def columns(self) -> int:
         return 1
 
-    def column_values(self) -> list[list[int]]:
-        return [[(self.start + i) % P for i in range(1 << self.variables)]]
+    def column_values(self) -> list[Integers]:
+        return [_integers(self.variables, self.start)]
 
     def evaluate(self, point: Point) -> list[Ext]:
         return [ext_add((self.start % P, 0, 0), index_at(point))]
@@ -129,14 +132,14 @@ class PiecewiseTable:
     def columns(self) -> int:
         return 2
 
-    def column_values(self) -> list[list[int]]:
+    def column_values(self) -> list[Integers]:
         ends = [piece.first for piece in self.pieces[1:]] + [1 << self.variables]
         outputs = [
             (piece.offset + piece.slope * i) % P
             for piece, end in zip(self.pieces, ends, strict=True)
             for i in range(piece.first, end)
         ]
-        return [[(self.start + i) % P for i in range(1 << self.variables)], outputs]
+        return [_integers(self.variables, self.start), np.array(outputs, dtype=np.int64)]
 
     def evaluate(self, point: Point) -> list[Ext]:
         output, offset, slope = ZERO, 0, 0
@@ -185,29 +188,30 @@ class ExplicitTable:
     def columns(self) -> int:
         return len(self.given)
 
-    def column_values(self) -> list[list[int]]:
-        fill = (1 << self.variables) - len(self.given[0])
-        return [[v % P for v in column] + [column[-1] % P] * fill for column in self.given]
+    def column_values(self) -> list[Integers]:
+        fill = (0, (1 << self.variables) - len(self.given[0]))
+        return [np.pad(np.array([v % P for v in c], dtype=np.int64), fill, mode="edge") for c in self.given]
 
     def evaluate(self, point: Point) -> list[Ext]:
         split = len(point) // 2
-        high = np.array(eq_table(point[:split]), dtype=object)
-        low = np.array(eq_table(point[split:]), dtype=object)
-        return [_evaluate_column(np.array(column, dtype=object), high, low) for column in self.column_values()]
+        high, low = eq_table(point[:split]), eq_table(point[split:])
+        return [_evaluate_column(column.reshape(len(high), len(low)), high, low) for column in self.column_values()]
 
     def description(self) -> bytes:
         shape = encode_base([self.columns, len(self.given[0])])
         return b"explicit" + shape + encode_base(v % P for column in self.given for v in column)
 
 
-def _evaluate_column(column: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]", high: object, low: object) -> Ext:
-    """sum over i, j of high[i] * column[i, j] * low[j]: Python integers throughout, reduced once at each stage."""
-    matrix = column.reshape(len(high), len(low))  # type: ignore[arg-type]
-    combined = (np.transpose(high) @ matrix) % P  # type: ignore[call-overload]
-    total = ZERO
-    for j in range(matrix.shape[1]):
-        total = ext_add(total, ext_mul((combined[0, j], combined[1, j], combined[2, j]), tuple(low[j])))  # type: ignore[index]
-    return total
+def _integers(variables: int, start: int) -> Integers:
+    """start, start + 1, ..., 2^variables of them, canonical."""
+    integers: Integers = (start % P + np.arange(1 << variables, dtype=np.int64)) % P
+    return integers
+
+
+def _evaluate_column(matrix: Integers, high: Sequence[Ext], low: Sequence[Ext]) -> Ext:
+    """sum over i, j of high[i] * matrix[i, j] * low[j]: Python integers throughout, reduced once at each stage."""
+    combined = (np.array(high, dtype=object).T @ matrix.astype(object)) % P
+    return ext_dot([(int(a), int(b), int(c)) for a, b, c in combined.T], low)
 
 
 def _check_variables(variables: int) -> None:

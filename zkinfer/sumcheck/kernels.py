@@ -16,8 +16,6 @@ import numpy.typing as npt
 from zkinfer.field.arithmetic import ext_mul, ext_mul_add, reduce
 from zkinfer.field.arrays import Floats
 from zkinfer.field.compiling import device, kernel
-from zkinfer.field.params import P
-from zkinfer.field.slow import Ext
 from zkinfer.field.vector import LANES, load, splat, store
 
 SPARE = 4 * LANES
@@ -109,6 +107,16 @@ def accumulate(out: Any, row: Any, v0: Any, v1: Any, v2: Any) -> None:
     store(out, at + 2 * LANES, reduce(load(out, at + 2 * LANES, splat(0.0)) + v2))
 
 
+@device
+def add_lanes(out: Any, lanes: Any) -> Any:
+    """For each row its first `lanes` lanes added up, balanced."""
+    sums = np.zeros(out.shape[0] // LANES)
+    for row in range(sums.shape[0]):
+        for lane in range(lanes):
+            sums[row] = reduce(sums[row] + out[row * LANES + lane])
+    return sums
+
+
 @kernel
 def product_sums(
     flat: Floats,
@@ -146,7 +154,7 @@ def product_sums(
         start, stop: blocks to process.
 
     Returns:
-        Shape (9 * LANES,): three coordinates for each of the three sums, lane by lane.
+        Shape (9,): three coordinates for each of the three sums, balanced.
     """
     out = np.zeros(9 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
@@ -197,7 +205,8 @@ def product_sums(
         accumulate(out, 0, a0, a1, a2)
         accumulate(out, 1, c0, c1, c2)
         accumulate(out, 2, e0, e1, e2)
-    return out
+    sums: Floats = add_lanes(out, min(half, LANES))
+    return sums
 
 
 @kernel
@@ -229,7 +238,7 @@ def term_sums(
         Others: as for `product_sums`; `factors` is the number of tables.
 
     Returns:
-        Shape ((degree + 1) * 3 * LANES,): the sums, lane by lane.
+        Shape ((degree + 1) * 3,): the sums, balanced.
     """
     out = np.zeros((places.shape[1] + 1) * 3 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
@@ -259,10 +268,5 @@ def term_sums(
                     f0, f1, f2 = ext_mul(f0, f1, f2, u0, u1, u2)
                     f0, f1, f2 = ext_mul(f0, f1, f2, high[0, high_at + b], high[1, high_at + b], high[2, high_at + b])
                 accumulate(out, at, f0, f1, f2)
-    return out
-
-
-def add_lanes(parts: list[Floats], lanes: int) -> list[Ext]:
-    """Adds up the lanes of what several calls of a kernel returned; lanes past `lanes` are void."""
-    sums = np.stack(parts).reshape(len(parts), -1, 3, LANES)[..., :lanes].astype(np.int64).sum(axis=(0, 3)) % P
-    return [(int(a), int(b), int(c)) for a, b, c in sums]
+    sums: Floats = add_lanes(out, min(half, LANES))
+    return sums
