@@ -13,7 +13,7 @@ from zkinfer.field.params import P
 from zkinfer.field.threads import split
 from zkinfer.field.vector import store_octets
 
-TILE_COLUMNS = 64
+TILE_COLUMNS = 256
 """Columns written together: a cache line of each row is read for eight of them, and is still there for the next."""
 
 
