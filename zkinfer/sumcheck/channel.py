@@ -25,8 +25,6 @@ class Challenger(Protocol):
 
     def absorb(self, label: str, data: bytes) -> None: ...
 
-    def absorb_ext(self, label: str, values: Sequence[Ext]) -> None: ...
-
     def challenge_ext(self, label: str) -> Ext: ...
 
 
@@ -169,8 +167,9 @@ class ProverChannel:
                 raise InvalidInputError(f"only {len(self._pads)} pads were committed: too few for what is sent")
             values = [ext_sub(value, pad) for value, pad in zip(values, pads, strict=True)]
         self._sent += len(values)
-        self._transcript.absorb_ext(label, values)
-        self._parts.append(encode_ext(values))
+        data = encode_ext(values)
+        self._transcript.absorb(label, data)
+        self._parts.append(data)
 
     def challenge(self, label: str) -> Ext:
         """A challenge that depends on everything absorbed and sent so far."""
@@ -212,9 +211,10 @@ class VerifierChannel:
         end = self._offset + count * EXT_BYTES
         if end > len(self._message):
             raise MalformedProofError(f"the message ends at byte {len(self._message)}, within {label!r}")
-        elements = decode_ext(self._message[self._offset : end], count)
+        data = self._message[self._offset : end]
+        elements = decode_ext(data, count)
         self._offset = end
-        self._transcript.absorb_ext(label, elements)
+        self._transcript.absorb(label, data)
         return [Value(element, self._new_pad()) for element in elements]
 
     def _new_pad(self) -> dict[int, Ext]:
