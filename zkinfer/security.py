@@ -8,9 +8,9 @@ protocol made non-interactive then fails with probability at most
 
 A term bounds the chance that one challenge of the verifier turns a false state of the protocol into a true one
 (round-by-round soundness: Canetti, Chen, Holmgren, Lombardi, Rothblum, Rothblum, Wichs 2019; the transformation is
-that of Ben-Sasson, Chiesa, Spooner 2016); each hash call gives the prover one such chance, in one round. Adding the terms of all
-rounds is more than is needed. The quadratic term is that of a collision, without which trees and chained states have
-one opening each.
+that of Ben-Sasson, Chiesa, Spooner 2016); each hash call gives the prover one such chance, in one round. Adding the
+terms of all rounds is more than is needed. The quadratic term is that of a collision, without which trees and chained
+states have one opening each.
 
 Security is b bits if every prover with Q <= 2^b succeeds with probability at most Q / 2^b: for terms that sum to e
 this is e + 2^(b - 257) <= 2^-b, so that 128 bits need e <= 2^-129, and no e gives more than 128.5.

@@ -92,7 +92,7 @@ def absorb_statement(
         transcript.absorb("group", _u64s(len(group.claims)))
         transcript.absorb_ext("column point", group.column_point)
         for claim in group.claims:
-            transcript.absorb("row vector", encode_array(np.ascontiguousarray(claim.rows.T)).tobytes())
+            transcript.absorb("row vector", encode_array(claim.rows.T.ravel()).tobytes())
             transcript.absorb_ext("value", [claim.value])
 
 
