@@ -1,5 +1,8 @@
 """The parameter search: what it finds is secure, hides, and is the cheapest by the stated cost."""
 
+import math
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +14,6 @@ from zkinfer.pcs.search import Cost, _fewest_queries, _priced, search
 
 
 def error_bits(parameters: OpeningParameters, groups: int) -> float:
-    import math
-
     return -math.log2(security.combine(security.opening(parameters, groups)).error)
 
 
@@ -71,3 +72,29 @@ def test_the_impossible_is_refused() -> None:
         search(1 << 20, 2, proofs=100_000)
     with pytest.raises(InvalidInputError, match="nothing"):
         search(1 << 20, 2, error_bits=300)
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol" / "transcript-and-commitment.md"
+
+
+def documented_choices() -> list[list[str]]:
+    table = DOCUMENT.read_text().partition("What it chooses")[2]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| 2^")
+    ]
+
+
+@pytest.mark.parametrize("row", documented_choices(), ids=lambda row: f"{row[0]}-{row[1]}")
+def test_the_documented_choices_are_those_it_makes(row: list[str]) -> None:
+    cells, proofs = 1 << int(row[0].removeprefix("2^")), int(row[1])
+    choice = search(cells, 2, proofs=proofs)
+    code = choice.parameters.code
+    found = [f"2^{code.log_columns}", code.blinding, f"2^{code.log_length}", choice.parameters.queries]
+    found += [choice.parameters.query_grinding, choice.parameters.weight_grinding, choice.rows]
+    assert [*row[:2], *map(str, found), f"{choice.proof_bytes / 1e6:.2f}"] == row
+
+
+def test_the_documented_report_is_what_is_printed() -> None:
+    choice = search(1 << 22, 2)
+    text = security.report(security.combine(security.opening(choice.parameters, 2)))
+    assert "\n".join(f"    {line}" for line in text.splitlines()) in DOCUMENT.read_text()

@@ -16,10 +16,14 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
+from zkinfer.field.threads import split
 from zkinfer.pcs.params import DIGEST_BYTES
 
 LEAF_KEY = b"zkinfer 2026 merkle leaf v1".ljust(32, b"\0")
 NODE_KEY = b"zkinfer 2026 merkle node v1".ljust(32, b"\0")
+
+LEAVES_A_THREAD = 256
+"""Leaves below which another thread does not pay."""
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -41,14 +45,18 @@ def build_tree(leaves: ByteArray) -> ByteArray:
     Node 0 does not exist and is zero.
     """
     count, size = leaves.shape
-    flat = leaves.reshape(-1).data
-    level = [hash_leaf(flat[size * i : size * (i + 1)]) for i in range(count)]
+    parts = split(_hash_leaves, count, LEAVES_A_THREAD, leaves.reshape(-1).data, size)
+    level: list[bytes] = list(itertools.chain.from_iterable(parts))
     levels = [level]
     while len(level) > 1:
         level = [hash_node(level[i], level[i + 1]) for i in range(0, len(level), 2)]
         levels.append(level)
     nodes = b"".join([bytes(DIGEST_BYTES), *(node for lv in reversed(levels) for node in lv)])
     return np.frombuffer(nodes, dtype=np.uint8).reshape(2 * count, DIGEST_BYTES)
+
+
+def _hash_leaves(octets: memoryview, size: int, start: int, stop: int) -> list[bytes]:
+    return [hash_leaf(octets[size * i : size * (i + 1)]) for i in range(start, stop)]
 
 
 def sibling_numbers(log_leaves: int, indices: Sequence[int]) -> list[int]:

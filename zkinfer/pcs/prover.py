@@ -26,7 +26,7 @@ DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
 """What the kernels combine rows of: small integers, or balanced field elements as `field.arrays` describes them."""
 
 _BLOCK_SYMBOLS = 1 << 22
-"""Symbols encoded at a time: bounds the memory beside the leaves at 32 MiB and a few times that."""
+"""Symbols encoded at a time: bounds the memory beside the leaves at about 40 MiB."""
 
 
 class Opener(Protocol):
@@ -117,15 +117,22 @@ def fill_leaves(
     """Write salts and the columns of the codeword, block of rows by block of rows."""
     leaves[:, :SALT_BYTES] = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
     block = max(1, _BLOCK_SYMBOLS // code.length)
+    messages = np.empty((min(block, max(len(data), len(masks))), code.dimension))
+    codewords = np.empty((len(messages), code.length))
     for start in range(0, len(data), block):
-        rows = slice(start, start + block)
-        _write_columns(code, leaves, start, np.concatenate([data[rows].astype(np.float64), blinding[rows]], axis=1))
+        count = min(block, len(data) - start)
+        messages[:count, : code.columns] = data[start : start + count]
+        messages[:count, code.columns :] = blinding[start : start + count]
+        _write_columns(messages[:count], codewords[:count], leaves, start)
     for start in range(0, len(masks), block):
-        _write_columns(code, leaves, len(data) + start, masks[start : start + block])
+        part = masks[start : start + block]
+        _write_columns(part, codewords[: len(part)], leaves, len(data) + start)
 
 
-def _write_columns(code: Code, leaves: ByteArray, first: int, messages: Floats) -> None:
-    fast.write_columns(fast.rs_encode(messages, code.length), leaves, SALT_BYTES + BASE_BYTES * first)
+def _write_columns(messages: Floats, codewords: Floats, leaves: ByteArray, first: int) -> None:
+    """Encode messages, into `codewords`, and write the columns from symbol `first` of the leaves on."""
+    fast.rs_encode(messages, codewords.shape[1], out=codewords)
+    fast.write_columns(codewords, leaves, SALT_BYTES + BASE_BYTES * first)
 
 
 def open_claims(
