@@ -19,7 +19,7 @@ from zkinfer.field.threads import split
 from zkinfer.field.vector import LANES, load, splat, store
 
 CHAINS = 4 * LANES
-STEPS = 32
+STEPS = 64
 BLOCK = CHAINS * STEPS
 _EXPONENT = P - 2
 
@@ -138,30 +138,29 @@ def _cofactors(a0: Any, a1: Any, a2: Any) -> Any:
 @kernel
 def _ext_kernel(a0: Any, a1: Any, a2: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int) -> bool:
     norms, prefix = np.empty(BLOCK), np.empty(BLOCK)
-    elements, cofactors = np.empty((3, BLOCK)), np.empty((3, BLOCK))
+    e0, e1, e2 = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    f0, f1, f2 = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     zero = splat(0.0)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        elements[:] = 0.0
-        elements[0, count:] = 1.0
-        elements[0, :count] = a0[first : first + count]
-        elements[1, :count] = a1[first : first + count]
-        elements[2, :count] = a2[first : first + count]
+        e0[:count], e0[count:] = a0[first : first + count], 1.0
+        e1[:count], e1[count:] = a1[first : first + count], 0.0
+        e2[:count], e2[count:] = a2[first : first + count], 0.0
         for i in range(0, BLOCK, LANES):
-            x0, x1, x2 = load(elements[0], i, zero), load(elements[1], i, zero), load(elements[2], i, zero)
+            x0, x1, x2 = load(e0, i, zero), load(e1, i, zero), load(e2, i, zero)
             c0, c1, c2 = _cofactors(x0, x1, x2)
-            store(cofactors[0], i, c0)
-            store(cofactors[1], i, c1)
-            store(cofactors[2], i, c2)
+            store(f0, i, c0)
+            store(f1, i, c1)
+            store(f2, i, c2)
             store(norms, i, sum_of_products(0.0, x0, c0, x2 + x2, c1, x1 + x1, c2))
         if not _invert_block(norms, prefix):
             return False
         for i in range(0, BLOCK, LANES):
             scale = load(norms, i, zero)
-            store(elements[0], i, mul(load(cofactors[0], i, zero), scale))
-            store(elements[1], i, mul(load(cofactors[1], i, zero), scale))
-            store(elements[2], i, mul(load(cofactors[2], i, zero), scale))
-        out0[first : first + count] = elements[0, :count]
-        out1[first : first + count] = elements[1, :count]
-        out2[first : first + count] = elements[2, :count]
+            store(e0, i, mul(load(f0, i, zero), scale))
+            store(e1, i, mul(load(f1, i, zero), scale))
+            store(e2, i, mul(load(f2, i, zero), scale))
+        out0[first : first + count] = e0[:count]
+        out1[first : first + count] = e1[:count]
+        out2[first : first + count] = e2[:count]
     return True

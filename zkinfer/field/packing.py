@@ -7,14 +7,17 @@ import numpy.typing as npt
 
 from zkinfer.errors import ShapeError
 from zkinfer.field.arrays import Floats
-from zkinfer.field.compiling import kernel
+from zkinfer.field.compiling import device, kernel
 from zkinfer.field.encoding import BASE_BYTES
 from zkinfer.field.params import P
 from zkinfer.field.threads import split
 from zkinfer.field.vector import store_octets
 
 TILE_COLUMNS = 256
-"""Columns written together: a cache line of each row is read for eight of them, and is still there for the next."""
+"""Columns written together, so that the cache lines at the end of each are still there for its next elements."""
+
+ROWS = 8
+"""Elements of a column written together: every column is another page of memory, and to change pages costs."""
 
 
 def write_columns(matrix: Floats, leaves: npt.NDArray[np.uint8], offset: int) -> None:
@@ -36,19 +39,30 @@ def write_columns(matrix: Floats, leaves: npt.NDArray[np.uint8], offset: int) ->
         split(_kernel, columns, TILE_COLUMNS, matrix.reshape(-1), rows, columns, leaves.reshape(-1), offset)
 
 
+@device
+def _canonical(x: float) -> Any:
+    """The integer in [0, P) of a balanced element."""
+    integer = np.int64(x)
+    return integer + (integer >> 63 & P)
+
+
 @kernel
 def _kernel(flat: Any, rows: int, columns: int, octets: Any, offset: int, start: int, stop: int) -> None:
     width = octets.size // columns
+    grouped = (rows - 1) // ROWS * ROWS
     for tile in range(start, stop, TILE_COLUMNS):
         end = min(tile + TILE_COLUMNS, stop)
-        for row in range(rows - 1):
+        # All but the last element of a column are written as eight bytes: the next overwrites the eighth, a zero.
+        for row in range(0, grouped, ROWS):
             for j in range(tile, end):
-                x = np.int64(flat[row * columns + j])
-                # The eighth byte, a zero, is overwritten by the row that follows.
-                store_octets(octets, j * width + offset + row * BASE_BYTES, x + (x >> 63 & P))
+                at = j * width + offset + row * BASE_BYTES
+                for k in range(ROWS):
+                    store_octets(octets, at + k * BASE_BYTES, _canonical(flat[(row + k) * columns + j]))
+        for row in range(grouped, rows - 1):
+            for j in range(tile, end):
+                store_octets(octets, j * width + offset + row * BASE_BYTES, _canonical(flat[row * columns + j]))
         for j in range(tile, end):
-            x = np.int64(flat[(rows - 1) * columns + j])
-            x += x >> 63 & P
+            x = _canonical(flat[(rows - 1) * columns + j])
             at = j * width + offset + (rows - 1) * BASE_BYTES
             for k in range(BASE_BYTES):
                 octets[at + k] = x >> 8 * k & 255
