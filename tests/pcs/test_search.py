@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from zkinfer import security
 from zkinfer.errors import InvalidInputError
+from zkinfer.pcs.__main__ import main
 from zkinfer.pcs.params import Code, OpeningParameters
 from zkinfer.pcs.search import Cost, _fewest_queries, _priced, search
 
@@ -98,3 +99,11 @@ def test_the_documented_report_is_what_is_printed() -> None:
     choice = search(1 << 22, 2)
     text = security.report(security.combine(security.opening(choice.parameters, 2)))
     assert "\n".join(f"    {line}" for line in text.splitlines()) in DOCUMENT.read_text()
+
+
+def test_the_command_prints_parameters_and_security(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["65536", "--proofs", "10"])
+    printed = capsys.readouterr().out
+    choice = search(1 << 16, 2, proofs=10)
+    assert f"queries     {choice.parameters.queries}\n" in printed
+    assert security.report(security.combine(security.opening(choice.parameters, 2))) in printed

@@ -1,6 +1,8 @@
 """The verifier: agrees with the plain one on everything, and raises its own errors on any bytes whatever."""
 
 import functools
+import subprocess
+import sys
 import tracemalloc
 from typing import Any
 
@@ -171,6 +173,13 @@ def test_padded_values_leave_a_relation_between_pads() -> None:
         assert isinstance(residual, Residual)
         assert residual.value == slow.ext_add(mask_pad, slow.ext_dot(residual.weights, pads))
         assert residual.value != ZERO
+
+
+def test_needs_nothing_of_the_prover() -> None:
+    blocked = ["numba", "mpmath", "onnx", "onnxruntime", "torch", "scipy"]
+    code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\n"
+    code += "import zkinfer.pcs.verifier, zkinfer.transcript, zkinfer.security, zkinfer.pcs.search"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class TestStatementsThatAreNotWellFormed:
