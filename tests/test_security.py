@@ -48,14 +48,15 @@ class TestTermsByHand:
         assert security.batching("b", 1).error == 0
 
     def test_logup(self) -> None:
-        assert security.logup("l", 1000, 24, 1).error == pytest.approx(2047 / P**3)
-        assert security.logup("l", 1000, 24, 3).error == pytest.approx(2 * 2047 / P**3)
+        assert security.logup("l", 1000, 24, 0).error == pytest.approx(1024 / P**3)
+        assert security.logup("l", 1000, 24, 1).error == pytest.approx(1024 / P**3)
+        assert security.logup("l", 1000, 24, 3).error == pytest.approx(3 * 1024 / P**3)
         with pytest.raises(InvalidInputError, match="wrap around"):
             security.logup("l", P, 1, 1)
 
-    def test_fractional_sum(self) -> None:
-        """Layers of 0, 1, 2 variables: 2 + (3 + 2) + (6 + 2) = 15."""
-        assert security.fractional_sum("f", 3).error == pytest.approx(15 / P**3)
+    def test_fractional_sums(self) -> None:
+        """Two trees, layers of 0, 1, 2 variables: 5 + (5 + 2) + (5 + 4) = 21."""
+        assert security.fractional_sums("f", 3, 2).error == pytest.approx(21 / P**3)
 
     def test_grinding_halves_the_error_with_every_bit(self) -> None:
         assert ground(Term("t", 0.5), 3) == Term("t", 0.0625, 3)
@@ -87,7 +88,7 @@ def test_default_parameters_give_128_bits_with_at_most_20_of_work(cells: int, pr
     choice = search(cells, groups=3, proofs=proofs)
     around = [
         ground(security.logup("lookups", cells, 1 << 16, 2), 10),
-        security.fractional_sum("lookup tree", 24),
+        security.fractional_sums("lookup trees", 24, 2),
         security.sumcheck("layers", 200, 3),
         security.batching("layers", 100),
     ]

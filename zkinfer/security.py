@@ -150,35 +150,38 @@ def batching(name: str, combined: int) -> Term:
 
 
 def logup(name: str, lookups: int, table_rows: int, columns: int) -> Term:
-    """Different multisets give equal fractional sums, or a denominator vanishes, at the challenges.
+    """Different multisets give equal fractional sums at the challenges.
 
-    A row (c_0, ..., c_(w-1)) stands for the denominator a - sum_k b^k c_k, a polynomial in (a, b) of total degree
-    D = max(1, w - 1); different rows are different polynomials, irreducible ones, and the sum over the lookups of
-    1 / denominator equals the sum over the table of multiplicity / denominator as rational functions only if every row
-    looked up is in the table with its multiplicity modulo P, there being fewer than P lookups. Multiplied by all N + T
-    denominators, an equation that does not hold is a nonzero polynomial of total degree at most D (N + T - 1): it
-    holds at the challenges with probability at most that over |K| (Schwartz and Zippel). One denominator or more
-    vanishes with probability at most D (N + T) / |K|.
+    A row (c_0, ..., c_(w-1)) of table t stands for the denominator a - sum_k b^k c_k - b^w t, a polynomial in (a, b) of
+    total degree at most D = max(1, w); different rows are different irreducible polynomials. If a row looked up is in no
+    table, the sum over the lookups of 1 / denominator, less the sum over the tables of multiplicity / denominator, has a
+    pole there: its coefficient counts lookups, which are fewer than P. Multiplied by all denominators it is a nonzero
+    polynomial of total degree at most D (N + T), zero at the challenges with probability at most that over |K| (Schwartz
+    and Zippel). Denominators that vanish do not matter: the products of all of them are checked to be invertible.
     Source: Haboeck 2022 ("Multivariate lookups based on logarithmic derivatives"), Lemma 5.
 
+    Args:
+        lookups: N.
+        table_rows: T, of all tables.
+        columns: w, of the widest table.
+
     Raises:
-        InvalidInputError: so many lookups that multiplicities wrap around.
+        InvalidInputError: so many lookups that their count wraps around.
     """
     if lookups >= P:
-        raise InvalidInputError(f"{lookups} lookups: multiplicities would wrap around modulo {P}")
-    degree = max(1, columns - 1)
-    return Term(name, degree * (2 * (lookups + table_rows) - 1) / FIELD_SIZE)
+        raise InvalidInputError(f"{lookups} lookups: their count would wrap around modulo {P}")
+    return Term(name, max(1, columns) * (lookups + table_rows) / FIELD_SIZE)
 
 
-def fractional_sum(name: str, log_leaves: int) -> Term:
-    """A wrong layer of the tree of fraction sums passes its sumcheck.
+def fractional_sums(name: str, depth: int, trees: int) -> Term:
+    """A wrong layer of trees of fraction sums, proven together, passes its sumcheck.
 
-    Layer i of log_leaves has i variables: one challenge batches numerator and denominator (degree 1), i rounds of a
-    sumcheck of degree 3 follow, and one challenge joins the claims on the two halves (degree 1).
-    Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"), with Thaler 2013.
+    In the layer of i variables one challenge joins the numerator and the denominator of each tree (degree 1), one the
+    trees (degree trees - 1), i rounds of a sumcheck of degree 2 follow, its eq factor taken out, and one challenge joins
+    the claims on the two halves of each tree (degree 1). Summed over i = 0, ..., depth - 1.
+    Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"); Gruen 2024 for the degree.
     """
-    rounds = log_leaves * (log_leaves - 1) // 2
-    return Term(name, (3 * rounds + 2 * log_leaves) / FIELD_SIZE)
+    return Term(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
 
 
 def opening(parameters: OpeningParameters, groups: int) -> tuple[Term, ...]:

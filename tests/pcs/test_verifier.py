@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.openings import DOMAIN, SMALL, PlainProver, Rejected, Statement, plain_verify, random_ext
 
-from zkinfer.errors import InvalidInputError, VerificationError
+from zkinfer.errors import InvalidInputError, MalformedProofError, VerificationError
 from zkinfer.field import slow
 from zkinfer.field.params import P
 from zkinfer.field.slow import ZERO
@@ -144,7 +144,8 @@ def test_hostile_lengths_cost_no_memory() -> None:
     prover, opening = example()
     huge = bytes(max_opening_bytes(SMALL, [c.symbols for c in prover.commitments], 2) + 1)
     tracemalloc.start()
-    assert not fast_accepts(prover, huge)
+    with pytest.raises(MalformedProofError, match="longer than any"):
+        verify_opening(prover.parameters, prover.commitments, prover.groups, huge, Transcript(DOMAIN))
     assert not fast_accepts(prover, opening[:100])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
