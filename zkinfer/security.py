@@ -152,12 +152,13 @@ def batching(name: str, combined: int) -> Term:
 def logup(name: str, lookups: int, table_rows: int, columns: int) -> Term:
     """Different multisets give equal fractional sums at the challenges.
 
-    A row (c_0, ..., c_(w-1)) of table t stands for the denominator a - sum_k b^k c_k - b^w t, a polynomial in (a, b) of
-    total degree at most D = max(1, w); different rows are different irreducible polynomials. If a row looked up is in no
-    table, the sum over the lookups of 1 / denominator, less the sum over the tables of multiplicity / denominator, has a
-    pole there: its coefficient counts lookups, which are fewer than P. Multiplied by all denominators it is a nonzero
-    polynomial of total degree at most D (N + T), zero at the challenges with probability at most that over |K| (Schwartz
-    and Zippel). Denominators that vanish do not matter: the products of all of them are checked to be invertible.
+    A row (c_0, ..., c_(w-1)) of table t stands for the denominator a - sum_k b^k c_k - b^w t, a polynomial in (a, b)
+    of total degree at most D = max(1, w); different rows are different irreducible polynomials. If a row looked up is
+    in no table, the sum over the lookups of 1 / denominator, less the sum over the tables of multiplicity over
+    denominator, has a pole there: its coefficient counts lookups, which are fewer than P. Multiplied by all
+    denominators it is a nonzero polynomial of total degree at most D (N + T), zero at the challenges with probability
+    at most that over |K| (Schwartz and Zippel). Denominators that vanish do not matter: the products of all of them are
+    checked to be invertible.
     Source: Haboeck 2022 ("Multivariate lookups based on logarithmic derivatives"), Lemma 5.
 
     Args:
@@ -177,8 +178,8 @@ def fractional_sums(name: str, depth: int, trees: int) -> Term:
     """A wrong layer of trees of fraction sums, proven together, passes its sumcheck.
 
     In the layer of i variables one challenge joins the numerator and the denominator of each tree (degree 1), one the
-    trees (degree trees - 1), i rounds of a sumcheck of degree 2 follow, its eq factor taken out, and one challenge joins
-    the claims on the two halves of each tree (degree 1). Summed over i = 0, ..., depth - 1.
+    trees (degree trees - 1), i rounds of a sumcheck of degree 2 follow, its eq factor taken out, and one challenge
+    joins the claims on the two halves of each tree (degree 1). Summed over i = 0, ..., depth - 1.
     Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"); Gruen 2024 for the degree.
     """
     return Term(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
