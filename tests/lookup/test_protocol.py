@@ -98,6 +98,14 @@ def test_slow_and_fast_agree_message_for_message(instance, seed):
     assert prove_fast(instance, blocks) == prove(instance, blocks)
 
 
+@pytest.mark.parametrize("sizes", [[6], [7], [7, 6, 6], [6, 8, 6, 7], [10]])
+def test_full_stacks_of_one_column(sizes):
+    """Here the fast prover keeps nothing but the column of the leaves."""
+    instance = LookupInstance((RangeTable(5, -9),), tuple(Block(0, k) for k in sizes))
+    blocks = random_blocks(instance, 5)
+    assert prove_fast(instance, blocks) == prove(instance, blocks)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_threads_change_nothing(count):
     """2^13 entries: more than one range of places."""
@@ -214,12 +222,14 @@ def test_a_proof_is_for_its_instance_alone(other):
         accept(other, message)
 
 
-def test_a_zero_lambda_is_proved_too(monkeypatch):
-    """Then a layer's claim is about numerators alone, which leaves the fast prover its general way."""
+@pytest.mark.parametrize("label", ["lookup layer", "lookup child", "sumcheck point"])
+@pytest.mark.parametrize("size", [5, 7])
+def test_zero_challenges_are_proved_too(label, size, monkeypatch):
+    """Where lambda, or a coordinate of a point, is zero, the fast prover takes its general way."""
     draw = Transcript.challenge_ext
-    zero = lambda self, label: ZERO if label == "lookup layer" else draw(self, label)  # noqa: E731
+    zero = lambda self, name: ZERO if name == label else draw(self, name)  # noqa: E731
     monkeypatch.setattr(Transcript, "challenge_ext", zero)
-    instance = LookupInstance((RangeTable(3),), (Block(0, 5),))
+    instance = LookupInstance((RangeTable(3),), (Block(0, size),))
     blocks = random_blocks(instance, 0)
     assert prove_fast(instance, blocks) == prove(instance, blocks)
 

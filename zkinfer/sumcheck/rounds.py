@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from zkinfer.field.arrays import Floats, balance_ext, ext_from_ints
-from zkinfer.field.params import P
+from zkinfer.field.params import DEGREE, P
 from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
 from zkinfer.field.threads import split
 from zkinfer.field.vector import LANES
@@ -44,6 +44,11 @@ class EqTables:
         self.low = _suffixes(point[max(0, len(point) - LOW_VARIABLES) :])
         self.high = _suffixes(point[: max(0, len(point) - LOW_VARIABLES)])
 
+    def arguments(self, rest: int) -> tuple[Floats, int, Floats, int, int]:
+        """What kernels weigh 2^rest places with: low, where in it, high, where in it, places in a block."""
+        inside = min(LOW_VARIABLES, rest)
+        return self.low, 1 << inside, self.high, 1 << (rest - inside), 1 << inside
+
 
 def _suffixes(point: Point) -> Floats:
     out = np.zeros((3, (2 << len(point)) + LANES))
@@ -52,6 +57,23 @@ def _suffixes(point: Point) -> Floats:
 
 
 _NONE = np.zeros((3, 1))
+
+
+def _weigh_nothing(rest: int) -> tuple[Floats, int, Floats, int, int]:
+    return _NONE, 0, _NONE, 0, 1 << min(LOW_VARIABLES, rest)
+
+
+def add_parts(parts: Sequence[Floats]) -> list[Ext]:
+    """The extension elements whose coordinates several calls of a kernel returned, added up."""
+    sums = [int(sum(numbers)) % P for numbers in zip(*(part.tolist() for part in parts), strict=True)]
+    return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), DEGREE)]
+
+
+def complete_polynomial(at0: Ext, square: Ext, target: Ext, here: Ext | None) -> Polynomial:
+    """The polynomial of degree 2 with w0 g(0) + w1 g(1) = target: weights 1 and 1, or 1 - here and here, not zero."""
+    w0, inverse = (ONE, ONE) if here is None else (ext_sub(ONE, here), ext_inv(here))
+    at1 = ext_mul(ext_sub(target, ext_mul(w0, at0)), inverse)
+    return [at0, ext_sub(ext_sub(at1, at0), square), square]
 
 
 class _KernelRounds:
@@ -67,18 +89,14 @@ class _KernelRounds:
     def _run(self, kernel: Callable[..., Floats], *arguments: object) -> list[Ext]:
         """Calls a kernel for the next round and adds up what it returns."""
         self._rest -= 1
-        inside = min(LOW_VARIABLES, self._rest)
-        block, blocks = 1 << inside, 1 << (self._rest - inside)
-        weights = (False, _NONE, 0, _NONE, 0)
-        if self._eq is not None:
-            weights = (True, self._eq.low, block, self._eq.high, blocks)
+        weights = _weigh_nothing(self._rest) if self._eq is None else self._eq.arguments(self._rest)
         challenge = balance_ext(ZERO if self._challenge is None else self._challenge)
-        half, folding = 1 << self._rest, self._challenge is not None
-        buffer = (self._tables.flat, self._tables.stride)
+        half, folding, weighted = 1 << self._rest, self._challenge is not None, self._eq is not None
+        buffer, block = (self._tables.flat, self._tables.stride), weights[-1]
         grain = max(1, FEW_PLACES // block)
-        parts = split(kernel, blocks, grain, *buffer, *arguments, half, folding, *challenge, *weights, block)
-        sums = [int(sum(numbers)) % P for numbers in zip(*(part.tolist() for part in parts), strict=True)]
-        return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), 3)]
+        return add_parts(
+            split(kernel, half // block, grain, *buffer, *arguments, half, folding, *challenge, weighted, *weights)
+        )
 
     def bind(self, challenge: Ext) -> None:
         """Sets the variable of the round that `sums` was for."""
@@ -111,11 +129,10 @@ class ProductRounds(_KernelRounds):
         here = None if self._point is None else self._point[len(self._point) - self._rest]
         known = self._target is not None and here != ZERO
         at0, square, at1 = self._run(kernels.product_sums, self._tables.factors // 2, not known)
-        if known:
-            assert self._target is not None
-            w0, inverse = (ONE, ONE) if here is None else (ext_sub(ONE, here), ext_inv(here))
-            at1 = ext_mul(ext_sub(self._target, ext_mul(w0, at0)), inverse)
-        self._polynomial = [at0, ext_sub(ext_sub(at1, at0), square), square]
+        if self._target is not None and known:
+            self._polynomial = complete_polynomial(at0, square, self._target, here)
+        else:
+            self._polynomial = [at0, ext_sub(ext_sub(at1, at0), square), square]
         return self._polynomial
 
     def bind(self, challenge: Ext) -> None:
