@@ -188,6 +188,26 @@ def test_sums_of_three_products_at_the_largest_sums(sum_of_products: Any) -> Non
     check(results, [s + a * b + c * d + e * f for s, a, b, c, d, e, f in rows], H)
 
 
+def test_sums_of_three_products_at_random_near_the_largest(sum_of_products: Any) -> None:
+    """Factors with all their bits in use: where a partial sum left its binade, low bits would be lost."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for limits in ((P, P, P, P, P, P), (2 * P, P, P, P, P, P), (4 * P, P, 0, 0, 0, 0), (1, 1, 2 * P, 2 * P, 0, 0)):
+        factors = [limit - rng.integers(0, 1 << 20, 4000) if limit > 1 else np.full(4000, limit) for limit in limits]
+        signs = rng.choice([1, -1], (6, 4000))
+        s = rng.integers(-27 * P // 10, 27 * P // 10, 4000)
+        signed = [s.tolist(), *((factor * sign).tolist() for factor, sign in zip(factors, signs, strict=True))]
+        rows += [row for row in zip(*signed, strict=True) if sum_of_magnitudes(row[1:]) <= 4 * P**2]
+    assert len(rows) > 8000
+    (results,) = sum_of_products(*columns_of(rows))
+    check(results, [s + a * b + c * d + e * f for s, a, b, c, d, e, f in rows], H)
+
+
+def sum_of_magnitudes(factors: tuple[int, ...]) -> int:
+    a, b, c, d, e, f = factors
+    return abs(a * b) + abs(c * d) + abs(e * f)
+
+
 def ext_expected(row: tuple[int, ...]) -> tuple[int, int, int]:
     s0, s1, s2, a0, a1, a2, b0, b1, b2 = row
     return (

@@ -16,7 +16,24 @@ HALF = P // 2
 
 
 def test_conversion_of_any_integers() -> None:
-    values = [0, 1, -1, HALF, HALF + 1, -HALF, P - 1, P, -P, 7 * P, 7 * P + 1, -7 * P - 1, 2**63 - 1, -(2**63)]
+    values = [
+        0,
+        1,
+        -1,
+        HALF,
+        HALF + 1,
+        -HALF,
+        P - 1,
+        P,
+        -P,
+        7 * P,
+        7 * P + 1,
+        -7 * P - 1,
+        2**53 + 1,
+        2**54 + 1,
+        2**63 - 1,
+        -(2**63),
+    ]
     array = fast.from_ints(np.array(values, dtype=np.int64))
     assert fast.is_balanced(array)
     assert fast.to_ints(array).tolist() == [v % P for v in values]

@@ -56,18 +56,35 @@ def test_combinations_of_field_elements(shape: tuple[int, int], elements: Any) -
     assert fast.ext_to_ints(result) == slow.row_combination(matrix, coefficients)
 
 
+ODD_LIMBS = (2**24 - 1) * 2**25 + 2**24 - 1
+"""Balanced, with both limbs the largest odd ones: a sum of products that does not fit loses its last bit."""
+
+
 @pytest.mark.parametrize(
     ("dtype", "entry", "rows"),
     # Past the number of rows whose sums are kept exactly before they are reduced: 2^21 and 2^13.
-    [(np.int8, -128, (1 << 21) + 5), (np.int16, -(2**15), 3 * (1 << 13) + 1), (np.float64, HALF, 4099)],
-)
-@pytest.mark.parametrize("coefficient", [HALF, HALF + 1, 2**49 - 1])
+    [(np.int8, -128, (1 << 21) + 5), (np.int8, -127, (1 << 21) + 5), (np.int16, -(2**15), (1 << 13) + 1),
+     (np.int16, -(2**15) + 1, 3 * (1 << 13) + 1), (np.float64, HALF, 4099), (np.float64, ODD_LIMBS, 4099)],
+)  # fmt: skip
+@pytest.mark.parametrize("coefficient", [HALF, ODD_LIMBS])
 def test_combinations_of_the_largest_entries(dtype: type, entry: int, rows: int, coefficient: int) -> None:
     """The same entry everywhere, the same coefficient everywhere: nothing cancels."""
     matrix = np.full((rows, 2), entry, dtype=dtype)
-    coefficients = np.full((3, rows), fast.balance_int(coefficient))
+    coefficients = np.full((3, rows), float(coefficient))
     expected = rows * entry * coefficient % P
     assert fast.ext_to_ints(fast.row_combination(matrix, coefficients)) == [(expected,) * 3] * 2
+
+
+def test_combinations_of_field_elements_near_the_largest(elements: Any) -> None:
+    """All bits in use, all of one sign, or of two: where a partial sum left its binade, low bits would be lost."""
+    rng = elements.rng
+    for signs in ([1], [-1], [1, -1]):
+        matrix = (HALF - rng.integers(0, 1 << 20, (40, 50))) * rng.choice(signs, (40, 50))
+        factors = (HALF - rng.integers(0, 1 << 20, (3, 40))) * rng.choice(signs, (3, 40))
+        result = fast.row_combination(matrix.astype(np.float64), factors.astype(np.float64))
+        expected = factors.astype(object) @ matrix.astype(object) % P
+        assert fast.is_balanced(result)
+        assert np.array_equal(fast.to_ints(result), expected.astype(np.int64))
 
 
 def test_read_only_and_mapped_matrices(tmp_path: Any, elements: Any) -> None:

@@ -51,11 +51,13 @@ def test_the_largest_values(n: int) -> None:
         np.where(np.arange(n) < n // 2, 1.0, -1.0),
         np.random.default_rng(3).choice([1.0, -1.0], n),
     ]
+    rng = np.random.default_rng(4)
     for sign in signs:
-        values = HALF * sign
-        result = fast.ntt(values)
-        assert fast.is_balanced(result)
-        assert fast.to_ints(result).tolist() == slow.ntt([int(v) % P for v in values])
+        # As large as can be, and a little less, with all bits in use: sums that do not fit would lose low bits.
+        for values in (HALF * sign, (HALF - rng.integers(0, 1 << 20, n)) * sign):
+            result = fast.ntt(values)
+            assert fast.is_balanced(result)
+            assert fast.to_ints(result).tolist() == slow.ntt([int(v) % P for v in values])
 
 
 @pytest.mark.parametrize(
