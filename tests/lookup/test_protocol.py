@@ -1,6 +1,8 @@
 """Lookups: honest proofs verify, slow and fast provers agree, and every changed message is refused."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -257,6 +259,23 @@ def test_multiplicities_must_have_the_shapes_of_the_tables():
         prover.prove(SMALL, columns, [np.zeros(4)], ProverChannel(Transcript(b"test")))
     with pytest.raises(InvalidInputError):
         slow.prove(SMALL, HONEST, [[0] * 4], ProverChannel(Transcript(b"test")))
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 0.5, float(P), np.nan, np.inf])
+def test_multiplicities_must_be_integers_in_range(wrong):
+    columns = [[np.array(c, dtype=np.float64) for c in block] for block in HONEST]
+    counts = prover.multiplicities(SMALL, columns)
+    counts[0][1] = wrong
+    with pytest.raises(InvalidInputError, match="multiplicity"):
+        prover.prove(SMALL, columns, counts, ProverChannel(Transcript(b"test")))
+
+
+def test_verifiers_and_slow_provers_need_no_prover_package():
+    modules = "zkinfer.lookup.verifier, zkinfer.lookup.slow, zkinfer.sumcheck.verifier, zkinfer.sumcheck.pads"
+    code = (
+        f"import sys\nfor name in ('numba', 'llvmlite', 'mpmath', 'onnx'): sys.modules[name] = None\nimport {modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("table", [RangeTable(3), ExplicitTable(((7, 3, 5),)), ExplicitTable(((0, 1, 2), (5, 6, 7)))])

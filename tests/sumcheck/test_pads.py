@@ -283,12 +283,80 @@ def test_words_hold_the_cells_and_masks_are_what_they_should_be():
     assert not modular.evaluate(product, SMALL.coset[:size]).any()
 
 
-def test_opened_columns_and_polynomials_do_not_tell_what_was_sent():
-    """A tiny code, all of whose bytes' residues modulo a small number are counted, for two different messages.
+class Given:
+    """Randomness that is one given vector."""
 
-    The distribution of what the verifier sees must be the same. Compared: counts of each coordinate modulo 3 in all
-    places, by a chi-square statistic with a bound that a true difference in any place would exceed.
-    """
+    def __init__(self, values):
+        self.values = list(values)
+
+    def elements(self, rows, columns):
+        taken, self.values = self.values[: rows * columns], self.values[rows * columns :]
+        assert len(taken) == rows * columns
+        return np.array(taken, dtype=np.int64).reshape(rows, columns)
+
+
+def rank(matrix):
+    """The rank modulo P, by elimination."""
+    rows, found = [[int(v) % P for v in row] for row in matrix], 0
+    for column in range(len(rows[0])):
+        pivot = next((i for i in range(found, len(rows)) if rows[i][column]), None)
+        if pivot is None:
+            continue
+        rows[found], rows[pivot] = rows[pivot], rows[found]
+        inverse = pow(rows[found][column], -1, P)
+        for i in range(found + 1, len(rows)):
+            factor = rows[i][column] * inverse % P
+            rows[i] = [(x - factor * y) % P for x, y in zip(rows[i], rows[found], strict=True)]
+        found += 1
+    return found
+
+
+TINY = PadParameters(log_dimension=3, log_length=5, queries=3)
+OPENED = TINY.points[[1, 7, 30]]
+
+
+def test_random_values_of_a_word_make_its_opened_values_uniform():
+    """From the random cells to the values at any t columns: a bijection, whatever the data."""
+    matrix = []
+    for unit in np.eye(TINY.queries, dtype=np.int64):
+        cells = np.concatenate([np.zeros(TINY.data, dtype=np.int64), unit])
+        word = pads_prover.interpolate(TINY, cells.reshape(1, 1, -1))
+        matrix.append(modular.evaluate(word[0], OPENED)[0])
+    assert rank(matrix) == TINY.queries
+
+
+def test_a_mask_and_the_opened_values_of_its_pieces_are_independent():
+    """From mask and moved polynomials to mask and opened values of all pieces but the first: a bijection."""
+    mask_size, moved = TINY.product_size, (TINY.mask_pieces - 1) * TINY.queries
+    matrix = []
+    for unit in np.eye(mask_size + moved, dtype=np.int64):
+        mask = np.tile(unit[:mask_size], (3, 1))
+        per_piece = unit[mask_size:].reshape(-1, TINY.queries)
+        pieces = pads_prover._pieces(TINY, mask, Given([v for h in per_piece for v in np.tile(h, 3)]))
+        opened = evaluate(pieces[1:], OPENED)[:, 0].reshape(-1)
+        matrix.append([*unit[:mask_size], *opened])
+    assert rank(matrix) == mask_size + moved
+
+
+def test_masks_fill_the_spaces_in_which_the_polynomials_lie():
+    """From the drawn elements: all polynomials whose data values add up to 0, and all that vanish there."""
+    k, size, data = TINY.dimension, TINY.product_size, TINY.data
+    drawn, shift, masks = k + size + (size - data), TINY.shift, []
+    for unit in np.eye(drawn, dtype=np.int64):
+        parts = np.split(unit, [k, k + size])
+        moved = [0] * (2 * 3 * (TINY.mask_pieces - 1) * TINY.queries)
+        words = pads_prover._masks(TINY, Given([v for part in parts for v in np.tile(part, 3)] + moved))[:, 0]
+        for_test = words[1:].reshape(2, TINY.mask_pieces, k)
+        assembled = np.zeros((2, TINY.mask_pieces * shift + k), dtype=np.int64)
+        for i in range(TINY.mask_pieces):
+            assembled[:, i * shift : i * shift + k] += for_test[:, i]
+        masks.append([*words[0], *assembled.reshape(-1)])
+    # The linear mask loses one dimension, the sum; the product mask one for each data point.
+    assert rank(masks) == k + (size - 1) + (size - data)
+
+
+def test_opened_columns_do_not_tell_what_was_sent():
+    """Residues modulo 3 of messages and opened columns are uniform in every place, whatever is sent."""
     tiny, runs = PadParameters(log_dimension=2, log_length=4, queries=2), 400
     run = product_check(PRODUCT)
     cells = cells_of(run, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.field.arrays import GRAIN, Floats, from_ints
+from zkinfer.field.arrays import GRAIN, Floats, from_ints, is_balanced
 from zkinfer.field.fold import mle
 from zkinfer.field.slow import Ext, ext_add, ext_mul, ext_sub
 from zkinfer.field.threads import split
@@ -42,12 +42,14 @@ def prove(
         What is left to prove: evaluations of columns and multiplicities.
 
     Raises:
-        InvalidInputError: the shapes are not those of the instance.
+        InvalidInputError: the shapes are not those of the instance, or a multiplicity is out of range.
         ZeroDenominatorError: alpha is a fingerprint.
     """
     check_shapes(instance, blocks)
-    if [len(c) for c in counts] != [1 << table.variables for table in instance.tables]:
+    if [c.shape for c in counts] != [(1 << table.variables,) for table in instance.tables]:
         raise InvalidInputError("multiplicities must have one number for each row of each table")
+    if not all(is_balanced(c) and c.min() >= 0 for c in counts):
+        raise InvalidInputError("a multiplicity is negative, not an integer, or not below the modulus")
     channel.absorb("lookup", instance.description())
     alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
     fingerprints = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]

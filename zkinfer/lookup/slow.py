@@ -16,6 +16,10 @@ Fractions = tuple[list[Ext], list[Ext]]
 """Numerators and denominators of a tree's layer."""
 
 
+class ZeroDenominatorError(ProvingError):
+    """A denominator vanished, which happens with probability below 2^-100. New commitments give new challenges."""
+
+
 def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Column]]) -> list[list[int]]:
     """For each table, how often each row is looked up; a row that occurs twice is counted at its first place.
 
@@ -97,10 +101,6 @@ def send_roots(roots: Sequence[tuple[Ext, Ext]], channel: ProverChannel) -> None
         raise ZeroDenominatorError("alpha is the fingerprint of an entry or row: commit again with fresh randomness")
     channel.send("lookup roots", [element for fraction in roots for element in fraction])
     channel.send("lookup inverses", [ext_inv(denominator) for _, denominator in roots])
-
-
-class ZeroDenominatorError(ProvingError):
-    """A denominator vanished, which happens with probability below 2^-100. New commitments give new challenges."""
 
 
 def entry_leaves(instance: LookupInstance, blocks: Sequence[Sequence[Column]], alpha: Ext, gamma: Ext) -> Fractions:
