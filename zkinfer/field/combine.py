@@ -19,8 +19,11 @@ from zkinfer.field.slow import Ext
 from zkinfer.field.threads import split
 from zkinfer.field.vector import LANES, fma, load, splat, store
 
-COLUMN_BLOCK = 512
-"""Columns combined at a time: their accumulators stay in the first-level cache."""
+COLUMN_BLOCK = 256
+"""Columns of small integers combined at a time: their accumulators, 12 KiB, leave room in the first-level cache."""
+
+WIDE_BLOCK = 512
+"""Columns of field elements combined at a time."""
 
 LIMB = 2.0**25
 SMALL_ROWS = 4
@@ -75,7 +78,7 @@ def row_combination(matrix: npt.NDArray[Any], coefficients: Floats | Sequence[Ex
     flat = np.asarray(matrix).reshape(-1)
     if matrix.dtype == np.float64:
         grouped = _grouped(np.stack(lines), WIDE_ROWS)
-        split(_wide_kernel, columns, COLUMN_BLOCK, flat, rows, columns, grouped, *out)
+        split(_wide_kernel, columns, WIDE_BLOCK, flat, rows, columns, grouped, *out)
     elif matrix.dtype in (np.int8, np.int16):
         # |limb| <= 2^24 and |weight| <= 2^7 or 2^15: so many products add up to at most 2^52.
         chunk = 1 << (52 - 24 - (8 * matrix.dtype.itemsize - 1))
@@ -299,8 +302,8 @@ def _wide_kernel(
     flat: Any, rows: int, columns: int, coefficients: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
     """`coefficients` holds, for each eight rows, the three coordinates: 3 runs of 8 numbers."""
-    for block in range(start, stop, COLUMN_BLOCK):
-        end = min(block + COLUMN_BLOCK, stop)
+    for block in range(start, stop, WIDE_BLOCK):
+        end = min(block + WIDE_BLOCK, stop)
         full = end - (end - block) % LANES
         for row in range(0, rows, WIDE_ROWS):
             o, p = _offsets(row, rows, columns), _offsets(row + 4, rows, columns)
