@@ -93,16 +93,6 @@ def next_layer(child: Floats, child_stride: int, unit: bool, out: Floats, stride
 
 
 @kernel
-def combine(flat: Floats, stride: int, l0: float, l1: float, l2: float, start: int, stop: int) -> None:
-    """p0 += lambda q0, for groups of LANES places."""
-    for x in range(LANES * start, LANES * stop, LANES):
-        p0, p1, p2 = load_ext(flat, P0, stride, x)
-        q0, q1, q2 = load_ext(flat, Q0, stride, x)
-        v0, v1, v2 = ext_mul_add(p0, p1, p2, q0, q1, q2, l0, l1, l2)
-        store_ext(flat, P0, stride, x, v0, v1, v2)
-
-
-@kernel
 def combine_unit(flat: Floats, stride: int, l0: float, l1: float, l2: float, start: int, stop: int) -> None:
     """q = 1 + lambda q for both denominators, for groups of LANES places."""
     one, zero = splat(1.0), splat(0.0)

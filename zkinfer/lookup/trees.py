@@ -151,13 +151,13 @@ class LayerRounds(ProductRounds):
     """The sumcheck of a layer: (p0 + lambda q0) q1 + p1 q0."""
 
     def __init__(self, tables: Tables, point: Point, lambda_: Ext, claim: Ext) -> None:
-        _over_places(kernels.combine, tables, lambda_)
-        super().__init__(tables, point, claim)
+        super().__init__(tables, point, claim, mix=lambda_)
         self._lambda = lambda_
 
     def values(self) -> list[Ext]:
-        combined, q1, p1, q0 = super().values()
-        return [ext_sub(combined, ext_mul(self._lambda, q0)), p1, q0, q1]
+        first, q1, p1, q0 = super().values()
+        p0 = first if self._mix is not None else ext_sub(first, ext_mul(self._lambda, q0))
+        return [p0, p1, q0, q1]
 
 
 def unit_target(lambda_: Ext, claim: Ext) -> Ext:

@@ -49,12 +49,30 @@ def fold_at(flat: Any, row: Any, stride: Any, x: Any, half: Any, r0: Any, r1: An
 
 
 @device
-def fold_pair(flat: Any, factor: Any, stride: Any, x: Any, half: Any, r0: Any, r1: Any, r2: Any) -> None:
-    """Folds a factor from 4 half to 2 half values, at x and at x + half."""
-    lo0, lo1, lo2 = fold_at(flat, 3 * factor, stride, x, 2 * half, r0, r1, r2)
-    hi0, hi1, hi2 = fold_at(flat, 3 * factor, stride, x + half, 2 * half, r0, r1, r2)
-    store_ext(flat, 3 * factor, stride, x, lo0, lo1, lo2)
-    store_ext(flat, 3 * factor, stride, x + half, hi0, hi1, hi2)
+def fold_block(
+    flat: Any, factors: Any, stride: Any, first: Any, block: Any, half: Any, r0: Any, r1: Any, r2: Any
+) -> None:
+    """Folds factors from 4 half to 2 half values, at a block of places and at the same places plus half.
+
+    One factor after another: memory is read along a dozen lines at a time, as many as processors foresee, and the
+    folded block is still in cache when it is read again.
+    """
+    for k in range(factors):
+        for x in range(first, first + block, LANES):
+            lo0, lo1, lo2 = fold_at(flat, 3 * k, stride, x, 2 * half, r0, r1, r2)
+            hi0, hi1, hi2 = fold_at(flat, 3 * k, stride, x + half, 2 * half, r0, r1, r2)
+            store_ext(flat, 3 * k, stride, x, lo0, lo1, lo2)
+            store_ext(flat, 3 * k, stride, x + half, hi0, hi1, hi2)
+
+
+@device
+def mix_block(flat: Any, stride: Any, first: Any, block: Any, l0: Any, l1: Any, l2: Any) -> None:
+    """Adds l times factor 3 to factor 0, at a block of values."""
+    for x in range(first, first + block, LANES):
+        a0, a1, a2 = load_ext(flat, 0, stride, x)
+        b0, b1, b2 = load_ext(flat, 9, stride, x)
+        v0, v1, v2 = ext_mul_add(a0, a1, a2, b0, b1, b2, l0, l1, l2)
+        store_ext(flat, 0, stride, x, v0, v1, v2)
 
 
 @kernel
@@ -123,6 +141,10 @@ def product_sums(
     stride: int,
     terms: int,
     ends: bool,
+    mixing: bool,
+    l0: float,
+    l1: float,
+    l2: float,
     half: int,
     folding: bool,
     r0: float,
@@ -146,6 +168,8 @@ def product_sums(
         flat, stride: the tables; every factor has 2 half values, or 4 half if `folding`.
         terms: the number of products.
         ends: whether F(1) is wanted too.
+        mixing: first add l times factor 3 to factor 0; not when folding.
+        l0, l1, l2: the extension element l.
         half: places to sum over; lo values are at x, hi values at x + half.
         folding: bind the round before to r first: memory is read once for both.
         weighted: eq weights, or 1.
@@ -160,14 +184,17 @@ def product_sums(
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     for b in range(start, stop):
+        if folding:
+            fold_block(flat, 2 * terms, stride, b * block, block, half, r0, r1, r2)
+        if mixing:
+            mix_block(flat, stride, b * block, block, l0, l1, l2)
+            if half >= LANES:  # otherwise all values were in the first block's one step
+                mix_block(flat, stride, b * block + half, block, l0, l1, l2)
         a0, a1, a2 = zero, zero, zero
         c0, c1, c2 = zero, zero, zero
         e0, e1, e2 = zero, zero, zero
         for y in range(0, block, LANES):
             x = b * block + y
-            if folding:
-                for k in range(2 * terms):
-                    fold_pair(flat, k, stride, x, half, r0, r1, r2)
             f0, f1, f2 = zero, zero, zero
             g0, g1, g2 = zero, zero, zero
             h0, h1, h2 = zero, zero, zero
@@ -244,11 +271,10 @@ def term_sums(
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     for b in range(start, stop):
+        if folding:
+            fold_block(flat, factors, stride, b * block, block, half, r0, r1, r2)
         for y in range(0, block, LANES):
             x = b * block + y
-            if folding:
-                for k in range(factors):
-                    fold_pair(flat, k, stride, x, half, r0, r1, r2)
             for at in range(places.shape[1] + 1):
                 f0, f1, f2 = zero, zero, zero
                 for t in range(places.shape[0]):

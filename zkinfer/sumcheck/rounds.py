@@ -117,18 +117,22 @@ class ProductRounds(_KernelRounds):
         tables: the factors' values; overwritten.
         point: for weights eq(point, x), or None for weight 1.
         target: the sum, if it is known: saves computing the first polynomial at 1.
+        mix: if given, factor 0 stands for factor 0 plus `mix` times factor 3; added in the first round's pass.
     """
 
-    def __init__(self, tables: Tables, point: Point | None, target: Ext | None = None) -> None:
+    def __init__(self, tables: Tables, point: Point | None, target: Ext | None = None, mix: Ext | None = None) -> None:
         super().__init__(tables, point)
         self._target = target
+        self._mix = mix
         self._polynomial: Polynomial = []
 
     def sums(self) -> Polynomial:
         """target = w0 g(0) + w1 g(1), with weights 1 and 1 or those of eq, gives g(1) unless w1 = 0."""
         here = None if self._point is None else self._point[len(self._point) - self._rest]
         known = self._target is not None and here != ZERO
-        at0, square, at1 = self._run(kernels.product_sums, self._tables.factors // 2, not known)
+        mixing, by = self._mix is not None, balance_ext(self._mix or ZERO)
+        at0, square, at1 = self._run(kernels.product_sums, self._tables.factors // 2, not known, mixing, *by)
+        self._mix = None
         if self._target is not None and known:
             self._polynomial = complete_polynomial(at0, square, self._target, here)
         else:
