@@ -93,16 +93,16 @@ def queries(parameters: OpeningParameters) -> Term:
     Far: not close. Then (proximity, below) the combination of all rows is more than e columns away from every codeword,
     so that what the prover sends agrees with the columns in at most n - e - 1 places.
     Close, but a claim is wrong. Then (claims, below) what is sent is not the combination c of the codewords. It agrees
-    with c in at most k - 1 places, and with the columns in those and in the at most e ignored ones.
+    with c in at most k - 1 places, and with the columns in those and in the at most e ignored ones; and k - 1 + e is at
+    most n - e - 1.
 
-    All t draws, uniform and independent, fall into the agreeing places with probability at most
-    (max(n - e - 1, k - 1 + e) / n)^t. They come after grinding.
+    All t draws, uniform and independent, fall into the agreeing places with probability at most ((n - e - 1) / n)^t.
+    They come after grinding.
 
     Source: Ames, Hazay, Ishai, Venkitasubramaniam 2017, Section 4; with e the full unique decoding radius.
     """
     code = parameters.code
-    agreeing = max(code.length - code.correctable - 1, code.dimension - 1 + code.correctable)
-    error = (agreeing / code.length) ** parameters.queries
+    error = ((code.length - code.correctable - 1) / code.length) ** parameters.queries
     return ground(Term("queries", error), parameters.query_grinding)
 
 

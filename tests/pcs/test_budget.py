@@ -1,12 +1,14 @@
 """The budget file: spent before an opening exists, shared by processes, never handed out twice."""
 
 import errno
+import fcntl
 import multiprocessing
 import signal
 import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,21 @@ def test_is_on_disk_before_the_call_returns(path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(budget.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
     spend(path, 3)
     assert calls == ["write", "fsync"]
+
+
+def test_waits_for_who_else_is_spending(path: Path) -> None:
+    """Counting and appending are one step: nobody counts while another has counted and not yet appended."""
+    with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = pool.submit(spend, path, 1)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        other.write(b"\x01")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        with pytest.raises(BudgetError):
+            waiting.result(timeout=30)
+    assert spent(path) == 1
 
 
 def _spend_all(path: Path) -> int:

@@ -161,7 +161,7 @@ def test_a_simulator_without_data_is_accepted(seed: int) -> None:
 
 
 TINY = OpeningParameters(Code(1, 3, 4), queries=3, query_grinding=0, weight_grinding=0)
-RUNS, CELLS = 1500, 8
+RUNS, CELLS = 800, 8
 
 
 def chi_squared(first: np.ndarray, second: np.ndarray) -> float:

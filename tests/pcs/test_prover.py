@@ -179,6 +179,16 @@ def test_random_elements_are_uniform_and_the_seed_decides() -> None:
     assert drawn.max() < P
 
 
+def test_nothing_random_is_used_twice() -> None:
+    """What is drawn bit by bit is one stream, cut up."""
+    whole, parts = Randomness(bytes(32)), Randomness(bytes(32))
+    stream = whole.octets(100).tobytes()
+    assert b"".join(parts.octets(n).tobytes() for n in (1, 60, 0, 39)) == stream
+    drawn = Randomness()
+    elements = [*drawn.elements(10, 10).ravel().tolist(), *drawn.elements(10, 10).ravel().tolist()]
+    assert len(set(elements)) == 200
+
+
 def test_words_that_are_too_large_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [np.array([5, P, P + 1, P - 1]), np.array([P, 7]), np.array([8])]
     randomness = Randomness()

@@ -150,23 +150,23 @@ def test_a_creation_that_was_interrupted_is_no_commitment(tmp_path: Path, monkey
 
 
 def test_parallel_provers_share_the_budget(tmp_path: Path) -> None:
-    code = Code(3, 6 * 20, 9)
+    code = Code(3, 6 * 100, 11)
     create(tmp_path / "w", code, DATA, 6)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert sum(pool.map(_prove_many, [tmp_path / "w"] * 2)) == 20
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert sum(pool.map(_spend_all, [tmp_path / "w"] * 3)) == 100
     with pytest.raises(BudgetError):
         prove(load(tmp_path / "w"), OpeningParameters(code, 6, 0, 0))
 
 
-def _prove_many(folder: Path) -> int:
-    parameters = OpeningParameters(load(folder).code, 6, 0, 0)
-    made = 0
+def _spend_all(folder: Path) -> int:
+    matrix = load(folder)
+    spent = 0
     while True:
         try:
-            prove(load(folder), parameters)
+            matrix.spend(6)
         except BudgetError:
-            return made
-        made += 1
+            return spent
+        spent += 1
 
 
 def test_killed_provers_waste_at_most_one_opening_each(tmp_path: Path) -> None:
