@@ -6,8 +6,8 @@
 u is the time per element of `c[i] = a[i] * b[i] + c[i]` over 2^22 float64, in the same run and on the same threads.
 Each figure is the best of several repetitions: by the clock, and, as "core ns", the time of all processors together,
 which says more where other programs run. Multiples of u are by the clock. The last columns say which share of two
-limits a row reaches: of the bytes a second that u's loop moves (32 bytes an element), and of the multiply-adds a second that a
-loop on registers does. Memory is what the call adds to its input at its peak, as a multiple of the input.
+limits a row reaches: of the bytes a second that u's loop moves (32 bytes an element), and of the multiply-adds a second
+that a loop on registers does. Memory is what the call adds to its input at its peak, as a multiple of the input.
 """
 
 import argparse

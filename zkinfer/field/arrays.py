@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.field import arithmetic
-from zkinfer.field.arithmetic import HALF
+from zkinfer.field.arithmetic import HALF, MAGIC
 from zkinfer.field.compiling import device, kernel
 from zkinfer.field.params import DEGREE, P
 from zkinfer.field.slow import Ext
@@ -74,7 +74,8 @@ def ext_to_ints(values: Floats) -> list[Ext]:
 
 def is_balanced(values: Floats) -> bool:
     """Whether every entry is an integer of magnitude at most (P - 1) / 2; NaN and infinity are not."""
-    return bool(np.all(np.abs(values) <= HALF) and np.all(values == np.rint(values)))
+    line = np.ascontiguousarray(values, dtype=np.float64).reshape(-1)
+    return not any(split(_unbalanced_kernel, line.size, GRAIN, line))
 
 
 def base_line(values: Floats) -> Floats:
@@ -150,6 +151,16 @@ def _elementwise(compiled: Any, a: Floats, b: Floats) -> Floats:
     lines = base_line(np.ascontiguousarray(a).reshape(-1)), base_line(np.ascontiguousarray(b).reshape(-1))
     split(compiled, a.size, GRAIN, *lines, out.reshape(-1))
     return out
+
+
+@kernel
+def _unbalanced_kernel(values: Any, start: int, stop: int) -> int:
+    """How many entries are not balanced; comparisons with NaN are false."""
+    found = 0
+    for i in range(start, stop):
+        x = values[i]
+        found += 1 - ((abs(x) <= HALF) & ((x + MAGIC) - MAGIC == x))
+    return found
 
 
 @kernel

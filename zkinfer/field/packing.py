@@ -58,11 +58,10 @@ def _kernel(flat: Any, rows: int, columns: int, octets: Any, offset: int, start:
                 at = j * width + offset + row * BASE_BYTES
                 for k in range(ROWS):
                     store_octets(octets, at + k * BASE_BYTES, _canonical(flat[(row + k) * columns + j]))
-        for row in range(grouped, rows - 1):
-            for j in range(tile, end):
-                store_octets(octets, j * width + offset + row * BASE_BYTES, _canonical(flat[row * columns + j]))
         for j in range(tile, end):
+            at = j * width + offset
+            for row in range(grouped, rows - 1):
+                store_octets(octets, at + row * BASE_BYTES, _canonical(flat[row * columns + j]))
             x = _canonical(flat[(rows - 1) * columns + j])
-            at = j * width + offset + (rows - 1) * BASE_BYTES
             for k in range(BASE_BYTES):
-                octets[at + k] = x >> 8 * k & 255
+                octets[at + (rows - 1) * BASE_BYTES + k] = x >> 8 * k & 255
