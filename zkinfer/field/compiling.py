@@ -1,8 +1,8 @@
 """How this package compiles: functions that are inlined, kernels that are kept on disk.
 
 Numba keeps compiled kernels in `__pycache__` beside the source, or in NUMBA_CACHE_DIR, for the processor they were
-compiled on. By itself it looks only at the file of the kernel; here the text of every file of this package counts as
-well, because kernels contain the functions that they call.
+compiled on. By itself it looks only at the file of the kernel; here the text of every file of the packages that have
+kernels counts as well, because kernels contain the functions that they call.
 """
 
 import hashlib
@@ -16,6 +16,9 @@ from numba.extending import intrinsic as _intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PACKAGES = ("field", "sumcheck", "lookup")
+"""The packages beside each other in which there are kernels, or functions that are inlined into kernels."""
+
 
 def device(function: F) -> F:
     """Compiles a function into the kernels that call it."""
@@ -27,7 +30,7 @@ def kernel(function: F) -> F:
     """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
     compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     index = compiled._cache._cache_file
-    index._source_stamp = (index._source_stamp, _package_digest())
+    index._source_stamp = (index._source_stamp, source_digest())
     result: F = compiled
     return result
 
@@ -39,8 +42,11 @@ def intrinsic(function: F) -> Callable[..., Any]:
 
 
 @cache
-def _package_digest() -> str:
+def source_digest(root: Path = Path(__file__).parents[1]) -> str:
+    """A digest of the names and texts of all files in PACKAGES, which lie in the folder `root`."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for package in PACKAGES:
+        for path in sorted((root / package).glob("*.py")):
+            text = path.read_bytes()
+            digest.update(f"{package}/{path.name} {len(text)}\n".encode() + text)
     return digest.hexdigest()
