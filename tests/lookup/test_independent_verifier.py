@@ -1,0 +1,299 @@
+"""A second verifier of sumcheck and lookups, written from docs/protocol/sumcheck-and-lookup.md alone.
+
+It shares the field in plain Python and the transcript with the library, and nothing else: no channel, no parameters, no
+tables. Both verifiers read the stored vectors, and must agree on every proof below, honest or not.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zkinfer.errors import VerificationError
+from zkinfer.field.encoding import encode_base
+from zkinfer.field.params import P
+from zkinfer.field.slow import ONE, ZERO, eq, ext_add, ext_mul, ext_sub, mle
+from zkinfer.lookup import slow
+from zkinfer.lookup.params import Block, LookupInstance
+from zkinfer.lookup.tables import ExplicitTable, Piece, PiecewiseTable, RangeTable
+from zkinfer.lookup.verifier import verify
+from zkinfer.sumcheck.channel import ProverChannel, VerifierChannel
+from zkinfer.transcript import Transcript
+
+VECTORS = Path(__file__).parent / "vectors" / "lookup.json"
+
+
+class RefusedError(Exception):
+    """The proof is not accepted."""
+
+
+class Proof:
+    """Section 1, plain."""
+
+    def __init__(self, data, domain):
+        self.data, self.transcript = data, Transcript(domain)
+
+    def receive(self, label, count):
+        piece, self.data = self.data[: 21 * count], self.data[21 * count :]
+        numbers = [int.from_bytes(piece[i : i + 7], "little") for i in range(0, len(piece), 7)]
+        if len(piece) != 21 * count or any(v >= P for v in numbers):
+            raise RefusedError
+        self.transcript.absorb(label, piece)
+        return [tuple(numbers[i : i + 3]) for i in range(0, 3 * count, 3)]
+
+    def draw(self, label):
+        return self.transcript.challenge_ext(label)
+
+
+def require(condition):
+    if not condition:
+        raise RefusedError
+
+
+def total(elements):
+    result = ZERO
+    for element in elements:
+        result = ext_add(result, element)
+    return result
+
+
+def scaled(integer, element):
+    return ext_mul((integer % P, 0, 0), element)
+
+
+def last(point, k):
+    return point[len(point) - k :]
+
+
+def run_layer(proof, point, claims, lambda_):
+    """Section 2 for the batches of section 3: a point, degree 2; `claims` is (variables, claim) for each tree."""
+    b = proof.draw("sumcheck batch") if len(claims) > 1 else ONE
+    factors = [ONE, b][: len(claims)]
+    target = total(ext_mul(f, claim) for f, (_, claim) in zip(factors, claims, strict=True))
+    r = []
+    for t in point:
+        g1, g2 = proof.receive("sumcheck round", 2)
+        x = proof.draw("sumcheck point")
+        target = total([target, ext_mul(ext_sub(x, t), g1), ext_mul(ext_sub(ext_mul(x, x), t), g2)])
+        r.append(x)
+    children = []
+    for f, _ in zip(factors, claims, strict=True):
+        p0, p1, q0, q1 = proof.receive("sumcheck evaluations", 4)
+        value = total([ext_mul(p0, q1), ext_mul(p1, q0), ext_mul(lambda_, ext_mul(q0, q1))])
+        target = ext_sub(target, ext_mul(f, value))
+        children.append((p0, p1, q0, q1))
+    require(target == ZERO)
+    return r, children
+
+
+def thresholds(a, point):
+    """(G, W, I) of section 3."""
+    g, w, i, s = ONE, ZERO, ZERO, 1
+    for r in reversed(point):
+        if a & s:
+            w, g = ext_mul(r, ext_add(w, scaled(s, g))), ext_mul(r, g)
+        else:
+            w = ext_add(w, ext_mul(r, ext_sub(ext_add(i, (s, 0, 0)), w)))
+            g = ext_add(g, ext_mul(r, ext_sub(ONE, g)))
+        i, s = ext_add(i, scaled(s, r)), 2 * s
+    return (ZERO, ZERO, i) if a == s else (g, w, i)
+
+
+def layout(sizes):
+    """Offsets, depth and filled cells of a stack."""
+    offsets, at = [0] * len(sizes), 0
+    for k in sorted(set(sizes), reverse=True):
+        for i, size in enumerate(sizes):
+            if size == k:
+                offsets[i], at = at, at + (1 << k)
+    depth = 0
+    while 1 << depth < at:
+        depth += 1
+    return offsets, depth, at
+
+
+def selector(offset, k, point):
+    high = len(point) - k
+    bits = [((offset >> k) >> (high - 1 - j)) & 1 for j in range(high)]
+    return eq([(bit, 0, 0) for bit in bits], point[:high])
+
+
+def table_size(table):
+    if table["kind"] == "explicit":
+        return (len(table["columns"][0]) - 1).bit_length()
+    return table["k"]
+
+
+def table_width(table):
+    return {"range": 1, "piecewise": 2, "explicit": len(table.get("columns", []))}[table["kind"]]
+
+
+def table_bytes(table):
+    match table["kind"]:
+        case "range":
+            numbers = [table["k"], table["start"]]
+        case "piecewise":
+            numbers = [table["k"], table["start"], len(table["pieces"]), *(v for p in table["pieces"] for v in p)]
+        case "explicit":
+            columns = table["columns"]
+            numbers = [len(columns), len(columns[0]), *(v for c in columns for v in c)]
+    return table["kind"].encode() + encode_base([v % P for v in numbers])
+
+
+def table_at(table, point):
+    if table["kind"] == "explicit":
+        fill = (1 << table_size(table)) - len(table["columns"][0])
+        return [mle([(v % P, 0, 0) for v in [*c, *[c[-1]] * fill]], point) for c in table["columns"]]
+    values = [ext_add((table["start"] % P, 0, 0), thresholds(0, point)[2])]
+    if table["kind"] == "piecewise":
+        output, before = ZERO, (0, 0)
+        for first, offset, slope in table["pieces"]:
+            g, w, _ = thresholds(first, point)
+            output = total([output, scaled(offset - before[0], g), scaled(slope - before[1], w)])
+            before = (offset, slope)
+        values.append(output)
+    return values
+
+
+def independent_verify(statement, message, domain):
+    """Section 3; the claims that are left, or RefusedError."""
+    tables, blocks = statement["tables"], statement["blocks"]
+    proof = Proof(message, domain)
+    described = [table_bytes(t) for t in tables]
+    lengths = [len(tables), *map(len, described), len(blocks)]
+    data = encode_base(lengths) + b"".join(described) + encode_base(v for block in blocks for v in block)
+    proof.transcript.absorb("lookup", data)
+    alpha, gamma = proof.draw("lookup alpha"), proof.draw("lookup gamma")
+
+    pe, qe, pr, qr = proof.receive("lookup roots", 4)
+    ie, ir = proof.receive("lookup inverses", 2)
+    require(ext_mul(pe, qr) == ext_mul(pr, qe) and ext_mul(qe, ie) == ONE and ext_mul(qr, ir) == ONE)
+
+    entry_offsets, entry_depth, entries = layout([k for _, k in blocks])
+    row_offsets, row_depth, rows = layout([table_size(t) for t in tables])
+    n = max(entry_depth, row_depth)
+    fractions, point = {entry_depth * 2: (pe, qe), row_depth * 2 + 1: (pr, qr)}, []
+    for layer in range(n):
+        lambda_ = proof.draw("lookup layer")
+        taking_part = [key for key in fractions if layer >= n - key // 2]
+        claims = [
+            (layer - (n - key // 2), ext_add(fractions[key][0], ext_mul(lambda_, fractions[key][1])))
+            for key in taking_part
+        ]
+        r, children = run_layer(proof, point, claims, lambda_)
+        c = proof.draw("lookup child")
+        for key, (p0, p1, q0, q1) in zip(taking_part, children, strict=True):
+            fractions[key] = (
+                ext_add(p0, ext_mul(c, ext_sub(p1, p0))),
+                ext_add(q0, ext_mul(c, ext_sub(q1, q0))),
+            )
+        point = [*r, c]
+
+    width = max(table_width(t) for t in tables)
+
+    def fingerprint(number, values):
+        result, power = ZERO, ONE
+        for c in range(width):
+            if c < len(values):
+                result = ext_add(result, ext_mul(power, values[c]))
+            power = ext_mul(power, gamma)
+        return ext_add(result, scaled(number, power))
+
+    (p, q), at = fractions[entry_depth * 2], last(point, entry_depth)
+    unfilled = thresholds(entries, at)[0]
+    require(p == ext_sub(ONE, unfilled))
+    denominator, claims = unfilled, []
+    for (number, k), offset in zip(blocks, entry_offsets, strict=True):
+        values = proof.receive("lookup block", table_width(tables[number]))
+        gap = ext_sub(alpha, fingerprint(number, values))
+        denominator = ext_add(denominator, ext_mul(selector(offset, k, at), gap))
+        claims.append((last(at, k), values))
+    require(q == denominator)
+
+    (p, q), at = fractions[row_depth * 2 + 1], last(point, row_depth)
+    multiplicities = proof.receive("lookup multiplicities", len(tables))
+    numerator, denominator = ZERO, thresholds(rows, at)[0]
+    for number, (table, offset, m) in enumerate(zip(tables, row_offsets, multiplicities, strict=True)):
+        k = table_size(table)
+        select = selector(offset, k, at)
+        gap = ext_sub(alpha, fingerprint(number, table_at(table, last(at, k))))
+        numerator, denominator = ext_add(numerator, ext_mul(select, m)), ext_add(denominator, ext_mul(select, gap))
+        claims.append((last(at, k), [m]))
+    require(p == numerator and q == denominator and not proof.data)
+    return [(tuple(own), tuple(values)) for own, values in claims]
+
+
+def instance_of(statement):
+    """The library's description of a vector's statement."""
+    built = {
+        "range": lambda t: RangeTable(t["k"], t["start"]),
+        "piecewise": lambda t: PiecewiseTable(t["k"], t["start"], tuple(Piece(*p) for p in t["pieces"])),
+        "explicit": lambda t: ExplicitTable(tuple(map(tuple, t["columns"]))),
+    }
+    tables = tuple(built[t["kind"]](t) for t in statement["tables"])
+    return LookupInstance(tables, tuple(Block(*b) for b in statement["blocks"]))
+
+
+def library_verify(statement, message, domain):
+    channel = VerifierChannel(Transcript(domain), message)
+    claims = verify(instance_of(statement), channel)
+    channel.finish()
+    return [(c.point, tuple(v.constant for v in c.values)) for c in claims.blocks + claims.multiplicities]
+
+
+def outcomes(statement, message, domain=b"vectors"):
+    """What both verifiers say, None for a refusal; a library error of another kind is a failure of the test."""
+    results = []
+    for function, refusal in ((library_verify, VerificationError), (independent_verify, RefusedError)):
+        try:
+            results.append(function(statement, message, domain))
+        except refusal:
+            results.append(None)
+    return results
+
+
+VECTOR_LIST = json.loads(VECTORS.read_text())
+names = [v["name"] for v in VECTOR_LIST]
+
+
+@pytest.mark.parametrize("vector", VECTOR_LIST, ids=names)
+def test_the_library_still_makes_the_stored_proof(vector):
+    instance = instance_of(vector["statement"])
+    channel = ProverChannel(Transcript(b"vectors"))
+    slow.prove(instance, vector["entries"], slow.multiplicities(instance, vector["entries"]), channel)
+    assert channel.message.hex() == vector["proof"]
+
+
+@pytest.mark.parametrize("vector", VECTOR_LIST, ids=names)
+def test_both_accept_the_stored_proof_with_the_same_claims(vector):
+    ours, independent = outcomes(vector["statement"], bytes.fromhex(vector["proof"]))
+    assert ours is not None
+    assert ours == independent
+
+
+@pytest.mark.parametrize("vector", VECTOR_LIST, ids=names)
+def test_both_refuse_every_changed_element(vector):
+    message = bytes.fromhex(vector["proof"])
+    for at in range(0, len(message), 7):
+        value = (int.from_bytes(message[at : at + 7], "little") + 1) % P
+        changed = message[:at] + value.to_bytes(7, "little") + message[at + 7 :]
+        assert outcomes(vector["statement"], changed) == [None, None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(vector=st.sampled_from(VECTOR_LIST), cut=st.integers(0, 10**6), bit=st.integers(0, 10**6), tail=st.binary())
+def test_both_agree_on_damaged_proofs(vector, cut, bit, tail):
+    message = bytearray(bytes.fromhex(vector["proof"])[: -1 - cut % 40])
+    message[bit // 8 % len(message)] ^= 1 << bit % 8
+    for changed in (bytes(message), bytes(message) + tail, bytes.fromhex(vector["proof"]) + tail):
+        ours, independent = outcomes(vector["statement"], changed)
+        assert ours == independent
+
+
+def test_both_refuse_another_domain_and_another_statement():
+    first, second = VECTOR_LIST[0], VECTOR_LIST[1]
+    message = bytes.fromhex(first["proof"])
+    assert outcomes(first["statement"], message, b"other") == [None, None]
+    assert outcomes(second["statement"], message) == [None, None]

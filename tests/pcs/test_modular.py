@@ -1,0 +1,90 @@
+"""The verifier's arithmetic against the oracle, at random and at the extremes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkinfer.field import slow
+from zkinfer.field.params import P
+from zkinfer.pcs import modular
+from zkinfer.pcs.params import MAX_LOG_LENGTH
+
+EXTREMES = [0, 1, 2, P - 1, P - 2, P // 2, P // 2 + 1, (1 << 49) - 1, 1 << 49, (1 << 17) - 1, 1 << 34, (1 << 34) - 1]
+elements = st.one_of(st.integers(0, P - 1), st.sampled_from(EXTREMES))
+
+
+def random_array(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, P, shape)
+
+
+def test_products_at_all_pairs_of_extremes() -> None:
+    a = np.array(EXTREMES)
+    products = modular.mul(a[:, None], a[None])
+    assert products.tolist() == [[x * y % P for y in EXTREMES] for x in EXTREMES]
+
+
+def test_products_whose_quotients_are_hard_to_round() -> None:
+    """a * b just below, at and just above multiples of P and of P / 2."""
+    rng = np.random.default_rng(1)
+    a = rng.integers(1, P, 3000).tolist()
+    b = [pow(x, -1, P) * d % P for x in a for d in (1, P - 1, P // 2, P // 2 + 1)]
+    a = [x for x in a for _ in range(4)]
+    assert modular.mul(np.array(a), np.array(b)).tolist() == [x * y % P for x, y in zip(a, b, strict=True)]
+
+
+@given(st.lists(st.tuples(elements, elements), min_size=1, max_size=50))
+def test_products(pairs: list[tuple[int, int]]) -> None:
+    a, b = np.array(pairs).T
+    assert modular.mul(a, b).tolist() == [x * y % P for x, y in pairs]
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (2, 5, 3), (4, 0, 2), (0, 3, 2), (3, 700, 2)])
+def test_matrix_products(m: int, k: int, n: int) -> None:
+    a, b = random_array(2, m, k), random_array(3, k, n)
+    expected = [[sum(int(x) * int(y) for x, y in zip(row, column, strict=True)) % P for column in b.T] for row in a]
+    assert modular.matmul(a, b).reshape(m, n).tolist() == expected
+
+
+@pytest.mark.parametrize("k", [(1 << 19) - 1, 1 << 19, (1 << 19) + 1, 3 << 19])
+def test_the_longest_exact_inner_products(k: int) -> None:
+    """Of the largest element whose two lower limbs are all ones."""
+    largest = (P >> 34 << 34) - 1
+    a = np.full((1, k), largest)
+    assert modular.matmul(a, a.T).tolist() == [[k * largest * largest % P]]
+
+
+def test_the_bound_on_exact_inner_products_is_tight() -> None:
+    assert modular._MAX_EXACT_TERMS * (2**modular._LIMB_BITS) ** 2 <= 2**53
+    assert 2 ** (modular._LIMB_BITS * modular._LIMBS) > P
+
+
+@given(st.lists(st.tuples(*[elements] * 6), min_size=1, max_size=20))
+def test_extension_vectors(coordinates: list[tuple[int, ...]]) -> None:
+    a, b = [c[:3] for c in coordinates], [c[3:] for c in coordinates]
+    x, y = modular.from_exts(a), modular.from_exts(b)
+    assert modular.to_exts(x) == a
+    assert modular.to_exts(modular.ext_mul(x, y)) == [slow.ext_mul(v, w) for v, w in zip(a, b, strict=True)]
+    assert modular.ext_dot(x, y) == slow.ext_dot(a, b)
+
+
+@given(st.lists(st.tuples(elements, elements, elements), max_size=5))
+def test_eq_table(point: list[tuple[int, int, int]]) -> None:
+    assert modular.to_exts(modular.eq_table(point)) == slow.eq_table(point)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 8, 9, 63, 100])
+def test_evaluation_of_polynomials(k: int) -> None:
+    polynomials, points = random_array(4, 3, k), random_array(5, 4)
+    expected = [[sum(int(c) * pow(int(x), i, P) for i, c in enumerate(f)) % P for x in points] for f in polynomials]
+    assert modular.evaluate(polynomials, points).tolist() == expected
+
+
+def test_sums_over_the_blocks_of_the_longest_polynomials_do_not_overflow() -> None:
+    assert (1 << MAX_LOG_LENGTH // 2) * P < 1 << 63
+
+
+def test_evaluation_of_a_long_polynomial() -> None:
+    """All coefficients P - 1 at 1: the value is -k."""
+    k = (1 << 18) + 5
+    assert modular.evaluate(np.full((1, k), P - 1), np.array([1])).tolist() == [[-k % P]]

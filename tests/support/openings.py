@@ -1,0 +1,323 @@
+"""Openings of matrix commitments in plain Python: statements, a prover that can be made to lie, a second verifier.
+
+Written from docs/protocol/transcript-and-commitment.md with `zkinfer.field.slow` alone; nothing of `zkinfer.pcs` but
+the types that name sizes and claims.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+
+from zkinfer.field import slow
+from zkinfer.field.params import P
+from zkinfer.field.slow import ONE, ZERO, Ext
+from zkinfer.pcs.claims import Claim, ClaimGroup
+from zkinfer.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.transcript import Transcript
+
+DOMAIN = b"test of openings"
+SMALL = OpeningParameters(
+    Code(log_columns=3, blinding=24, log_length=7), queries=24, query_grinding=4, weight_grinding=3
+)
+"""Rate 1/4; a lie is missed by all queries with probability 2^-16."""
+
+Rows = list[list[int]]
+
+
+class Rejected(Exception):  # noqa: N818
+    """The plain verifier does not accept."""
+
+
+def random_ext(rng: random.Random) -> Ext:
+    return (rng.randrange(P), rng.randrange(P), rng.randrange(P))
+
+
+def row_vector(values: Sequence[Ext]) -> np.ndarray:
+    return np.array(values, dtype=np.int64).reshape(len(values), 3).T.copy()
+
+
+def exts(rows: np.ndarray) -> list[Ext]:
+    return [(int(a), int(b), int(c)) for a, b, c in rows.T]
+
+
+@dataclass
+class Statement:
+    """Matrices and true claims about them."""
+
+    parameters: OpeningParameters
+    matrices: list[Rows]
+    groups: list[ClaimGroup]
+
+    @classmethod
+    def random(
+        cls,
+        seed: int,
+        rows: Sequence[int] = (3, 2),
+        claims: Sequence[int] = (2, 1),
+        parameters: OpeningParameters = SMALL,
+    ) -> "Statement":
+        """Matrices with these numbers of rows, groups with these numbers of claims."""
+        rng = random.Random(seed)
+        columns = parameters.code.columns
+        matrices = [[[rng.randrange(-128, 128) for _ in range(columns)] for _ in range(count)] for count in rows]
+        groups = []
+        for count in claims:
+            point = tuple(random_ext(rng) for _ in range(parameters.code.log_columns))
+            vectors = [[random_ext(rng) for _ in range(sum(rows))] for _ in range(count)]
+            groups.append(ClaimGroup(point, tuple(Claim(row_vector(v), value_of(matrices, v, point)) for v in vectors)))
+        return cls(parameters, matrices, groups)
+
+    def arrays(self) -> list[np.ndarray]:
+        return [np.array(m, dtype=np.int64).reshape(len(m), self.parameters.code.columns) for m in self.matrices]
+
+
+def value_of(matrices: list[Rows], vector: Sequence[Ext], point: Sequence[Ext]) -> Ext:
+    rows = [row for matrix in matrices for row in matrix]
+    return slow.mle(slow.row_combination(rows, vector), point) if rows else ZERO
+
+
+class PlainProver:
+    """The protocol message by message. Subclasses lie by overriding a step, and are honest in all else."""
+
+    def __init__(self, statement: Statement, seed: int = 0) -> None:
+        self.parameters, self.groups = statement.parameters, statement.groups
+        self.code = statement.parameters.code
+        self.rng = random.Random(seed)
+        self.data_rows = sum(len(m) for m in statement.matrices)
+        self.messages = [
+            [[v % P for v in row] + self.uniform(self.code.blinding) for row in m] for m in statement.matrices
+        ]
+        masks = 3 * (len(self.groups) + 1)
+        self.messages[-1] = self.messages[-1] + [self.uniform(self.code.dimension) for _ in range(masks)]
+        self.words = [
+            [self.word(m, i, message) for i, message in enumerate(rows)] for m, rows in enumerate(self.messages)
+        ]
+        self.leaves = [
+            [self.rng.randbytes(32) + encode([row[j] for row in words]) for j in range(self.code.length)]
+            for words in self.words
+        ]
+        self.trees = [tree(leaves) for leaves in self.leaves]
+        self.commitments = [
+            Commitment(nodes[1], len(rows) - (masks if last else 0), masks // 3 if last else 0)
+            for nodes, rows, last in zip(
+                self.trees, self.messages, [False] * (len(self.trees) - 1) + [True], strict=True
+            )
+        ]
+
+    def uniform(self, count: int) -> list[int]:
+        return [self.rng.randrange(P) for _ in range(count)]
+
+    def word(self, matrix: int, row: int, message: list[int]) -> list[int]:
+        return slow.ntt(message + [0] * (self.code.length - self.code.dimension))
+
+    def all_messages(self) -> Rows:
+        return [message for rows in self.messages for message in rows]
+
+    def group_mask(self, number: int) -> list[Ext]:
+        """The extension row of mask `number`: 0 for proximity, 1 + g for group g."""
+        start = self.data_rows + 3 * number
+        rows = self.all_messages()[start : start + 3]
+        return [(a, b, c) for a, b, c in zip(*rows, strict=True)]
+
+    def mask_values(self) -> list[Ext]:
+        return [self.evaluate(self.group_mask(1 + g), group) for g, group in enumerate(self.groups)]
+
+    def evaluate(self, message: Sequence[Ext], group: ClaimGroup) -> Ext:
+        return slow.mle(list(message[: self.code.columns]), group.column_point)
+
+    def combine(self, weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
+        return [slow.row_combination(self.all_messages(), c) for c in coefficients(self.groups, weights, proximity)]
+
+    def grind(self, transcript: Transcript, label: str, bits: int) -> int:
+        return transcript.grind(label, bits)
+
+    def after_queries(self, indices: list[int], combinations: list[list[Ext]]) -> list[list[Ext]]:
+        """What is sent as the combinations, in the end."""
+        return combinations
+
+    def columns(self, matrix: int, indices: list[int], combinations: list[list[Ext]]) -> list[bytes]:
+        return [self.leaves[matrix][i] for i in indices]
+
+    def open(self) -> bytes:
+        transcript = Transcript(DOMAIN)
+        absorb_statement(transcript, self.parameters, self.commitments, self.groups)
+        mask_values = encode_exts(self.mask_values())
+        transcript.absorb("mask values", mask_values)
+        first = self.grind(transcript, "weight grinding", self.parameters.weight_grinding).to_bytes(8, "little")
+        weights, proximity = draw_coefficients(transcript, self.groups, self.data_rows)
+        combinations = self.combine(weights, proximity)
+        transcript.absorb("combinations", self.encode_combinations(combinations))
+        second = self.grind(transcript, "query grinding", self.parameters.query_grinding).to_bytes(8, "little")
+        indices = sorted(set(transcript.challenge_indices("queries", self.code.length, self.parameters.queries)))
+        combinations = self.after_queries(indices, combinations)
+        opened = b""
+        for number, nodes in enumerate(self.trees):
+            opened += b"".join(self.columns(number, indices, combinations)) + siblings(nodes, indices)
+        return mask_values + first + self.encode_combinations(combinations) + second + opened
+
+    def encode_combinations(self, combinations: list[list[Ext]]) -> bytes:
+        return b"".join(encode_exts(message) for message in combinations)
+
+
+def plain_verify(
+    parameters: OpeningParameters, commitments: Sequence[Commitment], groups: Sequence[ClaimGroup], opening: bytes
+) -> list[Ext]:
+    """The residual of each group.
+
+    Raises:
+        Rejected: at the first check that fails.
+    """
+    code = parameters.code
+    position = 0
+
+    def take(count: int) -> bytes:
+        nonlocal position
+        position += count
+        if position > len(opening):
+            raise Rejected("truncated")
+        return opening[position - count : position]
+
+    def take_exts(count: int) -> list[Ext]:
+        flat = [int.from_bytes(take(7), "little") for _ in range(3 * count)]
+        if any(v >= P for v in flat):
+            raise Rejected("not canonical")
+        return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, 3 * count, 3)]
+
+    def check_work(label: str, bits: int) -> None:
+        nonce = int.from_bytes(take(8), "little")
+        try:
+            transcript.check_grind(label, bits, nonce)
+        except Exception as error:
+            raise Rejected("work") from error
+
+    transcript = Transcript(DOMAIN)
+    absorb_statement(transcript, parameters, commitments, groups)
+    mask_values = take_exts(len(groups))
+    transcript.absorb("mask values", encode_exts(mask_values))
+    check_work("weight grinding", parameters.weight_grinding)
+    weights, proximity = draw_coefficients(transcript, groups, sum(c.rows for c in commitments))
+    combinations = [take_exts(code.dimension) for _ in range(len(groups) + 1)]
+    transcript.absorb("combinations", b"".join(encode_exts(c) for c in combinations))
+    check_work("query grinding", parameters.query_grinding)
+    indices = sorted(set(transcript.challenge_indices("queries", code.length, parameters.queries)))
+
+    columns: list[list[int]] = [[] for _ in indices]
+    for commitment in commitments:
+        leaves = [take(32 + 7 * (commitment.rows + 3 * commitment.masks)) for _ in indices]
+        known = {code.length + i: hash_leaf(leaf) for i, leaf in zip(indices, leaves, strict=True)}
+        while max(known) > 1:
+            for node in sorted(known):
+                if node ^ 1 not in known:
+                    known[node ^ 1] = take(32)
+            known = {node // 2: hash_node(known[node & ~1], known[node | 1]) for node in sorted(known)}
+        if known[1] != commitment.root:
+            raise Rejected("columns")
+        for column, leaf in zip(columns, leaves, strict=True):
+            values = [int.from_bytes(leaf[i : i + 7], "little") for i in range(32, len(leaf), 7)]
+            if any(v >= P for v in values):
+                raise Rejected("not canonical")
+            column.extend(values)
+    if position != len(opening):
+        raise Rejected("trailing bytes")
+
+    root = slow.root_of_unity(code.length)
+    for message, row_coefficients in zip(combinations, coefficients(groups, weights, proximity), strict=True):
+        for i, column in zip(indices, columns, strict=True):
+            if slow.ext_polynomial(message, (pow(root, i, P), 0, 0)) != slow.ext_base_dot(row_coefficients, column):
+                raise Rejected("combination")
+    residuals = []
+    for group, group_weights, mask_value, message in zip(groups, weights, mask_values, combinations[1:], strict=True):
+        value = slow.mle(message[: code.columns], group.column_point)
+        claimed = slow.ext_dot(group_weights, [claim.value for claim in group.claims])
+        residuals.append(slow.ext_sub(slow.ext_sub(value, mask_value), claimed))
+    return residuals
+
+
+def absorb_statement(
+    transcript: Transcript,
+    parameters: OpeningParameters,
+    commitments: Sequence[Commitment],
+    groups: Sequence[ClaimGroup],
+) -> None:
+    code = parameters.code
+    transcript.absorb(
+        "opening",
+        u64(code.log_columns)
+        + u64(code.blinding)
+        + u64(code.log_length)
+        + u64(parameters.queries)
+        + u64(parameters.query_grinding)
+        + u64(parameters.weight_grinding)
+        + u64(len(commitments))
+        + u64(len(groups)),
+    )
+    for commitment in commitments:
+        transcript.absorb("commitment", commitment.root + u64(commitment.rows) + u64(commitment.masks))
+    for group in groups:
+        transcript.absorb("group", u64(len(group.claims)))
+        transcript.absorb("column point", encode_exts(group.column_point))
+        for claim in group.claims:
+            transcript.absorb("row vector", encode_exts(exts(claim.rows)))
+            transcript.absorb("value", encode_exts([claim.value]))
+
+
+def draw_coefficients(
+    transcript: Transcript, groups: Sequence[ClaimGroup], rows: int
+) -> tuple[list[list[Ext]], list[Ext]]:
+    drawn = iter(transcript.challenge_exts("claim weights", sum(len(g.claims) for g in groups)))
+    weights = [[next(drawn) for _ in group.claims] for group in groups]
+    return weights, transcript.challenge_exts("proximity", rows + 3 * len(groups))
+
+
+def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
+    """Of the symbols of a column, for each combination."""
+    rows = len(proximity) - 3 * len(groups)
+    unit = [ONE, (0, 1, 0), (0, 0, 1)]
+    result = [proximity[:rows] + unit + proximity[rows:]]
+    for number, (group, group_weights) in enumerate(zip(groups, weights, strict=True)):
+        total = [ZERO] * rows
+        for claim, weight in zip(group.claims, group_weights, strict=True):
+            total = [slow.ext_add(t, slow.ext_mul(weight, q)) for t, q in zip(total, exts(claim.rows), strict=True)]
+        result.append(total + [ZERO] * (3 * (number + 1)) + unit + [ZERO] * (3 * (len(groups) - number - 1)))
+    return result
+
+
+def hash_leaf(leaf: bytes) -> bytes:
+    digest: bytes = blake3(leaf, key=b"zkinfer 2026 merkle leaf v1\0\0\0\0\0").digest()
+    return digest
+
+
+def hash_node(left: bytes, right: bytes) -> bytes:
+    digest: bytes = blake3(left + right, key=b"zkinfer 2026 merkle node v1\0\0\0\0\0").digest()
+    return digest
+
+
+def tree(leaves: Sequence[bytes]) -> list[bytes]:
+    nodes = [b""] * len(leaves) + [hash_leaf(leaf) for leaf in leaves]
+    for i in reversed(range(1, len(leaves))):
+        nodes[i] = hash_node(nodes[2 * i], nodes[2 * i + 1])
+    return nodes
+
+
+def siblings(nodes: Sequence[bytes], indices: Sequence[int]) -> bytes:
+    result = b""
+    known = {len(nodes) // 2 + i for i in indices}
+    while max(known) > 1:
+        result += b"".join(nodes[n ^ 1] for n in sorted(known) if n ^ 1 not in known)
+        known = {n // 2 for n in known}
+    return result
+
+
+def encode(values: Sequence[int]) -> bytes:
+    return b"".join(v.to_bytes(7, "little") for v in values)
+
+
+def encode_exts(values: Sequence[Ext]) -> bytes:
+    return b"".join(encode(value) for value in values)
+
+
+def u64(value: int) -> bytes:
+    return value.to_bytes(8, "little")

@@ -1,0 +1,122 @@
+"""The verifier of a lookup argument.
+
+Claim: every entry of every block is a row of the block's table. With a fingerprint f of rows (see
+`LookupInstance.fingerprint_weights`) and some multiplicities m, committed before the challenges alpha and gamma,
+
+    sum over entries e of 1 / (alpha - f(e))  =  sum over rows t of m(t) / (alpha - f(t)).
+
+Both sides are added up in binary trees of fractions p / q, where (p0, q0) + (p1, q1) = (p0 q1 + p1 q0, q0 q1). The
+entries' leaves are 1 / (alpha - f(e)), the rows' m / (alpha - f(t)), and 0 / 1 in the cells that nothing fills.
+
+Messages: both roots and the inverses of their denominators; from the roots down a sumcheck a layer, in which the
+smaller tree joins so late that both end together; at the leaves the values of all columns of the blocks, then of all
+multiplicities.
+
+Checks: the roots are equal as fractions; both denominators are invertible, so that no zero among the leaves lets
+anything pass; every layer's sumcheck; the leaves are what the values give. Node x of a layer has the children (x, 0)
+and (x, 1), so points grow at their end and the smaller tree's is always the end of the larger's.
+"""
+
+from zkinfer.field.slow import ONE, Ext, ext_add, ext_mul, ext_sub
+from zkinfer.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
+from zkinfer.sumcheck import verifier as sumcheck
+from zkinfer.sumcheck.channel import Value, VerifierChannel, combination
+from zkinfer.sumcheck.params import Batch, Claim, Instance, Point, Term
+
+SUM_CHECK = "lookup: sum over entries against sum over rows"
+DENOMINATOR_CHECK = "lookup: a denominator is zero"
+ENTRY_NUMERATOR_CHECK = "lookup: numerators of the entries"
+ENTRY_DENOMINATOR_CHECK = "lookup: denominators of the entries"
+ROW_NUMERATOR_CHECK = "lookup: multiplicities"
+ROW_DENOMINATOR_CHECK = "lookup: denominators of the rows"
+
+Fraction = tuple[Value, Value]
+
+
+def layer_batch(lambda_: Ext, point: Point, variables: tuple[int, ...]) -> Batch:
+    """The sumcheck of a layer: for each tree p + lambda q from the children's p0, p1, q0, q1, weighed by eq."""
+    terms = (Term(ONE, (0, 3)), Term(ONE, (1, 2)), Term(lambda_, (2, 3)))
+    return Batch(tuple(Instance(k, 4, terms) for k in variables), point)
+
+
+def verify(instance: LookupInstance, channel: VerifierChannel) -> LookupClaims[Value]:
+    """Verifies that every entry is a row of its table.
+
+    The commitments to all blocks' columns and to the multiplicities must have been absorbed.
+
+    Returns:
+        Evaluations of the columns and multiplicities; the argument holds if the committed vectors have them.
+
+    Raises:
+        VerificationError: the messages are malformed, or a check fails.
+    """
+    channel.absorb("lookup", instance.description())
+    alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
+    roots = channel.receive("lookup roots", 4)
+    inverses = channel.receive("lookup inverses", 2)
+    entries, rows = (roots[0], roots[1]), (roots[2], roots[3])
+    channel.require_zero(SUM_CHECK, channel.multiply(entries[0], rows[1]) - channel.multiply(rows[0], entries[1]))
+    for denominator, inverse in zip((entries[1], rows[1]), inverses, strict=True):
+        channel.require_zero(DENOMINATOR_CHECK, channel.multiply(denominator, inverse) - Value(ONE))
+    point, (entries, rows) = verify_trees((instance.entries, instance.rows), [entries, rows], channel)
+    return verify_leaves(instance, point, entries, rows, (alpha, gamma), channel)
+
+
+def verify_trees(
+    stacks: tuple[Stack, ...], roots: list[Fraction], channel: VerifierChannel
+) -> tuple[Point, list[Fraction]]:
+    """From the roots to the leaves: the claimed fractions of every tree, each at the end of one point."""
+    n = max(stack.variables for stack in stacks)
+    point: Point = ()
+    fractions = list(roots)
+    for layer in range(n):
+        active = [i for i, stack in enumerate(stacks) if layer >= n - stack.variables]
+        lambda_ = channel.challenge("lookup layer")
+        batch = layer_batch(lambda_, point, tuple(layer - (n - stacks[i].variables) for i in active))
+        claims = [combination(fractions[i], (ONE, lambda_)) for i in active]
+        reduced = sumcheck.verify(batch, claims, channel)
+        child = channel.challenge("lookup child")
+        point = (*max((claim.point for claim in reduced), key=len), child)
+        for i, claim in zip(active, reduced, strict=True):
+            p0, p1, q0, q1 = claim.values
+            fractions[i] = (p0 + (p1 - p0).scale(child), q0 + (q1 - q0).scale(child))
+    return point, fractions
+
+
+def verify_leaves(
+    instance: LookupInstance,
+    point: Point,
+    entries: Fraction,
+    rows: Fraction,
+    challenges: tuple[Ext, Ext],
+    channel: VerifierChannel,
+) -> LookupClaims[Value]:
+    """The fractions claimed at the leaves against the values of columns, multiplicities and tables."""
+    alpha, gamma = challenges
+    weights = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
+
+    stack = instance.entries
+    at = point[len(point) - stack.variables :]
+    unfilled = stack.unfilled(at)
+    channel.require_zero(ENTRY_NUMERATOR_CHECK, entries[0] - Value(ext_sub(ONE, unfilled)))
+    total, blocks = Value(unfilled), []
+    for block, selector in zip(instance.blocks, stack.selectors(at), strict=True):
+        columns, constant = weights[block.table]
+        values = channel.receive("lookup block", len(columns))
+        total = total + (Value(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
+        blocks.append(Claim(at[len(at) - block.variables :], tuple(values)))
+    channel.require_zero(ENTRY_DENOMINATOR_CHECK, entries[1] - total)
+
+    stack = instance.rows
+    at = point[len(point) - stack.variables :]
+    selectors = stack.selectors(at)
+    values = channel.receive("lookup multiplicities", len(instance.tables))
+    channel.require_zero(ROW_NUMERATOR_CHECK, rows[0] - combination(values, selectors))
+    denominator, multiplicities = stack.unfilled(at), []
+    for table, selector, value, (columns, constant) in zip(instance.tables, selectors, values, weights, strict=True):
+        own = at[len(at) - table.variables :]
+        row = fingerprint(table.evaluate(own), columns, constant)
+        denominator = ext_add(denominator, ext_mul(selector, ext_sub(alpha, row)))
+        multiplicities.append(Claim(own, (value,)))
+    channel.require_zero(ROW_DENOMINATOR_CHECK, rows[1] - Value(denominator))
+    return LookupClaims(tuple(blocks), tuple(multiplicities))

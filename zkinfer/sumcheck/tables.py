@@ -1,0 +1,70 @@
+"""Buffers of field elements for the fast prover, and how elements get in and out of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zkinfer.errors import ShapeError
+from zkinfer.field.arrays import Floats
+from zkinfer.field.params import P
+from zkinfer.field.slow import Ext
+from zkinfer.sumcheck.kernels import SPARE
+
+_LINE = 64
+"""Bytes in a cache line: rows start at multiples, so that no packed read straddles two lines."""
+
+
+def first_ext(lines: Floats) -> Ext:
+    """The first extension element of an array of shape (3, ...)."""
+    c0, c1, c2 = (int(line[0]) % P for line in lines)
+    return c0, c1, c2
+
+
+class Tables:
+    """The values of the factors of an instance, in one buffer that proving overwrites.
+
+    Attributes:
+        factors: how many factors.
+        variables: n, each has 2^n values.
+        flat, stride: the buffer that the kernels work on: row 3 k + c holds coordinate c of factor k.
+    """
+
+    def __init__(self, factors: int, variables: int) -> None:
+        self.factors = factors
+        self.variables = variables
+        self.stride = (1 << variables) + SPARE
+        size = 3 * factors * self.stride
+        raw = np.empty(size + _LINE // 8, dtype=np.float64)
+        skip = -raw.ctypes.data % _LINE // 8
+        self.flat: Floats = raw[skip : skip + size]
+        self.flat.reshape(-1, self.stride)[:, 1 << variables :] = 0.0
+
+    @classmethod
+    def of(cls, arrays: Sequence[Floats]) -> "Tables":
+        """A copy of arrays of balanced float64, each of shape (2^n,) (base elements) or (3, 2^n) (extension).
+
+        Raises:
+            ShapeError: no arrays, or sizes that differ or are no power of two.
+        """
+        sizes = {array.shape[-1] for array in arrays}
+        if len(sizes) != 1 or (size := sizes.pop()) < 1 or size & (size - 1):
+            raise ShapeError("the factors of an instance need one size, a power of two")
+        tables = cls(len(arrays), size.bit_length() - 1)
+        for k, array in enumerate(arrays):
+            if array.shape not in ((size,), (3, size)):
+                raise ShapeError(f"a factor has shape (2^n,) or (3, 2^n), not {array.shape}")
+            tables.factor(k)[:1] = array if array.ndim == 1 else array[:1]
+            tables.factor(k)[1:] = 0.0 if array.ndim == 1 else array[1:]
+        return tables
+
+    def factor(self, k: int) -> Floats:
+        """A view of factor k, shape (3, 2^n)."""
+        return self.flat.reshape(self.factors, 3, self.stride)[k, :, : 1 << self.variables]
+
+    def require(self, factors: int, variables: int) -> None:
+        """Raises ShapeError unless there are this many factors of 2^variables values."""
+        if (self.factors, self.variables) != (factors, variables):
+            raise ShapeError(
+                f"the instance has {factors} factors of 2^{variables} values, "
+                f"the tables {self.factors} of 2^{self.variables}"
+            )
