@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from support.openings import DOMAIN, Statement, plain_verify
 
+from zkinfer import budget
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, ProvingError
 from zkinfer.field import fast
 from zkinfer.field.slow import ZERO
-from zkinfer.pcs import budget, storage
+from zkinfer.pcs import storage
 from zkinfer.pcs.params import Code, Commitment, OpeningParameters
 from zkinfer.pcs.prover import commit, open_claims
 from zkinfer.pcs.storage import StoredMatrix, create, load

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer import budget
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.field import fast
 from zkinfer.field.arrays import Floats
-from zkinfer.pcs import budget
 from zkinfer.pcs.merkle import ByteArray, build_tree
 from zkinfer.pcs.params import DIGEST_BYTES, Code, Commitment
 from zkinfer.pcs.prover import DataArray, fill_leaves, prepared

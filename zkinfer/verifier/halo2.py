@@ -248,8 +248,8 @@ def load(source: bytes) -> Artifact:
     words = _key_words(contract)
 
     def word(name: str) -> int:
-        address = constants.get(name)
-        if address is None or address not in words:
+        address = constants.get(name, -1)
+        if address not in words:
             raise _fail(f"has no {name}")
         return words[address]
 

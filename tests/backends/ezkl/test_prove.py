@@ -103,5 +103,5 @@ def test_the_budget_is_spent_and_then_refused() -> None:
     assert keys.proofs_left == 1
     prove(keys, [example.x], b"")
     assert keys.proofs_left == 0
-    with pytest.raises(BudgetError, match="run setup again"):
+    with pytest.raises(BudgetError, match="the 1 proofs that hide"):
         prove(keys, [example.x], b"")

@@ -20,10 +20,10 @@ from blake3 import blake3
 
 from zkinfer.artifact import HEADER_BYTES, building_folder, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.backends.base import Keys
-from zkinfer.backends.ezkl.budget import create, spent
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
 from zkinfer.backends.ezkl.salting import salt_from_seed
 from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE
+from zkinfer.budget import create, spent
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.commitment import Commitment
 from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
@@ -38,6 +38,7 @@ VERIFYING_KEY_FILE = "verifying.key"
 PROVING_KEY_FILE = "proving.key"
 SRS_FILE = "reference.srs"
 ARTIFACT_FILE = "verifier.sol"
+BUDGET_FILE = "budget"
 
 DIGESTED_FILES = (
     COMMITMENT_FILE,
@@ -126,7 +127,7 @@ class EzklKeys(Keys):
     @property
     def proofs_left(self) -> int:
         """How many proofs these keys may still make."""
-        return max(0, self.budget - spent(self.folder))
+        return max(0, self.budget - spent(self.folder / BUDGET_FILE))
 
     def prove(self, inputs: Sequence[IntArray], context: bytes) -> Proof:
         """See `prove.prove`."""
@@ -186,7 +187,7 @@ class EzklKeys(Keys):
             for data, tensor in zip(secret.weights, commitment.program.weights, strict=True)
         ]
         check_bounds(commitment.program, weights)
-        spent(path)
+        spent(path / BUDGET_FILE)
         return EzklKeys(path, commitment, weights, secret.seed)
 
     def __repr__(self) -> str:
@@ -214,4 +215,4 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
         {name: _file_digest(folder / name) for name in DIGESTED_FILES},
     )
     write_atomically(folder / SECRET_FILE, wrap(KEY_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
-    create(folder)
+    create(folder / BUDGET_FILE)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.artifact import writing
-from zkinfer.backends.ezkl.budget import spend
 from zkinfer.backends.ezkl.keys import (
+    BUDGET_FILE,
     CIRCUIT_FILE,
     PROVING_KEY_FILE,
     SRS_FILE,
@@ -22,6 +22,7 @@ from zkinfer.backends.ezkl.keys import (
 from zkinfer.backends.ezkl.runner import Call, Limits, run
 from zkinfer.backends.ezkl.salting import felt
 from zkinfer.backends.ezkl.settings import SETTINGS_FILE
+from zkinfer.budget import spend
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import InvalidInputError, ProvingError, WrongKeyError
 from zkinfer.proof import OutputTensor, Proof
@@ -94,7 +95,7 @@ def prove_graph(
                 "ezkl computed other outputs than the reference evaluator, so nothing was proven; this is a defect of "
                 "zkinfer or a change in ezkl: please report the model"
             )
-        spend(keys.folder, keys.budget)
+        spend(keys.folder / BUDGET_FILE, keys.budget)
         run(
             [
                 Call(

@@ -1,7 +1,7 @@
 """How many proofs a long-lived commitment may still serve, accounted for in a file.
 
-Every opening shows some columns of the codeword. The random symbols of each row keep a fixed number of columns
-independent of the data; beyond it, every further column gives away equations about them.
+A commitment to weights is opened again in every proof, and its randomness hides the weights for a fixed number of
+openings; beyond it, every further one gives away equations about them.
 
 One byte is appended to the file for each opening, before the opening exists, under a lock and synced to disk: a crash
 wastes at most one proof of the budget and never hands one out twice, and any number of processes share the file

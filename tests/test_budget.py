@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from zkinfer import budget
+from zkinfer.budget import create, spend, spent
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError
-from zkinfer.pcs import budget
-from zkinfer.pcs.budget import create, spend, spent
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_processes_share_it_exactly(path: Path) -> None:
 
 def test_kills_waste_at_most_one_each_and_reuse_none(path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from zkinfer.pcs.budget import spend\n"
+        "import sys; from pathlib import Path; from zkinfer.budget import spend\n"
         "while True: spend(Path(sys.argv[1]), 10**6); print('x', end='', flush=True)"
     )
     reported = kills = 0
