@@ -158,6 +158,11 @@ def test_key_loaded_twice_must_be_the_same(dense: Any) -> None:
         ("let omega := mload(OMEGA_MPTR)", "let omega := calldataload(0)", "reads calldata"),
         ("let omega := mload(OMEGA_MPTR)", "for { } 1 { } { } let omega", "runs longer"),
         ("let omega := mload(OMEGA_MPTR)", "mstore(not(0), 0) let omega", "uses memory"),
+        (
+            "let omega := mload(OMEGA_MPTR)",
+            "for { } 1 { } { pop(ec_mul_acc(1, 5)) } let omega",
+            "more work on the curve",
+        ),
         ("let omega := mload(OMEGA_MPTR)", "pop(staticcall(gas(), 0x09, 0, 0, 0, 0)) let omega", "calls address"),
     ],
 )
