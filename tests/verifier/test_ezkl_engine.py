@@ -139,7 +139,12 @@ def answer(outcome: str, message: str = "", version: str = "23.0.5") -> str:
         ("os.abort()", VerifierUnavailableError, "without an answer"),
         ("sys.exit(3)", VerifierUnavailableError, "without an answer"),
         ("open('outcome.json', 'w').write('{')", VerifierUnavailableError, "without an answer"),
-        ("open('outcome.json', 'wb').write(bytes([255]) * 9)", VerifierUnavailableError, "without an answer"),
+        ("open('outcome.json', 'wb').write(b'[\"' + bytes([255]))", VerifierUnavailableError, "without an answer"),
+        (
+            "open('outcome.json', 'wb').write(b'{\"outcome\": \"' + bytes([255]) + b'\"}')",
+            VerifierUnavailableError,
+            "without an answer",
+        ),
         ("open('outcome.json', 'w').write('[' * 100000)", VerifierUnavailableError, "without an answer"),
         ("raise MemoryError", VerifierUnavailableError, "without an answer"),
         (answer("refused", "[halo2] \x1b[2J" + "x" * 10_000), InvalidProofError, r"refuses the proof: \[halo2\] \\x1b"),
