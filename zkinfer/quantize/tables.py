@@ -55,8 +55,9 @@ def slope_and_size(function: Function, seen: Range, out: Range) -> tuple[float, 
 def choose_shift(label: str, source: Value, function: Function, seen: Range, out: Format, precision: Precision) -> int:
     """The rounding shift with which a function of `source` is tabulated.
 
-    Zero where every integer has its own entry. Otherwise as coarse as the output's resolution allows, but fine
-    enough that remainders need no larger table than the function, and coarse enough to fit `max_table_entries`.
+    Zero where every integer has its own entry. Otherwise, of the shifts that fit `max_table_entries` and are as fine
+    as the output's resolution asks for, the one with the fewest entries in both tables: the function's and the
+    remainders'.
 
     Args:
         label: names the tensor in messages.
@@ -83,7 +84,7 @@ def choose_shift(label: str, source: Value, function: Function, seen: Range, out
 
     useful = coarsest(unit / 2 ** (EXTRA_INDEX_BITS + 1))
     if useful >= least:
-        return max(least, min(useful, precision.max_table_entries.bit_length() - 1))
+        return min(range(least, useful + 1), key=lambda shift: (entries(bounds, shift) + (1 << shift), shift))
     levels = math.floor(math.log2(math.ldexp(seen[1] - seen[0], source.frac_bits) / MIN_LEVELS))
     tolerable = max(coarsest(max(MAX_INDEX_ERROR * size, unit / 2)), levels, 0)
     if least > tolerable:

@@ -63,8 +63,8 @@ class Rates:
         return self.constant + (1 << logrows) / REFERENCE_ROWS * weighted
 
 
-PROVING_SECONDS = Rates(0.28, 0.28, 0.40, 0.37, 0.39, 0.0)
-SETUP_SECONDS = Rates(0.45, 0.0, 0.40, 0.22, 0.56, 0.0)
+PROVING_SECONDS = Rates(0.134, 0.941, 0.459, 0.494, 0.795, 0.0)
+SETUP_SECONDS = Rates(0.396, 0.258, 0.516, 0.112, 0.943, 0.127)
 KEY_MEGABYTES = Rates(1.1, 11.6, 11.0, 3.4, 22.4, 0.9)
 PEAK_MEGABYTES = Rates(35.0, 22.0, 17.0, 12.5, 34.5, 6.7)
 
