@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from zkinfer import security
+from zkinfer.cli import app
 from zkinfer.errors import InvalidInputError
-from zkinfer.pcs.__main__ import main
 from zkinfer.pcs.params import Code, OpeningParameters
 from zkinfer.pcs.search import Cost, _fewest_queries, _priced, search
 
@@ -101,9 +102,9 @@ def test_the_documented_report_is_what_is_printed() -> None:
     assert "\n".join(f"    {line}" for line in text.splitlines()) in DOCUMENT.read_text()
 
 
-def test_the_command_prints_parameters_and_security(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["65536", "--proofs", "10"])
-    printed = capsys.readouterr().out
+def test_the_command_prints_parameters_and_security() -> None:
+    printed = CliRunner().invoke(app, ["security", "65536", "--proofs", "10"])
+    assert printed.exit_code == 0
     choice = search(1 << 16, 2, proofs=10)
-    assert f"queries     {choice.parameters.queries}\n" in printed
-    assert security.report(security.combine(security.opening(choice.parameters, 2))) in printed
+    assert f"{choice.rows} rows of {choice.parameters.code.columns} columns" in printed.stdout
+    assert security.report(security.combine(security.opening(choice.parameters, 2))) in printed.stdout

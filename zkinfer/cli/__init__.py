@@ -1,5 +1,6 @@
 """The command line. Importing it is cheap: each command imports what it needs when it runs."""
 
+from zkinfer.cli import engine as engine  # its commands register themselves
 from zkinfer.cli.app import app
 
 

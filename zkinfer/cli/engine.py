@@ -1,0 +1,43 @@
+"""Commands about the native prover's parts: what their parameters are worth, and compiling their kernels."""
+
+from typing import Annotated
+
+import typer
+
+from zkinfer.cli.app import app
+from zkinfer.cli.console import facts, guarded, out
+
+
+@app.command()
+@guarded
+def security(
+    cells: Annotated[int, typer.Argument(min=1, help="Field elements to commit to.")],
+    groups: Annotated[int, typer.Option(min=1, help="Column points of an opening.")] = 2,
+    proofs: Annotated[int, typer.Option(min=1, help="Openings that the commitment serves.")] = 1,
+    bits: Annotated[float, typer.Option(min=1, help="What the terms add up to, as bits.")] = 130.0,
+) -> None:
+    """Choose the parameters of a matrix commitment, and show their security term by term."""
+    from zkinfer import security
+    from zkinfer.pcs.search import search
+
+    choice = search(cells, groups, proofs=proofs, error_bits=bits)
+    parameters = choice.parameters
+    code = parameters.code
+    rows = [
+        ("matrix", f"{choice.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
+        ("codeword", f"{code.length} symbols, rate {code.dimension / code.length:.3f}"),
+        ("queries", str(parameters.queries)),
+        ("opening", f"{choice.proof_bytes / 1e6:.2f} MB"),
+    ]
+    out.print(facts("Matrix commitment", rows))
+    out.print(security.report(security.combine(security.opening(parameters, groups))), highlight=False)
+
+
+@app.command()
+@guarded
+def warmup() -> None:
+    """Compile the kernels now, so that no later run waits for it."""
+    from zkinfer.warmup import warmup as compile_kernels
+
+    compile_kernels()
+    out.print("kernels compiled")
