@@ -5,6 +5,7 @@ Most tests use a small code, whose soundness error is large but which draws enou
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,23 +13,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
-from zkinfer.field.encoding import EXT_BYTES
+from zkinfer.field.encoding import EXT_BYTES, decode_ext, encode_ext
 from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, ext_add, ext_mul
+from zkinfer.field.slow import ONE, ZERO, ext_add, ext_mul, ext_neg, ext_scale, ext_sub
 from zkinfer.lookup import slow as lookup_prover
 from zkinfer.lookup import verifier as lookup_verifier
 from zkinfer.lookup.params import Block, LookupInstance
 from zkinfer.lookup.tables import RangeTable, step_table
 from zkinfer.pcs import modular
+from zkinfer.pcs.params import SALT_BYTES
 from zkinfer.pcs.randomness import Randomness
-from zkinfer.sumcheck import pads_prover
+from zkinfer.sumcheck import pads, pads_prover
 from zkinfer.sumcheck.channel import LinearConstraint, PadConstraints, ProverChannel, Value, VerifierChannel
-from zkinfer.sumcheck.pads import PadParameters, absorb_root, cells_of, evaluate, layout, verify_pads
+from zkinfer.sumcheck.pads import (
+    COLUMN_CHECK,
+    LINEAR_CHECK,
+    PRODUCT_CHECK,
+    PadParameters,
+    absorb_root,
+    cells_of,
+    draw_coefficients,
+    evaluate,
+    layout,
+    verify_pads,
+)
 from zkinfer.sumcheck.pads_prover import commit_pads, prove_pads
 from zkinfer.transcript import Transcript
 
 SMALL = PadParameters(log_dimension=5, log_length=9, queries=12)
 ELEMENTS = [(3, 1, 4), (1, 5, 9), (2, 6, 5)]
+MERKLE_CHECK = "the opened columns are not those that were committed"
 PRODUCT = ext_mul(ext_mul(*ELEMENTS[:2]), ELEMENTS[2])
 
 
@@ -117,6 +131,23 @@ def test_the_honest_prover_refuses_other_cells():
         prove_pads(committed, PadConstraints([None], constraints.linear), prover_state)
 
 
+def refused_by(check, monkeypatch, committed, constraints, run, message, proof):
+    """Refused by this check, and accepted once it is taken away: no other check sees the lie."""
+
+    def verify():
+        state, _ = constraints_of(run, committed.root, message)
+        verify_pads(SMALL, committed.root, constraints, proof, state)
+
+    with pytest.raises(InvalidProofError, match=check):
+        verify()
+    honest = pads.require
+    with monkeypatch.context() as patch:
+        if check == MERKLE_CHECK:
+            patch.setattr(pads, "check_leaves", lambda *_: None)
+        patch.setattr(pads, "require", lambda name, holds: honest(name, holds or name == check))
+        verify()
+
+
 def cheat(monkeypatch, committed, constraints, prover_state):
     """The proof of a prover who does not look whether the constraints hold."""
     with monkeypatch.context() as patch:
@@ -126,10 +157,68 @@ def cheat(monkeypatch, committed, constraints, prover_state):
 
 def test_a_false_linear_constraint(monkeypatch):
     """Everything else is honest; the one check that fails is the linear one."""
-    committed, prover_state, state, constraints = complete(product=ext_add(PRODUCT, ONE))
+    committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     proof = cheat(monkeypatch, committed, constraints, prover_state)
-    with pytest.raises(InvalidProofError, match="linear"):
-        verify_pads(SMALL, committed.root, constraints, proof, state)
+    run, message = product_check(ext_add(PRODUCT, ONE)), padded(committed)[1]
+    refused_by(LINEAR_CHECK, monkeypatch, committed, constraints, run, message, proof)
+
+
+def test_a_false_linear_constraint_hidden_by_the_polynomial(monkeypatch):
+    """The prover sends a second polynomial whose sum is right: the columns do not give it."""
+    run = product_check(ext_add(PRODUCT, ONE))
+    committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
+    message = padded(committed)[1]
+    proof = prove_shifted(monkeypatch, committed, constraints, prover_state)
+    refused_by(COLUMN_CHECK, monkeypatch, committed, constraints, run, message, proof)
+
+
+def test_columns_changed_after_they_were_drawn(monkeypatch):
+    """The same, and the opened columns are made to fit the polynomial: they are not those of the root."""
+    run = product_check(ext_add(PRODUCT, ONE))
+    committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
+    message = padded(committed)[1]
+    shift = linear_shift(committed, constraints)
+    first = committed.tableau.data_words
+    weight = draw_coefficients(committed.tableau, constraints, padded(committed)[0]).combination[first]
+    leaves = committed.leaves.copy()
+    for leaf in leaves:
+        # The linear mask takes the shift, the mask of the combination takes out what that does to the combination.
+        for word, change in ((first + 1, shift), (first, ext_neg(ext_mul(weight, shift)))):
+            at = slice(SALT_BYTES + EXT_BYTES * word, SALT_BYTES + EXT_BYTES * (word + 1))
+            (mask,) = decode_ext(leaf[at].tobytes(), 1)
+            leaf[at] = np.frombuffer(encode_ext([ext_add(mask, change)]), dtype=np.uint8)
+    proof = prove_shifted(monkeypatch, replace(committed, leaves=leaves), constraints, prover_state)
+    refused_by(MERKLE_CHECK, monkeypatch, committed, constraints, run, message, proof)
+
+
+def linear_shift(committed, constraints):
+    """What to add to the second polynomial so that its sum over the data points is what it should be."""
+    tableau, size = committed.tableau, SMALL.data
+    drawn = draw_coefficients(tableau, constraints, padded(committed)[0])
+    contents = PadConstraints(list(tableau.cells)).expand(committed.pads)
+    held = dict(zip(tableau.places, contents, strict=True))
+    for index, pair in enumerate(tableau.products):
+        held |= {tableau.factor_place(index, which): contents[pair[which]] for which in (0, 1)}
+    missing = drawn.right_side
+    for place, content in held.items():
+        weight = tuple(int(v) for v in drawn.weights[place // size, :, place % size])
+        missing = ext_sub(missing, ext_mul(weight, content))
+    return ext_scale(missing, pow(size, -1, P))
+
+
+def prove_shifted(monkeypatch, committed, constraints, state):
+    """The proof of a prover who adds `linear_shift` to the second polynomial."""
+    shift = linear_shift(committed, constraints)
+    honest = pads_prover.polynomial_values
+
+    def polynomial_values(*arguments):
+        values = honest(*arguments)
+        values[1] = (values[1] + np.array(shift)[:, None]) % P
+        return values
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pads_prover, "polynomial_values", polynomial_values)
+        return cheat(monkeypatch, committed, constraints, state)
 
 
 @pytest.mark.parametrize("cell", range(3, 7))
@@ -148,15 +237,14 @@ def test_a_product_cell_that_is_not_the_product(monkeypatch, cell):
         patch.setattr(PadConstraints, "expand", expand)
         committed = commit_pads(cells, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
-    state, constraints = constraints_of(run, committed.root, message)
+    _, constraints = constraints_of(run, committed.root, message)
     # The lie is that the product constraint holds: take out what the wrong cell adds to it.
     last = constraints.linear[0].value
     shift = last.cells.get(cell, ZERO)
     linear = [LinearConstraint("product", last - Value(shift)), *constraints.linear[1:]]
     false = PadConstraints(constraints.cells, linear)
     proof = cheat(monkeypatch, committed, false, prover_state)
-    with pytest.raises(InvalidProofError, match="product"):
-        verify_pads(SMALL, committed.root, false, proof, state)
+    refused_by(PRODUCT_CHECK, monkeypatch, committed, false, run, message, proof)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -180,10 +268,9 @@ def test_a_factor_that_is_not_the_cell_it_stands_for(monkeypatch, which):
         patch.setattr(pads_prover, "interpolate", interpolate)
         committed = commit_pads(tableau.cells, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
-    state, constraints = constraints_of(run, committed.root, message)
+    _, constraints = constraints_of(run, committed.root, message)
     proof = cheat(monkeypatch, committed, constraints, prover_state)
-    with pytest.raises(InvalidProofError, match="linear"):
-        verify_pads(SMALL, committed.root, constraints, proof, state)
+    refused_by(LINEAR_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
 @pytest.mark.parametrize("word", range(4))
@@ -197,10 +284,10 @@ def test_a_word_that_is_far_from_every_codeword(monkeypatch, word):
         patch.setattr(pads_prover.fast, "rs_encode", lambda *_: pads_prover.fast.from_ints(flat))
         committed = commit_pads(committed.tableau.cells, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
-    state, constraints = constraints_of(product_check(PRODUCT), committed.root, message)
+    run = product_check(PRODUCT)
+    _, constraints = constraints_of(run, committed.root, message)
     proof = cheat(monkeypatch, committed, constraints, prover_state)
-    with pytest.raises(InvalidProofError, match="committed columns"):
-        verify_pads(SMALL, committed.root, constraints, proof, state)
+    refused_by(COLUMN_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
 def test_a_proof_is_for_its_root_messages_and_constraints():

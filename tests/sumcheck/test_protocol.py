@@ -1,6 +1,7 @@
 """Sumcheck: honest proofs verify, slow and fast provers agree, and every changed message is refused."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,17 +177,94 @@ def test_elements_that_are_not_canonical_are_malformed(example):
             accept(honest, message[:at] + value.to_bytes(7, "little") + message[at + 7 :])
 
 
-def test_base_elements_are_extension_elements_without_the_upper_coordinates():
-    rng = np.random.default_rng(0)
-    columns = [from_ints(rng.integers(0, P, 64)) for _ in range(2)]
-    lifted = [np.stack([c, 0 * c, 0 * c]) for c in columns]
-    batch = Batch((Instance(6, 2, (Term(ONE, (0, 1)),)),))
-    messages = []
-    for arrays in (columns, lifted):
+def with_base_factors(example, rng, extreme=False):
+    """The example with some factors in the base field, and the tables of the fast prover, which are told so.
+
+    Extreme: all values at the ends of the balanced range, where sums are largest.
+    """
+    ends = (P // 2, P // 2 + 1)
+    factors, tables = [], []
+    for old in example.factors:
+        new, arrays = [], []
+        for values in old:
+            numbers = [rng.choice(ends) for _ in values] if extreme else [v[0] for v in values]
+            if rng.random() < 0.6:
+                new.append([(v, 0, 0) for v in numbers])
+                arrays.append(from_ints(numbers))
+            else:
+                new.append([(v, rng.choice(ends), rng.choice(ends)) for v in numbers] if extreme else values)
+                arrays.append(ext_from_ints(new[-1]))
+        factors.append(new)
+        tables.append(Tables.of(arrays))
+    return replace(example, factors=factors), tables
+
+
+def prove_tables(batch, tables):
+    channel = ProverChannel(Transcript(b"test"))
+    return prover.prove(batch, tables, channel), channel.message
+
+
+@several
+@given(data=st.data(), seed=st.integers(0, 2**32), extreme=st.booleans())
+def test_slow_and_fast_agree_where_factors_are_base_elements(examples, data, seed, extreme):
+    """Base alone, extension alone and mixed, in terms with coefficients of either field."""
+    rng = random.Random(seed)
+    mixed, tables = with_base_factors(data.draw(examples(9)), rng, extreme)
+    instances = list(mixed.batch.instances)
+    for k in rng.sample(range(len(instances)), len(instances) // 2):
+        chosen = [replace(t, coefficient=rng.choice([ONE, (7, 0, 0), (1, 2, 3)])) for t in instances[k].terms]
+        instances[k] = replace(instances[k], terms=tuple(chosen))
+    mixed = replace(mixed, batch=replace(mixed.batch, instances=tuple(instances)))
+    message, claims = prove(mixed)
+    assert prove_tables(mixed.batch, tables) == (claims, message)
+
+
+@pytest.mark.parametrize("weight", ["none", "own", "shared"])
+@pytest.mark.parametrize("degree", [2, 3])
+def test_slow_and_fast_agree_on_base_elements_across_threads_and_blocks(example, degree, weight):
+    large = example(7, [13, 10], degree, weight)
+    expected = None
+    for count in (1, 2, 3):
+        mixed, tables = with_base_factors(large, random.Random(degree))
+        assert any(t.base for t in tables)
+        expected = expected or prove(mixed)[::-1]
+        with threads(count):
+            assert prove_tables(mixed.batch, tables) == expected
+
+
+def test_a_high_degree_of_base_elements_stays_in_bounds():
+    """From one end of the balanced range towards the other X = 9 is reached in nine steps, each reduced.
+
+    Unreduced, the last step leads to an odd number above 2^53, which float64 does not have.
+    """
+    values = [P // 2] * 8 + [P // 2 + 2] * 8
+    batch = Batch((Instance(4, 2, (Term(ONE, (0,) * 8 + (1,)),), point=((P // 2,) * 3,) * 4),))
+    factors = [[(v, 0, 0) for v in values], [(v, v, v) for v in values]]
+    channel = ProverChannel(Transcript(b"test"))
+    claims = slow.prove(batch, [factors], channel)
+    tables = Tables.of([from_ints(values), ext_from_ints(factors[1])])
+    assert prove_tables(batch, [tables]) == (claims, channel.message)
+
+
+@pytest.mark.parametrize("weight", [None, ((1, 2, 3), (0, P - 1, 5))])
+def test_zero_to_two_variables_of_base_elements(weight):
+    """With no variable there is no first round: the values themselves are what is left."""
+    for n in range(3):
+        values = [[5, P - 1, 7, P // 2][: 1 << n], [P // 2 + 1, 2, 0, 9][: 1 << n]]
+        point = None if weight is None else weight[2 - n :]
+        batch = Batch((Instance(n, 2, (Term(ONE, (0, 1)),)),), point)
         channel = ProverChannel(Transcript(b"test"))
-        prover.prove(batch, [Tables.of(arrays)], channel)
-        messages.append(channel.message)
-    assert messages[0] == messages[1]
+        claims = slow.prove(batch, [[[(v, 0, 0) for v in column] for column in values]], channel)
+        tables = Tables.of([from_ints(column) for column in values])
+        assert prove_tables(batch, [tables]) == (claims, channel.message)
+
+
+def test_base_elements_take_a_third_of_the_memory():
+    tables = Tables.of([np.ones(1 << 12), np.ones((3, 1 << 12)), np.ones(1 << 12)])
+    assert tables.base == {0, 2}
+    assert tables.rows == (0, 1, 4, 5)
+    assert tables.flat.size == 5 * tables.stride
+    assert [tables.factor(k).shape for k in range(3)] == [(1 << 12,), (3, 1 << 12), (1 << 12,)]
 
 
 def test_a_zero_coordinate_of_the_point_is_proved_too():

@@ -14,7 +14,7 @@ from zkinfer.field.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
 from zkinfer.field.arrays import Floats
 from zkinfer.field.compiling import device, intrinsic, kernel
 from zkinfer.field.vector import LANES, Vector, load, splat, store
-from zkinfer.sumcheck.kernels import accumulate, add_lanes, load_ext, store_ext
+from zkinfer.sumcheck.kernels import accumulate, add_lanes, add_scaled, load_ext, store_ext
 
 P0, Q1, P1, Q0 = 0, 3, 6, 9
 """The first of the three rows of each table of a layer."""
@@ -175,12 +175,6 @@ def unit_column_layer(
         b = add_unit_entries(column, x + LANES, a0, a1, a2, s0, s1, s2)
         store_separated(out, P0, P1, stride, x // 2, (a[0], a[1], a[2]), (b[0], b[1], b[2]))
         store_separated(out, Q0, Q1, stride, x // 2, (a[3], a[4], a[5]), (b[3], b[4], b[5]))
-
-
-@device
-def add_scaled(s0: Any, s1: Any, s2: Any, u0: Any, u1: Any, u2: Any, v: Any) -> Any:
-    """s + u v for a base element |v| <= P, balanced."""
-    return reduce(s0 + mul_lazy(u0, v)), reduce(s1 + mul_lazy(u1, v)), reduce(s2 + mul_lazy(u2, v))
 
 
 @kernel

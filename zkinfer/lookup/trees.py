@@ -95,7 +95,8 @@ class TableLayer:
             _over_places(kernels.combine_unit, self.tables, lambda_)
             return UnitLayerRounds(self.tables, point, lambda_, unit_target(lambda_, claim))
         q0, q1 = self.tables.factor(0), self.tables.factor(1)
-        ones = np.ones(q0.shape[1])
+        ones = np.zeros_like(q0)
+        ones[0] = 1.0
         return LayerRounds(Tables.of([ones, q1, ones, q0]), point, lambda_, claim)
 
 

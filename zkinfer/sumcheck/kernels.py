@@ -2,7 +2,7 @@
 
 Tables of an instance live in one buffer of balanced float64 (see `zkinfer.field.arithmetic`): row 3 k + c has
 coordinate c of factor k's values, and rows are `stride` numbers apart. Folding is in place: the values that are left
-are always the first of each row.
+are always the first of each row. Where some factors are still base elements, `base_kernels` does the first round.
 
 Vectors of LANES numbers are read and written also where fewer are left. What the other lanes then hold is finite and
 balanced, goes nowhere, and is left out when lanes are added up; so every row has LANES or more numbers to spare.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.field.arithmetic import ext_mul, ext_mul_add, reduce
+from zkinfer.field.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
 from zkinfer.field.arrays import Floats
 from zkinfer.field.compiling import device, kernel
 from zkinfer.field.vector import LANES, load, splat, store
@@ -123,6 +123,12 @@ def accumulate(out: Any, row: Any, v0: Any, v1: Any, v2: Any) -> None:
     store(out, at, reduce(load(out, at, splat(0.0)) + v0))
     store(out, at + LANES, reduce(load(out, at + LANES, splat(0.0)) + v1))
     store(out, at + 2 * LANES, reduce(load(out, at + 2 * LANES, splat(0.0)) + v2))
+
+
+@device
+def add_scaled(s0: Any, s1: Any, s2: Any, u0: Any, u1: Any, u2: Any, v: Any) -> Any:
+    """s + u v for a base element v, balanced, for |u_i v| <= P^2."""
+    return reduce(s0 + mul_lazy(u0, v)), reduce(s1 + mul_lazy(u1, v)), reduce(s2 + mul_lazy(u2, v))
 
 
 @device

@@ -43,6 +43,10 @@ from zkinfer.transcript import Transcript
 
 FIELD_SIZE: int = P**DEGREE
 
+LINEAR_CHECK = "the pads satisfy the linear constraints"
+PRODUCT_CHECK = "every cell is the product that it stands for"
+COLUMN_CHECK = "the polynomials agree with the committed columns"
+
 Cells = Sequence[tuple[int, int] | None]
 
 
@@ -338,13 +342,17 @@ def verify_pads(
     columns = decode_array(b"".join(leaf[SALT_BYTES:] for leaf in leaves), (len(indices), tableau.words, DEGREE))
 
     at_data = evaluate(polynomials[1:], parameters.coset[: parameters.data])
-    if modular.to_exts(at_data[0].sum(axis=1, keepdims=True) % P) != [drawn.right_side]:
-        raise InvalidProofError("the pads do not satisfy the linear constraints")
-    if at_data[1].any():
-        raise InvalidProofError("a cell is not the product that it stands for")
+    require(LINEAR_CHECK, modular.to_exts(at_data[0].sum(axis=1, keepdims=True) % P) == [drawn.right_side])
+    require(PRODUCT_CHECK, not at_data[1].any())
     points = parameters.points[indices]
-    if (evaluate(polynomials, points) != polynomial_values(tableau, drawn, columns.transpose(1, 2, 0), points)).any():
-        raise InvalidProofError("the polynomials about the pads do not agree with the committed columns")
+    expected = polynomial_values(tableau, drawn, columns.transpose(1, 2, 0), points)
+    require(COLUMN_CHECK, np.array_equal(evaluate(polynomials, points), expected))
+
+
+def require(check: str, holds: bool) -> None:
+    """Raises InvalidProofError if a check of the proof about the pads does not hold."""
+    if not holds:
+        raise InvalidProofError(f"proof about the pads: it is not so that {check}")
 
 
 def absorb_root(transcript: Transcript, root: bytes) -> None:

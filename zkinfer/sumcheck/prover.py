@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul
+from zkinfer.sumcheck.base_rounds import BaseRounds
 from zkinfer.sumcheck.channel import ProverChannel
 from zkinfer.sumcheck.params import Batch, Claim, Instance, Point, powers
-from zkinfer.sumcheck.rounds import ProductRounds, Rounds, TermRounds
+from zkinfer.sumcheck.rounds import Rounds, kernel_rounds
 from zkinfer.sumcheck.slow import instance_weight, share
 from zkinfer.sumcheck.tables import Tables
 
@@ -15,7 +16,7 @@ def prove(batch: Batch, factors: Sequence[Tables], channel: ProverChannel) -> li
 
     Args:
         batch: what is summed.
-        factors: for each instance the values of its factors; overwritten.
+        factors: for each instance the values of its factors, in the base field or the extension; overwritten.
         channel: everything in `batch`, and the claimed sums, must be determined by what it has absorbed.
 
     Returns:
@@ -32,12 +33,9 @@ def prove(batch: Batch, factors: Sequence[Tables], channel: ProverChannel) -> li
 
 
 def start(instance: Instance, tables: Tables, point: Point | None) -> Rounds:
-    """The kernels that fit an instance."""
+    """The rounds of an instance; the point is that of its weight."""
     tables.require(instance.factors, instance.variables)
-    in_order = [k for term in instance.terms for k in term.factors] == list(range(instance.factors))
-    if in_order and all(len(term.factors) == 2 and term.coefficient == ONE for term in instance.terms):
-        return ProductRounds(tables, point)
-    return TermRounds(instance, tables, point)
+    return BaseRounds(instance, tables, point) if tables.base else kernel_rounds(instance, tables, point)
 
 
 def prove_rounds(batch: Batch, rounds: Sequence[Rounds], channel: ProverChannel) -> list[Claim[Ext]]:

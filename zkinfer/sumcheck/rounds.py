@@ -59,7 +59,8 @@ def _suffixes(point: Point) -> Floats:
 _NONE = np.zeros((3, 1))
 
 
-def _weigh_nothing(rest: int) -> tuple[Floats, int, Floats, int, int]:
+def weigh_nothing(rest: int) -> tuple[Floats, int, Floats, int, int]:
+    """The same for weight 1: the number of places in a block, and what is not looked at."""
     return _NONE, 0, _NONE, 0, 1 << min(LOW_VARIABLES, rest)
 
 
@@ -89,7 +90,7 @@ class _KernelRounds:
     def _run(self, kernel: Callable[..., Floats], *arguments: object) -> list[Ext]:
         """Calls a kernel for the next round and adds up what it returns."""
         self._rest -= 1
-        weights = _weigh_nothing(self._rest) if self._eq is None else self._eq.arguments(self._rest)
+        weights = weigh_nothing(self._rest) if self._eq is None else self._eq.arguments(self._rest)
         challenge = balance_ext(ZERO if self._challenge is None else self._challenge)
         half, folding, weighted = 1 << self._rest, self._challenge is not None, self._eq is not None
         buffer, block = (self._tables.flat, self._tables.stride), weights[-1]
@@ -156,11 +157,26 @@ class TermRounds(_KernelRounds):
 
     def sums(self) -> Polynomial:
         """The interpolated polynomial."""
-        values = self._run(kernels.term_sums, self._tables.factors, self._places, self._coefficients)
-        return [
-            _dot(column, values)
-            for column in zip(*(_lagrange(k, len(values)) for k in range(len(values))), strict=True)
-        ]
+        return interpolate(self._run(kernels.term_sums, self._tables.factors, self._places, self._coefficients))
+
+
+def kernel_rounds(instance: Instance, tables: Tables, point: Point | None) -> Rounds:
+    """The kernels that fit an instance, all of whose factors are in the extension; the point is that of its weight."""
+    in_order = [k for term in instance.terms for k in term.factors] == list(range(instance.factors))
+    if in_order and all_products(instance):
+        return ProductRounds(tables, point)
+    return TermRounds(instance, tables, point)
+
+
+def all_products(instance: Instance) -> bool:
+    """Whether every term is just a product of two factors."""
+    return all(len(term.factors) == 2 and term.coefficient == ONE for term in instance.terms)
+
+
+def interpolate(values: Sequence[Ext]) -> Polynomial:
+    """The polynomial of least degree with these values at 0, 1, ..."""
+    lines = zip(*(_lagrange(k, len(values)) for k in range(len(values))), strict=True)
+    return [_dot(line, values) for line in lines]
 
 
 def _dot(numbers: Sequence[int], values: Sequence[Ext]) -> Ext:

@@ -1,12 +1,13 @@
 """Buffers of field elements for the fast prover, and how elements get in and out of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import accumulate
 
 import numpy as np
 
 from zkinfer.errors import ShapeError
 from zkinfer.field.arrays import Floats
-from zkinfer.field.params import P
+from zkinfer.field.params import DEGREE, P
 from zkinfer.field.slow import Ext
 from zkinfer.sumcheck.kernels import SPARE
 
@@ -14,26 +15,35 @@ _LINE = 64
 """Bytes in a cache line: rows start at multiples, so that no packed read straddles two lines."""
 
 
-def first_ext(lines: Floats) -> Ext:
-    """The first extension element of an array of shape (3, ...)."""
-    c0, c1, c2 = (int(line[0]) % P for line in lines)
+def first_ext(values: Floats) -> Ext:
+    """The first element of an array of shape (3, ...), or (n,), as one of the extension."""
+    if values.ndim == 1:
+        return int(values[0]) % P, 0, 0
+    c0, c1, c2 = (int(line[0]) % P for line in values)
     return c0, c1, c2
 
 
 class Tables:
     """The values of the factors of an instance, in one buffer that proving overwrites.
 
-    Attributes:
+    Args:
         factors: how many factors.
         variables: n, each has 2^n values.
-        flat, stride: the buffer that the kernels work on: row 3 k + c holds coordinate c of factor k.
+        base: which factors have values in the base field.
+
+    Attributes:
+        factors, variables, base: as given.
+        rows: the first row of each factor, then the number of rows: a factor has three, or one if it is in `base`.
+        flat, stride: the buffer that the kernels work on, row after row.
     """
 
-    def __init__(self, factors: int, variables: int) -> None:
+    def __init__(self, factors: int, variables: int, base: Collection[int] = ()) -> None:
         self.factors = factors
         self.variables = variables
+        self.base = frozenset(base)
+        self.rows = tuple(accumulate((1 if k in self.base else DEGREE for k in range(factors)), initial=0))
         self.stride = (1 << variables) + SPARE
-        size = 3 * factors * self.stride
+        size = self.rows[-1] * self.stride
         raw = np.empty(size + _LINE // 8, dtype=np.float64)
         skip = -raw.ctypes.data % _LINE // 8
         self.flat: Floats = raw[skip : skip + size]
@@ -49,17 +59,18 @@ class Tables:
         sizes = {array.shape[-1] for array in arrays}
         if len(sizes) != 1 or (size := sizes.pop()) < 1 or size & (size - 1):
             raise ShapeError("the factors of an instance need one size, a power of two")
-        tables = cls(len(arrays), size.bit_length() - 1)
+        base = [k for k, array in enumerate(arrays) if array.ndim == 1]
+        tables = cls(len(arrays), size.bit_length() - 1, base)
         for k, array in enumerate(arrays):
             if array.shape not in ((size,), (3, size)):
                 raise ShapeError(f"a factor has shape (2^n,) or (3, 2^n), not {array.shape}")
-            tables.factor(k)[:1] = array if array.ndim == 1 else array[:1]
-            tables.factor(k)[1:] = 0.0 if array.ndim == 1 else array[1:]
+            tables.factor(k)[:] = array
         return tables
 
     def factor(self, k: int) -> Floats:
-        """A view of factor k, shape (3, 2^n)."""
-        return self.flat.reshape(self.factors, 3, self.stride)[k, :, : 1 << self.variables]
+        """A view of factor k, shape (3, 2^n), or (2^n,) if it is in `base`."""
+        lines = self.flat.reshape(-1, self.stride)[self.rows[k] : self.rows[k + 1], : 1 << self.variables]
+        return lines[0] if k in self.base else lines
 
     def require(self, factors: int, variables: int) -> None:
         """Raises ShapeError unless there are this many factors of 2^variables values."""
