@@ -87,7 +87,7 @@ class TestCombine:
         inputs = [builder.input(f"x{i}", (3,), frac_bits, -9, 9) for i, (_, _, frac_bits) in enumerate(terms)]
         coefficients = [Fraction(odd) * Fraction(2) ** twos for odd, twos, _ in terms]
         summands = [Summand(value, c) for value, c in zip(inputs, coefficients, strict=True)]
-        y = builder.combine("y", summands, offset=Fraction(offset, 1 << 4), extra_bits=12)
+        y = builder.combine("y", summands, offset=Fraction(offset, 1 << 4), extra_bits=16)
         arrays = [np.arange(3) * 3 - 3 - i for i in range(len(terms))]
         expected = np.full(3, offset / 16)
         for array, c, (_, _, frac_bits) in zip(arrays, coefficients, terms, strict=True):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError
 
 MAX_FRAC_BITS = 40
@@ -105,14 +106,14 @@ def _stretched(end: int, taken: int, levels: int) -> int:
 
 
 def input_format(lo: float, hi: float, bits: int) -> Format:
-    """The finest format in which an input between `lo` and `hi`, and zero, takes `2**bits` steps.
+    """As `activation_format`, but bounded by what was seen, the largest magnitude included and rounded outward.
 
-    The bounds are the range seen, stretched to all of the steps.
+    An input's bounds are part of the statement, and the tables behind it end where they end.
     """
-    lo, hi = min(lo, 0.0), max(hi, 0.0)
-    span = (hi - lo) or 1.0
-    steps = math.ldexp(1.0, bits)
-    return Format(frac_bits_for(span, bits), math.floor(lo / span * steps), math.ceil(hi / span * steps) or 1)
+    frac_bits, low, high = activation_format(lo, hi, bits)
+    seen = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
+    least, most = round_outward((min(seen[0], 0), max(seen[1], 0)))
+    return Format(frac_bits, max(low - (low < 0), least), min(high + (high > 0), most))
 
 
 def weight_frac_bits(magnitude: float, bits: int) -> int:
