@@ -13,6 +13,7 @@ from zkinfer.field.params import P
 from zkinfer.pcs.params import Code, OpeningParameters
 from zkinfer.pcs.search import search
 from zkinfer.security import Security, Term, combine, ground, report
+from zkinfer.sumcheck.pads import PadParameters
 
 EXAMPLE = OpeningParameters(Code(log_columns=10, blinding=200, log_length=12), 199, query_grinding=6, weight_grinding=2)
 
@@ -95,6 +96,12 @@ def test_default_parameters_give_128_bits_with_at_most_20_of_work(cells: int, pr
     total = combine(security.opening(choice.parameters, 3), around)
     assert total.bits >= security.DEFAULT_BITS
     assert total.grinding <= security.MAX_GRINDING_IN_DEFAULT
+
+
+def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:
+    """Its default is far enough below 2^-129 to leave room for the rest; fewer queries are not."""
+    assert security.pads(PadParameters()).bits > 131
+    assert security.pads(PadParameters(queries=120)).bits < 128
 
 
 @pytest.mark.parametrize("weaker", ["query less", "longer rows", "shorter code", "less query work", "less weight work"])

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from zkinfer.errors import InvalidInputError
 from zkinfer.field.params import DEGREE, P
 from zkinfer.pcs.params import OpeningParameters
+from zkinfer.sumcheck.pads import PadParameters
 
 FIELD_SIZE = P**DEGREE
 HASH_BITS = 256
@@ -183,6 +184,15 @@ def fractional_sums(name: str, depth: int, trees: int) -> Term:
     Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"); Gruen 2024 for the degree.
     """
     return Term(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
+
+
+def pads(parameters: PadParameters) -> Term:
+    """The proof about the pads of a padded channel accepts a constraint that does not hold.
+
+    Derived beside the parameters, in `PadParameters.error`, and in docs/protocol/sumcheck-and-lookup.md, section 4: the
+    proximity of a combination, the weights of two tests, and the queries, within the unique decoding radius.
+    """
+    return Term("proof about the pads", parameters.error)
 
 
 def opening(parameters: OpeningParameters, groups: int) -> tuple[Term, ...]:
