@@ -40,10 +40,11 @@ def everything() -> Interval:
 def _outward(value: FloatArray, error: FloatArray, trusted: BoolArray | bool = True) -> Interval:
     """The interval around `value` that holds `value + error`, given only the sign of the error.
 
-    An error term that is NaN (after an overflow), or not trusted, widens both ends.
+    An error term that is not finite (after an overflow), or not trusted, widens both ends.
     """
-    lo = np.where((error >= 0) & trusted, value, np.nextafter(value, -INFINITY))
-    hi = np.where((error <= 0) & trusted, value, np.nextafter(value, INFINITY))
+    known = np.isfinite(error) & trusted
+    lo = np.where((error >= 0) & known, value, np.nextafter(value, -INFINITY))
+    hi = np.where((error <= 0) & known, value, np.nextafter(value, INFINITY))
     return Interval(lo, hi)
 
 
