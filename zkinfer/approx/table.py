@@ -46,8 +46,3 @@ class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         array = np.array(self.values, dtype=np.int64)
         array.setflags(write=False)
         return array
-
-    @cached_property
-    def value_range(self) -> tuple[int, int]:
-        """Smallest and largest output."""
-        return min(self.values), max(self.values)

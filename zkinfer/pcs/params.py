@@ -16,7 +16,6 @@ MAX_LOG_LENGTH = 24
 """Codewords of at most 2^24 symbols: `modular.evaluate` relies on it, and the proximity term forbids more anyway."""
 
 MAX_ROWS = 1 << 24
-MAX_SYMBOLS = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,17 @@
 """Where data and salt lie in a committed vector, and that the salt hides what it should."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.optimized_bn128 import curve_order
 
+from zkinfer.backends.ezkl.keys import EzklKeys
 from zkinfer.backends.ezkl.salting import SaltedVector, capacity, salt_from_seed
 from zkinfer.errors import ResourceError
+from zkinfer.verifier.kzg import column_count
 
 
 @given(count=st.integers(0, 700), salt=st.integers(1, 200), logrows=st.integers(8, 10))
@@ -65,6 +70,18 @@ def test_openings_of_a_salted_column_are_independent_of_the_data() -> None:
     ]
     assert _rank(matrix) == salt
     assert _rank([*matrix, [1, 2, 3, 4]]) == salt, "one more opening is determined by the others and the data"
+
+
+def test_a_proof_opens_each_committed_column_at_one_point(keys: EzklKeys) -> None:
+    """What the budget counts on. The committed columns are the first; no gate reads them, in this row or another.
+
+    They are opened for the permutation argument alone, at the one point at which it is checked.
+    """
+    committed = json.loads(keys.commitment.key.settings)["module_sizes"]["polycommit"]
+    columns = sum(column_count(length, keys.commitment.key.srs.logrows) for length in committed)
+    read = {int(column) for column in re.findall(r"let a_(\d+)[a-z_0-9]* :=", keys.commitment.key.artifact.decode())}
+    assert columns >= 2
+    assert min(read) == columns
 
 
 def _rank(matrix: list[list[int]]) -> int:

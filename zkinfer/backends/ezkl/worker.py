@@ -18,7 +18,6 @@ ALLOWED = frozenset(
         "compile_circuit",
         "setup",
         "gen_witness",
-        "mock",
         "prove",
         "verify",
         "create_evm_verifier",
