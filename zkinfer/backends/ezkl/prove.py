@@ -24,9 +24,9 @@ from zkinfer.backends.ezkl.salting import felt
 from zkinfer.backends.ezkl.settings import SETTINGS_FILE
 from zkinfer.budget import spend
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.errors import InvalidInputError, ProvingError, WrongKeyError
+from zkinfer.errors import ProvingError, WrongKeyError
 from zkinfer.proof import OutputTensor, Proof
-from zkinfer.statement import MAX_CONTEXT_BYTES, public_instances, statement_digest, statement_words
+from zkinfer.statement import public_instances, statement_digest, statement_words
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
     Args:
         keys: proving keys.
         inputs: one integer array an input of the program, of its exact shape.
-        context: bytes that the proof is bound to (a nonce or request id), at most `MAX_CONTEXT_BYTES`.
+        context: bytes that the proof is bound to (a nonce or request id), at most `statement.MAX_CONTEXT_BYTES`.
         limits: time and memory for each step.
 
     Raises:
@@ -55,11 +55,9 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
         BudgetError: the keys have made all their proofs.
         ProvingError: ezkl fails, or disagrees with the evaluator.
     """
-    if len(context) > MAX_CONTEXT_BYTES:
-        raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
+    digest = statement_digest(keys.commitment, context)
     values = evaluate(keys.program, keys.weights, [array[None] for array in inputs])
     outputs = [values[value][0] for value in keys.program.outputs]
-    digest = statement_digest(keys.commitment, context)
     graph_inputs = [
         [felt(v) for v in vector] for vector in (keys.committed_weights, witness_vector(keys, values, digest))
     ]
