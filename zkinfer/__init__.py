@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zkinfer.api import estimate, prove, setup
-    from zkinfer.audit import audit_keys, audit_weights
     from zkinfer.backends.base import Keys
     from zkinfer.commitment import Commitment
+    from zkinfer.commitment_audit import audit_keys, audit_weights
     from zkinfer.model import Circuit, compile  # noqa: A004
     from zkinfer.onnx.export import export
     from zkinfer.proof import Proof
@@ -24,8 +24,8 @@ _HOME = {
     "Keys": "zkinfer.backends.base",
     "Proof": "zkinfer.proof",
     "VerifiedInference": "zkinfer.verifier",
-    "audit_keys": "zkinfer.audit",
-    "audit_weights": "zkinfer.audit",
+    "audit_keys": "zkinfer.commitment_audit",
+    "audit_weights": "zkinfer.commitment_audit",
     "compile": "zkinfer.model",
     "estimate": "zkinfer.api",
     "export": "zkinfer.onnx.export",

@@ -17,7 +17,7 @@ from zkinfer.durations import duration
 from zkinfer.errors import CommitmentMismatchError
 
 if TYPE_CHECKING:
-    from zkinfer.audit import Audit
+    from zkinfer.commitment_audit import Audit
 
 app = typer.Typer(
     no_args_is_help=True,

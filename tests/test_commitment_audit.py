@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from support.examples import Example, mlp
 
-from zkinfer.audit import audit_keys, audit_weights
 from zkinfer.backends.ezkl.keys import EzklKeys
 from zkinfer.backends.ezkl.setup import setup
 from zkinfer.backends.ezkl.srs import generate
 from zkinfer.commitment import Commitment
+from zkinfer.commitment_audit import audit_keys, audit_weights
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError
 
 replace = msgspec.structs.replace
