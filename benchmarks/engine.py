@@ -207,7 +207,7 @@ def commitment_rows(log_size: int) -> Iterator[Row]:
 def lookup_rows(log_size: int) -> Iterator[Row]:
     """2^log_size lookups in a range."""
     n = 1 << log_size
-    instance = LookupInstance((RangeTable(variables=16),), (Block(0, log_size),))
+    instance = LookupInstance((RangeTable(1 << 16),), (Block(0, log_size),))
     blocks = [[np.random.default_rng(7).integers(0, 1 << 16, n).astype(np.float64)]]
 
     def lookups() -> Any:

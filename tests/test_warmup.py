@@ -47,7 +47,7 @@ from zkinfer.sumcheck.channel import ProverChannel
 from zkinfer.transcript import Transcript
 
 warmup()
-instance = LookupInstance((RangeTable(6), affine_table(5, 0, 3, 1)), (Block(0, 11), Block(1, 9), Block(0, 1)))
+instance = LookupInstance((RangeTable(64), affine_table(32, 0, 3, 1)), (Block(0, 11), Block(1, 9), Block(0, 1)))
 inputs = np.arange(2048.0) % 32
 blocks = [[inputs], [inputs[:512], 3 * inputs[:512] + 1], [inputs[:2]]]
 with event.install_listener("numba:compile", recorded):

@@ -46,10 +46,10 @@ def _lookups() -> None:
     """One column alone, whose tree has its own kernels for the leaves, and several tables."""
     size = 1 << VARIABLES
     inputs, outputs = np.arange(float(size)) % 3, np.zeros(size)
-    block, step = Block(0, VARIABLES), step_table(VARIABLES, 0, 3)
-    one_range = LookupInstance((RangeTable(2),), (block,))
+    block, step = Block(0, VARIABLES), step_table(size, 0, 3)
+    one_range = LookupInstance((RangeTable(4),), (block,))
     one_step = LookupInstance((step,), (block,))
-    both = LookupInstance((RangeTable(2), step), (block, Block(1, VARIABLES - 1)))
+    both = LookupInstance((RangeTable(4), step), (block, Block(1, VARIABLES - 1)))
     half = [inputs[: size // 2], outputs[: size // 2]]
     for instance, blocks in ((one_range, [[inputs]]), (one_step, [[inputs, outputs]]), (both, [[inputs], half])):
         lookup.prove(instance, blocks, lookup.multiplicities(instance, blocks), _channel())

@@ -120,10 +120,13 @@ def selector(offset, k, point):
     return eq([(bit, 0, 0) for bit in bits], point[:high])
 
 
+def table_rows(table):
+    return len(table["columns"][0]) if table["kind"] == "explicit" else table["rows"]
+
+
 def table_size(table):
-    if table["kind"] == "explicit":
-        return (len(table["columns"][0]) - 1).bit_length()
-    return table["k"]
+    """The least k for which 2^k is not below the number of rows."""
+    return (table_rows(table) - 1).bit_length()
 
 
 def table_width(table):
@@ -133,9 +136,9 @@ def table_width(table):
 def table_bytes(table):
     match table["kind"]:
         case "range":
-            numbers = [table["k"], table["start"]]
+            numbers = [table["rows"], table["start"]]
         case "piecewise":
-            numbers = [table["k"], table["start"], len(table["pieces"]), *(v for p in table["pieces"] for v in p)]
+            numbers = [table["rows"], table["start"], len(table["pieces"]), *(v for p in table["pieces"] for v in p)]
         case "explicit":
             columns = table["columns"]
             numbers = [len(columns), len(columns[0]), *(v for c in columns for v in c)]
@@ -146,10 +149,13 @@ def table_at(table, point):
     if table["kind"] == "explicit":
         fill = (1 << table_size(table)) - len(table["columns"][0])
         return [mle([(v % P, 0, 0) for v in [*c, *[c[-1]] * fill]], point) for c in table["columns"]]
-    values = [ext_add((table["start"] % P, 0, 0), thresholds(0, point)[2])]
+    last_row = table["rows"] - 1
+    g, w, i = thresholds(table["rows"], point)
+    values = [total([(table["start"] % P, 0, 0), i, scaled(-1, w), scaled(last_row, g)])]
     if table["kind"] == "piecewise":
+        _, last_offset, last_slope = table["pieces"][-1]
         output, before = ZERO, (0, 0)
-        for first, offset, slope in table["pieces"]:
+        for first, offset, slope in [*table["pieces"], (table["rows"], last_offset + last_slope * last_row, 0)]:
             g, w, _ = thresholds(first, point)
             output = total([output, scaled(offset - before[0], g), scaled(slope - before[1], w)])
             before = (offset, slope)
@@ -228,8 +234,8 @@ def independent_verify(statement, message, domain):
 def instance_of(statement):
     """The library's description of a vector's statement."""
     built = {
-        "range": lambda t: RangeTable(t["k"], t["start"]),
-        "piecewise": lambda t: PiecewiseTable(t["k"], t["start"], tuple(Piece(*p) for p in t["pieces"])),
+        "range": lambda t: RangeTable(t["rows"], t["start"]),
+        "piecewise": lambda t: PiecewiseTable(t["rows"], t["start"], tuple(Piece(*p) for p in t["pieces"])),
         "explicit": lambda t: ExplicitTable(tuple(map(tuple, t["columns"]))),
     }
     tables = tuple(built[t["kind"]](t) for t in statement["tables"])

@@ -25,11 +25,9 @@ from zkinfer.transcript import Transcript
 several = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 tables = st.one_of(
-    st.builds(RangeTable, variables=st.integers(0, 6), start=st.integers(-100, 100)),
-    st.builds(step_table, variables=st.just(4), start=st.just(-8), threshold=st.integers(-7, 7)),
-    st.builds(
-        affine_table, variables=st.integers(0, 4), start=st.just(-4), slope=st.integers(-9, 9), offset=st.just(5)
-    ),
+    st.builds(RangeTable, rows=st.integers(1, 70), start=st.integers(-100, 100)),
+    st.builds(step_table, rows=st.integers(15, 18), start=st.just(-8), threshold=st.integers(-7, 6)),
+    st.builds(affine_table, rows=st.integers(1, 17), start=st.just(-4), slope=st.integers(-9, 9), offset=st.just(5)),
     st.just(ExplicitTable(((1, 2, 3, 4, 5), (40, -50, 60, 7, 7), (0, 0, 1, 1, 2)))),
     st.just(ExplicitTable(((9, -2, 9, 4),))),
 )
@@ -103,7 +101,7 @@ def test_slow_and_fast_agree_message_for_message(instance, seed):
 @pytest.mark.parametrize("sizes", [[6], [7], [7, 6, 6], [6, 8, 6, 7], [10]])
 def test_full_stacks_of_one_column(sizes):
     """Here the fast prover keeps nothing but the column of the leaves."""
-    instance = LookupInstance((RangeTable(5, -9),), tuple(Block(0, k) for k in sizes))
+    instance = LookupInstance((RangeTable(32, -9),), tuple(Block(0, k) for k in sizes))
     blocks = random_blocks(instance, 5)
     assert prove_fast(instance, blocks) == prove(instance, blocks)
 
@@ -111,7 +109,7 @@ def test_full_stacks_of_one_column(sizes):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_threads_change_nothing(count):
     """2^13 entries: more than one range of places."""
-    instance = LookupInstance((RangeTable(8), step_table(4, -8, 3)), (Block(0, 12), Block(1, 11), Block(0, 11)))
+    instance = LookupInstance((RangeTable(256), step_table(16, -8, 3)), (Block(0, 12), Block(1, 11), Block(0, 11)))
     blocks = random_blocks(instance, 0)
     with threads(1):
         expected = prove_fast(instance, blocks)
@@ -121,7 +119,7 @@ def test_threads_change_nothing(count):
 
 
 def test_all_claims_share_their_last_coordinates():
-    instance = LookupInstance((RangeTable(3), RangeTable(2)), (Block(0, 4), Block(1, 2), Block(0, 3)))
+    instance = LookupInstance((RangeTable(8), RangeTable(4)), (Block(0, 4), Block(1, 2), Block(0, 3)))
     claims = prove(instance, random_blocks(instance, 1))[1]
     longest = claims.blocks[0].point
     for claim in claims.blocks + claims.multiplicities:
@@ -160,7 +158,7 @@ def test_constraints_have_the_same_shape_whatever_is_proven():
     assert shapes[0] == shapes[1]
 
 
-SMALL = LookupInstance((RangeTable(2), step_table(2, 0, 2)), (Block(0, 2), Block(1, 1), Block(0, 0)))
+SMALL = LookupInstance((RangeTable(4), step_table(4, 0, 2)), (Block(0, 2), Block(1, 1), Block(0, 0)))
 
 
 def test_every_changed_element_is_refused():
@@ -211,8 +209,8 @@ HONEST = random_blocks(SMALL, 3)
 @pytest.mark.parametrize(
     "other",
     [
-        LookupInstance((RangeTable(2, 1), step_table(2, 0, 2)), SMALL.blocks),
-        LookupInstance((RangeTable(2), step_table(2, 0, 1)), SMALL.blocks),
+        LookupInstance((RangeTable(4, 1), step_table(4, 0, 2)), SMALL.blocks),
+        LookupInstance((RangeTable(4), step_table(4, 0, 1)), SMALL.blocks),
         LookupInstance(SMALL.tables, (Block(0, 2), Block(1, 0), Block(0, 1))),
         LookupInstance(SMALL.tables, (Block(0, 0), Block(1, 1), Block(0, 2))),
         LookupInstance(SMALL.tables, (Block(0, 2), Block(1, 1))),
@@ -231,7 +229,7 @@ def test_zero_challenges_are_proved_too(label, size, monkeypatch):
     draw = Transcript.challenge_ext
     zero = lambda self, name: ZERO if name == label else draw(self, name)  # noqa: E731
     monkeypatch.setattr(Transcript, "challenge_ext", zero)
-    instance = LookupInstance((RangeTable(3),), (Block(0, size),))
+    instance = LookupInstance((RangeTable(8),), (Block(0, size),))
     blocks = random_blocks(instance, 0)
     assert prove_fast(instance, blocks) == prove(instance, blocks)
 
@@ -278,10 +276,24 @@ def test_verifiers_and_slow_provers_need_no_prover_package():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("table", [RangeTable(3), ExplicitTable(((7, 3, 5),)), ExplicitTable(((0, 1, 2), (5, 6, 7)))])
-def test_an_entry_in_no_row_is_named(table):
+@pytest.mark.parametrize(
+    ("table", "outside"),
+    [
+        (RangeTable(8), (8,)),
+        (RangeTable(5), (5,)),
+        (RangeTable(5), (7,)),
+        (step_table(5, 0, 2), (1, 1)),
+        (step_table(5, 0, 2), (5, 1)),
+        (affine_table(6, 0, 1, 1), (7, 8)),
+        (ExplicitTable(((7, 3, 5),)), (8,)),
+        (ExplicitTable(((0, 1, 2), (5, 6, 7))), (2, 6)),
+        (ExplicitTable(((0, 1, 2), (5, 6, 7))), (3, 7)),
+    ],
+)
+def test_an_entry_in_no_row_is_named(table, outside):
+    """Among them the entries that follow the last given row, where the row is repeated."""
     instance = LookupInstance((table,), (Block(0, 1),))
-    entry = [[int(table.column_values()[c][0]), 8] for c in range(table.columns)]
+    entry = [[int(column[0]), value] for column, value in zip(table.column_values(), outside, strict=True)]
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):
         slow.multiplicities(instance, [entry])
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):
@@ -292,12 +304,12 @@ def test_an_entry_in_no_row_is_named(table):
     "build",
     [
         lambda: LookupInstance((), ()),
-        lambda: LookupInstance((RangeTable(1),), ()),
-        lambda: LookupInstance((RangeTable(1), RangeTable(2)), (Block(0, 1),)),
-        lambda: LookupInstance((RangeTable(1),), (Block(0, 1), Block(1, 1))),
-        lambda: LookupInstance((RangeTable(1),), (Block(0, -1),)),
-        lambda: LookupInstance((RangeTable(1),), (Block(0, 41),)),
-        lambda: LookupInstance((RangeTable(1),), (Block(0, 40), Block(0, 0))),
+        lambda: LookupInstance((RangeTable(2),), ()),
+        lambda: LookupInstance((RangeTable(2), RangeTable(4)), (Block(0, 1),)),
+        lambda: LookupInstance((RangeTable(2),), (Block(0, 1), Block(1, 1))),
+        lambda: LookupInstance((RangeTable(2),), (Block(0, -1),)),
+        lambda: LookupInstance((RangeTable(2),), (Block(0, 41),)),
+        lambda: LookupInstance((RangeTable(2),), (Block(0, 40), Block(0, 0))),
     ],
 )
 def test_instances_that_make_no_sense_are_refused(build):

@@ -1,5 +1,6 @@
 """Tables: their rows, and that the short evaluation of structured tables is that of the rows."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,11 +29,9 @@ def lifted(values):
 
 @st.composite
 def piecewise_tables(draw):
-    variables = draw(st.integers(0, 5))
-    firsts = {0} | draw(st.sets(st.integers(0, (1 << variables) - 1), max_size=4))
-    return PiecewiseTable(
-        variables, draw(integers), tuple(Piece(f, draw(integers), draw(integers)) for f in sorted(firsts))
-    )
+    rows = draw(st.integers(1, 40))
+    firsts = {0} | draw(st.sets(st.integers(0, rows - 1), max_size=4))
+    return PiecewiseTable(rows, draw(integers), tuple(Piece(f, draw(integers), draw(integers)) for f in sorted(firsts)))
 
 
 @st.composite
@@ -43,7 +42,7 @@ def explicit_tables(draw):
 
 
 tables = st.one_of(
-    st.builds(RangeTable, variables=st.integers(0, 6), start=integers), piecewise_tables(), explicit_tables()
+    st.builds(RangeTable, rows=st.integers(1, 70), start=integers), piecewise_tables(), explicit_tables()
 )
 
 
@@ -53,7 +52,26 @@ def test_evaluation_is_that_of_the_rows(table, data):
     columns = table.column_values()
     assert len(columns) == table.columns
     assert all(len(column) == 1 << table.variables for column in columns)
+    assert (1 << table.variables) // 2 < table.rows <= 1 << table.variables
     assert table.evaluate(point) == [mle(lifted(column.tolist()), point) for column in columns]
+
+
+@given(table=tables)
+def test_beyond_the_given_rows_the_last_is_repeated(table):
+    """So the set of rows is that of the given ones, whatever their number."""
+    for column in table.column_values():
+        assert set(column[table.rows - 1 :].tolist()) == {int(column[table.rows - 1])}
+
+
+@given(table=piecewise_tables())
+def test_a_piecewise_table_is_the_function_that_its_pieces_say(table):
+    def output(i):
+        piece = [p for p in table.pieces if p.first <= i][-1]
+        return (piece.offset + piece.slope * i) % P
+
+    inputs, outputs = rows(table)
+    assert inputs[: table.rows] == lift(table.start + i for i in range(table.rows))
+    assert outputs[: table.rows] == [output(i) for i in range(table.rows)]
 
 
 @given(point=st.lists(elements, max_size=5), data=st.data())
@@ -67,25 +85,51 @@ def test_thresholds_at_a_point(point, data):
 
 
 def test_a_range():
-    assert rows(RangeTable(2, -1)) == [[P - 1, 0, 1, 2]]
+    assert rows(RangeTable(4, -1)) == [[P - 1, 0, 1, 2]]
+
+
+def test_a_range_whose_size_is_not_a_power_of_two():
+    assert rows(RangeTable(5, -1)) == [[P - 1, 0, 1, 2, 3, 3, 3, 3]]
+    assert rows(RangeTable(1, 7)) == [[7]]
 
 
 def test_a_step():
-    assert rows(step_table(3, -4, 1)) == [lift([-4, -3, -2, -1, 0, 1, 2, 3]), [0, 0, 0, 0, 0, 1, 1, 1]]
+    assert rows(step_table(8, -4, 1)) == [lift([-4, -3, -2, -1, 0, 1, 2, 3]), [0, 0, 0, 0, 0, 1, 1, 1]]
 
 
 def test_an_affine_function():
-    assert rows(affine_table(2, -2, 3, 5)) == [lift([-2, -1, 0, 1]), lift([-1, 2, 5, 8])]
+    assert rows(affine_table(4, -2, 3, 5)) == [lift([-2, -1, 0, 1]), lift([-1, 2, 5, 8])]
+    assert rows(affine_table(3, -2, 3, 5)) == [lift([-2, -1, 0, 0]), lift([-1, 2, 5, 5])]
 
 
 def test_a_clamped_relu_in_three_pieces():
-    table = PiecewiseTable(3, -4, (Piece(0, 0, 0), Piece(4, -4, 1), Piece(6, 2, 0)))
+    table = PiecewiseTable(8, -4, (Piece(0, 0, 0), Piece(4, -4, 1), Piece(6, 2, 0)))
     assert rows(table)[1] == [0, 0, 0, 0, 0, 1, 2, 2]
 
 
 def test_an_explicit_table_repeats_its_last_row():
     table = ExplicitTable(((1, 2, 3), (4, -5, 6)))
     assert rows(table) == [[1, 2, 3, 3], [4, P - 5, 6, 6]]
+
+
+def test_explicit_tables_are_made_from_arrays_too_and_are_compared_by_their_rows():
+    columns = np.arange(-2, 3), np.array([4, -5, 6, 6, 0], dtype=np.int8)
+    table = ExplicitTable(columns)
+    same = ExplicitTable([column.tolist() for column in columns])
+    assert table == same
+    assert hash(table) == hash(same)
+    assert table != ExplicitTable(columns[::-1])
+    assert table != ExplicitTable([column[:4] for column in columns])
+    assert ExplicitTable(([1, 1],)) != ExplicitTable(([1],))
+
+
+def test_the_rows_of_an_explicit_table_cannot_be_changed():
+    source = np.arange(4)
+    table = ExplicitTable((source,))
+    source[0] = 9
+    assert rows(table) == [[0, 1, 2, 3]]
+    with pytest.raises(ValueError, match="read-only"):
+        table.column_values()[0][0] = 9
 
 
 def rows(table):
@@ -98,14 +142,16 @@ def lift(values):
 
 def test_descriptions_tell_tables_apart():
     different = [
-        RangeTable(2),
+        RangeTable(4),
         RangeTable(3),
-        RangeTable(2, 1),
-        step_table(2, 0, 1),
-        step_table(2, 0, 2),
-        affine_table(2, 0, 1, 0),
+        RangeTable(4, 1),
+        step_table(4, 0, 1),
+        step_table(4, 0, 2),
+        step_table(3, 0, 2),
+        affine_table(4, 0, 1, 0),
         ExplicitTable(((0, 1, 2, 3),)),
         ExplicitTable(((0, 1, 2, 4),)),
+        ExplicitTable(((0, 1, 2, 3, 3),)),
         ExplicitTable(((0, 1), (2, 3))),
     ]
     assert len({table.description() for table in different}) == len(different)
@@ -114,16 +160,21 @@ def test_descriptions_tell_tables_apart():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: RangeTable(-1),
-        lambda: RangeTable(25),
-        lambda: PiecewiseTable(2, 0, ()),
-        lambda: PiecewiseTable(2, 0, (Piece(1, 0, 0),)),
-        lambda: PiecewiseTable(2, 0, (Piece(0, 0, 0), Piece(0, 1, 1))),
-        lambda: PiecewiseTable(2, 0, (Piece(0, 0, 0), Piece(4, 1, 1))),
-        lambda: PiecewiseTable(2, 0, (Piece(0, 0, 0), Piece(3, 1, 1), Piece(2, 1, 1))),
+        lambda: RangeTable(0),
+        lambda: RangeTable((1 << 24) + 1),
+        lambda: PiecewiseTable(0, 0, (Piece(0, 0, 0),)),
+        lambda: PiecewiseTable(4, 0, ()),
+        lambda: PiecewiseTable(4, 0, (Piece(1, 0, 0),)),
+        lambda: PiecewiseTable(4, 0, (Piece(0, 0, 0), Piece(0, 1, 1))),
+        lambda: PiecewiseTable(3, 0, (Piece(0, 0, 0), Piece(3, 1, 1))),
+        lambda: PiecewiseTable(4, 0, (Piece(0, 0, 0), Piece(3, 1, 1), Piece(2, 1, 1))),
         lambda: ExplicitTable(()),
         lambda: ExplicitTable(((),)),
         lambda: ExplicitTable(((1, 2), (3,))),
+        lambda: ExplicitTable((1, 2)),
+        lambda: ExplicitTable(((1.0, 2.0),)),
+        lambda: ExplicitTable(((1, 1 << 63),)),
+        lambda: ExplicitTable((((1, 2), (3, 4)),)),
     ],
 )
 def test_tables_that_make_no_sense_are_refused(build):

@@ -13,12 +13,12 @@ from zkinfer.field.slow import ONE, ZERO, ext_add, ext_inv, ext_mul, ext_neg, ex
 from zkinfer.lookup import slow
 from zkinfer.lookup import verifier as lookup
 from zkinfer.lookup.params import Block, LookupInstance
-from zkinfer.lookup.tables import RangeTable, step_table
+from zkinfer.lookup.tables import ExplicitTable, RangeTable, affine_table, step_table
 from zkinfer.sumcheck.channel import ProverChannel, VerifierChannel
 from zkinfer.sumcheck.verifier import FINAL_CHECK
 from zkinfer.transcript import Transcript
 
-INSTANCE = LookupInstance((RangeTable(3), step_table(2, 0, 2)), (Block(0, 2), Block(0, 0), Block(1, 1)))
+INSTANCE = LookupInstance((RangeTable(8), step_table(4, 0, 2)), (Block(0, 2), Block(0, 0), Block(1, 1)))
 HONEST = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 1]]]
 OUTSIDE = [[[1, 7, 8, 0]], [[5]], [[0, 3], [0, 1]]]
 """8 is not in [0, 2^3)."""
@@ -230,6 +230,40 @@ def test_multiplicities_in_the_tree_that_are_not_the_committed_ones(remove):
 
     message = prove(HONEST, counts, values=values)
     refused_by(lookup.ROW_NUMERATOR_CHECK, remove, message, HONEST, committed)
+
+
+FIVE_ROWS = [
+    (RangeTable(5, -2), (3,)),
+    (step_table(5, -2, 0), (3, 1)),
+    (affine_table(5, -2, 2, 1), (3, 7)),
+    (ExplicitTable((range(-2, 3), (4, 0, 0, 1, 1))), (3, 1)),
+]
+"""Tables of the inputs -2 .. 2, and the entry that would be the sixth row. Two more follow up to the power of two."""
+
+
+@pytest.mark.parametrize(("table", "beyond"), FIVE_ROWS)
+@pytest.mark.parametrize("row", range(8))
+def test_the_entry_after_the_last_given_row(table, beyond, row):
+    """Whichever row it is counted at; the rows from the sixth on repeat the fifth."""
+    instance = LookupInstance((table,), (Block(0, 0),))
+    entry, counts = [[value] for value in beyond], [[int(i == row) for i in range(8)]]
+    channel = ProverChannel(Transcript(b"test"))
+    slow.prove(instance, [entry], counts, channel)
+    with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
+        lookup.verify(instance, VerifierChannel(Transcript(b"test"), channel.message))
+
+
+@pytest.mark.parametrize(("table", "_"), FIVE_ROWS)
+@pytest.mark.parametrize("row", range(4, 8))
+def test_the_last_given_row_may_be_counted_at_any_of_its_places(table, _, row):
+    """What the test above shows to be refused is the entry, not the row that it is counted at."""
+    instance = LookupInstance((table,), (Block(0, 0),))
+    entry = [[int(column[4])] for column in table.column_values()]
+    channel = ProverChannel(Transcript(b"test"))
+    slow.prove(instance, [entry], [[int(i == row) for i in range(8)]], channel)
+    verifier = VerifierChannel(Transcript(b"test"), channel.message)
+    lookup.verify(instance, verifier)
+    verifier.finish()
 
 
 TWICE_OUTSIDE = [[[1, 8, 8, 0]], [[5]], [[0, 3], [0, 1]]]

@@ -96,7 +96,7 @@ def test_an_honest_proof_is_accepted(parameters):
 
 
 def test_a_padded_lookup_is_accepted():
-    instance = LookupInstance((RangeTable(2), step_table(2, 0, 2)), (Block(0, 2), Block(1, 1)))
+    instance = LookupInstance((RangeTable(4), step_table(4, 0, 2)), (Block(0, 2), Block(1, 1)))
     blocks = [[[0, 3, 3, 1]], [[1, 2], [0, 1]]]
     run = lambda channel: lookup_verifier.verify(instance, channel)  # noqa: E731
     committed = commit_pads(cells_of(run, instance.message_elements), SMALL)

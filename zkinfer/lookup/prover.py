@@ -142,10 +142,10 @@ def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Floats]])
     tables = [table_columns(table) for table in instance.tables]
     counts = [np.zeros(len(columns[0])) for columns in tables]
     for number, (block, columns) in enumerate(zip(instance.blocks, blocks, strict=True)):
-        rows = tables[block.table]
+        rows = [column[: instance.tables[block.table].rows] for column in tables[block.table]]
         places = _places(rows, columns)
         parts = split(kernels.count, len(places), GRAIN, places, len(rows[0]))
-        counts[block.table] += np.sum([part[:-1] for part in parts], axis=0)
+        counts[block.table][: len(rows[0])] += np.sum([part[:-1] for part in parts], axis=0)
         if any(part[-1] for part in parts) or not _agree(rows[1:], columns[1:], places):
             raise InvalidInputError(_missing(number, block.table, rows, columns))
     return counts

@@ -1,8 +1,9 @@
 """Tables that entries are looked up in, and the multilinear extensions of their columns.
 
-A table is a list of 2^k rows of base-field elements. Row i of a structured table follows from i by a rule that lets
-the verifier evaluate the columns' extensions in time logarithmic in the number of rows; an explicit table is given
-row by row and evaluated in linear time.
+A table is a list of rows of base-field elements. It is filled up to 2^k rows, k least, by repeating the last row, which
+adds nothing to the set of rows: an entry that is none of the given rows is none of the table's. Row i of a structured
+table follows from i by a rule that lets the verifier evaluate the columns' extensions in time logarithmic in the number
+of rows; an explicit table is given row by row and evaluated in linear time.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.field.encoding import encode_base
+from zkinfer.field.encoding import encode_array, encode_base
 from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, Ext, eq_table, ext_add, ext_dot, ext_mul, ext_scale, ext_sub
+from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul, ext_scale, ext_sub
+from zkinfer.pcs import modular
 from zkinfer.sumcheck.params import Point
 
 MAX_TABLE_VARIABLES = 24
@@ -28,8 +30,12 @@ class Table(Protocol):
     """What lookups need of a table."""
 
     @property
+    def rows(self) -> int:
+        """Rows that were given, at least 1; the last is repeated up to 2^k."""
+
+    @property
     def variables(self) -> int:
-        """k: there are 2^k rows."""
+        """k: the least for which 2^k is not below the number of rows."""
 
     @property
     def columns(self) -> int:
@@ -77,26 +83,30 @@ def from_threshold(threshold: int, point: Sequence[Ext]) -> tuple[Ext, Ext]:
 
 @dataclass(frozen=True)
 class RangeTable:
-    """One column, the integers start, start + 1, ..., start + 2^variables - 1 (modulo P)."""
+    """One column, the integers start, start + 1, ..., start + rows - 1 (modulo P)."""
 
-    variables: int
+    rows: int
     start: int = 0
 
     def __post_init__(self) -> None:
-        _check_variables(self.variables)
+        _check_rows(self.rows)
+
+    @property
+    def variables(self) -> int:
+        return (self.rows - 1).bit_length()
 
     @property
     def columns(self) -> int:
         return 1
 
     def column_values(self) -> list[Integers]:
-        return [_integers(self.variables, self.start)]
+        return [(self.start % P + _row_numbers(self.rows)) % P]
 
     def evaluate(self, point: Point) -> list[Ext]:
-        return [ext_add((self.start % P, 0, 0), index_at(point))]
+        return [_inputs_at(self.rows, self.start, point)]
 
     def description(self) -> bytes:
-        return b"range" + encode_base([self.variables, self.start % P])
+        return b"range" + encode_base([self.rows, self.start % P])
 
 
 @dataclass(frozen=True)
@@ -113,107 +123,127 @@ class PiecewiseTable:
     """Two columns: start + i, and a piecewise affine function of i. Steps, ReLU, clamps and absolute values are such.
 
     Attributes:
-        variables: i runs over [0, 2^variables).
+        rows: i runs over [0, rows).
         start: the first input; modulo P, so that it may be negative.
         pieces: in increasing order of `first`, the first of them at 0. Cost to the verifier is linear in their number.
     """
 
-    variables: int
+    rows: int
     start: int
     pieces: tuple[Piece, ...]
 
     def __post_init__(self) -> None:
-        _check_variables(self.variables)
+        _check_rows(self.rows)
         firsts = [piece.first for piece in self.pieces]
-        if not firsts or firsts[0] != 0 or firsts != sorted(set(firsts)) or firsts[-1] >= 1 << self.variables:
+        if not firsts or firsts[0] != 0 or firsts != sorted(set(firsts)) or firsts[-1] >= self.rows:
             raise InvalidInputError(f"pieces must begin at 0 and at increasing rows of the table, not at {firsts}")
+
+    @property
+    def variables(self) -> int:
+        return (self.rows - 1).bit_length()
 
     @property
     def columns(self) -> int:
         return 2
 
     def column_values(self) -> list[Integers]:
-        ends = [piece.first for piece in self.pieces[1:]] + [1 << self.variables]
-        outputs = [
-            (piece.offset + piece.slope * i) % P
-            for piece, end in zip(self.pieces, ends, strict=True)
-            for i in range(piece.first, end)
-        ]
-        return [_integers(self.variables, self.start), np.array(outputs, dtype=np.int64)]
+        numbers = _row_numbers(self.rows)
+        piece = np.searchsorted([piece.first for piece in self.pieces], numbers, side="right") - 1
+        offsets = np.array([piece.offset % P for piece in self.pieces], dtype=np.int64)
+        slopes = np.array([piece.slope % P for piece in self.pieces], dtype=np.int64)
+        outputs = (offsets[piece] + modular.mul(slopes[piece], numbers)) % P
+        return [(self.start % P + numbers) % P, outputs]
 
     def evaluate(self, point: Point) -> list[Ext]:
+        last = self.pieces[-1]
+        repeated = Piece(self.rows, last.offset + last.slope * (self.rows - 1), 0)
         output, offset, slope = ZERO, 0, 0
-        for piece in self.pieces:
+        for piece in (*self.pieces, repeated):
             indicator, weighted = from_threshold(piece.first, point)
             output = ext_add(output, ext_scale(indicator, (piece.offset - offset) % P))
             output = ext_add(output, ext_scale(weighted, (piece.slope - slope) % P))
             offset, slope = piece.offset, piece.slope
-        return [ext_add((self.start % P, 0, 0), index_at(point)), output]
+        return [_inputs_at(self.rows, self.start, point), output]
 
     def description(self) -> bytes:
         pieces = [v % P for piece in self.pieces for v in (piece.first, piece.offset, piece.slope)]
-        return b"piecewise" + encode_base([self.variables, self.start % P, len(self.pieces), *pieces])
+        return b"piecewise" + encode_base([self.rows, self.start % P, len(self.pieces), *pieces])
 
 
-def step_table(variables: int, start: int, threshold: int) -> PiecewiseTable:
-    """x -> [x >= threshold] for x in [start, start + 2^variables); start < threshold < start + 2^variables."""
-    return PiecewiseTable(variables, start, (Piece(0, 0, 0), Piece(threshold - start, 1, 0)))
+def step_table(rows: int, start: int, threshold: int) -> PiecewiseTable:
+    """x -> [x >= threshold] for x in [start, start + rows); start < threshold < start + rows."""
+    return PiecewiseTable(rows, start, (Piece(0, 0, 0), Piece(threshold - start, 1, 0)))
 
 
-def affine_table(variables: int, start: int, slope: int, offset: int) -> PiecewiseTable:
-    """x -> slope * x + offset for x in [start, start + 2^variables)."""
-    return PiecewiseTable(variables, start, (Piece(0, offset + slope * start, slope),))
+def affine_table(rows: int, start: int, slope: int, offset: int) -> PiecewiseTable:
+    """x -> slope * x + offset for x in [start, start + rows)."""
+    return PiecewiseTable(rows, start, (Piece(0, offset + slope * start, slope),))
 
 
-@dataclass(frozen=True)
 class ExplicitTable:
-    """Any rows. Fewer than a power of two are filled up by repeating the last, which adds nothing to the set of rows.
+    """Any rows. Tables of the same rows in the same order are equal.
 
-    Attributes:
-        given: for each column its elements as integers, modulo P; all of one length, at least 1.
+    Args:
+        columns: for each column its elements, integers that fit int64 and are taken modulo P; all of one length, at
+            least 1.
     """
 
-    given: tuple[tuple[int, ...], ...]
-
-    def __post_init__(self) -> None:
-        if not self.given or not self.given[0] or any(len(c) != len(self.given[0]) for c in self.given):
+    def __init__(self, columns: Sequence[npt.ArrayLike]) -> None:
+        given = [np.asarray(column) for column in columns]
+        if not given or given[0].size == 0 or any(c.ndim != 1 or len(c) != len(given[0]) for c in given):
             raise InvalidInputError("an explicit table needs columns of one length, and a row")
-        _check_variables(self.variables)
+        if not all(np.can_cast(column.dtype, np.int64) for column in given):
+            raise InvalidInputError("an explicit table holds integers that fit int64")
+        _check_rows(len(given[0]))
+        self.rows = len(given[0])
+        fill = (0, (1 << self.variables) - self.rows)
+        self._values = [np.pad(column.astype(np.int64) % P, fill, mode="edge") for column in given]
+        for column in self._values:
+            column.setflags(write=False)
 
-    @cached_property
+    @property
     def variables(self) -> int:
-        return (len(self.given[0]) - 1).bit_length()
+        return (self.rows - 1).bit_length()
 
     @property
     def columns(self) -> int:
-        return len(self.given)
+        return len(self._values)
 
     def column_values(self) -> list[Integers]:
-        fill = (0, (1 << self.variables) - len(self.given[0]))
-        return [np.pad(np.array([v % P for v in c], dtype=np.int64), fill, mode="edge") for c in self.given]
+        return list(self._values)
 
     def evaluate(self, point: Point) -> list[Ext]:
         split = len(point) // 2
-        high, low = eq_table(point[:split]), eq_table(point[split:])
-        return [_evaluate_column(column.reshape(len(high), len(low)), high, low) for column in self.column_values()]
+        high, low = modular.eq_table(point[:split]), modular.eq_table(point[split:])
+        shape = (high.shape[1], low.shape[1])
+        return [modular.ext_dot(modular.matmul(high, column.reshape(shape)), low) for column in self._values]
 
     def description(self) -> bytes:
-        shape = encode_base([self.columns, len(self.given[0])])
-        return b"explicit" + shape + encode_base(v % P for column in self.given for v in column)
+        return b"explicit" + encode_base([self.columns, self.rows]) + self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        return b"".join(encode_array(column[: self.rows]).tobytes() for column in self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExplicitTable) and self.description() == other.description()
+
+    def __hash__(self) -> int:
+        return hash(self._encoded)
 
 
-def _integers(variables: int, start: int) -> Integers:
-    """start, start + 1, ..., 2^variables of them, canonical."""
-    integers: Integers = (start % P + np.arange(1 << variables, dtype=np.int64)) % P
-    return integers
+def _row_numbers(rows: int) -> Integers:
+    """0, 1, ..., rows - 1, the last repeated up to the next power of two."""
+    return np.minimum(np.arange(1 << (rows - 1).bit_length(), dtype=np.int64), rows - 1)
 
 
-def _evaluate_column(matrix: Integers, high: Sequence[Ext], low: Sequence[Ext]) -> Ext:
-    """sum over i, j of high[i] * matrix[i, j] * low[j]: Python integers throughout, reduced once at each stage."""
-    combined = (np.array(high, dtype=object).T @ matrix.astype(object)) % P
-    return ext_dot([(int(a), int(b), int(c)) for a, b, c in combined.T], low)
+def _inputs_at(rows: int, start: int, point: Point) -> Ext:
+    """The multilinear extension of start + min(i, rows - 1), at a point."""
+    beyond, weighted = from_threshold(rows, point)
+    number = ext_add(ext_sub(index_at(point), weighted), ext_scale(beyond, rows - 1))
+    return ext_add((start % P, 0, 0), number)
 
 
-def _check_variables(variables: int) -> None:
-    if not 0 <= variables <= MAX_TABLE_VARIABLES:
-        raise InvalidInputError(f"a table has 2^0 to 2^{MAX_TABLE_VARIABLES} rows, not 2^{variables}")
+def _check_rows(rows: int) -> None:
+    if not 1 <= rows <= 1 << MAX_TABLE_VARIABLES:
+        raise InvalidInputError(f"a table has 1 to 2^{MAX_TABLE_VARIABLES} rows, not {rows}")
