@@ -1,0 +1,112 @@
+"""The ONNX standard's own node tests: which operators compile to circuits that give the outputs expected of them.
+
+    python benchmarks/operators.py [PATTERN ...] [--markdown FILE]
+
+Names or shell patterns of cases narrow the run down. The exit status is 1 if a case is wrong or crashes.
+"""
+
+import argparse
+import fnmatch
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from measure import markdown_table
+from node_cases import PRECISION, TOLERANCE, Outcome, Verdict, check, node_cases
+from rich.console import Console
+from rich.markdown import Markdown
+
+from zkinfer.onnx.load import MAX_OPSET
+from zkinfer.progress import progress
+
+MAX_DETAIL = 160
+COLUMNS = (Outcome.PASSED, Outcome.REFUSED, Outcome.WRONG, Outcome.CRASHED)
+
+HEAD = """# The standard's own operator tests
+
+The onnx package ships tests of single operators: inputs, and the outputs expected of them. Each one that takes
+floats and has one node is compiled and run. This page is written by
+
+```
+python benchmarks/operators.py --markdown docs/operator-tests.md
+```
+
+* **Passed**: every output is off by at most {tolerance:g} of the largest magnitude in it; whole numbers and truth
+  values are equal. Circuits have {activation} bits for activations, {weight} for weights, tables of up to {entries}
+  entries, and are calibrated on the test's own inputs.
+* **Refused**: with an error of this library that says what is not supported.
+* **Wrong**: it compiled, and an output is further off, or is NaN or infinite by the standard.
+* **Crashed**: any other exception, or no answer within a minute.
+
+A test does not say which of its inputs are data and which belong to the model. Each is compiled in up to three forms
+(all inputs computed; those that hold floats; only the first of these), and the worst outcome that is no refusal
+counts. Tests of operator sets beyond {opset} are stated in operator set {opset}. Left out are tests with dtypes that
+numpy lacks (bfloat16, floats of 8 bits, integers of 4 and 2 bits), and tests of sequences and optional values.
+"""
+
+
+def document(verdicts: Sequence[Verdict]) -> str:
+    """The page: totals, a table by operator, and why cases are refused."""
+    head = HEAD.format(
+        tolerance=TOLERANCE,
+        activation=PRECISION.activation_bits,
+        weight=PRECISION.weight_bits,
+        entries=f"{PRECISION.max_table_entries:,}",
+        opset=MAX_OPSET,
+    )
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    total = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLUMNS)
+    parts = [head, f"onnx {version('onnx')}, {len(verdicts)} tests: **{total}**.\n"]
+    found = [verdict for verdict in verdicts if verdict.outcome in (Outcome.WRONG, Outcome.CRASHED)]
+    if found:
+        rows = [(v.case, v.outcome, v.error, _cell(v.detail)) for v in found]
+        parts += ["## Wrong or crashed\n", markdown_table(("test", "outcome", "error", "detail"), rows, left=4)]
+    parts += ["## By operator\n", _operator_table(verdicts), "## Why tests are refused\n", _refusal_table(verdicts)]
+    return "\n".join(parts)
+
+
+def _operator_table(verdicts: Sequence[Verdict]) -> str:
+    counts = Counter((verdict.operator, verdict.outcome) for verdict in verdicts)
+    names = sorted({verdict.operator for verdict in verdicts}, key=lambda name: ("." in name, name.lower()))
+    rows = [(name, *(counts[name, outcome] or "" for outcome in COLUMNS)) for name in names]
+    return markdown_table(("operator", *COLUMNS), rows)
+
+
+def _refusal_table(verdicts: Sequence[Verdict]) -> str:
+    """One line for each operator and class of error, with the first message."""
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.REFUSED:
+            groups.setdefault((verdict.operator, verdict.error), []).append(verdict)
+    rows = [(name, error, len(group), _cell(group[0].detail)) for (name, error), group in sorted(groups.items())]
+    return markdown_table(("operator", "error", "tests", "message of the first"), rows, left=4)
+
+
+def _cell(text: str) -> str:
+    line = " ".join(text.split()).replace("|", "\\|")
+    return line if len(line) <= MAX_DETAIL else line[: MAX_DETAIL - 3] + "..."
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN")
+    parser.add_argument("--markdown", type=Path, help="write the page here")
+    arguments = parser.parse_args()
+    cases = [c for c in node_cases() if any(fnmatch.fnmatch(c.name, p) for p in arguments.patterns)]
+    verdicts = []
+    with progress("checking operators", len(cases)) as advance:
+        for case in cases:
+            verdicts.append(check(case))
+            advance(1)
+    text = document(verdicts)
+    Console().print(Markdown(text))
+    if arguments.markdown:
+        arguments.markdown.write_text(text)
+    return int(any(verdict.outcome in (Outcome.WRONG, Outcome.CRASHED) for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

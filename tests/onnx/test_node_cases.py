@@ -1,0 +1,104 @@
+"""A part of the standard's own operator tests: none crashes, none is silently wrong, and what is wrong is seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import node_cases
+from benchmarks.node_cases import NodeCase, Outcome, check, difference, forms
+from zkinfer.errors import CompileError
+
+PASSING = (
+    "test_add",
+    "test_argmax_keepdims_example",
+    "test_averagepool_2d_pads",
+    "test_clip",
+    "test_concat_2d_axis_1",
+    "test_conv_with_strides_padding",
+    "test_gelu_tanh_1",
+    "test_gemm_all_attributes",
+    "test_instancenorm_example",
+    "test_logsoftmax_axis_1",
+    "test_matmul_3d",
+    "test_maxpool_2d_default",
+    "test_reduce_mean_keepdims_example",
+    "test_softmax_axis_2",
+    "test_transpose_default",
+)
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[NodeCase]:
+    return node_cases.node_cases()
+
+
+@pytest.fixture(scope="module")
+def relu(cases: list[NodeCase]) -> NodeCase:
+    return next(case for case in cases if case.name == "test_relu")
+
+
+def test_no_case_crashes_or_is_silently_wrong(cases: list[NodeCase]) -> None:
+    verdicts = [check(case) for case in cases[::20]]
+    assert len(verdicts) > 40
+    assert not [v for v in verdicts if v.outcome in (Outcome.WRONG, Outcome.CRASHED)]
+    assert all(v.error and v.detail for v in verdicts if v.outcome is Outcome.REFUSED)
+
+
+def test_common_operators_pass(cases: list[NodeCase]) -> None:
+    found = {case.name: check(case).outcome for case in cases if case.name in PASSING}
+    assert found == dict.fromkeys(PASSING, Outcome.PASSED)
+
+
+def test_a_wrong_answer_is_seen(relu: NodeCase) -> None:
+    (expected,) = relu.outputs
+    shifted = replace(relu, outputs=(expected + np.float32(0.01),))
+    assert check(shifted).outcome is Outcome.WRONG
+
+
+def test_any_exception_but_the_library_s_own_is_a_crash(relu: NodeCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(error: Exception) -> None:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise error
+
+        monkeypatch.setattr(node_cases.zk, "compile", fail)
+
+    failing(KeyError("lost"))
+    assert (check(relu).outcome, check(relu).error) == (Outcome.CRASHED, "KeyError")
+    failing(CompileError("cannot"))
+    assert (check(relu).outcome, check(relu).detail) == (Outcome.REFUSED, "cannot")
+
+
+def test_the_gravest_form_counts(cases: list[NodeCase], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a matrix product with both factors computed, and with a constant one, the first crashes here."""
+    case = next(case for case in cases if case.name == "test_matmul_2d")
+    genuine = node_cases.zk.compile
+
+    def crashing(model: object, arrays: list[object], **kwargs: object) -> object:
+        if len(arrays) == 2:
+            raise RuntimeError("both computed")
+        return genuine(model, arrays, **kwargs)
+
+    monkeypatch.setattr(node_cases.zk, "compile", crashing)
+    assert forms(case) == [(0, 1), (0,)]
+    assert check(case).outcome is Outcome.CRASHED
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "message"),
+    [
+        ([1.0, 2.0], np.array([1.0, 2.0], np.float32), ""),
+        ([1.0, 2.0015], np.array([1.0, 2.0], np.float32), ""),
+        ([1.0, 2.003], np.array([1.0, 2.0], np.float32), "largest error"),
+        ([0.001], np.array([0.0], np.float32), "largest error"),
+        ([1.0, 0.0], np.array([True, False]), ""),
+        ([1.0, 1.0], np.array([True, False]), "largest error 1"),
+        ([3.0005], np.array([3]), "largest error"),
+        ([1.0], np.array([1.0, 2.0]), "shape"),
+        ([1.0], np.array([np.nan]), "NaN"),
+    ],
+)
+def test_outputs_are_held_against_the_tolerance(found: list[float], expected: np.ndarray, message: str) -> None:
+    detail = difference(np.array(found), expected)
+    assert detail.startswith(message)
+    assert bool(detail) == bool(message)
