@@ -59,6 +59,12 @@ class TestTermsByHand:
         """Two trees, layers of 0, 1, 2 variables: 5 + (5 + 2) + (5 + 4) = 21."""
         assert security.fractional_sums("f", 3, 2).error == pytest.approx(21 / P**3)
 
+    def test_rotation(self) -> None:
+        rows, point, *rest = security.rotation(EXAMPLE)
+        assert rows.error == pytest.approx(1 / P**3)
+        assert point.error == pytest.approx(10 / P**3)
+        assert tuple(rest) == security.opening(EXAMPLE, 1)
+
     def test_grinding_halves_the_error_with_every_bit(self) -> None:
         assert ground(Term("t", 0.5), 3) == Term("t", 0.0625, 3)
 
@@ -96,6 +102,13 @@ def test_default_parameters_give_128_bits_with_at_most_20_of_work(cells: int, pr
     total = combine(security.opening(choice.parameters, 3), around)
     assert total.bits >= security.DEFAULT_BITS
     assert total.grinding <= security.MAX_GRINDING_IN_DEFAULT
+
+
+@pytest.mark.parametrize("cells", [1000, 1 << 16, 1 << 22])
+@pytest.mark.parametrize("proofs", [2, 100])
+def test_rotations_have_128_bits_with_the_parameters_of_the_commitment(cells: int, proofs: int) -> None:
+    parameters = search(cells, groups=2, proofs=proofs).parameters
+    assert combine(security.rotation(parameters)).bits >= security.DEFAULT_BITS
 
 
 def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:

@@ -200,6 +200,24 @@ def opening(parameters: OpeningParameters, groups: int) -> tuple[Term, ...]:
     return (queries(parameters), proximity(parameters), claims(parameters, groups))
 
 
+def rotation(parameters: OpeningParameters) -> tuple[Term, ...]:
+    """A proof that two commitments are to equal data is accepted for different ones.
+
+    Let D be the difference of the unique data, not zero. For independent uniform q the row sum_i q_i D_i is zero with
+    probability at most 1 / |K|: some column of D is not zero, and one coefficient is determined by the others. If it is
+    not zero, neither is its multilinear extension, of degree 1 in each of its variables, and it vanishes at a uniform
+    point with probability at most log_columns / |K| (Schwartz and Zippel). Else the claim is false, and accepted
+    with the probability of an opening with one column point.
+
+    A chain of rotations adds nothing: each call of the hash belongs to one transcript, that of one link.
+    """
+    return (
+        Term("rotation: row weights", 1 / FIELD_SIZE),
+        Term("rotation: column point", parameters.code.log_columns / FIELD_SIZE),
+        *opening(parameters, groups=1),
+    )
+
+
 def hiding(parameters: OpeningParameters, matrices: int) -> tuple[Term, ...]:
     """How far a proof is from what a simulator makes without the data, for each hash call of the observer.
 
