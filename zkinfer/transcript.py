@@ -94,11 +94,10 @@ class Transcript:
             InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
         """
         prefix = _grinding_prefix(label, bits)
-        for nonce in itertools.count():
-            if _solves(self._output(prefix + _u64(nonce)), bits):
-                self._advance(prefix + _u64(nonce))
-                return nonce
-        raise AssertionError("unreachable: the search does not end without a nonce")
+        begun = self._output(prefix)
+        nonce = next(n for n in itertools.count() if _solves(begun.copy().update(_u64(n)), bits))
+        self._advance(prefix + _u64(nonce))
+        return nonce
 
     def check_grind(self, label: str, bits: int, nonce: int) -> None:
         """Bind the nonce that a prover found with `grind`.
