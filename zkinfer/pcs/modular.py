@@ -5,6 +5,7 @@ Arrays hold canonical elements, int64 in [0, P). Extension vectors have shape (3
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,15 @@ _LIMBS = 3
 _MAX_EXACT_TERMS = 1 << 19
 """Terms of an inner product of limbs that are exact in float64: 2^19 * (2^17)^2 = 2^53."""
 
+_EXACT_BITS = 53
+_CONTRACT_BLOCK = 1 << 20
+_MIN_TERMS = 64
+
 _INVERSE = 1.0 / P
+
+_HALF_BITS = 25
+_MAX_INT64_TERMS = 1 << 13
+"""Canonical elements whose sum int64 holds: 2^13 * 2^50 = 2^63."""
 
 
 def mul(a: IntArray, b: IntArray) -> IntArray:
@@ -59,6 +68,52 @@ def _limbs(a: IntArray) -> list[npt.NDArray[np.float64]]:
     return [((a >> (_LIMB_BITS * i)) & mask).astype(np.float64) for i in range(_LIMBS)]
 
 
+def contract(weights: IntArray, array: npt.NDArray[np.integer[Any]]) -> IntArray:
+    """sum over j of weights[:, j] * array[i, j, k] mod P: shape (3, i, k), by exact float64 products of limbs.
+
+    Args:
+        weights: an extension vector (3, n).
+        array: integers of any sign and of absolute value below 2^62, shape (i, n, k), any integer dtype.
+    """
+    before, count, after = array.shape
+    step = min(max(_CONTRACT_BLOCK // max(before * after, 1), _MIN_TERMS), _MAX_EXACT_TERMS)
+    result = np.zeros((DEGREE, before, after), dtype=np.int64)
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        result = (result + _contract_exact(weights[:, part], array[:, part])) % P
+    return result
+
+
+def _contract_exact(weights: IntArray, array: npt.NDArray[np.integer[Any]]) -> IntArray:
+    """`contract` for so many terms that sums of limbs' products stay within 2^53."""
+    before, count, after = array.shape
+    bits = _EXACT_BITS - _LIMB_BITS - (count - 1).bit_length()
+    rows = np.concatenate(_limbs(weights))
+    result = np.zeros((DEGREE, before, after), dtype=np.int64)
+    for i, limb in enumerate(_signed_limbs(array, bits)):
+        flat = limb.reshape(before, count) @ rows.T if after == 1 else rows @ limb
+        sums = flat.reshape(before, _LIMBS, DEGREE, after).astype(np.int64) % P
+        for j in range(_LIMBS):
+            weight = pow(2, i * bits + j * _LIMB_BITS, P)
+            result += mul(sums[:, j].transpose(1, 0, 2), np.array(weight))
+        result %= P
+    return result
+
+
+def _signed_limbs(a: npt.NDArray[np.integer[Any]], bits: int) -> list[npt.NDArray[np.float64]]:
+    """Integers in base 2^bits, least significant first: digits in [0, 2^bits), the last in [-2^bits, 2^bits]."""
+    remaining = max(-int(a.min()), int(a.max())).bit_length() if a.size else 0
+    if remaining <= bits:
+        return [a.astype(np.float64)]
+    rest = a.astype(np.int64)
+    limbs = []
+    while remaining > bits:
+        limbs.append((rest & ((1 << bits) - 1)).astype(np.float64))
+        rest >>= bits
+        remaining -= bits
+    return [*limbs, rest.astype(np.float64)]
+
+
 def from_exts(values: Sequence[Ext]) -> IntArray:
     """Extension elements as an array of shape (3, n)."""
     return np.ascontiguousarray(np.array(values, dtype=np.int64).reshape(len(values), DEGREE).T)
@@ -70,7 +125,7 @@ def to_exts(values: IntArray) -> list[Ext]:
 
 
 def ext_mul(a: IntArray, b: IntArray) -> IntArray:
-    """The products of extension vectors of shape (3, n), or (3, 1) for one factor of all."""
+    """The products of extension arrays of shape (3, ...), element by element, with broadcasting after axis 0."""
     c = [
         (mul(a[0], b[0]) + NONRESIDUE * (mul(a[1], b[2]) + mul(a[2], b[1]))) % P,
         (mul(a[0], b[1]) + mul(a[1], b[0]) + NONRESIDUE * mul(a[2], b[2])) % P,
@@ -79,14 +134,55 @@ def ext_mul(a: IntArray, b: IntArray) -> IntArray:
     return np.stack(c)
 
 
+def sum_axis(a: IntArray, axis: int) -> IntArray:
+    """The sums mod P along an axis, kept with size 1, of less than 2^38 elements each."""
+    if a.shape[axis] <= _MAX_INT64_TERMS:
+        return np.asarray(a.sum(axis=axis, keepdims=True) % P)
+    low, high = _halves(a)
+    return _from_halves(low.sum(axis=axis, keepdims=True), high.sum(axis=axis, keepdims=True))
+
+
+def scatter_add(a: IntArray, axis: int, places: IntArray, size: int) -> IntArray:
+    """Along an axis, element i of `a` added mod P to place places[i] of an axis of `size` zeros; places may repeat."""
+    shape = list(a.shape)
+    shape[axis] = size
+    result = np.zeros(shape, dtype=np.int64)
+    order = np.argsort(places, kind="stable")
+    targets, starts = np.unique(places[order], return_index=True)
+    along: tuple[slice | IntArray, ...] = (slice(None),) * axis
+    if len(targets) == len(places):
+        result[(*along, places)] = a
+    else:
+        low, high = (np.add.reduceat(half, starts, axis=axis) for half in _halves(a.take(order, axis=axis)))
+        result[(*along, targets)] = _from_halves(low, high)
+    return result
+
+
+def _halves(a: IntArray) -> tuple[IntArray, IntArray]:
+    """The lower 25 bits, and the rest, of canonical elements: either half can be summed 2^38 times in int64."""
+    return a & ((1 << _HALF_BITS) - 1), a >> _HALF_BITS
+
+
+def _from_halves(low: IntArray, high: IntArray) -> IntArray:
+    result: IntArray = (low % P + mul(high % P, np.array(1 << _HALF_BITS))) % P
+    return result
+
+
 def ext_dot(a: IntArray, b: IntArray) -> Ext:
     """The inner product of two extension vectors of shape (3, n)."""
-    c = [[int(v) for v in row] for row in matmul(a, b.T)]
-    return (
-        (c[0][0] + NONRESIDUE * (c[1][2] + c[2][1])) % P,
-        (c[0][1] + c[1][0] + NONRESIDUE * c[2][2]) % P,
-        (c[0][2] + c[1][1] + c[2][0]) % P,
-    )
+    return to_exts(ext_matvec(a[:, None], b))[0]
+
+
+def ext_matvec(a: IntArray, b: IntArray) -> IntArray:
+    """The product of an extension matrix (3, m, n) and an extension vector (3, n): shape (3, m)."""
+    m, n = a.shape[1:]
+    c = matmul(a.reshape(DEGREE * m, n), b.T).reshape(DEGREE, m, DEGREE)
+    rows = [
+        c[0, :, 0] + NONRESIDUE * (c[1, :, 2] + c[2, :, 1]),
+        c[0, :, 1] + c[1, :, 0] + NONRESIDUE * c[2, :, 2],
+        c[0, :, 2] + c[1, :, 1] + c[2, :, 0],
+    ]
+    return np.stack(rows) % P
 
 
 def eq_table(point: Sequence[Ext]) -> IntArray:
