@@ -12,7 +12,7 @@ from zkinfer.field.params import P
 from zkinfer.field.slow import ONE, ZERO
 from zkinfer.pcs.claims import Claim, ClaimGroup
 from zkinfer.pcs.params import Code, OpeningParameters, max_opening_bytes
-from zkinfer.pcs.prover import CommittedMatrix, commit, open_claims
+from zkinfer.pcs.prover import CommittedMatrix, commit, open_claims, open_padded_claims
 from zkinfer.pcs.randomness import Randomness
 from zkinfer.pcs.verifier import reduce_opening, verify_opening
 from zkinfer.transcript import Transcript
@@ -87,8 +87,9 @@ def test_padded_values() -> None:
         )
         for g, p in zip(statement.groups, pads, strict=True)
     ]
-    opening = open_claims(SMALL, matrices, groups, Transcript(DOMAIN), mask_pads)
+    opening, left = open_padded_claims(SMALL, matrices, groups, Transcript(DOMAIN), mask_pads)
     residuals = reduce_opening(SMALL, [m.commitment for m in matrices], groups, opening, Transcript(DOMAIN))
+    assert left == residuals
     for residual, group_pads, mask_pad in zip(residuals, pads, mask_pads, strict=True):
         assert residual.value == slow.ext_add(mask_pad, slow.ext_dot(residual.weights, group_pads))
 

@@ -8,7 +8,7 @@ import numpy as np
 from zkinfer.errors import InvalidInputError
 from zkinfer.field.encoding import encode_array
 from zkinfer.field.params import DEGREE, P
-from zkinfer.field.slow import Ext
+from zkinfer.field.slow import Ext, ext_add, ext_dot, ext_sub
 from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import Commitment, OpeningParameters
 from zkinfer.transcript import Transcript
@@ -45,6 +45,12 @@ class Residual:
 
     weights: tuple[Ext, ...]
     value: Ext
+
+
+def residual(group: ClaimGroup, weights: tuple[Ext, ...], mask_value: Ext, combined: Ext) -> Residual:
+    """What is left of a group: what its combination evaluates to, less the mask's value and the claims, weighed."""
+    claimed = ext_dot(weights, [claim.value for claim in group.claims])
+    return Residual(weights, ext_sub(combined, ext_add(mask_value, claimed)))
 
 
 def check_statement(

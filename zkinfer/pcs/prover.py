@@ -12,9 +12,9 @@ from zkinfer.field import fast
 from zkinfer.field.arrays import Floats
 from zkinfer.field.encoding import BASE_BYTES, encode_array, encode_ext
 from zkinfer.field.params import DEGREE, P
-from zkinfer.field.slow import ZERO, Ext, ext_add, ext_dot, ext_sub
+from zkinfer.field.slow import ZERO, Ext, ext_sub
 from zkinfer.pcs import modular
-from zkinfer.pcs.claims import ClaimGroup, absorb_statement, check_statement, split_weights
+from zkinfer.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
 from zkinfer.pcs.combinations import combination_coefficients
 from zkinfer.pcs.merkle import ByteArray, build_tree, prove_leaves
 from zkinfer.pcs.modular import IntArray
@@ -140,27 +140,45 @@ def open_claims(
     matrices: Sequence[Opener],
     groups: Sequence[ClaimGroup],
     transcript: Transcript,
-    mask_pads: Sequence[Ext] | None = None,
 ) -> bytes:
-    """Show claims about committed matrices that share one code.
+    """Show claims, with plain values, about committed matrices that share one code.
 
     Args:
         parameters: the verifier's.
         matrices: the last one brings a mask for each group and one more; the others have none.
         groups: with values as the verifier is to see them.
         transcript: in the state in which the verifier's will be.
-        mask_pads: for claims whose values are sent less a pad: the pads of the mask values, one for each group. What
-            the verifier is left with is then a relation between pads, which another protocol must show.
 
     Raises:
         InvalidInputError: the statement is not well formed, or a matrix has another code; nothing is spent.
         ProvingError: a matrix has no opening left, or a claim is false.
     """
+    opening, residuals = open_padded_claims(parameters, matrices, groups, transcript, [ZERO] * len(groups))
+    if any(residual.value != ZERO for residual in residuals):
+        raise ProvingError("a claim about the committed data is false")
+    return opening
+
+
+def open_padded_claims(
+    parameters: OpeningParameters,
+    matrices: Sequence[Opener],
+    groups: Sequence[ClaimGroup],
+    transcript: Transcript,
+    mask_pads: Sequence[Ext],
+) -> tuple[bytes, list[Residual]]:
+    """Show claims whose values are sent less a pad; arguments and errors as in `open_claims`.
+
+    Args:
+        mask_pads: the pads of the mask values, one for each group.
+
+    Returns:
+        The opening, and what the verifier is left with: relations between pads, which another protocol must show.
+    """
     commitments = [matrix.commitment for matrix in matrices]
     check_statement(parameters, commitments, groups)
     if any(matrix.code != parameters.code for matrix in matrices):
         raise InvalidInputError("a matrix was committed with another code than the opening's")
-    if mask_pads is not None and len(mask_pads) != len(groups):
+    if len(mask_pads) != len(groups):
         raise InvalidInputError(f"{len(groups)} groups need as many pads, not {len(mask_pads)}")
     for matrix in matrices:
         matrix.spend(parameters.queries)
@@ -170,8 +188,8 @@ def open_claims(
     masks = fast.to_ints(matrices[-1].masks).reshape(len(groups) + 1, DEGREE, parameters.code.dimension)
     columns = parameters.code.columns
     mask_values = [modular.ext_dot(mask[:, :columns], table) for mask, table in zip(masks[1:], tables, strict=True)]
-    pads = mask_pads if mask_pads is not None else [ZERO] * len(groups)
-    sent = encode_ext(ext_sub(value, pad) for value, pad in zip(mask_values, pads, strict=True))
+    sent_values = [ext_sub(value, pad) for value, pad in zip(mask_values, mask_pads, strict=True)]
+    sent = encode_ext(sent_values)
     transcript.absorb("mask values", sent)
     weight_nonce = transcript.grind("weight grinding", parameters.weight_grinding)
     weights = list(
@@ -182,13 +200,12 @@ def open_claims(
 
     coefficients = combination_coefficients(groups, weights, proximity, rows)
     combinations = _combine(matrices, coefficients)
-    if mask_pads is None:
+    residuals = [
+        residual(group, group_weights, value, modular.ext_dot(combination[:, :columns], table))
         for group, group_weights, value, table, combination in zip(
-            groups, weights, mask_values, tables, combinations[1:], strict=True
-        ):
-            claimed = ext_dot(group_weights, [claim.value for claim in group.claims])
-            if modular.ext_dot(combination[:, :columns], table) != ext_add(value, claimed):
-                raise ProvingError("a claim about the committed data is false")
+            groups, weights, sent_values, tables, combinations[1:], strict=True
+        )
+    ]
     message = encode_array(np.ascontiguousarray(combinations.transpose(0, 2, 1))).tobytes()
     transcript.absorb("combinations", message)
 
@@ -199,7 +216,7 @@ def open_claims(
         for matrix in matrices
         for piece in (matrix.leaves[indices].tobytes(), prove_leaves(matrix.nodes, indices))
     ]
-    return b"".join([sent, _nonce(weight_nonce), message, _nonce(query_nonce), *opened])
+    return b"".join([sent, _nonce(weight_nonce), message, _nonce(query_nonce), *opened]), residuals
 
 
 def _combine(matrices: Sequence[Opener], coefficients: IntArray) -> IntArray:

@@ -11,9 +11,9 @@ import numpy as np
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.field.encoding import EXT_BYTES, decode_array, decode_ext
 from zkinfer.field.params import DEGREE, P
-from zkinfer.field.slow import ZERO, Ext, ext_add, ext_dot, ext_sub, root_of_unity
+from zkinfer.field.slow import ZERO, root_of_unity
 from zkinfer.pcs import modular
-from zkinfer.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, split_weights
+from zkinfer.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
 from zkinfer.pcs.combinations import combination_coefficients
 from zkinfer.pcs.merkle import check_leaves, sibling_numbers
 from zkinfer.pcs.modular import IntArray
@@ -84,7 +84,12 @@ def reduce_opening(
     coefficients = combination_coefficients(groups, weights, proximity, rows)
     _check_columns(code, combinations, coefficients, indices, columns)
     return [
-        _residual(code, group, group_weights, mask_value, combination)
+        residual(
+            group,
+            group_weights,
+            mask_value,
+            modular.ext_dot(combination[:, : code.columns], modular.eq_table(group.column_point)),
+        )
         for group, group_weights, mask_value, combination in zip(
             groups, weights, mask_values, combinations[1:], strict=True
         )
@@ -117,15 +122,6 @@ def _check_columns(
     if len(wrong):
         name = "the combination of all rows" if wrong[0] < DEGREE else f"the combination {wrong[0] // DEGREE - 1}"
         raise InvalidProofError(f"{name} does not agree with the committed columns")
-
-
-def _residual(
-    code: Code, group: ClaimGroup, weights: tuple[Ext, ...], mask_value: Ext, combination: IntArray
-) -> Residual:
-    """What the combination's data evaluate to, less the mask's value and the weighted values claimed."""
-    value = modular.ext_dot(combination[:, : code.columns], modular.eq_table(group.column_point))
-    claimed = ext_dot(weights, [claim.value for claim in group.claims])
-    return Residual(weights, ext_sub(value, ext_add(mask_value, claimed)))
 
 
 class _Reader:

@@ -171,6 +171,17 @@ class ProverChannel:
         self._transcript.absorb(label, data)
         self._parts.append(data)
 
+    def reserve(self, count: int) -> list[Ext]:
+        """Pads for elements that travel by another way than this channel, in the order of the verifier's `reserve`.
+
+        Raises:
+            InvalidInputError: the messages are plain, or the pads are used up.
+        """
+        if self._pads is None or self._sent + count > len(self._pads):
+            raise InvalidInputError(f"there are not {count} pads left to reserve")
+        self._sent += count
+        return self._pads[self._sent - count : self._sent]
+
     def challenge(self, label: str) -> Ext:
         """A challenge that depends on everything absorbed and sent so far."""
         return self._transcript.challenge_ext(label)
@@ -216,6 +227,20 @@ class VerifierChannel:
         self._offset = end
         self._transcript.absorb(label, data)
         return [Value(element, self._new_pad()) for element in elements]
+
+    def extend(self, message: bytes) -> None:
+        """Appends to the message: for a message that is still being made."""
+        self._message += message
+
+    def reserve(self, count: int) -> list[Value]:
+        """The pads of elements that travel by another way than this channel.
+
+        Raises:
+            InvalidInputError: the messages are plain.
+        """
+        if not self._padded:
+            raise InvalidInputError("plain messages have no pads")
+        return [Value(ZERO, self._new_pad()) for _ in range(count)]
 
     def _new_pad(self) -> dict[int, Ext]:
         if not self._padded:
