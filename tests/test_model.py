@@ -298,9 +298,25 @@ class TestReport:
         assert batched.accuracy_fixed == single.accuracy_fixed
         assert batched.fixed_outputs == single.fixed_outputs
 
+    def test_of_a_regression_with_targets(self) -> None:
+        """A model of one column gives no classes: labels are refused, targets are compared with."""
+        slope = np.linspace(-1, 1, 64, dtype=np.float32).reshape(64, 1)
+        regression = compile(
+            _proto([helper.make_node("MatMul", ["x", "w"], ["y"])], "x", 64, "y", {"w": slope}), DIGITS
+        )
+        targets = DIGITS[TEST] @ slope + np.float32(0.1)
+        report = regression.report(DIGITS[TEST], targets=targets[:, 0])
+        assert report.r2_float == pytest.approx(1 - 0.01 / targets.var(), abs=1e-4)
+        assert report.r2_fixed == pytest.approx(report.r2_float, abs=1e-2)
+        assert report.accuracy_fixed is None
+        with pytest.raises(InvalidInputError, match="labels need a first output"):
+            regression.report(DIGITS[TEST], LABELS[TEST])
+
     def test_labels_without_samples_are_refused(self, circuit: Circuit) -> None:
         with pytest.raises(InvalidInputError, match="hand in x"):
             circuit.report(labels=LABELS)
+        with pytest.raises(InvalidInputError, match="hand in x too"):
+            circuit.report(targets=LABELS)
 
 
 class TestFile:

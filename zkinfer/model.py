@@ -159,21 +159,22 @@ class Circuit:
                 advance(part.stop - part.start)
         return tuple(from_runs(np.concatenate(piece), self.batch, count) for piece in pieces)
 
-    def report(self, x: Any = None, labels: Any = None) -> Report:
+    def report(self, x: Any = None, labels: Any = None, *, targets: Any = None) -> Report:
         """How far the circuit is from its float model.
 
         Args:
             x: samples, as for `run`; None takes calibration data, which the circuit has until it is loaded from a
                 file. Values beyond an input's range saturate, and are counted.
-            labels: the right classes, one whole number a sample; needs `x`.
+            labels: the right classes, one whole number for each answer of the first output; needs `x`.
+            targets: of a regression, what the first output should be, real numbers of its shape; needs `x`.
 
         Raises:
-            InvalidInputError, ShapeError, NotFiniteError: the samples or labels do not fit the model, or there are
-                no samples.
+            InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or there
+                are no samples.
             ArtifactError: the float model in the circuit's file is damaged.
         """
-        if x is None and labels is not None:
-            raise InvalidInputError("labels belong to samples: hand in x too")
+        if x is None and not (labels is None and targets is None):
+            raise InvalidInputError("labels and targets belong to samples: hand in x too")
         if x is None and self.samples is None:
             raise InvalidInputError("a circuit from a file holds no calibration data: hand in samples, report(x)")
         arrays = self.samples if x is None else as_arrays(x, [tensor.label for tensor in self.program.inputs])
@@ -182,7 +183,7 @@ class Circuit:
             model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
-        return compare(model, Lowered(self.program, self.weights, self.layers), arrays, labels)
+        return compare(model, Lowered(self.program, self.weights, self.layers), arrays, labels, targets)
 
     def to_bytes(self) -> bytes:
         """The content of a circuit file. It holds the weights: keep it private."""

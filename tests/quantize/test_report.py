@@ -162,6 +162,16 @@ def test_labels_are_one_whole_number_a_sample(labels: object, error: type[Except
         compare(_model(), _lowered(), [X], labels)
 
 
+def test_the_fit_of_a_regression_is_that_of_the_definition() -> None:
+    targets = (X @ WEIGHTS).clip(0) + np.array([[0.5, -0.25, 0.125]] * 4 + [[0, 0, 0]])
+    report = compare(_model(), _lowered(), [X], targets=targets)
+    spread = ((targets - targets.mean(axis=0)) ** 2).sum()
+    assert report.r2_float == pytest.approx(1 - ((targets - (X @ WEIGHTS).clip(0)) ** 2).sum() / spread)
+    assert report.r2_fixed == pytest.approx(1 - ((targets - _fixed()[1]) ** 2).sum() / spread)
+    assert "R^2: float" in str(report)
+    assert report.r2_fixed != report.r2_float
+
+
 def test_samples_are_checked() -> None:
     with pytest.raises(ShapeError):
         compare(_model(), _lowered(), [X[:, :1]])
@@ -184,7 +194,7 @@ class TestPresentation:
 
     def test_names_are_not_taken_for_markup(self, report: Report) -> None:
         row = _row("[bold]name[/bold]")
-        hostile = Report(1, (row,), (row,), None, None, None, (0.0,), (0.0,))
+        hostile = Report(1, (row,), (row,), None, None, None, None, (0.0,), (0.0,))
         assert "[bold]name[/bold]" in str(hostile)
         Console(file=None, quiet=True).print(report.table())
 
@@ -213,7 +223,7 @@ class TestPresentation:
 
     def test_the_worst_rows_of_a_long_model_are_drawn(self) -> None:
         rows = tuple(_row(f"layer {i}", error=(i * 37) % 101) for i in range(100))
-        report = Report(1, rows, (_row("y", error=0.0),), None, None, None, (0.0, 1.0), (0.0, 1.0))
+        report = Report(1, rows, (_row("y", error=0.0),), None, None, None, None, (0.0, 1.0), (0.0, 1.0))
         left, _ = draw(report).axes
         drawn = [label.get_text().split("  ")[0] for label in left.get_yticklabels()]
         worst = sorted(rows, key=lambda row: -row.relative_error)[: MAX_ROWS - 1]
@@ -221,7 +231,7 @@ class TestPresentation:
         assert drawn == [row.name for row in (*rows, *report.outputs) if row.name in set(drawn)]
 
     def test_what_is_exact_is_said_to_be(self) -> None:
-        left, _ = draw(Report(1, (), (_row("y", error=0.0),), None, None, None, (0.0,), (0.0,))).axes
+        left, _ = draw(Report(1, (), (_row("y", error=0.0),), None, None, None, None, (0.0,), (0.0,))).axes
         assert [text.get_text() for text in left.texts] == ["exact"]
 
     def test_another_ending_is_refused(self, report: Report, tmp_path: Path) -> None:

@@ -15,10 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.qformat import as_array, quantize
+from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
-from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.errors import InvalidInputError
 from zkinfer.progress import progress
+from zkinfer.quantize.answers import (
+    checked_labels,
+    checked_targets,
+    cosine_similarity,
+    r_squared,
+    share_equal,
+    top_classes,
+)
 from zkinfer.quantize.lowered import Layer, Lowered
 from zkinfer.quantize.reference import FloatModel, static_shape
 
@@ -43,6 +51,8 @@ class LayerReport(msgspec.Struct, frozen=True):
         cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
         saturated: how many elements lie at the end of their format while the float value lies beyond.
         elements: how many were compared.
+        agreement: of an output, share of the answers with the same top class, see `top_classes`; None where it gives
+            no classes, and of other tensors.
     """
 
     name: str
@@ -56,6 +66,7 @@ class LayerReport(msgspec.Struct, frozen=True):
     cosine: float
     saturated: int
     elements: int
+    agreement: float | None = None
 
     @property
     def saturated_share(self) -> float:
@@ -70,9 +81,10 @@ class Report(msgspec.Struct, frozen=True):
         samples: how many there were.
         layers: inputs and inner tensors, in order of execution.
         outputs: the model's outputs.
-        agreement: share of the samples with the same top class, where the first output is of shape (samples,
-            classes) with two classes or more, or of whole numbers; else None.
-        accuracy_float, accuracy_fixed: share of the samples whose top class is the label; None without labels.
+        accuracy_float, accuracy_fixed: share of the answers of the first output whose top class is the label; None
+            without labels. The circuit's, `accuracy_fixed`, is that of what is proven.
+        r2_float, r2_fixed: R^2 of the first output, 1 - sum((y - output)^2) / sum((y - mean(y))^2) over all samples and
+            columns, the mean that of the column; None without targets.
         float_outputs, fixed_outputs: elements of the outputs, at most `SCATTER_POINTS`, evenly spaced, for the
             picture.
     """
@@ -80,11 +92,17 @@ class Report(msgspec.Struct, frozen=True):
     samples: int
     layers: tuple[LayerReport, ...]
     outputs: tuple[LayerReport, ...]
-    agreement: float | None
     accuracy_float: float | None
     accuracy_fixed: float | None
+    r2_float: float | None
+    r2_fixed: float | None
     float_outputs: tuple[float, ...]
     fixed_outputs: tuple[float, ...]
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the first output's answers with the same top class; None where it gives no classes."""
+        return self.outputs[0].agreement
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain dicts, lists, strings and numbers."""
@@ -96,7 +114,7 @@ class Report(msgspec.Struct, frozen=True):
         table = Table(title=f"Fixed point against float, {self.samples} samples", caption=self._answers())
         table.add_column("tensor", overflow="fold")
         table.add_column("operator")
-        for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated"):
+        for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated", "same top"):
             table.add_column(column, justify="right")
         for row in self.layers:
             table.add_row(*_cells(row))
@@ -106,12 +124,18 @@ class Report(msgspec.Struct, frozen=True):
         return table
 
     def _answers(self) -> Text:
-        parts = []
+        return Text(";  ".join(self.answers()))
+
+    def answers(self) -> list[str]:
+        """What became of the model's answers, one phrase a figure."""
+        phrases = []
         if self.agreement is not None:
-            parts.append(f"same answer as float: {self.agreement:.2%}")
+            phrases.append(f"same answer as float: {self.agreement:.2%}")
         if self.accuracy_float is not None and self.accuracy_fixed is not None:
-            parts.append(f"accuracy: float {self.accuracy_float:.2%}, fixed point {self.accuracy_fixed:.2%}")
-        return Text(";  ".join(parts))
+            phrases.append(f"accuracy: float {self.accuracy_float:.2%}, fixed point {self.accuracy_fixed:.2%}")
+        if self.r2_float is not None and self.r2_fixed is not None:
+            phrases.append(f"R^2: float {self.r2_float:.4f}, fixed point {self.r2_fixed:.4f}")
+        return phrases
 
     def print(self) -> None:
         """Write the table to standard output."""
@@ -152,6 +176,7 @@ def _cells(row: LayerReport) -> tuple[Text, ...]:
         share_text(row.relative_error),
         f"{row.cosine:.6f}",
         saturated,
+        "" if row.agreement is None else f"{row.agreement:.2%}",
     )
     return tuple(Text(cell) for cell in (row.name, row.op, *figures))
 
@@ -192,8 +217,6 @@ class _Comparison:
     def finish(self) -> LayerReport:
         """The figures."""
         scale = self._hi - self._lo or abs(self._hi) or 1.0
-        norm = math.sqrt(self._float_square) * math.sqrt(self._fixed_square)
-        both_zero = self._float_square == self._fixed_square == 0
         return LayerReport(
             name=self._layer.name,
             op=self._op,
@@ -203,7 +226,7 @@ class _Comparison:
             max_error=self._max_error,
             mean_error=self._error / self._elements,
             relative_error=self._max_error / scale,
-            cosine=self._product / norm if norm else float(both_zero),
+            cosine=cosine_similarity(self._product, self._float_square, self._fixed_square),
             saturated=self._saturated,
             elements=self._elements,
         )
@@ -239,7 +262,9 @@ def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer
     return inner, outputs
 
 
-def compare(model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], labels: Any = None) -> Report:
+def compare(
+    model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], labels: Any = None, targets: Any = None
+) -> Report:
     """Run a circuit and its float model over the same samples, and compare every tensor that both have.
 
     Inputs beyond the circuit's range saturate, and are counted. Where the batch does not divide the number of
@@ -250,38 +275,55 @@ def compare(model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], lab
         model: the normalized float model.
         lowered: what it was lowered to.
         arrays: one array an input, of shape (n, ...); real numbers.
-        labels: n whole numbers, the right classes; or None.
+        labels: the right classes, whole numbers, one for each answer of the first output, see `top_classes`; or None.
+        targets: what the first output should be, real numbers of its shape; or None.
 
     Raises:
-        InvalidInputError, ShapeError, NotFiniteError: the samples or the labels do not fit the model, or the circuit
-            is of another model.
+        InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or the
+            circuit is of another model.
     """
     float_model = FloatModel(model)
     samples = float_model.prepare(arrays)
     count = len(samples[0])
-    truth = None if labels is None else _checked_labels(labels, count)
     inner, outputs = _compared_layers(model, lowered)
     rows, runs = _sweep(float_model, lowered, samples, inner + outputs, kept=len(outputs))
     answers = [(from_runs(a, float_model.batch, count), from_runs(b, float_model.batch, count)) for a, b in runs]
-    float_classes, fixed_classes = _top_classes(*answers[0])
-    if truth is not None and float_classes is None:
-        raise InvalidInputError(
-            "labels need a first output of shape (samples, classes), or of one whole number a sample; this model's is "
-            f"{answers[0][0].shape}. Leave them out"
-        )
+    classes = [top_classes(in_float, in_fixed) for in_float, in_fixed in answers]
+    accuracies = (None, None) if labels is None else _accuracies(classes[0], answers[0][0].shape, labels)
+    fits = (None, None) if targets is None else _fits(*answers[0], targets)
     float_points = np.concatenate([in_float.ravel().astype(np.float64) for in_float, _ in answers])
     fixed_points = np.concatenate([in_fixed.ravel() for _, in_fixed in answers])
     kept = np.linspace(0, len(float_points) - 1, min(len(float_points), SCATTER_POINTS)).astype(np.int64)
+    output_rows = [
+        msgspec.structs.replace(row, agreement=None if pair is None else share_equal(*pair))
+        for row, pair in zip(rows[len(inner) :], classes, strict=True)
+    ]
     return Report(
         samples=count,
         layers=tuple(rows[: len(inner)]),
-        outputs=tuple(rows[len(inner) :]),
-        agreement=_share_equal(float_classes, fixed_classes),
-        accuracy_float=_share_equal(float_classes, truth),
-        accuracy_fixed=_share_equal(fixed_classes, truth),
+        outputs=tuple(output_rows),
+        accuracy_float=accuracies[0],
+        accuracy_fixed=accuracies[1],
+        r2_float=fits[0],
+        r2_fixed=fits[1],
         float_outputs=tuple(float_points[kept].tolist()),
         fixed_outputs=tuple(fixed_points[kept].tolist()),
     )
+
+
+def _accuracies(classes: tuple[Array, Array] | None, shape: tuple[int, ...], labels: Any) -> tuple[float, float]:
+    if classes is None:
+        raise InvalidInputError(
+            "labels need a first output of shape (samples, classes) or (samples, positions, classes), or of one whole "
+            f"number a sample; this model's is {shape}. Leave them out, or hand in targets"
+        )
+    truth = checked_labels(labels, classes[0].shape)
+    return share_equal(classes[0], truth), share_equal(classes[1], truth)
+
+
+def _fits(in_float: Array, in_fixed: Array, targets: Any) -> tuple[float, float]:
+    truth = checked_targets(targets, in_float.shape)
+    return r_squared(truth, in_float), r_squared(truth, in_fixed)
 
 
 def _sweep(
@@ -312,25 +354,3 @@ def _sweep(
                 piece[1].append(layer.read(values[layer.value], f))
             advance(part.stop - part.start)
     return [c.finish() for c in comparisons], [(np.concatenate(a), np.concatenate(b)) for a, b in pieces]
-
-
-def _checked_labels(labels: Any, samples: int) -> Array:
-    array = as_array(labels)
-    if array.dtype.kind == "f":
-        raise InvalidInputError(f"labels are whole numbers, the right classes, got dtype {array.dtype}")
-    if array.shape != (samples,):
-        raise ShapeError(f"there are {samples} samples, and labels of shape {array.shape}; one label a sample")
-    return array
-
-
-def _top_classes(in_float: Array, in_fixed: Array) -> tuple[Array, Array] | tuple[None, None]:
-    """The classes that float and fixed point answer, one a sample, where the output is one of a classifier."""
-    if in_float.dtype.kind in "iu" and in_float.size == len(in_float):
-        return in_float.ravel(), in_fixed.ravel()
-    if in_float.ndim == 2 and in_float.shape[1] > 1:
-        return in_float.argmax(axis=1), in_fixed.argmax(axis=1)
-    return None, None
-
-
-def _share_equal(a: Array | None, b: Array | None) -> float | None:
-    return None if a is None or b is None else float(np.mean(a == b))

@@ -45,12 +45,7 @@ def draw(report: Report) -> Figure:
 
 
 def _headline(report: Report) -> str:
-    parts = [f"Fixed point against float, {report.samples} samples"]
-    if report.agreement is not None:
-        parts.append(f"same answer {report.agreement:.2%}")
-    if report.accuracy_float is not None and report.accuracy_fixed is not None:
-        parts.append(f"accuracy {report.accuracy_float:.2%} in float, {report.accuracy_fixed:.2%} in fixed point")
-    return "   |   ".join(parts)
+    return "   |   ".join((f"Fixed point against float, {report.samples} samples", *report.answers()))
 
 
 def _drawn_layers(report: Report) -> list[LayerReport]:
