@@ -138,7 +138,7 @@ class TestRefusals:
     def test_pads_for_some_groups_only(self) -> None:
         statement = Statement.random(8)
         with pytest.raises(InvalidInputError, match="pads"):
-            open_claims(SMALL, committed(statement), statement.groups, Transcript(DOMAIN), [ZERO])
+            open_padded_claims(SMALL, committed(statement), statement.groups, Transcript(DOMAIN), [ZERO])
 
     def test_refusing_a_statement_spends_nothing(self) -> None:
         statement = Statement.random(9)

@@ -1,0 +1,184 @@
+"""The prover's end of the reduction: computes and sends, and keeps a mirror of the verifier's end.
+
+Every step is first a message, made from the witness, and then what the verifier does with it, on a channel that
+replays the challenges. So prover and verifier run one reduction, and the prover ends with the constraints on its pads.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.backends.sumcheck.tensors import contract_rows, outer_table, side_table
+from zkinfer.errors import InvalidInputError
+from zkinfer.field import fast
+from zkinfer.field.arrays import Floats
+from zkinfer.field.params import DEGREE
+from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul
+from zkinfer.lookup import prover as lookup_prover
+from zkinfer.lookup.params import LookupClaims, LookupInstance
+from zkinfer.pcs import modular
+from zkinfer.reduction.boxpart import BoxPart
+from zkinfer.reduction.contraction import Contraction
+from zkinfer.reduction.functional import Functional
+from zkinfer.reduction.party import UnitSum, VerifierParty
+from zkinfer.sumcheck import prover as sumcheck_prover
+from zkinfer.sumcheck.channel import Challenger, ProverChannel, Value, VerifierChannel
+from zkinfer.sumcheck.params import Batch, Claim, Point
+from zkinfer.sumcheck.tables import Tables
+
+Array = npt.NDArray[Any]
+
+
+class _Recorder:
+    """A transcript that notes its challenges."""
+
+    def __init__(self, transcript: Challenger) -> None:
+        self._transcript = transcript
+        self.challenges: list[tuple[str, Ext]] = []
+
+    def absorb(self, label: str, data: bytes) -> None:
+        self._transcript.absorb(label, data)
+
+    def challenge_ext(self, label: str) -> Ext:
+        self.challenges.append((label, self._transcript.challenge_ext(label)))
+        return self.challenges[-1][1]
+
+
+class _Replay:
+    """Gives the noted challenges again; what is absorbed was absorbed before."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        self._recorder = recorder
+        self._next = 0
+
+    def absorb(self, label: str, data: bytes) -> None:
+        pass
+
+    def challenge_ext(self, label: str) -> Ext:
+        known, challenge = self._recorder.challenges[self._next]
+        if known != label:
+            raise InvalidInputError(f"the mirror asks for {label!r}, the prover drew {known!r}")
+        self._next += 1
+        return challenge
+
+
+class ProverParty(VerifierParty):
+    """The prover's end.
+
+    Args:
+        transcript: has absorbed statement and commitments.
+        pads: committed; as many as a dry run needs.
+        values: of the program, by number, those that claims can be about: shape (runs or 1, ...), integers.
+        stacks: for each matrix its cells, as integers or balanced field elements.
+        blocks, counts: what `lookup.prover.prove` takes.
+        lookup_grinding: bits of work done before the lookup argument.
+    """
+
+    def __init__(
+        self,
+        transcript: Challenger,
+        pads: Sequence[Ext],
+        values: Mapping[int, Array],
+        stacks: Sequence[Array],
+        blocks: Sequence[Sequence[Floats]],
+        counts: Sequence[Floats],
+        lookup_grinding: int,
+    ) -> None:
+        recorder = _Recorder(transcript)
+        self.sender = ProverChannel(recorder, pads)
+        super().__init__(VerifierChannel(_Replay(recorder), b"", padded=True), lookup_grinding)
+        self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
+        self._mirrored = 0
+
+    def _mirror(self) -> None:
+        message = self.sender.message
+        self.channel.extend(message[self._mirrored :])
+        self._mirrored = len(message)
+
+    def challenge(self, label: str, combined: int = 2) -> Ext:
+        self.sender.challenge(label)
+        return super().challenge(label, combined)
+
+    def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
+        lookup_prover.prove(instance, self._blocks, self._counts, self.sender)
+        self._mirror()
+        return super().lookup(instance)
+
+    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[Value]:
+        self.sender.send(label, [evaluate(f, self._values[value]) for value, f in functionals])
+        self._mirror()
+        return super().evaluations(label, functionals)
+
+    def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
+        self.sender.send(label, [self._sum(parts) for parts in sums])
+        self._mirror()
+        return super().sums(label, sums)
+
+    def contractions(
+        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[Value]
+    ) -> list[Claim[Value]]:
+        tables = []
+        for one in contractions:
+            left = side_table(one, one.left, self._values[one.left.value], scaled=True)
+            right = side_table(one, one.right, self._values[one.right.value], scaled=False)
+            tables.append(Tables.of([left, right]))
+        sumcheck_prover.prove(batch, tables, self.sender)
+        self._mirror()
+        return super().contractions(batch, contractions, claims)
+
+    def unit_sums(self, batch: Batch, sums: Sequence[UnitSum], claims: Sequence[Value]) -> list[Claim[Value]]:
+        tables = []
+        for one in sums:
+            table = Tables(2, one.unit.variables, base={0})
+            cells = self._stacks[one.matrix][one.unit.cells]
+            table.factor(0)[: len(cells)] = cells
+            table.factor(0)[len(cells) :] = 0.0
+            table.factor(1)[:] = 0.0
+            for coefficient, part in one.parts:
+                start = part.offset - one.unit.start
+                at = table.factor(1)[:, start : start + (1 << part.variables)]
+                at[:] = fast.add(at, weights_of(part, coefficient))
+            tables.append(table)
+        sumcheck_prover.prove(batch, tables, self.sender)
+        self._mirror()
+        return super().unit_sums(batch, sums, claims)
+
+    def _sum(self, sums: Sequence[UnitSum]) -> Ext:
+        total = ZERO
+        for one in sums:
+            for coefficient, part in one.parts:
+                cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
+                total = ext_add(total, ext_mul(coefficient, evaluate_part(part, np.asarray(cells, dtype=np.float64))))
+        return total
+
+
+def weights_of(part: BoxPart, coefficient: Ext) -> Floats:
+    """coefficient * the weights on the box, balanced, shape (3, 2^variables)."""
+    scale = ext_mul(part.scale, coefficient)
+    if part.known is not None:
+        return fast.eq_table(part.known, scale)
+    first, *others = part.vectors
+    return outer_table([modular.ext_mul(first, modular.from_exts([scale])), *others])
+
+
+def evaluate_part(part: BoxPart, cells: Floats) -> Ext:
+    """The sum over the box of weight * cell; cells are balanced, shape (2^variables,)."""
+    found = part.point
+    if found is not None:
+        return ext_mul(found[0], fast.mle(cells, found[1]))
+    weights = weights_of(part, ONE)
+    return fast.ext_base_dot(weights, cells)
+
+
+def evaluate(functional: Functional, array: Array) -> Ext:
+    """The value of a functional on a tensor of integers."""
+    if not functional.factors:
+        return ext_mul(functional.scale, (int(array) % modular.P, 0, 0))
+    *heads, last = [factor.reshape(DEGREE, -1) for factor in functional.factors]
+    if not heads:
+        return ext_mul(functional.scale, fast.ext_base_dot(fast.from_ints(last), fast.from_ints(array.reshape(-1))))
+    rows = fast.to_ints(outer_table(heads))
+    left = contract_rows(array.reshape(rows.shape[1], -1), rows)
+    return ext_mul(functional.scale, modular.ext_dot(left, last))
