@@ -25,7 +25,7 @@ from zkinfer.field.slow import ZERO, Ext
 from zkinfer.pcs import rotation, verifier
 from zkinfer.pcs.claims import Residual
 from zkinfer.pcs.params import Code, Commitment, OpeningParameters
-from zkinfer.pcs.prover import CommittedMatrix, commit, open_claims
+from zkinfer.pcs.prover import CommittedMatrix, commit, open_padded_claims
 from zkinfer.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
 from zkinfer.pcs.rotation_prover import prove_rotation
 from zkinfer.pcs.storage import StoredMatrix, create, load
@@ -62,7 +62,7 @@ def masking() -> CommittedMatrix:
 
 def opened(statement: RotationStatement, old: CommittedMatrix, new: CommittedMatrix, masks: CommittedMatrix) -> bytes:
     """The proof of a statement by a prover who does not care whether it is true."""
-    opening = open_claims(PARAMETERS, [old, new, masks], statement.groups, statement.transcript, [ZERO])
+    opening, _ = open_padded_claims(PARAMETERS, [old, new, masks], statement.groups, statement.transcript, [ZERO])
     return masks.commitment.root + opening
 
 
