@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from zkinfer.approx.table import Table
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
-from zkinfer.circuit.steps import Pad, apply_steps
+from zkinfer.circuit.view_bounds import Interval as Interval
+from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
 
-Interval = tuple[int, int]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -107,31 +107,6 @@ def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tu
     return lo, hi, max(abs(x[0]), abs(x[1])) * max((p + n for p, n in sums), default=0)
 
 
-def view_interval(node: View, intervals: Sequence[Interval], weights: Sequence[IntArray | None]) -> Interval:
-    """Bounds of a View's result; `intervals` and `weights` are those of its terms' sources, in order.
-
-    Raises:
-        BoundsError: a value could reach `MAX_MAGNITUDE`.
-    """
-    lo = hi = node.offset
-    magnitude = abs(node.offset)
-    for term, (a, b), weight in zip(node.terms, intervals, weights, strict=True):
-        c = term.coefficient
-        padded = any(isinstance(step, Pad) for step in term.steps)
-        if weight is not None:
-            moved = apply_steps(term.steps, weight)
-            if moved.size:
-                a, b = int(moved.min()), int(moved.max())
-        elif padded:
-            a, b = min(a, 0), max(b, 0)
-        lo += min(c * a, c * b)
-        hi += max(c * a, c * b)
-        magnitude += abs(c) * max(abs(a), abs(b))
-    if magnitude >= MAX_MAGNITUDE:
-        raise BoundsError(f"{node.out.label}: a sum could reach {magnitude.bit_length()} bits; compile with fewer bits")
-    return lo, hi
-
-
 def lookup_interval(table: Table, source: Interval, shift: int) -> Interval:
     """Bounds of a Lookup's result.
 
@@ -161,6 +136,8 @@ def node_interval(program: Program, node: Node, intervals: Sequence[Interval], w
         BoundsError: a value can leave a table's domain or the range of exact arithmetic.
     """
 
+    leaves = len(program.inputs) + len(program.weights)
+
     def content(value: int) -> IntArray | None:
         k = value - len(program.inputs)
         return weights[k] if 0 <= k < len(weights) else None
@@ -169,9 +146,14 @@ def node_interval(program: Program, node: Node, intervals: Sequence[Interval], w
         case Einsum(subscripts=subscripts, operands=operands):
             shapes = [program.tensor(v).shape for v in operands]
             return einsum_interval(subscripts, shapes, [intervals[v] for v in operands], [content(v) for v in operands])
-        case View(terms=terms):
-            sources = [term.source for term in terms]
-            return view_interval(node, [intervals[v] for v in sources], [content(v) for v in sources])
+        case View():
+
+            def read(value: int) -> Source:
+                k = value - leaves
+                node = program.nodes[k] if k >= 0 else None
+                return Source(program.tensor(value).shape, intervals[value], content(value), node)
+
+            return view_interval(node, Known(read, program.tables.__getitem__))
         case Lookup(source=source, table=table, shift=shift):
             return lookup_interval(program.tables[table], intervals[source], shift)
 

@@ -21,7 +21,6 @@ from zkinfer.circuit.bounds import (
     einsum_interval,
     lookup_interval,
     round_outward,
-    view_interval,
     weight_interval,
 )
 from zkinfer.circuit.program import (
@@ -37,6 +36,7 @@ from zkinfer.circuit.program import (
 )
 from zkinfer.circuit.steps import Step, shape_after
 from zkinfer.circuit.validate import einsum_shape, node_sources
+from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
 
 IntArray = npt.NDArray[np.int64]
@@ -202,8 +202,14 @@ class Builder:
             return sources[0]
         shape = shape_after(terms[0].steps, sources[0].shape)
         node = View(Tensor(label, shape, frac_bits, 0, 0), tuple(terms), rounded)
-        interval = view_interval(node, [s.interval for s in sources], [s.content for s in sources])
-        return self._emit(node, interval)
+        return self._emit(node, view_interval(node, Known(self._source, self._table)))
+
+    def _source(self, number: int) -> Source:
+        value = self._values[number]
+        return Source(value.shape, value.interval, value.content, self._nodes.get(number))
+
+    def _table(self, position: int) -> Table:
+        return list(self._tables.values())[position]
 
     def _flattened(self, value: Value, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, Value]:
         """A term, and the value that it reads: through a View that only re-indexes, what that View reads."""

@@ -1,14 +1,16 @@
 """Lookup tables of a circuit: at which index resolution a function is tabulated."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from zkinfer.approx.build import BuiltTable, build_table
 from zkinfer.approx.functions import Function
+from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.errors import BoundsError
-from zkinfer.quantize.builder import Builder, Value
+from zkinfer.quantize.builder import Builder, IntArray, Value
 from zkinfer.quantize.precision import Format, Precision
 
 MIN_LEVELS = 32
@@ -37,6 +39,11 @@ def least_shift(bounds: Interval, most: int) -> int:
     while entries(bounds, shift) > most:
         shift += 1
     return shift
+
+
+def integer_table(name: str, bounds: Interval, function: Callable[[IntArray], IntArray]) -> Table:
+    """The table of a function of integers, for all integers within the bounds."""
+    return Table(name, bounds[0], tuple(function(np.arange(bounds[0], bounds[1] + 1)).tolist()))
 
 
 def slope_and_size(function: Function, seen: Range, out: Range) -> tuple[float, float]:

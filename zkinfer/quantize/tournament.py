@@ -11,7 +11,7 @@ The position of the maximum is carried as integers too: with `wins` the table of
 
 import math
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -19,14 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from zkinfer.approx.functions import constant
-from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Pad, Slice, Step
 from zkinfer.errors import BoundsError
-from zkinfer.quantize.builder import IntArray, Summand, Value
+from zkinfer.quantize.builder import Summand, Value
 from zkinfer.quantize.lazy import IDENTITY, Activation, Affine, Emitter
 from zkinfer.quantize.precision import MAX_FRAC_BITS, Format
-from zkinfer.quantize.tables import entries
+from zkinfer.quantize.tables import entries, integer_table
 
 _ROUND_MAGNITUDES = [(c << e) - 1 for e in range(24) for c in range(4, 8)]
 """The magnitudes that published bounds are rounded to."""
@@ -97,10 +96,6 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     return Comparable(value, Affine(offset=middle), (-reach, reach))
 
 
-def _integer_table(name: str, bounds: Interval, function: Callable[[IntArray], IntArray]) -> Table:
-    return Table(name, bounds[0], tuple(function(np.arange(bounds[0], bounds[1] + 1)).tolist()))
-
-
 def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
     """The value, unchanged, with an interval within the limits.
 
@@ -116,7 +111,7 @@ def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
             f"{g.label}: a maximum of values from {lo} to {hi} needs tables of {entries(bounds, 0)} entries; compile "
             "with more max_table_entries or fewer activation_bits"
         )
-    table = _integer_table("clamp", bounds, lambda i: np.clip(i, lo, hi))
+    table = integer_table("clamp", bounds, lambda i: np.clip(i, lo, hi))
     return g.builder.lookup(g.label, value, table, 0, value.frac_bits)
 
 
@@ -171,13 +166,13 @@ class Contest:
         g = self._g
         a, b, d = self._compare(a, b)
         bounds = (d.tensor.lo, d.tensor.hi)
-        gain = g.builder.lookup(g.label, d, _integer_table("relu", bounds, lambda i: np.maximum(i, 0)), 0, d.frac_bits)
+        gain = g.builder.lookup(g.label, d, integer_table("relu", bounds, lambda i: np.maximum(i, 0)), 0, d.frac_bits)
         value = g.builder.combine(g.label, [Summand(b.value, Fraction(1), b.steps), Summand(gain)])
         if not self._positions:
             return Contestant(value)
         least = 1 if self._last else 0
         wins = g.builder.lookup(
-            g.label, d, _integer_table("step", bounds, lambda i: (i >= least).astype(np.int64)), 0, 0
+            g.label, d, integer_table("step", bounds, lambda i: (i >= least).astype(np.int64)), 0, 0
         )
         return Contestant(value, (), self._position(a, b, wins), a.size + b.size)
 
