@@ -85,7 +85,7 @@ class Contraction:
         ends = np.cumsum((0, *self.bits))
         tables = {
             letter: modular.eq_table(point[start:end])[:, : self.sizes[letter]]
-            for letter, start, end in zip(self.shared, ends, ends[1:], strict=True)
+            for letter, start, end in zip(self.shared, ends[:-1], ends[1:], strict=True)
         }
         return self._functional(self.left, tables, self.scale), self._functional(self.right, tables, ONE)
 

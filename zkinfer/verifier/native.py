@@ -1,0 +1,129 @@
+"""The verifier of native proofs: numpy and blake3 alone.
+
+Steps: the proof's parts have the sizes that plan and header fix; the reduction, whose checks become constraints on
+pads; both openings; the proof about the pads. Memory and time follow from the plan and the header's sizes, which are
+within limits before anything is allocated for them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from zkinfer.commitment import Commitment
+from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
+from zkinfer.field.encoding import EXT_BYTES
+from zkinfer.pcs.modular import IntArray
+from zkinfer.pcs.params import Commitment as MatrixCommitment
+from zkinfer.pcs.params import OpeningParameters
+from zkinfer.pcs.verifier import reduce_opening
+from zkinfer.reduction import argument
+from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, PADS, NativeProof
+from zkinfer.reduction.party import Group, VerifierParty, row_claims, settle
+from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.security import Security
+from zkinfer.statement import Statement
+from zkinfer.sumcheck.channel import VerifierChannel
+from zkinfer.sumcheck.pads import verify_pads
+from zkinfer.transcript import Transcript
+
+MAX_SPARE_COLUMNS = 4
+"""A header may ask for matrices this many times as wide as all witness cells in one row: what bounds its sizes."""
+
+
+def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
+    """Verify a native proof of a statement.
+
+    Args:
+        commitment: of the native backend, checked.
+        statement: the caller's.
+        data: the proof's bytes, any whatever.
+
+    Returns:
+        Bits of security, of the parameters in use.
+
+    Raises:
+        VerificationError: the proof is malformed, or refused; or the commitment's program cannot be proven.
+    """
+    private_inputs = tuple(isinstance(value, bytes) for value in statement.inputs)
+    private_outputs = tuple(isinstance(value, bytes) for value in statement.outputs)
+    try:
+        plan = make_plan(commitment.program, statement.runs, private_inputs, private_outputs)
+    except (ProvingError, CompileError, InvalidInputError) as error:
+        raise MalformedCommitmentError(f"no proof can be for this commitment: {error}") from None
+    proof = argument.decode(data)
+    _check_roots(plan, statement, proof)
+    publics = {i: value for i, value in enumerate(statement.inputs) if not isinstance(value, bytes)}
+    first = plan.program.num_values
+    publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
+    key = commitment.sumcheck
+    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof).bits
+
+
+def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
+    """The proof's matrices of hidden values are those that the statement names."""
+    for values, root in zip((statement.inputs, statement.outputs), proof.roots, strict=False):
+        if any(isinstance(value, bytes) and value != root for value in values):
+            raise MalformedProofError("the proof hides other values than the statement names")
+
+
+def verify_run(
+    plan: Plan,
+    publics: Mapping[int, IntArray],
+    statement: bytes,
+    weights: MatrixCommitment,
+    parameters: OpeningParameters,
+    proof: NativeProof,
+) -> Security:
+    """Verify a proof.
+
+    Args:
+        plan: what the statement says is proven.
+        publics: the statement's integers, as `reduce` takes them.
+        statement: its digest.
+        weights: the published matrix.
+        parameters: of its opening.
+        proof: decoded.
+
+    Raises:
+        VerificationError: it is refused.
+    """
+    header = proof.header
+    _check_sizes(plan, proof)
+    transcript = Transcript(DOMAIN)
+    argument.begin(transcript, statement, header, proof.roots, proof.masks, proof.pads)
+    transcript.check_grind("lookup grinding", header.lookup_grinding, proof.lookup_nonce)
+    channel = VerifierChannel(transcript, proof.message, padded=True)
+    party = VerifierParty(channel, header.lookup_grinding)
+    openings = argument.reduce_to_openings(plan, publics, party, (parameters.code, header.opening.code))
+    groups = len(openings.weights), len(openings.witness)
+    if bool(proof.masks) != bool(groups[0]):
+        raise MalformedProofError("the proof masks another opening than the statement needs")
+    long_lived = [weights, MatrixCommitment(proof.masks, 0, groups[0] + 1)] if groups[0] else []
+    _open(channel, parameters, long_lived, openings.weights, proof.weights, transcript)
+    witness = argument.witness_commitments(plan, proof.roots, groups[1], header.log_columns)
+    _open(channel, header.opening, witness, openings.witness, proof.witness, transcript)
+    verify_pads(PADS, proof.pads, channel.constraints(), proof.about_pads, transcript)
+    return argument.soundness(party.terms, parameters, header.opening, groups)
+
+
+def _check_sizes(plan: Plan, proof: NativeProof) -> None:
+    cells = sum(layout.cells for layout in plan.layouts[INPUTS : WITNESS + 1])
+    if proof.header.opening.code.columns > MAX_SPARE_COLUMNS * max(cells, 1 << 10):
+        raise MalformedProofError("the proof's matrices are wider than its witness")
+    if len(proof.message) % EXT_BYTES:
+        raise MalformedProofError("the message is not made of field elements")
+
+
+def _open(
+    channel: VerifierChannel,
+    parameters: OpeningParameters,
+    matrices: Sequence[MatrixCommitment],
+    groups: Sequence[Group],
+    opening: bytes,
+    transcript: Transcript,
+) -> None:
+    if not groups:
+        if opening:
+            raise MalformedProofError("the proof opens a matrix that nothing is claimed of")
+        return
+    residuals = reduce_opening(parameters, matrices, row_claims(groups), opening, transcript)
+    settle(channel, OPENING_CHECK, groups, residuals, channel.reserve(len(groups)))
+
