@@ -1,5 +1,7 @@
 """The verifier's arithmetic against the oracle, at random and at the extremes."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,6 +68,70 @@ def test_extension_vectors(coordinates: list[tuple[int, ...]]) -> None:
     assert modular.to_exts(x) == a
     assert modular.to_exts(modular.ext_mul(x, y)) == [slow.ext_mul(v, w) for v, w in zip(a, b, strict=True)]
     assert modular.ext_dot(x, y) == slow.ext_dot(a, b)
+
+
+def test_products_of_extension_elements_at_all_pairs_of_extremes() -> None:
+    """Coordinates at the ends of their range, with the shapes of an outer product."""
+    exts = list(product((0, 1, P // 2, P - 2, P - 1), repeat=3))
+    a = modular.from_exts(exts)
+    products = modular.ext_mul(a[:, :, None], a[:, None])
+    assert modular.to_exts(products.reshape(3, -1)) == [slow.ext_mul(x, y) for x in exts for y in exts]
+
+
+@given(st.integers(0, 4), st.integers(0, 9), st.integers(0, 2**32 - 1))
+def test_products_of_extension_matrices_and_vectors(m: int, n: int, seed: int) -> None:
+    a, b = random_array(seed, 3, m, n), random_array(seed + 1, 3, n)
+    rows = [modular.to_exts(a[:, i]) for i in range(m)]
+    assert modular.to_exts(modular.ext_matvec(a, b)) == [slow.ext_dot(row, modular.to_exts(b)) for row in rows]
+
+
+@pytest.mark.parametrize("n", [0, 1, 1 << 13, (1 << 13) + 1, 1 << 16])
+@pytest.mark.parametrize("value", [P - 1, (1 << 25) - 1, 1])
+def test_the_longest_sums(n: int, value: int) -> None:
+    """Just fitting int64, and in two halves."""
+    sums = modular.sum_axis(np.full((2, n, 1), value), 1)
+    assert sums.tolist() == [[[n * value % P]]] * 2
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.integers(0, 1), st.integers(0, 2**32 - 1))
+def test_scattered_elements_add_up(places: list[int], axis: int, seed: int) -> None:
+    values = random_array(seed, len(places), 2)
+    expected = np.zeros((6, 2), dtype=object)
+    for place, row in zip(places, values, strict=True):
+        expected[place] = (expected[place] + row) % P
+    array = values if axis == 0 else values.T
+    scattered = modular.scatter_add(array, axis, np.array(places, dtype=np.int64), 6)
+    assert scattered.tolist() == (expected if axis == 0 else expected.T).tolist()
+
+
+def test_very_many_elements_add_up_in_one_place() -> None:
+    n = (1 << 13) + 3
+    assert modular.scatter_add(np.full(n, P - 1), 0, np.zeros(n, dtype=np.int64), 2).tolist() == [-n % P, 0]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 5, 3), (2, 5, 1), (3, 4, 2), (2, 0, 3), (0, 2, 2), (2, 1000, 2)], ids=str
+)
+@pytest.mark.parametrize("bits", [1, 7, 25, 26, 40, 50, 61])
+def test_contraction_with_integers_of_either_sign(shape: tuple[int, int, int], bits: int) -> None:
+    before, n, after = shape
+    weights = random_array(6, 3, n)
+    array = np.random.default_rng(7).integers(-(1 << bits), 1 << bits, shape, endpoint=True)
+    expected = [
+        slow.ext_base_dot(modular.to_exts(weights), [int(x) for x in array[i, :, k]])
+        for i in range(before)
+        for k in range(after)
+    ]
+    assert modular.to_exts(modular.contract(weights, array).reshape(3, -1)) == expected
+
+
+@pytest.mark.parametrize("value", [(1 << 17) - 1, -(1 << 17), 1 << 17, (1 << 34) - 1, -(1 << 34), (1 << 61) + 1])
+@pytest.mark.parametrize("shape", [(1, (1 << 19) + 1, 1), (2, 1 << 14, 40)], ids=str)
+def test_the_longest_contractions_are_exact(shape: tuple[int, int, int], value: int) -> None:
+    """All terms of one sign, limbs of weights and integers as large as they get."""
+    weight = (P >> 34 << 34) - 1
+    contracted = modular.contract(np.full((3, shape[1]), weight), np.full(shape, value))
+    assert set(contracted.ravel().tolist()) == {shape[1] * weight * value % P}
 
 
 @given(st.lists(st.tuples(elements, elements, elements), max_size=5))

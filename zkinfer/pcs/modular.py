@@ -126,12 +126,29 @@ def to_exts(values: IntArray) -> list[Ext]:
 
 def ext_mul(a: IntArray, b: IntArray) -> IntArray:
     """The products of extension arrays of shape (3, ...), element by element, with broadcasting after axis 0."""
-    c = [
-        (mul(a[0], b[0]) + NONRESIDUE * (mul(a[1], b[2]) + mul(a[2], b[1]))) % P,
-        (mul(a[0], b[1]) + mul(a[1], b[0]) + NONRESIDUE * mul(a[2], b[2])) % P,
-        (mul(a[0], b[2]) + mul(a[1], b[1]) + mul(a[2], b[0])) % P,
+    carried = NONRESIDUE * b
+    products = [
+        _three_products(a, (b[0], carried[2], carried[1])),
+        _three_products(a, (b[1], b[0], carried[2])),
+        _three_products(a, (b[2], b[1], b[0])),
     ]
-    return np.stack(c)
+    return np.stack(products)
+
+
+def _three_products(a: IntArray, b: Sequence[IntArray]) -> IntArray:
+    """a[0] * b[0] + a[1] * b[1] + a[2] * b[2] mod P, for elements of a below P and of b below 2 P.
+
+    One estimate of the quotient by P serves the sum, which is below 6 P^2. It is off by six roundings, each of less
+    than 6 * 2^50 * 2^-53, so the remainder lies between -6 P and 6 P and is exact although the products are reduced
+    modulo 2^64.
+    """
+    exact = a[0] * b[0]
+    quotient = (a[0] * _INVERSE) * b[0]
+    for i in (1, 2):
+        exact = exact + a[i] * b[i]
+        quotient += (a[i] * _INVERSE) * b[i]
+    result: IntArray = (exact - np.rint(quotient).astype(np.int64) * P) % P
+    return result
 
 
 def sum_axis(a: IntArray, axis: int) -> IntArray:
