@@ -23,7 +23,7 @@ def adjoint(step: Step, factors: list[IntArray], shape: tuple[int, ...]) -> tupl
     """
     match step:
         case Reshape():
-            return regroup(factors, (*(f for f in factors[0].shape[1:2]), *shape))
+            return regroup(factors, (factors[0].shape[1], *shape))
         case Transpose(axes=axes):
             order = (0, *(1 + axis for axis in axes))
             return assemble([(order[a:b], f) for (a, b), f in zip(spans(factors), factors, strict=True)]), ONE

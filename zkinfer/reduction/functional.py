@@ -155,8 +155,8 @@ def evaluate(functional: Functional, array: IntArray) -> Ext:
     """The value on a public tensor.
 
     Args:
-        functional: with at most 2^38 weights a factor.
-        array: integers of absolute value below 2^50, of the functional's shape.
+        functional: on tensors of the array's shape.
+        array: integers of absolute value below 2^50, any integer dtype.
 
     Raises:
         ShapeError: the array has another shape.
