@@ -327,6 +327,12 @@ def test_evaluation_at_the_largest_values_and_weights(shape: Shape, value: int) 
     assert under_test.evaluate(functional, array) == slow.ext_scale(weight, int(value) * array.size % P)
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), (3, 0)])
+def test_the_value_on_a_tensor_without_elements_is_zero(shape: Shape) -> None:
+    functional = under_test.of_vectors([np.ones((3, n), dtype=np.int64) for n in shape])
+    assert under_test.evaluate(functional, np.zeros(shape, dtype=np.int64)) == ZERO
+
+
 def test_evaluation_refuses_what_it_cannot_do_exactly() -> None:
     functional = under_test.of_vectors([np.ones((3, 2), dtype=np.int64)])
     for array in (np.array([0, 1 << 50]), np.array([-(1 << 50), 0]), np.array([0.0, 1.0]), np.array([False, True])):

@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from blake3 import blake3
@@ -35,7 +36,7 @@ class Functional:
     Attributes:
         shape: of the value; size of the axis of runs first.
         factors: canonical int64 arrays (3, sizes of some consecutive axes); the factors' axes in order are `shape`.
-            The empty shape has none.
+            The empty shape has none. Functionals share arrays: nobody writes to them.
         scale: a canonical extension element.
 
     Raises:
@@ -171,12 +172,12 @@ def evaluate(functional: Functional, array: IntArray) -> Ext:
     vectors = [f.reshape(DEGREE, -1) for f in functional.factors]
     if not vectors:
         return ext_mul(functional.scale, (int(array) % P, 0, 0))
+    if not array.size:
+        return ZERO
     sizes = [v.shape[1] for v in vectors]
     largest = max(range(len(sizes)), key=lambda j: sizes[j])
     before, after = math.prod(sizes[:largest]), math.prod(sizes[largest + 1 :])
-    contracted = modular.contract(vectors.pop(largest), array.reshape(before, sizes[largest], after)).reshape(
-        DEGREE, -1
-    )
+    contracted = modular.contract(vectors.pop(largest), array.reshape(before, sizes[largest], after))
     for vector in reversed(vectors):
         contracted = modular.ext_matvec(contracted.reshape(DEGREE, -1, vector.shape[1]), vector)
     return ext_mul(functional.scale, to_exts(contracted.reshape(DEGREE, 1))[0])
@@ -205,33 +206,25 @@ def dense_on(functional: Functional, cut: Cut, box: Box) -> IntArray:
     Raises:
         ShapeError: the cut is one of another shape.
     """
-    scale = from_exts([functional.scale])
-    return products.outer([scale, *(a.reshape(DEGREE, -1) for a in _arrays_on(functional, cut, box))]).reshape(
-        DEGREE, -1
-    )
+    arrays = [from_exts([functional.scale]), *_arrays_on(functional, cut, box)]
+    return products.outer(arrays).reshape(DEGREE, -1)
 
 
 def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
     """Arrays over the box's places in some consecutive groups of axes each, as few groups each as the factors allow."""
     if cut.shape != functional.shape:
         raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, the cut of {cut.shape}")
-    ends = {end for _, end in cut.groups} & {end for _, end in products.spans(functional.factors)}
+    spans = products.spans(functional.factors)
+    bounds = sorted({0} | ({end for _, end in cut.groups} & {end for _, end in spans}))
     arrays = []
-    held: list[IntArray] = []
-    sizes: list[int] = []
-    places: list[slice] = []
-    factors = iter(zip(products.spans(functional.factors), functional.factors, strict=True))
-    for (_, end), size, start, k in zip(cut.groups, cut.sizes, box.starts, box.variables, strict=True):
-        sizes.append(size)
-        places.append(slice(start, start + (1 << k)))
-        if end in ends:
-            while True:
-                (_, covered), factor = next(factors)
-                held.append(factor)
-                if covered == end:
-                    break
-            arrays.append(products.outer(held).reshape(DEGREE, *sizes)[(slice(None), *places)])
-            held, sizes, places = [], [], []
+    for first, end in pairwise(bounds):
+        whole = products.outer(
+            [f for (a, b), f in zip(spans, functional.factors, strict=True) if first <= a and b <= end]
+        )
+        groups = [i for i, (a, b) in enumerate(cut.groups) if first <= a and b <= end]
+        places = (slice(box.starts[i], box.starts[i] + (1 << box.variables[i])) for i in groups)
+        sizes = (cut.sizes[i] for i in groups)
+        arrays.append(np.ascontiguousarray(whole.reshape(DEGREE, *sizes)[(slice(None), *places)]))
     return arrays
 
 
