@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from zkinfer.artifact import HEADER_BYTES, unwrap, wrap
 from zkinfer.circuit.encoding import encode_program
-from zkinfer.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment
-from zkinfer.errors import MalformedCommitmentError
+from zkinfer.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment, SumcheckKey
+from zkinfer.errors import MalformedCommitmentError, WrongKeyError
+from zkinfer.pcs.params import Code, OpeningParameters
+from zkinfer.pcs.params import Commitment as MatrixCommitment
 
 FILE = (Path(__file__).parent / "verifier" / "data" / "dense.zkc").read_bytes()
 COMMITMENT = Commitment.from_bytes(FILE)
@@ -209,3 +211,92 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_commitment_is_no_other_thing() -> None:
     assert COMMITMENT != FILE
+
+
+# The key of the native backend: the program of the golden vector has 24 weights and 4 biases, 7 rows of 4 columns.
+
+NATIVE = SumcheckKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
+
+
+def native(**changes: Any) -> Commitment:
+    return Commitment(COMMITMENT.program, msgspec.structs.replace(NATIVE, **changes))
+
+
+def test_native_file_round_trip() -> None:
+    commitment = Commitment.from_bytes(native().to_bytes())
+    assert commitment == native()
+    assert commitment.sumcheck == NATIVE
+    assert commitment.backend == "sumcheck"
+    assert commitment.sumcheck.opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
+    assert commitment.sumcheck.weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
+
+
+def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
+    assert COMMITMENT.backend == "ezkl"
+    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'sumcheck'"):
+        _ = COMMITMENT.sumcheck
+    with pytest.raises(WrongKeyError, match="for backend 'sumcheck'; one for 'ezkl'"):
+        _ = native().ezkl
+
+
+@pytest.mark.parametrize("name", NATIVE.__struct_fields__)
+def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
+    value = bytes(32) if name == "root" else getattr(NATIVE, name) + 1
+    assert native(**{name: value}).digest != native().digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"root": bytes(31)}, "32 bytes, not 31"),
+        ({"rows": 0}, "empty or too large"),
+        ({"rows": 6}, "6 rows, where the program's weights fill 7"),
+        ({"rows": 8}, "8 rows, where the program's weights fill 7"),
+        ({"rows": 2**63 - 1}, "empty or too large"),
+        ({"log_columns": 3}, "7 rows, where the program's weights fill 4"),
+        ({"log_columns": -1}, "is no code"),
+        ({"log_columns": 8}, "is no code"),
+        ({"log_columns": 2**40}, "is no code"),
+        ({"log_length": 25}, "is no code"),
+        ({"log_length": 6}, "corrects nothing"),
+        ({"blinding": 252}, "corrects nothing"),
+        ({"blinding": -1}, "is no code"),
+        ({"blinding": 59}, "do not hide the weights for 10 proofs of 6 columns"),
+        ({"proofs": 11}, "do not hide the weights for 11 proofs"),
+        ({"proofs": 0}, "do not hide the weights for 0 proofs"),
+        ({"proofs": -1}, "do not hide the weights for -1 proofs"),
+        ({"queries": 7}, "do not hide the weights for 10 proofs of 7 columns"),
+        ({"queries": 0}, "from 1 to 65536 queries"),
+        ({"queries": -1}, "from 1 to 65536 queries"),
+        ({"query_grinding": -1}, "bits of grinding"),
+        ({"weight_grinding": 60}, "bits of grinding"),
+    ],
+)
+def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str) -> None:
+    members = [changes.get(name, getattr(NATIVE, name)) for name in NATIVE.__struct_fields__]
+    payload = encode(encode_program(COMMITMENT.program), ["sumcheck", *members])
+    with pytest.raises(MalformedCommitmentError, match=message):
+        Commitment.from_bytes(rewrap(payload))
+
+
+@given(st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-2, 30) | st.binary(max_size=33), max_size=10))
+def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> None:
+    try:
+        commitment = Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), ["sumcheck", *members])))
+    except MalformedCommitmentError:
+        return
+    assert commitment.sumcheck.opening.queries * commitment.sumcheck.proofs <= commitment.sumcheck.blinding
+
+
+def test_a_commitment_made_in_memory_is_checked_on_request() -> None:
+    native().check()
+    with pytest.raises(MalformedCommitmentError, match="fill 7"):
+        native(rows=6).check()
+
+
+def test_a_program_without_weights_has_no_native_commitment() -> None:
+    program = COMMITMENT.program
+    bare = msgspec.structs.replace(program, weights=(), nodes=(), tables=(), outputs=(0,))
+    for rows in (0, 1):
+        with pytest.raises(MalformedCommitmentError, match=r"empty|fill 0"):
+            Commitment(bare, msgspec.structs.replace(NATIVE, rows=rows)).check()

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zkinfer.backends.base import Keys, require_backend
-from zkinfer.circuit.qformat import as_arrays, as_batch, quantize
+from zkinfer.circuit.qformat import as_arrays, quantize
+from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import ShapeError
 from zkinfer.proof import Proof
 
@@ -56,37 +57,47 @@ def setup(
     )
 
 
-def prove(keys: Keys, x: Any, *, context: bytes = b"", saturate: bool = False) -> Proof:
-    """Prove one inference, or one batch, of the committed model.
+def prove(
+    keys: Keys,
+    x: Any,
+    *,
+    context: bytes = b"",
+    saturate: bool = False,
+    private_inputs: bool = False,
+    private_outputs: bool = False,
+) -> Proof:
+    """Prove inferences of the committed model: any number of them in one proof, or, with ezkl, one batch.
 
     Args:
         keys: proving keys.
-        x: real numbers, numpy or torch: shape (batch, ...) as compiled, or one sample without its batch axis where
-            the batch is 1; a list of arrays for a model with several inputs.
+        x: real numbers, numpy or torch: shape (samples, ...), where the batch that the circuit was compiled for divides
+            the number of samples; or one sample without that axis where the batch is 1; a list of arrays, or a mapping
+            from names to arrays, for a model with several inputs.
         context: bytes that the proof is bound to, such as a nonce from whoever will verify it.
         saturate: values beyond the calibrated range become the nearest bound, instead of an error. The verifier has
             to ask for the same.
+        private_inputs: hide the inputs: the proof holds a salted commitment to them. Not with ezkl.
+        private_outputs: hide the outputs likewise.
 
     Returns:
         The proof, which carries the outputs.
 
     Raises:
-        InvalidInputError: `x` has a wrong shape, dtype or range, or holds NaN or infinity.
+        InvalidInputError: `x` has a wrong shape, dtype or range, or holds NaN or infinity; or the backend does not hide
+            what is to be hidden.
         BudgetError: the keys have made all their proofs.
         ProvingError: the backend fails.
     """
-    tensors = keys.program.inputs
+    tensors, batch = keys.program.inputs, batch_of(keys.program)
     arrays = as_arrays(x, [tensor.label for tensor in tensors])
-    inputs = []
-    for array, tensor in zip(arrays, tensors, strict=True):
-        batch = as_batch(array, tensor.shape, repr(tensor.label))
-        if batch.shape != tensor.shape:
-            raise ShapeError(
-                f"the keys prove batches of exactly {tensor.shape[0]}, got {batch.shape[0]} samples for "
-                f"{tensor.label!r}; split or pad the data, or compile with batch={batch.shape[0]}"
-            )
-        inputs.append(quantize(batch, tensor, saturate=saturate))
-    return keys.prove(inputs, context)
+    runs = [
+        as_runs(array, tensor.shape, batch, f"input {tensor.label!r}")
+        for array, tensor in zip(arrays, tensors, strict=True)
+    ]
+    if len({len(array) for array in runs}) > 1:
+        raise ShapeError(f"the inputs have different numbers of samples: {[len(array) * batch for array in runs]}")
+    inputs = [quantize(array, tensor, saturate=saturate) for array, tensor in zip(runs, tensors, strict=True)]
+    return keys.prove(inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
 
 def estimate(circuit: "Circuit", *, backend: str = "ezkl", proofs: int = DEFAULT_PROOFS) -> "Estimate":

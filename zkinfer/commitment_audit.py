@@ -54,7 +54,7 @@ def audit_weights(
         ArtifactError: the file is not that structured reference string.
         InvalidInputError: the weights do not fit the program.
     """
-    program, key = commitment.program, commitment.key
+    program, key = commitment.program, commitment.ezkl
     expected, given = [t.shape for t in program.weights], [w.shape for w in weights]
     if given != expected:
         raise InvalidInputError(f"the program takes weights of shapes {expected}, got {given}")
@@ -94,7 +94,7 @@ def audit_keys(commitment: Commitment, srs_path: str | os.PathLike[str]) -> Audi
     """
     from zkinfer.backends.ezkl.setup import derive_public_keys
 
-    key = commitment.key
+    key = commitment.ezkl
     read_srs(srs_path, key.srs)
     with tempfile.TemporaryDirectory(prefix="zkinfer-audit-") as folder:
         derived = derive_public_keys(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -54,7 +55,9 @@ def test_commitment_with_salt_says_for_how_many_proofs(commitment: Commitment, t
 
 
 def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_path: Path) -> None:
-    Proof("ezkl", commitment.digest, (OutputTensor((1, 3), 4, (0, 1, 2)),), b"x" * 100).save(tmp_path / "proof.zkp")
+    Proof("ezkl", commitment.digest, (OutputTensor.of(np.array([[0, 1, 2]]), 4),), b"x" * 100).save(
+        tmp_path / "proof.zkp"
+    )
     code, text = run("inspect", str(tmp_path / "proof.zkp"))
     assert code == 0
     assert commitment.digest.hex() in text

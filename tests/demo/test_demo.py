@@ -23,7 +23,7 @@ CIRCUITS = Path(__file__).parent.parent.parent / "circuits"
 
 @pytest.fixture
 def proof() -> Proof:
-    return Proof("ezkl", bytes(32), (OutputTensor((1, 3), 4, (-5, 70, 9)),), b"proof")
+    return Proof("ezkl", bytes(32), (OutputTensor.of(np.array([[-5, 70, 9]]), 4),), b"proof")
 
 
 def test_it_comes_out_as_it_says(tmp_path: Path) -> None:

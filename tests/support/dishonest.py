@@ -20,6 +20,7 @@ from zkinfer.backends.ezkl.prove import witness_vector
 from zkinfer.backends.ezkl.runner import Call, Limits, run
 from zkinfer.backends.ezkl.salting import felt
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.proof import OutputTensor, Proof
 from zkinfer.statement import statement_digest
 
@@ -59,5 +60,5 @@ def lie(
 def claim(keys: EzklKeys, outputs: npt.NDArray[np.int64], data: bytes) -> Proof:
     """A proof file that claims these integer outputs of a program with one output."""
     (tensor,) = keys.program.output_tensors
-    values = tuple(int(v) for v in outputs.ravel())
-    return Proof("ezkl", keys.commitment.digest, (OutputTensor(tensor.shape, tensor.frac_bits, values),), data)
+    claimed = outputs.astype(np.int64).reshape(stacked_shape(tensor.shape, batch_of(keys.program), 1))
+    return Proof("ezkl", keys.commitment.digest, (OutputTensor.of(claimed, tensor.frac_bits),), data)

@@ -21,7 +21,7 @@ from zkinfer.proof import OutputTensor, Proof
 from zkinfer.statement import public_instances, statement_digest
 from zkinfer.verifier import VerifiedInference, verify
 from zkinfer.verifier.bn254 import SCALAR_MODULUS
-from zkinfer.verifier.claims import claimed_outputs, quantized_inputs
+from zkinfer.verifier.claims import claimed_outputs, stated_inputs
 
 DATA = Path(__file__).parent / "data"
 
@@ -49,7 +49,13 @@ class Vector:
             (commitment or self.commitment).digest,
             changes.get("outputs", self.proof.output_tensors),
             self.proof.data if data is None else data,
+            changes.get("private_inputs", self.proof.private_inputs),
         )
+
+    def bend_values(self, change: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Proof:
+        """The proof with `change` applied to the integers of its first claimed output."""
+        first = self.proof.output_tensors[0]
+        return self.bend_output(values=OutputTensor.of(change(first.integers()), first.frac_bits).values)
 
     def bend_output(self, **changes: Any) -> Proof:
         """The proof with its first claimed output changed in some field."""
@@ -78,8 +84,8 @@ class Vector:
     def instances(self) -> list[int]:
         """The public instances of the vector's statement, as scalars."""
         program = self.commitment.program
-        integers = quantized_inputs(self.inputs, program, saturate=False)
-        outputs = claimed_outputs(self.proof.output_tensors, program)
+        integers = stated_inputs(self.inputs, self.proof, program, 1, saturate=False)
+        outputs = claimed_outputs(self.proof.output_tensors, program, 1)
         digest = statement_digest(self.commitment, self.context)
         return [x % SCALAR_MODULUS for x in public_instances(digest, integers, outputs)]
 
@@ -135,4 +141,4 @@ def vector(request: pytest.FixtureRequest) -> Vector:
 @pytest.fixture(scope="session")
 def other_output() -> OutputTensor:
     """An output that no golden vector's program has."""
-    return OutputTensor((7,), 0, (0,) * 7)
+    return OutputTensor.of(np.zeros(7, dtype=np.int64), 0)

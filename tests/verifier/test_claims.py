@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Program, Tensor
 from zkinfer.errors import MalformedProofError, StatementError
-from zkinfer.proof import OutputTensor
-from zkinfer.verifier.claims import claimed_outputs, compare_outputs, quantized_inputs
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.statement import MAX_RUNS
+from zkinfer.verifier.claims import claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 
 X = Tensor("x", (1, 3), 2, -8, 8)
 Z = Tensor("z", (2,), 0, 0, 5)
@@ -18,8 +19,17 @@ ONE = Program(PROGRAM_VERSION, (X,), (), (), (), (0,))
 TWO = Program(PROGRAM_VERSION, (X, Z), (), (), (), (1, 0))
 
 
-def inputs(values: Any, program: Program = ONE, *, saturate: bool = False) -> list[list[Any]]:
-    return [a.tolist() for a in quantized_inputs(values, program, saturate=saturate)]
+ROOT, OTHER_ROOT = bytes(range(32)), bytes(32)
+
+
+def proof_of(outputs: Any = (), private_inputs: Any = ()) -> Proof:
+    return Proof("sumcheck", bytes(32), tuple(outputs), b"", tuple(private_inputs))
+
+
+def inputs(values: Any, program: Program = ONE, runs: int = 1, *, saturate: bool = False) -> list[list[Any]]:
+    """What is stated of public inputs, without the axis of runs where there is one run."""
+    stated = stated_inputs(values, proof_of(), program, runs, saturate=saturate)
+    return [(array[0] if runs == 1 else array).tolist() for array in stated]
 
 
 def test_inputs_go_to_the_grid() -> None:
@@ -52,9 +62,11 @@ def test_saturation_is_asked_for() -> None:
         ([[None, 0, 0]], "dtype"),
         ([[10**400, 0, 0]], "dtype"),
         ([[1.0], [1.0, 2.0]], "one array an input|numbers"),
-        (None, "dtype"),
+        (None, "public in this proof"),
+        (ROOT, "public in this proof"),
+        (np.zeros((0, 3)), "a multiple of 1"),
         ({"y": [[0, 0, 0]]}, "named"),
-        ({}, "named"),
+        ({}, "public in this proof"),
     ],
 )
 def test_inputs_that_are_no_statement(values: Any, message: str) -> None:
@@ -67,14 +79,71 @@ def test_number_of_inputs() -> None:
         inputs([np.zeros((1, 3))], TWO)
 
 
-def claim(values: tuple[int, ...] = (4, 0, -8), **changes: Any) -> list[OutputTensor]:
-    return [OutputTensor(**{"shape": (1, 3), "frac_bits": 2, "values": values, **changes})]
+TWO_RUNS = [[0.25, 0, 0], [0, 0, -2.0]]
+
+
+def test_inputs_of_several_runs() -> None:
+    assert inputs([TWO_RUNS], runs=2) == [[[[1, 0, 0]], [[0, 0, -8]]]]
+    two = stated_inputs([TWO_RUNS, [[1, 2], [3, 4]]], proof_of(), TWO, 2, saturate=False)
+    assert [array.shape for array in two] == [(2, 1, 3), (2, 2)], "an input without the batch axis gets one of runs"
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_inputs_of_another_number_of_runs(runs: int) -> None:
+    with pytest.raises(StatementError, match=f"makes 2 runs of the program; the proof is of {runs}"):
+        inputs([TWO_RUNS], runs=runs)
+
+
+HIDDEN = proof_of(private_inputs=(None, PrivateTensor((1, 2), ROOT)))
+
+
+@pytest.mark.parametrize(
+    "values", [[[[0, 0, 1.0]], None], [[[0, 0, 1.0]], ROOT], {"x": [[0, 0, 1.0]]}, [[[0, 0, 1.0]], bytearray(ROOT)]]
+)
+def test_a_hidden_input_is_stated_by_its_commitment(values: Any) -> None:
+    shown, hidden = stated_inputs(values, HIDDEN, TWO, 1, saturate=False)
+    assert shown.tolist() == [[[0, 0, 4]]]
+    assert hidden == ROOT
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [(OTHER_ROOT, "another commitment"), (ROOT[:31], "another commitment"), ([1, 2], "'z' is hidden in this proof")],
+)
+def test_a_hidden_input_is_not_what_the_caller_expects(second: Any, message: str) -> None:
+    with pytest.raises(StatementError, match=message):
+        stated_inputs([[[0, 0, 1.0]], second], HIDDEN, TWO, 1, saturate=False)
+
+
+def claim(values: Any = ((4, 0, -8),), frac_bits: int = 2) -> list[OutputTensor]:
+    return [OutputTensor.of(np.array(values), frac_bits)]
 
 
 def test_claims_that_fit() -> None:
-    (array,) = claimed_outputs(claim(), ONE)
+    (array,) = claimed_outputs(claim(), ONE, 1)
     assert array.dtype == np.int64
-    assert array.tolist() == [[4, 0, -8]]
+    assert array.tolist() == [[[4, 0, -8]]]
+    (runs,) = claimed_outputs(claim([[4, 0, -8], [1, 1, 1]]), ONE, 2)
+    assert runs.tolist() == [[[4, 0, -8]], [[1, 1, 1]]]
+    assert claimed_outputs([PrivateTensor((1, 3), ROOT)], ONE, 1) == [ROOT]
+
+
+@pytest.mark.parametrize("runs", [1, 5, MAX_RUNS])
+def test_runs_are_what_all_shapes_agree_on(runs: int) -> None:
+    z, x = PrivateTensor((runs, 2), ROOT), PrivateTensor((runs, 3), ROOT)
+    assert claimed_runs(proof_of([z, x]), TWO) == runs
+    assert claimed_runs(proof_of([z, x], [x, z]), TWO) == runs
+
+
+def test_runs_of_a_program_with_a_batch() -> None:
+    """Seven runs of a batch of four; what lacks the batch axis has one of runs."""
+    x, y = Tensor("x", (4, 3), 0, 0, 1), Tensor("y", (3,), 0, 0, 1)
+    program = Program(PROGRAM_VERSION, (x, y), (), (), (), (0, 1))
+    assert claimed_runs(proof_of([PrivateTensor((28, 3), ROOT), PrivateTensor((7, 3), ROOT)]), program) == 7
+    with pytest.raises(MalformedProofError, match="'y', in 7 runs"):
+        claimed_runs(proof_of([PrivateTensor((28, 3), ROOT), PrivateTensor((28, 3), ROOT)]), program)
+    with pytest.raises(MalformedProofError, match="'x', in 7 runs"):
+        claimed_runs(proof_of([PrivateTensor((29, 3), ROOT), PrivateTensor((7, 3), ROOT)]), program)
 
 
 @pytest.mark.parametrize(
@@ -82,49 +151,93 @@ def test_claims_that_fit() -> None:
     [
         ([], "claims 0 outputs"),
         (claim() * 2, "claims 2 outputs"),
-        (claim(shape=(3, 1)), "of shape"),
-        (claim(shape=(3,)), "of shape"),
+        (claim(((4,), (0,), (-8,))), "of shape"),
+        (claim((4, 0, -8)), "of shape"),
+        (claim(4), "outputs of 0 runs"),
+        ([PrivateTensor((MAX_RUNS + 1, 3), ROOT)], "runs; from 1 to"),
+    ],
+)
+def test_claims_of_shapes_that_this_program_cannot_give(claims: list[Any], message: str) -> None:
+    with pytest.raises(MalformedProofError, match=message):
+        claimed_runs(proof_of(claims), ONE)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        ([None] * 2, "speaks of 2 inputs"),
+        ([PrivateTensor((2, 3), ROOT)], "'x', in 1 runs"),
+        ([PrivateTensor((3,), ROOT)], "'x', in 1 runs"),
+    ],
+)
+def test_hidden_inputs_that_this_program_has_not(hidden: list[Any], message: str) -> None:
+    with pytest.raises(MalformedProofError, match=message):
+        claimed_runs(proof_of(claim(), hidden), ONE)
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
         (claim(frac_bits=3), "fraction bits"),
-        (claim((4, 0)), "outside the bounds"),
-        (claim((4, 0, 9)), "outside the bounds"),
-        (claim((4, 0, -9)), "outside the bounds"),
-        (claim((4, 0, 2**70)), "outside the bounds"),
+        (claim([[4, 0, 9]]), "outside the bounds"),
+        (claim([[4, 0, -9]]), "outside the bounds"),
+        (claim([[4, 0, 2**62]]), "outside the bounds"),
+        ([OutputTensor((1, 3), 2, b"\x04\x00")], "2 bytes hold no claimed output"),
     ],
 )
 def test_claims_that_this_program_cannot_give(claims: list[OutputTensor], message: str) -> None:
     with pytest.raises(MalformedProofError, match=message):
-        claimed_outputs(claims, ONE)
+        claimed_outputs(claims, ONE, 1)
+
+
+def compare(stated: Any, claims: Any = None, program: Program = ONE, runs: int = 1) -> None:
+    compare_outputs(stated, claimed_outputs(claims or claim(), program, runs), program, runs)
 
 
 def test_stated_outputs_are_compared_exactly() -> None:
-    claimed = claimed_outputs(claim(), ONE)
-    compare_outputs([[1.0, 0.0, -2.0]], claimed, ONE)
-    compare_outputs(np.array([1.0, -0.0, -2.0], dtype=np.float32), claimed, ONE)
+    compare([[1.0, 0.0, -2.0]])
+    compare(np.array([1.0, -0.0, -2.0], dtype=np.float32))
     with pytest.raises(StatementError, match=r"'x' at index \(0, 1\): stated 0.25, but the proof is for 0.0 \(2 of 3"):
-        compare_outputs([[1.0, 0.25, 0.0]], claimed, ONE)
+        compare(np.array([[1.0, 0.25, 0.0]]))
+
+
+def test_stated_outputs_of_several_runs() -> None:
+    claims = claim([[4, 0, -8], [1, 1, 1]])
+    compare(np.array([[1.0, 0.0, -2.0], [0.25, 0.25, 0.25]]), claims, runs=2)
+    with pytest.raises(StatementError, match=r"at index \(1, 2\): stated 0.5"):
+        compare(np.array([[1.0, 0.0, -2.0], [0.25, 0.25, 0.5]]), claims, runs=2)
+    with pytest.raises(StatementError, match="makes 1 runs"):
+        compare(np.array([[1.0, 0.0, -2.0]]), claims, runs=2)
+
+
+def test_hidden_outputs_are_compared_by_their_commitment() -> None:
+    hidden = [PrivateTensor((1, 3), ROOT)]
+    compare(ROOT, hidden)
+    with pytest.raises(StatementError, match="another commitment"):
+        compare(OTHER_ROOT, hidden)
+    with pytest.raises(StatementError, match="'x' is hidden"):
+        compare([[1.0, 0.0, -2.0]], hidden)
 
 
 @given(st.integers(0, 2), st.floats())
 def test_any_other_number_is_a_difference(position: int, number: float) -> None:
-    claimed = claimed_outputs(claim(), ONE)
     stated = np.array([[1.0, 0.0, -2.0]])
     if stated[0, position] == number:
         return
     stated[0, position] = number
     with pytest.raises(StatementError, match="stated"):
-        compare_outputs(stated, claimed, ONE)
+        compare(stated)
 
 
 @pytest.mark.parametrize("stated", [[[1.0, 0.0]], [[1.0], [0.0], [-2.0]], 1.0, [["1.0", "0.0", "-2.0"]], None, {}])
 def test_stated_outputs_of_another_form(stated: Any) -> None:
     with pytest.raises(StatementError, match="output"):
-        compare_outputs(stated, claimed_outputs(claim(), ONE), ONE)
+        compare(stated)
 
 
 def test_several_outputs_in_order() -> None:
-    claims = [OutputTensor((2,), 0, (1, 5)), *claim()]
-    claimed = claimed_outputs(claims, TWO)
-    compare_outputs([[1.0, 5.0], [[1.0, 0.0, -2.0]]], claimed, TWO)
-    compare_outputs({"x": [[1.0, 0.0, -2.0]], "z": [1.0, 5.0]}, claimed, TWO)
+    claims = [*claim([[1, 5]], 0), *claim()]
+    compare([[1.0, 5.0], [[1.0, 0.0, -2.0]]], claims, TWO)
+    compare({"x": [[1.0, 0.0, -2.0]], "z": [1.0, 5.0]}, claims, TWO)
     with pytest.raises(StatementError, match="'z' at index"):
-        compare_outputs([[5.0, 1.0], [[1.0, 0.0, -2.0]]], claimed, TWO)
+        compare([[5.0, 1.0], [[1.0, 0.0, -2.0]]], claims, TWO)

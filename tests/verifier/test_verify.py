@@ -19,7 +19,7 @@ from zkinfer.errors import (
     VerificationError,
     VerifierUnavailableError,
 )
-from zkinfer.proof import Proof
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.statement import MAX_CONTEXT_BYTES
 from zkinfer.verifier import halo2
 
@@ -37,6 +37,8 @@ def test_golden_proofs_still_verify(vector: Any) -> None:
     assert result.fingerprint == vector.fingerprint
     assert result.program_digest == vector.commitment.program_digest.hex()
     assert result.context == vector.context
+    assert result.runs == 1
+    assert result.input_commitments == (None,) * len(vector.inputs)
     assert result.engine == "python"
     assert result.seconds > 0
 
@@ -73,7 +75,9 @@ def test_result_says_what_it_rests_on(dense: Any) -> None:
     assert result.test_only
     assert "TEST ONLY" in repr(result)
     assert "about 100 bits" in result.security
-    assert "inputs" in result.public
+    assert result.security_bits == 100
+    assert "the inputs, the outputs" in result.public
+    assert result.zero_knowledge.startswith("hidden: the weights")
     assert "TEST ONLY" not in repr(dataclasses.replace(result, test_only=False))
 
 
@@ -110,10 +114,8 @@ def test_another_input(dense: Any) -> None:
 
 
 def test_another_output(dense: Any) -> None:
-    (claimed,) = dense.proof.output_tensors
-    values = (claimed.values[0] + 1, *claimed.values[1:])
     with pytest.raises(InvalidProofError):
-        dense.verify(proof=dense.bend_output(values=values))
+        dense.verify(proof=dense.bend_values(lambda v: v + np.array([1, 0, 0, 0])))
 
 
 def test_inputs_in_another_order(product: Any) -> None:
@@ -146,7 +148,8 @@ def test_context_has_a_limit(dense: Any) -> None:
         ([np.full((1, 6), 2.0)], "outside"),
         ([np.zeros((1, 6))] * 2, "2 arrays"),
         ([], "0 arrays"),
-        (None, "dtype"),
+        (None, "public in this proof"),
+        (bytes(32), "public in this proof"),
     ],
 )
 def test_inputs_that_are_no_statement(dense: Any, inputs: Any, message: str) -> None:
@@ -169,10 +172,26 @@ def test_claims_must_be_outputs_of_the_program(dense: Any, other_output: Any) ->
         dense.bend_proof(outputs=()),
         dense.bend_output(frac_bits=2),
         dense.bend_output(shape=(4, 1)),
-        dense.bend_output(values=(10**6, 0, 0, 0)),
+        dense.bend_values(lambda v: v + 10**6),
+        dense.bend_output(values=b""),
+        dense.bend_output(values=bytes(8)),
+        dense.bend_proof(private_inputs=(None, None)),
     ):
-        with pytest.raises(MalformedProofError, match="claims"):
+        with pytest.raises(MalformedProofError, match=r"claim|speaks of 2 inputs"):
             dense.verify(proof=proof)
+
+
+def test_ezkl_proofs_hide_no_inputs_and_outputs_and_are_of_one_run(dense: Any) -> None:
+    hidden_input = (PrivateTensor((1, 6), bytes(32)),)
+    hidden_output = (PrivateTensor((1, 4), bytes(32)),)
+    several = OutputTensor.of(np.zeros((2, 4), dtype=np.int64), 3)
+    for changes, inputs in (
+        ({"private_inputs": hidden_input}, None),
+        ({"outputs": hidden_output}, dense.inputs),
+        ({"outputs": (several,)}, np.zeros((2, 6))),
+    ):
+        with pytest.raises(MalformedProofError, match="no proof of the ezkl backend"):
+            dense.verify(proof=dense.bend_proof(**changes), inputs=inputs)
 
 
 # The commitment.

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
-from zkinfer.commitment import Commitment
-from zkinfer.errors import InvalidInputError
+from zkinfer.commitment import Backend, Commitment
+from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
 from zkinfer.proof import Proof
 
 IntArray = npt.NDArray[np.int64]
+
+COMMITMENT_FILE = "commitment.zkc"
+"""Where a folder of keys holds its commitment, whatever the backend."""
 
 
 class Keys(ABC):
@@ -40,8 +43,26 @@ class Keys(ABC):
         """How many proofs the commitment still hides its weights for."""
 
     @abstractmethod
-    def prove(self, inputs: Sequence[IntArray], context: bytes) -> Proof:
-        """A proof for integer inputs, one array an input of the program and of its exact shape."""
+    def prove(
+        self,
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool = False,
+        private_outputs: bool = False,
+    ) -> Proof:
+        """A proof of one or more runs of the program.
+
+        Args:
+            inputs: for each input of the program, integers of shape (runs, *tensor.shape).
+            context: bytes that the proof is bound to.
+            private_inputs, private_outputs: show commitments to them in the place of their values.
+
+        Raises:
+            InvalidInputError: the inputs or the context are not what the program and the backend take.
+            BudgetError: the keys have made all their proofs.
+            ProvingError: the backend fails.
+        """
 
     @abstractmethod
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -55,19 +76,32 @@ class Keys(ABC):
             ArtifactError: a file is missing, truncated, edited or of another version.
             WrongKeyError: the folder mixes files of different keys.
         """
-        from zkinfer.backends.ezkl.keys import EzklKeys
+        path = Path(folder).absolute()
+        if not path.is_dir():
+            raise ArtifactError(f"{path} is not a folder of zkinfer keys")
+        try:
+            commitment = Commitment.load(path / COMMITMENT_FILE)
+        except MalformedCommitmentError as error:
+            raise ArtifactError(str(error)) from None
+        if commitment.backend == "ezkl":
+            from zkinfer.backends.ezkl.keys import EzklKeys
 
-        return EzklKeys.load(folder)
+            return EzklKeys.load(path)
+        from zkinfer.backends.sumcheck.keys import SumcheckKeys
+
+        return SumcheckKeys.load(path)
 
 
-BACKENDS = ("ezkl",)
+BACKENDS: tuple[Backend, ...] = ("sumcheck", "ezkl")
 
 
-def require_backend(name: str) -> None:
-    """Check that a backend exists.
+def require_backend(name: str) -> Backend:
+    """The backend of that name.
 
     Raises:
-        InvalidInputError: it does not; the message lists those that do.
+        InvalidInputError: there is none; the message lists those that do.
     """
-    if name not in BACKENDS:
-        raise InvalidInputError(f"there is no backend {name!r}; choose one of: {', '.join(BACKENDS)}")
+    for backend in BACKENDS:
+        if backend == name:
+            return backend
+    raise InvalidInputError(f"there is no backend {name!r}; choose one of: {', '.join(BACKENDS)}")

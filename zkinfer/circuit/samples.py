@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
+from zkinfer.errors import ShapeError
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +35,51 @@ def from_runs(runs: Array, batch: int, samples: int) -> Array:
     if runs.shape[1:2] == (batch,):
         runs = runs.reshape(-1, *runs.shape[2:])
     return runs[:samples]
+
+
+def batch_of(program: Program) -> int:
+    """How many samples one run covers: the first axis of the inputs; 1 where these are scalars."""
+    return program.inputs[0].shape[0] if program.inputs[0].shape else 1
+
+
+def stacked_shape(shape: tuple[int, ...], batch: int, runs: int) -> tuple[int, ...]:
+    """The shape of a tensor's values in all runs, one run after another.
+
+    Args:
+        shape: of one run.
+        batch: samples of one run.
+        runs: how many.
+
+    Returns:
+        (runs * batch, *rest) where the tensor's first axis is the batch, and (runs, *shape) where it has none.
+    """
+    return (runs * batch, *shape[1:]) if shape[:1] == (batch,) else (runs, *shape)
+
+
+def as_runs(array: Array, shape: tuple[int, ...], batch: int, where: str) -> Array:
+    """Values of any number of runs, the runs along an axis of their own: shape (runs, *shape).
+
+    Args:
+        array: of `stacked_shape(shape, batch, runs)` for some number of runs; where that is one sample, its first axis
+            may be left out.
+        shape: of one run.
+        batch: samples of one run.
+        where: names the tensor in messages.
+
+    Raises:
+        ShapeError: another shape, no samples, or a number of samples that the batch does not divide.
+    """
+    count, *rest = stacked_shape(shape, batch, 1)
+    if count == 1 and array.shape == tuple(rest):
+        array = array[None]
+    if array.ndim != 1 + len(rest) or array.shape[1:] != tuple(rest):
+        wanted = ", ".join(str(n) for n in ("samples", *rest))
+        raise ShapeError(f"{where} takes an array of shape ({wanted}{'' if rest else ','}), got {array.shape}")
+    if not len(array) or len(array) % count:
+        raise ShapeError(
+            f"{where} takes a multiple of {count} samples, the batch that one run covers; got {len(array)}"
+        )
+    return array.reshape(-1, *shape)
 
 
 def elements_per_run(program: Program) -> int:

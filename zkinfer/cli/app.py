@@ -13,6 +13,7 @@ from rich.markup import escape
 import zkinfer
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
+from zkinfer.commitment import EzklKey
 from zkinfer.durations import duration
 from zkinfer.errors import CommitmentMismatchError
 
@@ -50,8 +51,10 @@ def warn_test_only() -> None:
     err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
 
 
-def array_text(array: npt.NDArray[np.float64]) -> str:
+def array_text(array: npt.NDArray[np.float64] | None) -> str:
     """An array in one line, shortened where it is long."""
+    if array is None:
+        return "hidden"
     return " ".join(np.array2string(array, precision=6, threshold=32).split())
 
 
@@ -121,7 +124,7 @@ def setup(
         keys.commitment.save(publish)
     rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
     out.print(facts("Commitment, to be published; keep the rest of the folder private", rows))
-    if keys.commitment.key.srs.test_only:
+    if isinstance(keys.commitment.key, EzklKey) and keys.commitment.key.srs.test_only:
         warn_test_only()
 
 

@@ -14,7 +14,7 @@ from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
 from zkinfer.commitment import COMMITMENT_KIND, Commitment
 from zkinfer.errors import InvalidInputError
-from zkinfer.proof import PROOF_KIND, Proof
+from zkinfer.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
 
 if TYPE_CHECKING:
     from zkinfer.model import Circuit
@@ -95,7 +95,7 @@ def table_rows(program: Program) -> list[tuple[str, str]]:
 
 def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
     """A commitment in words."""
-    key = commitment.key
+    key = commitment.ezkl
     srs = f"2^{key.srs.logrows} rows, " + (
         "TEST ONLY: everyone can forge proofs under it"
         if key.srs.test_only
@@ -117,6 +117,18 @@ def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> 
     return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS)
 
 
+def claim_text(claim: OutputTensor | PrivateTensor) -> str:
+    """A claimed output in one line."""
+    if isinstance(claim, PrivateTensor):
+        return hidden_text(claim)
+    return f"{shape_text(claim.shape)}, steps of {2.0**-claim.frac_bits:g}"
+
+
+def hidden_text(claim: PrivateTensor) -> str:
+    """A hidden input or output in one line."""
+    return f"{shape_text(claim.shape)}, hidden behind {claim.root.hex()}"
+
+
 def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]]) -> RenderableType:
     """A circuit in words."""
     rows = [*head, *program_rows(circuit.program), *table_rows(circuit.program)]
@@ -130,10 +142,8 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:
         ("backend", proof.backend),
         ("for commitment", proof.commitment_digest.hex()),
         ("proof", decimal(len(proof.data))),
-        *(
-            (f"output {i}", f"{shape_text(t.shape)}, steps of {2.0**-t.frac_bits:g}")
-            for i, t in enumerate(proof.output_tensors)
-        ),
+        *((f"hidden input {i}", hidden_text(t)) for i, t in enumerate(proof.private_inputs) if t is not None),
+        *((f"output {i}", claim_text(t)) for i, t in enumerate(proof.output_tensors)),
         ("valid?", "not checked here: use zkinfer verify"),
     ]
     return Group(facts("Proof", rows), "", PROOF_REVEALS)

@@ -26,10 +26,10 @@ def tampered_model(model: onnx.ModelProto, favoured: int) -> onnx.ModelProto:
 def changed_answer(proof: Proof, favoured: int) -> Proof:
     """The proof with another answer written into it: the favoured class gets the largest output."""
     (claimed,) = proof.output_tensors
-    values = list(claimed.values)
-    values[favoured] = max(values) + 1
-    output = OutputTensor(claimed.shape, claimed.frac_bits, tuple(values))
-    return Proof(proof.backend, proof.commitment_digest, (output,), proof.data)
+    assert isinstance(claimed, OutputTensor), "the answer is public"
+    values = claimed.integers()
+    values[..., favoured] = values.max() + 1
+    return Proof(proof.backend, proof.commitment_digest, (OutputTensor.of(values, claimed.frac_bits),), proof.data)
 
 
 def passed_off_as(proof: Proof, published: Commitment) -> Proof:

@@ -1,96 +1,189 @@
 """From what the caller and the proof say to the integers of the statement.
 
 Inputs are the caller's, quantized to the circuit's grid. Outputs are those that the proof claims, once they fit the
-program; where the caller states outputs too, both must be the same numbers.
+program; where the caller states outputs too, both must be the same numbers. A value that the proof hides is a
+commitment: the proof's own, which the caller may hold against the one that it expects.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.circuit.qformat import as_arrays, dequantize, quantize
+from zkinfer.circuit.qformat import Array, as_array, dequantize, quantize
+from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
-from zkinfer.proof import OutputTensor
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.statement import MAX_RUNS, Shown
 
-IntArray = npt.NDArray[np.int64]
-Values = npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[str, npt.ArrayLike]
+Value: TypeAlias = npt.ArrayLike | bytes | None
+"""Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""
 
-
-def _arrays(values: Any, tensors: Sequence[Tensor], what: str) -> list[npt.NDArray[Any]]:
-    """One array a tensor, of its exact shape; a batch axis of size 1 may be left out."""
-    try:
-        arrays = as_arrays(values, [tensor.label for tensor in tensors])
-    except InvalidInputError as error:
-        raise StatementError(f"{what}: {error}") from None
-    shaped = []
-    for tensor, array in zip(tensors, arrays, strict=True):
-        if tensor.shape[:1] == (1,) and array.shape == tensor.shape[1:]:
-            array = array[None]
-        if array.shape != tensor.shape:
-            raise StatementError(
-                f"{what} {tensor.label!r} has shape {array.shape}, but the commitment is for shape {tensor.shape}"
-            )
-        shaped.append(array)
-    return shaped
+Values = Value | Sequence[Value] | Mapping[str, Value]
 
 
-def quantized_inputs(inputs: Values, program: Program, *, saturate: bool) -> list[IntArray]:
-    """The caller's inputs on the circuit's grid.
-
-    Args:
-        inputs: real numbers: an array (for a single input), a sequence of one array an input, or a mapping from
-            labels to arrays.
-        program: gives shapes, formats and bounds.
-        saturate: clip values that are out of bounds instead of refusing them.
+def claimed_runs(proof: Proof, program: Program) -> int:
+    """How many runs of the program the proof speaks of: the number that the shapes of all its tensors agree on.
 
     Raises:
-        StatementError: wrong shape or dtype, NaN or infinity, out of bounds.
+        MalformedProofError: they are not the program's shapes for any number of runs up to `MAX_RUNS`.
     """
-    arrays = _arrays(inputs, program.inputs, "input")
-    try:
-        return [quantize(a, tensor, saturate=saturate) for a, tensor in zip(arrays, program.inputs, strict=True)]
-    except InvalidInputError as error:
-        raise StatementError(f"input {error}") from None
+    outputs = program.output_tensors
+    if len(proof.output_tensors) != len(outputs):
+        raise MalformedProofError(
+            f"the proof claims {len(proof.output_tensors)} outputs; the program has {len(outputs)}"
+        )
+    if len(proof.private_inputs) not in (0, len(program.inputs)):
+        raise MalformedProofError(
+            f"the proof speaks of {len(proof.private_inputs)} inputs; the program has {len(program.inputs)}"
+        )
+    batch = batch_of(program)
+    first = proof.output_tensors[0].shape[:1] or (0,)
+    runs = first[0] // stacked_shape(outputs[0].shape, batch, 1)[0]
+    if not 1 <= runs <= MAX_RUNS:
+        raise MalformedProofError(f"the proof claims outputs of {runs} runs; from 1 to {MAX_RUNS} are possible")
+    tensors = (*(program.inputs if proof.private_inputs else ()), *outputs)
+    for claim, tensor in zip((*proof.private_inputs, *proof.output_tensors), tensors, strict=True):
+        shape = stacked_shape(tensor.shape, batch, runs)
+        if claim is not None and claim.shape != shape:
+            raise MalformedProofError(
+                f"the proof claims a tensor of shape {claim.shape} where {tensor.label!r}, in {runs} runs, has {shape}"
+            )
+    return runs
 
 
-def claimed_outputs(claims: Sequence[OutputTensor], program: Program) -> list[IntArray]:
-    """The outputs that a proof claims, as integers.
+def claimed_outputs(claims: Sequence[OutputTensor | PrivateTensor], program: Program, runs: int) -> list[Shown]:
+    """The outputs that a proof claims: integers, or the commitment to hidden ones.
+
+    Args:
+        claims: of the shapes that `claimed_runs` has checked.
+        program: gives formats and bounds.
+        runs: how many.
 
     Raises:
         MalformedProofError: they cannot be outputs of this program.
     """
-    tensors = program.output_tensors
-    if len(claims) != len(tensors):
-        raise MalformedProofError(f"the proof claims {len(claims)} outputs; the program has {len(tensors)}")
-    arrays = []
-    for claim, tensor in zip(claims, tensors, strict=True):
-        if claim.shape != tensor.shape or claim.frac_bits != tensor.frac_bits:
+    outputs: list[Shown] = []
+    for claim, tensor in zip(claims, program.output_tensors, strict=True):
+        if isinstance(claim, PrivateTensor):
+            outputs.append(claim.root)
+            continue
+        if claim.frac_bits != tensor.frac_bits:
             raise MalformedProofError(
-                f"the proof claims an output of shape {claim.shape} with {claim.frac_bits} fraction bits; "
-                f"the program's has shape {tensor.shape} with {tensor.frac_bits}"
+                f"the proof claims an output with {claim.frac_bits} fraction bits; the program's has {tensor.frac_bits}"
             )
-        if len(claim.values) != tensor.size or not all(tensor.lo <= value <= tensor.hi for value in claim.values):
+        integers = claim.integers()
+        if int(integers.min()) < tensor.lo or int(integers.max()) > tensor.hi:
             raise MalformedProofError("the proof claims output values outside the bounds that the program proves")
-        arrays.append(np.array(claim.values, dtype=np.int64).reshape(tensor.shape))
-    return arrays
+        outputs.append(integers.reshape(runs, *tensor.shape))
+    return outputs
 
 
-def compare_outputs(outputs: Values, claimed: Sequence[IntArray], program: Program) -> None:
+def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, saturate: bool) -> list[Shown]:
+    """The inputs of the statement: the caller's, on the circuit's grid, or the commitment to hidden ones.
+
+    Args:
+        inputs: an array (for a single input), a sequence of one array an input, or a mapping from labels to arrays;
+            where the proof hides an input, the commitment that is expected, or None.
+        proof: says which inputs it hides; of the shapes that `claimed_runs` has checked.
+        program: gives shapes, formats and bounds.
+        runs: how many the proof speaks of.
+        saturate: clip values that are out of bounds instead of refusing them.
+
+    Raises:
+        StatementError: an input is missing, or of a wrong shape, dtype or number of samples; NaN or infinity; out of
+            bounds; or the proof hides another input than the one that is expected.
+    """
+    hidden = [None if claim is None else claim.root for claim in proof.private_inputs] or [None] * len(program.inputs)
+    stated: list[Shown] = []
+    for array, root, tensor in _given(inputs, program.inputs, hidden, "input"):
+        if array is None:
+            assert root is not None
+            stated.append(root)
+            continue
+        shaped = _shaped(array, tensor, program, runs, f"input {tensor.label!r}")
+        try:
+            stated.append(quantize(shaped, tensor, saturate=saturate))
+        except InvalidInputError as error:
+            raise StatementError(f"input {error}") from None
+    return stated
+
+
+def compare_outputs(outputs: Values, claimed: Sequence[Shown], program: Program, runs: int) -> None:
     """Hold the outputs that the caller states against those that the proof claims, exactly.
 
     Raises:
         StatementError: wrong shape, or a number that differs; the message names the first.
     """
-    tensors = program.output_tensors
-    for given, integers, tensor in zip(_arrays(outputs, tensors, "output"), claimed, tensors, strict=True):
+    hidden = [claim if isinstance(claim, bytes) else None for claim in claimed]
+    given = _given(outputs, program.output_tensors, hidden, "output")
+    for (array, _, tensor), integers in zip(given, claimed, strict=True):
+        if array is None or isinstance(integers, bytes):
+            continue
+        stated = _shaped(array, tensor, program, runs, f"output {tensor.label!r}").astype(np.float64)
         expected = dequantize(integers, tensor)
-        differs = given.astype(np.float64) != expected
+        differs = stated != expected
         if differs.any():
-            index = tuple(int(i) for i in np.argwhere(differs)[0])
+            stacked = differs.reshape(stacked_shape(tensor.shape, batch_of(program), runs))
+            index = tuple(int(i) for i in np.argwhere(stacked)[0])
             raise StatementError(
-                f"output {tensor.label!r} at index {index}: stated {float(given[index])!r}, but the proof is for "
-                f"{float(expected[index])!r} ({int(differs.sum())} of {differs.size} values differ)"
+                f"output {tensor.label!r} at index {index}: stated {float(stated[differs][0])!r}, but the proof is for "
+                f"{float(expected[differs][0])!r} ({int(differs.sum())} of {differs.size} values differ)"
             )
+
+
+def _given(
+    values: Values, tensors: Sequence[Tensor], hidden: Sequence[bytes | None], what: str
+) -> Iterator[tuple[Array | None, bytes | None, Tensor]]:
+    """For each tensor the caller's array, or, of a hidden one, the commitment that the caller does not object to."""
+    for entry, root, tensor in zip(_entries(values, tensors, what), hidden, tensors, strict=True):
+        where = f"{what} {tensor.label!r}"
+        is_commitment = isinstance(entry, (bytes, bytearray, memoryview))
+        if root is None:
+            if entry is None or is_commitment:
+                raise StatementError(f"{where} is public in this proof: hand in its values")
+            try:
+                yield as_array(entry), None, tensor
+            except InvalidInputError as error:
+                raise StatementError(f"{where}: {error}") from None
+            continue
+        if entry is not None and not is_commitment:
+            raise StatementError(
+                f"{where} is hidden in this proof, so that no values can be held against it: hand in the commitment to "
+                "it (32 bytes) that you expect, or None"
+            )
+        if is_commitment and bytes(entry) != root:
+            raise StatementError(f"{where} is hidden in this proof, behind another commitment than the one handed in")
+        yield None, root, tensor
+
+
+def _entries(values: Any, tensors: Sequence[Tensor], what: str) -> list[Any]:
+    """What the caller says of each tensor; None where it says nothing."""
+    labels = [tensor.label for tensor in tensors]
+    if values is None:
+        return [None] * len(tensors)
+    if isinstance(values, Mapping):
+        if not set(values) <= set(labels):
+            raise StatementError(f"the {what}s are named {labels}, got arrays named {list(values)}")
+        return [values.get(label) for label in labels]
+    entries = list(values) if isinstance(values, (list, tuple)) else [values]
+    if len(entries) != len(labels):
+        raise StatementError(
+            f"there are {len(labels)} {what}s {labels}, got {len(entries)} arrays: a list holds one each"
+        )
+    return entries
+
+
+def _shaped(array: Array, tensor: Tensor, program: Program, runs: int, where: str) -> Array:
+    """The caller's array with an axis of runs: shape (runs, *tensor.shape)."""
+    try:
+        shaped = as_runs(array, tensor.shape, batch_of(program), where)
+    except InvalidInputError as error:
+        raise StatementError(str(error)) from None
+    if len(shaped) != runs:
+        raise StatementError(
+            f"{where} has shape {array.shape}, which makes {len(shaped)} runs of the program; the proof is of {runs}"
+        )
+    return shaped

@@ -102,7 +102,7 @@ def check_key(commitment: Commitment) -> Artifact:
     Raises:
         MalformedCommitmentError: something does not.
     """
-    key, program = commitment.key, commitment.program
+    key, program = commitment.ezkl, commitment.program
     if key.ezkl_version != EZKL_VERSION:
         raise _fail(f"made with ezkl {key.ezkl_version[:20]!a}; this zkinfer checks proofs of ezkl {EZKL_VERSION}")
     artifact = load(key.artifact)

@@ -1,5 +1,6 @@
 """What a successful verification says, and what it does not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,16 +10,25 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Engine = Literal["python", "ezkl", "both"]
 
-PUBLIC = (
-    "public: the program (architecture, number formats, lookup tables), the inputs, the outputs and the context; "
-    "not shown: the weights, beyond what the commitment's points and the outputs themselves tell"
-)
-SECURITY = (
-    "KZG over BN254: about 100 bits against the best known attacks (Kim and Barbulescu, CRYPTO 2016; "
-    "Barbulescu and Duquesne, Journal of Cryptology 2019), and none against whoever knows the secret of the "
-    "structured reference string. That the commitment's keys are those of its program is checked by an audit "
-    "(zkinfer.audit_keys), not by each verification"
-)
+Revealed = FloatArray | tuple[FloatArray | None, ...] | None
+"""Real numbers: one array, or None where the proof hides it; a tuple of these for a model with several tensors."""
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """What the accepted proofs of one commitment are worth.
+
+    Attributes:
+        bits: whoever forges one does work of about 2**bits.
+        soundness: what that rests on, in words.
+        hiding: what a proof does not show of the model, and to whom, in words.
+        test_only: made with a reference string whose maker can forge.
+    """
+
+    bits: float
+    soundness: str
+    hiding: str
+    test_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,35 +36,60 @@ class VerifiedInference:
     """The published model maps these inputs to these outputs.
 
     Attributes:
-        outputs: float64, exactly what was proven; a tuple of arrays for a model with several outputs.
-        inputs: float64, the inputs on the circuit's grid: what was proven, which rounding may have moved from what
-            was handed in; a tuple of arrays for a model with several inputs.
+        outputs: float64 of shape (samples, ...), exactly what was proven, None where the proof hides it; a tuple of
+            these for a model with several outputs.
+        inputs: float64 of shape (samples, ...), the inputs on the circuit's grid: what was proven, which rounding may
+            have moved from what was handed in. None where the proof hides it; a tuple for a model with several inputs.
+        input_commitments, output_commitments: for each input or output the 32 bytes of the commitment that it is hidden
+            behind, and None where it is public. Inputs that are hidden together have one commitment.
+        runs: how often the circuit was run; samples are runs times its batch. Where all inputs are hidden, nobody but
+            the prover has chosen this number.
         fingerprint: the commitment's, to compare with what the model's owner publishes.
         program_digest: names the integer program, 32 bytes in hexadecimal.
         context: the bytes that the proof is bound to.
         engine: which verifier said so.
         test_only: the structured reference string was generated locally, so whoever did it can forge: good for
             tests, worth nothing as evidence.
-        public: what the proof shows and what it hides, in words.
+        security_bits: whoever forges a proof does work of about 2**security_bits.
+        public: what the proof shows, in words.
+        zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
         seconds: how long verifying took.
     """
 
-    outputs: FloatArray | tuple[FloatArray, ...]
-    inputs: FloatArray | tuple[FloatArray, ...]
+    outputs: Revealed
+    inputs: Revealed
+    input_commitments: tuple[bytes | None, ...]
+    output_commitments: tuple[bytes | None, ...]
+    runs: int
     fingerprint: str
     program_digest: str
     context: bytes
     engine: Engine
     test_only: bool
+    security_bits: float
+    public: str
+    zero_knowledge: str
+    security: str
     seconds: float
-    public: str = PUBLIC
-    security: str = SECURITY
 
     def __repr__(self) -> str:
         warning = "TEST ONLY, FORGEABLE (local reference string): " if self.test_only else ""
         arrays = self.outputs if isinstance(self.outputs, tuple) else (self.outputs,)
+        shapes = ", ".join("hidden" if array is None else str(array.shape) for array in arrays)
         return (
-            f"VerifiedInference({warning}commitment {self.fingerprint}, outputs {[a.shape for a in arrays]}, "
-            f"engine {self.engine!r}, {self.seconds:.2f} s)"
+            f"VerifiedInference({warning}commitment {self.fingerprint}, outputs {shapes}, engine {self.engine!r}, "
+            f"{self.security_bits:.0f} bits, {self.seconds:.2f} s)"
         )
+
+
+def in_words(hiding: str, inputs: Sequence[bytes | None], outputs: Sequence[bytes | None]) -> tuple[str, str]:
+    """What a proof shows and what it hides, given the commitments to its hidden inputs and outputs."""
+    shown = ["the program (architecture, number formats, lookup tables)", "the number of runs", "the context"]
+    hidden = [hiding]
+    for what, commitments in (("inputs", inputs), ("outputs", outputs)):
+        if not all(commitments):
+            shown.append(f"the {what}" if not any(commitments) else f"some of the {what}")
+        if any(commitments):
+            hidden.append(f"the {what}" if all(commitments) else f"some of the {what}")
+    return f"shown: {', '.join(shown)}", f"hidden: {'; '.join(hidden)}"

@@ -1,37 +1,34 @@
 """The one function that a third party calls.
 
 Steps, each with its own error: the commitment is well formed and consistent; the proof is well formed; it names this
-commitment; it claims outputs that this program can have; the caller's inputs and outputs make a statement; the proof
-has the one length that proofs of this key have, and begins with the published weight points; the statement's public
-values are rebuilt from the caller's side; the cryptographic check accepts.
+commitment; it claims outputs that this program can have, in some number of runs; the caller's inputs, outputs and
+context make a statement; the backend's check accepts.
 """
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from zkinfer.circuit.program import Tensor
+from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import dequantize
+from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.commitment import Commitment
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
-    InvalidProofError,
     MalformedCommitmentError,
     MalformedProofError,
     StatementError,
     VerifierUnavailableError,
 )
 from zkinfer.proof import Proof
-from zkinfer.statement import public_instances, statement_digest
-from zkinfer.verifier import ezkl_engine
-from zkinfer.verifier.bn254 import SCALAR_MODULUS
-from zkinfer.verifier.claims import IntArray, Values, claimed_outputs, compare_outputs, quantized_inputs
-from zkinfer.verifier.halo2 import Artifact
-from zkinfer.verifier.key import check_key
-from zkinfer.verifier.result import Engine, FloatArray, VerifiedInference
+from zkinfer.statement import Shown, Statement
+from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
+from zkinfer.verifier.ezkl_proof import EzklCheck
+from zkinfer.verifier.native_proof import NativeCheck
+from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, VerifiedInference, in_words
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 ENGINES: tuple[Engine, ...] = ("python", "ezkl", "both")
@@ -70,55 +67,57 @@ def _check_origin(proof: Proof, commitment: Commitment) -> None:
         )
 
 
-def _check_layout(proof: bytes, commitment: Commitment, artifact: Artifact) -> None:
-    """The proof's bytes have the one possible length, and begin with the published weight points."""
-    if len(proof) != artifact.proof_bytes:
-        raise MalformedProofError(
-            f"the proof holds {len(proof)} bytes where this commitment's proofs have {artifact.proof_bytes}: "
-            "truncated or extended"
-        )
-    points = b"".join(commitment.key.weight_points)
-    if proof[: len(points)] != points:
-        raise CommitmentMismatchError("the proof commits to other weights than the published commitment")
-
-
-def _run_engines(
-    engine: Engine, commitment: Commitment, artifact: Artifact, instances: list[int], proof: bytes
-) -> None:
-    """Ask each verifier; an acceptance counts only where none refuses."""
-    refusals: list[InvalidProofError] = []
-    asked = ("python", "ezkl") if engine == "both" else (engine,)
-    for name in asked:
-        try:
-            if name == "python":
-                artifact.check(instances, proof, commitment.key.weight_points)
-            else:
-                ezkl_engine.check(commitment.key, artifact.negated_s_g2, instances, proof)
-        except InvalidProofError as error:
-            refusals.append(error)
-    if len(refusals) not in (0, len(asked)):
-        raise InvalidProofError(
-            f"the two verifiers disagree, so the proof counts as invalid; please report it ({refusals[0]})"
-        )
-    if refusals:
-        raise refusals[0]
-
-
-def _floats(arrays: Sequence[IntArray], tensors: Sequence[Tensor]) -> FloatArray | tuple[FloatArray, ...]:
-    """Real numbers, read-only: one array, or a tuple of several."""
-    floats: list[FloatArray] = []
-    for array, tensor in zip(arrays, tensors, strict=True):
-        real = np.array(dequantize(array, tensor))
+def _floats(values: Sequence[Shown], tensors: Sequence[Tensor], program: Program, runs: int) -> Revealed:
+    """Real numbers, read-only, samples first: one array, or a tuple of several; None where they are hidden."""
+    floats: list[FloatArray | None] = []
+    for value, tensor in zip(values, tensors, strict=True):
+        if isinstance(value, bytes):
+            floats.append(None)
+            continue
+        shape = stacked_shape(tensor.shape, batch_of(program), runs)
+        real = np.array(dequantize(value, tensor)).reshape(shape)
         real.setflags(write=False)
         floats.append(real)
     return floats[0] if len(floats) == 1 else tuple(floats)
+
+
+def _commitments(values: Sequence[Shown]) -> tuple[bytes | None, ...]:
+    """The commitments to hidden values."""
+    return tuple(value if isinstance(value, bytes) else None for value in values)
+
+
+def _checker(commitment: Commitment, engine: Engine) -> Callable[[Statement, Proof], Guarantee]:
+    """The check of the commitment's backend."""
+    if commitment.backend == "ezkl":
+        return EzklCheck(commitment, engine)
+    if engine != "python":
+        raise VerifierUnavailableError(f"engine {engine!r} checks ezkl proofs alone; this commitment takes 'python'")
+    return NativeCheck(commitment)
+
+
+def _statement(
+    proof: Proof, commitment: Commitment, inputs: Values, outputs: Values, context: bytes, *, saturate: bool
+) -> Statement:
+    """What the caller states, with the outputs that the proof claims."""
+    program = commitment.program
+    runs = claimed_runs(proof, program)
+    claimed = claimed_outputs(proof.output_tensors, program, runs)
+    if outputs is not None:
+        compare_outputs(outputs, claimed, program, runs)
+    stated = stated_inputs(inputs, proof, program, runs, saturate=saturate)
+    if not isinstance(context, (bytes, bytearray, memoryview)):
+        raise StatementError(f"context: bytes are needed, got {type(context).__name__}")
+    try:
+        return Statement(commitment, runs, tuple(stated), tuple(claimed), bytes(context))
+    except InvalidInputError as error:
+        raise StatementError(f"context: {error}") from None
 
 
 def _verify(
     proof: Proof | Source,
     commitment: Commitment | Source,
     inputs: Values,
-    outputs: Values | None,
+    outputs: Values,
     context: bytes,
     engine: Engine,
     saturate: bool,
@@ -127,31 +126,29 @@ def _verify(
     if engine not in ENGINES:
         raise VerifierUnavailableError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
     commitment = _commitment(commitment)
-    artifact = check_key(commitment)
+    check = _checker(commitment, engine)
     proof = _proof(proof)
     _check_origin(proof, commitment)
-    program = commitment.program
-    claimed = claimed_outputs(proof.output_tensors, program)
-    if outputs is not None:
-        compare_outputs(outputs, claimed, program)
-    integers = quantized_inputs(inputs, program, saturate=saturate)
-    if not isinstance(context, (bytes, bytearray, memoryview)):
-        raise StatementError(f"context: bytes are needed, got {type(context).__name__}")
-    try:
-        digest = statement_digest(commitment, bytes(context))
-    except InvalidInputError as error:
-        raise StatementError(f"context: {error}") from None
-    _check_layout(proof.data, commitment, artifact)
-    instances = [x % SCALAR_MODULUS for x in public_instances(digest, integers, claimed)]
-    _run_engines(engine, commitment, artifact, instances, proof.data)
+    statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate)
+    guarantee = check(statement, proof)
+    program, runs = commitment.program, statement.runs
+    hidden = _commitments(statement.inputs), _commitments(statement.outputs)
+    public, zero_knowledge = in_words(guarantee.hiding, *hidden)
     return VerifiedInference(
-        outputs=_floats(claimed, program.output_tensors),
-        inputs=_floats(integers, program.inputs),
+        outputs=_floats(statement.outputs, program.output_tensors, program, runs),
+        inputs=_floats(statement.inputs, program.inputs, program, runs),
+        input_commitments=hidden[0],
+        output_commitments=hidden[1],
+        runs=runs,
         fingerprint=commitment.fingerprint,
         program_digest=commitment.program_digest.hex(),
-        context=bytes(context),
+        context=statement.context,
         engine=engine,
-        test_only=commitment.key.srs.test_only,
+        test_only=guarantee.test_only,
+        security_bits=guarantee.bits,
+        public=public,
+        zero_knowledge=zero_knowledge,
+        security=guarantee.soundness,
         seconds=time.perf_counter() - start,
     )
 
@@ -159,8 +156,8 @@ def _verify(
 def verify(
     proof: Proof | Source,
     commitment: Commitment | Source,
-    inputs: Values,
-    outputs: Values | None = None,
+    inputs: Values = None,
+    outputs: Values = None,
     context: bytes = b"",
     engine: Engine = "python",
     saturate: bool = False,
@@ -173,12 +170,13 @@ def verify(
     Args:
         proof: a proof, the content of a proof file, or a path.
         commitment: the published commitment, the content of a `.zkc` file, or a path.
-        inputs: real numbers: one array of the program's input shape (a batch axis of size 1 may be left out), or a
-            sequence or mapping of one array an input.
-        outputs: the outputs that the caller was told, to be compared exactly; when None, the outputs that are proven
-            are those in the result.
+        inputs: real numbers: one array of shape (samples, ...) (one sample may come without that axis), or a sequence
+            or mapping of one array an input. In the place of an input that the proof hides, the 32 bytes of the
+            commitment to it that the caller expects; or None, and the one of the result is to be compared.
+        outputs: the outputs that the caller was told, likewise, to be compared exactly; when None, the outputs that are
+            proven are those in the result.
         context: the bytes that the proof must be bound to (a nonce or request id).
-        engine: "python" needs nothing but zkinfer; "ezkl" asks ezkl; "both" demands that they agree.
+        engine: "python" needs nothing but zkinfer; for ezkl proofs, "ezkl" asks ezkl, "both" demands that they agree.
         saturate: clip inputs beyond the circuit's bounds, as the prover did if it was told to, instead of refusing.
 
     Raises:

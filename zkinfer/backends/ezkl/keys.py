@@ -19,19 +19,19 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.artifact import HEADER_BYTES, building_folder, read_bounded, unwrap, wrap, write_atomically
-from zkinfer.backends.base import Keys
+from zkinfer.backends.base import COMMITMENT_FILE, Keys
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
 from zkinfer.backends.ezkl.salting import salt_from_seed
 from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.budget import create, spent
 from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.samples import batch_of
 from zkinfer.commitment import Commitment
-from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
+from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, ShapeError, WrongKeyError
 from zkinfer.proof import Proof
 
 IntArray = npt.NDArray[np.int64]
 
-COMMITMENT_FILE = "commitment.zkc"
 SECRET_FILE = "secret.zkk"
 CIRCUIT_FILE = "circuit.ezkl"
 VERIFYING_KEY_FILE = "verifying.key"
@@ -109,7 +109,7 @@ class EzklKeys(Keys):
     @cached_property
     def lowered(self) -> LoweredProgram:
         """How the program is fed to ezkl."""
-        key = self.commitment.key
+        key = self.commitment.ezkl
         return lower(self.program, salt=key.salt_count, logrows=key.srs.logrows)
 
     @property
@@ -122,18 +122,34 @@ class EzklKeys(Keys):
     @property
     def budget(self) -> int:
         """How many proofs these keys may make in all."""
-        return self.commitment.key.salt_count - 1
+        return self.commitment.ezkl.salt_count - 1
 
     @property
     def proofs_left(self) -> int:
         """How many proofs these keys may still make."""
         return max(0, self.budget - spent(self.folder / BUDGET_FILE))
 
-    def prove(self, inputs: Sequence[IntArray], context: bytes) -> Proof:
-        """See `prove.prove`."""
+    def prove(
+        self,
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool = False,
+        private_outputs: bool = False,
+    ) -> Proof:
+        """See `Keys.prove` and `prove.prove`: of one run, inputs and outputs public."""
         from zkinfer.backends.ezkl.prove import prove
 
-        return prove(self, inputs, context)
+        if private_inputs or private_outputs:
+            raise InvalidInputError(
+                "the ezkl backend shows inputs and outputs; make keys with backend='sumcheck' to hide them"
+            )
+        if any(len(array) != 1 for array in inputs):
+            raise ShapeError(
+                f"keys of the ezkl backend prove batches of exactly {batch_of(self.program)}; split or pad the data, "
+                "compile with another batch, or make keys with backend='sumcheck'"
+            )
+        return prove(self, [array[0] for array in inputs], context)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Move the keys to a folder that does not exist yet; it appears whole or not at all.

@@ -24,6 +24,7 @@ from zkinfer.backends.ezkl.salting import felt
 from zkinfer.backends.ezkl.settings import SETTINGS_FILE
 from zkinfer.budget import spend
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import ProvingError, WrongKeyError
 from zkinfer.proof import OutputTensor, Proof
 from zkinfer.statement import public_instances, statement_digest, statement_words
@@ -63,8 +64,9 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
     ]
     instances = [felt(v) for v in public_instances(digest, [values[i][0] for i in range(len(inputs))], outputs)]
     data = prove_graph(keys, graph_inputs, instances, limits=limits)
+    batch = batch_of(keys.program)
     claimed = tuple(
-        OutputTensor(tensor.shape, tensor.frac_bits, tuple(int(x) for x in array.ravel()))
+        OutputTensor.of(array.reshape(stacked_shape(tensor.shape, batch, 1)), tensor.frac_bits)
         for tensor, array in zip(keys.program.output_tensors, outputs, strict=True)
     )
     return Proof("ezkl", keys.commitment.digest, claimed, data)
@@ -108,7 +110,7 @@ def prove_graph(
             limits=limits,
         )
         proof_bytes = bytes(json.loads(proof.read_text())["proof"])
-    points = b"".join(keys.commitment.key.weight_points)
+    points = b"".join(keys.commitment.ezkl.weight_points)
     if proof_bytes[: len(points)] != points:
         raise WrongKeyError("the proof commits to other weights than the published commitment; make the keys again")
     return proof_bytes

@@ -1,0 +1,52 @@
+"""Checking a proof of the native backend, once the statement is made."""
+
+from zkinfer.commitment import Commitment
+from zkinfer.errors import InvalidProofError
+from zkinfer.proof import Proof
+from zkinfer.statement import Statement
+from zkinfer.verifier.result import Guarantee
+
+MIN_BITS = 100.0
+"""A commitment's owner chooses its parameters. Under ones that are worth less than this, a proof is no evidence."""
+
+SECURITY = (
+    "hashes alone: whoever calls BLAKE3 2**n times holds an accepted proof of a false statement with probability at "
+    "most 2**(n - bits), BLAKE3 being taken for a random oracle; proven bounds, no trusted setup "
+    "(zkinfer.security derives them)"
+)
+
+
+class NativeCheck:
+    """The check of proofs for one commitment.
+
+    Args:
+        commitment: of the native backend.
+
+    Raises:
+        MalformedCommitmentError: its parameters are out of range, or not those of its program.
+    """
+
+    def __init__(self, commitment: Commitment) -> None:
+        commitment.check()
+        self.commitment = commitment
+
+    def __call__(self, statement: Statement, proof: Proof) -> Guarantee:
+        """What an accepted proof rests on.
+
+        Raises:
+            MalformedProofError: the bytes are no proof of this statement's form.
+            InvalidProofError: it is refused, or accepted under parameters that are worth less than `MIN_BITS`.
+        """
+        from zkinfer.verifier.native import check
+
+        bits = check(self.commitment, statement, proof.data)
+        if bits < MIN_BITS:
+            raise InvalidProofError(
+                f"the commitment's parameters make forging a proof a work of 2**{bits:.0f}, which is too little: ask "
+                "the model's owner for another commitment"
+            )
+        hiding = (
+            f"the weights and all values between inputs and outputs, from everyone who cannot break BLAKE3, in the "
+            f"{self.commitment.sumcheck.proofs} proofs that the commitment is made for"
+        )
+        return Guarantee(bits, SECURITY, hiding)
