@@ -44,6 +44,12 @@ def test_own_activation(tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_audit() -> None:
+    text = run(ROOT / "examples" / "audit.py")
+    assert "of 450 answers of the circuit, 0 differ when run again" in text
+    assert "audit passed: False" in text
+
+
 def test_program_in_the_readme(tmp_path: Path) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "readme.py").write_text(program)

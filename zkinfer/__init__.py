@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from zkinfer.model import Circuit, compile  # noqa: A004
     from zkinfer.onnx.export import export
     from zkinfer.proof import Proof
+    from zkinfer.replay import AuditReport, audit
     from zkinfer.verifier import VerifiedInference, verify
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AuditReport": "zkinfer.replay",
     "Circuit": "zkinfer.model",
     "Commitment": "zkinfer.commitment",
     "Keys": "zkinfer.backends.base",
     "Proof": "zkinfer.proof",
     "VerifiedInference": "zkinfer.verifier",
+    "audit": "zkinfer.replay",
     "audit_keys": "zkinfer.commitment_audit",
     "audit_weights": "zkinfer.commitment_audit",
     "compile": "zkinfer.model",
@@ -35,11 +38,13 @@ _HOME = {
 }
 
 __all__ = [
+    "AuditReport",
     "Circuit",
     "Commitment",
     "Keys",
     "Proof",
     "VerifiedInference",
+    "audit",
     "audit_keys",
     "audit_weights",
     "compile",

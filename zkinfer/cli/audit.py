@@ -1,0 +1,80 @@
+"""The command that runs a sample of a log again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import zkinfer
+from zkinfer.cli.app import Saturate, app
+from zkinfer.cli.arrays import Array, read_arrays, read_seed
+from zkinfer.cli.console import facts, guarded, out
+from zkinfer.errors import InvalidInputError
+
+
+@app.command()
+@guarded
+def audit(
+    circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
+    inputs: Annotated[Path, typer.Argument(help="Logged inputs: .npy of any size, or .npz with one array an input.")],
+    outputs: Annotated[Path, typer.Argument(help="Logged outputs, as the circuit gives them: .npy or .npz.")],
+    rate: Annotated[float, typer.Option(help="Rate of wrong answers that must not go unnoticed.")] = 0.01,
+    confidence: Annotated[float, typer.Option(help="With which it must not.")] = 0.99,
+    sample: Annotated[
+        int | None, typer.Option(help="How many to run again; as many as rate and confidence need by default.")
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(help="32 bytes that the sample is drawn from, @file or hex:. Unknown to whoever wrote the log."),
+    ] = None,
+    saturate: Saturate = False,
+) -> None:
+    """For who holds the weights: run a random sample of a log again, bit for bit. Exits with 1 if any differs."""
+    report = zkinfer.audit(
+        zkinfer.Circuit.load(circuit),
+        map_arrays(inputs),
+        map_arrays(outputs),
+        sample=sample,
+        rate=rate,
+        confidence=confidence,
+        seed=None if seed is None else read_seed(seed),
+        saturate=saturate,
+    )
+    rows = [
+        ("circuit", report.circuit_digest),
+        ("in the log", f"{report.logged} inferences"),
+        ("run again", f"{report.rerun}, of which {report.rerun - len(report.differences)} agree bit for bit"),
+        ("seed of the sample", report.seed.hex()),
+        (f"if {percent(report.rate)} are wrong", f"missed with probability {report.miss_probability:.3g}"),
+    ]
+    if report.ok:
+        shown = f"fewer than {percent(report.detectable_rate)} of the log are wrong"
+        out.print(facts("AGREES", [*rows, (f"confidence {percent(report.confidence)}", shown)]))
+        return
+    out.print(facts("DIFFERS", rows))
+    out.print(report.table())
+    report.raise_for_differences()
+
+
+def percent(share: float) -> str:
+    """A share of one in percent."""
+    return f"{100 * share:.4g}%"
+
+
+def map_arrays(path: Path) -> Array | Mapping[str, Array]:
+    """The array of a `.npy` file, mapped and not read; or the arrays of a `.npz` file, read, by name.
+
+    Raises:
+        InvalidInputError: no such file, not one of these, or not as long as its header says.
+    """
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
+        raise InvalidInputError(f"cannot read {path} as a .npy file: {error}") from None
+    if path.stat().st_size != array.offset + array.nbytes:
+        raise InvalidInputError(f"{path} is longer than its header says: it was edited, or is still being written")
+    return array
