@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ ERROR_BITS = 131
 LOOKUP_ERROR_BITS = 132
 
 
+@lru_cache(maxsize=64)
 def header_for(plan: Plan) -> Header:
     """The prover's choice of sizes for proofs of a plan."""
     cells = sum(layout.cells for layout in plan.layouts[INPUTS:])

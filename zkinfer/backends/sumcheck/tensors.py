@@ -160,7 +160,7 @@ def _padded_base(contraction: Contraction, letters: str, integers: Array) -> Flo
 
 
 def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shared: str) -> tuple[str, IntArray]:
-    """Multiply by weights over some letters, which may be new, then sum over those that are not shared."""
+    """Multiply by weights over some letters, which may be new, then sum over those of them that are not shared."""
     new = "".join(c for c in names if c not in letters)
     target = letters + new
     elements = elements.reshape(*elements.shape, *[1] * len(new))
@@ -168,7 +168,7 @@ def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shar
     spread = weights.transpose(0, *(i + 1 for i in order))
     shape = [weights.shape[1 + names.index(c)] if c in names else 1 for c in target]
     product = multiply(elements, spread.reshape(DEGREE, *shape))
-    for c in reversed(target):
+    for c in names:
         if c not in shared:
             product = product.sum(axis=target.index(c) + 1) % P
             target = target.replace(c, "")
