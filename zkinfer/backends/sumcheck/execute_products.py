@@ -1,0 +1,427 @@
+"""Einsums as matrix products: how each is computed, chosen once from bounds that are proven.
+
+An Einsum of two operands is, letter by letter, a stack of matrix products: letters of both operands and the result
+count the products (`batch`), letters of one operand and the result are rows or columns, letters of both operands
+alone are the inner axis. Letters of a single operand that are not in the result are summed first. The axis of runs is
+one more letter of every operand that depends on an input.
+
+| way | where |
+|---|---|
+| element by element, summed over the inner axis | no inner axis; or many products of one row or one column |
+| `execute_matmul`, int16 | the right operand is known, and both fit int16 |
+| float32, or float64 | sums of absolute products stay below 2^24, or 2^53 |
+| numpy, int64 | otherwise |
+
+All are exact. Results that are known to fit int32 may be computed modulo 2^32, whatever their partial sums are; where
+they do not fit, the inner axis is cut into pieces whose sums do.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from zkinfer.backends.sumcheck.execute_matmul import Packed, multiply
+from zkinfer.backends.sumcheck.execute_views import Array, Values
+from zkinfer.backends.sumcheck.trace import smallest_type
+from zkinfer.circuit.bounds import Interval
+
+RUNS = "Z"
+"""The letter of the axis of runs."""
+
+FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
+"""Below these, every integer is a number of the type, so sums of integers are exact in any order."""
+INT32_SUMS = 1 << 31
+
+MAX_ELEMENTWISE = 64
+"""The longest inner axis that is summed elementwise."""
+GATHERED_BYTES = 1 << 21
+"""About how much of a left factor is gathered from windows at once: it stays near the processor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """One operand of an Einsum, as far as it is known beforehand.
+
+    Attributes:
+        value: its number.
+        letters: one an axis; the axis of runs included, in front, unless there is content.
+        sizes: of the axes, by letter; not of the runs.
+        interval: proven bounds of its elements.
+        dtype: of its array.
+        content: what it holds if it depends on no input.
+    """
+
+    value: int
+    letters: str
+    sizes: Mapping[str, int]
+    interval: Interval
+    dtype: np.dtype[Any]
+    content: Array | None = None
+
+    @property
+    def magnitude(self) -> int:
+        """The largest absolute value."""
+        return max(abs(self.interval[0]), abs(self.interval[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An operand as the product reads it: summed over axes that only it has, and as narrow as its bounds.
+
+    Attributes:
+        operand: what is left of it.
+        axes: those of the value's array that are summed, runs counted.
+        converts: whether the value's array differs from the operand's.
+    """
+
+    operand: Operand
+    axes: tuple[int, ...]
+    converts: bool
+
+    @staticmethod
+    def of(operand: Operand, used: str) -> "Reading":
+        """Sums over the letters that are not used, at once if the operand has content."""
+        unused = "".join(c for c in operand.letters if c not in used)
+        axes, kept = _axes(operand.letters, unused), "".join(c for c in operand.letters if c in used)
+        count, content = _product(operand.sizes, unused), operand.content
+        lo, hi = operand.interval
+        interval = count * lo, count * hi
+        if content is not None:
+            content = content.astype(np.int64).sum(axis=axes)
+            interval = int(content.min()), int(content.max())
+        dtype = smallest_type(*interval)
+        converts = content is None and (bool(axes) or dtype != operand.dtype)
+        return Reading(Operand(operand.value, kept, operand.sizes, interval, dtype, content), axes, converts)
+
+    def __call__(self, values: Values) -> Array:
+        """The array of the operand's letters, in their order."""
+        if self.operand.content is not None:
+            return self.operand.content
+        array = values[self.operand.value]
+        assert array is not None
+        if self.axes:
+            return np.asarray(array.sum(axis=self.axes, dtype=self.operand.dtype))
+        return array.astype(self.operand.dtype, copy=False)
+
+    def temporary(self, runs: int) -> int:
+        """Bytes of the array where it is not the value's own."""
+        return _count(self.operand.sizes, self.operand.letters, runs) * self.operand.dtype.itemsize * self.converts
+
+
+class Contraction(Protocol):
+    """An Einsum, ready to be computed."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the result."""
+
+    def __call__(self, values: Values) -> Array:
+        """The result, of shape (runs, ...), in any order in memory."""
+
+    def temporary(self, runs: int) -> int:
+        """Bytes that are needed beside the operands and the result, at most."""
+
+
+def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Contraction:
+    """Chooses how an Einsum is computed.
+
+    Args:
+        out: letters of the result, runs in front.
+        operands: one or two; of two, at most one has content. One has none.
+        interval: proven bounds of the result.
+    """
+    if len(operands) == 1:
+        return Sum(operands[0], out, smallest_type(*interval))
+    a, b = operands
+    if a.content is not None:
+        a, b = b, a
+    left, right = Reading.of(a, b.letters + out), Reading.of(b, a.letters + out)
+    letters = Letters.of(left.operand, right.operand, out)
+    inner = _product(letters.sizes, letters.inner)
+    if not letters.inner or (letters.is_stack_of_vectors and inner <= MAX_ELEMENTWISE):
+        return Elementwise(left, right, letters, smallest_type(*interval))
+    if right.operand.content is not None and max(r.operand.dtype.itemsize for r in (left, right)) <= 2:
+        return IntegerProduct.of(left, right.operand, letters, interval)
+    magnitude = _magnitude(left.operand, right.operand, letters)
+    for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
+        if magnitude < exact:
+            return FloatProduct(left, right, letters, smallest_type(*interval), np.dtype(dtype))
+    return WideProduct(left, right, letters, smallest_type(*interval))
+
+
+def _magnitude(left: Operand, right: Operand, letters: "Letters") -> int:
+    """A bound on the sums of absolute products; with the very weights where they are known."""
+    if right.content is None:
+        return _product(letters.sizes, letters.inner) * left.magnitude * right.magnitude
+    sums = np.abs(right.content.astype(np.float64)).sum(axis=_axes(right.letters, letters.inner))
+    return left.magnitude * (math.ceil(float(sums.max()) * (1 + 2**-20)) + 1)
+
+
+def _axes(letters: str, chosen: str) -> tuple[int, ...]:
+    return tuple(axis for axis, letter in enumerate(letters) if letter in chosen)
+
+
+def _product(sizes: Mapping[str, int], letters: str) -> int:
+    return math.prod(sizes[c] for c in letters)
+
+
+def _count(sizes: Mapping[str, int], letters: str, runs: int) -> int:
+    """How many elements an array of these letters has."""
+    return math.prod(runs if c == RUNS else sizes[c] for c in letters)
+
+
+def _arranged(array: Array, letters: str, order: str) -> Array:
+    """The array with its axes in another order."""
+    return array.transpose([letters.index(c) for c in order])
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The letters of a product of two operands, by what they do; see the top of the file.
+
+    Attributes:
+        sizes: of all letters but that of runs.
+        out: of the result, in its order.
+    """
+
+    batch: str
+    rows: str
+    columns: str
+    inner: str
+    out: str
+    sizes: Mapping[str, int]
+
+    @staticmethod
+    def of(left: Operand, right: Operand, out: str) -> "Letters":
+        """The letters of the result in its order, the others in that of the left operand."""
+        both = [c for c in out if c in left.letters and c in right.letters]
+        rows = [c for c in out if c in left.letters and c not in right.letters]
+        columns = [c for c in out if c in right.letters and c not in left.letters]
+        inner = [c for c in left.letters if c not in out]
+        sizes = {**left.sizes, **right.sizes}
+        return Letters("".join(both), "".join(rows), "".join(columns), "".join(inner), out, sizes)
+
+    @property
+    def is_stack_of_vectors(self) -> bool:
+        """Whether there are many products, each of one row or of one column."""
+        batch = _product(self.sizes, self.batch.replace(RUNS, ""))
+        lines = [_product(self.sizes, group) for group in (self.rows.replace(RUNS, ""), self.columns)]
+        return (batch > 1 or RUNS in self.batch) and min(lines) == 1 and (RUNS not in self.rows or lines[1] == 1)
+
+    def count(self, letters: str, runs: int) -> int:
+        """How many elements an array of these letters has."""
+        return _count(self.sizes, letters, runs)
+
+    def restored(self, stack: Array, runs: int) -> Array:
+        """The result, from a contiguous array of its elements in the order batch, rows, columns."""
+        order = self.batch + self.rows + self.columns
+        return _arranged(stack.reshape([runs if c == RUNS else self.sizes[c] for c in order]), order, self.out)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """An Einsum of one operand: sums over axes, the others rearranged."""
+
+    operand: Operand
+    out: str
+    dtype: np.dtype[Any]
+
+    def __call__(self, values: Values) -> Array:
+        """The sums modulo the width of the result, which holds them."""
+        array = values[self.operand.value]
+        assert array is not None
+        kept = "".join(c for c in self.operand.letters if c in self.out)
+        summed = array.sum(axis=tuple(a for a, c in enumerate(self.operand.letters) if c not in kept), dtype=self.dtype)
+        return _arranged(summed, kept, self.out)
+
+    def temporary(self, runs: int) -> int:
+        """None."""
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """Products element by element, one for each place of the inner axis."""
+
+    left: Reading
+    right: Reading
+    letters: Letters
+    dtype: np.dtype[Any]
+
+    def __call__(self, values: Values) -> Array:
+        """The sum of the products modulo the width of the result, which holds it."""
+        left, right = (self._spread(reading, values) for reading in (self.left, self.right))
+        total: Array | None = None
+        for place in np.ndindex(*(self.letters.sizes[c] for c in self.letters.inner)):
+            product = np.multiply(left[(..., *place)], right[(..., *place)], dtype=self.dtype, casting="unsafe")
+            total = product if total is None else np.add(total, product, out=total)
+        assert total is not None
+        return total
+
+    def temporary(self, runs: int) -> int:
+        """A product, and the operands where they are converted."""
+        product = self.letters.count(self.letters.out, runs) * self.dtype.itemsize
+        return product + self.left.temporary(runs) + self.right.temporary(runs)
+
+    def _spread(self, reading: Reading, values: Values) -> Array:
+        """The operand with an axis for every letter of the result, of size 1 where it has none, then the inner axes."""
+        letters, out, inner = reading.operand.letters, self.letters.out, self.letters.inner
+        present = "".join(c for c in out if c in letters)
+        array = _arranged(reading(values), letters, present + inner)
+        return array[tuple(slice(None) if c in letters else None for c in out)]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the inner axis whose sums fit int32."""
+
+    start: int
+    stop: int
+    packed: Packed
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerProduct:
+    """int16 products with a known right operand, which is packed once for each order in which its inner letters come.
+
+    Attributes:
+        matrix: the right operand as an array of its batch letters, inner letters and columns.
+        bounds: where the inner axis is cut if the result does not fit int32; of no cuts (0, inner).
+        packed: the packed factors, by order of the inner letters, one a product of the stack.
+    """
+
+    left: Reading
+    letters: Letters
+    matrix: Array
+    dtype: np.dtype[Any]
+    packed: dict[str, list[list[Piece]]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(left: Reading, right: Operand, letters: Letters, interval: Interval) -> "IntegerProduct":
+        """Arranges the right operand; the result is int32 wherever that holds it."""
+        assert right.content is not None
+        order = letters.batch + letters.inner + letters.columns
+        matrix = _arranged(right.content.astype(smallest_type(*right.interval)), right.letters, order)
+        return IntegerProduct(left, letters, matrix, max(np.dtype(np.int32), smallest_type(*interval)))
+
+    def __call__(self, values: Values) -> Array:
+        """The products, in the order batch, rows, columns in memory."""
+        x, letters = self.left(values), self.letters
+        runs = x.shape[0]
+        strides = dict(zip(self.left.operand.letters, x.strides, strict=True))
+        inner = "".join(sorted(letters.inner, key=lambda c: -strides[c]))
+        if inner not in self.packed:
+            self.packed[inner] = self._pack(inner)
+        x = _arranged(x, self.left.operand.letters, letters.batch + letters.rows + inner)
+        stack = [letters.sizes[c] for c in letters.batch]
+        columns = _product(letters.sizes, letters.columns)
+        out = np.empty((*stack, runs, letters.count(letters.rows, 1), columns), dtype=self.dtype)
+        for pieces, index in zip(self.packed[inner], np.ndindex(*stack), strict=True):
+            self._multiply(x[index], pieces, out[index])
+        return letters.restored(out, runs)
+
+    def temporary(self, runs: int) -> int:
+        """What is gathered of the left operand, twice where it is cut or filled up, and products to be added."""
+        lines = self.letters.count(self.letters.rows, 1)
+        inner = _product(self.letters.sizes, self.letters.inner) + 1
+        columns = _product(self.letters.sizes, self.letters.columns)
+        held = min(runs, max(1, GATHERED_BYTES // (2 * lines * inner)))
+        return self.left.temporary(runs) + held * lines * (4 * inner + 4 * columns)
+
+    def _multiply(self, x: Array, pieces: list[Piece], out: Array) -> None:
+        """One product of the stack: x of shape (runs, rows..., inner...), out of shape (runs, rows, columns)."""
+        inner = _product(self.letters.sizes, self.letters.inner)
+        runs, lines, columns = out.shape
+        gathered = not x.flags.c_contiguous or inner % 2 or self.dtype.itemsize > 4
+        held = max(1, GATHERED_BYTES // (2 * lines * inner)) if gathered else max(1, runs)
+        for start in range(0, runs, held):
+            part = x[start : start + held].reshape(-1, inner)
+            target = out[start : start + held].reshape(-1, columns)
+            if self.dtype.itemsize == 4:
+                multiply(part, pieces[0].packed, target)
+                continue
+            target[:] = 0
+            sums = np.empty(target.shape, dtype=np.int32)
+            for piece in pieces:
+                multiply(part[:, piece.start : piece.stop], piece.packed, sums)
+                target += sums
+
+    def _pack(self, inner: str) -> list[list[Piece]]:
+        letters = self.letters
+        order = letters.batch + letters.inner + letters.columns
+        sizes = (_product(letters.sizes, group) for group in (letters.batch, inner, letters.columns))
+        stack = _arranged(self.matrix, order, letters.batch + inner + letters.columns).reshape(*sizes)
+        ends = [stack.shape[1]] if self.dtype.itemsize == 4 else self._ends(stack)
+        return [[Piece(a, b, Packed.of(right[a:b])) for a, b in pairwise([0, *ends])] for right in stack]
+
+    def _ends(self, stack: Array) -> list[int]:
+        """Where to cut the inner axis so that the absolute products of a piece sum to less than 2^31."""
+        most = (INT32_SUMS - 1) // max(1, self.left.operand.magnitude)
+        ends, sums = [], np.zeros((stack.shape[0], stack.shape[2]), dtype=np.int64)
+        for k in range(stack.shape[1]):
+            line = np.abs(stack[:, k].astype(np.int64))
+            if int((sums + line).max()) > most:
+                ends.append(k)
+                sums[:] = 0
+            sums += line
+        return [*ends, stack.shape[1]]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatProduct:
+    """Products by BLAS in a floating-point type that holds every partial sum."""
+
+    left: Reading
+    right: Reading
+    letters: Letters
+    dtype: np.dtype[Any]
+    floats: np.dtype[Any]
+
+    def __call__(self, values: Values) -> Array:
+        """The products, in the order batch, rows, columns in memory."""
+        letters = self.letters
+        left = self._stack(self.left, values, letters.rows, letters.inner)
+        right = self._stack(self.right, values, letters.inner, letters.columns)
+        source = values[self.left.operand.value]
+        assert source is not None
+        return letters.restored(np.matmul(left, right).astype(self.dtype), len(source))
+
+    def temporary(self, runs: int) -> int:
+        """Operands and result as floats, and the operands where they are converted."""
+        groups = (self.left.operand.letters, self.right.operand.letters, self.letters.out)
+        floats = self.floats.itemsize * sum(self.letters.count(group, runs) for group in groups)
+        return floats + self.left.temporary(runs) + self.right.temporary(runs)
+
+    def _stack(self, reading: Reading, values: Values, first: str, second: str) -> Array:
+        """The operand as a stack of matrices."""
+        array, letters = reading(values), reading.operand.letters
+        sizes = dict(zip(letters, array.shape, strict=True))
+        arranged = _arranged(array, letters, self.letters.batch + first + second)
+        shape = [_product(sizes, group) for group in (self.letters.batch, first, second)]
+        return np.ascontiguousarray(arranged, dtype=self.floats).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class WideProduct:
+    """Products in int64, for sums beyond what float64 holds."""
+
+    left: Reading
+    right: Reading
+    letters: Letters
+    dtype: np.dtype[Any]
+
+    def __call__(self, values: Values) -> Array:
+        """The products, by numpy."""
+        names = f"{self.left.operand.letters},{self.right.operand.letters}->{self.letters.out}"
+        operands = [reading(values).astype(np.int64) for reading in (self.left, self.right)]
+        return np.asarray(np.einsum(names, *operands, optimize=True), dtype=self.dtype)
+
+    def temporary(self, runs: int) -> int:
+        """Operands and result as int64, twice where numpy rearranges them."""
+        groups = (self.left.operand.letters, self.right.operand.letters, self.letters.out)
+        wide = 16 * sum(self.letters.count(group, runs) for group in groups)
+        return wide + self.left.temporary(runs) + self.right.temporary(runs)
