@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "artifact": {"errors"},
     "approx": {"errors", "progress"},
     "circuit": {"errors", "approx"},
-    "quantize": {"errors", "progress", "approx", "circuit"},
+    "quantize": {"errors", "progress", "approx", "circuit", "reduction"},
     "onnx": {"errors", "progress", "approx", "circuit", "quantize"},
     "commitment": {"errors", "artifact", "circuit", "pcs", "reduction"},
     "proof": {"errors", "artifact", "circuit"},

@@ -23,6 +23,7 @@ from zkinfer.errors import (
     NotFiniteError,
     ResourceError,
     ShapeError,
+    ToleranceError,
     UnsupportedOperatorError,
 )
 from zkinfer.model import CIRCUIT_KIND, CIRCUIT_VERSION, REPORT_SAMPLES, Circuit, compile  # noqa: A004
@@ -84,6 +85,60 @@ def path(circuit: Circuit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("circuit") / "digits.circuit"
     circuit.save(path)
     return path
+
+
+class TestTarget:
+    def test_a_circuit_is_tuned_for_it(self, mlp: onnx.ModelProto) -> None:
+        tuned = compile(mlp, CALIBRATION, target="cosine>=0.999, top1>=0.97")
+        assert tuned.tuning is not None
+        assert tuned.tuning.samples == len(CALIBRATION) // 2
+        assert tuned.tuning.cost_after < tuned.tuning.cost_before / 10
+        report = tuned.report(CALIBRATION[1::2])
+        assert report.outputs[0].cosine >= 0.999
+        assert report.agreement is not None
+        assert report.agreement >= 0.97
+        assert compile(mlp, CALIBRATION, precision=tuned.tuning.precision_after).digest == tuned.digest
+
+    def test_calibration_data_is_in_range(self, mlp: onnx.ModelProto) -> None:
+        """Formats hold what all calibration samples show, those that were held out too."""
+        loud = CALIBRATION[:20].copy()
+        loud[1] *= 1.5
+        assert np.shape(compile(mlp, loud, target="cosine>=0.9").run(loud)) == (20, 10)
+
+    def test_it_starts_from_the_most_that_may_be_spent(self, mlp: onnx.ModelProto) -> None:
+        tuned = compile(mlp, CALIBRATION, target="cosine>=0.9", activation_bits=6, weight_bits=9)
+        assert tuned.tuning is not None
+        before, after = tuned.tuning.precision_before, tuned.tuning.precision_after
+        assert (before.activation_bits, before.weight_bits) == (6, 9)
+        assert after.activation_bits <= 6
+        assert after.weight_bits <= 9
+
+    def test_one_out_of_reach_is_refused(self, mlp: onnx.ModelProto) -> None:
+        with pytest.raises(ToleranceError, match=r"cosine>=0\.9999999 is not reached"):
+            compile(mlp, CALIBRATION, target="cosine>=0.9999999", activation_bits=5)
+
+    def test_one_sample_is_too_few(self, mlp: onnx.ModelProto) -> None:
+        for data in (DIGITS[:1], DIGITS[0]):
+            with pytest.raises(InvalidInputError, match="two or more"):
+                compile(mlp, data, target="cosine>=0.9")
+
+    def test_a_circuit_without_one_says_nothing(self, circuit: Circuit) -> None:
+        assert circuit.tuning is None
+
+
+def test_a_width_for_a_tensor_that_the_model_lacks_is_refused(mlp: onnx.ModelProto) -> None:
+    with pytest.raises(
+        InvalidInputError, match=r"names 'activ', which the model does not have; the nearest is 'active'"
+    ):
+        compile(mlp, CALIBRATION, precision=Precision(tensors={"activ": 6}))
+
+
+def test_a_tensor_has_the_width_that_it_is_given(mlp: onnx.ModelProto) -> None:
+    narrow = compile(mlp, CALIBRATION, precision=Precision(tensors={"active": 4, "w1": 3}))
+    tensors = {tensor.label: tensor for tensor in (*narrow.program.weights, *(n.out for n in narrow.program.nodes))}
+    assert tensors["active"].hi < 16
+    assert tensors["w1"].hi <= 4
+    assert tensors["w0"].hi > 32
 
 
 class TestCompile:

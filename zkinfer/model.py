@@ -1,5 +1,6 @@
 """What users meet first: a model becomes a circuit, and a circuit runs, reports and is kept in a file."""
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeE
 from zkinfer.progress import activity, progress
 from zkinfer.quantize.calibrate import calibrate
 from zkinfer.quantize.lowered import Layer, Lowered
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import NATIVE, Precision
+from zkinfer.quantize.reference import static_shape
 from zkinfer.quantize.report import Report, compare
+from zkinfer.quantize.target import Judge, parse_target
+from zkinfer.quantize.tune import Tuning, tune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +83,7 @@ class Circuit:
         layers: where the float model's tensors are found again in the program.
         model: the float model that it was compiled from, normalized; bytes of an ONNX file. Secret.
         samples: some of the calibration data, one array an input; None after loading. Never saved.
+        tuning: what was traded for what, where the circuit was compiled for a target; else None. Never saved.
     """
 
     program: Program
@@ -86,6 +91,7 @@ class Circuit:
     layers: tuple[Layer, ...]
     model: bytes
     samples: tuple[npt.NDArray[Any], ...] | None = None
+    tuning: Tuning | None = None
 
     @property
     def digest(self) -> str:
@@ -295,6 +301,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     activation_bits: int | None = None,
     weight_bits: int | None = None,
     max_table_entries: int | None = None,
+    target: str | None = None,
     exporter: "Exporter" = "dynamo",
 ) -> Circuit:
     """Turn a model into a circuit.
@@ -307,12 +314,17 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         batch: how many samples one proof will cover.
         precision: what to spend on accuracy; None takes the defaults.
         activation_bits, weight_bits, max_table_entries: the same, field by field; instead of `precision`.
+        target: what the circuit's outputs have to keep of the float model's, such as "cosine>=0.999", "top1>=0.99",
+            "max_error<=0.01", or several with commas between; see `zkinfer.quantize.target.parse_target`. Bits and
+            tables are then lowered, tensor by tensor, to where proving costs least and the target still holds: on
+            every other sample of the calibration data, while the rest calibrates. Precision is then the most that may
+            be spent, `zkinfer.quantize.precision.NATIVE` by default. `circuit.tuning` says what was traded.
         exporter: how to export a torch module, see `zkinfer.export`.
 
     Raises:
         InvalidInputError: an argument is not what is asked for; among its children ShapeError and NotFiniteError.
         CompileError: the model cannot become a circuit; its children UnsupportedOperatorError, DynamicShapeError,
-            BoundsError and ToleranceError say why.
+            BoundsError and ToleranceError say why, the last one that a target is out of reach.
         MissingDependencyError: a torch module without torch.
     """
     # Imported here: onnxscript takes a second, and who loads a circuit needs none of it.
@@ -320,8 +332,10 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     from zkinfer.onnx.importer import import_model
     from zkinfer.onnx.load import load_model
 
+    requirements = None if target is None else parse_target(target)
     chosen = _precision(
         precision,
+        Precision() if target is None else NATIVE,
         activation_bits=activation_bits,
         weight_bits=weight_bits,
         max_table_entries=max_table_entries,
@@ -331,27 +345,52 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             model = export(model, _example_inputs(model, calibration), exporter=exporter)
     with activity("reading the model"):
         normalized = load_model(model, batch=batch)
+    _require_tensors(normalized, chosen)
     statistics = calibrate(normalized, calibration)
-    with activity("building the circuit"):
-        lowered = import_model(normalized, statistics, chosen)
+    inputs = {value.name or "": static_shape(value) for value in normalized.graph.inputs}
+    given = as_arrays(calibration, list(inputs))
+    arrays = [as_batch(a, shape, f"input {name!r}") for a, (name, shape) in zip(given, inputs.items(), strict=True)]
+
+    def lower(precision: Precision) -> Lowered:
+        return import_model(normalized, statistics, precision)
+
+    tuning = None
+    if requirements is None:
+        with activity("building the circuit"):
+            lowered = lower(chosen)
+    else:
+        if len(arrays[0]) < 2:
+            raise InvalidInputError("a target is measured on samples held out of calibration: hand in two or more")
+        fitting = calibrate(normalized, [array[::2] for array in arrays])
+        with activity("tuning the circuit"):
+            judge = Judge(normalized, [array[1::2][:REPORT_SAMPLES] for array in arrays], requirements)
+            lowered, tuning = tune(lambda p: import_model(normalized, fitting, p), lower, judge, chosen)
+    with activity("proving the circuit's bounds"):
         validate(lowered.program)
         check_bounds(lowered.program, lowered.weights)
-    names = [value.name or "" for value in normalized.graph.inputs]
-    samples = tuple(
-        as_batch(array, tensor.shape, tensor.label)[:REPORT_SAMPLES].copy()
-        for array, tensor in zip(as_arrays(calibration, names), lowered.program.inputs, strict=True)
-    )
+    samples = tuple(array[:REPORT_SAMPLES].copy() for array in arrays)
     source = onnx_ir.serde.serialize_model(normalized).SerializeToString(deterministic=True)
-    return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples)
+    return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples, tuning)
 
 
-def _precision(precision: Precision | None, **fields: int | None) -> Precision:
+def _precision(precision: Precision | None, default: Precision, **fields: int | None) -> Precision:
     given = {name: value for name, value in fields.items() if value is not None}
     if precision is None:
-        return Precision(**given)
+        return Precision(**{**msgspec.structs.asdict(default), **given})
     if given:
         raise InvalidInputError(f"say either precision or {' and '.join(given)}, not both")
     return precision
+
+
+def _require_tensors(model: onnx_ir.Model, precision: Precision) -> None:
+    """Every tensor that is given a width of its own is one of the model."""
+    values = (*model.graph.inputs, *model.graph.initializers.values(), *(v for n in model.graph for v in n.outputs))
+    names = {value.name or "" for value in values}
+    unknown = sorted(set(precision.tensors) - names)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        instead = f"; the nearest is {near[0]!r}" if near else ""
+        raise InvalidInputError(f"precision.tensors names {unknown[0]!r}, which the model does not have{instead}")
 
 
 def _example_inputs(module: Any, calibration: Any) -> Any:

@@ -103,3 +103,14 @@ class TestPrecision:
     def test_fields_out_of_range_are_refused(self, fields: dict[str, Any], message: str) -> None:
         with pytest.raises(InvalidInputError, match=message):
             Precision(**fields)
+
+    def test_single_tensors_have_widths_of_their_own(self) -> None:
+        precision = Precision(activation_bits=8, weight_bits=7, max_table_entries=512, tensors={"hidden": 6, "w": 5})
+        assert [precision.activation_bits_of(name) for name in ("hidden", "other")] == [6, 8]
+        assert [precision.weight_bits_of(name) for name in ("w", "other")] == [5, 7]
+
+    def test_a_width_out_of_range_names_its_tensor(self) -> None:
+        with pytest.raises(
+            InvalidInputError, match="the width of tensor 'hidden' is a whole number from 2 to 24, got 1"
+        ):
+            Precision(tensors={"hidden": 1})

@@ -205,7 +205,7 @@ class Emitter:
 
     def input(self, label: str, shape: tuple[int, ...], seen: Range) -> Activation:
         """An input of the model that ranges over `seen` on calibration data."""
-        frac_bits, lo, hi = input_format(*seen, self.precision.activation_bits)
+        frac_bits, lo, hi = input_format(*seen, self.precision.activation_bits_of(label))
         return self.named(self.exact(self.builder.input(label, shape, frac_bits, lo, hi)), label, seen=seen)
 
     def weight(self, constant: Constant, array: FloatArray | None = None) -> Value:
@@ -216,7 +216,8 @@ class Emitter:
             array: contents that were computed from the constant's.
         """
         reals = constant.reals if array is None else array
-        frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), self.precision.weight_bits)
+        bits = self.precision.weight_bits_of(constant.name)
+        frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), bits)
         return self.weight_at(constant, reals, frac_bits)
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> Value:
@@ -276,7 +277,7 @@ class Emitter:
 
     def format(self, a: Activation) -> Format:
         """The format in which an activation is narrow."""
-        return activation_format(*a.seen, self.precision.activation_bits)
+        return activation_format(*a.seen, self.precision.activation_bits_of(a.label))
 
     def narrow(self, a: Activation) -> Value:
         """An activation as integers of `activation_bits`, from a table, whatever reads it sharing one."""
@@ -399,7 +400,8 @@ class Emitter:
         frac_bits = a.value.frac_bits - exponent(inner)
         if a.value.bits <= self.operand_bits:
             # Beside a narrow value, the weight brings digits of its own.
-            finest = weight_frac_bits(float(np.abs(scaled).max(initial=0.0)), self.precision.weight_bits)
+            bits = self.precision.weight_bits_of(constant.name)
+            finest = weight_frac_bits(float(np.abs(scaled).max(initial=0.0)), bits)
             frac_bits = max(frac_bits, min(finest, frac_bits + OPERAND_SLACK_BITS))
         weight = self.weight_at(constant, scaled, frac_bits)
         value = self.builder.combine(self.label, [Summand(a.value, inner), Summand(weight, steps=tuple(steps))])

@@ -8,6 +8,11 @@ import msgspec
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError
 
+MIN_BITS, MAX_BITS = 2, 24
+"""Width of a tensor."""
+
+MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES = 16, 1 << 24
+
 MAX_FRAC_BITS = 40
 """No format is finer than this: a tensor that always stays below 2**-41 becomes zero."""
 
@@ -25,6 +30,11 @@ class Format(NamedTuple):
     hi: int
 
 
+def _require_whole(what: str, value: object, lo: int, hi: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not lo <= value <= hi:
+        raise InvalidInputError(f"{what} is a whole number from {lo} to {hi}, got {value!r}")
+
+
 class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a circuit may spend on accuracy.
 
@@ -34,6 +44,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         weight_bits: width of the weights, sign included. 2 to 24.
         max_table_entries: size of the largest lookup table, at least half as many as an activation has levels. With
             2032, a table fits a halo2 column of 2**11 rows.
+        tensors: widths of single tensors in place of `activation_bits` or `weight_bits`, by their names in the model;
+            2 to 24.
 
     Raises:
         InvalidInputError: a field outside its range.
@@ -42,18 +54,35 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation_bits: int = 8
     weight_bits: int = 8
     max_table_entries: int = 2032
+    tensors: dict[str, int] = {}
 
     def __post_init__(self) -> None:
-        for field, lo, hi in (("activation_bits", 2, 24), ("weight_bits", 2, 24), ("max_table_entries", 16, 1 << 24)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or not lo <= value <= hi:
-                raise InvalidInputError(f"{field} is a whole number from {lo} to {hi}, got {value!r}")
+        for field, lo, hi in (
+            ("activation_bits", MIN_BITS, MAX_BITS),
+            ("weight_bits", MIN_BITS, MAX_BITS),
+            ("max_table_entries", MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES),
+        ):
+            _require_whole(field, getattr(self, field), lo, hi)
+        for name, bits in self.tensors.items():
+            _require_whole(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
         least = 1 << (self.activation_bits - 1)
         if self.max_table_entries < least:
             raise InvalidInputError(
                 f"{self.activation_bits} activation bits need tables of {least} entries or more: raise "
                 f"max_table_entries from {self.max_table_entries}, or lower activation_bits"
             )
+
+    def activation_bits_of(self, name: str) -> int:
+        """Width of an activation, by its name in the model."""
+        return self.tensors.get(name, self.activation_bits)
+
+    def weight_bits_of(self, name: str) -> int:
+        """Width of a weight, by its name in the model."""
+        return self.tensors.get(name, self.weight_bits)
+
+
+NATIVE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 16)
+"""What the native prover affords: its tables cost their rows once, however many elements are looked up."""
 
 
 def frac_bits_for(magnitude: float, bits: int) -> int:
