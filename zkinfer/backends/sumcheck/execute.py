@@ -76,7 +76,7 @@ class Executor:
         self.program = program
         self._leaves = len(program.inputs) + len(program.weights)
         self._intervals = check_bounds(program, weights)
-        self._tables = [AppliedTable(table) for table in program.tables]
+        self.tables = [AppliedTable(table) for table in program.tables]
         self._kept = set(range(program.num_values)) if everything else _needed(program)
         self._last_readers = _last_readers(program, self._kept)
         self._dtypes = [smallest_type(*interval) for interval in self._intervals]
@@ -152,7 +152,7 @@ class Executor:
                 operation = self._view(value, node)
             case Lookup(source=source, table=table, shift=shift):
                 size = self.program.tensor(source).size
-                operation = AppliedLookup(source, self._tables[table], shift, size * self._dtypes[source].itemsize)
+                operation = AppliedLookup(source, self.tables[table], shift, size * self._dtypes[source].itemsize)
         if isinstance(operation, Alias):
             self._dtypes[value] = self._dtypes[operation.source]
         else:

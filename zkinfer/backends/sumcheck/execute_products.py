@@ -154,11 +154,14 @@ def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Co
 
 
 def _magnitude(left: Operand, right: Operand, letters: "Letters") -> int:
-    """A bound on the sums of absolute products; with the very weights where they are known."""
+    """A bound on the sums of absolute products, if it is below 2^53; with the very weights where they are known."""
     if right.content is None:
         return _product(letters.sizes, letters.inner) * left.magnitude * right.magnitude
-    sums = np.abs(right.content.astype(np.float64)).sum(axis=_axes(right.letters, letters.inner))
-    return left.magnitude * (math.ceil(float(sums.max()) * (1 + 2**-20)) + 1)
+    content = np.abs(right.content.astype(np.int64))
+    axes = _axes(right.letters, letters.inner)
+    if float(content.sum(axis=axes, dtype=np.float64).max()) > FLOAT64_EXACT:
+        return FLOAT64_EXACT
+    return left.magnitude * int(content.sum(axis=axes).max())
 
 
 def _axes(letters: str, chosen: str) -> tuple[int, ...]:
