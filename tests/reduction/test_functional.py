@@ -458,6 +458,16 @@ def test_merging_keeps_the_sum(shape: Shape, count: int, seed: int) -> None:
     assert [[f.tolist() for f in m.factors] for m in merged] == [[f.tolist() for f in m.factors] for m in again]
 
 
+@given(shapes_of_values, st.integers(1, 4), seeds)
+def test_what_merging_gives_depends_on_the_weights_alone(shape: Shape, count: int, seed: int) -> None:
+    """The same weights as one dense factor each."""
+    rng = np.random.default_rng(seed)
+    terms = [(random_ext(rng), random_functional(rng, shape)) for _ in range(count)]
+    terms.append((ONE, terms[0][1]))
+    dense = [(c, Functional(shape, (from_exts(weights(f)).reshape(3, *shape),))) for c, f in terms]
+    assert [weights(f) for f in under_test.merged(terms)] == [weights(f) for f in under_test.merged(dense)]
+
+
 def test_terms_that_differ_in_one_factor_become_one() -> None:
     rng = np.random.default_rng(8)
     a, b, c = (random_array(rng, 3) for _ in range(3))

@@ -231,8 +231,9 @@ def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
 def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
     """The sum of coefficient * functional, for functionals on one shape, as few of them as are easily found.
 
-    Two whose factors have the same axes, and agree in all but one up to scaling, become one; again until there are no
-    two such. What is zero is left out, so the list may be empty. The same terms in the same order give the same result.
+    All are written as products over the same ranges of axes, the smallest that serve all of them. Two that agree in all
+    factors but one, up to scaling, become one; again until there are no two such. What is zero is left out, so the list
+    may be empty. The result depends on the weights and their order alone, not on the factors that they came in.
 
     Raises:
         ShapeError: the functionals are on different shapes.
@@ -241,6 +242,8 @@ def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
         raise ShapeError(f"functionals on shapes {sorted({f.shape for _, f in terms})} have no sum")
     shape = terms[0][1].shape if terms else ()
     sums = [normal for c, f in terms if (normal := _normal(f.factors, ext_mul(c, f.scale))) is not None]
+    if len(sums) > 1:
+        sums = _alike(sums)
     while True:
         count = len(sums)
         for position in range(max(1, len(shape))):
@@ -272,6 +275,21 @@ def _normal(factors: Sequence[IntArray], scale: Ext) -> _Normal | None:
         monic.append(factor if lead == ONE else modular.ext_mul(factor, inverse))
     keys = tuple(blake3(repr(f.shape).encode() + f.tobytes()).digest() for f in monic)
     return None if scale == ZERO else _Normal(tuple(monic), scale, keys)
+
+
+def _alike(terms: Sequence[_Normal]) -> list[_Normal]:
+    """The same weights as products over the same ranges of axes, the smallest over which all of them are products."""
+    split = [[piece for factor in term.factors for piece in products.split(factor)] for term in terms]
+    ends = set.intersection(*({end for _, end in products.spans(pieces)} for pieces in split))
+    bounds = list(pairwise(sorted({0} | ends)))
+    result = []
+    for term, pieces in zip(terms, split, strict=True):
+        placed = list(zip(products.spans(pieces), pieces, strict=True))
+        joined = [products.outer([p for (a, b), p in placed if first <= a and b <= end]) for first, end in bounds]
+        normal = _normal(joined, term.scale)
+        assert normal is not None
+        result.append(normal)
+    return result
 
 
 def _merged_at(position: int, terms: Sequence[_Normal]) -> list[_Normal]:
