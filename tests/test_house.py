@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "durations": set(),
     "sampling": {"errors"},
     "replay": {"errors", "progress", "circuit", "sampling", "model"},
+    "rotation": {"errors", "artifact", "commitment", "pcs"},
     "budget": {"errors"},
     "field": {"errors"},
     "transcript": {"errors", "field"},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zkinfer.onnx.export import export
     from zkinfer.proof import Proof
     from zkinfer.replay import AuditReport, audit
+    from zkinfer.rotation import Rotation
     from zkinfer.verifier import VerifiedInference, verify
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOME = {
     "Commitment": "zkinfer.commitment",
     "Keys": "zkinfer.backends.base",
     "Proof": "zkinfer.proof",
+    "Rotation": "zkinfer.rotation",
     "VerifiedInference": "zkinfer.verifier",
     "audit": "zkinfer.replay",
     "audit_keys": "zkinfer.commitment_audit",
@@ -43,6 +45,7 @@ __all__ = [
     "Commitment",
     "Keys",
     "Proof",
+    "Rotation",
     "VerifiedInference",
     "audit",
     "audit_keys",

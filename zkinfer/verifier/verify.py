@@ -1,8 +1,8 @@
 """The one function that a third party calls.
 
-Steps, each with its own error: the commitment is well formed and consistent; the proof is well formed; it names this
-commitment; it claims outputs that this program can have, in some number of runs; the caller's inputs, outputs and
-context make a statement; the backend's check accepts.
+Steps, each with its own error: the commitment and the proof are well formed; rotations lead from this commitment to
+that of the proof, which is consistent; the proof names it; it claims outputs that this program can have, in some number
+of runs; the caller's inputs, outputs and context make a statement; the backend's check accepts.
 """
 
 import os
@@ -27,6 +27,7 @@ from zkinfer.proof import Proof
 from zkinfer.statement import Shown, Statement
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 from zkinfer.verifier.ezkl_proof import EzklCheck
+from zkinfer.verifier.lineage import Lineage, follow, rotation_bits
 from zkinfer.verifier.native_proof import NativeCheck
 from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, VerifiedInference, in_words
 
@@ -121,13 +122,15 @@ def _verify(
     context: bytes,
     engine: Engine,
     saturate: bool,
+    lineage: Lineage,
 ) -> VerifiedInference:
     start = time.perf_counter()
     if engine not in ENGINES:
         raise VerifierUnavailableError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    commitment = _commitment(commitment)
-    check = _checker(commitment, engine)
+    published = _commitment(commitment)
     proof = _proof(proof)
+    commitment = follow(published, lineage, proof.commitment_digest)
+    check = _checker(commitment, engine)
     _check_origin(proof, commitment)
     statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate)
     guarantee = check(statement, proof)
@@ -140,12 +143,12 @@ def _verify(
         input_commitments=hidden[0],
         output_commitments=hidden[1],
         runs=runs,
-        fingerprint=commitment.fingerprint,
+        fingerprint=published.fingerprint,
         program_digest=commitment.program_digest.hex(),
         context=statement.context,
         engine=engine,
         test_only=guarantee.test_only,
-        security_bits=guarantee.bits,
+        security_bits=guarantee.bits if commitment is published else min(guarantee.bits, rotation_bits(published)),
         public=public,
         zero_knowledge=zero_knowledge,
         security=guarantee.soundness,
@@ -161,6 +164,7 @@ def verify(
     context: bytes = b"",
     engine: Engine = "python",
     saturate: bool = False,
+    lineage: Lineage = (),
 ) -> VerifiedInference:
     """Check that the committed model maps these inputs to the proven outputs.
 
@@ -178,6 +182,9 @@ def verify(
         context: the bytes that the proof must be bound to (a nonce or request id).
         engine: "python" needs nothing but zkinfer; for ezkl proofs, "ezkl" asks ezkl, "both" demands that they agree.
         saturate: clip inputs beyond the circuit's bounds, as the prover did if it was told to, instead of refusing.
+        lineage: where the proof was made under a rotated commitment, the rotations (or contents of their files, or
+            paths) that lead to it from the published one, in order. They are verified too, and trusted no more than
+            the proof.
 
     Raises:
         MalformedCommitmentError: the commitment is no commitment, or contradicts itself.
@@ -189,7 +196,7 @@ def verify(
     """
     try:
         with np.errstate(all="ignore"):
-            return _verify(proof, commitment, inputs, outputs, context, engine, saturate)
+            return _verify(proof, commitment, inputs, outputs, context, engine, saturate, lineage)
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the proof"

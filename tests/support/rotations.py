@@ -1,0 +1,67 @@
+"""Commitments to the weights of a small program, true rotations between them, and forged ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from support.examples import mlp
+
+from zkinfer.commitment import Commitment, SumcheckKey
+from zkinfer.field.slow import ZERO
+from zkinfer.pcs.prover import commit, open_padded_claims
+from zkinfer.pcs.rotation import MASKS, state_rotation
+from zkinfer.pcs.rotation_prover import prove_rotation
+from zkinfer.pcs.storage import StoredMatrix, create
+from zkinfer.reduction.layout import weight_matrix, weight_rows
+from zkinfer.rotation import Rotation, renewed, rotation_context
+
+EXAMPLE = mlp()
+LOG_COLUMNS = 3
+KEY = SumcheckKey(
+    root=bytes(32),
+    rows=weight_rows(EXAMPLE.program, LOG_COLUMNS),
+    log_columns=LOG_COLUMNS,
+    blinding=450,
+    log_length=11,
+    queries=150,
+    query_grinding=4,
+    weight_grinding=0,
+    proofs=3,
+)
+DATA = weight_matrix(EXAMPLE.program, EXAMPLE.weights, LOG_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A commitment and its matrix."""
+
+    commitment: Commitment
+    matrix: StoredMatrix
+
+
+def committed(folder: Path, data: np.ndarray = DATA, key: SumcheckKey = KEY) -> Committed:
+    """A fresh commitment to a matrix of weights, stored in a new folder."""
+    matrix = create(folder, key.opening.code, data, key.queries)
+    key = msgspec.structs.replace(key, root=matrix.commitment.root)
+    return Committed(Commitment(EXAMPLE.program, key), matrix)
+
+
+def rotated(old: Committed, new: Committed) -> Rotation:
+    """An honest rotation."""
+    context = rotation_context(old.commitment, new.commitment)
+    proof = prove_rotation(old.matrix, new.matrix, old.commitment.sumcheck.opening, context)
+    return Rotation(old.commitment.digest, new.matrix.commitment.root, proof)
+
+
+def forged(old: Committed, data: np.ndarray) -> Rotation:
+    """A rotation to other data, its messages honest in all else."""
+    parameters = old.commitment.sumcheck.opening
+    new = commit(parameters.code, data, 0)
+    masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), MASKS)
+    root = masks.commitment.root
+    context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root))
+    statement = state_rotation(parameters, old.matrix.commitment, new.commitment, root, context)
+    matrices = [old.matrix, new, masks]
+    opening, _ = open_padded_claims(parameters, matrices, statement.groups, statement.transcript, [ZERO])
+    return Rotation(old.commitment.digest, new.commitment.root, root + opening)

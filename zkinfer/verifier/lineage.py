@@ -1,0 +1,82 @@
+"""From the published commitment to the one that a proof was made for, through rotations that others hand in."""
+
+import os
+from collections.abc import Sequence
+
+from zkinfer import security
+from zkinfer.commitment import Commitment
+from zkinfer.errors import InvalidProofError, MalformedProofError, StatementError, VerificationError
+from zkinfer.pcs.rotation import verify_rotation
+from zkinfer.rotation import Rotation, rotation_context
+from zkinfer.verifier.native_proof import MIN_BITS
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str]
+Lineage = Rotation | Source | Sequence[Rotation | Source]
+
+_SOURCES = (bytes, bytearray, memoryview, str, os.PathLike)
+
+MAX_ROTATIONS = 256
+"""Each costs a verification. A commitment that serves rotations alone makes a tree of them, and chains short."""
+
+
+def follow(published: Commitment, lineage: Lineage, wanted: bytes) -> Commitment:
+    """A commitment to the weights of the published one, at the end of verified rotations.
+
+    Args:
+        published: what the caller trusts.
+        lineage: rotations, contents of rotation files or paths, in order, the first from `published`.
+        wanted: digest of the commitment where to stop; rotations beyond it are not looked at.
+
+    Returns:
+        The wanted commitment, or the last one where the lineage does not lead to it.
+
+    Raises:
+        StatementError: not a list of rotations, or more than `MAX_ROTATIONS`.
+        MalformedCommitmentError: the published commitment contradicts itself.
+        MalformedProofError: a rotation is not well formed.
+        CommitmentMismatchError: a rotation does not start where the one before ends.
+        InvalidProofError: a proof of equality is refused, or the published parameters make it worth too little.
+    """
+    steps = [lineage] if isinstance(lineage, (Rotation, *_SOURCES)) else lineage
+    if not isinstance(steps, (list, tuple)):
+        raise StatementError(f"lineage: a list of rotations is needed, got {type(lineage).__name__}")
+    if len(steps) > MAX_ROTATIONS:
+        raise StatementError(f"lineage: {len(steps)} rotations are more than the {MAX_ROTATIONS} that are followed")
+    commitment = published
+    for number, step in enumerate(steps, 1):
+        if commitment.digest == wanted:
+            break
+        if number == 1:
+            published.check()
+        try:
+            commitment = _verified(commitment, _rotation(step))
+        except VerificationError as error:
+            raise type(error)(f"rotation {number} of the lineage: {error}") from None
+    return commitment
+
+
+def rotation_bits(commitment: Commitment) -> float:
+    """The security of one rotation of this commitment, and of every chain of them."""
+    return security.combine(security.rotation(commitment.sumcheck.opening)).bits
+
+
+def _verified(old: Commitment, rotation: Rotation) -> Commitment:
+    """The commitment that the rotation leads to."""
+    new = rotation.apply(old)
+    key = old.sumcheck
+    if rotation_bits(old) < MIN_BITS:
+        raise InvalidProofError(
+            f"the commitment's parameters make forging it a work of 2**{rotation_bits(old):.0f}, which is too little"
+        )
+    verify_rotation(key.opening, key.weights, new.sumcheck.weights, rotation.data, rotation_context(old, new))
+    return new
+
+
+def _rotation(source: Rotation | Source) -> Rotation:
+    if isinstance(source, Rotation):
+        return source
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return Rotation.from_bytes(bytes(source))
+    if isinstance(source, (str, os.PathLike)):
+        return Rotation.load(source)
+    raise MalformedProofError(f"a rotation, its bytes or a path is needed, got {type(source).__name__}")
