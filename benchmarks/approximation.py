@@ -154,7 +154,7 @@ def measure_zkinfer(circuit: zk.Circuit, case: Case) -> Measurement:
     error = errors_of(circuit, case)
     with recorded_usage() as usage:
         watch = Stopwatch()
-        keys = zk.setup(circuit)
+        keys = zk.setup(circuit, backend="ezkl")
         setup_seconds = watch.processor
         watch = Stopwatch()
         proof = zk.prove(keys, case.samples[:1], saturate=True)

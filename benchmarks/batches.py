@@ -71,7 +71,7 @@ def measure(batch: int) -> Measurement:
     circuit.run(inputs, saturate=True)
     with recorded_usage() as usage:
         watch = Stopwatch()
-        keys = zk.setup(circuit)
+        keys = zk.setup(circuit, backend="ezkl")
         setup_seconds = watch.processor
         watch = Stopwatch()
         proof = zk.prove(keys, inputs, saturate=True)

@@ -52,7 +52,7 @@ def pin_circuit(name: str) -> dict[str, Any]:
 
 def pin_commitment(name: str) -> dict[str, Any]:
     """What committing must give."""
-    commitment = zk.setup(compile_reference(name), seed=seed(name)).commitment
+    commitment = zk.setup(compile_reference(name), backend="ezkl", seed=seed(name)).commitment
     return {
         "seed": seed(name).hex(),
         "logrows": commitment.key.srs.logrows,

@@ -46,7 +46,7 @@ def circuit(calibration: np.ndarray) -> "zk.Circuit":  # type: ignore[type-arg]
 
 @pytest.fixture(scope="module")
 def keys(circuit: "zk.Circuit") -> "zk.Keys":
-    return zk.setup(circuit, proofs=16)
+    return zk.setup(circuit, backend="ezkl", proofs=16)
 
 
 def test_from_model_to_a_verified_answer_through_files(
@@ -54,7 +54,7 @@ def test_from_model_to_a_verified_answer_through_files(
     calibration: np.ndarray,
     tmp_path: Path,  # type: ignore[type-arg]
 ) -> None:
-    keys = zk.setup(circuit, folder=tmp_path / "keys", proofs=4)
+    keys = zk.setup(circuit, backend="ezkl", folder=tmp_path / "keys", proofs=4)
     keys.commitment.save(tmp_path / "model.zkc")
     x = calibration[:1]
     zk.prove(zk.Keys.load(tmp_path / "keys"), x, context=b"nonce").save(tmp_path / "proof.zkp")
@@ -66,11 +66,13 @@ def test_from_model_to_a_verified_answer_through_files(
 
 def test_a_batch_is_one_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
     circuit = zk.compile(two_layers(), calibration, batch=3)
-    keys = zk.setup(circuit, proofs=2)
+    keys = zk.setup(circuit, backend="ezkl", proofs=2)
     proof = zk.prove(keys, calibration[:3])
     np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:3]))
     zk.verify(proof, keys.commitment, inputs=calibration[:3])
     with pytest.raises(ShapeError, match="exactly 3"):
+        zk.prove(keys, calibration[:6])
+    with pytest.raises(ShapeError, match="multiple of 3 samples"):
         zk.prove(keys, calibration[:4])
 
 
@@ -99,8 +101,18 @@ def test_an_estimate_is_near_what_it_takes(circuit: "zk.Circuit", keys: "zk.Keys
 
 def test_unknown_backends_are_named(circuit: "zk.Circuit") -> None:
     for call in (zk.setup, zk.estimate):
-        with pytest.raises(InvalidInputError, match="choose one of: ezkl"):
+        with pytest.raises(InvalidInputError, match="choose one of: sumcheck, ezkl"):
             call(circuit, backend="groth17")
+
+
+def test_what_a_backend_does_not_do_is_named(circuit: "zk.Circuit", keys: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    with pytest.raises(InvalidInputError, match="needs no reference string"):
+        zk.setup(circuit, srs_path="some.srs")
+    with pytest.raises(InvalidInputError, match="makes no estimates"):
+        zk.estimate(circuit, backend="sumcheck")
+    for hidden in ({"private_inputs": True}, {"private_outputs": True}):
+        with pytest.raises(InvalidInputError, match="to hide them"):
+            zk.prove(keys, calibration[:1], **hidden)
 
 
 def test_every_public_name_loads() -> None:

@@ -7,52 +7,65 @@ from typing import TYPE_CHECKING, Any
 from zkinfer.backends.base import Keys, require_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
-from zkinfer.errors import ShapeError
+from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.proof import Proof
 
 if TYPE_CHECKING:
     from zkinfer.backends.ezkl.estimate import Estimate
     from zkinfer.model import Circuit
 
-DEFAULT_PROOFS = 256
-
 
 def setup(
     circuit: "Circuit",
     *,
-    backend: str = "ezkl",
+    backend: str = "sumcheck",
     folder: str | os.PathLike[str] | None = None,
     srs_path: str | os.PathLike[str] | None = None,
-    proofs: int = DEFAULT_PROOFS,
+    proofs: int | None = None,
     seed: bytes | None = None,
 ) -> Keys:
     """Make proving keys and the commitment to publish.
 
     Args:
         circuit: a compiled circuit.
-        backend: "ezkl".
+        backend: "sumcheck", the native prover: transparent, any number of samples a proof, inputs and outputs that may
+            be hidden; or "ezkl", halo2 over KZG: small proofs of one batch, and a structured reference string to trust.
         folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
             object, when None.
-        srs_path: a public ceremony's structured reference string for the k that `estimate` reports. None takes a
-            test-only one, under which everyone can forge proofs.
-        proofs: how many proofs the keys may make. The commitment hides the weights for that many.
+        srs_path: for ezkl, a public ceremony's structured reference string for the k that `estimate` reports. None
+            takes a test-only one, under which everyone can forge proofs.
+        proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 100 with
+            "sumcheck" and 256 with "ezkl".
         seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None.
 
     Raises:
-        InvalidInputError, ArtifactError: an argument is not what is asked for.
+        InvalidInputError, ArtifactError: an argument is not what is asked for, or not for this backend.
         MissingDependencyError: the backend is not installed.
         ResourceError: too little memory, disk or time.
-        ProvingError: the backend refuses the circuit.
+        BoundsError, ProvingError: the backend refuses the circuit.
     """
-    require_backend(backend)
-    from zkinfer.backends.ezkl.setup import setup as setup_ezkl
+    target = None if folder is None else Path(folder)
+    if require_backend(backend) == "ezkl":
+        from zkinfer.backends.ezkl import keys as ezkl_keys
+        from zkinfer.backends.ezkl.setup import setup as setup_ezkl
 
-    return setup_ezkl(
+        return setup_ezkl(
+            circuit.program,
+            circuit.weights,
+            folder=target,
+            srs_path=None if srs_path is None else Path(srs_path),
+            proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs,
+            seed=seed,
+        )
+    if srs_path is not None:
+        raise InvalidInputError("srs_path is for backend='ezkl'; the native backend needs no reference string")
+    from zkinfer.backends.sumcheck import setup as sumcheck
+
+    return sumcheck.setup(
         circuit.program,
         circuit.weights,
-        folder=None if folder is None else Path(folder),
-        srs_path=None if srs_path is None else Path(srs_path),
-        proofs=proofs,
+        folder=target,
+        proofs=sumcheck.DEFAULT_PROOFS if proofs is None else proofs,
         seed=seed,
     )
 
@@ -100,14 +113,16 @@ def prove(
     return keys.prove(inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
 
-def estimate(circuit: "Circuit", *, backend: str = "ezkl", proofs: int = DEFAULT_PROOFS) -> "Estimate":
-    """What keys and proofs of a circuit will cost: k, time, memory, disk; makes none of them.
+def estimate(circuit: "Circuit", *, backend: str = "ezkl", proofs: int | None = None) -> "Estimate":
+    """What keys and proofs of a circuit will cost with ezkl: k, time, memory, disk; makes none of them.
 
     Raises:
-        InvalidInputError: no such backend; MissingDependencyError: it is not installed;
+        InvalidInputError: no such backend, or one that makes no estimates; MissingDependencyError: it is not installed;
         ProvingError: it refuses the circuit.
     """
-    require_backend(backend)
+    if require_backend(backend) != "ezkl":
+        raise InvalidInputError(f"backend {backend!r} makes no estimates: make keys and a proof, which is quick")
+    from zkinfer.backends.ezkl import keys as ezkl_keys
     from zkinfer.backends.ezkl.setup import estimate as estimate_ezkl
 
-    return estimate_ezkl(circuit.program, proofs=proofs)
+    return estimate_ezkl(circuit.program, proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs)

@@ -9,8 +9,10 @@ safely. What no file can notice is its own past: a copy or a restored backup of 
 neither may ever be used.
 """
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError
@@ -71,6 +73,30 @@ def spend(path: Path, budget: int) -> int:
     finally:
         os.close(descriptor)
     return budget - used - 1
+
+
+@contextlib.contextmanager
+def retiring(path: Path, budget: int) -> Iterator[None]:
+    """Nothing is spent while the block runs, and when it ends without an error nothing is left.
+
+    For moving a budget: the block copies it, and whoever still uses the old file then gets nothing from it.
+
+    Raises:
+        ArtifactError: there is no such file.
+        ResourceError: it cannot be written.
+    """
+    spent(path)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        raise ResourceError(f"cannot retire the budget {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.write(descriptor, b"\x01" * max(0, budget - os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

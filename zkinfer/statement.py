@@ -88,7 +88,7 @@ class Statement:
 
 
 def _values_digest(integers: IntArray) -> bytes:
-    data = np.ascontiguousarray(integers, dtype="<i8").reshape(-1).view(np.uint8)
+    data = np.ascontiguousarray(integers, dtype="<i8").reshape(-1).view(np.uint8).data
     digest: bytes = blake3(data, derive_key_context=VALUES_CONTEXT).digest()
     return digest
 

@@ -18,6 +18,7 @@ from zkinfer.errors import StatementError
 
 SEED = bytes(range(32))
 CONTEXT = "request 1"
+EZKL = ["--backend", "ezkl", "--proofs", "9"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     circuit, keys, published = folder / "model.zkcircuit", folder / "keys", folder / "model.zkc"
     steps: list[list[str | Path]] = [
         ["compile", folder / "model.onnx", "--calibration", folder / "calibration.npy", "-o", circuit],
-        ["setup", circuit, "-o", keys, "--publish", published, "--seed", f"@{folder / 'seed'}", "--proofs", "9"],
+        ["setup", circuit, "-o", keys, "--publish", published, "--seed", f"@{folder / 'seed'}", *EZKL],
         ["prove", keys, folder / "x.npy", "-o", folder / "proof.zkp", "--context", CONTEXT],
     ]
     for step in steps:
@@ -183,6 +184,25 @@ def test_setup_does_not_touch_an_existing_folder(shop: Path, tmp_path: Path) -> 
     assert done.code == 4
     assert "exists" in done.text
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_seed_is_written_for_its_owner_alone(shop: Path, tmp_path: Path) -> None:
+    done = run("seed", shop / "keys", "-o", tmp_path / "seed")
+    assert done.code == 0
+    assert (tmp_path / "seed").read_bytes() == SEED
+    assert (tmp_path / "seed").stat().st_mode & 0o077 == 0
+    assert SEED.hex() not in done.text
+
+
+def test_hidden_inputs_are_not_for_ezkl(shop: Path, tmp_path: Path) -> None:
+    done = run("prove", shop / "keys", shop / "x.npy", "-o", tmp_path / "proof.zkp", "--private-inputs")
+    assert done.code == 3
+    assert "backend='sumcheck' to hide them" in done.text
+    assert not (tmp_path / "proof.zkp").exists()
+
+
+def test_public_inputs_have_to_be_handed_in(shop: Path) -> None:
+    refused(run("verify", shop / "proof.zkp", shop / "model.zkc", "--context", CONTEXT), "statement")
 
 
 def test_seed_of_another_length_is_bad_input(shop: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a backend is: keys that prove, for any program of the three primitives."""
 
 import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.backends.moving import move_keys
+from zkinfer.budget import spent
 from zkinfer.circuit.program import Program
 from zkinfer.commitment import Backend, Commitment
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
@@ -16,7 +19,27 @@ from zkinfer.proof import Proof
 IntArray = npt.NDArray[np.int64]
 
 COMMITMENT_FILE = "commitment.zkc"
-"""Where a folder of keys holds its commitment, whatever the backend."""
+SECRET_FILE = "secret.zkk"
+"""Where a folder of keys holds its commitment and its secrets, whatever the backend."""
+
+SECRET_KIND = "pkey"
+SEED_BYTES = 32
+
+
+def new_seed() -> bytes:
+    """A fresh seed from the operating system."""
+    return secrets.token_bytes(SEED_BYTES)
+
+
+def require_seed(seed: bytes) -> bytes:
+    """The seed, once it has the length of one.
+
+    Raises:
+        InvalidInputError: it has another.
+    """
+    if len(seed) != SEED_BYTES:
+        raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
+    return seed
 
 
 class Keys(ABC):
@@ -26,11 +49,13 @@ class Keys(ABC):
         backend: the backend's name.
         folder: where the files lie.
         commitment: the public commitment, the file to publish.
+        seed: the secret seed that the commitment hides its weights with. An auditor who holds the weights needs it too.
     """
 
-    backend: str
+    backend: Backend
     folder: Path
     commitment: Commitment
+    seed: bytes
 
     @property
     def program(self) -> Program:
@@ -39,8 +64,18 @@ class Keys(ABC):
 
     @property
     @abstractmethod
+    def budget(self) -> int:
+        """How many proofs the commitment hides its weights for, in all."""
+
+    @property
+    @abstractmethod
+    def budget_file(self) -> Path:
+        """Where it is accounted for how many were made."""
+
+    @property
     def proofs_left(self) -> int:
-        """How many proofs the commitment still hides its weights for."""
+        """How many proofs the keys may still make."""
+        return max(0, self.budget - spent(self.budget_file))
 
     @abstractmethod
     def prove(
@@ -64,13 +99,25 @@ class Keys(ABC):
             ProvingError: the backend fails.
         """
 
-    @abstractmethod
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Move the keys to a folder that does not exist yet."""
+        """Move the keys to a folder that does not exist yet; it appears whole or not at all.
+
+        Moved, not copied: two copies would each spend the same budget, and the weights would show.
+
+        Raises:
+            ResourceError: the folder exists, or cannot be written.
+        """
+        self.folder = move_keys(self.folder, Path(folder).absolute(), self.budget_file, self.budget)
+        return self.folder
 
     @staticmethod
-    def load(folder: str | os.PathLike[str]) -> "Keys":
+    def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "Keys":
         """Read a folder of keys, of whichever backend.
+
+        Args:
+            folder: as `setup` or `save` made it.
+            verify_files: also read every byte of the native backend's files and compare them with what was written,
+                which for large models takes a while. Those of ezkl are always compared.
 
         Raises:
             ArtifactError: a file is missing, truncated, edited or of another version.
@@ -89,7 +136,7 @@ class Keys(ABC):
             return EzklKeys.load(path)
         from zkinfer.backends.sumcheck.keys import SumcheckKeys
 
-        return SumcheckKeys.load(path)
+        return SumcheckKeys.load(path, verify_files=verify_files)
 
 
 BACKENDS: tuple[Backend, ...] = ("sumcheck", "ezkl")

@@ -77,9 +77,10 @@ def as_runs(array: Array, shape: tuple[int, ...], batch: int, where: str) -> Arr
         raise ShapeError(f"{where} takes an array of shape ({wanted}{'' if rest else ','}), got {array.shape}")
     if not len(array) or len(array) % count:
         raise ShapeError(
-            f"{where} takes a multiple of {count} samples, the batch that one run covers; got {len(array)}"
+            f"{where} takes a multiple of {count} samples, the batch of the circuit; got {len(array)}: "
+            "split or pad the data, or compile with another batch"
         )
-    return array.reshape(-1, *shape)
+    return array.reshape(len(array) // count, *shape)
 
 
 def elements_per_run(program: Program) -> int:

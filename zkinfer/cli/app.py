@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 import zkinfer
+from zkinfer.artifact import write_atomically
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
 from zkinfer.commitment import EzklKey
@@ -19,6 +20,7 @@ from zkinfer.errors import CommitmentMismatchError
 
 if TYPE_CHECKING:
     from zkinfer.commitment_audit import Audit
+    from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +35,12 @@ app = typer.Typer(
 Context = Annotated[
     str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
 ]
-Proofs = Annotated[int, typer.Option(min=1, help="How many proofs the keys may make, and hide the weights for.")]
+Proofs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="How many proofs the keys may make, and hide the weights for: 100, or 256 with ezkl, by default."
+    ),
+]
 Saturate = Annotated[
     bool,
     typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike."),
@@ -56,6 +63,13 @@ def array_text(array: npt.NDArray[np.float64] | None) -> str:
     if array is None:
         return "hidden"
     return " ".join(np.array2string(array, precision=6, threshold=32).split())
+
+
+def samples_text(verified: "VerifiedInference") -> str:
+    """How many inferences were verified, and who chose that number."""
+    shown = f"{verified.runs} runs of the circuit" if verified.runs > 1 else "1 run of the circuit"
+    chosen_by_the_prover = all(verified.input_commitments)
+    return f"{shown}, as the prover chose: all inputs are hidden" if chosen_by_the_prover else shown
 
 
 @app.callback()
@@ -100,10 +114,14 @@ def compile_model(
 def setup(
     circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the keys.")],
+    backend: Annotated[
+        Literal["sumcheck", "ezkl"], typer.Option(help="Our own prover, or ezkl: smaller proofs, of one batch each.")
+    ] = "sumcheck",
     srs: Annotated[
-        Path | None, typer.Option(help="Reference string of a public ceremony. Without it, one for tests alone.")
+        Path | None,
+        typer.Option(help="For ezkl: reference string of a public ceremony. Without it, one for tests alone."),
     ] = None,
-    proofs: Proofs = 256,
+    proofs: Proofs = None,
     seed: Annotated[
         str | None,
         typer.Option(
@@ -115,6 +133,7 @@ def setup(
     """Make the proving keys, and the commitment to publish."""
     keys = zkinfer.setup(
         zkinfer.Circuit.load(circuit),
+        backend=backend,
         srs_path=srs,
         folder=output,
         proofs=proofs,
@@ -136,11 +155,22 @@ def prove(
     output: Annotated[Path, typer.Option("--output", "-o", help="Proof file to write.")],
     context: Context = "",
     saturate: Saturate = False,
+    private_inputs: Annotated[
+        bool, typer.Option("--private-inputs", help="Hide the inputs: the proof holds a commitment to them.")
+    ] = False,
+    private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs likewise.")] = False,
 ) -> None:
-    """Prove one inference, or one batch."""
+    """Prove inferences: as many as there are inputs, or, with ezkl, one batch."""
     began = time.perf_counter()
     loaded = zkinfer.Keys.load(keys)
-    proof = zkinfer.prove(loaded, read_arrays(inputs), context=read_context(context), saturate=saturate)
+    proof = zkinfer.prove(
+        loaded,
+        read_arrays(inputs),
+        context=read_context(context),
+        saturate=saturate,
+        private_inputs=private_inputs,
+        private_outputs=private_outputs,
+    )
     proof.save(output)
     took = time.perf_counter() - began
     out.print(
@@ -154,7 +184,10 @@ def prove(
 def verify(
     proof: Annotated[Path, typer.Argument(help="Proof file.")],
     commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
-    inputs: Annotated[Path, typer.Option(help="The inputs that the model was run on: .npy or .npz.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="The inputs that the model was run on: .npy or .npz. None where they are hidden."),
+    ] = None,
     outputs: Annotated[
         Path | None, typer.Option(help="The outputs that you were told; else those in the proof.")
     ] = None,
@@ -170,7 +203,7 @@ def verify(
     verified = verify_proof(
         proof,
         commitment,
-        inputs=read_arrays(inputs),
+        inputs=None if inputs is None else read_arrays(inputs),
         outputs=None if outputs is None else read_arrays(outputs),
         context=read_context(context),
         engine=engine,
@@ -179,7 +212,11 @@ def verify(
     outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
     rows = [
         ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
+        ("inferences", samples_text(verified)),
         *(("output", array_text(array)) for array in outputs_told),
+        *(("hidden inputs", root.hex()) for root in verified.input_commitments if root is not None),
+        *(("hidden outputs", root.hex()) for root in verified.output_commitments if root is not None),
+        ("security", f"about {verified.security_bits:.0f} bits"),
         ("checked by", f"{verified.engine}, in {duration(verified.seconds)}"),
     ]
     out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))
@@ -201,8 +238,10 @@ def inspect(path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinf
 def audit_commitment(
     circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
     commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
-    srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
     seed: Annotated[str, typer.Option(help="The owner's 32 secret bytes: @file or hex:.")],
+    srs: Annotated[
+        Path | None, typer.Option(help="For an ezkl commitment: the reference string that the keys were made with.")
+    ] = None,
 ) -> None:
     """For who holds the weights: is the commitment to these? Exits with 1 if it is not."""
     held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
@@ -211,13 +250,24 @@ def audit_commitment(
     show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs))
 
 
+@app.command()
+@guarded
+def seed(
+    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, for its owner alone.")],
+) -> None:
+    """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
+    write_atomically(output, zkinfer.Keys.load(keys).seed, private=True)
+    out.print(f"wrote {escape(str(output))}; with the weights it opens the commitment: keep it private")
+
+
 @app.command("audit-keys")
 @guarded
 def audit_keys(
     commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
     srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
 ) -> None:
-    """For anyone: do the commitment's keys follow from its program? Exits with 1 if they do not."""
+    """For anyone, of an ezkl commitment: do its keys follow from its program? Exits with 1 if they do not."""
     show_audit(zkinfer.audit_keys(zkinfer.Commitment.load(commitment), srs))
 
 
@@ -230,9 +280,9 @@ def show_audit(audit: "Audit") -> None:
 @guarded
 def estimate(
     circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
-    proofs: Proofs = 256,
+    proofs: Proofs = None,
 ) -> None:
-    """Say what keys and proofs will take, before making any."""
+    """Say what keys and proofs of the ezkl backend will take, before making any."""
     cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), proofs=proofs)
     rows = [
         ("rows", f"2^{cost.logrows}: the reference string has to be for k = {cost.logrows}"),

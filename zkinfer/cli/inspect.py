@@ -12,7 +12,7 @@ from zkinfer.artifact import HEADER_BYTES, MAGIC, read_bounded
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
-from zkinfer.commitment import COMMITMENT_KIND, Commitment
+from zkinfer.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
 from zkinfer.errors import InvalidInputError
 from zkinfer.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
 
@@ -23,12 +23,24 @@ MAX_FILE_BYTES = 1 << 32
 
 COMMITMENT_REVEALS = """\
 Public in it: the architecture, the shapes, every fixed-point format, bound and lookup table. These show how large
-weights and activations are. The weights themselves are behind KZG points with random salt."""
+weights and activations are. The weights themselves are hidden behind """
+
+BEHIND_POINTS = "KZG points with random salt."
+BEHIND_ROOT = "a Merkle root of salted columns of random symbols."
 
 NO_SALT = "none: whoever guesses all weights can confirm the guess"
 
-PROOF_REVEALS = """\
-Public in it: the outputs. Whoever checks it needs the inputs too."""
+PROOF_REVEALS = {
+    (False, False): "Public in it: the outputs. Whoever checks it needs the inputs too.",
+    (False, True): "The outputs are hidden behind a salted commitment. Whoever checks it needs the inputs.",
+    (True, False): "Public in it: the outputs. The inputs are hidden behind a salted commitment.",
+    (True, True): "Inputs and outputs are hidden behind salted commitments.",
+}
+"""By whether any inputs, and any outputs, are hidden."""
+
+ALWAYS_HIDDEN = """\
+It shows which commitment it is for, and how many inferences it covers. Not shown: the weights and what the model
+computes in between."""
 
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
@@ -95,26 +107,49 @@ def table_rows(program: Program) -> list[tuple[str, str]]:
 
 def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
     """A commitment in words."""
-    key = commitment.ezkl
+    behind, key_rows = (
+        _ezkl_rows(commitment.key) if isinstance(commitment.key, EzklKey) else _native_rows(commitment.key)
+    )
+    rows = [
+        *head,
+        ("fingerprint", commitment.fingerprint),
+        *key_rows,
+        *program_rows(commitment.program),
+        *table_rows(commitment.program),
+    ]
+    return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS + behind)
+
+
+def _ezkl_rows(key: EzklKey) -> tuple[str, list[tuple[str, str]]]:
+    """What the weights are hidden behind, and the key in words."""
     srs = f"2^{key.srs.logrows} rows, " + (
         "TEST ONLY: everyone can forge proofs under it"
         if key.srs.test_only
         else "which audit-keys compares with a file"
     )
     rows = [
-        *head,
-        ("fingerprint", commitment.fingerprint),
-        ("backend", f"{commitment.backend}, version {key.ezkl_version}"),
+        ("backend", f"ezkl, version {key.ezkl_version}"),
         ("reference string", srs),
         ("its BLAKE3 digest", key.srs.digest.hex()),
         ("weight points", str(len(key.weight_points))),
         ("weights hidden for", f"{key.salt_count - 1} proofs" if key.salt_count else NO_SALT),
         ("verifying key", decimal(len(key.verifying_key))),
         ("verifier", decimal(len(key.artifact))),
-        *program_rows(commitment.program),
-        *table_rows(commitment.program),
     ]
-    return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS)
+    return BEHIND_POINTS, rows
+
+
+def _native_rows(key: SumcheckKey) -> tuple[str, list[tuple[str, str]]]:
+    """What the weights are hidden behind, and the key in words."""
+    code = key.opening.code
+    rows = [
+        ("backend", "sumcheck"),
+        ("root of the weights", key.root.hex()),
+        ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
+        ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
+        ("weights hidden for", f"{key.proofs} proofs"),
+    ]
+    return BEHIND_ROOT, rows
 
 
 def claim_text(claim: OutputTensor | PrivateTensor) -> str:
@@ -146,4 +181,5 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:
         *((f"output {i}", claim_text(t)) for i, t in enumerate(proof.output_tensors)),
         ("valid?", "not checked here: use zkinfer verify"),
     ]
-    return Group(facts("Proof", rows), "", PROOF_REVEALS)
+    hidden = any(proof.private_inputs), any(isinstance(t, PrivateTensor) for t in proof.output_tensors)
+    return Group(facts("Proof", rows), "", PROOF_REVEALS[hidden], ALWAYS_HIDDEN)

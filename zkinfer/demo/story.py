@@ -115,7 +115,7 @@ class _Story:
 
     def _publish(self, circuit: zk.Circuit) -> tuple[zk.Keys, float]:
         self._title("2. The provider commits to its model, once")
-        keys, seconds = timed(lambda: zk.setup(circuit))
+        keys, seconds = timed(lambda: zk.setup(circuit, backend="ezkl"))
         keys.commitment.save(self.sent / "model.zkc")
         self._say(
             "The commitment, model.zkc, fixes the weights without showing them. Its fingerprint:",
@@ -183,7 +183,7 @@ class _Story:
     def _prove_with_another_model(self, published: zk.Commitment) -> zk.Proof:
         """A proof from keys for a model with one weight changed, relabelled as the published model's."""
         model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        keys = zk.setup(zk.compile(model, self.reference.calibration))
+        keys = zk.setup(zk.compile(model, self.reference.calibration), backend="ezkl")
         return passed_off_as(zk.prove(keys, self.image, context=REQUEST.encode()), published)
 
     def _show(self, what: str, verdict: Verdict) -> None:

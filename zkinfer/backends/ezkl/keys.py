@@ -6,8 +6,6 @@ model.onnx, circuit.ezkl, settings.json, verifying.key, proving.key, reference.s
 """
 
 import os
-import secrets
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, building_folder, read_bounded, unwrap, wrap, write_atomically
-from zkinfer.backends.base import COMMITMENT_FILE, Keys
+from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.backends.base import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
 from zkinfer.backends.ezkl.lowering import LoweredProgram, lower
 from zkinfer.backends.ezkl.salting import salt_from_seed
 from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE
@@ -32,7 +30,6 @@ from zkinfer.proof import Proof
 
 IntArray = npt.NDArray[np.int64]
 
-SECRET_FILE = "secret.zkk"
 CIRCUIT_FILE = "circuit.ezkl"
 VERIFYING_KEY_FILE = "verifying.key"
 PROVING_KEY_FILE = "proving.key"
@@ -50,10 +47,8 @@ DIGESTED_FILES = (
     SRS_FILE,
 )
 
-KEY_KIND = "pkey"
 KEY_VERSION = 1
 MAX_SECRET_BYTES = 1 << 34
-SEED_BYTES = 32
 DEFAULT_PROOFS = 256
 MAX_PROOFS = 1 << 20
 
@@ -65,11 +60,6 @@ class _Secret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 _decoder = msgspec.msgpack.Decoder(_Secret)
-
-
-def new_seed() -> bytes:
-    """A fresh seed from the operating system."""
-    return secrets.token_bytes(SEED_BYTES)
 
 
 def _file_digest(path: Path) -> bytes:
@@ -125,9 +115,9 @@ class EzklKeys(Keys):
         return self.commitment.ezkl.salt_count - 1
 
     @property
-    def proofs_left(self) -> int:
-        """How many proofs these keys may still make."""
-        return max(0, self.budget - spent(self.folder / BUDGET_FILE))
+    def budget_file(self) -> Path:
+        """Where it is accounted for how many were made."""
+        return self.folder / BUDGET_FILE
 
     def prove(
         self,
@@ -151,24 +141,9 @@ class EzklKeys(Keys):
             )
         return prove(self, [array[0] for array in inputs], context)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Move the keys to a folder that does not exist yet; it appears whole or not at all.
-
-        Moved, not copied: two copies would each spend the same budget, and the weights would show.
-
-        Raises:
-            ResourceError: the folder exists, or cannot be written.
-        """
-        target = Path(folder).absolute()
-        with building_folder(target) as part:
-            shutil.copytree(self.folder, part, dirs_exist_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder = target
-        return target
-
     @staticmethod
-    def load(folder: str | os.PathLike[str]) -> "EzklKeys":
-        """Read a folder of keys and check that its files belong together.
+    def load(folder: str | os.PathLike[str], *, verify_files: bool = True) -> "EzklKeys":
+        """Read a folder of keys and check that its files belong together, whatever `verify_files` says.
 
         Raises:
             ArtifactError: a file is missing, truncated, edited or of another version.
@@ -183,7 +158,7 @@ class EzklKeys(Keys):
             raise ArtifactError(str(error)) from None
         payload = unwrap(
             read_bounded(path / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
-            KEY_KIND,
+            SECRET_KIND,
             KEY_VERSION,
             max_bytes=MAX_SECRET_BYTES,
         )
@@ -230,5 +205,5 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
         seed,
         {name: _file_digest(folder / name) for name in DIGESTED_FILES},
     )
-    write_atomically(folder / SECRET_FILE, wrap(KEY_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
+    write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
     create(folder / BUDGET_FILE)

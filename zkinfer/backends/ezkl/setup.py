@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.artifact import building_folder
+from zkinfer.backends.base import new_seed, require_seed
 from zkinfer.backends.ezkl.estimate import Estimate, check_resources, estimate_size
 from zkinfer.backends.ezkl.keys import (
     ARTIFACT_FILE,
@@ -17,11 +18,9 @@ from zkinfer.backends.ezkl.keys import (
     DEFAULT_PROOFS,
     MAX_PROOFS,
     PROVING_KEY_FILE,
-    SEED_BYTES,
     SRS_FILE,
     VERIFYING_KEY_FILE,
     EzklKeys,
-    new_seed,
     write_keys,
 )
 from zkinfer.backends.ezkl.runner import EZKL_VERSION, Call, EzklCallError, Limits, require_ezkl, run
@@ -69,15 +68,13 @@ def setup(
     require_ezkl()
     if not 1 <= proofs <= MAX_PROOFS:
         raise InvalidInputError(f"proofs = {proofs} is out of range: from 1 to {MAX_PROOFS}")
-    if seed is not None and len(seed) != SEED_BYTES:
-        raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
+    seed = new_seed() if seed is None else require_seed(seed)
     validate(program)
     check_bounds(program, weights)
     temporary = None
     if folder is None:
         temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
         folder = Path(temporary.name) / "keys"
-    seed = new_seed() if seed is None else seed
     with building_folder(folder) as part:
         commitment = _make(program, weights, seed, proofs + 1, part, srs_path, limits)
         write_keys(part, commitment, weights, seed)

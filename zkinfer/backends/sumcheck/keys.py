@@ -1,0 +1,247 @@
+"""Keys of the native backend: what a folder holds, and how it is read without reading gigabytes.
+
+commitment.zkc    public, the file to publish
+secret.zkk        seed, and digests of the files with secrets
+weights           the weights, each tensor in the least of 1, 2, 4 and 8 bytes an integer, little-endian
+matrix/           the committed matrix of weights, as `pcs.storage` lays it out, with the budget
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.backends.base import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
+from zkinfer.backends.sumcheck.execute import Executor
+from zkinfer.circuit.program import Program
+from zkinfer.commitment import Commitment
+from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
+from zkinfer.pcs import storage
+from zkinfer.pcs.merkle import build_tree
+from zkinfer.pcs.storage import StoredMatrix
+from zkinfer.proof import Proof
+
+IntArray = npt.NDArray[np.int64]
+
+WEIGHTS_FILE = "weights"
+MATRIX_FOLDER = "matrix"
+SECRET_VERSION = 1
+MAX_SECRET_BYTES = 1 << 24
+WIDTHS = (1, 2, 4, 8)
+
+DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.BLINDING}")
+
+
+class _Secret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What `secret.zkk` holds.
+
+    Attributes:
+        commitment: digest of the commitment that all belongs to.
+        seed: 32 bytes.
+        widths: for each tensor of weights, bytes an integer.
+        digests: BLAKE3 of the files that hold the weights and what hides them.
+    """
+
+    commitment: bytes
+    seed: bytes
+    widths: tuple[int, ...]
+    digests: dict[str, bytes]
+
+
+_decoder = msgspec.msgpack.Decoder(_Secret)
+
+
+class SumcheckKeys(Keys):
+    """Everything that proving needs, in a folder.
+
+    Attributes:
+        folder: where the files lie.
+        commitment: the public commitment.
+        seed: the secret seed of the commitment's random symbols.
+        matrix: the committed weights, mapped from their files.
+    """
+
+    backend = "sumcheck"
+
+    def __init__(
+        self,
+        folder: Path,
+        commitment: Commitment,
+        seed: bytes,
+        widths: tuple[int, ...],
+        temporary: TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.commitment = commitment
+        self.seed = seed
+        self.matrix = _load_matrix(folder, commitment)
+        self._widths = widths
+        self._temporary = temporary
+        _require_weights_file(folder, commitment.program, widths)
+
+    @property
+    def weights(self) -> tuple[IntArray, ...]:
+        """The secret weights, int64, in the program's order: read from their file at each call."""
+        arrays, start = [], 0
+        path = self.folder / WEIGHTS_FILE
+        for tensor, width in zip(self.program.weights, self._widths, strict=True):
+            narrow = np.memmap(path, dtype=f"<i{width}", mode="r", offset=start, shape=tensor.shape)
+            arrays.append(np.array(narrow, dtype=np.int64))
+            start += width * tensor.size
+        return tuple(arrays)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The program with its weights, ready to be executed any number of times; checks every published bound."""
+        return Executor(self.program, self.weights)
+
+    @property
+    def budget(self) -> int:
+        """How many proofs these keys may make in all."""
+        return self.matrix.budget
+
+    @property
+    def budget_file(self) -> Path:
+        """Where it is accounted for how many were made."""
+        return self.folder / MATRIX_FOLDER / storage.BUDGET
+
+    def prove(
+        self,
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool = False,
+        private_outputs: bool = False,
+    ) -> Proof:
+        """See `Keys.prove` and `prove.prove`."""
+        from zkinfer.backends.sumcheck.prove import prove
+
+        return prove(self, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """See `Keys.save`."""
+        target = super().save(folder)
+        self.matrix = _load_matrix(target, self.commitment)
+        return target
+
+    @staticmethod
+    def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "SumcheckKeys":
+        """Read a folder of keys.
+
+        Checked: commitment and secrets are whole and belong together; every other file is there and has its size; the
+        stored matrix has the commitment's root and parameters. Weights and matrix are mapped, not read.
+
+        Args:
+            folder: as `setup` or `save` made it.
+            verify_files: read them too, and compare: the Merkle tree with the columns and the root, the files with
+                secrets with the digests of what was written.
+
+        Raises:
+            ArtifactError: a file is missing, truncated, edited or of another version.
+            WrongKeyError: the folder mixes files of different keys, or, with `verify_files`, one is damaged.
+        """
+        path = Path(folder).absolute()
+        try:
+            commitment = Commitment.load(path / COMMITMENT_FILE)
+        except MalformedCommitmentError as error:
+            raise ArtifactError(str(error)) from None
+        secret = _read_secret(path, commitment)
+        keys = SumcheckKeys(path, commitment, secret.seed, secret.widths)
+        if verify_files:
+            _verify_files(keys, secret.digests)
+        return keys
+
+    def __repr__(self) -> str:
+        return f"SumcheckKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
+
+
+def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> tuple[int, ...]:
+    """Write commitment, weights and secrets beside the stored matrix; returns the widths of the tensors.
+
+    Raises:
+        OSError, ResourceError: the disk is full or not writable.
+    """
+    widths = tuple(_least_width(array) for array in weights)
+    descriptor = os.open(folder / WEIGHTS_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        for array, width in zip(weights, widths, strict=True):
+            file.write(np.ascontiguousarray(array, dtype=f"<i{width}").data)
+        file.flush()
+        os.fsync(descriptor)
+    commitment.save(folder / COMMITMENT_FILE)
+    secret = _Secret(commitment.digest, seed, widths, {name: _file_digest(folder / name) for name in DIGESTED_FILES})
+    payload = msgspec.msgpack.encode(secret)
+    write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
+    return widths
+
+
+def _least_width(array: IntArray) -> int:
+    """Bytes that every element fits into."""
+    lo, hi = int(array.min(initial=0)), int(array.max(initial=0))
+    return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
+
+
+def _read_secret(folder: Path, commitment: Commitment) -> _Secret:
+    payload = unwrap(
+        read_bounded(folder / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
+        SECRET_KIND,
+        SECRET_VERSION,
+        max_bytes=MAX_SECRET_BYTES,
+    )
+    try:
+        secret = _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{SECRET_FILE}: {error}") from None
+    if secret.commitment != commitment.digest:
+        raise WrongKeyError(f"{folder / SECRET_FILE} belongs to other keys than {COMMITMENT_FILE}")
+    if (
+        len(secret.seed) != SEED_BYTES
+        or len(secret.widths) != len(commitment.program.weights)
+        or not set(secret.widths) <= set(WIDTHS)
+        or set(secret.digests) != set(DIGESTED_FILES)
+    ):
+        raise ArtifactError(f"{SECRET_FILE}: does not describe the files of a key folder")
+    return secret
+
+
+def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
+    matrix = storage.load(folder / MATRIX_FOLDER)
+    key = commitment.sumcheck
+    if (matrix.commitment, matrix.code, matrix.queries) != (key.weights, key.opening.code, key.queries):
+        raise WrongKeyError(f"{folder / MATRIX_FOLDER} belongs to other keys than {COMMITMENT_FILE}")
+    if matrix.budget != key.proofs:
+        raise WrongKeyError(
+            f"{folder / MATRIX_FOLDER} is for {matrix.budget} proofs, {COMMITMENT_FILE} for {key.proofs}"
+        )
+    return matrix
+
+
+def _require_weights_file(folder: Path, program: Program, widths: Sequence[int]) -> None:
+    expected = sum(width * math.prod(tensor.shape) for width, tensor in zip(widths, program.weights, strict=True))
+    try:
+        size = (folder / WEIGHTS_FILE).stat().st_size
+    except OSError as error:
+        raise ArtifactError(f"the key folder lacks {WEIGHTS_FILE}: {error.strerror}") from None
+    if size != expected:
+        raise ArtifactError(f"{folder / WEIGHTS_FILE} holds {size} bytes instead of {expected}")
+
+
+def _file_digest(path: Path) -> bytes:
+    digest: bytes = blake3(max_threads=blake3.AUTO).update_mmap(path).digest()
+    return digest
+
+
+def _verify_files(keys: SumcheckKeys, digests: dict[str, bytes]) -> None:
+    for name, digest in digests.items():
+        if _file_digest(keys.folder / name) != digest:
+            raise WrongKeyError(f"{keys.folder / name} is damaged or belongs to other keys; make the keys again")
+    if not np.array_equal(build_tree(keys.matrix.leaves)[1:], keys.matrix.nodes[1:]):
+        raise WrongKeyError(f"the columns in {keys.matrix.folder} are not the committed ones; make the keys again")
