@@ -12,17 +12,18 @@
 Header and roots come from the proof; the verifier takes a header's sizes only if they are within limits and secure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
 
 from zkinfer import security
 from zkinfer.errors import InvalidInputError, MalformedProofError
+from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import DIGEST_BYTES, Code, Commitment, OpeningParameters
 from zkinfer.reduction.opening import Opener, Openings
-from zkinfer.reduction.party import DryParty, Group, VerifierParty
-from zkinfer.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, Plan
+from zkinfer.reduction.party import DryParty, VerifierParty
+from zkinfer.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.reduction.reduce import reduce
 from zkinfer.sumcheck.pads import PadParameters, absorb_root
 from zkinfer.transcript import MAX_GRINDING_BITS, Transcript
@@ -94,12 +95,15 @@ def decode(data: bytes) -> NativeProof:
         raise MalformedProofError(f"not a native proof: {error}") from None
     if encode(proof) != data:
         raise MalformedProofError("a native proof that is not in canonical form")
-    if any(len(root) not in (0, DIGEST_BYTES) for root in (*proof.roots, proof.masks)) or len(proof.pads) != DIGEST_BYTES:
+    if (
+        any(len(root) not in (0, DIGEST_BYTES) for root in (*proof.roots, proof.masks))
+        or len(proof.pads) != DIGEST_BYTES
+    ):
         raise MalformedProofError(f"a root has {DIGEST_BYTES} bytes")
     if not 0 <= proof.lookup_nonce < 1 << 64 or not 0 <= proof.header.lookup_grinding <= MAX_GRINDING_BITS:
         raise MalformedProofError("the work before the lookup challenges is out of range")
     try:
-        proof.header.opening
+        _ = proof.header.opening
     except InvalidInputError as error:
         raise MalformedProofError(f"the proof's parameters: {error}") from None
     return proof
@@ -114,9 +118,9 @@ class Shape:
         terms: of the soundness of the reduction.
     """
 
-    def __init__(self, plan: Plan, weights: Code, witness: Code) -> None:
-        party = DryParty()
-        openings = reduce_to_openings(plan, {}, party, (weights, witness))
+    def __init__(self, plan: Plan, weights: Code, header: Header) -> None:
+        party = DryParty(header.lookup_grinding)
+        openings = reduce_to_openings(plan, {}, party, (weights, header.opening.code))
         party.channel.reserve(len(openings.weights) + len(openings.witness))
         self.cells = party.cells
         self.weight_groups, self.witness_groups = len(openings.weights), len(openings.witness)
@@ -124,12 +128,14 @@ class Shape:
 
 
 @lru_cache(maxsize=16)
-def shape_of(plan: Plan, weights: Code, witness: Code) -> Shape:
-    """The shape of a plan's proofs, with these codes."""
-    return Shape(plan, weights, witness)
+def shape_of(plan: Plan, weights: Code, header: Header) -> Shape:
+    """The shape of a plan's proofs, with these sizes."""
+    return Shape(plan, weights, header)
 
 
-def reduce_to_openings(plan: Plan, publics: dict, party: VerifierParty, codes: tuple[Code, Code]) -> Openings:
+def reduce_to_openings(
+    plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty, codes: tuple[Code, Code]
+) -> Openings:
     """The whole reduction: from the statement to claims on matrices."""
     return Opener(plan, codes, party).run(reduce(plan, publics, party))
 
@@ -181,5 +187,3 @@ def soundness(
         for term in security.opening(parameters, count)
     ]
     return security.combine(terms, openings, security.pads(PADS))
-
-

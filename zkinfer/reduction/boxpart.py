@@ -42,7 +42,8 @@ class BoxPart:
         """(s, z) if the weights are s * eq(z, .)."""
         if self.known is not None:
             return self.scale, self.known
-        scale, point = self.scale, ()
+        scale: Ext = self.scale
+        point: Point = ()
         for vector in self.vectors:
             found = as_point(vector)
             if found is None:

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from zkinfer.circuit.program import Einsum
+from zkinfer.field.params import P
 from zkinfer.field.slow import ONE, Ext
 from zkinfer.pcs import modular
 from zkinfer.pcs.modular import IntArray
@@ -48,7 +49,7 @@ class Side:
     factors: tuple[Factor, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contraction:
     """One functional of one Einsum's result.
 
@@ -96,21 +97,19 @@ class Contraction:
             for letter in letters:
                 if letter in unused:
                     axis = letters.index(letter) + 1
-                    shape = [1] * weights.ndim
-                    shape[0], shape[axis] = 3, -1
-                    weights = multiply(weights, unused.pop(letter).reshape(shape))
+                    spread = [3] + [1] * (weights.ndim - 1)
+                    spread[axis] = -1
+                    weights = multiply(weights, unused.pop(letter).reshape(spread))
             for letter in letters:
                 if letter not in side.letters:
-                    weights = weights.sum(axis=letters.index(letter) + 1) % modular.P
+                    weights = weights.sum(axis=letters.index(letter) + 1) % P
                     letters = letters.replace(letter, "")
             if letters:
                 parts.append((letters, weights))
             else:
                 scale = modular.to_exts(modular.ext_mul(weights.reshape(3, 1), modular.from_exts([scale])))[0]
         covered = {letter for letters, _ in parts for letter in letters}
-        for letter in side.letters:
-            if letter not in covered:
-                parts.append((letter, unused.get(letter, ones(self.sizes[letter]))))
+        parts += [(c, unused.get(c, ones(self.sizes[c]))) for c in side.letters if c not in covered]
         shape = tuple(self.sizes[letter] for letter in side.letters)
         return arrange(shape, side.letters, parts, scale)
 

@@ -241,6 +241,11 @@ def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
     if len({f.shape for _, f in terms}) > 1:
         raise ShapeError(f"functionals on shapes {sorted({f.shape for _, f in terms})} have no sum")
     shape = terms[0][1].shape if terms else ()
+    if len(terms) == 1:
+        ((coefficient, functional),) = terms
+        scale = ext_mul(coefficient, functional.scale)
+        zero = scale == ZERO or not all(factor.any() for factor in functional.factors)
+        return [] if zero else [Functional(shape, functional.factors, scale)]
     sums = [normal for c, f in terms if (normal := _normal(f.factors, ext_mul(c, f.scale))) is not None]
     if len(sums) > 1:
         sums = _alike(sums)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zkinfer.field.params import P
 from zkinfer.field.slow import ONE, Ext, eq, ext_add, ext_mul
 from zkinfer.pcs import modular
 from zkinfer.pcs.params import Code
@@ -27,8 +28,8 @@ from zkinfer.sumcheck.channel import ZERO_VALUE, Value
 from zkinfer.sumcheck.params import Batch, Instance, Point, powers
 
 DIRECT_CELLS = 64
-"""A column point is opened by itself if its claims are about this many cells for each symbol that its combination sends:
-below, the sumcheck is cheaper for the prover, counting a byte of proof as 100 ns."""
+"""A column point is opened by itself if its claims are about this many cells for each symbol that its combination
+sends: below, the sumcheck is cheaper for the prover, counting a byte of proof as 100 ns."""
 
 MAX_DIRECT = 3
 """Column points of an opening that are opened by themselves, at most."""
@@ -185,7 +186,7 @@ class Opener:
                 weights = _scaled(modular.eq_table(whole[: len(whole) - log_columns]), ext_mul(scale, coefficient))
                 first = starts[matrix] + (box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
-                rows[:, at] = (rows[:, at] + weights) % modular.P
+                rows[:, at] = (rows[:, at] + weights) % P
         return Group(point, rows, total)
 
     def _summed(self, rest: Sequence[_Sums]) -> list[tuple[int, Group]]:
@@ -210,8 +211,8 @@ class Opener:
             first = first - value
         batch = Batch(tuple(Instance(unit.unit.variables, 2, PRODUCT) for unit in units))
         reduced = self.party.unit_sums(batch, units, [first, *sent])
-        for unit, claim in zip(units, reduced, strict=True):
-            self.party.require_zero(WEIGHT_CHECK, claim.values[1] - Value(weight_at(unit, claim.point)))
+        for unit, left in zip(units, reduced, strict=True):
+            self.party.require_zero(WEIGHT_CHECK, left.values[1] - Value(weight_at(unit, left.point)))
         return [
             (opening, self._unit_group(opening, units, [(c.point, c.values[0]) for c in reduced]))
             for opening in (0, 1)
@@ -221,7 +222,8 @@ class Opener:
     def _unit_group(self, opening: int, units: Sequence[UnitSum], claims: Sequence[tuple[Point, Value]]) -> Group:
         starts, log_columns = self._rows(opening), self.codes[opening].log_columns
         rows = np.zeros((3, starts[-1]), dtype=np.int64)
-        total, columns = ZERO_VALUE, ()
+        total = ZERO_VALUE
+        columns: Point = ()
         coefficients = powers(self.party.challenge("units", len(units)), len(units))
         for unit, (point, value), coefficient in zip(units, claims, coefficients, strict=True):
             if int(unit.matrix != WEIGHTS) != opening:

@@ -80,6 +80,10 @@ class VerifierParty:
         """The values of functionals of values of the program."""
         return self.channel.receive(label, len(functionals))
 
+    def summands(self, contractions: Sequence[Contraction]) -> list[Value]:
+        """The sums of contractions, where a claim has several parts."""
+        return self.channel.receive("summands", len(contractions))
+
     def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
         """The values of sums of sums over units."""
         return self.channel.receive(label, len(sums))
@@ -109,8 +113,8 @@ class VerifierParty:
 class DryParty(VerifierParty):
     """The verifier's end without a prover: what has to be known before there is a proof."""
 
-    def __init__(self) -> None:
-        super().__init__(_DryChannel())
+    def __init__(self, lookup_grinding: int) -> None:
+        super().__init__(_DryChannel(), lookup_grinding)
 
     @property
     def cells(self) -> list[tuple[int, int] | None]:

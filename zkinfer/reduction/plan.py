@@ -66,6 +66,8 @@ class Plan:
         layouts: by matrix; those of private inputs and outputs may hold nothing.
         committed: for committed values the matrix and the vector's number in it.
         multiplicities: for each table of the instance the vector's number in the witness.
+        starts: for each table of the instance its first index: indices count upwards from it.
+        varies: for each value whether it depends on an input.
     """
 
     program: Program
@@ -77,6 +79,7 @@ class Plan:
     layouts: tuple[Layout, Layout, Layout, Layout]
     committed: dict[int, tuple[int, int]]
     multiplicities: tuple[int, ...]
+    starts: tuple[int, ...]
     varies: tuple[bool, ...]
 
     def shape(self, value: int) -> tuple[int, ...]:
@@ -123,14 +126,16 @@ class _Builder:
 
     def __init__(self) -> None:
         self.tables: list[Table] = []
+        self.starts: list[int] = []
         self.blocks: list[Block] = []
         self.cuts: list[Cut] = []
         self._numbers: dict[object, int] = {}
 
-    def table(self, key: object, table: Table) -> int:
+    def table(self, key: object, table: Table, start: int) -> int:
         if key not in self._numbers:
             self._numbers[key] = len(self.tables)
             self.tables.append(table)
+            self.starts.append(start)
         return self._numbers[key]
 
     def block(self, table: int, variables: int) -> int:
@@ -165,7 +170,8 @@ def make_plan(
     varies = varying(program)
     builder = _Builder()
     sites, committed = [], {}
-    inputs, outputs = [], []
+    inputs: list[Cut] = []
+    outputs: list[Cut] = []
     for value, private in enumerate(private_inputs):
         if private:
             committed[value] = (INPUTS, len(inputs))
@@ -199,6 +205,7 @@ def make_plan(
         layouts,
         committed,
         multiplicities,
+        tuple(builder.starts),
         varies,
     )
 
@@ -211,16 +218,16 @@ def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> S
             f"{tensor.label}: a private input takes at most {MAX_LIMB_BITS} bits, not {rows.bit_length()}; "
             "compile with fewer bits for activations"
         )
-    number = builder.table(("range", tensor.lo, rows), RangeTable(rows, tensor.lo))
+    number = builder.table(("range", tensor.lo, rows), RangeTable(rows, tensor.lo), tensor.lo)
     blocks = tuple((builder.block(number, box.total),) for box in part.boxes)
     return Site(value, value, None, True, 0, (), part, None, (), blocks)
 
 
 def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut) -> Site:
     table, identity = lookup_table(program.tables[node.table])
-    number = builder.table(("table", node.table), table)
+    number = builder.table(("table", node.table), table, program.tables[node.table].lo)
     bits = limb_bits(node.shift, sum(1 << box.total for box in part.boxes))
-    ranges = [builder.table(("range", 0, 1 << b), RangeTable(1 << b)) for b in bits]
+    ranges = [builder.table(("range", 0, 1 << b), RangeTable(1 << b), 0) for b in bits]
     out = builder.vector(part)
     limbs = tuple(builder.vector(part) for _ in bits)
     blocks = tuple(tuple(builder.block(t, box.total) for t in (number, *ranges)) for box in part.boxes)

@@ -6,12 +6,13 @@ sources, and all einsums of a level are contracted in one sumcheck; what is left
 docs/protocol/reduction.md states the argument and why it is sound.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
+from zkinfer.circuit.program import Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
-from zkinfer.field.slow import ONE, Ext, ext_mul, ext_scale
+from zkinfer.field.params import P
+from zkinfer.field.slow import ONE, ZERO, Ext, ext_mul, ext_scale
 from zkinfer.pcs import modular
 from zkinfer.pcs.modular import IntArray
 from zkinfer.reduction.contraction import Contraction, contract, expand_single
@@ -124,17 +125,18 @@ class _Reduction:
         plan = self.plan
         hidden = 0
         for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
-            shape = plan.shape(value)
+            shape = (plan.runs, *plan.program.tensor(value).shape)
             bits = [(size - 1).bit_length() for size in shape]
             while len(point) < sum(bits):
                 point = (self.party.challenge("output point"), *point)
-            functional = _at(shape, point[len(point) - sum(bits) :])
+            stated = _at(shape, point[len(point) - sum(bits) :])
+            functional = pull(stated, (), plan.shape(value))
             if private:
                 (claimed,) = self.party.evaluations("private output", [(value, functional)])
                 self._commit(OUTPUTS, hidden, functional, claimed)
                 hidden += 1
             else:
-                claimed = Value(self._public(plan.program.num_values + position, functional))
+                claimed = Value(self._public(plan.program.num_values + position, stated))
             self._route(value, functional, claimed)
 
     def _public(self, key: int, functional: Functional) -> Ext:
@@ -154,12 +156,12 @@ class _Reduction:
         contractions: list[Contraction] = []
         values: list[Value] = []
         for claim in claims:
-            einsums = [(v, f) for v, f in claim.terms if v not in self.plan.committed]
+            einsums = [contract(self.plan, self._node(v), f) for v, f in claim.terms if v not in self.plan.committed]
             committed = [(v, f) for v, f in claim.terms if v in self.plan.committed]
-            if len(claim.terms) == 1 and einsums:
+            if len(einsums) == 1 and not committed:
                 parts = [claim.value]
             else:
-                parts = self.party.evaluations("summands", einsums) if einsums else []
+                parts = self.party.summands(einsums) if einsums else []
                 rest = claim.value
                 for part in parts:
                     rest = rest - part
@@ -168,9 +170,8 @@ class _Reduction:
                     self.done.append(CommittedClaim(terms, rest))
                 else:
                     self.party.require_zero(SUM_CHECK, rest)
-            for (value, functional), part in zip(einsums, parts, strict=True):
-                contractions.append(contract(self.plan, self._node(value), functional))
-                values.append(part)
+            contractions += einsums
+            values += parts
         if not contractions:
             return
         batch = Batch(tuple(contraction.instance for contraction in contractions))
@@ -207,32 +208,51 @@ class _Reduction:
 
     def _expanded(self, claim: _Claim) -> _Claim:
         """The same claim with committed values and einsums of two operands alone; what is public is subtracted."""
-        stack, value = list(claim.terms), claim.value
-        found: dict[int, list[Functional]] = {}
+        value = claim.value
         program = self.plan.program
         leaves = len(program.inputs) + len(program.weights)
-        while stack:
-            number, functional = stack.pop()
+        waiting: dict[int, list[Functional]] = {}
+        for number, functional in claim.terms:
+            waiting.setdefault(number, []).append(functional)
+        found: list[tuple[int, Functional]] = []
+        while waiting:
+            number = max(
+                waiting
+            )  # its sources have smaller numbers: each value is met once, with all that is asked of it
+            functionals = merged([(ONE, f) for f in waiting.pop(number)])
+            node = program.nodes[number - leaves] if number >= leaves else None
             if number in self.plan.committed:
-                found.setdefault(number, []).append(functional)
-            elif number < len(program.inputs):
-                value = value - Value(self._public(number, functional))
+                found += [(number, f) for f in functionals]
+            elif node is None:
+                for functional in functionals:
+                    value = value - Value(self._public(number, functional))
+            elif isinstance(node, Einsum) and len(node.operands) == 2:
+                found += [(number, f) for f in functionals]
             else:
-                match program.nodes[number - leaves]:
-                    case View(terms=terms, offset=offset):
-                        if offset:
-                            value = value - Value(ext_scale(total(functional), offset))
-                        for term in terms:
-                            pulled = pull(functional, term.steps, self.plan.shape(term.source))
-                            stack.append((term.source, _scaled(pulled, term.coefficient)))
-                    case Einsum(operands=(operand,)) as node:
-                        stack.append((operand, expand_single(self.plan, node, functional)))
-                    case Einsum():
-                        found.setdefault(number, []).append(functional)
-                    case Lookup():
-                        raise InvalidInputError("the output of a lookup is always committed")
-        terms_left = [(v, f) for v in sorted(found) for f in merged([(ONE, f) for f in found[v]])]
+                for functional in functionals:
+                    value = value - Value(self._offset(node, functional))
+                    for source, pulled in self._pulled(node, functional):
+                        waiting.setdefault(source, []).append(pulled)
+        terms_left = sorted(found, key=lambda term: term[0])
         return _Claim(tuple(terms_left), value)
+
+    def _offset(self, node: Node, functional: Functional) -> Ext:
+        """What a View's offset adds to a functional of its result."""
+        if isinstance(node, View) and node.offset:
+            return ext_scale(total(functional), node.offset)
+        return ZERO
+
+    def _pulled(self, node: Node, functional: Functional) -> Iterator[tuple[int, Functional]]:
+        """What a functional of the result of a View, or of an Einsum of one operand, asks of the sources."""
+        match node:
+            case View(terms=terms):
+                for term in terms:
+                    pulled = pull(functional, term.steps, self.plan.shape(term.source))
+                    yield term.source, _scaled(pulled, term.coefficient)
+            case Einsum(operands=(operand,)):
+                yield operand, expand_single(self.plan, node, functional)
+            case _:
+                raise InvalidInputError("the output of a lookup is always committed")
 
 
 def _at(shape: tuple[int, ...], point: Sequence[Ext]) -> Functional:
@@ -248,4 +268,4 @@ def _at(shape: tuple[int, ...], point: Sequence[Ext]) -> Functional:
 def _scaled(functional: Functional, factor: int) -> Functional:
     if factor == 1:
         return functional
-    return Functional(functional.shape, functional.factors, ext_mul(functional.scale, (factor % modular.P, 0, 0)))
+    return Functional(functional.shape, functional.factors, ext_mul(functional.scale, (factor % P, 0, 0)))

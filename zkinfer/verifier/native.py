@@ -126,4 +126,3 @@ def _open(
         return
     residuals = reduce_opening(parameters, matrices, row_claims(groups), opening, transcript)
     settle(channel, OPENING_CHECK, groups, residuals, channel.reserve(len(groups)))
-

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.backends.sumcheck.phases import phase
 from zkinfer.backends.sumcheck.tensors import contract_rows, outer_table, side_table
 from zkinfer.errors import InvalidInputError
 from zkinfer.field import fast
 from zkinfer.field.arrays import Floats
-from zkinfer.field.params import DEGREE
+from zkinfer.field.params import DEGREE, P
 from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.lookup import prover as lookup_prover
 from zkinfer.lookup.params import LookupClaims, LookupInstance
@@ -25,7 +26,7 @@ from zkinfer.reduction.functional import Functional
 from zkinfer.reduction.party import UnitSum, VerifierParty
 from zkinfer.sumcheck import prover as sumcheck_prover
 from zkinfer.sumcheck.channel import Challenger, ProverChannel, Value, VerifierChannel
-from zkinfer.sumcheck.params import Batch, Claim, Point
+from zkinfer.sumcheck.params import Batch, Claim
 from zkinfer.sumcheck.tables import Tables
 
 Array = npt.NDArray[Any]
@@ -91,6 +92,7 @@ class ProverParty(VerifierParty):
         super().__init__(VerifierChannel(_Replay(recorder), b"", padded=True), lookup_grinding)
         self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
         self._mirrored = 0
+        self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
 
     def _mirror(self) -> None:
         message = self.sender.message
@@ -102,7 +104,8 @@ class ProverParty(VerifierParty):
         return super().challenge(label, combined)
 
     def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
-        lookup_prover.prove(instance, self._blocks, self._counts, self.sender)
+        with phase("lookups"):
+            lookup_prover.prove(instance, self._blocks, self._counts, self.sender)
         self._mirror()
         return super().lookup(instance)
 
@@ -116,32 +119,46 @@ class ProverParty(VerifierParty):
         self._mirror()
         return super().sums(label, sums)
 
+    def summands(self, contractions: Sequence[Contraction]) -> list[Value]:
+        with phase("contractions"):
+            sums = [_product_sum(*self._sides(one)) for one in contractions]
+        self.sender.send("summands", sums)
+        self._mirror()
+        return super().summands(contractions)
+
+    def _sides(self, contraction: Contraction) -> tuple[Floats, Floats]:
+        """A' and B', made once: a claim of several parts needs them before their sumcheck."""
+        if contraction not in self._tables:
+            left = side_table(contraction, contraction.left, self._values[contraction.left.value], scaled=True)
+            right = side_table(contraction, contraction.right, self._values[contraction.right.value], scaled=False)
+            self._tables[contraction] = (left, right)
+        return self._tables[contraction]
+
     def contractions(
         self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[Value]
     ) -> list[Claim[Value]]:
-        tables = []
-        for one in contractions:
-            left = side_table(one, one.left, self._values[one.left.value], scaled=True)
-            right = side_table(one, one.right, self._values[one.right.value], scaled=False)
-            tables.append(Tables.of([left, right]))
-        sumcheck_prover.prove(batch, tables, self.sender)
+        with phase("contractions"):
+            tables = [Tables.of(self._sides(one)) for one in contractions]
+            self._tables.clear()
+            sumcheck_prover.prove(batch, tables, self.sender)
         self._mirror()
         return super().contractions(batch, contractions, claims)
 
     def unit_sums(self, batch: Batch, sums: Sequence[UnitSum], claims: Sequence[Value]) -> list[Claim[Value]]:
-        tables = []
-        for one in sums:
-            table = Tables(2, one.unit.variables, base={0})
-            cells = self._stacks[one.matrix][one.unit.cells]
-            table.factor(0)[: len(cells)] = cells
-            table.factor(0)[len(cells) :] = 0.0
-            table.factor(1)[:] = 0.0
-            for coefficient, part in one.parts:
-                start = part.offset - one.unit.start
-                at = table.factor(1)[:, start : start + (1 << part.variables)]
-                at[:] = fast.add(at, weights_of(part, coefficient))
-            tables.append(table)
-        sumcheck_prover.prove(batch, tables, self.sender)
+        with phase("committed cells"):
+            tables = []
+            for one in sums:
+                table = Tables(2, one.unit.variables, base={0})
+                cells = self._stacks[one.matrix][one.unit.cells]
+                table.factor(0)[: len(cells)] = cells
+                table.factor(0)[len(cells) :] = 0.0
+                table.factor(1)[:] = 0.0
+                for coefficient, part in one.parts:
+                    start = part.offset - one.unit.start
+                    at = table.factor(1)[:, start : start + (1 << part.variables)]
+                    at[:] = fast.add(at, weights_of(part, coefficient))
+                tables.append(table)
+            sumcheck_prover.prove(batch, tables, self.sender)
         self._mirror()
         return super().unit_sums(batch, sums, claims)
 
@@ -172,10 +189,19 @@ def evaluate_part(part: BoxPart, cells: Floats) -> Ext:
     return fast.ext_base_dot(weights, cells)
 
 
+def _product_sum(left: Floats, right: Floats) -> Ext:
+    """sum of left * right; either may be of base elements."""
+    if left.ndim == right.ndim == 2:
+        return fast.ext_dot(left, right)
+    if left.ndim == right.ndim == 1:
+        return int(fast.dot(left, right)) % P, 0, 0
+    return fast.ext_base_dot(left, right) if left.ndim == 2 else fast.ext_base_dot(right, left)
+
+
 def evaluate(functional: Functional, array: Array) -> Ext:
     """The value of a functional on a tensor of integers."""
     if not functional.factors:
-        return ext_mul(functional.scale, (int(array) % modular.P, 0, 0))
+        return ext_mul(functional.scale, (int(array) % P, 0, 0))
     *heads, last = [factor.reshape(DEGREE, -1) for factor in functional.factors]
     if not heads:
         return ext_mul(functional.scale, fast.ext_base_dot(fast.from_ints(last), fast.from_ints(array.reshape(-1))))

@@ -1,7 +1,7 @@
 """Making a native proof: execute, commit, reduce, open, prove the pads."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,28 @@ import numpy.typing as npt
 
 from zkinfer import security
 from zkinfer.backends.sumcheck.party import ProverParty
+from zkinfer.backends.sumcheck.phases import phase
+from zkinfer.backends.sumcheck.trace import AppliedTable
 from zkinfer.backends.sumcheck.witness import trace
-from zkinfer.circuit.evaluate import evaluate
-from zkinfer.errors import ProvingError
+from zkinfer.circuit.samples import batch_of, stacked_shape
+from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
 from zkinfer.pcs.params import OpeningParameters
 from zkinfer.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
 from zkinfer.pcs.randomness import Randomness
 from zkinfer.pcs.search import search
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.reduction import argument
 from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, PADS, Header, NativeProof
 from zkinfer.reduction.party import Group, row_claims, settle
 from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.statement import Shown, Statement
 from zkinfer.sumcheck.pads_prover import commit_pads, prove_pads
 from zkinfer.transcript import Transcript
+
+if TYPE_CHECKING:
+    from zkinfer.backends.sumcheck.keys import SumcheckKeys
+
+IntArray = npt.NDArray[np.int64]
 
 ERROR_BITS = 131
 """Of each of two openings: together half of what 128 bits of security allow."""
@@ -74,28 +83,52 @@ class Committed:
 
 
 def commit_run(
-    plan: Plan, values: dict[int, npt.NDArray[Any]], weights: OpeningParameters, randomness: Randomness | None = None
+    plan: Plan,
+    values: dict[int, npt.NDArray[Any]],
+    tables: Sequence[AppliedTable],
+    weights: OpeningParameters,
+    randomness: Randomness | None = None,
 ) -> Committed:
-    """Commit to the witness of an executed run."""
+    """Commit to the witness of an executed run.
+
+    Args:
+        values: of the program, by number, as `Executor.run` keeps them.
+        tables: of the program.
+        weights: how their matrix is opened.
+    """
     header = header_for(plan)
     code = header.opening.code
-    shape = argument.shape_of(plan, weights.code, code)
-    witness = trace(plan, values, code.log_columns)
+    shape = argument.shape_of(plan, weights.code, header)
+    with phase("witness"):
+        witness = trace(plan, values, tables, code.log_columns)
     matrices, roots = [], []
     for matrix, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
         masks = shape.witness_groups + 1 if matrix == WITNESS and shape.witness_groups else 0
         if not len(stack) and not masks:
             roots.append(b"")
             continue
-        matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
+        with phase("commitment"):
+            matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
         roots.append(matrices[-1].commitment.root)
     return Committed(
-        plan, values, witness.stacks, witness.blocks, witness.counts, header, shape, matrices, (roots[0], roots[1], roots[2])
+        plan,
+        values,
+        witness.stacks,
+        witness.blocks,
+        witness.counts,
+        header,
+        shape,
+        matrices,
+        (roots[0], roots[1], roots[2]),
     )
 
 
 def prove_run(
-    run: Committed, statement: bytes, weights: Opener, parameters: OpeningParameters, randomness: Randomness | None = None
+    run: Committed,
+    statement: bytes,
+    weights: Opener,
+    parameters: OpeningParameters,
+    randomness: Randomness | None = None,
 ) -> bytes:
     """Prove a committed run.
 
@@ -113,34 +146,39 @@ def prove_run(
         ProvingError: the proof would be less than 128 bits secure.
     """
     plan, header, shape = run.plan, run.header, run.shape
-    found = argument.soundness(
-        [*shape.terms], parameters, header.opening, (shape.weight_groups, shape.witness_groups)
-    )
-    pads = commit_pads(shape.cells, PADS, randomness)
-    masks = commit(parameters.code, np.zeros((0, parameters.code.columns)), shape.weight_groups + 1, randomness)
-    publics = public_values(plan, run.values)
+    groups = shape.weight_groups, shape.witness_groups
+    bits = argument.soundness(shape.terms, parameters, header.opening, groups).bits
+    if bits < security.DEFAULT_BITS:
+        raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
+    with phase("pads"):
+        pads = commit_pads(shape.cells, PADS, randomness)
+    masks = _masks(parameters, shape.weight_groups, randomness)
     transcript = Transcript(DOMAIN)
-    argument.begin(transcript, statement, header, run.roots, masks.commitment.root, pads.root)
+    mask_root = masks[0].commitment.root if masks else b""
+    argument.begin(transcript, statement, header, run.roots, mask_root, pads.root)
     nonce = transcript.grind("lookup grinding", header.lookup_grinding)
     stacks = [weights.data.reshape(-1), *run.stacks]
     party = ProverParty(transcript, pads.pads, run.values, stacks, run.blocks, run.counts, header.lookup_grinding)
-    openings = argument.reduce_to_openings(plan, publics, party, (parameters.code, header.opening.code))
-    weight_bytes = _open(party, parameters, [weights, masks], openings.weights, transcript)
-    witness_bytes = _open(party, header.opening, run.matrices, openings.witness, transcript)
-    about = prove_pads(pads, party.channel.constraints(), transcript)
-    return argument.encode(
-        NativeProof(
-            header,
-            run.roots,
-            masks.commitment.root,
-            pads.root,
-            nonce,
-            party.sender.message,
-            weight_bytes,
-            witness_bytes,
-            about,
-        )
+    openings = argument.reduce_to_openings(
+        plan, public_values(plan, run.values), party, (parameters.code, header.opening.code)
     )
+    with phase("openings"):
+        weight_bytes = _open(party, parameters, [weights, *masks], openings.weights, transcript)
+        witness_bytes = _open(party, header.opening, run.matrices, openings.witness, transcript)
+    with phase("pads"):
+        about = prove_pads(pads, party.channel.constraints(), transcript)
+    message = party.sender.message
+    return argument.encode(
+        NativeProof(header, run.roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
+    )
+
+
+def _masks(parameters: OpeningParameters, groups: int, randomness: Randomness | None) -> list[CommittedMatrix]:
+    """The masks of the weights' opening: they outlive no proof, so they are a matrix of their own."""
+    if not groups:
+        return []
+    with phase("masks of the weights"):
+        return [commit(parameters.code, np.zeros((0, parameters.code.columns)), groups + 1, randomness)]
 
 
 def _open(
@@ -158,10 +196,81 @@ def _open(
     return opening
 
 
-def public_values(plan: Plan, values: dict[int, npt.NDArray[Any]]) -> dict[int, npt.NDArray[Any]]:
+def public_values(plan: Plan, values: Mapping[int, npt.NDArray[Any]]) -> dict[int, npt.NDArray[Any]]:
     """The public inputs and outputs as `reduce` takes them."""
     publics = {v: values[v] for v, private in enumerate(plan.private_inputs) if not private}
     for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
         if not private:
-            publics[plan.program.num_values + position] = values[value]
+            shape = (plan.runs, *plan.program.tensor(value).shape)
+            publics[plan.program.num_values + position] = np.broadcast_to(values[value], shape)
     return publics
+
+
+def prove(
+    keys: "SumcheckKeys",
+    inputs: Sequence[IntArray],
+    context: bytes,
+    *,
+    private_inputs: bool = False,
+    private_outputs: bool = False,
+) -> Proof:
+    """A proof that the committed model maps these inputs to the outputs it carries.
+
+    Args:
+        keys: proving keys.
+        inputs: one integer array an input of the program, of shape (runs, *shape).
+        context: bytes that the proof is bound to (a nonce or request id), at most `statement.MAX_CONTEXT_BYTES`.
+        private_inputs, private_outputs: hide them behind salted commitments.
+
+    Raises:
+        ShapeError, InputRangeError: the inputs do not fit the program.
+        InvalidInputError: the context is too long, or there is no run.
+        BudgetError: the keys have made all their proofs.
+        ProvingError: the statement cannot be proven with 128 bits of security.
+    """
+    program, key = keys.program, keys.commitment.sumcheck
+    if not inputs or not len(inputs[0]):
+        raise InvalidInputError("a proof covers one run at least: hand in inputs")
+    if not keys.proofs_left:
+        raise BudgetError(
+            f"these keys have made all their {keys.budget} proofs: one more would begin to show the weights; "
+            "make keys with a larger budget, or rotate them"
+        )
+    runs = len(inputs[0])
+    plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
+    with phase("execution"):
+        values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
+        values |= dict(enumerate(inputs))
+    run = commit_run(plan, values, keys.executor.tables, key.opening)
+    statement = _statement(keys, run, context)
+    data = prove_run(run, statement.digest(), keys.matrix, key.opening)
+    batch = batch_of(program)
+    hidden: tuple[PrivateTensor | None, ...] = ()
+    if private_inputs:
+        hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), run.roots[0]) for t in program.inputs)
+    outputs: list[OutputTensor | PrivateTensor] = []
+    for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
+        shape = stacked_shape(tensor.shape, batch, runs)
+        if isinstance(shown, bytes):
+            outputs.append(PrivateTensor(shape, shown))
+        else:
+            outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
+    return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden)
+
+
+def _statement(keys: "SumcheckKeys", run: Committed, context: bytes) -> Statement:
+    """What is proven: public values as they are, hidden ones by the root of their matrix."""
+    plan = run.plan
+
+    def shown(value: int, private: bool, root: bytes) -> Shown:
+        if private:
+            return root
+        array = run.values[value].astype(np.int64)
+        return np.ascontiguousarray(np.broadcast_to(array, (plan.runs, *array.shape[1:])))
+
+    inputs = tuple(shown(value, private, run.roots[0]) for value, private in enumerate(plan.private_inputs))
+    outputs = tuple(
+        shown(value, private, run.roots[1])
+        for value, private in zip(plan.program.outputs, plan.private_outputs, strict=True)
+    )
+    return Statement(keys.commitment, plan.runs, inputs, outputs, context)

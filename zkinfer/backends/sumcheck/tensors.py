@@ -97,7 +97,9 @@ class _Operand:
         self.integers, self.letters = None, kept
 
 
-def contracted(contraction: Contraction, side: Side, array: Array, shared: str) -> tuple[str, Array | None, IntArray | None]:
+def contracted(
+    contraction: Contraction, side: Side, array: Array, shared: str
+) -> tuple[str, Array | None, IntArray | None]:
     """An operand summed over its letters that are not shared.
 
     Returns:
@@ -129,7 +131,7 @@ def _joined(factors: Sequence[Factor], letters: str) -> list[Factor]:
 
 
 def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bool) -> Floats:
-    """A' or B' on the padded cube: base elements (2^n,) where nothing was multiplied, or extension elements (3, 2^n)."""
+    """A' or B' on the padded cube: base elements (2^n,) where nothing was multiplied, else elements (3, 2^n)."""
     shared = contraction.shared
     letters, integers, elements = contracted(contraction, side, array, shared)
     mixed = [(n, w) for n, w in side.factors if set(n) & set(shared) or not set(n) <= set(side.letters)]
@@ -138,7 +140,9 @@ def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bo
     if elements is None:
         assert integers is not None
         lifted = np.zeros((DEGREE, *integers.shape), dtype=np.int64)
-        lifted[0] = fast.to_ints(fast.from_ints(integers) if integers.dtype.kind == "i" else integers.astype(np.float64))
+        lifted[0] = fast.to_ints(
+            fast.from_ints(integers) if integers.dtype.kind == "i" else integers.astype(np.float64)
+        )
         elements = lifted
     for names, weights in mixed:
         letters, elements = _times(letters, elements, names, weights, shared)
@@ -176,7 +180,7 @@ def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shar
 
 
 def outer_table(vectors: Sequence[IntArray]) -> Floats:
-    """The product of vectors (3, 2^k), row-major, as balanced extension elements: all but the last are multiplied first."""
+    """The product of vectors (3, 2^k), row-major, as balanced extension elements."""
     *heads, last = vectors
     table = fast.from_ints(last)
     for head in reversed(heads):

@@ -1,4 +1,4 @@
-"""The witness of a run: outputs, remainders and multiplicities of all lookups, where the matrix and the lookup want them.
+"""The witness of a run: outputs, remainders and multiplicities of all lookups, where matrix and lookup want them.
 
 The vectors of one stack are the columns of the lookup argument and the rows of the witness matrix at once: filled in
 place, never copied.
@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.circuit.program import rounding_half
-from zkinfer.field import fast
+from zkinfer.backends.sumcheck.trace import AppliedTable, count, trace_lookup
 from zkinfer.field.arrays import Floats
-from zkinfer.lookup.prover import multiplicities
-from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, Site
+from zkinfer.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan, Site
 
 Array = npt.NDArray[Any]
 
@@ -35,27 +33,27 @@ class Witness:
     counts: list[Floats]
 
 
-def trace(plan: Plan, values: Mapping[int, Array], log_columns: int) -> Witness:
-    """The witness of values that `circuit.evaluate` would give.
+def trace(plan: Plan, values: Mapping[int, Array], tables: Sequence[AppliedTable], log_columns: int) -> Witness:
+    """The witness of an executed program.
 
     Args:
         values: those that are inputs, outputs, or looked up; shape (runs or 1, *shape).
+        tables: of the program.
         log_columns: of the matrices.
     """
     stacks = [np.zeros(plan.layouts[m].rows(log_columns) << log_columns) for m in range(INPUTS, WITNESS + 1)]
     hidden_inputs = [values[v] for v, private in enumerate(plan.private_inputs) if private]
     hidden_outputs = [values[v] for v, p in zip(plan.program.outputs, plan.private_outputs, strict=True) if p]
-    for stack, layout, tensors in zip(stacks, plan.layouts[INPUTS:WITNESS], (hidden_inputs, hidden_outputs)):
-        layout.fill(tensors, stack)
-        stack[:] = fast.from_ints(stack.astype(np.int64))
+    for matrix, tensors in ((INPUTS, hidden_inputs), (OUTPUTS, hidden_outputs)):
+        plan.layouts[matrix].fill(tensors, stacks[matrix - INPUTS])
     blocks: list[list[Floats]] = [[] for _ in (plan.instance.blocks if plan.instance else ())]
     for site in plan.sites:
-        _trace_site(plan, site, values[site.source], stacks, blocks)
-    counts = multiplicities(plan.instance, blocks) if plan.instance else []
+        _trace_site(plan, site, values[site.source], tables, stacks, blocks)
+    counts = _multiplicities(plan, blocks)
     layout = plan.layouts[WITNESS]
-    for vector, count in zip(plan.multiplicities, counts, strict=True):
+    for vector, found in zip(plan.multiplicities, counts, strict=True):
         (offset,) = layout.offsets[vector]
-        stacks[-1][offset : offset + len(count)] = count
+        stacks[-1][offset : offset + len(found)] = found
     return Witness((stacks[0], stacks[1], stacks[2]), blocks, counts)
 
 
@@ -69,7 +67,25 @@ def _vectors(plan: Plan, stacks: Sequence[Floats], matrix: int, vector: int) -> 
     ]
 
 
-def _trace_site(plan: Plan, site: Site, source: Array, stacks: Sequence[Floats], blocks: list[list[Floats]]) -> None:
+def _multiplicities(plan: Plan, blocks: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """How often each row of each table is looked up; the first column of every table counts upwards."""
+    if plan.instance is None:
+        return []
+    counts = [np.zeros(1 << table.variables) for table in plan.instance.tables]
+    for block, columns in zip(plan.instance.blocks, blocks, strict=True):
+        rows = plan.instance.tables[block.table].rows
+        count(columns[0], plan.starts[block.table], counts[block.table][:rows])
+    return counts
+
+
+def _trace_site(
+    plan: Plan,
+    site: Site,
+    source: Array,
+    tables: Sequence[AppliedTable],
+    stacks: Sequence[Floats],
+    blocks: list[list[Floats]],
+) -> None:
     if site.out is None:
         for cells, numbers in zip(
             _vectors(plan, stacks, INPUTS, plan.committed[site.value][1]), site.blocks, strict=True
@@ -77,17 +93,13 @@ def _trace_site(plan: Plan, site: Site, source: Array, stacks: Sequence[Floats],
             blocks[numbers[0]] = [cells]
         return
     assert site.table is not None
-    table = plan.program.tables[site.table]
     outs = _vectors(plan, stacks, WITNESS, site.out)
     limbs = [_vectors(plan, stacks, WITNESS, vector) for vector in site.limbs]
     for number, (box, numbers) in enumerate(zip(site.cut.boxes, site.blocks, strict=True)):
-        x = site.cut.take(source, box).astype(np.int64) + rounding_half(site.shift)
-        index = x >> site.shift
-        rest = x - (index << site.shift)
-        out = outs[number]
-        out[:] = fast.from_ints(table.array[index - table.lo])
-        blocks[numbers[0]] = [out] if site.identity else [fast.from_ints(index), out]
-        for bits, place, limb in zip(site.limb_bits, numbers[1:], limbs, strict=True):
-            limb[number][:] = rest & ((1 << bits) - 1)
-            rest >>= bits
-            blocks[place] = [limb[number]]
+        x, out = site.cut.take(source, box), outs[number]
+        index = None if site.identity else np.empty(len(out))
+        pieces = [limb[number] for limb in limbs]
+        trace_lookup(x, tables[site.table], site.shift, site.limb_bits, out, index, pieces)
+        blocks[numbers[0]] = [out] if index is None else [index, out]
+        for place, piece in zip(numbers[1:], pieces, strict=True):
+            blocks[place] = [piece]

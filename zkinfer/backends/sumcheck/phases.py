@@ -1,0 +1,32 @@
+"""Where the time of a proof goes: named phases, shown as a spinner and collected by whoever asks."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from zkinfer.progress import activity
+
+_collected: ContextVar[dict[str, float] | None] = ContextVar("phases", default=None)
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """A part of making a proof."""
+    start = time.perf_counter()
+    with activity(f"proving: {name}"):
+        yield
+    found = _collected.get()
+    if found is not None:
+        found[name] = found.get(name, 0.0) + time.perf_counter() - start
+
+
+@contextmanager
+def collected() -> Iterator[dict[str, float]]:
+    """The seconds of each phase of the proofs made inside, by name, in order; complete at the end."""
+    seconds: dict[str, float] = {}
+    token = _collected.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _collected.reset(token)
