@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zkinfer.api import estimate, prove, setup
+    from zkinfer.api import estimate, prove, rotate, setup
     from zkinfer.backends.base import Keys
     from zkinfer.commitment import Commitment
     from zkinfer.commitment_audit import audit_keys, audit_weights
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from zkinfer.proof import Proof
     from zkinfer.replay import AuditReport, audit
     from zkinfer.rotation import Rotation
-    from zkinfer.verifier import VerifiedInference, verify
+    from zkinfer.verifier.result import VerifiedInference
+    from zkinfer.verifier.verify import verify
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _HOME = {
     "estimate": "zkinfer.api",
     "export": "zkinfer.onnx.export",
     "prove": "zkinfer.api",
+    "rotate": "zkinfer.api",
     "setup": "zkinfer.api",
     "verify": "zkinfer.verifier",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "estimate",
     "export",
     "prove",
+    "rotate",
     "setup",
     "verify",
 ]

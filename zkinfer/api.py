@@ -1,4 +1,4 @@
-"""The verbs of the public interface: setup, prove, estimate (compile and verify have modules of their own)."""
+"""The verbs of the public interface: setup, prove, rotate, estimate (compile and verify have modules of their own)."""
 
 import os
 from pathlib import Path
@@ -111,6 +111,34 @@ def prove(
         raise ShapeError(f"the inputs have different numbers of samples: {[len(array) * batch for array in runs]}")
     inputs = [quantize(array, tensor, saturate=saturate) for array, tensor in zip(runs, tensors, strict=True)]
     return keys.prove(inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
+
+
+def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: bytes | None = None) -> Keys:
+    """Make keys with a fresh commitment to the same weights, and prove that it is one: more proofs of the same model.
+
+    The folder of the new keys holds a rotation, `rotation.zkr`, to be published: with it `verify` accepts proofs of the
+    new keys from whoever trusts the old commitment, `verify(proof, old_commitment, ..., lineage=["rotation.zkr"])`.
+    It takes one proof from the old keys' budget and one from the new ones'; the old keys may go on proving.
+
+    Args:
+        keys: proving keys of the native backend, with at least one proof left.
+        folder: where the new keys go, a path that does not exist yet; a temporary folder, removed with the returned
+            object, when None.
+        seed: 32 secret bytes that reproduce the new commitment for an auditor, others than those of the old keys; fresh
+            ones when None.
+
+    Raises:
+        InvalidInputError: keys of another backend, or the seed is not what is asked for.
+        BudgetError: the keys have made all their proofs.
+        ResourceError: the folder exists, or too little disk.
+    """
+    if keys.backend != "sumcheck":
+        raise InvalidInputError(f"keys of backend {keys.backend!r} are not rotated: make new ones with setup")
+    from zkinfer.backends.sumcheck.keys import SumcheckKeys
+    from zkinfer.backends.sumcheck.rotate import rotate as rotate_sumcheck
+
+    assert isinstance(keys, SumcheckKeys)
+    return rotate_sumcheck(keys, folder=None if folder is None else Path(folder), seed=seed)
 
 
 def estimate(circuit: "Circuit", *, backend: str = "ezkl", proofs: int | None = None) -> "Estimate":

@@ -18,6 +18,9 @@ ROTATION_KIND = "rota"
 ROTATION_VERSION = 1
 MAX_ROTATION_BYTES = 256 << 20
 
+ROTATION_FILE = "rotation.zkr"
+"""Where a folder of keys that came from others holds the step that led to its commitment."""
+
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     old: bytes

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 
-from zkinfer import security
 from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError, MalformedProofError, StatementError, VerificationError
 from zkinfer.pcs.rotation import verify_rotation
 from zkinfer.rotation import Rotation, rotation_context
+from zkinfer.security import combine
+from zkinfer.security import rotation as rotation_terms
 from zkinfer.verifier.native_proof import MIN_BITS
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
@@ -57,7 +58,7 @@ def follow(published: Commitment, lineage: Lineage, wanted: bytes) -> Commitment
 
 def rotation_bits(commitment: Commitment) -> float:
     """The security of one rotation of this commitment, and of every chain of them."""
-    return security.combine(security.rotation(commitment.sumcheck.opening)).bits
+    return combine(rotation_terms(commitment.sumcheck.opening)).bits
 
 
 def _verified(old: Commitment, rotation: Rotation) -> Commitment:
