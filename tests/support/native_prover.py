@@ -1,0 +1,263 @@
+"""A prover of the native argument for tests: with sizes that are quick and worth nothing, and with room for lies.
+
+A prover that lies is honest but for one thing, and consistent with it afterwards. Its messages being padded, the
+verifier refuses with one and the same check whatever the lie: the pads do not satisfy the linear constraints. Which
+constraint it is, the prover knows; `Attempt.failing` has its name.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.backends.sumcheck.party import ProverParty
+from zkinfer.backends.sumcheck.prove import public_values
+from zkinfer.backends.sumcheck.trace import AppliedTable
+from zkinfer.backends.sumcheck.witness import Witness, trace
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Program
+from zkinfer.field.slow import ZERO, Ext, ext_add, ext_mul
+from zkinfer.pcs.params import Code, OpeningParameters
+from zkinfer.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.reduction import argument
+from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, Header, NativeProof
+from zkinfer.reduction.layout import weight_matrix
+from zkinfer.reduction.party import Group, row_claims, settle
+from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.security import Security
+from zkinfer.sumcheck.channel import PadConstraints
+from zkinfer.sumcheck.pads import PadParameters
+from zkinfer.sumcheck.pads_prover import commit_pads, prove_pads
+from zkinfer.transcript import Transcript
+from zkinfer.verifier import native
+
+IntArray = npt.NDArray[np.int64]
+DIGEST = b"statement of a test".ljust(32, b".")
+
+
+SMALL_PADS = PadParameters(4, 7, 4)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of everything in a proof."""
+
+    weights: OpeningParameters
+    header: Header
+    pads: PadParameters
+
+
+def small(log_columns: int = 2) -> Sizes:
+    """Sizes with rows of 2^log_columns cells."""
+    length = max(5, log_columns + 2)
+    code = Code(log_columns, 5, length)
+    return Sizes(OpeningParameters(code, 3, 0, 0), Header(log_columns, 5, length, 3, 0, 0, 0), SMALL_PADS)
+
+
+SMALL = small()
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A true statement, and what proves it.
+
+    Attributes:
+        plan: of the program.
+        weights: contents of its weights.
+        values: every value of the program, by number.
+        matrix: the committed weights.
+    """
+
+    plan: Plan
+    weights: Sequence[IntArray]
+    values: Mapping[int, IntArray]
+    sizes: Sizes
+    matrix: CommittedMatrix
+
+    @property
+    def publics(self) -> dict[int, IntArray]:
+        """The statement's integers."""
+        return public_values(self.plan, dict(self.values))
+
+
+def commit_weights(program: Program, weights: Sequence[IntArray], sizes: Sizes = SMALL) -> CommittedMatrix:
+    """The matrix of weights, to be opened once."""
+    code = sizes.weights.code
+    return commit(code, weight_matrix(program, weights, code.log_columns), 0)
+
+
+def make_case(
+    program: Program,
+    weights: Sequence[IntArray],
+    inputs: Sequence[IntArray],
+    private_inputs: tuple[bool, ...] = (),
+    private_outputs: tuple[bool, ...] = (),
+    sizes: Sizes = SMALL,
+) -> Case:
+    """The case of a program run on inputs of shape (runs, ...)."""
+    plan = make_plan(program, len(inputs[0]), private_inputs, private_outputs)
+    values = dict(enumerate(evaluate(program, weights, inputs)))
+    return Case(plan, weights, values, sizes, commit_weights(program, weights, sizes))
+
+
+@dataclass(frozen=True)
+class Lie:
+    """What a prover does otherwise than the honest one.
+
+    Attributes:
+        values: replaces the values of the program from which messages are computed; committed cells stay.
+        publics: replaces the statement's integers.
+        witness: changes committed cells and columns of lookups, in place.
+        send: gets the number of a message, its label and elements, and returns what is sent.
+        pads: gets the committed pads, and returns what the messages are padded with.
+        weights: replaces the opener of the weights.
+    """
+
+    values: Callable[[dict[int, IntArray]], None] = lambda values: None
+    publics: Callable[[dict[int, IntArray]], None] = lambda publics: None
+    witness: Callable[[Witness], None] = lambda witness: None
+    send: Callable[[int, str, list[Ext]], Sequence[Ext]] = lambda number, label, values: values
+    pads: Callable[[list[Ext]], list[Ext]] = lambda pads: pads
+    weights: Opener | None = None
+
+
+HONEST = Lie()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A proof, what it is held against, and the names of the checks that it does not pass.
+
+    Attributes:
+        labels: of the messages, in order, and how many elements each has.
+    """
+
+    proof: NativeProof
+    publics: dict[int, IntArray]
+    failing: set[str]
+    labels: list[tuple[str, int]] = field(default_factory=list)
+
+
+def fresh(case: Case) -> CommittedMatrix:
+    """The case's matrix of weights, not opened yet: each attempt opens it anew."""
+    m = case.matrix
+    return CommittedMatrix(m.code, m.commitment, m.data, m.blinding, m.masks, m.leaves, m.nodes)
+
+
+def prove(case: Case, lie: Lie = HONEST) -> Attempt:
+    """A proof by a prover with one lie."""
+    plan, sizes, header = case.plan, case.sizes, case.sizes.header
+    opening, codes = header.opening, (sizes.weights.code, header.opening.code)
+    shape = argument.shape_of(plan, *codes)
+    tables = [AppliedTable(table) for table in plan.program.tables]
+    witness = trace(plan, case.values, tables, header.log_columns)
+    lie.witness(witness)
+    values, publics = {v: a.copy() for v, a in case.values.items()}, {v: a.copy() for v, a in case.publics.items()}
+    lie.values(values)
+    lie.publics(publics)
+    matrices, roots = _commit(shape, opening.code, witness)
+    pads = commit_pads(shape.cells, sizes.pads)
+    masks, mask_root = [], b""
+    if shape.weight_groups:
+        zero_rows = np.zeros((0, sizes.weights.code.columns))
+        masks = [commit(sizes.weights.code, zero_rows, shape.weight_groups + 1)]
+        mask_root = masks[0].commitment.root
+    transcript = Transcript(DOMAIN)
+    argument.begin(transcript, DIGEST, header, roots, mask_root, pads.root)
+    nonce = transcript.grind("lookup grinding", header.lookup_grinding)
+    weights = lie.weights or fresh(case)
+    stacks = [weights.data.reshape(-1), *witness.stacks]
+    party = ProverParty(
+        transcript, lie.pads(pads.pads), values, stacks, witness.blocks, witness.counts, header.lookup_grinding
+    )
+    labels = _listen(party, lie)
+    openings = argument.reduce_to_openings(plan, publics, party, codes)
+    weight_bytes = _open(party, sizes.weights, [weights, *masks], openings.weights, transcript)
+    witness_bytes = _open(party, opening, matrices, openings.witness, transcript)
+    constraints = party.channel.constraints()
+    with mock.patch.object(PadConstraints, "check"):
+        about = prove_pads(pads, constraints, transcript)
+    message = party.sender.message
+    proof = NativeProof(header, roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
+    return Attempt(proof, publics, violated(constraints, pads.pads), labels)
+
+
+def _commit(
+    shape: argument.Shape, code: Code, witness: Witness
+) -> tuple[list[CommittedMatrix], tuple[bytes, bytes, bytes]]:
+    matrices, roots = [], []
+    for number, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
+        masks = shape.witness_groups + 1 if number == WITNESS and shape.witness_groups else 0
+        if len(stack) or masks:
+            matrices.append(commit(code, stack.reshape(-1, code.columns), masks))
+        roots.append(matrices[-1].commitment.root if len(stack) or masks else b"")
+    return matrices, (roots[0], roots[1], roots[2])
+
+
+def _listen(party: ProverParty, lie: Lie) -> list[tuple[str, int]]:
+    """Lets the lie change messages; the list that is returned fills up with what is sent."""
+    honest, labels = party.sender.send, []
+
+    def send(label: str, values: Sequence[Ext]) -> None:
+        labels.append((label, len(values)))
+        honest(label, lie.send(len(labels) - 1, label, list(values)))
+
+    party.sender.send = send  # type: ignore[method-assign]
+    return labels
+
+
+def _open(
+    party: ProverParty,
+    parameters: OpeningParameters,
+    matrices: Sequence[Opener],
+    groups: Sequence[Group],
+    transcript: Transcript,
+) -> bytes:
+    if not groups:
+        return b""
+    pads = party.sender.reserve(len(groups))
+    opening, residuals = open_padded_claims(parameters, matrices, row_claims(groups), transcript, pads)
+    settle(party.channel, OPENING_CHECK, groups, residuals, party.channel.reserve(len(groups)))
+    return opening
+
+
+def violated(constraints: PadConstraints, pads: Sequence[Ext]) -> set[str]:
+    """The names of the linear constraints that these pads do not satisfy."""
+    contents = constraints.expand(pads)
+    names = set()
+    for constraint in constraints.linear:
+        total = constraint.value.constant
+        for cell, coefficient in constraint.value.cells.items():
+            total = ext_add(total, ext_mul(coefficient, contents[cell]))
+        if total != ZERO:
+            names.add(constraint.check)
+    return names
+
+
+@contextmanager
+def small_verifier(sizes: Sizes) -> Iterator[None]:
+    """The verifier with pads of these sizes; the others are in the commitment and in the header."""
+    with mock.patch.object(native, "PADS", sizes.pads):
+        yield
+
+
+def verify(case: Case, proof: NativeProof, publics: Mapping[int, IntArray] | None = None, **other: Any) -> Security:
+    """What the verifier says of a proof of the case.
+
+    Args:
+        publics: the statement's integers; by default the true ones.
+        other: other arguments of `verify_run` than the case's own.
+    """
+    arguments = {"statement": DIGEST, "weights": case.matrix.commitment, "parameters": case.sizes.weights} | other
+    decoded = argument.decode(argument.encode(proof))
+    with small_verifier(case.sizes):
+        return native.verify_run(
+            plan=arguments.pop("plan", case.plan),
+            publics=case.publics if publics is None else publics,
+            proof=decoded,
+            **arguments,
+        )
