@@ -150,6 +150,15 @@ def batching(name: str, combined: int) -> Term:
     return Term(name, max(combined - 1, 0) / FIELD_SIZE)
 
 
+def point(name: str, variables: int) -> Term:
+    """Two tensors that differ have extensions that agree at a random point.
+
+    Their difference is a nonzero multilinear polynomial in that many variables: of degree 1 in each, so that each
+    challenge in turn makes it zero with probability at most 1 / |K| (Schwartz and Zippel).
+    """
+    return Term(name, variables / FIELD_SIZE)
+
+
 def logup(name: str, lookups: int, table_rows: int, columns: int) -> Term:
     """Different multisets give equal fractional sums at the challenges.
 

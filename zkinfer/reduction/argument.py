@@ -103,9 +103,11 @@ def decode(data: bytes) -> NativeProof:
     if not 0 <= proof.lookup_nonce < 1 << 64 or not 0 <= proof.header.lookup_grinding <= MAX_GRINDING_BITS:
         raise MalformedProofError("the work before the lookup challenges is out of range")
     try:
-        _ = proof.header.opening
+        opening = proof.header.opening
     except InvalidInputError as error:
         raise MalformedProofError(f"the proof's parameters: {error}") from None
+    if opening.code.blinding < opening.queries:
+        raise MalformedProofError("the proof's parameters: fewer random symbols a row than columns that are shown")
     return proof
 
 
@@ -158,7 +160,7 @@ def witness_commitments(
     """The matrices that are opened together: those of private inputs, private outputs and witness that have rows.
 
     Raises:
-        MalformedProofError: a root is missing, or there where there is no matrix.
+        MalformedProofError: a root is missing, or there where there is no matrix; or a matrix has too many rows.
     """
     found = []
     for matrix, root in zip((INPUTS, OUTPUTS, WITNESS), roots, strict=True):
@@ -167,7 +169,10 @@ def witness_commitments(
         if bool(root) != expected:
             raise MalformedProofError("the proof commits to other matrices than the statement needs")
         if expected:
-            found.append(Commitment(root, rows, groups + 1 if matrix == WITNESS else 0))
+            try:
+                found.append(Commitment(root, rows, groups + 1 if matrix == WITNESS else 0))
+            except InvalidInputError as error:
+                raise MalformedProofError(f"the proof's parameters: {error}") from None
     return found
 
 

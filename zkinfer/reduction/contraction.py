@@ -11,6 +11,7 @@ sumcheck makes the prover's work linear in the operands (Thaler 2013, "Time-opti
 evaluation", Section 5).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,9 +19,10 @@ import numpy as np
 
 from zkinfer.circuit.program import Einsum
 from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, Ext
+from zkinfer.field.slow import ONE, Ext, ext_mul
 from zkinfer.pcs import modular
 from zkinfer.pcs.modular import IntArray
+from zkinfer.reduction.factors import monic
 from zkinfer.reduction.functional import Functional, arrange, split
 from zkinfer.reduction.plan import Plan
 from zkinfer.sumcheck.params import Instance, Point, Term
@@ -147,10 +149,23 @@ def contract(plan: Plan, node: Einsum, functional: Functional) -> Contraction:
     common = set(letters_a) & set(letters_b)
     mixed = [f for f in factors if not (set(f[0]) <= set(letters_a) - common or set(f[0]) <= set(letters_b) - common)]
     shared = common | {letter for letters, _ in mixed for letter in letters if letter in letters_b}
-    on_b = tuple(f for f in factors if set(f[0]) <= set(letters_b) - common)
+    on_b = [f for f in factors if set(f[0]) <= set(letters_b) - common]
     on_a = tuple(f for f in factors if all(f is not g for g in on_b))
     order = "".join(letter for letter in letters_b if letter in shared)
-    return Contraction(Side(a, letters_a, on_a), Side(b, letters_b, on_b), order, sizes, functional.scale)
+    monic_b, scale = _monic(on_b, functional.scale)
+    return Contraction(Side(a, letters_a, on_a), Side(b, letters_b, monic_b), order, sizes, scale)
+
+
+def _monic(factors: Sequence[Factor], scale: Ext) -> tuple[tuple[Factor, ...], Ext]:
+    """The factors with one as their first nonzero entry: how A' and B' share a scale must not depend on the factors."""
+    result = []
+    for letters, weights in factors:
+        normal = monic(weights)
+        if normal is not None:
+            weights, lead = normal
+            scale = ext_mul(scale, lead)
+        result.append((letters, weights))
+    return tuple(result), scale
 
 
 def named_factors(letters: str, functional: Functional) -> list[Factor]:

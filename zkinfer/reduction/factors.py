@@ -42,6 +42,17 @@ def outer(factors: Sequence[IntArray]) -> IntArray:
     return result
 
 
+def monic(factor: IntArray) -> tuple[IntArray, Ext] | None:
+    """The factor over its first nonzero entry in row-major order, and that entry; None for zero."""
+    nonzero = factor.any(axis=0)
+    if not nonzero.any():
+        return None
+    lead = to_exts(factor[:, nonzero][:, :1])[0]
+    if lead == ONE:
+        return factor, lead
+    return modular.ext_mul(factor, from_exts([ext_inv(lead)]).reshape(DEGREE, *(1,) * nonzero.ndim)), lead
+
+
 def rank_one(matrix: IntArray) -> tuple[IntArray, IntArray] | None:
     """Vectors of shapes (3, m) and (3, n) whose outer product is the matrix of shape (3, m, n); None if there are none.
 

@@ -271,13 +271,11 @@ def _normal(factors: Sequence[IntArray], scale: Ext) -> _Normal | None:
     """None for zero."""
     monic = []
     for factor in factors:
-        nonzero = factor.any(axis=0)
-        if not nonzero.any():
+        normal = products.monic(factor)
+        if normal is None:
             return None
-        lead = to_exts(factor[:, nonzero][:, :1])[0]
-        scale = ext_mul(scale, lead)
-        inverse = from_exts([ext_inv(lead)]).reshape(DEGREE, *(1,) * nonzero.ndim)
-        monic.append(factor if lead == ONE else modular.ext_mul(factor, inverse))
+        monic.append(normal[0])
+        scale = ext_mul(scale, normal[1])
     keys = tuple(blake3(repr(f.shape).encode() + f.tobytes()).digest() for f in monic)
     return None if scale == ZERO else _Normal(tuple(monic), scale, keys)
 

@@ -65,6 +65,10 @@ class VerifierParty:
         self.terms.append(security.batching(label, combined))
         return self.channel.challenge(label)
 
+    def outputs(self, variables: int) -> None:
+        """All outputs are compared at ends of one point, of so many coordinates at most."""
+        self.terms.append(security.point("outputs at a point", variables))
+
     def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
         """The lookup argument."""
         entries, rows = instance.entries, instance.rows

@@ -123,12 +123,13 @@ class _Reduction:
     def _claim_outputs(self, point: Point) -> None:
         """A random functional of each output: an eq table along every axis, at the end of one point."""
         plan = self.plan
-        hidden = 0
+        hidden = longest = 0
         for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
             shape = (plan.runs, *plan.program.tensor(value).shape)
             bits = [(size - 1).bit_length() for size in shape]
             while len(point) < sum(bits):
-                point = (self.party.challenge("output point"), *point)
+                point = (self.party.challenge("output point", combined=1), *point)
+            longest = max(longest, sum(bits))
             stated = _at(shape, point[len(point) - sum(bits) :])
             functional = pull(stated, (), plan.shape(value))
             if private:
@@ -138,6 +139,7 @@ class _Reduction:
             else:
                 claimed = Value(self._public(plan.program.num_values + position, stated))
             self._route(value, functional, claimed)
+        self.party.outputs(longest)
 
     def _public(self, key: int, functional: Functional) -> Ext:
         return evaluate(functional, self.publics[key]) if self.publics else (0, 0, 0)
