@@ -1,7 +1,8 @@
 """The command line. Importing it is cheap: each command imports what it needs when it runs."""
 
-from zkinfer.cli import audit as audit  # its command registers itself, as do those of the next
+from zkinfer.cli import audit as audit  # commands register themselves, here and in the next two
 from zkinfer.cli import engine as engine
+from zkinfer.cli import rotate as rotate
 from zkinfer.cli.app import app
 
 

@@ -196,6 +196,10 @@ def verify(
         Literal["python", "ezkl", "both"], typer.Option(help="Which verifier: our own, ezkl's, or both.")
     ] = "python",
     saturate: Saturate = False,
+    rotation: Annotated[
+        list[Path] | None,
+        typer.Option(help="A rotation (.zkr) of the commitment; again for each further one, in order."),
+    ] = None,
 ) -> None:
     """Check a proof. Exits with 0 if it is valid, 1 if it is refused."""
     from zkinfer.verifier import verify as verify_proof
@@ -208,6 +212,7 @@ def verify(
         context=read_context(context),
         engine=engine,
         saturate=saturate,
+        lineage=rotation or [],
     )
     outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
     rows = [

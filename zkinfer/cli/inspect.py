@@ -15,6 +15,7 @@ from zkinfer.cli.console import facts
 from zkinfer.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
 from zkinfer.errors import InvalidInputError
 from zkinfer.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
+from zkinfer.rotation import ROTATION_KIND, Rotation
 
 if TYPE_CHECKING:
     from zkinfer.model import Circuit
@@ -42,6 +43,9 @@ ALWAYS_HIDDEN = """\
 It shows which commitment it is for, and how many inferences it covers. Not shown: the weights and what the model
 computes in between."""
 
+ROTATION_REVEALS = """\
+Public in it: that two commitments are to the same weights. Nothing of the weights."""
+
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
@@ -63,6 +67,8 @@ def describe_file(path: Path) -> RenderableType:
             return describe_commitment(Commitment.from_bytes(data), [*head, ("kind", f"commitment, version {version}")])
         case str(name) if name == PROOF_KIND:
             return describe_proof(Proof.from_bytes(data), [*head, ("kind", f"proof, version {version}")])
+        case str(name) if name == ROTATION_KIND:
+            return describe_rotation(Rotation.from_bytes(data), [*head, ("kind", f"rotation, version {version}")])
         case "circ":
             from zkinfer.model import Circuit
 
@@ -183,3 +189,15 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:
     ]
     hidden = any(proof.private_inputs), any(isinstance(t, PrivateTensor) for t in proof.output_tensors)
     return Group(facts("Proof", rows), "", PROOF_REVEALS[hidden], ALWAYS_HIDDEN)
+
+
+def describe_rotation(rotation: Rotation, head: list[tuple[str, str]]) -> RenderableType:
+    """A rotation in words; says nothing about whether it is valid."""
+    rows = [
+        *head,
+        ("from commitment", rotation.old_digest.hex()),
+        ("root of the new one", rotation.root.hex()),
+        ("proof", decimal(len(rotation.data))),
+        ("valid?", "not checked here: hand it to zkinfer verify with --rotation"),
+    ]
+    return Group(facts("Rotation", rows), "", ROTATION_REVEALS)

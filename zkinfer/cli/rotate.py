@@ -1,0 +1,42 @@
+"""The command that hands a model on to fresh keys."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import zkinfer
+from zkinfer.artifact import writing
+from zkinfer.cli.app import app
+from zkinfer.cli.arrays import read_seed
+from zkinfer.cli.console import facts, guarded, out
+from zkinfer.rotation import ROTATION_FILE
+
+
+@app.command()
+@guarded
+def rotate(
+    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new keys.")],
+    publish: Annotated[Path | None, typer.Option(help="Write a copy of the rotation (.zkr) here.")] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            help="32 secret bytes, @file or hex:, which an auditor of the weights needs too. Fresh by default."
+        ),
+    ] = None,
+) -> None:
+    """Make keys with a fresh commitment to the same weights, and the proof of it to publish: more proofs."""
+    old = zkinfer.Keys.load(keys)
+    new = zkinfer.rotate(old, folder=output, seed=None if seed is None else read_seed(seed))
+    if publish is not None:
+        with writing(publish):
+            shutil.copyfile(output / ROTATION_FILE, publish)
+    rows = [
+        ("file", str(publish or output / ROTATION_FILE)),
+        ("from", old.commitment.fingerprint),
+        ("to", new.commitment.fingerprint),
+        ("proofs left", f"{old.proofs_left} with the old keys, {new.proofs_left} with the new ones"),
+    ]
+    out.print(facts("Rotation, to be published; keep the rest of the folder private", rows))
