@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from zkinfer.backends.sumcheck.execute_products import RUNS, Contraction, Operand, contraction
 from zkinfer.backends.sumcheck.execute_views import Alias, Array, Combination, MovedTerm, Values, copied_bytes, move
-from zkinfer.backends.sumcheck.trace import AppliedTable, smallest_type
+from zkinfer.backends.sumcheck.trace import AppliedTable, narrow, smallest_type
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import check_inputs
 from zkinfer.circuit.program import Einsum, Lookup, Program, View
@@ -49,9 +49,9 @@ class AppliedLookup:
         return self._apply(np.ascontiguousarray(source.transpose(order))).transpose(np.argsort(order))
 
     def _apply(self, source: Array) -> Array:
-        out = np.empty(source.shape, dtype=self.table.dtype)
-        self.table.apply(source.reshape(-1), self.shift, out.reshape(-1))
-        return out
+        out = np.empty(source.size, dtype=self.table.dtype)
+        self.table.apply(source.reshape(-1), self.shift, out)
+        return out.reshape(source.shape)
 
 
 Operation = Contraction | Alias | Combination | AppliedLookup
@@ -108,13 +108,7 @@ class Executor:
         Raises:
             ShapeError, InputRangeError: see `circuit.evaluate.check_inputs`; also inputs of different numbers of runs.
         """
-        values: list[Array | None] = [None] * self.program.num_values
-        for value, array in enumerate(check_inputs(self.program, inputs)):
-            values[value] = array.astype(self._dtypes[value], copy=False)
-        if len({len(array) for array in inputs}) > 1:
-            raise ShapeError(
-                f"the inputs are for {', '.join(str(len(array)) for array in inputs)} runs, not one number"
-            )
+        values = self._narrowed(inputs)
         for value, array in self._constants.items():
             values[value] = array
         for value, operation in self._operations.items():
@@ -140,6 +134,22 @@ class Executor:
             peak = max(peak, sum(held.values()) + temporary)
             held = {v: n for v, n in held.items() if self._last_readers[v] > value}
         return peak
+
+    def _narrowed(self, inputs: Sequence[IntArray]) -> list[Array | None]:
+        """The inputs, checked, in their types, among as many places as there are values."""
+        values: list[Array | None] = [None] * self.program.num_values
+        for value, (array, tensor) in enumerate(zip(inputs, self.program.inputs, strict=False)):
+            fits = array.shape[1:] == tensor.shape and array.dtype.kind == "i"
+            narrowed = np.empty(array.shape, dtype=self._dtypes[value])
+            line = np.ascontiguousarray(array).reshape(-1)
+            if fits and narrow(line, tensor.lo, tensor.hi, narrowed.reshape(-1)):
+                values[value] = narrowed
+        if len(inputs) != len(self.program.inputs) or any(values[k] is None for k in range(len(inputs))):
+            for value, array in enumerate(check_inputs(self.program, inputs)):
+                values[value] = array.astype(self._dtypes[value])
+        if len({len(array) for array in inputs}) > 1:
+            raise ShapeError(f"inputs of {', '.join(str(len(array)) for array in inputs)} runs do not go together")
+        return values
 
     def _prepare(self, value: int) -> None:
         """Decides how a node is computed; computes it if it depends on no input."""

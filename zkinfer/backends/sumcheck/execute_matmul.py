@@ -15,6 +15,7 @@ instructions there are.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
+from numpy.lib.stride_tricks import as_strided
 
 from zkinfer.field.compiling import device, intrinsic, kernel
 from zkinfer.field.threads import split
@@ -34,6 +36,8 @@ WIDE = 4 * LANES
 """Columns of a panel; the last columns are in panels of LANES."""
 BLOCK = 48
 """Rows that are multiplied with a panel while it is near."""
+SHORTEST_COPY = 8
+"""Contiguous elements that are copied as a piece; fewer are gathered one by one."""
 GRAIN = 1 << 22
 """Multiplications below which another thread does not pay."""
 
@@ -151,41 +155,85 @@ def _panels(columns: int) -> tuple[int, int]:
     return wide, max(0, (columns - wide * WIDE + LANES - 1) // LANES)
 
 
-@kernel
-def _product_kernel(
-    x: Any, stride: int, rows: int, panels: Any, pairs: int, out: Any, columns: int, start: int, stop: int
+@device
+def _tile(
+    x: Any, at: int, stride: int, panels: Any, panel: int, pairs: int, out: Any, row: int, rows: int, columns: int
 ) -> None:
-    """Some of the tiles that make up the product; a tile is BLOCK rows by a panel, those of one panel follow another.
-
-    A register holds as many columns as are left, or all; `first` is where a panel starts in `panels`.
-    """
+    """Rows of x, the first from x[at] on, by one panel: `rows` rows of the result, from `row` on."""
     wide, _ = _panels(columns)
+    if panel < wide:
+        column = panel * WIDE
+        first, left, to = column * 2 * pairs, columns - column, row * columns + column
+        i = 0
+        while i + 6 <= rows:
+            _wide_6(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            i += 6
+        while i + 2 <= rows:
+            _wide_2(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            i += 2
+        if i < rows:
+            _wide_1(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+    else:
+        column = wide * WIDE + (panel - wide) * LANES
+        first, left, to = column * 2 * pairs, columns - column, row * columns + column
+        i = 0
+        while i + 6 <= rows:
+            _slim_6(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            i += 6
+        while i + 2 <= rows:
+            _slim_2(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            i += 2
+        if i < rows:
+            _slim_1(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+
+
+@kernel
+def _product_kernel(x: Any, rows: int, panels: Any, pairs: int, out: Any, columns: int, start: int, stop: int) -> None:
+    """Some of the tiles of BLOCK rows by a panel that make up the product; those of one panel follow one another."""
     blocks = (rows + BLOCK - 1) // BLOCK
     for tile in range(start, stop):
-        panel, block = tile // blocks, tile % blocks
-        i, end = block * BLOCK, min(rows, (block + 1) * BLOCK)
-        if panel < wide:
-            first, column = panel * WIDE * 2 * pairs, panel * WIDE
-            left = columns - column
-            while i + 6 <= end:
-                _wide_6(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
-                i += 6
-            while i + 2 <= end:
-                _wide_2(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
-                i += 2
-            if i < end:
-                _wide_1(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
-        else:
-            column = wide * WIDE + (panel - wide) * LANES
-            first, left = column * 2 * pairs, columns - column
-            while i + 6 <= end:
-                _slim_6(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
-                i += 6
-            while i + 2 <= end:
-                _slim_2(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
-                i += 2
-            if i < end:
-                _slim_1(x, i * stride, stride, panels, first, pairs, out, i * columns + column, columns, left)
+        row = tile % blocks * BLOCK
+        at, count = row * 2 * pairs, min(BLOCK, rows - row)
+        _tile(x, at, 2 * pairs, panels, tile // blocks, pairs, out, row, count, columns)
+
+
+@kernel
+def _gathered_kernel(
+    memory: Any,
+    apart: int,
+    lines: Any,
+    inner: Any,
+    length: int,
+    panels: Any,
+    out: Any,
+    columns: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Rows start to stop of the product of gathered rows, BLOCK at a time, each with all panels.
+
+    Row r is found in memory[apart (r // n) + lines[r % n] + inner[k] + j] for all k and all j < length, where n is the
+    number of lines.
+    """
+    size = inner.size * length
+    pairs = (size + 1) // 2
+    block = np.zeros(BLOCK * 2 * pairs, dtype=memory.dtype)
+    wide, slim = _panels(columns)
+    for row in range(start, stop, BLOCK):
+        rows = min(BLOCK, stop - row)
+        for i in range(rows):
+            run, line = (row + i) // lines.size, (row + i) % lines.size
+            source, target = memory[run * apart + lines[line] :], block[i * 2 * pairs : (i + 1) * 2 * pairs]
+            if length == 1:
+                for k in range(inner.size):
+                    target[k] = source[np.uint64(inner[k])]
+            else:
+                for k in range(inner.size):
+                    piece = source[inner[k] : inner[k] + length]
+                    for j in range(length):
+                        target[np.uint64(k * length + j)] = piece[j]
+        for panel in range(wide + slim):
+            _tile(block, 0, 2 * pairs, panels, panel, pairs, out, row, rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,17 +269,47 @@ def multiply(x: Array, right: Packed, out: Array) -> None:
     """out = x @ right modulo 2^32, in the range of int32.
 
     Args:
-        x: int8 or int16 array of shape (rows, inner).
+        x: contiguous int8 or int16 array of shape (rows, inner); inner is even.
         right: the packed right factor.
         out: contiguous int32 array of shape (rows, right.columns), written whole.
     """
-    if x.shape[1] % 2:
-        x = np.concatenate([x, np.zeros((len(x), 1), dtype=x.dtype)], axis=1)
     rows, inner = x.shape
-    wide, slim = _panels(right.columns)
-    tiles = (wide + slim) * -(-rows // BLOCK)
+    tiles = sum(_panels(right.columns)) * -(-rows // BLOCK)
     if tiles:
         grain = max(1, GRAIN * tiles // (rows * inner * right.columns))
-        line = np.ascontiguousarray(x).reshape(-1)
-        columns = right.columns
-        split(_product_kernel, tiles, grain, line, inner, rows, right.panels, inner // 2, out.reshape(-1), columns)
+        line, to = x.reshape(-1), out.reshape(-1)
+        split(_product_kernel, tiles, grain, line, rows, right.panels, inner // 2, to, right.columns)
+
+
+def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array) -> None:
+    """As `multiply`, of rows that are not contiguous in memory, or that overlap, as those of windows do.
+
+    Args:
+        x: int8 or int16 array of any strides; its first `row_axes` axes, one at least, count the rows, in order, and
+            the others are the inner axis.
+    """
+    if min(x.strides) < 0:
+        x = np.ascontiguousarray(x)
+    if not x.size:
+        return
+    strides = tuple(stride // x.itemsize for stride in x.strides)
+    extent = 1 + sum((n - 1) * stride for n, stride in zip(x.shape, strides, strict=True))
+    memory = as_strided(x, (extent,), (x.itemsize,), writeable=False)
+    lines = _offsets(x.shape[1:row_axes], strides[1:row_axes])
+    sizes, steps, length = x.shape[row_axes:], strides[row_axes:], 1
+    if steps[-1:] == (1,) and sizes[-1] >= SHORTEST_COPY:
+        sizes, steps, length = sizes[:-1], steps[:-1], sizes[-1]
+    rows, columns = len(x) * lines.size, right.columns
+    grain = BLOCK * -(-GRAIN // (BLOCK * right.inner * columns))
+    to = out.reshape(-1)
+    inner = _offsets(sizes, steps)
+    split(_gathered_kernel, rows, grain, memory, strides[0], lines, inner, length, right.panels, to, columns)
+
+
+@lru_cache(maxsize=256)
+def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Where the elements of an array of these sizes lie, in order."""
+    offsets = np.zeros(1, dtype=np.int64)
+    for size, stride in zip(sizes, strides, strict=True):
+        offsets = (offsets[:, None] + stride * np.arange(size)).reshape(-1)
+    return offsets

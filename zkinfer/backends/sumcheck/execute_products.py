@@ -18,16 +18,17 @@ they do not fit, the inner axis is cut into pieces whose sums do.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
-from zkinfer.backends.sumcheck.execute_matmul import Packed, multiply
+from zkinfer.backends.sumcheck.execute_matmul import BLOCK, Packed, multiply, multiply_gathered
 from zkinfer.backends.sumcheck.execute_views import Array, Values
 from zkinfer.backends.sumcheck.trace import smallest_type
 from zkinfer.circuit.bounds import Interval
+from zkinfer.field.threads import get_threads
 
 RUNS = "Z"
 """The letter of the axis of runs."""
@@ -38,8 +39,6 @@ INT32_SUMS = 1 << 31
 
 MAX_ELEMENTWISE = 64
 """The longest inner axis that is summed elementwise."""
-GATHERED_BYTES = 1 << 21
-"""About how much of a left factor is gathered from windows at once: it stays near the processor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +144,7 @@ def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Co
     if not letters.inner or (letters.is_stack_of_vectors and inner <= MAX_ELEMENTWISE):
         return Elementwise(left, right, letters, smallest_type(*interval))
     if right.operand.content is not None and max(r.operand.dtype.itemsize for r in (left, right)) <= 2:
-        return IntegerProduct.of(left, right.operand, letters, interval)
+        return IntegerProduct(left, right.operand, letters, interval)
     magnitude = _magnitude(left.operand, right.operand, letters)
     for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
         if magnitude < exact:
@@ -222,7 +221,8 @@ class Letters:
     def restored(self, stack: Array, runs: int) -> Array:
         """The result, from a contiguous array of its elements in the order batch, rows, columns."""
         order = self.batch + self.rows + self.columns
-        return _arranged(stack.reshape([runs if c == RUNS else self.sizes[c] for c in order]), order, self.out)
+        array = stack.reshape([runs if c == RUNS else self.sizes[c] for c in order])
+        return array if order == self.out else _arranged(array, order, self.out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,15 +235,28 @@ class Sum:
 
     def __call__(self, values: Values) -> Array:
         """The sums modulo the width of the result, which holds them."""
-        array = values[self.operand.value]
+        array, letters = values[self.operand.value], self.operand.letters
         assert array is not None
-        kept = "".join(c for c in self.operand.letters if c in self.out)
-        summed = array.sum(axis=tuple(a for a, c in enumerate(self.operand.letters) if c not in kept), dtype=self.dtype)
-        return _arranged(summed, kept, self.out)
+        kept = "".join(c for c in letters if c in self.out)
+        summed = "".join(c for c in letters if c not in self.out)
+        places = _arranged(array, letters, summed + kept)
+        if _product(self.operand.sizes, summed) > MAX_ELEMENTWISE:
+            total = places.sum(axis=tuple(range(len(summed))), dtype=self.dtype)
+        else:
+            total = self._added(places, len(summed))
+        return _arranged(total, kept, self.out)
 
     def temporary(self, runs: int) -> int:
         """None."""
         return 0
+
+    def _added(self, places: Array, axes: int) -> Array:
+        """The sum over the first axes, one addition of arrays for each place: fast where the places are few."""
+        first, *others = np.ndindex(places.shape[:axes])
+        total = places[first].astype(self.dtype)
+        for place in others:
+            np.add(total, places[place], out=total, dtype=self.dtype, casting="unsafe")
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,91 +300,102 @@ class Piece:
     packed: Packed
 
 
-@dataclass(frozen=True, eq=False)
-class IntegerProduct:
-    """int16 products with a known right operand, which is packed once for each order in which its inner letters come.
+@dataclass(frozen=True)
+class Arrangement:
+    """The right operand for one order of the inner letters: that in which the left operand has them in memory.
 
     Attributes:
-        matrix: the right operand as an array of its batch letters, inner letters and columns.
-        bounds: where the inner axis is cut if the result does not fit int32; of no cuts (0, inner).
-        packed: the packed factors, by order of the inner letters, one a product of the stack.
+        axes: the left operand's axes in the order batch, rows, inner.
+        stack: the pieces of each product.
     """
 
-    left: Reading
-    letters: Letters
-    matrix: Array
-    dtype: np.dtype[Any]
-    packed: dict[str, list[list[Piece]]] = field(default_factory=dict)
+    axes: tuple[int, ...]
+    stack: list[list[Piece]]
 
-    @staticmethod
-    def of(left: Reading, right: Operand, letters: Letters, interval: Interval) -> "IntegerProduct":
-        """Arranges the right operand; the result is int32 wherever that holds it."""
+
+class IntegerProduct:
+    """int16 products with a known right operand, which is packed once for each order that its inner letters come in.
+
+    The left operand may be windows that overlap, without a place of their own in memory: the product gathers them.
+    """
+
+    def __init__(self, left: Reading, right: Operand, letters: Letters, interval: Interval) -> None:
         assert right.content is not None
         order = letters.batch + letters.inner + letters.columns
-        matrix = _arranged(right.content.astype(smallest_type(*right.interval)), right.letters, order)
-        return IntegerProduct(left, letters, matrix, max(np.dtype(np.int32), smallest_type(*interval)))
+        self.dtype = max(np.dtype(np.int32), smallest_type(*interval))
+        self._left, self._letters = left, letters
+        self._matrix = _arranged(right.content.astype(smallest_type(*right.interval)), right.letters, order)
+        self._stack = tuple(letters.sizes[c] for c in letters.batch)
+        self._lines, self._inner, self._columns = (
+            _product(letters.sizes, group) for group in (letters.rows.replace(RUNS, ""), letters.inner, letters.columns)
+        )
+        self._arrangements: dict[str, Arrangement] = {}
 
     def __call__(self, values: Values) -> Array:
         """The products, in the order batch, rows, columns in memory."""
-        x, letters = self.left(values), self.letters
-        runs = x.shape[0]
-        strides = dict(zip(self.left.operand.letters, x.strides, strict=True))
-        inner = "".join(sorted(letters.inner, key=lambda c: -strides[c]))
-        if inner not in self.packed:
-            self.packed[inner] = self._pack(inner)
-        x = _arranged(x, self.left.operand.letters, letters.batch + letters.rows + inner)
-        stack = [letters.sizes[c] for c in letters.batch]
-        columns = _product(letters.sizes, letters.columns)
-        out = np.empty((*stack, runs, letters.count(letters.rows, 1), columns), dtype=self.dtype)
-        for pieces, index in zip(self.packed[inner], np.ndindex(*stack), strict=True):
+        x = self._left(values)
+        arrangement = self._arrangement(x)
+        x = x.transpose(arrangement.axes)
+        runs = x.shape[len(self._stack)]
+        out = np.empty((*self._stack, runs, self._lines, self._columns), dtype=self.dtype)
+        for pieces, index in zip(arrangement.stack, np.ndindex(*self._stack) if self._stack else [()], strict=True):
             self._multiply(x[index], pieces, out[index])
-        return letters.restored(out, runs)
+        return self._letters.restored(out, runs)
 
     def temporary(self, runs: int) -> int:
-        """What is gathered of the left operand, twice where it is cut or filled up, and products to be added."""
-        lines = self.letters.count(self.letters.rows, 1)
-        inner = _product(self.letters.sizes, self.letters.inner) + 1
-        columns = _product(self.letters.sizes, self.letters.columns)
-        held = min(runs, max(1, GATHERED_BYTES // (2 * lines * inner)))
-        return self.left.temporary(runs) + held * lines * (4 * inner + 4 * columns)
+        """Room for a block of gathered rows a thread; where the inner axis is cut, the left operand and the sums."""
+        cut = runs * self._lines * (2 * 2 * self._inner + 4 * self._columns) * (self.dtype.itemsize > 4)
+        return self._left.temporary(runs) + cut + 2 * BLOCK * (self._inner + 1) * get_threads()
 
     def _multiply(self, x: Array, pieces: list[Piece], out: Array) -> None:
         """One product of the stack: x of shape (runs, rows..., inner...), out of shape (runs, rows, columns)."""
-        inner = _product(self.letters.sizes, self.letters.inner)
-        runs, lines, columns = out.shape
-        gathered = not x.flags.c_contiguous or inner % 2 or self.dtype.itemsize > 4
-        held = max(1, GATHERED_BYTES // (2 * lines * inner)) if gathered else max(1, runs)
-        for start in range(0, runs, held):
-            part = x[start : start + held].reshape(-1, inner)
-            target = out[start : start + held].reshape(-1, columns)
-            if self.dtype.itemsize == 4:
-                multiply(part, pieces[0].packed, target)
-                continue
-            target[:] = 0
-            sums = np.empty(target.shape, dtype=np.int32)
-            for piece in pieces:
-                multiply(part[:, piece.start : piece.stop], piece.packed, sums)
-                target += sums
+        target = out.reshape(-1, self._columns)
+        if self.dtype == np.int32:
+            self._piece(x, x.ndim - len(self._letters.inner), pieces[0].packed, target)
+            return
+        rows = x.reshape(-1, self._inner)
+        sums = np.empty(target.shape, dtype=np.int32)
+        target[:] = 0
+        for piece in pieces:
+            self._piece(rows[:, piece.start : piece.stop], 1, piece.packed, sums)
+            target += sums
+
+    @staticmethod
+    def _piece(x: Array, row_axes: int, packed: Packed, out: Array) -> None:
+        if x.flags.c_contiguous and packed.inner % 2 == 0:
+            multiply(x.reshape(-1, packed.inner), packed, out)
+        else:
+            multiply_gathered(x, row_axes, packed, out)
+
+    def _arrangement(self, x: Array) -> Arrangement:
+        """That of the order in which the left operand's inner axes lie in memory, so that it is gathered fast."""
+        names, letters = self._left.operand.letters, self._letters
+        inner = letters.inner
+        if len(inner) > 1:
+            inner = "".join(sorted(inner, key=lambda c: -x.strides[names.index(c)]))
+        if inner not in self._arrangements:
+            axes = tuple(names.index(c) for c in letters.batch + letters.rows + inner)
+            self._arrangements[inner] = Arrangement(axes, self._pack(inner))
+        return self._arrangements[inner]
 
     def _pack(self, inner: str) -> list[list[Piece]]:
-        letters = self.letters
-        order = letters.batch + letters.inner + letters.columns
-        sizes = (_product(letters.sizes, group) for group in (letters.batch, inner, letters.columns))
-        stack = _arranged(self.matrix, order, letters.batch + inner + letters.columns).reshape(*sizes)
-        ends = [stack.shape[1]] if self.dtype.itemsize == 4 else self._ends(stack)
-        return [[Piece(a, b, Packed.of(right[a:b])) for a, b in pairwise([0, *ends])] for right in stack]
+        batch, columns = self._letters.batch, self._letters.columns
+        right = _arranged(self._matrix, batch + self._letters.inner + columns, batch + inner + columns)
+        stack = right.reshape(-1, self._inner, self._columns)
+        ends = [self._inner] if self.dtype == np.int32 else self._ends(stack)
+        return [[Piece(a, b, Packed.of(matrix[a:b])) for a, b in pairwise([0, *ends])] for matrix in stack]
 
     def _ends(self, stack: Array) -> list[int]:
         """Where to cut the inner axis so that the absolute products of a piece sum to less than 2^31."""
-        most = (INT32_SUMS - 1) // max(1, self.left.operand.magnitude)
-        ends, sums = [], np.zeros((stack.shape[0], stack.shape[2]), dtype=np.int64)
-        for k in range(stack.shape[1]):
+        most = (INT32_SUMS - 1) // max(1, self._left.operand.magnitude)
+        ends, sums = [], np.zeros((len(stack), self._columns), dtype=np.int64)
+        for k in range(self._inner):
             line = np.abs(stack[:, k].astype(np.int64))
             if int((sums + line).max()) > most:
                 ends.append(k)
                 sums[:] = 0
             sums += line
-        return [*ends, stack.shape[1]]
+        return [*ends, self._inner]
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ def _moved(array: Array, step: Step) -> Array:
             return array[(slice(None),) * (axis + 1) + (part,)]
         case Pad(before=before, after=after):
             sizes = (len(array), *(b + n + a for b, n, a in zip(before, array.shape[1:], after, strict=True)))
-            padded = np.zeros(sizes, dtype=array.dtype)
+            padded = _zeros(sizes, array)
             inside = (slice(b, b + n) for b, n in zip(before, array.shape[1:], strict=True))
             padded[(slice(None), *inside)] = array
             return padded
@@ -51,6 +51,12 @@ def _moved(array: Array, step: Step) -> Array:
             return as_strided(array, (len(array), *shape), strides, writeable=False)
         case Take(axis=axis, indices=indices):
             return array.take(np.array(indices, dtype=np.intp), axis=axis + 1)
+
+
+def _zeros(sizes: Shape, like: Array) -> Array:
+    """Zeros in the type, and in the order in memory, of another array."""
+    order = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    return np.zeros([sizes[axis] for axis in order], dtype=like.dtype).transpose(np.argsort(order))
 
 
 def copied_bytes(steps: Sequence[Step], shape: Shape, itemsize: int) -> int:

@@ -55,6 +55,18 @@ def _apply_kernel(x: Any, shift: int, half: int, lo: int, entries: Any, out: Any
 
 
 @kernel
+def _round_kernel(x: Any, shift: int, half: int, lo: int, hi: int, out: Any, start: int, stop: int) -> bool:
+    """out = (x + half) >> shift; returns whether one is not from lo to hi."""
+    source, target = x[start:stop], out[start:stop]
+    signs = 0
+    for i in range(source.size):
+        index = int(np.int64(source[i]) + half) >> shift
+        signs |= (index - lo) | (hi - index)
+        target[i] = index
+    return signs < 0
+
+
+@kernel
 def _shift_kernel(x: Any, shift: int, half: int, out: Any, start: int, stop: int) -> None:
     """out = (x + half) >> shift."""
     source, target = x[start:stop], out[start:stop]
@@ -99,6 +111,24 @@ def _count_kernel(values: Any, lo: float, length: int, start: int, stop: int) ->
     return counts
 
 
+@kernel
+def _narrow_kernel(x: Any, lo: int, hi: int, out: Any, start: int, stop: int) -> bool:
+    """out = x; returns whether one is not from lo to hi, which are at most 2^62 away from 0."""
+    source, target = x[start:stop], out[start:stop]
+    outside = False
+    for i in range(source.size):
+        element = int(np.int64(source[i]))
+        outside |= (element < lo) | (element > hi)
+        target[i] = element
+    return outside
+
+
+def narrow(x: Array, lo: int, hi: int, out: Array) -> bool:
+    """Copies a flat contiguous array of signed integers to one of another type; whether all are from lo to hi."""
+    _check_lines(x, (out,))
+    return not any(split(_narrow_kernel, x.size, GRAIN, x, lo, hi, out))
+
+
 class AppliedTable:
     """A table, as the kernels read it: its entries in the smallest type that holds them.
 
@@ -129,21 +159,17 @@ class AppliedTable:
             BoundsError: an element is outside the table; `out` is not all written then.
         """
         _check_lines(x, (out,))
-        half = _half(shift)
-        if not self._is_identity:
-            outside = any(split(_apply_kernel, x.size, GRAIN, x, shift, half, self.table.lo, self._entries, out))
+        half, lo, hi = _half(shift), self.table.lo, self.table.hi
+        if self._is_identity:
+            outside = split(_round_kernel, x.size, GRAIN, x, shift, half, lo, hi, out)
         else:
-            outside = self._outside(x, shift) > 0
-            if not outside:
-                split(_shift_kernel, x.size, GRAIN, x, shift, half, out)
-        if outside:
+            outside = split(_apply_kernel, x.size, GRAIN, x, shift, half, lo, self._entries, out)
+        if any(outside):
+            count = sum(split(_outside_kernel, x.size, GRAIN, x, shift, half, lo, hi))
             raise BoundsError(
-                f"table {self.table.name!r} covers indices {self.table.lo} to {self.table.hi} after a shift by "
-                f"{shift}; {self._outside(x, shift)} of {x.size} elements are outside"
+                f"table {self.table.name!r} covers indices {lo} to {hi} after a shift by {shift}; {count} of {x.size} "
+                "elements are outside"
             )
-
-    def _outside(self, x: Array, shift: int) -> int:
-        return sum(split(_outside_kernel, x.size, GRAIN, x, shift, _half(shift), self.table.lo, self.table.hi))
 
 
 def trace_lookup(
