@@ -14,7 +14,7 @@ from zkinfer.demo import run_demo
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
 from zkinfer.demo.reference import Reference, run_float
 from zkinfer.demo.story import draw_digit
-from zkinfer.demo.third_party import PROVER_PACKAGES, ThirdParty
+from zkinfer.demo.third_party import PROVER_PACKAGES, Attempt, ThirdParty
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.proof import OutputTensor, Proof
 
@@ -23,7 +23,7 @@ CIRCUITS = Path(__file__).parent.parent.parent / "circuits"
 
 @pytest.fixture
 def proof() -> Proof:
-    return Proof("ezkl", bytes(32), (OutputTensor.of(np.array([[-5, 70, 9]]), 4),), b"proof")
+    return Proof("sumcheck", bytes(32), (OutputTensor.of(np.array([[-5, 70, 9]]), 4),), b"proof")
 
 
 def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
@@ -32,13 +32,17 @@ def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
     assert run_demo(CIRCUITS, tmp_path / "out", None, sample=1, console=console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("accepted") == 1
-    assert text.count("refused") == 4
+    assert text.count("refused") == 5
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "another-model.zkc",
         "another-model.zkp",
         "changed-answer.zkp",
-        "changed-digit.npy",
-        "digit.npy",
+        "changed-digits.npy",
+        "digits.npy",
+        "ezkl.zkc",
+        "ezkl.zkp",
         "model.zkc",
+        "one-digit.npy",
         "proof.zkp",
     ]
 
@@ -81,7 +85,7 @@ def test_sample_that_does_not_exist(tmp_path: Path) -> None:
 def test_third_party_without_a_verdict_is_an_error(tmp_path: Path) -> None:
     """Files that are not there are no refusal of a proof."""
     with pytest.raises(ProvingError, match="ended with code 3"):
-        ThirdParty(Path(sys.executable), tmp_path).verify("proof.zkp", "digit.npy", "")
+        ThirdParty(Path(sys.executable), tmp_path).verify(Attempt())
 
 
 def test_third_party_sees_which_packages_there_are(tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def tampered_model(model: onnx.ModelProto, favoured: int) -> onnx.ModelProto:
 
 
 def changed_answer(proof: Proof, favoured: int) -> Proof:
-    """The proof with another answer written into it: the favoured class gets the largest output."""
+    """The proof with another answer written into it: the first sample's largest output is the favoured class's."""
     (claimed,) = proof.output_tensors
     assert isinstance(claimed, OutputTensor), "the answer is public"
     values = claimed.integers()
-    values[..., favoured] = values.max() + 1
+    values[0, favoured] = values[0].max() + 1
     return Proof(proof.backend, proof.commitment_digest, (OutputTensor.of(values, claimed.frac_bits),), proof.data)
 
 

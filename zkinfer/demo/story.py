@@ -1,13 +1,14 @@
 """The demonstration, step by step: the prover's part here, the verifier's in a process of its own."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from rich.console import Console
 from rich.filesize import decimal
@@ -17,22 +18,21 @@ from rich.table import Table
 import zkinfer as zk
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
 from zkinfer.demo.reference import Floats, Reference, run_float, share_correct, time_float
-from zkinfer.demo.third_party import PROVER_PACKAGES, ThirdParty, Verdict
+from zkinfer.demo.third_party import PROVER_PACKAGES, REQUEST, Attempt, ThirdParty, Verdict
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
 
 T = TypeVar("T")
 
 REFERENCE_CIRCUIT = "digits-cnn"
-REQUEST = "request 2026-001"
 OTHER_REQUEST = "request 2026-002"
 
 SHADES = " .:-=+*#%@"
 """From no ink to full ink."""
 
 
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in a unit of the operating system's `ru_maxrss`."""
+BATCH = 32
+"""Digits that the demonstration proves at once."""
 
 
 def draw_digit(image: Floats) -> str:
@@ -42,7 +42,13 @@ def draw_digit(image: Floats) -> str:
 
 
 def run_demo(
-    circuits: Path, folder: Path, verifier_python: Path | None, *, sample: int = 0, console: Console | None = None
+    circuits: Path,
+    folder: Path,
+    verifier_python: Path | None,
+    *,
+    sample: int = 0,
+    batch: int = BATCH,
+    console: Console | None = None,
 ) -> bool:
     """Run the demonstration.
 
@@ -50,7 +56,8 @@ def run_demo(
         circuits: the repository's `circuits/` folder.
         folder: where the files go that the third party is sent; made if absent.
         verifier_python: interpreter of the verifying process; None for this one.
-        sample: which held-out digit is proven.
+        sample: the first held-out digit that is proven.
+        batch: how many digits one proof covers.
         console: where to print.
 
     Returns:
@@ -60,19 +67,22 @@ def run_demo(
         InvalidInputError: no reference model there, or no such sample.
         ProvingError: the backend failed.
     """
-    story = _Story(Reference.load(circuits / REFERENCE_CIRCUIT), folder, verifier_python, sample, console or Console())
-    return story.tell()
+    reference = Reference.load(circuits / REFERENCE_CIRCUIT)
+    return _Story(reference, folder, verifier_python, slice(sample, sample + batch), console or Console()).tell()
 
 
 class _Story:
     def __init__(
-        self, reference: Reference, folder: Path, verifier_python: Path | None, sample: int, console: Console
+        self, reference: Reference, folder: Path, verifier_python: Path | None, samples: slice, console: Console
     ) -> None:
-        if not 0 <= sample < len(reference.labels):
-            raise InvalidInputError(f"sample {sample}: the held-out split has samples 0 to {len(reference.labels) - 1}")
+        if not 0 <= samples.start < samples.stop <= len(reference.labels):
+            raise InvalidInputError(
+                f"samples {samples.start} to {samples.stop - 1}: the held-out split has samples 0 to "
+                f"{len(reference.labels) - 1}"
+            )
         self.reference = reference
-        self.image, self.label = reference.held_out[sample : sample + 1], int(reference.labels[sample])
-        self.wrong = (self.label + 1) % len(reference.card["classes"])
+        self.images, self.labels = reference.held_out[samples], reference.labels[samples]
+        self.wrong = int(self.labels[0] + 1) % len(reference.card["classes"])
         self.float_model = reference.session()
         # Keys stay with the provider, in temporary folders; the third party is sent what is in this one.
         self.sent = folder
@@ -86,7 +96,10 @@ class _Story:
         proof, prove_seconds = self._prove(keys)
         verdict = self._verify()
         refused = self._forge(keys, proof)
-        self._price(keys, setup_seconds, prove_seconds, verdict.seconds)
+        native = Price("sumcheck", len(self.images), setup_seconds, prove_seconds, verdict.seconds)
+        self._price(
+            self._sized(native, keys, self.sent / "proof.zkp", self.sent / "model.zkc"), self._other_backend(circuit)
+        )
         return verdict.accepted and refused
 
     def _title(self, title: str) -> None:
@@ -115,25 +128,28 @@ class _Story:
 
     def _publish(self, circuit: zk.Circuit) -> tuple[zk.Keys, float]:
         self._title("2. The provider commits to its model, once")
-        keys, seconds = timed(lambda: zk.setup(circuit, backend="ezkl"))
+        keys, seconds = timed(lambda: zk.setup(circuit))
         keys.commitment.save(self.sent / "model.zkc")
         self._say(
             "The commitment, model.zkc, fixes the weights without showing them. Its fingerprint:",
             f"   {keys.commitment.fingerprint}",
-            "(Made with a test-only reference string, under which everyone can forge. Real use takes the file of a",
-            "public ceremony.)",
+            f"Nobody had to be trusted to make it, and it hides the weights for {keys.budget} proofs.",
         )
         return keys, seconds
 
     def _prove(self, keys: zk.Keys) -> tuple[zk.Proof, float]:
-        self._title("3. A customer sends a digit, and gets an answer with a proof")
-        np.save(self.sent / "digit.npy", self.image)
-        self.console.print(draw_digit(self.image[0]), style="green", highlight=False)
-        proof, seconds = timed(lambda: zk.prove(keys, self.image, context=REQUEST.encode()))
+        count = len(self.images)
+        self._title(f"3. A customer sends {count} digits, and gets answers with one proof")
+        np.save(self.sent / "digits.npy", self.images)
+        self.console.print(draw_digit(self.images[0]), style="green", highlight=False)
+        zk.prove(keys, self.images, context=b"the first proof of a process takes longer")
+        proof, seconds = timed(lambda: zk.prove(keys, self.images, context=REQUEST.encode()))
         proof.save(self.sent / "proof.zkp")
+        classes = top_classes(proof)
         self._say(
-            f"The model says {top_class(proof)}. (Whoever wrote it meant {self.label}.)",
-            f"The proof, proof.zkp, is bound to this digit, this answer, this model and {REQUEST!r}.",
+            f"The model says {classes[0]} of the first, drawn here. (Whoever wrote it meant {self.labels[0]}.) Of all "
+            f"{count}, {int((classes == self.labels).sum())} are right.",
+            f"The proof, proof.zkp, is bound to these digits, these answers, this model and {REQUEST!r}.",
         )
         return proof, seconds
 
@@ -141,13 +157,13 @@ class _Story:
         self._title("4. A third party checks the proof, in a process of its own")
         packages = ", ".join(self.third_party.prover_packages())
         self._say(
-            "It has model.zkc, digit.npy and proof.zkp, but no weights, and runs",
+            "It has model.zkc, digits.npy and proof.zkp, but no weights, and runs",
             f"   {self.third_party.python}",
             f"where {', '.join(PROVER_PACKAGES)} are not installed."
             if not packages
             else f"where of the prover's packages there are {packages}; `make demo` uses an environment without them.",
         )
-        verdict = self.third_party.verify("proof.zkp", "digit.npy", REQUEST)
+        verdict = self.third_party.verify(Attempt())
         self._show("the proof as it was sent", verdict)
         return verdict
 
@@ -155,36 +171,56 @@ class _Story:
         """Try the forgeries; True if every one is refused."""
         self._title("5. Forgeries, checked in the same way")
         changed_answer(proof, self.wrong).save(self.sent / "changed-answer.zkp")
-        np.save(self.sent / "changed-digit.npy", self._changed_digit())
-        other = self._prove_with_another_model(keys.commitment)
+        np.save(self.sent / "changed-digits.npy", self._changed_digits())
+        others = self._keys_for_another_model()
+        others.commitment.save(self.sent / "another-model.zkc")
+        other = passed_off_as(zk.prove(others, self.images, context=REQUEST.encode()), keys.commitment)
         other.save(self.sent / "another-model.zkp")
+        first = top_classes(proof)[0]
         attempts = [
-            (f"the answer {top_class(proof)} changed to {self.wrong}", "changed-answer.zkp", "digit.npy", REQUEST),
+            (f"the first answer, {first}, changed to {self.wrong}", Attempt(proof="changed-answer.zkp")),
             (
-                f"an honest proof of another model: one weight changed, so that it says {top_class(other)}",
-                "another-model.zkp",
-                "digit.npy",
-                REQUEST,
+                f"an honest proof of another model: one weight changed, so that it says {top_classes(other)[0]}",
+                Attempt(proof="another-model.zkp"),
             ),
-            ("the proof shown for another digit: one pixel changed", "proof.zkp", "changed-digit.npy", REQUEST),
-            (f"the proof shown again, for {OTHER_REQUEST!r}", "proof.zkp", "digit.npy", OTHER_REQUEST),
+            ("the proof held against that other model's commitment", Attempt(commitment="another-model.zkc")),
+            ("the proof shown for other digits: one pixel changed", Attempt(inputs="changed-digits.npy")),
+            (f"the proof shown again, for {OTHER_REQUEST!r}", Attempt(context=OTHER_REQUEST)),
         ]
         verdicts = []
-        for what, sent_proof, inputs, context in attempts:
-            verdicts.append(self.third_party.verify(sent_proof, inputs, context))
+        for what, attempt in attempts:
+            verdicts.append(self.third_party.verify(attempt))
             self._show(what, verdicts[-1])
         return not any(verdict.accepted for verdict in verdicts)
 
-    def _changed_digit(self) -> Floats:
-        image = self.image.copy()
-        image[0, 0, 3, 3] = 1 - image[0, 0, 3, 3]
-        return image
+    def _changed_digits(self) -> Floats:
+        images = self.images.copy()
+        images[0, 0, 3, 3] = 1 - images[0, 0, 3, 3]
+        return images
 
-    def _prove_with_another_model(self, published: zk.Commitment) -> zk.Proof:
-        """A proof from keys for a model with one weight changed, relabelled as the published model's."""
+    def _keys_for_another_model(self) -> zk.Keys:
         model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        keys = zk.setup(zk.compile(model, self.reference.calibration), backend="ezkl")
-        return passed_off_as(zk.prove(keys, self.image, context=REQUEST.encode()), published)
+        return zk.setup(zk.compile(model, self.reference.calibration))
+
+    def _other_backend(self, circuit: zk.Circuit) -> "Price":
+        """The same circuit with ezkl, one digit a proof."""
+        image = self.images[:1]
+        keys, setup_seconds = timed(lambda: zk.setup(circuit, backend="ezkl"))
+        proof, prove_seconds = timed(lambda: zk.prove(keys, image, context=REQUEST.encode()))
+        keys.commitment.save(self.sent / "ezkl.zkc")
+        proof.save(self.sent / "ezkl.zkp")
+        np.save(self.sent / "one-digit.npy", image)
+        verdict = self.third_party.verify(Attempt("ezkl.zkp", "ezkl.zkc", "one-digit.npy"))
+        price = Price("ezkl", 1, setup_seconds, prove_seconds, verdict.seconds)
+        return self._sized(price, keys, self.sent / "ezkl.zkp", self.sent / "ezkl.zkc")
+
+    def _sized(self, price: "Price", keys: zk.Keys, proof: Path, commitment: Path) -> "Price":
+        return replace(
+            price,
+            keys=_folder_bytes(keys.folder),
+            proof=proof.stat().st_size,
+            commitment=commitment.stat().st_size,
+        )
 
     def _show(self, what: str, verdict: Verdict) -> None:
         style, word = ("green", "accepted") if verdict.accepted else ("red", "refused")
@@ -192,31 +228,56 @@ class _Story:
         if not verdict.accepted:
             self.console.print(f"          {escape(verdict.message)}", style="dim", highlight=False)
 
-    def _price(self, keys: zk.Keys, setup_seconds: float, prove_seconds: float, verify_seconds: float) -> None:
-        float_seconds = time_float(self.float_model, self.image)
-        peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * RSS_UNIT
+    def _price(self, *prices: "Price") -> None:
+        """A column for each backend."""
+        float_seconds = time_float(self.float_model, self.images[:1])
         self._title("6. What it cost, on this machine")
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 1))
-        table.add_column()
-        table.add_column(justify="right", no_wrap=True)
-        for name, value in (
-            ("the float model in onnxruntime, one thread, median", duration(float_seconds)),
-            ("making the keys, once a model", duration(setup_seconds)),
-            ("proving one inference", duration(prove_seconds)),
-            ("proving, in inferences of the float model", f"{prove_seconds / float_seconds:,.0f}"),
-            ("verifying, start of the process included", duration(verify_seconds)),
-            ("peak memory of making keys and proving", decimal(peak_bytes)),
-            ("proving keys on disk", decimal(_folder_bytes(keys.folder))),
-            ("commitment, published once", decimal((self.sent / "model.zkc").stat().st_size)),
-            ("proof, one an inference", decimal((self.sent / "proof.zkp").stat().st_size)),
-        ):
-            table.add_row(name, value)
+        self._say(f"The float model takes {duration(float_seconds)} for a digit (onnxruntime, one thread, median).")
+        table = Table(box=None, padding=(0, 2, 0, 1))
+        table.add_column("")
+        for price in prices:
+            table.add_column(f"zkinfer, {price.backend}", justify="right", no_wrap=True)
+        rows: list[tuple[str, Callable[[Price], str]]] = [
+            ("digits in one proof", lambda p: str(p.batch)),
+            ("making the keys, once a model", lambda p: duration(p.setup)),
+            ("proving", lambda p: duration(p.prove)),
+            ("proving, for each digit", lambda p: duration(p.prove / p.batch)),
+            ("  in inferences of the float model", lambda p: f"{p.prove / p.batch / float_seconds:,.0f}"),
+            ("verifying, start of the process included", lambda p: duration(p.verify)),
+            ("proving keys on disk", lambda p: decimal(p.keys)),
+            ("commitment, published once", lambda p: decimal(p.commitment)),
+            ("proof", lambda p: decimal(p.proof)),
+        ]
+        for name, value in rows:
+            table.add_row(name, *(value(price) for price in prices))
         self.console.print(table)
+        self._say("(ezkl's keys are made with a test-only reference string, under which everyone can forge.)")
 
 
-def top_class(proof: zk.Proof) -> int:
-    """The class that a proof of one sample claims."""
-    return int(np.asarray(proof.outputs).argmax())
+@dataclass(frozen=True)
+class Price:
+    """What one backend took.
+
+    Attributes:
+        batch: inferences in one proof.
+        setup, prove, verify: seconds.
+        keys, proof, commitment: bytes.
+    """
+
+    backend: str
+    batch: int
+    setup: float
+    prove: float
+    verify: float
+    keys: int = 0
+    proof: int = 0
+    commitment: int = 0
+
+
+def top_classes(proof: zk.Proof) -> npt.NDArray[np.int64]:
+    """The class that a proof claims of each sample."""
+    classes: npt.NDArray[np.int64] = np.asarray(proof.outputs).argmax(axis=1)
+    return classes
 
 
 def timed(call: Callable[[], T]) -> tuple[T, float]:

@@ -11,6 +11,19 @@ from zkinfer.errors import ProvingError
 PROVER_PACKAGES = ("torch", "onnx", "onnxruntime", "numba", "ezkl")
 
 
+REQUEST = "request 2026-001"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the third party is shown, by file names within its folder, and the context that it insists on."""
+
+    proof: str = "proof.zkp"
+    commitment: str = "model.zkc"
+    inputs: str = "digits.npy"
+    context: str = REQUEST
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the verifying process said.
@@ -55,14 +68,17 @@ class ThirdParty:
         code = f"import importlib.util as u; print(*[p for p in {PROVER_PACKAGES} if u.find_spec(p)])"
         return self._run("-c", code).stdout.split()
 
-    def verify(self, proof: str, inputs: str, context: str) -> Verdict:
-        """Check a proof against the published commitment, by file names within the folder.
+    def verify(self, attempt: Attempt) -> Verdict:
+        """Check a proof against a commitment.
 
         Raises:
             ProvingError: the process did not get as far as a verdict.
         """
         began = time.perf_counter()
-        done = self._run("-m", "zkinfer", "verify", proof, "model.zkc", "--inputs", inputs, "--context", context)
+        done = self._run(
+            *("-m", "zkinfer", "verify", attempt.proof, attempt.commitment),
+            *("--inputs", attempt.inputs, "--context", attempt.context),
+        )
         if done.returncode not in (0, 1):
             raise ProvingError(f"the verifying process ended with code {done.returncode}: {done.stderr.strip()}")
         reason = done.stderr.strip().removeprefix("REFUSED ")

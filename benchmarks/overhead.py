@@ -1,0 +1,249 @@
+"""The headline: what proving costs over inference, for MLP blocks of growing width and batch.
+
+    python benchmarks/overhead.py [--widths 256 1024] [--batches 1 64 1024] [--picture FILE] [--markdown FILE]
+
+A block is linear, GELU, linear, with committed weights of 8 bits. Proving is all that `zk.prove` does, execution
+included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32. Both take the same threads, in
+the same process, and are the least of several runs. Each size has a process of its own, whose peak memory is shown.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import onnx
+import onnxruntime
+from measure import MIB, limit_threads, markdown_table, provenance
+from onnx import helper, numpy_helper
+from rich.console import Console
+from rich.table import Table
+
+import zkinfer as zk
+from zkinfer.backends.sumcheck.phases import collected
+from zkinfer.circuit.program import Lookup
+from zkinfer.verifier import verify
+
+HEADER = (
+    "width",
+    "batch",
+    "inference ms",
+    "prove ms",
+    "overhead",
+    "ns/activation",
+    "verify ms",
+    "proof kB",
+    "peak MiB",
+    "of bound",
+    "phases, ms",
+)
+MEMORY_BOUND = 6
+"""Times weights and activations as float64: what peak memory should stay below, beside the process itself."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One size.
+
+    Attributes:
+        inference, prove, verify: milliseconds.
+        looked_up: elements looked up in one proof.
+        proof: bytes.
+        peak: MiB, of the whole process.
+        started: MiB, before anything was compiled.
+        data: MiB that weights and activations would take as float64.
+        phases: milliseconds.
+    """
+
+    width: int
+    batch: int
+    inference: float
+    prove: float
+    verify: float
+    looked_up: int
+    proof: int
+    peak: float
+    started: float
+    data: float
+    phases: dict[str, float]
+
+    @property
+    def overhead(self) -> float:
+        """Proving over inference."""
+        return self.prove / self.inference
+
+    def row(self) -> list[str]:
+        """The figures as text, as in `HEADER`."""
+        phases = ", ".join(f"{name} {ms:.0f}" for name, ms in self.phases.items())
+        return [
+            str(self.width),
+            str(self.batch),
+            f"{self.inference:.2f}",
+            f"{self.prove:.0f}",
+            f"{self.overhead:.1f}",
+            f"{1e6 * self.prove / self.looked_up:,.0f}",
+            f"{self.verify:.0f}",
+            f"{self.proof / 1e3:,.0f}",
+            f"{self.peak:.0f}",
+            f"{(self.peak - self.started) / (MEMORY_BOUND * self.data):.2f}",
+            phases,
+        ]
+
+
+def block(width: int) -> onnx.ModelProto:
+    """Linear, GELU, linear, with random weights of realistic size."""
+    rng = np.random.default_rng(width)
+    names = ("first", "second")
+    weights = [rng.standard_normal((width, width), dtype=np.float32) / np.float32(width**0.5) for _ in names]
+    bias = rng.standard_normal(width, dtype=np.float32) / 8
+    initializers = [numpy_helper.from_array(w, n) for w, n in zip(weights, names, strict=True)]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "first", "bias"], ["h"], transB=1),
+            helper.make_node("Gelu", ["h"], ["a"]),
+            helper.make_node("Gemm", ["a", "second"], ["y"], transB=1),
+        ],
+        "block",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", width])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", width])],
+        [*initializers, numpy_helper.from_array(bias, "bias")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def least(run: Callable[[], object], repeats: int) -> float:
+    """Milliseconds of the fastest of some runs, after one that is not counted."""
+    run()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return 1e3 * best
+
+
+def measure(width: int, batch: int, threads: int, proofs: int, repeats: int) -> Measurement:
+    """Compile, set up, prove and verify one size; to be called once in a process."""
+    started = _peak()
+    limit_threads(threads)
+    model = block(width)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(batch)
+    x = rng.standard_normal((batch, width), dtype=np.float32).clip(-4, 4)
+    calibration = np.concatenate([x[:64], np.full((1, width), 4, np.float32), np.full((1, width), -4, np.float32)])
+    circuit = zk.compile(model, calibration)
+    keys = zk.setup(circuit, proofs=proofs)
+    best: tuple[float, dict[str, float], Any] | None = None
+    inference = least(lambda: session.run(None, {"x": x}), 3 * repeats)
+    for _ in range(repeats + 1):
+        with collected() as phases:
+            start = time.perf_counter()
+            proof = zk.prove(keys, x, saturate=True)
+            seconds = time.perf_counter() - start
+        if best is None or seconds < best[0]:
+            best = (seconds, phases, proof)
+        inference = min(inference, least(lambda: session.run(None, {"x": x}), repeats))
+    assert best is not None
+    peak = _peak()
+    seconds, phases, proof = best
+    verifying = least(lambda: verify(proof, keys.commitment, inputs=x, saturate=True), repeats)
+    looked_up = batch * sum(node.out.size for node in circuit.program.nodes if isinstance(node, Lookup))
+    values = batch * sum(circuit.program.tensor(v).size for v in range(circuit.program.num_values))
+    weights = sum(weight.size for weight in circuit.weights)
+    return Measurement(
+        width=width,
+        batch=batch,
+        inference=inference,
+        prove=1e3 * seconds,
+        verify=verifying,
+        looked_up=looked_up,
+        proof=len(proof.to_bytes()),
+        peak=peak,
+        started=started,
+        data=8 * (values + (1 - batch) * weights) / MIB,
+        phases={name: 1e3 * value for name, value in phases.items()},
+    )
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
+
+
+def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measurement:
+    """The same, in a process of its own."""
+    command = [sys.executable, __file__, "--child", "--widths", str(width), "--batches", str(batch)]
+    command += ["--threads", str(arguments.threads), "--proofs", str(arguments.proofs)]
+    command += ["--repeats", str(arguments.repeats)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def draw(measurements: list[Measurement], path: Path) -> None:
+    """Overhead against width, a curve for each batch."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for batch in sorted({m.batch for m in measurements}):
+        chosen = sorted((m for m in measurements if m.batch == batch), key=lambda m: m.width)
+        axis.plot([m.width for m in chosen], [m.overhead for m in chosen], marker="o", label=f"batch {batch}")
+    widths = sorted({m.width for m in measurements})
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xticks(widths, [str(w) for w in widths])
+    axis.axhline(1.5, color="gray", linestyle="--", linewidth=1, label="1.5")
+    axis.set_xlabel("width of the block")
+    axis.set_ylabel("proving over inference")
+    axis.grid(alpha=0.3, which="both")
+    axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--widths", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 1024])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--proofs", type=int, default=64, help="budget of the keys")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--picture", type=Path, help="draw a PNG here")
+    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        (width,), (batch,) = arguments.widths, arguments.batches
+        found = measure(width, batch, arguments.threads, arguments.proofs, arguments.repeats)
+        print(json.dumps(asdict(found)))
+        return
+    measurements: list[Measurement] = []
+    table = Table(title=f"MLP blocks, {arguments.threads} threads, keys for {arguments.proofs} proofs")
+    for name in HEADER:
+        table.add_column(name, justify="right")
+    for width in arguments.widths:
+        for batch in arguments.batches:
+            measurements.append(in_process(width, batch, arguments))
+            print(" ".join(measurements[-1].row()), flush=True)
+            table.add_row(*measurements[-1].row())
+            if arguments.picture:
+                draw(measurements, arguments.picture)
+    Console(width=200).print(table)
+    if arguments.markdown:
+        text = markdown_table(HEADER, [m.row() for m in measurements])
+        arguments.markdown.write_text(provenance("python benchmarks/overhead.py") + "\n\n" + text)
+
+
+if __name__ == "__main__":
+    main()
