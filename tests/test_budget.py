@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from zkinfer import budget
-from zkinfer.budget import create, spend, spent
+from zkinfer.budget import create, retiring, spend, spent
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError
 
 
@@ -115,3 +115,34 @@ def test_kills_waste_at_most_one_each_and_reuse_none(path: Path) -> None:
         kills += 1
     assert reported >= kills
     assert reported <= spent(path) <= reported + kills
+
+
+def test_a_retired_budget_has_nothing_left(path: Path) -> None:
+    spend(path, 3)
+    with retiring(path, 3):
+        assert spent(path) == 1
+    with pytest.raises(BudgetError):
+        spend(path, 3)
+
+
+def test_a_budget_whose_retirement_failed_goes_on(path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), retiring(path, 3):
+        raise KeyboardInterrupt
+    assert spend(path, 3) == 2
+
+
+def test_nothing_is_spent_while_a_budget_retires(path: Path) -> None:
+    """A prover that comes meanwhile waits, and then finds nothing."""
+    with ThreadPoolExecutor() as pool:
+        with retiring(path, 3):
+            waiting = pool.submit(spend, path, 3)
+            time.sleep(0.1)
+            assert not waiting.done()
+            assert spent(path) == 0
+        with pytest.raises(BudgetError):
+            waiting.result()
+
+
+def test_a_missing_budget_cannot_be_retired(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="missing"), retiring(tmp_path / "none", 3):
+        pass

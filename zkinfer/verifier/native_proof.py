@@ -4,6 +4,7 @@ from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError
 from zkinfer.proof import Proof
 from zkinfer.statement import Statement
+from zkinfer.verifier.native import check
 from zkinfer.verifier.result import Guarantee
 
 MIN_BITS = 100.0
@@ -37,8 +38,6 @@ class NativeCheck:
             MalformedProofError: the bytes are no proof of this statement's form.
             InvalidProofError: it is refused, or accepted under parameters that are worth less than `MIN_BITS`.
         """
-        from zkinfer.verifier.native import check
-
         bits = check(self.commitment, statement, proof.data)
         if bits < MIN_BITS:
             raise InvalidProofError(
@@ -46,7 +45,7 @@ class NativeCheck:
                 "the model's owner for another commitment"
             )
         hiding = (
-            f"the weights and all values between inputs and outputs, from everyone who cannot break BLAKE3, in the "
+            f"the weights and all values between inputs and outputs; from everyone who cannot break BLAKE3, in the "
             f"{self.commitment.sumcheck.proofs} proofs that the commitment is made for"
         )
         return Guarantee(bits, SECURITY, hiding)

@@ -86,10 +86,10 @@ class VerifiedInference:
 def in_words(hiding: str, inputs: Sequence[bytes | None], outputs: Sequence[bytes | None]) -> tuple[str, str]:
     """What a proof shows and what it hides, given the commitments to its hidden inputs and outputs."""
     shown = ["the program (architecture, number formats, lookup tables)", "the number of runs", "the context"]
-    hidden = [hiding]
+    hidden = []
     for what, commitments in (("inputs", inputs), ("outputs", outputs)):
         if not all(commitments):
             shown.append(f"the {what}" if not any(commitments) else f"some of the {what}")
         if any(commitments):
             hidden.append(f"the {what}" if all(commitments) else f"some of the {what}")
-    return f"shown: {', '.join(shown)}", f"hidden: {'; '.join(hidden)}"
+    return f"shown: {', '.join(shown)}", f"hidden: {', '.join([*hidden, hiding])}"
