@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.openings import Rejected, plain_verify, row_vector, u64
 
 from zkinfer.errors import (
     BudgetError,
@@ -23,7 +24,7 @@ from zkinfer.field import slow
 from zkinfer.field.params import P
 from zkinfer.field.slow import ZERO, Ext
 from zkinfer.pcs import rotation, verifier
-from zkinfer.pcs.claims import Residual
+from zkinfer.pcs.claims import Claim, ClaimGroup, Residual
 from zkinfer.pcs.params import Code, Commitment, OpeningParameters
 from zkinfer.pcs.prover import CommittedMatrix, commit, open_padded_claims
 from zkinfer.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
@@ -113,6 +114,47 @@ class TestCompleteness:
         assert ((claim.rows[:, :5] + claim.rows[:, 5:]) % P == 0).all()
 
 
+class TestPlainVerifier:
+    """Written from docs/protocol/transcript-and-commitment.md, section 6, with the plain verifier of openings."""
+
+    def test_accepts_what_the_verifier_accepts(self) -> None:
+        assert plain_accepts(*example(), CONTEXT)
+
+    def test_refuses_another_cell(self) -> None:
+        old, new = once(), once(other_cell())
+        assert not plain_accepts(old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.data())
+    def test_agrees_on_edited_proofs_and_contexts(self, data: st.DataObject) -> None:
+        old, new, proof = example()
+        bit = data.draw(st.integers(0, 8 * len(proof) - 1))
+        changed = bytearray(proof)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert not plain_accepts(old, new, bytes(changed), CONTEXT)
+        assert not plain_accepts(old, new, proof, data.draw(st.binary(max_size=5)))
+
+
+def plain_accepts(old: Commitment, new: Commitment, proof: bytes, context: bytes) -> bool:
+    code, rows = PARAMETERS.code, old.rows
+    sizes = [code.log_columns, code.blinding, code.log_length]
+    sizes += [PARAMETERS.queries, PARAMETERS.query_grinding, PARAMETERS.weight_grinding, rows]
+    transcript = Transcript(b"zkinfer rotation v1")
+    transcript.absorb("rotation", b"".join(map(u64, sizes)))
+    transcript.absorb("context", context)
+    transcript.absorb("old root", old.root)
+    transcript.absorb("new root", new.root)
+    transcript.absorb("masks root", proof[:32])
+    q = transcript.challenge_exts("row weights", rows)
+    z = transcript.challenge_exts("column point", code.log_columns)
+    claim = Claim(row_vector([*q, *map(slow.ext_neg, q)]), ZERO)
+    matrices = [old, new, Commitment(proof[:32], 0, 2)]
+    try:
+        return plain_verify(PARAMETERS, matrices, [ClaimGroup(tuple(z), (claim,))], proof[32:], transcript) == [ZERO]
+    except Rejected:
+        return False
+
+
 class TestCheating:
     @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 4), st.integers(0, 7))
@@ -123,7 +165,7 @@ class TestCheating:
 
     def test_only_the_claim_finds_the_other_cell(self, monkeypatch: Patch) -> None:
         old, new = once(), once(other_cell())
-        monkeypatch.setattr(verifier, "_residual", lambda *_: Residual((), ZERO))
+        monkeypatch.setattr(verifier, "residual", lambda *_: Residual((), ZERO))
         verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
 
     def test_rows_in_another_order(self) -> None:

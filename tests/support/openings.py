@@ -163,9 +163,16 @@ class PlainProver:
 
 
 def plain_verify(
-    parameters: OpeningParameters, commitments: Sequence[Commitment], groups: Sequence[ClaimGroup], opening: bytes
+    parameters: OpeningParameters,
+    commitments: Sequence[Commitment],
+    groups: Sequence[ClaimGroup],
+    opening: bytes,
+    transcript: Transcript | None = None,
 ) -> list[Ext]:
     """The residual of each group.
+
+    Args:
+        transcript: that the opening goes on with; one of `DOMAIN` when None.
 
     Raises:
         Rejected: at the first check that fails.
@@ -193,7 +200,7 @@ def plain_verify(
         except Exception as error:
             raise Rejected("work") from error
 
-    transcript = Transcript(DOMAIN)
+    transcript = transcript or Transcript(DOMAIN)
     absorb_statement(transcript, parameters, commitments, groups)
     mask_values = take_exts(len(groups))
     transcript.absorb("mask values", encode_exts(mask_values))
