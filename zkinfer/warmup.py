@@ -10,6 +10,7 @@ from zkinfer.field.vector import LANES
 from zkinfer.lookup import prover as lookup
 from zkinfer.lookup.params import Block, LookupInstance
 from zkinfer.lookup.tables import RangeTable, step_table
+from zkinfer.pcs.merkle_prover import build_tree
 from zkinfer.sumcheck import prover as sumcheck
 from zkinfer.sumcheck.channel import ProverChannel
 from zkinfer.sumcheck.params import Batch, Instance, Point, Term
@@ -21,13 +22,14 @@ VARIABLES = 7
 
 
 def warmup() -> None:
-    """Compiles every kernel of field, sumcheck and lookups that this machine has not compiled yet, and loads them all.
+    """Compiles every kernel of field, pcs, sumcheck and lookup that this machine has not compiled yet, and loads them.
 
     The first time on a machine this takes about half a minute of one core; later processes find the code on disk (see
     `zkinfer.field.compiling`) and are ready in a second or two. Without it, each kernel is compiled when it is first
     called.
     """
     field.warmup()
+    build_tree(np.zeros((2, 1), dtype=np.uint8))
     _sumchecks()
     _lookups()
 

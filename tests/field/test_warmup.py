@@ -44,7 +44,7 @@ def test_compiled_kernels_are_bound_to_the_text_of_the_package(monkeypatch: pyte
     assert first[0] == second[0]
 
 
-@pytest.mark.parametrize("package", ["field", "sumcheck", "lookup"])
+@pytest.mark.parametrize("package", ["field", "pcs", "sumcheck", "lookup"])
 def test_the_text_is_that_of_every_package_with_kernels(package: str, tmp_path: Path) -> None:
     """Kernels of lookups contain functions of the sumcheck's, both contain the field's."""
     from zkinfer.field import compiling

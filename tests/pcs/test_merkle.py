@@ -1,5 +1,7 @@
 """Merkle trees: tags, positions, lengths, duplicates; against a plain tree."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from blake3 import blake3
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 from support import openings
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
-from zkinfer.pcs import merkle
-from zkinfer.pcs.merkle import build_tree, check_leaves, hash_leaf, hash_node, prove_leaves
+from zkinfer.field.threads import threads
+from zkinfer.pcs import merkle, merkle_kernels
+from zkinfer.pcs.merkle import check_leaves, hash_leaf, hash_node
+from zkinfer.pcs.merkle_prover import build_tree, prove_leaves
 
 LEAVES = np.random.default_rng(0).integers(0, 256, (16, 50), dtype=np.uint8)
 NODES = build_tree(LEAVES)
@@ -26,6 +30,34 @@ subsets = st.sets(st.integers(0, 15), min_size=1).map(sorted)
 def test_agrees_with_the_plain_tree() -> None:
     plain = openings.tree([row.tobytes() for row in LEAVES])
     assert [node.tobytes() for node in NODES[1:]] == plain[1:]
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 95, 1024, 1025, 2050])
+@pytest.mark.parametrize("count", [1, 2, 32])
+def test_trees_of_every_size_agree_with_the_plain_tree(count: int, size: int) -> None:
+    """Short leaves, the longest that the kernel takes, and longer ones, which go to the blake3 package."""
+    leaves = np.random.default_rng(1).integers(0, 256, (count, size), dtype=np.uint8)
+    nodes = build_tree(leaves)
+    assert nodes[0].tobytes() == bytes(32)
+    assert [node.tobytes() for node in nodes[1:]] == openings.tree([row.tobytes() for row in leaves])[1:]
+
+
+@pytest.mark.parametrize("size", [70, 1100])
+def test_threads_and_kernels_do_not_change_the_tree(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with one thread, with three, and on a machine that the kernel is not made for."""
+    leaves = np.random.default_rng(2).integers(0, 256, (1 << 12, size), dtype=np.uint8)
+    trees = []
+    for count in (1, 3):
+        with threads(count):
+            trees.append(build_tree(leaves))
+    monkeypatch.setattr(merkle_kernels, "AVAILABLE", False)
+    assert np.array_equal(trees[0], build_tree(leaves))
+    assert np.array_equal(trees[0], trees[1])
+
+
+def test_leaves_in_a_file_that_cannot_be_written_to(tmp_path: Path) -> None:
+    LEAVES.tofile(tmp_path / "leaves")
+    assert np.array_equal(build_tree(np.memmap(tmp_path / "leaves", mode="r", shape=LEAVES.shape)), NODES)
 
 
 @given(subsets)

@@ -16,7 +16,7 @@ from numba.extending import intrinsic as _intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PACKAGES = ("field", "sumcheck", "lookup")
+PACKAGES = ("field", "pcs", "sumcheck", "lookup")
 """The packages beside each other in which there are kernels, or functions that are inlined into kernels."""
 
 

@@ -13,6 +13,6 @@ The family is Ligero's (Ames, Hazay, Ishai, Venkitasubramaniam 2017) and Brakedo
 Wahby 2021). docs/protocol/transcript-and-commitment.md states the messages, the checks and the two proofs.
 
 `params` and `claims` are shared; `merkle` and `modular` serve both sides; `verifier` needs numpy and blake3 alone;
-`prover` and `storage` belong to the prover; `search` chooses parameters. `rotation` and `rotation_prover` show that
-two commitments are to equal data.
+`prover`, `storage` and `merkle_prover`, with its `merkle_kernels`, belong to the prover; `search` chooses parameters.
+`rotation` and `rotation_prover` show that two commitments are to equal data.
 """

@@ -6,26 +6,20 @@ keyed with NODE_KEY: no leaf is ever read as a node. Nodes are numbered from the
 
 Several leaves are proven at once. From the leaves upward, level by level and from left to right, the proof holds the
 sibling of each known node unless it is known itself.
+
+Here is what the verifier needs; `merkle_prover` builds the trees.
 """
 
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
-from zkinfer.field.threads import split
 from zkinfer.pcs.params import DIGEST_BYTES
 
 LEAF_KEY = b"zkinfer 2026 merkle leaf v1".ljust(32, b"\0")
 NODE_KEY = b"zkinfer 2026 merkle node v1".ljust(32, b"\0")
-
-LEAVES_A_THREAD = 256
-"""Leaves below which another thread does not pay."""
-
-ByteArray = npt.NDArray[np.uint8]
 
 
 def hash_leaf(leaf: bytes | memoryview) -> bytes:
@@ -38,27 +32,6 @@ def hash_node(left: bytes, right: bytes) -> bytes:
     return digest
 
 
-def build_tree(leaves: ByteArray) -> ByteArray:
-    """All nodes, shape (2n, 32), of the tree over n leaves, a power of two, given as a contiguous
-    array of shape (n, bytes of a leaf).
-
-    Node 0 does not exist and is zero.
-    """
-    count, size = leaves.shape
-    parts = split(_hash_leaves, count, LEAVES_A_THREAD, leaves.reshape(-1).data, size)
-    level: list[bytes] = list(itertools.chain.from_iterable(parts))
-    levels = [level]
-    while len(level) > 1:
-        level = [hash_node(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-        levels.append(level)
-    nodes = b"".join([bytes(DIGEST_BYTES), *(node for lv in reversed(levels) for node in lv)])
-    return np.frombuffer(nodes, dtype=np.uint8).reshape(2 * count, DIGEST_BYTES)
-
-
-def _hash_leaves(octets: memoryview, size: int, start: int, stop: int) -> list[bytes]:
-    return [hash_leaf(octets[size * i : size * (i + 1)]) for i in range(start, stop)]
-
-
 def sibling_numbers(log_leaves: int, indices: Sequence[int]) -> list[int]:
     """The numbers of the nodes that prove the leaves at these sorted, distinct indices, in the order of the proof."""
     siblings = []
@@ -68,12 +41,6 @@ def sibling_numbers(log_leaves: int, indices: Sequence[int]) -> list[int]:
         siblings += [node ^ 1 for node in known if node ^ 1 not in present]
         known = sorted({node >> 1 for node in known})
     return siblings
-
-
-def prove_leaves(nodes: ByteArray, indices: Sequence[int]) -> bytes:
-    """The siblings that prove the leaves at these sorted, distinct indices."""
-    log_leaves = (len(nodes) // 2).bit_length() - 1
-    return b"".join(nodes[number].tobytes() for number in sibling_numbers(log_leaves, indices))
 
 
 def check_leaves(

@@ -16,7 +16,7 @@ from zkinfer.field.slow import ZERO, Ext, ext_sub
 from zkinfer.pcs import modular
 from zkinfer.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
 from zkinfer.pcs.combinations import combination_coefficients
-from zkinfer.pcs.merkle import ByteArray, build_tree, prove_leaves
+from zkinfer.pcs.merkle_prover import ByteArray, build_tree, prove_leaves
 from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import SALT_BYTES, Code, Commitment, OpeningParameters, symbols_of
 from zkinfer.pcs.randomness import Randomness

@@ -22,7 +22,7 @@ from zkinfer import budget
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.field import fast
 from zkinfer.field.arrays import Floats
-from zkinfer.pcs.merkle import ByteArray, build_tree
+from zkinfer.pcs.merkle_prover import ByteArray, build_tree
 from zkinfer.pcs.params import DIGEST_BYTES, Code, Commitment
 from zkinfer.pcs.prover import DataArray, fill_leaves, prepared
 from zkinfer.pcs.randomness import Randomness

@@ -11,7 +11,7 @@ from zkinfer.field.encoding import encode_array
 from zkinfer.field.params import DEGREE, P
 from zkinfer.field.slow import Ext
 from zkinfer.pcs import modular
-from zkinfer.pcs.merkle import ByteArray, build_tree, prove_leaves
+from zkinfer.pcs.merkle_prover import ByteArray, build_tree, prove_leaves
 from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import SALT_BYTES
 from zkinfer.pcs.randomness import Randomness

@@ -25,7 +25,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.commitment import Commitment
 from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
 from zkinfer.pcs import storage
-from zkinfer.pcs.merkle import build_tree
+from zkinfer.pcs.merkle_prover import build_tree
 from zkinfer.pcs.storage import StoredMatrix
 from zkinfer.proof import Proof
 
