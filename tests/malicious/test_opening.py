@@ -88,7 +88,7 @@ def test_a_false_value_with_honest_messages_leaves_a_residual(monkeypatch: Patch
     prover = PlainProver(with_values(Statement.random(1), off_by_one))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "claims of column point 0 do not hold")
-    monkeypatch.setattr(verifier, "_residual", lambda *_: Residual((), ZERO))
+    monkeypatch.setattr(verifier, "residual", lambda *_: Residual((), ZERO))
     accepted(prover, opening)
 
 
