@@ -34,7 +34,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class ExitCode(enum.IntEnum):
     """How the process ends.
 
-    OK: done, or the proof is valid. REFUSED: the proof, or the audited commitment, does not hold. USAGE: the
+    OK: done, or the proof is valid. REFUSED: the proof, or what was audited, does not hold. USAGE: the
     command line is wrong. BAD_INPUT: a file or an argument is not what it should be. FAILED: a backend failed,
     or memory, disk, time or an optional package is missing.
     """
