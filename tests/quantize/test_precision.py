@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError
 from zkinfer.quantize.precision import (
+    HEADROOM,
+    HEADROOM_BITS,
     MAX_FRAC_BITS,
     Precision,
     activation_format,
@@ -19,6 +21,8 @@ from zkinfer.quantize.precision import (
 )
 
 BITS = st.integers(2, 16)
+NARROW = st.integers(2, HEADROOM_BITS - 1)
+WIDE = st.integers(HEADROOM_BITS, 16)
 ENDS = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
 
 
@@ -29,7 +33,7 @@ def test_the_largest_magnitude_fits_and_twice_the_resolution_would_not(magnitude
     assert magnitude * 2.0 ** (frac_bits + 1) > 2**bits or frac_bits == MAX_FRAC_BITS
 
 
-@given(ENDS, ENDS, BITS)
+@given(ENDS, ENDS, NARROW)
 def test_an_activation_takes_no_more_levels_than_its_bits_allow(a: float, b: float, bits: int) -> None:
     lo, hi = min(a, b), max(a, b)
     frac_bits, low, high = activation_format(lo, hi, bits)
@@ -40,6 +44,25 @@ def test_an_activation_takes_no_more_levels_than_its_bits_allow(a: float, b: flo
     # The other half of the resolution is used: with one more digit it would not fit.
     used = max(hi, 0.0) - min(lo, 0.0)
     assert used * 2.0 ** (frac_bits + 1) > 2**bits * 0.75 - 4 or frac_bits == MAX_FRAC_BITS or used == 0
+
+
+@given(ENDS, ENDS, WIDE)
+def test_a_wide_activation_has_room_beyond_what_was_seen(a: float, b: float, bits: int) -> None:
+    lo, hi = min(a, b, 0.0), max(a, b, 0.0)
+    frac_bits, low, high = activation_format(lo, hi, bits)
+    assert high - low < 2**bits
+    assert low <= HEADROOM * lo * 2.0**frac_bits + 1
+    assert high >= HEADROOM * hi * 2.0**frac_bits - 1
+    assert frac_bits >= input_format(lo, hi, bits).frac_bits - 1
+
+
+@given(ENDS, ENDS, WIDE)
+def test_an_input_has_none(a: float, b: float, bits: int) -> None:
+    lo, hi = min(a, b, 0.0), max(a, b, 0.0)
+    frac_bits, low, high = input_format(lo, hi, bits)
+    step = 2.0 ** max(math.frexp(max(hi, -lo))[1] - 2, -frac_bits)
+    assert low * 2.0**-frac_bits >= lo - step
+    assert high * 2.0**-frac_bits <= hi + step
 
 
 @given(ENDS, ENDS, BITS)

@@ -13,6 +13,12 @@ MIN_BITS, MAX_BITS = 2, 24
 
 MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES = 16, 1 << 24
 
+HEADROOM, HEADROOM_BITS = 1.25, 12
+"""Activations of at least `HEADROOM_BITS` have room for values this much larger than any seen.
+
+A third of a bit, which so fine a format hardly misses, where one element that saturates costs more than all rounding.
+"""
+
 MAX_FRAC_BITS = 40
 """No format is finer than this: a tensor that always stays below 2**-41 becomes zero."""
 
@@ -109,10 +115,15 @@ def _reach(magnitude: float) -> int:
 def activation_format(lo: float, hi: float, bits: int) -> Format:
     """The finest format in which an activation that was seen between `lo` and `hi` takes at most `2**bits` levels.
 
-    The range includes zero. Levels that the range seen does not take are given to both ends, as room for data that
-    goes beyond. An end of exactly three significant bits saturates one unit early where no room is left: that is the
-    error that half the resolution would have everywhere.
+    The range includes zero, and in wide formats headroom: see `HEADROOM`. Levels that the range does not take are given
+    to both ends, as room for data that goes beyond. An end of exactly three significant bits saturates one unit early
+    where no room is left: that is the error that half the resolution would have everywhere.
     """
+    headroom = HEADROOM if bits >= HEADROOM_BITS else 1.0
+    return _finest(headroom * lo, headroom * hi, bits)
+
+
+def _finest(lo: float, hi: float, bits: int) -> Format:
     below, above = max(-lo, 0.0), max(hi, 0.0)
     if not below and not above:
         above = 1.0
@@ -137,9 +148,11 @@ def _stretched(end: int, taken: int, levels: int) -> int:
 def input_format(lo: float, hi: float, bits: int) -> Format:
     """As `activation_format`, but bounded by what was seen, the largest magnitude included and rounded outward.
 
+    There is no headroom: what goes beyond is refused.
+
     An input's bounds are part of the statement, and the tables behind it end where they end.
     """
-    frac_bits, low, high = activation_format(lo, hi, bits)
+    frac_bits, low, high = _finest(lo, hi, bits)
     seen = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
     least, most = round_outward((min(seen[0], 0), max(seen[1], 0)))
     return Format(frac_bits, max(low - (low < 0), least), min(high + (high > 0), most))
