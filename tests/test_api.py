@@ -1,4 +1,4 @@
-"""The public interface, as its users meet it."""
+"""The public interface, as its users meet it: what both backends do, then what each does alone."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zkinfer as zk
-from zkinfer.errors import InvalidInputError, ShapeError, VerificationError, ZkinferError
+from zkinfer.errors import BudgetError, InvalidInputError, ShapeError, VerificationError, ZkinferError
 
 
 def two_layers(batch: object = "n") -> bytes:
@@ -46,15 +46,24 @@ def circuit(calibration: np.ndarray) -> "zk.Circuit":  # type: ignore[type-arg]
 
 @pytest.fixture(scope="module")
 def keys(circuit: "zk.Circuit") -> "zk.Keys":
+    """Of the ezkl backend."""
     return zk.setup(circuit, backend="ezkl", proofs=16)
 
 
+@pytest.fixture(scope="module")
+def native(circuit: "zk.Circuit") -> "zk.Keys":
+    """Of the native backend, which is the default."""
+    return zk.setup(circuit, proofs=16)
+
+
+@pytest.mark.parametrize("backend", ["sumcheck", "ezkl"])
 def test_from_model_to_a_verified_answer_through_files(
     circuit: "zk.Circuit",
-    calibration: np.ndarray,
-    tmp_path: Path,  # type: ignore[type-arg]
+    calibration: np.ndarray,  # type: ignore[type-arg]
+    tmp_path: Path,
+    backend: str,
 ) -> None:
-    keys = zk.setup(circuit, backend="ezkl", folder=tmp_path / "keys", proofs=4)
+    keys = zk.setup(circuit, backend=backend, folder=tmp_path / "keys", proofs=4)
     keys.commitment.save(tmp_path / "model.zkc")
     x = calibration[:1]
     zk.prove(zk.Keys.load(tmp_path / "keys"), x, context=b"nonce").save(tmp_path / "proof.zkp")
@@ -64,7 +73,62 @@ def test_from_model_to_a_verified_answer_through_files(
     assert keys.proofs_left == 3
 
 
-def test_a_batch_is_one_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_native_backend_is_the_default(native: "zk.Keys") -> None:
+    assert native.backend == native.commitment.backend == "sumcheck"
+
+
+def test_one_native_proof_covers_any_number_of_samples(
+    circuit: "zk.Circuit",
+    native: "zk.Keys",
+    calibration: np.ndarray,  # type: ignore[type-arg]
+) -> None:
+    for count in (1, 2, 11):
+        proof = zk.prove(native, calibration[:count])
+        np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:count]))
+        assert zk.verify(proof, native.commitment, inputs=calibration[:count]).runs == count
+
+
+def test_a_native_proof_covers_whole_batches(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    circuit = zk.compile(two_layers(), calibration, batch=3)
+    keys = zk.setup(circuit, proofs=2)
+    proof = zk.prove(keys, calibration[:6])
+    np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:6]))
+    assert zk.verify(proof, keys.commitment, inputs=calibration[:6]).runs == 2
+    with pytest.raises(ShapeError, match="multiple of 3 samples"):
+        zk.prove(keys, calibration[:4])
+    assert keys.proofs_left == 1
+
+
+def test_both_backends_give_one_answer(
+    circuit: "zk.Circuit",
+    native: "zk.Keys",
+    keys: "zk.Keys",
+    calibration: np.ndarray,  # type: ignore[type-arg]
+) -> None:
+    x = calibration[5:6]
+    assert zk.prove(native, x).output_tensors == zk.prove(keys, x).output_tensors
+    assert native.commitment.program_digest == keys.commitment.program_digest
+
+
+def test_inputs_and_outputs_may_be_hidden(native: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    proof = zk.prove(native, calibration[:2], private_inputs=True)
+    result = zk.verify(proof, native.commitment)
+    assert result.inputs is None
+    np.testing.assert_array_equal(result.outputs, proof.outputs)
+    both = zk.prove(native, calibration[:2], private_inputs=True, private_outputs=True)
+    assert both.outputs is None
+    assert zk.verify(both, native.commitment).outputs is None
+
+
+def test_no_proof_beyond_the_budget(circuit: "zk.Circuit", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    keys = zk.setup(circuit, proofs=2)
+    for _ in range(2):
+        zk.prove(keys, calibration[:1])
+    with pytest.raises(BudgetError, match="2 proofs"):
+        zk.prove(keys, calibration[:1])
+
+
+def test_a_batch_is_one_ezkl_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
     circuit = zk.compile(two_layers(), calibration, batch=3)
     keys = zk.setup(circuit, backend="ezkl", proofs=2)
     proof = zk.prove(keys, calibration[:3])
@@ -76,12 +140,16 @@ def test_a_batch_is_one_proof(calibration: np.ndarray) -> None:  # type: ignore[
         zk.prove(keys, calibration[:4])
 
 
-def test_one_sample_needs_no_batch_axis(keys: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+@pytest.mark.parametrize("which", ["native", "keys"])
+def test_one_sample_needs_no_batch_axis(request: pytest.FixtureRequest, which: str, calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+    keys = request.getfixturevalue(which)
     proof = zk.prove(keys, calibration[0])
     zk.verify(proof, keys.commitment, inputs=calibration[0])
 
 
-def test_saturation_is_asked_for_on_both_sides(keys: "zk.Keys") -> None:
+@pytest.mark.parametrize("which", ["native", "keys"])
+def test_saturation_is_asked_for_on_both_sides(request: pytest.FixtureRequest, which: str) -> None:
+    keys = request.getfixturevalue(which)
     wild = np.full((1, 4), 100.0)
     with pytest.raises(ZkinferError, match="calibration data that covers it"):
         zk.prove(keys, wild)

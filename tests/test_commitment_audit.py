@@ -9,6 +9,8 @@ from support.examples import Example, mlp
 from zkinfer.backends.ezkl.keys import EzklKeys
 from zkinfer.backends.ezkl.setup import setup
 from zkinfer.backends.ezkl.srs import generate
+from zkinfer.backends.sumcheck.keys import SumcheckKeys
+from zkinfer.backends.sumcheck.setup import setup as setup_native
 from zkinfer.commitment import Commitment
 from zkinfer.commitment_audit import audit_keys, audit_weights
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError
@@ -24,6 +26,11 @@ def example() -> Example:
 @pytest.fixture(scope="module")
 def keys(example: Example) -> EzklKeys:
     return setup(example.program, example.weights, proofs=4)
+
+
+@pytest.fixture(scope="module")
+def native(example: Example) -> SumcheckKeys:
+    return setup_native(example.program, example.weights, proofs=4)
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +101,43 @@ def test_the_keys_of_another_program_are_found(keys: EzklKeys, srs: Path) -> Non
     other = Commitment(replace(keys.program, tables=(changed,)), keys.commitment.key)
     with pytest.raises(CommitmentMismatchError, match="verifying key"):
         audit_keys(other, srs)
+
+
+# Commitments of the native backend: a root instead of points, and no keys to derive.
+
+
+def test_the_holder_of_weights_and_seed_finds_the_root(native: SumcheckKeys) -> None:
+    audit = audit_weights(native.commitment, native.weights, native.seed)
+    assert audit.fingerprint == native.commitment.fingerprint
+    assert "exactly the published root" in audit.checked[0]
+    assert len(audit.checked) == 2
+
+
+@pytest.mark.parametrize("tensor", [0, 1, 2])
+def test_one_other_weight_gives_another_root(native: SumcheckKeys, tensor: int) -> None:
+    weights = [w.copy() for w in native.weights]
+    weights[tensor].flat[0] -= 1 if weights[tensor].flat[0] > 0 else -1
+    with pytest.raises(CommitmentMismatchError, match="other weights"):
+        audit_weights(native.commitment, weights, native.seed)
+
+
+def test_weights_alone_do_not_open_the_root(native: SumcheckKeys) -> None:
+    with pytest.raises(CommitmentMismatchError, match="another seed"):
+        audit_weights(native.commitment, native.weights, bytes(32))
+
+
+def test_false_bounds_are_found_under_a_root_too(native: SumcheckKeys) -> None:
+    with pytest.raises(CommitmentMismatchError, match="bounds do not hold"):
+        audit_weights(native.commitment, [w * 50 for w in native.weights], native.seed)
+
+
+def test_arguments_of_the_other_backend_are_named(native: SumcheckKeys, keys: EzklKeys, srs: Path) -> None:
+    with pytest.raises(InvalidInputError, match="which need it"):
+        audit_weights(native.commitment, native.weights, native.seed, srs)
+    with pytest.raises(InvalidInputError, match="which need it"):
+        audit_weights(keys.commitment, keys.weights, keys.seed)
+    with pytest.raises(InvalidInputError, match="has no keys to audit"):
+        audit_keys(native.commitment, srs)
+    for held in (native, keys):
+        with pytest.raises(InvalidInputError, match="32 bytes, not 31"):
+            audit_weights(held.commitment, held.weights, bytes(31), srs if held is keys else None)

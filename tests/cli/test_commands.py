@@ -1,6 +1,7 @@
 """The commands, end to end: what they write, what they say, how they exit."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -224,6 +225,78 @@ def test_anyone_confirms_the_keys(shop: Path) -> None:
     done = run("audit-keys", shop / "model.zkc", "--srs", shop / "keys" / "reference.srs")
     assert done.code == 0
     assert "Confirmed" in done.text
+
+
+# The native backend, by the same commands.
+
+
+@pytest.fixture(scope="module")
+def native(shop: Path) -> Path:
+    """In the shop, native keys, their commitment, and a proof of three inferences with hidden inputs."""
+    np.save(shop / "three.npy", np.load(shop / "calibration.npy")[:3])
+    setup = [
+        "setup",
+        shop / "model.zkcircuit",
+        "-o",
+        shop / "native",
+        "--publish",
+        shop / "native.zkc",
+        "--proofs",
+        "5",
+    ]
+    hidden = ["prove", shop / "native", shop / "three.npy", "-o", shop / "hidden.zkp", "--private-inputs"]
+    shown = ["prove", shop / "native", shop / "three.npy", "-o", shop / "shown.zkp", "--context", CONTEXT]
+    for step in (setup, hidden, shown):
+        done = run(*step)
+        assert done.code == 0, (done.text, done.error)
+    return shop
+
+
+def test_three_inferences_in_one_proof(native: Path) -> None:
+    files = [native / "shown.zkp", native / "native.zkc"]
+    done = run("verify", *files, "--inputs", native / "three.npy", "--context", CONTEXT)
+    assert done.code == 0
+    assert "3 runs of the circuit" in done.text
+    assert "about 128 bits" in done.text
+    assert "forge" not in done.text
+    refused(run("verify", *files, "--inputs", native / "three.npy"), "cryptographic check")
+    refused(run("verify", *files, "--inputs", native / "x.npy", "--context", CONTEXT), "statement")
+
+
+def test_hidden_inputs_are_not_asked_for(native: Path) -> None:
+    files = [native / "hidden.zkp", native / "native.zkc"]
+    done = run("verify", *files)
+    assert done.code == 0
+    (hidden,) = zk.Proof.load(native / "hidden.zkp").private_inputs
+    assert hidden.root.hex() in done.text
+    assert "as the prover chose" in done.text
+    refused(run("verify", *files, "--inputs", native / "three.npy"), "statement")
+
+
+def test_native_files_are_described(native: Path) -> None:
+    assert re.search(r"backend +sumcheck", run("inspect", native / "native.zkc").text)
+    done = run("inspect", native / "native" / "secret.zkk")
+    assert "Keep it private" in done.text
+    assert zk.Keys.load(native / "native").seed.hex() not in done.text
+
+
+def test_the_seed_of_native_keys_is_for_the_auditor(native: Path, tmp_path: Path) -> None:
+    assert run("seed", native / "native", "-o", tmp_path / "seed").code == 0
+    files = [native / "model.zkcircuit", native / "native.zkc"]
+    done = run("audit-commitment", *files, "--seed", f"@{tmp_path / 'seed'}")
+    assert done.code == 0
+    assert "exactly the published root" in done.text
+    refused(run("audit-commitment", *files, "--seed", f"hex:{bytes(32).hex()}"), "commitment")
+
+
+def test_options_of_the_other_backend_are_bad_input(native: Path, tmp_path: Path) -> None:
+    srs = native / "keys" / "reference.srs"
+    setup = run("setup", native / "model.zkcircuit", "-o", tmp_path / "keys", "--srs", srs)
+    audit = run("audit-keys", native / "native.zkc", "--srs", srs)
+    for done in (setup, audit):
+        assert done.code == 3
+        assert "native backend" in done.text
+    assert not (tmp_path / "keys").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +11,8 @@ from zkinfer.approx.table import Table
 from zkinfer.artifact import wrap
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
 from zkinfer.cli import app
-from zkinfer.commitment import Commitment, EzklKey, Srs
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.commitment import Commitment, EzklKey, Srs, SumcheckKey
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
 
 
 @pytest.fixture
@@ -62,6 +63,43 @@ def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_pat
     assert code == 0
     assert commitment.digest.hex() in text
     assert "not checked here" in text
+
+
+def test_native_commitment(commitment: Commitment, tmp_path: Path) -> None:
+    weights = (Tensor("w", (3, 5), 0, -1, 1),)
+    program = msgspec.structs.replace(commitment.program, weights=weights, outputs=(2,))
+    key = SumcheckKey(bytes(range(32)), 4, 2, 60, 8, 6, 0, 0, 10)
+    Commitment(program, key).save(tmp_path / "model.zkc")
+    code, text = run("inspect", str(tmp_path / "model.zkc"))
+    assert code == 0
+    assert bytes(range(32)).hex() in text
+    assert "4 rows of 4 columns and 60 random symbols" in text
+    assert "10 proofs" in text
+    assert "hidden behind a Merkle root" in text
+    assert "KZG" not in text
+
+
+SHOWN = OutputTensor.of(np.array([[0, 1, 2]]), 4)
+HIDDEN = PrivateTensor((7, 3), bytes(range(32)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        ((), SHOWN, "Public in it: the outputs. Whoever checks it needs the inputs too."),
+        ((HIDDEN,), SHOWN, "Public in it: the outputs. The inputs are hidden behind a salted commitment."),
+        ((), HIDDEN, "The outputs are hidden behind a salted commitment. Whoever checks it needs the inputs."),
+        ((HIDDEN,), HIDDEN, "Inputs and outputs are hidden behind salted commitments."),
+    ],
+)
+def test_what_a_proof_reveals(tmp_path: Path, inputs, output, message: str) -> None:  # type: ignore[no-untyped-def]
+    Proof("sumcheck", bytes(32), (output,), b"x", inputs).save(tmp_path / "proof.zkp")
+    code, text = run("inspect", str(tmp_path / "proof.zkp"))
+    assert code == 0
+    assert message in text
+    assert "Not shown: the weights" in text
+    assert text.count(HIDDEN.root.hex()) == (output is HIDDEN) + len(inputs)
+    assert ("hidden input 0" in text) == bool(inputs)
 
 
 @pytest.mark.parametrize(

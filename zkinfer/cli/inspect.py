@@ -46,6 +46,10 @@ computes in between."""
 ROTATION_REVEALS = """\
 Public in it: that two commitments are to the same weights. Nothing of the weights."""
 
+KEY_REVEALS = """\
+It holds the weights, or the seed that they are hidden with. Keep it private; what is published is the commitment
+(.zkc)."""
+
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
@@ -74,7 +78,7 @@ def describe_file(path: Path) -> RenderableType:
 
             return describe_circuit(Circuit.from_bytes(data), [*head, ("kind", f"circuit, version {version}")])
         case "pkey":
-            return Group(facts("Secret part of proving keys", head), "", SECRET_REVEALS)
+            return Group(facts("Secret part of proving keys", head), "", KEY_REVEALS)
         case name:
             raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {name!r}; a newer zkinfer may read it")
 

@@ -1,0 +1,300 @@
+"""`verify` on proofs of the native backend: what is accepted, what each change of statement or proof is refused as."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from support.examples import mlp
+
+from zkinfer.backends.sumcheck.keys import SumcheckKeys
+from zkinfer.backends.sumcheck.setup import setup
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.commitment import Commitment
+from zkinfer.errors import (
+    CommitmentMismatchError,
+    InvalidProofError,
+    MalformedCommitmentError,
+    MalformedProofError,
+    StatementError,
+    VerificationError,
+    VerifierUnavailableError,
+)
+from zkinfer.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.verifier import VerifiedInference, native_proof, verify
+
+EXAMPLE = mlp()
+RUNS = 3
+INTEGERS = np.array([[-3, 11, 2], [15, -15, 0], [1, 2, 3]])
+X = INTEGERS / 8
+CONTEXT = b"request 1"
+
+
+@pytest.fixture(scope="module")
+def keys() -> SumcheckKeys:
+    return setup(EXAMPLE.program, EXAMPLE.weights, proofs=20, seed=bytes(32))
+
+
+def prove(keys: SumcheckKeys, **hidden: bool) -> Proof:
+    return keys.prove([INTEGERS.reshape(RUNS, 1, 3)], CONTEXT, **hidden)
+
+
+@pytest.fixture(scope="module")
+def public(keys: SumcheckKeys) -> Proof:
+    return prove(keys)
+
+
+@pytest.fixture(scope="module")
+def hidden(keys: SumcheckKeys) -> Proof:
+    """Both inputs and outputs."""
+    return prove(keys, private_inputs=True, private_outputs=True)
+
+
+def check(keys: SumcheckKeys, proof: Proof, **changes: Any) -> VerifiedInference:
+    own = {"commitment": keys.commitment, "inputs": X, "context": CONTEXT}
+    return verify(proof, **{**own, **changes})
+
+
+def bend(proof: Proof, **changes: Any) -> Proof:
+    members = {name: getattr(proof, name) for name in ("output_tensors", "data", "private_inputs")} | changes
+    digest = changes.pop("commitment_digest", proof.commitment_digest)
+    members.pop("commitment_digest", None)
+    return Proof("sumcheck", digest, **members)
+
+
+# Acceptance.
+
+
+def test_all_runs_are_verified_at_once(keys: SumcheckKeys, public: Proof) -> None:
+    result = check(keys, Proof.from_bytes(public.to_bytes()))
+    expected = evaluate(EXAMPLE.program, EXAMPLE.weights, [INTEGERS.reshape(RUNS, 1, 3)])[7].reshape(RUNS, 2) / 64
+    np.testing.assert_array_equal(result.outputs, expected)
+    np.testing.assert_array_equal(public.outputs, expected)
+    np.testing.assert_array_equal(result.inputs, X)
+    assert result.runs == RUNS
+    assert result.fingerprint == keys.commitment.fingerprint
+    assert not result.test_only
+
+
+def test_the_result_says_what_it_rests_on(keys: SumcheckKeys, public: Proof) -> None:
+    result = check(keys, public)
+    assert result.security_bits >= 128
+    assert "random oracle" in result.security
+    assert "the inputs, the outputs" in result.public
+    assert "the weights" in result.zero_knowledge
+    assert "20 proofs" in result.zero_knowledge
+    assert "128 bits" in repr(result)
+
+
+def test_hidden_values_are_named_by_their_commitments(keys: SumcheckKeys, hidden: Proof) -> None:
+    result = check(keys, hidden, inputs=None)
+    assert result.inputs is None
+    assert result.outputs is None
+    assert hidden.outputs is None
+    assert result.input_commitments == (hidden.private_inputs[0].root,)
+    assert result.output_commitments == (hidden.output_tensors[0].root,)
+    assert result.runs == RUNS
+    assert "the inputs" not in result.public
+    assert result.zero_knowledge.startswith("hidden: the inputs, the outputs, the weights")
+    assert "hidden" in repr(result)
+
+
+def test_the_commitment_that_the_caller_expects_is_compared(keys: SumcheckKeys, hidden: Proof) -> None:
+    (root,) = (claim.root for claim in hidden.private_inputs)
+    (out,) = (claim.root for claim in hidden.output_tensors)
+    check(keys, hidden, inputs=root, outputs=out)
+    for changes in ({"inputs": out, "outputs": out}, {"inputs": root, "outputs": root}, {"inputs": bytes(32)}):
+        with pytest.raises(StatementError, match="another commitment"):
+            check(keys, hidden, **changes)
+
+
+def test_equal_inputs_are_hidden_differently_in_each_proof(keys: SumcheckKeys, hidden: Proof) -> None:
+    again = prove(keys, private_inputs=True)
+    assert again.private_inputs[0].root != hidden.private_inputs[0].root
+
+
+@pytest.mark.parametrize("which", ["private_inputs", "private_outputs"])
+def test_one_side_may_be_hidden(keys: SumcheckKeys, which: str) -> None:
+    proof = prove(keys, **{which: True})
+    result = check(keys, proof, inputs=None if which == "private_inputs" else X)
+    assert (result.inputs is None) == (which == "private_inputs")
+    assert (result.outputs is None) == (which == "private_outputs")
+
+
+# The statement, one field at a time.
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_another_input_in_any_run(keys: SumcheckKeys, public: Proof, run: int) -> None:
+    other = X.copy()
+    other[run, 1] += 0.125 if other[run, 1] < 1 else -0.125
+    with pytest.raises(InvalidProofError):
+        check(keys, public, inputs=other)
+
+
+def test_another_output_in_any_run(keys: SumcheckKeys, public: Proof) -> None:
+    (claim,) = public.output_tensors
+    for place in np.eye(2 * RUNS, dtype=int).reshape(-1, RUNS, 2):
+        integers = claim.integers()
+        wrong = OutputTensor.of(np.where(integers > 0, integers - place, integers + place), claim.frac_bits)
+        with pytest.raises(InvalidProofError):
+            check(keys, bend(public, output_tensors=(wrong,)))
+
+
+def test_runs_in_another_order(keys: SumcheckKeys, public: Proof) -> None:
+    (claim,) = public.output_tensors
+    swapped = OutputTensor.of(claim.integers()[::-1], claim.frac_bits)
+    with pytest.raises(InvalidProofError):
+        check(keys, bend(public, output_tensors=(swapped,)), inputs=X[::-1])
+
+
+def test_fewer_runs_than_were_proven(keys: SumcheckKeys, public: Proof) -> None:
+    (claim,) = public.output_tensors
+    fewer = bend(public, output_tensors=(OutputTensor.of(claim.integers()[:2], claim.frac_bits),))
+    with pytest.raises(StatementError, match="makes 2 runs of the program; the proof is of 3"):
+        check(keys, public, inputs=X[:2])
+    with pytest.raises(VerificationError):
+        check(keys, fewer, inputs=X[:2])
+
+
+@pytest.mark.parametrize("context", [b"", b"request 2", b"request 1\0"])
+def test_another_context(keys: SumcheckKeys, public: Proof, hidden: Proof, context: bytes) -> None:
+    for proof, inputs in ((public, X), (hidden, None)):
+        with pytest.raises(InvalidProofError):
+            check(keys, proof, inputs=inputs, context=context)
+
+
+def test_values_cannot_be_held_against_a_commitment(keys: SumcheckKeys, hidden: Proof) -> None:
+    with pytest.raises(StatementError, match="'x' is hidden"):
+        check(keys, hidden)
+    with pytest.raises(StatementError, match="'y' is hidden"):
+        check(keys, hidden, inputs=None, outputs=np.zeros((RUNS, 2)))
+
+
+def test_public_inputs_are_the_callers(keys: SumcheckKeys, public: Proof) -> None:
+    for nothing in (None, bytes(32), {}):
+        with pytest.raises(StatementError, match="'x' is public in this proof"):
+            check(keys, public, inputs=nothing)
+
+
+# Visibility: who may claim that something is hidden, or is not.
+
+
+def test_public_values_cannot_be_passed_off_as_hidden(keys: SumcheckKeys, public: Proof) -> None:
+    """Else a proof would verify for a caller who does not know its inputs."""
+    for changes in (
+        {"private_inputs": (PrivateTensor((RUNS, 3), bytes(32)),)},
+        {"output_tensors": (PrivateTensor((RUNS, 2), bytes(32)),)},
+    ):
+        with pytest.raises(VerificationError):
+            check(keys, bend(public, **changes), inputs=None if "private_inputs" in changes else X)
+
+
+def test_hidden_values_cannot_be_passed_off_as_public_ones(keys: SumcheckKeys, hidden: Proof, public: Proof) -> None:
+    for changes in ({"private_inputs": ()}, {"output_tensors": public.output_tensors}):
+        with pytest.raises(VerificationError):
+            check(keys, bend(hidden, **changes), inputs=X if "private_inputs" in changes else None)
+
+
+def test_a_hidden_value_is_bound_by_its_commitment(keys: SumcheckKeys, hidden: Proof) -> None:
+    other = prove(keys, private_inputs=True, private_outputs=True)
+    for changes in (
+        {"private_inputs": other.private_inputs},
+        {"output_tensors": other.output_tensors},
+        {"private_inputs": other.private_inputs, "output_tensors": other.output_tensors},
+    ):
+        with pytest.raises((MalformedProofError, InvalidProofError)):
+            check(keys, bend(hidden, **changes), inputs=None)
+
+
+# The commitment.
+
+
+def test_a_proof_under_another_commitment_to_the_same_weights(keys: SumcheckKeys, public: Proof) -> None:
+    other = setup(EXAMPLE.program, EXAMPLE.weights, proofs=20).commitment
+    with pytest.raises(CommitmentMismatchError, match="another commitment"):
+        check(keys, public, commitment=other)
+    with pytest.raises(InvalidProofError):
+        check(keys, bend(public, commitment_digest=other.digest), commitment=other)
+
+
+def test_a_commitment_made_in_memory_is_checked_first(keys: SumcheckKeys, public: Proof) -> None:
+    key = keys.commitment.sumcheck
+    more_rows = {"rows": key.rows + 1}
+    for changes, message in ((more_rows, "weights fill"), ({"queries": 0}, "queries"), ({"root": b""}, "32 bytes")):
+        broken = Commitment(EXAMPLE.program, msgspec.structs.replace(key, **changes))
+        with pytest.raises(MalformedCommitmentError, match=message):
+            check(keys, bend(public, commitment_digest=broken.digest), commitment=broken)
+
+
+def test_weak_parameters_are_no_evidence(keys: SumcheckKeys, public: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who publishes a commitment chooses its parameters, and could choose ones under which it can forge."""
+    monkeypatch.setattr(native_proof, "check", lambda *_: 99.0)
+    with pytest.raises(InvalidProofError, match=r"2\*\*99"):
+        check(keys, public)
+
+
+@pytest.mark.parametrize("engine", ["ezkl", "both"])
+def test_engines_of_ezkl_do_not_check_native_proofs(keys: SumcheckKeys, public: Proof, engine: str) -> None:
+    with pytest.raises(VerifierUnavailableError, match="this commitment takes 'python'"):
+        check(keys, public, engine=engine)
+
+
+# Any bytes.
+
+
+def test_every_region_of_the_proof_matters(keys: SumcheckKeys, public: Proof) -> None:
+    """One bit in each of 60 places from the first byte to the last."""
+    size = len(public.data)
+    for position in sorted({*range(0, size, size // 60), size - 1}):
+        data = bytearray(public.data)
+        data[position] ^= 1
+        with pytest.raises(VerificationError):
+            check(keys, bend(public, data=bytes(data)))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x99", bytes(1000)])
+def test_bytes_that_are_no_proof(keys: SumcheckKeys, public: Proof, data: bytes) -> None:
+    with pytest.raises(MalformedProofError):
+        check(keys, bend(public, data=data))
+
+
+def test_truncated_and_extended_proofs(keys: SumcheckKeys, public: Proof) -> None:
+    for data in (public.data[:-1], public.data[: len(public.data) // 2], public.data + b"\0"):
+        with pytest.raises(MalformedProofError):
+            check(keys, bend(public, data=data))
+
+
+# A third party's machine.
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import importlib.abc, json, sys
+
+    class Blocker(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] in ("numba", "onnx", "onnxruntime", "torch", "ezkl", "mpmath", "llvmlite"):
+                raise ImportError(f"{name} is not installed for a verifier")
+
+    sys.meta_path.insert(0, Blocker())
+    import numpy as np
+    from zkinfer.verifier import verify
+    result = verify("answer.proof", "model.zkc", inputs=np.load("x.npy"), context=b"request 1")
+    print(json.dumps([result.fingerprint, result.outputs.tolist()]))
+    """
+)
+
+
+def test_verifying_needs_no_package_of_the_prover(keys: SumcheckKeys, public: Proof, tmp_path: Path) -> None:
+    keys.commitment.save(tmp_path / "model.zkc")
+    public.save(tmp_path / "answer.proof")
+    np.save(tmp_path / "x.npy", X)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == [keys.commitment.fingerprint, np.asarray(public.outputs).tolist()]
