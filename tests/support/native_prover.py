@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.backends.sumcheck import witness as witness_module
 from zkinfer.backends.sumcheck.party import ProverParty
 from zkinfer.backends.sumcheck.prove import public_values
 from zkinfer.backends.sumcheck.trace import AppliedTable
@@ -109,17 +110,20 @@ class Lie:
     """What a prover does otherwise than the honest one.
 
     Attributes:
-        values: replaces the values of the program from which messages are computed; committed cells stay.
-        publics: replaces the statement's integers.
-        witness: changes committed cells and columns of lookups, in place.
+        execution: changes the values of the program, of which everything else is made.
+        witness: changes committed cells and columns of lookups; multiplicities are counted afterwards, of what is in
+            the tables.
+        counts: changes the multiplicities, or cells of vectors that are looked up no more.
+        publics: changes the statement's integers.
         send: gets the number of a message, its label and elements, and returns what is sent.
         pads: gets the committed pads, and returns what the messages are padded with.
         weights: replaces the opener of the weights.
     """
 
-    values: Callable[[dict[int, IntArray]], None] = lambda values: None
-    publics: Callable[[dict[int, IntArray]], None] = lambda publics: None
+    execution: Callable[[dict[int, IntArray]], None] = lambda values: None
     witness: Callable[[Witness], None] = lambda witness: None
+    counts: Callable[[Witness], None] = lambda witness: None
+    publics: Callable[[dict[int, IntArray]], None] = lambda publics: None
     send: Callable[[int, str, list[Ext]], Sequence[Ext]] = lambda number, label, values: values
     pads: Callable[[list[Ext]], list[Ext]] = lambda pads: pads
     weights: Opener | None = None
@@ -152,13 +156,12 @@ def prove(case: Case, lie: Lie = HONEST) -> Attempt:
     """A proof by a prover with one lie."""
     plan, sizes, header = case.plan, case.sizes, case.sizes.header
     opening, codes = header.opening, (sizes.weights.code, header.opening.code)
-    shape = argument.shape_of(plan, *codes)
-    tables = [AppliedTable(table) for table in plan.program.tables]
-    witness = trace(plan, case.values, tables, header.log_columns)
-    lie.witness(witness)
-    values, publics = {v: a.copy() for v, a in case.values.items()}, {v: a.copy() for v, a in case.publics.items()}
-    lie.values(values)
+    shape = argument.Shape(plan, sizes.weights.code, header)
+    values = {number: array.copy() for number, array in case.values.items()}
+    lie.execution(values)
+    publics = {number: array.copy() for number, array in public_values(plan, values).items()}
     lie.publics(publics)
+    witness = _witness(plan, values, header.log_columns, lie)
     matrices, roots = _commit(shape, opening.code, witness)
     pads = commit_pads(shape.cells, sizes.pads)
     masks, mask_root = [], b""
@@ -184,6 +187,35 @@ def prove(case: Case, lie: Lie = HONEST) -> Attempt:
     message = party.sender.message
     proof = NativeProof(header, roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
     return Attempt(proof, publics, violated(constraints, pads.pads), labels)
+
+
+def _witness(plan: Plan, values: Mapping[int, IntArray], log_columns: int, lie: Lie) -> Witness:
+    tables = [AppliedTable(table) for table in plan.program.tables]
+    with mock.patch.object(witness_module, "count", count_known):
+        witness = trace(plan, values, tables, log_columns)
+    lie.witness(witness)
+    if plan.instance is not None:
+        recount(plan, witness)
+    lie.counts(witness)
+    return witness
+
+
+def count_known(values: npt.NDArray[np.float64], start: int, counts: npt.NDArray[np.float64]) -> None:
+    """As the honest `count`, except that it leaves out what is in no row."""
+    rows = values.astype(np.int64) - start
+    np.add.at(counts, rows[(rows >= 0) & (rows < len(counts))], 1)
+
+
+def recount(plan: Plan, witness: Witness) -> None:
+    """The multiplicities that the columns of the lookups have now."""
+    assert plan.instance is not None
+    for number, (table, counts) in enumerate(zip(plan.instance.tables, witness.counts, strict=True)):
+        counts[:] = 0.0
+        for block, columns in zip(plan.instance.blocks, witness.blocks, strict=True):
+            if block.table == number:
+                count_known(columns[0], plan.starts[number], counts[: table.rows])
+        (offset,) = plan.layouts[WITNESS].offsets[plan.multiplicities[number]]
+        witness.stacks[-1][offset : offset + len(counts)] = counts
 
 
 def _commit(
