@@ -64,7 +64,7 @@ def _check_origin(proof: Proof, commitment: Commitment) -> None:
     if proof.commitment_digest != commitment.digest:
         raise CommitmentMismatchError(
             "the proof was made for another commitment (other weights, another circuit or another key) than "
-            f"{commitment.fingerprint}; ask the sender which one"
+            f"{commitment.fingerprint}; ask the sender which one, or for the rotations that lead to it"
         )
 
 
