@@ -15,7 +15,11 @@ from zkinfer.circuit.bounds import (
     round_outward,
 )
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.view_bounds import Known, Source
 from zkinfer.errors import BoundsError
+
+NOTHING = Known([].__getitem__, [].__getitem__)
+"""Operands that are not computed from others."""
 
 seeds = st.integers(0, 2**32 - 1)
 ends = st.integers(-(2**40), 2**40)
@@ -38,7 +42,7 @@ def test_bounds_with_a_weight_are_reached(seed: int) -> None:
     """The row norms of the actual weight are a tight bound: some input attains each end."""
     rng = np.random.default_rng(seed)
     w = rng.integers(-9, 10, (4, 5))
-    lo, hi = einsum_interval("i,oi->o", [(5,), (4, 5)], [(-3, 7), (0, 0)], [None, w])
+    lo, hi = einsum_interval("i,oi->o", [Source((5,), (-3, 7)), Source((4, 5), (-9, 9), w)], NOTHING)
     outputs = [w @ np.where(w[row] > 0, 7, -3) for row in range(4)] + [
         w @ np.where(w[row] > 0, -3, 7) for row in range(4)
     ]
@@ -73,10 +77,10 @@ def test_a_table_that_is_too_short_is_named() -> None:
 
 def test_sums_beyond_exact_arithmetic_do_not_compile() -> None:
     with pytest.raises(BoundsError, match="fewer bits"):
-        einsum_interval("i,i->", [(8,), (8,)], [(0, 2**31), (0, 2**31)], [None, None])
+        einsum_interval("i,i->", [Source((8,), (0, 2**31))] * 2, NOTHING)
     w = np.full((1, 4), 2**40)
     with pytest.raises(BoundsError, match="fewer bits"):
-        einsum_interval("i,oi->o", [(4,), (1, 4)], [(-(2**20), 2**20), (0, 0)], [None, w])
+        einsum_interval("i,oi->o", [Source((4,), (-(2**20), 2**20)), Source((1, 4), (2**40, 2**40), w)], NOTHING)
 
 
 @given(seeds)

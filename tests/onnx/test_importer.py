@@ -18,7 +18,7 @@ from zkinfer.errors import (
 )
 from zkinfer.onnx.importer import import_model
 from zkinfer.onnx.load import load_model
-from zkinfer.quantize.calibrate import calibrate
+from zkinfer.quantize.calibrate import Calibration, TensorStats, calibrate
 from zkinfer.quantize.precision import Precision
 
 RNG = np.random.default_rng(3)
@@ -147,12 +147,11 @@ class TestRefused:
         )
         assert result.error <= 0.1
 
-    def test_an_input_of_integers(self) -> None:
-        model = build("f = Cast<to=1>(ids)\ny = Neg(f)", {"ids": [1, 4]})
-        model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    def test_an_input_of_another_type(self) -> None:
+        model = build("f = Cast<to=1>(c)\ny = Neg(f)", {"c": [1, 4]}, types={"c": onnx.TensorProto.INT4}, opset=21)
         normalized = load_model(model, batch=1)
-        calibration = calibrate(normalized, np.ones((4, 4), dtype=np.int64))
-        with pytest.raises(UnsupportedOperatorError, match="input 'ids' holds INT64; only float inputs"):
+        calibration = Calibration({"c": TensorStats(0.0, 1.0, 1.0, (), 4)}, 1)
+        with pytest.raises(UnsupportedOperatorError, match="input 'c' holds INT4; supported are float16"):
             import_model(normalized, calibration, Precision())
 
     def test_the_calibration_of_another_model(self) -> None:

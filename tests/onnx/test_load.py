@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.serde import serialize_model
+from support.lowering import build
 
 from zkinfer.errors import (
     CompileError,
@@ -510,3 +511,12 @@ class TestRefusals:
         proto = _proto(_node("Mul", "large large", "square"), _node("Add", "x square", "y"), constants=[large])
         with pytest.raises(NotFiniteError, match="'square'"):
             load_model(proto, batch=1)
+
+
+def test_minus_infinity_that_masks_scores_becomes_a_low_number() -> None:
+    mask = np.float32([[0, -np.inf], [0, 0]])
+    model = build("h = Add(x, m)\ny = Softmax(h)", {"x": [1, 2, 2]}, {"m": mask})
+    constants = [v.const_value.numpy() for v in load_model(model, batch=1).graph.initializers.values() if v.const_value]
+    assert [float(c.min()) for c in constants] == [float(np.finfo(np.float32).min / 2)]
+    with pytest.raises(NotFiniteError, match="'m' holds 1 values"):
+        load_model(build("h = Add(x, m)\ny = Tanh(h)", {"x": [1, 2, 2]}, {"m": mask}), batch=1)

@@ -7,8 +7,8 @@ import pytest
 
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx import ops
-from zkinfer.onnx.registry import HINTS, Operator, find, operators
-from zkinfer.quantize.lazy import Activation, Constant, Emitter
+from zkinfer.onnx.registry import HINTS, Intermediate, Operator, find, operators
+from zkinfer.quantize.lazy import Constant, Emitter
 from zkinfer.quantize.precision import Precision
 
 assert ops
@@ -105,13 +105,13 @@ class TestBind:
             ("Relu", "xx", {}, "too many positional arguments"),
             ("Gemm", "x", {}, "missing a required argument: 'B'"),
             ("Relu", "c", {}, "its input X, 'c', is a constant; only a computed one is supported"),
-            ("Pow", "xx", {}, "its input Y, 'x', is computed; only a constant is supported"),
+            ("PRelu", "xx", {}, "its input slope, 'x', is computed; only a constant is supported"),
             ("Concat", "xx", {}, "missing a required argument: 'axis'"),
         ],
     )
     def test_arguments_that_do_not_fit(
         self, name: str, inputs: str, attributes: dict[str, float], message: str
     ) -> None:
-        given: list[Activation | Constant | None] = [self.x if letter == "x" else self.c for letter in inputs]
+        given: list[Intermediate | None] = [self.x if letter == "x" else self.c for letter in inputs]
         with pytest.raises(UnsupportedOperatorError, match=message):
             find("", name, 14).bind(given, attributes)

@@ -123,7 +123,8 @@ def test_several_inputs_come_as_a_list_or_by_name() -> None:
     x, ids = np.ones((5, 3), dtype=np.float32), np.array([0, 1, 2, 3, 0])
     by_list = calibrate(_two_inputs(), [x, ids])
     assert by_list == calibrate(_two_inputs(), {"ids": ids, "x": x})
-    assert list(by_list.tensors) == ["x", "rows", "y"]
+    assert list(by_list.tensors) == ["x", "ids", "rows", "y"]
+    assert (by_list.tensors["ids"].lo, by_list.tensors["ids"].hi) == (0.0, 3.0)
     assert by_list.tensors["y"].hi == 12.0
 
 

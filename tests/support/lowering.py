@@ -31,16 +31,18 @@ def build(
     *,
     outputs: Sequence[str] = ("y",),
     integer_outputs: Sequence[str] = (),
+    types: Mapping[str, int] | None = None,
     opset: int = 17,
 ) -> onnx.ModelProto:
     """A model from its nodes in ONNX's text form, one a line.
 
     Args:
         body: such as `y = Relu(x)`.
-        inputs: shape of each float input, the batch first.
+        inputs: shape of each input, the batch first.
         weights: initializers; floats become float32.
         outputs: names of the outputs.
         integer_outputs: those of them that hold int64.
+        types: element types of inputs and outputs that do not hold float32, by name.
         opset: of the standard domain.
     """
     nodes = [parser.parse_node(line.strip()) for line in body.strip().splitlines()]
@@ -49,16 +51,15 @@ def build(
         array = np.asarray(values)
         array = array.astype(np.float32) if array.dtype.kind == "f" else array
         initializers.append(numpy_helper.from_array(array, name))
+    types = {name: TensorProto.INT64 for name in integer_outputs} | dict(types or {})
     graph = helper.make_graph(
         nodes,
         "test",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
         [
-            helper.make_tensor_value_info(
-                name, TensorProto.INT64 if name in integer_outputs else TensorProto.FLOAT, None
-            )
-            for name in outputs
+            helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), shape)
+            for name, shape in inputs.items()
         ],
+        [helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), None) for name in outputs],
         initializers,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -106,8 +107,11 @@ def compare(
     model: onnx.ModelProto, *data: npt.ArrayLike, precision: Precision | None = None, batch: int = 1
 ) -> Comparison:
     """Calibrate on the data, lower, check the program in every way there is, and run it on the same data."""
-    arrays = [np.asarray(array, dtype=np.float32) for array in data]
     normalized = load_model(model, batch=batch)
+    arrays = [
+        np.asarray(array).astype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+        for array, value in zip(data, model.graph.input, strict=True)
+    ]
     calibration = calibrate(normalized, arrays)
     precision = precision or Precision()
     lowered = import_model(normalized, calibration, precision)

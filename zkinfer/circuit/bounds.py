@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from zkinfer.approx.table import Table
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
+from zkinfer.circuit.selector_bounds import selector
 from zkinfer.circuit.view_bounds import Interval as Interval
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
@@ -53,45 +54,51 @@ def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
     return [int(x) for x in np.asarray(array.astype(object).sum(axis=axes)).ravel()]
 
 
-def einsum_interval(
-    subscripts: str,
-    shapes: Sequence[tuple[int, ...]],
-    intervals: Sequence[Interval],
-    weights: Sequence[IntArray | None],
-) -> Interval:
+def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -> Interval:
     """Bounds of an Einsum's result and of each of its partial sums in absolute value.
 
     Args:
         subscripts: as in `Einsum`.
-        shapes: shape of each operand.
-        intervals: bounds of each operand.
-        weights: the contents of each operand where they are known, else None.
+        operands: what is known of each operand.
+        known: where to look up what they were computed from.
 
     Raises:
         BoundsError: a partial sum could reach `MAX_MAGNITUDE`.
     """
-    terms, out = subscripts.split("->")
-    operands = terms.split(",")
-    sizes = {c: n for letters, shape in zip(operands, shapes, strict=True) for c, n in zip(letters, shape, strict=True)}
-    known = next((k for k in (1, 0) if k < len(operands) and weights[k] is not None), None)
-    if len(operands) == 2 and known is not None:
-        weight = weights[known]
+    letters, out = _letters(subscripts)
+    sizes = {c: n for names, x in zip(letters, operands, strict=True) for c, n in zip(names, x.shape, strict=True)}
+    weighted = next((k for k in (1, 0) if k < len(operands) and operands[k].content is not None), None)
+    count = math.prod(sizes[c] for c in set(sizes) - set(out))
+    if len(operands) == 2 and weighted is not None:
+        weight = operands[weighted].content
         assert weight is not None
-        kept = [axis for axis, letter in enumerate(operands[known]) if letter in out]
-        repeats = math.prod(sizes[c] for c in set(operands[1 - known]) - set(operands[known]) - set(out))
-        lo, hi, magnitude = _weighted_interval(weight, kept, intervals[1 - known])
+        kept = [axis for axis, letter in enumerate(letters[weighted]) if letter in out]
+        repeats = math.prod(sizes[c] for c in set(letters[1 - weighted]) - set(letters[weighted]) - set(out))
+        lo, hi, magnitude = _weighted_interval(weight, kept, operands[1 - weighted].interval)
         lo, hi, magnitude = repeats * lo, repeats * hi, repeats * magnitude
     else:
-        count = math.prod(sizes[c] for c in set(sizes) - set(out))
-        corners = [math.prod(corner) for corner in itertools.product(*intervals)]
+        corners = [math.prod(corner) for corner in itertools.product(*(x.interval for x in operands))]
         lo, hi = count * min(corners), count * max(corners)
         magnitude = max(abs(lo), abs(hi))
+    for k in range(len(operands) if len(operands) == 2 else 0):
+        chosen = selector(operands[k], known) if count > 1 else None
+        if chosen is not None and not {letters[k][axis] for axis in chosen.axes} & set(out):
+            a, b = operands[1 - k].interval
+            total = chosen.total * count // math.prod(operands[k].shape[axis] for axis in chosen.axes)
+            lo, hi = max(lo, total * min(a, 0)), min(hi, total * max(b, 0))
+            magnitude = min(magnitude, total * max(abs(a), abs(b)))
     if magnitude >= MAX_MAGNITUDE:
         raise BoundsError(
             f"Einsum {subscripts!r} could reach {magnitude.bit_length()} bits, more than exact arithmetic holds; "
             "compile with fewer bits for activations or weights"
         )
     return lo, hi
+
+
+def _letters(subscripts: str) -> tuple[list[str], str]:
+    """The letters of each operand, and those of the result."""
+    terms, out = subscripts.split("->")
+    return terms.split(","), out
 
 
 def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tuple[int, int, int]:
@@ -138,22 +145,18 @@ def node_interval(program: Program, node: Node, intervals: Sequence[Interval], w
 
     leaves = len(program.inputs) + len(program.weights)
 
-    def content(value: int) -> IntArray | None:
+    def read(value: int) -> Source:
         k = value - len(program.inputs)
-        return weights[k] if 0 <= k < len(weights) else None
+        content = weights[k] if 0 <= k < len(weights) else None
+        made = program.nodes[value - leaves] if value >= leaves else None
+        return Source(program.tensor(value).shape, intervals[value], content, made)
 
+    known = Known(read, program.tables.__getitem__)
     match node:
         case Einsum(subscripts=subscripts, operands=operands):
-            shapes = [program.tensor(v).shape for v in operands]
-            return einsum_interval(subscripts, shapes, [intervals[v] for v in operands], [content(v) for v in operands])
+            return einsum_interval(subscripts, [read(v) for v in operands], known)
         case View():
-
-            def read(value: int) -> Source:
-                k = value - leaves
-                node = program.nodes[k] if k >= 0 else None
-                return Source(program.tensor(value).shape, intervals[value], content(value), node)
-
-            return view_interval(node, Known(read, program.tables.__getitem__))
+            return view_interval(node, known)
         case Lookup(source=source, table=table, shift=shift):
             return lookup_interval(program.tables[table], intervals[source], shift)
 

@@ -61,7 +61,7 @@ def view_interval(node: View, known: Known) -> Interval:
     Raises:
         BoundsError: a value could reach `MAX_MAGNITUDE`.
     """
-    bounds = [_term_interval(term, known) for term in node.terms]
+    bounds = [term_interval(term, known) for term in node.terms]
     magnitude = abs(node.offset) + sum(max(abs(lo), abs(hi)) for lo, hi in bounds)
     if magnitude >= MAX_MAGNITUDE:
         raise BoundsError(f"{node.out.label}: a sum could reach {magnitude.bit_length()} bits; compile with fewer bits")
@@ -74,7 +74,8 @@ def view_interval(node: View, known: Known) -> Interval:
     return lo + node.offset, hi + node.offset
 
 
-def _term_interval(term: Term, known: Known) -> Interval:
+def term_interval(term: Term, known: Known) -> Interval:
+    """Bounds of one term: the interval of its source, re-indexed, times its coefficient."""
     source = known.source(term.source)
     a, b = source.interval
     if source.content is not None:
@@ -171,6 +172,6 @@ def _residual(terms: Sequence[Term], inner: Sequence[Term], q: int, known: Known
     lo = hi = 0
     for key, coefficient in coefficients.items():
         if coefficient:
-            a, b = _term_interval(Term(key.source, coefficient, key.steps), known)
+            a, b = term_interval(Term(key.source, coefficient, key.steps), known)
             lo, hi = lo + a, hi + b
     return lo, hi

@@ -1,15 +1,22 @@
 """From a normalized ONNX model to an integer program."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.reference
 import onnx_ir
 
+from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.onnx import ops, registry
 from zkinfer.quantize.builder import Built, Value
 from zkinfer.quantize.calibrate import Calibration
-from zkinfer.quantize.lazy import Activation, Affine, Constant, Emitter, Operand
+from zkinfer.quantize.lazy import Activation, Affine, Constant, Emitter, Masked
 from zkinfer.quantize.lowered import Layer, Lowered
 from zkinfer.quantize.precision import Precision
 from zkinfer.quantize.reference import is_float, static_shape
@@ -43,7 +50,7 @@ class _Importer:
         self._model, self._calibration = model, calibration
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
-        self._operands: dict[onnx_ir.Value, Operand] = {}
+        self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
 
     def run(self) -> Lowered:
         graph = self._model.graph
@@ -59,6 +66,8 @@ class _Importer:
             operand = self._operands[value]
             if isinstance(operand, Constant):
                 raise UnsupportedOperatorError(f"output {value.name!r} is a constant; leave it out of the model")
+            if isinstance(operand, Masked):
+                raise UnsupportedOperatorError(f"output {value.name!r} holds masked scores; only a Softmax takes them")
             outputs.append(self._emitter.output(operand))
         built = self._emitter.builder.finish(outputs)
         return Lowered(built.program, built.weights, self._layers(built, outputs))
@@ -67,20 +76,25 @@ class _Importer:
         """The calibrated range of a tensor; None of one that does not hold floats."""
         if not is_float(value):
             return None
+        return self._stats(value)
+
+    def _stats(self, value: onnx_ir.Value) -> Range:
         stats = self._calibration.tensors.get(value.name or "")
         if stats is None:
             raise InvalidInputError(f"the calibration knows no tensor {value.name!r}: it is of another model")
         return stats.lo, stats.hi
 
     def _input(self, value: onnx_ir.Value) -> Activation:
-        seen = self._seen(value)
-        if seen is None:
-            assert value.dtype is not None
+        name, shape, seen = value.name or "", static_shape(value), self._stats(value)
+        if is_float(value):
+            return self._emitter.input(name, shape, seen)
+        assert value.dtype is not None
+        if value.dtype not in _LIMITS:
             raise UnsupportedOperatorError(
-                f"input {value.name!r} holds {value.dtype.name}; only float inputs are supported: cast it before the "
-                "model, and look embeddings up outside the circuit"
+                f"input {name!r} holds {value.dtype.name}; supported are float16, float32, float64, bool and integers "
+                "of 8 to 64 bits"
             )
-        return self._emitter.input(value.name or "", static_shape(value), seen)
+        return self._emitter.whole_input(name, shape, *whole_bounds(value, seen))
 
     def _node(self, node: onnx_ir.Node) -> None:
         opset = self._opsets.get(node.domain or "", 0)
@@ -92,13 +106,15 @@ class _Importer:
             where = f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
             raise type(error)(f"{where}: {error}") from error
 
-    def _results(self, node: onnx_ir.Node, opset: int) -> tuple[Activation, ...]:
+    def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
         self._emitter.label = node.outputs[0].name or ""
+        self._emitter.integer = node.outputs[0].dtype in _LIMITS
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
-        if all(x is None or isinstance(x, Constant) for x in inputs):
-            raise UnsupportedOperatorError("it computes a constant; fold constants before the model is imported")
+        constants = [x for x in inputs if isinstance(x, Constant)]
+        if len(constants) == sum(x is not None for x in inputs):
+            return _computed(node, opset, constants)
         bound = operator.bind(inputs, attributes)
         result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
@@ -107,10 +123,15 @@ class _Importer:
                 raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
         return results
 
-    def _checked(self, value: onnx_ir.Value, result: Activation) -> Activation:
+    def _checked(self, value: onnx_ir.Value, result: registry.Intermediate) -> registry.Intermediate:
         shape = static_shape(value)
         if result.shape != shape:
             raise ShapeError(f"it gives {value.name!r} the shape {result.shape}, but the model says {shape}")
+        if not isinstance(result, Activation):
+            return result
+        if (limits := _LIMITS.get(value.dtype)) is not None:
+            result = replace(result, whole=True)
+            _require_no_overflow(value, result, limits)
         shared = len(value.uses()) + value.is_graph_output() > 1
         return self._emitter.named(result, value.name or "", seen=self._seen(value), shared=shared)
 
@@ -137,6 +158,84 @@ class _Importer:
             scale, offset = a.pending
             return Layer(a.label, numbers[a.value.number], float(scale), float(offset), None)
         return None
+
+
+_LIMITS: Mapping[onnx_ir.DataType | None, tuple[int, int]] = {
+    onnx_ir.DataType.BOOL: (0, 1),
+    **{
+        dtype: (int(np.iinfo(dtype.numpy()).min), int(np.iinfo(dtype.numpy()).max))
+        for dtype in onnx_ir.DataType
+        if dtype.is_integer() and dtype.bitwidth >= 8
+    },
+}
+"""Smallest and largest number that a type of whole numbers holds."""
+
+_PASSING_ON = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def whole_bounds(value: onnx_ir.Value, seen: Range) -> tuple[int, int]:
+    """Bounds of an input of whole numbers.
+
+    Those of its type, if that has 8 bits or fewer; all positions, if something is looked up by it; otherwise those of
+    calibration data, rounded outward.
+    """
+    lo, hi = _LIMITS[value.dtype]
+    if hi < 256:
+        return lo, hi
+    sizes = _looked_up(value)
+    if sizes:
+        return 0, min(sizes) - 1
+    least, most = round_outward((min(int(seen[0]), 0), max(int(seen[1]), 0)))
+    return max(lo, least), min(hi, most)
+
+
+def _looked_up(value: onnx_ir.Value) -> list[int]:
+    """How many elements there are to choose from, wherever a value is used to choose by."""
+    sizes = []
+    for node, index in value.uses():
+        if node.op_type == "Gather" and index == 1 and node.inputs[0] is not None:
+            axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+            sizes.append(static_shape(node.inputs[0])[axis])
+        elif node.op_type in _PASSING_ON and index == 0:
+            sizes += _looked_up(node.outputs[0])
+    return sizes
+
+
+def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:
+    """Whole numbers stay within their type, where the model would wrap around.
+
+    Raises:
+        UnsupportedOperatorError: they could leave it.
+    """
+    if not isinstance(result.pending, Affine):
+        return
+    unit = Fraction(2) ** -result.value.frac_bits
+    ends = [result.pending.exactly(end * unit) for end in result.value.interval]
+    if min(ends) < limits[0] or max(ends) > limits[1]:
+        assert value.dtype is not None
+        raise UnsupportedOperatorError(
+            f"its result {value.name!r} could reach {int(min(ends))} to {int(max(ends))} and overflow "
+            f"{value.dtype.name}; compute in a wider type"
+        )
+
+
+def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
+    """What a node of constants gives, by ONNX's reference implementation."""
+    proto = onnx_ir.serde.serialize_node(node)
+    feeds = {name: x.array for name, x in zip((n for n in proto.input if n), inputs, strict=True)}
+    graph = onnx.helper.make_graph(
+        [proto],
+        "constants",
+        [onnx.helper.make_tensor_value_info(name, _element_type(array), array.shape) for name, array in feeds.items()],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)])
+    arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+    return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
+
+
+def _element_type(array: npt.NDArray[Any]) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
 def _attribute(attribute: onnx_ir.Attr) -> Any:

@@ -50,6 +50,7 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
+_MASKING = ("Add", "Cast", "ConstantOfShape", "Expand", "Reshape", "Slice", "Trilu", "Unsqueeze", "Where")
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 
 
@@ -78,6 +79,9 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
         model = onnx_ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
         _require_inputs(model, batch)
+        common.InlinePass()(model)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        _bound_masks(model)
         _require_finite(model)
         _optimize(model)
         model.ir_version = IR_VERSION
@@ -300,6 +304,28 @@ def _require_finite(model: onnx_ir.Model) -> None:
             )
 
 
+def _bound_masks(model: onnx_ir.Model) -> None:
+    """Put a finite number in place of minus infinity where it masks scores: a softmax makes zero of either."""
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or not tensor.dtype.is_floating_point():
+            continue
+        array = tensor.numpy()
+        masks = np.isneginf(array)
+        if masks.any() and _masks_scores(value):
+            # Half the lowest, so that adding a score does not overflow.
+            finite = np.where(masks, np.finfo(array.dtype).min / 2, array).astype(array.dtype)
+            value.const_value = onnx_ir.tensor(finite, name=value.name)
+
+
+def _masks_scores(value: onnx_ir.Value) -> bool:
+    """Whether whatever is made of the value ends in a softmax."""
+    return not value.is_graph_output() and all(
+        node.op_type == "Softmax" or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
+        for node, _ in value.uses()
+    )
+
+
 def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
     """Give every layer before a BatchNormalization constants of its own: shared ones would keep it from folding."""
     for node in model.graph:
@@ -340,12 +366,10 @@ def _folds(node: onnx_ir.Node) -> bool | None:
 
 
 def _optimize(model: onnx_ir.Model) -> None:
-    """Inline, fold, rewrite, remove what is unused: onnxscript's own passes, in place."""
+    """Fold, rewrite, remove what is unused: onnxscript's own passes, in place."""
     names = [value.name for value in model.graph.outputs]
     # What overflows here is found, and named, when the constants are checked afterwards.
     with _blame("the model cannot be simplified"), np.errstate(all="ignore"):
-        common.InlinePass()(model)
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         _unshare_batch_norm_inputs(model)
         optimizer.optimize_ir(model, num_iterations=8, should_fold=_folds)
         common.IdentityEliminationPass()(model)

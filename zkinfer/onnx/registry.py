@@ -10,16 +10,19 @@ operator set.
 import difflib
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import onnx
 
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.quantize.lazy import Activation, Constant, Operand
+from zkinfer.quantize.lazy import MASKED_BELOW, Activation, Constant, Masked
 
-Result = Activation | tuple[Activation, ...]
+Intermediate = Activation | Constant | Masked
+"""What a tensor of a model becomes."""
+
+Result = Intermediate | tuple[Intermediate, ...]
 Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
@@ -31,10 +34,7 @@ HINTS = {
     "LSTM": "unroll it into MatMul, Sigmoid and Tanh",
     "LayerNormalization": "only its first output is, not the mean or the deviation",
     "RNN": "unroll it into MatMul and Tanh",
-    "TopK": "use ArgMax, or return all scores and choose outside the circuit",
     "Upsample": "use Expand and Reshape",
-    "ThresholdedRelu": "use Relu, LeakyRelu or Clip",
-    "Where": "multiply by a mask of zeros and ones, or use Clip, Min or Max",
 }
 """What to use in place of operators that are not lowered and have no neighbour by name."""
 
@@ -54,7 +54,7 @@ class Operator:
     since_version: int
     handler: Handler
 
-    def bind(self, inputs: list[Operand | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
+    def bind(self, inputs: Sequence[Intermediate | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
         """The handler's arguments but the first.
 
         Raises:
@@ -84,6 +84,10 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
     if isinstance(value, Constant) and Constant not in accepted:
         raise UnsupportedOperatorError(
             f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
+        )
+    if isinstance(value, Masked) and Masked not in accepted:
+        raise UnsupportedOperatorError(
+            f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only a Softmax takes them"
         )
     if isinstance(value, Activation) and Activation not in accepted:
         raise UnsupportedOperatorError(f"its input {name}, {value.label!r}, is computed; only a constant is supported")

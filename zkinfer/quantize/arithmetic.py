@@ -21,6 +21,7 @@ from zkinfer.quantize.lazy import (
     Part,
     broadcast_steps,
 )
+from zkinfer.quantize.tables import entries, integer_table
 
 
 def require_activation(operand: Operand) -> Activation:
@@ -128,26 +129,36 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
 
 
 def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation:
-    """The larger, or the smaller, of two, broadcast.
-
-    Raises:
-        UnsupportedOperatorError: one is a constant whose elements differ.
-    """
+    """The larger, or the smaller, of two, broadcast."""
     pick = functions.maximum if largest else functions.minimum
     if isinstance(a, Constant):
         return extremum(g, require_activation(b), a, largest=largest)
     if isinstance(b, Constant):
-        if b.uniform is None:
-            raise UnsupportedOperatorError(
-                f"it compares with the constant {b.name!r}, whose elements differ; only a single number is supported"
-            )
-        return g.apply(broadcast(g, a, b.shape), pick(X, b.uniform))
+        a = broadcast(g, a, b.shape)
+        if b.uniform is not None:
+            return g.apply(a, pick(X, b.uniform), whole=g.integer)
+        return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
         return g.fused(a, pick(a.function, b.function))
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
-    # max(a, b) = b + relu(a - b), and min(a, b) = a - relu(a - b).
-    excess = g.apply(g.sum([Part(a), Part(b, Fraction(-1))]), functions.relu)
-    return g.sum([Part(b), Part(excess)] if largest else [Part(a), Part(excess, Fraction(-1))])
+    return g.sum([Part(b), Part(_excess(g, g.sum([Part(a), Part(b, Fraction(-1))]), largest=largest))])
+
+
+def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
+    """What the extremum of a and b adds to b, where d = a - b: max(d, 0) or min(d, 0).
+
+    Exact where a table tells all differences apart.
+    """
+    bounds = (d.value.tensor.lo, d.value.tensor.hi)
+    if not isinstance(d.pending, Affine) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
+        return g.apply(d, functions.relu if largest else functions.minimum(X, 0))
+    if largest == (d.pending.scale > 0):
+        table = integer_table("relu", bounds, lambda i: np.maximum(i, 0))
+    else:
+        table = integer_table("negative part", bounds, lambda i: np.minimum(i, 0))
+    value = g.builder.lookup(g.label, d.value, table, 0, d.value.frac_bits)
+    ends = [max(end, 0.0) if largest else min(end, 0.0) for end in d.seen]
+    return g.exact(value, d.pending, (ends[0], ends[1]), whole=d.whole)
 
 
 def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], str]:

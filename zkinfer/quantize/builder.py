@@ -117,6 +117,7 @@ class Builder:
         self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, Value] = {}
+        self._known = Known(self._source, self._table)
 
     def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> Value:
         value = Value(len(self._values), tensor, interval, content)
@@ -167,9 +168,7 @@ class Builder:
         shapes = [value.shape for value in operands]
         shape = einsum_shape(subscripts, shapes)
         with _named(label):
-            interval = einsum_interval(
-                subscripts, shapes, [v.interval for v in operands], [v.content for v in operands]
-            )
+            interval = einsum_interval(subscripts, [self._source(v.number) for v in operands], self._known)
         out = Tensor(label, shape, sum(v.frac_bits for v in operands), *interval)
         return self._emit(Einsum(out, subscripts, tuple(v.number for v in operands)), interval)
 
@@ -202,7 +201,7 @@ class Builder:
             return sources[0]
         shape = shape_after(terms[0].steps, sources[0].shape)
         node = View(Tensor(label, shape, frac_bits, 0, 0), tuple(terms), rounded)
-        return self._emit(node, view_interval(node, Known(self._source, self._table)))
+        return self._emit(node, view_interval(node, self._known))
 
     def _source(self, number: int) -> Source:
         value = self._values[number]

@@ -32,7 +32,7 @@ _BINS = 1 << (8 + _MANTISSA_BITS)
 
 
 class TensorStats(msgspec.Struct, frozen=True):
-    """What a float tensor held over all calibration samples, in real units.
+    """What a tensor held over all calibration samples, in real units.
 
     Attributes:
         lo, hi: smallest and largest element.
@@ -54,7 +54,7 @@ class TensorStats(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """Statistics of every float tensor of a model (its inputs and what its nodes compute), by ONNX name.
+    """Statistics of a model's inputs and of every float tensor that its nodes compute, by ONNX name.
 
     Attributes:
         tensors: in order of execution, inputs first.
@@ -73,10 +73,11 @@ class _Accumulator:
         # By the leading bits of the float32 pattern: 256 exponents with 32 bins in each, whatever the range is.
         self._histogram = np.zeros(_BINS, dtype=np.int64)
 
-    def add(self, array: npt.NDArray[np.floating[Any]]) -> None:
+    def add(self, array: npt.NDArray[Any]) -> None:
         if not array.size:
             return
-        magnitude = np.abs(array)
+        # Whole numbers as float64, where the lowest of a type has a magnitude too.
+        magnitude = np.abs(array if array.dtype.kind == "f" else array.astype(np.float64))
         self._lo = min(self._lo, float(array.min()))
         self._hi = max(self._hi, float(array.max()))
         self._sum += float(magnitude.sum(dtype=np.float64))
@@ -98,7 +99,7 @@ class _Accumulator:
 
 
 def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
-    """Run the float model over the data and collect statistics of every float tensor.
+    """Run the float model over the data and collect statistics of its inputs and of every float tensor.
 
     Memory stays bounded however many samples there are. Where the model's batch does not divide the number of
     samples, the first ones are repeated to fill the last batch.
@@ -118,7 +119,8 @@ def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
     samples = float_model.prepare(as_arrays(data, [value.name or "" for value in float_model.inputs]))
     runs = [into_runs(array, float_model.batch) for array in samples]
     accumulators = {
-        value.name or "": _Accumulator() for value in (*float_model.inputs, *float_model.values) if is_float(value)
+        value.name or "": _Accumulator()
+        for value in (*float_model.inputs, *(value for value in float_model.values if is_float(value)))
     }
     with progress("calibrating", len(runs[0])) as advance:
         for part in chunks(len(runs[0]), float_model.elements):

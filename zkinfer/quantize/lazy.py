@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.approx.functions import Function, X
+from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.errors import CompileError, NotFiniteError
 from zkinfer.quantize.builder import Builder, IntArray, Summand, Value, exponent, is_dyadic
@@ -29,6 +30,9 @@ OPERAND_SLACK_BITS = 4
 
 MAX_COEFFICIENT_BITS = 6
 """Odd parts of rational factors up to this width are carried out exactly by integer coefficients."""
+
+MASKED_BELOW = -1e4
+"""A number this low, alone or added to a score, is a mask: a softmax makes zero of it."""
 
 _SAMPLES = 1025
 
@@ -115,6 +119,7 @@ class Activation:
         seen: range of the tensor, after the function, on calibration data.
         label: name in the model.
         shared: whether several operators read the tensor.
+        whole: whether every element is a whole number by its meaning: an index, a truth value, a rounded number.
     """
 
     value: Value
@@ -122,6 +127,7 @@ class Activation:
     seen: Range
     label: str
     shared: bool = False
+    whole: bool = False
     made: list[Value] = field(default_factory=list, repr=False)
     """The narrow form, once it exists."""
 
@@ -138,6 +144,24 @@ class Activation:
 
 Operand = Activation | Constant
 """What an operator of a model takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """Scores of which some are minus infinity, on their way to a softmax.
+
+    Attributes:
+        scores: the scores, finite everywhere; what they are where they are masked does not matter.
+        kept: 1 where a score counts and 0 where it is masked; broadcast to the scores by numpy's rules.
+    """
+
+    scores: Activation
+    kept: Operand
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.scores.shape
 
 
 class Part(NamedTuple):
@@ -182,12 +206,14 @@ class Emitter:
         builder: the program under construction.
         precision: how many bits to spend.
         label: name given to the values emitted next.
+        integer: whether what is emitted next has an integer type in the model, so that a division truncates.
     """
 
     def __init__(self, precision: Precision) -> None:
         self.builder = Builder()
         self.precision = precision
         self.label = ""
+        self.integer = False
         self._tables = Tables(self.builder, precision)
         self._seen: dict[int, Range] = {}
 
@@ -208,14 +234,20 @@ class Emitter:
         frac_bits, lo, hi = input_format(*seen, self.precision.activation_bits_of(label))
         return self.named(self.exact(self.builder.input(label, shape, frac_bits, lo, hi)), label, seen=seen)
 
+    def whole_input(self, label: str, shape: tuple[int, ...], lo: int, hi: int) -> Activation:
+        """An input of whole numbers from `lo` to `hi`."""
+        return self.named(self.exact(self.builder.input(label, shape, 0, lo, hi), whole=True), label)
+
     def weight(self, constant: Constant, array: FloatArray | None = None) -> Value:
-        """A weight at its own power-of-two scale, ties to even.
+        """A weight at its own power-of-two scale, ties to even; integers and truth values stay what they are.
 
         Args:
             constant: gives the name, and the contents unless `array` does.
             array: contents that were computed from the constant's.
         """
         reals = constant.reals if array is None else array
+        if constant.array.dtype.kind in "iub" and (reals == np.rint(reals)).all():
+            return self.weight_at(constant, reals, 0)
         bits = self.precision.weight_bits_of(constant.name)
         frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), bits)
         return self.weight_at(constant, reals, frac_bits)
@@ -226,12 +258,14 @@ class Emitter:
 
     # Handles.
 
-    def exact(self, value: Value, pending: Affine = IDENTITY, seen: Range | None = None) -> Activation:
+    def exact(
+        self, value: Value, pending: Affine = IDENTITY, seen: Range | None = None, *, whole: bool = False
+    ) -> Activation:
         """A handle on a value; its range is by default what is proven, or known from before."""
         if seen is None:
             ends = [pending.at(x) for x in self.seen(value)]
             seen = (min(ends), max(ends))
-        return self._noted(Activation(value, pending, seen, self.label))
+        return self._noted(Activation(value, pending, seen, self.label, whole=whole))
 
     def _noted(self, a: Activation) -> Activation:
         if isinstance(a.pending, Affine):
@@ -252,18 +286,20 @@ class Emitter:
 
     # Elementwise functions.
 
-    def apply(self, a: Activation, function: Function, seen: Range | None = None) -> Activation:
+    def apply(self, a: Activation, function: Function, seen: Range | None = None, *, whole: bool = False) -> Activation:
         """A function of every element; nothing is emitted."""
         seen = sampled_range(function, a.seen) if seen is None else seen
-        return Activation(a.value, function(a.function), seen, self.label)
+        return Activation(a.value, function(a.function), seen, self.label, whole=whole)
 
     def affine(self, a: Activation, scale: Fraction = Fraction(1), offset: Fraction = Fraction(0)) -> Activation:
         """`scale * a + offset`; nothing is emitted."""
         if not scale or not isinstance(a.pending, Affine):
-            return self.apply(a, X * scale + offset)
+            whole = a.whole and scale.denominator == offset.denominator == 1
+            return self.apply(a, X * scale + offset, whole=whole)
         step = Affine(scale, offset)
         ends = [step.at(y) for y in a.seen]
-        return Activation(a.value, step.of(a.pending), (min(ends), max(ends)), self.label)
+        whole = a.whole and scale.denominator == offset.denominator == 1
+        return Activation(a.value, step.of(a.pending), (min(ends), max(ends)), self.label, whole=whole)
 
     def fused(self, a: Activation, function: Function) -> Activation:
         """A function of the value under `a`, in place of what is pending; nothing is emitted."""
@@ -276,8 +312,13 @@ class Emitter:
         return self._tables.lookup(a.label, a.value, a.function, self.seen(a.value), out)
 
     def format(self, a: Activation) -> Format:
-        """The format in which an activation is narrow."""
-        return activation_format(*a.seen, self.precision.activation_bits_of(a.label))
+        """The format in which an activation is narrow; of whole numbers, it has no digits after the point."""
+        narrow = activation_format(*a.seen, self.precision.activation_bits_of(a.label))
+        if not a.whole or narrow.frac_bits < 0:
+            return narrow
+        lo = min(math.floor(a.seen[0]), -(-narrow.lo >> narrow.frac_bits))
+        hi = max(math.ceil(a.seen[1]), narrow.hi >> narrow.frac_bits)
+        return Format(0, *round_outward((lo, hi)))
 
     def narrow(self, a: Activation) -> Value:
         """An activation as integers of `activation_bits`, from a table, whatever reads it sharing one."""
@@ -287,7 +328,7 @@ class Emitter:
 
     def narrowed(self, a: Activation) -> Activation:
         """A handle on `narrow`, with nothing pending."""
-        return self.exact(self.narrow(a), seen=a.seen)
+        return self.exact(self.narrow(a), seen=a.seen, whole=a.whole)
 
     def operand(self, a: Activation, width: int | None = None) -> tuple[Value, Fraction]:
         """An activation as a value times a factor, fit to take part in a product.
@@ -309,7 +350,7 @@ class Emitter:
     def settled(self, a: Activation, width: int | None = None) -> Activation:
         """The activation as `operand` gives it: a value times a factor."""
         value, scale = self.operand(a, width)
-        return self.exact(value, Affine(scale), a.seen)
+        return self.exact(value, Affine(scale), a.seen, whole=a.whole)
 
     def output(self, a: Activation) -> Value:
         """An activation as an output of the program: exact sums stay as wide as they are."""
@@ -330,12 +371,12 @@ class Emitter:
             first = (pads and a.pending.offset != 0) or (repeats and a.value.bits > self.operand_bits)
         else:
             first = pads or repeats or a.shared
-        source = self.narrowed(a) if first else a
+        source = self.settled(a) if first else a
         value = self.builder.combine(self.label, [Summand(source.value, steps=steps)])
         lo, hi = self.seen(source.value)
         self._seen.setdefault(value.number, (min(lo, 0.0), max(hi, 0.0)) if pads else (lo, hi))
         seen = (min(a.seen[0], 0.0), max(a.seen[1], 0.0)) if pads else a.seen
-        return Activation(value, source.pending, seen, self.label)
+        return Activation(value, source.pending, seen, self.label, whole=a.whole)
 
     def sum(self, parts: Sequence[Part]) -> Activation:
         """A sum of activations, exact; only nonlinear functions and factors of too many digits are looked up."""
@@ -420,13 +461,16 @@ class Emitter:
             width: see `operand`.
         """
         value, scale = self.operand(a, width)
-        operands = [value]
+        operands, whole = [value], a.whole
         for other in others:
             if isinstance(other, Activation):
+                whole = whole and other.whole
                 other, factor = self.operand(other, width)
                 scale *= factor
+            else:
+                whole = whole and other.frac_bits == 0
             operands.append(other)
-        return self.exact(self.builder.einsum(self.label, subscripts, *operands), Affine(scale))
+        return self.exact(self.builder.einsum(self.label, subscripts, *operands), Affine(scale), whole=whole)
 
 
 def _scale(part: Part) -> Fraction:

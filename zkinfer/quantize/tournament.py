@@ -79,6 +79,9 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
         fine: spend all of `max_table_entries` on resolution, rather than `activation_bits`.
     """
     most = g.precision.max_table_entries
+    if isinstance(a.pending, Affine) and a.pending.scale < 0:
+        negative = g.builder.combine(g.label, [Summand(a.value, Fraction(-1))])
+        a = g.exact(negative, Affine(-a.pending.scale, a.pending.offset), a.seen)
     # Limits end up in public tables, so they are the published ones, which say little about the weights.
     published = (a.value.tensor.lo, a.value.tensor.hi)
     if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(published) <= most:

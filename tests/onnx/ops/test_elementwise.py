@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto
 from support.lowering import build, compare, grid
 
 from zkinfer.errors import UnsupportedOperatorError
@@ -33,6 +34,16 @@ FUNCTIONS = [
     ("Softsign(x)", 17),
     ("Exp(x)", 17),
     ("Abs(x)", 17),
+    ("Celu<alpha=0.7>(x)", 17),
+    ("ThresholdedRelu<alpha=0.7>(x)", 17),
+    ("Shrink<bias=0.25, lambd=1.25>(x)", 17),
+    ("Swish<alpha=1.5>(x)", 24),
+    ("Floor(x)", 17),
+    ("Ceil(x)", 17),
+    ("Round(x)", 17),
+    ("Sign(x)", 17),
+    ("Mod<fmod=1>(x, hi)", 17),
+    ("Pow(two, x)", 17),
     ("Clip(x, lo, hi)", 17),
     ("Clip(x, lo)", 17),
     ("Clip(x, , hi)", 17),
@@ -185,6 +196,27 @@ def test_a_tensor_that_many_read_is_looked_up_once() -> None:
     assert len(result.lookups) == 1
 
 
+@pytest.mark.parametrize("call", ["Floor(x)", "Ceil(x)", "Round(x)", "Sign(x)"])
+def test_rounded_numbers_are_whole(call: str) -> None:
+    result = compare(build(f"y = {call}", {"x": [1, 256]}), np.arange(-128, 128).reshape(1, 256) / 8)
+    assert result.program.output_tensors[0].frac_bits == 0
+    assert result.error == 0
+
+
+@pytest.mark.parametrize(
+    "call", ["Div(i, c)", "Mod(i, c)", "Mod<fmod=1>(i, c)", "Abs(i)", "Neg(i)", "Max(i, c)", "Min(i, j)", "Clip(i, c)"]
+)
+@pytest.mark.parametrize("constant", [3, -4])
+def test_arithmetic_of_integers(call: str, constant: int) -> None:
+    inputs = {name: [1, 41] for name in "ij" if name in call.partition("(")[2]}
+    constants = {"c": np.array(constant)} if ", c" in call else {}
+    model = build(f"y = {call}", inputs, constants, types=dict.fromkeys("ijy", TensorProto.INT64))
+    x = np.arange(-20, 21)[None]
+    result = compare(model, *[x, x[:, ::-1] // 2][: len(inputs)])
+    assert result.program.output_tensors[0].frac_bits == 0
+    assert result.error == 0
+
+
 class TestTwoTensors:
     @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
     @pytest.mark.parametrize(("a", "b"), [((3, 4), (3, 4)), ((3, 1), (1, 4)), ((2, 3, 4), (4,)), ((1, 1), (3, 4))])
@@ -219,13 +251,25 @@ def test_a_tensor_of_constants_is_a_secret_weight(op: str) -> None:
     assert result.error == 0
 
 
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_the_larger_and_the_smaller_of_a_tensor_and_constants(op: str) -> None:
+    result = compare(build(f"y = {op}(x, w)", {"x": [1, 3, 4]}, {"w": [[0.5], [-1.0], [0.25]]}), grid(8, 3, 4))
+    assert len(result.lookups) == 1
+    assert result.error == 0
+
+
 class TestRefused:
-    def test_bounds_that_are_not_one_number(self) -> None:
-        with pytest.raises(UnsupportedOperatorError, match=r"'w'.*elements differ"):
-            compare(build("y = Max(x, w)", {"x": [1, 2]}, {"w": [1.0, 2.0]}), grid(8, 2))
+    def test_a_base_that_is_not_positive(self) -> None:
+        with pytest.raises(UnsupportedOperatorError, match="its base 'b' is -2; only a positive one"):
+            compare(build("y = Pow(b, x)", {"x": [1, 2]}, {"b": np.float32(-2)}), np.ones((8, 2)))
+
+    def test_integers_divided_by_what_is_computed_or_zero(self) -> None:
+        types = dict.fromkeys("ijy", TensorProto.INT64)
+        with pytest.raises(UnsupportedOperatorError, match="divided by 'j', which is computed; cast to float"):
+            compare(build("y = Div(i, j)", {"i": [1, 2], "j": [1, 2]}, types=types), [[4, 5]], [[2, 2]])
 
     def test_an_exponent_that_is_computed(self) -> None:
-        with pytest.raises(UnsupportedOperatorError, match="its input Y, 'z', is computed"):
+        with pytest.raises(UnsupportedOperatorError, match="its base 'x' and its exponent 'z' are both computed"):
             compare(build("y = Pow(x, z)", {"x": [1, 2], "z": [1, 2]}), np.ones((8, 2)), np.ones((8, 2)))
 
     def test_division_by_a_constant_zero(self) -> None:

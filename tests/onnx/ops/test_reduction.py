@@ -12,7 +12,7 @@ AXES = st.lists(st.integers(-3, 2), min_size=1, max_size=3, unique_by=lambda axi
 
 
 @given(
-    op=st.sampled_from(["ReduceSum", "ReduceMean", "ReduceMax"]),
+    op=st.sampled_from(["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"]),
     axes=AXES,
     keepdims=st.integers(0, 1),
     opset=st.sampled_from([13, 18]),
@@ -26,7 +26,7 @@ def test_reductions(op: str, axes: list[int], keepdims: int, opset: int) -> None
     assert result.error_in_units <= (1.01 if op == "ReduceMean" else 0)
 
 
-@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax"])
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"])
 def test_no_axes_means_all_of_them_or_none(op: str) -> None:
     opset = 18
     everything = compare(build(f"y = {op}<keepdims=0>(x)", {"x": [1, 2, 2]}, opset=opset), grid(8, 2, 2))
@@ -47,6 +47,15 @@ def test_sum_of_squares(opset: int) -> None:
     assert len(result.lookups) == 1
     # Eight squares, each rounded to 8 bits of at most 64.
     assert result.error <= 8 * 0.125 + 0.25
+
+
+@given(axis=st.integers(-2, 2), exclusive=st.integers(0, 1), reverse=st.integers(0, 1))
+@settings(max_examples=12)
+def test_running_sums(axis: int, exclusive: int, reverse: int) -> None:
+    call = f"CumSum<exclusive={exclusive}, reverse={reverse}>(x, a)"
+    result = compare(build(f"y = {call}", {"x": [1, 4, 3]}, {"a": np.array(axis)}), grid(8, 4, 3))
+    assert not result.lookups
+    assert result.error == 0
 
 
 class TestSoftmax:

@@ -107,6 +107,23 @@ def test_padding_with_zeros_comes_after_a_function_that_is_not_zero_there() -> N
     assert (result.fixed[0][..., :2] == 0).all()
 
 
+@pytest.mark.parametrize("filler", [0.0, 1.5, -2.0])
+def test_padding_with_a_number_and_cutting_off(filler: float) -> None:
+    tensors = {"pads": np.array([0, -1, 0, 2]), "v": np.float32(filler)}
+    result = compare(build("y = Pad(x, pads, v)", {"x": [1, 4]}, tensors), grid(8, 4))
+    assert not result.lookups
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("to", [6, 7])
+def test_a_cast_of_real_numbers_to_integers_drops_digits(to: int) -> None:
+    body = f"""i = Cast<to={to}>(x)
+    y = Cast<to=1>(i)"""
+    result = compare(build(body, {"x": [1, 32]}), grid(8, 32))
+    assert result.program.output_tensors[0].frac_bits == 0
+    assert result.error == 0
+
+
 def test_padding_with_zeros_comes_after_an_offset() -> None:
     body = """s = Add(x, third)
     p = Pad(s, pads)
@@ -121,10 +138,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("call", "tensors", "message"),
         [
-            ("Pad(x, s, v)", {"s": np.array([0, 1, 0, 1]), "v": np.float32(1)}, "pads with a number that is not 0"),
-            ("Pad(x, s)", {"s": np.array([0, -1, 0, 1])}, "negative pads"),
-            ("Gather(w, i)", {"w": np.ones((4, 3), dtype=np.float32)}, "look embeddings up outside the circuit"),
-            ("Gather<axis=1>(x, i)", {}, "its indices are computed"),
+            ("Pad(x, s, v)", {"s": np.array([0, 1, 0, 1]), "v": np.float32(-1e9)}, "pads with 'v', which is not one"),
             ("Split<axis=1>(x)", {}, "its sizes are left out"),
             ("Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, "training_mode=1 is not supported"),
         ],
@@ -136,8 +150,9 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match=message):
             compare(build(body, {"x": [1, 4]}, tensors), grid(8, 4))
 
-    def test_a_cast_that_rounds(self) -> None:
-        body = """i = Cast<to=7>(x)
+    @pytest.mark.parametrize(("to", "message"), [(9, "real numbers become truth values"), (17, "FLOAT8E4M3FN is not")])
+    def test_a_cast_that_loses_too_much(self, to: int, message: str) -> None:
+        body = f"""i = Cast<to={to}>(x)
         y = Cast<to=1>(i)"""
-        with pytest.raises(UnsupportedOperatorError, match="a cast to INT64 is not supported"):
-            compare(build(body, {"x": [1, 4]}), grid(8, 4))
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            compare(build(body, {"x": [1, 4]}, opset=19), grid(8, 4))

@@ -5,9 +5,9 @@ from fractions import Fraction
 from zkinfer.approx import functions
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.registry import operator
-from zkinfer.quantize import arithmetic
+from zkinfer.quantize import arithmetic, comparison
 from zkinfer.quantize.arithmetic import require_activation
-from zkinfer.quantize.lazy import Activation, Constant, Emitter, Operand
+from zkinfer.quantize.lazy import Activation, Constant, Emitter, Masked, Operand
 
 
 def _number(constant: Constant, what: str) -> Fraction:
@@ -21,9 +21,15 @@ def _number(constant: Constant, what: str) -> Fraction:
     return constant.uniform
 
 
+def truncated(function: functions.Function) -> functions.Function:
+    """The values of a function without their digits after the point."""
+    toward_zero = functions.maximum(functions.floor, 0) + functions.minimum(functions.ceil, 0)
+    return toward_zero(function)
+
+
 @operator(13, 14)
-def Add(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return arithmetic.add(g, A, B)
+def Add(g: Emitter, A: Operand, B: Operand) -> Activation | Masked:
+    return comparison.masked(g, A, B) or comparison.masked(g, B, A) or arithmetic.add(g, A, B)
 
 
 @operator(13, 14)
@@ -38,7 +44,24 @@ def Mul(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 @operator(13, 14)
 def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return arithmetic.divide(g, A, B)
+    if not g.integer:
+        return arithmetic.divide(g, A, B)
+    if not isinstance(B, Constant):
+        raise UnsupportedOperatorError(f"whole numbers are divided by {B.label!r}, which is computed; cast to float")
+    if B.uniform == 0:
+        raise UnsupportedOperatorError(f"it divides by {B.name!r}, which is zero")
+    dividend = comparison.require_exact(g, arithmetic.require_activation(A))
+    return g.apply(dividend, truncated(functions.X / _number(B, "divisor")), whole=True)
+
+
+@operator(13)
+def Mod(g: Emitter, A: Activation, B: Constant, *, fmod: int = 0) -> Activation:
+    divisor = _number(B, "divisor")
+    if not divisor:
+        raise UnsupportedOperatorError(f"it divides by {B.name!r}, which is zero")
+    rounded = truncated if fmod else functions.floor
+    dividend = comparison.require_exact(g, A) if g.integer else A
+    return g.apply(dividend, functions.X - divisor * rounded(functions.X / divisor), whole=g.integer)
 
 
 @operator(13)
@@ -77,12 +100,12 @@ def Neg(g: Emitter, X: Activation) -> Activation:
 
 @operator(13)
 def Abs(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.abs_)
+    return g.apply(X, functions.abs_, whole=X.whole)
 
 
 @operator(13, 14)
 def Relu(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.relu)
+    return g.apply(X, functions.relu, whole=X.whole)
 
 
 @operator(6, 16)
@@ -108,6 +131,24 @@ def Selu(
     g: Emitter, X: Activation, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Activation:
     return g.apply(X, (gamma * functions.elu(alpha)).named("selu"))
+
+
+@operator(12)
+def Celu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    below = alpha * (functions.exp(functions.minimum(functions.X, 0) / alpha) - 1)
+    return g.apply(X, (functions.relu + below).named("celu"))
+
+
+@operator(10, 22)
+def ThresholdedRelu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    above = 1 - functions.step(alpha - functions.X)
+    return g.apply(X, (functions.X * above).named("thresholded_relu"))
+
+
+@operator(9)
+def Shrink(g: Emitter, input: Activation, *, bias: float = 0.0, lambd: float = 0.5) -> Activation:
+    above, below = 1 - functions.step(lambd - functions.X), 1 - functions.step(functions.X + lambd)
+    return g.apply(input, ((functions.X - bias) * above + (functions.X + bias) * below).named("shrink"))
 
 
 @operator(6, 13)
@@ -170,7 +211,7 @@ def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Consta
         clipped = functions.maximum(clipped, _number(min, "lower bound"))
     if max is not None:
         clipped = functions.minimum(clipped, _number(max, "upper bound"))
-    return g.apply(input, clipped)
+    return g.apply(input, clipped, whole=g.integer)
 
 
 @operator(13)
@@ -194,5 +235,34 @@ def Reciprocal(g: Emitter, X: Activation) -> Activation:
 
 
 @operator(13, 15)
-def Pow(g: Emitter, X: Activation, Y: Constant) -> Activation:
-    return g.apply(X, functions.power(_number(Y, "exponent")))
+def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
+    if isinstance(Y, Constant):
+        return g.apply(arithmetic.require_activation(X), functions.power(_number(Y, "exponent")), whole=g.integer)
+    if isinstance(X, Activation):
+        raise UnsupportedOperatorError(
+            f"its base {X.label!r} and its exponent {Y.label!r} are both computed; use Exp(exponent * Log(base))"
+        )
+    base = _number(X, "base")
+    if base <= 0:
+        raise UnsupportedOperatorError(f"its base {X.name!r} is {float(base):.6g}; only a positive one is supported")
+    return g.apply(Y, functions.exp(functions.X * functions.log(functions.constant(base))))
+
+
+@operator(13)
+def Floor(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.floor, whole=True)
+
+
+@operator(13)
+def Ceil(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.ceil, whole=True)
+
+
+@operator(11, 22)
+def Round(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.round_half_even, whole=True)
+
+
+@operator(13)
+def Sign(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sign, whole=True)

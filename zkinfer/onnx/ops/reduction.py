@@ -1,16 +1,19 @@
-"""Operators that reduce an axis: sums, means, maxima, softmax, and the position of the maximum."""
+"""Operators along an axis: sums, means, maxima, softmax, and the position of the maximum."""
 
 import math
+import string
 from collections.abc import Sequence
 from fractions import Fraction
+
+import numpy as np
 
 from zkinfer.approx import functions
 from zkinfer.circuit.steps import Transpose
 from zkinfer.onnx.ops.arguments import axis_of, integers
 from zkinfer.onnx.registry import operator
-from zkinfer.quantize import softmax, tournament
+from zkinfer.quantize import selection, softmax, tournament
 from zkinfer.quantize.arithmetic import reshape, total
-from zkinfer.quantize.lazy import Activation, Constant, Emitter
+from zkinfer.quantize.lazy import Activation, Constant, Emitter, Masked
 
 
 def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
@@ -41,6 +44,10 @@ def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int
     largest = tournament.max_along(g, flat, len(kept))
     left = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
     return reshape(g, largest, left)
+
+
+def _min(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    return g.affine(_max(g, g.affine(data, Fraction(-1)), axes, keepdims, noop), Fraction(-1))
 
 
 @operator(13)
@@ -74,6 +81,18 @@ def ReduceMax(
     return _max(g, data, integers(axes), keepdims, noop_with_empty_axes)
 
 
+@operator(13, name="ReduceMin")
+def ReduceMin_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _min(g, data, axes, keepdims)
+
+
+@operator(18, 20)
+def ReduceMin(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _min(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
 @operator(13, name="ReduceSumSquare")
 def ReduceSumSquare_13(
     g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1
@@ -90,8 +109,21 @@ def ReduceSumSquare(
 
 
 @operator(13)
-def Softmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
-    return softmax.softmax(g, input, axis_of(axis, len(input.shape)))
+def Softmax(g: Emitter, input: Activation | Masked, *, axis: int = -1) -> Activation:
+    axis = axis_of(axis, len(input.shape))
+    if isinstance(input, Masked):
+        return softmax.softmax(g, input.scores, axis, input.kept)
+    return softmax.softmax(g, input, axis)
+
+
+@operator(13)
+def Hardmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+    axis = axis_of(axis, len(input.shape))
+    position = tournament.argmax(g, input, axis, last=False)
+    flat = reshape(g, position, input.shape[:axis] + input.shape[axis + 1 :])
+    rank = len(input.shape)
+    rows = selection.one_hot(g, flat, input.shape[axis])
+    return g.reindex(rows, Transpose((*range(axis), rank - 1, *range(axis, rank - 1))))
 
 
 @operator(13)
@@ -113,3 +145,15 @@ def ArgMax(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, se
 @operator(13)
 def ArgMin(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
     return _position(g, g.affine(data, Fraction(-1)), axis, keepdims, select_last_index)
+
+
+@operator(14)
+def CumSum(g: Emitter, x: Activation, axis: Constant, *, exclusive: int = 0, reverse: int = 0) -> Activation:
+    along = axis_of(axis.integers[0], len(x.shape))
+    n = x.shape[along]
+    # Element j is part of sum i: a matrix of zeros and ones.
+    summed = np.tri(n, k=-1 if exclusive else 0, dtype=np.int64)
+    part = g.builder.weight(f"{g.label}/parts", summed.T if reverse else summed, 0)
+    letters = string.ascii_lowercase[: len(x.shape)]
+    width = max(g.operand_bits, g.accumulator_bits - n.bit_length())
+    return g.einsum(f"{letters},z{letters[along]}->{letters.replace(letters[along], 'z')}", x, part, width=width)

@@ -9,12 +9,15 @@ from typing import Literal
 import numpy as np
 import onnx_ir
 
+from zkinfer.approx.functions import X
 from zkinfer.circuit import steps as views
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.ops.arguments import axis_of, integers
+from zkinfer.onnx.ops.elementwise import truncated
 from zkinfer.onnx.registry import operator
+from zkinfer.quantize import comparison
 from zkinfer.quantize.arithmetic import reshape
-from zkinfer.quantize.lazy import IDENTITY, Activation, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, Part, broadcast_steps
 
 
 @operator(13, 14, 16, 19, 21, 23, 24, 25)
@@ -39,13 +42,25 @@ def Dropout(
 @operator(13, 19, 21, 23, 24, 25)
 def Cast(g: Emitter, input: Activation, *, to: int, saturate: int = 1, round_mode: str = "up") -> Activation:
     dtype = onnx_ir.DataType(to)
-    whole = input.pending == IDENTITY and input.value.frac_bits <= 0
-    if not (dtype.is_floating_point() or (dtype.is_integer() and whole)) or dtype.bitwidth < 16:
+    if dtype is onnx_ir.DataType.BOOL:
+        if not input.whole:
+            raise UnsupportedOperatorError("real numbers become truth values; compare them with 0.0")
+        if input.pending == IDENTITY and input.value.interval in ((0, 1), (0, 0)):
+            return input
+        zero = Constant(g.label, np.zeros((), dtype=np.int64))
+        return comparison.negated(g, comparison.compare(g, input, zero, "=="))
+    if dtype.bitwidth < (16 if dtype.is_floating_point() else 8) or not (dtype.is_floating_point() or g.integer):
         raise UnsupportedOperatorError(
-            f"a cast to {dtype.name} is not supported; supported are casts between float types, and of integers to "
-            "any wider type"
+            f"a cast to {dtype.name} is not supported; supported are floats from 16 bits on, bool, integers from 8 on"
         )
-    return input
+    return g.apply(input, truncated(X), whole=True) if g.integer and not input.whole else input
+
+
+@operator(15, 19, 21, 23, 24, 25)
+def CastLike(
+    g: Emitter, input: Activation, target_type: Operand, *, saturate: int = 1, round_mode: str = "up"
+) -> Activation:
+    return g.apply(input, truncated(X), whole=True) if g.integer and not input.whole else input
 
 
 @operator(13, 21, 23, 24, 25)
@@ -163,6 +178,15 @@ def Split(
     return _split(g, input, axis, sizes)
 
 
+def _filler(constant: Constant) -> Fraction:
+    filler = constant.uniform
+    if filler is None or abs(filler) >= -MASKED_BELOW:
+        raise UnsupportedOperatorError(
+            f"it pads with {constant.name!r}, which is not one number of a magnitude below {-MASKED_BELOW:g}"
+        )
+    return filler
+
+
 _PAD_MODES: dict[str, Literal["reflect", "edge", "wrap"]] = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
 
 
@@ -182,12 +206,20 @@ def Pad(
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(along):
         before[axis], after[axis] = margins[i], margins[len(along) + i]
-    if min(before + after, default=0) < 0:
-        raise UnsupportedOperatorError(f"negative pads {margins} are not supported; use Slice")
+    # A negative pad cuts off.
+    data = g.reindex(
+        data,
+        *(
+            views.Slice(axis, max(-before[axis], 0), n + min(before[axis], 0) + min(after[axis], 0), 1)
+            for axis, n in enumerate(data.shape)
+            if before[axis] < 0 or after[axis] < 0
+        ),
+    )
+    before, after = [max(n, 0) for n in before], [max(n, 0) for n in after]
     if mode == "constant":
-        if constant_value is not None and constant_value.uniform != 0:
-            raise UnsupportedOperatorError("it pads with a number that is not 0; only padding with 0 is supported")
-        return g.reindex(data, views.Pad(tuple(before), tuple(after)))
+        filler = Fraction(0) if constant_value is None else _filler(constant_value)
+        padded = g.reindex(g.affine(data, offset=-filler), views.Pad(tuple(before), tuple(after)))
+        return g.affine(padded, offset=filler)
     if mode not in _PAD_MODES:
         raise UnsupportedOperatorError(f"mode={mode!r} is not supported; supported: constant, {', '.join(_PAD_MODES)}")
     moves = []
@@ -212,17 +244,3 @@ def Tile(g: Emitter, input: Activation, repeats: Constant) -> Activation:
         if count > 1
     ]
     return g.reindex(input, *moves)
-
-
-@operator(13)
-def Gather(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0) -> Activation:
-    if isinstance(data, Constant):
-        raise UnsupportedOperatorError(
-            "it looks up rows of a constant table at computed indices; look embeddings up outside the circuit and "
-            "make them an input"
-        )
-    if isinstance(indices, Activation):
-        raise UnsupportedOperatorError("its indices are computed; only constant indices are supported")
-    axis = axis_of(axis, len(data.shape))
-    taken = g.reindex(data, views.Take(axis, tuple(i % data.shape[axis] for i in indices.integers)))
-    return reshape(g, taken, data.shape[:axis] + indices.shape + data.shape[axis + 1 :])
