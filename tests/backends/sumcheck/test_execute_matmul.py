@@ -51,7 +51,7 @@ def test_extremes_are_exact_modulo_2_to_the_32(inner: int, a: int, b: int) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(
-    size=st.integers(3, 12),
+    size=st.integers(5, 12),
     window=st.integers(1, 3),
     step=st.sampled_from([1, 2, -1]),
     channels=st.integers(1, 20),

@@ -37,14 +37,13 @@ def prepared(
             letters=letters if k in known else RUNS + letters,
             sizes=dict(zip(letters, array.shape[1:], strict=True)),
             interval=(-magnitude, magnitude),
-            dtype=smallest_type(-magnitude, magnitude),
             content=array[0] if k in known else None,
         )
         for k, (letters, array, magnitude) in enumerate(zip(terms.split(","), arrays, magnitudes, strict=True))
     ]
     sizes = {c: n for operand in operands for c, n in operand.sizes.items()}
     largest = math.prod(magnitudes) * math.prod(n for c, n in sizes.items() if c not in out)
-    values = [array.astype(operand.dtype) for array, operand in zip(arrays, operands, strict=True)]
+    values = [array.astype(smallest_type(*operand.interval)) for array, operand in zip(arrays, operands, strict=True)]
     return contraction(RUNS + out, operands, (-largest, largest)), values
 
 
@@ -147,8 +146,8 @@ def test_results_that_fit_int32_wrap_on_the_way() -> None:
     right = np.full((1, 1, 8), 2**15 - 1)
     right[..., 4:] *= -1
     operands = [
-        Operand(0, "Zab", {"a": 1, "b": 8}, (2**15 - 1, 2**15 - 1), np.dtype(np.int16)),
-        Operand(1, "cb", {"c": 1, "b": 8}, (-(2**15), 2**15), np.dtype(np.int16), right[0]),
+        Operand(0, "Zab", {"a": 1, "b": 8}, (2**15 - 1, 2**15 - 1)),
+        Operand(1, "cb", {"c": 1, "b": 8}, (-(2**15), 2**15), right[0]),
     ]
     chosen = contraction("Zac", operands, (0, 0))
     assert chosen([left.astype(np.int16), None]).tolist() == [[[0]]]
@@ -173,14 +172,20 @@ def test_ways(subscripts: str, shapes: list[tuple[int, ...]], known: tuple[int, 
     assert assert_exact(subscripts, arrays, [99] * len(arrays), known) is way
 
 
-def test_a_wide_array_of_small_numbers_is_narrowed_for_the_product() -> None:
-    """The type of an array may be wider than its bounds ask for: products of int16 by int8 are int32."""
-    left, right = np.full((2, 3, 8), 1000, dtype=np.int32), np.ones((4, 8), dtype=np.int64)
-    operands = [
-        Operand(0, "Zab", {"a": 3, "b": 8}, (-1000, 1000), np.dtype(np.int32)),
-        Operand(1, "cb", {"c": 4, "b": 8}, (1, 1), np.dtype(np.int8), right),
-    ]
-    chosen = contraction("Zac", operands, (-8000, 8000))
+@pytest.mark.parametrize("lo", [0, -5000, 2**20, -(2**20)])
+@pytest.mark.parametrize("size", [2, 9, 300])
+@pytest.mark.parametrize("weight", [127, 2**15 - 1])
+def test_bounds_that_span_16_bits_need_not_fit_int16(lo: int, size: int, weight: int) -> None:
+    """Unsigned activations, those with few negative values, and those that are far from zero; sums of any width."""
+    rng = np.random.default_rng(0)
+    hi = lo + 2**16 - 1
+    left, right = rng.choice([lo, hi], (3, 2, size)), rng.choice([-weight, weight], (5, size))
+    largest = size * weight * max(abs(lo), abs(hi))
+    operands = [Operand(0, "Zab", {"a": 2, "b": size}, (lo, hi)), Operand(1, "cb", {"c": 5}, (-weight, weight), right)]
+    chosen = contraction("Zac", operands, (-largest, largest))
     assert isinstance(chosen, IntegerProduct)
-    assert (chosen([left, None]) == 8000).all()
-    assert chosen.temporary(2) >= 2 * 3 * 8 * 2
+    assert chosen.dtype == (np.int32 if largest < 2**31 else np.int64)
+    for dtype in (np.int32, np.int64):
+        np.testing.assert_array_equal(chosen([left.astype(dtype), None]), left @ right.T)
+    operands[0] = Operand(0, "Zab", {"a": 2, "b": size}, (lo, hi + 1))
+    assert not isinstance(contraction("Zac", operands, (-largest, largest)), IntegerProduct)

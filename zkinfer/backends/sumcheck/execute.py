@@ -185,7 +185,6 @@ class Executor:
                 letters=letters if content is not None else RUNS + letters,
                 sizes=dict(zip(letters, self.program.tensor(v).shape, strict=True)),
                 interval=self._intervals[v],
-                dtype=self._dtypes[v],
                 content=None if content is None else content[0],
             )
             for v, letters, content in zip(node.operands, terms.split(","), contents, strict=True)

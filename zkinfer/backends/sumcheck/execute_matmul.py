@@ -16,7 +16,6 @@ instructions there are.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -86,14 +85,16 @@ def _block(rows: int, vectors: int) -> Any:
         panels: Any,
         first: Any,
         pairs: Any,
+        base: Any,
+        column: Any,
         out: Any,
         to: Any,
         width: Any,
         columns: Any,
     ) -> Any:
-        """out[to + width r + c] = sum over k < 2 pairs of x[at + stride r + k] * panel[k, c], for c < columns.
+        """out[to + width r + c] = base[column + c] + sum over k < 2 pairs of x[at + stride r + k] * panel[k, c].
 
-        The panel starts at panels[first]. All arrays are contiguous; `pairs` is at least 1.
+        For c < columns. The panel starts at panels[first]. All arrays are contiguous; `pairs` is at least 1.
         """
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
@@ -101,11 +102,13 @@ def _block(rows: int, vectors: int) -> Any:
                 structure = cgutils.create_struct_proxy(signature.args[array])(context, builder, value=values[array])
                 return builder.bitcast(builder.gep(structure.data, [offset]), kind.as_pointer())
 
-            _, at, stride, _, first, pairs, _, to, width, columns = values
+            _, at, stride, _, first, pairs, _, column, _, to, width, columns = values
             left_bits, right_bits = x.dtype.bitwidth, panels.dtype.bitwidth
             starts = [builder.add(at, builder.mul(stride, _INT64(r))) for r in range(rows)]
             lines = [pointer(0, ir.IntType(2 * left_bits), start) for start in starts]
             panel = pointer(3, ir.VectorType(ir.IntType(right_bits), 2 * LANES), first)
+            begin = pointer(6, _ROW, column)
+            bases = [builder.load(builder.gep(begin, [_INT64(v)]), align=4) for v in range(vectors)]
 
             before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
             builder.branch(loop)
@@ -126,20 +129,22 @@ def _block(rows: int, vectors: int) -> Any:
             builder.cbranch(builder.icmp_signed("<", following, pairs), loop, after)
             k.add_incoming(_INT64(0), before)
             k.add_incoming(following, loop)
-            for s, total in zip(chain.from_iterable(sums), chain.from_iterable(totals), strict=True):
-                s.add_incoming(_ROW([0] * LANES), before)
-                s.add_incoming(total, loop)
+            for row, sums_of_row in zip(totals, sums, strict=True):
+                for total, s, base_vector in zip(row, sums_of_row, bases, strict=True):
+                    s.add_incoming(base_vector, before)
+                    s.add_incoming(total, loop)
 
             builder.position_at_end(after)
             for r, row in enumerate(totals):
-                line = pointer(6, _INT32, builder.add(to, builder.mul(width, _INT64(r))))
+                line = pointer(8, _INT32, builder.add(to, builder.mul(width, _INT64(r))))
                 for v, total in enumerate(row):
                     remaining = builder.sub(columns, _INT64(LANES * v))
                     _store_first(builder, total, builder.gep(line, [_INT64(LANES * v)]), remaining)
             return context.get_dummy_value()
 
         number = types.int64
-        return types.void(x, number, number, panels, number, number, out, number, number, number), generate
+        arguments = (x, number, number, panels, number, number, base, number, out, number, number, number)
+        return types.void(*arguments), generate
 
     return block
 
@@ -157,44 +162,55 @@ def _panels(columns: int) -> tuple[int, int]:
 
 @device
 def _tile(
-    x: Any, at: int, stride: int, panels: Any, panel: int, pairs: int, out: Any, row: int, rows: int, columns: int
+    x: Any,
+    at: int,
+    stride: int,
+    panels: Any,
+    panel: int,
+    pairs: int,
+    base: Any,
+    out: Any,
+    row: int,
+    rows: int,
+    columns: int,
 ) -> None:
     """Rows of x, the first from x[at] on, by one panel: `rows` rows of the result, from `row` on."""
     wide, _ = _panels(columns)
+    i = 0
     if panel < wide:
         column = panel * WIDE
         first, left, to = column * 2 * pairs, columns - column, row * columns + column
-        i = 0
         while i + 6 <= rows:
-            _wide_6(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
-            i += 6
+            _wide_6(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
+            i, at = i + 6, at + 6 * stride
         while i + 2 <= rows:
-            _wide_2(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
-            i += 2
+            _wide_2(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
+            i, at = i + 2, at + 2 * stride
         if i < rows:
-            _wide_1(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            _wide_1(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
     else:
         column = wide * WIDE + (panel - wide) * LANES
         first, left, to = column * 2 * pairs, columns - column, row * columns + column
-        i = 0
         while i + 6 <= rows:
-            _slim_6(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
-            i += 6
+            _slim_6(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
+            i, at = i + 6, at + 6 * stride
         while i + 2 <= rows:
-            _slim_2(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
-            i += 2
+            _slim_2(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
+            i, at = i + 2, at + 2 * stride
         if i < rows:
-            _slim_1(x, at + i * stride, stride, panels, first, pairs, out, to + i * columns, columns, left)
+            _slim_1(x, at, stride, panels, first, pairs, base, column, out, to + i * columns, columns, left)
 
 
 @kernel
-def _product_kernel(x: Any, rows: int, panels: Any, pairs: int, out: Any, columns: int, start: int, stop: int) -> None:
+def _product_kernel(
+    x: Any, rows: int, panels: Any, pairs: int, base: Any, out: Any, columns: int, start: int, stop: int
+) -> None:
     """Some of the tiles of BLOCK rows by a panel that make up the product; those of one panel follow one another."""
     blocks = (rows + BLOCK - 1) // BLOCK
     for tile in range(start, stop):
         row = tile % blocks * BLOCK
         at, count = row * 2 * pairs, min(BLOCK, rows - row)
-        _tile(x, at, 2 * pairs, panels, tile // blocks, pairs, out, row, count, columns)
+        _tile(x, at, 2 * pairs, panels, tile // blocks, pairs, base, out, row, count, columns)
 
 
 @kernel
@@ -204,7 +220,9 @@ def _gathered_kernel(
     lines: Any,
     inner: Any,
     length: int,
+    offset: int,
     panels: Any,
+    base: Any,
     out: Any,
     columns: int,
     start: int,
@@ -213,11 +231,11 @@ def _gathered_kernel(
     """Rows start to stop of the product of gathered rows, BLOCK at a time, each with all panels.
 
     Row r is found in memory[apart (r // n) + lines[r % n] + inner[k] + j] for all k and all j < length, where n is the
-    number of lines.
+    number of lines. What is found, less the offset, fits int16.
     """
     size = inner.size * length
     pairs = (size + 1) // 2
-    block = np.zeros(BLOCK * 2 * pairs, dtype=memory.dtype)
+    block = np.zeros(BLOCK * 2 * pairs, dtype=np.int16)
     wide, slim = _panels(columns)
     for row in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - row)
@@ -226,14 +244,14 @@ def _gathered_kernel(
             source, target = memory[run * apart + lines[line] :], block[i * 2 * pairs : (i + 1) * 2 * pairs]
             if length == 1:
                 for k in range(inner.size):
-                    target[k] = source[np.uint64(inner[k])]
+                    target[k] = source[np.uint64(inner[k])] - offset
             else:
                 for k in range(inner.size):
-                    piece = source[inner[k] : inner[k] + length]
+                    piece, place = source[inner[k] : inner[k] + length], target[k * length : (k + 1) * length]
                     for j in range(length):
-                        target[np.uint64(k * length + j)] = piece[j]
+                        place[j] = piece[j] - offset
         for panel in range(wide + slim):
-            _tile(block, 0, 2 * pairs, panels, panel, pairs, out, row, rows, columns)
+            _tile(block, 0, 2 * pairs, panels, panel, pairs, base, out, row, rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,16 +261,23 @@ class Packed:
     Attributes:
         inner: rows of the factor.
         columns: its columns.
+        offset: what left factors are less by when they are multiplied.
         panels: flat; see the top of the file. Of an odd inner axis the last pair ends with a zero.
+        base: what is added to each column, modulo 2^32; int32, as long as all panels are wide.
     """
 
     inner: int
     columns: int
+    offset: int
     panels: Array
+    base: Array
 
     @staticmethod
-    def of(matrix: Array) -> "Packed":
-        """Packs an int8 or int16 array of shape (inner, columns), neither of them 0."""
+    def of(matrix: Array, offset: int = 0, *, restores: bool = True) -> "Packed":
+        """Packs an int8 or int16 array of shape (inner, columns), neither of them 0.
+
+        With an offset, what it takes from each column is added again, unless this is not to be restored.
+        """
         inner, columns = matrix.shape
         pairs = -(-inner // 2)
         wide, slim = _panels(columns)
@@ -262,7 +287,8 @@ class Packed:
             part.reshape(pairs, 2, count, size).transpose(2, 0, 3, 1).reshape(-1)
             for part, count, size in ((padded[:, : wide * WIDE], wide, WIDE), (padded[:, wide * WIDE :], slim, LANES))
         ]
-        return Packed(inner, columns, np.concatenate(parts))
+        base = (padded.sum(axis=0, dtype=np.int64) * (offset if restores else 0)).astype(np.int32)
+        return Packed(inner, columns, offset, np.concatenate(parts), base)
 
 
 def multiply(x: Array, right: Packed, out: Array) -> None:
@@ -270,7 +296,7 @@ def multiply(x: Array, right: Packed, out: Array) -> None:
 
     Args:
         x: contiguous int8 or int16 array of shape (rows, inner); inner is even.
-        right: the packed right factor.
+        right: the packed right factor, without an offset.
         out: contiguous int32 array of shape (rows, right.columns), written whole.
     """
     rows, inner = x.shape
@@ -278,15 +304,16 @@ def multiply(x: Array, right: Packed, out: Array) -> None:
     if tiles:
         grain = max(1, GRAIN * tiles // (rows * inner * right.columns))
         line, to = x.reshape(-1), out.reshape(-1)
-        split(_product_kernel, tiles, grain, line, rows, right.panels, inner // 2, to, right.columns)
+        split(_product_kernel, tiles, grain, line, rows, right.panels, inner // 2, right.base, to, right.columns)
 
 
 def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array) -> None:
-    """As `multiply`, of rows that are not contiguous in memory, or that overlap, as those of windows do.
+    """As `multiply`, of rows that are not contiguous in memory, or overlap as those of windows do, or are not int16.
 
     Args:
-        x: int8 or int16 array of any strides; its first `row_axes` axes, one at least, count the rows, in order, and
-            the others are the inner axis.
+        x: integer array of any strides, whose elements less `right.offset` fit int16; its first `row_axes` axes, one
+            at least, count the rows, in order, and the others are the inner axis, of any length.
+        right, out: as for `multiply`; with any offset.
     """
     if min(x.strides) < 0:
         x = np.ascontiguousarray(x)
@@ -299,11 +326,10 @@ def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array) -> Non
     sizes, steps, length = x.shape[row_axes:], strides[row_axes:], 1
     if steps[-1:] == (1,) and sizes[-1] >= SHORTEST_COPY:
         sizes, steps, length = sizes[:-1], steps[:-1], sizes[-1]
-    rows, columns = len(x) * lines.size, right.columns
-    grain = BLOCK * -(-GRAIN // (BLOCK * right.inner * columns))
-    to = out.reshape(-1)
-    inner = _offsets(sizes, steps)
-    split(_gathered_kernel, rows, grain, memory, strides[0], lines, inner, length, right.panels, to, columns)
+    gathered = (memory, strides[0], lines, _offsets(sizes, steps), length, right.offset)
+    grain = BLOCK * -(-GRAIN // (BLOCK * right.inner * right.columns))
+    rows, to = len(x) * lines.size, out.reshape(-1)
+    split(_gathered_kernel, rows, grain, *gathered, right.panels, right.base, to, right.columns)
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ one more letter of every operand that depends on an input.
 | way | where |
 |---|---|
 | element by element, summed over the inner axis | no inner axis; or many products of one row or one column |
-| `execute_matmul`, int16 | the right operand is known, and both fit int16 |
+| `execute_matmul`, int16 | the right operand is known, and both fit int16, the left one after an offset |
 | float32, or float64 | sums of absolute products stay below 2^24, or 2^53 |
 | numpy, int64 | otherwise |
 
@@ -35,7 +35,7 @@ RUNS = "Z"
 
 FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 """Below these, every integer is a number of the type, so sums of integers are exact in any order."""
-INT32_SUMS = 1 << 31
+INT16, INT32_SUMS = 1 << 16, 1 << 31
 
 MAX_ELEMENTWISE = 64
 """The longest inner axis that is summed elementwise."""
@@ -50,7 +50,6 @@ class Operand:
         letters: one an axis; the axis of runs included, in front, unless there is content.
         sizes: of the axes, by letter; not of the runs.
         interval: proven bounds of its elements.
-        dtype: of its array.
         content: what it holds if it depends on no input.
     """
 
@@ -58,7 +57,6 @@ class Operand:
     letters: str
     sizes: Mapping[str, int]
     interval: Interval
-    dtype: np.dtype[Any]
     content: Array | None = None
 
     @property
@@ -66,20 +64,28 @@ class Operand:
         """The largest absolute value."""
         return max(abs(self.interval[0]), abs(self.interval[1]))
 
+    @property
+    def span(self) -> int:
+        """How many integers the bounds admit."""
+        return self.interval[1] - self.interval[0] + 1
+
+    @property
+    def fits_int16(self) -> bool:
+        """Whether all elements are numbers of int16."""
+        return smallest_type(*self.interval).itemsize <= 2
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """An operand as the product reads it: summed over axes that only it has, and as narrow as its bounds.
+    """An operand as the product reads it: summed over axes that only it has.
 
     Attributes:
         operand: what is left of it.
         axes: those of the value's array that are summed, runs counted.
-        converts: whether the value's array differs from the operand's.
     """
 
     operand: Operand
     axes: tuple[int, ...]
-    converts: bool
 
     @staticmethod
     def of(operand: Operand, used: str) -> "Reading":
@@ -92,9 +98,7 @@ class Reading:
         if content is not None:
             content = content.astype(np.int64).sum(axis=axes)
             interval = int(content.min()), int(content.max())
-        dtype = smallest_type(*interval)
-        converts = content is None and (bool(axes) or dtype != operand.dtype)
-        return Reading(Operand(operand.value, kept, operand.sizes, interval, dtype, content), axes, converts)
+        return Reading(Operand(operand.value, kept, operand.sizes, interval, content), axes)
 
     def __call__(self, values: Values) -> Array:
         """The array of the operand's letters, in their order."""
@@ -103,12 +107,12 @@ class Reading:
         array = values[self.operand.value]
         assert array is not None
         if self.axes:
-            return np.asarray(array.sum(axis=self.axes, dtype=self.operand.dtype))
-        return array.astype(self.operand.dtype, copy=False)
+            return np.asarray(array.sum(axis=self.axes, dtype=smallest_type(*self.operand.interval)))
+        return array
 
     def temporary(self, runs: int) -> int:
         """Bytes of the array where it is not the value's own."""
-        return _count(self.operand.sizes, self.operand.letters, runs) * self.operand.dtype.itemsize * self.converts
+        return _count(self.operand.sizes, self.operand.letters, runs) * 8 if self.axes else 0
 
 
 class Contraction(Protocol):
@@ -143,7 +147,7 @@ def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Co
     inner = _product(letters.sizes, letters.inner)
     if not letters.inner or (letters.is_stack_of_vectors and inner <= MAX_ELEMENTWISE):
         return Elementwise(left, right, letters, smallest_type(*interval))
-    if right.operand.content is not None and max(r.operand.dtype.itemsize for r in (left, right)) <= 2:
+    if right.operand.content is not None and left.operand.span <= INT16 and right.operand.fits_int16:
         return IntegerProduct(left, right.operand, letters, interval)
     magnitude = _magnitude(left.operand, right.operand, letters)
     for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
@@ -293,11 +297,16 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the inner axis whose sums fit int32."""
+    """A part of the inner axis; where the result is int64, a part whose sums, after the offset, fit int32.
+
+    Attributes:
+        offset_sums: what is to be added to each column of such a part: what the offset took away.
+    """
 
     start: int
     stop: int
     packed: Packed
+    offset_sums: Array
 
 
 @dataclass(frozen=True)
@@ -316,7 +325,9 @@ class Arrangement:
 class IntegerProduct:
     """int16 products with a known right operand, which is packed once for each order that its inner letters come in.
 
-    The left operand may be windows that overlap, without a place of their own in memory: the product gathers them.
+    The left operand may be windows that overlap, without a place of their own in memory: the product gathers them. If
+    its bounds are no more than 2^16 apart, but do not fit int16, the product is that of the operand less an offset, and
+    what the offset contributes is added to each column.
     """
 
     def __init__(self, left: Reading, right: Operand, letters: Letters, interval: Interval) -> None:
@@ -330,6 +341,8 @@ class IntegerProduct:
             _product(letters.sizes, group) for group in (letters.rows.replace(RUNS, ""), letters.inner, letters.columns)
         )
         self._arrangements: dict[str, Arrangement] = {}
+        lo, _ = left.operand.interval
+        self._offset = 0 if left.operand.fits_int16 else lo + INT16 // 2
 
     def __call__(self, values: Values) -> Array:
         """The products, in the order batch, rows, columns in memory."""
@@ -344,7 +357,7 @@ class IntegerProduct:
 
     def temporary(self, runs: int) -> int:
         """Room for a block of gathered rows a thread; where the inner axis is cut, the left operand and the sums."""
-        cut = runs * self._lines * (2 * 2 * self._inner + 4 * self._columns) * (self.dtype.itemsize > 4)
+        cut = runs * self._lines * (8 * self._inner + 4 * self._columns) * (self.dtype.itemsize > 4)
         return self._left.temporary(runs) + cut + 2 * BLOCK * (self._inner + 1) * get_threads()
 
     def _multiply(self, x: Array, pieces: list[Piece], out: Array) -> None:
@@ -359,10 +372,11 @@ class IntegerProduct:
         for piece in pieces:
             self._piece(rows[:, piece.start : piece.stop], 1, piece.packed, sums)
             target += sums
+            if self._offset:
+                target += piece.offset_sums
 
-    @staticmethod
-    def _piece(x: Array, row_axes: int, packed: Packed, out: Array) -> None:
-        if x.flags.c_contiguous and packed.inner % 2 == 0:
+    def _piece(self, x: Array, row_axes: int, packed: Packed, out: Array) -> None:
+        if x.dtype.itemsize <= 2 and not self._offset and x.flags.c_contiguous and packed.inner % 2 == 0:
             multiply(x.reshape(-1, packed.inner), packed, out)
         else:
             multiply_gathered(x, row_axes, packed, out)
@@ -383,11 +397,17 @@ class IntegerProduct:
         right = _arranged(self._matrix, batch + self._letters.inner + columns, batch + inner + columns)
         stack = right.reshape(-1, self._inner, self._columns)
         ends = [self._inner] if self.dtype == np.int32 else self._ends(stack)
-        return [[Piece(a, b, Packed.of(matrix[a:b])) for a, b in pairwise([0, *ends])] for matrix in stack]
+        return [[self._packed(matrix, a, b) for a, b in pairwise([0, *ends])] for matrix in stack]
+
+    def _packed(self, matrix: Array, start: int, stop: int) -> Piece:
+        part = matrix[start:stop]
+        offset_sums = self._offset * part.sum(axis=0, dtype=np.int64)
+        return Piece(start, stop, Packed.of(part, self._offset, restores=self.dtype == np.int32), offset_sums)
 
     def _ends(self, stack: Array) -> list[int]:
         """Where to cut the inner axis so that the absolute products of a piece sum to less than 2^31."""
-        most = (INT32_SUMS - 1) // max(1, self._left.operand.magnitude)
+        lo, hi = self._left.operand.interval
+        most = (INT32_SUMS - 1) // max(1, hi - self._offset, self._offset - lo)
         ends, sums = [], np.zeros((len(stack), self._columns), dtype=np.int64)
         for k in range(self._inner):
             line = np.abs(stack[:, k].astype(np.int64))
