@@ -70,7 +70,9 @@ def last(point, k):
 def run_layer(proof, point, claims, lambda_):
     """Section 2 for the batches of section 3: a point, degree 2; `claims` is (variables, claim) for each tree."""
     b = proof.draw("sumcheck batch") if len(claims) > 1 else ONE
-    factors = [ONE, b][: len(claims)]
+    factors = [ONE]
+    while len(factors) < len(claims):
+        factors.append(ext_mul(factors[-1], b))
     target = total(ext_mul(f, claim) for f, (_, claim) in zip(factors, claims, strict=True))
     r = []
     for t in point:
@@ -112,6 +114,23 @@ def layout(sizes):
     while 1 << depth < at:
         depth += 1
     return offsets, depth, at
+
+
+def cut_up(order, blocks):
+    """The blocks of each stack: cut at the three largest binary digits of the number of entries."""
+    entries, ends = sum(1 << k for _, k in blocks), [0]
+    while ends[-1] < entries and len(ends) < 4:
+        digit = 1
+        while 2 * digit <= entries - ends[-1]:
+            digit *= 2
+        ends.append(ends[-1] + digit)
+    if ends[-1] < entries:
+        ends.append(entries)
+    parts, at = [[] for _ in ends[1:]], 0
+    for i in order:
+        parts[max(j for j, end in enumerate(ends) if end <= at)].append(i)
+        at += 1 << blocks[i][1]
+    return parts
 
 
 def selector(offset, k, point):
@@ -173,25 +192,33 @@ def independent_verify(statement, message, domain):
     proof.transcript.absorb("lookup", data)
     alpha, gamma = proof.draw("lookup alpha"), proof.draw("lookup gamma")
 
-    pe, qe, pr, qr = proof.receive("lookup roots", 4)
-    ie, ir = proof.receive("lookup inverses", 2)
-    require(ext_mul(pe, qr) == ext_mul(pr, qe) and ext_mul(qe, ie) == ONE and ext_mul(qr, ir) == ONE)
+    order = sorted(
+        range(len(blocks)), key=lambda i: (-blocks[i][1], table_width(tables[blocks[i][0]]), blocks[i][0], i)
+    )
+    stacks = [[blocks[i][1] for i in part] for part in cut_up(order, blocks)]
+    layouts = [layout(sizes) for sizes in (*stacks, [table_size(t) for t in tables])]
+    roots = proof.receive("lookup roots", 2 * len(layouts))
+    inverses = proof.receive("lookup inverses", len(layouts))
+    fractions, quotients = [], []
+    for i, inverse in enumerate(inverses):
+        p, q = roots[2 * i : 2 * i + 2]
+        require(ext_mul(q, inverse) == ONE)
+        fractions.append((p, q))
+        quotients.append(ext_mul(p, inverse))
+    require(total(quotients[:-1]) == quotients[-1])
 
-    entry_offsets, entry_depth, entries = layout([k for _, k in blocks])
-    row_offsets, row_depth, rows = layout([table_size(t) for t in tables])
-    n = max(entry_depth, row_depth)
-    fractions, point = {entry_depth * 2: (pe, qe), row_depth * 2 + 1: (pr, qr)}, []
+    depths, point = [depth for _, depth, _ in layouts], []
+    n = max(depths)
     for layer in range(n):
         lambda_ = proof.draw("lookup layer")
-        taking_part = [key for key in fractions if layer >= n - key // 2]
+        taking_part = [i for i, depth in enumerate(depths) if layer >= n - depth]
         claims = [
-            (layer - (n - key // 2), ext_add(fractions[key][0], ext_mul(lambda_, fractions[key][1])))
-            for key in taking_part
+            (layer - (n - depths[i]), ext_add(fractions[i][0], ext_mul(lambda_, fractions[i][1]))) for i in taking_part
         ]
         r, children = run_layer(proof, point, claims, lambda_)
         c = proof.draw("lookup child")
-        for key, (p0, p1, q0, q1) in zip(taking_part, children, strict=True):
-            fractions[key] = (
+        for i, (p0, p1, q0, q1) in zip(taking_part, children, strict=True):
+            fractions[i] = (
                 ext_add(p0, ext_mul(c, ext_sub(p1, p0))),
                 ext_add(q0, ext_mul(c, ext_sub(q1, q0))),
             )
@@ -207,18 +234,22 @@ def independent_verify(statement, message, domain):
             power = ext_mul(power, gamma)
         return ext_add(result, scaled(number, power))
 
-    (p, q), at = fractions[entry_depth * 2], last(point, entry_depth)
-    unfilled = thresholds(entries, at)[0]
-    require(p == ext_sub(ONE, unfilled))
-    denominator, claims = unfilled, []
-    for (number, k), offset in zip(blocks, entry_offsets, strict=True):
-        values = proof.receive("lookup block", table_width(tables[number]))
-        gap = ext_sub(alpha, fingerprint(number, values))
-        denominator = ext_add(denominator, ext_mul(selector(offset, k, at), gap))
-        claims.append((last(at, k), values))
-    require(q == denominator)
+    claim_of = {}
+    for part, (offsets, depth, filled), (p, q) in zip(cut_up(order, blocks), layouts, fractions, strict=False):
+        at = last(point, depth)
+        denominator = thresholds(filled, at)[0]
+        require(p == ext_sub(ONE, denominator))
+        for i, offset in zip(part, offsets, strict=True):
+            number, k = blocks[i]
+            values = proof.receive("lookup block", table_width(tables[number]))
+            gap = ext_sub(alpha, fingerprint(number, values))
+            denominator = ext_add(denominator, ext_mul(selector(offset, k, at), gap))
+            claim_of[i] = (last(at, k), values)
+        require(q == denominator)
+    claims = [claim_of[i] for i in range(len(blocks))]
 
-    (p, q), at = fractions[row_depth * 2 + 1], last(point, row_depth)
+    (p, q), (row_offsets, row_depth, rows) = fractions[-1], layouts[-1]
+    at = last(point, row_depth)
     multiplicities = proof.receive("lookup multiplicities", len(tables))
     numerator, denominator = ZERO, thresholds(rows, at)[0]
     for number, (table, offset, m) in enumerate(zip(tables, row_offsets, multiplicities, strict=True)):

@@ -27,6 +27,12 @@ WRONG_OUTPUT = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
 """The step of 3 is 1."""
 
 
+@pytest.fixture(autouse=True)
+def one_stack(monkeypatch):
+    """All entries in one stack, which has cells that nothing fills, as the last one of many entries."""
+    monkeypatch.setattr("zkinfer.lookup.params.MAX_ENTRY_STACKS", 1)
+
+
 class Scripted(Transcript):
     """A transcript whose alpha is given, which no real one lets a prover choose."""
 
@@ -44,10 +50,11 @@ def prove(blocks, counts, *, entries=slow.entry_leaves, rows=slow.row_leaves, al
     channel = ProverChannel(Scripted(alpha))
     channel.absorb("lookup", INSTANCE.description())
     alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    left, right = entries(INSTANCE, blocks, alpha, gamma), rows(INSTANCE, counts, alpha, gamma)
+    (part,) = INSTANCE.entries
+    left, right = entries(INSTANCE, part, blocks, alpha, gamma), rows(INSTANCE, counts, alpha, gamma)
     trees = [slow.tree(left), slow.tree(right)]
     (roots or slow.send_roots)([(t[0][0][0], t[0][1][0]) for t in trees], channel)
-    point = slow.prove_trees((INSTANCE.entries, INSTANCE.rows), trees, channel)
+    point = slow.prove_trees(INSTANCE.stacks, trees, channel)
     (values or slow.send_values)(INSTANCE, blocks, counts, point, channel)
     return channel.message
 
@@ -145,7 +152,7 @@ def test_a_wrong_table_row(remove):
 
 def test_another_entry_in_the_tree_than_in_the_commitment(remove):
     counts = honest_counts()
-    message = prove(OUTSIDE, counts, entries=lambda i, _, a, g: slow.entry_leaves(i, HONEST, a, g))
+    message = prove(OUTSIDE, counts, entries=lambda i, part, _, a, g: slow.entry_leaves(i, part, HONEST, a, g))
     refused_by(lookup.ENTRY_DENOMINATOR_CHECK, remove, message, OUTSIDE, counts)
 
 
@@ -162,8 +169,8 @@ def test_an_entry_left_out(remove):
     counts = honest_counts()
     counts[0][7] -= 1
 
-    def entries(instance, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, blocks, alpha, gamma)
+    def entries(instance, part, blocks, alpha, gamma):
+        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[2] = ZERO
         return numerators, denominators
 
@@ -173,12 +180,12 @@ def test_an_entry_left_out(remove):
 
 def test_garbage_in_the_padding_of_the_entries(remove):
     """Seven cells of eight are filled; the last is made to hold what is missing, chosen after alpha."""
-    assert INSTANCE.entries.filled == 7
+    assert [part.stack.filled for part in INSTANCE.entries] == [7]
     counts = honest_counts()
     counts[0][7] -= 1
 
-    def entries(instance, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, blocks, alpha, gamma)
+    def entries(instance, part, blocks, alpha, gamma):
+        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7] = ext_neg(ext_inv(ext_sub(alpha, (8, 0, 0))))
         return numerators, denominators
 
@@ -191,8 +198,8 @@ def test_garbage_in_denominator_and_numerator_of_the_padding(remove):
     counts = honest_counts()
     counts[0][7] -= 1
 
-    def entries(instance, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, blocks, alpha, gamma)
+    def entries(instance, part, blocks, alpha, gamma):
+        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7], denominators[7] = ext_neg(ONE), ext_sub(alpha, (8, 0, 0))
         return numerators, denominators
 
@@ -232,6 +239,26 @@ def test_multiplicities_in_the_tree_that_are_not_the_committed_ones(remove):
     refused_by(lookup.ROW_NUMERATOR_CHECK, remove, message, HONEST, committed)
 
 
+@pytest.mark.parametrize("position", range(4))
+def test_an_entry_outside_the_table_in_any_of_four_stacks(position, monkeypatch):
+    """The quotients of all stacks are added up: what is missing in one is not made up for by another."""
+    monkeypatch.setattr("zkinfer.lookup.params.MAX_ENTRY_STACKS", 4)
+    sizes = (4, 3, 2, 1, 0)
+    instance = LookupInstance((RangeTable(8),), tuple(Block(0, k) for k in sizes))
+    assert [part.stack.filled for part in instance.entries] == [16, 8, 4, 3]
+    blocks = [[[1] * (1 << k)] for k in sizes]
+    counts = slow.multiplicities(instance, blocks)
+    blocks[position][0][0] = 8
+    for row in (1, 7):
+        moved = [list(counts[0])]
+        moved[0][1] -= 1
+        moved[0][row] += 1
+        channel = ProverChannel(Transcript(b"test"))
+        slow.prove(instance, blocks, moved, channel)
+        with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
+            lookup.verify(instance, VerifierChannel(Transcript(b"test"), channel.message))
+
+
 FIVE_ROWS = [
     (RangeTable(5, -2), (3,)),
     (step_table(5, -2, 0), (3, 1)),
@@ -266,25 +293,24 @@ def test_the_last_given_row_may_be_counted_at_any_of_its_places(table, _, row):
     verifier.finish()
 
 
-TWICE_OUTSIDE = [[[1, 8, 8, 0]], [[5]], [[0, 3], [0, 1]]]
-
-
 def test_a_zero_denominator(remove):
-    """If alpha were 8, two entries 8 would give the entries' root 0 / 0, equal to anything."""
+    """If alpha were 8, the entries' root would be p / 0, and an inverse of 0 could be chosen to make it anything."""
     alpha, counts = (8, 0, 0), honest_counts()
 
     def roots(fractions, channel):
-        assert fractions[0] == (ZERO, ZERO)
+        (p, q), (rows_p, rows_q) = fractions
+        assert q == ZERO
         channel.send("lookup roots", [element for fraction in fractions for element in fraction])
-        channel.send("lookup inverses", [ONE, ext_inv(fractions[1][1])])
+        inverse = ext_inv(rows_q)
+        channel.send("lookup inverses", [ext_mul(ext_mul(rows_p, inverse), ext_inv(p)), inverse])
 
-    message = prove(TWICE_OUTSIDE, counts, alpha=alpha, roots=roots)
-    refused_by(lookup.DENOMINATOR_CHECK, remove, message, TWICE_OUTSIDE, counts, alpha)
+    message = prove(OUTSIDE, counts, alpha=alpha, roots=roots)
+    refused_by(lookup.DENOMINATOR_CHECK, remove, message, OUTSIDE, counts, alpha)
 
 
 def test_the_honest_prover_refuses_a_zero_denominator():
     with pytest.raises(slow.ZeroDenominatorError, match="fresh randomness"):
-        prove(TWICE_OUTSIDE, honest_counts(), alpha=(8, 0, 0))
+        prove(OUTSIDE, honest_counts(), alpha=(8, 0, 0))
 
 
 def test_roots_that_are_equal_but_not_those_of_the_trees(remove):

@@ -166,7 +166,7 @@ class KnowingParty(VerifierParty):
         return [Value(value) for value in values]
 
     def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
-        point = self._point(max(instance.entries.variables, instance.rows.variables))
+        point = self._point(max(stack.variables for stack in instance.stacks))
         blocks = [
             self._claim(columns, point[len(point) - block.variables :])
             for block, columns in zip(instance.blocks, self.blocks, strict=True)

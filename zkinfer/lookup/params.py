@@ -4,6 +4,10 @@ Blocks of 2^k entries, each with its table, are laid end to end, the largest fir
 of its size; the table's rows likewise. Evaluated at a point r of the stack, a block of 2^k entries is thus needed at
 the last k coordinates of r: all claims that are left share their last coordinates. Cells of a stack from its last
 block up to the next power of two stand for the fraction 0 / 1, by definition: nobody chooses them.
+
+The entries are divided into stacks, each the leaves of a tree of fractions: what is laid end to end is cut at the
+binary digits of its length, so that all stacks but the last are full, with 1 as every numerator. That costs a few
+messages for each stack and spares half of the prover's work.
 """
 
 from collections.abc import Sequence
@@ -72,6 +76,23 @@ class Stack:
         return from_threshold(self.filled, point)[0]
 
 
+MAX_ENTRY_STACKS = 4
+"""Stacks that the entries are divided into, at most."""
+
+
+@dataclass(frozen=True)
+class EntryStack:
+    """Blocks whose entries are the leaves of one tree.
+
+    Attributes:
+        blocks: their numbers in the instance, in the order in which they lie.
+        stack: where they lie.
+    """
+
+    blocks: tuple[int, ...]
+    stack: Stack
+
+
 @dataclass(frozen=True)
 class LookupInstance:
     """Every entry of every block is a row of the block's table.
@@ -91,13 +112,39 @@ class LookupInstance:
             raise InvalidInputError("every block must name a table, and every table be named")
         if any(not 0 <= block.variables <= MAX_VARIABLES for block in self.blocks):
             raise InvalidInputError(f"a block has 2^0 to 2^{MAX_VARIABLES} entries")
-        if self.entries.variables > MAX_VARIABLES or self.entries.filled >= P:
+        if (self.lookups - 1).bit_length() > MAX_VARIABLES or self.lookups >= P:
             raise InvalidInputError(f"at most 2^{MAX_VARIABLES} entries: a multiplicity must stay below the modulus")
 
+    @property
+    def lookups(self) -> int:
+        """Entries of all blocks."""
+        return sum(1 << block.variables for block in self.blocks)
+
     @cached_property
-    def entries(self) -> Stack:
-        """The stack of all blocks."""
-        return Stack(tuple(block.variables for block in self.blocks))
+    def entries(self) -> tuple[EntryStack, ...]:
+        """The blocks, the largest first, then those of few columns and of one table together, cut into stacks."""
+
+        def place(number: int) -> tuple[int, int, int, int]:
+            block = self.blocks[number]
+            return -block.variables, self.tables[block.table].columns, block.table, number
+
+        order = sorted(range(len(self.blocks)), key=place)
+        ends = _ends(self.lookups)
+        stacks, first, offset = [], 0, 0
+        for end in ends:
+            last = first
+            while offset < end:
+                offset += 1 << self.blocks[order[last]].variables
+                last += 1
+            chosen = tuple(order[first:last])
+            stacks.append(EntryStack(chosen, Stack(tuple(self.blocks[i].variables for i in chosen))))
+            first = last
+        return tuple(stacks)
+
+    @cached_property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Of all trees: those of the entries, then that of the rows."""
+        return (*(entries.stack for entries in self.entries), self.rows)
 
     @cached_property
     def rows(self) -> Stack:
@@ -127,11 +174,17 @@ class LookupInstance:
     @property
     def message_elements(self) -> int:
         """Extension elements that the prover sends in all: the number of pads that padded messages need."""
-        n = max(self.entries.variables, self.rows.variables)
-        trees = (self.entries.variables, self.rows.variables)
-        layers = sum(2 * k + 4 * sum(k >= n - variables for variables in trees) for k in range(n))
+        n = max(stack.variables for stack in self.stacks)
+        layers = sum(2 * k + 4 * sum(k >= n - stack.variables for stack in self.stacks) for k in range(n))
         values = sum(self.tables[block.table].columns for block in self.blocks) + len(self.tables)
-        return 6 + layers + values
+        return 3 * len(self.stacks) + layers + values
+
+
+def _ends(lookups: int) -> list[int]:
+    """Where stacks end among so many entries: at the largest binary digits, the last stack taking all that is left."""
+    digits = [1 << k for k in reversed(range(lookups.bit_length())) if lookups >> k & 1]
+    ends = [*accumulate(digits)]
+    return [*ends[: MAX_ENTRY_STACKS - 1], lookups] if len(ends) > MAX_ENTRY_STACKS else ends
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,10 @@ def prove(
         (table_columns(table), weights, ext_sub(alpha, constant))
         for table, (weights, constant) in zip(instance.tables, fingerprints, strict=True)
     ]
-    trees = [Tree(leaves(instance.entries, entries, None)), Tree(leaves(instance.rows, rows, counts))]
+    trees = [Tree(leaves(part.stack, [entries[i] for i in part.blocks], None)) for part in instance.entries]
+    trees.append(Tree(leaves(instance.rows, rows, counts)))
     send_roots([tree.root for tree in trees], channel)
-    point = prove_trees((instance.entries, instance.rows), trees, channel)
+    point = prove_trees(instance.stacks, trees, channel)
     return send_values(instance, blocks, counts, point, channel)
 
 
@@ -102,17 +103,17 @@ def send_values(
     channel: ProverChannel,
 ) -> LookupClaims[Ext]:
     """Sends the values of all columns and multiplicities at the end of the point."""
-    block_claims = []
-    for block, columns in zip(instance.blocks, blocks, strict=True):
-        own = point[len(point) - block.variables :]
-        values = tuple(mle(column, own) for column in columns)
+    claims_of: dict[int, Claim[Ext]] = {}
+    for number in (number for entries in instance.entries for number in entries.blocks):
+        own = point[len(point) - instance.blocks[number].variables :]
+        values = tuple(mle(column, own) for column in blocks[number])
         channel.send("lookup block", values)
-        block_claims.append(Claim(own, values))
+        claims_of[number] = Claim(own, values)
     owns = [point[len(point) - table.variables :] for table in instance.tables]
     values = tuple(mle(column, own) for column, own in zip(counts, owns, strict=True))
     channel.send("lookup multiplicities", values)
     claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
-    return LookupClaims(tuple(block_claims), claims)
+    return LookupClaims(tuple(claims_of[i] for i in range(len(blocks))), claims)
 
 
 def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.field.params import P
 from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_from_base, ext_inv, ext_mul, ext_sub, mle
-from zkinfer.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
+from zkinfer.lookup.params import EntryStack, LookupClaims, LookupInstance, Stack, fingerprint
 from zkinfer.lookup.verifier import layer_batch
 from zkinfer.sumcheck import slow as sumcheck
 from zkinfer.sumcheck.channel import ProverChannel
@@ -89,27 +89,29 @@ def prove(
     check_counts(instance, counts)
     channel.absorb("lookup", instance.description())
     alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    trees = [tree(entry_leaves(instance, blocks, alpha, gamma)), tree(row_leaves(instance, counts, alpha, gamma))]
+    trees = [tree(entry_leaves(instance, entries, blocks, alpha, gamma)) for entries in instance.entries]
+    trees.append(tree(row_leaves(instance, counts, alpha, gamma)))
     send_roots([(t[0][0][0], t[0][1][0]) for t in trees], channel)
-    point = prove_trees((instance.entries, instance.rows), trees, channel)
+    point = prove_trees(instance.stacks, trees, channel)
     return send_values(instance, blocks, counts, point, channel)
 
 
 def send_roots(roots: Sequence[tuple[Ext, Ext]], channel: ProverChannel) -> None:
-    """Sends both roots, then the inverses of their denominators."""
+    """Sends all roots, then the inverses of their denominators."""
     if any(denominator == ZERO for _, denominator in roots):
         raise ZeroDenominatorError("alpha is the fingerprint of an entry or row: commit again with fresh randomness")
     channel.send("lookup roots", [element for fraction in roots for element in fraction])
     channel.send("lookup inverses", [ext_inv(denominator) for _, denominator in roots])
 
 
-def entry_leaves(instance: LookupInstance, blocks: Sequence[Sequence[Column]], alpha: Ext, gamma: Ext) -> Fractions:
-    """1 / (alpha - f(e)) for every entry e, and 0 / 1 after the last."""
-    stack = instance.entries
-    fractions = neutral(stack)
-    for block, columns, offset in zip(instance.blocks, blocks, stack.offsets, strict=True):
-        weights, constant = instance.fingerprint_weights(gamma, block.table)
-        for i, entry in enumerate(zip(*columns, strict=True)):
+def entry_leaves(
+    instance: LookupInstance, entries: EntryStack, blocks: Sequence[Sequence[Column]], alpha: Ext, gamma: Ext
+) -> Fractions:
+    """1 / (alpha - f(e)) for every entry e of a stack, and 0 / 1 after the last."""
+    fractions = neutral(entries.stack)
+    for number, offset in zip(entries.blocks, entries.stack.offsets, strict=True):
+        weights, constant = instance.fingerprint_weights(gamma, instance.blocks[number].table)
+        for i, entry in enumerate(zip(*blocks[number], strict=True)):
             fractions[0][offset + i] = ONE
             row = fingerprint([ext_from_base(int(v)) for v in entry], weights, constant)
             fractions[1][offset + i] = ext_sub(alpha, row)
@@ -168,14 +170,14 @@ def send_values(
     channel: ProverChannel,
 ) -> LookupClaims[Ext]:
     """Sends the values of all columns and multiplicities at the end of the point."""
-    block_claims = []
-    for block, columns in zip(instance.blocks, blocks, strict=True):
-        own = point[len(point) - block.variables :]
-        values = tuple(mle([ext_from_base(int(v)) for v in column], own) for column in columns)
+    claims_of: dict[int, Claim[Ext]] = {}
+    for number in (number for entries in instance.entries for number in entries.blocks):
+        own = point[len(point) - instance.blocks[number].variables :]
+        values = tuple(mle([ext_from_base(int(v)) for v in column], own) for column in blocks[number])
         channel.send("lookup block", values)
-        block_claims.append(Claim(own, values))
+        claims_of[number] = Claim(own, values)
     owns = [point[len(point) - table.variables :] for table in instance.tables]
     values = tuple(mle([ext_from_base(int(m)) for m in column], own) for column, own in zip(counts, owns, strict=True))
     channel.send("lookup multiplicities", values)
     claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
-    return LookupClaims(tuple(block_claims), claims)
+    return LookupClaims(tuple(claims_of[i] for i in range(len(blocks))), claims)

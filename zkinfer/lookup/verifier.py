@@ -5,22 +5,23 @@ Claim: every entry of every block is a row of the block's table. With a fingerpr
 
     sum over entries e of 1 / (alpha - f(e))  =  sum over rows t of m(t) / (alpha - f(t)).
 
-Both sides are added up in binary trees of fractions p / q, where (p0, q0) + (p1, q1) = (p0 q1 + p1 q0, q0 q1). The
-entries' leaves are 1 / (alpha - f(e)), the rows' m / (alpha - f(t)), and 0 / 1 in the cells that nothing fills.
+Both sides are added up in binary trees of fractions p / q, where (p0, q0) + (p1, q1) = (p0 q1 + p1 q0, q0 q1): one for
+each stack of entries, one for the rows. The entries' leaves are 1 / (alpha - f(e)), the rows' m / (alpha - f(t)), and
+0 / 1 in the cells that nothing fills.
 
-Messages: both roots and the inverses of their denominators; from the roots down a sumcheck a layer, in which the
-smaller tree joins so late that both end together; at the leaves the values of all columns of the blocks, then of all
-multiplicities.
+Messages: all roots and the inverses of their denominators; from the roots down a sumcheck a layer, in which smaller
+trees join so late that all end together; at the leaves the values of all columns of the blocks, stack after stack, then
+of all multiplicities.
 
-Checks: the roots are equal as fractions; both denominators are invertible, so that no zero among the leaves lets
-anything pass; every layer's sumcheck; the leaves are what the values give. Node x of a layer has the children (x, 0)
-and (x, 1), so points grow at their end and the smaller tree's is always the end of the larger's.
+Checks: the entries' roots add up to that of the rows; every denominator is invertible, so that no zero among the leaves
+lets anything pass; every layer's sumcheck; the leaves are what the values give. Node x of a layer has the children
+(x, 0) and (x, 1), so points grow at their end and a smaller tree's is always the end of a larger's.
 """
 
 from zkinfer.field.slow import ONE, Ext, ext_add, ext_mul, ext_sub
 from zkinfer.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
 from zkinfer.sumcheck import verifier as sumcheck
-from zkinfer.sumcheck.channel import Value, VerifierChannel, combination
+from zkinfer.sumcheck.channel import ZERO_VALUE, Value, VerifierChannel, combination
 from zkinfer.sumcheck.params import Batch, Claim, Instance, Point, Term
 
 SUM_CHECK = "lookup: sum over entries against sum over rows"
@@ -52,14 +53,18 @@ def verify(instance: LookupInstance, channel: VerifierChannel) -> LookupClaims[V
     """
     channel.absorb("lookup", instance.description())
     alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    roots = channel.receive("lookup roots", 4)
-    inverses = channel.receive("lookup inverses", 2)
-    entries, rows = (roots[0], roots[1]), (roots[2], roots[3])
-    channel.require_zero(SUM_CHECK, channel.multiply(entries[0], rows[1]) - channel.multiply(rows[0], entries[1]))
-    for denominator, inverse in zip((entries[1], rows[1]), inverses, strict=True):
+    count = len(instance.stacks)
+    received = channel.receive("lookup roots", 2 * count)
+    roots = list(zip(received[::2], received[1::2], strict=True))
+    inverses = channel.receive("lookup inverses", count)
+    difference = ZERO_VALUE
+    for number, ((numerator, denominator), inverse) in enumerate(zip(roots, inverses, strict=True)):
         channel.require_zero(DENOMINATOR_CHECK, channel.multiply(denominator, inverse) - Value(ONE))
-    point, (entries, rows) = verify_trees((instance.entries, instance.rows), [entries, rows], channel)
-    return verify_leaves(instance, point, entries, rows, (alpha, gamma), channel)
+        quotient = channel.multiply(numerator, inverse)
+        difference = difference - quotient if number == count - 1 else difference + quotient
+    channel.require_zero(SUM_CHECK, difference)
+    point, fractions = verify_trees(instance.stacks, roots, channel)
+    return verify_leaves(instance, point, fractions, (alpha, gamma), channel)
 
 
 def verify_trees(
@@ -86,37 +91,39 @@ def verify_trees(
 def verify_leaves(
     instance: LookupInstance,
     point: Point,
-    entries: Fraction,
-    rows: Fraction,
+    fractions: list[Fraction],
     challenges: tuple[Ext, Ext],
     channel: VerifierChannel,
 ) -> LookupClaims[Value]:
     """The fractions claimed at the leaves against the values of columns, multiplicities and tables."""
     alpha, gamma = challenges
     weights = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
-
-    stack = instance.entries
-    at = point[len(point) - stack.variables :]
-    unfilled = stack.unfilled(at)
-    channel.require_zero(ENTRY_NUMERATOR_CHECK, entries[0] - Value(ext_sub(ONE, unfilled)))
-    total, blocks = Value(unfilled), []
-    for block, selector in zip(instance.blocks, stack.selectors(at), strict=True):
-        columns, constant = weights[block.table]
-        values = channel.receive("lookup block", len(columns))
-        total = total + (Value(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
-        blocks.append(Claim(at[len(at) - block.variables :], tuple(values)))
-    channel.require_zero(ENTRY_DENOMINATOR_CHECK, entries[1] - total)
+    blocks: dict[int, Claim[Value]] = {}
+    for entries, (numerator, denominator) in zip(instance.entries, fractions, strict=False):
+        stack = entries.stack
+        at = point[len(point) - stack.variables :]
+        unfilled = stack.unfilled(at)
+        channel.require_zero(ENTRY_NUMERATOR_CHECK, numerator - Value(ext_sub(ONE, unfilled)))
+        total = Value(unfilled)
+        for number, selector in zip(entries.blocks, stack.selectors(at), strict=True):
+            block = instance.blocks[number]
+            columns, constant = weights[block.table]
+            values = channel.receive("lookup block", len(columns))
+            total = total + (Value(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
+            blocks[number] = Claim(at[len(at) - block.variables :], tuple(values))
+        channel.require_zero(ENTRY_DENOMINATOR_CHECK, denominator - total)
 
     stack = instance.rows
     at = point[len(point) - stack.variables :]
     selectors = stack.selectors(at)
     values = channel.receive("lookup multiplicities", len(instance.tables))
+    rows = fractions[-1]
     channel.require_zero(ROW_NUMERATOR_CHECK, rows[0] - combination(values, selectors))
-    denominator, multiplicities = stack.unfilled(at), []
+    denominator_at, multiplicities = stack.unfilled(at), []
     for table, selector, value, (columns, constant) in zip(instance.tables, selectors, values, weights, strict=True):
         own = at[len(at) - table.variables :]
         row = fingerprint(table.evaluate(own), columns, constant)
-        denominator = ext_add(denominator, ext_mul(selector, ext_sub(alpha, row)))
+        denominator_at = ext_add(denominator_at, ext_mul(selector, ext_sub(alpha, row)))
         multiplicities.append(Claim(own, (value,)))
-    channel.require_zero(ROW_DENOMINATOR_CHECK, rows[1] - Value(denominator))
-    return LookupClaims(tuple(blocks), tuple(multiplicities))
+    channel.require_zero(ROW_DENOMINATOR_CHECK, rows[1] - Value(denominator_at))
+    return LookupClaims(tuple(blocks[i] for i in range(len(blocks))), tuple(multiplicities))

@@ -71,12 +71,13 @@ class VerifierParty:
 
     def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
         """The lookup argument."""
-        entries, rows = instance.entries, instance.rows
+        trees = instance.stacks
         self.terms += [
             security.ground(
-                security.logup("lookups", entries.filled, rows.filled, instance.columns), self._lookup_grinding
+                security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns),
+                self._lookup_grinding,
             ),
-            security.fractional_sums("fraction trees", max(entries.variables, rows.variables), 2),
+            security.fractional_sums("fraction trees", max(tree.variables for tree in trees), len(trees)),
         ]
         return lookup.verify(instance, self.channel)
 

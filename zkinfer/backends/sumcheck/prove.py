@@ -48,7 +48,7 @@ def header_for(plan: Plan) -> Header:
     grinding = 0
     if plan.instance is not None:
         instance = plan.instance
-        term = security.logup("lookups", instance.entries.filled, instance.rows.filled, instance.columns)
+        term = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
         grinding = max(0, math.ceil(LOOKUP_ERROR_BITS - term.bits))
     code = parameters.code
     return Header(
