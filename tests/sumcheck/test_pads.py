@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
+from zkinfer.field import fast
 from zkinfer.field.encoding import EXT_BYTES, decode_ext, encode_ext
 from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, ext_add, ext_mul, ext_neg, ext_scale, ext_sub
+from zkinfer.field.slow import ONE, ZERO, ext_add, ext_dot, ext_mul, ext_neg, ext_scale, ext_sub
 from zkinfer.lookup import slow as lookup_prover
 from zkinfer.lookup import verifier as lookup_verifier
 from zkinfer.lookup.params import Block, LookupInstance
@@ -34,7 +35,9 @@ from zkinfer.sumcheck.pads import (
     cells_of,
     draw_coefficients,
     evaluate,
+    interpolate,
     layout,
+    polynomial_values,
     verify_pads,
 )
 from zkinfer.sumcheck.pads_prover import commit_pads, prove_pads
@@ -277,11 +280,16 @@ def test_a_factor_that_is_not_the_cell_it_stands_for(monkeypatch, which):
 def test_a_word_that_is_far_from_every_codeword(monkeypatch, word):
     """Wrong in every second column, in none from which the prover computes the polynomials."""
     committed, _, _, _ = complete()
-    codewords = committed.codewords.copy()
-    codewords[word, 0, 1::2] = (codewords[word, 0, 1::2] + 1) % P
-    flat = codewords.reshape(-1, SMALL.length)
+    honest = fast.rs_encode
+
+    def rs_encode(messages, length):
+        codewords = honest(messages, length)
+        if length == SMALL.length:
+            codewords[3 * word, 1::2] = fast.from_ints(fast.to_ints(codewords[3 * word, 1::2]) + 1)
+        return codewords
+
     with monkeypatch.context() as patch:
-        patch.setattr(pads_prover.fast, "rs_encode", lambda *_: pads_prover.fast.from_ints(flat))
+        patch.setattr(fast, "rs_encode", rs_encode)
         committed = commit_pads(committed.tableau.cells, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
     run = product_check(PRODUCT)
@@ -304,6 +312,92 @@ def test_a_proof_is_for_its_root_messages_and_constraints():
         state, stated = constraints_of(product_check(product), root, sent)
         with pytest.raises(VerificationError):
             verify_pads(SMALL, root, stated, proof, state)
+
+
+def test_messages_without_products_or_constraints():
+    run = lambda channel: channel.receive("values", 3)  # noqa: E731
+    committed = commit_pads(cells_of(run, 3), SMALL)
+    prover_state, message = padded(committed)
+    state, constraints = constraints_of(run, committed.root, message)
+    proof = prove_pads(committed, constraints, prover_state)
+    verify_pads(SMALL, committed.root, constraints, proof, state)
+
+
+def random_elements(*shape):
+    return np.random.default_rng(math.prod(shape)).integers(0, P, shape)
+
+
+@pytest.mark.parametrize("parameters", [SMALL, PadParameters(4, 9, 13), PadParameters(8, 10, 3)])
+def test_prover_and_verifier_find_the_polynomial_with_given_values(parameters):
+    values = random_elements(2, 3, parameters.dimension)
+    polynomials = interpolate(parameters, values)
+    assert np.array_equal(evaluate(polynomials, parameters.coset), values)
+    assert np.array_equal(pads_prover.interpolate(parameters, values), polynomials)
+
+
+MANY = [*[None] * 30, (0, 1), (30, 2), (0, 0), *[(i, 29 - i) for i in range(25)], None, (33, 3)]
+"""Cells of more than one word of pads and of products, with products of products."""
+
+
+def test_weights_combine_the_constraints():
+    """Places times weights, less the right side, is what the drawn combination of the constraints is."""
+    values = [Value((1, 2, 3), {0: ONE, 33: (4, 5, 6)}), Value((7, 8, 9), {33: (1, 1, 1), 58: ONE}), Value(ONE)]
+    constraints = PadConstraints(MANY, [LinearConstraint("some", value) for value in values])
+    tableau = layout(MANY, SMALL)
+    contents = modular.to_exts(random_elements(3, len(MANY)))
+    factors = modular.to_exts(random_elements(3, 2 * len(tableau.products)))
+    drawn = draw_coefficients(tableau, constraints, transcript(bytes(32)))
+
+    state = transcript(bytes(32))
+    state.challenge_exts("pads combination", tableau.words - 1)
+    linear = state.challenge_exts("pads linear", len(values))
+    copies = state.challenge_exts("pads factors", len(factors))
+    expected = ZERO
+    for r, value in zip(linear, values, strict=True):
+        held = [contents[cell] for cell in value.cells]
+        expected = ext_add(expected, ext_mul(r, ext_add(value.constant, ext_dot(list(value.cells.values()), held))))
+    for index, pair in enumerate(tableau.products):
+        for which in (0, 1):
+            number = which * len(tableau.products) + index
+            expected = ext_add(expected, ext_mul(copies[number], ext_sub(factors[number], contents[pair[which]])))
+
+    places = dict(zip(tableau.places.tolist(), contents, strict=True))
+    for number, factor in enumerate(factors):
+        places[tableau.factor_place(number % len(tableau.products), number // len(tableau.products))] = factor
+    assert len(places) == len(MANY) + len(factors)
+    total = ext_neg(drawn.right_side)
+    for place, content in places.items():
+        weight = tuple(drawn.weights[place // SMALL.data, :, place % SMALL.data].tolist())
+        total = ext_add(total, ext_mul(weight, content))
+    assert total == expected
+    assert not drawn.weights[:, :, SMALL.data :].any()
+
+
+def test_polynomial_values_word_by_word():
+    """What the three polynomials are, written out for one point after another in plain Python."""
+    tableau = layout(MANY, SMALL)
+    constraints = PadConstraints(MANY, [LinearConstraint("some", Value(ONE, {5: ONE}))])
+    drawn = draw_coefficients(tableau, constraints, transcript(bytes(32)))
+    points = SMALL.points[[1, 100]]
+    columns, weights = random_elements(tableau.words, 3, 2), random_elements(tableau.data_words, 3, 2)
+    found = polynomial_values(tableau, drawn, columns, weights, points)
+    first, pieces = tableau.data_words, SMALL.mask_pieces
+    for j, point in enumerate(points.tolist()):
+        words, at = modular.to_exts(columns[:, :, j].T), modular.to_exts(weights[:, :, j].T)
+        powers = [pow(point, i * SMALL.shift, P) for i in range(pieces)]
+        sums = [words[first], ZERO, ZERO]
+        for word, coefficient in zip(words[:first] + words[first + 1 :], drawn.combination, strict=True):
+            sums[0] = ext_add(sums[0], ext_mul(coefficient, word))
+        for test in (1, 2):
+            masks = words[first + 1 + (test - 1) * pieces :][:pieces]
+            for mask, power in zip(masks, powers, strict=True):
+                sums[test] = ext_add(sums[test], ext_scale(mask, power))
+        sums[1] = ext_add(sums[1], ext_dot(at, words[:first]))
+        count = tableau.product_words
+        for i, coefficient in enumerate(drawn.products):
+            x, y, z = (words[tableau.pad_words + which * count + i] for which in range(3))
+            sums[2] = ext_add(sums[2], ext_mul(coefficient, ext_sub(ext_mul(x, y), z)))
+        assert modular.to_exts(found[:, :, j].T) == sums
 
 
 PROVEN = complete()
@@ -345,9 +439,7 @@ def test_elements_that_are_not_canonical_are_malformed():
 def test_words_hold_the_cells_and_masks_are_what_they_should_be():
     committed, *_ = complete()
     tableau, size = committed.tableau, SMALL.data
-    words = pads_prover.fast.to_ints(
-        pads_prover.fast.intt(pads_prover.fast.from_ints(committed.codewords).reshape(-1, SMALL.length))
-    ).reshape(tableau.words, 3, SMALL.length)
+    words = fast.to_ints(fast.intt(committed.codewords)).reshape(tableau.words, 3, SMALL.length)
     assert not words[:, :, SMALL.dimension :].any(), "codewords are of polynomials of degree below k"
     values = evaluate(words[:, :, : SMALL.dimension], SMALL.coset[:size])
     contents = PadConstraints(list(tableau.cells)).expand(committed.pads)
@@ -454,7 +546,7 @@ def test_opened_columns_do_not_tell_what_was_sent():
             committed = commit_pads(cells, tiny, Randomness(random.Random(seed).randbytes(32)))
             _, message = padded(committed, elements)
             numbers = [int.from_bytes(message[i : i + 7], "little") for i in range(0, len(message), 7)]
-            columns = committed.codewords[:, :, [3, 10]].reshape(-1)
+            columns = fast.to_ints(committed.codewords[:, [3, 10]]).reshape(-1)
             seen.append([v % 3 for v in [*numbers, *map(int, columns)]])
         counts = np.array([(np.array(seen) == residue).sum(axis=0) for residue in range(3)])
         statistics.append(((counts - runs / 3) ** 2 / (runs / 3)).sum(axis=0))

@@ -33,7 +33,7 @@ import numpy as np
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.field.encoding import EXT_BYTES, decode_array
 from zkinfer.field.params import DEGREE, GENERATOR, P
-from zkinfer.field.slow import ZERO, Ext, ext_add, ext_mul, ext_neg, ext_sub, root_of_unity
+from zkinfer.field.slow import ZERO, Ext, ext_mul, ext_sub, root_of_unity
 from zkinfer.pcs import modular
 from zkinfer.pcs.merkle import check_leaves, sibling_numbers
 from zkinfer.pcs.modular import IntArray
@@ -111,6 +111,14 @@ class PadParameters:
         roots = modular.powers(np.array([root_of_unity(self.dimension)]), self.dimension)[:, 0]
         return modular.mul(roots, np.array(GENERATOR))
 
+    @cached_property
+    def interpolation(self) -> IntArray:
+        """The matrix, shape (k, k), that takes a row of values on the coset to coefficients."""
+        k = self.dimension
+        roots = modular.powers(np.array([pow(root_of_unity(k), -1, P)]), k)[:, 0]
+        inverse_points = modular.mul(roots, np.array(pow(GENERATOR, -1, P)))
+        return modular.mul(modular.powers(inverse_points, k).T, np.array(pow(k, -1, P)))
+
     @property
     def error(self) -> float:
         """The probability that a false claim is accepted; the terms are derived in docs/protocol.
@@ -165,15 +173,11 @@ class Tableau:
         return self.data_words + 1 + 2 * self.parameters.mask_pieces
 
     @cached_property
-    def places(self) -> list[int]:
+    def places(self) -> IntArray:
         """For each cell its place: word * data + position in the word."""
-        size = self.parameters.data
-        pad, product = 0, (self.pad_words + 2 * self.product_words) * size
-        places = []
-        for cell in self.cells:
-            places.append(pad if cell is None else product)
-            pad, product = (pad + 1, product) if cell is None else (pad, product + 1)
-        return places
+        is_pad = np.array([cell is None for cell in self.cells], dtype=bool)
+        first_product = (self.pad_words + 2 * self.product_words) * self.parameters.data
+        return np.where(is_pad, np.cumsum(is_pad), first_product + np.cumsum(~is_pad)) - 1
 
     def factor_place(self, index: int, which: int) -> int:
         """The place of the first (0) or second (1) factor of a product."""
@@ -191,7 +195,8 @@ class Coefficients:
 
     Attributes:
         combination: one for each word but the mask of the combination.
-        weights: what the second test multiplies the cells' places with, shape (data words, 3, data).
+        weights: what the second test multiplies the words' values on the coset with, shape (data words, 3, k); 0 where
+            words are random.
         right_side: what that must add up to.
         products: one for each word of products.
     """
@@ -208,46 +213,38 @@ def draw_coefficients(tableau: Tableau, constraints: PadConstraints, transcript:
     linear = transcript.challenge_exts("pads linear", len(constraints.linear))
     copies = transcript.challenge_exts("pads factors", 2 * len(tableau.products))
     products = transcript.challenge_exts("pads products", tableau.product_words)
-    weights: dict[int, Ext] = {}
     right_side = ZERO
-
-    def add(place: int, weight: Ext) -> None:
-        weights[place] = ext_add(weights.get(place, ZERO), weight)
-
     for r, constraint in zip(linear, constraints.linear, strict=True):
-        for cell, coefficient in constraint.value.cells.items():
-            add(tableau.places[cell], ext_mul(r, coefficient))
         right_side = ext_sub(right_side, ext_mul(r, constraint.value.constant))
-    for index, pair in enumerate(tableau.products):
-        for which in (0, 1):
-            r = copies[which * len(tableau.products) + index]
-            add(tableau.factor_place(index, which), r)
-            add(tableau.places[pair[which]], ext_neg(r))
-    size = tableau.parameters.data
-    table = np.zeros((tableau.data_words, DEGREE, size), dtype=np.int64)
-    for place, weight in weights.items():
-        table[place // size, :, place % size] = weight
-    return Coefficients(combination, table, right_side, products)
+    parameters, shape = tableau.parameters, (DEGREE, tableau.data_words, tableau.parameters.data)
+    places, terms = _weight_terms(tableau, constraints, modular.from_exts(linear), modular.from_exts(copies))
+    table = modular.scatter_add(terms, 1, places, math.prod(shape[1:])).reshape(shape)
+    weights = np.pad(table, ((0, 0), (0, 0), (0, parameters.queries))).transpose(1, 0, 2)
+    return Coefficients(combination, weights, right_side, products)
 
 
-def weight_polynomials(tableau: Tableau, weights: IntArray) -> IntArray:
-    """Polynomials of degree below k with the weights as values at the data points and 0 at the rest of the coset.
+def _weight_terms(
+    tableau: Tableau, constraints: PadConstraints, linear: IntArray, copies: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Places, which may repeat, and what each adds to the weight there, an extension vector.
 
-    Returns:
-        Shape (data words, 3, k).
+    A linear constraint adds its coefficients, times its own; a factor's adds its own where the factor lies, and
+    subtracts it where the cell does.
     """
-    parameters = tableau.parameters
-    values = np.zeros((tableau.data_words, DEGREE, parameters.dimension), dtype=np.int64)
-    values[:, :, : parameters.data] = weights
-    return interpolate(parameters, values)
+    values = [constraint.value.cells for constraint in constraints.linear]
+    cells = np.array([cell for value in values for cell in value], dtype=np.int64)
+    coefficients = modular.from_exts([coefficient for value in values for coefficient in value.values()])
+    drawn = linear.repeat(np.array([len(value) for value in values], dtype=np.int64), axis=1)
+    factors = np.array([pair[which] for which in (0, 1) for pair in tableau.products], dtype=np.int64)
+    factor_places = [tableau.factor_place(i, which) for which in (0, 1) for i in range(len(tableau.products))]
+    places = [tableau.places[cells], np.array(factor_places, dtype=np.int64), tableau.places[factors]]
+    terms = [modular.ext_mul(drawn, coefficients), copies, (P - copies) % P]
+    return np.concatenate(places), np.concatenate(terms, axis=1)
 
 
 def interpolate(parameters: PadParameters, values: IntArray) -> IntArray:
     """The coefficients of polynomials from their values on the coset; both of shape (..., k)."""
-    k = parameters.dimension
-    inverse_points = np.array([pow(int(x), -1, P) for x in parameters.coset], dtype=np.int64)
-    matrix = modular.mul(modular.powers(inverse_points, k).T, np.array(pow(k, -1, P)))
-    return modular.matmul(values.reshape(-1, k), matrix).reshape(values.shape)
+    return modular.matmul(values.reshape(-1, parameters.dimension), parameters.interpolation).reshape(values.shape)
 
 
 def evaluate(polynomials: IntArray, points: IntArray) -> IntArray:
@@ -273,29 +270,30 @@ def cells_of(verify: Callable[[VerifierChannel], object], elements: int) -> list
     return channel.constraints().cells
 
 
-def polynomial_values(tableau: Tableau, drawn: Coefficients, columns: IntArray, points: IntArray) -> IntArray:
+def polynomial_values(
+    tableau: Tableau, drawn: Coefficients, columns: IntArray, weights: IntArray, points: IntArray
+) -> IntArray:
     """What the three polynomials must be at some points, given all words there.
 
     Args:
         columns: shape (words, 3, t).
+        weights: the polynomials of degree below k that have `drawn.weights` as values, shape (data words, 3, t).
         points: t base points.
 
     Returns:
         Shape (3, 3, t).
     """
     parameters, first = tableau.parameters, tableau.data_words
-    combined = columns[first].copy()
-    others = [*columns[:first], *columns[first + 1 :]]
-    for r, word in zip(drawn.combination, others, strict=True):
-        combined = (combined + modular.ext_mul(word, modular.from_exts([r]))) % P
+    words = columns.transpose(1, 0, 2)
+    others = modular.ext_mul(np.delete(words, first, axis=1), modular.from_exts(drawn.combination)[:, :, None])
     masks = columns[first + 1 :].reshape(2, parameters.mask_pieces, DEGREE, len(points))
     linear, product = (_assemble(parameters, pieces, points) for pieces in masks)
-    for word, weight in zip(columns, evaluate(weight_polynomials(tableau, drawn.weights), points), strict=False):
-        linear = (linear + modular.ext_mul(word, weight)) % P
-    x, y, z = (columns[tableau.pad_words + i * tableau.product_words :][: tableau.product_words] for i in range(3))
-    for s, a, b, c in zip(drawn.products, x, y, z, strict=True):
-        product = (product + modular.ext_mul((modular.ext_mul(a, b) - c) % P, modular.from_exts([s]))) % P
-    return np.stack([combined, linear, product])
+    weighted = modular.ext_mul(words[:, :first], weights.transpose(1, 0, 2))
+    x, y, z = (words[:, tableau.pad_words + i * tableau.product_words :][:, : tableau.product_words] for i in range(3))
+    differences = (modular.ext_mul(x, y) - z) % P
+    combined = modular.ext_mul(differences, modular.from_exts(drawn.products)[:, :, None])
+    pairs = ((columns[first], others), (linear, weighted), (product, combined))
+    return np.stack([(start + modular.sum_axis(terms, 1)[:, 0]) % P for start, terms in pairs])
 
 
 def _assemble(parameters: PadParameters, pieces: IntArray, points: IntArray) -> IntArray:
@@ -345,7 +343,8 @@ def verify_pads(
     require(LINEAR_CHECK, modular.to_exts(at_data[0].sum(axis=1, keepdims=True) % P) == [drawn.right_side])
     require(PRODUCT_CHECK, not at_data[1].any())
     points = parameters.points[indices]
-    expected = polynomial_values(tableau, drawn, columns.transpose(1, 2, 0), points)
+    weights = evaluate(interpolate(parameters, drawn.weights), points)
+    expected = polynomial_values(tableau, drawn, columns.transpose(1, 2, 0), weights, points)
     require(COLUMN_CHECK, np.array_equal(evaluate(polynomials, points), expected))
 
 

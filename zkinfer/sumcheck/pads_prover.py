@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.field import fast
+from zkinfer.field.arrays import Floats
 from zkinfer.field.encoding import encode_array
-from zkinfer.field.params import DEGREE, P
+from zkinfer.field.params import DEGREE, GENERATOR, P
 from zkinfer.field.slow import Ext
 from zkinfer.pcs import modular
 from zkinfer.pcs.merkle_prover import ByteArray, build_tree, prove_leaves
@@ -21,7 +23,6 @@ from zkinfer.sumcheck.pads import (
     PadParameters,
     Tableau,
     draw_coefficients,
-    interpolate,
     layout,
     polynomial_values,
 )
@@ -35,13 +36,13 @@ class CommittedPads:
     Attributes:
         tableau: where cells lie.
         pads: what to give to the `ProverChannel`.
-        codewords: shape (words, 3, n).
+        codewords: balanced, shape (3 words, n): the coordinates of the first word, then of the second, ...
         leaves, nodes: the Merkle tree.
     """
 
     tableau: Tableau
     pads: list[Ext]
-    codewords: IntArray
+    codewords: Floats
     leaves: ByteArray
     nodes: ByteArray
 
@@ -65,49 +66,84 @@ def commit_pads(cells: Cells, parameters: PadParameters, randomness: Randomness 
     pads = modular.to_exts(source.elements(DEGREE, len(cells) - len(tableau.products)))
     contents = PadConstraints(list(cells)).expand(pads)
     words = np.concatenate([_data_words(tableau, contents, source), _masks(parameters, source)])
-    codewords = fast.to_ints(fast.rs_encode(fast.from_ints(words).reshape(-1, parameters.dimension), parameters.length))
-    codewords = codewords.reshape(tableau.words, DEGREE, parameters.length)
-    salts = source.octets(SALT_BYTES * parameters.length).reshape(parameters.length, SALT_BYTES)
-    columns = encode_array(np.ascontiguousarray(codewords.transpose(2, 0, 1).reshape(parameters.length, -1)))
-    leaves = np.ascontiguousarray(np.concatenate([salts, columns], axis=1))
+    codewords = fast.rs_encode(fast.from_ints(words.reshape(-1, parameters.dimension)), parameters.length)
+    leaves = np.empty((parameters.length, tableau.leaf_bytes), dtype=np.uint8)
+    leaves[:, :SALT_BYTES] = source.octets(SALT_BYTES * parameters.length).reshape(-1, SALT_BYTES)
+    fast.write_columns(codewords, leaves, SALT_BYTES)
     return CommittedPads(tableau, pads, codewords, leaves, build_tree(leaves))
 
 
 def _data_words(tableau: Tableau, contents: Sequence[Ext], source: Randomness) -> IntArray:
     """The words that hold cells and factors, random where they hold no data."""
     parameters = tableau.parameters
-    values = np.zeros((tableau.data_words * parameters.data, DEGREE), dtype=np.int64)
-    for place, content in zip(tableau.places, contents, strict=True):
-        values[place] = content
-    for index, pair in enumerate(tableau.products):
-        for which in (0, 1):
-            values[tableau.factor_place(index, which)] = contents[pair[which]]
-    data = values.reshape(tableau.data_words, parameters.data, DEGREE).transpose(0, 2, 1)
+    elements = modular.from_exts(contents)
+    values = np.zeros((DEGREE, tableau.data_words * parameters.data), dtype=np.int64)
+    values[:, tableau.places] = elements
+    for which in (0, 1):
+        start = tableau.factor_place(0, which)
+        factors = [pair[which] for pair in tableau.products]
+        values[:, start : start + len(factors)] = elements[:, factors]
+    data = values.reshape(DEGREE, tableau.data_words, parameters.data).transpose(1, 0, 2)
     blinding = source.elements(tableau.data_words * DEGREE, parameters.queries)
     return interpolate(parameters, np.concatenate([data, blinding.reshape(*data.shape[:2], -1)], axis=2))
+
+
+def interpolate(parameters: PadParameters, values: IntArray) -> IntArray:
+    """The same as `pads.interpolate`: on the coset, a polynomial has the values of another at the roots of unity."""
+    k = parameters.dimension
+    stretched = fast.to_ints(fast.intt(fast.from_ints(values.reshape(-1, k))))
+    return modular.mul(stretched, _scales(parameters)).reshape(values.shape)
+
+
+@lru_cache(maxsize=16)
+def _scales(parameters: PadParameters) -> IntArray:
+    """GENERATOR^-j for j < k."""
+    return modular.powers(np.array([pow(GENERATOR, -1, P)]), parameters.dimension)[:, 0]
 
 
 def _masks(parameters: PadParameters, source: Randomness) -> IntArray:
     """The mask of the combination, and the pieces of the masks of both other tests."""
     combination = source.elements(DEGREE, parameters.dimension)[None]
     linear = source.elements(DEGREE, parameters.product_size)
-    data_points = parameters.coset[: parameters.data]
-    total = modular.evaluate(linear, data_points).sum(axis=1) % P
+    total = modular.mul(linear, _power_sums(parameters)).sum(axis=1) % P
     linear[:, 0] = (linear[:, 0] - modular.mul(total, np.array(pow(parameters.data, -1, P)))) % P
-    free = source.elements(DEGREE, parameters.product_size - parameters.data)
-    product = _vanishing_multiple(free, data_points)
+    product = _vanishing_multiple(parameters, source.elements(DEGREE, parameters.product_size - parameters.data))
     pieces = [_pieces(parameters, mask, source) for mask in (linear, product)]
     return np.concatenate([combination, *pieces])
 
 
-def _vanishing_multiple(polynomial: IntArray, points: IntArray) -> IntArray:
-    """The product with the polynomial whose zeros are the points."""
-    result = polynomial
-    for point in points:
-        shifted = np.pad(result, ((0, 0), (1, 0)))
-        shifted[:, :-1] = (shifted[:, :-1] - modular.mul(result, np.array(int(point)))) % P
-        result = shifted
-    return result
+@lru_cache(maxsize=16)
+def _power_sums(parameters: PadParameters) -> IntArray:
+    """For each j < product_size the sum of the j-th powers of the data points."""
+    powers = modular.powers(parameters.coset[: parameters.data], parameters.product_size)
+    return modular.sum_axis(powers, 1)[:, 0]
+
+
+def _vanishing_multiple(parameters: PadParameters, polynomials: IntArray) -> IntArray:
+    """The products with the polynomial whose zeros are the data points, of degree below product_size."""
+    values = fast.rs_encode(fast.from_ints(polynomials), 2 * parameters.dimension)
+    products = fast.mul(values, np.tile(_vanishing(parameters), (len(values), 1)))
+    return fast.to_ints(fast.intt(products))[:, : parameters.product_size]
+
+
+@lru_cache(maxsize=16)
+def _vanishing(parameters: PadParameters) -> Floats:
+    """The values at the 2k-th roots of unity of the polynomial whose zeros are the data points."""
+    points = _evaluation_points(parameters)
+    values = np.ones_like(points)
+    for zero in parameters.coset[: parameters.data]:
+        values = modular.mul(values, (points - zero) % P)
+    return fast.from_ints(values)
+
+
+def _evaluation_points(parameters: PadParameters) -> IntArray:
+    """The 2k-th roots of unity: a polynomial of fewer than 2k coefficients has its values there."""
+    return parameters.points[:: _step(parameters)]
+
+
+def _step(parameters: PadParameters) -> int:
+    """How far evaluation points are apart among the columns."""
+    return parameters.length // (2 * parameters.dimension)
 
 
 def _pieces(parameters: PadParameters, mask: IntArray, source: Randomness) -> IntArray:
@@ -148,11 +184,12 @@ def prove_pads(committed: CommittedPads, constraints: PadConstraints, transcript
     parameters = tableau.parameters
     drawn = draw_coefficients(tableau, constraints, transcript)
     # All three polynomials have fewer than 2k coefficients: their values at 2k points give them.
-    step = parameters.length // (2 * parameters.dimension)
-    points = parameters.points[::step]
-    values = polynomial_values(tableau, drawn, committed.codewords[:, :, ::step], points)
-    m = len(points)
-    coefficients = fast.to_ints(fast.intt(fast.from_ints(values).reshape(-1, m))).reshape(values.shape)
+    m = 2 * parameters.dimension
+    columns = fast.to_ints(committed.codewords[:, :: _step(parameters)]).reshape(tableau.words, DEGREE, m)
+    weights = fast.from_ints(interpolate(parameters, drawn.weights).reshape(-1, parameters.dimension))
+    weight_values = fast.to_ints(fast.rs_encode(weights, m)).reshape(tableau.data_words, DEGREE, m)
+    values = polynomial_values(tableau, drawn, columns, weight_values, _evaluation_points(parameters))
+    coefficients = fast.to_ints(fast.intt(fast.from_ints(values.reshape(-1, m)))).reshape(values.shape)
     sizes = (parameters.dimension, parameters.product_size, parameters.product_size)
     head = b"".join(
         encode_array(np.ascontiguousarray(polynomial[:, :size].T)).tobytes()
