@@ -8,6 +8,7 @@ constraint it is, the prover knows; `Attempt.failing` has its name.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from unittest import mock
 
@@ -25,6 +26,7 @@ from zkinfer.field.slow import ZERO, Ext, ext_add, ext_mul
 from zkinfer.pcs.params import Code, OpeningParameters
 from zkinfer.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
 from zkinfer.reduction import argument
+from zkinfer.reduction import opening as opening_module
 from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, Header, NativeProof
 from zkinfer.reduction.layout import weight_matrix
 from zkinfer.reduction.party import Group, row_claims, settle
@@ -156,7 +158,7 @@ def prove(case: Case, lie: Lie = HONEST) -> Attempt:
     """A proof by a prover with one lie."""
     plan, sizes, header = case.plan, case.sizes, case.sizes.header
     opening, codes = header.opening, (sizes.weights.code, header.opening.code)
-    shape = argument.Shape(plan, sizes.weights.code, header)
+    shape = _shape(plan, sizes.weights.code, header, opening_module.DIRECT_CELLS)
     values = {number: array.copy() for number, array in case.values.items()}
     lie.execution(values)
     publics = {number: array.copy() for number, array in public_values(plan, values).items()}
@@ -187,6 +189,12 @@ def prove(case: Case, lie: Lie = HONEST) -> Attempt:
     message = party.sender.message
     proof = NativeProof(header, roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
     return Attempt(proof, publics, violated(constraints, pads.pads), labels)
+
+
+@lru_cache(maxsize=64)
+def _shape(plan: Plan, weights: Code, header: Header, direct_cells: int) -> argument.Shape:
+    """As `argument.shape_of`, where tests change what is opened directly."""
+    return argument.Shape(plan, weights, header)
 
 
 def _witness(plan: Plan, values: Mapping[int, IntArray], log_columns: int, lie: Lie) -> Witness:
