@@ -107,21 +107,21 @@ def test_floats_are_used_exactly_where_they_hold_every_sum(
 ) -> None:
     """Eight summands of this magnitude: the sums end just below 2^24 and 2^53, or at them."""
     rng = np.random.default_rng(0)
-    left, right = np.full((2, 3, 8), magnitude), np.ones((1 if known else 2, 4, 8), dtype=np.int64)
-    left[0, 0, 0] = -magnitude
-    right[..., 3] = rng.choice([-1, 1], right.shape[:-1])
-    chosen, _ = prepared("ab,cb->ac", [left, right], [magnitude, 1], known)
+    left, right = np.ones((2, 3, 8), dtype=np.int64), np.full((1 if known else 2, 4, 8), magnitude)
+    right[..., 0] = -magnitude
+    left[..., 3] = rng.choice([-1, 1], left.shape[:-1])
+    chosen, _ = prepared("ab,cb->ac", [left, right], [1, magnitude], known)
     assert isinstance(chosen, way)
     assert floats is None or chosen.floats == floats
-    assert_exact("ab,cb->ac", [left, right], [magnitude, 1], known)
+    assert_exact("ab,cb->ac", [left, right], [1, magnitude], known)
 
 
 def test_known_weights_allow_float32_where_their_bounds_do_not() -> None:
     """One large weight a row: the norms of the rows count, not the largest weight times the length."""
     right = np.zeros((1, 8, 8), dtype=np.int64)
-    right[0] = np.diag(np.full(8, 100))
-    left = np.full((2, 3, 8), 2**17)
-    chosen, _ = prepared("ab,cb->ac", [left, right], [2**17, 100], (1,))
+    right[0] = np.diag(np.full(8, 2**17))
+    left = np.full((2, 3, 8), 100)
+    chosen, _ = prepared("ab,cb->ac", [left, right], [100, 2**17], (1,))
     assert isinstance(chosen, FloatProduct)
     assert chosen.floats == np.float32
 
@@ -187,5 +187,26 @@ def test_bounds_that_span_16_bits_need_not_fit_int16(lo: int, size: int, weight:
     assert chosen.dtype == (np.int32 if largest < 2**31 else np.int64)
     for dtype in (np.int32, np.int64):
         np.testing.assert_array_equal(chosen([left.astype(dtype), None]), left @ right.T)
-    operands[0] = Operand(0, "Zab", {"a": 2, "b": size}, (lo, hi + 1))
-    assert not isinstance(contraction("Zac", operands, (-largest, largest)), IntegerProduct)
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 300])
+@pytest.mark.parametrize("magnitude", [2**15, 2**16 + 2**15 - 1, 2**16 + 2**15, 2**24 + 12345, 2**31 - 2**16 - 1])
+@pytest.mark.parametrize("weight", [1, 127, 2**15 - 1])
+def test_operands_of_more_than_16_bits_are_two_of_16(size: int, magnitude: int, weight: int) -> None:
+    """Every carry from the low part to the high one, at the limits of both."""
+    rng = np.random.default_rng(0)
+    near = [-magnitude, magnitude, 2**15 - 1, 2**15, -(2**15), -(2**15) - 1, 0, magnitude - 1]
+    left, right = rng.choice(near, (2, 8, size)), rng.choice([-weight, weight], (5, size))
+    left[0, :, 0] = near
+    largest = size * weight * magnitude
+    sizes = {"a": 8, "b": size}
+    operands = [Operand(0, "Zab", sizes, (-magnitude, magnitude)), Operand(1, "cb", {"c": 5}, (-weight, weight), right)]
+    chosen = contraction("Zac", operands, (-largest, largest))
+    assert isinstance(chosen, IntegerProduct)
+    np.testing.assert_array_equal(chosen([left.astype(np.int32), None]), left @ right.T)
+
+
+def test_operands_whose_parts_do_not_fit_int16_are_multiplied_otherwise() -> None:
+    beyond, right = 2**31 - 2**16, np.ones((1, 5, 9), dtype=np.int64)
+    chosen, _ = prepared("ab,cb->ac", [np.full((2, 3, 9), beyond), right], [beyond, 1], (1,))
+    assert isinstance(chosen, FloatProduct)

@@ -221,6 +221,7 @@ def _gathered_kernel(
     inner: Any,
     length: int,
     offset: int,
+    shift: int,
     panels: Any,
     base: Any,
     out: Any,
@@ -231,7 +232,7 @@ def _gathered_kernel(
     """Rows start to stop of the product of gathered rows, BLOCK at a time, each with all panels.
 
     Row r is found in memory[apart (r // n) + lines[r % n] + inner[k] + j] for all k and all j < length, where n is the
-    number of lines. What is found, less the offset, fits int16.
+    number of lines. Of what is found, less the offset, bits `shift` to shift + 15 count, as `multiply_gathered` says.
     """
     size = inner.size * length
     pairs = (size + 1) // 2
@@ -244,12 +245,12 @@ def _gathered_kernel(
             source, target = memory[run * apart + lines[line] :], block[i * 2 * pairs : (i + 1) * 2 * pairs]
             if length == 1:
                 for k in range(inner.size):
-                    target[k] = source[np.uint64(inner[k])] - offset
+                    target[k] = (np.int64(source[np.uint64(inner[k])]) - offset) >> shift
             else:
                 for k in range(inner.size):
                     piece, place = source[inner[k] : inner[k] + length], target[k * length : (k + 1) * length]
                     for j in range(length):
-                        place[j] = piece[j] - offset
+                        place[j] = (np.int64(piece[j]) - offset) >> shift
         for panel in range(wide + slim):
             _tile(block, 0, 2 * pairs, panels, panel, pairs, base, out, row, rows, columns)
 
@@ -307,13 +308,17 @@ def multiply(x: Array, right: Packed, out: Array) -> None:
         split(_product_kernel, tiles, grain, line, rows, right.panels, inner // 2, right.base, to, right.columns)
 
 
-def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array) -> None:
+def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array, *, high: bool = False) -> None:
     """As `multiply`, of rows that are not contiguous in memory, or overlap as those of windows do, or are not int16.
 
+    An element y, `right.offset` less than that of x, is low + 2^16 high with low from -2^15 to 2^15 - 1. The low parts
+    are multiplied, which are all of y where that fits int16; or else the high parts.
+
     Args:
-        x: integer array of any strides, whose elements less `right.offset` fit int16; its first `row_axes` axes, one
-            at least, count the rows, in order, and the others are the inner axis, of any length.
+        x: integer array of any strides; its first `row_axes` axes, one at least, count the rows, in order, and the
+            others are the inner axis, of any length.
         right, out: as for `multiply`; with any offset.
+        high: multiply the high parts, which must fit int16.
     """
     if min(x.strides) < 0:
         x = np.ascontiguousarray(x)
@@ -326,7 +331,9 @@ def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array) -> Non
     sizes, steps, length = x.shape[row_axes:], strides[row_axes:], 1
     if steps[-1:] == (1,) and sizes[-1] >= SHORTEST_COPY:
         sizes, steps, length = sizes[:-1], steps[:-1], sizes[-1]
-    gathered = (memory, strides[0], lines, _offsets(sizes, steps), length, right.offset)
+    # Half of 2^16 more makes a high part what is left after a low part of either sign; a low part is what int16 keeps.
+    offset, shift = (right.offset - (1 << 15), 16) if high else (right.offset, 0)
+    gathered = (memory, strides[0], lines, _offsets(sizes, steps), length, offset, shift)
     grain = BLOCK * -(-GRAIN // (BLOCK * right.inner * right.columns))
     rows, to = len(x) * lines.size, out.reshape(-1)
     split(_gathered_kernel, rows, grain, *gathered, right.panels, right.base, to, right.columns)

@@ -8,7 +8,7 @@ one more letter of every operand that depends on an input.
 | way | where |
 |---|---|
 | element by element, summed over the inner axis | no inner axis; or many products of one row or one column |
-| `execute_matmul`, int16 | the right operand is known, and both fit int16, the left one after an offset |
+| `execute_matmul`, once or twice | the right operand is known and fits int16, the left one fits int32 |
 | float32, or float64 | sums of absolute products stay below 2^24, or 2^53 |
 | numpy, int64 | otherwise |
 
@@ -36,6 +36,8 @@ RUNS = "Z"
 FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 """Below these, every integer is a number of the type, so sums of integers are exact in any order."""
 INT16, INT32_SUMS = 1 << 16, 1 << 31
+HIGHEST = INT32_SUMS - INT16
+"""Numbers below this in magnitude are two parts that fit int16."""
 
 MAX_ELEMENTWISE = 64
 """The longest inner axis that is summed elementwise."""
@@ -147,7 +149,7 @@ def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Co
     inner = _product(letters.sizes, letters.inner)
     if not letters.inner or (letters.is_stack_of_vectors and inner <= MAX_ELEMENTWISE):
         return Elementwise(left, right, letters, smallest_type(*interval))
-    if right.operand.content is not None and left.operand.span <= INT16 and right.operand.fits_int16:
+    if right.operand.content is not None and left.operand.magnitude < HIGHEST and right.operand.fits_int16:
         return IntegerProduct(left, right.operand, letters, interval)
     magnitude = _magnitude(left.operand, right.operand, letters)
     for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
@@ -327,7 +329,8 @@ class IntegerProduct:
 
     The left operand may be windows that overlap, without a place of their own in memory: the product gathers them. If
     its bounds are no more than 2^16 apart, but do not fit int16, the product is that of the operand less an offset, and
-    what the offset contributes is added to each column.
+    what the offset contributes is added to each column. If they are further apart, there are two products: of the low
+    16 bits and of the high ones.
     """
 
     def __init__(self, left: Reading, right: Operand, letters: Letters, interval: Interval) -> None:
@@ -342,7 +345,8 @@ class IntegerProduct:
         )
         self._arrangements: dict[str, Arrangement] = {}
         lo, _ = left.operand.interval
-        self._offset = 0 if left.operand.fits_int16 else lo + INT16 // 2
+        self._is_double = left.operand.span > INT16
+        self._offset = 0 if left.operand.fits_int16 or self._is_double else lo + INT16 // 2
 
     def __call__(self, values: Values) -> Array:
         """The products, in the order batch, rows, columns in memory."""
@@ -357,14 +361,19 @@ class IntegerProduct:
 
     def temporary(self, runs: int) -> int:
         """Room for a block of gathered rows a thread; where the inner axis is cut, the left operand and the sums."""
-        cut = runs * self._lines * (8 * self._inner + 4 * self._columns) * (self.dtype.itemsize > 4)
+        cut = runs * self._lines * (8 * self._inner + 12 * self._columns) * (self.dtype.itemsize > 4 or self._is_double)
         return self._left.temporary(runs) + cut + 2 * BLOCK * (self._inner + 1) * get_threads()
 
     def _multiply(self, x: Array, pieces: list[Piece], out: Array) -> None:
         """One product of the stack: x of shape (runs, rows..., inner...), out of shape (runs, rows, columns)."""
         target = out.reshape(-1, self._columns)
         if self.dtype == np.int32:
-            self._piece(x, x.ndim - len(self._letters.inner), pieces[0].packed, target)
+            row_axes = x.ndim - len(self._letters.inner)
+            self._piece(x, row_axes, pieces[0].packed, target)
+            if self._is_double:
+                sums = np.empty(target.shape, dtype=np.int32)
+                multiply_gathered(x, row_axes, pieces[0].packed, sums, high=True)
+                target += sums << 16
             return
         rows = x.reshape(-1, self._inner)
         sums = np.empty(target.shape, dtype=np.int32)
@@ -372,11 +381,14 @@ class IntegerProduct:
         for piece in pieces:
             self._piece(rows[:, piece.start : piece.stop], 1, piece.packed, sums)
             target += sums
+            if self._is_double:
+                multiply_gathered(rows[:, piece.start : piece.stop], 1, piece.packed, sums, high=True)
+                target += sums * np.int64(INT16)
             if self._offset:
                 target += piece.offset_sums
 
     def _piece(self, x: Array, row_axes: int, packed: Packed, out: Array) -> None:
-        if x.dtype.itemsize <= 2 and not self._offset and x.flags.c_contiguous and packed.inner % 2 == 0:
+        if x.dtype.itemsize <= 2 and x.flags.c_contiguous and packed.inner % 2 == 0:
             multiply(x.reshape(-1, packed.inner), packed, out)
         else:
             multiply_gathered(x, row_axes, packed, out)
@@ -407,7 +419,7 @@ class IntegerProduct:
     def _ends(self, stack: Array) -> list[int]:
         """Where to cut the inner axis so that the absolute products of a piece sum to less than 2^31."""
         lo, hi = self._left.operand.interval
-        most = (INT32_SUMS - 1) // max(1, hi - self._offset, self._offset - lo)
+        most = (INT32_SUMS - 1) // (INT16 // 2 if self._is_double else max(1, hi - self._offset, self._offset - lo))
         ends, sums = [], np.zeros((len(stack), self._columns), dtype=np.int64)
         for k in range(self._inner):
             line = np.abs(stack[:, k].astype(np.int64))
