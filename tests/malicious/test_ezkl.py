@@ -19,7 +19,13 @@ from zkinfer.backends.ezkl.runner import EzklCallError
 from zkinfer.backends.ezkl.salting import felt, salt_from_seed
 from zkinfer.backends.ezkl.setup import setup
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.errors import CommitmentMismatchError, InvalidProofError, StatementError, VerificationError
+from zkinfer.errors import (
+    CommitmentMismatchError,
+    InvalidProofError,
+    MalformedProofError,
+    StatementError,
+    VerificationError,
+)
 from zkinfer.proof import Proof
 from zkinfer.statement import STATEMENT_WORDS
 from zkinfer.verifier import verify
@@ -95,7 +101,7 @@ def test_another_output(keys: EzklKeys, proof: Proof, example: Example) -> None:
 def test_an_output_plus_the_field_order(keys: EzklKeys, proof: Proof, example: Example) -> None:
     """Equal modulo the order, so that a verifier that reduced claimed outputs would take it."""
     changed = outputs_of(keys, example.x).astype(object) + curve_order
-    assert isinstance(refused(keys, claim(keys, changed, proof.data), example.x), VerificationError)
+    assert isinstance(refused(keys, claim(keys, changed, proof.data), example.x), MalformedProofError)
 
 
 # The weights

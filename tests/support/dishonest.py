@@ -57,8 +57,16 @@ def lie(
         return bytes(json.loads(Path(proof).read_text())["proof"])
 
 
-def claim(keys: EzklKeys, outputs: npt.NDArray[np.int64], data: bytes) -> Proof:
-    """A proof file that claims these integer outputs of a program with one output."""
+def claim(keys: EzklKeys, outputs: npt.NDArray[Any], data: bytes) -> Proof:
+    """A proof file that claims these integer outputs of a program with one output.
+
+    Integers beyond 8 bytes, in an array of objects, are written with 32 bytes each, which no honest prover does.
+    """
     (tensor,) = keys.program.output_tensors
-    claimed = outputs.astype(np.int64).reshape(stacked_shape(tensor.shape, batch_of(keys.program), 1))
-    return Proof("ezkl", keys.commitment.digest, (OutputTensor.of(claimed, tensor.frac_bits),), data)
+    shape = stacked_shape(tensor.shape, batch_of(keys.program), 1)
+    if outputs.dtype == object:
+        values = b"".join(int(value).to_bytes(32, "little", signed=True) for value in outputs.ravel())
+        claimed = OutputTensor(shape, tensor.frac_bits, values)
+    else:
+        claimed = OutputTensor.of(outputs.reshape(shape), tensor.frac_bits)
+    return Proof("ezkl", keys.commitment.digest, (claimed,), data)
