@@ -25,6 +25,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.field.slow import ZERO, Ext, ext_add, ext_mul
 from zkinfer.pcs.params import Code, OpeningParameters
 from zkinfer.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.pcs.randomness import Randomness
 from zkinfer.reduction import argument
 from zkinfer.reduction import opening as opening_module
 from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, Header, NativeProof
@@ -87,10 +88,12 @@ class Case:
         return public_values(self.plan, dict(self.values))
 
 
-def commit_weights(program: Program, weights: Sequence[IntArray], sizes: Sizes = SMALL) -> CommittedMatrix:
+def commit_weights(
+    program: Program, weights: Sequence[IntArray], sizes: Sizes = SMALL, randomness: Randomness | None = None
+) -> CommittedMatrix:
     """The matrix of weights, to be opened once."""
     code = sizes.weights.code
-    return commit(code, weight_matrix(program, weights, code.log_columns), 0)
+    return commit(code, weight_matrix(program, weights, code.log_columns), 0, randomness)
 
 
 def make_case(
@@ -154,8 +157,21 @@ def fresh(case: Case) -> CommittedMatrix:
     return CommittedMatrix(m.code, m.commitment, m.data, m.blinding, m.masks, m.leaves, m.nodes)
 
 
-def prove(case: Case, lie: Lie = HONEST) -> Attempt:
-    """A proof by a prover with one lie."""
+Roots = tuple[bytes, bytes, bytes]
+
+
+def prove(
+    case: Case,
+    lie: Lie = HONEST,
+    digest: Callable[[Roots], bytes] = lambda roots: DIGEST,
+    randomness: Randomness | None = None,
+) -> Attempt:
+    """A proof by a prover with one lie.
+
+    Args:
+        digest: of the statement, given the roots of hidden values.
+        randomness: the prover's; by default fresh.
+    """
     plan, sizes, header = case.plan, case.sizes, case.sizes.header
     opening, codes = header.opening, (sizes.weights.code, header.opening.code)
     shape = _shape(plan, sizes.weights.code, header, opening_module.DIRECT_CELLS)
@@ -164,15 +180,15 @@ def prove(case: Case, lie: Lie = HONEST) -> Attempt:
     publics = {number: array.copy() for number, array in public_values(plan, values).items()}
     lie.publics(publics)
     witness = _witness(plan, values, header.log_columns, lie)
-    matrices, roots = _commit(shape, opening.code, witness)
-    pads = commit_pads(shape.cells, sizes.pads)
+    matrices, roots = _commit(shape, opening.code, witness, randomness)
+    pads = commit_pads(shape.cells, sizes.pads, randomness)
     masks, mask_root = [], b""
     if shape.weight_groups:
         zero_rows = np.zeros((0, sizes.weights.code.columns))
-        masks = [commit(sizes.weights.code, zero_rows, shape.weight_groups + 1)]
+        masks = [commit(sizes.weights.code, zero_rows, shape.weight_groups + 1, randomness)]
         mask_root = masks[0].commitment.root
     transcript = Transcript(DOMAIN)
-    argument.begin(transcript, DIGEST, header, roots, mask_root, pads.root)
+    argument.begin(transcript, digest(roots), header, roots, mask_root, pads.root)
     nonce = transcript.grind("lookup grinding", header.lookup_grinding)
     weights = lie.weights or fresh(case)
     stacks = [weights.data.reshape(-1), *witness.stacks]
@@ -227,13 +243,13 @@ def recount(plan: Plan, witness: Witness) -> None:
 
 
 def _commit(
-    shape: argument.Shape, code: Code, witness: Witness
-) -> tuple[list[CommittedMatrix], tuple[bytes, bytes, bytes]]:
+    shape: argument.Shape, code: Code, witness: Witness, randomness: Randomness | None
+) -> tuple[list[CommittedMatrix], Roots]:
     matrices, roots = [], []
     for number, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
         masks = shape.witness_groups + 1 if number == WITNESS and shape.witness_groups else 0
         if len(stack) or masks:
-            matrices.append(commit(code, stack.reshape(-1, code.columns), masks))
+            matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
         roots.append(matrices[-1].commitment.root if len(stack) or masks else b"")
     return matrices, (roots[0], roots[1], roots[2])
 

@@ -1,0 +1,338 @@
+"""The verifier of native proofs on other statements than the proven one, and on any bytes whatever."""
+
+import dataclasses
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.native_prover import SMALL, Case, make_case, prove, small_verifier
+from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
+
+from zkinfer.commitment import Commitment, SumcheckKey
+from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
+from zkinfer.field.params import P
+from zkinfer.pcs import params
+from zkinfer.reduction import argument
+from zkinfer.reduction.argument import Header, NativeProof
+from zkinfer.statement import Shown, Statement
+from zkinfer.verifier import native
+
+IntArray = npt.NDArray[np.int64]
+
+EXTREMES = [-(1 << 63), -1, 0, 1, 2, 12, 13, 24, 25, 63, 64, 1 << 16, 1 << 24, (1 << 32) + 1, (1 << 63) - 1]
+MAX_BYTES = 64 << 20
+MAX_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Proven:
+    """A statement and its proof."""
+
+    statement: Statement
+    proof: NativeProof
+
+
+def key_of(case: Case) -> SumcheckKey:
+    """The commitment's key, of sizes that are worth nothing."""
+    opening = case.sizes.weights
+    code = opening.code
+    sizes = (code.log_columns, code.blinding, code.log_length, opening.queries)
+    return SumcheckKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
+
+
+def proven(private_inputs: bool, private_outputs: bool) -> Proven:
+    case = make_case(PROGRAM, WEIGHTS, [INPUT], (private_inputs,), (private_outputs,) * 2)
+    commitment = Commitment(PROGRAM, key_of(case))
+
+    def statement(roots: tuple[bytes, ...]) -> Statement:
+        inputs: list[Shown] = [roots[0] if private_inputs else INPUT]
+        outputs = [roots[1] if private_outputs else case.values[value] for value in PROGRAM.outputs]
+        return Statement(commitment, RUNS, tuple(inputs), tuple(outputs), b"context")
+
+    proof = prove(case, digest=lambda roots: statement(roots).digest()).proof
+    return Proven(statement(proof.roots), proof)
+
+
+@pytest.fixture(autouse=True)
+def small_sizes() -> Iterator[None]:
+    with small_verifier(SMALL):
+        yield
+
+
+@pytest.fixture(scope="module")
+def shown() -> Proven:
+    """With public inputs and outputs."""
+    return proven(False, False)
+
+
+@pytest.fixture(scope="module")
+def hidden() -> Proven:
+    """With private inputs and outputs."""
+    return proven(True, True)
+
+
+def check(statement: Statement, proof: NativeProof | bytes) -> float:
+    data = proof if isinstance(proof, bytes) else argument.encode(proof)
+    return native.check(statement.commitment, statement, data)
+
+
+def refused(statement: Statement, proof: NativeProof | bytes) -> None:
+    with pytest.raises(VerificationError):
+        check(statement, proof)
+
+
+def test_true_statements_are_accepted(shown: Proven, hidden: Proven) -> None:
+    for proven in (shown, hidden):
+        assert check(proven.statement, proven.proof) < 20, "sizes of a test are worth nothing"
+
+
+# Other statements
+
+
+def other_key(**changes: Any) -> Callable[[Statement], Statement]:
+    def change(statement: Statement) -> Statement:
+        commitment = Commitment(statement.commitment.program, replace(statement.commitment.sumcheck, **changes))
+        return dataclasses.replace(statement, commitment=commitment)
+
+    return change
+
+
+def other_program(statement: Statement) -> Statement:
+    """Another label: other bytes of the same program, and another digest."""
+    (x,) = PROGRAM.inputs
+    program = replace(PROGRAM, inputs=(replace(x, label="renamed"),))
+    return dataclasses.replace(statement, commitment=Commitment(program, statement.commitment.sumcheck))
+
+
+def flipped(data: bytes, position: int = 0, bit: int = 0) -> bytes:
+    changed = bytearray(data)
+    changed[position] ^= 1 << bit
+    return bytes(changed)
+
+
+def moved(value: Shown) -> Shown:
+    """One element larger by one, or one bit of a root another."""
+    if isinstance(value, bytes):
+        return flipped(value)
+    array = value.copy()
+    array[-1, -1] += 1
+    return array
+
+
+STATEMENTS: dict[str, Callable[[Statement], Statement]] = {
+    "context": lambda s: dataclasses.replace(s, context=b"another"),
+    "no context": lambda s: dataclasses.replace(s, context=b""),
+    "input": lambda s: dataclasses.replace(s, inputs=(moved(s.inputs[0]),)),
+    "first output": lambda s: dataclasses.replace(s, outputs=(moved(s.outputs[0]), s.outputs[1])),
+    "second output": lambda s: dataclasses.replace(s, outputs=(s.outputs[0], moved(s.outputs[1]))),
+    "program": other_program,
+    "root of the weights": lambda s: other_key(root=flipped(s.commitment.sumcheck.root))(s),
+    "queries": other_key(queries=2),
+    "blinding": other_key(blinding=6),
+    "length": other_key(log_length=6),
+    "grinding": other_key(query_grinding=1),
+    "proofs of the commitment": other_key(proofs=2),
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("which", ["shown", "hidden"])
+def test_another_statement_is_refused(name: str, which: str, shown: Proven, hidden: Proven) -> None:
+    proven = {"shown": shown, "hidden": hidden}[which]
+    other = STATEMENTS[name](proven.statement)
+    assert other.digest() != proven.statement.digest()
+    refused(other, proven.proof)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 4])
+def test_another_number_of_runs_is_refused(runs: int, shown: Proven, hidden: Proven) -> None:
+    def resized(value: Shown) -> Shown:
+        return value if isinstance(value, bytes) else np.resize(value, (runs, *value.shape[1:]))
+
+    for proven in (shown, hidden):
+        statement = proven.statement
+        inputs, outputs = tuple(map(resized, statement.inputs)), tuple(map(resized, statement.outputs))
+        refused(dataclasses.replace(statement, runs=runs, inputs=inputs, outputs=outputs), proven.proof)
+
+
+@pytest.mark.parametrize("private_inputs", [False, True])
+@pytest.mark.parametrize("private_outputs", [(False, False), (False, True), (True, False), (True, True)])
+def test_another_visibility_is_refused(
+    private_inputs: bool, private_outputs: tuple[bool, bool], shown: Proven, hidden: Proven
+) -> None:
+    """Values shown that were hidden, or hidden that were shown, with the proof's own roots where they are hidden."""
+    for proven in (shown, hidden):
+        roots = [root or bytes(32) for root in proven.proof.roots]
+        inputs: tuple[Shown, ...] = (roots[0] if private_inputs else shown.statement.inputs[0],)
+        outputs = tuple(
+            roots[1] if private else value
+            for private, value in zip(private_outputs, shown.statement.outputs, strict=True)
+        )
+        statement = dataclasses.replace(proven.statement, inputs=inputs, outputs=outputs)
+        if (private_inputs, *private_outputs) == (proven is hidden,) * 3:
+            check(statement, proven.proof)
+        else:
+            refused(statement, proven.proof)
+
+
+def test_hidden_outputs_share_one_commitment(hidden: Proven) -> None:
+    """Each of the statement's roots is compared, not only the first."""
+    statement = dataclasses.replace(hidden.statement, outputs=(hidden.proof.roots[1], flipped(hidden.proof.roots[1])))
+    with pytest.raises(MalformedProofError, match="hides other values"):
+        check(statement, hidden.proof)
+
+
+# Other proofs
+
+PARTS = ["masks", "pads", "message", "weights", "witness", "about_pads"]
+
+
+def mutations(data: bytes) -> Iterator[bytes]:
+    """Truncated, extended, emptied, and bits flipped at many places."""
+    yield b""
+    yield data[:-1]
+    yield data[: len(data) // 2]
+    yield data[1:]
+    yield data + b"\0"
+    yield data + data
+    yield bytes(len(data))
+    yield b"\xff" * len(data)
+    for position in np.unique(np.linspace(0, len(data) - 1, 12).astype(int)):
+        for bit in (0, 7):
+            yield flipped(data, int(position), bit)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_was_changed_is_refused(part: str, hidden: Proven) -> None:
+    data = getattr(hidden.proof, part)
+    assert data
+    for mutated in mutations(data):
+        refused(hidden.statement, replace(hidden.proof, **{part: mutated}))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_root_that_was_changed_is_refused(number: int, hidden: Proven) -> None:
+    for mutated in mutations(hidden.proof.roots[number]):
+        roots = [*hidden.proof.roots]
+        roots[number] = mutated
+        refused(hidden.statement, replace(hidden.proof, roots=tuple(roots)))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_another_proof_is_refused(part: str, hidden: Proven) -> None:
+    """Both proofs are of the same statement; no part of one serves the other."""
+    other = proven(True, True).proof
+    refused(hidden.statement, replace(hidden.proof, **{part: getattr(other, part)}))
+
+
+@pytest.mark.parametrize("field", Header.__struct_fields__)
+@pytest.mark.parametrize("value", EXTREMES)
+def test_a_header_of_any_sizes_takes_bounded_time_and_memory(field: str, value: int, shown: Proven) -> None:
+    header = replace(shown.proof.header, **{field: value})
+    if header == shown.proof.header:
+        pytest.skip("the proof's own header")
+    tracemalloc.start()
+    start = time.perf_counter()
+    try:
+        refused(shown.statement, replace(shown.proof, header=header))
+        assert time.perf_counter() - start < MAX_SECONDS
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("columns", [13, 20, 22])
+def test_all_header_sizes_at_once_take_bounded_time_and_memory(columns: int, shown: Proven) -> None:
+    """A code of the largest sizes that are a code, with as many queries as there may be."""
+    header = Header(columns, 1 << 16, 24, 1 << 16, 0, 0, 0)
+    tracemalloc.start()
+    try:
+        refused(shown.statement, replace(shown.proof, header=header))
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("nonce", [-(1 << 63), -1, 1, (1 << 64) - 1])
+def test_another_nonce_is_refused(nonce: int, shown: Proven) -> None:
+    """Where no work is asked for, too: the nonce is bound, so that a proof has one form."""
+    refused(shown.statement, replace(shown.proof, lookup_nonce=nonce))
+
+
+def test_matrices_of_too_many_rows_are_refused(hidden: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Narrow matrices of many cells have more rows than a commitment may: the prover's choice, hence its fault."""
+    plan = make_case(PROGRAM, WEIGHTS, [INPUT], (True,), (True,) * 2).plan
+    monkeypatch.setattr(params, "MAX_ROWS", 3)
+    with pytest.raises(MalformedProofError, match="rows"):
+        argument.witness_commitments(plan, hidden.proof.roots, 1, 0)
+
+
+# Encodings
+
+
+@pytest.mark.parametrize("which", ["shown", "hidden"])
+def test_bytes_truncated_or_extended_anywhere_are_refused(which: str, shown: Proven, hidden: Proven) -> None:
+    proven = {"shown": shown, "hidden": hidden}[which]
+    data = argument.encode(proven.proof)
+    for end in np.linspace(0, len(data) - 1, 40).astype(int):
+        refused(proven.statement, data[:end])
+    refused(proven.statement, data + b"\0")
+    refused(proven.statement, data * 2)
+
+
+def test_bits_flipped_anywhere_are_refused(shown: Proven) -> None:
+    data = argument.encode(shown.proof)
+    for position in np.linspace(0, len(data) - 1, 150).astype(int):
+        refused(shown.statement, flipped(data, int(position), int(position) % 8))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(MalformedProofError):
+        argument.decode(data)
+
+
+def test_one_proof_has_one_encoding(shown: Proven) -> None:
+    """Longer forms of the same numbers, arrays and strings, and other containers."""
+    data = argument.encode(shown.proof)
+    assert argument.decode(data) == shown.proof
+    assert data[0] == 0x99, "an array of nine"
+    longer = b"\xdc\x00\x09" + data[1:]
+    assert msgspec.msgpack.decode(longer) == msgspec.msgpack.decode(data)
+    with pytest.raises(MalformedProofError, match="canonical"):
+        argument.decode(longer)
+    assert data[2] == shown.proof.header.log_columns
+    number = data[:2] + b"\xcc" + data[2:]
+    assert msgspec.msgpack.decode(number) == msgspec.msgpack.decode(data)
+    with pytest.raises(MalformedProofError, match="canonical"):
+        argument.decode(number)
+    for other in ([], {}, None, [1] * 9, list(range(10))):
+        with pytest.raises(MalformedProofError):
+            argument.decode(msgspec.msgpack.encode(other))
+
+
+def test_an_element_of_the_message_has_one_encoding(shown: Proven) -> None:
+    """P more in a coordinate: the same element, other bytes."""
+    message = bytearray(shown.proof.message)
+    for start in range(0, len(message), 7):
+        value = int.from_bytes(message[start : start + 7], "little") + P
+        if value < 1 << 56:
+            other = bytes(message[:start]) + value.to_bytes(7, "little") + bytes(message[start + 7 :])
+            with pytest.raises(MalformedProofError, match="canonical"):
+                check(shown.statement, replace(shown.proof, message=other))
+            return
+    pytest.fail("no coordinate has room for P more")
+
+
+def test_a_message_with_elements_left_over_is_refused(shown: Proven) -> None:
+    extended = replace(shown.proof, message=shown.proof.message + bytes(21))
+    with pytest.raises((MalformedProofError, InvalidProofError)):
+        check(shown.statement, extended)
