@@ -1,0 +1,55 @@
+"""Networks of the benchmark at small sizes: close to float, proven and verified, and what fails is said to."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's
+
+
+@pytest.fixture(scope="module")
+def architectures() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("architectures")
+
+
+def test_a_circuit_is_close_to_its_network(architectures: ModuleType) -> None:
+    row = architectures.measure("ResNet", architectures.NETWORKS["ResNet-18 block"], proofs=False)
+    assert row.good
+    assert float(row.cosine) > 0.99999
+    assert row.prove == ""
+
+
+def test_a_network_is_proven_and_verified(architectures: ModuleType) -> None:
+    row = architectures.measure("MLP", architectures.NETWORKS["MLP"], proofs=True)
+    assert row.good
+    assert all(float(cell.replace(",", "")) >= 0 for cell in (row.setup, row.prove, row.verify))
+    assert int(row.proof.replace(",", "")) > 0
+
+
+def test_sixteen_bits_survive_a_large_channel_and_eight_suffer(
+    architectures: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(architectures, "OUTLIER_BITS", (8, 16))
+    monkeypatch.setattr(architectures, "OUTLIER_FACTORS", (50,))
+    (_, narrow, _), (_, wide, _) = architectures.outliers()
+    assert float(wide) > 0.9999
+    assert 1 - float(narrow) > 100 * (1 - float(wide))
+
+
+def test_a_network_that_is_refused_is_no_success(architectures: ModuleType) -> None:
+    class Determinant(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.det(x.reshape(-1, 2, 2))
+
+    row = architectures.measure("determinant", architectures.Network(Determinant, (4,)), proofs=True)
+    assert not row.good
+    assert row.network == "determinant: UnsupportedOperatorError"
+    assert row.cells()[1:] == [""] * (len(architectures.HEADER) - 1)
