@@ -1,0 +1,97 @@
+"""Proving small statements, and asking both verifiers of native proofs, which must agree."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from unittest import mock
+
+import numpy as np
+import numpy.typing as npt
+from support.native_prover import DIGEST, Case, prove, verify
+
+from zkinfer.errors import VerificationError
+from zkinfer.pcs.params import Commitment, OpeningParameters
+from zkinfer.reduction import argument
+from zkinfer.reduction import opening as fast_opening
+from zkinfer.reduction.argument import NativeProof
+from zkinfer.sumcheck.pads import PadParameters
+from zkinfer.verifier import slow
+from zkinfer.verifier.slow import reduction as slow_opening
+
+IntArray = npt.NDArray[np.int64]
+
+
+def prove_and_verify(case: Case) -> float:
+    """The bits of security of an honest proof, on which both verifiers agree."""
+    return ask_both(case, prove(case).proof)
+
+
+def ask_both(
+    case: Case,
+    proof: NativeProof,
+    publics: Mapping[int, IntArray] | None = None,
+    digest: bytes = DIGEST,
+    weights: Commitment | None = None,
+) -> float:
+    """What both verifiers say of a proof of the case: bits of security.
+
+    Args:
+        publics: the statement's integers; by default the true ones.
+        digest: of the statement.
+        weights: the published matrix; by default the case's own.
+
+    Raises:
+        VerificationError: both refuse; the error is that of the fast one.
+        AssertionError: they differ, or one of them fails otherwise.
+    """
+    publics = case.publics if publics is None else publics
+    weights = case.matrix.commitment if weights is None else weights
+    slow_bits = fast_bits = None
+    refusal: VerificationError | None = None
+    with suppress(VerificationError):
+        slow_bits = _ask_slow(case, argument.encode(proof), publics, digest, weights)
+    try:
+        with mock.patch.object(argument, "PADS", case.sizes.pads):
+            fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
+    except VerificationError as error:
+        refusal = error
+    assert (slow_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, slow: {slow_bits}"
+    if fast_bits is None or slow_bits is None:
+        assert refusal is not None
+        raise refusal
+    assert abs(fast_bits - slow_bits) < 1e-6
+    return fast_bits
+
+
+def _ask_slow(case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: Commitment) -> float:
+    plan, first = case.plan, case.plan.program.num_values
+    inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
+    outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]
+    own = slow.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs)
+    root = slow.Root(weights.root, weights.rows, 0)
+    return slow.verify_run(
+        own, inputs, outputs, digest, root, _sizes(case.sizes.weights), slow.decode(data), _pads(case.sizes.pads)
+    )
+
+
+def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> list[int] | None:
+    return None if private else [int(v) for v in publics[number].ravel()]
+
+
+def _sizes(parameters: OpeningParameters) -> slow.Sizes:
+    code = parameters.code
+    work = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
+    return slow.Sizes(code.log_columns, code.blinding, code.log_length, *work)
+
+
+def _pads(parameters: PadParameters) -> slow.PadSizes:
+    return slow.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
+
+
+@contextmanager
+def direct_openings(cells: int = 0) -> Iterator[None]:
+    """Prover and both verifiers open column points directly from so few cells a symbol on."""
+    with (
+        mock.patch.object(fast_opening, "DIRECT_CELLS", cells),
+        mock.patch.object(slow_opening, "DIRECT_CELLS", cells),
+    ):
+        yield
