@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Sequence
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from support.programs import random_inputs, random_program
 from zkinfer.approx.table import Table
 from zkinfer.backends.sumcheck.execute import Executor, execute
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.program import Program
+from zkinfer.circuit.program import Program, Term, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
+from zkinfer.circuit.validate import validate
 from zkinfer.errors import BoundsError, InputRangeError, ShapeError
 from zkinfer.quantize.builder import Builder, Built, IntArray, Summand
 
@@ -110,7 +112,7 @@ def test_dense_layers(lo: int, hi: int, runs: int) -> None:
 
 
 def test_what_a_prover_needs_is_kept_and_nothing_else() -> None:
-    """Outputs, sources of lookups, operands of products; also inputs that are one of these, and weights."""
+    """Inputs, weights, outputs, sources of lookups, operands of products."""
     built = dense(4, lo=-8, hi=7)
     values = Executor(built.program, built.weights).run([np.zeros((2, 1, 4), dtype=np.int64)])
     kept = {built.program.tensor(v).label for v, value in enumerate(values) if value is not None}
@@ -129,6 +131,21 @@ def test_a_product_that_is_read_twice_is_not_overwritten() -> None:
     assert_agrees(builder.finish([back]), [inputs])
     assert_agrees(builder.finish([back, square]), [inputs])
     assert_agrees(builder.finish([back, turned]), [inputs])
+
+
+def test_a_product_is_not_overwritten_while_another_term_reads_it_under_another_name() -> None:
+    """All terms of the sum are the same memory: as the product, and twice as its transpose."""
+    builder = Builder()
+    x = builder.input("x", (3, 3), 0, -30, 30)
+    square = builder.einsum("square", "ab,ab->ab", x, x)
+    program = builder.finish([square]).program
+    tensor = program.tensor(1)
+    turned = View(tensor, (Term(1, 1, (Transpose((1, 0)),)),))
+    out = msgspec.structs.replace(tensor, lo=3 * tensor.lo, hi=3 * tensor.hi)
+    total = View(out, (Term(1, 1, ()), Term(2, 1, ()), Term(2, 1, ())))
+    program = msgspec.structs.replace(program, nodes=(*program.nodes, turned, total), outputs=(3,))
+    validate(program)
+    assert_agrees(Built(program, (), {}), [np.arange(-27, 27, 3).reshape(2, 3, 3)])
 
 
 def test_inputs_are_not_written_to() -> None:

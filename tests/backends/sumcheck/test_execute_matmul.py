@@ -67,7 +67,7 @@ def test_products_of_windows(
     shape = (3, size, size, channels) if last else (3, channels, size, size)
     images = rng.integers(-(2**15), 2**15, shape, dtype=np.int16)
     images = images if last else images.transpose(0, 2, 3, 1)
-    windows = sliding_window_view(images[:, ::step], (window, window), (1, 2)).transpose(0, 1, 2, 4, 5, 3)
+    windows = sliding_window_view(images[:, ::step, ::-1], (window, window), (1, 2)).transpose(0, 1, 2, 4, 5, 3)
     w = rng.integers(-128, 128, (window * window * channels, columns)).astype(np.int8)
     out = np.full((math.prod(windows.shape[:3]), columns), 77, dtype=np.int32)
     multiply_gathered(windows, 3, Packed.of(w), out)

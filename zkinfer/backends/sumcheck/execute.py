@@ -60,8 +60,8 @@ Operation = Contraction | Alias | Combination | AppliedLookup
 class Executor:
     """A program with its weights, ready to be executed any number of times.
 
-    Prepared once: bounds that hold for these weights, how each node is computed, weights packed for the kernels, and
-    all values that depend on no input. Executing does not change it.
+    Prepared once: bounds that hold for these weights, how each node is computed, and all values that depend on no
+    input; in the first run, weights packed for the kernels. Runs leave nothing else behind.
 
     Args:
         program: a validated program.
@@ -80,8 +80,8 @@ class Executor:
         self._kept = set(range(program.num_values)) if everything else _needed(program)
         self._last_readers = _last_readers(program, self._kept)
         self._dtypes = [smallest_type(*interval) for interval in self._intervals]
-        self._owned: set[int] = set()
-        """Values whose array is nobody else's memory."""
+        self._memory = list(range(program.num_values))
+        """For each value the one whose memory it may be: itself, or what it is a view of."""
         self._constants: dict[int, Array] = {}
         for value, weight in enumerate(weights, start=len(program.inputs)):
             self._constants[value] = weight.astype(self._dtypes[value])[None]
@@ -118,7 +118,10 @@ class Executor:
         return values
 
     def peak_bytes(self, runs: int) -> int:
-        """The most memory that arrays of `run` take at once, at most: beside the executor and the caller's inputs."""
+        """Bytes that the arrays of `run` take at once, at most: what is kept, and what is needed on the way.
+
+        Not counted are the executor with its packed weights, and the caller's inputs.
+        """
         program, held, peak = self.program, {}, 0
         for value, tensor in enumerate(program.inputs):
             held[value] = runs * tensor.size * self._dtypes[value].itemsize
@@ -165,8 +168,8 @@ class Executor:
                 operation = AppliedLookup(source, self.tables[table], shift, size * self._dtypes[source].itemsize)
         if isinstance(operation, Alias):
             self._dtypes[value] = self._dtypes[operation.source]
+            self._memory[value] = self._memory[operation.source]
         else:
-            self._owned.add(value)
             self._dtypes[value] = operation.table.dtype if isinstance(operation, AppliedLookup) else operation.dtype
         if all(source in self._constants for source in node_sources(node)):
             known = [self._constants.get(v) for v in range(value)]
@@ -214,11 +217,15 @@ class Executor:
         return Combination(tuple(computed), constant, dtype, overwritten is not None, temporary)
 
     def _may_overwrite(self, value: int, term: MovedTerm, dtype: np.dtype[Any]) -> bool:
-        """Whether the term is its source's elements as they are, and nobody else has or reads them."""
+        """Whether the term is its source's elements as they are, and nobody else has or reads them.
+
+        Nobody else: neither a later node, nor another term, under the source's number or under that of a view of it.
+        """
         source = term.source
-        mine = source in self._owned and source not in self._constants and self._last_readers[source] == value
-        once = node_sources(self.program.nodes[value - self._leaves]).count(source) == 1
-        return mine and once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
+        mine = source >= self._leaves and source not in self._constants and self._memory[source] == source
+        sources = node_sources(self.program.nodes[value - self._leaves])
+        read_once = self._last_readers[source] == value and [self._memory[v] for v in sources].count(source) == 1
+        return mine and read_once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
 
     def _known_sum(self, known: Sequence[MovedTerm], offset: int, dtype: np.dtype[Any], rank: int) -> Array | None:
         """What weights and the offset add to a View, of shape (1, ...); an axis along which it is repeated stays so."""
@@ -240,8 +247,8 @@ def execute(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntA
 
 
 def _needed(program: Program) -> set[int]:
-    """The values that a prover reads: outputs, sources of Lookups, operands of Einsums of two operands."""
-    needed = set(program.outputs)
+    """The values that a prover reads: inputs, outputs, sources of Lookups, operands of Einsums of two operands."""
+    needed = {*range(len(program.inputs)), *program.outputs}
     for node in program.nodes:
         if isinstance(node, Lookup) or (isinstance(node, Einsum) and len(node.operands) == 2):
             needed.update(node_sources(node))

@@ -315,18 +315,17 @@ def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array, *, hig
     are multiplied, which are all of y where that fits int16; or else the high parts.
 
     Args:
-        x: integer array of any strides; its first `row_axes` axes, one at least, count the rows, in order, and the
-            others are the inner axis, of any length.
+        x: integer array of any strides, the first not negative; its first `row_axes` axes, one at least, count the
+            rows, in order, and the others are the inner axis, of any length.
         right, out: as for `multiply`; with any offset.
         high: multiply the high parts, which must fit int16.
     """
-    if min(x.strides) < 0:
-        x = np.ascontiguousarray(x)
     if not x.size:
         return
     strides = tuple(stride // x.itemsize for stride in x.strides)
-    extent = 1 + sum((n - 1) * stride for n, stride in zip(x.shape, strides, strict=True))
-    memory = as_strided(x, (extent,), (x.itemsize,), writeable=False)
+    extent = 1 + sum((n - 1) * abs(stride) for n, stride in zip(x.shape, strides, strict=True))
+    lowest = x[tuple(slice(None, None, -1 if stride < 0 else None) for stride in strides)]
+    memory = as_strided(lowest, (extent,), (x.itemsize,), writeable=False)
     lines = _offsets(x.shape[1:row_axes], strides[1:row_axes])
     sizes, steps, length = x.shape[row_axes:], strides[row_axes:], 1
     if steps[-1:] == (1,) and sizes[-1] >= SHORTEST_COPY:
@@ -341,8 +340,8 @@ def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array, *, hig
 
 @lru_cache(maxsize=256)
 def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Where the elements of an array of these sizes lie, in order."""
+    """How far behind the first in memory the elements of an array of these sizes lie, in order."""
     offsets = np.zeros(1, dtype=np.int64)
     for size, stride in zip(sizes, strides, strict=True):
         offsets = (offsets[:, None] + stride * np.arange(size)).reshape(-1)
-    return offsets
+    return np.asarray(offsets - offsets.min())

@@ -18,7 +18,7 @@ they do not fit, the inner axis is cut into pieces whose sums do.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -98,7 +98,7 @@ class Reading:
         lo, hi = operand.interval
         interval = count * lo, count * hi
         if content is not None:
-            content = content.astype(np.int64).sum(axis=axes)
+            content = content.sum(axis=axes, dtype=np.int64) if axes else content
             interval = int(content.min()), int(content.max())
         return Reading(Operand(operand.value, kept, operand.sizes, interval, content), axes)
 
@@ -111,6 +111,14 @@ class Reading:
         if self.axes:
             return np.asarray(array.sum(axis=self.axes, dtype=smallest_type(*self.operand.interval)))
         return array
+
+    def prepared(self, letters: str, dtype: np.dtype[Any]) -> "Reading":
+        """With what content there is in another order and type, so that it need not be converted in each run."""
+        content = self.operand.content
+        if content is None:
+            return self
+        content = np.ascontiguousarray(_arranged(content, self.operand.letters, letters), dtype=dtype)
+        return replace(self, operand=replace(self.operand, letters=letters, content=content))
 
     def temporary(self, runs: int) -> int:
         """Bytes of the array where it is not the value's own."""
@@ -154,6 +162,7 @@ def contraction(out: str, operands: Sequence[Operand], interval: Interval) -> Co
     magnitude = _magnitude(left.operand, right.operand, letters)
     for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
         if magnitude < exact:
+            right = right.prepared(letters.batch + letters.inner + letters.columns, np.dtype(dtype))
             return FloatProduct(left, right, letters, smallest_type(*interval), np.dtype(dtype))
     return WideProduct(left, right, letters, smallest_type(*interval))
 
@@ -285,7 +294,7 @@ class Elementwise:
         return total
 
     def temporary(self, runs: int) -> int:
-        """A product, and the operands where they are converted."""
+        """A product, and the operands where they are summed."""
         product = self.letters.count(self.letters.out, runs) * self.dtype.itemsize
         return product + self.left.temporary(runs) + self.right.temporary(runs)
 
@@ -338,7 +347,7 @@ class IntegerProduct:
         order = letters.batch + letters.inner + letters.columns
         self.dtype = max(np.dtype(np.int32), smallest_type(*interval))
         self._left, self._letters = left, letters
-        self._matrix = _arranged(right.content.astype(smallest_type(*right.interval)), right.letters, order)
+        self._matrix = _arranged(right.content.astype(smallest_type(*right.interval), copy=False), right.letters, order)
         self._stack = tuple(letters.sizes[c] for c in letters.batch)
         self._lines, self._inner, self._columns = (
             _product(letters.sizes, group) for group in (letters.rows.replace(RUNS, ""), letters.inner, letters.columns)
@@ -432,7 +441,7 @@ class IntegerProduct:
 
 @dataclass(frozen=True, eq=False)
 class FloatProduct:
-    """Products by BLAS in a floating-point type that holds every partial sum."""
+    """Products by BLAS in a floating-point type that holds every partial sum; a known operand is `prepared`."""
 
     left: Reading
     right: Reading

@@ -165,9 +165,9 @@ class AppliedTable:
         else:
             outside = split(_apply_kernel, x.size, GRAIN, x, shift, half, lo, self._entries, out)
         if any(outside):
-            count = sum(split(_outside_kernel, x.size, GRAIN, x, shift, half, lo, hi))
+            number = sum(split(_outside_kernel, x.size, GRAIN, x, shift, half, lo, hi))
             raise BoundsError(
-                f"table {self.table.name!r} covers indices {lo} to {hi} after a shift by {shift}; {count} of {x.size} "
+                f"table {self.table.name!r} covers indices {lo} to {hi} after a shift by {shift}; {number} of {x.size} "
                 "elements are outside"
             )
 
