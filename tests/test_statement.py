@@ -15,6 +15,7 @@ from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidInputError
 from zkinfer.statement import (
     MAX_CONTEXT_BYTES,
+    MAX_RUNS,
     STATEMENT_WORD_BITS,
     STATEMENT_WORDS,
     Statement,
@@ -140,6 +141,12 @@ def test_context_has_a_limit(commitment: Commitment) -> None:
     assert len(statement_digest(commitment, bytes(MAX_CONTEXT_BYTES))) == 32
     with pytest.raises(InvalidInputError, match="65537 bytes is over the limit of 65536"):
         statement_digest(commitment, bytes(MAX_CONTEXT_BYTES + 1))
+
+
+@pytest.mark.parametrize("runs", [0, -1, MAX_RUNS + 1])
+def test_number_of_runs_has_a_limit(commitment: Commitment, runs: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"1 to {MAX_RUNS} runs of the circuit, not {runs}"):
+        statement_of(commitment, runs=runs, inputs=(ROOT,), outputs=(ROOT,))
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -21,8 +21,9 @@ PROTOCOL_VERSION = 1
 STATEMENT_CONTEXT = "zkinfer 2026 statement v1"
 RUNS_STATEMENT_CONTEXT = "zkinfer 2026 statement of runs v1"
 VALUES_CONTEXT = "zkinfer 2026 public values v1"
+PARTS_CONTEXT = "zkinfer 2026 part of a statement v1"
 MAX_CONTEXT_BYTES = 1 << 16
-MAX_RUNS = 1 << 24
+MAX_RUNS = 1 << 20
 """Runs of the program that one proof may cover."""
 
 STATEMENT_WORDS = 11
@@ -51,7 +52,7 @@ class Statement:
         context: a nonce or request id.
 
     Raises:
-        InvalidInputError: the context is longer than `MAX_CONTEXT_BYTES`.
+        InvalidInputError: the context is longer than `MAX_CONTEXT_BYTES`, or there are no or too many runs.
     """
 
     commitment: Commitment
@@ -62,6 +63,23 @@ class Statement:
 
     def __post_init__(self) -> None:
         check_context(self.context)
+        if not 1 <= self.runs <= MAX_RUNS:
+            raise InvalidInputError(f"a proof covers 1 to {MAX_RUNS} runs of the circuit, not {self.runs}")
+
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """Digests of inputs, outputs and context, 32 bytes each: they tell which of them two statements differ in.
+
+        Like a proof itself, they let anyone who holds them test a guess of a public value, and tell nothing of a hidden
+        one beside its commitment.
+        """
+        inputs, outputs = (
+            b"".join(value if isinstance(value, bytes) else _values_digest(value) for value in values)
+            for values in (self.inputs, self.outputs)
+        )
+        first, second, third = (
+            blake3(data, derive_key_context=PARTS_CONTEXT).digest() for data in (inputs, outputs, self.context)
+        )
+        return first, second, third
 
     def digest(self) -> bytes:
         """32 bytes that bind all of it.

@@ -40,7 +40,7 @@ WIDTHS = (1, 2, 4, 8)
 DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.BLINDING}")
 
 
-class _Secret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What `secret.zkk` holds.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Secret(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     digests: dict[str, bytes]
 
 
-_decoder = msgspec.msgpack.Decoder(_Secret)
+_decoder = msgspec.msgpack.Decoder(Secrets)
 
 
 class SumcheckKeys(Keys):
@@ -75,26 +75,32 @@ class SumcheckKeys(Keys):
         self,
         folder: Path,
         commitment: Commitment,
-        seed: bytes,
-        widths: tuple[int, ...],
+        secrets: Secrets,
         temporary: TemporaryDirectory[str] | None = None,
     ) -> None:
         self.folder = folder
         self.commitment = commitment
-        self.seed = seed
+        self.seed = secrets.seed
         self.matrix = _load_matrix(folder, commitment)
-        self._widths = widths
+        self._secrets = secrets
         self._temporary = temporary
-        _require_weights_file(folder, commitment.program, widths)
+        _require_weights_file(folder, commitment.program, secrets.widths)
 
     @property
     def weights(self) -> tuple[IntArray, ...]:
-        """The secret weights, int64, in the program's order: read from their file at each call."""
+        """The secret weights, int64, in the program's order: read from their file, and compared, at each call.
+
+        Raises:
+            ArtifactError: the file is missing.
+            WrongKeyError: it is damaged.
+        """
+        data = _read_weights(self.folder / WEIGHTS_FILE)
+        if blake3(data, max_threads=blake3.AUTO).digest() != self._secrets.digests[WEIGHTS_FILE]:
+            raise _damaged(self.folder / WEIGHTS_FILE)
         arrays, start = [], 0
-        path = self.folder / WEIGHTS_FILE
-        for tensor, width in zip(self.program.weights, self._widths, strict=True):
-            narrow = np.memmap(path, dtype=f"<i{width}", mode="r", offset=start, shape=tensor.shape)
-            arrays.append(np.array(narrow, dtype=np.int64))
+        for tensor, width in zip(self.program.weights, self._secrets.widths, strict=True):
+            narrow = np.frombuffer(data, dtype=f"<i{width}", count=tensor.size, offset=start)
+            arrays.append(narrow.astype(np.int64).reshape(tensor.shape))
             start += width * tensor.size
         return tuple(arrays)
 
@@ -153,18 +159,29 @@ class SumcheckKeys(Keys):
             commitment = Commitment.load(path / COMMITMENT_FILE)
         except MalformedCommitmentError as error:
             raise ArtifactError(str(error)) from None
-        secret = _read_secret(path, commitment)
-        keys = SumcheckKeys(path, commitment, secret.seed, secret.widths)
+        keys = SumcheckKeys(path, commitment, _read_secrets(path, commitment))
         if verify_files:
-            _verify_files(keys, secret.digests)
+            keys.verify_files()
         return keys
+
+    def verify_files(self) -> None:
+        """Read every byte of the folder and compare it with what was written; see `load`.
+
+        Raises:
+            WrongKeyError: a file is damaged.
+        """
+        for name, digest in self._secrets.digests.items():
+            if _file_digest(self.folder / name) != digest:
+                raise _damaged(self.folder / name)
+        if not np.array_equal(build_tree(self.matrix.leaves)[1:], self.matrix.nodes[1:]):
+            raise _damaged(self.matrix.folder)
 
     def __repr__(self) -> str:
         return f"SumcheckKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
 
 
-def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> tuple[int, ...]:
-    """Write commitment, weights and secrets beside the stored matrix; returns the widths of the tensors.
+def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> Secrets:
+    """Write commitment, weights and secrets beside the stored matrix.
 
     Raises:
         OSError, ResourceError: the disk is full or not writable.
@@ -177,10 +194,10 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
         file.flush()
         os.fsync(descriptor)
     commitment.save(folder / COMMITMENT_FILE)
-    secret = _Secret(commitment.digest, seed, widths, {name: _file_digest(folder / name) for name in DIGESTED_FILES})
-    payload = msgspec.msgpack.encode(secret)
+    secrets = Secrets(commitment.digest, seed, widths, {name: _file_digest(folder / name) for name in DIGESTED_FILES})
+    payload = msgspec.msgpack.encode(secrets)
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
-    return widths
+    return secrets
 
 
 def _least_width(array: IntArray) -> int:
@@ -189,7 +206,7 @@ def _least_width(array: IntArray) -> int:
     return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
 
 
-def _read_secret(folder: Path, commitment: Commitment) -> _Secret:
+def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
     payload = unwrap(
         read_bounded(folder / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
         SECRET_KIND,
@@ -197,19 +214,19 @@ def _read_secret(folder: Path, commitment: Commitment) -> _Secret:
         max_bytes=MAX_SECRET_BYTES,
     )
     try:
-        secret = _decoder.decode(payload)
+        secrets = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{SECRET_FILE}: {error}") from None
-    if secret.commitment != commitment.digest:
+    if secrets.commitment != commitment.digest:
         raise WrongKeyError(f"{folder / SECRET_FILE} belongs to other keys than {COMMITMENT_FILE}")
     if (
-        len(secret.seed) != SEED_BYTES
-        or len(secret.widths) != len(commitment.program.weights)
-        or not set(secret.widths) <= set(WIDTHS)
-        or set(secret.digests) != set(DIGESTED_FILES)
+        len(secrets.seed) != SEED_BYTES
+        or len(secrets.widths) != len(commitment.program.weights)
+        or not set(secrets.widths) <= set(WIDTHS)
+        or set(secrets.digests) != set(DIGESTED_FILES)
     ):
         raise ArtifactError(f"{SECRET_FILE}: does not describe the files of a key folder")
-    return secret
+    return secrets
 
 
 def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
@@ -239,9 +256,12 @@ def _file_digest(path: Path) -> bytes:
     return digest
 
 
-def _verify_files(keys: SumcheckKeys, digests: dict[str, bytes]) -> None:
-    for name, digest in digests.items():
-        if _file_digest(keys.folder / name) != digest:
-            raise WrongKeyError(f"{keys.folder / name} is damaged or belongs to other keys; make the keys again")
-    if not np.array_equal(build_tree(keys.matrix.leaves)[1:], keys.matrix.nodes[1:]):
-        raise WrongKeyError(f"the columns in {keys.matrix.folder} are not the committed ones; make the keys again")
+def _read_weights(path: Path) -> memoryview:
+    try:
+        return np.memmap(path, dtype=np.uint8, mode="r").data
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"the key folder lacks {path.name}: {error}") from None
+
+
+def _damaged(path: Path) -> WrongKeyError:
+    return WrongKeyError(f"{path} is damaged or belongs to other keys; make the keys again")

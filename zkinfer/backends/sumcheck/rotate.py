@@ -46,7 +46,7 @@ def rotate(keys: SumcheckKeys, *, folder: Path | None = None, seed: bytes | None
     with building_folder(folder) as part:
         matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER)
         new = renewed(old, matrix.commitment.root)
-        widths = write_keys(part, new, weights, seed)
+        secrets = write_keys(part, new, weights, seed)
         proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
         Rotation(old.digest, new.sumcheck.root, proof).save(part / ROTATION_FILE)
-    return SumcheckKeys(folder, new, seed, widths, temporary)
+    return SumcheckKeys(folder, new, secrets, temporary)

@@ -79,8 +79,8 @@ def setup(
     with building_folder(folder) as part:
         matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER)
         commitment = Commitment(program, _key(matrix, parameters, proofs))
-        widths = write_keys(part, commitment, weights, seed)
-    return SumcheckKeys(folder, commitment, seed, widths, temporary)
+        secrets = write_keys(part, commitment, weights, seed)
+    return SumcheckKeys(folder, commitment, secrets, temporary)
 
 
 def commit_weights(
