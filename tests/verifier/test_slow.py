@@ -20,13 +20,16 @@ from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Term
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
-from zkinfer.errors import MalformedProofError, VerificationError
+from zkinfer.commitment import Commitment as CommitmentFile
+from zkinfer.commitment import SumcheckKey
+from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.field.params import P
 from zkinfer.field.slow import Ext
 from zkinfer.pcs.params import Commitment
 from zkinfer.quantize.builder import Builder, Built, Summand, Value
+from zkinfer.reduction import argument
 from zkinfer.reduction.argument import Header, NativeProof
-from zkinfer.statement import Statement
+from zkinfer.statement import Shown, Statement
 from zkinfer.verifier import native, slow
 from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.slow.channel import total
@@ -225,6 +228,27 @@ def test_both_checks_refuse_other_statements(published: tuple[Statement, bytes])
         for check in (native.check, slow.check):
             with pytest.raises(VerificationError):
                 check(statement.commitment, changed, data)
+
+
+def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> None:
+    """Whoever proves chooses the sizes of the witness's opening; the commitment's are no excuse for them."""
+    case = case_of(odd_sizes())
+    parameters, matrix = case.sizes.weights, case.matrix.commitment
+    code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
+    sizes = (code.log_columns, code.blinding, code.log_length)
+    commitment = CommitmentFile(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
+    statement = Statement(commitment, case.plan.runs, *shown(case), b"")
+    data = argument.encode(prove(case).proof)
+    for check in (native.check, slow.check):
+        with pytest.raises(InvalidProofError, match="worth"):
+            check(commitment, statement, data)
+
+
+def shown(case: Case) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
+    """The public inputs and outputs of a case."""
+    first = case.plan.program.num_values
+    inputs, outputs = ({n: v for n, v in case.publics.items() if (n >= first) == out} for out in (False, True))
+    return tuple(inputs.values()), tuple(outputs.values())
 
 
 @pytest.mark.parametrize("data", [b"", b"\x99", bytes(100), b"\x9a" + bytes(9)], ids=repr)

@@ -7,8 +7,16 @@ within limits before anything is allocated for them.
 
 from collections.abc import Mapping, Sequence
 
+from zkinfer import security
 from zkinfer.commitment import Commitment
-from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
+from zkinfer.errors import (
+    CompileError,
+    InvalidInputError,
+    InvalidProofError,
+    MalformedCommitmentError,
+    MalformedProofError,
+    ProvingError,
+)
 from zkinfer.field.encoding import EXT_BYTES
 from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import Commitment as MatrixCommitment
@@ -23,6 +31,10 @@ from zkinfer.statement import Statement
 from zkinfer.sumcheck.channel import VerifierChannel
 from zkinfer.sumcheck.pads import verify_pads
 from zkinfer.transcript import Transcript
+
+MAX_OPENING_WORK = 1 << 26
+"""Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for less
+than a tenth of it, for any number of cells."""
 
 MAX_SPARE_COLUMNS = 4
 """A header may ask for matrices this many times as wide as all witness cells in one row: what bounds its sizes."""
@@ -54,7 +66,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     first = plan.program.num_values
     publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
     key = commitment.sumcheck
-    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof).bits
+    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, security.DEFAULT_BITS).bits
 
 
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
@@ -71,6 +83,7 @@ def verify_run(
     weights: MatrixCommitment,
     parameters: OpeningParameters,
     proof: NativeProof,
+    own_bits: float = 0.0,
 ) -> Security:
     """Verify a proof.
 
@@ -81,6 +94,8 @@ def verify_run(
         weights: the published matrix.
         parameters: of its opening.
         proof: decoded.
+        own_bits: what the proof has to be worth but for the opening of the weights, whose sizes the prover has not
+            chosen.
 
     Raises:
         VerificationError: it is refused.
@@ -94,6 +109,9 @@ def verify_run(
     party = VerifierParty(channel, header.lookup_grinding)
     openings = argument.reduce_to_openings(plan, publics, party, (parameters.code, header.opening.code))
     groups = len(openings.weights), len(openings.witness)
+    bits = argument.soundness(party.terms, parameters, header.opening, (0, groups[1])).bits
+    if bits < own_bits:
+        raise InvalidProofError(f"the sizes that the proof chooses are worth {bits:.1f} bits, less than {own_bits:.0f}")
     if bool(proof.masks) != bool(groups[0]):
         raise MalformedProofError("the proof masks another opening than the statement needs")
     long_lived = [weights, MatrixCommitment(proof.masks, 0, groups[0] + 1)] if groups[0] else []
@@ -108,6 +126,8 @@ def _check_sizes(plan: Plan, proof: NativeProof) -> None:
     cells = sum(layout.cells for layout in plan.layouts[INPUTS : WITNESS + 1])
     if proof.header.opening.code.columns > MAX_SPARE_COLUMNS * max(cells, 1 << 10):
         raise MalformedProofError("the proof's matrices are wider than its witness")
+    if proof.header.opening.code.dimension * proof.header.queries > MAX_OPENING_WORK:
+        raise MalformedProofError("the proof's opening would be too much work to check")
     if len(proof.message) % EXT_BYTES:
         raise MalformedProofError("the message is not made of field elements")
 

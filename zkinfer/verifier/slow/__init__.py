@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from zkinfer.commitment import Commitment
-from zkinfer.errors import MalformedProofError
+from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.field.params import P
 from zkinfer.statement import Statement
 from zkinfer.transcript import Transcript
@@ -27,6 +27,8 @@ MAX_QUERIES = 1 << 16
 MAX_WORK = 40
 MAX_ROWS = 1 << 24
 MAX_SPARE_COLUMNS = 4
+MAX_OPENING_WORK = 1 << 26
+OWN_BITS = 128.0
 SMALL_WITNESS = 1 << 10
 
 
@@ -65,7 +67,9 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     )
     key = commitment.sumcheck
     sizes = Sizes(key.log_columns, key.blinding, key.log_length, key.queries, key.query_grinding, key.weight_grinding)
-    return verify_run(plan, inputs, outputs, statement.digest(), Root(key.root, key.rows, 0), sizes, proof)
+    return verify_run(
+        plan, inputs, outputs, statement.digest(), Root(key.root, key.rows, 0), sizes, proof, own_bits=OWN_BITS
+    )
 
 
 def verify_run(
@@ -77,6 +81,7 @@ def verify_run(
     sizes: Sizes,
     proof: ProofParts,
     pads: PadSizes = PADS,
+    own_bits: float = 0.0,
 ) -> float:
     """Verify a decoded proof.
 
@@ -86,6 +91,7 @@ def verify_run(
         weights: the published matrix.
         sizes: of its opening.
         pads: sizes of the proof about the pads.
+        own_bits: what the proof has to be worth but for the opening of the weights.
 
     Returns:
         Bits of security.
@@ -113,16 +119,18 @@ def verify_run(
     channel.finish()
 
     of_weights, of_witness = openings.groups
+    errors = [reduction.error, openings.error, pads.error, *_lookup_errors(plan, lookup_work)]
+    errors += own.errors(len(of_witness)) if of_witness else []
+    if _bits(math.fsum(errors)) < own_bits:
+        raise InvalidProofError("the sizes that the proof chooses are worth too little")
+    errors += sizes.errors(len(of_weights)) if of_weights else []
+
     masks = Root(proof.masks, 0, len(of_weights) + 1)
     if bool(proof.masks) != bool(of_weights):
         raise MalformedProofError("the proof masks another opening than the statement needs")
     _open(channel, sizes, [weights, masks], of_weights, proof.weights)
     _open(channel, own, _witness_roots(plan, own, proof, len(of_witness)), of_witness, proof.witness)
     verify_pads(channel, pads, proof.pads, proof.about_pads)
-
-    errors = [reduction.error, openings.error, pads.error, *_lookup_errors(plan, lookup_work)]
-    for opened, groups in ((sizes, of_weights), (own, of_witness)):
-        errors += opened.errors(len(groups)) if groups else []
     return _bits(math.fsum(errors))
 
 
@@ -151,6 +159,7 @@ def _check_sizes(plan: Plan, own: Sizes, proof: ProofParts) -> None:
         and own.queries <= own.blinding
         and own.dimension < own.length
         and own.columns <= MAX_SPARE_COLUMNS * max(cells, SMALL_WITNESS)
+        and own.dimension * own.queries <= MAX_OPENING_WORK
         and rows <= MAX_ROWS
     )
     if not possible:
