@@ -238,11 +238,14 @@ def _gathered_kernel(
     pairs = (size + 1) // 2
     block = np.zeros(BLOCK * 2 * pairs, dtype=np.int16)
     wide, slim = _panels(columns)
+    run, line = start // lines.size, start % lines.size
     for row in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - row)
         for i in range(rows):
-            run, line = (row + i) // lines.size, (row + i) % lines.size
             source, target = memory[run * apart + lines[line] :], block[i * 2 * pairs : (i + 1) * 2 * pairs]
+            line += 1
+            if line == lines.size:
+                run, line = run + 1, 0
             if length == 1:
                 for k in range(inner.size):
                     target[k] = (np.int64(source[np.uint64(inner[k])]) - offset) >> shift
