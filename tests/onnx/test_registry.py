@@ -68,9 +68,8 @@ class TestFind:
         [
             ("Relu", 5, r"not supported in this version; supported are its versions of opset 13, 14"),
             ("Softmax", 12, r"not supported in this version; supported are its versions of opset 13"),
-            ("LayerNormalization", 17, r"only its first output is"),
-            ("LSTM", 17, "unroll it"),
-            ("ReduceL1", 17, "the nearest that is supported is ReduceSum$"),
+            ("LSTM", 17, "in this form; it is with constant weights"),
+            ("ReduceProd", 17, "the nearest that is supported is ReduceSum$"),
             ("Swoosh", 17, "the nearest that is supported is Swish$"),
             ("Zzz", 17, "the operator is not supported$"),
         ],

@@ -1,127 +1,196 @@
-"""Normalization layers as the steps that the standard defines them by.
+"""Layers as the steps that the standard defines them by.
 
-Their statistics depend on the input, so every step has to be calibrated, and gets a Q-format, of its own. The
-variance is the mean of squared differences, as in the standard's text, and not a difference of two means, which
+What happens within such a layer depends on the input, so every step has to be calibrated, and gets a Q-format, of its
+own. A variance is the mean of squared differences, as in the standard's text, and not a difference of two means, which
 would cancel.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 from onnx_ir import Value
 
-AXES_AS_INPUT = 18
-"""From this version of the operator set on, ReduceMean takes its axes as an input."""
+from zkinfer.onnx import attention, recurrence
+from zkinfer.onnx.steps import Steps, content_of, shape_of
 
 
-class _Steps:
-    """The nodes that take the place of one, named after its output."""
-
-    def __init__(self, node: onnx_ir.Node, opset: int) -> None:
-        self._name, self._opset = node.outputs[0].name, opset
-        self.nodes: list[onnx_ir.Node] = []
-        self.constants: list[Value] = []
-
-    def op(self, step: str, op_type: str, *inputs: Value, **attributes: Sequence[int]) -> Value:
-        name = f"{self._name}/{step}"
-        result = Value(name=name)
-        self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=[result]))
-        return result
-
-    def constant(self, step: str, array: npt.NDArray[Any]) -> Value:
-        tensor = onnx_ir.tensor(array, name=f"{self._name}/{step}")
-        shape, dtype = onnx_ir.Shape(array.shape), onnx_ir.TensorType(tensor.dtype)
-        value = Value(name=tensor.name, const_value=tensor, shape=shape, type=dtype)
-        self.constants.append(value)
-        return value
-
-    def mean(self, step: str, x: Value, axes: Sequence[int]) -> Value:
-        if self._opset < AXES_AS_INPUT:
-            return self.op(step, "ReduceMean", x, axes=axes)
-        return self.op(step, "ReduceMean", x, self.constant(f"{step}/axes", np.array(axes, dtype=np.int64)))
-
-    def reshape(self, step: str, x: Value, sizes: Sequence[int]) -> Value:
-        if x.const_value is not None:
-            return self.constant(step, x.const_value.numpy().reshape(sizes))
-        return self.op(step, "Reshape", x, self.constant(f"{step}/sizes", np.array(sizes, dtype=np.int64)))
-
-    def centred(self, x: Value, axes: Sequence[int]) -> Value:
-        """x minus its mean."""
-        return self.op("centred", "Sub", x, self.mean("mean", x, axes))
-
-    def scaled(self, x: Value, axes: Sequence[int], epsilon: npt.NDArray[Any]) -> Value:
-        """x divided by the root of its mean square."""
-        power = self.mean("power", self.op("squares", "Mul", x, x), axes)
-        root = self.op("root", "Sqrt", self.op("shifted", "Add", power, self.constant("epsilon", epsilon)))
-        return self.op("scaled", "Div", x, root)
-
-    def affine(self, x: Value, scale: Value, bias: Value | None) -> Value:
-        """x * scale + bias."""
-        product = self.op("product", "Mul", x, scale)
-        return product if bias is None else self.op("sum", "Add", product, bias)
+def _centred(s: Steps, x: Value, mean: Value) -> Value:
+    return s.op("centred", "Sub", x, mean)
 
 
-def _sizes(x: Value) -> tuple[int, ...]:
-    assert x.shape is not None
-    return tuple(int(n) for n in x.shape.numpy())
+def _root(s: Steps, x: Value, axes: Sequence[int], like: Value) -> Value:
+    """The root of the mean square, with epsilon under it."""
+    power = s.reduce("power", "ReduceMean", s.op("squares", "Mul", x, x), axes)
+    return s.op("root", "Sqrt", s.op("shifted", "Add", power, s.number("epsilon", s.real("epsilon", 1e-5), like)))
 
 
-def _epsilon(node: onnx_ir.Node, x: Value) -> npt.NDArray[Any]:
-    assert x.dtype is not None
-    attribute = node.attributes.get("epsilon")
-    return np.array(1e-5 if attribute is None else attribute.as_float(), dtype=x.dtype.numpy())
+def _scaled(s: Steps, x: Value, axes: Sequence[int], like: Value) -> Value:
+    """x divided by the root of its mean square."""
+    return s.op("scaled", "Div", x, _root(s, x, axes, like))
 
 
-def _trailing_axes(node: onnx_ir.Node, x: Value) -> list[int]:
-    rank = len(_sizes(x))
-    attribute = node.attributes.get("axis")
-    return list(range((-1 if attribute is None else attribute.as_int()) % rank, rank))
+def _affine(s: Steps, x: Value, scale: Value, bias: Value | None) -> Value:
+    """x * scale + bias."""
+    product = s.op("product", "Mul", x, scale)
+    return product if bias is None else s.op("sum", "Add", product, bias)
 
 
-def _layer_normalization(s: _Steps, node: onnx_ir.Node, x: Value, scale: Value, bias: Value | None = None) -> Value:
-    axes = _trailing_axes(node, x)
-    return s.affine(s.scaled(s.centred(x, axes), axes, _epsilon(node, x)), scale, bias)
+def _trailing_axes(s: Steps, x: Value) -> list[int]:
+    rank = len(shape_of(x))
+    return list(range(s.integer("axis", -1) % rank, rank))
 
 
-def _rms_normalization(s: _Steps, node: onnx_ir.Node, x: Value, scale: Value) -> Value:
-    return s.affine(s.scaled(x, _trailing_axes(node, x), _epsilon(node, x)), scale, None)
+def _layer_normalization(s: Steps, x: Value, scale: Value, bias: Value | None = None) -> list[Value]:
+    axes = _trailing_axes(s, x)
+    mean = s.reduce("mean", "ReduceMean", x, axes)
+    centred = _centred(s, x, mean)
+    root = _root(s, centred, axes, x)
+    y = _affine(s, s.op("scaled", "Div", centred, root), scale, bias)
+    return [y, mean, s.op("inverse", "Reciprocal", root)] if s.uses(1) or s.uses(2) else [y]
 
 
-def _per_channel(s: _Steps, x: Value, scale: Value, bias: Value, shape: Sequence[int]) -> Value:
+def _rms_normalization(s: Steps, x: Value, scale: Value) -> list[Value]:
+    return [_affine(s, _scaled(s, x, _trailing_axes(s, x), x), scale, None)]
+
+
+def _per_channel(s: Steps, x: Value, scale: Value, bias: Value, shape: Sequence[int]) -> Value:
     sizes = [shape[1], *(1 for _ in shape[2:])]
-    return s.affine(x, s.reshape("scale", scale, sizes), s.reshape("bias", bias, sizes))
+    return _affine(s, x, s.reshape("scale", scale, sizes), s.reshape("bias", bias, sizes))
 
 
-def _group_normalization(s: _Steps, node: onnx_ir.Node, x: Value, scale: Value, bias: Value) -> Value:
-    shape = _sizes(x)
-    grouped = s.reshape("grouped", x, [shape[0], node.attributes["num_groups"].as_int(), -1])
-    flat = s.scaled(s.centred(grouped, [2]), [2], _epsilon(node, x))
-    return _per_channel(s, s.reshape("ungrouped", flat, shape), scale, bias, shape)
+def _group_normalization(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value]:
+    shape = shape_of(x)
+    grouped = s.reshape("grouped", x, [shape[0], s.integer("num_groups", 1), -1])
+    centred = _centred(s, grouped, s.reduce("mean", "ReduceMean", grouped, [2]))
+    flat = _scaled(s, centred, [2], x)
+    return [_per_channel(s, s.reshape("ungrouped", flat, shape), scale, bias, shape)]
 
 
-def _instance_normalization(s: _Steps, node: onnx_ir.Node, x: Value, scale: Value, bias: Value) -> Value:
-    shape = _sizes(x)
+def _group_normalization_18(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value] | None:
+    """With one scale and one bias a group."""
+    scales, biases = content_of(scale), content_of(bias)
+    if scales is None or biases is None:
+        return None
+    each = shape_of(x)[1] // s.integer("num_groups", 1)
+    channels = s.constant("scales", np.repeat(scales, each)), s.constant("biases", np.repeat(biases, each))
+    return _group_normalization(s, x, *channels)
+
+
+def _instance_normalization(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value]:
+    shape = shape_of(x)
     axes = list(range(2, len(shape)))
-    return _per_channel(s, s.scaled(s.centred(x, axes), axes, _epsilon(node, x)), scale, bias, shape)
+    centred = _centred(s, x, s.reduce("mean", "ReduceMean", x, axes))
+    return [_per_channel(s, _scaled(s, centred, axes, x), scale, bias, shape)]
 
 
-_RULES: dict[tuple[str, int], Callable[..., Value]] = {
-    ("LayerNormalization", 17): _layer_normalization,
-    ("RMSNormalization", 23): _rms_normalization,
-    # The version before had one scale a group.
+def _mean_variance_normalization(s: Steps, x: Value) -> list[Value]:
+    axes = list(s.node.attributes["axes"].as_ints()) if "axes" in s.node.attributes else [0, 2, 3]
+    centred = _centred(s, x, s.reduce("mean", "ReduceMean", x, axes))
+    power = s.reduce("power", "ReduceMean", s.op("squares", "Mul", centred, centred), axes)
+    return [s.op("scaled", "Div", centred, s.op("root", "Sqrt", power))]
+
+
+def _norm(s: Steps, x: Value, axes: Sequence[int], p: int, *, keepdims: bool) -> Value:
+    """The sum of absolute values, or the root of the sum of squares."""
+    if p == 1:
+        return s.reduce("norm", "ReduceSum", s.op("absolute", "Abs", x), axes, keepdims=keepdims)
+    return s.op("norm", "Sqrt", s.reduce("power", "ReduceSum", s.op("squares", "Mul", x, x), axes, keepdims=keepdims))
+
+
+def _lp_normalization(s: Steps, x: Value) -> list[Value]:
+    return [s.op("scaled", "Div", x, _norm(s, x, [s.integer("axis", -1)], s.integer("p", 2), keepdims=True))]
+
+
+def _reduced_axes(s: Steps, x: Value, axes: Value | None) -> list[int] | None:
+    """The axes of a reduction, from its attribute or its input; None where they are computed, or there are none."""
+    if axes is not None:
+        content = content_of(axes)
+        given = None if content is None else [int(a) for a in content.ravel()]
+    else:
+        given = list(s.node.attributes["axes"].as_ints()) if "axes" in s.node.attributes else []
+    if given is None or (not given and s.integer("noop_with_empty_axes", 0)):
+        return None
+    return given or list(range(len(shape_of(x))))
+
+
+def _reduce_norm(s: Steps, x: Value, axes: Value | None, p: int) -> list[Value] | None:
+    reduced = _reduced_axes(s, x, axes)
+    return None if reduced is None else [_norm(s, x, reduced, p, keepdims=bool(s.integer("keepdims", 1)))]
+
+
+def _reduce_l1(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+    return _reduce_norm(s, x, axes, 1)
+
+
+def _reduce_l2(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+    return _reduce_norm(s, x, axes, 2)
+
+
+def _reduce_log_sum(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+    reduced = _reduced_axes(s, x, axes)
+    if reduced is None:
+        return None
+    keepdims = bool(s.integer("keepdims", 1))
+    return [s.op("logarithm", "Log", s.reduce("total", "ReduceSum", x, reduced, keepdims=keepdims))]
+
+
+def _reduce_log_sum_exp(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+    """max + log(sum(exp(x - max))), which does not overflow."""
+    reduced = _reduced_axes(s, x, axes)
+    if reduced is None:
+        return None
+    most = s.reduce("largest", "ReduceMax", x, reduced)
+    powers = s.op("powers", "Exp", s.op("below", "Sub", x, most))
+    total = s.op("logarithm", "Log", s.reduce("total", "ReduceSum", powers, reduced))
+    y = s.op("sum", "Add", most, total)
+    if s.integer("keepdims", 1):
+        return [y]
+    rank = len(shape_of(x))
+    dropped = {axis % rank for axis in reduced}
+    return [s.reshape("result", y, [n for i, n in enumerate(shape_of(x)) if i not in dropped])]
+
+
+def _equal_split(s: Steps, x: Value) -> list[Value]:
+    """A Split without sizes: into as many equal parts as it has outputs."""
+    axis = s.integer("axis", 0)
+    each = shape_of(x)[axis] // len(s.node.outputs)
+    return [s.slice(f"part{k}", x, axis, k * each, (k + 1) * each) for k in range(len(s.node.outputs))]
+
+
+Rule = Callable[..., list[Value] | None]
+
+_RULES: dict[tuple[str, int], Rule] = {
+    ("Attention", 23): attention.attention,
+    ("GRU", 14): recurrence.gru,
     ("GroupNormalization", 21): _group_normalization,
+    ("GroupNormalization", 18): _group_normalization_18,
     ("InstanceNormalization", 6): _instance_normalization,
+    ("LSTM", 14): recurrence.lstm,
+    ("LayerNormalization", 17): _layer_normalization,
+    ("LpNormalization", 1): _lp_normalization,
+    ("MeanVarianceNormalization", 13): _mean_variance_normalization,
+    ("RMSNormalization", 23): _rms_normalization,
+    ("RNN", 14): recurrence.rnn,
+    ("ReduceL1", 13): _reduce_l1,
+    ("ReduceL2", 13): _reduce_l2,
+    ("ReduceLogSum", 13): _reduce_log_sum,
+    ("ReduceLogSumExp", 13): _reduce_log_sum_exp,
+    ("RotaryEmbedding", 23): attention.rotary_embedding,
+    ("Split", 13): _equal_split,
 }
-"""By operator and the first version of the operator set in which it has this meaning."""
+"""By operator and the first version of the operator set in which it has this meaning; the newest of them first."""
+
+
+def layers() -> tuple[tuple[str, int], ...]:
+    """The operators that are replaced by steps, each with the operator set from which on it is."""
+    return tuple(_RULES)
 
 
 def decompose(model: onnx_ir.Model) -> bool:
-    """Replace normalization layers by their steps, in place; the shapes of the steps are left to be inferred.
+    """Replace layers by their steps, in place; the shapes of the steps are left to be inferred.
 
-    A layer whose further outputs (mean, deviation) are used, or whose input has no known shape, stays as it is.
+    A layer of a form that its rule does not cover, or whose input has no known shape, stays as it is.
 
     Args:
         model: one version of the standard operator set, functions inlined.
@@ -133,16 +202,18 @@ def decompose(model: onnx_ir.Model) -> bool:
     opset = model.opset_imports.get("", 0)
     for node in list(model.graph):
         rule = next((r for (op, since), r in _RULES.items() if op == node.op_type and opset >= since), None)
-        further = any(value.uses() or value.is_graph_output() for value in node.outputs[1:])
         known = all(value is None or (value.shape is not None and value.dtype is not None) for value in node.inputs)
-        if rule is None or further or node.domain or not known:
+        sized = node.op_type == "Split" and (len(node.inputs) > 1 or "num_outputs" in node.attributes)
+        if rule is None or node.domain or not known or sized:
             continue
-        steps = _Steps(node, opset)
-        result = rule(steps, node, *(value for value in node.inputs if value is not None))
+        steps = Steps(node, opset)
+        results = rule(steps, *node.inputs)
+        if results is None or any(steps.uses(k) for k in range(len(results), len(node.outputs))):
+            continue
         for constant in steps.constants:
             model.graph.register_initializer(constant)
-        onnx_ir.convenience.replace_nodes_and_values(
-            model.graph, node, [node], steps.nodes, [node.outputs[0]], [result]
-        )
+        replaced_outputs = list(node.outputs)[: len(results)]
+        results = results[: len(replaced_outputs)]
+        onnx_ir.convenience.replace_nodes_and_values(model.graph, node, [node], steps.nodes, replaced_outputs, results)
         replaced = True
     return replaced

@@ -14,6 +14,7 @@ import onnx_ir
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.onnx import ops, registry
+from zkinfer.onnx.recurrence import step_independent
 from zkinfer.quantize.builder import Built, Value
 from zkinfer.quantize.calibrate import Calibration
 from zkinfer.quantize.lazy import Activation, Affine, Constant, Emitter, Masked
@@ -48,6 +49,11 @@ def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Prec
 class _Importer:
     def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
         self._model, self._calibration = model, calibration
+        # What an unrolled layer computes at every step has one format, so that the steps share their tables.
+        self._ranges: dict[str, Range] = {}
+        for name, stats in calibration.tensors.items():
+            lo, hi = self._ranges.get(step_independent(name), (stats.lo, stats.hi))
+            self._ranges[step_independent(name)] = min(lo, stats.lo), max(hi, stats.hi)
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
@@ -79,10 +85,10 @@ class _Importer:
         return self._stats(value)
 
     def _stats(self, value: onnx_ir.Value) -> Range:
-        stats = self._calibration.tensors.get(value.name or "")
-        if stats is None:
-            raise InvalidInputError(f"the calibration knows no tensor {value.name!r}: it is of another model")
-        return stats.lo, stats.hi
+        name = value.name or ""
+        if name not in self._calibration.tensors:
+            raise InvalidInputError(f"the calibration knows no tensor {name!r}: it is of another model")
+        return self._ranges[step_independent(name)]
 
     def _input(self, value: onnx_ir.Value) -> Activation:
         name, shape, seen = value.name or "", static_shape(value), self._stats(value)

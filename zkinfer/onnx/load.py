@@ -319,9 +319,10 @@ def _bound_masks(model: onnx_ir.Model) -> None:
 
 
 def _masks_scores(value: onnx_ir.Value) -> bool:
-    """Whether whatever is made of the value ends in a softmax."""
+    """Whether whatever is made of the value ends in a softmax, or in the layer that holds one."""
     return not value.is_graph_output() and all(
-        node.op_type == "Softmax" or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
+        node.op_type in ("Attention", "Softmax")
+        or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
         for node, _ in value.uses()
     )
 

@@ -27,16 +27,15 @@ Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
 HINTS = {
-    "Attention": "export the model at opset 18, where attention is MatMul and Softmax",
-    "ConvTranspose": "upsample by Expand and Reshape, then Conv",
-    "GRU": "unroll it into MatMul, Sigmoid and Tanh",
-    "GroupNormalization": "export the model at opset 21 or newer, or at 17",
-    "LSTM": "unroll it into MatMul, Sigmoid and Tanh",
-    "LayerNormalization": "only its first output is, not the mean or the deviation",
-    "RNN": "unroll it into MatMul and Tanh",
-    "Upsample": "use Expand and Reshape",
+    "Attention": "it is with masks of the keys' length, and without lengths of single sequences or inner products as "
+    "output",
+    "GRU": "it is with constant weights and sequences of one length",
+    "GroupNormalization": "it is with constant scales",
+    "LSTM": "it is with constant weights and sequences of one length, without peepholes and coupled gates",
+    "RNN": "it is with constant weights and sequences of one length",
+    "Upsample": "use Resize",
 }
-"""What to use in place of operators that are not lowered and have no neighbour by name."""
+"""In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,8 @@ def find(domain: str, name: str, opset: int) -> Operator:
         version = 0
     if (domain, name, version) in _operators:
         return _operators[domain, name, version]
-    raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
+    form = " in this form" if name in HINTS else ""
+    raise UnsupportedOperatorError(f"the operator is not supported{form}{_instead(domain, name)}")
 
 
 def _instead(domain: str, name: str) -> str:

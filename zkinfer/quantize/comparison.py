@@ -151,20 +151,26 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
 
 
 def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
-    """`scores + mask` as masked scores, where the mask is 0 or so low that a softmax makes it zero; else None."""
+    """`scores + mask` as masked scores, where the mask is in parts so low that a softmax makes it zero; else None.
+
+    A mask that is computed is taken for one if it is nothing but zero and low.
+    """
     if isinstance(scores, Constant):
         return None
+    if isinstance(mask, Constant):
+        reals = mask.reals
+        low = reals <= MASKED_BELOW
+        if not low.any():
+            return None
+        bias = Constant(mask.name, np.where(low, 0.0, reals))
+        scores = require_activation(add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape))
+        return Masked(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
     kept = _kept_by(g, mask)
     return None if kept is None else Masked(broadcast(g, scores, mask.shape), kept)
 
 
-def _kept_by(g: Emitter, mask: Operand) -> Operand | None:
-    """1 where a mask that is added is zero, and 0 where it is low; None of what is no such mask."""
-    if isinstance(mask, Constant):
-        low = np.asarray(mask.array.astype(np.float64) <= MASKED_BELOW)
-        if not low.any() or mask.array[~low].any():
-            return None
-        return Constant(mask.name, (~low).astype(np.int64))
+def _kept_by(g: Emitter, mask: Activation) -> Operand | None:
+    """1 where a computed mask is zero, and 0 where it is low; None of what is no such mask."""
     if not isinstance(mask.pending, Affine) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
         return None
     ends = [mask.pending.exactly(Fraction(x)) for x in (0, 1)]

@@ -139,7 +139,6 @@ class TestRefused:
         ("call", "tensors", "message"),
         [
             ("Pad(x, s, v)", {"s": np.array([0, 1, 0, 1]), "v": np.float32(-1e9)}, "pads with 'v', which is not one"),
-            ("Split<axis=1>(x)", {}, "its sizes are left out"),
             ("Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, "training_mode=1 is not supported"),
         ],
     )

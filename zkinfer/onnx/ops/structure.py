@@ -158,10 +158,8 @@ def _split(g: Emitter, data: Activation, axis: int, sizes: Sequence[int]) -> tup
 
 @operator(13, name="Split")
 def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0) -> tuple[Activation, ...]:
-    sizes = integers(split)
-    if sizes is None:
-        raise UnsupportedOperatorError("its sizes are left out; export the model at opset 18, or state them")
-    return _split(g, input, axis, sizes)
+    # Sizes that are left out are stated when the model is read.
+    return _split(g, input, axis, integers(split) or ())
 
 
 @operator(18)

@@ -1,0 +1,169 @@
+"""Recurrent layers, unrolled: the same numbers as the layer itself, in every form that is covered."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
+from support.lowering import build, compare
+
+from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.onnx.load import load_model
+from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.reference import FloatModel
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+STEPS, BATCH, INPUTS, HIDDEN = 4, 2, 3, 5
+FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 14)
+
+
+def parameters(op: str, directions: int, *, bias: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    n = GATES[op] * HIDDEN
+    tensors = {"w": rng.normal(size=(directions, n, INPUTS)), "r": rng.normal(size=(directions, n, HIDDEN)) / 2}
+    return tensors | ({"b": rng.normal(size=(directions, 2 * n))} if bias else {})
+
+
+def model_of(
+    op: str,
+    direction: str = "forward",
+    attributes: str = "",
+    *,
+    bias: bool = True,
+    initial: str = "none",
+    layout: int = 0,
+) -> tuple[object, dict[str, np.ndarray]]:
+    """The layer with all of its outputs, and inputs for it; the batch is the first axis of what comes in."""
+    directions = 2 if direction == "bidirectional" else 1
+    tensors = parameters(op, directions, bias=bias)
+    rng = np.random.default_rng(1)
+    states = ["h0", "c0"] if op == "LSTM" else ["h0"]
+    shape = [BATCH, directions, HIDDEN]
+    inputs, data, body = {"x": [BATCH, STEPS, INPUTS]}, {"x": rng.normal(size=(BATCH, STEPS, INPUTS))}, []
+    x, given = "x", ["h0", "c0"][: len(states)] if initial != "none" else []
+    if not layout:
+        body.append("t = Transpose<perm=[1, 0, 2]>(x)")
+        x = "t"
+    for name in given:
+        values = rng.normal(size=shape) / 2 if initial != "zero" else np.zeros(shape)
+        if initial == "computed":
+            inputs[name], data[name] = shape, values
+            body += [] if layout else [f"{name}t = Transpose<perm=[1, 0, 2]>({name})"]
+        else:
+            tensors[name] = values if layout else values.transpose(1, 0, 2)
+    names = [name + ("t" if initial == "computed" and not layout else "") for name in given]
+    outputs = ["y", "yh", "yc"][: 1 + len(states)]
+    arguments = ", ".join([x, "w", "r", "b" if bias else "", "", *names]).rstrip(", ")
+    listed = f'hidden_size={HIDDEN}, direction="{direction}", layout={layout}{attributes}'
+    body.append(f"{', '.join(outputs)} = {op}<{listed}>({arguments})")
+    # The batch has to come first in every output.
+    perms = [[2, 0, 1, 3], [1, 0, 2], [1, 0, 2]]
+    body += [
+        f"z{i} = {'Identity' if layout else f'Transpose<perm={p}>'}({o})"
+        for i, (o, p) in enumerate(zip(outputs, perms, strict=False))
+    ]
+    model = build("\n".join(body), inputs, tensors, outputs=[f"z{i}" for i in range(len(outputs))])
+    return model, {name: array.astype(np.float32) for name, array in data.items()}
+
+
+def assert_same(*args: object, **options: object) -> None:
+    model, data = model_of(*args, **options)
+    whole = ReferenceEvaluator(model).run(None, data)
+    normalized = load_model(model, batch=BATCH)
+    assert not {node.op_type for node in normalized.graph} & set(GATES)
+    runs = FloatModel(normalized).run([data[value.name][None] for value in normalized.graph.inputs])
+    for i, expected in enumerate(whole):
+        np.testing.assert_allclose(runs[f"z{i}"][0], expected, atol=1e-5)
+
+
+@given(
+    op=st.sampled_from(list(GATES)),
+    direction=st.sampled_from(["forward", "reverse"]),
+    bias=st.booleans(),
+    initial=st.sampled_from(["none", "zero", "constant", "computed"]),
+)
+@settings(max_examples=12)
+def test_unrolled(op: str, direction: str, bias: bool, initial: str) -> None:
+    assert_same(op, direction, bias=bias, initial=initial)
+
+
+@pytest.mark.parametrize("initial", ["none", "constant"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_gru_that_is_linear_before_the_reset(initial: str, bias: bool) -> None:
+    assert_same("GRU", attributes=", linear_before_reset=1", initial=initial, bias=bias)
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_both_directions_are_those_of_torch(op: str) -> None:
+    torch = pytest.importorskip("torch")
+    layer = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}[op](INPUTS, HIDDEN, bidirectional=True)
+    order = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}[op]
+
+    def stacked(name: str) -> np.ndarray:
+        directions = [getattr(layer, f"{name}_l0{suffix}").detach().numpy() for suffix in ("", "_reverse")]
+        return np.stack([np.concatenate([np.split(d, GATES[op])[k] for k in order]) for d in directions])
+
+    tensors = {"w": stacked("weight_ih"), "r": stacked("weight_hh")}
+    tensors["b"] = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+    linear = ", linear_before_reset=1" if op == "GRU" else ""
+    body = f"""t = Transpose<perm=[1, 0, 2]>(x)
+    y = {op}<hidden_size={HIDDEN}, direction="bidirectional"{linear}>(t, w, r, b)
+    z = Transpose<perm=[2, 0, 1, 3]>(y)"""
+    model = load_model(build(body, {"x": [BATCH, STEPS, INPUTS]}, tensors, outputs=["z"]), batch=BATCH)
+    x = np.random.default_rng(0).normal(size=(BATCH, STEPS, INPUTS)).astype(np.float32)
+    expected = layer(torch.from_numpy(x.transpose(1, 0, 2)))[0].detach().numpy().reshape(STEPS, BATCH, 2, HIDDEN)
+    np.testing.assert_allclose(FloatModel(model).run([x[None]])["z"][0], expected.transpose(1, 0, 2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        ', activations=["Relu"]',
+        ', activations=["HardSigmoid"], activation_alpha=[0.3], activation_beta=[0.4]',
+        ", clip=0.5",
+    ],
+)
+def test_other_activations_and_clipping(attributes: str) -> None:
+    """Against the formula: `h' = f(W x + R h + b)`."""
+    model, data = model_of("RNN", attributes=attributes)
+    tensors = {name: array[0].astype(np.float32) for name, array in parameters("RNN", 1).items()}
+    f = {
+        "Relu": lambda v: np.maximum(v, 0),
+        "Hard": lambda v: np.clip(0.3 * v + 0.4, 0, 1),
+        "clip": lambda v: np.tanh(np.clip(v, -0.5, 0.5)),
+    }[next(key for key in ("Relu", "Hard", "clip") if key in attributes)]
+    h = np.zeros((BATCH, HIDDEN))
+    for t in range(STEPS):
+        h = f(data["x"][:, t] @ tensors["w"].T + h @ tensors["r"].T + tensors["b"][:HIDDEN] + tensors["b"][HIDDEN:])
+    normalized = load_model(model, batch=BATCH)
+    np.testing.assert_allclose(FloatModel(normalized).run([data["x"][None]])["z1"][0][:, 0], h, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_in_integers(op: str) -> None:
+    """Quantization errors do not grow from step to step."""
+    model, _ = model_of(op, initial="none")
+    x = np.random.default_rng(3).normal(size=(40 * BATCH, STEPS, INPUTS))
+    result = compare(model, x, batch=BATCH, precision=FINE)
+    assert result.error <= 0.02
+    # The steps after the first share their tables.
+    assert len(result.program.tables) < len(result.lookups) * 2 / 3
+
+
+class TestRefused:
+    def refused(self, message: str, op: str, body: str, tensors: dict[str, np.ndarray], **inputs: list[int]) -> None:
+        model = build(body, {"x": [1, 1, INPUTS], **inputs}, tensors)
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            compare(model, *(np.ones(shape) for shape in ([8, *s[1:]] for s in [[1, 1, INPUTS], *inputs.values()])))
+
+    def test_peepholes(self) -> None:
+        tensors = parameters("LSTM", 1) | {"p": np.ones((1, 3 * HIDDEN))}
+        self.refused("without peepholes", "LSTM", f"y = LSTM<hidden_size={HIDDEN}>(x, w, r, b, , , , p)", tensors)
+
+    def test_sequences_of_several_lengths(self) -> None:
+        tensors = parameters("RNN", 1) | {"n": np.array([0], dtype=np.int32)}
+        self.refused("sequences of one length", "RNN", f"y = RNN<hidden_size={HIDDEN}>(x, w, r, b, n)", tensors)
+
+    def test_activations_that_are_no_operators(self) -> None:
+        body = f'y = RNN<hidden_size={HIDDEN}, activations=["Affine"]>(x, w, r, b)'
+        self.refused("not supported in this form", "RNN", body, parameters("RNN", 1))
