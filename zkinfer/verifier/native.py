@@ -5,6 +5,7 @@ pads; both openings; the proof about the pads. Memory and time follow from the p
 within limits before anything is allocated for them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from zkinfer import security
@@ -36,6 +37,9 @@ MAX_OPENING_WORK = 1 << 26
 """Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for less
 than a tenth of it, for any number of cells."""
 
+OWN_BITS = security.DEFAULT_BITS
+"""What a proof has to be worth but for the opening of the weights: its sizes are those that its prover chose."""
+
 MAX_SPARE_COLUMNS = 4
 """A header may ask for matrices this many times as wide as all witness cells in one row: what bounds its sizes."""
 
@@ -66,7 +70,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     first = plan.program.num_values
     publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
     key = commitment.sumcheck
-    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, security.DEFAULT_BITS).bits
+    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
 
 
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
@@ -83,7 +87,7 @@ def verify_run(
     weights: MatrixCommitment,
     parameters: OpeningParameters,
     proof: NativeProof,
-    own_bits: float = 0.0,
+    own_bits: float = -math.inf,
 ) -> Security:
     """Verify a proof.
 
@@ -94,8 +98,7 @@ def verify_run(
         weights: the published matrix.
         parameters: of its opening.
         proof: decoded.
-        own_bits: what the proof has to be worth but for the opening of the weights, whose sizes the prover has not
-            chosen.
+        own_bits: what the proof has to be worth but for the opening of the weights.
 
     Raises:
         VerificationError: it is refused.

@@ -81,7 +81,7 @@ def verify_run(
     sizes: Sizes,
     proof: ProofParts,
     pads: PadSizes = PADS,
-    own_bits: float = 0.0,
+    own_bits: float = -math.inf,
 ) -> float:
     """Verify a decoded proof.
 
