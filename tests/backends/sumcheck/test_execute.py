@@ -158,6 +158,15 @@ def test_inputs_are_not_written_to() -> None:
     assert inputs.tolist() == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", ">i4", "i8", ">u8"])
+def test_inputs_of_any_integer_type_are_taken(dtype: str) -> None:
+    built = dense(4, lo=-8, hi=7)
+    inputs = np.arange(8).reshape(2, 1, 4)
+    expected = evaluate(built.program, built.weights, [inputs])[-1]
+    *_, got = Executor(built.program, built.weights).run([inputs.astype(dtype)])
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_inputs_outside_their_bounds_are_refused() -> None:
     built = dense(4, lo=-8, hi=7)
     executor = Executor(built.program, built.weights)

@@ -142,7 +142,8 @@ class Executor:
         """The inputs, checked, in their types, among as many places as there are values."""
         values: list[Array | None] = [None] * self.program.num_values
         for value, (array, tensor) in enumerate(zip(inputs, self.program.inputs, strict=False)):
-            fits = array.shape[1:] == tensor.shape and array.dtype.kind == "i"
+            plain = array.dtype.kind == "i" and array.dtype.isnative and array.flags.aligned
+            fits = plain and array.shape[1:] == tensor.shape
             narrowed = np.empty(array.shape, dtype=self._dtypes[value])
             line = np.ascontiguousarray(array).reshape(-1)
             if fits and narrow(line, tensor.lo, tensor.hi, narrowed.reshape(-1)):
