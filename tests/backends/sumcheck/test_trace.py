@@ -24,7 +24,7 @@ def lines(number: int, size: int) -> list[np.ndarray]:
     lo=st.integers(-300, 300),
     length=st.integers(1, 300),
     limb_bits=st.lists(st.integers(1, 12), max_size=4),
-    dtype=st.sampled_from([np.int8, np.int16, np.int32, np.int64]),
+    dtype=st.sampled_from([np.int16, np.int64]),
     identity=st.booleans(),
     seed=st.integers(0, 2**32),
 )
