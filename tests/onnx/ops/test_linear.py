@@ -180,3 +180,89 @@ class TestRefused:
             UnsupportedOperatorError, match=r"node 'c' \(ai.onnx.Conv, opset 17\).*input W, 'z', is comp"
         ):
             compare(model, grid(8, 1, 4, 4), grid(8, 1, 2, 2))
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+    extra=st.integers(0, 1),
+    group=st.sampled_from([1, 2]),
+    bias=st.booleans(),
+)
+@settings(max_examples=25)
+def test_transposed_convolution(
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    extra: int,
+    group: int,
+    bias: bool,
+) -> None:
+    padding = [extra if stride > 1 else 0 for stride in strides]
+    for i in range(2):
+        assume((3 + i) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + padding[i] - pads[i] - pads[2 + i] > 0)
+    attributes = _attributes(
+        kernel_shape=[*kernel],
+        strides=[*strides],
+        dilations=[*dilations],
+        pads=[*pads],
+        group=group,
+        output_padding=padding,
+    )
+    tensors = {"w": weights(4, 3, *kernel)} | ({"b": weights(3 * group, seed=3)} if bias else {})
+    model = build(f"y = ConvTranspose<{attributes}>(x, w{', b' if bias else ''})", {"x": [1, 4, 4, 5]}, tensors)
+    result = compare(model, grid(4, 4, 4, 5))
+    assert not result.lookups
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_transposed_convolution_with_automatic_padding(auto_pad: str) -> None:
+    attributes = f'kernel_shape=[4], strides=[3], auto_pad="{auto_pad}"'
+    result = compare(
+        build(f"y = ConvTranspose<{attributes}>(x, w)", {"x": [1, 2, 5]}, {"w": weights(2, 3, 4)}), grid(4, 2, 5)
+    )
+    assert result.error == 0
+
+
+class TestEinsum:
+    @pytest.mark.parametrize(
+        ("equation", "x", "w"),
+        [
+            ("bij,jk->bik", (1, 3, 4), (4, 5)),
+            ("bij,kj", (1, 3, 4), (5, 4)),
+            ("b i j, b k j -> b i k", (1, 3, 4), (1, 5, 4)),
+            ("...ij,...jk->...ik", (1, 2, 3, 4), (1, 2, 4, 5)),
+            ("B...i,i->B...", (1, 2, 3, 4), (4,)),
+            ("bi,cj->bicj", (1, 3), (2, 4)),
+            ("bij->bji", (1, 3, 4), None),
+            ("bij->b", (1, 3, 4), None),
+            ("b...->b...", (1, 3, 4), None),
+        ],
+    )
+    @pytest.mark.parametrize("computed", [False, True])
+    def test_contractions(self, equation: str, x: tuple[int, ...], w: tuple[int, ...] | None, computed: bool) -> None:
+        call = f'y = Einsum<equation="{equation}">(x{", w" if w else ""})'
+        if w is None or not computed:
+            result = compare(build(call, {"x": x}, {"w": weights(*w)} if w else {}), grid(8, *x[1:]))
+        elif w[0] == 1:
+            result = compare(build(call, {"x": x, "w": w}), grid(8, *x[1:]), grid(8, *w[1:], seed=1))
+        else:
+            return
+        assert not result.lookups
+        assert result.error == 0
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            ('Einsum<equation="bii->bi">(x)', "takes a diagonal"),
+            ('Einsum<equation="bij,jk,kl->bil">(x, w, w)', "it contracts 3 tensors"),
+        ],
+    )
+    def test_refused(self, call: str, message: str) -> None:
+        tensors = {"w": weights(3, 3)} if "w" in call else {}
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            compare(build(f"y = {call}", {"x": [1, 3, 3]}, tensors), grid(8, 3, 3))

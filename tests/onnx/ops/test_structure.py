@@ -42,6 +42,8 @@ INT = np.int64
         ("Identity(x)", {}),
         ("Dropout(x)", {}),
         ("Cast<to=11>(x)", {}),
+        ("Trilu(x)", {}),
+        ("Trilu<upper=0>(x, k)", {"k": np.array(1)}),
     ],
 )
 def test_elements_are_moved_exactly(call: str, constants: dict[str, object], opset: int) -> None:
@@ -132,6 +134,15 @@ def test_padding_with_zeros_comes_after_an_offset() -> None:
     result = compare(build(body, {"x": [1, 4]}, tensors), grid(8, 4))
     assert result.error_in_units <= 1.01
     assert (result.fixed[0][..., :2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "call", ["DepthToSpace<blocksize=2>(x)", 'DepthToSpace<blocksize=2, mode="CRD">(x)', "SpaceToDepth<blocksize=2>(x)"]
+)
+def test_blocks_between_depth_and_space(call: str) -> None:
+    result = compare(build(f"y = {call}", {"x": [1, 8, 4, 6]}), grid(4, 8, 4, 6))
+    assert not result.lookups
+    assert result.error == 0
 
 
 class TestRefused:

@@ -1,14 +1,19 @@
 """Matrix products and convolutions: exact contractions with committed weights."""
 
+import string
 from collections.abc import Sequence
 from fractions import Fraction
 
-from zkinfer.circuit.steps import Expand, Reshape, Step
+import numpy as np
+
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step
+from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.onnx.registry import operator
 from zkinfer.quantize import arithmetic
 from zkinfer.quantize.arithmetic import hadamard, reshape
 from zkinfer.quantize.lazy import Activation, Constant, Emitter, Operand, broadcast_steps
+from zkinfer.quantize.tournament import Window
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
 """Letters for the positions of windows along each spatial axis, and for the places within them."""
@@ -96,3 +101,114 @@ def Conv(
     subscripts = f"n{groups}c{windows},{groups}fc{places}->n{groups}f{positions}"
     y = g.einsum(subscripts, x, g.weight(W, weight))
     return _biased(g, reshape(g, y, (batch, filters, *spatial[::2])), B, axis=1)
+
+
+@operator(11, 22)
+def ConvTranspose(
+    g: Emitter,
+    X: Activation,
+    W: Constant,
+    B: Constant | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    kernel_shape: Sequence[int] | None = None,
+    output_padding: Sequence[int] | None = None,
+    output_shape: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Activation:
+    channels, filters, *kernel = W.shape
+    batch, _, *spatial = X.shape
+    rank = len(kernel)
+    # A convolution over the input with zeros between its elements, with the kernel turned around.
+    x, along = g.settled(X), []
+    for i, (n, size) in enumerate(zip(spatial, kernel, strict=True)):
+        stride, dilation = (strides or [1] * rank)[i], (dilations or [1] * rank)[i]
+        extra, reach = (output_padding or [0] * rank)[i], (size - 1) * dilation
+        before, after = (pads or [0] * (2 * rank))[i], (pads or [0] * (2 * rank))[rank + i]
+        wanted = output_shape[i] if output_shape else n * stride if auto_pad.startswith("SAME") else None
+        if wanted is not None:
+            missing = stride * (n - 1) + extra + reach + 1 - wanted
+            smaller, larger = missing // 2, missing - missing // 2
+            before, after = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
+        elif auto_pad == "VALID":
+            before = after = 0
+        x = _spread(g, x, i + 2, stride)
+        x = _cut(g, x, i + 2, max(before - reach, 0), max(after - extra - reach, 0))
+        along.append(Window(i + 2, size, 1, dilation, max(reach - before, 0), max(reach + extra - after, 0)))
+    x = windowed(g, x, along)
+    positions, places = _POSITIONS[:rank], _PLACES[:rank]
+    windows = "".join(p + q for p, q in zip(positions, places, strict=True))
+    x = reshape(g, x, (batch, group, channels // group, *x.shape[2:]))
+    weight = np.flip(W.reals, tuple(range(2, 2 + rank))).reshape(group, channels // group, *W.shape[1:])
+    y = g.einsum(f"ngc{windows},gcf{places}->ngf{positions}", x, g.weight(W, weight))
+    return _biased(g, reshape(g, y, (batch, group * filters, *y.shape[3:])), B, axis=1)
+
+
+def _spread(g: Emitter, x: Activation, axis: int, stride: int) -> Activation:
+    """The tensor with `stride - 1` zeros between the elements of an axis."""
+    if stride == 1:
+        return x
+    shape, n = x.shape, x.shape[axis]
+    after = [0] * (len(shape) + 1)
+    after[axis + 1] = stride - 1
+    return g.reindex(
+        x,
+        Reshape((*shape[: axis + 1], 1, *shape[axis + 1 :])),
+        Pad((0,) * len(after), tuple(after)),
+        Reshape((*shape[:axis], n * stride, *shape[axis + 1 :])),
+        Slice(axis, 0, (n - 1) * stride + 1, 1),
+    )
+
+
+def _cut(g: Emitter, x: Activation, axis: int, before: int, after: int) -> Activation:
+    """The tensor without some elements at both ends of an axis."""
+    return g.reindex(x, Slice(axis, before, x.shape[axis] - before - after, 1)) if before or after else x
+
+
+@operator(12)
+def Einsum(g: Emitter, *Inputs: Operand, equation: str) -> Activation:
+    if len(Inputs) > 2:
+        raise UnsupportedOperatorError(f"it contracts {len(Inputs)} tensors; split it into contractions of two")
+    subscripts = explicit_subscripts(equation, [x.shape for x in Inputs])
+    if len(Inputs) == 1:
+        return g.einsum(subscripts, arithmetic.require_activation(Inputs[0]))
+    return _contract(g, subscripts, *Inputs)
+
+
+def explicit_subscripts(equation: str, shapes: Sequence[tuple[int, ...]]) -> str:
+    """An ONNX Einsum equation in lower-case letters, with an explicit result and without an ellipsis.
+
+    Raises:
+        UnsupportedOperatorError: a letter twice in one operand, or axes under the ellipsis that are broadcast.
+    """
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(shapes):
+        raise UnsupportedOperatorError(
+            f"its equation {equation!r} is for {len(terms)} tensors, but it has {len(shapes)}"
+        )
+    hidden = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
+    free = [c for c in string.ascii_lowercase if c not in equation.lower()]
+    under = "".join(free[: max(hidden)])
+    named = [c for c in dict.fromkeys(left) if c.isalpha()]
+    if not arrow:
+        out = "..." + "".join(sorted(c for c in named if left.count(c) == 1))
+    names = dict(zip(named, [c for c in string.ascii_lowercase if c not in under], strict=False))
+
+    def spelled(term: str, count: int) -> str:
+        first, dots, last = term.partition("...")
+        covered = under[len(under) - count :] if dots else ""
+        return "".join(names[c] for c in first) + covered + "".join(names[c] for c in last)
+
+    operands = [spelled(term, count) for term, count in zip(terms, hidden, strict=True)]
+    sizes: dict[str, int] = {}
+    for operand, shape in zip(operands, shapes, strict=True):
+        for letter, n in zip(operand, shape, strict=True):
+            if operand.count(letter) > 1 or sizes.setdefault(letter, n) != n:
+                raise UnsupportedOperatorError(
+                    f"its equation {equation!r} takes a diagonal or broadcasts; use Gather or Expand first"
+                )
+    return f"{','.join(operands)}->{spelled(out, max(hidden))}"

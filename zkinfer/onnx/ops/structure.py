@@ -16,7 +16,7 @@ from zkinfer.onnx.ops.arguments import axis_of, integers
 from zkinfer.onnx.ops.elementwise import truncated
 from zkinfer.onnx.registry import operator
 from zkinfer.quantize import comparison
-from zkinfer.quantize.arithmetic import reshape
+from zkinfer.quantize.arithmetic import multiply_weight, reshape
 from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, Part, broadcast_steps
 
 
@@ -242,3 +242,36 @@ def Tile(g: Emitter, input: Activation, repeats: Constant) -> Activation:
         if count > 1
     ]
     return g.reindex(input, *moves)
+
+
+@operator(13)
+def DepthToSpace(g: Emitter, input: Activation, *, blocksize: int, mode: str = "DCR") -> Activation:
+    batch, channels, height, width = input.shape
+    left = channels // blocksize**2
+    if mode == "DCR":
+        split, order = (batch, blocksize, blocksize, left, height, width), (0, 3, 4, 1, 5, 2)
+    else:
+        split, order = (batch, left, blocksize, blocksize, height, width), (0, 1, 4, 2, 5, 3)
+    joined = (batch, left, height * blocksize, width * blocksize)
+    return g.reindex(input, views.Reshape(split), views.Transpose(order), views.Reshape(joined))
+
+
+@operator(13)
+def SpaceToDepth(g: Emitter, input: Activation, *, blocksize: int) -> Activation:
+    batch, channels, height, width = input.shape
+    rows, columns = height // blocksize, width // blocksize
+    return g.reindex(
+        input,
+        views.Reshape((batch, channels, rows, blocksize, columns, blocksize)),
+        views.Transpose((0, 3, 5, 1, 2, 4)),
+        views.Reshape((batch, channels * blocksize**2, rows, columns)),
+    )
+
+
+@operator(14)
+def Trilu(g: Emitter, input: Activation, k: Constant | None = None, *, upper: int = 1) -> Activation:
+    diagonal = 0 if k is None else k.integers[0]
+    rows, columns = input.shape[-2:]
+    kept = np.tri(rows, columns, diagonal - 1 if upper else diagonal, dtype=np.int64)
+    kept = 1 - kept if upper else kept
+    return multiply_weight(g, input, Constant(f"{g.label}/kept", kept), kept.astype(np.float64))
