@@ -70,6 +70,20 @@ def test_extension_vectors(coordinates: list[tuple[int, ...]]) -> None:
     assert modular.ext_dot(x, y) == slow.ext_dot(a, b)
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((), (4,)), ((4,), ()), ((2, 4), (4,)), ((4,), (2, 4)), ((3, 4), (4,)), ((1, 4), (3, 1)), ((3, 2, 4), (1, 4))],
+)
+def test_extension_products_broadcast_all_axes_but_the_first(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    a, b = random_array(6, 3, *left), random_array(7, 3, *right)
+    products = modular.ext_mul(a, b)
+    shape = np.broadcast_shapes(left, right)
+    assert products.shape == (3, *shape)
+    whole = [np.stack([np.broadcast_to(row, shape) for row in array]).reshape(3, -1) for array in (a, b)]
+    pairs = zip(*map(modular.to_exts, whole), strict=True)
+    assert modular.to_exts(products.reshape(3, -1)) == [slow.ext_mul(x, y) for x, y in pairs]
+
+
 def test_products_of_extension_elements_at_all_pairs_of_extremes() -> None:
     """Coordinates at the ends of their range, with the shapes of an outer product."""
     exts = list(product((0, 1, P // 2, P - 2, P - 1), repeat=3))
@@ -134,8 +148,15 @@ def test_the_longest_contractions_are_exact(shape: tuple[int, int, int], value: 
     assert set(contracted.ravel().tolist()) == {shape[1] * weight * value % P}
 
 
-@given(st.lists(st.tuples(elements, elements, elements), max_size=5))
+@given(st.lists(st.tuples(elements, elements, elements), max_size=8))
 def test_eq_table(point: list[tuple[int, int, int]]) -> None:
+    assert modular.to_exts(modular.eq_table(point)) == slow.eq_table(point)
+
+
+@pytest.mark.parametrize("variables", range(9, 14))
+def test_eq_table_of_many_variables(variables: int) -> None:
+    """Made from four tables and more, as many as can be paired at every step and not."""
+    point = modular.to_exts(random_array(variables, 3, variables))
     assert modular.to_exts(modular.eq_table(point)) == slow.eq_table(point)
 
 

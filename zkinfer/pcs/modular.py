@@ -3,6 +3,7 @@
 Arrays hold canonical elements, int64 in [0, P). Extension vectors have shape (3, n): coordinate by coordinate.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.field import slow
 from zkinfer.field.params import DEGREE, NONRESIDUE, P
 from zkinfer.field.slow import Ext
 
@@ -20,11 +22,16 @@ _LIMBS = 3
 _MAX_EXACT_TERMS = 1 << 19
 """Terms of an inner product of limbs that are exact in float64: 2^19 * (2^17)^2 = 2^53."""
 
+_LIMB_WEIGHTS = np.array([pow(2, _LIMB_BITS * i, P) for i in range(2 * _LIMBS - 1)])[:, None, None]
+
 _EXACT_BITS = 53
 _CONTRACT_BLOCK = 1 << 20
 _MIN_TERMS = 64
 
 _INVERSE = 1.0 / P
+
+_PLAIN_VARIABLES = 3
+"""Variables below which a table takes Python less time than numpy."""
 
 _HALF_BITS = 25
 _MAX_INT64_TERMS = 1 << 13
@@ -38,9 +45,9 @@ def mul(a: IntArray, b: IntArray) -> IntArray:
     roundings of a quotient below 2^50), after rounding below 7/8 plus a hair, so that the remainder lies in (-P, P) and
     is exact although the products are reduced modulo 2^64.
     """
-    quotient = np.rint(a.astype(np.float64) * b.astype(np.float64) * _INVERSE).astype(np.int64)
-    remainder: IntArray = a * b - quotient * P
-    return remainder + P * (remainder < 0)
+    remainder: IntArray = a * b
+    remainder = remainder - np.rint(a * _INVERSE * b).astype(np.int64) * P
+    return remainder + (remainder >> 63 & P)
 
 
 def matmul(a: IntArray, b: IntArray) -> IntArray:
@@ -53,19 +60,22 @@ def matmul(a: IntArray, b: IntArray) -> IntArray:
 
 
 def _matmul_exact(a: IntArray, b: IntArray) -> IntArray:
-    left, right = _limbs(a), _limbs(b)
-    result = np.zeros((a.shape[0], b.shape[1]), dtype=np.int64)
-    for weight in reversed(range(2 * _LIMBS - 1)):
-        result = mul(result, np.array(1 << _LIMB_BITS))
-        for i in range(max(0, weight - _LIMBS + 1), min(_LIMBS, weight + 1)):
-            result += (left[i] @ right[weight - i]).astype(np.int64)
-        result %= P
+    (m, k), n = a.shape, b.shape[1]
+    products = (_limbs(a).reshape(_LIMBS * m, k) @ _limbs(b)).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
+    sums = np.zeros((2 * _LIMBS - 1, m, n), dtype=np.int64)
+    for i, j in itertools.product(range(_LIMBS), repeat=2):
+        sums[i + j] += products[i, j]
+    result: IntArray = mul(sums % P, _LIMB_WEIGHTS).sum(axis=0) % P
     return result
 
 
-def _limbs(a: IntArray) -> list[npt.NDArray[np.float64]]:
+def _limbs(a: IntArray) -> npt.NDArray[np.float64]:
+    """Canonical elements in base 2^_LIMB_BITS, least significant digit first: shape (_LIMBS, *a.shape)."""
+    limbs = np.empty((_LIMBS, *a.shape))
     mask = (1 << _LIMB_BITS) - 1
-    return [((a >> (_LIMB_BITS * i)) & mask).astype(np.float64) for i in range(_LIMBS)]
+    for i in range(_LIMBS):
+        limbs[i] = (a >> (_LIMB_BITS * i)) & mask
+    return limbs
 
 
 def contract(weights: IntArray, array: npt.NDArray[np.integer[Any]]) -> IntArray:
@@ -88,7 +98,7 @@ def _contract_exact(weights: IntArray, array: npt.NDArray[np.integer[Any]]) -> I
     """`contract` for so many terms that sums of limbs' products stay within 2^53."""
     before, count, after = array.shape
     bits = _EXACT_BITS - _LIMB_BITS - (count - 1).bit_length()
-    rows = np.concatenate(_limbs(weights))
+    rows = _limbs(weights).reshape(_LIMBS * DEGREE, count)
     result = np.zeros((DEGREE, before, after), dtype=np.int64)
     for i, limb in enumerate(_signed_limbs(array, bits)):
         flat = limb.reshape(before, count) @ rows.T if after == 1 else rows @ limb
@@ -125,28 +135,20 @@ def to_exts(values: IntArray) -> list[Ext]:
 
 
 def ext_mul(a: IntArray, b: IntArray) -> IntArray:
-    """The products of extension arrays of shape (3, ...), element by element, with broadcasting after axis 0."""
-    carried = NONRESIDUE * b
-    products = [
-        _three_products(a, (b[0], carried[2], carried[1])),
-        _three_products(a, (b[1], b[0], carried[2])),
-        _three_products(a, (b[2], b[1], b[0])),
-    ]
-    return np.stack(products)
+    """The products of extension arrays of shape (3, ...), element by element, with broadcasting after axis 0.
 
+    With carried = NONRESIDUE * b, the products are the sum of a[0] * (b[0], b[1], b[2]),
+    a[1] * (carried[2], b[0], b[1]) and a[2] * (carried[1], carried[2], b[0]).
 
-def _three_products(a: IntArray, b: Sequence[IntArray]) -> IntArray:
-    """a[0] * b[0] + a[1] * b[1] + a[2] * b[2] mod P, for elements of a below P and of b below 2 P.
-
-    One estimate of the quotient by P serves the sum, which is below 6 P^2. It is off by six roundings, each of less
-    than 6 * 2^50 * 2^-53, so the remainder lies between -6 P and 6 P and is exact although the products are reduced
-    modulo 2^64.
+    One estimate of the quotient by P serves the sum of three products, elements of a being below P and the others below
+    2 P. It is off by six roundings, each of less than 6 * 2^50 * 2^-53, so the remainder lies between -6 P and 6 P and
+    is exact although the products are reduced modulo 2^64.
     """
-    exact = a[0] * b[0]
-    quotient = (a[0] * _INVERSE) * b[0]
-    for i in (1, 2):
-        exact = exact + a[i] * b[i]
-        quotient += (a[i] * _INVERSE) * b[i]
+    b = b.reshape(DEGREE, *(1,) * (a.ndim - b.ndim), *b.shape[1:])
+    line = np.concatenate([NONRESIDUE * b[1:], b])
+    scaled = a * _INVERSE
+    exact = a[0] * line[2:] + a[1] * line[1:4] + a[2] * line[:3]
+    quotient = scaled[0] * line[2:] + scaled[1] * line[1:4] + scaled[2] * line[:3]
     result: IntArray = (exact - np.rint(quotient).astype(np.int64) * P) % P
     return result
 
@@ -203,12 +205,20 @@ def ext_matvec(a: IntArray, b: IntArray) -> IntArray:
 
 
 def eq_table(point: Sequence[Ext]) -> IntArray:
-    """eq(point, b) for all b, as in `field.slow`; shape (3, 2^len(point)), point[0] the most significant bit of b."""
-    table = from_exts([(1, 0, 0)])
-    for x in point:
-        high = ext_mul(table, from_exts([x]))
-        table = np.stack([(table - high) % P, high], axis=2).reshape(DEGREE, -1)
-    return table
+    """eq(point, b) for all b, as in `field.slow`; shape (3, 2^len(point)), point[0] the most significant bit of b.
+
+    Tables of a few variables are made in plain Python, then neighbours multiplied, each element of one with each of
+    the other.
+    """
+    parts = [point[i : i + _PLAIN_VARIABLES] for i in range(0, max(len(point), 1), _PLAIN_VARIABLES)]
+    tables = [from_exts(slow.eq_table(part)) for part in parts]
+    while len(tables) > 1:
+        pairs = itertools.zip_longest(tables[::2], tables[1::2])
+        tables = [
+            high if low is None else ext_mul(high[:, :, None], low[:, None, :]).reshape(DEGREE, -1)
+            for high, low in pairs
+        ]
+    return tables[0]
 
 
 def powers(points: IntArray, count: int) -> IntArray:

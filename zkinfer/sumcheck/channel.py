@@ -17,7 +17,7 @@ from typing import Protocol
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.field.encoding import EXT_BYTES, decode_ext, encode_ext
-from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul, ext_sub
+from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul, ext_neg, ext_sub
 
 
 class Challenger(Protocol):
@@ -44,17 +44,17 @@ class Value:
         if not other.cells:
             return Value(ext_add(self.constant, other.constant), self.cells)
         cells = dict(self.cells)
-        for cell, coefficient in other.cells.items():
-            cells[cell] = ext_add(cells.get(cell, ZERO), coefficient)
+        _add_cells(cells, other.cells)
         return Value(ext_add(self.constant, other.constant), cells)
 
     def __sub__(self, other: "Value") -> "Value":
-        return self + other.scale(ext_sub(ZERO, ONE))
+        return self + Value(ext_neg(other.constant), {cell: ext_neg(c) for cell, c in other.cells.items()})
 
     def scale(self, factor: Ext) -> "Value":
         """factor * self, for a public factor."""
-        cells = {cell: ext_mul(factor, coefficient) for cell, coefficient in self.cells.items()}
-        return Value(ext_mul(factor, self.constant), cells)
+        if factor == ONE:
+            return self
+        return Value(ext_mul(factor, self.constant), _scaled_cells(self.cells, factor))
 
 
 ZERO_VALUE = Value(ZERO)
@@ -66,10 +66,22 @@ def combination(values: Sequence[Value], coefficients: Sequence[Ext]) -> Value:
     Raises:
         ValueError: not as many coefficients as values.
     """
-    total = ZERO_VALUE
+    constant, cells = ZERO, dict[int, Ext]()
     for value, coefficient in zip(values, coefficients, strict=True):
-        total = total + value.scale(coefficient)
-    return total
+        constant = ext_add(constant, ext_mul(coefficient, value.constant))
+        _add_cells(cells, _scaled_cells(value.cells, coefficient))
+    return Value(constant, cells)
+
+
+def _add_cells(cells: dict[int, Ext], others: Mapping[int, Ext]) -> None:
+    """Adds coefficients to those of a form."""
+    for cell, coefficient in others.items():
+        cells[cell] = ext_add(cells[cell], coefficient) if cell in cells else coefficient
+
+
+def _scaled_cells(cells: Mapping[int, Ext], factor: Ext) -> dict[int, Ext]:
+    """Coefficients times a factor; that of a pad just received is one."""
+    return {cell: factor if c == ONE else ext_mul(factor, c) for cell, c in cells.items()}
 
 
 @dataclass(frozen=True)
