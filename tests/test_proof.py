@@ -30,7 +30,7 @@ def encode(*members: Any) -> bytes:
 
 def with_output(*output: Any) -> bytes:
     """The proof's file with one claimed output, from loose members."""
-    return rewrap(encode("ezkl", PROOF.commitment_digest, [], [output], PROOF.data))
+    return rewrap(encode("ezkl", PROOF.commitment_digest, [], [output], PROOF.data, b""))
 
 
 def little_endian(values: list[int], width: int) -> bytes:
@@ -185,7 +185,7 @@ def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> Non
 )
 def test_impossible_hidden_input_is_named(private_inputs: list[Any], message: str) -> None:
     with pytest.raises(MalformedProofError, match=message):
-        Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), private_inputs, [], b"")))
+        Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), private_inputs, [], b"", b"")))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_extreme_claims_that_are_possible(output: tuple[Any, ...]) -> None:
 
 def test_digest_has_32_bytes() -> None:
     with pytest.raises(MalformedProofError, match="digest has 32 bytes"):
-        Proof.from_bytes(rewrap(encode("ezkl", bytes(31), [], [], b"")))
+        Proof.from_bytes(rewrap(encode("ezkl", bytes(31), [], [], b"", b"")))
 
 
 def test_backend_is_text() -> None:
@@ -210,14 +210,14 @@ def test_backend_is_text() -> None:
 
 
 def test_second_encoding_of_the_same_proof_is_refused() -> None:
-    assert PAYLOAD[0] == 0x95
+    assert PAYLOAD[0] == 0x96
     with pytest.raises(MalformedProofError, match="canonical"):
-        Proof.from_bytes(rewrap(b"\xdc\x00\x05" + PAYLOAD[1:]))
+        Proof.from_bytes(rewrap(b"\xdc\x00\x06" + PAYLOAD[1:]))
 
 
 def test_further_members_are_refused() -> None:
     with pytest.raises(MalformedProofError):
-        Proof.from_bytes(rewrap(encode("ezkl", bytes(32), [], [], b"", 0)))
+        Proof.from_bytes(rewrap(encode("ezkl", bytes(32), [], [], b"", b"", 0)))
 
 
 def test_declared_sizes_are_not_allocated() -> None:
@@ -237,3 +237,10 @@ def test_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MalformedProofError, match="cannot read"):
         Proof.load(tmp_path / "missing.proof")
+
+
+@pytest.mark.parametrize("length", [1, 95, 97])
+def test_what_it_was_made_for_is_told_in_three_digests_or_not_at_all(length: int) -> None:
+    with pytest.raises(MalformedProofError, match="in 96 bytes or not at all"):
+        Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(length))))
+    assert Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(96)))).stated == bytes(96)

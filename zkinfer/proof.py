@@ -22,6 +22,7 @@ MAX_PROOF_BYTES = 256 << 20
 MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
 DIGEST_BYTES = 32
+STATED_BYTES = 3 * DIGEST_BYTES
 
 WIDTHS = (1, 2, 4, 8)
 """Bytes that a claimed integer may take."""
@@ -84,6 +85,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     private_inputs: tuple[PrivateTensor | None, ...]
     outputs: tuple[OutputTensor | PrivateTensor, ...]
     proof: bytes
+    stated: bytes
 
 
 _decoder = msgspec.msgpack.Decoder(_Payload)
@@ -116,6 +118,8 @@ def _check_payload(payload: _Payload) -> None:
     """
     if len(payload.commitment) != DIGEST_BYTES:
         raise MalformedProofError(f"proof: a commitment's digest has {DIGEST_BYTES} bytes")
+    if len(payload.stated) not in (0, STATED_BYTES):
+        raise MalformedProofError(f"proof: what it was made for is told in {STATED_BYTES} bytes or not at all")
     if payload.private_inputs and not any(payload.private_inputs):
         raise MalformedProofError("proof: it lists its private inputs and hides none")
     for tensor in (*payload.private_inputs, *payload.outputs):
@@ -138,6 +142,8 @@ class Proof:
         data: the backend's proof bytes.
         private_inputs: for each input of the program the commitment to it, or None where it is public; empty where all
             are.
+        stated: digests of the inputs, the outputs and the context that it was made for, so that a refusal can say which
+            of them differs; empty where the backend does not tell. Never trusted.
     """
 
     def __init__(
@@ -147,12 +153,14 @@ class Proof:
         output_tensors: tuple[OutputTensor | PrivateTensor, ...],
         data: bytes,
         private_inputs: tuple[PrivateTensor | None, ...] = (),
+        stated: bytes = b"",
     ) -> None:
         self.backend = backend
         self.commitment_digest = commitment_digest
         self.output_tensors = output_tensors
         self.data = data
         self.private_inputs = private_inputs
+        self.stated = stated
 
     @property
     def outputs(self) -> FloatArray | tuple[FloatArray | None, ...] | None:
@@ -168,7 +176,9 @@ class Proof:
 
     def to_bytes(self) -> bytes:
         """The proof file's content, canonical."""
-        payload = _Payload(self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data)
+        payload = _Payload(
+            self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data, self.stated
+        )
         return wrap(PROOF_KIND, PROOF_VERSION, msgspec.msgpack.encode(payload))
 
     @classmethod
@@ -183,7 +193,9 @@ class Proof:
         except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise MalformedProofError(f"proof: {one_line(error)}") from None
         _check_payload(payload)
-        proof = cls(payload.backend, payload.commitment, payload.outputs, payload.proof, payload.private_inputs)
+        proof = cls(
+            payload.backend, payload.commitment, payload.outputs, payload.proof, payload.private_inputs, payload.stated
+        )
         if proof.to_bytes() != data:
             raise MalformedProofError("proof: not in canonical form")
         return proof

@@ -62,6 +62,7 @@ def check(keys: SumcheckKeys, proof: Proof, **changes: Any) -> VerifiedInference
 
 
 def bend(proof: Proof, **changes: Any) -> Proof:
+    """The proof with other parts, which no longer tells what it was made for."""
     """The proof with other members."""
     members = {name: getattr(proof, name) for name in ("output_tensors", "data", "private_inputs")} | changes
     digest = changes.pop("commitment_digest", proof.commitment_digest)
@@ -135,7 +136,7 @@ def test_one_side_may_be_hidden(keys: SumcheckKeys, which: str) -> None:
 def test_another_input_in_any_run(keys: SumcheckKeys, public: Proof, run: int) -> None:
     other = X.copy()
     other[run, 1] += 0.125 if other[run, 1] < 1 else -0.125
-    with pytest.raises(InvalidProofError):
+    with pytest.raises(InvalidProofError, match="does not show this statement"):
         check(keys, public, inputs=other)
 
 

@@ -29,9 +29,10 @@ def changed_answer(proof: Proof, favoured: int) -> Proof:
     assert isinstance(claimed, OutputTensor), "the answer is public"
     values = claimed.integers()
     values[0, favoured] = values[0].max() + 1
-    return Proof(proof.backend, proof.commitment_digest, (OutputTensor.of(values, claimed.frac_bits),), proof.data)
+    outputs = (OutputTensor.of(values, claimed.frac_bits),)
+    return Proof(proof.backend, proof.commitment_digest, outputs, proof.data, stated=proof.stated)
 
 
 def passed_off_as(proof: Proof, published: Commitment) -> Proof:
     """A proof of another model, relabelled to name the published one."""
-    return Proof(proof.backend, published.digest, proof.output_tensors, proof.data)
+    return Proof(proof.backend, published.digest, proof.output_tensors, proof.data, stated=proof.stated)

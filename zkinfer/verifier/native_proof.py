@@ -38,7 +38,12 @@ class NativeCheck:
             MalformedProofError: the bytes are no proof of this statement's form.
             InvalidProofError: it is refused, or accepted under parameters that are worth less than `MIN_BITS`.
         """
-        bits = check(self.commitment, statement, proof.data)
+        try:
+            bits = check(self.commitment, statement, proof.data)
+        except InvalidProofError as error:
+            raise InvalidProofError(
+                f"the proof does not show this statement for the committed weights, or was altered: {error}"
+            ) from None
         if bits < MIN_BITS:
             raise InvalidProofError(
                 f"the commitment's parameters make forging a proof a work of 2**{bits:.0f}, which is too little: ask "

@@ -23,7 +23,7 @@ from zkinfer.errors import (
     StatementError,
     VerifierUnavailableError,
 )
-from zkinfer.proof import Proof
+from zkinfer.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.statement import Shown, Statement
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 from zkinfer.verifier.ezkl_proof import EzklCheck
@@ -32,6 +32,7 @@ from zkinfer.verifier.native_proof import NativeCheck
 from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, VerifiedInference, in_words
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
+PARTS = ("inputs differ", "outputs differ", "context differs")
 ENGINES: tuple[Engine, ...] = ("python", "ezkl", "both")
 
 
@@ -114,6 +115,20 @@ def _statement(
         raise StatementError(f"context: {error}") from None
 
 
+def _compare_stated(proof: Proof, statement: Statement) -> None:
+    """Say which part of the statement is not what the proof was made for, where the proof tells.
+
+    Raises:
+        StatementError: a part differs. That none does proves nothing.
+    """
+    if not proof.stated:
+        return
+    told = [proof.stated[start : start + DIGEST_BYTES] for start in range(0, STATED_BYTES, DIGEST_BYTES)]
+    for what, ours, theirs in zip(PARTS, statement.parts(), told, strict=True):
+        if ours != theirs:
+            raise StatementError(f"the {what} from what the proof was made for")
+
+
 def _verify(
     proof: Proof | Source,
     commitment: Commitment | Source,
@@ -133,6 +148,7 @@ def _verify(
     check = _checker(commitment, engine)
     _check_origin(proof, commitment)
     statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate)
+    _compare_stated(proof, statement)
     guarantee = check(statement, proof)
     program, runs = commitment.program, statement.runs
     hidden = _commitments(statement.inputs), _commitments(statement.outputs)

@@ -247,7 +247,8 @@ def prove(
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
     if private_inputs:
-        hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), run.roots[0]) for t in program.inputs)
+        root = argument.hidden_values(run.header, run.roots[0])
+        hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), root) for t in program.inputs)
     outputs: list[OutputTensor | PrivateTensor] = []
     for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
         shape = stacked_shape(tensor.shape, batch, runs)
@@ -255,16 +256,16 @@ def prove(
             outputs.append(PrivateTensor(shape, shown))
         else:
             outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
-    return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden)
+    return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
 
 
 def _statement(keys: "SumcheckKeys", run: Committed, context: bytes) -> Statement:
-    """What is proven: public values as they are, hidden ones by the root of their matrix."""
+    """What is proven: public values as they are, hidden ones by the commitment to their matrix."""
     plan = run.plan
 
     def shown(value: int, private: bool, root: bytes) -> Shown:
         if private:
-            return root
+            return argument.hidden_values(run.header, root)
         array = run.values[value].astype(np.int64)
         return np.ascontiguousarray(np.broadcast_to(array, (plan.runs, *array.shape[1:])))
 

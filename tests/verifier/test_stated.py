@@ -1,0 +1,64 @@
+"""What a proof tells of its statement: it names what differs, and is never trusted."""
+
+import numpy as np
+import pytest
+from support.examples import mlp
+
+from zkinfer.backends.sumcheck.keys import SumcheckKeys
+from zkinfer.backends.sumcheck.setup import setup
+from zkinfer.errors import InvalidProofError, StatementError
+from zkinfer.proof import OutputTensor, Proof
+from zkinfer.statement import Statement
+from zkinfer.verifier import verify
+
+INTEGERS = np.array([[[-3, 11, 2]], [[15, -15, 0]]])
+X = INTEGERS[:, 0] / 8
+OTHER = np.where(X < 1, X + 0.125, X - 0.125)
+CONTEXT = b"request 1"
+
+
+@pytest.fixture(scope="module")
+def keys() -> SumcheckKeys:
+    example = mlp()
+    return setup(example.program, example.weights, proofs=4, seed=bytes(32))
+
+
+@pytest.fixture(scope="module")
+def proof(keys: SumcheckKeys) -> Proof:
+    return keys.prove([INTEGERS], CONTEXT)
+
+
+def with_other_output(proof: Proof, stated: bytes) -> Proof:
+    (claim,) = proof.output_tensors
+    assert isinstance(claim, OutputTensor)
+    integers = claim.integers()
+    integers[1, 0] -= np.sign(integers[1, 0])
+    changed = (OutputTensor.of(integers, claim.frac_bits),)
+    return Proof(proof.backend, proof.commitment_digest, changed, proof.data, stated=stated)
+
+
+def test_it_names_what_differs(keys: SumcheckKeys, proof: Proof) -> None:
+    with pytest.raises(StatementError, match="the inputs differ"):
+        verify(proof, keys.commitment, inputs=OTHER, context=CONTEXT)
+    with pytest.raises(StatementError, match="the outputs differ"):
+        verify(with_other_output(proof, proof.stated), keys.commitment, inputs=X, context=CONTEXT)
+    with pytest.raises(StatementError, match="the context differs"):
+        verify(proof, keys.commitment, inputs=X, context=b"request 2")
+    verify(proof, keys.commitment, inputs=X, context=CONTEXT)
+
+
+def test_a_liar_who_tells_what_the_verifier_wants_to_hear(keys: SumcheckKeys, proof: Proof) -> None:
+    (claim,) = proof.output_tensors
+    assert isinstance(claim, OutputTensor)
+    inputs = (OTHER * 8).astype(np.int64).reshape(INTEGERS.shape)
+    statement = Statement(keys.commitment, 2, (inputs,), (claim.integers().reshape(2, 1, -1),), CONTEXT)
+    told = Proof(
+        proof.backend, proof.commitment_digest, proof.output_tensors, proof.data, stated=b"".join(statement.parts())
+    )
+    with pytest.raises(InvalidProofError, match="does not show this statement"):
+        verify(told, keys.commitment, inputs=OTHER, context=CONTEXT)
+
+
+def test_who_tells_nothing_is_refused_by_the_argument(keys: SumcheckKeys, proof: Proof) -> None:
+    with pytest.raises(InvalidProofError):
+        verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT)
