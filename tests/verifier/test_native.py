@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -48,13 +48,19 @@ def key_of(case: Case) -> SumcheckKey:
     return SumcheckKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
 
 
+def hidden_values(roots: Sequence[bytes]) -> list[bytes]:
+    """The commitments to the values of matrices with these roots."""
+    return [argument.hidden_values(SMALL.header, root) for root in roots]
+
+
 def proven(private_inputs: bool, private_outputs: bool) -> Proven:
     case = make_case(PROGRAM, WEIGHTS, [INPUT], (private_inputs,), (private_outputs,) * 2)
     commitment = Commitment(PROGRAM, key_of(case))
 
     def statement(roots: tuple[bytes, ...]) -> Statement:
-        inputs: list[Shown] = [roots[0] if private_inputs else INPUT]
-        outputs = [roots[1] if private_outputs else case.values[value] for value in PROGRAM.outputs]
+        named = hidden_values(roots)
+        inputs: list[Shown] = [named[0] if private_inputs else INPUT]
+        outputs = [named[1] if private_outputs else case.values[value] for value in PROGRAM.outputs]
         return Statement(commitment, RUNS, tuple(inputs), tuple(outputs), b"context")
 
     proof = prove(case, digest=lambda roots: statement(roots).digest()).proof
@@ -170,7 +176,7 @@ def test_another_visibility_is_refused(
 ) -> None:
     """Values shown that were hidden, or hidden that were shown, with the proof's own roots where they are hidden."""
     for proven in (shown, hidden):
-        roots = [root or bytes(32) for root in proven.proof.roots]
+        roots = hidden_values(proven.proof.roots)
         inputs: tuple[Shown, ...] = (roots[0] if private_inputs else shown.statement.inputs[0],)
         outputs = tuple(
             roots[1] if private else value
@@ -185,9 +191,22 @@ def test_another_visibility_is_refused(
 
 def test_hidden_outputs_share_one_commitment(hidden: Proven) -> None:
     """Each of the statement's roots is compared, not only the first."""
-    statement = dataclasses.replace(hidden.statement, outputs=(hidden.proof.roots[1], flipped(hidden.proof.roots[1])))
+    root = hidden.statement.outputs[1]
+    assert isinstance(root, bytes)
+    statement = dataclasses.replace(hidden.statement, outputs=(root, flipped(root)))
     with pytest.raises(MalformedProofError, match="hides other values"):
         check(statement, hidden.proof)
+
+
+@pytest.mark.parametrize("size", ["log_columns", "blinding", "log_length"])
+def test_commitments_to_hidden_values_bind_how_they_are_read(size: str, hidden: Proven) -> None:
+    """A root may be near codewords of two codes; with its code it stands for the values of one."""
+    root, header = hidden.proof.roots[0], hidden.proof.header
+    other = msgspec.structs.replace(header, **{size: getattr(header, size) + 1})
+    assert argument.hidden_values(header, root) == hidden.statement.inputs[0]
+    assert argument.hidden_values(other, root) != hidden.statement.inputs[0]
+    with pytest.raises(MalformedProofError):
+        check(hidden.statement, replace(hidden.proof, header=other))
 
 
 # Other proofs

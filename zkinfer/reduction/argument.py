@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
+from blake3 import blake3
 
 from zkinfer import security
 from zkinfer.errors import InvalidInputError, MalformedProofError
@@ -29,6 +30,7 @@ from zkinfer.sumcheck.pads import PadParameters, absorb_root
 from zkinfer.transcript import MAX_GRINDING_BITS, Transcript
 
 DOMAIN = b"zkinfer native proof 1"
+HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 PADS = PadParameters()
 OPENING_CHECK = "the opened matrices have the claimed values"
 
@@ -53,6 +55,17 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """
         code = Code(self.log_columns, self.blinding, self.log_length)
         return OpeningParameters(code, self.queries, self.query_grinding, self.weight_grinding)
+
+
+def hidden_values(header: Header, root: bytes) -> bytes:
+    """The commitment to the values of a matrix, 32 bytes: to its root, and to the code that says how it is to be read.
+
+    The root alone would not bind: a word may be near a codeword of one code and near another of another.
+    """
+    sizes = (header.log_columns, header.blinding, header.log_length)
+    encoded = b"".join(size.to_bytes(8, "little") for size in sizes)
+    digest: bytes = blake3(encoded + root, derive_key_context=HIDDEN_VALUES_CONTEXT).digest()
+    return digest
 
 
 class NativeProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -76,7 +76,8 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
     """The proof's matrices of hidden values are those that the statement names."""
     for values, root in zip((statement.inputs, statement.outputs), proof.roots, strict=False):
-        if any(isinstance(value, bytes) and value != root for value in values):
+        named = argument.hidden_values(proof.header, root)
+        if any(isinstance(value, bytes) and value != named for value in values):
             raise MalformedProofError("the proof hides other values than the statement names")
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import msgspec
+from blake3 import blake3
 
 from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError, MalformedProofError
@@ -22,6 +23,7 @@ from zkinfer.verifier.slow.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.verifier.slow.reduction import Group, Integers, Openings, Reduction
 
 DOMAIN = b"zkinfer native proof 1"
+HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 MAX_LOG_LENGTH = 24
 MAX_QUERIES = 1 << 16
 MAX_WORK = 40
@@ -58,8 +60,12 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     hidden = [[isinstance(value, bytes) for value in values] for values in (statement.inputs, statement.outputs)]
     plan = Plan(commitment.program, statement.runs, *hidden)
     proof = decode(data)
+    if any(size < 0 for size in proof.header):
+        raise MalformedProofError("the proof's sizes are out of range")
+    code = b"".join(size.to_bytes(8, "little") for size in proof.header[:3])
     for values, root in zip((statement.inputs, statement.outputs), proof.roots, strict=False):
-        if any(isinstance(value, bytes) and value != root for value in values):
+        named = blake3(code + root, derive_key_context=HIDDEN_VALUES_CONTEXT).digest()
+        if any(isinstance(value, bytes) and value != named for value in values):
             raise MalformedProofError("the proof hides other values than the statement names")
     inputs, outputs = (
         [None if isinstance(value, bytes) else [int(v) for v in value.ravel()] for value in values]
@@ -148,7 +154,6 @@ def _check_sizes(plan: Plan, own: Sizes, proof: ProofParts) -> None:
     """Step 1 of section 1."""
     work = proof.header[4:]
     cells = sum(matrix.cells for matrix in plan.matrices[INPUTS:])
-    rows = sum(matrix.rows(max(own.log_columns, 0)) for matrix in plan.matrices[INPUTS:])
     possible = (
         all(len(root) in (0, 32) for root in (*proof.roots, proof.masks))
         and len(proof.pads) == 32
@@ -160,7 +165,6 @@ def _check_sizes(plan: Plan, own: Sizes, proof: ProofParts) -> None:
         and own.dimension < own.length
         and own.columns <= MAX_SPARE_COLUMNS * max(cells, SMALL_WITNESS)
         and own.dimension * own.queries <= MAX_OPENING_WORK
-        and rows <= MAX_ROWS
     )
     if not possible:
         raise MalformedProofError("the proof's sizes are out of range")
@@ -171,7 +175,7 @@ def _witness_roots(plan: Plan, own: Sizes, proof: ProofParts, groups: int) -> li
     for number, root in zip((INPUTS, OUTPUTS, WITNESS), proof.roots, strict=True):
         rows = plan.matrices[number].rows(own.log_columns)
         masks = groups + 1 if number == WITNESS and groups else 0
-        if bool(root) != bool(rows or masks):
+        if bool(root) != bool(rows or masks) or rows + 3 * masks > MAX_ROWS:
             raise MalformedProofError("the proof commits to other matrices than the statement needs")
         if root:
             found.append(Root(root, rows, masks))

@@ -196,8 +196,9 @@ class Plan:
             raise MalformedCommitmentError("a value does not fit the field")
         for node in program.nodes:
             if isinstance(node, Lookup):
-                values = program.tables[node.table].values
-                if len(values) << node.shift > P or 2 * max(map(abs, values)) > P:
+                table = program.tables[node.table]
+                largest = max(map(abs, (*table.values, table.lo, table.hi)))
+                if len(table.values) << node.shift > P or 2 * largest > P:
                     raise MalformedCommitmentError("a table does not fit the field")
 
     def _place_inputs_and_outputs(self) -> None:
