@@ -63,7 +63,6 @@ def check(keys: SumcheckKeys, proof: Proof, **changes: Any) -> VerifiedInference
 
 def bend(proof: Proof, **changes: Any) -> Proof:
     """The proof with other parts, which no longer tells what it was made for."""
-    """The proof with other members."""
     members = {name: getattr(proof, name) for name in ("output_tensors", "data", "private_inputs")} | changes
     digest = changes.pop("commitment_digest", proof.commitment_digest)
     members.pop("commitment_digest", None)
