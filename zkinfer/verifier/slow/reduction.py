@@ -1,4 +1,4 @@
-"""From the statement to claims about rows of matrices: docs/protocol/reduction.md, sections 3 to 6."""
+"""From the statement to claims about rows of matrices: docs/protocol/reduction.md, sections 4 to 6."""
 
 import math
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ class Group:
 
 
 class Reduction:
-    """Sections 3 to 5.
+    """Sections 4 and 5.
 
     Args:
         inputs: for each input its integers, row-major, over all runs; None where it is private.
@@ -88,7 +88,7 @@ class Reduction:
         self.error += degree / FIELD_SIZE
         return self.channel.draw(label)
 
-    # Section 3: lookups and outputs
+    # Section 4: lookups and outputs
 
     def _lookups(self) -> Point:
         plan = self.plan
@@ -165,7 +165,7 @@ class Reduction:
                 found.append(Part(matrix, offset, box.variables, entries))
         return found
 
-    # Section 4: levels
+    # Section 5: levels
 
     def _level(self) -> None:
         channel, plan = self.channel, self.plan
