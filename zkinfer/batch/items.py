@@ -32,9 +32,9 @@ class ItemShapes:
 
     def __init__(self, program: Program) -> None:
         batch = batch_of(program)
-        self.of: Mapping[str, tuple[int, ...]] = {tensor.label: _item_shape(tensor, batch) for tensor in program.inputs}
+        self.of: Mapping[str, tuple[int, ...]] = {tensor.label: item_shape(tensor, batch) for tensor in program.inputs}
         for tensor in program.output_tensors:
-            _item_shape(tensor, batch)
+            item_shape(tensor, batch)
 
     def only(self, who: str) -> str:
         """The label of the only input.
@@ -53,7 +53,12 @@ class ItemShapes:
         return [label if label in names else None for label in self.of]
 
 
-def _item_shape(tensor: Tensor, batch: int) -> tuple[int, ...]:
+def item_shape(tensor: Tensor, batch: int) -> tuple[int, ...]:
+    """The shape of one item's part of a tensor.
+
+    Raises:
+        InvalidInputError: the tensor belongs to a whole batch of several, and not to its samples.
+    """
     if tensor.shape[:1] == (batch,):
         return tensor.shape[1:]
     if batch == 1:

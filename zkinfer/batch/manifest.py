@@ -173,6 +173,8 @@ def item_digests(tensors: Sequence[IntArray]) -> bytes:
     Returns:
         32 bytes an item: the hash of its integers, 8 bytes each, little-endian, row-major, one tensor after another.
     """
+    if not len(tensors[0]):
+        return b""
     flat = [np.ascontiguousarray(array, dtype="<i8").reshape(len(array), -1) for array in tensors]
     rows = np.ascontiguousarray(np.concatenate(flat, axis=1)).view(np.uint8)
     return b"".join(blake3(row.data, derive_key_context=VALUES_CONTEXT).digest() for row in rows)

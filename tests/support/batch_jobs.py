@@ -1,0 +1,139 @@
+"""Keys that prove nothing and keep a record of it, for jobs that are to be interrupted often."""
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from support.examples import mlp
+
+from zkinfer import budget
+from zkinfer.backends.base import COMMITMENT_FILE, Keys
+from zkinfer.batch import verbs
+from zkinfer.batch.job import proofs_folder
+from zkinfer.batch.manifest import MANIFEST_FILE, Manifest
+from zkinfer.circuit.qformat import dequantize
+from zkinfer.commitment import Commitment
+from zkinfer.proof import OutputTensor, Proof
+
+IntArray = npt.NDArray[np.int64]
+
+PROGRAM = mlp().program
+SPAN = 31
+"""Values that an element of an input takes."""
+
+LARGEST_ITEM = SPAN**3
+
+
+def item_integers(numbers: npt.ArrayLike) -> IntArray:
+    """Items that tell their own numbers, below `LARGEST_ITEM`: int64 of shape (items, 3)."""
+    n = np.asarray(numbers, dtype=np.int64)
+    return np.stack([n % SPAN, n // SPAN % SPAN, n // SPAN**2], axis=1) - 15
+
+
+def item_numbers(integers: IntArray) -> IntArray:
+    """The numbers that items tell."""
+    digits = integers.reshape(-1, 3) + 15
+    return digits[:, 0] + SPAN * digits[:, 1] + SPAN**2 * digits[:, 2]
+
+
+def item_reals(count: int) -> npt.NDArray[np.float64]:
+    """The first items as real numbers, shape (count, 3)."""
+    return dequantize(item_integers(np.arange(count)), PROGRAM.inputs[0])
+
+
+@lru_cache(maxsize=1)
+def _commitment() -> Commitment:
+    from zkinfer.backends.sumcheck.setup import setup
+
+    return setup(PROGRAM, mlp().weights, proofs=1).commitment
+
+
+class RecordingKeys(Keys):
+    """Keys whose proofs say nothing but which items they were made of.
+
+    Attributes:
+        log: a line for each proof, with the number of its first item.
+        seconds: how long a proof takes.
+    """
+
+    backend = "sumcheck"
+
+    def __init__(self, folder: Path, proofs: int = 1 << 20, seconds: float = 0.0) -> None:
+        self.folder = folder
+        self.seed = bytes(32)
+        self.log = folder / "log"
+        self.seconds = seconds
+        self._budget = proofs
+        if not self.budget_file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _commitment().save(folder / COMMITMENT_FILE)
+            budget.create(self.budget_file)
+        self.commitment = Commitment.load(folder / COMMITMENT_FILE)
+
+    @property
+    def budget(self) -> int:
+        return self._budget
+
+    @property
+    def budget_file(self) -> Path:
+        return self.folder / "budget"
+
+    def prove(
+        self,
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool = False,
+        private_outputs: bool = False,
+    ) -> Proof:
+        numbers = item_numbers(inputs[0])
+        budget.spend(self.budget_file, self.budget)
+        with self.log.open("a") as log:
+            log.write(f"{numbers[0]}\n")
+        time.sleep(self.seconds)
+        outputs = OutputTensor.of(np.stack([numbers, -numbers], axis=1), 6)
+        return Proof("sumcheck", self.commitment.digest, (outputs,), b"no proof")
+
+    @property
+    def proven(self) -> list[int]:
+        """The first item of each proof ever begun, in order."""
+        return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
+
+
+def new_job(folder: Path, items: int) -> tuple[RecordingKeys, Path]:
+    """Keys, and a file of so many items."""
+    keys = RecordingKeys(folder / "keys")
+    np.save(folder / "x.npy", item_reals(items))
+    return keys, folder / "x.npy"
+
+
+def check_complete(job: Path, items: int, dead: Sequence[int] = ()) -> Manifest:
+    """Asserts that a job is complete: every item in one proof or dead, its output where it belongs."""
+    manifest = Manifest.load(job / MANIFEST_FILE)
+    living = [item for item in range(items) if item not in set(dead)]
+    assert np.concatenate([batch.items for batch in manifest.batches]).tolist() == living
+    assert [letter.index for letter in manifest.dead_letters] == list(dead)
+    outputs = np.load(job / "outputs.npy")
+    assert outputs.shape == (items, 2)
+    assert np.array_equal(outputs[living][:, 0], np.ldexp(np.array(living, dtype=np.float64), -6))
+    assert np.isnan(outputs[list(dead)]).all()
+    names = [batch.proof for batch in manifest.batches if batch.proof]
+    assert sorted(path.name for path in proofs_folder(job).iterdir()) == names
+    for batch in manifest.batches:
+        if batch.proof:
+            tensor = Proof.load(proofs_folder(job) / batch.proof).output_tensors[0]
+            assert isinstance(tensor, OutputTensor)
+            assert tensor.integers()[: batch.size, 0].tolist() == batch.items.tolist()
+    return manifest
+
+
+def begin_or_resume(folder: Path, batch_size: int) -> None:
+    """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
+    keys, job = RecordingKeys(folder / "keys"), folder / "job"
+    if (job / "state.sqlite").exists():
+        verbs.resume(job, keys)
+    else:
+        verbs.run(job, keys, folder / "x.npy", batch_size=batch_size)

@@ -1,0 +1,93 @@
+"""Killing a job at random moments, and what must be true of it nevertheless."""
+
+import multiprocessing
+import random
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.batch_jobs import RecordingKeys, begin_or_resume, check_complete, new_job
+
+from zkinfer.batch.state import State
+
+PRELOADED = ["support.batch_jobs", "zkinfer.batch.verbs", "zkinfer.backends.sumcheck.phases"]
+
+
+@dataclass
+class Tally:
+    """What came of it.
+
+    Attributes:
+        kills: processes that were killed while they worked.
+        jobs: jobs that they were taken through.
+        batches: of all jobs.
+        proofs: begun; those beyond the batches were cut short by a kill, at most one each.
+    """
+
+    kills: int = 0
+    jobs: int = 0
+    batches: int = 0
+    proofs: int = 0
+
+
+def kill_often(folder: Path, kills: int, seed: int, *, items: int = 900, batch_size: int = 3) -> Tally:
+    """Take jobs from beginning to end, one after another, in processes that are killed (SIGKILL) at random moments.
+
+    Asserts of each job that, whenever it was killed, no batch that was recorded as done was proven again; that at most
+    one proof was wasted for each kill; that the budget was spent once for each proof; and that in the end every item
+    is in one proof, with its own output.
+    """
+    tally, rng = Tally(), random.Random(seed)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    while tally.kills < kills:
+        place = folder / str(tally.jobs)
+        place.mkdir()
+        keys, _ = new_job(place, items)
+        kills_of_this_job, witnessed = 0, []
+        while True:
+            may_be_killed = tally.kills < kills
+            process = context.Process(target=begin_or_resume, args=(place, batch_size))
+            process.start()
+            if may_be_killed:
+                time.sleep(rng.uniform(0.0, 0.2))
+                process.kill()
+            process.join()
+            if process.exitcode == 0:
+                break
+            assert may_be_killed, f"the job failed by itself: exit code {process.exitcode}"
+            tally.kills += 1
+            kills_of_this_job += 1
+            witnessed.append((len(keys.proven), recorded(place / "job")))
+        _check(place, keys, witnessed, kills_of_this_job, items, batch_size)
+        tally.jobs += 1
+        tally.batches += -(-items // batch_size)
+        tally.proofs += len(keys.proven)
+    return tally
+
+
+def recorded(job: Path) -> set[int]:
+    """The first items of the batches that are recorded as done."""
+    if not (job / "state.sqlite").exists():
+        return set()
+    with closing(State(job)) as state:
+        return {row.first for row in state.rows() if row.status == "done"}
+
+
+def _check(
+    place: Path,
+    keys: RecordingKeys,
+    witnessed: list[tuple[int, set[int]]],
+    kills: int,
+    items: int,
+    batch_size: int,
+) -> None:
+    check_complete(place / "job", items)
+    proven = keys.proven
+    for position, done in witnessed:
+        assert not done & set(proven[position:]), "a batch that was recorded as done was proven again"
+    batches = -(-items // batch_size)
+    assert batches <= len(proven) <= batches + kills
+    spent = keys.budget - keys.proofs_left
+    assert len(proven) <= spent <= len(proven) + kills, "a proof without its budget"
