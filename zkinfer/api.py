@@ -12,6 +12,7 @@ from zkinfer.proof import Proof
 
 if TYPE_CHECKING:
     from zkinfer.backends.ezkl.estimate import Estimate
+    from zkinfer.backends.sumcheck.estimate import NativeEstimate
     from zkinfer.model import Circuit
 
 
@@ -141,16 +142,35 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
     return rotate_sumcheck(keys, folder=None if folder is None else Path(folder), seed=seed)
 
 
-def estimate(circuit: "Circuit", *, backend: str = "ezkl", proofs: int | None = None) -> "Estimate":
-    """What keys and proofs of a circuit will cost with ezkl: k, time, memory, disk; makes none of them.
+def estimate(
+    circuit: "Circuit", *, backend: str = "sumcheck", samples: int | None = None, proofs: int | None = None
+) -> "NativeEstimate | Estimate":
+    """What keys and proofs of a circuit will take: time, memory, disk, sizes; makes none of them.
+
+    Args:
+        circuit: a compiled circuit.
+        backend: "sumcheck" or "ezkl".
+        samples: how many one proof covers: a multiple of the circuit's batch, which is the default. ezkl always proves
+            one batch.
+        proofs: budget of the keys; the default is that of `setup`.
 
     Raises:
-        InvalidInputError: no such backend, or one that makes no estimates; MissingDependencyError: it is not installed;
-        ProvingError: it refuses the circuit.
+        InvalidInputError: no such backend, or samples that it cannot prove at once; MissingDependencyError: it is not
+            installed; ProvingError: it refuses the circuit.
     """
-    if require_backend(backend) != "ezkl":
-        raise InvalidInputError(f"backend {backend!r} makes no estimates: make keys and a proof, which is quick")
-    from zkinfer.backends.ezkl import keys as ezkl_keys
-    from zkinfer.backends.ezkl.setup import estimate as estimate_ezkl
+    batch = batch_of(circuit.program)
+    samples = batch if samples is None else samples
+    if require_backend(backend) == "ezkl":
+        from zkinfer.backends.ezkl import keys as ezkl_keys
+        from zkinfer.backends.ezkl.setup import estimate as estimate_ezkl
 
-    return estimate_ezkl(circuit.program, proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs)
+        if samples != batch:
+            raise InvalidInputError(f"ezkl proves the circuit's batch of {batch} at once, not {samples} samples")
+        return estimate_ezkl(circuit.program, proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs)
+    from zkinfer.backends.sumcheck import setup as native
+    from zkinfer.backends.sumcheck.estimate import estimate as estimate_native
+
+    if samples < 1 or samples % batch:
+        raise InvalidInputError(f"{samples} samples are no multiple of the circuit's batch, {batch}")
+    budget = native.DEFAULT_PROOFS if proofs is None else proofs
+    return estimate_native(circuit.program, circuit.weights, runs=samples // batch, proofs=budget)

@@ -286,18 +286,13 @@ def show_audit(audit: "Audit") -> None:
 def estimate(
     circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
     proofs: Proofs = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
+    backend: Annotated[str, typer.Option(help="sumcheck or ezkl.")] = "sumcheck",
 ) -> None:
-    """Say what keys and proofs of the ezkl backend will take, before making any."""
-    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), proofs=proofs)
-    rows = [
-        ("rows", f"2^{cost.logrows}: the reference string has to be for k = {cost.logrows}"),
-        ("cells", f"{cost.cells:,}"),
-        ("setup", duration(cost.setup_seconds)),
-        ("prove", duration(cost.prove_seconds)),
-        ("memory", decimal(cost.memory_bytes)),
-        ("disk", decimal(cost.disk_bytes)),
-    ]
-    out.print(facts("Estimate, for one core; within a factor of about two", rows))
+    """Say what keys and proofs will take, before making any."""
+    from zkinfer.cli.estimates import show_estimate
+
+    show_estimate(zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs))
 
 
 @app.command()

@@ -131,6 +131,7 @@ class Shape:
         cells: of the constraints on pads.
         weight_groups, witness_groups: groups of both openings.
         terms: of the soundness of the reduction.
+        contracted, summed: places that the sumchecks of contractions and of committed cells run over.
     """
 
     def __init__(self, plan: Plan, weights: Code, header: Header) -> None:
@@ -140,6 +141,7 @@ class Shape:
         self.cells = party.cells
         self.weight_groups, self.witness_groups = len(openings.weights), len(openings.witness)
         self.terms = tuple(party.terms)
+        self.contracted, self.summed = party.contracted, party.summed
 
 
 @lru_cache(maxsize=16)

@@ -116,10 +116,25 @@ class VerifierParty:
 
 
 class DryParty(VerifierParty):
-    """The verifier's end without a prover: what has to be known before there is a proof."""
+    """The verifier's end without a prover: what has to be known before there is a proof.
+
+    Attributes:
+        contracted, summed: places that the sumchecks of contractions and of committed cells run over.
+    """
 
     def __init__(self, lookup_grinding: int) -> None:
         super().__init__(_DryChannel(), lookup_grinding)
+        self.contracted = self.summed = 0
+
+    def contractions(
+        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[Value]
+    ) -> list[Claim[Value]]:
+        self.contracted += sum(1 << instance.variables for instance in batch.instances)
+        return super().contractions(batch, contractions, claims)
+
+    def unit_sums(self, batch: Batch, sums: Sequence[UnitSum], claims: Sequence[Value]) -> list[Claim[Value]]:
+        self.summed += sum(1 << instance.variables for instance in batch.instances)
+        return super().unit_sums(batch, sums, claims)
 
     @property
     def cells(self) -> list[tuple[int, int] | None]:

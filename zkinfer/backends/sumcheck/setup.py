@@ -71,7 +71,7 @@ def setup(
         raise ProvingError("the model has no weights: there is nothing to hide, so no commitment is made")
     check_program(program)
     check_bounds(program, weights)
-    parameters = search(weight_layout(program).cells, COLUMN_POINTS, proofs=proofs, error_bits=ERROR_BITS).parameters
+    parameters = opening_for(program, proofs)
     temporary = None
     if folder is None:
         temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
@@ -81,6 +81,15 @@ def setup(
         commitment = Commitment(program, _key(matrix, parameters, proofs))
         secrets = write_keys(part, commitment, weights, seed)
     return SumcheckKeys(folder, commitment, secrets, temporary)
+
+
+def opening_for(program: Program, proofs: int) -> OpeningParameters:
+    """How the weights of a program are opened by keys of so many proofs.
+
+    Raises:
+        InvalidInputError: there are too many proofs for any code.
+    """
+    return search(weight_layout(program).cells, COLUMN_POINTS, proofs=proofs, error_bits=ERROR_BITS).parameters
 
 
 def commit_weights(
