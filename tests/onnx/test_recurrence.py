@@ -158,7 +158,7 @@ class TestRefused:
 
     def test_peepholes(self) -> None:
         tensors = parameters("LSTM", 1) | {"p": np.ones((1, 3 * HIDDEN))}
-        self.refused("without peepholes", "LSTM", f"y = LSTM<hidden_size={HIDDEN}>(x, w, r, b, , , , p)", tensors)
+        self.refused("no peepholes", "LSTM", f"y = LSTM<hidden_size={HIDDEN}>(x, w, r, b, , , , p)", tensors)
 
     def test_sequences_of_several_lengths(self) -> None:
         tensors = parameters("RNN", 1) | {"n": np.array([0], dtype=np.int32)}

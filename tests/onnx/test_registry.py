@@ -68,7 +68,7 @@ class TestFind:
         [
             ("Relu", 5, r"not supported in this version; supported are its versions of opset 13, 14"),
             ("Softmax", 12, r"not supported in this version; supported are its versions of opset 13"),
-            ("LSTM", 17, "in this form; it is with constant weights"),
+            ("LSTM", 17, "in this form; supported are constant weights"),
             ("ReduceProd", 17, "the nearest that is supported is ReduceSum$"),
             ("Swoosh", 17, "the nearest that is supported is Swish$"),
             ("Zzz", 17, "the operator is not supported$"),

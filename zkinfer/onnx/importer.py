@@ -227,6 +227,8 @@ def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple
 
 def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
     """What a node of constants gives, by ONNX's reference implementation."""
+    if node.op_type == "DequantizeLinear":
+        return (_dequantized(node, inputs),)
     proto = onnx_ir.serde.serialize_node(node)
     feeds = {name: x.array for name, x in zip((n for n in proto.input if n), inputs, strict=True)}
     graph = onnx.helper.make_graph(
@@ -238,6 +240,25 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)])
     arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
     return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
+
+
+def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
+    """Quantized weights, which remember the scale that the model gives them.
+
+    Raises:
+        UnsupportedOperatorError: scales for blocks.
+    """
+    integers, scale, *zero_point = inputs
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+    if "block_size" in node.attributes and node.attributes["block_size"].as_int():
+        raise UnsupportedOperatorError("scales for blocks are not supported; use one scale, or one for each channel")
+    shape = [-1 if i == axis % len(integers.shape) else 1 for i in range(len(integers.shape))]
+
+    def along(constant: Constant) -> npt.NDArray[np.float64]:
+        return constant.reals if constant.array.size == 1 else constant.reals.reshape(shape)
+
+    centred = integers.reals - along(zero_point[0]) if zero_point else integers.reals
+    return Constant(node.outputs[0].name or "", centred * along(scale), scale.uniform)
 
 
 def _element_type(array: npt.NDArray[Any]) -> int:

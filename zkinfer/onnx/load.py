@@ -361,7 +361,12 @@ def _unfolded_batch_norms(model: onnx_ir.Model) -> list[onnx_ir.Node]:
 
 
 def _folds(node: onnx_ir.Node) -> bool | None:
-    """Whether to compute a node of constants now: yes, unless the result is large or of unknown size."""
+    """Whether to compute a node of constants now: yes, unless the result is large or of unknown size.
+
+    Quantized weights stay the integers that they are.
+    """
+    if node.op_type == "DequantizeLinear":
+        return False
     sizes = [math.prod(v.shape.numpy()) if v.shape is not None and v.shape.is_static() else None for v in node.outputs]
     return True if all(size is not None and size <= MAX_FOLDED_ELEMENTS for size in sizes) else None
 

@@ -27,12 +27,12 @@ Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
 HINTS = {
-    "Attention": "it is with masks of the keys' length, and without lengths of single sequences or inner products as "
-    "output",
-    "GRU": "it is with constant weights and sequences of one length",
-    "GroupNormalization": "it is with constant scales",
-    "LSTM": "it is with constant weights and sequences of one length, without peepholes and coupled gates",
-    "RNN": "it is with constant weights and sequences of one length",
+    "Attention": "in this form; supported are masks as long as the keys, and outputs that are not inner products",
+    "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
+    "GRU": "in this form; supported are constant weights and sequences of one length",
+    "GroupNormalization": "in this form; supported are constant scales",
+    "LSTM": "in this form; supported are constant weights, sequences of one length, and no peepholes or coupled gates",
+    "RNN": "in this form; supported are constant weights and sequences of one length",
     "Upsample": "use Resize",
 }
 """In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
@@ -126,8 +126,7 @@ def find(domain: str, name: str, opset: int) -> Operator:
         version = 0
     if (domain, name, version) in _operators:
         return _operators[domain, name, version]
-    form = " in this form" if name in HINTS else ""
-    raise UnsupportedOperatorError(f"the operator is not supported{form}{_instead(domain, name)}")
+    raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
 
 
 def _instead(domain: str, name: str) -> str:
@@ -136,6 +135,6 @@ def _instead(domain: str, name: str) -> str:
     if versions:
         return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
     if name in HINTS:
-        return f"; {HINTS[name]}"
+        return f"{' ' if HINTS[name].startswith('in ') else '; '}{HINTS[name]}"
     near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
     return f"; the nearest that is supported is {near[0]}" if near else ""

@@ -75,10 +75,12 @@ class Constant:
     Attributes:
         name: in the model.
         array: contents, any numeric dtype.
+        unit: what every element is a whole multiple of, where the model says so: the scale of quantized weights.
     """
 
     name: str
     array: npt.NDArray[np.generic]
+    unit: Fraction | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -251,6 +253,13 @@ class Emitter:
         bits = self.precision.weight_bits_of(constant.name)
         frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), bits)
         return self.weight_at(constant, reals, frac_bits)
+
+    def scaled_weight(self, constant: Constant, array: FloatArray | None = None) -> tuple[Value, Fraction]:
+        """As `weight`, but quantized weights are the model's own integers; and the factor that belongs to them."""
+        if constant.unit is None:
+            return self.weight(constant, array), Fraction(1)
+        reals = constant.reals if array is None else array
+        return self.weight_at(constant, np.rint(reals / float(constant.unit)), 0), constant.unit
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> Value:
         """A weight at a given number of fraction bits, ties to even."""

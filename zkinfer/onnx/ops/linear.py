@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -24,8 +25,11 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
     if isinstance(a, Constant):
         first, second = subscripts.partition("->")[0].split(",")
         out = subscripts.partition("->")[2]
-        return g.einsum(f"{second},{first}->{out}", arithmetic.require_activation(b), g.weight(a))
-    return g.einsum(subscripts, a, g.weight(b) if isinstance(b, Constant) else b)
+        return _contract(g, f"{second},{first}->{out}", arithmetic.require_activation(b), a)
+    if isinstance(b, Constant):
+        weight, unit = g.scaled_weight(b)
+        return g.affine(g.einsum(subscripts, a, weight), unit)
+    return g.einsum(subscripts, a, b)
 
 
 def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0, axis: int = -1) -> Activation:
@@ -69,7 +73,7 @@ def MatMul(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 def _shaped(g: Emitter, operand: Operand, shape: tuple[int, ...]) -> Operand:
     if isinstance(operand, Constant):
-        return Constant(operand.name, operand.array.reshape(shape))
+        return replace(operand, array=operand.array.reshape(shape))
     return reshape(g, operand, shape)
 
 
@@ -99,7 +103,8 @@ def Conv(
         x = reshape(g, x, (batch, group, channels, *spatial))
         weight = weight.reshape(group, filters // group, *W.shape[1:])
     subscripts = f"n{groups}c{windows},{groups}fc{places}->n{groups}f{positions}"
-    y = g.einsum(subscripts, x, g.weight(W, weight))
+    taken, unit = g.scaled_weight(W, weight)
+    y = g.affine(g.einsum(subscripts, x, taken), unit)
     return _biased(g, reshape(g, y, (batch, filters, *spatial[::2])), B, axis=1)
 
 

@@ -19,6 +19,9 @@ from zkinfer.quantize.precision import weight_frac_bits
 
 _OPSET, _IR_VERSION = 19, 10
 
+_SLACK = 1e-3
+"""How far a scaled size may lie above a whole number and count as one: scales are float32."""
+
 
 @operator(13, 18, 19)
 def Resize(
@@ -58,7 +61,7 @@ def Resize(
             given["sizes"] = sizes.integers[i]
         elif scales is not None:
             given["scales"] = scale = float(scales.reals.ravel()[i])
-            if coordinate_transformation_mode == "align_corners" and scale * X.shape[axis] % 1:
+            if coordinate_transformation_mode == "align_corners" and scale * X.shape[axis] % 1 > _SLACK:
                 raise UnsupportedOperatorError(
                     f"align_corners with a scale of {scale:g} for {X.shape[axis]} elements leaves open where the last "
                     "one lies; state sizes in place of scales"
