@@ -1,0 +1,137 @@
+"""How good the native backend's estimates are, and the constants behind them fitted again.
+
+    python benchmarks/native_cost.py [--markdown FILE]
+
+Proves reference circuits and MLP blocks in several batches, prints what was estimated beside what was measured, and the
+constants of `zkinfer/backends/sumcheck/cost.py` that fit this machine best (least squares of relative errors, none
+negative).
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from cases import CIRCUITS, reference_case
+from measure import limit_threads, markdown_table, provenance
+from overhead import block
+from rich.console import Console
+from rich.table import Table
+from scipy.optimize import nnls
+
+import zkinfer as zk
+from zkinfer.backends.sumcheck.cost import Counts, nanoseconds
+from zkinfer.backends.sumcheck.estimate import NativeEstimate
+
+HEADER = ("circuit", "batch", "prove ms", "estimated", "ratio", "refitted", "proof kB", "estimated", "ratio")
+REFERENCES = ("digits-mlp", "digits-cnn", "digits-gelu", "breast-cancer")
+REFERENCE_BATCHES = (1, 32, 256)
+BLOCKS = ((256, 1), (256, 64), (256, 1024), (1024, 1), (1024, 64), (1024, 1024), (2048, 1), (2048, 256))
+REPEATS = 4
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured proof.
+
+    Attributes:
+        seconds: the least of several.
+        size: bytes.
+    """
+
+    name: str
+    batch: int
+    estimate: NativeEstimate
+    seconds: float
+    size: int
+
+    def row(self, refitted: Counts) -> list[str]:
+        """As text, as in `HEADER`."""
+        expected = self.estimate
+        again = 1e-9 * nanoseconds(expected.counts, refitted)
+        return [
+            self.name,
+            str(self.batch),
+            f"{1e3 * self.seconds:.0f}",
+            f"{1e3 * expected.prove_seconds:.0f}",
+            f"{self.seconds / expected.prove_seconds:.2f}",
+            f"{self.seconds / again:.2f}",
+            f"{self.size / 1e3:,.0f}",
+            f"{expected.proof_bytes / 1e3:,.0f}",
+            f"{self.size / expected.proof_bytes:.2f}",
+        ]
+
+
+def cases() -> Iterator[tuple[str, zk.Circuit, npt.NDArray[np.float32], tuple[int, ...]]]:
+    """Circuits, samples and batches."""
+    for name in REFERENCES:
+        case = reference_case(name)
+        yield name, zk.compile(CIRCUITS / name / "model.onnx", case.calibration), case.samples, REFERENCE_BATCHES
+    for width in sorted({width for width, _ in BLOCKS}):
+        rng = np.random.default_rng(width)
+        x = rng.standard_normal((64, width), dtype=np.float32).clip(-4, 4)
+        batches = tuple(batch for own, batch in BLOCKS if own == width)
+        yield f"block {width}", zk.compile(block(width), x), x, batches
+
+
+def measure() -> Iterator[Point]:
+    """All cases."""
+    for name, circuit, samples, batches in cases():
+        keys = zk.setup(circuit, proofs=64)
+        for batch in batches:
+            x = np.resize(samples, (batch, *samples.shape[1:]))
+            estimate = zk.estimate(circuit, samples=batch, proofs=64)
+            assert isinstance(estimate, NativeEstimate)
+            best, size = float("inf"), 0
+            for _ in range(REPEATS):
+                start = time.perf_counter()
+                proof = zk.prove(keys, x, saturate=True)
+                best, size = min(best, time.perf_counter() - start), len(proof.to_bytes())
+            yield Point(name, batch, estimate, best, size)
+
+
+def fit(points: list[Point]) -> Counts:
+    """The constants that fit best: relative errors, squared, are least."""
+    matrix = np.array([[float(v) for v in astuple(p.estimate.counts)] for p in points])
+    matrix /= np.array([1e9 * p.seconds for p in points])[:, None]
+    solution, _ = nnls(matrix, np.ones(len(points)))
+    return Counts(*(round(float(v), 3) for v in solution))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    arguments = parser.parse_args()
+    limit_threads(arguments.threads)
+    points = []
+    for point in measure():
+        points.append(point)
+        print(
+            point.name,
+            point.batch,
+            f"{point.seconds:.3f} s",
+            f"estimated {point.estimate.prove_seconds:.3f} s",
+            flush=True,
+        )
+    fitted = fit(points)
+    table = Table(title=f"Estimates, {arguments.threads} threads")
+    for name in HEADER:
+        table.add_column(name, justify="right")
+    for point in points:
+        table.add_row(*point.row(fitted))
+    console = Console(width=140)
+    console.print(table)
+    for field in fields(Counts):
+        console.print(f"    {field.name}={getattr(fitted, field.name)},")
+    if arguments.markdown:
+        text = markdown_table(HEADER, [point.row(fitted) for point in points])
+        arguments.markdown.write_text(provenance("python benchmarks/native_cost.py") + "\n\n" + text)
+
+
+if __name__ == "__main__":
+    main()
