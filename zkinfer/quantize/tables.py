@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,6 +24,8 @@ EXTRA_INDEX_BITS = 2
 
 _SAMPLES = 257
 _NAME_LENGTH = 48
+_REMEMBERED = 96
+"""How many tables are kept for later circuits: a search over precisions asks for most of them many times."""
 
 Range = tuple[float, float]
 
@@ -104,13 +107,27 @@ def choose_shift(label: str, source: Value, function: Function, seen: Range, out
     return least
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval, out: Format) -> BuiltTable:
+    return build_table(
+        function,
+        in_frac_bits=in_frac_bits,
+        shift=shift,
+        index_lo=indices[0],
+        index_hi=indices[1],
+        out_frac_bits=out.frac_bits,
+        out_lo=out.lo,
+        out_hi=out.hi,
+        name=function.name[:_NAME_LENGTH],
+    )
+
+
 class Tables:
-    """Builds the tables of one circuit, each once."""
+    """Tables of one circuit; what a circuit before it built is not built again."""
 
     def __init__(self, builder: Builder, precision: Precision) -> None:
         self._builder = builder
         self._precision = precision
-        self._built: dict[tuple[Function, int, int, Interval, Format], BuiltTable] = {}
 
     def lookup(self, label: str, source: Value, function: Function, seen: Range, out: Format) -> Value:
         """`function` of every element, in the format `out`, where it saturates.
@@ -127,17 +144,5 @@ class Tables:
         """
         shift = choose_shift(label, source, function, seen, out, self._precision)
         indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-        key = (function, source.frac_bits, shift, indices, out)
-        if key not in self._built:
-            self._built[key] = build_table(
-                function,
-                in_frac_bits=source.frac_bits,
-                shift=shift,
-                index_lo=indices[0],
-                index_hi=indices[1],
-                out_frac_bits=out.frac_bits,
-                out_lo=out.lo,
-                out_hi=out.hi,
-                name=function.name[:_NAME_LENGTH],
-            )
-        return self._builder.lookup(label, source, self._built[key].table, shift, out.frac_bits)
+        table = _built(function, source.frac_bits, shift, indices, out).table
+        return self._builder.lookup(label, source, table, shift, out.frac_bits)

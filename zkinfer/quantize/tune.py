@@ -2,11 +2,11 @@
 
 The search starts from the most that may be spent and lowers one knob after another:
 
-1. activations and weights together, then weights alone, then activations alone;
-2. the size of the largest table;
+1. activations and weights together, each width with the smallest table that it allows;
+2. weights alone, activations alone, the size of the largest table;
 3. single tensors by name, those first whose lookups cost most, and then inputs and weights.
 
-It goes round until a round makes nothing cheaper.
+The second and third go round until a round makes nothing cheaper.
 
 A knob is lowered step by step until the target no longer holds, on samples that calibration has not seen. Of the steps
 that hold, the cheapest is kept, and of equally cheap ones the first: the cost is a step function of the widths (a
@@ -16,7 +16,6 @@ remainder takes one limb or two, an accumulator fits a table or does not), and w
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -31,7 +30,7 @@ from zkinfer.quantize.lowered import Lowered
 from zkinfer.quantize.precision import MIN_BITS, MIN_TABLE_ENTRIES, Precision
 from zkinfer.quantize.target import Judge
 
-MAX_CIRCUITS = 400
+MAX_CIRCUITS = 300
 """After so many circuits the search ends with the best found."""
 
 MAX_TENSOR_STEPS = 4
@@ -160,10 +159,28 @@ class _Search:
                 self.tried[key] = tried if self._judge.holds(tried.figures) else None
         return self.tried[key]
 
-    def lower(self, steps: Iterable[Precision]) -> None:
-        """Keep the cheapest of the steps up to the first that does not hold, if it is cheaper than the best so far."""
-        holding = list(takewhile(lambda tried: tried is not None, map(self._try, steps)))
-        cheapest = min((tried for tried in holding if tried), key=lambda tried: tried.cost.total, default=None)
+    def holding(self, steps: Iterable[Precision]) -> Iterator[_Tried]:
+        """The circuits of the steps, up to the first that does not hold."""
+        for tried in map(self._try, steps):
+            if tried is None:
+                return
+            yield tried
+
+    def least(self, steps: Sequence[Precision]) -> Iterator[_Tried]:
+        """Circuits on the way to the last step that holds, by bisection, of steps of which the first are better."""
+        low, high = -1, len(steps)
+        while high - low > 1:
+            middle = (low + high) // 2
+            tried = self._try(steps[middle])
+            if tried is None:
+                high = middle
+            else:
+                low = middle
+                yield tried
+
+    def keep_cheapest(self, candidates: Iterable[_Tried]) -> None:
+        """Keep the cheapest of some circuits, if it is cheaper than the best so far."""
+        cheapest = min(candidates, key=lambda tried: tried.cost.total, default=None)
         if cheapest is not None and cheapest.cost.total < self.best.cost.total:
             self.kept.append(cheapest)
 
@@ -185,9 +202,9 @@ def tune(
         BoundsError: `start` gives no circuit.
     """
     search = _Search(lower, judge, start, cost)
+    _lower_together(search)
     while search.improves():
-        _lower_all_tensors(search)
-        search.lower(_smaller_tables(search.best.precision))
+        _lower_kinds(search)
         for name, is_weight in _tensors(lower(search.best.precision).program, search.best.cost):
             _lower_tensor(search, name, is_weight=is_weight)
     before = lower_all(start)
@@ -226,25 +243,31 @@ def not_reached(judge: Judge, figures: Sequence[float], precision: Precision) ->
     )
 
 
-def _lower_all_tensors(search: _Search) -> None:
+def _lower_together(search: _Search) -> None:
+    """Activations and weights of one width, and for each width tables as small as it allows."""
     start = search.best.precision
-    widest = max(start.activation_bits, start.weight_bits)
-    search.lower(
-        _changed(start, activation_bits=min(start.activation_bits, bits), weight_bits=min(start.weight_bits, bits))
-        for bits in range(widest - 1, MIN_BITS - 1, -1)
-    )
+    for bits in range(max(start.activation_bits, start.weight_bits), MIN_BITS - 1, -1):
+        fields = {"activation_bits": min(start.activation_bits, bits), "weight_bits": min(start.weight_bits, bits)}
+        widest = list(search.holding([_changed(start, **fields)]))
+        if not widest:
+            return
+        search.keep_cheapest([*widest, *search.least(list(_smaller_tables(widest[0].precision)))])
+
+
+def _lower_kinds(search: _Search) -> None:
+    """All weights, all activations, all tables."""
     for field in ("weight_bits", "activation_bits"):
         start = search.best.precision
-        search.lower(_changed(start, **{field: bits}) for bits in range(getattr(start, field) - 1, MIN_BITS - 1, -1))
+        bits = range(getattr(start, field) - 1, MIN_BITS - 1, -1)
+        search.keep_cheapest(search.holding(_changed(start, **{field: fewer}) for fewer in bits))
+    search.keep_cheapest(search.holding(_smaller_tables(search.best.precision)))
 
 
 def _lower_tensor(search: _Search, name: str, *, is_weight: bool) -> None:
     start = search.best.precision
     bits = start.weight_bits_of(name) if is_weight else start.activation_bits_of(name)
-    search.lower(
-        _changed(start, tensors={**start.tensors, name: fewer})
-        for fewer in range(bits - 1, max(bits - MAX_TENSOR_STEPS, MIN_BITS) - 1, -1)
-    )
+    steps = range(bits - 1, max(bits - MAX_TENSOR_STEPS, MIN_BITS) - 1, -1)
+    search.keep_cheapest(search.holding(_changed(start, tensors={**start.tensors, name: fewer}) for fewer in steps))
 
 
 def _changed(precision: Precision, **fields: Any) -> Precision:
