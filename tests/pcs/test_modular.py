@@ -41,7 +41,7 @@ def test_products(pairs: list[tuple[int, int]]) -> None:
     assert modular.mul(a, b).tolist() == [x * y % P for x, y in pairs]
 
 
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (2, 5, 3), (4, 0, 2), (0, 3, 2), (3, 700, 2)])
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (2, 5, 3), (4, 0, 2), (0, 3, 2), (3, 700, 2), (130, 2, 300)])
 def test_matrix_products(m: int, k: int, n: int) -> None:
     a, b = random_array(2, m, k), random_array(3, k, n)
     expected = [[sum(int(x) * int(y) for x, y in zip(row, column, strict=True)) % P for column in b.T] for row in a]

@@ -25,6 +25,8 @@ _MAX_EXACT_TERMS = 1 << 19
 _LIMB_WEIGHTS = np.array([pow(2, _LIMB_BITS * i, P) for i in range(2 * _LIMBS - 1)])[:, None, None]
 
 _EXACT_BITS = 53
+_MATMUL_BLOCK = 1 << 14
+_MIN_ROWS = 64
 _CONTRACT_BLOCK = 1 << 20
 _MIN_TERMS = 64
 
@@ -60,8 +62,15 @@ def matmul(a: IntArray, b: IntArray) -> IntArray:
 
 
 def _matmul_exact(a: IntArray, b: IntArray) -> IntArray:
-    (m, k), n = a.shape, b.shape[1]
-    products = (_limbs(a).reshape(_LIMBS * m, k) @ _limbs(b)).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
+    """`matmul` for at most _MAX_EXACT_TERMS terms, so many rows at a time that what they give stays in the caches."""
+    right = _limbs(b)
+    step = max(_MIN_ROWS, _MATMUL_BLOCK // max(b.shape[1], 1))
+    return np.concatenate([_rows_exact(a[i : i + step], right) for i in range(0, max(len(a), 1), step)])
+
+
+def _rows_exact(a: IntArray, right: npt.NDArray[np.float64]) -> IntArray:
+    (m, k), n = a.shape, right.shape[2]
+    products = (_limbs(a).reshape(_LIMBS * m, k) @ right).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
     sums = np.zeros((2 * _LIMBS - 1, m, n), dtype=np.int64)
     for i, j in itertools.product(range(_LIMBS), repeat=2):
         sums[i + j] += products[i, j]

@@ -35,8 +35,8 @@ def verify_opening(
         InvalidProofError: a check fails.
         InvalidInputError: the statement itself, which is the caller's, is not well formed.
     """
-    for number, residual in enumerate(reduce_opening(parameters, commitments, groups, opening, transcript)):
-        if residual.value != ZERO:
+    for number, left in enumerate(reduce_opening(parameters, commitments, groups, opening, transcript)):
+        if left.value != ZERO:
             raise InvalidProofError(f"the claims of column point {number} do not hold")
 
 
