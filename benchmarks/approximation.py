@@ -140,7 +140,7 @@ def choose_circuit(case: Case, tolerance: float) -> tuple[zk.Circuit, str]:
             except ZkinferError:
                 continue
             if errors_of(circuit, case).max() <= tolerance:
-                seconds = zk.estimate(circuit).prove_seconds
+                seconds = zk.estimate(circuit, backend="ezkl").prove_seconds
                 found.append((seconds, bits, circuit, f"{bits} bits, tables up to {entries}"))
                 break
     if not found:
