@@ -191,6 +191,7 @@ def test_documented_commands_exist(path: Path) -> None:
     lines = code_lines(path.read_text())
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    commands |= {group.name for group in app.registered_groups if group.name}
     for line in lines:
         words = line.split()
         match words:

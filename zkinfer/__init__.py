@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zkinfer import batch
     from zkinfer.api import estimate, prove, rotate, setup
     from zkinfer.backends.base import Keys
     from zkinfer.commitment import Commitment
@@ -52,6 +53,7 @@ __all__ = [
     "audit",
     "audit_keys",
     "audit_weights",
+    "batch",
     "compile",
     "estimate",
     "export",
@@ -63,6 +65,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "batch":
+        return import_module("zkinfer.batch")
     if name not in _HOME:
         raise AttributeError(f"module 'zkinfer' has no attribute {name!r}")
     try:

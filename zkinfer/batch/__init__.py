@@ -10,21 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zkinfer.batch.check import VerifiedJob, verify
     from zkinfer.batch.manifest import Manifest
     from zkinfer.batch.runner import Outcome, Progress
     from zkinfer.batch.verbs import Status, resume, run, status
+    from zkinfer.batch.verification import VerifiedJob, verify_job
 
 _HOME = {
     "Manifest": "zkinfer.batch.manifest",
     "Outcome": "zkinfer.batch.runner",
     "Progress": "zkinfer.batch.runner",
     "Status": "zkinfer.batch.verbs",
-    "VerifiedJob": "zkinfer.batch.check",
+    "VerifiedJob": "zkinfer.batch.verification",
     "resume": "zkinfer.batch.verbs",
     "run": "zkinfer.batch.verbs",
     "status": "zkinfer.batch.verbs",
-    "verify": "zkinfer.batch.check",
+    "verify_job": "zkinfer.batch.verification",
 }
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "resume",
     "run",
     "status",
-    "verify",
+    "verify_job",
 ]
 
 

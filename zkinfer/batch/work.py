@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.artifact import one_line
-from zkinfer.batch.manifest import item_digests
-from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.batch.outputs import output_digests
+from zkinfer.errors import BudgetError, ResourceError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
@@ -114,21 +113,6 @@ def prove_work(keys: "Keys", work: Work) -> Result:
         return Failed(work.first, f"{type(error).__name__}: {one_line(error)}", passes=True)
     except Exception as error:  # a batch that finds a defect takes down itself and no other
         return Failed(work.first, f"{type(error).__name__}: {one_line(error)}")
-
-
-def output_digests(proof: Proof, items: int) -> bytes:
-    """Digests of what a proof claims for each of its first `items` samples; empty where it hides an output.
-
-    Raises:
-        InvalidInputError: it claims fewer.
-    """
-    tensors = [tensor for tensor in proof.output_tensors if isinstance(tensor, OutputTensor)]
-    if len(tensors) < len(proof.output_tensors):
-        return b""
-    arrays = [tensor.integers() for tensor in tensors]
-    if any(len(array) < items for array in arrays):
-        raise InvalidInputError(f"a proof of {items} items claims outputs of {[len(array) for array in arrays]}")
-    return item_digests([array[:items] for array in arrays])
 
 
 def peak_memory() -> int:

@@ -1,6 +1,7 @@
 """The command line. Importing it is cheap: each command imports what it needs when it runs."""
 
-from zkinfer.cli import audit as audit  # commands register themselves, here and in the next two
+from zkinfer.cli import audit as audit  # commands register themselves, here and below
+from zkinfer.cli import batch as batch
 from zkinfer.cli import engine as engine
 from zkinfer.cli import rotate as rotate
 from zkinfer.cli.app import app

@@ -1,0 +1,221 @@
+"""The commands about batch jobs, from the shell: real keys, real proofs, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.batch_jobs import item_reals
+from support.examples import mlp
+from typer.testing import CliRunner
+
+from zkinfer.backends.base import Keys
+from zkinfer.backends.sumcheck.setup import setup
+from zkinfer.batch.executors import Processes
+from zkinfer.batch.job import proofs_folder
+from zkinfer.batch.manifest import MANIFEST_FILE, Manifest
+from zkinfer.batch.state import State
+from zkinfer.batch.verbs import run as run_job
+from zkinfer.batch.work import Tensor, Work
+from zkinfer.cli import app
+from zkinfer.cli.batch_progress import summary
+from zkinfer.errors import ResourceError
+from zkinfer.verifier import verify
+
+ITEMS = 40
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code, and what it printed."""
+    result = CliRunner().invoke(app, ["batch", *(str(a) for a in arguments)])
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys, a commitment, and items of which one is poisoned."""
+    folder = tmp_path_factory.mktemp("shop")
+    keys = setup(mlp().program, mlp().weights, folder=folder / "keys", proofs=100)
+    keys.commitment.save(folder / "model.zkc")
+    x = item_reals(ITEMS)
+    x[7] = np.nan
+    np.save(folder / "x.npy", x)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(shop: Path) -> Path:
+    """A job that is complete."""
+    (shop / "night.toml").write_text(
+        'keys = "keys"\ninputs = ["x.npy"]\noutput = "night"\ncontext = "night 1"\n'
+        'batch_size = 20\nexecutor = "inline"\n'
+    )
+    code, text = run("run", shop / "night.toml")
+    assert code == 0, text
+    assert "Complete" in text
+    assert "40 of 40 done" in text
+    return shop / "night"
+
+
+def test_a_job_from_a_file_gives_proofs_that_anyone_can_check(shop: Path, job: Path) -> None:
+    manifest = Manifest.load(job / MANIFEST_FILE)
+    x = np.load(shop / "x.npy")
+    for batch in manifest.batches:
+        result = verify(proofs_folder(job) / batch.proof, shop / "model.zkc", inputs=x[batch.items], context=b"night 1")
+        assert isinstance(result.outputs, np.ndarray)
+        assert np.array_equal(np.load(job / "outputs.npy")[batch.items], result.outputs)
+    letters = [json.loads(line) for line in (job / "dead-letters.jsonl").read_text().splitlines()]
+    assert [letter["item"] for letter in letters] == [7]
+
+
+def test_verify_checks_the_whole_job(shop: Path, job: Path) -> None:
+    arguments = ("verify", job, shop / "model.zkc", "--inputs", shop / "x.npy")
+    code, text = run(*arguments, "--context", "night 1")
+    assert code == 0, text
+    assert "39 proven in 2 proofs, 1 dead letters" in text
+    assert run(*arguments, "--context", "night 2")[0] == 1
+    np.save(shop / "other.npy", item_reals(ITEMS))
+    assert run("verify", job, shop / "model.zkc", "--inputs", shop / "other.npy", "--context", "night 1")[0] == 1
+
+
+def test_status_of_a_complete_job(job: Path) -> None:
+    code, text = run("status", job)
+    assert code == 0
+    assert "Job: complete" in text
+    assert "40 of 40 done (100.0%)" in text
+
+
+def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
+    left = Keys.load(shop / "keys").proofs_left
+    for command in (("resume", job), ("run", shop / "night.toml", "--resume")):
+        code, text = run(*command)
+        assert code == 0
+        assert "no proof" in text
+    assert run("resume", job, "--strict")[0] == 7
+    assert Keys.load(shop / "keys").proofs_left == left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("run", "night.toml"), 3, "holds a job already"),
+        (("run", "new"), 3, "needs keys and inputs"),
+        (("run", "new", "--keys", "keys", "--inputs", "none.npy"), 3, "no file"),
+        (("run", "new", "--keys", "nowhere", "--inputs", "x.npy"), 3, "not a folder of zkinfer keys"),
+        (("run", "new", "--keys", "keys", "--inputs", "x.npy", "--batch-size", "0"), 2, "greater than or equal to 1"),
+        (("run", "bad.toml"), 3, "not the description of a job"),
+        (("run", "none.toml"), 3, "not the description of a job"),
+        (("resume", "new"), 3, "holds no batch job"),
+        (("status", "new"), 3, "holds no batch job"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    shop: Path, job: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, complaint: str
+) -> None:
+    monkeypatch.chdir(shop)
+    (shop / "bad.toml").write_text('output = "new"\nbatchsize = 3\n')
+    found, text = run(*arguments)
+    assert (found, complaint in text) == (code, True), text
+    assert not (shop / "new" / "state.sqlite").exists()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def done(job: Path) -> int:
+    """Batches that are recorded as done."""
+    if not (job / "state.sqlite").exists():
+        return 0
+    with closing(State(job)) as state:
+        return state.counts().batches_done
+
+
+def test_sigterm_finishes_the_batch_and_another_run_goes_on(shop: Path, tmp_path: Path) -> None:
+    """As a scheduler does it: the signal goes to the whole group of processes, the workers included."""
+    job = tmp_path / "job"
+    command = ["run", job, "--keys", shop / "keys", "--inputs", shop / "x.npy", "--batch-size", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zkinfer", "batch", *map(str, command)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    wait_until(lambda: done(job) >= 2)
+    assert "Job: running" in run("status", job)[1]
+    os.killpg(process.pid, signal.SIGTERM)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 6, text
+    assert "Stopped: go on with zkinfer batch resume" in text
+    stopped_at = done(job)
+    assert 2 <= stopped_at < 10
+    assert len(list(proofs_folder(job).iterdir())) == stopped_at
+    code, text = run("resume", job, "--executor", "inline")
+    assert code == 0, text
+    assert "0 attempts beyond the first" in text
+    assert Manifest.load(job / MANIFEST_FILE).proven == ITEMS - 1
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(shop: Path, tmp_path: Path) -> None:
+    job, killed = tmp_path / "job", []
+
+    def observe(progress: object) -> None:
+        if done(job) >= 1 and not killed:
+            worker = next(p for p in _children(os.getpid()) if "zkinfer.batch.worker" in _command(p))
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
+
+    outcome = run_job(
+        job, shop / "keys", shop / "x.npy", batch_size=5, workers=2, executor="processes", backoff=0.0, observer=observe
+    )
+    assert killed
+    assert outcome.complete
+    assert outcome.progress.counts.batches_done == 8
+    assert outcome.progress.counts.retries == 1
+    with closing(State(job)) as state:
+        for row in state.rows():
+            assert row.announced is not None
+            assert 0 < sum(row.announced.phases.values()) <= row.announced.seconds
+    assert Manifest.load(job / MANIFEST_FILE).proven == ITEMS - 1
+
+
+def _children(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def _command(pid: int) -> str:
+    import psutil
+
+    return " ".join(psutil.Process(pid).cmdline())
+
+
+def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -> None:
+    with closing(Processes(tmp_path / "nowhere", 1, tmp_path / "log")) as executor:
+        work = Work(0, 1, (Tensor.of(mlp().x[None]),), b"", False, False)
+        executor.submit(work)
+        with pytest.raises(ResourceError, match=r"could not begin: .*not a folder of zkinfer keys"):
+            executor.results(60.0)
+
+
+def test_progress_in_one_line() -> None:
+    from zkinfer.batch.runner import Progress
+    from zkinfer.batch.state import Counts
+
+    counts = Counts(1000, 500, 3, 10, 5, 1, 1, 2, 1 << 20, 9.0)
+    assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1000 items, 25/s, 20 s left, 10 failed, 3 dead letters"
+    assert summary(Progress(counts, 0, 0.0, 0)).startswith("500 of 1000 items, 0/s, unknown time left")
+    assert summary(Progress(counts, 250, 10.0, 320_000_000)).endswith("320.0 MB")
