@@ -22,9 +22,7 @@ from zkinfer.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.sumcheck.channel import Value
 from zkinfer.sumcheck.params import Batch, Point, powers
 
-INPUT_CHECK = "a public input has the value that the proof needs"
 SUM_CHECK = "the parts of a claim add up to it"
-INDEX_CHECK = "a lookup's index is the one of its source"
 
 
 @dataclass(frozen=True)
@@ -218,9 +216,8 @@ class _Reduction:
             waiting.setdefault(number, []).append(functional)
         found: list[tuple[int, Functional]] = []
         while waiting:
-            number = max(
-                waiting
-            )  # its sources have smaller numbers: each value is met once, with all that is asked of it
+            # Sources have smaller numbers: each value is met once, with all that is asked of it.
+            number = max(waiting)
             functionals = merged([(ONE, f) for f in waiting.pop(number)])
             node = program.nodes[number - leaves] if number >= leaves else None
             if number in self.plan.committed:
