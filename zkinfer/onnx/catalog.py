@@ -30,7 +30,8 @@ _STEPS = """
 ## Taken apart first
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
-unrolled: one copy of the cell for every step of the sequence.
+unrolled: one copy of the cell for every step of the sequence. Trees become all their comparisons, and the leaf that
+these agree on; their features share one format, so bring them to one range before training.
 """
 
 _HINTS = """

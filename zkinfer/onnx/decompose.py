@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir
 from onnx_ir import Value
 
-from zkinfer.onnx import attention, recurrence
+from zkinfer.onnx import attention, recurrence, trees
 from zkinfer.onnx.steps import Steps, content_of, shape_of
 
 
@@ -182,9 +182,13 @@ _RULES: dict[tuple[str, int], Rule] = {
 """By operator and the first version of the operator set in which it has this meaning; the newest of them first."""
 
 
+TREE_LAYERS: dict[str, Rule] = {"TreeEnsembleClassifier": trees.classifier, "TreeEnsembleRegressor": trees.regressor}
+"""The same of the domain `trees.DOMAIN`, in all versions."""
+
+
 def layers() -> tuple[tuple[str, int], ...]:
     """The operators that are replaced by steps, each with the operator set from which on it is."""
-    return tuple(_RULES)
+    return (*_RULES, *((name, 1) for name in TREE_LAYERS))
 
 
 def decompose(model: onnx_ir.Model) -> bool:
@@ -201,10 +205,13 @@ def decompose(model: onnx_ir.Model) -> bool:
     replaced = False
     opset = model.opset_imports.get("", 0)
     for node in list(model.graph):
-        rule = next((r for (op, since), r in _RULES.items() if op == node.op_type and opset >= since), None)
+        if node.domain == trees.DOMAIN:
+            rule = TREE_LAYERS.get(node.op_type)
+        else:
+            rule = next((r for (op, since), r in _RULES.items() if op == node.op_type and opset >= since), None)
         known = all(value is None or (value.shape is not None and value.dtype is not None) for value in node.inputs)
         sized = node.op_type == "Split" and (len(node.inputs) > 1 or "num_outputs" in node.attributes)
-        if rule is None or node.domain or not known or sized:
+        if rule is None or node.domain not in ("", trees.DOMAIN) or not known or sized:
             continue
         steps = Steps(node, opset)
         results = rule(steps, *node.inputs)

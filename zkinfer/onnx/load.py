@@ -30,7 +30,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
     ZkinferError,
 )
-from zkinfer.onnx.decompose import decompose
+from zkinfer.onnx.decompose import TREE_LAYERS, decompose
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
+_READ_DOMAINS = (*_STANDARD_DOMAINS, "ai.onnx.ml")
 _MASKING = ("Add", "Cast", "ConstantOfShape", "Expand", "Reshape", "Slice", "Trilu", "Unsqueeze", "Where")
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -201,7 +202,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _require_known_domains(proto: onnx.ModelProto) -> None:
     defined = {(function.domain, function.name) for function in proto.functions}
     for node in proto.graph.node:
-        if node.domain not in _STANDARD_DOMAINS and (node.domain, node.op_type) not in defined:
+        if node.domain not in _READ_DOMAINS and (node.domain, node.op_type) not in defined:
             raise UnsupportedOperatorError(
                 f"node {node.name!r} is {node.domain}.{node.op_type}, an operator outside the ONNX standard; export "
                 "the model with standard operators only"
@@ -399,7 +400,8 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
             )
         if node.domain not in _STANDARD_DOMAINS:
             raise UnsupportedOperatorError(
-                f"node {node.name!r} is {node.domain}.{node.op_type}, an operator outside the ONNX standard"
+                f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported in this form; of that "
+                f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison, as a sum of trees"
             )
         for value in node.outputs:
             _require_static(node, value)
