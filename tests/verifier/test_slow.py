@@ -83,12 +83,37 @@ def odd_sizes() -> Built:
     return builder.finish([builder.lookup("out", y, rescaling(y, 3, "relu"), 3, 2)])
 
 
+def constants() -> Built:
+    """Values made of weights alone, in every kind of node, and among the outputs."""
+    rng, builder = np.random.default_rng(5), Builder()
+    x = builder.input("x", (2, 3), 2, -8, 8)
+    w = builder.weight("w", rng.integers(-5, 6, (3, 3)), 1)
+    square = builder.einsum("square", "ab,bc->ac", w, w)
+    looked_up = builder.lookup("looked up", square, rescaling(square, 2, "any"), 2, 1)
+    turned = builder.combine("turned", [Summand(looked_up, Fraction(-2), (Transpose((1, 0)),))], offset=Fraction(1))
+    return builder.finish([builder.einsum("out", "ab,bc->ac", x, turned), turned, looked_up])
+
+
+def sums() -> Built:
+    """Letters of one operand alone, an operand twice, sums over everything, an output twice, an input as an output."""
+    rng, builder = np.random.default_rng(6), Builder()
+    x, y = (builder.input(name, (2, 3), 2, -8, 8) for name in "xy")
+    w = builder.weight("w", rng.integers(-5, 6, (3, 5)), 1)
+    products = builder.einsum("products", "ab,cb->ac", x, x)
+    summed = builder.einsum("summed", "ab,bc->a", x, w)
+    outer = builder.einsum("outer", "a,bc->cab", summed, y)
+    everything = builder.einsum("everything", "cab->", outer)
+    return builder.finish([products, everything, outer, outer, x])
+
+
 PROGRAMS: dict[str, Callable[[], Built]] = {
     "attention": attention,
     "attention, range": lambda: attention("identity"),
     "attention, pieces": lambda: attention("relu"),
     "reshaped": reshaped,
     "odd sizes": odd_sizes,
+    "constants": constants,
+    "sums": sums,
 }
 
 
