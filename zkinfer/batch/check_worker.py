@@ -14,9 +14,8 @@ from zkinfer.batch.checks import BatchChecker, Setting
 from zkinfer.batch.manifest import Batch
 from zkinfer.errors import VerificationError, VerifierUnavailableError
 
-_ERRORS: dict[str, type[VerificationError]] = {
-    error.__name__: error for error in (VerificationError, *VerificationError.__subclasses__())
-}
+_KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
+_ERRORS = {error.__name__: error for error in _KINDS}
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
