@@ -93,7 +93,8 @@ class RecordingKeys(Keys):
         budget.spend(self.budget_file, self.budget)
         with self.log.open("a") as log:
             log.write(f"{numbers[0]}\n")
-        time.sleep(self.seconds)
+        if self.seconds:
+            time.sleep(self.seconds)
         outputs = OutputTensor.of(np.stack([numbers, -numbers], axis=1), 6)
         return Proof("sumcheck", self.commitment.digest, (outputs,), b"no proof")
 
