@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import (
@@ -140,7 +141,8 @@ class Builder:
         """
         content = np.array(content, dtype=np.int64, order="C")
         content.setflags(write=False)
-        key = (frac_bits, content.shape, content.tobytes())
+        # The digest, and not the contents, which would stay in memory a second time.
+        key = (frac_bits, content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest())
         if key not in self._weights:
             interval = weight_interval(content)
             lo, hi = round_outward(interval)
