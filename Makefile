@@ -1,6 +1,6 @@
 # Every target starts from nothing: Python >= 3.11, git and make. The environments are made once and kept.
 #
-#   make demo        prove one real digit, verify it in a separate environment, refuse three forgeries
+#   make demo        prove real digits, verify them in a separate environment, refuse forgeries, compare with ezkl
 #   make test        lint, type-check and run all tests
 #   make lint        ruff and mypy alone
 #   make circuits    train the reference models again and rewrite circuits/
@@ -35,6 +35,8 @@ circuits: $(VENV)/.installed
 	$(BIN)/python circuits/pin.py
 
 benchmarks: $(VENV)/.installed
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/backends.py
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/approximation.py
 	$(BIN)/python benchmarks/batches.py
