@@ -1,8 +1,11 @@
 """Jobs that are killed at random moments. benchmarks/batch_jobs.py does the same a thousand times."""
 
+import multiprocessing
 from pathlib import Path
 
-from support.kills import kill_often
+import numpy as np
+from support.batch_jobs import RecordingKeys, begin_or_resume, check_complete, item_reals
+from support.kills import PRELOADED, kill_often
 
 KILLS = 30
 
@@ -11,3 +14,23 @@ def test_killed_at_any_moment_a_job_loses_nothing_and_repeats_nothing(tmp_path: 
     tally = kill_often(tmp_path, KILLS, seed=7)
     assert tally.kills == KILLS
     assert tally.proofs >= tally.batches
+
+
+def test_two_jobs_at_once_share_a_budget_to_its_last_proof(tmp_path: Path) -> None:
+    keys = RecordingKeys(tmp_path / "keys", proofs=80)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    processes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "x.npy", item_reals(120))
+        (tmp_path / name / "keys").symlink_to(keys.folder)
+        processes.append(context.Process(target=begin_or_resume, args=(tmp_path / name, 3)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    for name in ("one", "two"):
+        check_complete(tmp_path / name / "job", 120)
+    assert keys.proofs_left == 0
+    assert sorted(keys.proven) == sorted(2 * list(range(0, 120, 3)))
