@@ -24,6 +24,7 @@ from support.native_prover import (
     prove,
     verify,
 )
+from support.reduction_cases import random_case
 from support.two_layers import ANSWER, CLAMP, HIDDEN, INPUT, LOGITS, PROGRAM, SUMS, WEIGHTS, V, X
 
 from zkinfer.approx.table import Table
@@ -390,6 +391,25 @@ def test_garbage_behind_the_last_weight_does_not_matter() -> None:
     attempt = prove(owner)
     assert not attempt.failing
     verify(owner, attempt.proof)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_committed_cell_can_be_another(seed: int) -> None:
+    """Random programs, a random cell of each matrix of the witness: whatever it holds, one value is accepted."""
+    random, rng = random_case(seed), np.random.default_rng(seed)
+    for number, matrix in enumerate((planning.INPUTS, planning.OUTPUTS, planning.WITNESS)):
+        cells = random.plan.layouts[matrix].cells
+        for cell in rng.permutation(cells)[:3]:
+            assert prove(random, Lie(counts=moved(number, int(cell), int(rng.choice([-1, 1]))))).failing
+
+
+def moved(stack: int, cell: int, change: int) -> Callable[[Witness], None]:
+    """A cell and what is looked up in it, changed, after everything was counted."""
+
+    def counts(witness: Witness) -> None:
+        witness.stacks[stack][cell] += change
+
+    return counts
 
 
 # Weights
