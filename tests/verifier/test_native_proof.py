@@ -26,7 +26,7 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.verifier import VerifiedInference, native_proof, verify
+from zkinfer.verifier import VerifiedInference, native, verify
 
 EXAMPLE = mlp()
 RUNS = 3
@@ -236,14 +236,14 @@ def test_a_commitment_made_in_memory_is_checked_first(keys: SumcheckKeys, public
 
 def test_weak_parameters_are_no_evidence(keys: SumcheckKeys, public: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who publishes a commitment chooses its parameters, and could choose ones under which it can forge."""
-    monkeypatch.setattr(native_proof, "check", lambda *_: 99.0)
+    monkeypatch.setattr(native, "check", lambda *_: 99.0)
     with pytest.raises(InvalidProofError, match=r"2\*\*99"):
         check(keys, public)
 
 
 @pytest.mark.parametrize("engine", ["ezkl", "both"])
 def test_engines_of_ezkl_do_not_check_native_proofs(keys: SumcheckKeys, public: Proof, engine: str) -> None:
-    with pytest.raises(VerifierUnavailableError, match="this commitment takes 'python'"):
+    with pytest.raises(VerifierUnavailableError, match="takes engine 'python' or 'slow', not"):
         check(keys, public, engine=engine)
 
 

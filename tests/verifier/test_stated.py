@@ -62,3 +62,13 @@ def test_a_liar_who_tells_what_the_verifier_wants_to_hear(keys: SumcheckKeys, pr
 def test_who_tells_nothing_is_refused_by_the_argument(keys: SumcheckKeys, proof: Proof) -> None:
     with pytest.raises(InvalidProofError):
         verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT)
+
+
+def test_the_second_verifier_is_an_engine(keys: SumcheckKeys, proof: Proof) -> None:
+    fast = verify(proof, keys.commitment, inputs=X, context=CONTEXT)
+    slow = verify(proof, keys.commitment, inputs=X, context=CONTEXT, engine="slow")
+    np.testing.assert_array_equal(fast.outputs, slow.outputs)
+    assert fast.security_bits == pytest.approx(slow.security_bits)
+    assert slow.engine == "slow"
+    with pytest.raises(InvalidProofError):
+        verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT, engine="slow")

@@ -193,7 +193,8 @@ def verify(
     ] = None,
     context: Context = "",
     engine: Annotated[
-        Literal["python", "ezkl", "both"], typer.Option(help="Which verifier: our own, ezkl's, or both.")
+        Literal["python", "slow", "ezkl", "both"],
+        typer.Option(help="Which verifier: our own; for native proofs the slow one; for ezkl proofs ezkl's, or both."),
     ] = "python",
     saturate: Saturate = False,
     rotation: Annotated[

@@ -1,14 +1,18 @@
 """Checking a proof of the native backend, once the statement is made."""
 
+from collections.abc import Callable
+
 from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError
 from zkinfer.proof import Proof
 from zkinfer.statement import Statement
-from zkinfer.verifier.native import check
 from zkinfer.verifier.result import Guarantee
 
 MIN_BITS = 100.0
 """A commitment's owner chooses its parameters. Under ones that are worth less than this, a proof is no evidence."""
+
+Check = Callable[[Commitment, Statement, bytes], float]
+"""Verifies a proof's bytes; the bits that it is worth, or a VerificationError."""
 
 SECURITY = (
     "hashes alone: whoever calls BLAKE3 2**n times holds an accepted proof of a false statement with probability at "
@@ -22,14 +26,16 @@ class NativeCheck:
 
     Args:
         commitment: of the native backend.
+        check: `native.check`, or the one of a second verifier.
 
     Raises:
         MalformedCommitmentError: its parameters are out of range, or not those of its program.
     """
 
-    def __init__(self, commitment: Commitment) -> None:
+    def __init__(self, commitment: Commitment, check: Check) -> None:
         commitment.check()
         self.commitment = commitment
+        self._check = check
 
     def __call__(self, statement: Statement, proof: Proof) -> Guarantee:
         """What an accepted proof rests on.
@@ -39,7 +45,7 @@ class NativeCheck:
             InvalidProofError: it is refused, or accepted under parameters that are worth less than `MIN_BITS`.
         """
         try:
-            bits = check(self.commitment, statement, proof.data)
+            bits = self._check(self.commitment, statement, proof.data)
         except InvalidProofError as error:
             raise InvalidProofError(
                 f"the proof does not show this statement for the committed weights, or was altered: {error}"

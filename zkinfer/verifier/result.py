@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-Engine = Literal["python", "ezkl", "both"]
+Engine = Literal["python", "slow", "ezkl", "both"]
 
 Revealed = FloatArray | tuple[FloatArray | None, ...] | None
 """Real numbers: one array, or None where the proof hides it; a tuple of these for a model with several tensors."""

@@ -25,6 +25,7 @@ from zkinfer.errors import (
 )
 from zkinfer.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.statement import Shown, Statement
+from zkinfer.verifier import native, slow
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 from zkinfer.verifier.ezkl_proof import EzklCheck
 from zkinfer.verifier.lineage import Lineage, follow, rotation_bits
@@ -33,7 +34,7 @@ from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, Ver
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 PARTS = ("inputs differ", "outputs differ", "context differs")
-ENGINES: tuple[Engine, ...] = ("python", "ezkl", "both")
+ENGINES: tuple[Engine, ...] = ("python", "slow", "ezkl", "both")
 
 
 def _commitment(source: Commitment | Source) -> Commitment:
@@ -90,11 +91,12 @@ def _commitments(values: Sequence[Shown]) -> tuple[bytes | None, ...]:
 
 def _checker(commitment: Commitment, engine: Engine) -> Callable[[Statement, Proof], Guarantee]:
     """The check of the commitment's backend."""
+    own = ("python", "ezkl", "both") if commitment.backend == "ezkl" else ("python", "slow")
+    if engine not in own:
+        raise VerifierUnavailableError(f"this commitment takes engine {' or '.join(map(repr, own))}, not {engine!r}")
     if commitment.backend == "ezkl":
         return EzklCheck(commitment, engine)
-    if engine != "python":
-        raise VerifierUnavailableError(f"engine {engine!r} checks ezkl proofs alone; this commitment takes 'python'")
-    return NativeCheck(commitment)
+    return NativeCheck(commitment, slow.check if engine == "slow" else native.check)
 
 
 def _statement(
@@ -196,7 +198,9 @@ def verify(
         outputs: the outputs that the caller was told, likewise, to be compared exactly; when None, the outputs that are
             proven are those in the result.
         context: the bytes that the proof must be bound to (a nonce or request id).
-        engine: "python" needs nothing but zkinfer; for ezkl proofs, "ezkl" asks ezkl, "both" demands that they agree.
+        engine: "python" needs nothing but zkinfer. For native proofs, "slow" is a second verifier, written from the
+            protocol's text in plain Python: for small programs. For ezkl proofs, "ezkl" asks ezkl, "both" demands that
+            they agree.
         saturate: clip inputs beyond the circuit's bounds, as the prover did if it was told to, instead of refusing.
         lineage: where the proof was made under a rotated commitment, the rotations (or contents of their files, or
             paths) that lead to it from the published one, in order. They are verified too, and trusted no more than
