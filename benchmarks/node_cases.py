@@ -26,7 +26,11 @@ from zkinfer.quantize.precision import Precision
 
 PRECISION = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 TOLERANCE = 1e-3
-"""An output is right if it is off by at most this share of the largest magnitude in it; whole numbers are equal."""
+"""An output is right if it is off by at most this share of the largest magnitude in it."""
+
+RESOLUTION = 2.0**-15
+"""And where inputs are so much larger than outputs that this is more: by this share of the largest magnitude of an
+input, which has steps of about that size."""
 
 IR_VERSION = 10
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -192,14 +196,18 @@ def _check_form(case: NodeCase, computed: tuple[int, ...]) -> Verdict:
         return verdict(Outcome.CRASHED, type(error).__name__, str(error))
     found = results if isinstance(results, tuple) else (results,)
     for array, expected in zip(found, case.outputs, strict=True):
-        detail = difference(array[0], expected)
+        detail = difference(array[0], expected, _largest_input(case))
         if detail:
             return verdict(Outcome.WRONG, "", detail)
     return verdict(Outcome.PASSED, "", "")
 
 
-def difference(found: npt.NDArray[np.float64], expected: npt.NDArray[Any]) -> str:
-    """How far an output is off; empty if it is right, see `TOLERANCE`."""
+def difference(found: npt.NDArray[np.float64], expected: npt.NDArray[Any], largest_input: float = 0.0) -> str:
+    """How far an output is off; empty if it is right, see `TOLERANCE` and `RESOLUTION`.
+
+    Truth values and whole numbers are equal; whole numbers of 16 bits, which come from quantization and are as fine as
+    the circuit's own, count as real ones.
+    """
     if found.shape != expected.shape:
         return f"shape {found.shape} in place of {expected.shape}"
     if not expected.size:
@@ -208,9 +216,16 @@ def difference(found: npt.NDArray[np.float64], expected: npt.NDArray[Any]) -> st
     if not np.isfinite(reals).all():
         return "NaN or infinity is expected"
     error, size = float(np.abs(found - reals).max()), float(np.abs(reals).max())
-    if error <= (TOLERANCE * size if expected.dtype.kind == "f" else 0.0):
+    real = expected.dtype.kind == "f" or expected.dtype in (np.int16, np.uint16)
+    if error <= (max(TOLERANCE * size, RESOLUTION * largest_input) if real else 0.0):
         return ""
     return f"largest error {error:.3g}, largest magnitude {size:.3g}"
+
+
+def _largest_input(case: NodeCase) -> float:
+    """The largest finite magnitude among the inputs that hold floats."""
+    floats = [array[np.isfinite(array)] for array in case.inputs if array.dtype.kind == "f"]
+    return max((float(np.abs(array).max(initial=0.0)) for array in floats), default=0.0)
 
 
 @contextmanager

@@ -33,9 +33,10 @@ floats and has one node is compiled and run. This page is written by
 python benchmarks/operators.py --markdown docs/operator-tests.md
 ```
 
-* **Passed**: every output is off by at most {tolerance:g} of the largest magnitude in it; whole numbers and truth
-  values are equal. Circuits have {activation} bits for activations, {weight} for weights, tables of up to {entries}
-  entries, and are calibrated on the test's own inputs.
+* **Passed**: every output is off by at most {tolerance:g} of the largest magnitude in it, or where that is less, by
+  2^-15 of the largest input, which has steps of about that size. Truth values and whole numbers are equal, except whole
+  numbers of 16 bits, which are as fine as the circuit's own and count as real ones. Circuits have {activation} bits for
+  activations, {weight} for weights, tables of up to {entries} entries, and are calibrated on the test's own inputs.
 * **Refused**: with an error of this library that says what is not supported.
 * **Wrong**: it compiled, and an output is further off, or is NaN or infinite by the standard.
 * **Crashed**: any other exception, or no answer within a minute.

@@ -94,6 +94,9 @@ def test_the_gravest_form_counts(cases: list[NodeCase], monkeypatch: pytest.Monk
         ([1.0, 0.0], np.array([True, False]), ""),
         ([1.0, 1.0], np.array([True, False]), "largest error 1"),
         ([3.0005], np.array([3]), "largest error"),
+        ([-7.0], np.array([-8], np.int8), "largest error 1"),
+        ([30001.0], np.array([30000], np.int16), ""),
+        ([30100.0], np.array([30000], np.uint16), "largest error 100"),
         ([1.0], np.array([1.0, 2.0]), "shape"),
         ([1.0], np.array([np.nan]), "NaN"),
     ],
@@ -102,3 +105,10 @@ def test_outputs_are_held_against_the_tolerance(found: list[float], expected: np
     detail = difference(np.array(found), expected)
     assert detail.startswith(message)
     assert bool(detail) == bool(message)
+
+
+def test_an_output_is_no_finer_than_the_steps_of_its_inputs() -> None:
+    expected = np.array([0.5, 1.0], np.float32)
+    assert difference(np.array([0.5, 1.02]), expected) != ""
+    assert difference(np.array([0.5, 1.02]), expected, largest_input=1000.0) == ""
+    assert difference(np.array([0.5, 1.05]), expected, largest_input=1000.0) != ""
