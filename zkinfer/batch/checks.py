@@ -87,7 +87,7 @@ class BatchChecker:
             self._inputs.close()
 
     def check(self, batch: Batch) -> VerifiedInference | None:
-        """What the batch's proof shows; None where there is nothing to prove, because all its items are dead letters.
+        """What the batch's proof shows; None where it has none: then its dead letters alone are checked.
 
         Raises:
             VerificationError: the batch is not right; the message names its items.
@@ -96,28 +96,23 @@ class BatchChecker:
             integers = None if self._inputs is None else self._read(self._inputs, batch)
             claimed: list[FloatArray] = []
             result = None
-            if batch.size:
+            if batch.proof:
                 result, claimed = self._check_proof(batch, integers)
-            self._check_rows(batch, claimed)
+            if batch.proof or not batch.size:
+                self._check_rows(batch, claimed)
         except InvalidInputError as error:
             raise StatementError(f"{_named(batch)}: {one_line(error)}") from None
         return result
 
     def _read(self, inputs: Inputs, batch: Batch) -> list[IntArray]:
         """The integers of the batch's items, by the verifier's own inputs."""
-        program = self._commitment.program
-        pieces, dead, position = [], [], batch.first
-        for block in inputs.read(batch.first, batch.stop):
-            integers, reasons = quantize_items(block, program, saturate=self._job.saturate)
-            pieces.append(integers)
-            dead += [position + offset for offset in sorted(reasons)]
-            position += len(block[0])
-        if tuple(dead) != batch.dead:
+        arrays, dead = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+        if dead != batch.dead:
             item = min(set(dead) ^ set(batch.dead))
             what = "proves an item that the circuit cannot take" if item in dead else "leaves out an item without need"
             raise StatementError(f"{_named(batch)}: the job {what}: item {item}")
-        arrays = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        _compare(item_digests(arrays), batch.input_digests, batch, "was run on another input than yours")
+        if batch.proof:
+            _compare(item_digests(arrays), batch.input_digests, batch)
         return arrays
 
     def _check_proof(
@@ -142,6 +137,25 @@ class BatchChecker:
                 expected[batch.items - batch.first] = claimed[number].reshape(batch.size, *array.shape[1:])
             if not np.array_equal(array[batch.first : batch.stop], expected, equal_nan=True):
                 raise InvalidProofError(f"{_named(batch)}: the job's file of outputs holds others than were proven")
+
+
+def read_items(
+    inputs: Inputs, first: int, stop: int, program: Program, saturate: bool
+) -> tuple[list[IntArray], tuple[int, ...]]:
+    """The integers of those of the items `range(first, stop)` that the circuit can take, and the numbers of the others.
+
+    Raises:
+        InvalidInputError: the files cannot be read.
+    """
+    pieces: list[list[IntArray]] = []
+    dead: list[int] = []
+    position = first
+    for block in inputs.read(first, stop):
+        integers, reasons = quantize_items(block, program, saturate=saturate)
+        pieces.append(integers)
+        dead += [position + offset for offset in sorted(reasons)]
+        position += len(block[0])
+    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], tuple(dead)
 
 
 def read_proof(path: Path, digest: bytes) -> Proof:
@@ -216,12 +230,12 @@ def open_outputs(folder: Path, program: Program, items: int) -> list[FloatArray]
     return opened
 
 
-def _compare(ours: bytes, theirs: bytes, batch: Batch, complaint: str) -> None:
-    """Raises StatementError naming the first item whose digests differ."""
+def _compare(ours: bytes, theirs: bytes, batch: Batch) -> None:
+    """Raises StatementError naming the first item whose input is another."""
     for position, item in enumerate(batch.items):
         part = slice(DIGEST_BYTES * position, DIGEST_BYTES * (position + 1))
         if ours[part] != theirs[part]:
-            raise StatementError(f"item {item} {complaint}")
+            raise StatementError(f"item {item} was run on another input than yours")
 
 
 def _named(batch: Batch) -> str:

@@ -104,12 +104,16 @@ class Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     dead: bool = False
     reason: str = ""
 
-    def leaf(self) -> bytes:
-        """Its leaf: BLAKE3 of index (8 bytes, little-endian), one byte that tells a dead letter, the length of each
-        digest in a byte, the digests, and the reason."""
+    def encoding(self) -> bytes:
+        """Index (8 bytes, little-endian), one byte that tells a dead letter, the length of each digest in a byte, the
+        digests, and the reason: different for different items."""
         digests = (self.input_digest, self.output_digest, self.proof_digest)
         fixed = self.index.to_bytes(8, "little") + bytes([self.dead, *map(len, digests)])
-        leaf: bytes = blake3(fixed + b"".join(digests) + self.reason.encode(), key=LEAF_KEY).digest()
+        return fixed + b"".join(digests) + self.reason.encode()
+
+    def leaf(self) -> bytes:
+        """Its leaf: BLAKE3 of its encoding."""
+        leaf: bytes = blake3(self.encoding(), key=LEAF_KEY).digest()
         return leaf
 
 

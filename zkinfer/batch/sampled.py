@@ -1,0 +1,316 @@
+"""Doing a sampled job: execute and commit to every item, publish, then prove what the challenge picks.
+
+    commitment = commit_sample(Path("night"), keys, [Path("inputs.npy")], batch_size=100)
+    # publish commitment.digest; then have a challenge drawn
+    receipt = prove_sample(Path("night"), keys, [Path("inputs.npy")], challenge)
+
+A sampled job is worth less than one all of which is proven; `challenge` says what it shows. Killed at any moment,
+either step can be called again: proofs that exist are checked and kept.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically, writing
+from zkinfer.backends.sumcheck.execute import Executor
+from zkinfer.batch.challenge import (
+    MAX_FILE_BYTES,
+    SAMPLED_FILE,
+    CommittedItem,
+    OpenedBatch,
+    SampleCommitment,
+    SampledReceipt,
+    Span,
+    batches_needed,
+    salt,
+    salted_leaf,
+)
+from zkinfer.batch.checks import check_proof, read_items
+from zkinfer.batch.inputs import Inputs
+from zkinfer.batch.items import ItemShapes, as_runs, item_shape
+from zkinfer.batch.job import output_names, proof_name, proofs_folder
+from zkinfer.batch.manifest import item_digests
+from zkinfer.batch.receipt import Header, tree_head, tree_path
+from zkinfer.circuit.qformat import dequantize
+from zkinfer.circuit.samples import batch_of, from_runs
+from zkinfer.errors import (
+    ArtifactError,
+    InvalidInputError,
+    MalformedProofError,
+    ProvingError,
+    VerificationError,
+    WrongKeyError,
+)
+from zkinfer.progress import progress
+from zkinfer.proof import OutputTensor, Proof
+from zkinfer.replay import DEFAULT_CONFIDENCE, DEFAULT_RATE
+
+if TYPE_CHECKING:
+    from zkinfer.backends.ezkl.keys import EzklKeys
+    from zkinfer.backends.sumcheck.keys import SumcheckKeys
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+COMMITMENT_FILE = "sample-commitment.zkm"
+SECRET_FILE = "sample-secret.zkk"
+SECRET_KIND = "ssec"
+SECRET_VERSION = 1
+SEED_BYTES = 32
+
+
+class _Executed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the operator keeps: the seed of the salts, and for each batch the digests of its items."""
+
+    seed: bytes
+    input_digests: tuple[bytes, ...]
+    output_digests: tuple[bytes, ...]
+
+    def leaves(self, span: Span, number: int) -> list[bytes]:
+        """The leaves of a batch."""
+        items = span.items(self.input_digests[number], self.output_digests[number])
+        return [salted_leaf(salt(self.seed, item.index), item) for item in items]
+
+    def heads(self, spans: Sequence[Span]) -> list[bytes]:
+        """The heads of all batches."""
+        return [tree_head(self.leaves(span, number)) for number, span in enumerate(spans)]
+
+
+def commit_sample(
+    folder: Path,
+    keys: "EzklKeys | SumcheckKeys",
+    inputs: Sequence[Path],
+    *,
+    batch_size: int,
+    rate: float = DEFAULT_RATE,
+    confidence: float = DEFAULT_CONFIDENCE,
+    context: bytes = b"",
+    saturate: bool = False,
+    seed: bytes | None = None,
+) -> SampleCommitment:
+    """Execute all items and commit to their inputs and outputs.
+
+    Writes the outputs, as a job does; the commitment, whose digest is to be published; and a secret file, which proving
+    needs, for its owner alone.
+
+    Args:
+        folder: of the sampled job; made if need be.
+        keys: proving keys.
+        inputs: files of items, one after another.
+        batch_size: items a proof, a multiple of the circuit's batch.
+        rate, confidence: so many batches will be proven that a wrong output is among them with that confidence, if that
+            rate of all outputs is wrong.
+        context: what the proofs will be bound to.
+        saturate: inputs beyond the calibrated range become the nearest bound.
+        seed: 32 secret bytes that the salts are made of; fresh ones by default.
+
+    Raises:
+        InvalidInputError: an argument or a file is not what is asked for; there is no item that the circuit can take;
+            or the folder holds a sampled job already.
+        ResourceError: the disk is full or not writable.
+    """
+    program = keys.program
+    seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
+    if len(seed) != SEED_BYTES:
+        raise InvalidInputError(f"the seed of the salts has {SEED_BYTES} bytes, not {len(seed)}")
+    if batch_size < 1 or batch_size % batch_of(program):
+        raise InvalidInputError(f"a batch has a multiple of {batch_of(program)} items, not {batch_size}")
+    if (folder / COMMITMENT_FILE).exists():
+        raise InvalidInputError(f"{folder} holds a sampled job already: prove it, or choose another folder")
+    proofs_folder(folder).mkdir(parents=True, exist_ok=True)
+    spans, executed, items = _execute(folder, keys, inputs, batch_size, saturate, seed)
+    size = batches_needed([span.size for span in spans], rate, confidence)
+    header = Header(keys.commitment.digest, keys.commitment.program_digest, context, saturate, False, False, items)
+    head = tree_head(executed.heads(spans))
+    commitment = SampleCommitment(header, batch_of(program), tuple(spans), size, head)
+    secret = wrap(SECRET_KIND, SECRET_VERSION, msgspec.msgpack.encode(executed))
+    write_atomically(folder / SECRET_FILE, secret, private=True)
+    write_atomically(folder / COMMITMENT_FILE, commitment.to_bytes())
+    return commitment
+
+
+def _execute(
+    folder: Path,
+    keys: "EzklKeys | SumcheckKeys",
+    inputs: Sequence[Path],
+    batch_size: int,
+    saturate: bool,
+    seed: bytes,
+) -> tuple[list[Span], _Executed, int]:
+    """The batches, the digests of their items, and how many items there are; writes the outputs."""
+    program, executor = keys.program, Executor(keys.program, keys.weights)
+    spans: list[Span] = []
+    digests: list[tuple[bytes, bytes]] = []
+    with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as files:
+        shapes = [item_shape(tensor, batch_of(program)) for tensor in program.output_tensors]
+        names = output_names(len(shapes))
+        writers = [
+            files.enter_context(_output_rows(folder / name, (opened.length, *shape)))
+            for name, shape in zip(names, shapes, strict=True)
+        ]
+        advance = files.enter_context(progress("executing", opened.length))
+        for first in range(0, opened.length, batch_size):
+            stop = min(first + batch_size, opened.length)
+            arrays, dead = read_items(opened, first, stop, program, saturate)
+            outputs = _run(executor, arrays) if len(arrays[0]) else []
+            spans.append(Span(first, stop, dead))
+            digests.append((item_digests(arrays), item_digests(outputs)) if outputs else (b"", b""))
+            living = np.setdiff1d(np.arange(stop - first), np.array(dead, dtype=np.int64) - first)
+            for position, (write, shape) in enumerate(zip(writers, shapes, strict=True)):
+                rows: FloatArray = np.full((stop - first, *shape), np.nan)
+                if outputs:
+                    rows[living] = dequantize(outputs[position], program.output_tensors[position])
+                write(rows.astype("<f8").tobytes())
+            advance(stop - first)
+        executed = _Executed(seed, tuple(one for one, _ in digests), tuple(other for _, other in digests))
+        return spans, executed, opened.length
+
+
+def _run(executor: Executor, arrays: Sequence[IntArray]) -> list[IntArray]:
+    """The outputs of some items: int64 of shape (items, *item shape)."""
+    program, items = executor.program, len(arrays[0])
+    runs = as_runs(arrays, program)
+    values = executor.run(runs)
+    outputs = []
+    for value, tensor in zip(program.outputs, program.output_tensors, strict=True):
+        array = values[value]
+        assert array is not None
+        shared = np.broadcast_to(array, (len(runs[0]), *tensor.shape))
+        outputs.append(from_runs(shared.astype(np.int64), batch_of(program), items))
+    return outputs
+
+
+@contextmanager
+def _output_rows(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[bytes], object]]:
+    """Write an array of float64 row by row, into a file that appears once it is whole.
+
+    Raises:
+        ResourceError: the disk is full or not writable.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        try:
+            with part.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+                yield file.write
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def prove_sample(
+    folder: Path,
+    keys: "EzklKeys | SumcheckKeys",
+    inputs: Sequence[Path],
+    challenge: bytes,
+    *,
+    rate: float = DEFAULT_RATE,
+) -> SampledReceipt:
+    """Prove the batches that a challenge picks, and write the sampled receipt beside them.
+
+    Args:
+        folder: where `commit_sample` wrote.
+        keys, inputs: as then.
+        challenge: drawn after the digest of the commitment was published, by someone else: at least 16 bytes.
+        rate: of wrong outputs, for which the receipt states the probability that none is in the sample.
+
+    Raises:
+        InvalidInputError: there is no sampled job in the folder, its inputs changed, or an argument is out of range.
+        BudgetError: the keys cannot make as many proofs.
+        ProvingError: a batch cannot be proven.
+        ResourceError: the disk is full or not writable.
+    """
+    commitment, executed = _load(folder)
+    if commitment.header.commitment != keys.commitment.digest:
+        raise WrongKeyError(f"the sampled job in {folder} was committed to with other keys")
+    probability = commitment.miss_probability(rate)
+    heads = executed.heads(commitment.spans)
+    opened: list[OpenedBatch] = []
+    picked = commitment.picked(challenge)
+    with (
+        closing(Inputs(inputs, ItemShapes(keys.program))) as items,
+        progress("proving the sample", len(picked)) as tick,
+    ):
+        for number in picked:
+            span = commitment.spans[number]
+            arrays, dead = read_items(items, span.first, span.stop, keys.program, commitment.header.saturate)
+            digests = executed.input_digests[number], executed.output_digests[number]
+            if dead != span.dead or item_digests(arrays) != digests[0]:
+                raise InvalidInputError(f"items {span.first} to {span.stop - 1} changed since they were committed")
+            path = proofs_folder(folder) / proof_name(span.first)
+            digest = _prove(path, keys, commitment, arrays, digests[1])
+            salts = b"".join(salt(executed.seed, index) for index in range(span.first, span.stop))
+            opened.append(OpenedBatch(number, *digests, salts, tree_path(heads, number), digest))
+            tick(1)
+    receipt = SampledReceipt(commitment, challenge, rate, probability, tuple(opened))
+    receipt.save(folder / SAMPLED_FILE)
+    return receipt
+
+
+def _prove(
+    path: Path,
+    keys: "EzklKeys | SumcheckKeys",
+    commitment: SampleCommitment,
+    arrays: Sequence[IntArray],
+    output_digests: bytes,
+) -> bytes:
+    """Write the proof of a batch, unless a good one is there; returns the file's digest."""
+    job = commitment.header.job(commitment.circuit_batch)
+    try:
+        proof = Proof.load(path)
+        _, claimed = check_proof(proof, keys.commitment, arrays, job, len(arrays[0]))
+    except VerificationError:
+        proof = keys.prove(as_runs(arrays, keys.program), commitment.header.context)
+        claimed = [t.integers()[: len(arrays[0])] for t in proof.output_tensors if isinstance(t, OutputTensor)]
+    if item_digests(claimed) != output_digests:
+        raise ProvingError(f"{path.name}: what is proven is not what was committed; was it another model?")
+    data = proof.to_bytes()
+    write_atomically(path, data)
+    digest: bytes = blake3(data).digest()
+    return digest
+
+
+def open_item(folder: Path, index: int) -> CommittedItem:
+    """One item of a sampled job, for whoever was given its output and wants to see that it was committed.
+
+    Raises:
+        InvalidInputError: there is no sampled job in the folder, or no such item.
+    """
+    commitment, executed = _load(folder)
+    for number, span in enumerate(commitment.spans):
+        if span.first <= index < span.stop:
+            item = span.items(executed.input_digests[number], executed.output_digests[number])[index - span.first]
+            in_batch = tree_path(executed.leaves(span, number), index - span.first)
+            in_job = tree_path(executed.heads(commitment.spans), number)
+            return CommittedItem(item, salt(executed.seed, index), in_batch, in_job)
+    raise InvalidInputError(f"the sampled job has items 0 to {commitment.header.items - 1}, and no item {index}")
+
+
+def _load(folder: Path) -> tuple[SampleCommitment, _Executed]:
+    """What `commit_sample` wrote.
+
+    Raises:
+        InvalidInputError: it is not there, or damaged.
+    """
+    try:
+        data = read_bounded(folder / COMMITMENT_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
+        commitment = SampleCommitment.from_bytes(data)
+        data = read_bounded(folder / SECRET_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
+        payload = unwrap(data, SECRET_KIND, SECRET_VERSION, max_bytes=MAX_FILE_BYTES)
+        executed = msgspec.msgpack.decode(payload, type=_Executed)
+    except (MalformedProofError, msgspec.MsgspecError) as error:
+        raise ArtifactError(f"{folder} holds no sampled job: {error}") from None
+    if tree_head(executed.heads(commitment.spans)) != commitment.head:
+        raise ArtifactError(f"{folder} mixes files of different sampled jobs")
+    return commitment, executed
