@@ -19,7 +19,7 @@ from zkinfer.errors import InvalidInputError, ShapeError
 
 Array = npt.NDArray[Any]
 
-DEFAULT_LIMIT = 32
+DEFAULT_LIMIT = 64
 """Boxes of a tensor, at most, as long as flattening axes can keep to it."""
 
 

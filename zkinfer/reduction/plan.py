@@ -99,7 +99,7 @@ def check_program(program: Program) -> None:
         if 2 * tensor.magnitude >= P:
             bits = tensor.magnitude.bit_length()
             raise ProvingError(
-                f"{tensor.label}: values of {bits} bits do not fit the field of {P.bit_length()}; {remedy}"
+                f"{tensor.label}: values of {bits} bits and a sign do not fit the field of {P.bit_length()}; {remedy}"
             )
     for node in program.nodes:
         if isinstance(node, Lookup) and len(program.tables[node.table].values) << node.shift > P:

@@ -12,7 +12,7 @@ from zkinfer.field.params import P
 from zkinfer.verifier.slow.lookups import Lookups, Table, range_table, stack, table_of
 from zkinfer.verifier.slow.weights import Shape, indices, place
 
-MAX_BOXES = 32
+MAX_BOXES = 64
 MAX_LIMB_BITS = 20
 MAX_PRIVATE_BITS = 20
 
