@@ -132,7 +132,7 @@ def test_a_value_has_to_be_below_half_of_the_field(magnitude: int, fits: bool, n
     if fits:
         check_program(program)
     else:
-        with pytest.raises(ProvingError, match=r"large: values of \d+ bits do not fit the field"):
+        with pytest.raises(ProvingError, match=r"large: values of \d+ bits and a sign do not fit the field"):
             make_plan(program, 1)
 
 

@@ -98,7 +98,7 @@ def test_values_too_large_for_the_field_are_refused(example: Example) -> None:
     (*nodes, last) = example.program.nodes
     wide = msgspec.structs.replace(last, out=msgspec.structs.replace(last.out, lo=-(2**50), hi=2**50))
     program = msgspec.structs.replace(example.program, nodes=(*nodes, wide))
-    with pytest.raises(ProvingError, match="y: values of 51 bits do not fit the field"):
+    with pytest.raises(ProvingError, match="y: values of 51 bits and a sign do not fit the field"):
         setup(program, example.weights)
 
 
