@@ -173,6 +173,17 @@ def test_report_as_table_and_picture(shop: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_compile_for_a_target_shows_what_was_traded(shop: Path, tmp_path: Path) -> None:
+    arguments = ["compile", shop / "model.onnx", "--calibration", shop / "calibration.npy", "-o", tmp_path / "c"]
+    done = run(*arguments, "--target", "cosine>=0.99")
+    assert done.code == 0
+    assert "Tuned for cosine>=0.99" in done.text
+    assert "held-out samples" in done.text
+    refused = run(*arguments, "--target", "cosine>1")
+    assert refused.code == 3
+    assert "is no target" in refused.text
+
+
 def test_estimate_names_the_size_of_the_reference_string(shop: Path) -> None:
     done = run("estimate", shop / "model.zkcircuit", "--backend", "ezkl")
     assert done.code == 0

@@ -90,16 +90,31 @@ def compile_model(
     calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array an input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
-    activation_bits: Annotated[int, typer.Option(min=2, max=24, help="Bits of an activation.")] = 8,
-    weight_bits: Annotated[int, typer.Option(min=2, max=24, help="Bits of a weight.")] = 8,
+    activation_bits: Annotated[
+        int | None, typer.Option(min=2, max=24, help="Bits of an activation: 8; with a target, at most 16.")
+    ] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(min=2, max=24, help="Bits of a weight: 8; with a target, at most 16.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help='Lower bits and tables while this holds: "cosine>=0.999", "top1>=0.99", "max_error<=0.01".'),
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> None:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
     circuit = zkinfer.compile(
-        model, read_arrays(calibration), batch=batch, activation_bits=activation_bits, weight_bits=weight_bits
+        model,
+        read_arrays(calibration),
+        batch=batch,
+        activation_bits=activation_bits,
+        weight_bits=weight_bits,
+        target=target,
     )
     circuit.save(output)
+    if circuit.tuning is not None:
+        out.print(circuit.tuning.table())
     if report or plot is not None:
         comparison = circuit.report()
         if report:
