@@ -177,7 +177,15 @@ def item_digests(tensors: Sequence[IntArray]) -> bytes:
         return b""
     flat = [np.ascontiguousarray(array, dtype="<i8").reshape(len(array), -1) for array in tensors]
     rows = np.ascontiguousarray(np.concatenate(flat, axis=1)).view(np.uint8)
-    return b"".join(blake3(row.data, derive_key_context=VALUES_CONTEXT).digest() for row in rows)
+    return b"".join(_item_digest(row.data) for row in rows)
+
+
+_values_hasher = blake3(derive_key_context=VALUES_CONTEXT)
+
+
+def _item_digest(data: memoryview) -> bytes:
+    digest: bytes = _values_hasher.copy().update(data).digest()
+    return digest
 
 
 def _require(condition: bool, complaint: str) -> None:

@@ -87,7 +87,7 @@ class _Leased:
 
     work: Work
     stop: int
-    input_digests: bytes
+    integers: list[IntArray]
     dead: dict[int, str]
 
 
@@ -172,8 +172,11 @@ class Runner:
             while True:
                 self._submit(inputs, sizing)
                 if self._proving:
-                    for result in self._executor.results(POLL_SECONDS):
-                        self._record(result, sizing)
+                    proven = self._take(self._executor.results(POLL_SECONDS), sizing)
+                    self._submit(inputs, sizing)  # what is proven is written while workers prove what comes next
+                    for leased, proof in proven:
+                        self._persistently(self._write, leased, proof)
+                        self._items += leased.stop - proof.first
                     self._tell()
                 elif self._retries and not self._halting:
                     time.sleep(POLL_SECONDS if self._options.backoff else 0)
@@ -240,24 +243,27 @@ class Runner:
             options.private_inputs,
             options.private_outputs,
         )
-        return _Leased(work, stop, b"" if options.private_inputs else item_digests(arrays), dead)
+        return _Leased(work, stop, arrays, dead)
 
-    def _record(self, result: Result, sizing: Sizing) -> None:
-        leased = self._proving.pop(result.first)
-        if isinstance(result, Failed):
-            self._handle(result, leased)
-            return
-        self._persistently(self._write, leased, result)
-        size = leased.stop - result.first
-        sizing.record(size, result.seconds)
-        self._items += size
-        self._memory = max(self._memory, result.memory)
+    def _take(self, results: list[Result], sizing: Sizing) -> list[tuple[_Leased, Proven]]:
+        """The proofs among some results; what failed is dealt with."""
+        proven = []
+        for result in results:
+            leased = self._proving.pop(result.first)
+            if isinstance(result, Failed):
+                self._handle(result, leased)
+                continue
+            proven.append((leased, result))
+            sizing.record(leased.stop - result.first, result.seconds)
+            self._memory = max(self._memory, result.memory)
+        return proven
 
     def _write(self, leased: _Leased, proven: Proven) -> None:
         """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
+        inputs = b"" if self._options.private_inputs else item_digests(leased.integers)
         digest: bytes = blake3(proven.proof).digest()
         announcement = Announcement(
-            leased.input_digests, proven.output_digests, digest, len(proven.proof), proven.seconds, proven.phases
+            inputs, proven.output_digests, digest, len(proven.proof), proven.seconds, proven.phases
         )
         self._state.announce(proven.first, announcement)
         write_atomically(proofs_folder(self._folder) / proof_name(proven.first), proven.proof)
