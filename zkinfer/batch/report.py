@@ -6,6 +6,7 @@ from the job's state, for whoever did the job. It shows nothing to others: see `
 
 import base64
 import html
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def write_report(folder: Path, *, float_outputs: Sequence[npt.NDArray[Any]] = ()
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
         _section("Summary", _facts(_summary(folder, counts, proven))),
-        *(_performance(plots, proven) if proven else ()),
+        *(_performance(plots, proven, [item for item, _ in dead]) if proven else ()),
         *(_accuracy(plots, accuracy) for accuracy in compare_outputs(folder, float_outputs)),
         _section("Failed batches", _table(("items", "attempts", "reason"), failed)),
         _section("Dead letters", _table(("item", "reason"), dead)),
@@ -116,10 +117,14 @@ def _plots() -> ModuleType:
     return report_plots
 
 
-def _performance(plots: ModuleType, proven: Sequence[tuple[Row, Announcement]]) -> Iterator[str]:
-    """The sections about time and size; there is a proof."""
+def _performance(plots: ModuleType, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]) -> Iterator[str]:
+    """The sections about time and size; there is a proof.
+
+    Args:
+        dead: the items that are dead letters, in order.
+    """
     first = [row.first for row, _ in proven]
-    items = [row.stop - row.first for row, _ in proven]
+    items = [row.stop - row.first - bisect_left(dead, row.stop) + bisect_left(dead, row.first) for row, _ in proven]
     speed = [count / max(proof.seconds, 1e-9) for count, (_, proof) in zip(items, proven, strict=True)]
     size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
     phases = plots.phases_png(phase_seconds(proof for _, proof in proven))
@@ -212,8 +217,7 @@ def _summary(folder: Path, counts: Counts, proven: Sequence[tuple[Row, Announcem
         ("proving", f"{duration(counts.prove_seconds)}, summed over workers"),
     ]
     if counts.prove_seconds:
-        items = sum(row.stop - row.first for row, _ in proven)
-        facts.append(("throughput of a worker", f"{items / counts.prove_seconds:.4g} items a second"))
+        facts.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
     if complete:
         manifest = Manifest.load(manifest_file(folder))
         facts.append(("receipt", receipt_of(manifest).hex()))
