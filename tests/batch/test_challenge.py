@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from shutil import copytree
 from tempfile import mkdtemp
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -377,6 +378,10 @@ class TestOperator:
             commit_sample(job.folder, some_keys(), [job.inputs], batch_size=2)
         with pytest.raises(ArtifactError, match="cannot read"):
             prove_sample(tmp_path, some_keys(), [job.inputs], CHALLENGE)
+
+    def test_keys_of_another_backend(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInputError, match="not of 'ezkl'"):
+            commit_sample(tmp_path, SimpleNamespace(backend="ezkl"), [], batch_size=1)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "changes", [{"batch_size": 0}, {"batch_size": 2, "seed": b""}, {"batch_size": 2, "rate": 0.0}]

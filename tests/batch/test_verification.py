@@ -52,6 +52,17 @@ def test_a_job_that_hides_its_inputs_and_outputs(tmp_path: Path) -> None:
     verify_item(found, receipt_of(job.manifest), job.proof(1), some_keys().commitment, None, context=CONTEXT)
 
 
+def test_a_short_manifest_cannot_claim_any_number_of_hidden_items(tmp_path: Path) -> None:
+    job = proven_job(tmp_path, hides=True)
+    last, size = job.manifest.batches[-1], 1 << 23
+    longer = [
+        msgspec.structs.replace(last, first=last.stop + n * size, stop=last.stop + (n + 1) * size) for n in range(2)
+    ]
+    job.forge(batches=(*job.manifest.batches, *longer), batch_size=size, items=ITEMS + 2 * size)
+    with pytest.raises(MalformedProofError, match="at most 16777216 items"):
+        job.verify()
+
+
 def test_it_needs_no_package_of_the_prover(job: ProvenJob) -> None:
     some_keys().commitment.save(job.folder / "model.zkc")
     code = (
@@ -141,13 +152,21 @@ class TestCheatingProvers:
     def test_a_proof_stands_for_another_batch(self, job: ProvenJob) -> None:
         first = job.manifest.batches[1]
         job.forge_batch(2, lambda b: msgspec.structs.replace(b, proof=first.proof, proof_digest=first.proof_digest))
-        with pytest.raises(StatementError, match="items 6 to 7: the inputs differ"):
+        with pytest.raises(InvalidProofError, match="items 6 to 7 have the proof of other items"):
+            job.verify()
+
+    def test_two_batches_swap_their_proofs(self, job: ProvenJob) -> None:
+        _, one, other = job.manifest.batches
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof=other.proof, proof_digest=other.proof_digest))
+        job.forge_batch(2, lambda b: msgspec.structs.replace(b, proof=one.proof, proof_digest=one.proof_digest))
+        with pytest.raises(StatementError, match="items 3 to 5: the inputs differ"):
             job.verify()
 
     def test_a_proof_of_fewer_items(self, job: ProvenJob) -> None:
-        shorter = job.manifest.batches[1]
+        longer, shorter = job.manifest.batches[:2]
         job.forge_batch(0, lambda b: msgspec.structs.replace(b, proof=shorter.proof, proof_digest=shorter.proof_digest))
-        with pytest.raises(VerificationError, match="items 0 to 2"):
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof=longer.proof, proof_digest=longer.proof_digest))
+        with pytest.raises(StatementError, match=r"items 0 to 2: .*runs"):
             job.verify()
 
     def test_another_output_is_claimed(self, job: ProvenJob) -> None:

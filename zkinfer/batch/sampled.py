@@ -55,7 +55,6 @@ from zkinfer.proof import OutputTensor, Proof
 from zkinfer.replay import DEFAULT_CONFIDENCE, DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from zkinfer.backends.ezkl.keys import EzklKeys
     from zkinfer.backends.sumcheck.keys import SumcheckKeys
 
 IntArray = npt.NDArray[np.int64]
@@ -87,7 +86,7 @@ class _Executed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 def commit_sample(
     folder: Path,
-    keys: "EzklKeys | SumcheckKeys",
+    keys: "SumcheckKeys",
     inputs: Sequence[Path],
     *,
     batch_size: int,
@@ -104,7 +103,7 @@ def commit_sample(
 
     Args:
         folder: of the sampled job; made if need be.
-        keys: proving keys.
+        keys: proving keys of the native backend.
         inputs: files of items, one after another.
         batch_size: items a proof, a multiple of the circuit's batch.
         rate, confidence: so many batches will be proven that a wrong output is among them with that confidence, if that
@@ -118,6 +117,8 @@ def commit_sample(
             or the folder holds a sampled job already.
         ResourceError: the disk is full or not writable.
     """
+    if keys.backend != "sumcheck":
+        raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {keys.backend!r}")
     program = keys.program
     seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
     if len(seed) != SEED_BYTES:
@@ -140,14 +141,14 @@ def commit_sample(
 
 def _execute(
     folder: Path,
-    keys: "EzklKeys | SumcheckKeys",
+    keys: "SumcheckKeys",
     inputs: Sequence[Path],
     batch_size: int,
     saturate: bool,
     seed: bytes,
 ) -> tuple[list[Span], _Executed, int]:
     """The batches, the digests of their items, and how many items there are; writes the outputs."""
-    program, executor = keys.program, Executor(keys.program, keys.weights)
+    program, executor = keys.program, keys.executor
     spans: list[Span] = []
     digests: list[tuple[bytes, bytes]] = []
     with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as files:
@@ -211,7 +212,7 @@ def _output_rows(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[bytes
 
 def prove_sample(
     folder: Path,
-    keys: "EzklKeys | SumcheckKeys",
+    keys: "SumcheckKeys",
     inputs: Sequence[Path],
     challenge: bytes,
     *,
@@ -260,7 +261,7 @@ def prove_sample(
 
 def _prove(
     path: Path,
-    keys: "EzklKeys | SumcheckKeys",
+    keys: "SumcheckKeys",
     commitment: SampleCommitment,
     arrays: Sequence[IntArray],
     output_digests: bytes,

@@ -36,6 +36,7 @@ from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
     InvalidProofError,
+    MalformedProofError,
     StatementError,
     VerifierUnavailableError,
 )
@@ -44,6 +45,9 @@ from zkinfer.verifier import VerifiedInference
 
 IntArray = npt.NDArray[np.int64]
 PathLike = str | os.PathLike[str]
+
+MAX_HIDDEN_ITEMS = 1 << 24
+"""Of a job whose manifest holds no digest of an item, so that a short file could claim any number of them."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,10 @@ def verify_job(
         published = load_commitment(commitment)
         manifest = Manifest.load(manifest_file(Path(folder)))
         check_manifest(manifest, published, inputs is None, context, saturate)
+        _check_extent(manifest)
         found = receipt_of(manifest)
         if receipt is not None and found != receipt:
             raise InvalidProofError(f"the job's receipt is {found.hex()}, and not the one that was published")
-        if manifest.unproven:
-            first = manifest.unproven[0]
-            raise InvalidProofError(f"items {first.first} to {first.stop - 1} have no proof: the job is not proven")
         setting = make_setting(folder, published, manifest, inputs)
         verdicts = check_batches(setting, manifest.batches, workers)
     return VerifiedJob(
@@ -123,6 +125,24 @@ def verify_job(
         test_only=any(verdict.test_only for verdict in verdicts),
         seconds=time.perf_counter() - start,
     )
+
+
+def _check_extent(manifest: Manifest) -> None:
+    """The job has a proof of its own for every batch, and not more items than its files account for.
+
+    Raises:
+        VerificationError: it has not.
+    """
+    if manifest.private_inputs and manifest.private_outputs and manifest.items > MAX_HIDDEN_ITEMS:
+        raise MalformedProofError(f"a job that hides inputs and outputs has at most {MAX_HIDDEN_ITEMS} items")
+    if manifest.unproven:
+        first = manifest.unproven[0]
+        raise InvalidProofError(f"items {first.first} to {first.stop - 1} have no proof: the job is not proven")
+    seen: set[bytes] = set()
+    for batch in manifest.batches:
+        if batch.proof and batch.proof_digest in seen:
+            raise InvalidProofError(f"items {batch.first} to {batch.stop - 1} have the proof of other items")
+        seen.add(batch.proof_digest)
 
 
 def verify_item(
