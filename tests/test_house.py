@@ -132,7 +132,7 @@ def test_imports_point_one_way(path: Path) -> None:
     imported = {part(m) for m in all_imports(path) if m.split(".")[0] == "zkinfer"} - {own}
     if own in MAY_IMPORT:
         assert imported <= MAY_IMPORT[own]
-    if own in {"backends", "verifier"}:
+    if own in {"backends", "verifier", "batch"}:
         assert not imported & NO_PROVER
     if own in NATIVE:
         assert not imported & NO_CIRCUIT
