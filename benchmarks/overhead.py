@@ -4,7 +4,8 @@
 
 A block is linear, GELU, linear, with committed weights of 8 bits. Proving is all that `zk.prove` does, execution
 included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32. Both take the same threads, in
-the same process, and are the least of several runs. Each size has a process of its own, whose peak memory is shown.
+the same process, and are the least of several runs. Each size has a process of its own; its peak memory is shown, and
+how much of what a bound allows the proofs add: six times weights and activations as float64.
 """
 
 import argparse
@@ -12,14 +13,15 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 from measure import MIB, limit_threads, markdown_table, provenance
@@ -58,7 +60,7 @@ class Measurement:
         looked_up: elements looked up in one proof.
         proof: bytes.
         peak: MiB, of the whole process.
-        started: MiB, before anything was compiled.
+        started: MiB, of the process once it has proven a tiny block and run the float model.
         data: MiB that weights and activations would take as float64.
         phases: milliseconds.
     """
@@ -130,21 +132,32 @@ def least(run: Callable[[], object], repeats: int) -> float:
     return 1e3 * best
 
 
-def measure(width: int, batch: int, threads: int, proofs: int, repeats: int) -> Measurement:
-    """Compile, set up, prove and verify one size; to be called once in a process."""
-    started = _peak()
+def samples(width: int, batch: int) -> npt.NDArray[np.float32]:
+    """Inputs of a block."""
+    return np.random.default_rng(batch).standard_normal((batch, width), dtype=np.float32).clip(-4, 4)
+
+
+def prepare(width: int, batch: int, proofs: int, folder: Path) -> None:
+    """Compile, and make keys in a folder: in a process of its own, whose memory is not the prover's."""
+    ends = [np.full((1, width), end, np.float32) for end in (-4, 4)]
+    circuit = zk.compile(block(width), np.concatenate([samples(width, min(batch, 64)), *ends]))
+    zk.setup(circuit, proofs=proofs, folder=folder)
+
+
+def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) -> Measurement:
+    """Prove and verify one size; to be called once in a process."""
     limit_threads(threads)
-    model = block(width)
+    _prove_something_tiny()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(batch)
-    x = rng.standard_normal((batch, width), dtype=np.float32).clip(-4, 4)
-    calibration = np.concatenate([x[:64], np.full((1, width), 4, np.float32), np.full((1, width), -4, np.float32)])
-    circuit = zk.compile(model, calibration)
-    keys = zk.setup(circuit, proofs=proofs)
-    best: tuple[float, dict[str, float], Any] | None = None
+    session = onnxruntime.InferenceSession(
+        block(width).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    x = samples(width, batch)
     inference = least(lambda: session.run(None, {"x": x}), 3 * repeats)
+    started = _peak()
+    keys = zk.Keys.load(folder)
+    best: tuple[float, dict[str, float], zk.Proof] | None = None
     for _ in range(repeats + 1):
         with collected() as phases:
             start = time.perf_counter()
@@ -157,16 +170,16 @@ def measure(width: int, batch: int, threads: int, proofs: int, repeats: int) -> 
     peak = _peak()
     seconds, phases, proof = best
     verifying = least(lambda: verify(proof, keys.commitment, inputs=x, saturate=True), repeats)
-    looked_up = batch * sum(node.out.size for node in circuit.program.nodes if isinstance(node, Lookup))
-    values = batch * sum(circuit.program.tensor(v).size for v in range(circuit.program.num_values))
-    weights = sum(weight.size for weight in circuit.weights)
+    program = keys.program
+    values = batch * sum(program.tensor(v).size for v in range(program.num_values))
+    weights = sum(weight.size for weight in program.weights)
     return Measurement(
         width=width,
         batch=batch,
         inference=inference,
         prove=1e3 * seconds,
         verify=verifying,
-        looked_up=looked_up,
+        looked_up=batch * sum(node.out.size for node in program.nodes if isinstance(node, Lookup)),
         proof=len(proof.to_bytes()),
         peak=peak,
         started=started,
@@ -175,16 +188,25 @@ def measure(width: int, batch: int, threads: int, proofs: int, repeats: int) -> 
     )
 
 
+def _prove_something_tiny() -> None:
+    """Loads and compiles all that a process needs once."""
+    x = np.random.default_rng(0).standard_normal((4, 32), dtype=np.float32)
+    zk.prove(zk.setup(zk.compile(block(32), x), proofs=1), x, saturate=True)
+
+
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
 
 
 def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measurement:
-    """The same, in a process of its own."""
-    command = [sys.executable, __file__, "--child", "--widths", str(width), "--batches", str(batch)]
+    """The same in processes of their own: one that makes the keys, and one that proves."""
+    command = [sys.executable, __file__, "--widths", str(width), "--batches", str(batch)]
     command += ["--threads", str(arguments.threads), "--proofs", str(arguments.proofs)]
     command += ["--repeats", str(arguments.repeats)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    with tempfile.TemporaryDirectory(prefix="zkinfer-overhead-") as folder:
+        keys = str(Path(folder) / "keys")
+        subprocess.run([*command, "--prepare", keys], check=True)
+        done = subprocess.run([*command, "--keys", keys], check=True, stdout=subprocess.PIPE, text=True)
     return Measurement(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -221,12 +243,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--picture", type=Path, help="draw a PNG here")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--keys", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        (width,), (batch,) = arguments.widths, arguments.batches
-        found = measure(width, batch, arguments.threads, arguments.proofs, arguments.repeats)
-        print(json.dumps(asdict(found)))
+    width, batch = arguments.widths[0], arguments.batches[0]
+    if arguments.prepare:
+        prepare(width, batch, arguments.proofs, arguments.prepare)
+        return
+    if arguments.keys:
+        print(json.dumps(asdict(measure(width, batch, arguments.threads, arguments.keys, arguments.repeats))))
         return
     measurements: list[Measurement] = []
     table = Table(title=f"MLP blocks, {arguments.threads} threads, keys for {arguments.proofs} proofs")
