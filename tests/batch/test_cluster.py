@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,21 +34,15 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def shipped_keys() -> list[Path]:
-    """Folders of keys on this machine."""
-    return list(Path(tempfile.gettempdir()).glob("zkinfer-keys-*"))
-
-
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: Path) -> None:
     keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=100)
     np.save(tmp_path / "x.npy", item_reals(ITEMS))
-    before, job = shipped_keys(), tmp_path / "job"
+    job = tmp_path / "job"
     verbs.run(job, keys, tmp_path / "x.npy", batch_size=5, backoff=0.0, stopping=lambda: True)
     killed: list[int] = []
     with closing(State(job)) as state, closing(Cluster(keys, 2)) as cluster:
-        (shipped,) = [folder for folder in shipped_keys() if folder not in before]
-        assert shipped.stat().st_mode & 0o077 == 0
+        assert cluster.key_folder.stat().st_mode & 0o077 == 0
 
         def observe(progress: object) -> None:
             if not killed and state.counts().batches_done >= 2:
@@ -62,7 +55,7 @@ def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: 
     assert Manifest.load(job / MANIFEST_FILE).proven == ITEMS
     assert verify_job(job, keys.commitment, tmp_path / "x.npy").proofs == 8
     assert 8 <= keys.budget - keys.proofs_left <= 8 + 3 * block_size(100, 2)
-    assert shipped_keys() == before
+    assert not cluster.key_folder.exists()
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -76,7 +76,7 @@ class Prover:
 
         if shipment.version != __version__:
             raise ResourceError(f"a machine of the cluster has zkinfer {__version__}, the job {shipment.version}")
-        self._node = Path(tempfile.gettempdir()) / f"zkinfer-keys-{shipment.token}"
+        self._node = node_folder(shipment.token)
         shared = unpack(shipment, self._node)
         self._budget_file = self._node / uuid.uuid4().hex / shipment.budget_file
         own = link_folder(shared, self._budget_file, shipment.budget_file)
@@ -96,6 +96,11 @@ class Prover:
     def remove(self) -> None:
         """Remove the keys from this machine."""
         shutil.rmtree(self._node, ignore_errors=True)
+
+
+def node_folder(token: str) -> Path:
+    """Where a copy of keys lies on each machine of a cluster."""
+    return Path(tempfile.gettempdir()) / f"zkinfer-ray-{token}"
 
 
 def unpack(shipment: Shipment, node: Path) -> Path:
@@ -187,6 +192,11 @@ class Cluster(Executor):
         except ResourceError:
             self.close()
             raise
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the copy of the keys lies on each machine, until `close`."""
+        return node_folder(self._shipment.token)
 
     def pids(self) -> list[int]:
         """The actors' process ids, once their keys are loaded.
