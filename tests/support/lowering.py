@@ -51,7 +51,7 @@ def build(
         array = np.asarray(values)
         array = array.astype(np.float32) if array.dtype.kind == "f" else array
         initializers.append(numpy_helper.from_array(array, name))
-    types = {name: TensorProto.INT64 for name in integer_outputs} | dict(types or {})
+    types = dict.fromkeys(integer_outputs, TensorProto.INT64) | dict(types or {})
     graph = helper.make_graph(
         nodes,
         "test",
