@@ -4,7 +4,7 @@
 
 Proves reference circuits and MLP blocks in several batches, prints what was estimated beside what was measured, and the
 constants of `zkinfer/backends/sumcheck/cost.py` that fit this machine best (least squares of relative errors, none
-negative).
+negative), in picoseconds.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 import zkinfer as zk
-from zkinfer.backends.sumcheck.cost import Counts, nanoseconds
+from zkinfer.backends.sumcheck.cost import Counts, seconds
 from zkinfer.backends.sumcheck.estimate import NativeEstimate
 
 HEADER = ("circuit", "batch", "prove ms", "estimated", "ratio", "refitted", "proof kB", "estimated", "ratio")
@@ -51,7 +51,7 @@ class Point:
     def row(self, refitted: Counts) -> list[str]:
         """As text, as in `HEADER`."""
         expected = self.estimate
-        again = 1e-9 * nanoseconds(expected.counts, refitted)
+        again = seconds(expected.counts, refitted)
         return [
             self.name,
             str(self.batch),
@@ -96,9 +96,9 @@ def measure() -> Iterator[Point]:
 def fit(points: list[Point]) -> Counts:
     """The constants that fit best: relative errors, squared, are least."""
     matrix = np.array([[float(v) for v in astuple(p.estimate.counts)] for p in points])
-    matrix /= np.array([1e9 * p.seconds for p in points])[:, None]
+    matrix /= np.array([1e12 * p.seconds for p in points])[:, None]
     solution, _ = nnls(matrix, np.ones(len(points)))
-    return Counts(*(round(float(v), 3) for v in solution))  # type: ignore[arg-type]
+    return Counts(*(round(float(v)) for v in solution))
 
 
 def main() -> None:

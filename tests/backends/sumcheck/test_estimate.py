@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.examples import mlp
 
-from zkinfer.backends.sumcheck.cost import NANOSECONDS, Counts, nanoseconds
+from zkinfer.backends.sumcheck.cost import PICOSECONDS, Counts, seconds
 from zkinfer.backends.sumcheck.estimate import NativeEstimate, estimate
 from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.circuit.program import Lookup
@@ -57,9 +57,10 @@ def test_more_runs_cost_more() -> None:
 @pytest.mark.parametrize("field", dataclasses.fields(Counts))
 def test_every_count_is_priced(field: "dataclasses.Field[int]") -> None:
     nothing = Counts(*(0 for _ in dataclasses.fields(Counts)))
-    some = dataclasses.replace(nothing, **{field.name: 1000})
-    assert nanoseconds(nothing) == 0
-    assert nanoseconds(some) == 1000 * getattr(NANOSECONDS, field.name)
+    some = dataclasses.replace(nothing, **{field.name: 10**6})
+    assert seconds(nothing) == 0
+    assert seconds(some) == pytest.approx(1e-6 * getattr(PICOSECONDS, field.name))
+    assert seconds(some, some) == pytest.approx(1)
 
 
 def test_no_runs_are_refused() -> None:

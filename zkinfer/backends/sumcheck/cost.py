@@ -1,6 +1,6 @@
 """What a native proof costs: counts of what is done, times constants fitted to measurements.
 
-`benchmarks/native_cost.py` measures a range of circuits, fits `NANOSECONDS` to them and prints how far off they are.
+`benchmarks/native_cost.py` measures a range of circuits, fits `PICOSECONDS` to them and prints how far off they are.
 """
 
 import math
@@ -49,20 +49,21 @@ class Counts:
     messages: int
 
 
-NANOSECONDS = Counts(
-    proof=30_000_000,
-    multiplications=0,
-    elements=2,
-    lookups=60,
-    table_rows=100,
-    symbols=6,
-    leaves=400,
-    weights=1,
-    contracted=100,
-    summed=60,
-    messages=20_000,
+PICOSECONDS = Counts(
+    proof=18_000_000_000,
+    multiplications=10,
+    elements=0,
+    lookups=145_000,
+    table_rows=0,
+    symbols=0,
+    leaves=0,
+    weights=1_300,
+    contracted=300_000,
+    summed=80_000,
+    messages=113_000_000,
 )
-"""For each of what is counted, on the two cores of the reference machine."""
+"""For each of what is counted, on the two cores of the reference machine. Lookups carry what grows with them: their
+share of the commitment and of its leaves."""
 
 
 def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
@@ -93,9 +94,9 @@ def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) 
     )
 
 
-def nanoseconds(counts: Counts, rates: Counts = NANOSECONDS) -> float:
+def seconds(counts: Counts, rates: Counts = PICOSECONDS) -> float:
     """What the counts cost."""
-    return float(sum(getattr(counts, field.name) * getattr(rates, field.name) for field in fields(Counts)))
+    return 1e-12 * float(sum(getattr(counts, field.name) * getattr(rates, field.name) for field in fields(Counts)))
 
 
 def _multiplications(program: Program, node: Einsum) -> int:

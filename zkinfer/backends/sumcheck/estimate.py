@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.backends.sumcheck.cost import Counts, count, memory_bytes, nanoseconds, proof_bytes
+from zkinfer.backends.sumcheck.cost import Counts, count, memory_bytes, proof_bytes, seconds
 from zkinfer.backends.sumcheck.execute import Executor
 from zkinfer.backends.sumcheck.prove import header_for
 from zkinfer.backends.sumcheck.setup import opening_for
@@ -84,7 +84,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         runs=runs,
         layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
         counts=counts,
-        prove_seconds=1e-9 * nanoseconds(counts),
+        prove_seconds=seconds(counts),
         memory_bytes=memory_bytes(plan, header, Executor(program, weights).peak_bytes(runs)),
         disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding,
         proof_bytes=proof_bytes(plan, shape, header, opening),
