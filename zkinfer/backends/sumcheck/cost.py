@@ -10,6 +10,7 @@ from zkinfer.circuit.program import Einsum, Program
 from zkinfer.field.encoding import EXT_BYTES
 from zkinfer.pcs.params import (
     DIGEST_BYTES,
+    Code,
     OpeningParameters,
     expected_opening_bytes,
     symbols_of,
@@ -130,15 +131,22 @@ def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
     return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
 
 
-def memory_bytes(plan: Plan, header: Header, executing: int) -> int:
-    """Most memory that a proof takes beside the keys, nearly.
+BRIEFLY = 1.5
+"""Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/overhead.py` prints."""
+
+
+def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> int:
+    """Most memory that loading the keys and making a proof take, nearly.
 
     Args:
+        weights: the code of their matrix.
         executing: bytes of `Executor.peak_bytes`.
     """
+    layout = plan.layouts[WEIGHTS]
+    keys = 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
     instance = plan.instance
     if instance is None:
-        return executing
+        return keys + executing
     stack = 8 * sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:]) << header.log_columns
     indices = 8 * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
     # The leaves of lookups in a table of two columns; above, two fractions for every four entries, and half of that
@@ -147,4 +155,4 @@ def memory_bytes(plan: Plan, header: Header, executing: int) -> int:
     trees = 48 * (instance.lookups + instance.rows.filled)
     code = header.opening.code
     columns = 7 * (sum(layout.rows(code.log_columns) for layout in plan.layouts[INPUTS:]) + 9) * code.length
-    return executing + stack + indices + max(leaves + trees, columns)
+    return keys + int(BRIEFLY * (executing + stack + indices + max(leaves + trees, columns)))

@@ -46,7 +46,7 @@ class NativeEstimate:
         layers: every node that looks up.
         counts: what is done for a proof.
         prove_seconds: execution included.
-        memory_bytes: of proving, at most, beside the process itself.
+        memory_bytes: of loading the keys and proving, beside the process itself.
         disk_bytes: of the key folder.
         proof_bytes: of a proof.
         security_bits: of a proof.
@@ -85,7 +85,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
         counts=counts,
         prove_seconds=seconds(counts),
-        memory_bytes=memory_bytes(plan, header, Executor(program, weights).peak_bytes(runs)),
+        memory_bytes=memory_bytes(plan, header, opening.code, Executor(program, weights).peak_bytes(runs)),
         disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding,
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
