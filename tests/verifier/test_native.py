@@ -255,9 +255,8 @@ def test_a_part_of_another_proof_is_refused(part: str, hidden: Proven) -> None:
 @pytest.mark.parametrize("field", Header.__struct_fields__)
 @pytest.mark.parametrize("value", EXTREMES)
 def test_a_header_of_any_sizes_takes_bounded_time_and_memory(field: str, value: int, shown: Proven) -> None:
-    header = replace(shown.proof.header, **{field: value})
-    if header == shown.proof.header:
-        pytest.skip("the proof's own header")
+    own = getattr(shown.proof.header, field)
+    header = replace(shown.proof.header, **{field: value if value != own else value + 1})
     tracemalloc.start()
     start = time.perf_counter()
     try:
