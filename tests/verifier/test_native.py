@@ -23,6 +23,8 @@ from zkinfer.pcs import params
 from zkinfer.reduction import argument
 from zkinfer.reduction.argument import Header, NativeProof
 from zkinfer.statement import Shown, Statement
+from zkinfer.sumcheck.channel import VerifierChannel
+from zkinfer.transcript import Transcript
 from zkinfer.verifier import native
 
 IntArray = npt.NDArray[np.int64]
@@ -250,6 +252,31 @@ def test_a_part_of_another_proof_is_refused(part: str, hidden: Proven) -> None:
     """Both proofs are of the same statement; no part of one serves the other."""
     other = proven(True, True).proof
     refused(hidden.statement, replace(hidden.proof, **{part: getattr(other, part)}))
+
+
+def test_an_opening_that_nothing_needs_is_malformed(shown: Proven) -> None:
+    """Else one proof would have many forms, where nothing is claimed of the weights."""
+    transcript = Transcript(b"test")
+    channel = VerifierChannel(transcript, b"", padded=True)
+    opening = shown.proof.header.opening
+    native._open(channel, opening, [], [], b"", transcript)
+    with pytest.raises(MalformedProofError, match="nothing is claimed of"):
+        native._open(channel, opening, [], [], b"x", transcript)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"log_columns": 18, "log_length": 20}, "wider than its witness"),
+        ({"blinding": 1 << 20, "log_length": 22, "queries": 1 << 12}, "too much work"),
+    ],
+)
+def test_a_header_that_would_be_expensive_to_check_is_refused_before_any_work(
+    sizes: dict[str, int], message: str, shown: Proven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(argument, "reduce_to_openings", lambda *_: pytest.fail("the reduction has begun"))
+    with pytest.raises(MalformedProofError, match=message):
+        check(shown.statement, replace(shown.proof, header=replace(shown.proof.header, **sizes)))
 
 
 @pytest.mark.parametrize("field", Header.__struct_fields__)

@@ -18,7 +18,6 @@ from zkinfer.errors import (
     MalformedProofError,
     ProvingError,
 )
-from zkinfer.field.encoding import EXT_BYTES
 from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import Commitment as MatrixCommitment
 from zkinfer.pcs.params import OpeningParameters
@@ -132,8 +131,6 @@ def _check_sizes(plan: Plan, proof: NativeProof) -> None:
         raise MalformedProofError("the proof's matrices are wider than its witness")
     if proof.header.opening.code.dimension * proof.header.queries > MAX_OPENING_WORK:
         raise MalformedProofError("the proof's opening would be too much work to check")
-    if len(proof.message) % EXT_BYTES:
-        raise MalformedProofError("the message is not made of field elements")
 
 
 def _open(
