@@ -254,6 +254,12 @@ def test_a_part_of_another_proof_is_refused(part: str, hidden: Proven) -> None:
     refused(hidden.statement, replace(hidden.proof, **{part: getattr(other, part)}))
 
 
+def test_work_before_the_lookups_that_was_not_done_is_missed(shown: Proven) -> None:
+    header = replace(shown.proof.header, lookup_grinding=20)
+    with pytest.raises(InvalidProofError, match="lookup grinding"):
+        check(shown.statement, replace(shown.proof, header=header))
+
+
 def test_an_opening_that_nothing_needs_is_malformed(shown: Proven) -> None:
     """Else one proof would have many forms, where nothing is claimed of the weights."""
     transcript = Transcript(b"test")
