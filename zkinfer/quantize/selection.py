@@ -16,7 +16,7 @@ import numpy as np
 from zkinfer.approx.functions import clip
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import rounding_half
-from zkinfer.circuit.steps import Expand, Reshape, Slice, Transpose
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize.builder import Summand, Value
 from zkinfer.quantize.lazy import Activation, Affine, Constant, Emitter
@@ -111,14 +111,21 @@ def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> A
     letters = string.ascii_lowercase[: rank + len(table.shape) - 1]
     places, others = letters[:rank], letters[rank:]
     lengths = [row.shape[-1] for row in rows]
-    array = np.moveaxis(table.reals, axis, 0)
-    padded = np.concatenate([array, np.zeros((math.prod(lengths) - n, *array.shape[1:]))])
-    weight = g.weight(table, padded.reshape(*lengths, *array.shape[1:]))
+    weight = g.weight(table, np.moveaxis(table.reals, axis, 0))
+    steps: list[Step] = []
+    if len(rows) > 1:
+        nothing = (0,) * (len(weight.shape) - 1)
+        steps = [Pad((0, *nothing), (math.prod(lengths) - n, *nothing)), Reshape((*lengths, *weight.shape[1:]))]
+    by_digits = g.builder.combine(table.name, [Summand(weight, steps=tuple(steps))])
     selector = rows[0] if len(rows) == 1 else g.builder.einsum(g.label, _outer(rank), *rows)
     digits = "yz"[-len(rows) :]
     taken = g.builder.einsum(
-        g.label, f"{places}{digits},{digits}{others}->{others[:axis]}{places}{others[axis:]}", selector, weight
+        g.label, f"{places}{digits},{digits}{others}->{others[:axis]}{places}{others[axis:]}", selector, by_digits
     )
+    bounds = (taken.tensor.lo, taken.tensor.hi)
+    if math.prod(taken.shape) < math.prod(weight.shape) and entries(bounds, 0) <= g.precision.max_table_entries:
+        # Looked up as they are: whatever reads them makes one claim on the table in the end, not each its own.
+        taken = g.builder.lookup(g.label, taken, integer_table("held", bounds, lambda i: i), 0, taken.frac_bits)
     return g.exact(taken)
 
 

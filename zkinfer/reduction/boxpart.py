@@ -1,11 +1,11 @@
 """The part of a functional that lies on one box of a committed vector."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from zkinfer.field.slow import ONE, Ext, eq, ext_mul
 from zkinfer.pcs import modular
-from zkinfer.pcs.modular import IntArray
+from zkinfer.pcs.modular import IntArray, from_exts
+from zkinfer.reduction import factors
 from zkinfer.reduction.boxes import Box
 from zkinfer.reduction.functional import as_point
 from zkinfer.sumcheck.params import Point
@@ -37,20 +37,34 @@ class BoxPart:
         """The box has 2^variables cells."""
         return self.box.total
 
-    @cached_property
-    def point(self) -> tuple[Ext, Point] | None:
-        """(s, z) if the weights are s * eq(z, .)."""
+    def by_rows(self, columns: int) -> tuple[IntArray, Point] | None:
+        """The w and z for which the weights are w (x) eq(z, .): those of row i, of 2^columns cells, are w_i eq(z, .).
+
+        Args:
+            columns: at most `variables`.
+
+        Returns:
+            w, canonical, of shape (3, 2^(variables - columns)), and z; both are unique. None if there are none, or the
+            weights are zero.
+        """
         if self.known is not None:
-            return self.scale, self.known
-        scale: Ext = self.scale
-        point: Point = ()
-        for vector in self.vectors:
+            split = self.variables - columns
+            return _scaled(modular.eq_table(self.known[:split]), self.scale), self.known[split:]
+        scale, point, left = self.scale, (), list(self.vectors)
+        while len(point) < columns:
+            vector, wanted = left.pop(), columns - len(point)
+            if vector.shape[1] > 1 << wanted:
+                halves = factors.rank_one(vector.reshape(3, -1, 1 << wanted))
+                if halves is None:
+                    return None
+                left.append(halves[0])
+                vector = halves[1]
             found = as_point(vector)
             if found is None:
                 return None
-            scale = ext_mul(scale, found[0])
-            point += found[1]
-        return scale, point
+            scale, point = ext_mul(scale, found[0]), found[1] + point
+        rows = factors.outer([factors.ones(1), *left]).reshape(3, -1)
+        return _scaled(rows, scale), point
 
     def evaluate(self, point: Point) -> Ext:
         """The multilinear extension of the weights at a point."""
@@ -62,3 +76,7 @@ class BoxPart:
             value = ext_mul(value, modular.ext_dot(vector, modular.eq_table(point[used : used + bits])))
             used += bits
         return value
+
+
+def _scaled(table: IntArray, factor: Ext) -> IntArray:
+    return modular.ext_mul(table, from_exts([factor]))

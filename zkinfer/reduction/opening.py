@@ -1,7 +1,8 @@
 """From claims on committed vectors to claims for matrix openings.
 
-A claim that is an eq-point on boxes of a row at least needs no more than a combination of rows, if many cells share
-its column point: it goes directly into the opening. All other claims are combined by powers of a challenge into
+A claim whose weights are the same eq-point in every row, times a factor for the row, needs no more than a combination
+of rows, if many cells share its column point: it goes directly into the opening. All other claims are combined by
+powers of a challenge into
 
     sum over cells of W[cell] * cell = v
 
@@ -10,12 +11,14 @@ with public W, and a sumcheck over the units concerned leaves one evaluation of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from zkinfer.field.params import P
 from zkinfer.field.slow import ONE, Ext, eq, ext_add, ext_mul
 from zkinfer.pcs import modular
+from zkinfer.pcs.modular import IntArray
 from zkinfer.pcs.params import Code
 from zkinfer.reduction.boxpart import BoxPart
 from zkinfer.reduction.contraction import PRODUCT
@@ -31,14 +34,26 @@ DIRECT_CELLS = 64
 """A column point is opened by itself if its claims are about this many cells for each symbol that its combination
 sends: below, the sumcheck is cheaper for the prover, counting a byte of proof as 100 ns."""
 
-MAX_DIRECT = 3
+MAX_DIRECT = 16
 """Column points of an opening that are opened by themselves, at most."""
 
 WEIGHT_CHECK = "the weights of a sumcheck over committed cells"
 SPLIT_CHECK = "the sums over units add up to the claims"
 
-Part = tuple[int, BoxPart]
-"""A part of a functional, and the matrix that its box lies in."""
+
+class Part(NamedTuple):
+    """A part of a functional.
+
+    Attributes:
+        matrix: that its box lies in.
+        box: the weights.
+        by_rows: these as `BoxPart.by_rows` gives them, if the box has a row of the matrix at least.
+    """
+
+    matrix: int
+    box: BoxPart
+    by_rows: tuple[IntArray, Point] | None
+
 
 Columns = tuple[int, Point]
 """An opening and a column point of it."""
@@ -50,6 +65,11 @@ class Openings:
 
     weights: list[Group]
     witness: list[Group]
+
+
+def _columns(part: Part) -> Columns | None:
+    """Where a part could be opened directly."""
+    return None if part.by_rows is None else (int(part.matrix != WEIGHTS), part.by_rows[1])
 
 
 @dataclass
@@ -100,7 +120,7 @@ class Opener:
         cut, offsets = layout.cuts[term.vector], layout.offsets[term.vector]
         if term.functional is None:
             box = cut.boxes[term.box]
-            return [(term.matrix, BoxPart(term.vector, term.box, offsets[term.box], box, known=term.point))]
+            return [self._part(term.matrix, BoxPart(term.vector, term.box, offsets[term.box], box, known=term.point))]
         parts = []
         for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
             found = vectors_on(term.functional, cut, box)
@@ -108,25 +128,23 @@ class Opener:
             if found is None:
                 found, scale = (dense_on(term.functional, cut, box),), ONE
             if all(vector.any() for vector in found):
-                parts.append((term.matrix, BoxPart(term.vector, number, offset, box, scale, vectors=found)))
+                parts.append(
+                    self._part(term.matrix, BoxPart(term.vector, number, offset, box, scale, vectors=found))
+                )
         return parts
 
-    def _columns(self, part: Part) -> Columns | None:
-        """Where a part could be opened directly."""
-        matrix, box = part
+    def _part(self, matrix: int, box: BoxPart) -> Part:
         log_columns = self._code(matrix).log_columns
-        if box.variables < log_columns or box.point is None:
-            return None
-        return int(matrix != WEIGHTS), box.point[1][box.variables - log_columns :]
+        return Part(matrix, box, box.by_rows(log_columns) if box.variables >= log_columns else None)
 
     def _selected(self, sums: Sequence[_Sums], alone: Sequence[bool]) -> set[Columns]:
         """The column points that are worth an opening of their own."""
         cells: dict[Columns, int] = {}
         for claim, single in zip(sums, alone, strict=True):
             for part in claim.parts if single else ():
-                columns = self._columns(part)
+                columns = _columns(part)
                 if columns is not None:
-                    cells[columns] = cells.get(columns, 0) + (1 << part[1].variables)
+                    cells[columns] = cells.get(columns, 0) + (1 << part.box.variables)
         chosen: set[Columns] = set()
         for opening, code in enumerate(self.codes):
             enough = [c for c, n in cells.items() if c[0] == opening and n >= DIRECT_CELLS * code.dimension]
@@ -142,7 +160,7 @@ class Opener:
         for claim, single in zip(sums, alone, strict=True):
             by_columns: dict[Columns | None, list[Part]] = {}
             for part in claim.parts:
-                columns = self._columns(part) if single else None
+                columns = _columns(part) if single else None
                 by_columns.setdefault(columns if columns in selected else None, []).append(part)
             kinds = list(by_columns) or [None]
             sent = [[self._unit_sum(part, ONE) for part in by_columns[kind]] for kind in kinds[1:]]
@@ -159,7 +177,7 @@ class Opener:
         return direct, rest
 
     def _unit_sum(self, part: Part, coefficient: Ext) -> UnitSum:
-        matrix, box = part
+        matrix, box = part.matrix, part.box
         unit = unit_of(self.plan.layouts[matrix], box.box, box.offset, self._code(matrix).log_columns)
         return UnitSum(matrix, unit, ((coefficient, box),))
 
@@ -180,11 +198,10 @@ class Opener:
         log_columns = self.codes[opening].log_columns
         for claim, coefficient in zip(found, powers(challenge, len(found)), strict=True):
             total = total + claim.value.scale(coefficient)
-            for matrix, box in claim.parts:
-                assert box.point is not None
-                scale, whole = box.point
-                weights = _scaled(modular.eq_table(whole[: len(whole) - log_columns]), ext_mul(scale, coefficient))
-                first = starts[matrix] + (box.offset >> log_columns)
+            for part in claim.parts:
+                assert part.by_rows is not None
+                weights = _scaled(part.by_rows[0], coefficient)
+                first = starts[part.matrix] + (part.box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
                 rows[:, at] = (rows[:, at] + weights) % P
         return Group(point, rows, total)

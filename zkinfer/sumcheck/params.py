@@ -100,7 +100,7 @@ class Batch:
             if any(i.point is not None for i in self.instances):
                 raise InvalidInputError("the batch has a point: its instances cannot have their own")
 
-    @property
+    @cached_property
     def variables(self) -> int:
         """The number of rounds: that of the largest instance's variables."""
         return max(i.variables for i in self.instances)

@@ -134,7 +134,7 @@ def test_a_model_between_quantize_and_dequantize_keeps_its_integer_weights() -> 
         "zy": np.uint8(0),
     }
     result = compare(build(body, {"x": [1, 6]}, tensors), grid(200, 6), precision=WIDE)
-    np.testing.assert_array_equal(result.lowered.weights[0], weights)
+    np.testing.assert_array_equal(result.lowered.weights[0], weights.T)  # inputs last
     assert result.program.weights[0].frac_bits == 0
     # To the integers of the input, from the sums to those of the result, and from these to a power-of-two scale.
     assert [lookup.out.label for lookup in result.lookups] == ["q", "p", "y"]

@@ -61,8 +61,31 @@ class TestEmbedding:
             build("y = Gather(w, ids)", {"ids": [1, 1]}, {"w": grid(4096, 2)}, types={"ids": INT64}),
             positions(4096, 9, 1),
         )
-        assert sum(lookup.out.size for lookup in result.lookups) == 1 + 64 + 64
-        assert max(len(table.values) for table in result.program.tables) < 256
+        digits, held = 1 + 64 + 64, 2
+        assert sum(lookup.out.size for lookup in result.lookups) == digits + held
+        assert max(len(table.values) for table in result.program.tables if table.name != "held") < 256
+
+    def test_what_is_taken_from_a_large_table_is_looked_up_unchanged(self) -> None:
+        """So that all that reads it makes one claim on the table; where it is the larger of both, it is not worth it."""
+        body, weights = "y = Gather(w, ids)", {"w": grid(30, 4, lo=-127, frac_bits=7)}
+        for count, held in ((5, True), (40, False)):
+            model = build(body, {"ids": [1, count]}, weights, types={"ids": INT64})
+            result = compare(model, positions(30, 20, count))
+            assert result.error == 0
+            assert ("held" in {table.name for table in result.program.tables}) == held
+
+    def test_tied_embeddings_are_one_weight(self) -> None:
+        """The table that tokens are taken from, and the scores of all tokens, by the same rows."""
+        body = """e = Gather(w, ids)
+        h = Relu(e)
+        t = Transpose<perm=[1, 0]>(w)
+        y = MatMul(h, t)"""
+        for n in (30, 300):  # one digit, and two digits with rows that are filled up
+            weights = {"w": grid(n, 4, lo=-127, frac_bits=7)}
+            result = compare(build(body, {"ids": [1, 5]}, weights, types={"ids": INT64}), positions(n, 20, 5))
+            assert [w.shape for w in result.program.weights].count((n, 4)) == 1
+            assert sum(w.size for w in result.program.weights if len(w.shape) == 2) == 4 * n
+            assert result.error <= 4 * 2.0**-6
 
     def test_tokens_and_their_places(self) -> None:
         body = """e = Gather(w, ids)

@@ -31,6 +31,9 @@ from zkinfer.sumcheck.tables import Tables
 
 Array = npt.NDArray[Any]
 
+ROW_VARIABLES = 12
+"""A sum over a box is taken along rows of so many variables first, which reads small integers as they are."""
+
 
 class _Recorder:
     """A transcript that notes its challenges."""
@@ -115,7 +118,9 @@ class ProverParty(VerifierParty):
         return super().evaluations(label, functionals)
 
     def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
-        self.sender.send(label, [self._sum(parts) for parts in sums])
+        with phase("sums of parts"):
+            found = [self._sum(parts) for parts in sums]
+        self.sender.send(label, found)
         self._mirror()
         return super().sums(label, sums)
 
@@ -167,7 +172,7 @@ class ProverParty(VerifierParty):
         for one in sums:
             for coefficient, part in one.parts:
                 cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
-                total = ext_add(total, ext_mul(coefficient, evaluate_part(part, np.asarray(cells, dtype=np.float64))))
+                total = ext_add(total, ext_mul(coefficient, evaluate_part(part, cells)))
         return total
 
 
@@ -180,13 +185,14 @@ def weights_of(part: BoxPart, coefficient: Ext) -> Floats:
     return outer_table([modular.ext_mul(first, modular.from_exts([scale])), *others])
 
 
-def evaluate_part(part: BoxPart, cells: Floats) -> Ext:
-    """The sum over the box of weight * cell; cells are balanced, shape (2^variables,)."""
-    found = part.point
+def evaluate_part(part: BoxPart, cells: Array) -> Ext:
+    """The sum over the box of weight * cell; cells are integers or balanced, shape (2^variables,)."""
+    found = part.by_rows(min(part.variables, ROW_VARIABLES))
     if found is not None:
-        return ext_mul(found[0], fast.mle(cells, found[1]))
-    weights = weights_of(part, ONE)
-    return fast.ext_base_dot(weights, cells)
+        rows, point = found
+        combined = contract_rows(cells.reshape(rows.shape[1], -1), rows)
+        return modular.ext_dot(combined, modular.eq_table(point))
+    return fast.ext_base_dot(weights_of(part, ONE), np.asarray(cells, dtype=np.float64))
 
 
 def _product_sum(left: Floats, right: Floats) -> Ext:

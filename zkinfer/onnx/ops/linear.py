@@ -26,10 +26,16 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
         first, second = subscripts.partition("->")[0].split(",")
         out = subscripts.partition("->")[2]
         return _contract(g, f"{second},{first}->{out}", arithmetic.require_activation(b), a)
-    if isinstance(b, Constant):
-        weight, unit = g.scaled_weight(b)
-        return g.affine(g.einsum(subscripts, a, weight), unit)
-    return g.einsum(subscripts, a, b)
+    if not isinstance(b, Constant):
+        return g.einsum(subscripts, a, b)
+    # What is summed over comes last, so that claims on weights of as many inputs are opened together; and a weight that
+    # is a table of rows elsewhere, as tied embeddings are, is the same weight.
+    left, _, out = subscripts.partition("->")
+    first, _, second = left.partition(",")
+    kept = [c for c in second if c in out]
+    order = [second.index(c) for c in (*kept, *(c for c in second if c not in out))]
+    weight, unit = g.scaled_weight(b, b.reals.transpose(order))
+    return g.affine(g.einsum(f"{first},{''.join(second[i] for i in order)}->{out}", a, weight), unit)
 
 
 def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0, axis: int = -1) -> Activation:

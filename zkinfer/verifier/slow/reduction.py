@@ -13,8 +13,8 @@ from zkinfer.verifier.slow.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, Box, P
 from zkinfer.verifier.slow.weights import (
     Contraction,
     Weights,
-    as_point,
     axis_tables,
+    by_rows,
     contract,
     merged,
     product_of,
@@ -23,7 +23,7 @@ from zkinfer.verifier.slow.weights import (
 )
 
 DIRECT_CELLS = 64
-MAX_DIRECT = 3
+MAX_DIRECT = 16
 FIELD_SIZE = P**3
 PRODUCT = [(ONE, (0, 1))]
 
@@ -305,8 +305,8 @@ class Openings:
         opening = int(part.matrix != WEIGHTS)
         if part.variables < self.log_columns[opening]:
             return None
-        known = as_point(part.entries)
-        return None if known is None else (opening, known[1][part.variables - self.log_columns[opening] :])
+        known = by_rows(part.entries, self.log_columns[opening])
+        return None if known is None else (opening, known[1])
 
     def _selected(self, claims: Sequence[Committed]) -> set[tuple[int, Point]]:
         cells: dict[tuple[int, Point], int] = {}
@@ -356,13 +356,11 @@ class Openings:
         powers = [ext_pow(x, i) for i in range(len(found))]
         for power, (parts, _) in zip(powers, found, strict=True):
             for part in parts:
-                known = as_point(part.entries)
+                known = by_rows(part.entries, self.log_columns[opening])
                 assert known is not None
-                scale, whole = known
                 first = starts[part.matrix] + (part.offset >> self.log_columns[opening])
-                table = eq_table(whole[: len(whole) - self.log_columns[opening]])
-                for row, weight in enumerate(table, start=first):
-                    rows[row] = ext_add(rows[row], ext_mul(ext_mul(scale, power), weight))
+                for row, weight in enumerate(known[0], start=first):
+                    rows[row] = ext_add(rows[row], ext_mul(power, weight))
         return Group(point, rows, combine(*((c, value) for c, (_, value) in zip(powers, found, strict=True))))
 
     def _funnel(self, rest: Sequence[tuple[list[Part], Form]]) -> None:

@@ -316,3 +316,15 @@ def as_point(entries: Sequence[Ext]) -> tuple[Ext, Point] | None:
     if [ext_mul(scale, entry) for entry in eq_table(point)] != list(entries):
         return None
     return scale, tuple(point)
+
+
+def by_rows(entries: Sequence[Ext], columns: int) -> tuple[list[Ext], Point] | None:
+    """The w and z for which the entries, in rows of 2^columns, are w_i * eq(z, .) in row i; None if there are none."""
+    rows = [entries[i : i + (1 << columns)] for i in range(0, len(entries), 1 << columns)]
+    found = next((as_point(row) for row in rows if any(entry != ZERO for entry in row)), None)
+    if found is None:
+        return None
+    table = eq_table(found[1])
+    scales = [total(row) for row in rows]
+    same = all(ext_mul(w, t) == e for w, row in zip(scales, rows, strict=True) for t, e in zip(table, row, strict=True))
+    return (scales, found[1]) if same else None
