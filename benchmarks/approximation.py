@@ -136,7 +136,9 @@ def choose_circuit(case: Case, tolerance: float) -> tuple[zk.Circuit, str]:
     for entries in TABLE_ENTRIES:
         for bits in MODEL_BITS if case.has_weights else FUNCTION_BITS:
             try:
-                circuit = zk.compile(case.model, case.calibration, activation_bits=bits, max_table_entries=entries)
+                circuit = zk.compile(
+                    case.model, case.calibration, precision="ezkl", activation_bits=bits, max_table_entries=entries
+                )
             except ZkinferError:
                 continue
             if errors_of(circuit, case).max() <= tolerance:
@@ -208,7 +210,7 @@ def compare(case: Case, *, tolerance: float, repeats: int) -> list[Line]:
         repeats: measurements of each side, in turns, every second turn in the opposite order.
     """
     if case.has_weights:
-        tolerance = 2 * float(errors_of(zk.compile(case.model, case.calibration), case).max())
+        tolerance = 2 * float(errors_of(zk.compile(case.model, case.calibration, precision="ezkl"), case).max())
     circuit, text = choose_circuit(case, tolerance)
     trial = ezkl_float.best(case, tolerance)
     sides: dict[str, tuple[str, Callable[[], Measurement]]] = {

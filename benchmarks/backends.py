@@ -97,7 +97,7 @@ def measure(model: str, backend: str, batch: int, repeats: int) -> Measurement:
     """Compile, set up, prove and verify one batch."""
     case = reference_case(model)
     own = batch if backend == "ezkl" else 1
-    circuit = zk.compile(CIRCUITS / model / "model.onnx", case.calibration, batch=own)
+    circuit = zk.compile(CIRCUITS / model / "model.onnx", case.calibration, batch=own, precision="ezkl")
     x: npt.NDArray[np.float32] = np.resize(case.samples, (batch, *case.samples.shape[1:]))
     start = time.perf_counter()
     keys = zk.setup(circuit, backend=backend)

@@ -66,7 +66,7 @@ class Measurement:
 def measure(batch: int) -> Measurement:
     """Compile, set up, prove and verify one batch."""
     case = reference_case(MODEL)
-    circuit = zk.compile(CIRCUITS / MODEL / "model.onnx", case.calibration, batch=batch)
+    circuit = zk.compile(CIRCUITS / MODEL / "model.onnx", case.calibration, batch=batch, precision="ezkl")
     inputs = case.samples[:batch]
     circuit.run(inputs, saturate=True)
     with recorded_usage() as usage:

@@ -127,11 +127,11 @@ def workloads() -> Iterator[Workload]:
         yield perceptron(widths, batch)
     network = reference_case("digits-cnn")
     for batch in NETWORK_BATCHES:
-        circuit = zk.compile(CIRCUITS / "digits-cnn" / "model.onnx", network.calibration, batch=batch)
+        circuit = zk.compile(CIRCUITS / "digits-cnn" / "model.onnx", network.calibration, batch=batch, precision="ezkl")
         yield Workload(f"digits-cnn, batch {batch}", circuit.program, circuit.weights)
     for function, shape in FUNCTIONS:
         case = function_case(function, shape)
-        circuit = zk.compile(case.model, case.calibration)
+        circuit = zk.compile(case.model, case.calibration, precision="ezkl")
         yield Workload(case.name, circuit.program, circuit.weights)
 
 

@@ -69,12 +69,17 @@ def cases() -> Iterator[tuple[str, zk.Circuit, npt.NDArray[np.float32], tuple[in
     """Circuits, samples and batches."""
     for name in REFERENCES:
         case = reference_case(name)
-        yield name, zk.compile(CIRCUITS / name / "model.onnx", case.calibration), case.samples, REFERENCE_BATCHES
+        yield (
+            name,
+            zk.compile(CIRCUITS / name / "model.onnx", case.calibration, precision="ezkl"),
+            case.samples,
+            REFERENCE_BATCHES,
+        )
     for width in sorted({width for width, _ in BLOCKS}):
         rng = np.random.default_rng(width)
         x = rng.standard_normal((64, width), dtype=np.float32).clip(-4, 4)
         batches = tuple(batch for own, batch in BLOCKS if own == width)
-        yield f"block {width}", zk.compile(block(width), x), x, batches
+        yield f"block {width}", zk.compile(block(width), x, precision="ezkl"), x, batches
 
 
 def measure() -> Iterator[Point]:

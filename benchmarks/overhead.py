@@ -140,7 +140,7 @@ def samples(width: int, batch: int) -> npt.NDArray[np.float32]:
 def prepare(width: int, batch: int, proofs: int, folder: Path) -> None:
     """Compile, and make keys in a folder: in a process of its own, whose memory is not the prover's."""
     ends = [np.full((1, width), end, np.float32) for end in (-4, 4)]
-    circuit = zk.compile(block(width), np.concatenate([samples(width, min(batch, 64)), *ends]))
+    circuit = zk.compile(block(width), np.concatenate([samples(width, min(batch, 64)), *ends]), precision="ezkl")
     zk.setup(circuit, proofs=proofs, folder=folder)
 
 
@@ -191,7 +191,7 @@ def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) ->
 def _prove_something_tiny() -> None:
     """Loads and compiles all that a process needs once."""
     x = np.random.default_rng(0).standard_normal((4, 32), dtype=np.float32)
-    zk.prove(zk.setup(zk.compile(block(32), x), proofs=1), x, saturate=True)
+    zk.prove(zk.setup(zk.compile(block(32), x, precision="ezkl"), proofs=1), x, saturate=True)
 
 
 def _peak() -> float:

@@ -29,7 +29,7 @@ def load(name: str, array: str) -> Any:
 
 def compile_reference(name: str) -> zk.Circuit:
     """The circuit of a reference model, from its files."""
-    return zk.compile(HERE / name / "model.onnx", load(name, "calibration"))
+    return zk.compile(HERE / name / "model.onnx", load(name, "calibration"), precision="ezkl")
 
 
 def accuracy(circuit: zk.Circuit, name: str) -> float:

@@ -41,7 +41,7 @@ def calibration() -> np.ndarray:  # type: ignore[type-arg]
 
 @pytest.fixture(scope="module")
 def circuit(calibration: np.ndarray) -> "zk.Circuit":  # type: ignore[type-arg]
-    return zk.compile(two_layers(), calibration)
+    return zk.compile(two_layers(), calibration, precision="ezkl")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_one_native_proof_covers_any_number_of_samples(
 
 
 def test_a_native_proof_covers_whole_batches(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
-    circuit = zk.compile(two_layers(), calibration, batch=3)
+    circuit = zk.compile(two_layers(), calibration, batch=3, precision="ezkl")
     keys = zk.setup(circuit, proofs=2)
     proof = zk.prove(keys, calibration[:6])
     np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:6]))
@@ -129,7 +129,7 @@ def test_no_proof_beyond_the_budget(circuit: "zk.Circuit", calibration: np.ndarr
 
 
 def test_a_batch_is_one_ezkl_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
-    circuit = zk.compile(two_layers(), calibration, batch=3)
+    circuit = zk.compile(two_layers(), calibration, batch=3, precision="ezkl")
     keys = zk.setup(circuit, backend="ezkl", proofs=2)
     proof = zk.prove(keys, calibration[:3])
     np.testing.assert_array_equal(proof.outputs, circuit.run(calibration[:3]))

@@ -3,6 +3,7 @@
 import stat
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -27,7 +28,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
 )
 from zkinfer.model import CIRCUIT_KIND, CIRCUIT_VERSION, REPORT_SAMPLES, Circuit, compile  # noqa: A004
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL, NATIVE, Precision
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
@@ -130,11 +131,11 @@ def test_a_width_for_a_tensor_that_the_model_lacks_is_refused(mlp: onnx.ModelPro
     with pytest.raises(
         InvalidInputError, match=r"names 'activ', which the model does not have; the nearest is 'active'"
     ):
-        compile(mlp, CALIBRATION, precision=Precision(tensors={"activ": 6}))
+        compile(mlp, CALIBRATION, precision=msgspec.structs.replace(EZKL, tensors={"activ": 6}))
 
 
 def test_a_tensor_has_the_width_that_it_is_given(mlp: onnx.ModelProto) -> None:
-    narrow = compile(mlp, CALIBRATION, precision=Precision(tensors={"active": 4, "w1": 3}))
+    narrow = compile(mlp, CALIBRATION, precision=msgspec.structs.replace(EZKL, tensors={"active": 4, "w1": 3}))
     tensors = {tensor.label: tensor for tensor in (*narrow.program.weights, *(n.out for n in narrow.program.nodes))}
     assert tensors["active"].hi < 16
     assert tensors["w1"].hi <= 4
@@ -169,15 +170,27 @@ class TestCompile:
         assert (circuit.batch, by_fours.batch) == (1, 4)
         assert circuit.digest != by_fours.digest
 
-    def test_more_bits_give_less_error(self, mlp: onnx.ModelProto, circuit: Circuit) -> None:
+    def test_more_bits_give_less_error(self, mlp: onnx.ModelProto) -> None:
+        coarse = compile(mlp, CALIBRATION, precision="ezkl")
         fine = compile(mlp, CALIBRATION, precision=Precision(12, 13, max_table_entries=1 << 16))
-        assert fine.report().outputs[0].max_error < circuit.report().outputs[0].max_error / 10
+        assert fine.report().outputs[0].max_error < coarse.report().outputs[0].max_error / 10
 
-    def test_precision_comes_as_a_record_or_by_its_fields(self, mlp: onnx.ModelProto, circuit: Circuit) -> None:
-        assert compile(mlp, CALIBRATION, precision=Precision()).digest == circuit.digest
-        assert compile(mlp, CALIBRATION, weight_bits=Precision().weight_bits).digest == circuit.digest
-        with pytest.raises(InvalidInputError, match="either precision or weight_bits"):
-            compile(mlp, CALIBRATION, precision=Precision(), weight_bits=9)
+    def test_precision_comes_by_name_as_a_record_or_by_its_fields(self, mlp: onnx.ModelProto, circuit: Circuit) -> None:
+        assert compile(mlp, CALIBRATION, precision="native").digest == circuit.digest
+        assert compile(mlp, CALIBRATION, precision=NATIVE).digest == circuit.digest
+        coarse = compile(mlp, CALIBRATION, precision="ezkl").digest
+        assert coarse == compile(mlp, CALIBRATION, precision=EZKL).digest
+        assert coarse == compile(mlp, CALIBRATION, activation_bits=8, weight_bits=8, max_table_entries=2032).digest
+        assert coarse != circuit.digest
+
+    def test_a_field_takes_the_place_of_what_the_precision_says(self, mlp: onnx.ModelProto) -> None:
+        changed = msgspec.structs.replace(EZKL, weight_bits=9)
+        one, other = (compile(mlp, CALIBRATION, precision=p, weight_bits=9) for p in ("ezkl", EZKL))
+        assert one.digest == other.digest == compile(mlp, CALIBRATION, precision=changed).digest
+
+    def test_an_unknown_precision_is_refused(self, mlp: onnx.ModelProto) -> None:
+        with pytest.raises(InvalidInputError, match="there is no precision 'halo2'"):
+            compile(mlp, CALIBRATION, precision="halo2")
 
     @pytest.mark.parametrize("bits", [{"weight_bits": 0}, {"activation_bits": 99}, {"weight_bits": 7.5}])
     def test_bits_out_of_range_are_refused(self, mlp: onnx.ModelProto, bits: dict[str, object]) -> None:

@@ -26,7 +26,7 @@ from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeE
 from zkinfer.progress import activity, progress
 from zkinfer.quantize.calibrate import calibrate
 from zkinfer.quantize.lowered import Layer, Lowered
-from zkinfer.quantize.precision import NATIVE, Precision
+from zkinfer.quantize.precision import Precision, preset
 from zkinfer.quantize.reference import static_shape
 from zkinfer.quantize.report import Report, compare
 from zkinfer.quantize.target import Judge, parse_target
@@ -297,7 +297,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     calibration: Any,
     *,
     batch: int = 1,
-    precision: Precision | None = None,
+    precision: Precision | str = "native",
     activation_bits: int | None = None,
     weight_bits: int | None = None,
     max_table_entries: int | None = None,
@@ -312,13 +312,14 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             an input, or a mapping from input names to arrays. It sets the range of every input and activation: what
             goes beyond is refused (inputs) or saturates (activations).
         batch: how many samples one proof will cover.
-        precision: what to spend on accuracy; None takes the defaults.
-        activation_bits, weight_bits, max_table_entries: the same, field by field; instead of `precision`.
+        precision: what to spend on accuracy: by default "native", 16 bits for activations and weights and tables of up
+            to 65,536 entries. Circuits that ezkl is to prove want "ezkl": 8 bits and small tables.
+        activation_bits, weight_bits, max_table_entries: in place of what `precision` says of them.
         target: what the circuit's outputs have to keep of the float model's, such as "cosine>=0.999", "top1>=0.99",
             "max_error<=0.01", or several with commas between; see `zkinfer.quantize.target.parse_target`. Bits and
             tables are then lowered, tensor by tensor, to where proving costs least and the target still holds: on
             every other sample of the calibration data, while the rest calibrates. Precision is then the most that may
-            be spent, `zkinfer.quantize.precision.NATIVE` by default. `circuit.tuning` says what was traded.
+            be spent. `circuit.tuning` says what was traded.
         exporter: how to export a torch module, see `zkinfer.export`.
 
     Raises:
@@ -335,7 +336,6 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     requirements = None if target is None else parse_target(target)
     chosen = _precision(
         precision,
-        Precision() if target is None else NATIVE,
         activation_bits=activation_bits,
         weight_bits=weight_bits,
         max_table_entries=max_table_entries,
@@ -373,13 +373,10 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples, tuning)
 
 
-def _precision(precision: Precision | None, default: Precision, **fields: int | None) -> Precision:
+def _precision(precision: Precision | str, **fields: int | None) -> Precision:
+    chosen = preset(precision) if isinstance(precision, str) else precision
     given = {name: value for name, value in fields.items() if value is not None}
-    if precision is None:
-        return Precision(**{**msgspec.structs.asdict(default), **given})
-    if given:
-        raise InvalidInputError(f"say either precision or {' and '.join(given)}, not both")
-    return precision
+    return Precision(**{**msgspec.structs.asdict(chosen), **given})
 
 
 def _require_tensors(model: onnx_ir.Model, precision: Precision) -> None:

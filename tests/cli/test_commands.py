@@ -72,7 +72,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "seed").write_bytes(SEED)
     circuit, keys, published = folder / "model.zkcircuit", folder / "keys", folder / "model.zkc"
     steps: list[list[str | Path]] = [
-        ["compile", folder / "model.onnx", "--calibration", folder / "calibration.npy", "-o", circuit],
+        [
+            "compile",
+            folder / "model.onnx",
+            "--calibration",
+            folder / "calibration.npy",
+            "-o",
+            circuit,
+            "--precision",
+            "ezkl",
+        ],
         ["setup", circuit, "-o", keys, "--publish", published, "--seed", f"@{folder / 'seed'}", *EZKL],
         ["prove", keys, folder / "x.npy", "-o", folder / "proof.zkp", "--context", CONTEXT],
     ]

@@ -1,5 +1,6 @@
 """Import as a whole: what comes back, what is secret, what is refused, and that it is the same every time."""
 
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir
@@ -19,7 +20,7 @@ from zkinfer.errors import (
 from zkinfer.onnx.importer import import_model
 from zkinfer.onnx.load import load_model
 from zkinfer.quantize.calibrate import Calibration, TensorStats, calibrate
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL, Precision
 
 RNG = np.random.default_rng(3)
 MLP = """h = Gemm(x, w, b)
@@ -143,7 +144,9 @@ class TestRefused:
         # What the message advises works.
         advised = int(str(caught.value).partition("max_table_entries=")[2].split()[0])
         result = compare(
-            build(body, {"x": [1, 128]}, {"w": w.astype(np.float32)}), x, precision=Precision(max_table_entries=advised)
+            build(body, {"x": [1, 128]}, {"w": w.astype(np.float32)}),
+            x,
+            precision=msgspec.structs.replace(EZKL, max_table_entries=advised),
         )
         assert result.error <= 0.1
 
@@ -152,17 +155,17 @@ class TestRefused:
         normalized = load_model(model, batch=1)
         calibration = Calibration({"c": TensorStats(0.0, 1.0, 1.0, (), 4)}, 1)
         with pytest.raises(UnsupportedOperatorError, match="input 'c' holds INT4; supported are float16"):
-            import_model(normalized, calibration, Precision())
+            import_model(normalized, calibration, EZKL)
 
     def test_the_calibration_of_another_model(self) -> None:
         one = load_model(build("y = Relu(x)", {"x": [1, 4]}), batch=1)
         other = load_model(build("z = Neg(x)", {"x": [1, 4]}, outputs=["z"]), batch=1)
         with pytest.raises(InvalidInputError, match="knows no tensor 'z': it is of another model"):
-            import_model(other, calibrate(one, grid(8, 4).astype(np.float32)), Precision())
+            import_model(other, calibrate(one, grid(8, 4).astype(np.float32)), EZKL)
 
     def test_a_weight_that_is_not_finite(self) -> None:
         model = load_model(build("y = MatMul(x, w)", {"x": [1, 2]}, {"w": np.ones((2, 2))}), batch=1)
         calibration = calibrate(model, grid(8, 2).astype(np.float32))
         model.graph.initializers["w"].const_value = onnx_ir.tensor(np.array([[1, 2], [np.inf, 4]], dtype=np.float32))
         with pytest.raises(NotFiniteError, match="'w' holds NaN or infinity"):
-            import_model(model, calibration, Precision())
+            import_model(model, calibration, EZKL)

@@ -9,7 +9,7 @@ from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx import ops
 from zkinfer.onnx.registry import HINTS, Intermediate, Operator, find, operators
 from zkinfer.quantize.lazy import Constant, Emitter
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL
 
 assert ops
 
@@ -88,7 +88,7 @@ class TestFind:
 
 class TestBind:
     def setup_method(self) -> None:
-        self.x = Emitter(Precision()).input("x", (1, 4), (-1.0, 1.0))
+        self.x = Emitter(EZKL).input("x", (1, 4), (-1.0, 1.0))
         self.c = Constant("c", onnx.numpy_helper.to_array(onnx.helper.make_tensor("c", 1, [1], [1.0])))
 
     def test_defaults_are_those_of_the_schema(self) -> None:

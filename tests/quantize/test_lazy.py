@@ -23,12 +23,12 @@ from zkinfer.quantize.lazy import (
     is_simple,
     sampled_range,
 )
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL
 
 
 @pytest.fixture
 def g() -> Emitter:
-    emitter = Emitter(Precision())
+    emitter = Emitter(EZKL)
     emitter.label = "out"
     return emitter
 

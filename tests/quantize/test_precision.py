@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +11,16 @@ from hypothesis import strategies as st
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError
 from zkinfer.quantize.precision import (
+    EZKL,
     HEADROOM,
     HEADROOM_BITS,
     MAX_FRAC_BITS,
+    NATIVE,
     Precision,
     activation_format,
     frac_bits_for,
     input_format,
+    preset,
     weight_frac_bits,
 )
 
@@ -108,9 +112,14 @@ def test_weights_include_powers_of_two() -> None:
 
 
 class TestPrecision:
-    def test_defaults_suit_a_column_of_two_to_the_eleven_rows(self) -> None:
-        assert Precision() == Precision(activation_bits=8, weight_bits=8, max_table_entries=2032)
-        assert Precision().max_table_entries < 2**11
+    def test_presets_are_named_for_backends(self) -> None:
+        assert preset("native") is NATIVE
+        assert preset("ezkl") is EZKL
+        with pytest.raises(InvalidInputError, match="there is no precision 'halo2'; there are 'native' and 'ezkl'"):
+            preset("halo2")
+
+    def test_the_preset_for_ezkl_suits_a_column_of_two_to_the_eleven_rows(self) -> None:
+        assert EZKL.max_table_entries < 2**11
 
     @pytest.mark.parametrize(
         ("fields", "message"),
@@ -125,7 +134,7 @@ class TestPrecision:
     )
     def test_fields_out_of_range_are_refused(self, fields: dict[str, Any], message: str) -> None:
         with pytest.raises(InvalidInputError, match=message):
-            Precision(**fields)
+            msgspec.structs.replace(EZKL, **fields)
 
     def test_single_tensors_have_widths_of_their_own(self) -> None:
         precision = Precision(activation_bits=8, weight_bits=7, max_table_entries=512, tensors={"hidden": 6, "w": 5})
@@ -136,4 +145,4 @@ class TestPrecision:
         with pytest.raises(
             InvalidInputError, match="the width of tensor 'hidden' is a whole number from 2 to 24, got 1"
         ):
-            Precision(tensors={"hidden": 1})
+            msgspec.structs.replace(EZKL, tensors={"hidden": 1})

@@ -1,5 +1,6 @@
 """Tables of a circuit: as fine as useful, never larger than allowed, refused when too coarse."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +8,10 @@ from hypothesis import strategies as st
 from zkinfer.approx.functions import X, exp, relu, rsqrt
 from zkinfer.errors import BoundsError
 from zkinfer.quantize.builder import Builder, Value
-from zkinfer.quantize.precision import Format, Precision, activation_format
+from zkinfer.quantize.precision import EZKL, Format, activation_format
 from zkinfer.quantize.tables import Tables, choose_shift, entries, least_shift, slope_and_size
 
-COARSE = Precision(max_table_entries=256)
+COARSE = msgspec.structs.replace(EZKL, max_table_entries=256)
 
 
 def source(lo: int, hi: int, frac_bits: int) -> Value:
@@ -26,17 +27,17 @@ def test_the_least_shift_fits_and_one_less_does_not(lo: int, width: int, most: i
 
 
 def test_every_integer_has_its_own_entry_where_they_fit() -> None:
-    assert choose_shift("y", source(-100, 100, 0), relu, (-100.0, 100.0), Format(-4, 0, 7), Precision()) == 0
+    assert choose_shift("y", source(-100, 100, 0), relu, (-100.0, 100.0), Format(-4, 0, 7), EZKL) == 0
 
 
 def test_the_index_is_two_digits_finer_than_the_output() -> None:
     wide = source(-(1 << 15), 1 << 15, 14)
     # An output unit is 2**-6, the index step 2**-8 = 2**(6 - 14).
-    fine = Precision(max_table_entries=1 << 17)
+    fine = msgspec.structs.replace(EZKL, max_table_entries=1 << 17)
     assert choose_shift("y", wide, relu, (-2.0, 2.0), Format(6, 0, 127), fine) == 0
-    assert choose_shift("y", wide, relu, (-2.0, 2.0), Format(6, 0, 127), Precision(max_table_entries=1 << 14)) == 6
+    half = msgspec.structs.replace(EZKL, max_table_entries=1 << 14)
+    assert choose_shift("y", wide, relu, (-2.0, 2.0), Format(6, 0, 127), half) == 6
     # Half the slope, one more digit dropped.
-    half = Precision(max_table_entries=1 << 14)
     assert choose_shift("y", wide, relu(X / 2), (-2.0, 2.0), Format(6, 0, 127), half) == 7
 
 
@@ -59,9 +60,9 @@ def test_too_coarse_a_table_is_refused_with_the_size_that_would_do() -> None:
     with pytest.raises(BoundsError, match=r"y: on calibration data .* -1 to 1, .* within -64 to 64, .*256") as caught:
         choose_shift("y", wide, X, (-1.0, 1.0), out, COARSE)
     advised = int(str(caught.value).partition("max_table_entries=")[2].split()[0])
-    choose_shift("y", wide, X, (-1.0, 1.0), out, Precision(max_table_entries=advised))
+    choose_shift("y", wide, X, (-1.0, 1.0), out, msgspec.structs.replace(EZKL, max_table_entries=advised))
     with pytest.raises(BoundsError):
-        choose_shift("y", wide, X, (-1.0, 1.0), out, Precision(max_table_entries=advised // 2))
+        choose_shift("y", wide, X, (-1.0, 1.0), out, msgspec.structs.replace(EZKL, max_table_entries=advised // 2))
 
 
 def test_few_levels_are_enough_for_a_function_that_hardly_changes() -> None:
@@ -80,7 +81,7 @@ def test_slope_and_size_are_those_of_what_comes_out() -> None:
 
 def test_a_table_is_built_once() -> None:
     builder = Builder()
-    tables = Tables(builder, Precision())
+    tables = Tables(builder, EZKL)
     a = builder.input("a", (4,), 4, -100, 100)
     b = builder.input("b", (4,), 4, -100, 100)
     out = Format(5, 0, 255)

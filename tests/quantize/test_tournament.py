@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from zkinfer.circuit.validate import validate
 from zkinfer.errors import BoundsError
 from zkinfer.quantize.builder import Built, Value
 from zkinfer.quantize.lazy import Emitter
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL
 from zkinfer.quantize.tournament import (
     Contest,
     Window,
@@ -45,7 +46,7 @@ def run(g: Emitter, value: Value, x: np.ndarray) -> tuple[Built, np.ndarray]:
 def test_the_largest_and_its_position_are_exact_whatever_fits_a_table(
     n: int, entries: int, last: bool, seed: int
 ) -> None:
-    g = Emitter(Precision(max_table_entries=entries))
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=entries))
     x = g.input("x", (1, n), (-8.0, 8.0))
     rng = np.random.default_rng(seed)
     integers = rng.choice(rng.integers(-128, 128, 5, endpoint=True), (50, 1, n))
@@ -57,14 +58,14 @@ def test_the_largest_and_its_position_are_exact_whatever_fits_a_table(
 
 
 def test_what_cannot_be_compared_as_it_is_loses_as_few_digits_as_possible() -> None:
-    g = Emitter(Precision(max_table_entries=450))
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=450))
     x = g.input("x", (1, 4), (-8.0, 8.0))
     assert x.value.interval == (-128, 128)
     assert comparable(g, x, fine=True).limits == (-64, 64)
 
 
 def test_a_maximum_of_n_takes_n_minus_one_comparisons() -> None:
-    g = Emitter(Precision(max_table_entries=1 << 14))
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
     x = g.input("x", (1, 6), (-8.0, 8.0))
     built, _ = run(g, Contest(g, x.value.interval).along(x.value, 1).value, np.zeros((1, 1, 6), dtype=np.int64))
     assert sum(node.out.size for node in built.program.nodes if isinstance(node, Lookup)) == 5
@@ -72,12 +73,12 @@ def test_a_maximum_of_n_takes_n_minus_one_comparisons() -> None:
 
 class TestComparable:
     def test_a_narrow_value_is_taken_as_it_is(self) -> None:
-        g = Emitter(Precision())
+        g = Emitter(EZKL)
         x = g.input("x", (1, 4), (-8.0, 8.0))
         assert comparable(g, x, fine=True).value is x.value
 
     def test_a_function_is_looked_up_in_as_many_levels_as_can_be_compared(self) -> None:
-        g = Emitter(Precision())
+        g = Emitter(EZKL)
         x = g.apply(g.input("x", (1, 4), (-8.0, 8.0)), sigmoid)
         coarse, fine = comparable(g, x, fine=False), comparable(g, x, fine=True)
         assert coarse.limits == (0, 255)
@@ -86,12 +87,12 @@ class TestComparable:
         assert 2 * (fine.limits[1] - fine.limits[0]) + 1 <= 2032
 
     def test_a_falling_function_is_not_compared_by_its_argument(self) -> None:
-        g = Emitter(Precision())
+        g = Emitter(EZKL)
         x = g.affine(g.input("x", (1, 4), (-8.0, 8.0)), Fraction(-1))
         assert comparable(g, x, fine=True).value is not x.value
 
     def test_wide_formats_get_coarser_until_their_differences_fit(self) -> None:
-        g = Emitter(Precision(activation_bits=12, max_table_entries=1 << 12))
+        g = Emitter(msgspec.structs.replace(EZKL, activation_bits=12, max_table_entries=1 << 12))
         x = g.input("x", (1, 4), (-8.0, 8.0))
         found = comparable(g, x, fine=False)
         assert 2 * (found.limits[1] - found.limits[0]) + 1 <= 1 << 12
@@ -99,19 +100,19 @@ class TestComparable:
 
 class TestClamped:
     def test_leaves_alone_what_is_within_the_limits(self) -> None:
-        g = Emitter(Precision())
+        g = Emitter(EZKL)
         x = g.input("x", (1, 4), (-8.0, 8.0))
         assert clamped(g, x.value, (-128, 128)) is x.value
 
     def test_is_one_lookup_that_changes_nothing_within_the_limits(self) -> None:
-        g = Emitter(Precision())
+        g = Emitter(EZKL)
         x = g.input("x", (1, 3), (-8.0, 8.0))
         built, y = run(g, clamped(g, x.value, (-5, 7)), np.array([[[-100, 3, 100]]]))
         assert y.tolist() == [[[-5, 3, 7]]]
         assert built.program.output_tensors[0].lo == -5
 
     def test_refuses_what_no_table_holds(self) -> None:
-        g = Emitter(Precision(max_table_entries=200))
+        g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=200))
         g.label = "pool"
         x = g.input("x", (1, 4), (-8.0, 8.0))
         with pytest.raises(BoundsError, match="pool: a maximum of values from -5 to 7 needs tables of 257 entries"):
@@ -119,7 +120,7 @@ class TestClamped:
 
 
 def test_padding_never_wins() -> None:
-    g = Emitter(Precision())
+    g = Emitter(EZKL)
     x = g.input("x", (1, 1, 3), (-8.0, 8.0))
     window = Window(axis=2, size=2, stride=1, dilation=1, before=1, after=1)
     pooled = max_pool(g, x, [window])
@@ -129,7 +130,7 @@ def test_padding_never_wins() -> None:
 
 
 def test_the_maximum_of_one_is_itself() -> None:
-    g = Emitter(Precision())
+    g = Emitter(EZKL)
     x = g.input("x", (2, 1), (-8.0, 8.0))
     assert max_along(g, x, 1).value is x.value
     _, position = run(g, g.output(argmax(g, x, 1, last=False)), np.array([[[5], [-7]]]))

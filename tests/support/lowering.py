@@ -18,7 +18,7 @@ from zkinfer.onnx.importer import import_model
 from zkinfer.onnx.load import load_model
 from zkinfer.quantize.calibrate import calibrate
 from zkinfer.quantize.lowered import Lowered
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL, Precision
 from zkinfer.quantize.reference import FloatModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -113,7 +113,7 @@ def compare(
         for array, value in zip(data, model.graph.input, strict=True)
     ]
     calibration = calibrate(normalized, arrays)
-    precision = precision or Precision()
+    precision = precision or EZKL
     lowered = import_model(normalized, calibration, precision)
     program = lowered.program
     validate(program)

@@ -90,12 +90,17 @@ def compile_model(
     calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array an input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
+    precision: Annotated[
+        Literal["native", "ezkl"],
+        typer.Option(help="For which backend: 16 bits, or 8 and small tables."),
+    ] = "native",
     activation_bits: Annotated[
-        int | None, typer.Option(min=2, max=24, help="Bits of an activation: 8; with a target, at most 16.")
+        int | None, typer.Option(min=2, max=24, help="Bits of an activation; with a target, at most.")
     ] = None,
     weight_bits: Annotated[
-        int | None, typer.Option(min=2, max=24, help="Bits of a weight: 8; with a target, at most 16.")
+        int | None, typer.Option(min=2, max=24, help="Bits of a weight; with a target, at most.")
     ] = None,
+    max_table_entries: Annotated[int | None, typer.Option(min=16, help="Size of the largest lookup table.")] = None,
     target: Annotated[
         str | None,
         typer.Option(help='Lower bits and tables while this holds: "cosine>=0.999", "top1>=0.99", "max_error<=0.01".'),
@@ -108,8 +113,10 @@ def compile_model(
         model,
         read_arrays(calibration),
         batch=batch,
+        precision=precision,
         activation_bits=activation_bits,
         weight_bits=weight_bits,
+        max_table_entries=max_table_entries,
         target=target,
     )
     circuit.save(output)

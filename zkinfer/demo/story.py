@@ -117,7 +117,7 @@ class _Story:
             f"{card['title']}: {card['parameters']:,} weights, trained on {card['data']}.",
             "A proof speaks of exact integers, so floats become integers and curves become lookup tables.",
         )
-        circuit = zk.compile(reference.model, reference.calibration)
+        circuit = zk.compile(reference.model, reference.calibration, precision="ezkl")
         in_float = share_correct(run_float(self.float_model, reference.held_out), reference.labels)
         in_fixed = share_correct(np.asarray(circuit.run(reference.held_out, saturate=True)), reference.labels)
         self._say(
@@ -200,7 +200,7 @@ class _Story:
 
     def _keys_for_another_model(self) -> zk.Keys:
         model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        return zk.setup(zk.compile(model, self.reference.calibration))
+        return zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
 
     def _other_backend(self, circuit: zk.Circuit) -> "Price":
         """The same circuit with ezkl, one digit a proof."""

@@ -48,8 +48,7 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         activation_bits: width of the tensors that are multiplied: they take at most `2**activation_bits` levels,
             divided between both signs as the calibrated range is. 2 to 24.
         weight_bits: width of the weights, sign included. 2 to 24.
-        max_table_entries: size of the largest lookup table, at least half as many as an activation has levels. With
-            2032, a table fits a halo2 column of 2**11 rows.
+        max_table_entries: size of the largest lookup table, at least half as many as an activation has levels.
         tensors: widths of single tensors in place of `activation_bits` or `weight_bits`, by their names in the model;
             2 to 24.
 
@@ -57,9 +56,9 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         InvalidInputError: a field outside its range.
     """
 
-    activation_bits: int = 8
-    weight_bits: int = 8
-    max_table_entries: int = 2032
+    activation_bits: int
+    weight_bits: int
+    max_table_entries: int
     tensors: dict[str, int] = {}
 
     def __post_init__(self) -> None:
@@ -89,6 +88,22 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 NATIVE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 16)
 """What the native prover affords: its tables cost their rows once, however many elements are looked up."""
+
+EZKL = Precision(activation_bits=8, weight_bits=8, max_table_entries=2032)
+"""What ezkl affords: its tables are columns, and one of these fits 2**11 rows."""
+
+PRESETS = {"native": NATIVE, "ezkl": EZKL}
+
+
+def preset(name: str) -> Precision:
+    """A precision by its name, that of the backend which it is made for.
+
+    Raises:
+        InvalidInputError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InvalidInputError(f"there is no precision {name!r}; there are {' and '.join(map(repr, PRESETS))}")
+    return PRESETS[name]
 
 
 def frac_bits_for(magnitude: float, bits: int) -> int:

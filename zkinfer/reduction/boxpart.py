@@ -50,7 +50,8 @@ class BoxPart:
         if self.known is not None:
             split = self.variables - columns
             return _scaled(modular.eq_table(self.known[:split]), self.scale), self.known[split:]
-        scale, point, left = self.scale, (), list(self.vectors)
+        scale, left = self.scale, list(self.vectors)
+        point: Point = ()
         while len(point) < columns:
             vector, wanted = left.pop(), columns - len(point)
             if vector.shape[1] > 1 << wanted:

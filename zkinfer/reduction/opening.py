@@ -128,9 +128,7 @@ class Opener:
             if found is None:
                 found, scale = (dense_on(term.functional, cut, box),), ONE
             if all(vector.any() for vector in found):
-                parts.append(
-                    self._part(term.matrix, BoxPart(term.vector, number, offset, box, scale, vectors=found))
-                )
+                parts.append(self._part(term.matrix, BoxPart(term.vector, number, offset, box, scale, vectors=found)))
         return parts
 
     def _part(self, matrix: int, box: BoxPart) -> Part:

@@ -10,7 +10,7 @@ from support.lowering import build, compare, grid
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize import arithmetic
 from zkinfer.quantize.lazy import Constant, Emitter
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL, Precision
 
 # The table is correctly rounded; float32 itself, and saturation by one unit at a power of two, need the rest.
 ROUNDING = 0.51
@@ -274,7 +274,7 @@ class TestRefused:
 
     def test_division_by_a_constant_zero(self) -> None:
         # Float inference would stop calibration earlier, so the operator is asked directly.
-        emitter = Emitter(Precision())
+        emitter = Emitter(EZKL)
         x = emitter.input("x", (1, 2), (-1.0, 1.0))
         with pytest.raises(UnsupportedOperatorError, match="'w', which holds zeros"):
             arithmetic.divide(emitter, x, Constant("w", np.array([1.0, 0.0])))

@@ -1,15 +1,16 @@
 """Quantized operators: integers equal to those of onnxruntime, but for what lies at the edge between two."""
 
+import msgspec
 import numpy as np
 import pytest
 from onnx import TensorProto
 from support.lowering import Comparison, build, compare, grid
 
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.precision import EZKL
 
 UINT8, INT8, INT32 = TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32
-WIDE = Precision(max_table_entries=1 << 16)
+WIDE = msgspec.structs.replace(EZKL, max_table_entries=1 << 16)
 
 
 def bytes_of(dtype: type, *shape: int, seed: int = 0) -> np.ndarray:

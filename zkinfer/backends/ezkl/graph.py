@@ -60,7 +60,7 @@ class Graph:
         if magnitude > FLOAT32_EXACT:
             raise BoundsError(
                 f"{what}: the constant {magnitude} is over 2**24, which ezkl's ONNX input cannot carry exactly; "
-                "compile with fewer activation or weight bits for this backend"
+                "compile with precision='ezkl', or with fewer activation or weight bits"
             )
 
     def _scalar(self, value: int, what: str) -> str:
