@@ -117,22 +117,23 @@ class LSTMClassifier(nn.Module):
 class Attention(nn.Module):
     """Self-attention by torch's own function, causal or not."""
 
-    def __init__(self, *, causal: bool) -> None:
+    def __init__(self, *, causal: bool, width: int = WIDTH, heads: int = HEADS) -> None:
         super().__init__()
-        self.causal = causal
-        self.query_key_value = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
+        self.causal, self.heads = causal, heads
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, positions, _ = x.shape
-        parts = self.query_key_value(x).view(batch, positions, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        batch, positions, width = x.shape
+        shape = batch, positions, 3, self.heads, width // self.heads
+        parts = self.query_key_value(x).view(shape).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], is_causal=self.causal)
-        return self.out(mixed.transpose(1, 2).reshape(batch, positions, WIDTH))
+        return self.out(mixed.transpose(1, 2).reshape(batch, positions, width))
 
 
-def feed_forward() -> nn.Module:
-    """A transformer's two linear layers with GELU between."""
-    return nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+def feed_forward(width: int = WIDTH, gelu: str = "none") -> nn.Module:
+    """A transformer's two linear layers with GELU between, in torch's name for its form."""
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate=gelu), nn.Linear(4 * width, width))
 
 
 class PostNormLayer(nn.Module):
@@ -151,10 +152,11 @@ class PostNormLayer(nn.Module):
 class PreNormLayer(nn.Module):
     """The layer of GPT-2 and of vision transformers: normalization before each part."""
 
-    def __init__(self, *, causal: bool) -> None:
+    def __init__(self, *, causal: bool, width: int = WIDTH, heads: int = HEADS, gelu: str = "none") -> None:
         super().__init__()
-        self.attention, self.feed_forward = Attention(causal=causal), feed_forward()
-        self.first, self.second = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.attention = Attention(causal=causal, width=width, heads=heads)
+        self.feed_forward = feed_forward(width, gelu)
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.first(x))
