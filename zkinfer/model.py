@@ -301,6 +301,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     activation_bits: int | None = None,
     weight_bits: int | None = None,
     max_table_entries: int | None = None,
+    ranges: str | None = None,
     target: str | None = None,
     exporter: "Exporter" = "dynamo",
 ) -> Circuit:
@@ -314,7 +315,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         batch: how many samples one proof will cover.
         precision: what to spend on accuracy: by default "native", 16 bits for activations and weights and tables of up
             to 65,536 entries. Circuits that ezkl is to prove want "ezkl": 8 bits and small tables.
-        activation_bits, weight_bits, max_table_entries: in place of what `precision` says of them.
+        activation_bits, weight_bits, max_table_entries, ranges: in place of what `precision` says of them.
         target: what the circuit's outputs have to keep of the float model's, such as "cosine>=0.999", "top1>=0.99",
             "max_error<=0.01", or several with commas between; see `zkinfer.quantize.target.parse_target`. Bits and
             tables are then lowered, tensor by tensor, to where proving costs least and the target still holds: on
@@ -339,6 +340,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         activation_bits=activation_bits,
         weight_bits=weight_bits,
         max_table_entries=max_table_entries,
+        ranges=ranges,
     )
     if is_module(model):
         with activity("exporting the module"):
@@ -373,7 +375,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples, tuning)
 
 
-def _precision(precision: Precision | str, **fields: int | None) -> Precision:
+def _precision(precision: Precision | str, **fields: int | str | None) -> Precision:
     chosen = preset(precision) if isinstance(precision, str) else precision
     given = {name: value for name, value in fields.items() if value is not None}
     return Precision(**{**msgspec.structs.asdict(chosen), **given})

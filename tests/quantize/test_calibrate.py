@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 import zkinfer.circuit.samples
 from zkinfer.errors import InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.onnx.load import load_model
-from zkinfer.quantize.calibrate import PERCENTILES, TensorStats, calibrate
+from zkinfer.quantize.calibrate import PERCENTILES, SHARES, TensorStats, calibrate
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
 
@@ -130,7 +130,14 @@ def test_several_inputs_come_as_a_list_or_by_name() -> None:
 
 def test_a_tensor_of_zeros_has_statistics() -> None:
     stats = calibrate(IDENTITY, np.zeros((2, 64))).tensors["x"]
-    assert stats == TensorStats(lo=0.0, hi=0.0, mean_abs=0.0, abs_percentiles=(0.0,) * len(PERCENTILES), elements=128)
+    assert stats == TensorStats(
+        lo=0.0,
+        hi=0.0,
+        mean_abs=0.0,
+        abs_percentiles=(0.0,) * len(PERCENTILES),
+        clipping=(0.0,) * len(SHARES),
+        elements=128,
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 63), (5, 8, 8), (63,), (), (0, 64)])

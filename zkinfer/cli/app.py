@@ -101,6 +101,9 @@ def compile_model(
         int | None, typer.Option(min=2, max=24, help="Bits of a weight; with a target, at most.")
     ] = None,
     max_table_entries: Annotated[int | None, typer.Option(min=16, help="Size of the largest lookup table.")] = None,
+    ranges: Annotated[
+        str | None, typer.Option(help='How much of what calibration saw is kept: "full", "mse", "99.9%"; for few bits.')
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(help='Lower bits and tables while this holds: "cosine>=0.999", "top1>=0.99", "max_error<=0.01".'),
@@ -117,6 +120,7 @@ def compile_model(
         activation_bits=activation_bits,
         weight_bits=weight_bits,
         max_table_entries=max_table_entries,
+        ranges=ranges,
         target=target,
     )
     circuit.save(output)

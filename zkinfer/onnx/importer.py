@@ -16,10 +16,11 @@ from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorErr
 from zkinfer.onnx import ops, registry
 from zkinfer.onnx.recurrence import step_independent
 from zkinfer.quantize.builder import Built, Value
-from zkinfer.quantize.calibrate import Calibration
+from zkinfer.quantize.calibrate import Calibration, TensorStats
 from zkinfer.quantize.lazy import Activation, Affine, Constant, Emitter, Masked
 from zkinfer.quantize.lowered import Layer, Lowered
 from zkinfer.quantize.precision import Precision
+from zkinfer.quantize.ranges import kept_range
 from zkinfer.quantize.reference import is_float, static_shape
 from zkinfer.quantize.tables import Range
 
@@ -50,10 +51,11 @@ class _Importer:
     def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
         self._model, self._calibration = model, calibration
         # What an unrolled layer computes at every step has one format, so that the steps share their tables.
-        self._ranges: dict[str, Range] = {}
+        self._kept: dict[str, Range] = {}
         for name, stats in calibration.tensors.items():
-            lo, hi = self._ranges.get(step_independent(name), (stats.lo, stats.hi))
-            self._ranges[step_independent(name)] = min(lo, stats.lo), max(hi, stats.hi)
+            low, high = kept_range(stats, precision.activation_bits_of(name), precision.ranges)
+            lo, hi = self._kept.get(step_independent(name), (low, high))
+            self._kept[step_independent(name)] = min(lo, low), max(hi, high)
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
@@ -79,19 +81,21 @@ class _Importer:
         return Lowered(built.program, built.weights, self._layers(built, outputs))
 
     def _seen(self, value: onnx_ir.Value) -> Range | None:
-        """The calibrated range of a tensor; None of one that does not hold floats."""
+        """What is kept of the calibrated range of a tensor; None of one that does not hold floats."""
         if not is_float(value):
             return None
-        return self._stats(value)
+        self._stats(value)
+        return self._kept[step_independent(value.name or "")]
 
-    def _stats(self, value: onnx_ir.Value) -> Range:
+    def _stats(self, value: onnx_ir.Value) -> TensorStats:
         name = value.name or ""
         if name not in self._calibration.tensors:
             raise InvalidInputError(f"the calibration knows no tensor {name!r}: it is of another model")
-        return self._ranges[step_independent(name)]
+        return self._calibration.tensors[name]
 
     def _input(self, value: onnx_ir.Value) -> Activation:
-        name, shape, seen = value.name or "", static_shape(value), self._stats(value)
+        name, shape, stats = value.name or "", static_shape(value), self._stats(value)
+        seen = stats.lo, stats.hi
         if is_float(value):
             return self._emitter.input(name, shape, seen)
         assert value.dtype is not None

@@ -26,6 +26,9 @@ from zkinfer.quantize.reference import FloatModel, is_float
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
 """Of the absolute values, which percentiles are kept."""
 
+SHARES = tuple(2.0 ** (-k / 32) for k in range(161))
+"""Of the largest magnitude: limits for which the cost of saturating is kept, the first being all of it."""
+
 _MANTISSA_BITS = 5
 _SHIFT = 23 - _MANTISSA_BITS
 _BINS = 1 << (8 + _MANTISSA_BITS)
@@ -38,6 +41,8 @@ class TensorStats(msgspec.Struct, frozen=True):
         lo, hi: smallest and largest element.
         mean_abs: mean of the absolute values.
         abs_percentiles: one for each of `PERCENTILES`, of the absolute values; rounded up by at most 1/32 of itself.
+        clipping: mean squared error of saturating at each of `SHARES` of the largest magnitude; of values that are off
+            by up to 1/64 of themselves.
         elements: how many elements were seen.
     """
 
@@ -45,6 +50,7 @@ class TensorStats(msgspec.Struct, frozen=True):
     hi: float
     mean_abs: float
     abs_percentiles: tuple[float, ...]
+    clipping: tuple[float, ...]
     elements: int
 
     @property
@@ -88,14 +94,23 @@ class _Accumulator:
 
     def finish(self) -> TensorStats:
         if not self._elements:
-            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), 0)
+            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), (0.0,) * len(SHARES), 0)
         cumulative = np.cumsum(self._histogram)
         ranks = [math.ceil(self._elements * p / 100) for p in PERCENTILES]
         bins = np.searchsorted(cumulative, ranks).astype(np.uint32)
         edges = (((bins + np.uint32(1)) << np.uint32(_SHIFT)) - np.uint32(1)).view(np.float32).astype(np.float64)
         top = max(abs(self._lo), abs(self._hi))
         percentiles = tuple(float(edge) if edge < top else top for edge in edges)
-        return TensorStats(self._lo, self._hi, self._sum / self._elements, percentiles, self._elements)
+        return TensorStats(
+            self._lo, self._hi, self._sum / self._elements, percentiles, self._clipping(top), self._elements
+        )
+
+    def _clipping(self, top: float) -> tuple[float, ...]:
+        filled = np.flatnonzero(self._histogram)
+        middles = ((filled.astype(np.uint32) << np.uint32(_SHIFT)) + np.uint32(1 << (_SHIFT - 1))).view(np.float32)
+        values, counts = np.minimum(middles.astype(np.float64), top), self._histogram[filled]
+        beyond = (np.maximum(values - top * share, 0.0) for share in SHARES)
+        return tuple(float((counts * excess**2).sum()) / self._elements for excess in beyond)
 
 
 def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:

@@ -13,6 +13,8 @@ MIN_BITS, MAX_BITS = 2, 24
 
 MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES = 16, 1 << 24
 
+RANGES = ("full", "mse", "99%", "99.9%", "99.99%")
+
 HEADROOM, HEADROOM_BITS = 1.25, 12
 """Activations of at least `HEADROOM_BITS` have room for values this much larger than any seen.
 
@@ -49,6 +51,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             divided between both signs as the calibrated range is. 2 to 24.
         weight_bits: width of the weights, sign included. 2 to 24.
         max_table_entries: size of the largest lookup table, at least half as many as an activation has levels.
+        ranges: how much of the calibrated range of an activation is kept, and what saturates: "full", "mse", or a
+            percentage from `RANGES`; see `quantize.ranges.kept_range`. Inputs are always kept in full.
         tensors: widths of single tensors in place of `activation_bits` or `weight_bits`, by their names in the model;
             2 to 24.
 
@@ -59,6 +63,7 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation_bits: int
     weight_bits: int
     max_table_entries: int
+    ranges: str = "full"
     tensors: dict[str, int] = {}
 
     def __post_init__(self) -> None:
@@ -68,6 +73,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("max_table_entries", MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES),
         ):
             _require_whole(field, getattr(self, field), lo, hi)
+        if self.ranges not in RANGES:
+            raise InvalidInputError(f"ranges is one of {', '.join(RANGES)}, got {self.ranges!r}")
         for name, bits in self.tensors.items():
             _require_whole(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
         least = 1 << (self.activation_bits - 1)
