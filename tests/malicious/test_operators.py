@@ -261,6 +261,24 @@ def moved(stack: int, cell: int, change: int) -> Lie:
     return Lie(counts=counts)
 
 
+def test_where_a_repeated_row_is_counted_makes_no_difference() -> None:
+    """Seven rows fill eight places: the last row stands in two of them, and only the sum of their counts matters."""
+    case = proving_case("Equal")
+    (offset,) = case.plan.layouts[WITNESS].offsets[case.plan.multiplicities[0]]
+
+    def counts(witness: Witness) -> None:
+        assert len(witness.counts[0]) == 8
+        assert witness.counts[0][6] >= 1
+        for array in (witness.counts[0], witness.stacks[-1][offset:]):
+            array[[6, 7]] += [-1, 1]
+
+    lie = Lie(counts=counts)
+    attempt = prove(case, lie)
+    assert not attempt.failing
+    assert not objections(case, lie)
+    verify(case, attempt.proof)
+
+
 # By the real prover and verifier
 
 
