@@ -178,7 +178,9 @@ CASES: dict[str, OperatorCase] = {
     # Arithmetic of two
     **_all("y = {}(x, z)", "Add Max Mean Min Mul Sub Sum", _PAIR),
     "Div": _case("y = Div(x, p)", {"x": (4,), "p": (4,)}),
+    "Div: integers": _case("y = Div(i, k)", {"i": (4,)}, {"k": np.array(3)}, y=INT64),
     "Max: constants": _case("y = Max(x, k)", weights={"k": _w(5)}),
+    "Max: one number": _case("y = Max(x, k)", weights={"k": np.float32(0.5)}),
     "Min: integers": _case("y = Min(i, j)", {"i": (4,), "j": (4,)}, y=INT64),
     # Truth values
     **_all("y = {}(x, z)", "Greater GreaterOrEqual Less LessOrEqual", _PAIR, y=BOOL),
@@ -210,6 +212,7 @@ CASES: dict[str, OperatorCase] = {
     "Unsqueeze": _case("y = Unsqueeze(x, a)", weights={"a": np.array([1])}),
     # Choices
     "ArgMax": _case("y = ArgMax<axis=1>(x)", y=INT64),
+    "ArgMax: rounded": _case("h = MatMul(x, w)\ny = ArgMax<axis=1>(h)", weights={"w": _w(5, 4)}, y=INT64),
     "ArgMin": _case("y = ArgMin<axis=1, select_last_index=1>(x)", y=INT64),
     "Gather": _case("y = Gather(w, i)", {"i": (3,)}, {"w": _w(4, 2)}),
     "Gather: digits": _case("y = Gather(w, i)", {"i": (1,)}, {"w": _w(300, 1)}),
@@ -217,6 +220,7 @@ CASES: dict[str, OperatorCase] = {
     "GatherElements": _case("y = GatherElements<axis=1>(x, i)", {"x": (4,), "i": (2,)}),
     "Hardmax": _case("y = Hardmax(x)"),
     "OneHot": _case("y = OneHot(i, d, v)", {"i": (2,)}, {"d": np.array(4), "v": np.float32([-0.5, 2])}),
+    "OneHot: digits": _case("y = OneHot(i, d, v)", {"i": (1,)}, {"d": np.array(300), "v": np.float32([0, 1])}),
     "TopK": _case("y, k = TopK(x, n)", {"x": (4,)}, {"n": np.array([2])}, ("y", "k"), k=INT64),
     "TopK: smallest": _case("y, k = TopK<largest=0>(x, n)", {"x": (4,)}, {"n": np.array([3])}, ("y", "k"), k=INT64),
     # Sums of products
@@ -240,9 +244,17 @@ CASES: dict[str, OperatorCase] = {
         {"a": np.array([2])},
     ),
     "ReduceLogSum": _case("y = ReduceLogSum(p, a)", {"p": (2, 3)}, {"a": np.array([2])}),
+    "ReduceMax: many": _case("y = ReduceMax(x, a)", {"x": (24,)}, {"a": np.array([1])}),
+    "ReduceMax: rounded": _case("h = MatMul(x, w)\ny = ReduceMax(h, a)", weights={"w": _w(5, 4), "a": np.array([1])}),
     "ReduceSum": _case("y = ReduceSum(x, a)", {"x": (2, 3)}, {"a": np.array([2])}),
     "Softmax": _case("y = Softmax(x)"),
     "Softmax: masked": _case("s = Where(b, x, low)\ny = Softmax(s)", {"b": (4,), "x": (4,)}, {"low": np.float32(-1e9)}),
+    "Softmax: computed mask": _case(
+        "f = Cast<to=1>(b)\nm = Mul(f, low)\ns = Add(x, m)\ny = Softmax(s)",
+        {"b": (4,), "x": (4,)},
+        {"low": np.float32(-1e9)},
+    ),
+    "Softmax: short range": _case("s = Mul(x, k)\ny = Softmax(s)", weights={"k": np.float32(0.125)}),
     "LogSoftmax": _case("y = LogSoftmax(x)"),
     # Layers that are taken apart
     "Attention": _case(
@@ -273,6 +285,13 @@ CASES: dict[str, OperatorCase] = {
         outputs=("y", "v"),
         y=INT64,
     ),
+    "TreeEnsembleClassifier: two classes": _case(
+        f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 0, 0, 0')}, classlabels_int64s=[0, 1], "
+        'post_transform="LOGISTIC">(x)',
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
     "TreeEnsembleRegressor": _case(
         f"y = {ML}.TreeEnsembleRegressor<{_STUMPS.format('target', '0, 0, 0, 0')}, n_targets=1>(x)", {"x": (2,)}
     ),
@@ -295,5 +314,11 @@ CASES: dict[str, OperatorCase] = {
     "DequantizeLinear": _case("y = DequantizeLinear(u, s, o)", {"u": (4,)}, {"s": np.float32(0.07), "o": np.uint8(9)}),
     "MatMulInteger": _case("y = MatMulInteger(u, w)", {"u": (3,)}, {"w": np.int8([[1, -2], [3, 4], [-5, 6]])}, y=INT32),
     "QuantizeLinear": _case("y = QuantizeLinear(x, s, o)", weights={"s": np.float32(0.25), "o": np.int8(3)}, y=INT8),
+    "QuantizeLinear: channels": _case(
+        "y = QuantizeLinear<axis=1>(x, s, o)",
+        {"x": (2, 2)},
+        {"s": np.float32([0.25, 0.125]), "o": np.int8([3, -5])},
+        y=INT8,
+    ),
 }
 """By operator."""
