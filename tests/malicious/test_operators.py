@@ -8,8 +8,8 @@ tiny model of every operator and every layer it is shown that
   tried with every remainder;
 * whoever changes one of them and computes honestly from there, or states another output, is refused. Here cells are
   judged in the open, by `support.acceptance`, which is held against the real prover on random programs;
-* lies about every Lookup of every operator, told by a prover that makes all else consistent with them, are refused by
-  the real verifier.
+* lies about every Lookup of every operator, and every kind of lie about every form of Lookup, told by a prover that
+  makes all else consistent with them, are refused by the real verifier.
 
 That the verifier's messages come down to these constraints is for the other tests of this folder to show.
 """
@@ -36,6 +36,7 @@ from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
 from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.field.params import P
+from zkinfer.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.onnx.decompose import layers
 from zkinfer.onnx.registry import operators
 from zkinfer.reduction.plan import INPUTS, WITNESS, Site
@@ -297,7 +298,29 @@ def test_lies_are_refused(name: str) -> None:
     about_cells = [lies(case, node, site) for node, site in sites(case.plan)]
     chosen = [told[number % len(told)] for number, told in enumerate(about_cells, start=len(name))]
     for lie in (*chosen, other_outputs(case)[0]):
-        attempt = prove(case, lie)
-        assert attempt.failing
-        with pytest.raises(InvalidProofError, match=LINEAR_CHECK):
-            verify(case, attempt.proof, attempt.publics)
+        assert_refused(case, lie)
+
+
+def assert_refused(case: Case, lie: Lie) -> None:
+    """The prover's messages break a constraint, and so the verifier refuses the proof."""
+    attempt = prove(case, lie)
+    assert attempt.failing
+    with pytest.raises(InvalidProofError, match=LINEAR_CHECK):
+        verify(case, attempt.proof, attempt.publics)
+
+
+def test_every_kind_of_lie_about_every_form_of_lookup_is_refused() -> None:
+    """Forms differ in what the table is to the verifier (a range, pieces, rows), and in how remainders are cut."""
+    found: dict[tuple[type, tuple[int, ...]], tuple[Case, Lookup, Site]] = {}
+    for case in sorted(map(proving_case, CASES), key=lambda case: len(case.plan.sites)):
+        for node, site in sites(case.plan):
+            assert case.plan.instance is not None
+            block = case.plan.instance.blocks[site.blocks[0][0]]
+            found.setdefault((type(case.plan.instance.tables[block.table]), site.limb_bits), (case, node, site))
+    assert {table for table, _ in found} == {RangeTable, PiecewiseTable, ExplicitTable}
+    assert max(len(limbs) for _, limbs in found) > 1
+    for case, node, site in found.values():
+        rng = np.random.default_rng(site.value)
+        for told in lies_about(case, node, site, places(site.cut.shape, rng)[0], rng):
+            if (lie := told.told(case)) is not None:
+                assert_refused(case, lie)
