@@ -63,7 +63,7 @@ def main() -> None:
     # The model at three precisions: nothing is proven yet, so choosing is cheap.
     exported = zk.export(model, x_train[:1])
     for bits in (4, 6, 8):
-        circuit = zk.compile(exported, x_train[:200], activation_bits=bits, weight_bits=bits)
+        circuit = zk.compile(exported, x_train[:200], activation_bits=bits, weight_bits=bits, max_table_entries=2032)
         report, cost = circuit.report(x_test, y_test), zk.estimate(circuit)
         print(
             f"{bits} bits: {report.accuracy_fixed:.1%} right (float {report.accuracy_float:.1%}), "

@@ -21,15 +21,45 @@ def run(*arguments: str | Path, folder: Path = ROOT) -> str:
     return done.stdout
 
 
+def accuracies(text: str) -> tuple[float, float]:
+    """Percent of the float model and of the circuit, as examples print them."""
+    (found,) = re.findall(r"float (\d+\.\d)%, circuit (\d+\.\d)%", text)
+    return float(found[0]), float(found[1])
+
+
 def test_every_example_is_tested() -> None:
     named = re.findall(r'ROOT / "examples" / "(\w+\.py)"', Path(__file__).read_text())
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(named)
 
 
 def test_digits_from_torch() -> None:
+    """A CNN, compiled for a target."""
     text = run(ROOT / "examples" / "digits_from_torch.py")
-    assert "proven: this is a" in text
-    assert "the same proof is refused" in text
+    float_accuracy, circuit_accuracy = accuracies(text)
+    assert float_accuracy >= 96
+    assert circuit_accuracy >= float_accuracy - 1
+    assert "this is a 2 (labelled 2)" in text
+    assert "the same proof is refused: the inputs differ" in text
+
+
+def test_digits_transformer() -> None:
+    text = run(ROOT / "examples" / "digits_transformer.py")
+    float_accuracy, circuit_accuracy = accuracies(text)
+    assert float_accuracy >= 95
+    assert circuit_accuracy >= float_accuracy - 0.5
+    assert "same answer as float" in text
+    assert "64 answers proven" in text
+    assert "a forged answer is refused: the proof does not show this statement" in text
+
+
+def test_diagnosis_trees() -> None:
+    text = run(ROOT / "examples" / "diagnosis_trees.py")
+    float_accuracy, circuit_accuracy = accuracies(text)
+    assert float_accuracy >= 94
+    assert circuit_accuracy == float_accuracy
+    assert "malignant, with probability" in text
+    assert "measurements None" in text
+    assert "a letter with another diagnosis is refused: output 'label'" in text
 
 
 def test_diagnosis_from_files() -> None:

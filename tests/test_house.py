@@ -14,7 +14,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zkinfer"
 DOCUMENTS = [
     ROOT / "README.md",
-    *(path for folder in ("docs", "circuits", "benchmarks") for path in sorted((ROOT / folder).rglob("*.md"))),
+    *(
+        path
+        for folder in ("docs", "circuits", "benchmarks", "examples")
+        for path in sorted((ROOT / folder).rglob("*.md"))
+    ),
 ]
 SOURCES = [
     path

@@ -180,7 +180,7 @@ def prove(
     lie.execution(values)
     publics = {number: array.copy() for number, array in public_values(plan, values).items()}
     lie.publics(publics)
-    witness = _witness(plan, values, header.log_columns, lie)
+    witness = lying_witness(plan, values, header.log_columns, lie)
     matrices, roots = _commit(shape, opening.code, witness, randomness)
     pads = commit_pads(shape.cells, sizes.pads, randomness)
     masks, mask_root = [], b""
@@ -214,7 +214,8 @@ def _shape(plan: Plan, weights: Code, header: Header, direct_cells: int) -> argu
     return argument.Shape(plan, weights, header)
 
 
-def _witness(plan: Plan, values: Mapping[int, IntArray], log_columns: int, lie: Lie) -> Witness:
+def lying_witness(plan: Plan, values: Mapping[int, IntArray], log_columns: int, lie: Lie) -> Witness:
+    """What a prover with this lie commits to, of an execution that it has changed already."""
     tables = [AppliedTable(table) for table in plan.program.tables]
     with mock.patch.object(witness_module, "count", count_known):
         witness = trace(plan, values, tables, log_columns)

@@ -1,0 +1,324 @@
+"""A tiny model of every operator and every layer that a model may use, for tests that go over all of them.
+
+Where an operator is lowered in several ways (a choice that is computed or constant, scores that are masked, an integer
+or a real), there is a case for each, named `Operator: what`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+from support.lowering import build
+from support.native_prover import Case, make_case, small
+
+from zkinfer.circuit.qformat import quantize
+from zkinfer.onnx.importer import import_model
+from zkinfer.onnx.load import load_model
+from zkinfer.quantize.calibrate import calibrate
+from zkinfer.quantize.precision import Precision
+
+BOOL, INT32, INT64, INT8, UINT8 = (
+    TensorProto.BOOL,
+    TensorProto.INT32,
+    TensorProto.INT64,
+    TensorProto.INT8,
+    TensorProto.UINT8,
+)
+SAMPLES, RUNS = 16, 2
+"""How many inputs calibrate a case, and how many of them a proof of it covers."""
+
+PRECISION = Precision(activation_bits=6, weight_bits=6, max_table_entries=512)
+"""Small tables, and accumulators that are wider than they: so that lookups have remainders."""
+
+ML = "ai.onnx.ml"
+
+
+@dataclass(frozen=True)
+class OperatorCase:
+    """A model of one operator, or of one and what it needs around it.
+
+    Beside it stands a product with a weight, because a model without weights is not proven.
+
+    Attributes:
+        body: its nodes, one a line.
+        inputs: shape of each input without the batch. The first letter of its name says what it holds: x and z reals
+            from -4 to 4, p reals from 1/2 to 4, i and j whole numbers from 0 to 3, b and c truth values, u bytes.
+        weights: constants.
+        outputs: their names.
+        types: element types of outputs other than float.
+        opset: of the standard domain.
+    """
+
+    body: str
+    inputs: Mapping[str, Sequence[int]]
+    weights: Mapping[str, npt.ArrayLike]
+    outputs: Sequence[str] = ("y",)
+    types: Mapping[str, int] | None = None
+    opset: int = 18
+
+    def model(self) -> onnx.ModelProto:
+        """The case in ONNX, a batch of one in front of every input."""
+        kinds = {"i": INT64, "j": INT64, "b": BOOL, "c": BOOL, "u": UINT8}
+        inputs = self._with_beside()
+        types = {name: kinds[name[0]] for name in inputs if name[0] in kinds}
+        model = build(
+            f"{self.body}\nbeside = Mul(z_beside, w_beside)",
+            {name: (1, *shape) for name, shape in inputs.items()},
+            {**self.weights, "w_beside": np.float32([0.5, -0.75])},
+            outputs=(*self.outputs, "beside"),
+            types=types | dict(self.types or {}),
+            opset=self.opset,
+        )
+        model.opset_import.append(helper.make_opsetid(ML, 3))
+        return model
+
+    def data(self) -> list[npt.NDArray[np.generic]]:
+        """`SAMPLES` inputs, the same every time."""
+        rng = np.random.default_rng(crc32(self.body.encode()))
+        return [_drawn(rng, name[0], (SAMPLES, *shape)) for name, shape in self._with_beside().items()]
+
+    def _with_beside(self) -> dict[str, Sequence[int]]:
+        return {**self.inputs, "z_beside": (2,)}
+
+
+def _drawn(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    match kind:
+        case "x" | "z":
+            return rng.uniform(-4, 4, shape).astype(np.float32)
+        case "p":
+            return rng.uniform(0.5, 4, shape).astype(np.float32)
+        case "i" | "j":
+            return rng.integers(0, 4, shape)
+        case "b" | "c":
+            return rng.integers(0, 2, shape).astype(bool)
+        case "u":
+            return rng.integers(0, 256, shape, dtype=np.uint8)
+    raise AssertionError(kind)
+
+
+@cache
+def proving_case(name: str) -> Case:
+    """An operator's model compiled, run, and ready to be proven in sizes for tests."""
+    described = CASES[name]
+    normalized = load_model(described.model(), batch=1)
+    data = described.data()
+    lowered = import_model(normalized, calibrate(normalized, data), PRECISION)
+    tensors = lowered.program.inputs
+    inputs = [quantize(array[:RUNS, None], tensor) for array, tensor in zip(data, tensors, strict=True)]
+    return make_case(lowered.program, lowered.weights, inputs, sizes=small(5))
+
+
+def _w(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def _case(
+    body: str,
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    weights: Mapping[str, npt.ArrayLike] | None = None,
+    outputs: Sequence[str] = ("y",),
+    opset: int = 18,
+    **types: int,
+) -> OperatorCase:
+    return OperatorCase(body, inputs or {"x": (5,)}, weights or {}, outputs, types, opset)
+
+
+def _all(template: str, names: str, *args: object, **options: object) -> dict[str, OperatorCase]:
+    """A case for each name, put into the template."""
+    return {name: _case(template.format(name), *args, **options) for name in names.split()}  # type: ignore[arg-type]
+
+
+def _gates(count: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights of a recurrent layer with 2 inputs and 2 hidden values."""
+    return {"w": _w(1, 2 * count, 2), "r": _w(1, 2 * count, 2, seed=1), "bias": _w(1, 4 * count, seed=2)}
+
+
+_IMAGE = {"x": (2, 4, 4)}
+_PAIR = {"x": (4,), "z": (4,)}
+_TRUTHS = {"b": (4,), "c": (4,)}
+_SCALES = {"s": _w(2) + 2, "o": _w(2)}
+_QUANTIZED = {
+    "sx": np.float32(0.03),
+    "zx": np.uint8(120),
+    "sw": np.float32(0.02),
+    "zw": np.int8(0),
+    "sy": np.float32(0.2),
+    "zy": np.uint8(128),
+}
+_STUMPS = (
+    "nodes_treeids=[0, 0, 0, 1, 1, 1], nodes_nodeids=[0, 1, 2, 0, 1, 2], nodes_featureids=[0, 0, 0, 1, 0, 0], "
+    'nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"], '
+    "nodes_values=[0.5, 0.0, 0.0, -1.0, 0.0, 0.0], nodes_truenodeids=[1, 0, 0, 1, 0, 0], "
+    "nodes_falsenodeids=[2, 0, 0, 2, 0, 0], {0}_treeids=[0, 0, 1, 1], {0}_nodeids=[1, 2, 1, 2], {0}_ids=[{1}], "
+    "{0}_weights=[0.75, -0.5, 1.0, 0.25]"
+)
+
+CASES: dict[str, OperatorCase] = {
+    # One table
+    **_all(
+        "y = {}(x)",
+        "Abs Ceil Celu Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Mish Relu Round Selu Shrink Sigmoid Sign "
+        "Softplus Softsign Tanh ThresholdedRelu",
+    ),
+    **_all("y = {}(p)", "Log Reciprocal Sqrt", {"p": (5,)}),
+    "Clip": _case("y = Clip(x, lo, hi)", weights={"lo": np.float32(-1.5), "hi": np.float32(2)}),
+    "Gelu": _case("y = Gelu(x)", opset=20),
+    "Mod": _case("y = Mod<fmod=1>(x, m)", weights={"m": np.float32(1.5)}),
+    "Pow": _case("y = Pow(p, e)", {"p": (5,)}, {"e": np.float32(1.5)}),
+    "Pow: exponent": _case("y = Pow(base, x)", weights={"base": np.float32(1.5)}),
+    "PRelu": _case("y = PRelu(x, s)", weights={"s": np.float32([0.25, 0.5, -1, 0, 2])}),
+    "Swish": _case("y = Swish(x)", opset=24),
+    "IsInf": _case("t = IsInf(x)\ny = Where(t, f, x)", weights={"f": np.float32(1)}, opset=20),
+    "IsNaN": _case("t = IsNaN(x)\ny = Where(t, f, x)", weights={"f": np.float32(1)}),
+    # Arithmetic of two
+    **_all("y = {}(x, z)", "Add Max Mean Min Mul Sub Sum", _PAIR),
+    "Div": _case("y = Div(x, p)", {"x": (4,), "p": (4,)}),
+    "Div: integers": _case("y = Div(i, k)", {"i": (4,)}, {"k": np.array(3)}, y=INT64),
+    "Max: constants": _case("y = Max(x, k)", weights={"k": _w(5)}),
+    "Max: one number": _case("y = Max(x, k)", weights={"k": np.float32(0.5)}),
+    "Min: integers": _case("y = Min(i, j)", {"i": (4,), "j": (4,)}, y=INT64),
+    # Truth values
+    **_all("y = {}(x, z)", "Greater GreaterOrEqual Less LessOrEqual", _PAIR, y=BOOL),
+    **_all("y = {}(b, c)", "And Or Xor", _TRUTHS, y=BOOL),
+    "Equal": _case("y = Equal(i, j)", {"i": (4,), "j": (4,)}, y=BOOL),
+    "Not": _case("y = Not(b)", {"b": (4,)}, y=BOOL),
+    "Where": _case("y = Where(b, x, z)", {"b": (4,), **_PAIR}),
+    "Where: constants": _case("y = Where(b, h, k)", {"b": (4,)}, {"h": _w(4), "k": _w(4, seed=1)}),
+    # Structure
+    **_all("y = {}(x)", "Dropout Flatten Identity Neg", {"x": (2, 2)}),
+    "Cast": _case("y = Cast<to=6>(x)", y=INT32),
+    "CastLike": _case("y = CastLike(x, t)", weights={"t": np.int32([0])}, opset=19, y=INT32),
+    "Concat": _case("y = Concat<axis=1>(x, z)", _PAIR),
+    "CumSum": _case("y = CumSum(x, a)", weights={"a": np.array(1)}),
+    "DepthToSpace": _case("y = DepthToSpace<blocksize=2>(x)", {"x": (4, 1, 2)}),
+    "Expand": _case("y = Expand(x, s)", {"x": (1, 2)}, {"s": np.array([1, 3, 2])}),
+    "GatherND": _case("y = GatherND(x, k)", {"x": (3, 2)}, {"k": np.array([[0, 2, 1], [0, 0, 0]])}),
+    "Pad": _case("y = Pad(x, p)", weights={"p": np.array([0, 1, 0, 2])}),
+    "Reshape": _case("y = Reshape(x, s)", {"x": (2, 3)}, {"s": np.array([1, 3, 2])}),
+    "Resize": _case('y = Resize<mode="linear">(x, , s)', {"x": (1, 2, 3)}, {"s": np.float32([1, 1, 2, 2])}, opset=19),
+    "Slice": _case("y = Slice(x, f, t)", weights={"f": np.array([0, 1]), "t": np.array([1, 4])}),
+    "SpaceToDepth": _case("y = SpaceToDepth<blocksize=2>(x)", {"x": (1, 2, 4)}),
+    "Split": _case("y, v = Split<axis=1>(x, s)", {"x": (5,)}, {"s": np.array([2, 3])}, ("y", "v")),
+    "Split: equal": _case("y, v = Split<axis=1>(x)", {"x": (4,)}, outputs=("y", "v"), opset=17),
+    "Squeeze": _case("y = Squeeze(x, a)", {"x": (1, 3)}, {"a": np.array([1])}),
+    "Tile": _case("y = Tile(x, n)", {"x": (3,)}, {"n": np.array([1, 2])}),
+    "Transpose": _case("y = Transpose<perm=[0, 2, 1]>(x)", {"x": (2, 3)}),
+    "Trilu": _case("y = Trilu(x)", {"x": (3, 3)}),
+    "Unsqueeze": _case("y = Unsqueeze(x, a)", weights={"a": np.array([1])}),
+    # Choices
+    "ArgMax": _case("y = ArgMax<axis=1>(x)", y=INT64),
+    "ArgMax: rounded": _case("h = MatMul(x, w)\ny = ArgMax<axis=1>(h)", weights={"w": _w(5, 4)}, y=INT64),
+    "ArgMin": _case("y = ArgMin<axis=1, select_last_index=1>(x)", y=INT64),
+    "Gather": _case("y = Gather(w, i)", {"i": (3,)}, {"w": _w(4, 2)}),
+    "Gather: digits": _case("y = Gather(w, i)", {"i": (1,)}, {"w": _w(300, 1)}),
+    "Gather: computed": _case("y = Gather<axis=1>(x, i)", {"x": (4,), "i": (2,)}),
+    "GatherElements": _case("y = GatherElements<axis=1>(x, i)", {"x": (4,), "i": (2,)}),
+    "Hardmax": _case("y = Hardmax(x)"),
+    "OneHot": _case("y = OneHot(i, d, v)", {"i": (2,)}, {"d": np.array(4), "v": np.float32([-0.5, 2])}),
+    "OneHot: digits": _case("y = OneHot(i, d, v)", {"i": (1,)}, {"d": np.array(300), "v": np.float32([0, 1])}),
+    "TopK": _case("y, k = TopK(x, n)", {"x": (4,)}, {"n": np.array([2])}, ("y", "k"), k=INT64),
+    "TopK: smallest": _case("y, k = TopK<largest=0>(x, n)", {"x": (4,)}, {"n": np.array([3])}, ("y", "k"), k=INT64),
+    # Sums of products
+    "BatchNormalization": _case(
+        "y = BatchNormalization(x, s, o, m, v)", {"x": (2, 3)}, {**_SCALES, "m": _w(2, seed=1), "v": _w(2) + 2}
+    ),
+    "Conv": _case("y = Conv<pads=[1, 1, 1, 1]>(x, w, k)", _IMAGE, {"w": _w(2, 2, 3, 3), "k": _w(2)}),
+    "ConvTranspose": _case("y = ConvTranspose(x, w)", {"x": (2, 3)}, {"w": _w(2, 1, 2)}),
+    "Einsum": _case('y = Einsum<equation="bij,jk->bik">(x, w)', {"x": (2, 3)}, {"w": _w(3, 2)}),
+    "Gemm": _case("y = Gemm(x, w, k)", weights={"w": _w(5, 3), "k": _w(3)}),
+    "Gemm: rounded": _case("h = Gemm(x, w, k)\ny = Relu(h)", weights={"w": _w(5, 3), "k": _w(3)}),
+    "MatMul": _case("y = MatMul(x, z)", {"x": (2, 3), "z": (3, 2)}),
+    # Pooling and reductions
+    "AveragePool": _case("y = AveragePool<kernel_shape=[2, 2]>(x)", _IMAGE),
+    **_all("y = {}(x)", "GlobalAveragePool GlobalMaxPool", {"x": (2, 3, 3)}),
+    "MaxPool": _case("y = MaxPool<kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1]>(x)", _IMAGE),
+    **_all(
+        "y = {}(x, a)",
+        "ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceSumSquare",
+        {"x": (2, 3)},
+        {"a": np.array([2])},
+    ),
+    "ReduceLogSum": _case("y = ReduceLogSum(p, a)", {"p": (2, 3)}, {"a": np.array([2])}),
+    "ReduceMax: many": _case("y = ReduceMax(x, a)", {"x": (24,)}, {"a": np.array([1])}),
+    "ReduceMax: rounded": _case("h = MatMul(x, w)\ny = ReduceMax(h, a)", weights={"w": _w(5, 4), "a": np.array([1])}),
+    "ReduceSum": _case("y = ReduceSum(x, a)", {"x": (2, 3)}, {"a": np.array([2])}),
+    "Softmax": _case("y = Softmax(x)"),
+    "Softmax: masked": _case("s = Where(b, x, low)\ny = Softmax(s)", {"b": (4,), "x": (4,)}, {"low": np.float32(-1e9)}),
+    "Softmax: computed mask": _case(
+        "f = Cast<to=1>(b)\nm = Mul(f, low)\ns = Add(x, m)\ny = Softmax(s)",
+        {"b": (4,), "x": (4,)},
+        {"low": np.float32(-1e9)},
+    ),
+    "Softmax: short range": _case("s = Mul(x, k)\ny = Softmax(s)", weights={"k": np.float32(0.125)}),
+    "LogSoftmax": _case("y = LogSoftmax(x)"),
+    # Layers that are taken apart
+    "Attention": _case(
+        "y = Attention<is_causal=1>(x, xk, xv)", {"x": (1, 2, 2), "xk": (1, 2, 2), "xv": (1, 2, 2)}, opset=24
+    ),
+    "GroupNormalization": _case("y = GroupNormalization<num_groups=1>(x, s, o)", {"x": (2, 3)}, _SCALES, opset=21),
+    "InstanceNormalization": _case("y = InstanceNormalization(x, s, o)", {"x": (2, 3)}, _SCALES),
+    "LayerNormalization": _case("y = LayerNormalization<epsilon=2.0>(x, s, o)", {"x": (3, 2)}, _SCALES),
+    "LpNormalization": _case("y = LpNormalization<axis=1>(x)"),
+    "MeanVarianceNormalization": _case("y = MeanVarianceNormalization<axes=[2]>(x)", {"x": (2, 3)}),
+    "RMSNormalization": _case("y = RMSNormalization(x, s)", {"x": (4, 2)}, {"s": _w(2) + 2}, opset=23),
+    "RotaryEmbedding": _case(
+        "y = RotaryEmbedding(x, k, s)", {"x": (1, 2, 4)}, {"k": _w(1, 2, 2), "s": _w(1, 2, 2, seed=1)}, opset=23
+    ),
+    **{
+        op: _case(
+            f"""t = Transpose<perm=[1, 0, 2]>(x)
+            h, v = {op}<hidden_size=2>(t, w, r, bias)
+            y = Transpose<perm=[1, 0, 2]>(v)""",
+            {"x": (2, 2)},
+            _gates(gates),
+        )
+        for op, gates in {"GRU": 3, "LSTM": 4, "RNN": 1}.items()
+    },
+    "TreeEnsembleClassifier": _case(
+        f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 1, 1, 0')}, classlabels_int64s=[3, 7]>(x)",
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "TreeEnsembleClassifier: two classes": _case(
+        f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 0, 0, 0')}, classlabels_int64s=[0, 1], "
+        'post_transform="LOGISTIC">(x)',
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "TreeEnsembleRegressor": _case(
+        f"y = {ML}.TreeEnsembleRegressor<{_STUMPS.format('target', '0, 0, 0, 0')}, n_targets=1>(x)", {"x": (2,)}
+    ),
+    # Quantized
+    "QLinearConv": _case(
+        "y = QLinearConv(u, sx, zx, w, sw, zw, sy, zy)",
+        {"u": (1, 3, 3)},
+        {**_QUANTIZED, "w": np.int8([[[[1, -2], [3, 4]]]])},
+        y=UINT8,
+    ),
+    "QLinearMatMul": _case(
+        "y = QLinearMatMul(u, sx, zx, w, sw, zw, sy, zy)",
+        {"u": (1, 3)},
+        {**_QUANTIZED, "w": np.int8([[1, -2], [3, 4], [-5, 6]])},
+        y=UINT8,
+    ),
+    "ConvInteger": _case(
+        "y = ConvInteger(u, w, o)", {"u": (1, 3, 3)}, {"w": np.ones((1, 1, 2, 2), np.uint8), "o": np.uint8(3)}, y=INT32
+    ),
+    "DequantizeLinear": _case("y = DequantizeLinear(u, s, o)", {"u": (4,)}, {"s": np.float32(0.07), "o": np.uint8(9)}),
+    "MatMulInteger": _case("y = MatMulInteger(u, w)", {"u": (3,)}, {"w": np.int8([[1, -2], [3, 4], [-5, 6]])}, y=INT32),
+    "QuantizeLinear": _case("y = QuantizeLinear(x, s, o)", weights={"s": np.float32(0.25), "o": np.int8(3)}, y=INT8),
+    "QuantizeLinear: channels": _case(
+        "y = QuantizeLinear<axis=1>(x, s, o)",
+        {"x": (2, 2)},
+        {"s": np.float32([0.25, 0.125]), "o": np.int8([3, -5])},
+        y=INT8,
+    ),
+}
+"""By operator."""
