@@ -4,13 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.fused_weight import fused_weight
 from support.knowing import KnowingParty, group_is_true, is_true
-from support.native_prover import Case
+from support.native_prover import Case, make_case, small
+from support.programs import random_inputs
 from support.reduction_cases import knowing, random_case
 
 from zkinfer.field.slow import ONE, ext_add, ext_neg
 from zkinfer.pcs.params import Code
 from zkinfer.reduction import opening as under_test
+from zkinfer.reduction.functional import as_point
 from zkinfer.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, Opener, Openings
 from zkinfer.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.reduction.reduce import CommittedClaim, CommittedTerm, reduce
@@ -99,6 +102,41 @@ def test_claims_are_split_between_direct_openings_and_the_sumcheck(monkeypatch: 
         assert len(openings.weights) <= under_test.MAX_DIRECT + 1
         assert len(openings.witness) <= under_test.MAX_DIRECT + 1
     assert split > 3
+
+
+def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim on part of a weight that is several matrices: an eq table within rows, which is all that is needed."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    built = fused_weight()
+    inputs = random_inputs(np.random.default_rng(1), built.program, 2)
+    case = make_case(built.program, built.weights, inputs, sizes=small(2))
+    openings, claims, party = opened(case)
+    assert not party.false
+    assert groups_are_true(case, openings, party)
+    (group,) = openings.weights
+    assert np.count_nonzero(group.rows.any(axis=0)) == 4
+    assert as_point(group.rows) is None
+    (number,) = (i for i, claim in enumerate(claims) if claim.terms[0].matrix == WEIGHTS)
+    lies = list(claims)
+    lies[number] = dataclasses.replace(claims[number], value=claims[number].value + Value(ONE))
+    assert refused(case, lies)
+
+
+def test_a_column_point_beyond_the_limit_is_left_to_the_sumcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The points with the most cells are opened by themselves; true claims stay true, and false ones are found."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    monkeypatch.setattr(under_test, "MAX_DIRECT", 1)
+    left = 0
+    for seed in range(20):
+        case = random_case(seed)
+        openings, claims, party = opened(case)
+        assert not party.false
+        assert groups_are_true(case, openings, party)
+        assert max(len(openings.weights), len(openings.witness)) <= 2
+        left += len(openings.witness) == 2
+        lies = [dataclasses.replace(claims[-1], value=claims[-1].value + Value(ONE))]
+        assert refused(case, [*claims[:-1], *lies])
+    assert left > 3
 
 
 class Liar(KnowingParty):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import mlp
+from support.fused_weight import fused_weight
 from support.native import ask_both, direct_openings, prove_and_verify
 from support.native_prover import Case, Lie, make_case, prove, small
 from support.programs import random_inputs
@@ -128,6 +129,14 @@ def test_both_accept_honest_proofs_of_programs_of_each_kind(name: str, private: 
 def test_both_accept_honest_proofs_of_random_programs(seed: int, direct: bool) -> None:
     with direct_openings(0 if direct else 64):
         prove_and_verify(random_case(seed, log_columns=seed % 5))
+
+
+def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
+    case = case_of(fused_weight())
+    with direct_openings():
+        prove_and_verify(case)
+        forged = prove(case, Lie(execution=wrong_output))
+        refused(case, forged.proof, publics=forged.publics)
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:
