@@ -32,7 +32,13 @@ HELD_OUT = slice(2 * SAMPLES // 3, SAMPLES)
 MIN_COSINE = 0.999
 
 OUTLIER_FACTORS = (1, 50)
-OUTLIER_BITS = (8, 12, 16)
+OUTLIER_SETTINGS = (
+    *((6, ranges) for ranges in ("full", "mse", "99.99%")),
+    *((8, ranges) for ranges in ("full", "mse", "99.99%")),
+    (12, "full"),
+    (16, "full"),
+)
+"""Bits of activations and weights, and what is kept of the ranges that calibration saw."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ HEADER = (
 )
 OUTLIER_HEADER = (
     "activation and weight bits",
+    "ranges",
     *(f"channel x {factor}: {h}" for factor in OUTLIER_FACTORS for h in ("cosine", "largest error")),
 )
 
@@ -102,7 +109,7 @@ def measure(name: str, network: Network, *, proofs: bool) -> Row:
     inputs = network.inputs()
     watch = Stopwatch()
     try:
-        circuit = zk.compile(zk.export(network.module(), inputs[:1]), inputs[CALIBRATION], precision=NATIVE)
+        circuit = zk.compile(zk.export(network.module(), inputs[:1]), inputs[CALIBRATION])
     except ZkinferError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return Row(f"{name}: {type(error).__name__}")
@@ -137,18 +144,18 @@ def prove(circuit: zk.Circuit, x: np.ndarray) -> tuple[str, ...]:
 
 
 def outliers() -> list[list[str]]:
-    """The BERT-like network with one large channel, at several widths; rows under `OUTLIER_HEADER`."""
+    """The BERT-like network with one large channel, in several formats; rows under `OUTLIER_HEADER`."""
     network = NETWORKS["BERT"]
     inputs = network.inputs()
     models = [zk.export(with_outlier(network.module(), factor), inputs[:1]) for factor in OUTLIER_FACTORS]
     rows = []
-    for bits in OUTLIER_BITS:
-        precision = Precision(activation_bits=bits, weight_bits=bits, max_table_entries=NATIVE.max_table_entries)
+    for bits, ranges in OUTLIER_SETTINGS:
+        precision = Precision(bits, bits, NATIVE.max_table_entries, ranges)
         outputs = [
             zk.compile(model, inputs[CALIBRATION], precision=precision).report(inputs[HELD_OUT]).outputs[0]
             for model in models
         ]
-        rows.append([str(bits), *(cell for o in outputs for cell in (f"{o.cosine:.7f}", f"{o.max_error:.2g}"))])
+        rows.append([str(bits), ranges, *(cell for o in outputs for cell in (f"{o.cosine:.7f}", f"{o.max_error:.2g}"))])
     return rows
 
 
