@@ -33,7 +33,7 @@ def main() -> None:
 
     # The clinic: scikit-learn to ONNX (labels and probabilities as two tensors), ONNX to a circuit.
     exported = to_onnx(model, x_train[:1], options={"zipmap": False})
-    circuit = zk.compile(exported, x_train, activation_bits=16, weight_bits=16, max_table_entries=1 << 16)
+    circuit = zk.compile(exported, x_train)
     labels, probabilities = circuit.run(x_test, saturate=True)
     print(
         f"of {len(y_test)} unseen patients right: float {model.score(x_test, y_test):.1%}, "

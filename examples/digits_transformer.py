@@ -2,8 +2,7 @@
 
     python examples/digits_transformer.py
 
-Attention, normalization and GELU need finer numbers than convolutions: 16 bits are stated here, which the native prover
-affords.
+Attention, normalization and GELU need finer numbers than convolutions: the 16 bits that circuits have by default.
 """
 
 import time
@@ -62,9 +61,7 @@ def main() -> None:
     model = train(x_train, y_train)
 
     # How far the integers are from the float model, layer by layer.
-    circuit = zk.compile(
-        zk.export(model, x_train[:1]), x_train[:200], activation_bits=16, weight_bits=16, max_table_entries=1 << 16
-    )
+    circuit = zk.compile(zk.export(model, x_train[:1]), x_train[:200])
     report = circuit.report(x_test, y_test)
     print(report)
     print(
