@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer import security
+from zkinfer.backends.sumcheck.memory import keep_freed_memory
 from zkinfer.backends.sumcheck.party import ProverParty
 from zkinfer.backends.sumcheck.phases import phase
 from zkinfer.backends.sumcheck.trace import AppliedTable
@@ -228,6 +229,7 @@ def prove(
         BudgetError: the keys have made all their proofs.
         ProvingError: the statement cannot be proven with 128 bits of security.
     """
+    keep_freed_memory()
     program, key = keys.program, keys.commitment.sumcheck
     if not inputs or not len(inputs[0]):
         raise InvalidInputError("a proof covers one run at least: hand in inputs")
