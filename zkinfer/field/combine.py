@@ -78,7 +78,7 @@ def row_combination(matrix: npt.NDArray[Any], coefficients: Floats | Sequence[Ex
     flat = np.asarray(matrix).reshape(-1)
     if matrix.dtype == np.float64:
         grouped = _grouped(np.stack(lines), WIDE_ROWS)
-        split(_wide_kernel, columns, WIDE_BLOCK, flat, rows, columns, grouped, *out)
+        split(_wide_kernel, columns, _grain(WIDE_BLOCK, rows), flat, rows, columns, grouped, *out)
     elif matrix.dtype in (np.int8, np.int16):
         # |limb| <= 2^24 and |weight| <= 2^7 or 2^15: so many products add up to at most 2^52.
         chunk = 1 << (52 - 24 - (8 * matrix.dtype.itemsize - 1))
@@ -86,10 +86,15 @@ def row_combination(matrix: npt.NDArray[Any], coefficients: Floats | Sequence[Ex
         np.rint(coefficients / LIMB, out=limbs[:, 0])
         np.subtract(coefficients, LIMB * limbs[:, 0], out=limbs[:, 1])
         grouped = _grouped(limbs.reshape(2 * DEGREE, rows), SMALL_ROWS)
-        split(_small_kernel, columns, COLUMN_BLOCK, flat, rows, columns, chunk, grouped, *out)
+        split(_small_kernel, columns, _grain(COLUMN_BLOCK, rows), flat, rows, columns, chunk, grouped, *out)
     else:
         raise InvalidInputError(f"no row combination of {matrix.dtype}: int8, int16 or float64")
     return out
+
+
+def _grain(block: int, rows: int) -> int:
+    """Columns that are worth a thread of their own: whole blocks."""
+    return block * -(-GRAIN // (block * max(rows, 1)))
 
 
 def _grouped(lines: Floats, group: int) -> Floats:
