@@ -219,8 +219,9 @@ def decompose(model: onnx_ir.Model) -> bool:
             continue
         for constant in steps.constants:
             model.graph.register_initializer(constant)
-        replaced_outputs = list(node.outputs)[: len(results)]
-        results = results[: len(replaced_outputs)]
-        onnx_ir.convenience.replace_nodes_and_values(model.graph, node, [node], steps.nodes, replaced_outputs, results)
+        pairs = [(old, new) for k, (old, new) in enumerate(zip(node.outputs, results, strict=False)) if steps.uses(k)]
+        onnx_ir.convenience.replace_nodes_and_values(
+            model.graph, node, [node], steps.nodes, [old for old, _ in pairs], [new for _, new in pairs]
+        )
         replaced = True
     return replaced

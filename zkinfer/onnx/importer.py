@@ -109,8 +109,7 @@ class _Importer:
             for value, result in zip(node.outputs, results, strict=False):
                 self._operands[value] = self._checked(value, result)
         except ZkinferError as error:
-            where = f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
-            raise type(error)(f"{where}: {error}") from error
+            raise type(error)(f"{registry.described(node, opset)}: {error}") from error
 
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)

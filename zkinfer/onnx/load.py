@@ -30,6 +30,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
     ZkinferError,
 )
+from zkinfer.onnx import registry
 from zkinfer.onnx.decompose import TREE_LAYERS, decompose
 
 logger = logging.getLogger(__name__)
@@ -404,7 +405,7 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
                 f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison, as a sum of trees"
             )
         for value in node.outputs:
-            _require_static(node, value)
+            _require_static(node, value, model.opset_imports.get("", 0))
         if node.op_type == "Reshape":
             _require_whole_reshape(node)
     for output in model.graph.outputs:
@@ -418,12 +419,14 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
             )
 
 
-def _require_static(node: onnx_ir.Node, value: onnx_ir.Value) -> None:
+def _require_static(node: onnx_ir.Node, value: onnx_ir.Value, opset: int) -> None:
     if not value.name:
         return
     if not isinstance(value.type, onnx_ir.TensorType) or value.dtype is None:
         raise CompileError(f"node {node.name!r} ({node.op_type}): {value.name!r} is not a tensor of known dtype")
     if value.shape is None or not value.shape.is_static():
+        if node.op_type in registry.HINTS:
+            registry.find_for(node, opset)
         raise DynamicShapeError(
             f"node {node.name!r} ({node.op_type}): the shape of {value.name!r} depends on data. Export the model so "
             "that every shape but the batch is fixed"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import onnx
+import onnx_ir
 
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize.lazy import MASKED_BELOW, Activation, Constant, Masked
@@ -27,7 +28,7 @@ Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
 HINTS = {
-    "Attention": "in this form; supported are masks as long as the keys, and outputs that are not inner products",
+    "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
     "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
     "GRU": "in this form; supported are constant weights and sequences of one length",
     "GroupNormalization": "in this form; supported are constant scales",
@@ -127,6 +128,19 @@ def find(domain: str, name: str, opset: int) -> Operator:
     if (domain, name, version) in _operators:
         return _operators[domain, name, version]
     raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
+
+
+def find_for(node: onnx_ir.Node, opset: int) -> Operator:
+    """The operator of a node; as `find`, and the message names the node too."""
+    try:
+        return find(node.domain, node.op_type, opset)
+    except UnsupportedOperatorError as error:
+        raise UnsupportedOperatorError(f"{described(node, opset)}: {error}") from None
+
+
+def described(node: onnx_ir.Node, opset: int) -> str:
+    """A node, for messages."""
+    return f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
 
 
 def _instead(domain: str, name: str) -> str:
