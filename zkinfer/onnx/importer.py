@@ -14,6 +14,7 @@ import onnx_ir
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.onnx import ops, registry
+from zkinfer.onnx.ops.quantized import along
 from zkinfer.onnx.recurrence import step_independent
 from zkinfer.quantize.builder import Built, Value
 from zkinfer.quantize.calibrate import Calibration
@@ -242,22 +243,15 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
-    """Quantized weights, which remember the scale that the model gives them.
-
-    Raises:
-        UnsupportedOperatorError: scales for blocks.
-    """
+    """Quantized weights, which remember the scale that the model gives them."""
     integers, scale, *zero_point = inputs
-    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
-    if "block_size" in node.attributes and node.attributes["block_size"].as_int():
-        raise UnsupportedOperatorError("scales for blocks are not supported; use one scale, or one for each channel")
-    shape = [-1 if i == axis % len(integers.shape) else 1 for i in range(len(integers.shape))]
-
-    def along(constant: Constant) -> npt.NDArray[np.float64]:
-        return constant.reals if constant.array.size == 1 else constant.reals.reshape(shape)
-
-    centred = integers.reals - along(zero_point[0]) if zero_point else integers.reals
-    return Constant(node.outputs[0].name or "", centred * along(scale), scale.uniform)
+    axis, block = (
+        node.attributes[name].as_int() if name in node.attributes else default
+        for name, default in (("axis", 1), ("block_size", 0))
+    )
+    spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
+    centred = integers.reals - spread[1] if zero_point else integers.reals
+    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
 
 
 def _element_type(array: npt.NDArray[Any]) -> int:

@@ -67,7 +67,7 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
 
     Raises:
         InvalidInputError: not an ONNX model, or external data that is missing or outside the model's folder.
-        ShapeError: an input has no batch axis, or one of another size.
+        ShapeError: an input has no batch axis or one of another size, or no elements.
         DynamicShapeError: another dimension is not a number.
         NotFiniteError: a constant holds NaN or infinity.
         UnsupportedOperatorError: control flow, or an operator outside the standard domain.
@@ -241,6 +241,11 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
+            if dim.HasField("dim_value") and dim.dim_value == 0 and axis > 0:
+                raise ShapeError(
+                    f"input {value.name!r}: axis {axis} has size 0, so that it holds no elements. Export the model with "
+                    "another number there, or without the input"
+                )
             if axis > 0:
                 raise DynamicShapeError(
                     f"input {value.name!r}: axis {axis} ({dim.dim_param or 'unnamed'}) has no fixed size. Export the "

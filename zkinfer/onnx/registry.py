@@ -74,10 +74,22 @@ class Operator:
             raise UnsupportedOperatorError(f"its inputs and attributes are not supported: {error}") from None
         hints = typing.get_type_hints(self.handler)
         for name, given in bound.arguments.items():
-            accepted = typing.get_args(hints[name]) or (hints[name],)
+            accepted = kinds(hints[name])
             for value in given if isinstance(given, tuple) else (given,):
                 _require_kind(name, value, accepted)
         return bound
+
+    def takes_computed(self, count: int) -> list[bool]:
+        """Whether each of so many inputs may depend on the model's inputs."""
+        hints = typing.get_type_hints(self.handler)
+        _, *parameters = inspect.signature(self.handler).parameters.values()
+        taken = [Activation in kinds(hints[p.name]) for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        return (taken + taken[-1:] * count)[:count]
+
+
+def kinds(hint: Any) -> tuple[object, ...]:
+    """What a parameter that is annotated like this accepts."""
+    return typing.get_args(hint) or (hint,)
 
 
 def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> None:
