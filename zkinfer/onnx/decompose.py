@@ -12,7 +12,9 @@ import onnx_ir
 from onnx_ir import Value
 
 from zkinfer.onnx import attention, recurrence, trees
-from zkinfer.onnx.steps import Steps, content_of, shape_of
+from zkinfer.onnx.ops.linear import explicit_subscripts
+from zkinfer.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.quantize.reference import is_float
 
 
 def _centred(s: Steps, x: Value, mean: Value) -> Value:
@@ -158,10 +160,41 @@ def _equal_split(s: Steps, x: Value) -> list[Value]:
     return [s.slice(f"part{k}", x, axis, k * each, (k + 1) * each) for k in range(len(s.node.outputs))]
 
 
+def _einsum(s: Steps, *operands: Value) -> list[Value] | None:
+    """An Einsum of three tensors or more, from left to right."""
+    if len(operands) < 3:
+        return None
+    equation = s.node.attributes["equation"].as_string()
+    left, _, out = explicit_subscripts(equation, [shape_of(x) for x in operands]).partition("->")
+    first, *waiting = left.split(",")
+    result = operands[0]
+    for i, (operand, term) in enumerate(zip(operands[1:], waiting, strict=True), 1):
+        later = "".join(waiting[i:]) + out
+        kept = "".join(c for c in dict.fromkeys(first + term) if c in later) if waiting[i:] else out
+        result = s.op(f"contraction{i}", "Einsum", result, operand, equation=f"{first},{term}->{kept}")
+        first = kept
+    return [result]
+
+
+def _power(s: Steps, x: Value, y: Value) -> list[Value] | None:
+    """Of computed bases and exponents, exp(y * log(x)): the base has to be positive."""
+    exponents = content_of(y)
+    if not is_float(x) or content_of(x) is not None:
+        return None
+    if exponents is not None:
+        # Unsigned ones are not known to onnxruntime.
+        exact = s.constant("exponents", exponents.astype(dtype_of(x)))
+        return [s.op("power", "Pow", x, exact)] if exponents.dtype.kind == "u" else None
+    assert x.dtype is not None
+    exponent = y if y.dtype == x.dtype else s.op("exponent", "Cast", y, to=int(x.dtype))
+    return [s.op("power", "Exp", s.op("product", "Mul", exponent, s.op("logarithm of a positive base", "Log", x)))]
+
+
 Rule = Callable[..., list[Value] | None]
 
 _RULES: dict[tuple[str, int], Rule] = {
     ("Attention", 23): attention.attention,
+    ("Einsum", 12): _einsum,
     ("GRU", 14): recurrence.gru,
     ("GroupNormalization", 21): _group_normalization,
     ("GroupNormalization", 18): _group_normalization_18,
@@ -170,6 +203,7 @@ _RULES: dict[tuple[str, int], Rule] = {
     ("LayerNormalization", 17): _layer_normalization,
     ("LpNormalization", 1): _lp_normalization,
     ("MeanVarianceNormalization", 13): _mean_variance_normalization,
+    ("Pow", 13): _power,
     ("RMSNormalization", 23): _rms_normalization,
     ("RNN", 14): recurrence.rnn,
     ("ReduceL1", 13): _reduce_l1,

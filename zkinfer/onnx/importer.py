@@ -117,6 +117,7 @@ class _Importer:
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
         self._emitter.label = node.outputs[0].name or ""
         self._emitter.integer = node.outputs[0].dtype in _LIMITS
+        self._emitter.outputs = max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1)
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
@@ -125,7 +126,7 @@ class _Importer:
         result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for value in node.outputs[len(results) :]:
-            if value.name and (value.uses() or value.is_graph_output()):
+            if _is_read(value):
                 raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
         return results
 
@@ -205,6 +206,10 @@ def _looked_up(value: onnx_ir.Value) -> list[int]:
         elif node.op_type in _PASSING_ON and index == 0:
             sizes += _looked_up(node.outputs[0])
     return sizes
+
+
+def _is_read(value: onnx_ir.Value) -> bool:
+    return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
 
 
 def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:

@@ -243,8 +243,8 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
                 continue
             if dim.HasField("dim_value") and dim.dim_value == 0 and axis > 0:
                 raise ShapeError(
-                    f"input {value.name!r}: axis {axis} has size 0, so that it holds no elements. Export the model with "
-                    "another number there, or without the input"
+                    f"input {value.name!r}: axis {axis} has size 0, so that it holds no elements. Export the model "
+                    "with another number there, or without the input"
                 )
             if axis > 0:
                 raise DynamicShapeError(

@@ -209,6 +209,7 @@ class Emitter:
         precision: how many bits to spend.
         label: name given to the values emitted next.
         integer: whether what is emitted next has an integer type in the model, so that a division truncates.
+        outputs: how many outputs of the operator that is emitted next are read, or lie before one that is.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -216,6 +217,7 @@ class Emitter:
         self.precision = precision
         self.label = ""
         self.integer = False
+        self.outputs = 1
         self._tables = Tables(self.builder, precision)
         self._seen: dict[int, Range] = {}
 

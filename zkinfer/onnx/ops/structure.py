@@ -16,8 +16,8 @@ from zkinfer.onnx.ops.arguments import axis_of, integers
 from zkinfer.onnx.ops.elementwise import truncated
 from zkinfer.onnx.registry import operator
 from zkinfer.quantize import comparison
-from zkinfer.quantize.arithmetic import multiply_weight, reshape
-from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.quantize.arithmetic import concat, multiply_weight, reshape
+from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, broadcast_steps
 
 
 @operator(13, 14, 16, 19, 21, 23, 24, 25)
@@ -115,17 +115,7 @@ def Unsqueeze(g: Emitter, data: Activation, axes: Constant) -> Activation:
 
 @operator(13)
 def Concat(g: Emitter, *inputs: Operand, axis: int) -> Activation:
-    handles = [g.exact(g.weight(x)) if isinstance(x, Constant) else g.settled(x, g.accumulator_bits) for x in inputs]
-    rank = len(handles[0].shape)
-    axis = axis_of(axis, rank)
-    ends = list(accumulate(handle.shape[axis] for handle in handles))
-    parts = []
-    for handle, end in zip(handles, ends, strict=True):
-        before, after = [0] * rank, [0] * rank
-        before[axis], after[axis] = end - handle.shape[axis], ends[-1] - end
-        steps = (views.Pad(tuple(before), tuple(after)),) if any(before) or any(after) else ()
-        parts.append(Part(handle, Fraction(1), steps))
-    return g.sum(parts)
+    return concat(g, inputs, axis_of(axis, len(inputs[0].shape)))
 
 
 @operator(13)
