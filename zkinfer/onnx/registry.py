@@ -30,10 +30,10 @@ H = TypeVar("H", bound=Handler)
 HINTS = {
     "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
     "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
-    "GRU": "in this form; supported are constant weights and sequences of one length",
+    "GRU": "in this form; supported are constant weights, and activations that are operators",
     "GroupNormalization": "in this form; supported are constant scales",
-    "LSTM": "in this form; supported are constant weights, sequences of one length, and no peepholes or coupled gates",
-    "RNN": "in this form; supported are constant weights and sequences of one length",
+    "LSTM": "in this form; supported are constant weights, and activations that are operators",
+    "RNN": "in this form; supported are constant weights, and activations that are operators",
     "Upsample": "use Resize",
 }
 """In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
