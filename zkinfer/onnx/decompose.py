@@ -216,7 +216,11 @@ _RULES: dict[tuple[str, int], Rule] = {
 """By operator and the first version of the operator set in which it has this meaning; the newest of them first."""
 
 
-TREE_LAYERS: dict[str, Rule] = {"TreeEnsembleClassifier": trees.classifier, "TreeEnsembleRegressor": trees.regressor}
+TREE_LAYERS: dict[str, Rule] = {
+    "TreeEnsemble": trees.ensemble,
+    "TreeEnsembleClassifier": trees.classifier,
+    "TreeEnsembleRegressor": trees.regressor,
+}
 """The same of the domain `trees.DOMAIN`, in all versions."""
 
 

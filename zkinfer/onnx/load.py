@@ -292,10 +292,12 @@ def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
 
 
 def _require_finite(model: onnx_ir.Model) -> None:
+    """No constant holds NaN or infinity; those of trees, where NaN separates lists, once they are in steps."""
     constants = [(value.name, value.const_value) for value in model.graph.initializers.values()]
     constants += [
         (node.outputs[0].name, attribute.as_tensor())
         for node in model.graph.all_nodes()
+        if node.domain in _STANDARD_DOMAINS
         for attribute in node.attributes.values()
         if not attribute.is_ref() and attribute.type is onnx_ir.AttributeType.TENSOR
     ]
@@ -407,7 +409,7 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
         if node.domain not in _STANDARD_DOMAINS:
             raise UnsupportedOperatorError(
                 f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported in this form; of that "
-                f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison, as a sum of trees"
+                f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison by size, as a sum of trees"
             )
         for value in node.outputs:
             _require_static(node, value, model.opset_imports.get("", 0))

@@ -244,7 +244,9 @@ def _going_on(s: Steps, step: str, lengths: Value, t: int) -> Value | None:
     return s.op(step, "Less", number, s.reshape(f"{step}/lengths", lengths, (-1, 1)))
 
 
-def _either(s: Steps, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value) -> Value | None:
+def _either(
+    s: Steps, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
+) -> Value | None:
     """What is new of the sequences that go on, and what is old, or zero, of the others."""
     if going is None:
         return new
