@@ -34,6 +34,12 @@ FUNCTIONS = [
     ("Softplus(x)", 17),
     ("Softsign(x)", 17),
     ("Exp(x)", 17),
+    ("Sin(x)", 17),
+    ("Cos(x)", 22),
+    ("Atan(x)", 17),
+    ("Sinh(x)", 17),
+    ("Cosh(x)", 22),
+    ("Asinh(x)", 17),
     ("Abs(x)", 17),
     ("Celu<alpha=0.7>(x)", 17),
     ("ThresholdedRelu<alpha=0.7>(x)", 17),
@@ -85,6 +91,12 @@ def test_a_function_is_one_lookup_of_its_correctly_rounded_values(call: str, ops
 def test_functions_of_positive_numbers(call: str) -> None:
     model = build(f"y = {call}", {"x": [1, 249]}, {"half": np.float32(0.5), "minus": np.float32(-1.5)})
     result = compare(model, np.arange(8, 257).reshape(1, 249) / 32)
+    assert len(result.lookups) == 1
+    assert result.error_in_units <= SATURATION
+
+
+def test_a_function_of_numbers_from_one_on() -> None:
+    result = compare(build("y = Acosh(x)", {"x": [1, 225]}), np.arange(32, 257).reshape(1, 225) / 32)
     assert len(result.lookups) == 1
     assert result.error_in_units <= SATURATION
 

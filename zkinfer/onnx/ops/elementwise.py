@@ -232,6 +232,41 @@ def Log(g: Emitter, input: Activation) -> Activation:
     return g.apply(input, functions.log)
 
 
+@operator(7, 22)
+def Sin(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sin)
+
+
+@operator(7, 22)
+def Cos(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cos)
+
+
+@operator(7, 22)
+def Atan(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.atan)
+
+
+@operator(9, 22)
+def Sinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sinh)
+
+
+@operator(9, 22)
+def Cosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cosh)
+
+
+@operator(9, 22)
+def Asinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.asinh)
+
+
+@operator(9, 22)
+def Acosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.acosh)
+
+
 @operator(13)
 def Sqrt(g: Emitter, X: Activation) -> Activation:
     return g.apply(X, functions.sqrt)
