@@ -40,8 +40,9 @@ input, which has steps of about that size."""
 IR_VERSION = 10
 _ADDED = "added"
 
-_SIZES_AS_INPUT = 5
-"""From this version of the operator set on, a Reshape takes its sizes as an input."""
+_SIZES_AS_INPUT, _SIZES_OF_ZERO = 5, 14
+"""From these versions of the operator set on, a Reshape takes its sizes as an input, and makes tensors without
+elements."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -51,7 +52,17 @@ SECONDS = 60
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 _NUMBER_KINDS = "fiub"
 
-FOLDED = ("ConstantOfShape", "EyeLike", "Range", "Shape", "Size")
+FOLDED = (
+    "BlackmanWindow",
+    "ConstantOfShape",
+    "EyeLike",
+    "HammingWindow",
+    "HannWindow",
+    "MelWeightMatrix",
+    "Range",
+    "Shape",
+    "Size",
+)
 """What these give is known when a model is read, if it can be compiled at all."""
 
 
@@ -172,9 +183,10 @@ def as_model(case: NodeCase, computed: tuple[int, ...]) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     if not any(entry.domain in STANDARD_DOMAINS for entry in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", MAX_OPSET))
+    empty = any(not array.size for array in (*case.inputs, *case.outputs))
     for entry in model.opset_import:
         if entry.domain in STANDARD_DOMAINS:
-            entry.version = min(max(entry.version, _SIZES_AS_INPUT), MAX_OPSET)
+            entry.version = min(max(entry.version, _SIZES_OF_ZERO if empty else _SIZES_AS_INPUT), MAX_OPSET)
     graph = model.graph
     inputs, outputs = list(graph.input), list(graph.output)
     del graph.input[:], graph.output[:], graph.value_info[:]

@@ -218,6 +218,34 @@ def Pad(
     return g.reindex(data, *moves)
 
 
+@operator(18)
+def CenterCropPad(
+    g: Emitter, input_data: Activation, shape: Constant, *, axes: Sequence[int] | None = None
+) -> Activation:
+    rank = len(input_data.shape)
+    along = range(rank) if axes is None else [axis_of(axis, rank) for axis in axes]
+    before, after, moves = [0] * rank, [0] * rank, []
+    for axis, size in zip(along, shape.integers, strict=True):
+        n = input_data.shape[axis]
+        if size < n:
+            moves.append(views.Slice(axis, (n - size) // 2, size, 1))
+        else:
+            before[axis], after[axis] = (size - n) // 2, (size - n + 1) // 2
+    return g.reindex(input_data, *moves, views.Pad(tuple(before), tuple(after)))
+
+
+@operator(10)
+def ReverseSequence(
+    g: Emitter, input: Activation, sequence_lens: Constant, *, batch_axis: int = 1, time_axis: int = 0
+) -> Activation:
+    at = list(np.indices(input.shape))
+    length = sequence_lens.array.astype(np.int64)[at[batch_axis]]
+    at[time_axis] = np.where(at[time_axis] < length, length - 1 - at[time_axis], at[time_axis])
+    places = np.ravel_multi_index(tuple(at), input.shape).ravel()
+    flat = views.Reshape((places.size,)), views.Take(0, tuple(places.tolist())), views.Reshape(input.shape)
+    return g.reindex(input, *flat)
+
+
 @operator(13)
 def Expand(g: Emitter, input: Activation, shape: Constant) -> Activation:
     target = np.broadcast_shapes(input.shape, integers(shape) or ())
