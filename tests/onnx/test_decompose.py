@@ -118,6 +118,40 @@ def assert_steps(
     np.testing.assert_allclose(FloatModel(normalized).run([x[None]])["y"][0], expected, atol=atol, rtol=1e-5)
 
 
+@pytest.mark.parametrize("op", ["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"])
+@pytest.mark.parametrize("axes", [[1], [-1, 1]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("opset", [13, 18])
+def test_norms_and_logarithms_of_sums(op: str, axes: list[int], keepdims: int, opset: int) -> None:
+    x = RNG.uniform(0.5, 2, (2, 3, 4)).astype(np.float32)
+    x = x if "Log" in op else x * np.sign(RNG.normal(size=x.shape)).astype(np.float32)
+    listed = f", axes={axes}" if opset < 18 else ""
+    body = f"y = {op}<keepdims={keepdims}{listed}>(x{'' if listed else ', a'})"
+    assert_steps(body, x, {} if listed else {"a": np.array(axes)}, opset=opset)
+    model = build(body, {"x": [1, 3, 4]}, {} if listed else {"a": np.array(axes)}, opset=opset)
+    assert compare(model, RNG.uniform(0.5, 2, (40, 3, 4)), precision=FINE).error <= 2.0**-9
+
+
+def test_logarithms_of_sums_of_large_powers_do_not_overflow() -> None:
+    x = RNG.uniform(-500, 500, (40, 6))
+    model = build("y = ReduceLogSumExp(x, a)", {"x": [1, 6]}, {"a": np.array([1])}, opset=18)
+    assert compare(model, x, precision=FINE).error <= 2.0**-4
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_normalization_by_a_norm(p: int, axis: int) -> None:
+    x = (RNG.normal(size=(2, 3, 4)) + 3).astype(np.float32)
+    assert_steps(f"y = LpNormalization<axis={axis}, p={p}>(x)", x)
+    model = build(f"y = LpNormalization<axis={axis}, p={p}>(x)", {"x": [1, 3, 4]})
+    assert compare(model, RNG.normal(size=(40, 3, 4)) + 3, precision=FINE).error <= 2.0**-10
+
+
+def test_normalization_by_mean_and_variance() -> None:
+    x = (RNG.normal(size=(2, 3, 4, 5)) + 3).astype(np.float32)
+    assert_steps("y = MeanVarianceNormalization<axes=[0, 2, 3]>(x)", x)
+
+
 @given(
     axes=st.sampled_from([[1], [-1], [1, 2], [3, 1], [1, 2, 3]]),
     keepdims=st.integers(0, 1),

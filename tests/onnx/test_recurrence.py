@@ -145,6 +145,19 @@ def sequences(seed: int = 4) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(BATCH, STEPS, INPUTS)).astype(np.float32)
 
 
+@pytest.mark.parametrize("op", list(GATES))
+def test_operator_set_13(op: str) -> None:
+    """Its recurrent layers are those of operator set 7: without a layout."""
+    body, tensors = batch_last(op, "", "w, r, b"), parameters(op, 1)
+    outputs = ["z", "zh", "zc"] if op == "LSTM" else ["z", "zh"]
+    models = [
+        load_model(build(body, {"x": [BATCH, STEPS, INPUTS]}, tensors, outputs=outputs, opset=opset), batch=BATCH)
+        for opset in (13, 14)
+    ]
+    assert [node.op_type for node in models[0].graph] == [node.op_type for node in models[1].graph]
+    assert op not in {node.op_type for node in models[0].graph}
+
+
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("attributes", ["", ", input_forget=1"])
 def test_peepholes_and_coupled_gates(direction: str, attributes: str) -> None:

@@ -145,6 +145,15 @@ def test_blocks_between_depth_and_space(call: str) -> None:
     assert result.error == 0
 
 
+def test_a_cast_to_the_type_of_another_tensor() -> None:
+    body = """i = CastLike(x, n)
+    y = CastLike(i, x)"""
+    result = compare(build(body, {"x": [1, 256]}, {"n": np.array(0)}), np.arange(-128, 128).reshape(1, 256) / 8)
+    assert len(result.lookups) == 1
+    # Toward zero, as a cast does.
+    assert result.error == 0
+
+
 @pytest.mark.parametrize("axes", [None, [1, 2], [-1, 1]])
 @pytest.mark.parametrize("sizes", [[3, 9], [8, 2], [5, 5], [6, 7]])
 def test_the_centre_is_cut_out_or_padded(axes: list[int] | None, sizes: list[int]) -> None:
