@@ -228,7 +228,7 @@ def check(case: NodeCase) -> Verdict:
     """Compile and run every form of a case."""
     gravity = list(Outcome)
     # Of several refusals the last says most: in that form the least is asked for.
-    verdicts = [_check_form(case, computed) for computed in reversed(forms(case))]
+    verdicts = [_check_form(case, computed) for computed in sorted(forms(case), key=len)]
     if case.operator in FOLDED:
         verdicts.append(_check_form(case, ()))
     return max(verdicts, key=lambda verdict: gravity.index(verdict.outcome))

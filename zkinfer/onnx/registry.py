@@ -29,7 +29,7 @@ H = TypeVar("H", bound=Handler)
 
 HINTS = {
     "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
-    "DFT": "in this form; supported are constant sizes",
+    "DFT": "in this form; supported are constant sizes of up to 4096 points",
     "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
     "GRU": "in this form; supported are constant weights, and activations that are operators",
     "GroupNormalization": "in this form; supported are constant scales",
@@ -37,7 +37,7 @@ HINTS = {
     "LpPool": "in this form; supported are p of 1 and 2, without ceil_mode",
     "RNN": "in this form; supported are constant weights, and activations that are operators",
     "ReduceProd": "in this form; supported are products of up to 64 elements along constant axes",
-    "STFT": "in this form; supported are real signals, constant windows and constant sizes",
+    "STFT": "in this form; supported are real signals, constant windows, and constant sizes of up to 4096 points",
     "Upsample": "use Resize",
 }
 """In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""

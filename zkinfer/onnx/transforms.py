@@ -8,6 +8,9 @@ from zkinfer.onnx.steps import Steps, content_of, dtype_of, shape_of
 
 FloatArray = npt.NDArray[np.float64]
 
+MAX_POINTS = 4096
+"""Transforms of up to so many points are made: their matrices grow with the square."""
+
 
 def _waves(samples: int, bins: int, length: int, *, inverse: bool) -> FloatArray:
     """The real and the imaginary part of each bin for each sample: (samples, bins, 2)."""
@@ -17,7 +20,7 @@ def _waves(samples: int, bins: int, length: int, *, inverse: bool) -> FloatArray
 
 
 def dft(s: Steps, x: Value, length: Value | None = None, axis: Value | None = None) -> list[Value] | None:
-    """A DFT along one axis; None of one with computed sizes."""
+    """A DFT along one axis; None of one with computed sizes, or of more than `MAX_POINTS`."""
     shape = shape_of(x)
     sizes = [None if value is None else content_of(value) for value in (length, axis)]
     if any(v is not None and c is None for v, c in zip((length, axis), sizes, strict=True)):
@@ -28,6 +31,8 @@ def dft(s: Steps, x: Value, length: Value | None = None, axis: Value | None = No
     at %= len(shape)
     points = 2 * (shape[at] - 1) if half and inverse else shape[at]
     points = points if sizes[0] is None else int(sizes[0].item())
+    if points > MAX_POINTS:
+        return None
     within = points // 2 + 1 if half else points
     samples, bins = min(shape[at], within if inverse else points), points if inverse else within
     waves = _waves(samples, bins, points, inverse=inverse)
@@ -54,7 +59,7 @@ def dft(s: Steps, x: Value, length: Value | None = None, axis: Value | None = No
 def stft(
     s: Steps, signal: Value, step: Value, window: Value | None = None, length: Value | None = None
 ) -> list[Value] | None:
-    """An STFT of real signals, as a convolution; None of one with a computed window or computed sizes."""
+    """An STFT of real signals, as a convolution; None of one with a computed window, computed or large sizes."""
     stride, shape = content_of(step), shape_of(signal)
     weights = None if window is None else content_of(window)
     size = None if length is None else content_of(length)
@@ -63,6 +68,8 @@ def stft(
     if (len(shape) == 3 and shape[2] != 1) or (size is None and weights is None):
         return None
     points = len(weights) if size is None and weights is not None else int(np.asarray(size).item())
+    if points > MAX_POINTS:
+        return None
     bins = points // 2 + 1 if s.integer("onesided", 1) else points
     waves = _waves(points, bins, points, inverse=False)
     kernels = (waves if weights is None else waves * weights.reshape(-1, 1, 1)).transpose(1, 2, 0)
