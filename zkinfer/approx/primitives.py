@@ -441,4 +441,6 @@ def real_power(exponent: float) -> Monotone:
         NOT_NEGATIVE if exponent > 0 else POSITIVE,
         lowest=0.0,
         decreasing=exponent < 0,
+        root=Fraction(0) if exponent > 0 else None,
+        positive=exponent < 0,
     )

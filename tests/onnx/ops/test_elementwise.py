@@ -95,6 +95,18 @@ def test_functions_of_positive_numbers(call: str) -> None:
     assert result.error_in_units <= SATURATION
 
 
+def test_a_chain_whose_domain_is_unknown_is_looked_up_in_two_steps() -> None:
+    """The way in which torch writes pooling by a norm."""
+    body = """s = Sign(x)
+    a = Abs(x)
+    r = Relu(a)
+    m = Mul(s, r)
+    y = Sqrt(m)"""
+    result = compare(build(body, {"x": [1, 121]}), np.arange(8, 129).reshape(1, 121) / 32)
+    assert len(result.lookups) == 2
+    assert result.error_in_units <= 2
+
+
 def test_a_function_of_numbers_from_one_on() -> None:
     result = compare(build("y = Acosh(x)", {"x": [1, 225]}), np.arange(32, 257).reshape(1, 225) / 32)
     assert len(result.lookups) == 1
