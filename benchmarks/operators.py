@@ -22,12 +22,12 @@ from zkinfer.onnx.load import MAX_OPSET
 from zkinfer.progress import progress
 
 MAX_DETAIL = 160
-COLUMNS = (Outcome.PASSED, Outcome.REFUSED, Outcome.WRONG, Outcome.CRASHED)
+COLUMNS = (Outcome.PASSED, Outcome.FOLDED, Outcome.REFUSED, Outcome.WRONG, Outcome.CRASHED)
 
 HEAD = """# The standard's own operator tests
 
 The onnx package ships tests of single operators: inputs, and the outputs expected of them. Each one that takes
-floats and has one node is compiled and run. This page is written by
+and gives tensors of numbers and has one node is compiled and run. This page is written by
 
 ```
 python benchmarks/operators.py --markdown docs/operator-tests.md
@@ -37,14 +37,19 @@ python benchmarks/operators.py --markdown docs/operator-tests.md
   2^-15 of the largest input, which has steps of about that size. Truth values and whole numbers are equal, except whole
   numbers of 16 bits, which are as fine as the circuit's own and count as real ones. Circuits have {activation} bits for
   activations, {weight} for weights, tables of up to {entries} entries, and are calibrated on the test's own inputs.
-* **Refused**: with an error of this library that says what is not supported.
+* **Folded**: what the operator gives is known when the model is read, as with Shape, so that a proof has nothing to
+  say about it. The constant that it becomes is held against the test.
+* **Refused**: with an error of this library that says what is not supported. Among these are tests of tensors without
+  elements, of NaN and infinity, of integers that wrap around in their type, and of training; and what onnxruntime,
+  which runs the float model, does not implement.
 * **Wrong**: it compiled, and an output is further off, or is NaN or infinite by the standard.
 * **Crashed**: any other exception, or no answer within a minute.
 
-A test does not say which of its inputs are data and which belong to the model. Each is compiled in up to three forms
-(all inputs computed; those that hold floats; only the first of these), and the worst outcome that is no refusal
-counts. Tests of operator sets beyond {opset} are stated in operator set {opset}. Left out are tests with dtypes that
-numpy lacks (bfloat16, floats of 8 bits, integers of 4 and 2 bits), and tests of sequences and optional values.
+A test does not say which of its inputs are data and which belong to the model. Each is compiled in up to four forms
+(all inputs computed; those that [may be](operators.md); those that hold floats; only the first of these, or of all),
+and the worst outcome that is no refusal counts. Tests of operator sets beyond {opset} are stated in operator set
+{opset}. Left out are tests with dtypes that numpy lacks (bfloat16, floats of 8 bits, integers of 4 and 2 bits), and
+tests of strings, sequences and optional values.
 """
 
 

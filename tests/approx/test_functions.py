@@ -206,6 +206,8 @@ class TestDomains:
             (log(X).on(-1, 4)(X - 1), "(1, 5]"),
             (X * log + 1 / (X - 2), "(0, 2) or (2, inf)"),
             (custom("arcsine", np.arcsin, domain=(-1, 1))(2 * X), "[-1/2, 1/2]"),
+            (1 / power(0.75)(2 * X + 1), "(-1/2, inf)"),
+            (log(power(-0.75)(X - 1)), "(1, inf)"),
         ],
         ids=str,
     )

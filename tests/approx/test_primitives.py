@@ -12,7 +12,7 @@ from zkinfer.approx import primitives
 from zkinfer.approx.arithmetic import BigRanges
 from zkinfer.approx.intervals import FloatArray, Interval
 from zkinfer.approx.multiprecision import BigInterval
-from zkinfer.approx.primitives import ASSUMED_ULPS, Monotone, Primitive
+from zkinfer.approx.primitives import ASSUMED_ULPS, Monotone, Primitive, Wave
 
 MONOTONE = [
     primitives.EXP,
@@ -23,12 +23,16 @@ MONOTONE = [
     primitives.SOFTPLUS,
     primitives.SQRT,
     primitives.RSQRT,
+    primitives.ATAN,
+    primitives.ASINH,
+    primitives.ACOSH,
     primitives.real_power(1.5),
     primitives.real_power(0.3),
     primitives.real_power(-2.7),
 ]
 STEPS = [primitives.FLOOR, primitives.CEIL, primitives.ROUND, primitives.SIGN, primitives.STEP]
-ALL: list[Primitive] = [*MONOTONE, *STEPS, primitives.ABS]
+WAVES = [primitives.SIN, primitives.COS]
+ALL: list[Primitive] = [*MONOTONE, *WAVES, *STEPS, primitives.ABS]
 
 
 def arguments(primitive: Primitive, count: int) -> FloatArray:
@@ -49,8 +53,8 @@ def arguments(primitive: Primitive, count: int) -> FloatArray:
 
 
 class TestAssumedError:
-    @pytest.mark.parametrize("primitive", MONOTONE, ids=lambda p: p.name)
-    def test_float64_values_are_within_half_of_what_is_allowed_for(self, primitive: Monotone) -> None:
+    @pytest.mark.parametrize("primitive", [*MONOTONE, *WAVES], ids=lambda p: p.name)
+    def test_float64_values_are_within_half_of_what_is_allowed_for(self, primitive: Monotone | Wave) -> None:
         x = arguments(primitive, 300)
         with np.errstate(all="ignore"):
             y = primitive.value(x)
@@ -96,9 +100,10 @@ class TestEnclosures:
             slack = 1e-14 * np.abs(values).max() / abs(u - v) + 1e-12 * abs(secant)
             assert slope.lo - slack <= secant <= slope.hi + slack
 
-    @pytest.mark.parametrize("primitive", MONOTONE, ids=lambda p: p.name)
-    def test_slopes_of_small_intervals_are_near_the_derivative(self, primitive: Monotone) -> None:
+    @pytest.mark.parametrize("primitive", [*MONOTONE, *WAVES], ids=lambda p: p.name)
+    def test_slopes_of_small_intervals_are_near_the_derivative(self, primitive: Monotone | Wave) -> None:
         x = np.array([0.3, 0.9, 1.7, 4.0])
+        x = x[primitive.domain.contains(x)]
         with mpmath.workprec(100):
             derivative = [float(mpmath.diff(lambda a: primitive.reference(mpmath.mp, a), float(a))) for a in x]
         low, high = primitive.slope(Interval(x, x + 1e-9))
@@ -107,8 +112,8 @@ class TestEnclosures:
 
 
 class TestRationalValues:
-    @pytest.mark.parametrize("primitive", MONOTONE, ids=lambda p: p.name)
-    def test_they_agree_with_the_reference(self, primitive: Monotone) -> None:
+    @pytest.mark.parametrize("primitive", [*MONOTONE, *WAVES], ids=lambda p: p.name)
+    def test_they_agree_with_the_reference(self, primitive: Monotone | Wave) -> None:
         arithmetic = BigRanges(200)
         for x in [Fraction(n, 4) for n in range(-8, 65)]:
             value = primitive.rational(x) if x in primitive.domain else None
@@ -123,3 +128,36 @@ class TestRationalValues:
         assert primitives.SQRT.rational(Fraction(9, 4)) == Fraction(3, 2)
         assert primitives.RSQRT.rational(Fraction(9, 4)) == Fraction(2, 3)
         assert primitives.SQRT.rational(Fraction(2)) is None
+
+
+class TestWaves:
+    @pytest.mark.parametrize("primitive", WAVES, ids=lambda p: p.name)
+    @given(
+        quarters=st.integers(-4000, 4000),
+        reach=st.floats(1e-9, 9),
+        before=st.floats(0, 1),
+        bits=st.sampled_from([60, 200]),
+    )
+    def test_crests_and_troughs_within_an_interval_are_seen(
+        self, primitive: Wave, quarters: int, reach: float, before: float, bits: int
+    ) -> None:
+        """Intervals around the multiples of pi / 2, at which a wave is 1, 0 or -1."""
+        middle = quarters * np.pi / 2
+        lo, hi = middle - before * reach, middle + (1 - before) * reach
+        inside = primitive.value(np.linspace(lo, hi, 101))
+        bounds = primitive.enclose(Interval(np.array(lo), np.array(hi)))
+        arithmetic = BigRanges(bits)
+        big = primitive.enclose_big(arithmetic, BigInterval(*(arithmetic.context.mpf(float(x)) for x in (lo, hi))))
+        for low, high in (bounds, big):
+            assert -1 <= low <= inside.min() + 1e-15
+            assert inside.max() - 1e-15 <= high <= 1
+            # And no more than the wave itself, between the samples.
+            assert float(high) - inside.max() <= (reach / 100) ** 2 + 1e-12
+            assert inside.min() - float(low) <= (reach / 100) ** 2 + 1e-12
+
+    @pytest.mark.parametrize("primitive", WAVES, ids=lambda p: p.name)
+    def test_of_the_whole_line_everything_is_possible(self, primitive: Wave) -> None:
+        with np.errstate(all="ignore"):
+            low, high = primitive.enclose(Interval(np.array(-np.inf), np.array(np.inf)))
+        arithmetic = BigRanges(60)
+        assert (low, high) == (-1, 1) == tuple(primitive.enclose_big(arithmetic, arithmetic.whole()))

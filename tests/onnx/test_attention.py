@@ -18,8 +18,10 @@ BATCH, KEYS, SIZE = 2, 5, 4
 FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 15)
 
 
-def assert_same(body: str, inputs: dict[str, list[int]], tensors: dict[str, np.ndarray], **options: object) -> None:
-    model = build(body, inputs, tensors, opset=24, **options)
+def assert_same(
+    body: str, inputs: dict[str, list[int]], tensors: dict[str, np.ndarray], *, opset: int = 24, **options: object
+) -> None:
+    model = build(body, inputs, tensors, opset=opset, **options)
     data = {name: RNG.normal(size=shape).astype(np.float32) for name, shape in inputs.items()}
     expected = ReferenceEvaluator(model).run(None, data)
     normalized = load_model(model, batch=BATCH)
@@ -124,7 +126,65 @@ def test_a_mask_that_is_an_input() -> None:
     assert compare(model, *data, mask, batch=BATCH, precision=FINE).error <= 0.05
 
 
-def test_sequences_of_several_lengths_are_refused() -> None:
-    model = build("y = Attention(q, k, v, , , , n)", qkv(2, 2, 5, joined=False), {"n": np.array([5, 3])}, opset=24)
-    with pytest.raises(UnsupportedOperatorError, match="supported are masks as long as the keys"):
+@pytest.mark.parametrize("mask", [np.ones((5, 3), dtype=bool), RNG.normal(size=(5, 3)).astype(np.float32)])
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_mask_shorter_than_the_keys_hides_the_rest(mask: np.ndarray, computed: bool) -> None:
+    inputs = qkv(2, 2, 5, joined=False)
+    tensors = {"m": mask}
+    if computed:
+        inputs, tensors = inputs | {"b": [BATCH, 1, 5, 3]}, {"zero": np.float32(0), "w": np.float32([1, 0, 1])}
+    # Zero is allowed in every row, so that none is masked altogether.
+    comparison = "m = LessOrEqual(c, zero)" if mask.dtype == bool else "m = Add(c, zero)"
+    comparison = f"c = Mul(b, w)\n{comparison}"
+    body = "y = Attention(q, k, v, m)"
+    assert_same(f"{comparison}\n{body}" if computed else body, inputs, tensors)
+
+
+@pytest.mark.parametrize("lengths", [[5, 3], [1, 4]])
+@pytest.mark.parametrize(
+    "attributes",
+    ["is_causal=0", "is_causal=1", "is_causal=1, left_window_size=1", "left_window_size=1, right_window_size=1"],
+)
+@pytest.mark.parametrize("computed", [False, True])
+def test_sequences_of_several_lengths(lengths: list[int], attributes: str, computed: bool) -> None:
+    """Keys beyond a sequence's length do not count, and its last query belongs to its last key."""
+    inputs = qkv(4, 2, 1, joined=False)
+    body, tensors = f"y = Attention<{attributes}>(q, k, v, m, , , n)", {"n": np.array(lengths)}
+    tensors["m"] = RNG.normal(size=(1, KEYS)).astype(np.float32)
+    if computed:
+        # A sum of two whole numbers, of which one is an input of zeros.
+        inputs, tensors = inputs | {"o": [BATCH]}, {"l": np.array(lengths), "m": tensors["m"]}
+        body = f"w = Floor(o)\nz = Cast<to=7>(w)\nnought = Mul(z, z2)\nn = Add(nought, l)\n{body}"
+        tensors["z2"] = np.array(0)
+    assert_same(body, inputs, tensors, opset=25)
+
+
+def test_lengths_that_are_an_input_in_integers() -> None:
+    model = build(
+        "y = Attention<is_causal=1>(q, k, v, , , , n)",
+        qkv(2, 2, 1, joined=False) | {"n": [BATCH]},
+        types={"n": TensorProto.INT64},
+        opset=24,
+    )
+    data = [RNG.normal(size=(20 * BATCH, *shape[1:])) for shape in qkv(2, 2, 1, joined=False).values()]
+    assert compare(model, *data, RNG.integers(1, KEYS + 1, 20 * BATCH), batch=BATCH, precision=FINE).error <= 0.05
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+@pytest.mark.parametrize("past", [False, True])
+def test_inner_products_as_an_output(mode: int, past: bool) -> None:
+    inputs, tensors = qkv(4, 2, 5, joined=False), {"m": RNG.normal(size=(5, KEYS + 3 * past)).astype(np.float32)}
+    inputs |= {"pk": [BATCH, 2, 3, SIZE], "pv": [BATCH, 2, 3, SIZE]} if past else {}
+    # The reference implementation caps in mode 0 too, which the standard's text and its decomposition do not.
+    attributes = f"qk_matmul_output_mode={mode}, softcap={2.0 if mode else 0.0}"
+    body = f"y, ak, av, p = Attention<{attributes}>(q, k, v, m{', pk, pv' if past else ''})"
+    assert_same(body, inputs, tensors, outputs=["y", "ak", "av", "p"])
+    assert_same(body.replace("ak, av", ", "), inputs, tensors, outputs=["y", "p"])
+
+
+def test_masked_inner_products_are_no_output() -> None:
+    """They are minus infinity by the standard."""
+    body = "y, , , p = Attention<is_causal=1, qk_matmul_output_mode=2>(q, k, v)"
+    model = build(body, qkv(2, 2, 5, joined=False), outputs=["y", "p"], opset=24)
+    with pytest.raises(UnsupportedOperatorError, match="scores that are masked are no output"):
         compare(model, *(np.ones((4, *shape[1:])) for shape in qkv(2, 2, 5, joined=False).values()), batch=BATCH)

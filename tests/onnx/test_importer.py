@@ -1,5 +1,7 @@
 """Import as a whole: what comes back, what is secret, what is refused, and that it is the same every time."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import onnx
@@ -17,9 +19,11 @@ from zkinfer.errors import (
     NotFiniteError,
     UnsupportedOperatorError,
 )
+from zkinfer.onnx import registry
 from zkinfer.onnx.importer import import_model
 from zkinfer.onnx.load import load_model
 from zkinfer.quantize.calibrate import Calibration, TensorStats, calibrate
+from zkinfer.quantize.lazy import Activation, Constant, Emitter
 from zkinfer.quantize.precision import EZKL, Precision
 
 RNG = np.random.default_rng(3)
@@ -129,9 +133,22 @@ def test_more_bits_are_closer(bits: int) -> None:
 
 class TestRefused:
     def test_an_operator_that_is_not_lowered(self) -> None:
-        message = r"node 'cosine' \(ai.onnx.Cos, opset 17\): the operator is not supported"
+        message = r"node 'tangent' \(ai.onnx.Tan, opset 17\): the operator is not supported"
         with pytest.raises(UnsupportedOperatorError, match=message):
-            compare(build("[cosine] y = Cos(x)", {"x": [1, 4]}), grid(8, 4))
+            compare(build("[tangent] y = Tan(x)", {"x": [1, 4]}), grid(8, 4))
+
+    def test_an_output_that_a_lowering_does_not_give(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = registry.find("", "TopK", 17)
+
+        def only_first(g: Emitter, X: Activation, K: Constant, *, axis: int = -1) -> Activation:
+            return whole.handler(g, X, K, axis=axis)[0]
+
+        monkeypatch.setitem(registry._operators, ("", "TopK", 11), replace(whole, handler=only_first))
+        call, tensors = "[top] v, i = TopK(x, k)", {"k": np.array([1])}
+        assert compare(build(call, {"x": [1, 4]}, tensors, outputs=["v"]), grid(8, 4)).error == 0
+        both = build(call, {"x": [1, 4]}, tensors, outputs=["v", "i"], integer_outputs=["i"])
+        with pytest.raises(UnsupportedOperatorError, match=r"node 'top'.*output 'i' is not supported; only the first"):
+            compare(both, grid(8, 4))
 
     def test_a_table_that_cannot_resolve_the_data(self) -> None:
         # The weights cancel on the data, so that what is proven is far from what is seen.

@@ -194,11 +194,15 @@ class TestShapes:
         with pytest.raises(ShapeError, match="Compile with batch=5"):
             load_model(proto, batch=1)
 
-    @pytest.mark.parametrize("size", [None, "time", 0])
+    @pytest.mark.parametrize("size", [None, "time"])
     def test_another_open_dimension_is_named(self, size: int | str | None) -> None:
         proto = _proto(_node("Relu", "x", "y"), inputs=[_floats("x", ["n", size])])
         with pytest.raises(DynamicShapeError, match=r"'x': axis 1 \((time|unnamed)\).*number"):
             load_model(proto, batch=1)
+
+    def test_an_input_without_elements_is_named(self) -> None:
+        with pytest.raises(ShapeError, match="'x': axis 1 has size 0, so that it holds no elements"):
+            load_model(_proto(_node("Relu", "x", "y"), inputs=[_floats("x", ["n", 0])]), batch=1)
 
     def test_an_input_without_a_shape_is_named(self) -> None:
         with pytest.raises(DynamicShapeError, match="'x' has no shape"):

@@ -84,6 +84,41 @@ def test_the_gravest_form_counts(cases: list[NodeCase], monkeypatch: pytest.Monk
     assert check(case).outcome is Outcome.CRASHED
 
 
+def named(cases: list[NodeCase], name: str) -> NodeCase:
+    return next(case for case in cases if case.name == name)
+
+
+def test_what_an_operator_takes_as_constants_is_constant_in_one_form(cases: list[NodeCase]) -> None:
+    """Of a quantized product, both factors are data and the scales are the model's: a form that passes."""
+    case = named(cases, "test_qlinearmatmul_2D_uint8_float32")
+    assert (0, 3) in forms(case)
+    assert check(case).outcome is Outcome.PASSED
+
+
+def test_a_form_for_every_kind_of_operator(cases: list[NodeCase]) -> None:
+    assert forms(named(cases, "test_and2d")) == [(0, 1), (0,)]
+    assert forms(named(cases, "test_clip")) == [(0, 1, 2), (0,)]
+    # What is taken apart first has no lowering of its own.
+    assert forms(named(cases, "test_layer_normalization_2d_axis0")) == [(0, 1, 2), (0,)]
+    assert all(form for case in cases for form in forms(case))
+
+
+@pytest.mark.parametrize(
+    "name", ["test_shape_start_1_end_2", "test_size_example", "test_range_float_type_positive_delta"]
+)
+def test_what_is_known_beforehand_is_folded_and_held_against_the_test(cases: list[NodeCase], name: str) -> None:
+    case = named(cases, name)
+    assert check(case).outcome is Outcome.FOLDED
+    (expected,) = case.outputs
+    wrong = check(replace(case, outputs=(expected + 1,)))
+    assert (wrong.outcome, wrong.detail.partition(",")[0]) == (Outcome.WRONG, "largest error 1")
+
+
+def test_only_operators_that_describe_tensors_may_be_folded(cases: list[NodeCase]) -> None:
+    """What is refused with computed inputs is refused, although its value could be computed beforehand."""
+    assert check(named(cases, "test_unique_sorted_without_axis")).outcome is Outcome.REFUSED
+
+
 @pytest.mark.parametrize(
     ("found", "expected", "message"),
     [

@@ -69,7 +69,7 @@ class TestFind:
             ("Relu", 5, r"not supported in this version; supported are its versions of opset 13, 14"),
             ("Softmax", 12, r"not supported in this version; supported are its versions of opset 13"),
             ("LSTM", 17, "in this form; supported are constant weights"),
-            ("ReduceProd", 17, "the nearest that is supported is ReduceSum$"),
+            ("MaxUnpool", 17, "the nearest that is supported is MaxPool$"),
             ("Swoosh", 17, "the nearest that is supported is Swish$"),
             ("Zzz", 17, "the operator is not supported$"),
         ],
@@ -84,6 +84,20 @@ class TestFind:
         newest = {(o.name, o.since_version) for o in operators()}
         for name in HINTS:
             assert (name, onnx.defs.get_schema(name).since_version) not in newest
+
+
+class TestTakesComputed:
+    @pytest.mark.parametrize(
+        ("name", "count", "taken"),
+        [
+            ("Conv", 3, [True, False, False]),
+            ("QLinearMatMul", 8, [True, False, False, True, False, False, False, False]),
+            ("Concat", 4, [True] * 4),
+            ("Clip", 1, [True]),
+        ],
+    )
+    def test_what_is_not_a_constant_may_depend_on_inputs(self, name: str, count: int, taken: list[bool]) -> None:
+        assert find("", name, 21).takes_computed(count) == taken
 
 
 class TestBind:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import train_test_split
@@ -181,6 +181,82 @@ def test_regression(aggregate: str) -> None:
     assert np.median(np.abs(result.fixed[0] - result.floats[0])) <= 0.05
 
 
+def numbered(
+    trees: Sequence[object], targets: Sequence[int], *, mode: int = 0, **attributes: object
+) -> onnx.ModelProto:
+    """Scikit-learn's trees as a TreeEnsemble, in which inner nodes and leaves are numbered over all trees."""
+    nodes: dict[str, list[object]] = {
+        name: [] for name in ("featureids", "truenodeids", "trueleafs", "falsenodeids", "falseleafs")
+    }
+    splits, weights, owners, roots = [], [], [], []
+    for estimator, target in zip(trees, targets, strict=True):
+        tree, first = estimator.tree_, len(splits)
+        inner = [n for n in range(tree.node_count) if tree.children_left[n] >= 0]
+        leaves = [n for n in range(tree.node_count) if tree.children_left[n] < 0]
+        roots.append(first)
+        for n in inner or leaves:
+            # A tree that is a leaf has one node, with the leaf on both sides.
+            splits.append(float(tree.threshold[n]))
+            nodes["featureids"].append(max(int(tree.feature[n]), 0))
+            for side, child in (("true", tree.children_left[n]), ("false", tree.children_right[n])):
+                leaf = not inner or child in leaves
+                number = len(weights) + leaves.index(child if inner else n) if leaf else first + inner.index(child)
+                nodes[f"{side}leafs"].append(int(leaf))
+                nodes[f"{side}nodeids"].append(number)
+        weights += [float(np.ravel(tree.value[n])[0]) for n in leaves]
+        owners += [target] * len(leaves)
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        tree_roots=roots,
+        nodes_modes=numpy_helper.from_array(np.full(len(splits), mode, dtype=np.uint8)),
+        nodes_splits=numpy_helper.from_array(np.float32(splits)),
+        leaf_weights=numpy_helper.from_array(np.float32(weights)),
+        leaf_targetids=owners,
+        n_targets=max(targets) + 1,
+        **{f"nodes_{name}": values for name, values in nodes.items()},
+        **attributes,
+    )
+    graph = helper.make_graph(
+        [node],
+        "trees",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 10])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, max(targets) + 1])],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 5)], ir_version=10
+    )
+
+
+class TestNumberedOverAllTrees:
+    def setup_method(self) -> None:
+        x, self.held_out, y, _ = split(load_diabetes)
+        self.trees = [DecisionTreeRegressor(max_leaf_nodes=n, random_state=n).fit(x, y / 100) for n in (9, 5, 7)]
+        self.trees.append(DecisionTreeRegressor(max_depth=1, min_samples_leaf=len(x)).fit(x, y / 100))
+
+    @pytest.mark.parametrize("targets", [[0, 0, 0, 0], [0, 1, 1, 0]])
+    @pytest.mark.parametrize("mode", range(4))
+    def test_steps(self, targets: list[int], mode: int) -> None:
+        assert_same(numbered(self.trees, targets, mode=mode), self.held_out)
+
+    def test_averages(self) -> None:
+        assert_same(numbered(self.trees, [0, 1, 1, 0], aggregate_function=0), self.held_out)
+
+    def test_in_integers(self) -> None:
+        result = compare(numbered(self.trees, [0, 1, 1, 0]), self.held_out, precision=FINE)
+        assert np.median(np.abs(result.fixed[0] - result.floats[0])) <= 1e-3
+
+    @pytest.mark.parametrize("attributes", [{"mode": 4}, {"mode": 6}, {"aggregate_function": 3}, {"post_transform": 1}])
+    def test_other_forms_are_refused(self, attributes: dict[str, int]) -> None:
+        if attributes.get("mode") == 6:
+            # Lists of members end in NaN, which is no mistake in the model's weights.
+            attributes["membership_values"] = numpy_helper.from_array(np.float32([1, np.nan] * 19))
+        with pytest.raises(UnsupportedOperatorError, match="TreeEnsemble, which is not supported in this form"):
+            compare(numbered(self.trees, [0, 0, 0, 0], **attributes), self.held_out)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         "attributes", [{"mode": "BRANCH_EQ"}, {"aggregate_function": "MAX"}, {"post_transform": "PROBIT"}]
@@ -190,7 +266,7 @@ class TestRefused:
         tree = DecisionTreeRegressor(max_leaf_nodes=4).fit(x, y)
         model = ensemble("target", [tree], 10, outputs=1, n_targets=1, **attributes)
         with pytest.raises(
-            UnsupportedOperatorError, match="supported are TreeEnsembleClassifier, TreeEnsembleRegressor"
+            UnsupportedOperatorError, match="supported are TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor"
         ):
             compare(model, held_out)
 

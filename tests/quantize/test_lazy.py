@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.approx.functions import log, relu, sigmoid
+from zkinfer.approx.functions import abs_, log, relu, sigmoid, sign, sqrt
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Transpose
@@ -103,6 +103,13 @@ class TestPutOff:
     def test_the_range_of_a_function_is_that_over_the_range_seen(self, g: Emitter, x: Activation) -> None:
         lo, hi = g.apply(x, relu).seen
         assert (lo, hi) == (0.0, 8.0)
+
+    def test_what_is_pending_comes_first_if_the_domain_of_the_whole_is_unknown(self, g: Emitter, x: Activation) -> None:
+        """sign(x) * |x| is not known to be positive where x is."""
+        signed = g.apply(x, sign * abs_)
+        root = g.apply(signed, sqrt)
+        assert (root.value, root.pending) == (g.narrow(signed), sqrt)
+        assert g.apply(g.apply(x, abs_), sqrt).value is x.value
 
     def test_a_function_that_is_nowhere_defined_is_refused(self) -> None:
         with pytest.raises(CompileError, match=r"log.* is not defined anywhere from -8 to -1"):

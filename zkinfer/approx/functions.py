@@ -47,9 +47,14 @@ __all__ = [
     "Lipschitz",
     "X",
     "abs_",
+    "acosh",
+    "asinh",
+    "atan",
     "ceil",
     "clip",
     "constant",
+    "cos",
+    "cosh",
     "custom",
     "elu",
     "erf",
@@ -73,6 +78,8 @@ __all__ = [
     "sigmoid",
     "sign",
     "silu",
+    "sin",
+    "sinh",
     "softplus",
     "softsign",
     "sqrt",
@@ -152,6 +159,11 @@ erf = Applied(primitives.ERF, X).named("erf")
 tanh = Applied(primitives.TANH, X).named("tanh")
 sigmoid = Applied(primitives.SIGMOID, X).named("sigmoid")
 softplus = Applied(primitives.SOFTPLUS, X).named("softplus")
+sin = Applied(primitives.SIN, X).named("sin")
+cos = Applied(primitives.COS, X).named("cos")
+atan = Applied(primitives.ATAN, X).named("atan")
+asinh = Applied(primitives.ASINH, X).named("asinh")
+acosh = Applied(primitives.ACOSH, X).named("acosh")
 sqrt = Applied(primitives.SQRT, X).named("sqrt")
 rsqrt = Applied(primitives.RSQRT, X).named("rsqrt")
 abs_ = Applied(primitives.ABS, X).named("abs")
@@ -192,3 +204,5 @@ silu = (X * sigmoid).named("silu")
 hardswish = (X * clip(0, 6)(X + 3) / 6).named("hardswish")
 softsign = (X / (1 + abs_)).named("softsign")
 mish = (X * tanh(softplus)).named("mish")
+sinh = ((exp - exp(-X)) / 2).named("sinh")
+cosh = ((exp + exp(-X)) / 2).named("cosh")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from zkinfer.approx import intervals
-from zkinfer.approx.domain import LINE, NOT_NEGATIVE, POSITIVE, Domain
-from zkinfer.approx.intervals import FloatArray, Interval
+from zkinfer.approx.domain import LINE, NOT_NEGATIVE, POSITIVE, Domain, Piece
+from zkinfer.approx.intervals import BoolArray, FloatArray, Interval
 from zkinfer.approx.multiprecision import BigArithmetic, BigInterval, Number
 
 ASSUMED_ULPS = 8
@@ -184,6 +184,68 @@ class Steps(Primitive):
         return Fraction(self.exact(x))
 
 
+@dataclass(frozen=True)
+class Wave(Primitive):
+    """The sine or the cosine: between -1 and 1, which it reaches once in every turn of 2 pi.
+
+    Attributes:
+        evaluate, reference: as in `Monotone`.
+        crest: where it is 1, in turns.
+        derivative: contains the derivative over the intervals given.
+        at_zero: the value at 0; those at all other rational numbers are irrational (they are transcendental, by the
+            Lindemann-Weierstrass theorem).
+    """
+
+    name: str
+    evaluate: Callable[[FloatArray], FloatArray] = field(compare=False, repr=False)
+    reference: Callable[[Any, Number], Number] = field(compare=False, repr=False)
+    crest: Fraction
+    derivative: Callable[[Interval], Interval] = field(compare=False, repr=False)
+    at_zero: Fraction
+    domain: Domain = LINE
+
+    def value(self, x: FloatArray) -> FloatArray:
+        return self.evaluate(x)
+
+    def enclose(self, x: Interval) -> Interval:
+        ends = [self.evaluate(x.lo)] if x.lo is x.hi else [self.evaluate(x.lo), self.evaluate(x.hi)]
+        wide = intervals.widen(Interval(np.minimum(ends[0], ends[-1]), np.maximum(ends[0], ends[-1])), ASSUMED_ULPS)
+        return Interval(
+            np.where(self._reaches(x, float(self.crest) + 0.5), -1.0, np.maximum(wide.lo, -1.0)),
+            np.where(self._reaches(x, float(self.crest)), 1.0, np.minimum(wide.hi, 1.0)),
+        )
+
+    def _reaches(self, x: Interval, turns: float) -> BoolArray:
+        """Whether the intervals may hold a point at so many turns, and any whole number of them more."""
+        first, last = x.lo / (2 * math.pi) - turns, x.hi / (2 * math.pi) - turns
+        # Errors of the division and of pi, and a few units more.
+        slack = 8 * 2.0**-52 * (np.maximum(np.abs(first), np.abs(last)) + 1)
+        within = np.ceil(first - slack) <= np.floor(last + slack)
+        reached: BoolArray = within | ~np.isfinite(first) | ~np.isfinite(last)
+        return reached
+
+    def slope(self, x: Interval) -> Interval:
+        return self.derivative(x)
+
+    def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
+        c = arithmetic.context
+        if c.isinf(x.lo) or c.isinf(x.hi):
+            return BigInterval(-c.one, c.one)
+        ends = [arithmetic.around(self.reference(c, end)) for end in x]
+
+        def reaches(turns: Fraction) -> bool:
+            first, last = (end / (2 * c.pi) - c.mpf(turns.numerator) / turns.denominator for end in x)
+            slack = c.ldexp(max(abs(first), abs(last)) + 1, 8 - arithmetic.bits)
+            return bool(c.ceil(first - slack) <= c.floor(last + slack))
+
+        low = -c.one if reaches(self.crest + Fraction(1, 2)) else max(min(end.lo for end in ends), -c.one)
+        high = c.one if reaches(self.crest) else min(max(end.hi for end in ends), c.one)
+        return BigInterval(low, high)
+
+    def rational(self, x: Fraction) -> Fraction | None:
+        return self.at_zero if x == 0 else None
+
+
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -320,6 +382,38 @@ RSQRT = Monotone(
     decreasing=True,
     positive=True,
 )
+ATAN = Monotone(
+    "atan",
+    np.arctan,
+    lambda c, x: c.atan(x),
+    lambda x: _reciprocal(intervals.add(_ONE, intervals.power(x, 2))),
+    lowest=-math.nextafter(math.pi / 2, math.inf),
+    highest=math.nextafter(math.pi / 2, math.inf),
+    rational_value=_only(0, Fraction(0)),
+    root=Fraction(0),
+)
+ASINH = Monotone(
+    "asinh",
+    np.arcsinh,
+    lambda c, x: c.asinh(x),
+    lambda x: RSQRT.enclose(intervals.add(_ONE, intervals.power(x, 2))),
+    rational_value=_only(0, Fraction(0)),
+    root=Fraction(0),
+)
+ACOSH = Monotone(
+    "acosh",
+    np.arccosh,
+    lambda c, x: c.acosh(x),
+    lambda x: RSQRT.enclose(intervals.subtract(intervals.power(x, 2), _ONE)),
+    Domain.of(Piece(lo=Fraction(1), lo_included=True)),
+    lowest=0.0,
+    rational_value=_only(1, Fraction(0)),
+    root=Fraction(1),
+)
+SIN: Wave = Wave("sin", np.sin, lambda c, x: c.sin(x), Fraction(1, 4), lambda x: COS.enclose(x), Fraction(0))
+COS: Wave = Wave(
+    "cos", np.cos, lambda c, x: c.cos(x), Fraction(0), lambda x: intervals.negate(SIN.enclose(x)), Fraction(1)
+)
 ABS = Absolute()
 FLOOR = Steps("floor", np.floor, lambda c, x: c.floor(x), math.floor)
 CEIL = Steps("ceil", np.ceil, lambda c, x: c.ceil(x), math.ceil)
@@ -347,4 +441,6 @@ def real_power(exponent: float) -> Monotone:
         NOT_NEGATIVE if exponent > 0 else POSITIVE,
         lowest=0.0,
         decreasing=exponent < 0,
+        root=Fraction(0) if exponent > 0 else None,
+        positive=exponent < 0,
     )

@@ -7,11 +7,17 @@ mask when the model is read (causality, windows, constants) becomes one constant
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from onnx_ir import DataType, Value
 
 from zkinfer.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.quantize.lazy import MASKED_BELOW
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def attention(
@@ -22,15 +28,12 @@ def attention(
     mask: Value | None = None,
     past_key: Value | None = None,
     past_value: Value | None = None,
-    valid: Value | None = None,
+    lengths: Value | None = None,
 ) -> list[Value] | None:
-    """An Attention layer: its result, and its keys and values with those of the past.
+    """An Attention layer: its result, its keys and values with those of the past, and its inner products.
 
-    None where the layer has to stay whole: sequences of several lengths, intermediate products as an output, or a
-    mask that is shorter than the keys.
+    None where inner products are an output with a mask of minus infinity in them.
     """
-    if valid is not None or s.uses(3):
-        return None
     shapes = [shape_of(x) for x in (q, k, v)]
     joined = len(shapes[0]) == 3
     if joined:
@@ -57,56 +60,135 @@ def attention(
     like = s.node.inputs[0] or q
     scores = s.op("scaled", "Mul", scores, s.number("scale", s.real("scale", 1 / math.sqrt(size)), like))
     scores = s.reshape("scores", scores, (batch, heads, queries, keys)) if heads != kv_heads else scores
+    products = [scores]
     cap = s.real("softcap", 0.0)
     if cap:
         limit = s.number("cap", cap, like)
         scores = s.op("capped", "Mul", s.op("bent", "Tanh", s.op("over", "Div", scores, limit)), limit)
-    if mask is not None and shape_of(mask)[-1] != keys:
+    products.append(scores)
+    masks = _masks(s, mask, lengths, (queries, keys), past, like)
+    scores = masks.added(s, scores)
+    products.append(scores)
+    masked = masks.applied(s, scores, like)
+    weights = s.op("weights", "Softmax", masked, axis=-1)
+    products.append(weights)
+    wanted = s.integer("qk_matmul_output_mode", 0)
+    if s.uses(3) and wanted == 2 and masked is not scores:
         return None
-    weights = s.op("weights", "Softmax", _masked(s, scores, mask, (queries, keys), past, like), axis=-1)
     weights = s.reshape("weights/grouped", weights, (batch, kv_heads, rows, keys)) if heads != kv_heads else weights
     y = s.op("mixed", "MatMul", weights, v)
     y = s.reshape("result", y, (batch, heads, queries, value_size)) if heads != kv_heads else y
     if joined:
         y = s.reshape("joined", s.transpose("result/rows", y, (0, 2, 1, 3)), (batch, queries, heads * value_size))
-    return [y, *([k, v] if s.uses(1) or s.uses(2) else [])]
+    # As values of their own: what is handed on may be an input of the model, or read by the steps.
+    handed_on = [("present/keys", k), ("present/values", v), ("products", products[wanted])]
+    return [y, *(s.op(step, "Identity", x) if s.uses(i) else x for i, (step, x) in enumerate(handed_on, 1))]
 
 
-def _masked(s: Steps, scores: Value, mask: Value | None, shape: tuple[int, int], past: int, like: Value) -> Value:
-    """The scores, with all masks that apply."""
-    dtype = np.dtype(dtype_of(like))
-    lowest = np.finfo(dtype).min / 2
-    allowed = _allowed(s, shape, past)
-    content = None if mask is None else content_of(mask)
+@dataclass(frozen=True)
+class _Masks:
+    """All masks that apply to the scores of an Attention layer.
+
+    Attributes:
+        bias: what is added to the scores: finite numbers; None where there is nothing.
+        allowed: which keys each query may attend to, as far as that is known; broadcast to the scores.
+        conditions: further truth values, which depend on the model's inputs.
+    """
+
+    bias: Value | None
+    allowed: BoolArray
+    conditions: Sequence[Value]
+
+    def added(self, s: Steps, scores: Value) -> Value:
+        """The scores with the bias."""
+        return scores if self.bias is None else s.op("biased", "Add", scores, self.bias)
+
+    def applied(self, s: Steps, scores: Value, like: Value) -> Value:
+        """The scores, so low where they are masked that a softmax makes zero of them."""
+        dtype = np.dtype(dtype_of(like))
+        lowest = np.finfo(dtype).min / 2
+        if not self.conditions:
+            constant = np.where(self.allowed, 0, lowest).astype(dtype)
+            return scores if self.allowed.all() else s.op("masked", "Add", scores, s.constant("mask", constant))
+        known = [] if self.allowed.all() else [s.constant("mask/known", self.allowed)]
+        first, *others = [*self.conditions, *known]
+        for i, condition in enumerate(others):
+            first = s.op(f"mask/{i}", "And", first, condition)
+        return s.op("masked", "Where", first, scores, s.constant("lowest", np.array(lowest, dtype=dtype)))
+
+
+def _masks(
+    s: Steps, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
+) -> _Masks:
+    """The masks of a layer: the one that it is given, causality, windows, and the number of keys that count.
+
+    Args:
+        s: emits the steps.
+        mask: truth values, or numbers to add; its last axis may be shorter than the keys.
+        lengths: how many keys count, (batch,); None if all do.
+        shape: how many queries and keys there are.
+        past: how many keys come before that of the first query, unless `lengths` says so.
+        like: has the type of the scores.
+    """
+    queries, keys = shape
+    conditions: list[Value] = []
+    known = None if lengths is None else content_of(lengths)
+    if lengths is None:
+        allowed = _allowed(s, shape, np.array(past))
+    elif known is not None:
+        counts = known.astype(np.int64).reshape(-1, 1, 1, 1)
+        allowed = _allowed(s, shape, counts - queries) & (np.arange(keys) < counts)
+    else:
+        allowed = np.ones(shape, dtype=np.bool_)
+        conditions = _conditions(s, s.reshape("lengths", lengths, (-1, 1, 1, 1)), shape)
+    if mask is None:
+        return _Masks(None, allowed, conditions)
+    missing, truth = keys - shape_of(mask)[-1], mask.dtype is DataType.BOOL
+    allowed = allowed & (np.arange(keys) < keys - missing)
+    content = content_of(mask)
     if content is not None:
-        if content.dtype == np.bool_:
-            allowed, mask = allowed & content, None
-        else:
-            constant = np.where(allowed, np.maximum(content, lowest), lowest).astype(dtype)
-            return s.op("masked", "Add", scores, s.constant("mask", constant))
-    if mask is not None and mask.dtype is DataType.BOOL:
-        if not allowed.all():
-            mask = s.op("mask/allowed", "And", mask, s.constant("mask/causal", allowed))
-        return s.op("masked", "Where", mask, scores, s.constant("lowest", np.array(lowest, dtype=dtype)))
-    if mask is not None:
-        scores = s.op("biased", "Add", scores, mask)
-    if allowed.all():
-        return scores
-    return s.op("masked", "Add", scores, s.constant("mask", np.where(allowed, 0, lowest).astype(dtype)))
+        content = np.pad(content, [(0, 0)] * (content.ndim - 1) + [(0, missing)])
+        if truth:
+            return _Masks(None, allowed & content, conditions)
+        low = content <= MASKED_BELOW
+        bias = np.where(low, 0, content).astype(dtype_of(like))
+        return _Masks(s.constant("bias", bias) if bias.any() else None, allowed & ~low, conditions)
+    if missing:
+        rest = np.zeros((*shape_of(mask)[:-1], missing), dtype=dtype_of(mask))
+        mask = s.concat("mask/padded", [mask, s.constant("mask/padding", rest)], -1)
+    return _Masks(None, allowed, [mask, *conditions]) if truth else _Masks(mask, allowed, conditions)
 
 
-def _allowed(s: Steps, shape: tuple[int, int], past: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Which keys each query may attend to, by causality and by windows."""
-    ahead = np.arange(shape[1])[None, :] - (np.arange(shape[0])[:, None] + past)
-    allowed = np.ones(shape, dtype=np.bool_)
-    if s.integer("is_causal", 0):
-        allowed &= ahead <= 0
+def _windows(s: Steps) -> tuple[float, float]:
+    """How many keys before its own, and how many after it, a query may attend to."""
     left, right = s.integer("left_window_size", -1), s.integer("right_window_size", -1)
-    if left >= 0:
-        allowed &= -ahead <= left
-    if right >= 0:
-        allowed &= ahead <= right
-    return allowed
+    right = 0 if s.integer("is_causal", 0) else right
+    return math.inf if left < 0 else left, math.inf if right < 0 else right
+
+
+def _ahead(shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """By how much each key comes after the one whose number is that of the query."""
+    return np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
+
+
+def _allowed(s: Steps, shape: tuple[int, int], past: npt.NDArray[np.int64]) -> BoolArray:
+    """Which keys each query may attend to, by causality and by windows."""
+    left, right = _windows(s)
+    ahead = _ahead(shape) - past
+    return (ahead <= right) & (ahead >= -left)
+
+
+def _conditions(s: Steps, lengths: Value, shape: tuple[int, int]) -> list[Value]:
+    """The same where the number of keys that count is computed: (batch, 1, 1, 1)."""
+    left, right = _windows(s)
+    # The last query belongs to the last key that counts.
+    ahead = _ahead(shape) + shape[0]
+    conditions = [s.op("valid", "Less", s.sizes("keys/numbers", range(shape[1])), lengths)]
+    if right < math.inf:
+        conditions.append(s.op("behind", "LessOrEqual", s.constant("latest", ahead - int(right)), lengths))
+    if left < math.inf:
+        conditions.append(s.op("near", "GreaterOrEqual", s.constant("earliest", ahead + int(left)), lengths))
+    return conditions
 
 
 def rotary_embedding(s: Steps, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:

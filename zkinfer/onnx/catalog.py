@@ -64,8 +64,8 @@ def _constants(operator: registry.Operator) -> list[str]:
     hints = typing.get_type_hints(operator.handler)
     _, *parameters = inspect.signature(operator.handler).parameters.values()
     inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    kinds = {name: set(typing.get_args(hints[name]) or (hints[name],)) for name in inputs}
-    return [f"`{name}`" for name in inputs if Constant in kinds[name] and Activation not in kinds[name]]
+    taken = {name: registry.kinds(hints[name]) for name in inputs}
+    return [f"`{name}`" for name in inputs if Constant in taken[name] and Activation not in taken[name]]
 
 
 def _layers() -> list[str]:

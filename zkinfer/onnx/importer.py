@@ -14,6 +14,7 @@ import onnx_ir
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.onnx import ops, registry
+from zkinfer.onnx.ops.quantized import along
 from zkinfer.onnx.recurrence import step_independent
 from zkinfer.quantize.builder import Built, Value
 from zkinfer.quantize.calibrate import Calibration, TensorStats
@@ -113,14 +114,14 @@ class _Importer:
             for value, result in zip(node.outputs, results, strict=False):
                 self._operands[value] = self._checked(value, result)
         except ZkinferError as error:
-            where = f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
-            raise type(error)(f"{where}: {error}") from error
+            raise type(error)(f"{registry.described(node, opset)}: {error}") from error
 
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
         self._emitter.label = node.outputs[0].name or ""
         self._emitter.integer = node.outputs[0].dtype in _LIMITS
+        self._emitter.outputs = max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1)
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
@@ -129,7 +130,7 @@ class _Importer:
         result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for value in node.outputs[len(results) :]:
-            if value.name and (value.uses() or value.is_graph_output()):
+            if _is_read(value):
                 raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
         return results
 
@@ -211,6 +212,10 @@ def _looked_up(value: onnx_ir.Value) -> list[int]:
     return sizes
 
 
+def _is_read(value: onnx_ir.Value) -> bool:
+    return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+
+
 def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:
     """Whole numbers stay within their type, where the model would wrap around.
 
@@ -247,22 +252,15 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
-    """Quantized weights, which remember the scale that the model gives them.
-
-    Raises:
-        UnsupportedOperatorError: scales for blocks.
-    """
+    """Quantized weights, which remember the scale that the model gives them."""
     integers, scale, *zero_point = inputs
-    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
-    if "block_size" in node.attributes and node.attributes["block_size"].as_int():
-        raise UnsupportedOperatorError("scales for blocks are not supported; use one scale, or one for each channel")
-    shape = [-1 if i == axis % len(integers.shape) else 1 for i in range(len(integers.shape))]
-
-    def along(constant: Constant) -> npt.NDArray[np.float64]:
-        return constant.reals if constant.array.size == 1 else constant.reals.reshape(shape)
-
-    centred = integers.reals - along(zero_point[0]) if zero_point else integers.reals
-    return Constant(node.outputs[0].name or "", centred * along(scale), scale.uniform)
+    axis, block = (
+        node.attributes[name].as_int() if name in node.attributes else default
+        for name, default in (("axis", 1), ("block_size", 0))
+    )
+    spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
+    centred = integers.reals - spread[1] if zero_point else integers.reals
+    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
 
 
 def _element_type(array: npt.NDArray[Any]) -> int:

@@ -30,6 +30,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
     ZkinferError,
 )
+from zkinfer.onnx import registry
 from zkinfer.onnx.decompose import TREE_LAYERS, decompose
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
 
     Raises:
         InvalidInputError: not an ONNX model, or external data that is missing or outside the model's folder.
-        ShapeError: an input has no batch axis, or one of another size.
+        ShapeError: an input has no batch axis or one of another size, or no elements.
         DynamicShapeError: another dimension is not a number.
         NotFiniteError: a constant holds NaN or infinity.
         UnsupportedOperatorError: control flow, or an operator outside the standard domain.
@@ -240,6 +241,11 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 continue
+            if dim.HasField("dim_value") and dim.dim_value == 0 and axis > 0:
+                raise ShapeError(
+                    f"input {value.name!r}: axis {axis} has size 0, so that it holds no elements. Export the model "
+                    "with another number there, or without the input"
+                )
             if axis > 0:
                 raise DynamicShapeError(
                     f"input {value.name!r}: axis {axis} ({dim.dim_param or 'unnamed'}) has no fixed size. Export the "
@@ -286,10 +292,12 @@ def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
 
 
 def _require_finite(model: onnx_ir.Model) -> None:
+    """No constant holds NaN or infinity; those of trees, where NaN separates lists, once they are in steps."""
     constants = [(value.name, value.const_value) for value in model.graph.initializers.values()]
     constants += [
         (node.outputs[0].name, attribute.as_tensor())
         for node in model.graph.all_nodes()
+        if node.domain in _STANDARD_DOMAINS
         for attribute in node.attributes.values()
         if not attribute.is_ref() and attribute.type is onnx_ir.AttributeType.TENSOR
     ]
@@ -401,10 +409,10 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
         if node.domain not in _STANDARD_DOMAINS:
             raise UnsupportedOperatorError(
                 f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported in this form; of that "
-                f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison, as a sum of trees"
+                f"domain, supported are {', '.join(TREE_LAYERS)} with one kind of comparison by size, as a sum of trees"
             )
         for value in node.outputs:
-            _require_static(node, value)
+            _require_static(node, value, model.opset_imports.get("", 0))
         if node.op_type == "Reshape":
             _require_whole_reshape(node)
     for output in model.graph.outputs:
@@ -418,12 +426,14 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
             )
 
 
-def _require_static(node: onnx_ir.Node, value: onnx_ir.Value) -> None:
+def _require_static(node: onnx_ir.Node, value: onnx_ir.Value, opset: int) -> None:
     if not value.name:
         return
     if not isinstance(value.type, onnx_ir.TensorType) or value.dtype is None:
         raise CompileError(f"node {node.name!r} ({node.op_type}): {value.name!r} is not a tensor of known dtype")
     if value.shape is None or not value.shape.is_static():
+        if node.op_type in registry.HINTS:
+            registry.find_for(node, opset)
         raise DynamicShapeError(
             f"node {node.name!r} ({node.op_type}): the shape of {value.name!r} depends on data. Export the model so "
             "that every shape but the batch is fixed"

@@ -39,6 +39,7 @@ class _Cell:
         hidden: size of the state.
         weight, bias: of the state's part of the gates: (gates * hidden, hidden) and (gates * hidden,).
         activations: of the direction, in the standard's order.
+        peepholes: of an LSTM, (3, hidden): the memory's weights in the input, output and forget gates; None without.
     """
 
     s: Steps
@@ -47,6 +48,7 @@ class _Cell:
     weight: Array
     bias: Array
     activations: Sequence[Callable[[str, Value], Value]]
+    peepholes: Array | None = None
 
     def recurrent(self, step: str, h: Value | None, first: int, last: int, *, bias: bool) -> Value | None:
         """`h @ weight.T` of some gates, plus their bias; None where that is zero."""
@@ -68,6 +70,13 @@ class _Cell:
         """a + b, where b may be zero."""
         return a if b is None else self.s.op(step, "Add", a, b)
 
+    def peeped(self, step: str, gate: Value, k: int, memory: Value | None) -> Value:
+        """A gate of an LSTM, before its activation, with what it sees of the memory."""
+        if self.peepholes is None or memory is None:
+            return gate
+        seen = self.s.op(f"{step}/seen", "Mul", memory, self.s.constant(f"{step}/peephole", self.peepholes[k]))
+        return self.s.op(f"{step}/peeped", "Add", gate, seen)
+
 
 State = tuple[Value | None, ...]
 Advance = Callable[[_Cell, str, Value, State], tuple[Value, ...]]
@@ -77,16 +86,18 @@ def _lstm_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...
     s, (f, g, h) = cell.s, cell.activations
     hidden, memory = state
     gates = cell.plus(f"{at}/gates", x, cell.recurrent(at, hidden, 0, 4, bias=False))
-    # In the standard's order: input, output, forget, cell.
-    i, o, new = (
-        f(f"{at}/input", cell.gate(f"{at}/input/sum", gates, 0)),
-        f(f"{at}/output", cell.gate(f"{at}/output/sum", gates, 1)),
-        g(f"{at}/candidate", cell.gate(f"{at}/candidate/sum", gates, 3)),
-    )
+    # In the standard's order: input, output, forget, cell; peepholes in another.
+    i = f(f"{at}/input", cell.peeped(f"{at}/input", cell.gate(f"{at}/input/sum", gates, 0), 0, memory))
+    new = g(f"{at}/candidate", cell.gate(f"{at}/candidate/sum", gates, 3))
     c = s.op(f"{at}/written", "Mul", i, new)
     if memory is not None:
-        forget = f(f"{at}/forget", cell.gate(f"{at}/forget/sum", gates, 2))
+        if s.integer("input_forget", 0):
+            forget = s.op(f"{at}/forget", "Sub", s.number(f"{at}/one", 1.0, s.node.inputs[0] or x), i)
+        else:
+            seen = cell.peeped(f"{at}/forget", cell.gate(f"{at}/forget/sum", gates, 2), 2, memory)
+            forget = f(f"{at}/forget", seen)
         c = s.op(f"{at}/memory", "Add", c, s.op(f"{at}/kept", "Mul", forget, memory))
+    o = f(f"{at}/output", cell.peeped(f"{at}/output", cell.gate(f"{at}/output/sum", gates, 1), 1, c))
     return s.op(f"{at}/state", "Mul", o, h(f"{at}/read", c)), c
 
 
@@ -129,7 +140,6 @@ class _Layer:
         activations: defaults, for one direction.
         states: how many tensors are handed from step to step.
         advance: one step.
-        separate_bias: of how many gates the state's bias is not simply added to the inputs' one.
     """
 
     gates: int
@@ -144,39 +154,37 @@ _RNN = _Layer(1, ("Tanh",), 1, _rnn_step)
 
 
 def lstm(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
-    """An LSTM, unrolled; None of one with peepholes or coupled gates."""
+    """An LSTM, unrolled."""
     lengths, h, c, peepholes = (*rest, None, None, None, None)[:4]
-    if peepholes is not None or s.integer("input_forget", 0):
-        return None
-    return _unrolled(s, _LSTM, x, (w, r, b), lengths, (h, c))
+    return _unrolled(s, _LSTM, x, (w, r, b, peepholes), lengths, (h, c))
 
 
 def gru(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """A GRU, unrolled."""
     lengths, h = (*rest, None, None)[:2]
-    return _unrolled(s, _GRU, x, (w, r, b), lengths, (h,))
+    return _unrolled(s, _GRU, x, (w, r, b, None), lengths, (h,))
 
 
 def rnn(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An Elman network, unrolled."""
     lengths, h = (*rest, None, None)[:2]
-    return _unrolled(s, _RNN, x, (w, r, b), lengths, (h,))
+    return _unrolled(s, _RNN, x, (w, r, b, None), lengths, (h,))
 
 
 def _unrolled(
     s: Steps,
     layer: _Layer,
     x: Value,
-    parameters: tuple[Value, Value, Value | None],
+    parameters: tuple[Value, Value, Value | None, Value | None],
     lengths: Value | None,
     initial: State,
 ) -> list[Value] | None:
     """The outputs of the layer: all states, then the last of each; None where the layer has to stay whole."""
-    w, r, b = (None if value is None else content_of(value) for value in parameters)
+    w, r, b, p = contents = [None if value is None else content_of(value) for value in parameters]
     batch_first = bool(s.integer("layout", 0))
     steps, batch = shape_of(x)[:2] if not batch_first else shape_of(x)[1::-1]
-    whole_length = lengths is None or np.array_equal(np.asarray(content_of(lengths)), [steps] * batch)
-    if w is None or r is None or (b is None and parameters[2] is not None) or not whole_length:
+    computed = any(value is not None and content is None for value, content in zip(parameters, contents, strict=True))
+    if w is None or r is None or computed:
         return None
     directions, hidden = r.shape[0], r.shape[2]
     chosen = _activations(s, layer, directions)
@@ -185,6 +193,7 @@ def _unrolled(
     x = s.transpose("input", x, (1, 0, 2)) if batch_first else x
     bias = np.zeros((directions, 2 * layer.gates * hidden), dtype=dtype_of(x) if x.dtype else r.dtype)
     bias = bias if b is None else b
+    nothing = None if lengths is None else s.constant("nothing", np.zeros((batch, hidden), dtype=bias.dtype))
     reverse = [False, True] if directions == 2 else [s.text("direction", "forward") == "reverse"]
     sequences, ends = [], []
     for d in range(directions):
@@ -193,7 +202,8 @@ def _unrolled(
         apart = np.zeros_like(recurrent)
         if layer is _GRU and s.integer("linear_before_reset", 0):
             apart[2 * hidden :] = recurrent[2 * hidden :]
-        cell = _Cell(s, f"direction{d}", hidden, r[d], apart, chosen[d])
+        peepholes = None if p is None else p[d].reshape(3, hidden)
+        cell = _Cell(s, f"direction{d}", hidden, r[d], apart, chosen[d], peepholes)
         weight = s.constant(f"{cell.name}/weight", np.ascontiguousarray(w[d].T))
         inputs = s.op(f"{cell.name}/product", "MatMul", x, weight)
         inputs = s.op(f"{cell.name}/inputs", "Add", inputs, s.constant(f"{cell.name}/bias", own + recurrent - apart))
@@ -202,14 +212,19 @@ def _unrolled(
         for t in reversed(range(steps)) if reverse[d] else range(steps):
             at = f"{cell.name}/step{t}"
             now = s.op(f"{at}/inputs", "Gather", inputs, s.constant(f"{at}/index", np.array(t)), axis=0)
-            state = layer.advance(cell, at, now, state)
-            assert state[0] is not None
-            states[t] = s.op(f"{at}/row", "Unsqueeze", state[0], s.sizes(f"{at}/row/axes", [0, 1]))
+            new = layer.advance(cell, at, now, state)
+            going = None if lengths is None else _going_on(s, f"{at}/going on", lengths, t)
+            row = _either(s, f"{at}/shown", going, new[0], nothing, nothing)
+            state = tuple(
+                _either(s, f"{at}/held{k}", going, *pair, nothing)
+                for k, pair in enumerate(zip(new, state, strict=True))
+            )
+            states[t] = s.op(f"{at}/row", "Unsqueeze", row or nothing, s.sizes(f"{at}/row/axes", [0, 1]))
         sequences.append(s.concat(f"{cell.name}/sequence", [states[t] for t in range(steps)], 0))
         ends.append(state)
     outputs = [s.concat("sequence", sequences, 1)]
     for k in range(layer.states):
-        last = [end[k] for end in ends]
+        last = [end[k] or nothing for end in ends]
         rows = [s.op(f"last{k}/{d}", "Unsqueeze", h, s.sizes(f"last{k}/{d}/axes", [0])) for d, h in enumerate(last)]
         outputs.append(s.concat(f"last{k}", rows, 0))
     if batch_first:
@@ -217,6 +232,28 @@ def _unrolled(
             s.transpose(f"last{k}/batch", last, (1, 0, 2)) for k, last in enumerate(outputs[1:])
         ]
     return outputs
+
+
+def _going_on(s: Steps, step: str, lengths: Value, t: int) -> Value | None:
+    """Which sequences have a step `t`, (batch, 1); None where all have."""
+    content = content_of(lengths)
+    if content is not None:
+        going = content.reshape(-1, 1) > t
+        return None if going.all() else s.constant(step, going)
+    number = s.constant(f"{step}/number", np.array(t, dtype=dtype_of(lengths)))
+    return s.op(step, "Less", number, s.reshape(f"{step}/lengths", lengths, (-1, 1)))
+
+
+def _either(
+    s: Steps, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
+) -> Value | None:
+    """What is new of the sequences that go on, and what is old, or zero, of the others."""
+    if going is None:
+        return new
+    content = content_of(going)
+    if content is not None and not content.any():
+        return old
+    return s.op(step, "Where", going, new, nothing if old is None else old)
 
 
 def _initial(s: Steps, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:

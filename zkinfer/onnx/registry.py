@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import onnx
+import onnx_ir
 
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize.lazy import MASKED_BELOW, Activation, Constant, Masked
@@ -27,12 +28,16 @@ Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
 HINTS = {
-    "Attention": "in this form; supported are masks as long as the keys, and outputs that are not inner products",
+    "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
+    "DFT": "in this form; supported are constant sizes of up to 4096 points",
     "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
-    "GRU": "in this form; supported are constant weights and sequences of one length",
+    "GRU": "in this form; supported are constant weights, and activations that are operators",
     "GroupNormalization": "in this form; supported are constant scales",
-    "LSTM": "in this form; supported are constant weights, sequences of one length, and no peepholes or coupled gates",
-    "RNN": "in this form; supported are constant weights and sequences of one length",
+    "LSTM": "in this form; supported are constant weights, and activations that are operators",
+    "LpPool": "in this form; supported are p of 1 and 2, without ceil_mode",
+    "RNN": "in this form; supported are constant weights, and activations that are operators",
+    "ReduceProd": "in this form; supported are products of up to 64 elements along constant axes",
+    "STFT": "in this form; supported are real signals, constant windows, and constant sizes of up to 4096 points",
     "Upsample": "use Resize",
 }
 """In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
@@ -73,10 +78,22 @@ class Operator:
             raise UnsupportedOperatorError(f"its inputs and attributes are not supported: {error}") from None
         hints = typing.get_type_hints(self.handler)
         for name, given in bound.arguments.items():
-            accepted = typing.get_args(hints[name]) or (hints[name],)
+            accepted = kinds(hints[name])
             for value in given if isinstance(given, tuple) else (given,):
                 _require_kind(name, value, accepted)
         return bound
+
+    def takes_computed(self, count: int) -> list[bool]:
+        """Whether each of so many inputs may depend on the model's inputs."""
+        hints = typing.get_type_hints(self.handler)
+        _, *parameters = inspect.signature(self.handler).parameters.values()
+        taken = [Activation in kinds(hints[p.name]) for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        return (taken + taken[-1:] * count)[:count]
+
+
+def kinds(hint: Any) -> tuple[object, ...]:
+    """What a parameter that is annotated like this accepts."""
+    return typing.get_args(hint) or (hint,)
 
 
 def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> None:
@@ -127,6 +144,19 @@ def find(domain: str, name: str, opset: int) -> Operator:
     if (domain, name, version) in _operators:
         return _operators[domain, name, version]
     raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
+
+
+def find_for(node: onnx_ir.Node, opset: int) -> Operator:
+    """The operator of a node; as `find`, and the message names the node too."""
+    try:
+        return find(node.domain, node.op_type, opset)
+    except UnsupportedOperatorError as error:
+        raise UnsupportedOperatorError(f"{described(node, opset)}: {error}") from None
+
+
+def described(node: onnx_ir.Node, opset: int) -> str:
+    """A node, for messages."""
+    return f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
 
 
 def _instead(domain: str, name: str) -> str:

@@ -20,16 +20,16 @@ class Steps:
 
     Attributes:
         node: what they take the place of.
+        opset: version of the standard operator set.
         nodes: the steps, in order of execution.
         constants: tensors that the steps need.
 
     Args:
-        node: see above.
-        opset: version of the standard operator set.
+        node, opset: see above.
     """
 
     def __init__(self, node: onnx_ir.Node, opset: int) -> None:
-        self.node, self._opset = node, opset
+        self.node, self.opset = node, opset
         self._name = node.outputs[0].name
         self.nodes: list[onnx_ir.Node] = []
         self.constants: list[Value] = []
@@ -78,7 +78,7 @@ class Steps:
 
     def reduce(self, step: str, op_type: str, x: Value, axes: Sequence[int], *, keepdims: bool = True) -> Value:
         """A reduction over axes."""
-        if self._opset < AXES_AS_INPUT[op_type]:
+        if self.opset < AXES_AS_INPUT[op_type]:
             return self.op(step, op_type, x, axes=list(axes), keepdims=int(keepdims))
         return self.op(step, op_type, x, self.sizes(f"{step}/axes", axes), keepdims=int(keepdims))
 

@@ -13,11 +13,11 @@ All features are one input and share its Q-format: those of very different range
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from onnx_ir import Attr, Value
+from onnx_ir import Attr, DataType, Value
 
 from zkinfer.onnx.steps import Steps, dtype_of, shape_of
 
@@ -153,41 +153,82 @@ def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
             for n, true in path.items():
                 way[t, n, k] = 1 if true else -1
 
-    dtype = dtype_of(x)
-    chosen = s.op("features", "MatMul", x, _integers(s, "choice", choice.reshape(width, -1), x))
+    # Small whole numbers stay what they are, for which there is no operator with double precision.
+    double = x.dtype is DataType.DOUBLE
+    dtype, x = (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (dtype_of(x), x)
+    chosen = s.op("features", "MatMul", x, _integers(s, "choice", choice.reshape(width, -1), dtype))
     outcomes = s.op("outcomes", forest.comparison, chosen, s.constant("thresholds", thresholds.ravel().astype(dtype)))
-    ones = s.reshape("outcomes/trees", _numbers(s, "outcomes/numbers", outcomes, x), (batch, count, 1, nodes))
-    agreeing = s.op("agreeing", "MatMul", ones, _integers(s, "paths", way, x))
+    ones = s.reshape("outcomes/trees", _numbers(s, "outcomes/numbers", outcomes, dtype), (batch, count, 1, nodes))
+    agreeing = s.op("agreeing", "MatMul", ones, _integers(s, "paths", way, dtype))
     reached = s.op("reached", "GreaterOrEqual", agreeing, s.constant("needed", (needed - 0.5).astype(dtype)))
-    rows = s.reshape("reached/rows", _numbers(s, "reached/numbers", reached, x), (batch, count * leaves))
+    rows = s.reshape("reached/rows", _numbers(s, "reached/numbers", reached, dtype), (batch, count * leaves))
     total = s.op("scores", "MatMul", rows, s.constant("values", values.reshape(-1, forest.outputs).astype(dtype)))
-    return (
-        s.op("scores/base", "Add", total, s.constant("base", forest.base.astype(dtype))) if forest.base.any() else total
-    )
+    if forest.base.any():
+        total = s.op("scores/base", "Add", total, s.constant("base", forest.base.astype(dtype)))
+    return s.op("scores/double", "Cast", total, to=int(DataType.DOUBLE)) if double else total
 
 
-def _numbers(s: Steps, step: str, truth: Value, like: Value) -> Value:
-    """Truth values as zeros and ones of the type of a tensor."""
-    assert like.dtype is not None
-    return s.op(step, "Cast", truth, to=int(like.dtype))
+def _numbers(s: Steps, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
+    """Truth values as zeros and ones."""
+    return s.op(step, "Cast", truth, to=int(DataType.from_numpy(np.dtype(dtype))))
 
 
-def _integers(s: Steps, step: str, array: npt.NDArray[np.int8], like: Value) -> Value:
+def _integers(s: Steps, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
     """A constant of small whole numbers, which stay what they are in the circuit."""
-    return s.op(step, "DequantizeLinear", s.constant(f"{step}/integers", array), s.number(f"{step}/unit", 1.0, like))
+    unit = s.constant(f"{step}/unit", np.array(1.0, dtype=dtype))
+    return s.op(step, "DequantizeLinear", s.constant(f"{step}/integers", array), unit)
+
+
+def _aggregated(s: Steps, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
+    """The outputs of a forest that adds up its trees, or averages them."""
+    if aggregate == "AVERAGE":
+        count = len(forest.roots)
+        forest = replace(forest, leaves={key: value / count for key, value in forest.leaves.items()})
+    return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
 
 
 def regressor(s: Steps, x: Value) -> list[Value] | None:
-    """A TreeEnsembleRegressor that adds up its trees, or averages them."""
+    """A TreeEnsembleRegressor, without an activation."""
     forest = _forest(s, "target", s.integer("n_targets", 1))
-    aggregate = s.text("aggregate_function", "SUM")
-    if forest is None or s.text("post_transform", "NONE") != "NONE" or aggregate not in ("SUM", "AVERAGE"):
+    if forest is None or s.text("post_transform", "NONE") != "NONE":
         return None
-    if aggregate == "SUM":
-        return [_scores(s, x, forest)]
-    count = len(forest.roots)
-    leaves = {key: value / count for key, value in forest.leaves.items()}
-    return [_scores(s, x, _Forest(forest.branches, leaves, forest.comparison, forest.outputs, forest.base))]
+    return _aggregated(s, x, forest, s.text("aggregate_function", "SUM"))
+
+
+_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
+_AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+"""What the numbers stand for by which a TreeEnsemble names these."""
+
+
+def ensemble(s: Steps, x: Value) -> list[Value] | None:
+    """A TreeEnsemble, of version 5 of the domain: inner nodes and leaves are numbered apart, over all trees.
+
+    None also where an activation follows: onnxruntime reads their numbers otherwise than the standard does.
+    """
+    a = s.node.attributes
+    modes = [_MODES[int(mode)] for mode in a["nodes_modes"].as_tensor().numpy()]
+    if len(set(modes)) > 1 or modes[0] not in _COMPARISONS or s.integer("post_transform", 0):
+        return None
+    outputs = s.integer("n_targets", 1)
+
+    def ways(which: str) -> list[Key]:
+        """Where each node leads: inner nodes are those of a tree 0, leaves those of a tree 1."""
+        return list(zip(a[f"nodes_{which}leafs"].as_ints(), a[f"nodes_{which}nodeids"].as_ints(), strict=True))
+
+    splits = a["nodes_splits"].as_tensor().numpy().tolist()
+    branches = {
+        (0, n): _Branch(*branch)
+        for n, branch in enumerate(
+            zip(a["nodes_featureids"].as_ints(), splits, ways("true"), ways("false"), strict=True)
+        )
+    }
+    weights = a["leaf_weights"].as_tensor().numpy().tolist()
+    leaves = {
+        (1, n): weight * np.eye(outputs)[target]
+        for n, (weight, target) in enumerate(zip(weights, a["leaf_targetids"].as_ints(), strict=True))
+    }
+    forest = _Forest(branches, leaves, _COMPARISONS[modes[0]], outputs, np.zeros(outputs))
+    return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
 def classifier(s: Steps, x: Value) -> list[Value] | None:

@@ -2,14 +2,15 @@
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 
 from zkinfer.approx import functions
 from zkinfer.approx.functions import X
-from zkinfer.circuit.steps import Reshape
+from zkinfer.circuit.steps import Pad, Reshape, Take
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize.lazy import (
     Activation,
@@ -22,6 +23,9 @@ from zkinfer.quantize.lazy import (
     broadcast_steps,
 )
 from zkinfer.quantize.tables import entries, integer_table
+
+MAX_FUNCTIONS = 64
+"""How many functions of one tensor's elements are told apart by a constant."""
 
 
 def require_activation(operand: Operand) -> Activation:
@@ -186,6 +190,53 @@ def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, .
 def reshape(g: Emitter, a: Activation, shape: tuple[int, ...]) -> Activation:
     """The same elements in another shape."""
     return a if a.shape == shape else g.reindex(a, Reshape(shape))
+
+
+def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
+    """Tensors one after the other along an axis, which is counted from the front."""
+    handles = [g.exact(g.weight(x)) if isinstance(x, Constant) else g.settled(x, g.accumulator_bits) for x in operands]
+    rank = len(handles[0].shape)
+    ends = list(accumulate(handle.shape[axis] for handle in handles))
+    parts = []
+    for handle, end in zip(handles, ends, strict=True):
+        before, after = [0] * rank, [0] * rank
+        before[axis], after[axis] = end - handle.shape[axis], ends[-1] - end
+        steps = (Pad(tuple(before), tuple(after)),) if any(before) or any(after) else ()
+        parts.append(Part(handle, Fraction(1), steps))
+    return g.sum(parts)
+
+
+def apply_each(
+    g: Emitter, a: Activation, b: Constant, function: Callable[[Fraction], functions.Function]
+) -> Activation:
+    """Of every element the function that the constant's element there stands for, broadcast.
+
+    Args:
+        g: emits a lookup for each number that the constant holds, of the elements that it belongs to.
+        a: the arguments.
+        b: chooses the functions.
+        function: from a number of the constant to its function.
+
+    Raises:
+        UnsupportedOperatorError: the constant holds more than `MAX_FUNCTIONS` numbers.
+    """
+    a = broadcast(g, a, b.shape)
+    if b.uniform is not None:
+        return g.apply(a, function(b.uniform), whole=g.integer)
+    choice = np.broadcast_to(b.reals, a.shape).ravel()
+    numbers = np.unique(choice)
+    if len(numbers) > MAX_FUNCTIONS:
+        raise UnsupportedOperatorError(
+            f"{b.name!r} holds {len(numbers)} numbers, each of which needs tables of its own; up to {MAX_FUNCTIONS} "
+            "are supported"
+        )
+    flat, places = reshape(g, a, (choice.size,)), [np.flatnonzero(choice == n) for n in numbers]
+    parts = [
+        g.apply(g.reindex(flat, Take(0, tuple(at.tolist()))), function(Fraction(float(n))), whole=g.integer)
+        for n, at in zip(numbers, places, strict=True)
+    ]
+    back = Take(0, tuple(np.argsort(np.concatenate(places)).tolist()))
+    return reshape(g, g.reindex(concat(g, parts, 0), back), a.shape)
 
 
 def total(g: Emitter, a: Activation, axes: Sequence[int], *, keepdims: bool) -> Activation:

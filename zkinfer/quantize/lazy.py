@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.approx.domain import Domain
 from zkinfer.approx.functions import Function, X
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
-from zkinfer.errors import CompileError, NotFiniteError
+from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError
 from zkinfer.quantize.builder import Builder, IntArray, Summand, Value, exponent, is_dyadic
 from zkinfer.quantize.precision import Format, Precision, activation_format, input_format, weight_frac_bits
 from zkinfer.quantize.tables import Range, Tables, least_shift
@@ -181,6 +182,14 @@ def is_simple(factor: Fraction) -> bool:
     return is_dyadic(factor) and odd.bit_length() <= MAX_COEFFICIENT_BITS
 
 
+def _domain(function: Function) -> Domain | None:
+    """Where the function is defined; None if that cannot be worked out."""
+    try:
+        return function.domain
+    except InvalidInputError:
+        return None
+
+
 def sampled_range(function: Function, seen: Range) -> Range:
     """The range of a function over an interval, from samples."""
     values = function(np.linspace(*seen, _SAMPLES))
@@ -209,6 +218,7 @@ class Emitter:
         precision: how many bits to spend.
         label: name given to the values emitted next.
         integer: whether what is emitted next has an integer type in the model, so that a division truncates.
+        outputs: how many outputs of the operator that is emitted next are read, or lie before one that is.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -216,6 +226,7 @@ class Emitter:
         self.precision = precision
         self.label = ""
         self.integer = False
+        self.outputs = 1
         self._tables = Tables(self.builder, precision)
         self._seen: dict[int, Range] = {}
 
@@ -296,9 +307,16 @@ class Emitter:
     # Elementwise functions.
 
     def apply(self, a: Activation, function: Function, seen: Range | None = None, *, whole: bool = False) -> Activation:
-        """A function of every element; nothing is emitted."""
+        """A function of every element; nothing is emitted, unless it is unknown where the function is defined.
+
+        Then what is pending is looked up first, and the function is of its result.
+        """
         seen = sampled_range(function, a.seen) if seen is None else seen
-        return Activation(a.value, function(a.function), seen, self.label, whole=whole)
+        composed = function(a.function)
+        if _domain(composed) is None:
+            a = self.narrowed(a)
+            composed = function(a.function)
+        return Activation(a.value, composed, seen, self.label, whole=whole)
 
     def affine(self, a: Activation, scale: Fraction = Fraction(1), offset: Fraction = Fraction(0)) -> Activation:
         """`scale * a + offset`; nothing is emitted."""

@@ -37,8 +37,8 @@ def whole_value(g: Emitter, a: Activation, lo: int, hi: int) -> Value:
     return g.table(g.apply(a, clip(lo, hi), (float(lo), float(hi)), whole=True), Format(0, lo, hi))
 
 
-def _row(g: Emitter, value: Value, n: int) -> Value:
-    """For every position from 0 to n - 1, a row of n truth values along a new last axis."""
+def _row(g: Emitter, value: Value, n: int, *, wrapped: bool = False) -> Value:
+    """For every position, a row of n truth values along a new last axis; with `wrapped`, -1 is the last position."""
     places = g.builder.weight(f"{g.label}/positions", np.arange(n), 0)
     shape = (*value.shape, n)
     ones = (1,) * len(value.shape)
@@ -50,7 +50,7 @@ def _row(g: Emitter, value: Value, n: int) -> Value:
         ],
     )
     bounds = (distance.tensor.lo, distance.tensor.hi)
-    equal = integer_table("equal", bounds, lambda i: (i == 0).astype(np.int64))
+    equal = integer_table("equal", bounds, lambda i: ((i == 0) | (wrapped & (i == -n))).astype(np.int64))
     return g.builder.lookup(g.label, distance, equal, 0, 0)
 
 
@@ -82,9 +82,13 @@ def one_hot(g: Emitter, position: Activation, n: int) -> Activation:
 
     Args:
         g: emits the nodes.
-        position: whole numbers from 0 to n - 1.
+        position: whole numbers from 0 to n - 1. If calibration data goes beyond, -1 is the last position, and those
+            that are none have no 1.
         n: length of the rows.
     """
+    if position.seen[0] < 0 or position.seen[1] > n - 1:
+        row = _row(g, whole_value(g, position, -n - 1, n), n, wrapped=True)
+        return g.exact(row, seen=(0.0, 1.0), whole=True)
     rows = _rows(g, position, n)
     if len(rows) == 1:
         return g.exact(rows[0], seen=(0.0, 1.0), whole=True)

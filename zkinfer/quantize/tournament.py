@@ -9,6 +9,7 @@ The position of the maximum is carried as integers too: with `wins` the table of
 `position_b + wins * (position_a - position_b)`. The first operand of a pair comes first in the tensor.
 """
 
+import itertools
 import math
 import string
 from collections.abc import Sequence
@@ -252,6 +253,49 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
         largest = rounds.largest(places)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
     return g.exact(clamped(g, value, (low, high)), reading)
+
+
+def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], order: Sequence[int]) -> Activation:
+    """Where the maximum of each window lies: the number of the element within the whole tensor; of equals the first.
+
+    Args:
+        g: emits the nodes.
+        a: the tensor.
+        windows: one for each axis that is pooled.
+        order: the axes from the one whose neighbours' numbers are furthest apart to the one where they differ by one.
+    """
+    contest = comparable(g, a, fine=False)
+    value, (low, high) = contest.value, contest.limits
+    # Padding is zero, and lower than every element.
+    value = g.builder.combine(g.label, [Summand(value)], offset=(1 - low) * Fraction(2) ** -value.frac_bits)
+    before, after = [0] * len(value.shape), [0] * len(value.shape)
+    for window in windows:
+        before[window.axis], after[window.axis] = window.before, window.after
+    value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
+    counts = {w.axis: (value.shape[w.axis] - (w.size - 1) * w.dilation - 1) // w.stride + 1 for w in windows}
+    places = list(itertools.product(*(range(w.size) for w in windows)))
+    contestants = [
+        Contestant(
+            value,
+            tuple(Slice(w.axis, k * w.dilation, counts[w.axis], w.stride) for w, k in zip(windows, place, strict=True)),
+        )
+        for place in places
+    ]
+    winner = Contest(g, (0, high - low + 1), positions=True).largest(contestants)
+    # The number of the first element of each window, and how much further the one at each place is.
+    apart = {axis: math.prod(a.shape[i] for i in order[at + 1 :]) for at, axis in enumerate(order)}
+    at = dict.fromkeys(range(len(a.shape)), 1) | {w.axis: w.stride for w in windows}
+    grid = np.indices([counts.get(axis, n) for axis, n in enumerate(a.shape)])
+    starts = sum(apart[axis] * (at[axis] * grid[axis] - before[axis]) for axis in apart)
+    further = np.array([sum(k * w.dilation * apart[w.axis] for w, k in zip(windows, p, strict=True)) for p in places])
+    first = g.builder.weight(f"{g.label}/windows", np.asarray(starts), 0)
+    if winner.position is None:
+        return g.exact(first, whole=True)
+    bounds = (winner.position.tensor.lo, winner.position.tensor.hi)
+    table = integer_table("place", bounds, lambda i: further[np.clip(i, 0, len(places) - 1)])
+    distance = g.builder.lookup(g.label, winner.position, table, 0, 0)
+    number = g.builder.combine(g.label, [Summand(first), Summand(distance)])
+    return g.exact(number, seen=(0.0, float(math.prod(a.shape) - 1)), whole=True)
 
 
 def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from support.lowering import build, compare, grid
 
-from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.errors import NotFiniteError, UnsupportedOperatorError
+from zkinfer.onnx.ops import elementwise
 from zkinfer.quantize import arithmetic
 from zkinfer.quantize.lazy import Constant, Emitter
 from zkinfer.quantize.precision import EZKL, Precision
@@ -33,6 +34,12 @@ FUNCTIONS = [
     ("Softplus(x)", 17),
     ("Softsign(x)", 17),
     ("Exp(x)", 17),
+    ("Sin(x)", 17),
+    ("Cos(x)", 22),
+    ("Atan(x)", 17),
+    ("Sinh(x)", 17),
+    ("Cosh(x)", 22),
+    ("Asinh(x)", 17),
     ("Abs(x)", 17),
     ("Celu<alpha=0.7>(x)", 17),
     ("ThresholdedRelu<alpha=0.7>(x)", 17),
@@ -84,6 +91,24 @@ def test_a_function_is_one_lookup_of_its_correctly_rounded_values(call: str, ops
 def test_functions_of_positive_numbers(call: str) -> None:
     model = build(f"y = {call}", {"x": [1, 249]}, {"half": np.float32(0.5), "minus": np.float32(-1.5)})
     result = compare(model, np.arange(8, 257).reshape(1, 249) / 32)
+    assert len(result.lookups) == 1
+    assert result.error_in_units <= SATURATION
+
+
+def test_a_chain_whose_domain_is_unknown_is_looked_up_in_two_steps() -> None:
+    """The way in which torch writes pooling by a norm."""
+    body = """s = Sign(x)
+    a = Abs(x)
+    r = Relu(a)
+    m = Mul(s, r)
+    y = Sqrt(m)"""
+    result = compare(build(body, {"x": [1, 121]}), np.arange(8, 129).reshape(1, 121) / 32)
+    assert len(result.lookups) == 2
+    assert result.error_in_units <= 2
+
+
+def test_a_function_of_numbers_from_one_on() -> None:
+    result = compare(build("y = Acosh(x)", {"x": [1, 225]}), np.arange(32, 257).reshape(1, 225) / 32)
     assert len(result.lookups) == 1
     assert result.error_in_units <= SATURATION
 
@@ -258,9 +283,59 @@ def test_the_larger_and_the_smaller_of_a_tensor_and_constants(op: str) -> None:
     assert result.error == 0
 
 
+class TestOneFunctionForEachElement:
+    @pytest.mark.parametrize("call", ["Div(i, c)", "Mod(i, c)", "Mod<fmod=1>(i, c)"])
+    def test_of_integers(self, call: str) -> None:
+        model = build(
+            f"y = {call}",
+            {"i": [1, 5, 4]},
+            {"c": np.array([3, -4, 7, 3])},
+            types=dict.fromkeys("iy", TensorProto.INT64),
+        )
+        result = compare(model, np.arange(-30, 30).reshape(3, 5, 4))
+        # One lookup for each of the three divisors, of the elements that it divides.
+        assert sum(lookup.out.size for lookup in result.lookups) == 20
+        assert result.error == 0
+
+    def test_of_exponents(self) -> None:
+        tensors = {"e": np.float32([[0.5], [2.0], [-1.0]])}
+        result = compare(build("y = Pow(x, e)", {"x": [1, 3, 4]}, tensors), grid(20, 3, 4, lo=8, frac_bits=5))
+        assert len(result.lookups) == 3
+        # Each function has a format of its own; the coarsest, of squares up to 15.75, has steps of 1/8.
+        assert result.error <= ROUNDING / 8
+
+    def test_of_bases(self) -> None:
+        tensors = {"b": np.float32([2.0, 0.5, 3.0])}
+        result = compare(build("y = Pow(b, x)", {"x": [1, 4, 3]}, tensors), grid(20, 4, 3, frac_bits=6))
+        # Powers of 3 reach 9, and have steps of 1/8 up to 16.
+        assert result.error <= SATURATION / 8
+
+    def test_broadcasts_both_ways(self) -> None:
+        tensors = {"e": np.float32([[1.0, 2.0, 3.0]])}
+        result = compare(build("y = Pow(x, e)", {"x": [1, 4, 1]}, tensors), grid(20, 4, 1, frac_bits=6))
+        assert result.program.output_tensors[0].shape == (1, 4, 3)
+        assert result.error <= ROUNDING / 8
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.INT64])
+def test_computed_bases_and_exponents(dtype: int) -> None:
+    """exp(y * log(x)), which has a relative error of the product's resolution."""
+    fine = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
+    model = build("y = Pow(x, z)", {"x": [1, 9], "z": [1, 9]}, types={"z": dtype})
+    exponents = np.random.default_rng(0).integers(-2, 4, (20, 9))
+    result = compare(model, grid(20, 9, lo=16, hi=96, frac_bits=5), exponents, precision=fine)
+    assert result.error <= 27 * 2.0**-11
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
+def test_unsigned_exponents(dtype: type) -> None:
+    model = build("y = Pow(x, e)", {"x": [1, 8]}, {"e": np.array(3, dtype=dtype)})
+    assert compare(model, grid(20, 8, frac_bits=6)).error_in_units <= 1
+
+
 class TestRefused:
     def test_a_base_that_is_not_positive(self) -> None:
-        with pytest.raises(UnsupportedOperatorError, match="its base 'b' is -2; only a positive one"):
+        with pytest.raises(UnsupportedOperatorError, match="its base 'b' holds -2; only positive numbers"):
             compare(build("y = Pow(b, x)", {"x": [1, 2]}, {"b": np.float32(-2)}), np.ones((8, 2)))
 
     def test_integers_divided_by_what_is_computed_or_zero(self) -> None:
@@ -268,9 +343,27 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match="divided by 'j', which is computed; cast to float"):
             compare(build("y = Div(i, j)", {"i": [1, 2], "j": [1, 2]}, types=types), [[4, 5]], [[2, 2]])
 
-    def test_an_exponent_that_is_computed(self) -> None:
-        with pytest.raises(UnsupportedOperatorError, match="its base 'x' and its exponent 'z' are both computed"):
-            compare(build("y = Pow(x, z)", {"x": [1, 2], "z": [1, 2]}), np.ones((8, 2)), np.ones((8, 2)))
+        emitter = Emitter(Precision())
+        emitter.integer = True
+        i = emitter.whole_input("i", (2,), -4, 4)
+        for handler in (elementwise.Mod, elementwise.Div):
+            with pytest.raises(UnsupportedOperatorError, match="divides by 'c', which holds zeros"):
+                handler(emitter, i, Constant("c", np.array([2, 0])))
+
+    def test_whole_numbers_to_computed_powers(self) -> None:
+        model = build("y = Pow(i, j)", {"i": [1, 2], "j": [1, 2]}, types=dict.fromkeys("ijy", TensorProto.INT64))
+        with pytest.raises(UnsupportedOperatorError, match="its base 'i' and its exponent 'j' are both computed"):
+            compare(model, np.ones((8, 2)), np.ones((8, 2)))
+
+    def test_a_computed_power_of_what_is_not_positive(self) -> None:
+        model = build("y = Pow(x, z)", {"x": [1, 2], "z": [1, 2]})
+        with pytest.raises(NotFiniteError, match="'y/logarithm of a positive base' becomes NaN or infinite"):
+            compare(model, np.full((8, 2), -1), np.ones((8, 2)))
+
+    def test_more_functions_than_tables_are_made_for(self) -> None:
+        model = build("y = Pow(x, e)", {"x": [1, 65]}, {"e": np.arange(1, 66) / 32})
+        with pytest.raises(UnsupportedOperatorError, match=r"'e' holds 65 numbers, .* up to 64 are supported"):
+            compare(model, np.ones((8, 65)))
 
     def test_division_by_a_constant_zero(self) -> None:
         # Float inference would stop calibration earlier, so the operator is asked directly.

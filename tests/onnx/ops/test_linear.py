@@ -6,7 +6,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.lowering import FloatArray, build, compare, grid
 
+from zkinfer.circuit.program import Einsum
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.quantize.precision import Precision
+
+WIDE = Precision(activation_bits=16, max_table_entries=1 << 16)
 
 
 def weights(*shape: int, seed: int = 7) -> FloatArray:
@@ -241,6 +245,14 @@ class TestEinsum:
             ("bij->bji", (1, 3, 4), None),
             ("bij->b", (1, 3, 4), None),
             ("b...->b...", (1, 3, 4), None),
+            ("bii->bi", (1, 4, 4), None),
+            ("bii->b", (1, 4, 4), None),
+            ("bijij->bji", (1, 2, 3, 2, 3), None),
+            ("biii->bi", (1, 3, 3, 3), None),
+            ("bij,jj->bij", (1, 3, 4), (4, 4)),
+            ("bii,bij->bj", (1, 4, 4), (1, 4, 3)),
+            ("b...j,b...j->b...", (1, 3, 4), (1, 1, 4)),
+            ("b...j,b...j->b...", (1, 1, 4), (1, 3, 4)),
         ],
     )
     @pytest.mark.parametrize("computed", [False, True])
@@ -255,14 +267,15 @@ class TestEinsum:
         assert not result.lookups
         assert result.error == 0
 
-    @pytest.mark.parametrize(
-        ("call", "message"),
-        [
-            ('Einsum<equation="bii->bi">(x)', "takes a diagonal"),
-            ('Einsum<equation="bij,jk,kl->bil">(x, w, w)', "it contracts 3 tensors"),
-        ],
-    )
-    def test_refused(self, call: str, message: str) -> None:
-        tensors = {"w": weights(3, 3)} if "w" in call else {}
-        with pytest.raises(UnsupportedOperatorError, match=message):
-            compare(build(f"y = {call}", {"x": [1, 3, 3]}, tensors), grid(8, 3, 3))
+    @pytest.mark.parametrize("equation", ["bij,jk,kl->bil", "bij,jk,kl", "bij,kk,jl->b", "b...j,jk,...k->b..."])
+    def test_more_than_two_tensors_from_left_to_right(self, equation: str) -> None:
+        tensors = {"v": weights(3, 3), "w": weights(3, 3, seed=1)}
+        result = compare(
+            build(f'y = Einsum<equation="{equation}">(x, v, w)', {"x": [1, 3, 3]}, tensors),
+            grid(8, 3, 3),
+            precision=WIDE,
+        )
+        contractions = [node for node in result.program.nodes if isinstance(node, Einsum)]
+        assert len(contractions) == 2
+        # The first result, of 16 bits up to 64, three times two of which are summed.
+        assert result.error <= 3 * 2 * 2.0**-9

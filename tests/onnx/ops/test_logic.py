@@ -108,9 +108,10 @@ class TestWhere:
         assert result.error == 0
 
 
-def test_the_answer_of_isnan_is_known() -> None:
+@pytest.mark.parametrize("op", ["IsNaN", "IsInf", "IsInf<detect_negative=0>"])
+def test_the_answer_of_isnan_and_isinf_is_known(op: str) -> None:
     """The guard that exporters put around softmax."""
-    body = """n = IsNaN(x)
+    body = f"""n = {op}(x)
     y = Where(n, zero, x)"""
     result = compare(build(body, {"x": [1, 4]}, {"zero": np.float32(0)}), grid(8, 4))
     assert not result.lookups

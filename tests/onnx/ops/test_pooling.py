@@ -40,6 +40,48 @@ def test_max_pool(
     assert result.error == 0
 
 
+@given(
+    kernel=KERNELS,
+    strides=STRIDES,
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pads=st.tuples(*[st.integers(0, 1)] * 4),
+    order=st.integers(0, 1),
+    few=st.booleans(),
+)
+@settings(max_examples=20)
+def test_positions_of_the_maxima(
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    pads: tuple[int, ...],
+    order: int,
+    few: bool,
+) -> None:
+    """Numbers within the whole tensor; of equals, of which there are many among few values, the first."""
+    assume(all(pad < size for pad, size in zip(pads, kernel * 2, strict=True)))
+    attributes = f"kernel_shape={[*kernel]}, strides={[*strides]}, dilations={[*dilations]}, pads={[*pads]}"
+    model = build(
+        f"y, i = MaxPool<{attributes}, storage_order={order}>(x)",
+        {"x": [1, 2, 7, 6]},
+        outputs=["y", "i"],
+        integer_outputs=["i"],
+        opset=22,
+    )
+    x = grid(4, 2, 7, 6, lo=-1, hi=1, frac_bits=0) if few else grid(4, 2, 7, 6)
+    assert compare(model, x).error == 0
+
+
+def test_positions_alone() -> None:
+    model = build(
+        "y, i = MaxPool<kernel_shape=[3]>(x)",
+        {"x": [1, 1, 9]},
+        outputs=["i"],
+        integer_outputs=["i"],
+        opset=22,
+    )
+    assert compare(model, grid(20, 1, 9)).error == 0
+
+
 def test_max_pool_costs_one_lookup_a_comparison() -> None:
     result = compare(
         build("y = MaxPool<kernel_shape=[2, 2], strides=[2, 2]>(x)", {"x": [1, 1, 4, 4]}), grid(8, 1, 4, 4)
@@ -96,13 +138,6 @@ def test_an_average_fuses_into_the_next_table() -> None:
 
 
 class TestRefused:
-    def test_the_indices_of_the_maxima(self) -> None:
-        model = build(
-            "[p] y, z = MaxPool<kernel_shape=[2]>(x)", {"x": [1, 1, 4]}, outputs=["y", "z"], integer_outputs=["z"]
-        )
-        with pytest.raises(UnsupportedOperatorError, match=r"node 'p'.*output 'z' is not supported; only the first"):
-            compare(model, grid(8, 1, 4))
-
     def test_a_last_window_that_starts_outside(self) -> None:
         # Up to opset 21, shape inference counts that window, and onnxruntime does not.
         model = build("y = MaxPool<kernel_shape=[1], strides=[2], ceil_mode=1>(x)", {"x": [1, 1, 6]})

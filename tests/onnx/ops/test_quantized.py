@@ -144,24 +144,34 @@ def test_a_model_between_quantize_and_dequantize_keeps_its_integer_weights() -> 
     assert (off > 0.01 + result.units[0] / 2).mean() <= 0.05
 
 
-class TestRefused:
-    @pytest.mark.parametrize(
-        ("call", "tensors", "message"),
-        [
-            (
-                "QuantizeLinear<block_size=2>(x, s, z)",
-                {"s": np.ones((1, 2)), "z": np.zeros((1, 2), dtype=np.uint8)},
-                "blocks",
-            ),
-            ("QuantizeLinear<output_dtype=3>(x, s)", {"s": np.float32(1)}, "state a zero point"),
-        ],
-    )
-    def test_forms_of_quantization(self, call: str, tensors: dict[str, np.ndarray], message: str) -> None:
-        body = f"""q = {call}
-        y = Cast<to=1>(q)"""
-        with pytest.raises(UnsupportedOperatorError, match=message):
-            compare(build(body, {"x": [1, 4]}, tensors, opset=21), grid(8, 4))
+@pytest.mark.parametrize("zeros", [[[0, 0], [0, 0]], [[1, 7], [9, 3]]])
+def test_scales_of_blocks(zeros: list[list[int]]) -> None:
+    """Three elements share a scale, and in the last block of an axis two."""
+    tensors = {"s": np.float32([[[0.25, 0.5], [0.125, 1.0]]]), "z": np.array([zeros], dtype=np.uint8)}
+    body = """q = QuantizeLinear<axis=2, block_size=3>(x, s, z)
+    y = DequantizeLinear<axis=2, block_size=3>(q, s, z)"""
+    result = compare(build(body, {"x": [1, 2, 5]}, tensors, opset=21), np.abs(grid(20, 2, 5)), precision=WIDE)
+    assert result.error == 0
 
+
+def test_weights_with_scales_of_blocks() -> None:
+    body = """v = DequantizeLinear<axis=0, block_size=2>(w, s)
+    y = MatMul(x, v)"""
+    tensors = {"w": bytes_of(np.int8, 6, 4), "s": np.ldexp(1.0, -np.arange(12)).astype(np.float32).reshape(3, 4)}
+    result = compare(build(body, {"x": [1, 6]}, tensors, opset=21), grid(20, 6), precision=Precision(weight_bits=16))
+    assert result.error <= 6 * 8 * 127 * 2.0**-15
+
+
+def test_a_type_without_a_zero_point() -> None:
+    model = build(
+        "y = QuantizeLinear<output_dtype=3>(x, s)", {"x": [1, 8]}, {"s": np.float32(0.25)}, types={"y": INT8}, opset=21
+    )
+    result = compare(model, grid(20, 8))
+    assert_integers(result)
+    assert result.fixed[0].min() < 0
+
+
+class TestRefused:
     def test_a_scale_that_depends_on_the_data(self) -> None:
         body = """q, s, z = DynamicQuantizeLinear(x)
         y = DequantizeLinear(q, s, z)"""

@@ -5,6 +5,7 @@ import pytest
 from support.lowering import build, compare, grid
 
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.onnx.ops import resize
 from zkinfer.quantize.precision import Precision
 
 FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 14)
@@ -56,11 +57,38 @@ def test_only_some_axes() -> None:
     assert compare(model, grid(8, 2, 4, 5)).error == 0
 
 
-@pytest.mark.parametrize(
-    "attributes", ['coordinate_transformation_mode="tf_crop_and_resize"', 'keep_aspect_ratio_policy="not_larger"']
-)
-def test_forms_that_are_refused(attributes: str) -> None:
-    tensors = {"r": np.float32([0, 0, 0, 0, 1, 1, 1, 1]), "s": np.array([1, 2, 8, 10])}
-    model = build(f"y = Resize<{attributes}>(x, r, , s)", {"x": [1, 2, 4, 5]}, tensors, opset=19)
-    with pytest.raises(UnsupportedOperatorError, match="policies that keep the aspect ratio are not supported"):
-        compare(model, grid(8, 2, 4, 5))
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("extrapolation", [0.0, 3.0])
+def test_a_part_of_the_image(mode: str, extrapolation: float) -> None:
+    """From within the rows and from beyond the columns: what is outside is one number."""
+    attributes = f'mode="{mode}", coordinate_transformation_mode="tf_crop_and_resize"'
+    tensors = {"r": np.float32([0, 0, 0.2, 0.4, 1, 1, 0.7, 1.3]), "s": np.array([1, 2, 5, 7])}
+    call = f"y = Resize<{attributes}, extrapolation_value={extrapolation}>(x, r, , s)"
+    model = build(call, {"x": [1, 2, 4, 5]}, tensors, opset=19)
+    result = compare(model, grid(8, 2, 4, 5), precision=FINE)
+    assert result.error <= 8 * 5 * 2 * 2.0**-11
+    assert (result.fixed[0][..., -1] == extrapolation).all()
+
+
+@pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("sizes", [[8, 8], [6, 12], [3, 3], [6, 7]])
+def test_one_ratio_for_all_axes(policy: str, mode: str, sizes: list[int]) -> None:
+    call = f'y = Resize<axes=[2, 3], mode="{mode}", keep_aspect_ratio_policy="{policy}">(x, , , s)'
+    model = build(call, {"x": [1, 2, 4, 5]}, {"s": np.array(sizes)}, opset=19)
+    assert compare(model, grid(8, 2, 4, 5), precision=FINE).error <= 8 * 5 * 2 * 2.0**-11
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("exclude", [0, 1])
+def test_antialiasing(mode: str, exclude: int) -> None:
+    result = resized(f'mode="{mode}", antialias=1, exclude_outside={exclude}', sizes=[1, 2, 2, 3])
+    assert result.error <= 8 * 5 * 2 * 2.0**-11
+
+
+def test_a_matrix_is_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {"mode": "linear"}
+    whole = resize.interpolation(9, attributes, resize.Given(size=7))
+    monkeypatch.setattr(resize, "_ELEMENTS", 20)
+    np.testing.assert_array_equal(resize.interpolation(9, attributes, resize.Given(size=7)), whole)
+    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)

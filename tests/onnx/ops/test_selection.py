@@ -11,9 +11,12 @@ from support.lowering import build, compare, grid
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum
 from zkinfer.errors import InputRangeError, UnsupportedOperatorError
-from zkinfer.quantize.precision import EZKL
+from zkinfer.onnx.ops.selection import ScatterElements
+from zkinfer.quantize.lazy import Constant, Emitter
+from zkinfer.quantize.precision import EZKL, Precision
 
 INT32, INT64 = TensorProto.INT32, TensorProto.INT64
+FINE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 
 
 def positions(n: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -153,6 +156,79 @@ def test_hardmax(axis: int) -> None:
     assert compare(build(f"y = Hardmax<axis={axis}>(x)", {"x": [1, 4, 3]}), grid(20, 4, 3)).error == 0
 
 
+@pytest.mark.parametrize("op", ["Gather<axis=1>", "GatherElements<axis=1>"])
+def test_computed_positions_that_count_from_the_end(op: str) -> None:
+    body = f"""j = Sub(i, two)
+    y = {op}(x, j)"""
+    model = build(body, {"x": [1, 4], "i": [1, 3]}, {"two": np.array(2)}, types={"i": INT64})
+    result = compare(model, grid(8, 4), positions(6, 8, 3))
+    # One element is chosen: bounds are those of an element.
+    assert result.program.output_tensors[0].hi <= result.program.inputs[0].hi
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_one_hot_of_positions_that_count_from_the_end_or_are_none(axis: int) -> None:
+    model = build(
+        f"y = OneHot<axis={axis}>(i, d, v)",
+        {"i": [1, 4]},
+        {"d": np.array(5), "v": np.float32([-0.5, 2.0])},
+        types={"i": INT64},
+    )
+    result = compare(model, np.arange(-9, 11).reshape(5, 4))
+    assert result.error == 0
+    assert (result.fixed[0].sum(axis=1 if axis == 0 else -1) == -2.5).any()
+
+
+class TestScatter:
+    @given(
+        axis=st.sampled_from([1, 2]),
+        reduction=st.sampled_from(["none", "add", "mul", "max", "min"]),
+        constant=st.sampled_from(["none", "data", "updates"]),
+        seed=st.integers(0, 99),
+    )
+    @settings(max_examples=25)
+    def test_elements(self, axis: int, reduction: str, constant: str, seed: int) -> None:
+        """Positions come twice, and count from the end too; each is put in order."""
+        index = np.random.default_rng(seed).integers(-2, 2, (1, 3, 2))
+        if reduction == "none":
+            # Which of two comes last is not defined.
+            index = np.array([[[0, 1], [1, -2], [-1, 0]]]) if axis == 2 else np.array([[[0, 1], [1, 2], [-1, 0]]])
+        tensors = {"x": grid(1, 3, 4, seed=seed)} if constant == "data" else {}
+        tensors |= {"u": grid(1, 3, 2, seed=seed + 1)} if constant == "updates" else {}
+        shapes = {"x": [1, 3, 4], "u": [1, 3, 2]}
+        inputs = {name: shape for name, shape in shapes.items() if name not in tensors}
+        call = f'y = ScatterElements<axis={axis}, reduction="{reduction}">(x, i, u)'
+        model = build(call, inputs, tensors | {"i": index}, opset=18)
+        data = [grid(8, *shape[1:], seed=seed) for shape in inputs.values()]
+        # Products of three have a format of 16 bits for all that they could reach.
+        assert compare(model, *data, precision=FINE).error <= (0.25 if reduction == "mul" else 2.0**-8)
+
+    @pytest.mark.parametrize("reduction", ["none", "add", "max"])
+    @pytest.mark.parametrize(
+        ("index", "updates"), [([[0, 2], [0, 1]], [2, 4]), ([[0, 2, 3], [0, -1, 0]], [2]), ([[0]], [1, 3, 4])]
+    )
+    def test_slices(self, reduction: str, index: list[list[int]], updates: list[int]) -> None:
+        model = build(
+            f'y = ScatterND<reduction="{reduction}">(x, i, u)',
+            {"x": [1, 3, 4]} | ({"u": updates} if updates[0] == 1 else {}),
+            {"i": np.array(index)} | ({} if updates[0] == 1 else {"u": grid(*updates)}),
+            opset=18,
+        )
+        data = [grid(8, 3, 4)] + ([grid(8, *updates[1:], seed=2)] if updates[0] == 1 else [])
+        assert compare(model, *data, precision=FINE).error <= 2.0**-8
+
+    def test_of_equal_positions_the_last_counts(self) -> None:
+        emitter = Emitter(Precision())
+        x = emitter.input("x", (4,), (-1.0, 1.0))
+        index, updates = Constant("i", np.array([1, 3, 1])), Constant("u", np.array([0.25, 0.5, 0.75]))
+        y = emitter.output(ScatterElements(emitter, x, index, updates))
+        built = emitter.builder.finish([y])
+        (result,) = [evaluate(built.program, built.weights, [np.full((1, 4), 64)])[v] for v in built.program.outputs]
+        unit = 2.0 ** -built.program.output_tensors[0].frac_bits
+        assert (result * unit).tolist() == [[64 * 2.0**-x.value.frac_bits, 0.75, 64 * 2.0**-x.value.frac_bits, 0.5]]
+
+
 class TestTopK:
     @given(
         n=st.integers(1, 9),
@@ -185,12 +261,20 @@ class TestTopK:
 
 
 class TestRefused:
-    def test_computed_positions_that_count_from_the_end(self) -> None:
+    def test_positions_in_a_weight_that_count_from_the_end(self) -> None:
         body = """j = Sub(i, one)
-        y = Gather<axis=1>(x, j)"""
-        model = build(body, {"x": [1, 4], "i": [1, 2]}, {"one": np.array(1)}, types={"i": INT64})
+        y = Gather(w, j)"""
+        model = build(body, {"i": [1, 2]}, {"one": np.array(1), "w": grid(4, 3)}, types={"i": INT64})
         with pytest.raises(UnsupportedOperatorError, match=r"go down to -1; count them from the front"):
-            compare(model, grid(8, 4), positions(4, 8, 2))
+            compare(model, positions(4, 8, 2))
+
+    def test_an_unknown_way_to_scatter(self) -> None:
+        emitter = Emitter(Precision())
+        x, index = emitter.input("x", (4,), (-1.0, 1.0)), Constant("i", np.array([1]))
+        with pytest.raises(
+            UnsupportedOperatorError, match="reduction='mean' is not supported; supported: none, add, mul"
+        ):
+            ScatterElements(emitter, x, index, Constant("u", np.array([2.0])), reduction="mean")
 
     def test_computed_positions_for_a_part_of_the_other_axes(self) -> None:
         model = build("y = GatherElements<axis=1>(x, i)", {"x": [1, 4, 3], "i": [1, 4, 2]}, types={"i": INT64})

@@ -145,6 +145,38 @@ def test_blocks_between_depth_and_space(call: str) -> None:
     assert result.error == 0
 
 
+def test_a_cast_to_the_type_of_another_tensor() -> None:
+    body = """i = CastLike(x, n)
+    y = CastLike(i, x)"""
+    result = compare(build(body, {"x": [1, 256]}, {"n": np.array(0)}), np.arange(-128, 128).reshape(1, 256) / 8)
+    assert len(result.lookups) == 1
+    # Toward zero, as a cast does.
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("axes", [None, [1, 2], [-1, 1]])
+@pytest.mark.parametrize("sizes", [[3, 9], [8, 2], [5, 5], [6, 7]])
+def test_the_centre_is_cut_out_or_padded(axes: list[int] | None, sizes: list[int]) -> None:
+    target = [1, *sizes] if axes is None else sizes
+    body = f"y = CenterCropPad{f'<axes={axes}>' if axes else ''}(x, s)"
+    model = build(body, {"x": [1, 5, 6]}, {"s": np.array(target)}, opset=18)
+    result = compare(model, grid(8, 5, 6))
+    assert not result.lookups
+    assert result.error == 0
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+def test_the_beginning_of_each_sequence_is_reversed(batch: int) -> None:
+    """Batch and time are the first two axes, in either order."""
+    body = f"""t = Transpose<perm=[1, 2, 0]>(x)
+    r = ReverseSequence<batch_axis={batch}, time_axis={1 - batch}>(t, n)
+    y = Transpose<perm=[2, 0, 1]>(r)"""
+    lengths = [1, 3, 4] if batch == 0 else [3, 1, 2, 2]
+    result = compare(build(body, {"x": [1, 3, 4]}, {"n": np.array(lengths)}), grid(8, 3, 4))
+    assert not result.lookups
+    assert result.error == 0
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("call", "tensors", "message"),

@@ -48,20 +48,28 @@ def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
         return arithmetic.divide(g, A, B)
     if not isinstance(B, Constant):
         raise UnsupportedOperatorError(f"whole numbers are divided by {B.label!r}, which is computed; cast to float")
-    if B.uniform == 0:
-        raise UnsupportedOperatorError(f"it divides by {B.name!r}, which is zero")
-    dividend = comparison.require_exact(g, arithmetic.require_activation(A))
-    return g.apply(dividend, truncated(functions.X / _number(B, "divisor")), whole=True)
+    dividend = comparison.require_exact(g, require_activation(A))
+    return arithmetic.apply_each(g, dividend, _not_zero(B), lambda divisor: truncated(functions.X / divisor))
+
+
+def _not_zero(divisor: Constant) -> Constant:
+    """The constant.
+
+    Raises:
+        UnsupportedOperatorError: it holds zeros.
+    """
+    if not divisor.reals.all():
+        raise UnsupportedOperatorError(f"it divides by {divisor.name!r}, which holds zeros")
+    return divisor
 
 
 @operator(13)
 def Mod(g: Emitter, A: Activation, B: Constant, *, fmod: int = 0) -> Activation:
-    divisor = _number(B, "divisor")
-    if not divisor:
-        raise UnsupportedOperatorError(f"it divides by {B.name!r}, which is zero")
     rounded = truncated if fmod else functions.floor
     dividend = comparison.require_exact(g, A) if g.integer else A
-    return g.apply(dividend, functions.X - divisor * rounded(functions.X / divisor), whole=g.integer)
+    return arithmetic.apply_each(
+        g, dividend, _not_zero(B), lambda divisor: functions.X - divisor * rounded(functions.X / divisor)
+    )
 
 
 @operator(13)
@@ -224,6 +232,41 @@ def Log(g: Emitter, input: Activation) -> Activation:
     return g.apply(input, functions.log)
 
 
+@operator(7, 22)
+def Sin(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sin)
+
+
+@operator(7, 22)
+def Cos(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cos)
+
+
+@operator(7, 22)
+def Atan(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.atan)
+
+
+@operator(9, 22)
+def Sinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sinh)
+
+
+@operator(9, 22)
+def Cosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cosh)
+
+
+@operator(9, 22)
+def Asinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.asinh)
+
+
+@operator(9, 22)
+def Acosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.acosh)
+
+
 @operator(13)
 def Sqrt(g: Emitter, X: Activation) -> Activation:
     return g.apply(X, functions.sqrt)
@@ -237,15 +280,20 @@ def Reciprocal(g: Emitter, X: Activation) -> Activation:
 @operator(13, 15)
 def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
     if isinstance(Y, Constant):
-        return g.apply(arithmetic.require_activation(X), functions.power(_number(Y, "exponent")), whole=g.integer)
+        base = require_activation(X)
+        return arithmetic.apply_each(g, comparison.require_exact(g, base) if g.integer else base, Y, functions.power)
     if isinstance(X, Activation):
         raise UnsupportedOperatorError(
-            f"its base {X.label!r} and its exponent {Y.label!r} are both computed; use Exp(exponent * Log(base))"
+            f"its base {X.label!r} and its exponent {Y.label!r} are both computed; cast the base to float"
         )
-    base = _number(X, "base")
-    if base <= 0:
-        raise UnsupportedOperatorError(f"its base {X.name!r} is {float(base):.6g}; only a positive one is supported")
-    return g.apply(Y, functions.exp(functions.X * functions.log(functions.constant(base))))
+    if X.reals.min() <= 0:
+        raise UnsupportedOperatorError(
+            f"its base {X.name!r} holds {float(X.reals.min()):.6g}; only positive numbers are supported"
+        )
+    power = truncated if g.integer else functions.X.compose
+    return arithmetic.apply_each(
+        g, Y, X, lambda base: power(functions.exp(functions.X * functions.log(functions.constant(base))))
+    )
 
 
 @operator(13)

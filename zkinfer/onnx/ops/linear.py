@@ -1,13 +1,15 @@
 """Matrix products and convolutions: exact contractions with committed weights."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.onnx.registry import operator
@@ -183,17 +185,48 @@ def _cut(g: Emitter, x: Activation, axis: int, before: int, after: int) -> Activ
 def Einsum(g: Emitter, *Inputs: Operand, equation: str) -> Activation:
     if len(Inputs) > 2:
         raise UnsupportedOperatorError(f"it contracts {len(Inputs)} tensors; split it into contractions of two")
-    subscripts = explicit_subscripts(equation, [x.shape for x in Inputs])
-    if len(Inputs) == 1:
-        return g.einsum(subscripts, arithmetic.require_activation(Inputs[0]))
-    return _contract(g, subscripts, *Inputs)
+    left, _, out = explicit_subscripts(equation, [x.shape for x in Inputs]).partition("->")
+    terms = left.split(",")
+    sizes = {c: n for c, n in zip("".join(terms), (n for x in Inputs for n in x.shape), strict=True) if n > 1}
+    distinct = [_distinct(g, x, term, sizes) for x, term in zip(Inputs, terms, strict=True)]
+    subscripts = f"{','.join(letters for _, letters in distinct)}->{out}"
+    if len(distinct) == 1:
+        return g.einsum(subscripts, arithmetic.require_activation(distinct[0][0]))
+    return _contract(g, subscripts, *(x for x, _ in distinct))
+
+
+def _distinct(g: Emitter, x: Operand, letters: str, sizes: Mapping[str, int]) -> tuple[Operand, str]:
+    """An operand of an Einsum without the axes that are broadcast, and with diagonals in place of equal letters.
+
+    Args:
+        g: emits the View.
+        x: the operand.
+        letters: one for each axis.
+        sizes: of the letters that do not stand for axes of size 1 everywhere.
+    """
+    kept = [i for i, (c, n) in enumerate(zip(letters, x.shape, strict=True)) if n == sizes.get(c, 1)]
+    x, letters = _shaped(g, x, tuple(x.shape[i] for i in kept)), "".join(letters[i] for i in kept)
+    if isinstance(x, Constant):
+        distinct, array = "".join(dict.fromkeys(letters)), cast("npt.NDArray[Any]", x.array)
+        return replace(x, array=np.einsum(f"{letters}->{distinct}", array)), distinct
+    for c in dict.fromkeys(letters):
+        while letters.count(c) > 1:
+            first, second = [i for i, other in enumerate(letters) if other == c][:2]
+            others, n = [i for i in range(len(letters)) if i not in (first, second)], x.shape[first]
+            rest = tuple(x.shape[i] for i in others)
+            # Element (i, i) of an n x n matrix is the one at i * (n + 1).
+            x = g.reindex(
+                x, Transpose((*others, first, second)), Reshape((*rest, n * n)), Slice(len(rest), 0, n, n + 1)
+            )
+            letters = "".join(letters[i] for i in others) + c
+    return x, letters
 
 
 def explicit_subscripts(equation: str, shapes: Sequence[tuple[int, ...]]) -> str:
     """An ONNX Einsum equation in lower-case letters, with an explicit result and without an ellipsis.
 
     Raises:
-        UnsupportedOperatorError: a letter twice in one operand, or axes under the ellipsis that are broadcast.
+        UnsupportedOperatorError: it is for another number of tensors.
     """
     left, arrow, out = equation.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -215,11 +248,4 @@ def explicit_subscripts(equation: str, shapes: Sequence[tuple[int, ...]]) -> str
         return "".join(names[c] for c in first) + covered + "".join(names[c] for c in last)
 
     operands = [spelled(term, count) for term, count in zip(terms, hidden, strict=True)]
-    sizes: dict[str, int] = {}
-    for operand, shape in zip(operands, shapes, strict=True):
-        for letter, n in zip(operand, shape, strict=True):
-            if operand.count(letter) > 1 or sizes.setdefault(letter, n) != n:
-                raise UnsupportedOperatorError(
-                    f"its equation {equation!r} takes a diagonal or broadcasts; use Gather or Expand first"
-                )
     return f"{','.join(operands)}->{spelled(out, max(hidden))}"

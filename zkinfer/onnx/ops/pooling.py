@@ -11,7 +11,7 @@ from zkinfer.onnx.registry import operator
 from zkinfer.quantize.arithmetic import reshape, total
 from zkinfer.quantize.builder import IntArray
 from zkinfer.quantize.lazy import Activation, Emitter
-from zkinfer.quantize.tournament import Window, max_along, max_pool
+from zkinfer.quantize.tournament import Window, max_along, max_pool, max_pool_positions
 
 
 @operator(12, 22)
@@ -26,7 +26,7 @@ def MaxPool(
     pads: Sequence[int] | None = None,
     storage_order: int = 0,
     strides: Sequence[int] | None = None,
-) -> Activation:
+) -> tuple[Activation, ...]:
     along = sliding_windows(
         X.shape,
         kernel_shape,
@@ -36,7 +36,11 @@ def MaxPool(
         auto_pad=auto_pad,
         ceil_mode=ceil_mode,
     )
-    return max_pool(g, X, along)
+    largest = max_pool(g, X, along)
+    if g.outputs == 1:
+        return (largest,)
+    spatial = range(2, len(X.shape))
+    return largest, max_pool_positions(g, X, along, (0, 1, *(reversed(spatial) if storage_order else spatial)))
 
 
 @operator(11, 19, 22)

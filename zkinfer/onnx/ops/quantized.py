@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import onnx_ir
 
 from zkinfer.approx import functions
 from zkinfer.approx.functions import X, clip, round_half_even
@@ -40,10 +41,19 @@ def _limits(dtype: DType) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def _along(constant: Constant, axis: int, rank: int) -> FloatArray:
-    """A list of numbers along one axis of a tensor, or one number."""
+def along(constant: Constant, axis: int, shape: Sequence[int], block: int = 0) -> FloatArray:
+    """The scales or zero points of a tensor, broadcast to it by numpy's rules.
+
+    Args:
+        constant: one number, a list of them along an axis, or one for each block of elements along it.
+        axis: counted from the front; of no meaning for one number.
+        shape: of the tensor.
+        block: size of the blocks; 0 means none.
+    """
     reals = constant.reals
-    return reals if reals.size == 1 else reals.reshape([-1 if i == axis else 1 for i in range(rank)])
+    if block:
+        return np.repeat(reals, block, axis=axis)[tuple(slice(n) for n in shape)]
+    return reals if reals.size == 1 else reals.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def _requantized(g: Emitter, x: Activation, factor: FloatArray, zero_point: FloatArray, dtype: DType) -> Activation:
@@ -97,12 +107,13 @@ def QuantizeLinear(
     precision: int = 0,
     saturate: int = 1,
 ) -> Activation:
-    if block_size or (output_dtype and y_zero_point is None):
-        raise UnsupportedOperatorError("blocks, and a type without a zero point, are not supported; state a zero point")
-    rank = len(x.shape)
-    along = axis_of(axis, rank) if y_scale.reals.size > 1 else 0
-    zeros = Constant("", np.zeros((), dtype=np.uint8)) if y_zero_point is None else y_zero_point
-    return _requantized(g, x, 1 / _along(y_scale, along, rank), _along(zeros, along, rank), zeros.array.dtype)
+    at = axis_of(axis, len(x.shape)) if y_scale.reals.size > 1 else 0
+    scale = along(y_scale, at, x.shape, block_size)
+    if y_zero_point is not None:
+        zeros, dtype = along(y_zero_point, at, x.shape, block_size), y_zero_point.array.dtype
+    else:
+        zeros, dtype = np.zeros(()), onnx_ir.DataType(output_dtype).numpy() if output_dtype else np.dtype(np.uint8)
+    return _requantized(g, x, 1 / scale, zeros, dtype)
 
 
 @operator(13, 19, 21, 23, 24, 25)
@@ -116,22 +127,20 @@ def DequantizeLinear(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> Activation:
-    if block_size:
-        raise UnsupportedOperatorError("scales for blocks are not supported; use one scale, or one for each channel")
-    along = axis_of(axis, len(x.shape)) if x_scale.reals.size > 1 else 0
-    centred = _centred(g, x, x_zero_point, along)
+    at = axis_of(axis, len(x.shape)) if x_scale.reals.size > 1 else 0
+    centred = _centred(g, x, x_zero_point, at, block_size)
     if x_scale.uniform is not None:
         return g.affine(centred, x_scale.uniform)
-    return arithmetic.multiply_weight(g, centred, x_scale, _along(x_scale, along, len(x.shape)))
+    return arithmetic.multiply_weight(g, centred, x_scale, along(x_scale, at, x.shape, block_size))
 
 
-def _centred(g: Emitter, x: Activation, zero_point: Constant | None, axis: int = 0) -> Activation:
+def _centred(g: Emitter, x: Activation, zero_point: Constant | None, axis: int = 0, block: int = 0) -> Activation:
     """x minus its zero point."""
     if zero_point is None or not zero_point.reals.any():
         return x
     if zero_point.uniform is not None:
         return g.affine(x, offset=-zero_point.uniform)
-    zeros = _along(zero_point, axis, len(x.shape))
+    zeros = along(zero_point, axis, x.shape, block)
     return arithmetic.require_activation(arithmetic.add(g, x, Constant(zero_point.name, zeros), sign=-1))
 
 
@@ -139,7 +148,7 @@ def _centred_operand(g: Emitter, x: Operand, zero_point: Constant | None, axis: 
     """The same of weights, which stay integers."""
     if isinstance(x, Activation):
         return _centred(g, x, zero_point, axis)
-    zeros = np.zeros(()) if zero_point is None else _along(zero_point, axis, len(x.shape))
+    zeros = np.zeros(()) if zero_point is None else along(zero_point, axis, x.shape)
     return Constant(x.name, x.array.astype(np.int64) - zeros.astype(np.int64))
 
 
@@ -169,7 +178,7 @@ def QLinearMatMul(
 ) -> Activation:
     total = MatMulInteger(g, a, b, a_zero_point, b_zero_point)
     rank = len(total.shape)
-    factor = _along(a_scale, rank - 2, rank) * _along(b_scale, rank - 1, rank) / y_scale.reals
+    factor = along(a_scale, rank - 2, total.shape) * along(b_scale, rank - 1, total.shape) / y_scale.reals
     return _requantized(g, total, factor, y_zero_point.reals, y_zero_point.array.dtype)
 
 
@@ -233,5 +242,5 @@ def QLinearConv(
     if B is not None:
         bias = Constant(B.name, B.array.reshape(-1, *(1 for _ in range(rank - 2))))
         total = arithmetic.require_activation(arithmetic.add(g, total, bias))
-    factor = x_scale.reals * _along(w_scale, 1, rank) / y_scale.reals
+    factor = x_scale.reals * along(w_scale, 1, total.shape) / y_scale.reals
     return _requantized(g, total, factor, y_zero_point.reals, y_zero_point.array.dtype)

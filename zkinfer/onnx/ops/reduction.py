@@ -147,7 +147,7 @@ def ArgMin(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, se
     return _position(g, g.affine(data, Fraction(-1)), axis, keepdims, select_last_index)
 
 
-@operator(14)
+@operator(11, 14)
 def CumSum(g: Emitter, x: Activation, axis: Constant, *, exclusive: int = 0, reverse: int = 0) -> Activation:
     along = axis_of(axis.integers[0], len(x.shape))
     n = x.shape[along]

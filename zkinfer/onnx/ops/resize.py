@@ -4,7 +4,8 @@ The matrix is what onnxruntime makes of unit vectors. Where each of its rows cho
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -14,10 +15,14 @@ from zkinfer.circuit.steps import Take
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.ops.arguments import axis_of
 from zkinfer.onnx.registry import operator
+from zkinfer.quantize import arithmetic
 from zkinfer.quantize.lazy import Activation, Constant, Emitter, FloatArray
 from zkinfer.quantize.precision import weight_frac_bits
 
 _OPSET, _IR_VERSION = 19, 10
+
+_ELEMENTS = 1 << 22
+"""How many elements are interpolated at a time."""
 
 _SLACK = 1e-3
 """How far a scaled size may lie above a whole number and count as one: scales are float32."""
@@ -41,63 +46,97 @@ def Resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Activation:
-    if coordinate_transformation_mode == "tf_crop_and_resize" or keep_aspect_ratio_policy != "stretch":
-        raise UnsupportedOperatorError(
-            "tf_crop_and_resize and policies that keep the aspect ratio are not supported; use Slice, and state sizes"
-        )
     along = [axis_of(axis, len(X.shape)) for axis in axes] if axes is not None else list(range(len(X.shape)))
     attributes = {
         "antialias": antialias,
         "coordinate_transformation_mode": coordinate_transformation_mode,
         "cubic_coeff_a": cubic_coeff_a,
         "exclude_outside": exclude_outside,
+        "keep_aspect_ratio_policy": keep_aspect_ratio_policy,
         "mode": mode,
         "nearest_mode": nearest_mode,
     }
     y = X
     for i, axis in enumerate(along):
-        given: dict[str, float] = {}
+        n, given = X.shape[axis], Given()
         if sizes is not None and sizes.array.size:
-            given["sizes"] = sizes.integers[i]
+            pairs = sorted(zip((X.shape[a] for a in along), sizes.integers, strict=True), key=lambda p: p[1] / p[0])
+            decisive = {"not_larger": pairs[0], "not_smaller": pairs[-1]}
+            given = Given(size=sizes.integers[i], beside=decisive.get(keep_aspect_ratio_policy, (1, 1)))
         elif scales is not None:
-            given["scales"] = scale = float(scales.reals.ravel()[i])
-            if coordinate_transformation_mode == "align_corners" and scale * X.shape[axis] % 1 > _SLACK:
+            scale = float(scales.reals.ravel()[i])
+            given = Given(scale=scale)
+            if coordinate_transformation_mode == "align_corners" and scale * n % 1 > _SLACK:
                 raise UnsupportedOperatorError(
-                    f"align_corners with a scale of {scale:g} for {X.shape[axis]} elements leaves open where the last "
-                    "one lies; state sizes in place of scales"
+                    f"align_corners with a scale of {scale:g} for {n} elements leaves open where the last one lies; "
+                    "state sizes in place of scales"
                 )
-        y = _interpolated(g, y, axis, interpolation(X.shape[axis], attributes, **given))
+        if coordinate_transformation_mode == "tf_crop_and_resize" and roi is not None:
+            starts, ends = np.split(roi.reals.ravel(), 2)
+            given = given._replace(start=float(starts[i]), end=float(ends[i]))
+        y = _interpolated(g, y, axis, interpolation(n, attributes, given))
+        if extrapolation_value and coordinate_transformation_mode == "tf_crop_and_resize":
+            # What is outside is zero so far.
+            outside = interpolation(n, attributes | {"extrapolation_value": 1.0}, given, np.zeros((1, n)))
+            shape = [-1 if j == axis else 1 for j in range(len(y.shape))]
+            filled = Constant(f"{g.label}/outside{axis}", extrapolation_value * outside.reshape(shape))
+            y = arithmetic.require_activation(arithmetic.add(g, y, filled))
     return y
 
 
-def interpolation(n: int, attributes: dict[str, object], **given: object) -> FloatArray:
-    """The matrix, (size after, n), of a Resize along one axis.
+class Given(NamedTuple):
+    """What a Resize is told of one axis.
+
+    Attributes:
+        scale, size: the factor, or the size afterwards.
+        beside: an axis's size before and after that decides by which factor all are scaled, if the policy is so.
+        start, end: the part of the axis that is cropped, where both of its ends are 0 and 1.
+    """
+
+    scale: float | None = None
+    size: int | None = None
+    beside: tuple[int, int] = (1, 1)
+    start: float = 0.0
+    end: float = 1.0
+
+
+def interpolation(n: int, attributes: Mapping[str, object], given: Given, rows: FloatArray | None = None) -> FloatArray:
+    """What a Resize along one axis makes of rows, as columns: (size after, rows).
 
     Args:
         n: size before.
         attributes: of the operator.
-        given: the entry of its input `scales` or `sizes`.
+        given: what it is told of the axis.
+        rows: (rows, n); the unit vectors by default, of which the result is the matrix of the Resize.
     """
-    names = ["x", "", *(name if name in given else "" for name in ("scales", "sizes"))]
-    types = {"x": TensorProto.FLOAT, "scales": TensorProto.FLOAT, "sizes": TensorProto.INT64}
-    node = helper.make_node("Resize", names, ["y"], **attributes)
+    rows = np.eye(n) if rows is None else rows
+    before, after = given.beside if given.size is not None else (1, 1)
+    feeds = {"roi": np.array([0, given.start, 1, given.end], np.float32)}
+    if given.size is not None:
+        feeds["sizes"] = np.array([after, given.size])
+    else:
+        feeds["scales"] = np.array([1, given.scale], np.float32)
+    names = ["x", *(name if name in feeds else "" for name in ("roi", "scales", "sizes"))]
+    node = helper.make_node("Resize", names, ["y"], axes=[2, 3], **attributes)
     graph = helper.make_graph(
         [node],
         "resize",
-        [helper.make_tensor_value_info(name, types[name], None) for name in names if name],
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, None),
+            *(
+                helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), None)
+                for k, v in feeds.items()
+            ),
+        ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-    # Images of one row, as many as it has elements.
-    leading = {"scales": [1, 1, 1], "sizes": [n, 1, 1]}
-    feeds = {
-        name: np.array([*leading[name], value], dtype=helper.tensor_dtype_to_np_dtype(types[name]))
-        for name, value in given.items()
-    }
-    feeds["x"] = np.eye(n, dtype=np.float32).reshape(n, 1, 1, n)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    rows: FloatArray = session.run(None, feeds)[0].reshape(n, -1).astype(np.float64)
-    return rows.T
+    # Images of equal rows, a few at a time.
+    images = np.broadcast_to(rows.astype(np.float32)[:, None, None, :], (len(rows), 1, before, n))
+    parts = np.array_split(images, -(-images.size // _ELEMENTS))
+    resized = np.concatenate([session.run(None, feeds | {"x": part})[0][:, 0, 0] for part in parts])
+    return resized.astype(np.float64).T
 
 
 def _interpolated(g: Emitter, x: Activation, axis: int, matrix: FloatArray) -> Activation:

@@ -1,7 +1,10 @@
 """Elements chosen by position: constant positions are a View, computed ones a contraction with zeros and ones."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -9,8 +12,9 @@ from zkinfer.circuit.steps import Reshape, Take, Transpose
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.onnx.ops.arguments import axis_of
 from zkinfer.onnx.registry import operator
-from zkinfer.quantize import selection
+from zkinfer.quantize import arithmetic, selection
 from zkinfer.quantize.arithmetic import require_activation, reshape
+from zkinfer.quantize.builder import IntArray
 from zkinfer.quantize.lazy import Activation, Constant, Emitter, Operand
 
 MAX_RANKED = 1024
@@ -66,6 +70,80 @@ def GatherND(g: Emitter, data: Activation, indices: Constant, *, batch_dims: int
         Take(0, tuple(int(i) for i in flat.ravel())),
         Reshape((*places, *rest)),
     )
+
+
+@operator(13, 16, 18)
+def ScatterElements(
+    g: Emitter, data: Operand, indices: Constant, updates: Operand, *, axis: int = 0, reduction: str = "none"
+) -> Activation:
+    axis = axis_of(axis, len(data.shape))
+    at = list(np.indices(indices.shape))
+    at[axis] = indices.array.astype(np.int64) % data.shape[axis]
+    places = np.ravel_multi_index(tuple(at), data.shape)
+    return _scattered(g, data, places.ravel(), updates, reduction)
+
+
+@operator(13, 16, 18)
+def ScatterND(g: Emitter, data: Operand, indices: Constant, updates: Operand, *, reduction: str = "none") -> Activation:
+    *_, depth = indices.shape
+    index = indices.array.astype(np.int64)
+    size = math.prod(data.shape[depth:])
+    starts = np.ravel_multi_index(
+        tuple(index[..., i] % n for i, n in enumerate(data.shape[:depth])), data.shape[:depth]
+    )
+    places = (starts[..., None] * size + np.arange(size)).ravel() if depth else np.arange(size)
+    return _scattered(g, data, places, updates, reduction)
+
+
+_REDUCTIONS: dict[str, Callable[[Emitter, Operand, Operand], Operand]] = {
+    "none": lambda g, old, new: new,
+    "add": arithmetic.add,
+    "mul": arithmetic.multiply,
+    "max": partial(arithmetic.extremum, largest=True),
+    "min": partial(arithmetic.extremum, largest=False),
+}
+
+
+def _scattered(g: Emitter, data: Operand, places: IntArray, updates: Operand, reduction: str) -> Activation:
+    """Data with updates at public places, which are numbers of elements; those that come twice in order.
+
+    Raises:
+        UnsupportedOperatorError: an unknown reduction, or constants alone at a place where they are combined.
+    """
+    if reduction not in _REDUCTIONS:
+        raise UnsupportedOperatorError(f"reduction={reduction!r} is not supported; supported: {', '.join(_REDUCTIONS)}")
+    count, shape = math.prod(data.shape), data.shape
+    flat, new = _flat(g, data), _flat(g, updates)
+    turns = _occurrences(places)
+    for turn in range(int(turns.max(initial=-1)) + 1):
+        chosen = np.flatnonzero(turns == turn)
+        put = _REDUCTIONS[reduction](g, _taken(g, flat, places[chosen]), _taken(g, new, chosen))
+        order = np.arange(count)
+        order[places[chosen]] = count + np.arange(len(chosen))
+        flat = _taken(g, arithmetic.concat(g, (flat, put), 0), order)
+    return reshape(g, require_activation(flat), shape)
+
+
+def _occurrences(places: IntArray) -> IntArray:
+    """How often each number has come before."""
+    order = np.argsort(places, kind="stable")
+    _, counts = np.unique(places, return_counts=True)
+    starts = np.cumsum(counts) - counts
+    occurrences = np.empty(len(places), dtype=np.int64)
+    occurrences[order] = np.arange(len(places)) - np.repeat(starts, counts)
+    return occurrences
+
+
+def _flat(g: Emitter, x: Operand) -> Operand:
+    shape = (math.prod(x.shape),)
+    return replace(x, array=x.array.reshape(shape)) if isinstance(x, Constant) else reshape(g, x, shape)
+
+
+def _taken(g: Emitter, x: Operand, places: IntArray) -> Operand:
+    """Elements of a flat tensor."""
+    if isinstance(x, Constant):
+        return replace(x, array=x.array[places])
+    return g.reindex(x, Take(0, tuple(places.tolist())))
 
 
 @operator(11)

@@ -16,8 +16,8 @@ from zkinfer.onnx.ops.arguments import axis_of, integers
 from zkinfer.onnx.ops.elementwise import truncated
 from zkinfer.onnx.registry import operator
 from zkinfer.quantize import comparison
-from zkinfer.quantize.arithmetic import multiply_weight, reshape
-from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.quantize.arithmetic import concat, multiply_weight, reshape
+from zkinfer.quantize.lazy import IDENTITY, MASKED_BELOW, Activation, Constant, Emitter, Operand, broadcast_steps
 
 
 @operator(13, 14, 16, 19, 21, 23, 24, 25)
@@ -115,17 +115,7 @@ def Unsqueeze(g: Emitter, data: Activation, axes: Constant) -> Activation:
 
 @operator(13)
 def Concat(g: Emitter, *inputs: Operand, axis: int) -> Activation:
-    handles = [g.exact(g.weight(x)) if isinstance(x, Constant) else g.settled(x, g.accumulator_bits) for x in inputs]
-    rank = len(handles[0].shape)
-    axis = axis_of(axis, rank)
-    ends = list(accumulate(handle.shape[axis] for handle in handles))
-    parts = []
-    for handle, end in zip(handles, ends, strict=True):
-        before, after = [0] * rank, [0] * rank
-        before[axis], after[axis] = end - handle.shape[axis], ends[-1] - end
-        steps = (views.Pad(tuple(before), tuple(after)),) if any(before) or any(after) else ()
-        parts.append(Part(handle, Fraction(1), steps))
-    return g.sum(parts)
+    return concat(g, inputs, axis_of(axis, len(inputs[0].shape)))
 
 
 @operator(13)
@@ -226,6 +216,34 @@ def Pad(
             index = np.pad(np.arange(n), (before[axis], after[axis]), mode=_PAD_MODES[mode])
             moves.append(views.Take(axis, tuple(index.tolist())))
     return g.reindex(data, *moves)
+
+
+@operator(18)
+def CenterCropPad(
+    g: Emitter, input_data: Activation, shape: Constant, *, axes: Sequence[int] | None = None
+) -> Activation:
+    rank = len(input_data.shape)
+    along = range(rank) if axes is None else [axis_of(axis, rank) for axis in axes]
+    before, after, moves = [0] * rank, [0] * rank, []
+    for axis, size in zip(along, shape.integers, strict=True):
+        n = input_data.shape[axis]
+        if size < n:
+            moves.append(views.Slice(axis, (n - size) // 2, size, 1))
+        else:
+            before[axis], after[axis] = (size - n) // 2, (size - n + 1) // 2
+    return g.reindex(input_data, *moves, views.Pad(tuple(before), tuple(after)))
+
+
+@operator(10)
+def ReverseSequence(
+    g: Emitter, input: Activation, sequence_lens: Constant, *, batch_axis: int = 1, time_axis: int = 0
+) -> Activation:
+    at = list(np.indices(input.shape))
+    length = sequence_lens.array.astype(np.int64)[at[batch_axis]]
+    at[time_axis] = np.where(at[time_axis] < length, length - 1 - at[time_axis], at[time_axis])
+    places = np.ravel_multi_index(tuple(at), input.shape).ravel()
+    flat = views.Reshape((places.size,)), views.Take(0, tuple(places.tolist())), views.Reshape(input.shape)
+    return g.reindex(input, *flat)
 
 
 @operator(13)
