@@ -42,7 +42,7 @@ def test_mse_is_nearly_the_best_share_of_the_range(seed: int, bits: int, power: 
     limits = [stats.abs_max * 2 ** (-k / 8) for k in range(33)]
     best = min(error((max(stats.lo, -limit), min(stats.hi, limit))) for limit in limits)
     assert error(kept_range(stats, bits, "mse")) <= 2 * best
-    assert error(kept_range(stats, bits, "mse")) <= 1.1 * error(kept_range(stats, bits, "full"))
+    assert error(kept_range(stats, bits, "mse")) <= 1.5 * error(kept_range(stats, bits, "full"))
 
 
 def test_with_many_bits_nothing_is_worth_saturating() -> None:

@@ -51,7 +51,7 @@ class OperatorCase:
         weights: constants.
         outputs: their names.
         types: element types of outputs other than float.
-        opset: of the standard domain.
+        opset, ml: versions of the standard domain, and of that of trees.
     """
 
     body: str
@@ -60,6 +60,7 @@ class OperatorCase:
     outputs: Sequence[str] = ("y",)
     types: Mapping[str, int] | None = None
     opset: int = 18
+    ml: int = 3
 
     def model(self) -> onnx.ModelProto:
         """The case in ONNX, a batch of one in front of every input."""
@@ -74,7 +75,7 @@ class OperatorCase:
             types=types | dict(self.types or {}),
             opset=self.opset,
         )
-        model.opset_import.append(helper.make_opsetid(ML, 3))
+        model.opset_import.append(helper.make_opsetid(ML, self.ml))
         return model
 
     def data(self) -> list[npt.NDArray[np.generic]]:
@@ -123,9 +124,10 @@ def _case(
     weights: Mapping[str, npt.ArrayLike] | None = None,
     outputs: Sequence[str] = ("y",),
     opset: int = 18,
+    ml: int = 3,
     **types: int,
 ) -> OperatorCase:
-    return OperatorCase(body, inputs or {"x": (5,)}, weights or {}, outputs, types, opset)
+    return OperatorCase(body, inputs or {"x": (5,)}, weights or {}, outputs, types, opset, ml)
 
 
 def _all(template: str, names: str, *args: object, **options: object) -> dict[str, OperatorCase]:
@@ -162,14 +164,17 @@ CASES: dict[str, OperatorCase] = {
     # One table
     **_all(
         "y = {}(x)",
-        "Abs Ceil Celu Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Mish Relu Round Selu Shrink Sigmoid Sign "
-        "Softplus Softsign Tanh ThresholdedRelu",
+        "Abs Asinh Atan Ceil Celu Cos Cosh Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Mish Relu Round Selu "
+        "Shrink Sigmoid Sign Sin Sinh Softplus Softsign Tanh ThresholdedRelu",
     ),
+    "Acosh": _case("h = Add(p, k)\ny = Acosh(h)", {"p": (5,)}, {"k": np.float32(1)}),
     **_all("y = {}(p)", "Log Reciprocal Sqrt", {"p": (5,)}),
     "Clip": _case("y = Clip(x, lo, hi)", weights={"lo": np.float32(-1.5), "hi": np.float32(2)}),
     "Gelu": _case("y = Gelu(x)", opset=20),
     "Mod": _case("y = Mod<fmod=1>(x, m)", weights={"m": np.float32(1.5)}),
     "Pow": _case("y = Pow(p, e)", {"p": (5,)}, {"e": np.float32(1.5)}),
+    "Pow: exponents": _case("y = Pow(p, e)", {"p": (2,)}, {"e": np.float32([1.5, -1])}),
+    "Pow: computed": _case("y = Pow(p, x)", {"p": (2,), "x": (2,)}),
     "Pow: exponent": _case("y = Pow(base, x)", weights={"base": np.float32(1.5)}),
     "PRelu": _case("y = PRelu(x, s)", weights={"s": np.float32([0.25, 0.5, -1, 0, 2])}),
     "Swish": _case("y = Swish(x)", opset=24),
@@ -193,6 +198,8 @@ CASES: dict[str, OperatorCase] = {
     **_all("y = {}(x)", "Dropout Flatten Identity Neg", {"x": (2, 2)}),
     "Cast": _case("y = Cast<to=6>(x)", y=INT32),
     "CastLike": _case("y = CastLike(x, t)", weights={"t": np.int32([0])}, opset=19, y=INT32),
+    "CenterCropPad": _case("y = CenterCropPad(x, s)", {"x": (5, 2)}, {"s": np.array([1, 3, 4])}),
+    "Col2Im": _case("y = Col2Im(x, s, k)", {"x": (4, 2)}, {"s": np.array([2, 3]), "k": np.array([2, 2])}),
     "Concat": _case("y = Concat<axis=1>(x, z)", _PAIR),
     "CumSum": _case("y = CumSum(x, a)", weights={"a": np.array(1)}),
     "DepthToSpace": _case("y = DepthToSpace<blocksize=2>(x)", {"x": (4, 1, 2)}),
@@ -201,6 +208,13 @@ CASES: dict[str, OperatorCase] = {
     "Pad": _case("y = Pad(x, p)", weights={"p": np.array([0, 1, 0, 2])}),
     "Reshape": _case("y = Reshape(x, s)", {"x": (2, 3)}, {"s": np.array([1, 3, 2])}),
     "Resize": _case('y = Resize<mode="linear">(x, , s)', {"x": (1, 2, 3)}, {"s": np.float32([1, 1, 2, 2])}, opset=19),
+    "ReverseSequence": _case(
+        "t = Transpose<perm=[1, 0]>(x)\nr = ReverseSequence(t, n)\ny = Transpose<perm=[1, 0]>(r)",
+        {"x": (4,)},
+        {"n": np.array([3])},
+    ),
+    "ScatterElements": _case("y = ScatterElements<axis=1>(x, k, z)", {"x": (4,), "z": (2,)}, {"k": np.array([[2, 0]])}),
+    "ScatterND": _case("y = ScatterND(x, k, z)", {"x": (4,), "z": ()}, {"k": np.array([[0, 2]])}),
     "Slice": _case("y = Slice(x, f, t)", weights={"f": np.array([0, 1]), "t": np.array([1, 4])}),
     "SpaceToDepth": _case("y = SpaceToDepth<blocksize=2>(x)", {"x": (1, 2, 4)}),
     "Split": _case("y, v = Split<axis=1>(x, s)", {"x": (5,)}, {"s": np.array([2, 3])}, ("y", "v")),
@@ -233,7 +247,13 @@ CASES: dict[str, OperatorCase] = {
     "Gemm": _case("y = Gemm(x, w, k)", weights={"w": _w(5, 3), "k": _w(3)}),
     "Gemm: rounded": _case("h = Gemm(x, w, k)\ny = Relu(h)", weights={"w": _w(5, 3), "k": _w(3)}),
     "MatMul": _case("y = MatMul(x, z)", {"x": (2, 3), "z": (3, 2)}),
+    "DFT": _case("y = DFT(x)", {"x": (4, 1)}),
+    "STFT": _case("y = STFT(x, s, w)", {"x": (6, 1)}, {"s": np.array(2), "w": _w(4)}),
     # Pooling and reductions
+    "LpPool": _case("y = LpPool<kernel_shape=[2], p=2>(x)", {"x": (1, 4)}),
+    "LRN": _case("y = LRN<size=3>(x)", {"x": (3, 2)}),
+    "ReduceProd": _case("y = ReduceProd(x, a)", {"x": (3,)}, {"a": np.array([1])}),
+    "CumProd": _case("y = CumProd(x, a)", {"x": (3,)}, {"a": np.array(1)}, opset=26),
     "AveragePool": _case("y = AveragePool<kernel_shape=[2, 2]>(x)", _IMAGE),
     **_all("y = {}(x)", "GlobalAveragePool GlobalMaxPool", {"x": (2, 3, 3)}),
     "MaxPool": _case("y = MaxPool<kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1]>(x)", _IMAGE),
@@ -291,6 +311,14 @@ CASES: dict[str, OperatorCase] = {
         {"x": (2,)},
         outputs=("y", "v"),
         y=INT64,
+    ),
+    "TreeEnsemble": _case(
+        f"y = {ML}.TreeEnsemble<tree_roots=[0, 1], n_targets=1, nodes_featureids=[0, 1], "
+        "nodes_modes = uint8[2] {0, 0}, nodes_splits = float[2] {0.5, -1.0}, nodes_truenodeids=[0, 2], "
+        "nodes_trueleafs=[1, 1], nodes_falsenodeids=[1, 3], nodes_falseleafs=[1, 1], leaf_targetids=[0, 0, 0, 0], "
+        "leaf_weights = float[4] {0.75, -0.5, 1.0, 0.25}>(x)",
+        {"x": (2,)},
+        ml=5,
     ),
     "TreeEnsembleRegressor": _case(
         f"y = {ML}.TreeEnsembleRegressor<{_STUMPS.format('target', '0, 0, 0, 0')}, n_targets=1>(x)", {"x": (2,)}

@@ -343,7 +343,7 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match="divided by 'j', which is computed; cast to float"):
             compare(build("y = Div(i, j)", {"i": [1, 2], "j": [1, 2]}, types=types), [[4, 5]], [[2, 2]])
 
-        emitter = Emitter(Precision())
+        emitter = Emitter(EZKL)
         emitter.integer = True
         i = emitter.whole_input("i", (2,), -4, 4)
         for handler in (elementwise.Mod, elementwise.Div):

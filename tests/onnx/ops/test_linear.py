@@ -10,7 +10,7 @@ from zkinfer.circuit.program import Einsum
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.quantize.precision import Precision
 
-WIDE = Precision(activation_bits=16, max_table_entries=1 << 16)
+WIDE = Precision(activation_bits=16, weight_bits=8, max_table_entries=1 << 16)
 
 
 def weights(*shape: int, seed: int = 7) -> FloatArray:

@@ -219,7 +219,7 @@ class TestScatter:
         assert compare(model, *data, precision=FINE).error <= 2.0**-8
 
     def test_of_equal_positions_the_last_counts(self) -> None:
-        emitter = Emitter(Precision())
+        emitter = Emitter(EZKL)
         x = emitter.input("x", (4,), (-1.0, 1.0))
         index, updates = Constant("i", np.array([1, 3, 1])), Constant("u", np.array([0.25, 0.5, 0.75]))
         y = emitter.output(ScatterElements(emitter, x, index, updates))
@@ -269,7 +269,7 @@ class TestRefused:
             compare(model, positions(4, 8, 2))
 
     def test_an_unknown_way_to_scatter(self) -> None:
-        emitter = Emitter(Precision())
+        emitter = Emitter(EZKL)
         x, index = emitter.input("x", (4,), (-1.0, 1.0)), Constant("i", np.array([1]))
         with pytest.raises(
             UnsupportedOperatorError, match="reduction='mean' is not supported; supported: none, add, mul"
