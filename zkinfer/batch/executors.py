@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,24 +60,35 @@ class Executor(ABC):
 
 
 class Inline(Executor):
-    """This process proves, one batch at a time."""
+    """This process proves, one batch at a time, in a thread: what is proven is written beside it."""
 
     places = 1
 
     def __init__(self, keys: "Keys") -> None:
         self._keys = keys
-        self._waiting: deque[Work] = deque()
+        self._works: SimpleQueue[Work | None] = SimpleQueue()
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._thread = Thread(target=self._prove, name="zkinfer-batch", daemon=True)
+        self._thread.start()
+
+    def _prove(self) -> None:
+        while (work := self._works.get()) is not None:
+            self._results.put(prove_work(self._keys, work))
 
     def submit(self, work: Work) -> None:
         """See `Executor.submit`."""
-        self._waiting.append(work)
+        self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`: proves the batch."""
-        return [prove_work(self._keys, self._waiting.popleft())]
+        """See `Executor.results`."""
+        with suppress(Empty):
+            return [self._results.get(timeout=seconds)]
+        return []
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `Executor.close`: waits until the batch that is being proven is, for no thread can be ended."""
+        self._works.put(None)
+        self._thread.join()
 
 
 @dataclass

@@ -8,10 +8,9 @@ A sampled job is worth less than one all of which is proven; `challenge` says wh
 either step can be called again: proofs that exist are checked and kept.
 """
 
-import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically, writing
+from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.backends.sumcheck.execute import Executor
 from zkinfer.batch.challenge import (
     MAX_FILE_BYTES,
@@ -36,11 +35,11 @@ from zkinfer.batch.challenge import (
 )
 from zkinfer.batch.checks import check_proof, read_items
 from zkinfer.batch.inputs import Inputs
-from zkinfer.batch.items import ItemShapes, as_runs, item_shape
-from zkinfer.batch.job import output_names, proof_name, proofs_folder
+from zkinfer.batch.items import ItemShapes, as_runs
+from zkinfer.batch.job import proof_name, proofs_folder
 from zkinfer.batch.manifest import item_digests
+from zkinfer.batch.outputs import OutputFiles, claimed_outputs
 from zkinfer.batch.receipt import Header, tree_head, tree_path
-from zkinfer.circuit.qformat import dequantize
 from zkinfer.circuit.samples import batch_of, from_runs
 from zkinfer.errors import (
     ArtifactError,
@@ -51,14 +50,13 @@ from zkinfer.errors import (
     WrongKeyError,
 )
 from zkinfer.progress import progress
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.proof import Proof
 from zkinfer.replay import DEFAULT_CONFIDENCE, DEFAULT_RATE
 
 if TYPE_CHECKING:
     from zkinfer.backends.sumcheck.keys import SumcheckKeys
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 COMMITMENT_FILE = "sample-commitment.zkm"
 SECRET_FILE = "sample-secret.zkk"
@@ -151,27 +149,18 @@ def _execute(
     program, executor = keys.program, keys.executor
     spans: list[Span] = []
     digests: list[tuple[bytes, bytes]] = []
-    with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as files:
-        shapes = [item_shape(tensor, batch_of(program)) for tensor in program.output_tensors]
-        names = output_names(len(shapes))
-        writers = [
-            files.enter_context(_output_rows(folder / name, (opened.length, *shape)))
-            for name, shape in zip(names, shapes, strict=True)
-        ]
-        advance = files.enter_context(progress("executing", opened.length))
+    with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as stack:
+        files = stack.enter_context(closing(OutputFiles(folder, opened.length, program)))
+        advance = stack.enter_context(progress("executing", opened.length))
         for first in range(0, opened.length, batch_size):
             stop = min(first + batch_size, opened.length)
             arrays, dead = read_items(opened, first, stop, program, saturate)
             outputs = _run(executor, arrays) if len(arrays[0]) else []
             spans.append(Span(first, stop, dead))
             digests.append((item_digests(arrays), item_digests(outputs)) if outputs else (b"", b""))
-            living = np.setdiff1d(np.arange(stop - first), np.array(dead, dtype=np.int64) - first)
-            for position, (write, shape) in enumerate(zip(writers, shapes, strict=True)):
-                rows: FloatArray = np.full((stop - first, *shape), np.nan)
-                if outputs:
-                    rows[living] = dequantize(outputs[position], program.output_tensors[position])
-                write(rows.astype("<f8").tobytes())
+            files.write(spans[-1].unopened(), outputs)
             advance(stop - first)
+        files.publish()
         executed = _Executed(seed, tuple(one for one, _ in digests), tuple(other for _, other in digests))
         return spans, executed, opened.length
 
@@ -188,26 +177,6 @@ def _run(executor: Executor, arrays: Sequence[IntArray]) -> list[IntArray]:
         shared = np.broadcast_to(array, (len(runs[0]), *tensor.shape))
         outputs.append(from_runs(shared.astype(np.int64), batch_of(program), items))
     return outputs
-
-
-@contextmanager
-def _output_rows(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[bytes], object]]:
-    """Write an array of float64 row by row, into a file that appears once it is whole.
-
-    Raises:
-        ResourceError: the disk is full or not writable.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def prove_sample(
@@ -273,7 +242,7 @@ def _prove(
         _, claimed = check_proof(proof, keys.commitment, arrays, job, len(arrays[0]))
     except VerificationError:
         proof = keys.prove(as_runs(arrays, keys.program), commitment.header.context)
-        claimed = [t.integers()[: len(arrays[0])] for t in proof.output_tensors if isinstance(t, OutputTensor)]
+        claimed = claimed_outputs(proof, len(arrays[0]))
     if item_digests(claimed) != output_digests:
         raise ProvingError(f"{path.name}: what is proven is not what was committed; was it another model?")
     data = proof.to_bytes()
@@ -305,8 +274,7 @@ def _load(folder: Path) -> tuple[SampleCommitment, _Executed]:
         InvalidInputError: it is not there, or damaged.
     """
     try:
-        data = read_bounded(folder / COMMITMENT_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
-        commitment = SampleCommitment.from_bytes(data)
+        commitment = SampleCommitment.load(folder / COMMITMENT_FILE)
         data = read_bounded(folder / SECRET_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
         payload = unwrap(data, SECRET_KIND, SECRET_VERSION, max_bytes=MAX_FILE_BYTES)
         executed = msgspec.msgpack.decode(payload, type=_Executed)
