@@ -261,13 +261,16 @@ _decoder = msgspec.msgpack.Decoder(ItemReceipt)
 def _is_possible(found: ItemReceipt) -> bool:
     """What the types leave open: sizes and ranges."""
     header, item = found.header, found.item
-    digests = (item.input_digest, item.output_digest, item.proof_digest)
+    shown = not item.dead
+    expected = (shown and not header.private_inputs, shown and not header.private_outputs)
     return (
         len(header.commitment) == len(header.program) == DIGEST_BYTES
         and len(header.context) <= MAX_CONTEXT_BYTES
         and 0 <= item.index < header.items <= MAX_ITEMS
         and 0 <= found.position < MAX_BATCH_ITEMS
-        and all(len(digest) in (0, DIGEST_BYTES) for digest in digests)
+        and len(item.input_digest) == DIGEST_BYTES * expected[0]
+        and len(item.output_digest) == DIGEST_BYTES * expected[1]
+        and len(item.proof_digest) in ((0, DIGEST_BYTES) if shown else (0,))
         and len(item.reason.encode()) <= MAX_REASON_BYTES
     )
 

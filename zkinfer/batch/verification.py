@@ -187,6 +187,8 @@ def verify_item(
         items = None if integers is None else len(integers[0])
         opened = read_proof(Path(proof), leaf.proof_digest)
         result, claimed = check_proof(opened, published, integers, job, items)
+        if found.position >= (items or result.runs * batch_of(published.program)):
+            raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
         for what, arrays, digest in (
             ("input", integers, leaf.input_digest),
             ("output", claimed, leaf.output_digest),

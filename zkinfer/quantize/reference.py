@@ -10,6 +10,7 @@ import onnx_ir
 import onnxruntime
 
 from zkinfer.circuit.qformat import as_batch
+from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -63,6 +64,7 @@ class FloatModel:
 
     Attributes:
         inputs: the model's inputs.
+        outputs: its outputs.
         values: every value that a node computes, in order of execution.
         ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
@@ -77,6 +79,7 @@ class FloatModel:
 
     def __init__(self, model: onnx_ir.Model) -> None:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
+        self.outputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.outputs)
         self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
@@ -131,3 +134,25 @@ class FloatModel:
         return tensors | {
             name: np.stack(arrays) for name, arrays in zip(names, zip(*results, strict=True), strict=True)
         }
+
+    def answer(self, arrays: Sequence[Array]) -> list[Array]:
+        """The model's outputs for some samples.
+
+        Args:
+            arrays: real numbers, one array an input, of shape (samples, ...).
+
+        Returns:
+            For each output an array of shape (samples, ...).
+
+        Raises:
+            InvalidInputError, ShapeError, NotFiniteError: see `prepare`.
+            CompileError: see `run`.
+        """
+        samples = self.prepare(arrays)
+        runs = [into_runs(array, self.batch) for array in samples]
+        pieces: list[list[Array]] = [[] for _ in self.outputs]
+        for part in chunks(len(runs[0]), self.elements):
+            tensors = self.run([array[part] for array in runs])
+            for piece, value in zip(pieces, self.outputs, strict=True):
+                piece.append(tensors[value.name or ""])
+        return [from_runs(np.concatenate(piece), self.batch, len(samples[0])) for piece in pieces]
