@@ -47,8 +47,9 @@ COMMITTED_KIND, SAMPLED_KIND = "scom", "smpl"
 VERSION = 1
 MAX_FILE_BYTES = 1 << 30
 
+COMMITMENT_FILE = "sample-commitment.zkm"
 SAMPLED_FILE = "sampled.zkm"
-"""Where a job's folder holds its sampled receipt."""
+"""Where a job's folder holds what was committed, and its sampled receipt."""
 
 TOLERANCE = 1e-6
 """Relative, between two machines' computations of one probability."""

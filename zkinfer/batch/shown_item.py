@@ -8,7 +8,6 @@ batch-inputs.npy    what the proof's items were run on, for a proof covers its w
 A dead letter has its path alone.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from zkinfer.artifact import building_folder, one_line, read_bounded, write_atomically
 from zkinfer.batch.checks import as_reals, map_rows, read_items
-from zkinfer.batch.inputs import Inputs
+from zkinfer.batch.inputs import Inputs, PathLike
 from zkinfer.batch.items import ItemShapes
 from zkinfer.batch.job import check_inputs, manifest_file, proofs_folder
 from zkinfer.batch.manifest import Batch, Manifest, item_digests
@@ -30,7 +29,6 @@ from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
 from zkinfer.proof import MAX_PROOF_BYTES
 
-PathLike = str | os.PathLike[str]
 FloatArray = npt.NDArray[np.float64]
 
 ITEM_FILE = "item.zkm"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zkinfer.batch.challenge import COMMITMENT_FILE
 from zkinfer.batch.executors import Executor, Inline, Processes
-from zkinfer.batch.inputs import Inputs
+from zkinfer.batch.inputs import Inputs, PathLike, paths_of
 from zkinfer.batch.items import ItemShapes
 from zkinfer.batch.job import (
     STATE_FILE,
@@ -29,8 +30,6 @@ from zkinfer.errors import InvalidInputError, WrongKeyError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
-
-PathLike = str | os.PathLike[str]
 
 
 def _tell_nobody(progress: Progress) -> None:
@@ -84,7 +83,7 @@ def run(
         ResourceError: the disk is full, or workers cannot be started; the job can be resumed.
         MissingDependencyError: an optional package is not installed.
     """
-    target, loaded = Path(folder), _load(keys)
+    target, loaded = Path(folder), load_keys(keys)
     options = Options(
         context=context,
         saturate=saturate,
@@ -97,7 +96,7 @@ def run(
         backoff=backoff,
     )
     check_options(options, loaded.backend, batch_of(loaded.program))
-    paths = [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
+    paths = paths_of(inputs)
     files = tuple(InputFile.of(path) for path in paths)
     with closing(Inputs(paths, ItemShapes(loaded.program))) as opened:
         items = opened.length
@@ -105,6 +104,8 @@ def run(
     with working_on(target):
         if (target / STATE_FILE).exists():
             raise InvalidInputError(f"{target} holds a job already: resume it, or choose another folder")
+        if (target / COMMITMENT_FILE).exists():
+            raise InvalidInputError(f"{target} holds a sampled job: choose another folder")
         job = Job(
             keys=str(loaded.folder),
             commitment=loaded.commitment.digest,
@@ -143,7 +144,7 @@ def resume(
     target = Path(folder)
     with closing(State(target)) as state:
         job = state.job
-    loaded = _load(job.keys if keys is None else keys)
+    loaded = load_keys(job.keys if keys is None else keys)
     if loaded.commitment.digest != job.commitment:
         raise WrongKeyError(f"the job in {target} was begun with other keys than those in {loaded.folder}")
     chosen = executor or ("processes" if job.options.executor == "inline" and workers else job.options.executor)
@@ -179,7 +180,8 @@ def status(folder: PathLike) -> Status:
         return Status(state.job, state.counts(), is_worked_on(target), manifest_file(target).exists())
 
 
-def _load(keys: "Keys | PathLike") -> "Keys":
+def load_keys(keys: "Keys | PathLike") -> "Keys":
+    """The keys, from their folder if need be."""
     from zkinfer.backends.base import Keys
 
     return Keys.load(keys) if isinstance(keys, (str, os.PathLike)) else keys

@@ -21,6 +21,12 @@ def is_float(value: onnx_ir.Value) -> bool:
     return value.dtype in (onnx_ir.DataType.FLOAT16, onnx_ir.DataType.FLOAT, onnx_ir.DataType.DOUBLE)
 
 
+def numpy_type(value: onnx_ir.Value) -> np.dtype[Any]:
+    """The element type of a value of a normalized model, where every type is known."""
+    assert value.dtype is not None
+    return value.dtype.numpy()
+
+
 def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
     """The shape of a value of a normalized model, where every shape is static."""
     assert value.shape is not None
@@ -39,8 +45,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
         ShapeError: not the shape of samples of this input, or no sample.
         NotFiniteError: NaN or infinity, also after the conversion to the model's dtype.
     """
-    assert value.dtype is not None
-    dtype = value.dtype.numpy()
+    dtype = numpy_type(value)
     where = f"input {value.name!r}"
     if array.dtype.kind == "f" and not is_float(value):
         raise InvalidInputError(f"{where} takes {dtype.name} numbers, got an array of dtype {array.dtype}; convert it")
