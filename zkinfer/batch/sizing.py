@@ -73,7 +73,7 @@ class Sizing:
 
     @property
     def settled(self) -> bool:
-        """Whether that does not depend on what the batches cost that are being proven."""
+        """Whether enough batches were proven to choose it."""
         return self._next()[1]
 
     def _next(self) -> tuple[int, bool]:
