@@ -1,8 +1,9 @@
 """Batch jobs: what they cost beside plain calls of prove, memory over a long job, and random kills.
 
-    python benchmarks/batch_jobs.py [--rounds 5] [--items 100000] [--kills 1000] [--folder FOLDER]
+    python benchmarks/batch_jobs.py [--models digits-mlp digits-cnn] [--rounds 5] [--items 100000] [--kills 1000]
+                                    [--folder FOLDER]
 
-The first proves reference models of circuits/, the second the perceptron among them. A figure is left out where its
+The first proves reference models of circuits/, the second the first of them. A figure is left out where its
 option is 0. `--folder` takes the kills elsewhere: on a file system in memory more batches pass between two kills, on a
 disk more of them hit a write.
 """
@@ -22,9 +23,10 @@ import zkinfer as zk
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-MODELS = [ROOT / "circuits" / name for name in ("digits-mlp", "digits-cnn")]
+CIRCUITS = ROOT / "circuits"
+MODELS = ("digits-mlp", "digits-cnn")
 BATCH = 1024
-BATCHES = 24
+BATCHES = 16
 MIB = 1 << 20
 PROOFS = 400
 
@@ -98,6 +100,7 @@ def kills(count: int, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=1000)
@@ -105,10 +108,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.rounds:
-            for model in MODELS:
-                throughput(model, options.rounds, Path(folder))
+            for model in options.models:
+                throughput(CIRCUITS / model, options.rounds, Path(folder))
         if options.items:
-            memory(MODELS[0], options.items, Path(folder))
+            memory(CIRCUITS / options.models[0], options.items, Path(folder))
     if options.kills:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             kills(options.kills, Path(folder))

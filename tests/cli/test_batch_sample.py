@@ -151,3 +151,20 @@ class TestItem:
         code, text = run("item", shop / "night", "7", "-o", shop / "dead")
         assert code == 0
         assert "NaN" in text
+
+
+@pytest.mark.usefixtures("digest", "receipt")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("night/manifest.zkm", ("Manifest of a batch job", "23 items", "receipt", "not checked here")),
+        ("item/item.zkm", ("Item of a batch job", "leads to receipt", "not checked here")),
+        ("sample/sample-commitment.zkm", ("Commitment of a sampled job", "6, of which 4 are picked", "nothing yet")),
+        ("sample/sampled.zkm", ("Sampled receipt", "not a proof of all items", "0.0667, it says", "not checked here")),
+        ("sample/sample-secret.zkk", ("Secret part of a sampled job", "Keep it private")),
+    ],
+)
+def test_inspect_tells_what_the_files_are(shop: Path, path: str, words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, ["inspect", str(shop / path)])
+    assert result.exit_code == 0
+    assert [word for word in words if word not in result.output] == []
