@@ -149,6 +149,10 @@ def test_what_cannot_be_handed_out(job: ProvenJob, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="changed since the job began"):
         write_item_folder(job.folder, ASKED, target, commitment)
     os.utime(inputs, ns=(before.st_atime_ns, before.st_mtime_ns))
+    job.proof(1).write_bytes(b"damaged")
+    with pytest.raises(InvalidInputError, match="resume makes lost and damaged proofs again"):
+        write_item_folder(job.folder, ASKED, target, commitment)
+    assert not target.exists()
     target.mkdir()
     with pytest.raises(ResourceError, match="exists"):
         write_item_folder(job.folder, 0, target, commitment)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.artifact import building_folder, one_line, read_bounded, write_atomically
-from zkinfer.batch.checks import as_reals, map_rows, read_items
+from zkinfer.artifact import building_folder, one_line
+from zkinfer.batch.checks import as_reals, map_rows, read_items, read_proof
 from zkinfer.batch.inputs import Inputs, PathLike
 from zkinfer.batch.items import ItemShapes
 from zkinfer.batch.job import check_inputs, manifest_file, proofs_folder
@@ -27,7 +27,7 @@ from zkinfer.batch.state import State
 from zkinfer.batch.verification import enough_memory, load_commitment, verify_item
 from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
-from zkinfer.proof import MAX_PROOF_BYTES
+from zkinfer.proof import Proof
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,8 +52,8 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
         commitment: which the job was done for.
 
     Raises:
-        InvalidInputError: the job is not complete, has no such item, was done for another commitment, or its inputs
-            changed since.
+        InvalidInputError: the job is not complete, has no such item, was done for another commitment, its inputs
+            changed since, or the proof is damaged.
         ResourceError: the folder exists, or the disk is full or not writable.
     """
     source = Path(folder)
@@ -72,11 +72,20 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
     with building_folder(Path(target)) as part:
         found.save(part / ITEM_FILE)
         if not found.item.dead:
-            data = read_bounded(proofs_folder(source) / batch.proof, max_bytes=MAX_PROOF_BYTES)
-            write_atomically(part / PROOF_FILE, data)
+            _proof(proofs_folder(source) / batch.proof, batch).save(part / PROOF_FILE)
         for name, array in zip(input_names(len(arrays)), arrays, strict=False):
             np.save(part / name, array)
     return found
+
+
+def _proof(path: Path, batch: Batch) -> Proof:
+    """The proof of a batch, as it was recorded."""
+    try:
+        return read_proof(path, batch.proof_digest)
+    except MalformedProofError as error:
+        raise InvalidInputError(
+            f"{one_line(error)}: zkinfer batch resume makes lost and damaged proofs again"
+        ) from None
 
 
 def _read_inputs(paths: Sequence[Path], batch: Batch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
