@@ -179,18 +179,6 @@ def test_two_jobs_share_a_budget(tmp_path: Path) -> None:
     assert keys.budget - keys.proofs_left == 4
 
 
-def test_asked_to_stop_it_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
-    keys, x = new_job(tmp_path, 10)
-    job = tmp_path / "job"
-    outcome = verbs.run(job, keys, x, batch_size=2, stopping=lambda: len(keys.proven) == 3)
-    assert outcome.stopped
-    assert not outcome.complete
-    assert outcome.progress.counts.done == 6
-    assert verbs.resume(job, keys).complete
-    assert keys.proven == [0, 2, 4, 6, 8]
-    check_complete(job, 10)
-
-
 class WatchfulKeys(RecordingKeys):
     """Keys that look about while they prove: a function for each batch, by its first item."""
 
@@ -204,6 +192,29 @@ class WatchfulKeys(RecordingKeys):
             assert time.monotonic() < end
             time.sleep(0.005)
         return super().prove(inputs, context, **options)
+
+
+def test_asked_to_stop_it_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
+    """While the second batch is being proven, the third waits and is taken back."""
+    _, x = new_job(tmp_path, 10)
+    job, keys, asked = tmp_path / "job", WatchfulKeys(tmp_path / "keys"), []
+
+    def withdrawn() -> bool:
+        with closing(State(job)) as state:
+            found = [row.status for row in state.rows()]
+        if found == ["done", "leased", "leased"]:
+            asked.append("to stop")
+        return found == ["done", "leased", "waiting"]
+
+    keys.looks = {2: withdrawn}
+    outcome = verbs.run(job, keys, x, batch_size=2, stopping=lambda: bool(asked))
+    assert outcome.stopped
+    assert not outcome.complete
+    assert outcome.progress.counts.done == 4
+    assert verbs.resume(job, keys).complete
+    assert keys.proven == [0, 2, 4, 6, 8]
+    assert verbs.status(job).counts.retries == 0
+    check_complete(job, 10)
 
 
 def test_a_proof_is_recorded_and_the_next_batch_read_while_another_is_made(
@@ -222,7 +233,7 @@ def test_a_proof_is_recorded_and_the_next_batch_read_while_another_is_made(
         return read(self, first, stop)
 
     monkeypatch.setattr(Inputs, "read", observed)
-    keys.looks = {2: lambda: recorded() and seen == [0, 2, 4]}
+    keys.looks = {2: lambda: recorded() and seen == [0, 2, 4, 6]}
     assert verbs.run(job, keys, x, batch_size=2).complete
     assert seen == [0, 2, 4, 6]
     check_complete(job, 8)
@@ -323,7 +334,7 @@ def test_a_folder_holds_one_job(tmp_path: Path) -> None:
 
 def stopped_job(folder: Path) -> tuple[RecordingKeys, Path]:
     keys, x = new_job(folder, 10)
-    verbs.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) == 2)
+    verbs.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) >= 2)
     return keys, x
 
 
@@ -411,7 +422,7 @@ def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(
 ) -> None:
     keys, x = new_job(tmp_path, 2000)
     job, connect = tmp_path / "job", state_module._connect
-    verbs.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) == 5)
+    verbs.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) >= 5)
 
     def cramped(path: Path) -> sqlite3.Connection:
         connection = connect(path)

@@ -37,9 +37,11 @@ class Executor(ABC):
     """Where batches are proven.
 
     Attributes:
-        places: how many batches may be submitted beyond those whose results were taken.
+        workers: how many batches are proven at once.
+        places: how many may be submitted beyond those whose results were taken; what exceeds the workers waits.
     """
 
+    workers: int
     places: int
 
     @abstractmethod
@@ -54,15 +56,23 @@ class Executor(ABC):
             ResourceError: no worker can be started.
         """
 
+    def withdraw(self) -> list[Work]:
+        """Take back what was submitted and is not begun."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Let the workers go; a batch that they work on is lost."""
 
 
 class Inline(Executor):
-    """This process proves, one batch at a time, in a thread: what is proven is written beside it."""
+    """This process proves, one batch at a time, in a thread: what is proven is written beside it.
 
-    places = 1
+    One more batch waits, so that the thread goes on without a pause, in which it would lose the processor's caches.
+    """
+
+    workers = 1
+    places = 2
 
     def __init__(self, keys: "Keys") -> None:
         self._keys = keys
@@ -83,6 +93,12 @@ class Inline(Executor):
         """See `Executor.results`."""
         with suppress(Empty):
             return [self._results.get(timeout=seconds)]
+        return []
+
+    def withdraw(self) -> list[Work]:
+        """See `Executor.withdraw`."""
+        with suppress(Empty):
+            return [work for work in (self._works.get_nowait(),) if work is not None]
         return []
 
     def close(self) -> None:
@@ -111,7 +127,7 @@ class Processes(Executor):
     """
 
     def __init__(self, keys: Path, workers: int, log: Path) -> None:
-        self.places = workers
+        self.workers = self.places = workers
         self._keys, self._log = keys, log
         self._workers = [self._start() for _ in range(workers)]
 

@@ -129,6 +129,7 @@ class Runner:
         self._retries: list[_Retry] = []
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
+        self._stopped = False
         self._spoilt: BudgetError | InvalidInputError | None = None
         self._outputs: OutputFiles | None = None
         self._collected: set[int] = set()
@@ -155,7 +156,7 @@ class Runner:
                     raise self._spoilt
                 counts = self._state.counts()
                 if counts.done < counts.items:
-                    return Outcome(self._progress(), complete=False, stopped=self._stopping())
+                    return Outcome(self._progress(), complete=False, stopped=self._halting)
                 self._tell("writing outputs and manifest")
                 if complete(self._folder, self._state, self._keys.program, self._outputs, self._collected):
                     return Outcome(self._progress(), complete=True, stopped=False)
@@ -170,7 +171,7 @@ class Runner:
             job.options.batch_size,
             self._keys.program,
             self._keys.backend,
-            workers=self._executor.places,
+            workers=self._executor.workers,
             items=job.items - self._state.planned,
             proofs=self._keys.proofs_left - waiting,
         )
@@ -179,6 +180,8 @@ class Runner:
         with closing(Inputs([Path(file.path) for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
             while True:
                 self._submit(inputs, sizing)
+                if self._halting:
+                    self._withdraw()
                 if self._proving:
                     self._read_ahead(inputs, sizing)
                     proven = self._take(self._executor.results(POLL_SECONDS), sizing)
@@ -194,11 +197,14 @@ class Runner:
 
     @property
     def _halting(self) -> bool:
-        return self._spoilt is not None or self._stopping()
+        self._stopped = self._stopped or self._stopping()
+        return self._stopped or self._spoilt is not None
 
     def _submit(self, inputs: Inputs, sizing: Sizing) -> None:
-        """Give every free place a batch."""
-        while len(self._proving) < self._executor.places and not self._halting:
+        """Give every free place a batch; but none waits whose size depends on those that are being proven."""
+        while not self._halting and len(self._proving) < (
+            self._executor.places if sizing.settled else self._executor.workers
+        ):
             leased = self._due() or self._next(inputs, sizing)
             if leased is None:
                 return
@@ -207,6 +213,12 @@ class Runner:
             self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
             self._proving[leased.work.first] = leased
             self._executor.submit(leased.work)
+
+    def _withdraw(self) -> None:
+        """Take back what nobody began to prove."""
+        for work in self._executor.withdraw():
+            del self._proving[work.first]
+            self._persistently(self._state.withdraw, work.first)
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
