@@ -179,13 +179,13 @@ class Runner:
             sizing.record(items, seconds)
         with closing(Inputs([Path(file.path) for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
             while True:
-                self._submit(inputs, sizing)
+                self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
                 if self._halting:
                     self._withdraw()
                 if self._proving:
                     self._read_ahead(inputs, sizing)
                     proven = self._take(self._executor.results(POLL_SECONDS), sizing)
-                    self._submit(inputs, sizing)  # what is proven is written while workers prove what comes next
+                    self._submit(inputs, sizing, self._executor.workers)  # no worker waits until they are written
                     for leased, proof in proven:
                         self._persistently(self._write, leased, proof)
                         self._items += leased.stop - proof.first
@@ -200,11 +200,9 @@ class Runner:
         self._stopped = self._stopped or self._stopping()
         return self._stopped or self._spoilt is not None
 
-    def _submit(self, inputs: Inputs, sizing: Sizing) -> None:
-        """Give every free place a batch; but none waits whose size depends on those that are being proven."""
-        while not self._halting and len(self._proving) < (
-            self._executor.places if sizing.settled else self._executor.workers
-        ):
+    def _submit(self, inputs: Inputs, sizing: Sizing, most: int) -> None:
+        """Hand in batches, until there are as many as that whose results were not taken."""
+        while len(self._proving) < most and not self._halting:
             leased = self._due() or self._next(inputs, sizing)
             if leased is None:
                 return
