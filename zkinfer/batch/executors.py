@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from zkinfer.errors import ResourceError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
+
+T = TypeVar("T")
 
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GRACE_SECONDS = 10.0
@@ -66,9 +68,9 @@ class Executor(ABC):
 
 
 class Inline(Executor):
-    """This process proves, one batch at a time, in a thread: what is proven is written beside it.
+    """This process proves, one batch at a time; what is proven is written beside it, in a thread: see `serve`.
 
-    One more batch waits, so that the thread goes on without a pause, in which it would lose the processor's caches.
+    One more batch waits, so that proving goes on without a pause, in which it would lose the processor's caches.
     """
 
     workers = 1
@@ -78,21 +80,40 @@ class Inline(Executor):
         self._keys = keys
         self._works: SimpleQueue[Work | None] = SimpleQueue()
         self._results: SimpleQueue[Result] = SimpleQueue()
-        self._thread = Thread(target=self._prove, name="zkinfer-batch", daemon=True)
-        self._thread.start()
+        self._serving = True
 
-    def _prove(self) -> None:
-        while (work := self._works.get()) is not None:
-            self._results.put(prove_work(self._keys, work))
+    def serve(self, work: Callable[[], T]) -> T:
+        """Run what uses this executor in a thread, and prove in the calling one, until that is done.
+
+        It proves here since the allocator gives memory of other threads back to the system again and again.
+
+        Returns:
+            What `work` returns; what it raises is raised.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="zkinfer-batch") as pool:
+            done = pool.submit(work)
+            done.add_done_callback(lambda _: self._works.put(None))
+            try:
+                while (found := self._works.get()) is not None:
+                    self._results.put(prove_work(self._keys, found))
+            finally:
+                self._serving = False
+        return done.result()
 
     def submit(self, work: Work) -> None:
         """See `Executor.submit`."""
         self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`."""
+        """See `Executor.results`.
+
+        Raises:
+            ResourceError: the thread that proves was interrupted.
+        """
         with suppress(Empty):
             return [self._results.get(timeout=seconds)]
+        if not self._serving:
+            raise ResourceError("proving was interrupted")
         return []
 
     def withdraw(self) -> list[Work]:
@@ -102,9 +123,7 @@ class Inline(Executor):
         return []
 
     def close(self) -> None:
-        """See `Executor.close`: waits until the batch that is being proven is, for no thread can be ended."""
-        self._works.put(None)
-        self._thread.join()
+        """See `Executor.close`."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zkinfer.batch.challenge import COMMITMENT_FILE
 from zkinfer.batch.executors import Executor, Inline, Processes
@@ -73,9 +73,9 @@ def run(
         workers: how many batches are proven at once.
         retries: how often a batch is tried again after a failure that may pass.
         backoff: seconds before the first of them, doubled for each further one.
-        observer: called with a `Progress` for everything that happens.
-        stopping: asked now and then; once it gives True, the batches that are being proven are finished, nothing else
-            is begun, and the job can be resumed.
+        observer: called with a `Progress` for everything that happens, inline from a thread beside the one that proves.
+        stopping: asked now and then, likewise; once it gives True, the batches that are being proven are finished,
+            nothing else is begun, and the job can be resumed.
 
     Raises:
         InvalidInputError: there is a job in the folder, or an argument or a file is not what is asked for.
@@ -195,17 +195,20 @@ def _work(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> Outcome:
-    with closing(State(folder)) as state, closing(_executor(folder, keys, executor, workers)) as chosen:
-        return Runner(folder, state, keys, chosen, observer, stopping).run()
+    def work(chosen: Executor) -> Outcome:
+        with closing(State(folder)) as state:
+            return Runner(folder, state, keys, chosen, observer, stopping).run()
+
+    if executor == "inline":
+        inline = Inline(keys)
+        return inline.serve(lambda: work(inline))
+    with closing(_others(folder, keys, executor, workers)) as others:
+        return work(others)
 
 
-def _executor(folder: Path, keys: "Keys", name: ExecutorName, workers: int) -> Executor:
-    match name:
-        case "inline":
-            return Inline(keys)
-        case "processes":
-            return Processes(keys.folder, workers, folder / WORKERS_LOG)
-        case "ray":
-            from zkinfer.batch.cluster import Cluster
+def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> Executor:
+    if name == "processes":
+        return Processes(keys.folder, workers, folder / WORKERS_LOG)
+    from zkinfer.batch.cluster import Cluster
 
-            return Cluster(keys, workers)
+    return Cluster(keys, workers)
