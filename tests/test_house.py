@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from zkinfer.cli.app import app
+from zkinfer.cli.console import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zkinfer"
@@ -155,6 +156,12 @@ def test_importing_the_verifier_imports_nothing_of_the_prover() -> None:
 def test_importing_the_command_line_needs_the_base_install_alone() -> None:
     _, foreign = closure("zkinfer.cli")
     assert foreign <= LIGHT | COMMAND_LINE
+
+
+def test_every_optional_package_is_known_by_its_extra() -> None:
+    """So that a command that lacks one says what to install."""
+    imported = {module.split(".")[0] for path in PACKAGE.rglob("*.py") for module in all_imports(path)}
+    assert imported - set(sys.stdlib_module_names) - LIGHT - COMMAND_LINE - {"zkinfer"} <= set(EXTRAS)
 
 
 def test_verifier_and_command_line_start_where_no_prover_package_is_installed() -> None:

@@ -27,7 +27,7 @@ from zkinfer.progress import activity, progress
 from zkinfer.quantize.calibrate import calibrate
 from zkinfer.quantize.lowered import Layer, Lowered
 from zkinfer.quantize.precision import Precision, preset
-from zkinfer.quantize.reference import static_shape
+from zkinfer.quantize.reference import FloatModel, static_shape
 from zkinfer.quantize.report import Report, compare
 from zkinfer.quantize.target import Judge, parse_target
 from zkinfer.quantize.tune import Tuning, tune
@@ -185,11 +185,22 @@ class Circuit:
             raise InvalidInputError("a circuit from a file holds no calibration data: hand in samples, report(x)")
         arrays = self.samples if x is None else as_arrays(x, [tensor.label for tensor in self.program.inputs])
         assert arrays is not None
+        return compare(self._graph(), Lowered(self.program, self.weights, self.layers), arrays, labels, targets)
+
+    def float_model(self) -> FloatModel:
+        """The float model that it was compiled from, in onnxruntime.
+
+        Raises:
+            ArtifactError: the float model in the circuit's file is damaged.
+            CompileError: onnxruntime does not accept it.
+        """
+        return FloatModel(self._graph())
+
+    def _graph(self) -> onnx_ir.Model:
         try:
-            model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
+            return onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
-        return compare(model, Lowered(self.program, self.weights, self.layers), arrays, labels, targets)
 
     def to_bytes(self) -> bytes:
         """The content of a circuit file. It holds the weights: keep it private."""

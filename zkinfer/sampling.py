@@ -140,9 +140,14 @@ def wrong_items(items: int, rate: float) -> int:
         InvalidInputError: the rate is not in (0, 1], or there are no items.
     """
     _check_size(items, 0)
+    check_rate(rate)
+    return max(1, math.ceil(Fraction(repr(float(rate))) * items))
+
+
+def check_rate(rate: float) -> None:
+    """Raises InvalidInputError: not in (0, 1]."""
     if not 0 < rate <= 1:
         raise InvalidInputError(f"a rate of wrong answers lies above 0 and is at most 1, got {rate}")
-    return max(1, math.ceil(Fraction(repr(float(rate))) * items))
 
 
 def check_confidence(confidence: float) -> None:

@@ -42,6 +42,7 @@ def main(folder: Path) -> None:
     counts = outcome.progress.counts
     size, seconds = counts.proof_bytes / 1e6, outcome.progress.seconds
     print(f"{counts.batches_done} proofs of {size:.1f} MB together in {seconds:.0f} s")
+    print(f"report: {zk.batch.write_report(job)}")
 
     # Someone else: has the commitment, the inputs, and the job's folder, and trusts none of the latter.
     commitment = folder / "keys" / "commitment.zkc"

@@ -23,6 +23,7 @@ from support.proven_jobs import CONTEXT, DEAD, ITEMS, items, some_keys
 from zkinfer.backends.sumcheck.keys import SumcheckKeys
 from zkinfer.batch import sampled
 from zkinfer.batch.challenge import (
+    COMMITMENT_FILE,
     SAMPLED_FILE,
     OpenedBatch,
     SampleCommitment,
@@ -36,7 +37,8 @@ from zkinfer.batch.items import as_runs
 from zkinfer.batch.job import proofs_folder
 from zkinfer.batch.manifest import item_digests
 from zkinfer.batch.sample_verification import VerifiedSample, verify_sample
-from zkinfer.batch.sampled import COMMITMENT_FILE, SECRET_FILE, commit_sample, open_item, prove_sample
+from zkinfer.batch.sampled import SECRET_FILE, commit_sample, open_item, prove_sample
+from zkinfer.batch.verbs import run
 from zkinfer.circuit.qformat import quantize
 from zkinfer.errors import (
     ArtifactError,
@@ -152,6 +154,28 @@ def test_an_honest_sample(job: SampledJob) -> None:
     # Of 7 outputs 3 are wrong, which fills two of four batches: C(2, 2) / C(4, 2).
     assert verified.miss_probability == pytest.approx(1 / 6)
     assert verified.security_bits >= 128
+
+
+def test_the_verifier_asks_about_a_rate_of_its_own(job: SampledJob) -> None:
+    """Of 7 outputs 1 is wrong: it is in the sample in two of four cases."""
+    verified = job.verify(rate=0.1)
+    assert (verified.rate, verified.miss_probability) == (0.1, pytest.approx(1 / 2))
+    job.verify(rate=0.1, confidence=0.5)
+    job.verify(confidence=0.8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"confidence": 0.9}, "too small: if 40% .* probability 0.167, and you ask for at most 0.1"),
+        ({"rate": 0.1, "confidence": 0.8}, "too small: if 10%"),
+        ({"rate": 0.0}, "rate"),
+        ({"confidence": 1.0}, "confidence"),
+    ],
+)
+def test_a_sample_that_shows_too_little_is_refused(job: SampledJob, asked: dict[str, float], complaint: str) -> None:
+    with pytest.raises(StatementError, match=complaint):
+        job.verify(**asked)
 
 
 def test_it_says_that_it_was_sampled(job: SampledJob) -> None:
@@ -384,10 +408,24 @@ class TestOperator:
             commit_sample(tmp_path, SimpleNamespace(backend="ezkl"), [], batch_size=1)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
-        "changes", [{"batch_size": 0}, {"batch_size": 2, "seed": b""}, {"batch_size": 2, "rate": 0.0}]
+        "changes",
+        [{"batch_size": 0}, {"seed": b""}, {"rate": 0.0}, {"confidence": 1.0}, {"context": bytes(1 << 17)}],
     )
-    def test_options_that_make_no_sense(self, tmp_path: Path, changes: dict[str, Any]) -> None:
+    def test_options_that_make_no_sense_are_refused_before_anything_is_executed(
+        self, tmp_path: Path, changes: dict[str, Any]
+    ) -> None:
         np.save(tmp_path / "x.npy", items())
         with pytest.raises(InvalidInputError):
-            commit_sample(tmp_path / "job", some_keys(), [tmp_path / "x.npy"], **changes)
-        assert not (tmp_path / "job" / COMMITMENT_FILE).exists()
+            commit_sample(tmp_path / "job", some_keys(), tmp_path / "x.npy", **{"batch_size": 2, **changes})
+        assert not (tmp_path / "job").exists()
+
+    def test_a_job_and_a_sampled_job_do_not_share_a_folder(self, job: SampledJob, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInputError, match="holds a sampled job"):
+            run(job.folder, some_keys(), job.inputs)
+        run(tmp_path / "other", some_keys(), job.inputs, stopping=lambda: True)
+        with pytest.raises(InvalidInputError, match="holds a job already"):
+            commit_sample(tmp_path / "other", some_keys(), job.inputs, batch_size=2)
+
+    def test_the_rate_of_the_receipt_is_that_of_the_commitment(self, job: SampledJob) -> None:
+        assert prove_sample(job.folder, some_keys(), job.inputs, CHALLENGE).rate == RATE
+        assert prove_sample(job.folder, some_keys(), job.inputs, CHALLENGE, rate=0.9).miss_probability == 0.0

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.batch_jobs import RecordingKeys, check_complete, item_reals, new_jo
 from zkinfer import budget
 from zkinfer.batch import state as state_module
 from zkinfer.batch import verbs
+from zkinfer.batch.inputs import Inputs
 from zkinfer.batch.job import proofs_folder
 from zkinfer.batch.manifest import MANIFEST_FILE
 from zkinfer.batch.runner import Progress
@@ -177,13 +179,82 @@ def test_two_jobs_share_a_budget(tmp_path: Path) -> None:
     assert keys.budget - keys.proofs_left == 4
 
 
+class WatchfulKeys(RecordingKeys):
+    """Keys that look about while they prove: a function for each batch, by its first item."""
+
+    looks: dict[int, Callable[[], bool]]
+
+    def prove(self, inputs: Sequence[Any], context: bytes, **options: bool) -> Proof:
+        from support.batch_jobs import item_numbers
+
+        look, end = self.looks.get(int(item_numbers(inputs[0])[0]), lambda: True), time.monotonic() + 30
+        while not look():
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        return super().prove(inputs, context, **options)
+
+
 def test_asked_to_stop_it_finishes_the_batch_and_can_be_resumed(tmp_path: Path) -> None:
-    keys, x = new_job(tmp_path, 10)
-    job = tmp_path / "job"
-    outcome = verbs.run(job, keys, x, batch_size=2, stopping=lambda: len(keys.proven) == 3)
+    """While the second batch is being proven, the third waits and is taken back."""
+    _, x = new_job(tmp_path, 10)
+    job, keys, asked = tmp_path / "job", WatchfulKeys(tmp_path / "keys"), []
+
+    def withdrawn() -> bool:
+        with closing(State(job)) as state:
+            found = [row.status for row in state.rows()]
+        if found == ["done", "leased", "leased"]:
+            asked.append("to stop")
+        return found == ["done", "leased", "waiting"]
+
+    keys.looks = {2: withdrawn}
+    outcome = verbs.run(job, keys, x, batch_size=2, stopping=lambda: bool(asked))
     assert outcome.stopped
     assert not outcome.complete
-    assert outcome.progress.counts.done == 6
+    assert outcome.progress.counts.done == 4
+    assert verbs.resume(job, keys).complete
+    assert keys.proven == [0, 2, 4, 6, 8]
+    assert verbs.status(job).counts.retries == 0
+    check_complete(job, 10)
+
+
+def test_a_proof_is_recorded_and_the_next_batch_read_while_another_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, x = new_job(tmp_path, 8)
+    job, read, seen = tmp_path / "job", Inputs.read, []
+    keys = WatchfulKeys(tmp_path / "keys")
+
+    def recorded() -> bool:
+        with closing(State(job)) as state:
+            return [row.first for row in state.rows() if row.status == "done"] == [0]
+
+    def observed(self: Any, first: int, stop: int) -> Any:
+        seen.append(first)
+        return read(self, first, stop)
+
+    monkeypatch.setattr(Inputs, "read", observed)
+    keys.looks = {2: lambda: recorded() and seen == [0, 2, 4, 6]}
+    assert verbs.run(job, keys, x, batch_size=2).complete
+    assert seen == [0, 2, 4, 6]
+    check_complete(job, 8)
+
+
+def test_where_inputs_cannot_be_read_on_what_is_being_proven_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, x = new_job(tmp_path, 10)
+    job, read = tmp_path / "job", Inputs.read
+
+    def damaged(self: Any, first: int, stop: int) -> Any:
+        if first == 6:
+            raise InvalidInputError("it became shorter")
+        return read(self, first, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inputs, "read", damaged)
+        with pytest.raises(InvalidInputError, match="it became shorter"):
+            verbs.run(job, keys, x, batch_size=2)
+    assert verbs.status(job).counts.done == 6
     assert verbs.resume(job, keys).complete
     assert keys.proven == [0, 2, 4, 6, 8]
     check_complete(job, 10)
@@ -263,7 +334,7 @@ def test_a_folder_holds_one_job(tmp_path: Path) -> None:
 
 def stopped_job(folder: Path) -> tuple[RecordingKeys, Path]:
     keys, x = new_job(folder, 10)
-    verbs.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) == 2)
+    verbs.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) >= 2)
     return keys, x
 
 
@@ -351,7 +422,7 @@ def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(
 ) -> None:
     keys, x = new_job(tmp_path, 2000)
     job, connect = tmp_path / "job", state_module._connect
-    verbs.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) == 5)
+    verbs.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) >= 5)
 
     def cramped(path: Path) -> sqlite3.Connection:
         connection = connect(path)

@@ -80,3 +80,13 @@ def test_one_slow_batch_of_a_size_decides_nothing() -> None:
         sizes.record(16, seconds)
     sizes.record(32, 3.2)
     assert sizes.size == 16
+
+
+def test_a_size_is_settled_once_no_larger_one_is_to_be_tried() -> None:
+    sizes = Sizing(None, PROGRAM, "sumcheck", workers=1, items=10_000, proofs=10_000)
+    assert (sizes.size, sizes.settled) == (16, False)
+    sizes.record(16, 1.0)
+    assert (sizes.size, sizes.settled) == (32, False)
+    sizes.record(32, 1.9)
+    assert (sizes.size, sizes.settled) == (16, True)
+    assert Sizing(8, PROGRAM, "sumcheck", workers=1, items=10_000, proofs=10_000).settled

@@ -187,10 +187,12 @@ class TestCheatingProvers:
         with pytest.raises(InvalidProofError, match="items 3 to 5: the job's file of outputs"):
             job.verify()
 
-    @pytest.mark.parametrize("array", [np.zeros((ITEMS, 3)), np.zeros((ITEMS, 2), dtype=np.float32), np.zeros(())])
+    @pytest.mark.parametrize(
+        "array", [np.zeros((ITEMS, 3)), np.zeros((ITEMS, 2), dtype=np.float32), np.zeros(()), np.zeros((ITEMS - 1, 2))]
+    )
     def test_the_file_of_outputs_is_another(self, job: ProvenJob, array: Any) -> None:
         np.save(job.folder / "outputs.npy", array)
-        with pytest.raises(MalformedProofError, match="does not hold the outputs"):
+        with pytest.raises(MalformedProofError, match=r"outputs of|does not hold float64"):
             job.verify()
 
     @pytest.mark.parametrize("name", ["outputs.npy", MANIFEST_FILE, "proofs/000000000003.proof"])
@@ -277,8 +279,18 @@ class TestOneItem:
     @pytest.mark.parametrize("position", [0, 2, 5000])
     def test_at_another_position(self, job: ProvenJob, position: int) -> None:
         moved: ItemReceipt = msgspec.structs.replace(item_receipt(job.manifest, 5), position=position)
-        with pytest.raises(InvalidProofError, match=f"the input of item 5 is not at position {position}"):
+        with pytest.raises(InvalidProofError, match=f"position {position}"):
             self.verify(job, 5, item=moved)
+
+    def test_of_which_nothing_is_shown(self, job: ProvenJob) -> None:
+        """A receipt of items without digests, at a position where the proof has nothing that would contradict."""
+        found = item_receipt(job.manifest, 3)
+        blank = msgspec.structs.replace(found.item, input_digest=b"", output_digest=b"")
+        forged: ItemReceipt = msgspec.structs.replace(found, item=blank, position=5000)
+        with pytest.raises(InvalidProofError, match="no position 5000"):
+            self.verify(job, 3, item=forged, receipt=forged.receipt())
+        with pytest.raises(MalformedProofError, match="no job has one like it"):
+            ItemReceipt.from_bytes(forged.to_bytes())
 
     def test_whose_output_is_claimed_to_be_another(self, job: ProvenJob) -> None:
         """The receipt itself is of a job that claims another output: the proof does not show it."""

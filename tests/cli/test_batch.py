@@ -17,16 +17,18 @@ from support.examples import mlp
 from typer.testing import CliRunner
 
 from zkinfer.backends.base import Keys
+from zkinfer.backends.sumcheck.keys import SumcheckKeys
 from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.batch.executors import Processes
 from zkinfer.batch.job import proofs_folder
+from zkinfer.batch.lock import working_on
 from zkinfer.batch.manifest import MANIFEST_FILE, Manifest
 from zkinfer.batch.state import State
 from zkinfer.batch.verbs import run as run_job
 from zkinfer.batch.work import Tensor, Work
 from zkinfer.cli import app
 from zkinfer.cli.batch_progress import summary
-from zkinfer.errors import ResourceError
+from zkinfer.errors import ProvingError, ResourceError
 from zkinfer.verifier import verify
 
 ITEMS = 40
@@ -166,6 +168,28 @@ def test_sigterm_finishes_the_batch_and_another_run_goes_on(shop: Path, tmp_path
     assert code == 0, text
     assert "0 attempts beyond the first" in text
     assert Manifest.load(job / MANIFEST_FILE).proven == ITEMS - 1
+
+
+def test_batches_that_fail_give_5_and_another_process_at_work_gives_4(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ProvingError("a defect")
+
+    job = tmp_path / "job"
+    own = ("run", job, "--keys", shop / "keys", "--inputs", shop / "x.npy", "--executor", "inline")
+    with monkeypatch.context() as patch:
+        patch.setattr(SumcheckKeys, "prove", fail)
+        code, text = run(*own, "--batch-size", "20")
+    assert code == 5, text
+    assert "zkinfer batch resume tries them again" in text
+    assert "40 items in 2 batches" in text
+    assert "a defect" in (job / "report.html").read_text()
+    with working_on(job):
+        code, text = run("resume", job)
+    assert code == 4
+    assert "another process works on the job" in text
+    assert run("resume", job)[0] == 0
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(shop: Path, tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zkinfer.batch.manifest import Manifest
+    from zkinfer.batch.report import write_report
     from zkinfer.batch.runner import Outcome, Progress
+    from zkinfer.batch.sample_verification import VerifiedSample, verify_sample
+    from zkinfer.batch.sampled import commit_sample, prove_sample
+    from zkinfer.batch.shown_item import VerifiedItem, verify_item_folder, write_item_folder
     from zkinfer.batch.verbs import Status, resume, run, status
     from zkinfer.batch.verification import VerifiedJob, verify_job
 
@@ -20,11 +24,19 @@ _HOME = {
     "Outcome": "zkinfer.batch.runner",
     "Progress": "zkinfer.batch.runner",
     "Status": "zkinfer.batch.verbs",
+    "VerifiedItem": "zkinfer.batch.shown_item",
     "VerifiedJob": "zkinfer.batch.verification",
+    "VerifiedSample": "zkinfer.batch.sample_verification",
+    "commit_sample": "zkinfer.batch.sampled",
+    "prove_sample": "zkinfer.batch.sampled",
     "resume": "zkinfer.batch.verbs",
     "run": "zkinfer.batch.verbs",
     "status": "zkinfer.batch.verbs",
+    "verify_item_folder": "zkinfer.batch.shown_item",
     "verify_job": "zkinfer.batch.verification",
+    "verify_sample": "zkinfer.batch.sample_verification",
+    "write_item_folder": "zkinfer.batch.shown_item",
+    "write_report": "zkinfer.batch.report",
 }
 
 __all__ = [
@@ -32,11 +44,19 @@ __all__ = [
     "Outcome",
     "Progress",
     "Status",
+    "VerifiedItem",
     "VerifiedJob",
+    "VerifiedSample",
+    "commit_sample",
+    "prove_sample",
     "resume",
     "run",
     "status",
+    "verify_item_folder",
     "verify_job",
+    "verify_sample",
+    "write_item_folder",
+    "write_report",
 ]
 
 

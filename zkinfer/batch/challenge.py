@@ -19,21 +19,19 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import one_line, wrap, write_atomically
+from zkinfer.batch.files import decode, load
 from zkinfer.batch.job import proof_name
 from zkinfer.batch.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, Batch
 from zkinfer.batch.receipt import Header, Item, follow_path, tree_head
-from zkinfer.errors import ArtifactError, InvalidInputError, InvalidProofError, MalformedProofError, StatementError
+from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, StatementError
 from zkinfer.sampling import check_confidence, draw, miss_probability, wrong_items
 from zkinfer.statement import MAX_CONTEXT_BYTES
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 SALTED_LEAF_KEY = b"zkinfer 2026 salted item v1".ljust(32, b"\0")
 SAMPLE_KEY = b"zkinfer 2026 sample commitment".ljust(32, b"\0")
@@ -49,8 +47,9 @@ COMMITTED_KIND, SAMPLED_KIND = "scom", "smpl"
 VERSION = 1
 MAX_FILE_BYTES = 1 << 30
 
+COMMITMENT_FILE = "sample-commitment.zkm"
 SAMPLED_FILE = "sampled.zkm"
-"""Where a job's folder holds its sampled receipt."""
+"""Where a job's folder holds what was committed, and its sampled receipt."""
 
 TOLERANCE = 1e-6
 """Relative, between two machines' computations of one probability."""
@@ -144,9 +143,20 @@ class SampleCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
         Raises:
             MalformedProofError: truncated, extended, edited, another version, or not one that a job has.
         """
-        commitment = _decoded(data, COMMITTED_KIND, _commitments, "commitment of a sampled job")
+        commitment = decode(
+            data, COMMITTED_KIND, VERSION, _commitments, max_bytes=MAX_FILE_BYTES, what="commitment of a sampled job"
+        )
         _check(commitment)
         return commitment
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "SampleCommitment":
+        """Read the file.
+
+        Raises:
+            MalformedProofError: see `from_bytes`; also when there is no such file.
+        """
+        return load(path, SampleCommitment.from_bytes, max_bytes=MAX_FILE_BYTES)
 
 
 def sampled_miss_probability(sizes: Sequence[int], size: int, rate: float) -> float:
@@ -338,7 +348,7 @@ class SampledReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
         Raises:
             MalformedProofError: truncated, extended, edited, another version, or not one that a sampled job has.
         """
-        receipt = _decoded(data, SAMPLED_KIND, _receipts, "sampled receipt")
+        receipt = decode(data, SAMPLED_KIND, VERSION, _receipts, max_bytes=MAX_FILE_BYTES, what="sampled receipt")
         _check(receipt.commitment)
         return receipt
 
@@ -357,24 +367,11 @@ class SampledReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
         Raises:
             MalformedProofError: see `from_bytes`; also when there is no such file.
         """
-        try:
-            return SampledReceipt.from_bytes(read_bounded(path, max_bytes=MAX_FILE_BYTES + HEADER_BYTES))
-        except ArtifactError as error:
-            raise MalformedProofError(one_line(error)) from None
+        return load(path, SampledReceipt.from_bytes, max_bytes=MAX_FILE_BYTES)
 
 
 _commitments = msgspec.msgpack.Decoder(SampleCommitment)
 _receipts = msgspec.msgpack.Decoder(SampledReceipt)
-
-
-def _decoded(data: bytes, kind: str, decoder: "msgspec.msgpack.Decoder[T]", what: str) -> T:
-    try:
-        found = decoder.decode(unwrap(data, kind, VERSION, max_bytes=MAX_FILE_BYTES))
-    except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedProofError(f"{what}: {one_line(error)}") from None
-    if wrap(kind, VERSION, msgspec.msgpack.encode(found)) != data:
-        raise MalformedProofError(f"{what}: not in canonical form")
-    return found
 
 
 def _check(commitment: SampleCommitment) -> None:

@@ -215,19 +215,29 @@ def open_outputs(folder: Path, program: Program, items: int) -> list[FloatArray]
     Raises:
         MalformedProofError: one is missing, or not what a job of so many items writes.
     """
-    opened: list[FloatArray] = []
+    opened = []
     for name, tensor in zip(output_names(len(program.outputs)), program.output_tensors, strict=True):
-        path = folder / name
-        try:
-            array = np.lib.format.open_memmap(path, mode="r")
-            whole = path.stat().st_size == array.offset + array.nbytes
-        except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
-            raise MalformedProofError(f"cannot read the job's outputs in {path}: {one_line(error)}") from None
-        shape = (items, *item_shape(tensor, batch_of(program)))
-        if not whole or array.dtype != np.float64 or array.shape != shape:
-            raise MalformedProofError(f"{path} does not hold the outputs of {items} items, float64 of shape {shape}")
+        array = map_rows(folder / name, item_shape(tensor, batch_of(program)))
+        if len(array) != items:
+            raise MalformedProofError(f"{folder / name} holds the outputs of {len(array)} items, and not of {items}")
         opened.append(array)
     return opened
+
+
+def map_rows(path: Path, shape: tuple[int, ...]) -> FloatArray:
+    """Some items' values in a file in NumPy's format, mapped: float64 of shape (items, *shape).
+
+    Raises:
+        MalformedProofError: it is missing, or holds something else.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        whole = path.stat().st_size == array.offset + array.nbytes
+    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
+        raise MalformedProofError(f"cannot read {path}: {one_line(error)}") from None
+    if not whole or array.dtype != np.float64 or not array.ndim or array.shape[1:] != shape:
+        raise MalformedProofError(f"{path} does not hold float64 numbers of shape {shape} an item")
+    return array
 
 
 def _compare(ours: bytes, theirs: bytes, batch: Batch) -> None:

@@ -181,7 +181,7 @@ class Cluster(Executor):
                 ray.init(include_dashboard=False, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ResourceError(f"cannot reach a Ray cluster: {one_line(error)}") from None
-        self.places = workers
+        self.workers = self.places = workers
         self._keys, self._dead_in_a_row = keys, 0
         self._unsent: list[Result] = []
         self._shipment = self._ship()

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -24,6 +25,8 @@ from zkinfer.errors import ResourceError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
+
+T = TypeVar("T")
 
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GRACE_SECONDS = 10.0
@@ -36,9 +39,11 @@ class Executor(ABC):
     """Where batches are proven.
 
     Attributes:
-        places: how many batches may be submitted beyond those whose results were taken.
+        workers: how many batches are proven at once.
+        places: how many may be submitted beyond those whose results were taken; what exceeds the workers waits.
     """
 
+    workers: int
     places: int
 
     @abstractmethod
@@ -53,27 +58,69 @@ class Executor(ABC):
             ResourceError: no worker can be started.
         """
 
+    def withdraw(self) -> list[Work]:
+        """Take back what was submitted and is not begun."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Let the workers go; a batch that they work on is lost."""
 
 
 class Inline(Executor):
-    """This process proves, one batch at a time."""
+    """This process proves, one batch at a time; what is proven is written beside it, in a thread: see `serve`.
 
-    places = 1
+    One more batch waits, so that proving goes on without a pause, in which it would lose the processor's caches.
+    """
+
+    workers = 1
+    places = 2
 
     def __init__(self, keys: "Keys") -> None:
         self._keys = keys
-        self._waiting: deque[Work] = deque()
+        self._works: SimpleQueue[Work | None] = SimpleQueue()
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._serving = True
+
+    def serve(self, work: Callable[[], T]) -> T:
+        """Run what uses this executor in a thread, and prove in the calling one, until that is done.
+
+        It proves here since the allocator gives memory of other threads back to the system again and again.
+
+        Returns:
+            What `work` returns; what it raises is raised.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="zkinfer-batch") as pool:
+            done = pool.submit(work)
+            done.add_done_callback(lambda _: self._works.put(None))
+            try:
+                while (found := self._works.get()) is not None:
+                    self._results.put(prove_work(self._keys, found))
+            finally:
+                self._serving = False
+        return done.result()
 
     def submit(self, work: Work) -> None:
         """See `Executor.submit`."""
-        self._waiting.append(work)
+        self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`: proves the batch."""
-        return [prove_work(self._keys, self._waiting.popleft())]
+        """See `Executor.results`.
+
+        Raises:
+            ResourceError: the thread that proves was interrupted.
+        """
+        with suppress(Empty):
+            return [self._results.get(timeout=seconds)]
+        if not self._serving:
+            raise ResourceError("proving was interrupted")
+        return []
+
+    def withdraw(self) -> list[Work]:
+        """See `Executor.withdraw`."""
+        with suppress(Empty):
+            return [work for work in (self._works.get_nowait(),) if work is not None]
+        return []
 
     def close(self) -> None:
         """See `Executor.close`."""
@@ -99,7 +146,7 @@ class Processes(Executor):
     """
 
     def __init__(self, keys: Path, workers: int, log: Path) -> None:
-        self.places = workers
+        self.workers = self.places = workers
         self._keys, self._log = keys, log
         self._workers = [self._start() for _ in range(workers)]
 

@@ -4,28 +4,23 @@ All of them follow from the job's state and its proofs, and can be written again
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.artifact import writing
-from zkinfer.batch.items import item_shape
-from zkinfer.batch.job import DEAD_LETTERS_FILE, manifest_file, output_names, proof_name, proofs_folder
+from zkinfer.batch.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
 from zkinfer.batch.manifest import Batch, Manifest
+from zkinfer.batch.outputs import OutputFiles, claimed_outputs
 from zkinfer.batch.state import Row, State
 from zkinfer.budget import sync_folder
 from zkinfer.circuit.program import Program
-from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import MalformedProofError
-from zkinfer.proof import OutputTensor, Proof
-
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.proof import Proof
 
 
 @contextmanager
@@ -60,8 +55,17 @@ def write_dead_letters(folder: Path, state: State) -> None:
             file.write(msgspec.json.encode({"item": letter.index, "reason": letter.reason}) + b"\n")
 
 
-def complete(folder: Path, state: State, program: Program) -> bool:
+def complete(
+    folder: Path, state: State, program: Program, outputs: OutputFiles | None, collected: Collection[int]
+) -> bool:
     """Write the outputs and the manifest of a job all of whose batches are done.
+
+    Args:
+        folder, state: of the job.
+        program: of its keys.
+        outputs: files of outputs to be completed; None where the proofs hide them.
+        collected: the batches, by their first items, whose proofs were written just now and whose outputs are in the
+            files already. The other proofs are read.
 
     Returns:
         Whether every proof is as it was recorded. One that is not waits to be made again, and there is no manifest.
@@ -69,37 +73,32 @@ def complete(folder: Path, state: State, program: Program) -> bool:
     Raises:
         ResourceError: the disk is full or not writable.
     """
-    job, hidden = state.job, state.job.options.private_outputs
+    job = state.job
     dead = {letter.index: letter for letter in state.dead_letters()}
     batches: list[Batch] = []
     damaged = False
-    with ExitStack() as files:
-        writers = (
-            []
-            if hidden
-            else [
-                files.enter_context(_output_file(folder / name, job.items, item_shape(tensor, batch_of(program))))
-                for name, tensor in zip(output_names(len(program.outputs)), program.output_tensors, strict=True)
-            ]
-        )
-        for row in state.rows():
-            batch = _batch(row, [item for item in range(row.first, row.stop) if item in dead])
-            proof = _proof(folder, row)
-            if proof is None and batch.proof:
-                state.release(row.first, "its proof was damaged on disk")
-                damaged = True
-            batches.append(batch)
-            for position, writer in enumerate(writers):
-                writer.write(batch, proof, position)
+    for row in state.rows():
+        batch = _batch(row, tuple(item for item in range(row.first, row.stop) if item in dead))
+        batches.append(batch)
+        if row.first in collected:
+            continue
+        proof = _proof(folder, row)
+        if proof is None and batch.proof:
+            state.release(row.first, "its proof was damaged on disk")
+            damaged = True
+        elif outputs is not None:
+            outputs.write(batch, [] if proof is None else claimed_outputs(proof, batch.size))
     if damaged:
         return False
+    if outputs is not None:
+        outputs.publish()
     Manifest(
         commitment=job.commitment,
         program=job.program,
         context=job.options.context,
         saturate=job.options.saturate,
         private_inputs=job.options.private_inputs,
-        private_outputs=hidden,
+        private_outputs=job.options.private_outputs,
         circuit_batch=job.circuit_batch,
         batch_size=max(batch.stop - batch.first for batch in batches),
         items=job.items,
@@ -109,14 +108,14 @@ def complete(folder: Path, state: State, program: Program) -> bool:
     return True
 
 
-def _batch(row: Row, dead: list[int]) -> Batch:
+def _batch(row: Row, dead: tuple[int, ...]) -> Batch:
     if row.announced is None:
-        return Batch(row.first, row.stop, tuple(dead), b"", b"", "", b"")
+        return Batch(row.first, row.stop, dead, b"", b"", "", b"")
     proof = row.announced
     return Batch(
         row.first,
         row.stop,
-        tuple(dead),
+        dead,
         proof.input_digests,
         proof.output_digests,
         proof_name(row.first),
@@ -135,28 +134,3 @@ def _proof(folder: Path, row: Row) -> Proof | None:
         return Proof.from_bytes(data)
     except (OSError, MalformedProofError):
         return None
-
-
-class _OutputFile:
-    """Outputs of all items, in NumPy's format, written batch by batch."""
-
-    def __init__(self, file: BinaryIO, items: int, shape: tuple[int, ...]) -> None:
-        self._file, self._shape = file, shape
-        header = {"descr": "<f8", "fortran_order": False, "shape": (items, *shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-
-    def write(self, batch: Batch, proof: Proof | None, position: int) -> None:
-        """The outputs of a batch: NaN for a dead letter."""
-        rows: FloatArray = np.full((batch.stop - batch.first, *self._shape), np.nan)
-        if proof is not None:
-            tensor = proof.output_tensors[position]
-            assert isinstance(tensor, OutputTensor)
-            reals = np.ldexp(tensor.integers().astype(np.float64), -tensor.frac_bits)
-            rows[batch.items - batch.first] = reals[: batch.size]
-        self._file.write(rows.astype("<f8").tobytes())
-
-
-@contextmanager
-def _output_file(path: Path, items: int, shape: tuple[int, ...]) -> Iterator[_OutputFile]:
-    with _replacing(path) as file:
-        yield _OutputFile(file, items, shape)

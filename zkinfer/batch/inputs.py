@@ -12,6 +12,7 @@ looked at. Cells and fields may be flat lists, row-major. Nothing is ever unpick
 import contextlib
 import io
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,14 @@ Block: TypeAlias = list[Column]
 MAX_LINE_BYTES = 1 << 26
 READ_BYTES = 1 << 20
 PARQUET_ROWS = 1024
+
+
+PathLike = str | os.PathLike[str]
+
+
+def paths_of(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
+    """The files of items, where one or several were handed in."""
+    return [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
 
 
 class Reader(Protocol):

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
-from zkinfer.errors import ArtifactError, MalformedProofError
+from zkinfer.artifact import wrap, write_atomically
+from zkinfer.batch.files import decode, load
+from zkinfer.errors import MalformedProofError
 from zkinfer.statement import MAX_CONTEXT_BYTES, VALUES_CONTEXT
 
 IntArray = npt.NDArray[np.int64]
@@ -131,12 +132,9 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         Raises:
             MalformedProofError: truncated, extended, edited, another version, or not a manifest.
         """
-        try:
-            manifest = _decoder.decode(unwrap(data, MANIFEST_KIND, MANIFEST_VERSION, max_bytes=MAX_MANIFEST_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedProofError(f"manifest: {one_line(error)}") from None
-        if manifest.to_bytes() != data:
-            raise MalformedProofError("manifest: not in canonical form")
+        manifest = decode(
+            data, MANIFEST_KIND, MANIFEST_VERSION, _decoder, max_bytes=MAX_MANIFEST_BYTES, what="manifest"
+        )
         _check(manifest)
         return manifest
 
@@ -155,10 +153,7 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         Raises:
             MalformedProofError: see `from_bytes`; also when there is no such file.
         """
-        try:
-            return Manifest.from_bytes(read_bounded(path, max_bytes=MAX_MANIFEST_BYTES + HEADER_BYTES))
-        except ArtifactError as error:
-            raise MalformedProofError(one_line(error)) from None
+        return load(path, Manifest.from_bytes, max_bytes=MAX_MANIFEST_BYTES)
 
 
 _decoder = msgspec.msgpack.Decoder(Manifest)

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.artifact import wrap, write_atomically
+from zkinfer.batch.files import decode, load
 from zkinfer.batch.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, Batch, Manifest
-from zkinfer.errors import ArtifactError, InvalidInputError, InvalidProofError, MalformedProofError
+from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.statement import MAX_CONTEXT_BYTES
 
 LEAF_KEY = b"zkinfer 2026 receipt leaf v1".ljust(32, b"\0")
@@ -231,14 +232,9 @@ class ItemReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         Raises:
             MalformedProofError: truncated, extended, edited, another version, or no item.
         """
-        try:
-            found = _decoder.decode(unwrap(data, ITEM_KIND, ITEM_VERSION, max_bytes=MAX_ITEM_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedProofError(f"item: {one_line(error)}") from None
+        found = decode(data, ITEM_KIND, ITEM_VERSION, _decoder, max_bytes=MAX_ITEM_BYTES, what="item")
         if not _is_possible(found):
             raise MalformedProofError("item: no job has one like it")
-        if found.to_bytes() != data:
-            raise MalformedProofError("item: not in canonical form")
         return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -256,10 +252,7 @@ class ItemReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         Raises:
             MalformedProofError: see `from_bytes`; also when there is no such file.
         """
-        try:
-            return ItemReceipt.from_bytes(read_bounded(path, max_bytes=MAX_ITEM_BYTES + HEADER_BYTES))
-        except ArtifactError as error:
-            raise MalformedProofError(one_line(error)) from None
+        return load(path, ItemReceipt.from_bytes, max_bytes=MAX_ITEM_BYTES)
 
 
 _decoder = msgspec.msgpack.Decoder(ItemReceipt)
@@ -268,13 +261,16 @@ _decoder = msgspec.msgpack.Decoder(ItemReceipt)
 def _is_possible(found: ItemReceipt) -> bool:
     """What the types leave open: sizes and ranges."""
     header, item = found.header, found.item
-    digests = (item.input_digest, item.output_digest, item.proof_digest)
+    shown = not item.dead
+    expected = (shown and not header.private_inputs, shown and not header.private_outputs)
     return (
         len(header.commitment) == len(header.program) == DIGEST_BYTES
         and len(header.context) <= MAX_CONTEXT_BYTES
         and 0 <= item.index < header.items <= MAX_ITEMS
         and 0 <= found.position < MAX_BATCH_ITEMS
-        and all(len(digest) in (0, DIGEST_BYTES) for digest in digests)
+        and len(item.input_digest) == DIGEST_BYTES * expected[0]
+        and len(item.output_digest) == DIGEST_BYTES * expected[1]
+        and len(item.proof_digest) in ((0, DIGEST_BYTES) if shown else (0,))
         and len(item.reason.encode()) <= MAX_REASON_BYTES
     )
 

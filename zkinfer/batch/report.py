@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.artifact import write_atomically
+from zkinfer.batch.inputs import PathLike
 from zkinfer.batch.job import manifest_file, output_names
 from zkinfer.batch.manifest import Manifest
 from zkinfer.batch.receipt import receipt_of
@@ -68,7 +69,7 @@ class Accuracy:
     proven: FloatArray
 
 
-def write_report(folder: Path, *, float_outputs: Sequence[npt.NDArray[Any]] = ()) -> Path:
+def write_report(folder: PathLike, *, float_outputs: Sequence[npt.NDArray[Any]] = ()) -> Path:
     """Write the report of a job into its folder; of one that is not complete, as far as it has come.
 
     Args:
@@ -84,21 +85,22 @@ def write_report(folder: Path, *, float_outputs: Sequence[npt.NDArray[Any]] = ()
         MissingDependencyError: matplotlib is not installed.
         ResourceError: the file cannot be written.
     """
-    with closing(State(folder)) as state:
+    target = Path(folder)
+    with closing(State(target)) as state:
         counts, rows = state.counts(), list(state.rows())
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
     plots = _plots()
     proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
-        _section("Summary", _facts(_summary(folder, counts, proven))),
+        _section("Summary", _facts(_summary(target, counts, proven))),
         *(_performance(plots, proven, [item for item, _ in dead]) if proven else ()),
-        *(_accuracy(plots, accuracy) for accuracy in compare_outputs(folder, float_outputs)),
+        *(_accuracy(plots, accuracy) for accuracy in compare_outputs(target, float_outputs)),
         _section("Failed batches", _table(("items", "attempts", "reason"), failed)),
         _section("Dead letters", _table(("item", "reason"), dead)),
     ]
-    path = folder / REPORT_FILE
-    write_atomically(path, _page(f"Batch job {folder.absolute().name}", sections).encode())
+    path = target / REPORT_FILE
+    write_atomically(path, _page(f"Batch job {target.absolute().name}", sections).encode())
     return path
 
 

@@ -7,7 +7,7 @@ job, which can be resumed.
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
@@ -22,11 +22,12 @@ from zkinfer.batch.finish import complete, write_dead_letters
 from zkinfer.batch.inputs import Inputs
 from zkinfer.batch.items import ItemShapes, as_runs, quantize_items
 from zkinfer.batch.job import check_inputs, proof_name, proofs_folder
-from zkinfer.batch.manifest import item_digests
+from zkinfer.batch.manifest import Batch, item_digests
+from zkinfer.batch.outputs import OutputFiles
 from zkinfer.batch.sizing import Sizing
 from zkinfer.batch.state import Announcement, Counts, State
 from zkinfer.batch.work import Failed, Proven, Result, Tensor, Work
-from zkinfer.errors import BudgetError, ResourceError
+from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
@@ -127,7 +128,11 @@ class Runner:
         self._proving: dict[int, _Leased] = {}
         self._retries: list[_Retry] = []
         self._failures: dict[int, int] = {}
-        self._no_budget = ""
+        self._ahead: _Leased | None = None
+        self._stopped = False
+        self._spoilt: BudgetError | InvalidInputError | None = None
+        self._outputs: OutputFiles | None = None
+        self._collected: set[int] = set()
         self._items = self._memory = 0
         self._began, self._told = time.monotonic(), 0.0
 
@@ -140,18 +145,22 @@ class Runner:
             InvalidInputError: an input file changed or is damaged.
         """
         self._state.recover()
-        while True:
-            self._prove_what_is_left()
-            write_dead_letters(self._folder, self._state)
-            if self._no_budget:
-                raise BudgetError(self._no_budget)
-            counts = self._state.counts()
-            if counts.done < counts.items:
-                return Outcome(self._progress(), complete=False, stopped=self._stopping())
-            self._tell("writing outputs and manifest")
-            if complete(self._folder, self._state, self._keys.program):
-                return Outcome(self._progress(), complete=True, stopped=False)
-            self._tell("proofs were damaged on disk: proving them again")
+        with ExitStack() as files:
+            if not self._options.private_outputs:
+                outputs = OutputFiles(self._folder, self._state.job.items, self._keys.program)
+                self._outputs = files.enter_context(closing(outputs))
+            while True:
+                self._prove_what_is_left()
+                write_dead_letters(self._folder, self._state)
+                if self._spoilt is not None:
+                    raise self._spoilt
+                counts = self._state.counts()
+                if counts.done < counts.items:
+                    return Outcome(self._progress(), complete=False, stopped=self._halting)
+                self._tell("writing outputs and manifest")
+                if complete(self._folder, self._state, self._keys.program, self._outputs, self._collected):
+                    return Outcome(self._progress(), complete=True, stopped=False)
+                self._tell("proofs were damaged on disk: proving them again")
 
     def _prove_what_is_left(self) -> None:
         job, waiting = self._state.job, self._state.count_waiting()
@@ -162,7 +171,7 @@ class Runner:
             job.options.batch_size,
             self._keys.program,
             self._keys.backend,
-            workers=self._executor.places,
+            workers=self._executor.workers,
             items=job.items - self._state.planned,
             proofs=self._keys.proofs_left - waiting,
         )
@@ -170,10 +179,13 @@ class Runner:
             sizing.record(items, seconds)
         with closing(Inputs([Path(file.path) for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
             while True:
-                self._submit(inputs, sizing)
+                self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
+                if self._halting:
+                    self._withdraw()
                 if self._proving:
+                    self._read_ahead(inputs, sizing)
                     proven = self._take(self._executor.results(POLL_SECONDS), sizing)
-                    self._submit(inputs, sizing)  # what is proven is written while workers prove what comes next
+                    self._submit(inputs, sizing, self._executor.workers)  # no worker waits until they are written
                     for leased, proof in proven:
                         self._persistently(self._write, leased, proof)
                         self._items += leased.stop - proof.first
@@ -185,17 +197,26 @@ class Runner:
 
     @property
     def _halting(self) -> bool:
-        return bool(self._no_budget) or self._stopping()
+        self._stopped = self._stopped or self._stopping()
+        return self._stopped or self._spoilt is not None
 
-    def _submit(self, inputs: Inputs, sizing: Sizing) -> None:
-        """Give every free place a batch."""
-        while len(self._proving) < self._executor.places and not self._halting:
+    def _submit(self, inputs: Inputs, sizing: Sizing, most: int) -> None:
+        """Hand in batches, until there are as many as that whose results were not taken."""
+        while len(self._proving) < most and not self._halting:
             leased = self._due() or self._next(inputs, sizing)
             if leased is None:
                 return
+            if leased is self._ahead:
+                self._ahead = None
             self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
             self._proving[leased.work.first] = leased
             self._executor.submit(leased.work)
+
+    def _withdraw(self) -> None:
+        """Take back what nobody began to prove."""
+        for work in self._executor.withdraw():
+            del self._proving[work.first]
+            self._persistently(self._state.withdraw, work.first)
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
@@ -205,8 +226,15 @@ class Runner:
                 return retry.leased
         return None
 
+    def _read_ahead(self, inputs: Inputs, sizing: Sizing) -> None:
+        """Read the next batch while others are being proven, unless its size depends on them."""
+        if sizing.settled and not self._halting:
+            self._ahead = self._next(inputs, sizing)
+
     def _next(self, inputs: Inputs, sizing: Sizing) -> _Leased | None:
-        """The next batch with anything to prove: one that an earlier run left, or a new one."""
+        """The next batch with anything to prove: the one read ahead, one that an earlier run left, or a new one."""
+        if self._ahead is not None:
+            return self._ahead
         while len(self._retries) < MOST_FAILING:
             span = self._state.next_waiting()
             if span is None:
@@ -214,7 +242,11 @@ class Runner:
                 if first == self._state.job.items:
                     return None
                 span = first, min(self._state.job.items, first + sizing.size)
-            leased = self._read(inputs, *span)
+            try:
+                leased = self._read(inputs, *span)
+            except InvalidInputError as error:  # what is being proven is finished first
+                self._spoilt = error
+                return None
             if leased.work.items:
                 return leased
             self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
@@ -260,14 +292,22 @@ class Runner:
 
     def _write(self, leased: _Leased, proven: Proven) -> None:
         """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
-        inputs = b"" if self._options.private_inputs else item_digests(leased.integers)
+        first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
+        input_digests = b"" if self._options.private_inputs else item_digests(leased.integers)
+        output_digests = item_digests(outputs) if outputs else b""
         digest: bytes = blake3(proven.proof).digest()
-        announcement = Announcement(
-            inputs, proven.output_digests, digest, len(proven.proof), proven.seconds, proven.phases
+        self._state.announce(
+            first,
+            Announcement(input_digests, output_digests, digest, len(proven.proof), proven.seconds, proven.phases),
         )
-        self._state.announce(proven.first, announcement)
-        write_atomically(proofs_folder(self._folder) / proof_name(proven.first), proven.proof)
-        self._state.finish(proven.first)
+        name = proof_name(first)
+        write_atomically(proofs_folder(self._folder) / name, proven.proof)
+        self._state.finish(first)
+        if self._outputs is not None:
+            dead = tuple(sorted(leased.dead))
+            batch = Batch(first, leased.stop, dead, input_digests, output_digests, name, digest)
+            self._outputs.write(batch, outputs)
+        self._collected.add(first)
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""
@@ -275,7 +315,7 @@ class Runner:
         span = f"items {first} to {leased.stop - 1}"
         failures = self._failures[first] = self._failures.get(first, 0) + 1
         if failed.no_budget:
-            self._no_budget = failed.reason
+            self._spoilt = BudgetError(failed.reason)
             self._persistently(self._state.release, first, failed.reason)
         elif failed.passes and failures <= self._options.retries:
             pause = self._pause(failures)

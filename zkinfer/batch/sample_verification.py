@@ -4,17 +4,18 @@ What is checked of the batches that were not picked is which of their items the 
 """
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zkinfer.batch.challenge import SAMPLED_FILE, SampleCommitment, SampledReceipt
+from zkinfer.artifact import one_line
+from zkinfer.batch.challenge import SAMPLED_FILE, TOLERANCE, SampleCommitment, SampledReceipt
+from zkinfer.batch.inputs import PathLike
 from zkinfer.batch.verification import check_batches, check_manifest, enough_memory, load_commitment, make_setting
 from zkinfer.commitment import Commitment
-
-PathLike = str | os.PathLike[str]
+from zkinfer.errors import InvalidInputError, StatementError
+from zkinfer.sampling import check_confidence
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def verify_sample(
     *,
     context: bytes = b"",
     saturate: bool = False,
+    rate: float | None = None,
+    confidence: float | None = None,
     workers: int = 1,
 ) -> VerifiedSample:
     """Check a sampled job.
@@ -74,6 +77,9 @@ def verify_sample(
         published: the digest of the sampled job's commitment, 32 bytes, received before the challenge was drawn.
         challenge: which the verifier drew then, or took from a beacon.
         context, saturate, workers: as in `verification.verify_job`.
+        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes that of the sampled receipt.
+        confidence: in (0, 1), with which a sample has to hold a wrong output at that rate; None leaves the size of the
+            sample to the operator.
 
     Raises:
         VerificationError: something is not as it should be.
@@ -84,6 +90,8 @@ def verify_sample(
         receipt = SampledReceipt.load(Path(folder) / SAMPLED_FILE)
         receipt.check(published, challenge)
         sample = receipt.commitment
+        asked = receipt.rate if rate is None else rate
+        missed = _miss_probability(sample, asked, confidence)
         job = sample.header.job(sample.circuit_batch)
         check_manifest(job, model, False, context, saturate)
         opened = {batch.number: batch for batch in receipt.opened}
@@ -97,10 +105,30 @@ def verify_sample(
         items=sample.header.items,
         sampled=sum(sample.spans[number].size for number in opened),
         proofs=len(opened),
-        rate=receipt.rate,
-        miss_probability=sample.miss_probability(receipt.rate),
+        rate=asked,
+        miss_probability=missed,
         fingerprint=model.fingerprint,
         security_bits=min((verdict.bits for verdict in verdicts), default=math.inf),
         test_only=any(verdict.test_only for verdict in verdicts),
         seconds=time.perf_counter() - start,
     )
+
+
+def _miss_probability(sample: SampleCommitment, rate: float, confidence: float | None) -> float:
+    """The probability that the sample holds no wrong output, if that rate of all outputs is wrong.
+
+    Raises:
+        StatementError: it is more than the verifier's confidence allows; or one of these is out of range.
+    """
+    try:
+        if confidence is not None:
+            check_confidence(confidence)
+        missed = sample.miss_probability(rate)
+    except InvalidInputError as error:
+        raise StatementError(one_line(error)) from None
+    if confidence is not None and missed > (1 - confidence) * (1 + TOLERANCE):
+        raise StatementError(
+            f"the sample is too small: if {100 * rate:.4g}% of the outputs were wrong, it would hold none of them with "
+            f"probability {missed:.3g}, and you ask for at most {1 - confidence:.3g}"
+        )
+    return missed

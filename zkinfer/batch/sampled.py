@@ -8,21 +8,21 @@ A sampled job is worth less than one all of which is proven; `challenge` says wh
 either step can be called again: proofs that exist are checked and kept.
 """
 
-import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically, writing
+from zkinfer.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.backends.sumcheck.execute import Executor
 from zkinfer.batch.challenge import (
+    COMMITMENT_FILE,
     MAX_FILE_BYTES,
     SAMPLED_FILE,
     CommittedItem,
@@ -35,12 +35,13 @@ from zkinfer.batch.challenge import (
     salted_leaf,
 )
 from zkinfer.batch.checks import check_proof, read_items
-from zkinfer.batch.inputs import Inputs
-from zkinfer.batch.items import ItemShapes, as_runs, item_shape
-from zkinfer.batch.job import output_names, proof_name, proofs_folder
+from zkinfer.batch.inputs import Inputs, PathLike, paths_of
+from zkinfer.batch.items import ItemShapes, as_runs
+from zkinfer.batch.job import STATE_FILE, proof_name, proofs_folder
 from zkinfer.batch.manifest import item_digests
+from zkinfer.batch.outputs import OutputFiles, claimed_outputs
 from zkinfer.batch.receipt import Header, tree_head, tree_path
-from zkinfer.circuit.qformat import dequantize
+from zkinfer.batch.verbs import load_keys
 from zkinfer.circuit.samples import batch_of, from_runs
 from zkinfer.errors import (
     ArtifactError,
@@ -51,26 +52,28 @@ from zkinfer.errors import (
     WrongKeyError,
 )
 from zkinfer.progress import progress
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.proof import Proof
 from zkinfer.replay import DEFAULT_CONFIDENCE, DEFAULT_RATE
+from zkinfer.sampling import check_confidence, check_rate
+from zkinfer.statement import check_context
 
 if TYPE_CHECKING:
+    from zkinfer.backends.base import Keys
     from zkinfer.backends.sumcheck.keys import SumcheckKeys
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
-COMMITMENT_FILE = "sample-commitment.zkm"
 SECRET_FILE = "sample-secret.zkk"
 SECRET_KIND = "ssec"
-SECRET_VERSION = 1
+SECRET_VERSION = 2
 SEED_BYTES = 32
 
 
 class _Executed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the operator keeps: the seed of the salts, and for each batch the digests of its items."""
+    """What the operator keeps: the seed of the salts, the rate asked for, and each batch's digests of its items."""
 
     seed: bytes
+    rate: float
     input_digests: tuple[bytes, ...]
     output_digests: tuple[bytes, ...]
 
@@ -85,9 +88,9 @@ class _Executed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 
 def commit_sample(
-    folder: Path,
-    keys: "SumcheckKeys",
-    inputs: Sequence[Path],
+    folder: PathLike,
+    keys: "Keys | PathLike",
+    inputs: PathLike | Sequence[PathLike],
     *,
     batch_size: int,
     rate: float = DEFAULT_RATE,
@@ -103,8 +106,8 @@ def commit_sample(
 
     Args:
         folder: of the sampled job; made if need be.
-        keys: proving keys of the native backend.
-        inputs: files of items, one after another.
+        keys: proving keys of the native backend, or their folder.
+        inputs: a file of items or several, one after another.
         batch_size: items a proof, a multiple of the circuit's batch.
         rate, confidence: so many batches will be proven that a wrong output is among them with that confidence, if that
             rate of all outputs is wrong.
@@ -117,26 +120,43 @@ def commit_sample(
             or the folder holds a sampled job already.
         ResourceError: the disk is full or not writable.
     """
-    if keys.backend != "sumcheck":
-        raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {keys.backend!r}")
-    program = keys.program
+    target, native, files = Path(folder), _native(keys), paths_of(inputs)
+    program = native.program
     seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
     if len(seed) != SEED_BYTES:
         raise InvalidInputError(f"the seed of the salts has {SEED_BYTES} bytes, not {len(seed)}")
     if batch_size < 1 or batch_size % batch_of(program):
         raise InvalidInputError(f"a batch has a multiple of {batch_of(program)} items, not {batch_size}")
-    if (folder / COMMITMENT_FILE).exists():
-        raise InvalidInputError(f"{folder} holds a sampled job already: prove it, or choose another folder")
-    proofs_folder(folder).mkdir(parents=True, exist_ok=True)
-    spans, executed, items = _execute(folder, keys, inputs, batch_size, saturate, seed)
+    check_context(context)
+    check_rate(rate)
+    check_confidence(confidence)
+    if (target / COMMITMENT_FILE).exists():
+        raise InvalidInputError(f"{target} holds a sampled job already: prove it, or choose another folder")
+    if (target / STATE_FILE).exists():
+        raise InvalidInputError(f"{target} holds a job already: choose another folder")
+    proofs_folder(target).mkdir(parents=True, exist_ok=True)
+    spans, digests, items = _execute(target, native, files, batch_size, saturate)
+    executed = _Executed(seed, rate, tuple(one for one, _ in digests), tuple(other for _, other in digests))
     size = batches_needed([span.size for span in spans], rate, confidence)
-    header = Header(keys.commitment.digest, keys.commitment.program_digest, context, saturate, False, False, items)
+    header = Header(native.commitment.digest, native.commitment.program_digest, context, saturate, False, False, items)
     head = tree_head(executed.heads(spans))
     commitment = SampleCommitment(header, batch_of(program), tuple(spans), size, head)
     secret = wrap(SECRET_KIND, SECRET_VERSION, msgspec.msgpack.encode(executed))
-    write_atomically(folder / SECRET_FILE, secret, private=True)
-    write_atomically(folder / COMMITMENT_FILE, commitment.to_bytes())
+    write_atomically(target / SECRET_FILE, secret, private=True)
+    write_atomically(target / COMMITMENT_FILE, commitment.to_bytes())
     return commitment
+
+
+def _native(keys: "Keys | PathLike") -> "SumcheckKeys":
+    """Keys of the native backend.
+
+    Raises:
+        InvalidInputError: they are of another.
+    """
+    loaded = load_keys(keys)
+    if loaded.backend != "sumcheck":
+        raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {loaded.backend!r}")
+    return cast("SumcheckKeys", loaded)
 
 
 def _execute(
@@ -145,35 +165,24 @@ def _execute(
     inputs: Sequence[Path],
     batch_size: int,
     saturate: bool,
-    seed: bytes,
-) -> tuple[list[Span], _Executed, int]:
-    """The batches, the digests of their items, and how many items there are; writes the outputs."""
+) -> tuple[list[Span], list[tuple[bytes, bytes]], int]:
+    """The batches, the digests of their items' inputs and outputs, and how many items there are; writes the outputs."""
     program, executor = keys.program, keys.executor
     spans: list[Span] = []
     digests: list[tuple[bytes, bytes]] = []
-    with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as files:
-        shapes = [item_shape(tensor, batch_of(program)) for tensor in program.output_tensors]
-        names = output_names(len(shapes))
-        writers = [
-            files.enter_context(_output_rows(folder / name, (opened.length, *shape)))
-            for name, shape in zip(names, shapes, strict=True)
-        ]
-        advance = files.enter_context(progress("executing", opened.length))
+    with closing(Inputs(inputs, ItemShapes(program))) as opened, ExitStack() as stack:
+        files = stack.enter_context(closing(OutputFiles(folder, opened.length, program)))
+        advance = stack.enter_context(progress("executing", opened.length))
         for first in range(0, opened.length, batch_size):
             stop = min(first + batch_size, opened.length)
             arrays, dead = read_items(opened, first, stop, program, saturate)
             outputs = _run(executor, arrays) if len(arrays[0]) else []
             spans.append(Span(first, stop, dead))
             digests.append((item_digests(arrays), item_digests(outputs)) if outputs else (b"", b""))
-            living = np.setdiff1d(np.arange(stop - first), np.array(dead, dtype=np.int64) - first)
-            for position, (write, shape) in enumerate(zip(writers, shapes, strict=True)):
-                rows: FloatArray = np.full((stop - first, *shape), np.nan)
-                if outputs:
-                    rows[living] = dequantize(outputs[position], program.output_tensors[position])
-                write(rows.astype("<f8").tobytes())
+            files.write(spans[-1].unopened(), outputs)
             advance(stop - first)
-        executed = _Executed(seed, tuple(one for one, _ in digests), tuple(other for _, other in digests))
-        return spans, executed, opened.length
+        files.publish()
+        return spans, digests, opened.length
 
 
 def _run(executor: Executor, arrays: Sequence[IntArray]) -> list[IntArray]:
@@ -190,33 +199,13 @@ def _run(executor: Executor, arrays: Sequence[IntArray]) -> list[IntArray]:
     return outputs
 
 
-@contextmanager
-def _output_rows(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[bytes], object]]:
-    """Write an array of float64 row by row, into a file that appears once it is whole.
-
-    Raises:
-        ResourceError: the disk is full or not writable.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
 def prove_sample(
-    folder: Path,
-    keys: "SumcheckKeys",
-    inputs: Sequence[Path],
+    folder: PathLike,
+    keys: "Keys | PathLike",
+    inputs: PathLike | Sequence[PathLike],
     challenge: bytes,
     *,
-    rate: float = DEFAULT_RATE,
+    rate: float | None = None,
 ) -> SampledReceipt:
     """Prove the batches that a challenge picks, and write the sampled receipt beside them.
 
@@ -224,7 +213,8 @@ def prove_sample(
         folder: where `commit_sample` wrote.
         keys, inputs: as then.
         challenge: drawn after the digest of the commitment was published, by someone else: at least 16 bytes.
-        rate: of wrong outputs, for which the receipt states the probability that none is in the sample.
+        rate: of wrong outputs, for which the receipt states the probability that none is in the sample; by default the
+            one that the sample was made large enough for.
 
     Raises:
         InvalidInputError: there is no sampled job in the folder, its inputs changed, or an argument is out of range.
@@ -232,30 +222,32 @@ def prove_sample(
         ProvingError: a batch cannot be proven.
         ResourceError: the disk is full or not writable.
     """
-    commitment, executed = _load(folder)
-    if commitment.header.commitment != keys.commitment.digest:
-        raise WrongKeyError(f"the sampled job in {folder} was committed to with other keys")
+    target, native = Path(folder), _native(keys)
+    commitment, executed = _load(target)
+    if commitment.header.commitment != native.commitment.digest:
+        raise WrongKeyError(f"the sampled job in {target} was committed to with other keys")
+    rate = executed.rate if rate is None else rate
     probability = commitment.miss_probability(rate)
     heads = executed.heads(commitment.spans)
     opened: list[OpenedBatch] = []
     picked = commitment.picked(challenge)
     with (
-        closing(Inputs(inputs, ItemShapes(keys.program))) as items,
+        closing(Inputs(paths_of(inputs), ItemShapes(native.program))) as items,
         progress("proving the sample", len(picked)) as tick,
     ):
         for number in picked:
             span = commitment.spans[number]
-            arrays, dead = read_items(items, span.first, span.stop, keys.program, commitment.header.saturate)
+            arrays, dead = read_items(items, span.first, span.stop, native.program, commitment.header.saturate)
             digests = executed.input_digests[number], executed.output_digests[number]
             if dead != span.dead or item_digests(arrays) != digests[0]:
                 raise InvalidInputError(f"items {span.first} to {span.stop - 1} changed since they were committed")
-            path = proofs_folder(folder) / proof_name(span.first)
-            digest = _prove(path, keys, commitment, arrays, digests[1])
+            path = proofs_folder(target) / proof_name(span.first)
+            digest = _prove(path, native, commitment, arrays, digests[1])
             salts = b"".join(salt(executed.seed, index) for index in range(span.first, span.stop))
             opened.append(OpenedBatch(number, *digests, salts, tree_path(heads, number), digest))
             tick(1)
     receipt = SampledReceipt(commitment, challenge, rate, probability, tuple(opened))
-    receipt.save(folder / SAMPLED_FILE)
+    receipt.save(target / SAMPLED_FILE)
     return receipt
 
 
@@ -273,7 +265,7 @@ def _prove(
         _, claimed = check_proof(proof, keys.commitment, arrays, job, len(arrays[0]))
     except VerificationError:
         proof = keys.prove(as_runs(arrays, keys.program), commitment.header.context)
-        claimed = [t.integers()[: len(arrays[0])] for t in proof.output_tensors if isinstance(t, OutputTensor)]
+        claimed = claimed_outputs(proof, len(arrays[0]))
     if item_digests(claimed) != output_digests:
         raise ProvingError(f"{path.name}: what is proven is not what was committed; was it another model?")
     data = proof.to_bytes()
@@ -282,13 +274,13 @@ def _prove(
     return digest
 
 
-def open_item(folder: Path, index: int) -> CommittedItem:
+def open_item(folder: PathLike, index: int) -> CommittedItem:
     """One item of a sampled job, for whoever was given its output and wants to see that it was committed.
 
     Raises:
         InvalidInputError: there is no sampled job in the folder, or no such item.
     """
-    commitment, executed = _load(folder)
+    commitment, executed = _load(Path(folder))
     for number, span in enumerate(commitment.spans):
         if span.first <= index < span.stop:
             item = span.items(executed.input_digests[number], executed.output_digests[number])[index - span.first]
@@ -305,8 +297,7 @@ def _load(folder: Path) -> tuple[SampleCommitment, _Executed]:
         InvalidInputError: it is not there, or damaged.
     """
     try:
-        data = read_bounded(folder / COMMITMENT_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
-        commitment = SampleCommitment.from_bytes(data)
+        commitment = SampleCommitment.load(folder / COMMITMENT_FILE)
         data = read_bounded(folder / SECRET_FILE, max_bytes=MAX_FILE_BYTES + HEADER_BYTES)
         payload = unwrap(data, SECRET_KIND, SECRET_VERSION, max_bytes=MAX_FILE_BYTES)
         executed = msgspec.msgpack.decode(payload, type=_Executed)

@@ -69,13 +69,23 @@ class Sizing:
     @property
     def size(self) -> int:
         """The size of the next batch."""
+        return self._next()[0]
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough batches were proven to choose it."""
+        return self._next()[1]
+
+    def _next(self) -> tuple[int, bool]:
         size, best = self.smallest, self._best
         while size < self.largest:
             larger = min(2 * size, self.largest)
-            if size not in best or (larger in best and best[larger] > (1 - WORTHWHILE) * best[size]):
-                return size
+            if size not in best:
+                return size, False
+            if larger in best and best[larger] > (1 - WORTHWHILE) * best[size]:
+                return size, True
             size = larger
-        return size
+        return size, True
 
 
 def available_memory() -> int:

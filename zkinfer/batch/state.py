@@ -229,6 +229,13 @@ class State:
         """A leased batch is done: its file is written, or all its items are dead letters."""
         self._set(first, "done", "")
 
+    def withdraw(self, first: int) -> None:
+        """A leased batch waits again, for nobody began to prove it."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE batches SET status = 'waiting', attempts = attempts - 1 WHERE first = ?", (first,)
+            )
+
     def release(self, first: int, reason: str) -> None:
         """A batch has to be proven again."""
         self._set(first, "waiting", reason)

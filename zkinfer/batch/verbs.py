@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from zkinfer.batch.challenge import COMMITMENT_FILE
 from zkinfer.batch.executors import Executor, Inline, Processes
-from zkinfer.batch.inputs import Inputs
+from zkinfer.batch.inputs import Inputs, PathLike, paths_of
 from zkinfer.batch.items import ItemShapes
 from zkinfer.batch.job import (
     STATE_FILE,
@@ -29,8 +30,6 @@ from zkinfer.errors import InvalidInputError, WrongKeyError
 
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
-
-PathLike = str | os.PathLike[str]
 
 
 def _tell_nobody(progress: Progress) -> None:
@@ -74,9 +73,9 @@ def run(
         workers: how many batches are proven at once.
         retries: how often a batch is tried again after a failure that may pass.
         backoff: seconds before the first of them, doubled for each further one.
-        observer: called with a `Progress` for everything that happens.
-        stopping: asked now and then; once it gives True, the batches that are being proven are finished, nothing else
-            is begun, and the job can be resumed.
+        observer: called with a `Progress` for everything that happens, inline from a thread beside the one that proves.
+        stopping: asked now and then, likewise; once it gives True, the batches that are being proven are finished,
+            nothing else is begun, and the job can be resumed.
 
     Raises:
         InvalidInputError: there is a job in the folder, or an argument or a file is not what is asked for.
@@ -84,7 +83,7 @@ def run(
         ResourceError: the disk is full, or workers cannot be started; the job can be resumed.
         MissingDependencyError: an optional package is not installed.
     """
-    target, loaded = Path(folder), _load(keys)
+    target, loaded = Path(folder), load_keys(keys)
     options = Options(
         context=context,
         saturate=saturate,
@@ -97,7 +96,7 @@ def run(
         backoff=backoff,
     )
     check_options(options, loaded.backend, batch_of(loaded.program))
-    paths = [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
+    paths = paths_of(inputs)
     files = tuple(InputFile.of(path) for path in paths)
     with closing(Inputs(paths, ItemShapes(loaded.program))) as opened:
         items = opened.length
@@ -105,6 +104,8 @@ def run(
     with working_on(target):
         if (target / STATE_FILE).exists():
             raise InvalidInputError(f"{target} holds a job already: resume it, or choose another folder")
+        if (target / COMMITMENT_FILE).exists():
+            raise InvalidInputError(f"{target} holds a sampled job: choose another folder")
         job = Job(
             keys=str(loaded.folder),
             commitment=loaded.commitment.digest,
@@ -143,7 +144,7 @@ def resume(
     target = Path(folder)
     with closing(State(target)) as state:
         job = state.job
-    loaded = _load(job.keys if keys is None else keys)
+    loaded = load_keys(job.keys if keys is None else keys)
     if loaded.commitment.digest != job.commitment:
         raise WrongKeyError(f"the job in {target} was begun with other keys than those in {loaded.folder}")
     chosen = executor or ("processes" if job.options.executor == "inline" and workers else job.options.executor)
@@ -179,7 +180,8 @@ def status(folder: PathLike) -> Status:
         return Status(state.job, state.counts(), is_worked_on(target), manifest_file(target).exists())
 
 
-def _load(keys: "Keys | PathLike") -> "Keys":
+def load_keys(keys: "Keys | PathLike") -> "Keys":
+    """The keys, from their folder if need be."""
     from zkinfer.backends.base import Keys
 
     return Keys.load(keys) if isinstance(keys, (str, os.PathLike)) else keys
@@ -193,17 +195,20 @@ def _work(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> Outcome:
-    with closing(State(folder)) as state, closing(_executor(folder, keys, executor, workers)) as chosen:
-        return Runner(folder, state, keys, chosen, observer, stopping).run()
+    def work(chosen: Executor) -> Outcome:
+        with closing(State(folder)) as state:
+            return Runner(folder, state, keys, chosen, observer, stopping).run()
+
+    if executor == "inline":
+        inline = Inline(keys)
+        return inline.serve(lambda: work(inline))
+    with closing(_others(folder, keys, executor, workers)) as others:
+        return work(others)
 
 
-def _executor(folder: Path, keys: "Keys", name: ExecutorName, workers: int) -> Executor:
-    match name:
-        case "inline":
-            return Inline(keys)
-        case "processes":
-            return Processes(keys.folder, workers, folder / WORKERS_LOG)
-        case "ray":
-            from zkinfer.batch.cluster import Cluster
+def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> Executor:
+    if name == "processes":
+        return Processes(keys.folder, workers, folder / WORKERS_LOG)
+    from zkinfer.batch.cluster import Cluster
 
-            return Cluster(keys, workers)
+    return Cluster(keys, workers)

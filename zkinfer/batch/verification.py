@@ -25,6 +25,7 @@ import numpy.typing as npt
 from zkinfer.artifact import one_line
 from zkinfer.batch.check_worker import Verdict, judge
 from zkinfer.batch.checks import BatchChecker, Setting, check_proof, read_proof
+from zkinfer.batch.inputs import PathLike, paths_of
 from zkinfer.batch.items import quantize_items
 from zkinfer.batch.job import manifest_file
 from zkinfer.batch.manifest import Batch, Manifest, item_digests
@@ -44,7 +45,6 @@ from zkinfer.progress import progress
 from zkinfer.verifier import VerifiedInference
 
 IntArray = npt.NDArray[np.int64]
-PathLike = str | os.PathLike[str]
 
 MAX_HIDDEN_ITEMS = 1 << 24
 """Of a job whose manifest holds no digest of an item, so that a short file could claim any number of them."""
@@ -187,6 +187,8 @@ def verify_item(
         items = None if integers is None else len(integers[0])
         opened = read_proof(Path(proof), leaf.proof_digest)
         result, claimed = check_proof(opened, published, integers, job, items)
+        if found.position >= (items or result.runs * batch_of(published.program)):
+            raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
         for what, arrays, digest in (
             ("input", integers, leaf.input_digest),
             ("output", claimed, leaf.output_digest),
@@ -248,7 +250,7 @@ def make_setting(
     folder: PathLike, commitment: Commitment, manifest: Manifest, inputs: PathLike | Sequence[PathLike] | None
 ) -> Setting:
     """What the job's batches are checked against."""
-    files = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs or ())
+    files = paths_of(inputs or ())
     if not files and not manifest.private_inputs:
         raise StatementError("there are no inputs; hand in the files that the job is about")
     job = msgspec.structs.replace(manifest, batches=(), dead_letters=())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.artifact import one_line
-from zkinfer.batch.outputs import output_digests
+from zkinfer.batch.outputs import claimed_outputs
 from zkinfer.errors import BudgetError, ResourceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):
-    """Integers of one input: int64, little-endian, row-major."""
+    """Integers of one input or output: int64, little-endian, row-major."""
 
     shape: tuple[int, ...]
     data: bytes
@@ -59,7 +59,7 @@ class Proven(msgspec.Struct, frozen=True, array_like=True, tag="proven"):
     Attributes:
         first: of the work.
         proof: the content of the proof's file.
-        output_digests: as in `manifest.Batch`.
+        outputs: what it claims for the items, an output each; empty where it hides one.
         seconds: how long proving took.
         phases: of these, seconds by the name of the part.
         memory: the most that the process took so far, in bytes.
@@ -67,7 +67,7 @@ class Proven(msgspec.Struct, frozen=True, array_like=True, tag="proven"):
 
     first: int
     proof: bytes
-    output_digests: bytes
+    outputs: tuple[Tensor, ...]
     seconds: float
     phases: dict[str, float]
     memory: int
@@ -105,8 +105,8 @@ def prove_work(keys: "Keys", work: Work) -> Result:
                 private_inputs=work.private_inputs,
                 private_outputs=work.private_outputs,
             )
-        digests = output_digests(proof, work.items)
-        return Proven(work.first, proof.to_bytes(), digests, time.perf_counter() - start, phases, peak_memory())
+        data, outputs = proof.to_bytes(), tuple(map(Tensor.of, claimed_outputs(proof, work.items)))
+        return Proven(work.first, data, outputs, time.perf_counter() - start, phases, peak_memory())
     except BudgetError as error:
         return Failed(work.first, one_line(error), no_budget=True)
     except (ResourceError, MemoryError, OSError) as error:

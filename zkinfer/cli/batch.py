@@ -1,4 +1,4 @@
-"""The commands about batch jobs: run, resume, status, verify."""
+"""The commands about batch jobs: run, resume, status, verify, item."""
 
 import signal
 from pathlib import Path
@@ -8,11 +8,12 @@ import msgspec
 import typer
 from rich.filesize import decimal
 
-from zkinfer.cli.app import Context, Saturate, app
+from zkinfer.artifact import one_line
+from zkinfer.cli.app import Context, Saturate, app, array_text, warn_test_only
 from zkinfer.cli.arrays import read_bytes, read_context
 from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.durations import duration
-from zkinfer.errors import InvalidInputError
+from zkinfer.errors import InvalidInputError, StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 INCOMPLETE = 5
 STOPPED = 6
 DEAD_LETTERS = 7
+
+DIGEST_BYTES = 32
 
 batch = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +41,11 @@ Inputs = Annotated[
     list[Path] | None,
     typer.Option("--inputs", help="File of items: .npy, .npz, .parquet or .jsonl; again for each further one."),
 ]
+CircuitFile = Annotated[
+    Path | None,
+    typer.Option(help="Circuit file, for the report: its float model is run on the same inputs, to compare."),
+]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 where there are dead letters.")]
 
 
@@ -56,6 +64,8 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 1
     retries: int = 3
     backoff: float = 1.0
+    circuit: str | None = None
+    report: bool = True
 
 
 def read_job(path: Path) -> JobFile:
@@ -76,6 +86,7 @@ def read_job(path: Path) -> JobFile:
         output=str(path.parent / job.output),
         keys=None if job.keys is None else str(path.parent / job.keys),
         inputs=[str(path.parent / name) for name in inputs],
+        circuit=None if job.circuit is None else str(path.parent / job.circuit),
     )
 
 
@@ -118,6 +129,8 @@ def run_job(
     workers: Annotated[int | None, typer.Option(min=1, help="Batches that are proven at once; 1 by default.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Further attempts at a batch; 3 by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Where the folder holds the job, go on with it.")] = False,
+    circuit: CircuitFile = None,
+    report: Report = True,
     strict: Strict = False,
 ) -> None:
     """Begin a job: prove all items of some files."""
@@ -127,8 +140,10 @@ def run_job(
     told = read_job(job)
     where = keys or told.keys
     files = inputs or told.inputs
+    circuit = circuit or (None if told.circuit is None else Path(told.circuit))
+    report = report and told.report
     if resume and (Path(told.output) / STATE_FILE).exists():
-        resume_job(Path(told.output), keys, executor, workers, strict)
+        resume_job(Path(told.output), keys, executor, workers, circuit, report, strict)
         return
     if where is None or not files:
         raise InvalidInputError("a job needs keys and inputs: --keys and --inputs, or keys and inputs in JOB.toml")
@@ -150,6 +165,8 @@ def run_job(
             observer=observer,
             stopping=stop,
         ),
+        circuit=circuit,
+        report=report,
         strict=strict,
     )
 
@@ -163,6 +180,8 @@ def resume_job(
         Literal["inline", "processes", "ray"] | None, typer.Option(help="Who proves; as before by default.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Batches at once; as before by default.")] = None,
+    circuit: CircuitFile = None,
+    report: Report = True,
     strict: Strict = False,
 ) -> None:
     """Go on with a job, however it ended; what failed is tried again. Says so if it is complete."""
@@ -173,12 +192,18 @@ def resume_job(
         lambda observer, stop: resume(
             folder, keys, executor=executor, workers=workers, observer=observer, stopping=stop
         ),
+        circuit=circuit,
+        report=report,
         strict=strict,
     )
 
 
-def _work(folder: Path, work: "Callable[..., Outcome]", *, strict: bool) -> None:
-    """Run a job with its progress shown, and end with its exit code."""
+def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None, report: bool, strict: bool) -> None:
+    """Run a job with its progress shown, say and write what came of it, and end with its exit code."""
+    from zkinfer.batch.job import manifest_file
+    from zkinfer.batch.manifest import Manifest
+    from zkinfer.batch.receipt import receipt_of
+    from zkinfer.batch.report import REPORT_FILE
     from zkinfer.cli.batch_progress import shown
 
     with shown() as observer:
@@ -187,9 +212,13 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, strict: bool) -> None
     title = "Complete" if outcome.complete else "Stopped: go on with zkinfer batch resume" if outcome.stopped else ""
     rows = [
         *_rows(folder, counts),
-        ("this run", f"{progress.items} items in {duration(progress.seconds)}"),
+        ("this run", _rate(progress.items, progress.seconds)),
         ("memory", f"{decimal(progress.memory)} at most in a process that proves" if progress.memory else "no proof"),
     ]
+    if outcome.complete:
+        rows.append(("receipt", receipt_of(Manifest.load(manifest_file(folder))).hex()))
+    if report and not outcome.stopped and (progress.items or circuit or not (folder / REPORT_FILE).exists()):
+        rows.append(("report", _report(folder, circuit)))
     out.print(facts(title or "Incomplete: batches failed; zkinfer batch resume tries them again", rows))
     if outcome.complete:
         code = DEAD_LETTERS if strict and counts.dead else ExitCode.OK
@@ -199,15 +228,33 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, strict: bool) -> None
         raise typer.Exit(code)
 
 
+def _report(folder: Path, circuit: Path | None) -> str:
+    """Write the report; returns its file, or why there is none, for which no job fails."""
+    from zkinfer.cli.batch_report import write
+
+    try:
+        return str(write(folder, circuit))
+    except Exception as error:
+        return f"none: {one_line(error)}"
+
+
+def _rate(items: int, seconds: float) -> str:
+    rate = f", {items / seconds:.3g} a second" if items and seconds else ""
+    return f"{items} items in {duration(seconds)}{rate}"
+
+
 def _rows(folder: Path, counts: "Counts") -> list[tuple[str, str]]:
     share = counts.done / counts.items
-    mean = duration(counts.prove_seconds / counts.batches_done) if counts.batches_done else "none"
+    proofs = "none"
+    if counts.batches_done:
+        size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
+        proofs = f"{counts.batches_done} batches, {size} together, {mean} each"
     return [
         ("folder", str(folder)),
         ("items", f"{counts.done} of {counts.items} done ({share:.1%})"),
         ("dead letters", str(counts.dead)),
         ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
-        ("proofs", f"{counts.batches_done} batches, {decimal(counts.proof_bytes)}, {mean} each"),
+        ("proofs", proofs),
         ("repeated", f"{counts.retries} attempts beyond the first"),
     ]
 
@@ -224,10 +271,33 @@ def job_status(folder: Folder) -> None:
     out.print(facts(f"Job: {state}", rows))
 
 
+@batch.command("item")
+@guarded
+def hand_out(
+    folder: Folder,
+    number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for whoever asks about the item.")],
+    keys: Annotated[Path | None, typer.Option(help="Folder of the keys, where it was moved.")] = None,
+) -> None:
+    """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
+    from zkinfer.backends.base import COMMITMENT_FILE
+    from zkinfer.batch.shown_item import write_item_folder
+    from zkinfer.batch.verbs import status
+
+    job = status(folder).job
+    found = write_item_folder(folder, number, output, (keys or Path(job.keys)) / COMMITMENT_FILE)
+    rows = [("item", f"{number} of {found.header.items}"), ("receipt", found.receipt().hex())]
+    if found.item.dead:
+        rows.append(("dead letter", found.item.reason))
+    elif not found.header.private_inputs:
+        rows.append(("shows", "the inputs of all items in the same proof, too"))
+    out.print(facts(f"Wrote {output}", rows))
+
+
 @batch.command("verify")
 @guarded
 def verify_folder(
-    folder: Folder,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the job; with --item, of that item.")],
     commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
     inputs: Inputs = None,
     context: Context = "",
@@ -235,16 +305,27 @@ def verify_folder(
     receipt: Annotated[
         str | None, typer.Option(help="The receipt that was published, hexadecimal; else it is only printed.")
     ] = None,
+    item: Annotated[
+        int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that check.")] = 1,
 ) -> None:
-    """Check all proofs of a job, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
+    """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
+    if item is not None:
+        if receipt is None:
+            raise InvalidInputError("an item is checked against the receipt that was published: --receipt")
+        _verify_item(folder, item, receipt, commitment, inputs, context, saturate=saturate)
+        return
+    from zkinfer.batch.challenge import COMMITMENT_FILE, SAMPLED_FILE
     from zkinfer.batch.verification import verify_job
 
+    if any((folder / name).exists() for name in (COMMITMENT_FILE, SAMPLED_FILE)):
+        raise StatementError(f"{folder} holds a sampled job, not a proof of all items; see zkinfer batch verify-sample")
     verified = verify_job(
         folder,
         commitment,
         inputs,
-        receipt=None if receipt is None else read_bytes("--receipt", f"hex:{receipt}", max_bytes=32),
+        receipt=None if receipt is None else read_digest("--receipt", receipt),
         context=read_context(context),
         saturate=saturate,
         workers=workers,
@@ -258,6 +339,63 @@ def verify_folder(
     ]
     out.print(facts("VALID: this model gives these outputs for these items", rows))
     if verified.test_only:
-        from zkinfer.cli.app import warn_test_only
-
         warn_test_only()
+
+
+def _verify_item(
+    folder: Path,
+    item: int,
+    receipt: str,
+    commitment: Path,
+    inputs: list[Path] | None,
+    context: str,
+    *,
+    saturate: bool,
+) -> None:
+    from zkinfer.batch.shown_item import verify_item_folder
+
+    if len(inputs or ()) > 1:
+        raise InvalidInputError("the input of one item comes in one file: a single --inputs")
+    verified = verify_item_folder(
+        folder,
+        item,
+        read_digest("--receipt", receipt),
+        commitment,
+        inputs[0] if inputs else None,
+        context=read_context(context),
+        saturate=saturate,
+    )
+    rows = [
+        ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
+        ("receipt", receipt),
+        ("item", f"{verified.index}, of a job of {verified.items}"),
+        *(("output", array_text(array)) for array in verified.outputs),
+        ("security", f"about {verified.security_bits:.0f} bits"),
+        ("checked in", duration(verified.seconds)),
+    ]
+    out.print(facts("VALID: this model gives this output for this item", rows))
+    if verified.test_only:
+        warn_test_only()
+
+
+def read_digest(option: str, text: str) -> bytes:
+    """32 bytes in hexadecimal from the command line.
+
+    Raises:
+        InvalidInputError: they are not.
+    """
+    digest = read_bytes(option, f"hex:{text}", max_bytes=DIGEST_BYTES)
+    if len(digest) != DIGEST_BYTES:
+        raise InvalidInputError(f"{option} holds {len(digest)} bytes and takes {DIGEST_BYTES}, in hexadecimal")
+    return digest
+
+
+def required(inputs: list[Path] | None) -> list[Path]:
+    """The files of items.
+
+    Raises:
+        InvalidInputError: there are none.
+    """
+    if not inputs:
+        raise InvalidInputError("there are no inputs: --inputs FILE, again for each further file")
+    return inputs

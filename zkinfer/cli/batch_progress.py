@@ -24,8 +24,9 @@ def summary(progress: "JobProgress") -> str:
     """Progress in one line: done, rate, remaining time, failures, memory."""
     counts = progress.counts
     rate = progress.items / progress.seconds if progress.seconds else 0.0
-    left = duration((counts.items - counts.done) / rate) if rate else "unknown time"
-    text = f"{counts.done} of {counts.items} items, {rate:.3g}/s, {left} left"
+    text = f"{counts.done} of {counts.items} items, {rate:.3g}/s"
+    if counts.done < counts.items:
+        text += f", {duration((counts.items - counts.done) / rate) if rate else 'unknown time'} left"
     text += f", {counts.failed} failed, {counts.dead} dead letters"
     return f"{text}, {decimal(progress.memory)}" if progress.memory else text
 

@@ -49,6 +49,8 @@ class ExitCode(enum.IntEnum):
 # Which package belongs to which extra, for imports that fail in a command.
 EXTRAS = {
     "ezkl": "ezkl",
+    "google": "prove",
+    "llvmlite": "prove",
     "matplotlib": "prove",
     "mpmath": "prove",
     "numba": "prove",
@@ -57,6 +59,8 @@ EXTRAS = {
     "onnxruntime": "prove",
     "onnxscript": "prove",
     "psutil": "prove",
+    "pyarrow": "parquet",
+    "ray": "ray",
     "sklearn": "examples",
     "torch": "torch",
 }

@@ -12,6 +12,7 @@ from zkinfer.artifact import HEADER_BYTES, MAGIC, read_bounded
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
+from zkinfer.cli.inspect_batch import DESCRIPTIONS
 from zkinfer.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
 from zkinfer.errors import InvalidInputError
 from zkinfer.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
@@ -50,6 +51,10 @@ KEY_REVEALS = """\
 It holds the weights, or the seed that they are hidden with. Keep it private; what is published is the commitment
 (.zkc)."""
 
+SAMPLE_SECRET_REVEALS = """\
+It holds the seed of the salts that inputs and outputs are hidden with. Keep it private, and keep it: proving the sample
+needs it."""
+
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
@@ -79,6 +84,10 @@ def describe_file(path: Path) -> RenderableType:
             return describe_circuit(Circuit.from_bytes(data), [*head, ("kind", f"circuit, version {version}")])
         case "pkey":
             return Group(facts("Secret part of proving keys", head), "", KEY_REVEALS)
+        case "ssec":
+            return Group(facts("Secret part of a sampled job", head), "", SAMPLE_SECRET_REVEALS)
+        case str(name) if name in DESCRIPTIONS:
+            return DESCRIPTIONS[name](data, head)
         case name:
             raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {name!r}; a newer zkinfer may read it")
 

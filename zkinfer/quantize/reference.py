@@ -10,6 +10,7 @@ import onnx_ir
 import onnxruntime
 
 from zkinfer.circuit.qformat import as_batch
+from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -18,6 +19,12 @@ Array = npt.NDArray[Any]
 def is_float(value: onnx_ir.Value) -> bool:
     """Whether the value holds float16, float32 or float64."""
     return value.dtype in (onnx_ir.DataType.FLOAT16, onnx_ir.DataType.FLOAT, onnx_ir.DataType.DOUBLE)
+
+
+def numpy_type(value: onnx_ir.Value) -> np.dtype[Any]:
+    """The element type of a value of a normalized model, where every type is known."""
+    assert value.dtype is not None
+    return value.dtype.numpy()
 
 
 def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
@@ -38,8 +45,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
         ShapeError: not the shape of samples of this input, or no sample.
         NotFiniteError: NaN or infinity, also after the conversion to the model's dtype.
     """
-    assert value.dtype is not None
-    dtype = value.dtype.numpy()
+    dtype = numpy_type(value)
     where = f"input {value.name!r}"
     if array.dtype.kind == "f" and not is_float(value):
         raise InvalidInputError(f"{where} takes {dtype.name} numbers, got an array of dtype {array.dtype}; convert it")
@@ -63,6 +69,7 @@ class FloatModel:
 
     Attributes:
         inputs: the model's inputs.
+        outputs: its outputs.
         values: every value that a node computes, in order of execution.
         ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
@@ -77,6 +84,7 @@ class FloatModel:
 
     def __init__(self, model: onnx_ir.Model) -> None:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
+        self.outputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.outputs)
         self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
@@ -131,3 +139,25 @@ class FloatModel:
         return tensors | {
             name: np.stack(arrays) for name, arrays in zip(names, zip(*results, strict=True), strict=True)
         }
+
+    def answer(self, arrays: Sequence[Array]) -> list[Array]:
+        """The model's outputs for some samples.
+
+        Args:
+            arrays: real numbers, one array an input, of shape (samples, ...).
+
+        Returns:
+            For each output an array of shape (samples, ...).
+
+        Raises:
+            InvalidInputError, ShapeError, NotFiniteError: see `prepare`.
+            CompileError: see `run`.
+        """
+        samples = self.prepare(arrays)
+        runs = [into_runs(array, self.batch) for array in samples]
+        pieces: list[list[Array]] = [[] for _ in self.outputs]
+        for part in chunks(len(runs[0]), self.elements):
+            tensors = self.run([array[part] for array in runs])
+            for piece, value in zip(pieces, self.outputs, strict=True):
+                piece.append(tensors[value.name or ""])
+        return [from_runs(np.concatenate(piece), self.batch, len(samples[0])) for piece in pieces]

@@ -1,4 +1,4 @@
-"""Where the time of a proof goes: named phases, shown as a spinner and collected by whoever asks."""
+"""Where the time of a proof goes: named phases, shown as a spinner, or collected by whoever asks instead."""
 
 import time
 from collections.abc import Iterator
@@ -13,12 +13,14 @@ _collected: ContextVar[dict[str, float] | None] = ContextVar("phases", default=N
 @contextmanager
 def phase(name: str) -> Iterator[None]:
     """A part of making a proof."""
-    start = time.perf_counter()
-    with activity(f"proving: {name}"):
-        yield
     found = _collected.get()
-    if found is not None:
-        found[name] = found.get(name, 0.0) + time.perf_counter() - start
+    if found is None:
+        with activity(f"proving: {name}"):
+            yield
+        return
+    start = time.perf_counter()
+    yield
+    found[name] = found.get(name, 0.0) + time.perf_counter() - start
 
 
 @contextmanager
