@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 CIRCUITS = ROOT / "circuits"
 MODELS = ("digits-mlp", "digits-cnn")
 BATCH = 1024
-BATCHES = 16
+BATCHES = 32
 MIB = 1 << 20
 PROOFS = 400
 
