@@ -186,13 +186,15 @@ def weights_of(part: BoxPart, coefficient: Ext) -> Floats:
 
 
 def evaluate_part(part: BoxPart, cells: Array) -> Ext:
-    """The sum over the box of weight * cell; cells are integers or balanced, shape (2^variables,)."""
+    """The sum over the box of weight * cell; cells are int8, int16 or balanced float64, shape (2^variables,)."""
     found = part.by_rows(min(part.variables, ROW_VARIABLES))
-    if found is not None:
-        rows, point = found
-        combined = contract_rows(cells.reshape(rows.shape[1], -1), rows)
-        return modular.ext_dot(combined, modular.eq_table(point))
-    return fast.ext_base_dot(weights_of(part, ONE), np.asarray(cells, dtype=np.float64))
+    if found is None:
+        return fast.ext_base_dot(weights_of(part, ONE), np.asarray(cells, dtype=np.float64))
+    rows, point = found
+    if rows.shape[1] == 1:
+        return ext_mul(modular.to_exts(rows)[0], fast.mle(np.asarray(cells, dtype=np.float64), point))
+    combined = fast.row_combination(cells.reshape(rows.shape[1], -1), fast.from_ints(rows))
+    return fast.ext_dot(combined, fast.eq_table(point, ONE))
 
 
 def _product_sum(left: Floats, right: Floats) -> Ext:
