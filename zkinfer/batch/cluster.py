@@ -28,6 +28,9 @@ from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
 if TYPE_CHECKING:
     from zkinfer.backends.base import Keys
 
+REMOVAL_SECONDS = 30
+"""How long actors may take to remove the keys from their machines."""
+
 CHUNK_BYTES = 64 << 20
 LARGEST_BLOCK = 8
 SCARCE = 16
@@ -292,8 +295,12 @@ class Cluster(Executor):
     def close(self) -> None:
         """See `Executor.close`: also removes the keys from the machines that the actors run on."""
         with contextlib.suppress(self._ray.exceptions.RayError):
-            self._ray.wait([actor.handle.remove.remote() for actor in self._actors if actor.work is None], timeout=10)
+            # Of all: one that still begins would unpack the keys again behind the others.
+            removals = [actor.handle.remove.remote() for actor in self._actors if actor.work is None]
+            if removals:
+                self._ray.wait(removals, num_returns=len(removals), timeout=REMOVAL_SECONDS)
         for actor in self._actors:
             self._ray.kill(actor.handle)
+        shutil.rmtree(self.key_folder, ignore_errors=True)  # on this machine, also where an actor is gone
         if self._ours:
             self._ray.shutdown()

@@ -5,6 +5,7 @@ exception within the limits, and no process stays behind.
 """
 
 import ctypes
+import functools
 import importlib.metadata
 import json
 import os
@@ -133,18 +134,20 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None
                 cwd=folder,
                 env={**os.environ, **NO_NETWORK, "EZKL_REPO_PATH": cache, "HOME": cache, "RUST_LOG": "error"},
                 start_new_session=True,
-                preexec_fn=_bind_to_parent,
+                preexec_fn=functools.partial(_bind_to_parent, os.getpid()),
             )
         finally:
             os.close(write_end)
         return _supervise(worker, read_end, request, calls, started, limits.seconds, memory)
 
 
-def _bind_to_parent() -> None:
+def _bind_to_parent(parent: int) -> None:
     """In the worker, before ezkl: no core dump of the witness, and no life beyond the caller's."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it was asked to take this process along
+            os._exit(1)
 
 
 def _supervise(
