@@ -28,11 +28,12 @@ from zkinfer.field.params import P
 from zkinfer.field.slow import Ext
 from zkinfer.pcs.params import Commitment
 from zkinfer.quantize.builder import Builder, Built, Summand, Value
-from zkinfer.reduction import argument
+from zkinfer.reduction import argument, opening
 from zkinfer.reduction.argument import Header, NativeProof
 from zkinfer.statement import Shown, Statement
 from zkinfer.verifier import native, slow
 from zkinfer.verifier.claims import claimed_outputs
+from zkinfer.verifier.slow import reduction as slow_reduction
 from zkinfer.verifier.slow.channel import total
 from zkinfer.verifier.slow.plan import boxes_of
 from zkinfer.verifier.slow.weights import Weights, merged, pull_term
@@ -137,6 +138,10 @@ def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
         prove_and_verify(case)
         forged = prove(case, Lie(execution=wrong_output))
         refused(case, forged.proof, publics=forged.publics)
+
+
+def test_both_choose_column_points_by_the_same_numbers() -> None:
+    assert (slow_reduction.DIRECT_CELLS, slow_reduction.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:
