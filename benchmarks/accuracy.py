@@ -29,7 +29,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 import zkinfer as zk
-from zkinfer.quantize.precision import EZKL, NATIVE
+from zkinfer.compiler.lowering.precision import EZKL, NATIVE
 
 SEED = 0
 FOLDS = 5

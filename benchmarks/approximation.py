@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 import zkinfer as zk
-from zkinfer.backends.ezkl.keys import PROVING_KEY_FILE, VERIFYING_KEY_FILE, EzklKeys
 from zkinfer.errors import ZkinferError
+from zkinfer.ezkl.keys import PROVING_KEY_FILE, VERIFYING_KEY_FILE, EzklKeys
 from zkinfer.verifier import verify
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from rich.table import Table
 
 import zkinfer as zk
 from zkinfer.circuit.program import Lookup
+from zkinfer.compiler.lowering.precision import NATIVE, Precision
 from zkinfer.errors import ZkinferError
-from zkinfer.quantize.precision import NATIVE, Precision
 from zkinfer.verifier import verify
 
 CALIBRATION = slice(0, 2 * SAMPLES // 3)

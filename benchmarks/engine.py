@@ -25,21 +25,21 @@ import numba
 import numpy as np
 from numba.core.codegen import get_host_cpu_features
 
-from zkinfer.field import fast, slow, warmup
-from zkinfer.field.compiling import kernel
-from zkinfer.field.encoding import BASE_BYTES
-from zkinfer.field.params import P
-from zkinfer.field.threads import get_threads, split, threads
-from zkinfer.field.vector import LANES, fma, load, splat, store
-from zkinfer.lookup.params import Block, LookupInstance
-from zkinfer.lookup.prover import multiplicities, prove
-from zkinfer.lookup.tables import RangeTable
-from zkinfer.pcs.merkle import hash_leaf, hash_node
-from zkinfer.pcs.merkle_prover import build_tree
-from zkinfer.pcs.params import Code
-from zkinfer.pcs.prover import commit
-from zkinfer.sumcheck.channel import ProverChannel
-from zkinfer.transcript import Transcript
+from zkinfer.jit.compiling import kernel
+from zkinfer.jit.threads import get_threads, split, threads
+from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.field import kernels, scalar, warmup
+from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.protocol.field.kernels.vector import LANES, fma, load, splat, store
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.prover import multiplicities, prove
+from zkinfer.protocol.lookup.tables import RangeTable
+from zkinfer.protocol.merkle.paths import hash_leaf, hash_node
+from zkinfer.protocol.merkle.tree import build_tree
+from zkinfer.protocol.pcs.params import Code
+from zkinfer.protocol.pcs.prover import commit
+from zkinfer.protocol.transcript import Transcript
 
 STREAM_BYTES = 32
 """Moved for each element of u's loop: three reads and a write."""
@@ -140,12 +140,12 @@ def added_memory(call: Callable[[], Any]) -> int | None:
 
 def elements(*shape: int) -> Any:
     """Random balanced elements."""
-    return fast.from_ints(np.random.default_rng(7).integers(0, P, shape))
+    return kernels.from_ints(np.random.default_rng(7).integers(0, P, shape))
 
 
-def challenges(count: int) -> list[slow.Ext]:
+def challenges(count: int) -> list[scalar.Ext]:
     """Random extension elements."""
-    return fast.ext_to_ints(elements(3, count))
+    return kernels.ext_to_ints(elements(3, count))
 
 
 def vector_rows(log_size: int) -> Iterator[Row]:
@@ -157,19 +157,21 @@ def vector_rows(log_size: int) -> Iterator[Row]:
 
     def cached_folds() -> None:
         for _ in range(256):
-            fast.fold(cached, r, out=small)
+            kernels.fold(cached, r, out=small)
 
-    yield Row("extension fold, in place", "output", n // 2, lambda: fast.fold(ext, r, out=half), 24 * n, 6, 4, 72, 30)
+    yield Row(
+        "extension fold, in place", "output", n // 2, lambda: kernels.fold(ext, r, out=half), 24 * n, 6, 4, 72, 30
+    )
     yield Row("extension fold, in cache", "output", 256 << 13, cached_folds, 24 << 14, None, None, None, 30)
     yield Row(
-        "fold of base elements", "output", n // 2, lambda: fast.fold(base, r, out=half), 8 * n, None, None, 40, 16
+        "fold of base elements", "output", n // 2, lambda: kernels.fold(base, r, out=half), 8 * n, None, None, 40, 16
     )
-    yield Row("inner product, extension", "term", n, lambda: fast.ext_dot(ext, ext), 24 * n, None, None, 24, 30)
-    yield Row("evaluation, extension", "element", n, lambda: fast.mle(ext, point), 24 * n, None, None, 24, 22.5)
-    yield Row("evaluation, base", "element", n, lambda: fast.mle(base, point), 8 * n, None, None, 8, 7.5)
-    yield Row("eq table", "element", n, lambda: fast.eq_table(point), 24 * n, None, None, 72, 36)
-    yield Row("inverses, base", "element", n, lambda: fast.batch_inv(base), 8 * n, None, None, 16, 14)
-    yield Row("inverses, extension", "element", n, lambda: fast.ext_batch_inv(ext), 24 * n, None, None, 48, 72)
+    yield Row("inner product, extension", "term", n, lambda: kernels.ext_dot(ext, ext), 24 * n, None, None, 24, 30)
+    yield Row("evaluation, extension", "element", n, lambda: kernels.mle(ext, point), 24 * n, None, None, 24, 22.5)
+    yield Row("evaluation, base", "element", n, lambda: kernels.mle(base, point), 8 * n, None, None, 8, 7.5)
+    yield Row("eq table", "element", n, lambda: kernels.eq_table(point), 24 * n, None, None, 72, 36)
+    yield Row("inverses, base", "element", n, lambda: kernels.batch_inv(base), 8 * n, None, None, 16, 14)
+    yield Row("inverses, extension", "element", n, lambda: kernels.ext_batch_inv(ext), 24 * n, None, None, 48, 72)
 
 
 def combination_rows(log_size: int) -> Iterator[Row]:
@@ -181,7 +183,7 @@ def combination_rows(log_size: int) -> Iterator[Row]:
     int8 = (wide % (1 << 8) - (1 << 7)).astype(np.int8)
 
     def combine(matrix: Any) -> Callable[[], Any]:
-        return lambda: fast.row_combination(matrix, coefficients)
+        return lambda: kernels.row_combination(matrix, coefficients)
 
     yield Row("row combination, int8", "entry", n, combine(int8), n, 3, 1.5, 1, 6)
     yield Row("row combination, int16", "entry", n, combine(int16), 2 * n, None, None, 2, 6)
@@ -197,12 +199,12 @@ def commitment_rows(log_size: int) -> Iterator[Row]:
     leaves = np.empty((CODE.length, BASE_BYTES * len(matrix)), dtype=np.uint8)
 
     def encode() -> Any:
-        return fast.rs_encode(matrix, out=codewords)
+        return kernels.rs_encode(matrix, out=codewords)
 
     def pack() -> Any:
-        return fast.write_columns(codewords, leaves, 0)
+        return kernels.write_columns(codewords, leaves, 0)
 
-    yield Row("transforms of 2^11", "element", n, lambda: fast.ntt(matrix), 8 * n, None, None, 16, 25)
+    yield Row("transforms of 2^11", "element", n, lambda: kernels.ntt(matrix), 8 * n, None, None, 16, 25)
     yield Row("codewords at rate 1/4", "message element", n, encode, 8 * n, None, None, 40, 112)
     yield Row("columns as bytes", "symbol", 4 * n, pack, 32 * n, None, None, 15)
     yield Row("hashing of columns", "message element", n, lambda: build_tree(leaves), 28 * n)
@@ -232,7 +234,7 @@ def slow_product() -> float:
 
     def products() -> None:
         for _ in range(count):
-            slow.ext_mul(a, b)
+            scalar.ext_mul(a, b)
 
     return best(products).processors / count
 

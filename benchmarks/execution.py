@@ -22,9 +22,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import zkinfer as zk
-from zkinfer.backends.sumcheck.execute import Executor
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.field.threads import set_threads
+from zkinfer.execution.executor import Executor
+from zkinfer.jit.threads import set_threads
 
 SECONDS = 2.0
 """About how long the runs of one comparison take, at least five of each."""

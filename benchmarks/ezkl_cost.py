@@ -4,7 +4,7 @@
 
 Each circuit (perceptrons of random weights, the reference convolutional network, functions alone, in several batch
 sizes) is set up and proven at several k on one thread. Each cost is then fitted as `Rates` in
-`zkinfer/backends/ezkl/cost.py` has it, with the least squares of the relative errors and no negative constant. Times
+`zkinfer/ezkl/cost.py` has it, with the least squares of the relative errors and no negative constant. Times
 are processor seconds. What is printed last can be pasted there.
 """
 
@@ -25,8 +25,12 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 import zkinfer as zk
-from zkinfer.approx.table import Table
-from zkinfer.backends.ezkl.cost import (
+from zkinfer.circuit.bounds import lookup_indices
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Program
+from zkinfer.circuit.table import Table
+from zkinfer.compiler.lowering.builder import Builder
+from zkinfer.ezkl.cost import (
     KEY_MEGABYTES,
     PEAK_MEGABYTES,
     PROVING_SECONDS,
@@ -34,16 +38,12 @@ from zkinfer.backends.ezkl.cost import (
     CircuitSize,
     Rates,
 )
-from zkinfer.backends.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SRS_FILE, VERIFYING_KEY_FILE
-from zkinfer.backends.ezkl.runner import Call, run
-from zkinfer.backends.ezkl.salting import felt
-from zkinfer.backends.ezkl.settings import MODEL_FILE, SETTINGS_FILE, lay_out, minimum_logrows
-from zkinfer.backends.ezkl.srs import forgeable_srs
-from zkinfer.circuit.bounds import lookup_indices
-from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.program import Program
-from zkinfer.quantize.builder import Builder
-from zkinfer.statement import STATEMENT_WORDS
+from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SRS_FILE, VERIFYING_KEY_FILE
+from zkinfer.ezkl.runner import Call, run
+from zkinfer.ezkl.salting import felt
+from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE, lay_out, minimum_logrows
+from zkinfer.ezkl.srs import forgeable_srs
+from zkinfer.files.statement import STATEMENT_WORDS
 
 IntArray = npt.NDArray[np.int64]
 

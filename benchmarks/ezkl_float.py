@@ -26,10 +26,10 @@ from cases import Case
 from measure import Stopwatch, float_outputs
 from py_ecc.optimized_bn128 import curve_order
 
-from zkinfer.backends.ezkl.cost import PROVING_SECONDS, blocks
-from zkinfer.backends.ezkl.runner import Call, Limits, run
-from zkinfer.backends.ezkl.srs import forgeable_srs
 from zkinfer.errors import ZkinferError
+from zkinfer.ezkl.cost import PROVING_SECONDS, blocks
+from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.srs import forgeable_srs
 
 DECOMPOSITIONS = ((128, 2), (256, 2), (512, 2), (1024, 2), (4096, 2), (64, 3), (128, 3), (256, 3), (1024, 3), (128, 4))
 ROOMY = (4096, 3)

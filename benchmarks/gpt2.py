@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import zkinfer as zk
-from zkinfer.backends.sumcheck.phases import collected
 from zkinfer.circuit.program import Lookup
+from zkinfer.native.timings import collected
 from zkinfer.verifier import verify
 
 WIDTH, HEADS, TOKENS, LONGEST = 768, 12, 50257, 1024

@@ -18,8 +18,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from zkinfer.approx.kernels import lookup_histogram
-from zkinfer.approx.table import Table
+from zkinfer.circuit.table import Table
+from zkinfer.execution.tables import lookup_histogram
 
 SHIFT = 6
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnxruntime
 import psutil
 
-from zkinfer.backends.ezkl import prove, runner, settings, setup
+from zkinfer.ezkl import prove, runner, settings, setup
 
 ROOT = Path(__file__).parent.parent
 MIB = 2**20

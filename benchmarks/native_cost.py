@@ -3,7 +3,7 @@
     python benchmarks/native_cost.py [--markdown FILE]
 
 Proves reference circuits and MLP blocks in several batches, prints what was estimated beside what was measured, and the
-constants of `zkinfer/backends/sumcheck/cost.py` that fit this machine best (least squares of relative errors, none
+constants of `zkinfer/native/cost.py` that fit this machine best (least squares of relative errors, none
 negative), in picoseconds.
 """
 
@@ -23,8 +23,8 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 import zkinfer as zk
-from zkinfer.backends.sumcheck.cost import Counts, seconds
-from zkinfer.backends.sumcheck.estimate import NativeEstimate
+from zkinfer.native.cost import Counts, seconds
+from zkinfer.native.estimate import NativeEstimate
 
 HEADER = ("circuit", "batch", "prove ms", "estimated", "ratio", "refitted", "proof kB", "estimated", "ratio")
 REFERENCES = ("digits-mlp", "digits-cnn", "digits-gelu", "breast-cancer")

@@ -24,10 +24,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
 import zkinfer as zk
+from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.load import MAX_OPSET
 from zkinfer.errors import UnsupportedOperatorError, ZkinferError
-from zkinfer.onnx import ops, registry
-from zkinfer.onnx.load import MAX_OPSET
-from zkinfer.quantize.precision import Precision
 
 PRECISION = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 TOLERANCE = 1e-3

@@ -18,7 +18,7 @@ from node_cases import PRECISION, TOLERANCE, Outcome, Verdict, check, node_cases
 from rich.console import Console
 from rich.markdown import Markdown
 
-from zkinfer.onnx.load import MAX_OPSET
+from zkinfer.compiler.onnx.load import MAX_OPSET
 from zkinfer.progress import progress
 
 MAX_DETAIL = 160

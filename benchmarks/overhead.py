@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 import zkinfer as zk
-from zkinfer.backends.sumcheck.phases import collected
 from zkinfer.circuit.program import Lookup
+from zkinfer.native.timings import collected
 from zkinfer.verifier import verify
 
 HEADER = (

@@ -15,7 +15,7 @@ from torch import nn
 
 import zkinfer as zk
 from zkinfer.errors import VerificationError
-from zkinfer.proof import OutputTensor
+from zkinfer.files.proof import OutputTensor
 from zkinfer.verifier import verify
 
 SERVED = 64

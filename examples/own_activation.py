@@ -17,8 +17,8 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 import zkinfer as zk
-from zkinfer.approx.build import build_table
-from zkinfer.approx.functions import X, exp
+from zkinfer.compiler.approx.build import build_table
+from zkinfer.compiler.approx.functions import X, exp
 
 
 class Wavelet(nn.Module):

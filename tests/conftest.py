@@ -3,6 +3,9 @@
 import os
 
 from hypothesis import settings
+from support.ezkl_vectors import columns, data, dense, other_output, product, vector
+
+__all__ = ["columns", "data", "dense", "other_output", "product", "vector"]
 
 # Kernels compile at their first call, which no single example should be timed by. Where nobody watches, every run tries
 # the same examples, so that a change is judged by the change; elsewhere each run tries new ones.

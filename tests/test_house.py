@@ -65,7 +65,7 @@ NO_CIRCUIT = NO_PROVER | {"circuit", "backends", "approx"}
 
 
 def part(module: str) -> str:
-    """`zkinfer.onnx.load` belongs to `onnx`; the package itself to `zkinfer`."""
+    """`zkinfer.compiler.onnx.load` belongs to `onnx`; the package itself to `zkinfer`."""
     names = module.split(".")
     return names[1] if len(names) > 1 else "zkinfer"
 

@@ -7,36 +7,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zkinfer import batch
+    from zkinfer import jobs as batch
     from zkinfer.api import estimate, prove, rotate, setup
-    from zkinfer.backends.base import Keys
-    from zkinfer.commitment import Commitment
-    from zkinfer.commitment_audit import audit_keys, audit_weights
-    from zkinfer.model import Circuit, compile  # noqa: A004
-    from zkinfer.onnx.export import export
-    from zkinfer.proof import Proof
-    from zkinfer.replay import AuditReport, audit
-    from zkinfer.rotation import Rotation
+    from zkinfer.audit.commitment import audit_keys, audit_weights
+    from zkinfer.audit.log import AuditReport, audit
+    from zkinfer.backend import Keys
+    from zkinfer.compiler.model import Circuit, compile  # noqa: A004
+    from zkinfer.compiler.onnx.export import export
+    from zkinfer.files.commitment import Commitment
+    from zkinfer.files.proof import Proof
+    from zkinfer.files.rotation import Rotation
     from zkinfer.verifier.result import VerifiedInference
     from zkinfer.verifier.verify import verify
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AuditReport": "zkinfer.replay",
-    "Circuit": "zkinfer.model",
-    "Commitment": "zkinfer.commitment",
-    "Keys": "zkinfer.backends.base",
-    "Precision": "zkinfer.quantize.precision",
-    "Proof": "zkinfer.proof",
-    "Rotation": "zkinfer.rotation",
+    "AuditReport": "zkinfer.audit.log",
+    "Circuit": "zkinfer.compiler.model",
+    "Commitment": "zkinfer.files.commitment",
+    "Keys": "zkinfer.backend",
+    "Precision": "zkinfer.compiler.lowering.precision",
+    "Proof": "zkinfer.files.proof",
+    "Rotation": "zkinfer.files.rotation",
     "VerifiedInference": "zkinfer.verifier",
-    "audit": "zkinfer.replay",
-    "audit_keys": "zkinfer.commitment_audit",
-    "audit_weights": "zkinfer.commitment_audit",
-    "compile": "zkinfer.model",
+    "audit": "zkinfer.audit.log",
+    "audit_keys": "zkinfer.audit.commitment",
+    "audit_weights": "zkinfer.audit.commitment",
+    "compile": "zkinfer.compiler.model",
     "estimate": "zkinfer.api",
-    "export": "zkinfer.onnx.export",
+    "export": "zkinfer.compiler.onnx.export",
     "prove": "zkinfer.api",
     "rotate": "zkinfer.api",
     "setup": "zkinfer.api",
@@ -59,6 +59,7 @@ __all__ = [
     "compile",
     "estimate",
     "export",
+    "jobs",
     "prove",
     "rotate",
     "setup",
@@ -67,8 +68,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "batch":
-        return import_module("zkinfer.batch")
+    if name in ("batch", "jobs"):
+        return import_module("zkinfer.jobs")
     if name not in _HOME:
         raise AttributeError(f"module 'zkinfer' has no attribute {name!r}")
     try:

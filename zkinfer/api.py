@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkinfer.backends.base import Keys, require_backend
+from zkinfer.backend import Keys, require_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.proof import Proof
+from zkinfer.files.proof import Proof
 
 if TYPE_CHECKING:
-    from zkinfer.backends.ezkl.estimate import Estimate
-    from zkinfer.backends.sumcheck.estimate import NativeEstimate
-    from zkinfer.model import Circuit
+    from zkinfer.compiler.model import Circuit
+    from zkinfer.ezkl.estimate import Estimate
+    from zkinfer.native.estimate import NativeEstimate
 
 
 def setup(
@@ -47,8 +47,8 @@ def setup(
     """
     target = None if folder is None else Path(folder)
     if require_backend(backend) == "ezkl":
-        from zkinfer.backends.ezkl import keys as ezkl_keys
-        from zkinfer.backends.ezkl.setup import setup as setup_ezkl
+        from zkinfer.ezkl import keys as ezkl_keys
+        from zkinfer.ezkl.setup import setup as setup_ezkl
 
         return setup_ezkl(
             circuit.program,
@@ -60,7 +60,7 @@ def setup(
         )
     if srs_path is not None:
         raise InvalidInputError("srs_path is for backend='ezkl'; the native backend needs no reference string")
-    from zkinfer.backends.sumcheck import setup as sumcheck
+    from zkinfer.native import setup as sumcheck
 
     return sumcheck.setup(
         circuit.program,
@@ -135,8 +135,8 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
     """
     if keys.backend != "sumcheck":
         raise InvalidInputError(f"keys of backend {keys.backend!r} are not rotated: make new ones with setup")
-    from zkinfer.backends.sumcheck.keys import SumcheckKeys
-    from zkinfer.backends.sumcheck.rotate import rotate as rotate_sumcheck
+    from zkinfer.native.keys import SumcheckKeys
+    from zkinfer.native.rotate import rotate as rotate_sumcheck
 
     assert isinstance(keys, SumcheckKeys)
     return rotate_sumcheck(keys, folder=None if folder is None else Path(folder), seed=seed)
@@ -161,14 +161,14 @@ def estimate(
     batch = batch_of(circuit.program)
     samples = batch if samples is None else samples
     if require_backend(backend) == "ezkl":
-        from zkinfer.backends.ezkl import keys as ezkl_keys
-        from zkinfer.backends.ezkl.setup import estimate as estimate_ezkl
+        from zkinfer.ezkl import keys as ezkl_keys
+        from zkinfer.ezkl.setup import estimate as estimate_ezkl
 
         if samples != batch:
             raise InvalidInputError(f"ezkl proves the circuit's batch of {batch} at once, not {samples} samples")
         return estimate_ezkl(circuit.program, proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs)
-    from zkinfer.backends.sumcheck import setup as native
-    from zkinfer.backends.sumcheck.estimate import estimate as estimate_native
+    from zkinfer.native import setup as native
+    from zkinfer.native.estimate import estimate as estimate_native
 
     if samples < 1 or samples % batch:
         raise InvalidInputError(f"{samples} samples are no multiple of the circuit's batch, {batch}")

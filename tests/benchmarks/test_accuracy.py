@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from zkinfer.quantize.precision import Precision
+from zkinfer.compiler.lowering.precision import Precision
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.programs import random_inputs, random_program
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import (
     check_bounds,
     einsum_interval,
@@ -15,6 +14,7 @@ from zkinfer.circuit.bounds import (
     round_outward,
 )
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.table import Table
 from zkinfer.circuit.view_bounds import Known, Source
 from zkinfer.errors import BoundsError
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.programs import random_program
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.errors import ArtifactError
 
 seeds = st.integers(0, 2**32 - 1)

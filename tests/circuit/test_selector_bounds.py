@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Expand, Reshape
+from zkinfer.circuit.table import Table
 
 WIDE = 1 << 61
 EQUAL = Table("equal", -20, tuple(int(i == 0) for i in range(-20, 21)))

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.programs import random_program
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Reshape
+from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, validate
 from zkinfer.errors import ArtifactError, ShapeError
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Pad, Slice
+from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError
 
 WIDE = 1 << 61

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from zkinfer.cli import app
 from zkinfer.cli.audit import map_arrays
+from zkinfer.compiler.model import Circuit
 from zkinfer.errors import InvalidInputError
-from zkinfer.model import Circuit
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:

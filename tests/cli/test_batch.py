@@ -16,19 +16,19 @@ from support.batch_jobs import item_reals
 from support.examples import mlp
 from typer.testing import CliRunner
 
-from zkinfer.backends.base import Keys
-from zkinfer.backends.sumcheck.keys import SumcheckKeys
-from zkinfer.backends.sumcheck.setup import setup
-from zkinfer.batch.executors import Processes
-from zkinfer.batch.job import proofs_folder
-from zkinfer.batch.lock import working_on
-from zkinfer.batch.manifest import MANIFEST_FILE, Manifest
-from zkinfer.batch.state import State
-from zkinfer.batch.verbs import run as run_job
-from zkinfer.batch.work import Tensor, Work
+from zkinfer.backend import Keys
 from zkinfer.cli import app
 from zkinfer.cli.batch_progress import summary
 from zkinfer.errors import ProvingError, ResourceError
+from zkinfer.jobs.api import run as run_job
+from zkinfer.jobs.executors import Processes
+from zkinfer.jobs.job import proofs_folder
+from zkinfer.jobs.lock import working_on
+from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
+from zkinfer.jobs.state import State
+from zkinfer.jobs.work import Tensor, Work
+from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 
 ITEMS = 40
@@ -197,7 +197,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(sho
 
     def observe(progress: object) -> None:
         if done(job) >= 1 and not killed:
-            worker = next(p for p in _children(os.getpid()) if "zkinfer.batch.worker" in _command(p))
+            worker = next(p for p in _children(os.getpid()) if "zkinfer.jobs.worker" in _command(p))
             os.kill(worker, signal.SIGKILL)
             killed.append(worker)
 
@@ -236,8 +236,8 @@ def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -
 
 
 def test_progress_in_one_line() -> None:
-    from zkinfer.batch.runner import Progress
-    from zkinfer.batch.state import Counts
+    from zkinfer.jobs.runner import Progress
+    from zkinfer.jobs.state import Counts
 
     counts = Counts(1000, 500, 3, 10, 5, 1, 1, 2, 1 << 20, 9.0)
     assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1000 items, 25/s, 20 s left, 10 failed, 3 dead letters"

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 import zkinfer as zk
-from zkinfer.batch.report import REPORT_FILE
 from zkinfer.cli import app
 from zkinfer.cli.batch_report import float_outputs_of
+from zkinfer.jobs.report import REPORT_FILE
 
 MODEL = Path(__file__).parent.parent.parent / "circuits" / "digits-mlp"
 ITEMS = 40
@@ -83,8 +83,8 @@ def test_a_job_ends_with_its_report(shop: Path, tmp_path: Path) -> None:
 
 
 def test_no_job_fails_for_want_of_a_report(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "zkinfer.batch.report_plots")
-    monkeypatch.delattr("zkinfer.batch.report_plots")
+    monkeypatch.delitem(sys.modules, "zkinfer.jobs.report_plots")
+    monkeypatch.delattr("zkinfer.jobs.report_plots")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     own = (tmp_path / "job", "--keys", shop / "keys", "--inputs", shop / "x.npy", "--executor", "inline")
     code, text = run("run", *own)

@@ -8,8 +8,8 @@ from support.batch_jobs import item_reals
 from support.examples import mlp
 from typer.testing import CliRunner
 
-from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.cli import app
+from zkinfer.native.setup import setup
 
 ITEMS = 24
 CHALLENGE = "hex:" + "5e" * 32

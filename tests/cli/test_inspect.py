@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from zkinfer.approx.table import Table
-from zkinfer.artifact import wrap
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.cli import app
-from zkinfer.commitment import Commitment, EzklKey, Srs, SumcheckKey
-from zkinfer.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.artifact import wrap
+from zkinfer.files.commitment import Commitment, EzklKey, Srs, SumcheckKey
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 
 
 @pytest.fixture

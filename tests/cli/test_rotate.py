@@ -7,9 +7,9 @@ import pytest
 from support.examples import mlp
 from typer.testing import CliRunner
 
-from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.cli import app
+from zkinfer.native.setup import setup
 
 EXAMPLE = mlp()
 

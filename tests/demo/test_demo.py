@@ -16,7 +16,7 @@ from zkinfer.demo.reference import Reference, run_float
 from zkinfer.demo.story import draw_digit
 from zkinfer.demo.third_party import PROVER_PACKAGES, Attempt, ThirdParty
 from zkinfer.errors import InvalidInputError, ProvingError
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.files.proof import OutputTensor, Proof
 
 CIRCUITS = Path(__file__).parent.parent.parent / "circuits"
 

@@ -13,11 +13,6 @@ from py_ecc.optimized_bn128 import curve_order
 from support.dishonest import Witness, claim, honest_inputs, lie
 from support.examples import Example, mlp
 
-from zkinfer.backends.ezkl.keys import EzklKeys
-from zkinfer.backends.ezkl.prove import prove
-from zkinfer.backends.ezkl.runner import EzklCallError
-from zkinfer.backends.ezkl.salting import felt, salt_from_seed
-from zkinfer.backends.ezkl.setup import setup
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import (
     CommitmentMismatchError,
@@ -26,8 +21,13 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
-from zkinfer.proof import Proof
-from zkinfer.statement import STATEMENT_WORDS
+from zkinfer.ezkl.keys import EzklKeys
+from zkinfer.ezkl.prove import prove
+from zkinfer.ezkl.runner import EzklCallError
+from zkinfer.ezkl.salting import felt, salt_from_seed
+from zkinfer.ezkl.setup import setup
+from zkinfer.files.proof import Proof
+from zkinfer.files.statement import STATEMENT_WORDS
 from zkinfer.verifier import verify
 
 CONTEXT = b"request 7"

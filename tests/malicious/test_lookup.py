@@ -7,16 +7,16 @@ away. A prover whose lie would leave a false claim is caught by the opening; one
 import pytest
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.field.encoding import decode_base
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, ext_add, ext_inv, ext_mul, ext_neg, ext_sub, mle
-from zkinfer.lookup import slow
-from zkinfer.lookup import verifier as lookup
-from zkinfer.lookup.params import Block, LookupInstance
-from zkinfer.lookup.tables import ExplicitTable, RangeTable, affine_table, step_table
-from zkinfer.sumcheck.channel import ProverChannel, VerifierChannel
-from zkinfer.sumcheck.verifier import FINAL_CHECK
-from zkinfer.transcript import Transcript
+from zkinfer.protocol.channel import ProverChannel, VerifierChannel
+from zkinfer.protocol.field.encoding import decode_base
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, ext_add, ext_inv, ext_mul, ext_neg, ext_sub, mle
+from zkinfer.protocol.lookup import reference
+from zkinfer.protocol.lookup import verifier as lookup
+from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.tables import ExplicitTable, RangeTable, affine_table, step_table
+from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK
+from zkinfer.protocol.transcript import Transcript
 
 INSTANCE = LookupInstance((RangeTable(8), step_table(4, 0, 2)), (Block(0, 2), Block(0, 0), Block(1, 1)))
 HONEST = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 1]]]
@@ -30,7 +30,7 @@ WRONG_OUTPUT = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
 @pytest.fixture(autouse=True)
 def one_stack(monkeypatch):
     """All entries in one stack, which has cells that nothing fills, as the last one of many entries."""
-    monkeypatch.setattr("zkinfer.lookup.params.MAX_ENTRY_STACKS", 1)
+    monkeypatch.setattr("zkinfer.protocol.lookup.params.MAX_ENTRY_STACKS", 1)
 
 
 class Scripted(Transcript):
@@ -45,17 +45,19 @@ class Scripted(Transcript):
         return self.alpha if label == "lookup alpha" and self.alpha is not None else drawn
 
 
-def prove(blocks, counts, *, entries=slow.entry_leaves, rows=slow.row_leaves, alpha=None, roots=None, values=None):
-    """`slow.prove`, each of whose steps can be replaced."""
+def prove(
+    blocks, counts, *, entries=reference.entry_leaves, rows=reference.row_leaves, alpha=None, roots=None, values=None
+):
+    """`reference.prove`, each of whose steps can be replaced."""
     channel = ProverChannel(Scripted(alpha))
     channel.absorb("lookup", INSTANCE.description())
     alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
     (part,) = INSTANCE.entries
     left, right = entries(INSTANCE, part, blocks, alpha, gamma), rows(INSTANCE, counts, alpha, gamma)
-    trees = [slow.tree(left), slow.tree(right)]
-    (roots or slow.send_roots)([(t[0][0][0], t[0][1][0]) for t in trees], channel)
-    point = slow.prove_trees(INSTANCE.stacks, trees, channel)
-    (values or slow.send_values)(INSTANCE, blocks, counts, point, channel)
+    trees = [reference.tree(left), reference.tree(right)]
+    (roots or reference.send_roots)([(t[0][0][0], t[0][1][0]) for t in trees], channel)
+    point = reference.prove_trees(INSTANCE.stacks, trees, channel)
+    (values or reference.send_values)(INSTANCE, blocks, counts, point, channel)
     return channel.message
 
 
@@ -95,7 +97,7 @@ def refused_by(check, remove, message, blocks, counts, alpha=None):
 
 
 def honest_counts():
-    return slow.multiplicities(INSTANCE, HONEST)
+    return reference.multiplicities(INSTANCE, HONEST)
 
 
 def test_an_honest_proof_is_accepted():
@@ -106,7 +108,7 @@ def test_an_honest_proof_is_accepted():
 @pytest.mark.parametrize("blocks", [OUTSIDE, WRONG_OUTPUT])
 def test_the_honest_prover_refuses_to_begin(blocks):
     with pytest.raises(InvalidInputError, match="is not in table"):
-        slow.multiplicities(INSTANCE, blocks)
+        reference.multiplicities(INSTANCE, blocks)
 
 
 @pytest.mark.parametrize("blocks", [OUTSIDE, WRONG_OUTPUT])
@@ -131,7 +133,7 @@ def test_a_multiplicity_off_by_the_modulus_has_no_encoding():
     counts = honest_counts()
     counts[0][7] += P
     with pytest.raises(InvalidInputError, match="multiplicity"):
-        slow.prove(INSTANCE, HONEST, counts, ProverChannel(Transcript(b"test")))
+        reference.prove(INSTANCE, HONEST, counts, ProverChannel(Transcript(b"test")))
     with pytest.raises(MalformedProofError, match="canonical"):
         decode_base(counts[0][7].to_bytes(7, "little"), 1)
 
@@ -142,7 +144,7 @@ def test_a_wrong_table_row(remove):
     counts[0][7], counts[0][6] = 1, 1
 
     def rows(instance, counts, alpha, gamma):
-        numerators, denominators = slow.row_leaves(instance, counts, alpha, gamma)
+        numerators, denominators = reference.row_leaves(instance, counts, alpha, gamma)
         denominators[6] = ext_sub(alpha, (8, 0, 0))
         return numerators, denominators
 
@@ -152,7 +154,7 @@ def test_a_wrong_table_row(remove):
 
 def test_another_entry_in_the_tree_than_in_the_commitment(remove):
     counts = honest_counts()
-    message = prove(OUTSIDE, counts, entries=lambda i, part, _, a, g: slow.entry_leaves(i, part, HONEST, a, g))
+    message = prove(OUTSIDE, counts, entries=lambda i, part, _, a, g: reference.entry_leaves(i, part, HONEST, a, g))
     refused_by(lookup.ENTRY_DENOMINATOR_CHECK, remove, message, OUTSIDE, counts)
 
 
@@ -170,7 +172,7 @@ def test_an_entry_left_out(remove):
     counts[0][7] -= 1
 
     def entries(instance, part, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[2] = ZERO
         return numerators, denominators
 
@@ -185,7 +187,7 @@ def test_garbage_in_the_padding_of_the_entries(remove):
     counts[0][7] -= 1
 
     def entries(instance, part, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7] = ext_neg(ext_inv(ext_sub(alpha, (8, 0, 0))))
         return numerators, denominators
 
@@ -199,7 +201,7 @@ def test_garbage_in_denominator_and_numerator_of_the_padding(remove):
     counts[0][7] -= 1
 
     def entries(instance, part, blocks, alpha, gamma):
-        numerators, denominators = slow.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7], denominators[7] = ext_neg(ONE), ext_sub(alpha, (8, 0, 0))
         return numerators, denominators
 
@@ -220,7 +222,7 @@ def test_garbage_in_the_padding_of_the_rows(remove):
     counts[0][7] -= 1
 
     def rows(instance, counts, alpha, gamma):
-        numerators, denominators = slow.row_leaves(instance, counts, alpha, gamma)
+        numerators, denominators = reference.row_leaves(instance, counts, alpha, gamma)
         numerators[15] = ext_inv(ext_sub(alpha, (8, 0, 0)))
         return numerators, denominators
 
@@ -233,7 +235,7 @@ def test_multiplicities_in_the_tree_that_are_not_the_committed_ones(remove):
     committed[0][3] += 1
 
     def values(instance, blocks, _, point, channel):
-        slow.send_values(instance, blocks, committed, point, channel)
+        reference.send_values(instance, blocks, committed, point, channel)
 
     message = prove(HONEST, counts, values=values)
     refused_by(lookup.ROW_NUMERATOR_CHECK, remove, message, HONEST, committed)
@@ -242,19 +244,19 @@ def test_multiplicities_in_the_tree_that_are_not_the_committed_ones(remove):
 @pytest.mark.parametrize("position", range(4))
 def test_an_entry_outside_the_table_in_any_of_four_stacks(position, monkeypatch):
     """The quotients of all stacks are added up: what is missing in one is not made up for by another."""
-    monkeypatch.setattr("zkinfer.lookup.params.MAX_ENTRY_STACKS", 4)
+    monkeypatch.setattr("zkinfer.protocol.lookup.params.MAX_ENTRY_STACKS", 4)
     sizes = (4, 3, 2, 1, 0)
     instance = LookupInstance((RangeTable(8),), tuple(Block(0, k) for k in sizes))
     assert [part.stack.filled for part in instance.entries] == [16, 8, 4, 3]
     blocks = [[[1] * (1 << k)] for k in sizes]
-    counts = slow.multiplicities(instance, blocks)
+    counts = reference.multiplicities(instance, blocks)
     blocks[position][0][0] = 8
     for row in (1, 7):
         moved = [list(counts[0])]
         moved[0][1] -= 1
         moved[0][row] += 1
         channel = ProverChannel(Transcript(b"test"))
-        slow.prove(instance, blocks, moved, channel)
+        reference.prove(instance, blocks, moved, channel)
         with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
             lookup.verify(instance, VerifierChannel(Transcript(b"test"), channel.message))
 
@@ -275,7 +277,7 @@ def test_the_entry_after_the_last_given_row(table, beyond, row):
     instance = LookupInstance((table,), (Block(0, 0),))
     entry, counts = [[value] for value in beyond], [[int(i == row) for i in range(8)]]
     channel = ProverChannel(Transcript(b"test"))
-    slow.prove(instance, [entry], counts, channel)
+    reference.prove(instance, [entry], counts, channel)
     with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
         lookup.verify(instance, VerifierChannel(Transcript(b"test"), channel.message))
 
@@ -287,7 +289,7 @@ def test_the_last_given_row_may_be_counted_at_any_of_its_places(table, _, row):
     instance = LookupInstance((table,), (Block(0, 0),))
     entry = [[int(column[4])] for column in table.column_values()]
     channel = ProverChannel(Transcript(b"test"))
-    slow.prove(instance, [entry], [[int(i == row) for i in range(8)]], channel)
+    reference.prove(instance, [entry], [[int(i == row) for i in range(8)]], channel)
     verifier = VerifierChannel(Transcript(b"test"), channel.message)
     lookup.verify(instance, verifier)
     verifier.finish()
@@ -309,7 +311,7 @@ def test_a_zero_denominator(remove):
 
 
 def test_the_honest_prover_refuses_a_zero_denominator():
-    with pytest.raises(slow.ZeroDenominatorError, match="fresh randomness"):
+    with pytest.raises(reference.ZeroDenominatorError, match="fresh randomness"):
         prove(OUTSIDE, honest_counts(), alpha=(8, 0, 0))
 
 
@@ -319,7 +321,7 @@ def test_roots_that_are_equal_but_not_those_of_the_trees(remove):
 
     def roots(fractions, channel):
         (_, q), (rows_p, rows_q) = fractions
-        slow.send_roots([(ext_mul(rows_p, ext_mul(q, ext_inv(rows_q))), q), fractions[1]], channel)
+        reference.send_roots([(ext_mul(rows_p, ext_mul(q, ext_inv(rows_q))), q), fractions[1]], channel)
 
     refused_by(FINAL_CHECK, remove, prove(OUTSIDE, counts, roots=roots), OUTSIDE, counts)
 
@@ -327,7 +329,7 @@ def test_roots_that_are_equal_but_not_those_of_the_trees(remove):
 def test_the_same_row_of_another_table(remove):
     """(0, 3) is an entry of the step table only if the table's number is left out of the fingerprint."""
     blocks = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
-    counts = slow.multiplicities(INSTANCE, HONEST)
+    counts = reference.multiplicities(INSTANCE, HONEST)
     counts[1][3] -= 1
     counts[0][3] += 1
     with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
@@ -337,7 +339,7 @@ def test_the_same_row_of_another_table(remove):
 def test_the_table_number_is_what_tells_tables_apart(monkeypatch):
     """Without it, the row 3 of the range table stands for (3, 0), which the step table does not have."""
     blocks = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
-    counts = slow.multiplicities(INSTANCE, HONEST)
+    counts = reference.multiplicities(INSTANCE, HONEST)
     counts[1][3] -= 1
     counts[0][3] += 1
     honest = LookupInstance.fingerprint_weights
@@ -347,13 +349,13 @@ def test_the_table_number_is_what_tells_tables_apart(monkeypatch):
 
 def test_a_layer_that_is_not_the_sum_of_its_children(remove, monkeypatch):
     """One node too large, all above it consistent with that: the layer's own sumcheck is wrong."""
-    honest = slow.tree
+    honest = reference.tree
 
     def tree(leaves):
         layers = honest(leaves)
         layers[1][0][0] = ext_add(layers[1][0][0], ONE)
         return layers
 
-    monkeypatch.setattr(slow, "tree", tree)
+    monkeypatch.setattr(reference, "tree", tree)
     counts = honest_counts()
     refused_by(FINAL_CHECK, remove, prove(HONEST, counts), HONEST, counts)

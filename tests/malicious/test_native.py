@@ -27,27 +27,27 @@ from support.native_prover import (
 from support.reduction_cases import random_case
 from support.two_layers import ANSWER, CLAMP, HIDDEN, INPUT, LOGITS, PROGRAM, SUMS, WEIGHTS, V, X
 
-from zkinfer.approx.table import Table
-from zkinfer.backends.sumcheck.witness import Witness
 from zkinfer.circuit.evaluate import evaluate, evaluate_einsum
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, MalformedProofError, ProvingError, VerificationError
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, Ext, ext_add
-from zkinfer.lookup import verifier as lookup
-from zkinfer.lookup.verifier import SUM_CHECK
-from zkinfer.pcs import verifier as pcs_verifier
-from zkinfer.pcs.prover import commit
-from zkinfer.reduction import opening
-from zkinfer.reduction import plan as planning
-from zkinfer.reduction.argument import OPENING_CHECK
-from zkinfer.reduction.opening import WEIGHT_CHECK
-from zkinfer.reduction.reduce import SUM_CHECK as PARTS_CHECK
-from zkinfer.sumcheck import pads
-from zkinfer.sumcheck.channel import VerifierChannel
-from zkinfer.sumcheck.pads import LINEAR_CHECK
-from zkinfer.sumcheck.verifier import FINAL_CHECK
-from zkinfer.transcript import Transcript
+from zkinfer.native.witness import Witness
+from zkinfer.protocol.channel import VerifierChannel
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_add
+from zkinfer.protocol.ligero import pads
+from zkinfer.protocol.ligero.pads import LINEAR_CHECK
+from zkinfer.protocol.lookup import verifier as lookup
+from zkinfer.protocol.lookup.verifier import SUM_CHECK
+from zkinfer.protocol.native_proof import OPENING_CHECK
+from zkinfer.protocol.pcs import verifier as pcs_verifier
+from zkinfer.protocol.pcs.prover import commit
+from zkinfer.protocol.reduction import opening
+from zkinfer.protocol.reduction import plan as planning
+from zkinfer.protocol.reduction.opening import WEIGHT_CHECK
+from zkinfer.protocol.reduction.reduce import SUM_CHECK as PARTS_CHECK
+from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK
+from zkinfer.protocol.transcript import Transcript
 
 IntArray = npt.NDArray[np.int64]
 Remove = Callable[..., None]

@@ -10,13 +10,13 @@ import pytest
 from support.openings import DOMAIN, SMALL, PlainProver, Statement, plain_verify, random_ext, row_vector
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.field import slow
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, Ext
-from zkinfer.pcs import verifier
-from zkinfer.pcs.claims import Claim, ClaimGroup, Residual
-from zkinfer.pcs.verifier import verify_opening
-from zkinfer.transcript import Transcript
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
+from zkinfer.protocol.pcs import verifier
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
+from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.transcript import Transcript
 
 Patch = pytest.MonkeyPatch
 
@@ -45,7 +45,7 @@ def with_values(statement: Statement, change: Callable[[int, int, Ext], Ext]) ->
 
 def off_by_one(group: int, claim: int, value: Ext) -> Ext:
     """The first claim of the first group is false."""
-    return slow.ext_add(value, ONE) if (group, claim) == (0, 0) else value
+    return scalar.ext_add(value, ONE) if (group, claim) == (0, 0) else value
 
 
 def skip_combination(patch: Patch, number: int) -> None:
@@ -73,7 +73,7 @@ def ignore_message(patch: Patch, label: str) -> None:
 def bump(message: list[Ext], group: ClaimGroup, amount: Ext) -> list[Ext]:
     """A message whose data evaluate to `amount` more: a constant added to all of them, as eq sums to 1."""
     columns = 1 << len(group.column_point)
-    return [slow.ext_add(v, amount) for v in message[:columns]] + message[columns:]
+    return [scalar.ext_add(v, amount) for v in message[:columns]] + message[columns:]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -118,7 +118,7 @@ def test_a_row_that_is_no_codeword_is_found_by_the_combination_of_all_rows(monke
     vector[:, 1] = 0
     rows = [row if i != 1 else [0] * 8 for i, row in enumerate(statement.matrices[0])] + statement.matrices[1]
     point = statement.groups[0].column_point
-    value = slow.mle(slow.row_combination(rows, [tuple(map(int, c)) for c in vector.T]), point)
+    value = scalar.mle(scalar.row_combination(rows, [tuple(map(int, c)) for c in vector.T]), point)
     prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (Claim(vector, value),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
@@ -133,7 +133,7 @@ def test_a_row_of_too_high_degree_is_found(monkeypatch: Patch) -> None:
         def word(self, matrix: int, row: int, message: list[int]) -> list[int]:
             if (matrix, row) != (0, 0):
                 return super().word(matrix, row, message)
-            return slow.ntt([*message, 1] + [0] * (self.code.length - self.code.dimension - 1))
+            return scalar.ntt([*message, 1] + [0] * (self.code.length - self.code.dimension - 1))
 
     zero = row_vector([ZERO] * 5)
     point = tuple(random_ext(PlainProver(Statement.random(4)).rng) for _ in range(3))
@@ -157,16 +157,16 @@ def test_columns_made_up_after_the_queries_are_not_those_committed(monkeypatch: 
             honest = super().columns(matrix, indices, combinations)
             if matrix != len(self.leaves) - 1:
                 return honest
-            root = slow.root_of_unity(self.code.length)
+            root = scalar.root_of_unity(self.code.length)
             all_ones = [self.weight] * self.code.columns
             return [self.moved(leaf, all_ones, pow(root, i, P)) for i, leaf in zip(indices, honest, strict=True)]
 
         def moved(self, leaf: bytes, added: list[Ext], x: int) -> bytes:
-            difference = slow.ext_polynomial(added, (x, 0, 0))
+            difference = scalar.ext_polynomial(added, (x, 0, 0))
             values = [int.from_bytes(leaf[i : i + 7], "little") for i in range(32, len(leaf), 7)]
             masks = self.commitments[-1].rows
             in_proximity = self.proximity[self.data_rows : self.data_rows + 3]
-            shift = slow.ext_base_dot(in_proximity, difference)
+            shift = scalar.ext_base_dot(in_proximity, difference)
             for k in range(3):
                 values[masks + k] = (values[masks + k] - shift[k]) % P
                 values[masks + 3 + k] = (values[masks + 3 + k] + difference[k]) % P
@@ -188,15 +188,15 @@ def test_a_combination_chosen_after_the_queries_changes_the_queries(monkeypatch:
             return super().combine(weights, proximity)
 
         def after_queries(self, indices: list[int], combinations: list[list[Ext]]) -> list[list[Ext]]:
-            root = slow.root_of_unity(self.code.length)
+            root = scalar.root_of_unity(self.code.length)
             vanishing = [1]
             for i in indices:
                 x = pow(root, i, P)
                 vanishing = [(a - x * b) % P for a, b in zip([0, *vanishing], [*vanishing, 0], strict=True)]
             assert len(vanishing) <= self.code.dimension
             padded = [(v, 0, 0) for v in vanishing] + [ZERO] * (self.code.dimension - len(vanishing))
-            scale = slow.ext_mul(self.weight, slow.ext_inv(self.evaluate(padded, self.groups[0])))
-            false = [slow.ext_add(c, slow.ext_mul(scale, v)) for c, v in zip(combinations[1], padded, strict=True)]
+            scale = scalar.ext_mul(self.weight, scalar.ext_inv(self.evaluate(padded, self.groups[0])))
+            false = [scalar.ext_add(c, scalar.ext_mul(scale, v)) for c, v in zip(combinations[1], padded, strict=True)]
             return [combinations[0], false, combinations[2]]
 
     statement = with_values(Statement.random(6), off_by_one)
@@ -211,7 +211,7 @@ def test_a_mask_value_chosen_after_the_weights_changes_the_weights(monkeypatch: 
         def open(self) -> bytes:
             self.shift = ZERO
             opening = super().open()
-            self.shift = slow.ext_neg(self.weight)
+            self.shift = scalar.ext_neg(self.weight)
             return self.patched(opening)
 
         def combine(self, weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
@@ -219,7 +219,7 @@ def test_a_mask_value_chosen_after_the_weights_changes_the_weights(monkeypatch: 
             return super().combine(weights, proximity)
 
         def patched(self, opening: bytes) -> bytes:
-            value = slow.ext_add(self.mask_values()[0], self.shift)
+            value = scalar.ext_add(self.mask_values()[0], self.shift)
             return b"".join(c.to_bytes(7, "little") for c in value) + opening[21:]
 
     prover = Prover(with_values(Statement.random(7), off_by_one))
@@ -230,7 +230,7 @@ def test_a_mask_value_chosen_after_the_weights_changes_the_weights(monkeypatch: 
 
 def test_two_errors_that_cancel_do_not_cancel_under_the_weights(monkeypatch: Patch) -> None:
     def opposite(group: int, claim: int, value: Ext) -> Ext:
-        return slow.ext_add(value, (ONE, slow.ext_neg(ONE))[claim]) if group == 0 else value
+        return scalar.ext_add(value, (ONE, scalar.ext_neg(ONE))[claim]) if group == 0 else value
 
     prover = PlainProver(with_values(Statement.random(8), opposite))
     rejected(prover, prover.open(), InvalidProofError, "claims of column point 0 do not hold")
@@ -254,9 +254,9 @@ def test_values_chosen_after_the_weights_change_the_weights(monkeypatch: Patch) 
 
         def lie(self) -> bytes:
             opening = self.open()
-            errors = (self.weights[1], slow.ext_neg(self.weights[0]))
+            errors = (self.weights[1], scalar.ext_neg(self.weights[0]))
             point, claims = self.groups[0].column_point, self.groups[0].claims
-            lies = tuple(Claim(c.rows, slow.ext_add(c.value, e)) for c, e in zip(claims, errors, strict=True))
+            lies = tuple(Claim(c.rows, scalar.ext_add(c.value, e)) for c, e in zip(claims, errors, strict=True))
             self.groups = [ClaimGroup(point, lies), self.groups[1]]
             return opening
 
@@ -289,7 +289,7 @@ def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> Non
 
     def _bind(transcript: Transcript, name: str, bits: int, nonce: int) -> None:
         """What check_grind does once it is satisfied."""
-        from zkinfer.transcript import _grinding_prefix, _u64
+        from zkinfer.protocol.transcript import _grinding_prefix, _u64
 
         transcript._advance(_grinding_prefix(name, bits) + _u64(nonce))
 

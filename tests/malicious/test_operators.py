@@ -29,20 +29,20 @@ from support.native_prover import HONEST, Case, Lie, lying_witness, prove, verif
 from support.operator_cases import CASES, proving_case
 from support.reduction_cases import random_case
 
-from zkinfer.approx.table import Table
-from zkinfer.backends.sumcheck.prove import public_values
-from zkinfer.backends.sumcheck.witness import Witness
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
+from zkinfer.circuit.table import Table
+from zkinfer.compiler.onnx.decompose import layers
+from zkinfer.compiler.onnx.registry import operators
 from zkinfer.errors import BoundsError, InvalidProofError
-from zkinfer.field.params import P
-from zkinfer.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
-from zkinfer.onnx.decompose import layers
-from zkinfer.onnx.registry import operators
-from zkinfer.reduction.plan import INPUTS, WITNESS, Site
-from zkinfer.reduction.plan import Plan as FastPlan
-from zkinfer.sumcheck.pads import LINEAR_CHECK
-from zkinfer.verifier.slow.plan import Plan
+from zkinfer.native.prove import public_values
+from zkinfer.native.witness import Witness
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.ligero.pads import LINEAR_CHECK
+from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
+from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Site
+from zkinfer.protocol.reduction.plan import Plan as FastPlan
+from zkinfer.verifier.reference.plan import Plan
 
 IntArray = npt.NDArray[np.int64]
 Values = dict[int, IntArray]

@@ -10,18 +10,18 @@ import random
 import pytest
 
 from zkinfer.errors import InvalidProofError
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ext_add, ext_inv, ext_mul, ext_sub, mle
-from zkinfer.sumcheck import slow
-from zkinfer.sumcheck.channel import ProverChannel, Value, VerifierChannel
-from zkinfer.sumcheck.params import Batch, Instance, Term, powers
-from zkinfer.sumcheck.verifier import FINAL_CHECK, verify
-from zkinfer.transcript import Transcript
+from zkinfer.protocol.channel import ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ext_add, ext_inv, ext_mul, ext_sub, mle
+from zkinfer.protocol.sumcheck import reference
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Term, powers
+from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK, verify
+from zkinfer.protocol.transcript import Transcript
 
 RNG = random.Random(11)
 FACTORS = [[tuple(RNG.randrange(P) for _ in range(3)) for _ in range(8)] for _ in range(2)]
 BATCH = Batch((Instance(3, 2, (Term(ONE, (0, 1)),)),))
-CLAIM = slow.instance_sum(BATCH, BATCH.instances[0], FACTORS)
+CLAIM = reference.instance_sum(BATCH, BATCH.instances[0], FACTORS)
 WRONG = ext_add(CLAIM, ONE)
 
 
@@ -62,13 +62,13 @@ def without_final_check(monkeypatch):
 
 def test_an_honest_proof_is_accepted():
     channel = ProverChannel(Transcript(b"test"))
-    slow.prove(BATCH, [FACTORS], channel)
+    reference.prove(BATCH, [FACTORS], channel)
     assert is_true(verified(channel.message, CLAIM))
 
 
 def test_a_wrong_sum(without_final_check):
     channel = ProverChannel(Transcript(b"test"))
-    slow.prove(BATCH, [FACTORS], channel)
+    reference.prove(BATCH, [FACTORS], channel)
     with pytest.raises(InvalidProofError, match=FINAL_CHECK):
         verified(channel.message, WRONG)
     without_final_check()
@@ -83,7 +83,7 @@ def test_a_wrong_polynomial_in_one_round(number, coefficient, without_final_chec
         return values
 
     channel = LyingChannel(number, change)
-    slow.prove(BATCH, [FACTORS], channel)
+    reference.prove(BATCH, [FACTORS], channel)
     with pytest.raises(InvalidProofError, match=FINAL_CHECK):
         verified(channel.message, CLAIM)
     without_final_check()
@@ -93,7 +93,7 @@ def test_a_wrong_polynomial_in_one_round(number, coefficient, without_final_chec
 def test_a_wrong_sum_carried_into_the_evaluations():
     """A prover who fits the evaluations to a wrong sum passes the sumcheck, and is left with a false claim to open."""
     channel = LyingChannel(3, fitted)
-    slow.prove(BATCH, [FACTORS], channel)
+    reference.prove(BATCH, [FACTORS], channel)
     with pytest.raises(InvalidProofError):
         verified(channel.message, CLAIM)
     reduced = verified(channel.message, WRONG)
@@ -117,13 +117,15 @@ def test_lies_that_cancel_in_a_batch_need_a_challenge_to_be_caught(monkeypatch):
 
     def run():
         prover = ProverChannel(Transcript(b"test"))
-        slow.prove(batch, [FACTORS, FACTORS], prover)
+        reference.prove(batch, [FACTORS, FACTORS], prover)
         verifier = VerifierChannel(Transcript(b"test"), prover.message)
         verify(batch, [Value(c) for c in claims], verifier)
         verifier.finish()
 
     with pytest.raises(InvalidProofError, match=FINAL_CHECK):
         run()
-    for module in ("slow", "verifier"):
-        monkeypatch.setattr(f"zkinfer.sumcheck.{module}.powers", lambda base, n: powers(base if n > 2 else ONE, n))
+    for module in ("reference", "verifier"):
+        monkeypatch.setattr(
+            f"zkinfer.protocol.sumcheck.{module}.powers", lambda base, n: powers(base if n > 2 else ONE, n)
+        )
     run()

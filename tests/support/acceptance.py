@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from zkinfer.circuit.program import Einsum, View, rounding_half
 from zkinfer.circuit.steps import apply_steps
-from zkinfer.field.params import P
-from zkinfer.verifier.slow.plan import OUTPUTS, WITNESS, Plan, Site
+from zkinfer.protocol.field.params import P
+from zkinfer.verifier.reference.plan import OUTPUTS, WITNESS, Plan, Site
 
 ENTRIES, SOURCES, COUNTS, RESULTS = "entries", "sources", "counts", "results"
 """What can be wrong: an entry is in no row of its table; an output that is its own index does not make up the source; a

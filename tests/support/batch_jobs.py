@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from support.examples import mlp
 
-from zkinfer import budget
-from zkinfer.backends.base import COMMITMENT_FILE, Keys
-from zkinfer.batch import verbs
-from zkinfer.batch.job import proofs_folder
-from zkinfer.batch.manifest import MANIFEST_FILE, Manifest
+from zkinfer.backend import COMMITMENT_FILE, Keys
 from zkinfer.circuit.qformat import dequantize
-from zkinfer.commitment import Commitment
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.files import budget
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.jobs import api as verbs
+from zkinfer.jobs.job import proofs_folder
+from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def item_reals(count: int) -> npt.NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _commitment() -> Commitment:
-    from zkinfer.backends.sumcheck.setup import setup
+    from zkinfer.native.setup import setup
 
     return setup(PROGRAM, mlp().weights, proofs=1).commitment
 

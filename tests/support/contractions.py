@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from zkinfer.circuit.evaluate import evaluate_einsum
 from zkinfer.circuit.program import Einsum, Program, Tensor
-from zkinfer.field.params import P
-from zkinfer.field.slow import Ext
-from zkinfer.pcs import modular
-from zkinfer.reduction.functional import Functional
-from zkinfer.reduction.plan import Plan, make_plan
+from zkinfer.protocol.field import modular
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.plan import Plan, make_plan
 
 IntArray = npt.NDArray[np.int64]
 

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.backends.ezkl.keys import (
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.samples import batch_of, stacked_shape
+from zkinfer.ezkl.keys import (
     CIRCUIT_FILE,
     PROVING_KEY_FILE,
     SRS_FILE,
     VERIFYING_KEY_FILE,
     EzklKeys,
 )
-from zkinfer.backends.ezkl.prove import witness_vector
-from zkinfer.backends.ezkl.runner import Call, Limits, run
-from zkinfer.backends.ezkl.salting import felt
-from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.samples import batch_of, stacked_shape
-from zkinfer.proof import OutputTensor, Proof
-from zkinfer.statement import statement_digest
+from zkinfer.ezkl.prove import witness_vector
+from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.salting import felt
+from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.files.statement import statement_digest
 
 Witness = dict[str, Any]
 

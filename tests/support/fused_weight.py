@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.steps import Slice
-from zkinfer.quantize.builder import Builder, Built, Summand
+from zkinfer.circuit.table import Table
+from zkinfer.compiler.lowering.builder import Builder, Built, Summand
 
 
 def fused_weight() -> Built:

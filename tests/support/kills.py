@@ -9,9 +9,9 @@ from pathlib import Path
 
 from support.batch_jobs import RecordingKeys, begin_or_resume, check_complete, new_job
 
-from zkinfer.batch.state import State
+from zkinfer.jobs.state import State
 
-PRELOADED = ["support.batch_jobs", "zkinfer.batch.verbs", "zkinfer.backends.sumcheck.phases"]
+PRELOADED = ["support.batch_jobs", "zkinfer.jobs.api", "zkinfer.native.timings"]
 
 
 @dataclass

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.field import slow
-from zkinfer.field.encoding import encode_array
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, Ext, ext_add, ext_mul
-from zkinfer.lookup.params import LookupClaims, LookupInstance
-from zkinfer.reduction.contraction import Contraction, Side
-from zkinfer.reduction.functional import Functional
-from zkinfer.reduction.party import Group, UnitSum, VerifierParty
-from zkinfer.reduction.plan import Plan
-from zkinfer.reduction.reduce import CommittedClaim, CommittedTerm
-from zkinfer.sumcheck.channel import Value, VerifierChannel
-from zkinfer.sumcheck.params import Batch, Claim, Point
-from zkinfer.transcript import Transcript
+from zkinfer.protocol.channel import Value, VerifierChannel
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.encoding import encode_array
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
+from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance
+from zkinfer.protocol.reduction.contraction import Contraction, Side
+from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.party import Group, UnitSum, VerifierParty
+from zkinfer.protocol.reduction.plan import Plan
+from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
+from zkinfer.protocol.transcript import Transcript
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ def weights_of(functional: Functional) -> list[Ext]:
 def value_of(functional: Functional, array: Array) -> Ext:
     """A functional's value on a tensor of integers."""
     assert array.shape == functional.shape
-    return slow.ext_base_dot(weights_of(functional), [int(x) % P for x in array.ravel()])
+    return scalar.ext_base_dot(weights_of(functional), [int(x) % P for x in array.ravel()])
 
 
 def side_values(contraction: Contraction, side: Side, array: Array, scale: Ext) -> list[Ext]:
@@ -103,7 +103,7 @@ def term_value(plan: Plan, stacks: Sequence[Array], term: CommittedTerm) -> Ext:
     cut, offsets = layout.cuts[term.vector], layout.offsets[term.vector]
     if term.functional is None:
         box = cut.boxes[term.box]
-        return slow.mle(cells_of(stacks[term.matrix], offsets[term.box], 1 << box.total), term.point)
+        return scalar.mle(cells_of(stacks[term.matrix], offsets[term.box], 1 << box.total), term.point)
     tensor = np.zeros(cut.shape, dtype=np.int64)
     for box, offset in zip(cut.boxes, offsets, strict=True):
         cut.put(stacks[term.matrix][offset : offset + (1 << box.total)].astype(np.int64), box, tensor)
@@ -124,7 +124,7 @@ def group_is_true(matrices: Sequence[Array], group: Group) -> bool:
     rows = [row for matrix in matrices for row in matrix]
     assert group.rows.shape == (3, len(rows))
     for i, row in enumerate(rows):
-        at_point = slow.mle([(int(x) % P, 0, 0) for x in row], group.column_point)
+        at_point = scalar.mle([(int(x) % P, 0, 0) for x in row], group.column_point)
         total = ext_add(total, ext_mul(entry(group.rows, [i]), at_point))
     return total == group.value.constant
 
@@ -178,20 +178,20 @@ class KnowingParty(VerifierParty):
         return LookupClaims(tuple(blocks), tuple(counts))
 
     def _claim(self, columns: Sequence[Array], point: Point) -> Claim[Value]:
-        return Claim(point, tuple(Value(slow.mle([(int(x) % P, 0, 0) for x in c], point)) for c in columns))
+        return Claim(point, tuple(Value(scalar.mle([(int(x) % P, 0, 0) for x in c], point)) for c in columns))
 
     def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[Value]:
         return self._values(label, [value_of(f, self.values[v]) for v, f in functionals])
 
     def summands(self, contractions: Sequence[Contraction]) -> list[Value]:
-        return self._values("summands", [slow.ext_dot(*sides(one, self.values)) for one in contractions])
+        return self._values("summands", [scalar.ext_dot(*sides(one, self.values)) for one in contractions])
 
     def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
         totals = []
         for parts in sums:
             total = ZERO
             for one in parts:
-                total = ext_add(total, slow.ext_dot(unit_weights(one), self._cells(one)))
+                total = ext_add(total, scalar.ext_dot(unit_weights(one), self._cells(one)))
             totals.append(total)
         return self._values(label, totals)
 
@@ -213,10 +213,10 @@ class KnowingParty(VerifierParty):
         point = self._point(batch.variables)
         reduced = []
         for instance, (left, right), claim in zip(batch.instances, tables, claims, strict=True):
-            if slow.ext_dot(left, right) != claim.constant:
+            if scalar.ext_dot(left, right) != claim.constant:
                 self.false.append(name)
             own = batch.suffix(instance, point)
-            reduced.append(Claim(own, (Value(slow.mle(left, own)), Value(slow.mle(right, own)))))
+            reduced.append(Claim(own, (Value(scalar.mle(left, own)), Value(scalar.mle(right, own)))))
         return reduced
 
     def require_zero(self, check: str, value: Value) -> None:

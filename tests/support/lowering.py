@@ -14,12 +14,12 @@ from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.circuit.qformat import dequantize, quantize
 from zkinfer.circuit.validate import validate
-from zkinfer.onnx.importer import import_model
-from zkinfer.onnx.load import load_model
-from zkinfer.quantize.calibrate import calibrate
-from zkinfer.quantize.lowered import Lowered
-from zkinfer.quantize.precision import EZKL, Precision
-from zkinfer.quantize.reference import FloatModel
+from zkinfer.compiler.calibration.calibrate import calibrate
+from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.lowering.precision import EZKL, Precision
+from zkinfer.compiler.lowering.result import Lowered
+from zkinfer.compiler.onnx.importer import import_model
+from zkinfer.compiler.onnx.load import load_model
 
 FloatArray = npt.NDArray[np.float64]
 

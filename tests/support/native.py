@@ -9,13 +9,13 @@ import numpy.typing as npt
 from support.native_prover import DIGEST, Case, prove, verify
 
 from zkinfer.errors import VerificationError
-from zkinfer.pcs.params import Commitment, OpeningParameters
-from zkinfer.reduction import argument
-from zkinfer.reduction import opening as fast_opening
-from zkinfer.reduction.argument import NativeProof
-from zkinfer.sumcheck.pads import PadParameters
-from zkinfer.verifier import slow
-from zkinfer.verifier.slow import reduction as slow_opening
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.native_proof import NativeProof
+from zkinfer.protocol.pcs.params import Commitment, OpeningParameters
+from zkinfer.protocol.reduction import opening as fast_opening
+from zkinfer.verifier import reference
+from zkinfer.verifier.reference import reduction as slow_opening
 
 IntArray = npt.NDArray[np.int64]
 
@@ -66,10 +66,10 @@ def _ask_slow(case: Case, data: bytes, publics: Mapping[int, IntArray], digest: 
     plan, first = case.plan, case.plan.program.num_values
     inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
     outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]
-    own = slow.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs)
-    root = slow.Root(weights.root, weights.rows, 0)
-    return slow.verify_run(
-        own, inputs, outputs, digest, root, _sizes(case.sizes.weights), slow.decode(data), _pads(case.sizes.pads)
+    own = reference.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs)
+    root = reference.Root(weights.root, weights.rows, 0)
+    return reference.verify_run(
+        own, inputs, outputs, digest, root, _sizes(case.sizes.weights), reference.decode(data), _pads(case.sizes.pads)
     )
 
 
@@ -77,14 +77,14 @@ def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> li
     return None if private else [int(v) for v in publics[number].ravel()]
 
 
-def _sizes(parameters: OpeningParameters) -> slow.Sizes:
+def _sizes(parameters: OpeningParameters) -> reference.Sizes:
     code = parameters.code
     work = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
-    return slow.Sizes(code.log_columns, code.blinding, code.log_length, *work)
+    return reference.Sizes(code.log_columns, code.blinding, code.log_length, *work)
 
 
-def _pads(parameters: PadParameters) -> slow.PadSizes:
-    return slow.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
+def _pads(parameters: PadParameters) -> reference.PadSizes:
+    return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
 
 
 @contextmanager

@@ -16,28 +16,28 @@ from unittest import mock
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.backends.sumcheck import witness as witness_module
-from zkinfer.backends.sumcheck.party import ProverParty
-from zkinfer.backends.sumcheck.prove import public_values
-from zkinfer.backends.sumcheck.trace import AppliedTable
-from zkinfer.backends.sumcheck.witness import Witness, trace
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
-from zkinfer.field.slow import ZERO, Ext, ext_add, ext_mul
-from zkinfer.pcs.params import Code, OpeningParameters
-from zkinfer.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
-from zkinfer.pcs.randomness import Randomness
-from zkinfer.reduction import argument
-from zkinfer.reduction import opening as opening_module
-from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, Header, NativeProof
-from zkinfer.reduction.layout import weight_matrix
-from zkinfer.reduction.party import Group, row_claims, settle
-from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, make_plan
-from zkinfer.security import Security
-from zkinfer.sumcheck.channel import PadConstraints
-from zkinfer.sumcheck.pads import PadParameters
-from zkinfer.sumcheck.pads_prover import commit_pads, prove_pads
-from zkinfer.transcript import Transcript
+from zkinfer.execution.lookups import AppliedTable
+from zkinfer.native import witness as witness_module
+from zkinfer.native.party import ProverParty
+from zkinfer.native.prove import public_values
+from zkinfer.native.witness import Witness, trace
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol.channel import PadConstraints
+from zkinfer.protocol.field.scalar import ZERO, Ext, ext_add, ext_mul
+from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
+from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, Header, NativeProof
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
+from zkinfer.protocol.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.reduction import opening as opening_module
+from zkinfer.protocol.reduction.layout import weight_matrix
+from zkinfer.protocol.reduction.party import Group, row_claims, settle
+from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.protocol.security import Security
+from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native
 
 IntArray = npt.NDArray[np.int64]

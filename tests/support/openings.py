@@ -1,7 +1,7 @@
 """Openings of matrix commitments in plain Python: statements, a prover that can be made to lie, a second verifier.
 
-Written from docs/protocol/transcript-and-commitment.md with `zkinfer.field.slow` alone; nothing of `zkinfer.pcs` but
-the types that name sizes and claims.
+Written from docs/protocol/transcript-and-commitment.md with `protocol.field.scalar` alone; nothing of
+`protocol.pcs` but the types that name sizes and claims.
 """
 
 import random
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.field import slow
-from zkinfer.field.params import P
-from zkinfer.field.slow import ONE, ZERO, Ext
-from zkinfer.pcs.claims import Claim, ClaimGroup
-from zkinfer.pcs.params import Code, Commitment, OpeningParameters
-from zkinfer.transcript import Transcript
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
+from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.transcript import Transcript
 
 DOMAIN = b"test of openings"
 SMALL = OpeningParameters(
@@ -76,7 +76,7 @@ class Statement:
 
 def value_of(matrices: list[Rows], vector: Sequence[Ext], point: Sequence[Ext]) -> Ext:
     rows = [row for matrix in matrices for row in matrix]
-    return slow.mle(slow.row_combination(rows, vector), point) if rows else ZERO
+    return scalar.mle(scalar.row_combination(rows, vector), point) if rows else ZERO
 
 
 class PlainProver:
@@ -111,7 +111,7 @@ class PlainProver:
         return [self.rng.randrange(P) for _ in range(count)]
 
     def word(self, matrix: int, row: int, message: list[int]) -> list[int]:
-        return slow.ntt(message + [0] * (self.code.length - self.code.dimension))
+        return scalar.ntt(message + [0] * (self.code.length - self.code.dimension))
 
     def all_messages(self) -> Rows:
         return [message for rows in self.messages for message in rows]
@@ -126,10 +126,10 @@ class PlainProver:
         return [self.evaluate(self.group_mask(1 + g), group) for g, group in enumerate(self.groups)]
 
     def evaluate(self, message: Sequence[Ext], group: ClaimGroup) -> Ext:
-        return slow.mle(list(message[: self.code.columns]), group.column_point)
+        return scalar.mle(list(message[: self.code.columns]), group.column_point)
 
     def combine(self, weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
-        return [slow.row_combination(self.all_messages(), c) for c in coefficients(self.groups, weights, proximity)]
+        return [scalar.row_combination(self.all_messages(), c) for c in coefficients(self.groups, weights, proximity)]
 
     def grind(self, transcript: Transcript, label: str, bits: int) -> int:
         return transcript.grind(label, bits)
@@ -230,16 +230,16 @@ def plain_verify(
     if position != len(opening):
         raise Rejected("trailing bytes")
 
-    root = slow.root_of_unity(code.length)
+    root = scalar.root_of_unity(code.length)
     for message, row_coefficients in zip(combinations, coefficients(groups, weights, proximity), strict=True):
         for i, column in zip(indices, columns, strict=True):
-            if slow.ext_polynomial(message, (pow(root, i, P), 0, 0)) != slow.ext_base_dot(row_coefficients, column):
+            if scalar.ext_polynomial(message, (pow(root, i, P), 0, 0)) != scalar.ext_base_dot(row_coefficients, column):
                 raise Rejected("combination")
     residuals = []
     for group, group_weights, mask_value, message in zip(groups, weights, mask_values, combinations[1:], strict=True):
-        value = slow.mle(message[: code.columns], group.column_point)
-        claimed = slow.ext_dot(group_weights, [claim.value for claim in group.claims])
-        residuals.append(slow.ext_sub(slow.ext_sub(value, mask_value), claimed))
+        value = scalar.mle(message[: code.columns], group.column_point)
+        claimed = scalar.ext_dot(group_weights, [claim.value for claim in group.claims])
+        residuals.append(scalar.ext_sub(scalar.ext_sub(value, mask_value), claimed))
     return residuals
 
 
@@ -287,7 +287,7 @@ def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximi
     for number, (group, group_weights) in enumerate(zip(groups, weights, strict=True)):
         total = [ZERO] * rows
         for claim, weight in zip(group.claims, group_weights, strict=True):
-            total = [slow.ext_add(t, slow.ext_mul(weight, q)) for t, q in zip(total, exts(claim.rows), strict=True)]
+            total = [scalar.ext_add(t, scalar.ext_mul(weight, q)) for t, q in zip(total, exts(claim.rows), strict=True)]
         result.append(total + [ZERO] * (3 * (number + 1)) + unit + [ZERO] * (3 * (len(groups) - number - 1)))
     return result
 

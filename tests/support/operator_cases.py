@@ -17,10 +17,10 @@ from support.lowering import build
 from support.native_prover import Case, make_case, small
 
 from zkinfer.circuit.qformat import quantize
-from zkinfer.onnx.importer import import_model
-from zkinfer.onnx.load import load_model
-from zkinfer.quantize.calibrate import calibrate
-from zkinfer.quantize.precision import Precision
+from zkinfer.compiler.calibration.calibrate import calibrate
+from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.onnx.importer import import_model
+from zkinfer.compiler.onnx.load import load_model
 
 BOOL, INT32, INT64, INT8, UINT8 = (
     TensorProto.BOOL,

@@ -7,11 +7,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
-from zkinfer.quantize.builder import Builder, Built, Summand, Value
+from zkinfer.circuit.table import Table
+from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
 
 IntArray = npt.NDArray[np.int64]
 MAX_ENTRIES = 200

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from support.batch_jobs import item_reals
 from support.examples import mlp
 
-from zkinfer.backends.sumcheck.keys import SumcheckKeys
-from zkinfer.backends.sumcheck.setup import setup
-from zkinfer.batch import verbs
-from zkinfer.batch.job import manifest_file, proofs_folder
-from zkinfer.batch.manifest import Batch, Manifest
-from zkinfer.batch.verification import VerifiedJob, verify_job
+from zkinfer.jobs import api as verbs
+from zkinfer.jobs.job import manifest_file, proofs_folder
+from zkinfer.jobs.manifest import Batch, Manifest
+from zkinfer.jobs.verification import VerifiedJob, verify_job
+from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.setup import setup
 
 ITEMS = 8
 DEAD = 4

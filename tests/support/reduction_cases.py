@@ -5,8 +5,8 @@ from support.knowing import KnowingParty
 from support.native_prover import Case, make_case, small
 from support.programs import random_inputs, random_program
 
-from zkinfer.backends.sumcheck.trace import AppliedTable
-from zkinfer.backends.sumcheck.witness import Witness, trace
+from zkinfer.execution.lookups import AppliedTable
+from zkinfer.native.witness import Witness, trace
 
 
 def random_case(seed: int, log_columns: int = 2) -> Case:

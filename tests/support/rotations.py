@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 from support.examples import mlp
 
-from zkinfer.commitment import Commitment, SumcheckKey
-from zkinfer.field.slow import ZERO
-from zkinfer.pcs.prover import commit, open_padded_claims
-from zkinfer.pcs.rotation import MASKS, state_rotation
-from zkinfer.pcs.rotation_prover import prove_rotation
-from zkinfer.pcs.storage import StoredMatrix, create
-from zkinfer.reduction.layout import weight_matrix, weight_rows
-from zkinfer.rotation import Rotation, renewed, rotation_context
+from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.rotation import Rotation, renewed, rotation_context
+from zkinfer.native.storage import StoredMatrix, create
+from zkinfer.protocol.field.scalar import ZERO
+from zkinfer.protocol.pcs.prover import commit, open_padded_claims
+from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
+from zkinfer.protocol.pcs.rotation_prover import prove_rotation
+from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
 
 EXAMPLE = mlp()
 LOG_COLUMNS = 3

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 
 X, W, V, SUMS, HIDDEN, LOGITS, ANSWER = range(7)
 """The values of the program: answer = rescale(V clamp(W x))."""

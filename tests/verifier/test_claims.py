@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Program, Tensor
 from zkinfer.errors import MalformedProofError, StatementError
-from zkinfer.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.statement import MAX_RUNS
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.statement import MAX_RUNS
 from zkinfer.verifier.claims import claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 
 X = Tensor("x", (1, 3), 2, -8, 8)

@@ -12,8 +12,6 @@ import pytest
 from support.examples import mlp
 from support.rotations import DATA, KEY, Committed, committed, forged, rotated
 
-from zkinfer import security
-from zkinfer.commitment import Commitment
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidProofError,
@@ -22,7 +20,9 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
-from zkinfer.rotation import Rotation
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.rotation import Rotation
+from zkinfer.protocol import security
 from zkinfer.verifier import lineage
 from zkinfer.verifier.lineage import follow, rotation_bits
 

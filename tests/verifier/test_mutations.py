@@ -15,9 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zkinfer.artifact import unwrap, wrap
-from zkinfer.backends.ezkl.srs import _test_tau
-from zkinfer.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidProofError,
@@ -25,9 +22,9 @@ from zkinfer.errors import (
     MalformedProofError,
     VerificationError,
 )
-from zkinfer.proof import PROOF_KIND, PROOF_VERSION
-from zkinfer.verifier import machine
-from zkinfer.verifier.bn254 import (
+from zkinfer.ezkl.srs import _test_tau
+from zkinfer.ezkl.verifier import machine
+from zkinfer.ezkl.verifier.bn254 import (
     BASE_MODULUS,
     G2_GENERATOR,
     SCALAR_MODULUS,
@@ -37,7 +34,10 @@ from zkinfer.verifier.bn254 import (
     pairings_cancel,
     scale,
 )
-from zkinfer.verifier.halo2 import load
+from zkinfer.ezkl.verifier.halo2 import load
+from zkinfer.files.artifact import unwrap, wrap
+from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment
+from zkinfer.files.proof import PROOF_KIND, PROOF_VERSION
 
 WORD = 32
 SECRET = _test_tau()

@@ -16,15 +16,15 @@ from msgspec.structs import replace
 from support.native_prover import SMALL, Case, make_case, prove, small_verifier
 from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
 
-from zkinfer.commitment import Commitment, SumcheckKey
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.field.params import P
-from zkinfer.pcs import params
-from zkinfer.reduction import argument
-from zkinfer.reduction.argument import Header, NativeProof
-from zkinfer.statement import Shown, Statement
-from zkinfer.sumcheck.channel import VerifierChannel
-from zkinfer.transcript import Transcript
+from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.statement import Shown, Statement
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol.channel import VerifierChannel
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.native_proof import Header, NativeProof
+from zkinfer.protocol.pcs import params
+from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native
 
 IntArray = npt.NDArray[np.int64]

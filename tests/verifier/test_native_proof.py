@@ -12,10 +12,7 @@ import numpy as np
 import pytest
 from support.examples import mlp
 
-from zkinfer.backends.sumcheck.keys import SumcheckKeys
-from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.commitment import Commitment
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidProofError,
@@ -25,7 +22,10 @@ from zkinfer.errors import (
     VerificationError,
     VerifierUnavailableError,
 )
-from zkinfer.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.setup import setup
 from zkinfer.verifier import VerifiedInference, native, verify
 
 EXAMPLE = mlp()

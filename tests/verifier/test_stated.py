@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from support.examples import mlp
 
-from zkinfer.backends.sumcheck.keys import SumcheckKeys
-from zkinfer.backends.sumcheck.setup import setup
 from zkinfer.errors import InvalidProofError, StatementError
-from zkinfer.proof import OutputTensor, Proof
-from zkinfer.statement import Statement
+from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.files.statement import Statement
+from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 
 INTEGERS = np.array([[[-3, 11, 2]], [[15, -15, 0]]])

@@ -19,9 +19,9 @@ from zkinfer.errors import (
     VerificationError,
     VerifierUnavailableError,
 )
-from zkinfer.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.statement import MAX_CONTEXT_BYTES
-from zkinfer.verifier import halo2
+from zkinfer.ezkl.verifier import halo2
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.statement import MAX_CONTEXT_BYTES
 
 WORD = 32
 

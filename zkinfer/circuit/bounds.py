@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
 from zkinfer.circuit.selector_bounds import selector
+from zkinfer.circuit.table import Table
 from zkinfer.circuit.view_bounds import Interval as Interval
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.approx.kernels import lookup
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
 from zkinfer.circuit.steps import Array, Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.errors import InputRangeError, ShapeError
+from zkinfer.execution.tables import lookup
 
 IntArray = npt.NDArray[np.int64]
 

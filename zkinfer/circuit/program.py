@@ -11,8 +11,8 @@ import math
 
 import msgspec
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.steps import Step
+from zkinfer.circuit.table import Table
 
 PROGRAM_VERSION = 1
 MAX_MAGNITUDE = 1 << 62

@@ -3,7 +3,6 @@
 import string
 from collections.abc import Sequence
 
-from zkinfer.approx.table import MAX_SHIFT
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import (
     MAX_MAGNITUDE,
@@ -16,6 +15,7 @@ from zkinfer.circuit.program import (
     View,
 )
 from zkinfer.circuit.steps import Shape, shape_after
+from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import ArtifactError, ShapeError
 
 MAX_TENSOR_ELEMENTS = 1 << 31

@@ -23,9 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.approx.table import Table
 from zkinfer.circuit.program import MAX_MAGNITUDE, Lookup, Node, Term, View, rounding_half
 from zkinfer.circuit.steps import Pad, Shape, apply_steps, shape_after
+from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError
 
 Interval = tuple[int, int]

@@ -11,15 +11,15 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 import zkinfer
-from zkinfer.artifact import write_atomically
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
-from zkinfer.commitment import EzklKey
 from zkinfer.durations import duration
 from zkinfer.errors import CommitmentMismatchError
+from zkinfer.files.artifact import write_atomically
+from zkinfer.files.commitment import EzklKey
 
 if TYPE_CHECKING:
-    from zkinfer.commitment_audit import Audit
+    from zkinfer.audit.commitment import Audit
     from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(

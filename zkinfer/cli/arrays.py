@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.artifact import read_bounded
 from zkinfer.errors import ArtifactError, InvalidInputError
-from zkinfer.statement import MAX_CONTEXT_BYTES
+from zkinfer.files.artifact import read_bounded
+from zkinfer.files.statement import MAX_CONTEXT_BYTES
 
 Array = npt.NDArray[Any]
 

@@ -8,18 +8,18 @@ import msgspec
 import typer
 from rich.filesize import decimal
 
-from zkinfer.artifact import one_line
 from zkinfer.cli.app import Context, Saturate, app, array_text, warn_test_only
 from zkinfer.cli.arrays import read_bytes, read_context
 from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError, StatementError
+from zkinfer.files.artifact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zkinfer.batch.runner import Outcome
-    from zkinfer.batch.state import Counts
+    from zkinfer.jobs.runner import Outcome
+    from zkinfer.jobs.state import Counts
 
 INCOMPLETE = 5
 STOPPED = 6
@@ -134,8 +134,8 @@ def run_job(
     strict: Strict = False,
 ) -> None:
     """Begin a job: prove all items of some files."""
-    from zkinfer.batch.job import STATE_FILE
-    from zkinfer.batch.verbs import run
+    from zkinfer.jobs.api import run
+    from zkinfer.jobs.job import STATE_FILE
 
     told = read_job(job)
     where = keys or told.keys
@@ -185,7 +185,7 @@ def resume_job(
     strict: Strict = False,
 ) -> None:
     """Go on with a job, however it ended; what failed is tried again. Says so if it is complete."""
-    from zkinfer.batch.verbs import resume
+    from zkinfer.jobs.api import resume
 
     _work(
         folder,
@@ -200,11 +200,11 @@ def resume_job(
 
 def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None, report: bool, strict: bool) -> None:
     """Run a job with its progress shown, say and write what came of it, and end with its exit code."""
-    from zkinfer.batch.job import manifest_file
-    from zkinfer.batch.manifest import Manifest
-    from zkinfer.batch.receipt import receipt_of
-    from zkinfer.batch.report import REPORT_FILE
     from zkinfer.cli.batch_progress import shown
+    from zkinfer.jobs.job import manifest_file
+    from zkinfer.jobs.manifest import Manifest
+    from zkinfer.jobs.receipt import receipt_of
+    from zkinfer.jobs.report import REPORT_FILE
 
     with shown() as observer:
         outcome = work(observer, Stop())
@@ -263,7 +263,7 @@ def _rows(folder: Path, counts: "Counts") -> list[tuple[str, str]]:
 @guarded
 def job_status(folder: Folder) -> None:
     """Say where a job stands, from any terminal."""
-    from zkinfer.batch.verbs import status
+    from zkinfer.jobs.api import status
 
     found = status(folder)
     state = "complete" if found.complete else "running" if found.running else "not running: zkinfer batch resume"
@@ -280,9 +280,9 @@ def hand_out(
     keys: Annotated[Path | None, typer.Option(help="Folder of the keys, where it was moved.")] = None,
 ) -> None:
     """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
-    from zkinfer.backends.base import COMMITMENT_FILE
-    from zkinfer.batch.shown_item import write_item_folder
-    from zkinfer.batch.verbs import status
+    from zkinfer.backend import COMMITMENT_FILE
+    from zkinfer.jobs.api import status
+    from zkinfer.jobs.item_bundle import write_item_folder
 
     job = status(folder).job
     found = write_item_folder(folder, number, output, (keys or Path(job.keys)) / COMMITMENT_FILE)
@@ -316,8 +316,8 @@ def verify_folder(
             raise InvalidInputError("an item is checked against the receipt that was published: --receipt")
         _verify_item(folder, item, receipt, commitment, inputs, context, saturate=saturate)
         return
-    from zkinfer.batch.challenge import COMMITMENT_FILE, SAMPLED_FILE
-    from zkinfer.batch.verification import verify_job
+    from zkinfer.jobs.challenge import COMMITMENT_FILE, SAMPLED_FILE
+    from zkinfer.jobs.verification import verify_job
 
     if any((folder / name).exists() for name in (COMMITMENT_FILE, SAMPLED_FILE)):
         raise StatementError(f"{folder} holds a sampled job, not a proof of all items; see zkinfer batch verify-sample")
@@ -352,7 +352,7 @@ def _verify_item(
     *,
     saturate: bool,
 ) -> None:
-    from zkinfer.batch.shown_item import verify_item_folder
+    from zkinfer.jobs.item_bundle import verify_item_folder
 
     if len(inputs or ()) > 1:
         raise InvalidInputError("the input of one item comes in one file: a single --inputs")

@@ -13,8 +13,8 @@ from zkinfer.durations import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zkinfer.batch.runner import Observer
-    from zkinfer.batch.runner import Progress as JobProgress
+    from zkinfer.jobs.runner import Observer
+    from zkinfer.jobs.runner import Progress as JobProgress
 
 LINE_SECONDS = 30.0
 """Between two lines of mere progress, where nobody watches."""

@@ -16,7 +16,7 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.progress import progress
 
 if TYPE_CHECKING:
-    from zkinfer.batch.inputs import Column
+    from zkinfer.jobs.inputs import Column
 
 Array = npt.NDArray[Any]
 
@@ -53,7 +53,7 @@ def write(folder: Path, circuit: Path | None, given: Sequence[Array] = ()) -> Pa
     Raises:
         ZkinferError: see `write_report`; the circuit is not that of the job; the inputs changed.
     """
-    from zkinfer.batch.report import write_report
+    from zkinfer.jobs.report import write_report
 
     if circuit is None:
         return write_report(folder, float_outputs=given)
@@ -78,12 +78,12 @@ def float_outputs_of(folder: Path, circuit_file: Path) -> Iterator[list[Array]]:
         ArtifactError: the circuit's file is damaged.
         CompileError: the float model does not run.
     """
-    from zkinfer.batch.inputs import Inputs
-    from zkinfer.batch.items import ItemShapes, item_shape
-    from zkinfer.batch.job import check_inputs
-    from zkinfer.batch.state import State
-    from zkinfer.model import Circuit
-    from zkinfer.quantize.reference import numpy_type
+    from zkinfer.compiler.calibration.reference import numpy_type
+    from zkinfer.compiler.model import Circuit
+    from zkinfer.jobs.inputs import Inputs
+    from zkinfer.jobs.items import ItemShapes, item_shape
+    from zkinfer.jobs.job import check_inputs
+    from zkinfer.jobs.state import State
 
     with closing(State(folder)) as state:
         job, dead = state.job, np.array([letter.index for letter in state.dead_letters()], dtype=np.int64)

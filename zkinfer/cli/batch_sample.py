@@ -26,7 +26,7 @@ def read_challenge(text: str) -> bytes:
     Raises:
         InvalidInputError: see `read_bytes`.
     """
-    from zkinfer.batch.challenge import MAX_CHALLENGE_BYTES
+    from zkinfer.jobs.challenge import MAX_CHALLENGE_BYTES
 
     return read_bytes("--challenge", text, max_bytes=MAX_CHALLENGE_BYTES)
 
@@ -44,7 +44,7 @@ def commit(
     saturate: Saturate = False,
 ) -> None:
     """Execute all items and commit to them, to prove only a sample later. It is not a proof of all items."""
-    from zkinfer.batch.sampled import commit_sample
+    from zkinfer.jobs.sampled import commit_sample
 
     commitment = commit_sample(
         folder,
@@ -79,7 +79,7 @@ def prove(
     ] = None,
 ) -> None:
     """Prove the batches that a challenge picks. Killed, it is called again: proofs that exist are kept."""
-    from zkinfer.batch.sampled import prove_sample
+    from zkinfer.jobs.sampled import prove_sample
 
     receipt = prove_sample(folder, keys, required(inputs), read_challenge(challenge), rate=rate)
     spans = receipt.commitment.spans
@@ -114,7 +114,7 @@ def verify(
     workers: Annotated[int, typer.Option(min=1, help="Processes that check.")] = 1,
 ) -> None:
     """Check a sampled job, with your own inputs, digest and challenge. It is not a proof of all items."""
-    from zkinfer.batch.sample_verification import verify_sample
+    from zkinfer.jobs.sample_verification import verify_sample
 
     verified = verify_sample(
         folder,

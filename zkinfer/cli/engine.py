@@ -17,8 +17,8 @@ def security(
     bits: Annotated[float, typer.Option(min=1, help="What the terms add up to, as bits.")] = 130.0,
 ) -> None:
     """Choose the parameters of a matrix commitment, and show their security term by term."""
-    from zkinfer import security
-    from zkinfer.pcs.search import search
+    from zkinfer.protocol import security
+    from zkinfer.protocol.pcs.search import search
 
     choice = search(cells, groups, proofs=proofs, error_bits=bits)
     parameters = choice.parameters
@@ -37,7 +37,7 @@ def security(
 @guarded
 def warmup() -> None:
     """Compile the kernels now, so that no later run waits for it."""
-    from zkinfer.warmup import warmup as compile_kernels
+    from zkinfer.native.warmup import warmup as compile_kernels
 
     compile_kernels()
     out.print("kernels compiled")

@@ -9,13 +9,13 @@ from zkinfer.cli.console import facts, out
 from zkinfer.durations import duration
 
 if TYPE_CHECKING:
-    from zkinfer.backends.ezkl.estimate import Estimate
-    from zkinfer.backends.sumcheck.estimate import NativeEstimate
+    from zkinfer.ezkl.estimate import Estimate
+    from zkinfer.native.estimate import NativeEstimate
 
 
 def show_estimate(cost: "NativeEstimate | Estimate") -> None:
     """Whichever backend it is for."""
-    from zkinfer.backends.sumcheck.estimate import NativeEstimate
+    from zkinfer.native.estimate import NativeEstimate
 
     if isinstance(cost, NativeEstimate):
         _show_native(cost)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
 
-from zkinfer.artifact import HEADER_BYTES, MAGIC, read_bounded
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
 from zkinfer.cli.inspect_batch import DESCRIPTIONS
-from zkinfer.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
 from zkinfer.errors import InvalidInputError
-from zkinfer.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
-from zkinfer.rotation import ROTATION_KIND, Rotation
+from zkinfer.files.artifact import HEADER_BYTES, MAGIC, read_bounded
+from zkinfer.files.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
+from zkinfer.files.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
+from zkinfer.files.rotation import ROTATION_KIND, Rotation
 
 if TYPE_CHECKING:
-    from zkinfer.model import Circuit
+    from zkinfer.compiler.model import Circuit
 
 MAX_FILE_BYTES = 1 << 32
 
@@ -79,7 +79,7 @@ def describe_file(path: Path) -> RenderableType:
         case str(name) if name == ROTATION_KIND:
             return describe_rotation(Rotation.from_bytes(data), [*head, ("kind", f"rotation, version {version}")])
         case "circ":
-            from zkinfer.model import Circuit
+            from zkinfer.compiler.model import Circuit
 
             return describe_circuit(Circuit.from_bytes(data), [*head, ("kind", f"circuit, version {version}")])
         case "pkey":

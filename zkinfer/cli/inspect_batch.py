@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 
-from zkinfer.batch.challenge import COMMITTED_KIND, SAMPLED_KIND, SampleCommitment, SampledReceipt
-from zkinfer.batch.manifest import MANIFEST_KIND, Manifest
-from zkinfer.batch.receipt import ITEM_KIND, Header, ItemReceipt, receipt_of
 from zkinfer.cli.console import facts
+from zkinfer.jobs.challenge import COMMITTED_KIND, SAMPLED_KIND, SampleCommitment, SampledReceipt
+from zkinfer.jobs.manifest import MANIFEST_KIND, Manifest
+from zkinfer.jobs.receipt import ITEM_KIND, Header, ItemReceipt, receipt_of
 
 Rows = list[tuple[str, str]]
 

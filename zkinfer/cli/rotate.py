@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 import zkinfer
-from zkinfer.artifact import writing
 from zkinfer.cli.app import app
 from zkinfer.cli.arrays import read_seed
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.rotation import ROTATION_FILE
+from zkinfer.files.artifact import writing
+from zkinfer.files.rotation import ROTATION_FILE
 
 
 @app.command()

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from zkinfer.commitment import Commitment
-from zkinfer.proof import OutputTensor, Proof
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import OutputTensor, Proof
 
 BIAS = 32
 """Far above the outputs of a digit classifier."""

@@ -15,8 +15,8 @@ from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import Array, as_array, dequantize, quantize
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
-from zkinfer.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.statement import MAX_RUNS, Shown
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.statement import MAX_RUNS, Shown
 
 Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""

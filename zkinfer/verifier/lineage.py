@@ -3,12 +3,12 @@
 import os
 from collections.abc import Sequence
 
-from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError, MalformedProofError, StatementError, VerificationError
-from zkinfer.pcs.rotation import verify_rotation
-from zkinfer.rotation import Rotation, rotation_context
-from zkinfer.security import combine
-from zkinfer.security import rotation as rotation_terms
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.rotation import Rotation, rotation_context
+from zkinfer.protocol.pcs.rotation import verify_rotation
+from zkinfer.protocol.security import combine
+from zkinfer.protocol.security import rotation as rotation_terms
 from zkinfer.verifier.native_proof import MIN_BITS
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]

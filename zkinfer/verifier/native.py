@@ -8,8 +8,6 @@ within limits before anything is allocated for them.
 import math
 from collections.abc import Mapping, Sequence
 
-from zkinfer import security
-from zkinfer.commitment import Commitment
 from zkinfer.errors import (
     CompileError,
     InvalidInputError,
@@ -18,19 +16,21 @@ from zkinfer.errors import (
     MalformedProofError,
     ProvingError,
 )
-from zkinfer.pcs.modular import IntArray
-from zkinfer.pcs.params import Commitment as MatrixCommitment
-from zkinfer.pcs.params import OpeningParameters
-from zkinfer.pcs.verifier import reduce_opening
-from zkinfer.reduction import argument
-from zkinfer.reduction.argument import DOMAIN, OPENING_CHECK, PADS, NativeProof
-from zkinfer.reduction.party import Group, VerifierParty, row_claims, settle
-from zkinfer.reduction.plan import INPUTS, WITNESS, Plan, make_plan
-from zkinfer.security import Security
-from zkinfer.statement import Statement
-from zkinfer.sumcheck.channel import VerifierChannel
-from zkinfer.sumcheck.pads import verify_pads
-from zkinfer.transcript import Transcript
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.statement import Statement
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol import security
+from zkinfer.protocol.channel import VerifierChannel
+from zkinfer.protocol.field.modular import IntArray
+from zkinfer.protocol.ligero.pads import verify_pads
+from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, NativeProof
+from zkinfer.protocol.pcs.params import Commitment as MatrixCommitment
+from zkinfer.protocol.pcs.params import OpeningParameters
+from zkinfer.protocol.pcs.verifier import reduce_opening
+from zkinfer.protocol.reduction.party import Group, VerifierParty, row_claims, settle
+from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.protocol.security import Security
+from zkinfer.protocol.transcript import Transcript
 
 MAX_OPENING_WORK = 1 << 26
 """Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for less

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from zkinfer.commitment import Commitment
 from zkinfer.errors import InvalidProofError
-from zkinfer.proof import Proof
-from zkinfer.statement import Statement
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import Proof
+from zkinfer.files.statement import Statement
 from zkinfer.verifier.result import Guarantee
 
 MIN_BITS = 100.0
@@ -17,7 +17,7 @@ Check = Callable[[Commitment, Statement, bytes], float]
 SECURITY = (
     "hashes alone: whoever calls BLAKE3 2**n times holds an accepted proof of a false statement with probability at "
     "most 2**(n - bits), BLAKE3 being taken for a random oracle; proven bounds, no trusted setup "
-    "(zkinfer.security derives them)"
+    "(zkinfer.protocol.security derives them)"
 )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.circuit.samples import batch_of, stacked_shape
-from zkinfer.commitment import Commitment
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
@@ -23,11 +22,12 @@ from zkinfer.errors import (
     StatementError,
     VerifierUnavailableError,
 )
-from zkinfer.proof import DIGEST_BYTES, STATED_BYTES, Proof
-from zkinfer.statement import Shown, Statement
-from zkinfer.verifier import native, slow
+from zkinfer.ezkl.verifier.proof import EzklCheck
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
+from zkinfer.files.statement import Shown, Statement
+from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
-from zkinfer.verifier.ezkl_proof import EzklCheck
 from zkinfer.verifier.lineage import Lineage, follow, rotation_bits
 from zkinfer.verifier.native_proof import NativeCheck
 from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, VerifiedInference, in_words
@@ -96,7 +96,7 @@ def _checker(commitment: Commitment, engine: Engine) -> Callable[[Statement, Pro
         raise VerifierUnavailableError(f"this commitment takes engine {' or '.join(map(repr, own))}, not {engine!r}")
     if commitment.backend == "ezkl":
         return EzklCheck(commitment, engine)
-    return NativeCheck(commitment, slow.check if engine == "slow" else native.check)
+    return NativeCheck(commitment, reference.check if engine == "slow" else native.check)
 
 
 def _statement(

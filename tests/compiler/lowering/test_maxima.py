@@ -1,0 +1,137 @@
+"""Maxima by comparison: exact, and within tables of any allowed size."""
+
+from fractions import Fraction
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Lookup
+from zkinfer.circuit.validate import validate
+from zkinfer.compiler.approx.functions import sigmoid
+from zkinfer.compiler.lowering.builder import Built, Value
+from zkinfer.compiler.lowering.emitter import Emitter
+from zkinfer.compiler.lowering.maxima import (
+    Contest,
+    Window,
+    argmax,
+    clamped,
+    comparable,
+    max_along,
+    max_pool,
+)
+from zkinfer.compiler.lowering.precision import EZKL
+from zkinfer.errors import BoundsError
+
+
+def run(g: Emitter, value: Value, x: np.ndarray) -> tuple[Built, np.ndarray]:
+    built = g.builder.finish([value])
+    validate(built.program)
+    check_bounds(built.program, built.weights)
+    assert all(len(table.values) <= g.precision.max_table_entries for table in built.program.tables)
+    return built, evaluate(built.program, built.weights, [x])[built.program.outputs[0]]
+
+
+@given(
+    n=st.integers(1, 17),
+    entries=st.sampled_from([700, 1100, 2032, 1 << 14]),
+    last=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40)
+def test_the_largest_and_its_position_are_exact_whatever_fits_a_table(
+    n: int, entries: int, last: bool, seed: int
+) -> None:
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=entries))
+    x = g.input("x", (1, n), (-8.0, 8.0))
+    rng = np.random.default_rng(seed)
+    integers = rng.choice(rng.integers(-128, 128, 5, endpoint=True), (50, 1, n))
+    _, largest = run(g, max_along(g, x, 1).value, integers)
+    np.testing.assert_array_equal(largest, integers.max(axis=2, keepdims=True))
+    expected = n - 1 - integers[..., ::-1].argmax(axis=2) if last else integers.argmax(axis=2)
+    _, position = run(g, g.output(argmax(g, x, 1, last=last)), integers)
+    np.testing.assert_array_equal(position[..., 0], expected)
+
+
+def test_what_cannot_be_compared_as_it_is_loses_as_few_digits_as_possible() -> None:
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=450))
+    x = g.input("x", (1, 4), (-8.0, 8.0))
+    assert x.value.interval == (-128, 128)
+    assert comparable(g, x, fine=True).limits == (-64, 64)
+
+
+def test_a_maximum_of_n_takes_n_minus_one_comparisons() -> None:
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
+    x = g.input("x", (1, 6), (-8.0, 8.0))
+    built, _ = run(g, Contest(g, x.value.interval).along(x.value, 1).value, np.zeros((1, 1, 6), dtype=np.int64))
+    assert sum(node.out.size for node in built.program.nodes if isinstance(node, Lookup)) == 5
+
+
+class TestComparable:
+    def test_a_narrow_value_is_taken_as_it_is(self) -> None:
+        g = Emitter(EZKL)
+        x = g.input("x", (1, 4), (-8.0, 8.0))
+        assert comparable(g, x, fine=True).value is x.value
+
+    def test_a_function_is_looked_up_in_as_many_levels_as_can_be_compared(self) -> None:
+        g = Emitter(EZKL)
+        x = g.apply(g.input("x", (1, 4), (-8.0, 8.0)), sigmoid)
+        coarse, fine = comparable(g, x, fine=False), comparable(g, x, fine=True)
+        assert coarse.limits == (0, 255)
+        # Half of 2032 entries for either sign of a difference, rounded down to a power of two.
+        assert fine.limits[1] - fine.limits[0] > 2 * 255
+        assert 2 * (fine.limits[1] - fine.limits[0]) + 1 <= 2032
+
+    def test_a_falling_function_is_not_compared_by_its_argument(self) -> None:
+        g = Emitter(EZKL)
+        x = g.affine(g.input("x", (1, 4), (-8.0, 8.0)), Fraction(-1))
+        assert comparable(g, x, fine=True).value is not x.value
+
+    def test_wide_formats_get_coarser_until_their_differences_fit(self) -> None:
+        g = Emitter(msgspec.structs.replace(EZKL, activation_bits=12, max_table_entries=1 << 12))
+        x = g.input("x", (1, 4), (-8.0, 8.0))
+        found = comparable(g, x, fine=False)
+        assert 2 * (found.limits[1] - found.limits[0]) + 1 <= 1 << 12
+
+
+class TestClamped:
+    def test_leaves_alone_what_is_within_the_limits(self) -> None:
+        g = Emitter(EZKL)
+        x = g.input("x", (1, 4), (-8.0, 8.0))
+        assert clamped(g, x.value, (-128, 128)) is x.value
+
+    def test_is_one_lookup_that_changes_nothing_within_the_limits(self) -> None:
+        g = Emitter(EZKL)
+        x = g.input("x", (1, 3), (-8.0, 8.0))
+        built, y = run(g, clamped(g, x.value, (-5, 7)), np.array([[[-100, 3, 100]]]))
+        assert y.tolist() == [[[-5, 3, 7]]]
+        assert built.program.output_tensors[0].lo == -5
+
+    def test_refuses_what_no_table_holds(self) -> None:
+        g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=200))
+        g.label = "pool"
+        x = g.input("x", (1, 4), (-8.0, 8.0))
+        with pytest.raises(BoundsError, match="pool: a maximum of values from -5 to 7 needs tables of 257 entries"):
+            clamped(g, x.value, (-5, 7))
+
+
+def test_padding_never_wins() -> None:
+    g = Emitter(EZKL)
+    x = g.input("x", (1, 1, 3), (-8.0, 8.0))
+    window = Window(axis=2, size=2, stride=1, dilation=1, before=1, after=1)
+    pooled = max_pool(g, x, [window])
+    integers = np.array([[[[-100, -120, -90]]]])
+    _, y = run(g, g.output(pooled), integers)
+    assert y.ravel().tolist() == [-100, -100, -90, -90]
+
+
+def test_the_maximum_of_one_is_itself() -> None:
+    g = Emitter(EZKL)
+    x = g.input("x", (2, 1), (-8.0, 8.0))
+    assert max_along(g, x, 1).value is x.value
+    _, position = run(g, g.output(argmax(g, x, 1, last=False)), np.array([[[5], [-7]]]))
+    assert position.ravel().tolist() == [0, 0]

@@ -1,0 +1,92 @@
+"""Tables of a circuit: as fine as useful, never larger than allowed, refused when too coarse."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkinfer.compiler.approx.functions import X, exp, relu, rsqrt
+from zkinfer.compiler.lowering.builder import Builder, Value
+from zkinfer.compiler.lowering.precision import EZKL, Format, activation_format
+from zkinfer.compiler.lowering.tables import Tables, choose_shift, entries, least_shift, slope_and_size
+from zkinfer.errors import BoundsError
+
+COARSE = msgspec.structs.replace(EZKL, max_table_entries=256)
+
+
+def source(lo: int, hi: int, frac_bits: int) -> Value:
+    return Builder().input("source", (4,), frac_bits, lo, hi)
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(0, 10**9), st.integers(16, 1 << 16))
+def test_the_least_shift_fits_and_one_less_does_not(lo: int, width: int, most: int) -> None:
+    bounds = (lo, lo + width)
+    shift = least_shift(bounds, most)
+    assert entries(bounds, shift) <= most
+    assert shift == 0 or entries(bounds, shift - 1) > most
+
+
+def test_every_integer_has_its_own_entry_where_they_fit() -> None:
+    assert choose_shift("y", source(-100, 100, 0), relu, (-100.0, 100.0), Format(-4, 0, 7), EZKL) == 0
+
+
+def test_the_index_is_two_digits_finer_than_the_output() -> None:
+    wide = source(-(1 << 15), 1 << 15, 14)
+    # An output unit is 2**-6, the index step 2**-8 = 2**(6 - 14).
+    fine = msgspec.structs.replace(EZKL, max_table_entries=1 << 17)
+    assert choose_shift("y", wide, relu, (-2.0, 2.0), Format(6, 0, 127), fine) == 0
+    half = msgspec.structs.replace(EZKL, max_table_entries=1 << 14)
+    assert choose_shift("y", wide, relu, (-2.0, 2.0), Format(6, 0, 127), half) == 6
+    # Half the slope, one more digit dropped.
+    assert choose_shift("y", wide, relu(X / 2), (-2.0, 2.0), Format(6, 0, 127), half) == 7
+
+
+def test_the_table_is_never_larger_than_allowed() -> None:
+    wide = source(-(1 << 20), 1 << 20, 14)
+    shift = choose_shift("y", wide, relu, (-16.0, 16.0), Format(4, 0, 255), COARSE)
+    assert entries((-(1 << 20), 1 << 20), shift) <= 256
+
+
+def test_a_constant_function_takes_the_smallest_table() -> None:
+    wide = source(-(1 << 20), 1 << 20, 14)
+    assert choose_shift("y", wide, relu, (-16.0, -8.0), Format(4, 0, 255), COARSE) == least_shift(
+        (-(1 << 20), 1 << 20), 256
+    )
+
+
+def test_too_coarse_a_table_is_refused_with_the_size_that_would_do() -> None:
+    wide = source(-(1 << 20), 1 << 20, 14)
+    out = activation_format(-1.0, 1.0, 8)
+    with pytest.raises(BoundsError, match=r"y: on calibration data .* -1 to 1, .* within -64 to 64, .*256") as caught:
+        choose_shift("y", wide, X, (-1.0, 1.0), out, COARSE)
+    advised = int(str(caught.value).partition("max_table_entries=")[2].split()[0])
+    choose_shift("y", wide, X, (-1.0, 1.0), out, msgspec.structs.replace(EZKL, max_table_entries=advised))
+    with pytest.raises(BoundsError):
+        choose_shift("y", wide, X, (-1.0, 1.0), out, msgspec.structs.replace(EZKL, max_table_entries=advised // 2))
+
+
+def test_few_levels_are_enough_for_a_function_that_hardly_changes() -> None:
+    # As the reciprocal root of a variance that is nearly the same for every sample.
+    wide = source(0, 1 << 20, 14)
+    assert choose_shift("y", wide, rsqrt, (30.0, 31.0), Format(10, 0, 255), COARSE) > 0
+
+
+def test_slope_and_size_are_those_of_what_comes_out() -> None:
+    assert slope_and_size(relu, (-2.0, 3.0), (0.0, 10.0)) == (1.0, 3.0)
+    # Where the output saturates, the function is flat.
+    slope, size = slope_and_size(exp, (-8.0, 8.0), (0.0, 1.0))
+    assert 0.9 < slope <= 1.0
+    assert size == 1.0
+
+
+def test_a_table_is_built_once() -> None:
+    builder = Builder()
+    tables = Tables(builder, EZKL)
+    a = builder.input("a", (4,), 4, -100, 100)
+    b = builder.input("b", (4,), 4, -100, 100)
+    out = Format(5, 0, 255)
+    first = tables.lookup("first", a, relu, (-6.0, 6.0), out)
+    second = tables.lookup("second", b, relu, (-6.0, 6.0), out)
+    program = builder.finish([first, second]).program
+    assert len(program.tables) == 1
+    assert program.tables[0].name == "relu"

@@ -1,0 +1,196 @@
+"""Exporting torch modules: both exporters give ONNX that computes what the module computes, for any batch."""
+
+import builtins
+import logging
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.model import compile  # noqa: A004
+from zkinfer.compiler.onnx.export import export, is_module
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 16)
+EXPORTERS = ("dynamo", "torchscript")
+
+
+def _modules() -> dict[str, tuple[torch.nn.Module, tuple[int, ...]]]:
+    """Small modules and the shape of one sample each takes."""
+    return {
+        "mlp": (nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), (6,)),
+        "cnn with batch norm": (
+            nn.Sequential(
+                nn.Conv2d(1, 3, 3, padding=1, bias=False),
+                nn.BatchNorm2d(3),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(3, 4, 3),
+                nn.BatchNorm2d(4),
+                nn.Flatten(),
+                nn.Linear(16, 3),
+                nn.BatchNorm1d(3),
+            ),
+            (1, 8, 8),
+        ),
+        "gelu": (nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3)), (6,)),
+        "gelu tanh": (nn.Sequential(nn.Linear(6, 5), nn.GELU(approximate="tanh")), (6,)),
+        "silu": (nn.Sequential(nn.Linear(6, 5), nn.SiLU()), (6,)),
+        "softmax": (nn.Sequential(nn.Linear(6, 5), nn.Softmax(dim=-1)), (6,)),
+        "max pool": (nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1), nn.Flatten(), nn.Linear(16, 2)), (1, 8, 8)),
+    }
+
+
+def _prepare(name: str) -> tuple[torch.nn.Module, np.ndarray]:
+    """The module, its batch norms with statistics of their own, and five samples."""
+    torch.manual_seed(7)
+    module, sample = _modules()[name]
+    module.train()
+    with torch.no_grad():
+        module(torch.randn(32, *sample))
+    return module, torch.randn(5, *sample).numpy()
+
+
+@pytest.fixture(params=EXPORTERS)
+def exporter(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_both_exports_compute_what_the_module_does_and_compile_to_the_same_answers(name: str) -> None:
+    module, x = _prepare(name)
+    with torch.no_grad():
+        expected = module.eval()(torch.from_numpy(x)).numpy()
+    answers = []
+    for exporter in EXPORTERS:
+        proto = export(module, x[:1], exporter=exporter)
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        in_float = session.run(None, {session.get_inputs()[0].name: x})[0]
+        np.testing.assert_allclose(in_float, expected, atol=1e-5)
+        assert "BatchNormalization" not in {node.op_type for node in load_model(proto, batch=3).graph}
+        answers.append(compile(proto, x, precision=FINE).run(x))
+    np.testing.assert_allclose(answers[0], expected, atol=0.01 * np.ptp(expected))
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_training_flags_are_restored(exporter: str) -> None:
+    module = nn.Sequential(nn.Linear(6, 5), nn.Dropout(), nn.BatchNorm1d(5))
+    module.train()
+    module[2].eval()
+    export(module, torch.randn(2, 6), exporter=exporter)
+    assert [m.training for m in module.modules()] == [True, True, True, False]
+
+
+def test_training_flags_are_restored_after_a_failure(exporter: str) -> None:
+    class Fails(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise ValueError("no such thing")
+
+    module = Fails().train()
+    with pytest.raises(InvalidInputError, match="no such thing"):
+        export(module, torch.randn(2, 6), exporter=exporter)
+    assert module.training
+
+
+def test_dropout_is_exported_as_in_evaluation(exporter: str) -> None:
+    module = nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.9)).train()
+    model = load_model(export(module, torch.randn(2, 6), exporter=exporter), batch=1)
+    assert [node.op_type for node in model.graph] == ["Gemm"]
+
+
+class _Two(nn.Module):
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return left + right, left * right
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        (torch.ones(2, 3), np.ones((2, 3), dtype=np.float32)),
+        {"right": torch.ones(1, 3), "left": torch.ones(1, 3)},
+    ],
+    ids=["tuple", "mapping"],
+)
+def test_inputs_and_outputs_are_named(examples: object, exporter: str) -> None:
+    proto = export(_Two(), examples, exporter=exporter)
+    assert [value.name for value in proto.graph.input] == ["left", "right"]
+    assert [value.name for value in proto.graph.output] == ["output_0", "output_1"]
+
+
+def test_nothing_is_printed(
+    exporter: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        export(nn.Linear(6, 5), torch.randn(2, 6), exporter=exporter)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+    assert not recwarn.list
+    assert not caplog.records
+
+
+def test_a_module_that_fixes_its_batch_is_refused_with_advice() -> None:
+    class FixedBatch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(4, 3) * 2
+
+    with pytest.raises(CompileError, match=r"a batch of 4\s+alone"):
+        export(FixedBatch(), torch.randn(4, 3), exporter="dynamo")
+
+
+def test_a_module_that_depends_on_values_is_refused_with_advice() -> None:
+    class Branches(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2 if x.sum() > 0 else x
+
+    with pytest.raises(CompileError, match='Try exporter="torchscript"'):
+        export(Branches(), torch.randn(4, 3), exporter="dynamo")
+
+
+@pytest.mark.parametrize(
+    ("module", "examples", "message"),
+    [
+        ("model.onnx", torch.ones(1, 2), "only a torch.nn.Module"),
+        (nn.Linear(2, 2), torch.tensor(1.0), "first axis is the batch"),
+        (nn.Linear(2, 2), torch.ones(0, 2), "first axis is the batch"),
+        (nn.Linear(2, 2), (), "needs an example"),
+        (nn.Linear(2, 2), {"y": torch.ones(1, 2)}, "forward takes"),
+        (_Two(), {"right": torch.ones(1, 2)}, "leaving none out"),
+        (nn.Linear(2, 2), torch.ones(1, 3), "fails on the example"),
+        (nn.LSTM(2, 2), torch.ones(1, 2), "other than a tensor"),
+    ],
+)
+def test_bad_arguments_are_named(module: object, examples: object, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        export(module, examples)
+
+
+def test_an_unknown_exporter_is_named() -> None:
+    with pytest.raises(InvalidInputError, match="'tf'"):
+        export(nn.Linear(2, 2), torch.ones(1, 2), exporter="tf")
+
+
+def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without_torch(name: str, *args: object, **kwargs: object) -> object:
+        if name.split(".")[0] == "torch":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    with pytest.raises(MissingDependencyError, match=r"zkinfer\[torch\]"):
+        export(object(), np.ones((1, 2)))
+
+
+def test_modules_are_recognized() -> None:
+    assert is_module(nn.Sequential())
+    assert is_module(_Two())
+    assert not is_module("model.onnx")
+    assert not is_module(torch.ones(1))

@@ -1,0 +1,241 @@
+"""Recurrent layers, unrolled: the same numbers as the layer itself, in every form that is covered."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+from support.lowering import build, compare
+
+from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.errors import UnsupportedOperatorError
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+STEPS, BATCH, INPUTS, HIDDEN = 4, 2, 3, 5
+FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 14)
+
+
+def parameters(op: str, directions: int, *, bias: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    n = GATES[op] * HIDDEN
+    tensors = {"w": rng.normal(size=(directions, n, INPUTS)), "r": rng.normal(size=(directions, n, HIDDEN)) / 2}
+    return tensors | ({"b": rng.normal(size=(directions, 2 * n))} if bias else {})
+
+
+def model_of(
+    op: str,
+    direction: str = "forward",
+    attributes: str = "",
+    *,
+    bias: bool = True,
+    initial: str = "none",
+    layout: int = 0,
+) -> tuple[object, dict[str, np.ndarray]]:
+    """The layer with all of its outputs, and inputs for it; the batch is the first axis of what comes in."""
+    directions = 2 if direction == "bidirectional" else 1
+    tensors = parameters(op, directions, bias=bias)
+    rng = np.random.default_rng(1)
+    states = ["h0", "c0"] if op == "LSTM" else ["h0"]
+    shape = [BATCH, directions, HIDDEN]
+    inputs, data, body = {"x": [BATCH, STEPS, INPUTS]}, {"x": rng.normal(size=(BATCH, STEPS, INPUTS))}, []
+    x, given = "x", ["h0", "c0"][: len(states)] if initial != "none" else []
+    if not layout:
+        body.append("t = Transpose<perm=[1, 0, 2]>(x)")
+        x = "t"
+    for name in given:
+        values = rng.normal(size=shape) / 2 if initial != "zero" else np.zeros(shape)
+        if initial == "computed":
+            inputs[name], data[name] = shape, values
+            body += [] if layout else [f"{name}t = Transpose<perm=[1, 0, 2]>({name})"]
+        else:
+            tensors[name] = values if layout else values.transpose(1, 0, 2)
+    names = [name + ("t" if initial == "computed" and not layout else "") for name in given]
+    outputs = ["y", "yh", "yc"][: 1 + len(states)]
+    arguments = ", ".join([x, "w", "r", "b" if bias else "", "", *names]).rstrip(", ")
+    listed = f'hidden_size={HIDDEN}, direction="{direction}", layout={layout}{attributes}'
+    body.append(f"{', '.join(outputs)} = {op}<{listed}>({arguments})")
+    # The batch has to come first in every output.
+    perms = [[2, 0, 1, 3], [1, 0, 2], [1, 0, 2]]
+    body += [
+        f"z{i} = {'Identity' if layout else f'Transpose<perm={p}>'}({o})"
+        for i, (o, p) in enumerate(zip(outputs, perms, strict=False))
+    ]
+    model = build("\n".join(body), inputs, tensors, outputs=[f"z{i}" for i in range(len(outputs))])
+    return model, {name: array.astype(np.float32) for name, array in data.items()}
+
+
+def assert_same(*args: object, **options: object) -> None:
+    model, data = model_of(*args, **options)
+    whole = ReferenceEvaluator(model).run(None, data)
+    normalized = load_model(model, batch=BATCH)
+    assert not {node.op_type for node in normalized.graph} & set(GATES)
+    runs = FloatModel(normalized).run([data[value.name][None] for value in normalized.graph.inputs])
+    for i, expected in enumerate(whole):
+        np.testing.assert_allclose(runs[f"z{i}"][0], expected, atol=1e-5)
+
+
+@given(
+    op=st.sampled_from(list(GATES)),
+    direction=st.sampled_from(["forward", "reverse"]),
+    bias=st.booleans(),
+    initial=st.sampled_from(["none", "zero", "constant", "computed"]),
+)
+@settings(max_examples=12)
+def test_unrolled(op: str, direction: str, bias: bool, initial: str) -> None:
+    assert_same(op, direction, bias=bias, initial=initial)
+
+
+@pytest.mark.parametrize("initial", ["none", "constant"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_gru_that_is_linear_before_the_reset(initial: str, bias: bool) -> None:
+    assert_same("GRU", attributes=", linear_before_reset=1", initial=initial, bias=bias)
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_both_directions_are_those_of_torch(op: str) -> None:
+    torch = pytest.importorskip("torch")
+    layer = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}[op](INPUTS, HIDDEN, bidirectional=True)
+    order = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}[op]
+
+    def stacked(name: str) -> np.ndarray:
+        directions = [getattr(layer, f"{name}_l0{suffix}").detach().numpy() for suffix in ("", "_reverse")]
+        return np.stack([np.concatenate([np.split(d, GATES[op])[k] for k in order]) for d in directions])
+
+    tensors = {"w": stacked("weight_ih"), "r": stacked("weight_hh")}
+    tensors["b"] = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+    linear = ", linear_before_reset=1" if op == "GRU" else ""
+    body = f"""t = Transpose<perm=[1, 0, 2]>(x)
+    y = {op}<hidden_size={HIDDEN}, direction="bidirectional"{linear}>(t, w, r, b)
+    z = Transpose<perm=[2, 0, 1, 3]>(y)"""
+    model = load_model(build(body, {"x": [BATCH, STEPS, INPUTS]}, tensors, outputs=["z"]), batch=BATCH)
+    x = np.random.default_rng(0).normal(size=(BATCH, STEPS, INPUTS)).astype(np.float32)
+    expected = layer(torch.from_numpy(x.transpose(1, 0, 2)))[0].detach().numpy().reshape(STEPS, BATCH, 2, HIDDEN)
+    np.testing.assert_allclose(FloatModel(model).run([x[None]])["z"][0], expected.transpose(1, 0, 2, 3), atol=1e-5)
+
+
+def assert_same_as_whole(body: str, tensors: dict[str, np.ndarray], **inputs: np.ndarray) -> None:
+    """As onnxruntime's own layer, which knows more forms than the reference implementation."""
+    shapes = {name: list(array.shape) for name, array in inputs.items()}
+    types = {"n": TensorProto.INT32}
+    outputs = ["z", "zh", "zc"] if "LSTM" in body else ["z", "zh"]
+    model = build(body, shapes, tensors, outputs=outputs, types=types)
+    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
+    normalized = load_model(model, batch=BATCH)
+    assert not {node.op_type for node in normalized.graph} & set(GATES)
+    runs = FloatModel(normalized).run([inputs[value.name][None] for value in normalized.graph.inputs])
+    for name, expected in zip(outputs, whole, strict=True):
+        np.testing.assert_allclose(runs[name][0], expected, atol=1e-5)
+
+
+def batch_last(op: str, attributes: str, arguments: str) -> str:
+    """A layer whose inputs and outputs have the batch first in front of it and behind it."""
+    results = "y, h, c" if op == "LSTM" else "y, h"
+    body = f"""t = Transpose<perm=[1, 0, 2]>(x)
+    {results} = {op}<hidden_size={HIDDEN}{attributes}>(t, {arguments})
+    z = Transpose<perm=[2, 0, 1, 3]>(y)
+    zh = Transpose<perm=[1, 0, 2]>(h)"""
+    return body + ("\n    zc = Transpose<perm=[1, 0, 2]>(c)" if op == "LSTM" else "")
+
+
+def sequences(seed: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(BATCH, STEPS, INPUTS)).astype(np.float32)
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_operator_set_13(op: str) -> None:
+    """Its recurrent layers are those of operator set 7: without a layout."""
+    body, tensors = batch_last(op, "", "w, r, b"), parameters(op, 1)
+    outputs = ["z", "zh", "zc"] if op == "LSTM" else ["z", "zh"]
+    models = [
+        load_model(build(body, {"x": [BATCH, STEPS, INPUTS]}, tensors, outputs=outputs, opset=opset), batch=BATCH)
+        for opset in (13, 14)
+    ]
+    assert [node.op_type for node in models[0].graph] == [node.op_type for node in models[1].graph]
+    assert op not in {node.op_type for node in models[0].graph}
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("attributes", ["", ", input_forget=1"])
+def test_peepholes_and_coupled_gates(direction: str, attributes: str) -> None:
+    directions = 2 if direction == "bidirectional" else 1
+    tensors = parameters("LSTM", directions)
+    tensors["p"] = np.random.default_rng(2).normal(size=(directions, 3 * HIDDEN))
+    tensors["s"] = np.random.default_rng(3).normal(size=(directions, BATCH, HIDDEN))
+    body = batch_last("LSTM", f'{attributes}, direction="{direction}"', "w, r, b, , s, s, p")
+    assert_same_as_whole(body, tensors, x=sequences())
+
+
+@pytest.mark.parametrize("op", list(GATES))
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("lengths", [[1, 4], [3, 3]])
+@pytest.mark.parametrize("computed", [False, True])
+def test_sequences_of_several_lengths(op: str, direction: str, lengths: list[int], computed: bool) -> None:
+    """Beyond its length a sequence gives zeros, and keeps its state."""
+    directions, counts = 2 if direction == "bidirectional" else 1, np.array(lengths, dtype=np.int32)
+    tensors = parameters(op, directions)
+    tensors["s"] = np.random.default_rng(3).normal(size=(directions, BATCH, HIDDEN))
+    body = batch_last(op, f', direction="{direction}"', "w, r, b, n, s")
+    if computed:
+        assert_same_as_whole(body, tensors, x=sequences(), n=counts)
+    else:
+        assert_same_as_whole(body, tensors | {"n": counts}, x=sequences())
+
+
+def test_several_lengths_in_integers() -> None:
+    tensors = parameters("GRU", 1)
+    body = batch_last("GRU", "", "w, r, b, n")
+    inputs = {"x": [BATCH, STEPS, INPUTS], "n": [BATCH]}
+    model = build(body, inputs, tensors, outputs=["z", "zh"], types={"n": TensorProto.INT32})
+    x = np.random.default_rng(3).normal(size=(40 * BATCH, STEPS, INPUTS))
+    counts = np.random.default_rng(4).integers(1, STEPS + 1, 40 * BATCH)
+    assert compare(model, x, counts, batch=BATCH, precision=FINE).error <= 0.02
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        ', activations=["Relu"]',
+        ', activations=["HardSigmoid"], activation_alpha=[0.3], activation_beta=[0.4]',
+        ", clip=0.5",
+    ],
+)
+def test_other_activations_and_clipping(attributes: str) -> None:
+    """Against the formula: `h' = f(W x + R h + b)`."""
+    model, data = model_of("RNN", attributes=attributes)
+    tensors = {name: array[0].astype(np.float32) for name, array in parameters("RNN", 1).items()}
+    f = {
+        "Relu": lambda v: np.maximum(v, 0),
+        "Hard": lambda v: np.clip(0.3 * v + 0.4, 0, 1),
+        "clip": lambda v: np.tanh(np.clip(v, -0.5, 0.5)),
+    }[next(key for key in ("Relu", "Hard", "clip") if key in attributes)]
+    h = np.zeros((BATCH, HIDDEN))
+    for t in range(STEPS):
+        h = f(data["x"][:, t] @ tensors["w"].T + h @ tensors["r"].T + tensors["b"][:HIDDEN] + tensors["b"][HIDDEN:])
+    normalized = load_model(model, batch=BATCH)
+    np.testing.assert_allclose(FloatModel(normalized).run([data["x"][None]])["z1"][0][:, 0], h, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_in_integers(op: str) -> None:
+    """Quantization errors do not grow from step to step."""
+    model, _ = model_of(op, initial="none")
+    x = np.random.default_rng(3).normal(size=(40 * BATCH, STEPS, INPUTS))
+    result = compare(model, x, batch=BATCH, precision=FINE)
+    assert result.error <= 0.02
+    # The steps after the first share their tables.
+    assert len(result.program.tables) < len(result.lookups) * 2 / 3
+
+
+class TestRefused:
+    def refused(self, message: str, op: str, body: str, tensors: dict[str, np.ndarray], **inputs: list[int]) -> None:
+        model = build(body, {"x": [1, 1, INPUTS], **inputs}, tensors)
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            compare(model, *(np.ones(shape) for shape in ([8, *s[1:]] for s in [[1, 1, INPUTS], *inputs.values()])))
+
+    def test_activations_that_are_no_operators(self) -> None:
+        body = f'y = RNN<hidden_size={HIDDEN}, activations=["Affine"]>(x, w, r, b)'
+        self.refused("activations that are operators", "RNN", body, parameters("RNN", 1))

@@ -1,0 +1,212 @@
+"""Each way to compute an Einsum is chosen where it is exact, and is exact at the limit of where it is chosen."""
+
+import math
+import string
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zkinfer.circuit.evaluate import IntArray
+from zkinfer.execution.lookups import smallest_type
+from zkinfer.execution.products import (
+    RUNS,
+    Contraction,
+    Elementwise,
+    FloatProduct,
+    IntegerProduct,
+    Operand,
+    Sum,
+    WideProduct,
+    contraction,
+)
+
+Way = type[Contraction]
+
+
+def prepared(
+    subscripts: str, arrays: Sequence[IntArray], magnitudes: Sequence[int], known: Sequence[int] = ()
+) -> tuple[Contraction, list[IntArray]]:
+    """The contraction of arrays of shape (runs, ...), of which those that are known have one run."""
+    terms, _, out = subscripts.partition("->")
+    operands = [
+        Operand(
+            value=k,
+            letters=letters if k in known else RUNS + letters,
+            sizes=dict(zip(letters, array.shape[1:], strict=True)),
+            interval=(-magnitude, magnitude),
+            content=array[0] if k in known else None,
+        )
+        for k, (letters, array, magnitude) in enumerate(zip(terms.split(","), arrays, magnitudes, strict=True))
+    ]
+    sizes = {c: n for operand in operands for c, n in operand.sizes.items()}
+    largest = math.prod(magnitudes) * math.prod(n for c, n in sizes.items() if c not in out)
+    values = [array.astype(smallest_type(*operand.interval)) for array, operand in zip(arrays, operands, strict=True)]
+    return contraction(RUNS + out, operands, (-largest, largest)), values
+
+
+def assert_exact(subscripts: str, arrays: Sequence[IntArray], magnitudes: Sequence[int], known: Sequence[int]) -> Way:
+    """The contraction gives what Python's integers give; returns how."""
+    way, values = prepared(subscripts, arrays, magnitudes, known)
+    terms, _, out = subscripts.partition("->")
+    names = ",".join(("" if k in known else "Z") + letters for k, letters in enumerate(terms.split(",")))
+    objects = [(a[0] if k in known else a).astype(object) for k, a in enumerate(arrays)]
+    expected = np.einsum(f"{names}->Z{out}", *objects)
+    got = way(values)
+    assert got.dtype == way.dtype
+    np.testing.assert_array_equal(got, expected.astype(np.int64))
+    return type(way)
+
+
+def filled(shape: tuple[int, ...], magnitude: int, rng: np.random.Generator) -> IntArray:
+    """Extremes of both signs, mostly of the same."""
+    return np.where(rng.random(shape) < 0.1, -magnitude, magnitude)
+
+
+SUBSCRIPTS = (
+    "ab,cb->ac", "ab,bc->ac", "ab,cb->ca", "ab,ab->ab", "a,b->ab", "a,b->ba", "ab,ab->a", "ab,ab->",
+    "hst,htd->shd", "gac,gbc->gab", "nab,b->na", "abc,ab->b", "abc,dc->ad", "ab,bcd->ac", "ab->a", "ab->ba", "abc->",
+    "ga,ga->g", "xyab,ab->xy",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    subscripts=st.sampled_from(SUBSCRIPTS),
+    bits=st.tuples(st.integers(1, 28), st.integers(1, 28)),
+    known=st.sampled_from([(), (0,), (1,)]),
+    runs=st.integers(0, 3),
+    seed=st.integers(0, 2**32),
+)
+def test_contractions(subscripts: str, bits: tuple[int, int], known: tuple[int, ...], runs: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = {letter: int(rng.integers(1, 6)) for letter in string.ascii_lowercase}
+    terms = subscripts.partition("->")[0].split(",")
+    known = known if len(terms) == 2 else ()
+    shapes = [(1 if k in known else runs, *(sizes[c] for c in letters)) for k, letters in enumerate(terms)]
+    magnitudes = [(1 << b) - 1 for b, _ in zip(bits, terms, strict=False)]
+    arrays = [filled(shape, magnitude, rng) for shape, magnitude in zip(shapes, magnitudes, strict=True)]
+    assert_exact(subscripts, arrays, magnitudes, known)
+
+
+@pytest.mark.parametrize(
+    ("magnitude", "way", "floats"),
+    [
+        (2**21 - 1, FloatProduct, np.float32),
+        (2**21, FloatProduct, np.float64),
+        (2**50 - 1, FloatProduct, np.float64),
+        (2**50, WideProduct, None),
+        (2**58, WideProduct, None),
+    ],
+)
+@pytest.mark.parametrize("known", [(), (1,)])
+def test_floats_are_used_exactly_where_they_hold_every_sum(
+    magnitude: int, way: Way, floats: type | None, known: tuple[int, ...]
+) -> None:
+    """Eight summands of this magnitude: the sums end just below 2^24 and 2^53, or at them."""
+    rng = np.random.default_rng(0)
+    left, right = np.ones((2, 3, 8), dtype=np.int64), np.full((1 if known else 2, 4, 8), magnitude)
+    right[..., 0] = -magnitude
+    left[..., 3] = rng.choice([-1, 1], left.shape[:-1])
+    chosen, _ = prepared("ab,cb->ac", [left, right], [1, magnitude], known)
+    assert isinstance(chosen, way)
+    assert floats is None or chosen.floats == floats
+    assert_exact("ab,cb->ac", [left, right], [1, magnitude], known)
+
+
+def test_known_weights_allow_float32_where_their_bounds_do_not() -> None:
+    """One large weight a row: the norms of the rows count, not the largest weight times the length."""
+    right = np.zeros((1, 8, 8), dtype=np.int64)
+    right[0] = np.diag(np.full(8, 2**17))
+    left = np.full((2, 3, 8), 100)
+    chosen, _ = prepared("ab,cb->ac", [left, right], [100, 2**17], (1,))
+    assert isinstance(chosen, FloatProduct)
+    assert chosen.floats == np.float32
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(2, np.int32), (3, np.int64), (7, np.int64), (64, np.int64)])
+def test_the_inner_axis_is_cut_where_int32_would_overflow(size: int, dtype: type) -> None:
+    """Products of 2^15 - 1 by itself: two of them fit int32, three do not."""
+    most = 2**15 - 1
+    left, right = np.full((3, 2, size), most), np.full((1, 5, size), -most)
+    chosen, _ = prepared("ab,cb->ac", [left, right], [most, most], (1,))
+    assert isinstance(chosen, IntegerProduct)
+    assert chosen.dtype == dtype
+    assert assert_exact("ab,cb->ac", [left, right], [most, most], (1,)) is IntegerProduct
+    narrow = np.full((4, 3, 8), most), np.full((1, 5, 8), 1)
+    chosen, _ = prepared("ab,cb->ac", narrow, [most, 1], (1,))
+    assert chosen.dtype == np.int32
+
+
+def test_results_that_fit_int32_wrap_on_the_way() -> None:
+    """Partial sums leave int32, the result is known to come back."""
+    left = np.full((1, 1, 8), 2**15 - 1)
+    right = np.full((1, 1, 8), 2**15 - 1)
+    right[..., 4:] *= -1
+    operands = [
+        Operand(0, "Zab", {"a": 1, "b": 8}, (2**15 - 1, 2**15 - 1)),
+        Operand(1, "cb", {"c": 1, "b": 8}, (-(2**15), 2**15), right[0]),
+    ]
+    chosen = contraction("Zac", operands, (0, 0))
+    assert chosen([left.astype(np.int16), None]).tolist() == [[[0]]]
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes", "known", "way"),
+    [
+        ("ab,cb->ac", [(3, 8), (4, 8)], (1,), IntegerProduct),
+        ("cb,ab->ac", [(4, 8), (3, 8)], (0,), IntegerProduct),
+        ("ngcpwqx,gfcwx->ngfpq", [(1, 2, 2, 3, 3, 3, 3), (2, 4, 2, 3, 3)], (1,), IntegerProduct),
+        ("ngcpwqx,gfcwx->ngfpq", [(1, 6, 1, 3, 3, 3, 3), (6, 1, 1, 3, 3)], (1,), Elementwise),
+        ("ab,ab->ab", [(3, 8), (3, 8)], (), Elementwise),
+        ("ab,ab->ab", [(3, 8), (3, 8)], (0,), Elementwise),
+        ("hst,htd->shd", [(2, 5, 5), (2, 5, 7)], (), FloatProduct),
+        ("ab->b", [(3, 8)], (), Sum),
+    ],
+)
+def test_ways(subscripts: str, shapes: list[tuple[int, ...]], known: tuple[int, ...], way: Way) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-99, 100, (1 if k in known else 2, *shape)) for k, shape in enumerate(shapes)]
+    assert assert_exact(subscripts, arrays, [99] * len(arrays), known) is way
+
+
+@pytest.mark.parametrize("lo", [0, -5000, 2**20, -(2**20)])
+@pytest.mark.parametrize("size", [2, 9, 300])
+@pytest.mark.parametrize("weight", [127, 2**15 - 1])
+def test_bounds_that_span_16_bits_need_not_fit_int16(lo: int, size: int, weight: int) -> None:
+    """Unsigned activations, those with few negative values, and those that are far from zero; sums of any width."""
+    rng = np.random.default_rng(0)
+    hi = lo + 2**16 - 1
+    left, right = rng.choice([lo, hi], (3, 2, size)), rng.choice([-weight, weight], (5, size))
+    largest = size * weight * max(abs(lo), abs(hi))
+    operands = [Operand(0, "Zab", {"a": 2, "b": size}, (lo, hi)), Operand(1, "cb", {"c": 5}, (-weight, weight), right)]
+    chosen = contraction("Zac", operands, (-largest, largest))
+    assert isinstance(chosen, IntegerProduct)
+    assert chosen.dtype == (np.int32 if largest < 2**31 else np.int64)
+    for dtype in (np.int32, np.int64):
+        np.testing.assert_array_equal(chosen([left.astype(dtype), None]), left @ right.T)
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 300])
+@pytest.mark.parametrize("magnitude", [2**15, 2**16 + 2**15 - 1, 2**16 + 2**15, 2**24 + 12345, 2**31 - 2**16 - 1])
+@pytest.mark.parametrize("weight", [1, 127, 2**15 - 1])
+def test_operands_of_more_than_16_bits_are_two_of_16(size: int, magnitude: int, weight: int) -> None:
+    """Every carry from the low part to the high one, at the limits of both."""
+    rng = np.random.default_rng(0)
+    near = [-magnitude, magnitude, 2**15 - 1, 2**15, -(2**15), -(2**15) - 1, 0, magnitude - 1]
+    left, right = rng.choice(near, (2, 8, size)), rng.choice([-weight, weight], (5, size))
+    left[0, :, 0] = near
+    largest = size * weight * magnitude
+    sizes = {"a": 8, "b": size}
+    operands = [Operand(0, "Zab", sizes, (-magnitude, magnitude)), Operand(1, "cb", {"c": 5}, (-weight, weight), right)]
+    chosen = contraction("Zac", operands, (-largest, largest))
+    assert isinstance(chosen, IntegerProduct)
+    np.testing.assert_array_equal(chosen([left.astype(np.int32), None]), left @ right.T)
+
+
+def test_operands_whose_parts_do_not_fit_int16_are_multiplied_otherwise() -> None:
+    beyond, right = 2**31 - 2**16, np.ones((1, 5, 9), dtype=np.int64)
+    chosen, _ = prepared("ab,cb->ac", [np.full((2, 3, 9), beyond), right], [beyond, 1], (1,))
+    assert isinstance(chosen, FloatProduct)

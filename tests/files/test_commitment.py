@@ -1,0 +1,303 @@
+"""The commitment file: one encoding, a digest of all of it, and nothing else is read."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.paths import EZKL_VECTORS
+
+from zkinfer.circuit.encoding import encode_program
+from zkinfer.errors import MalformedCommitmentError, WrongKeyError
+from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
+from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment, SumcheckKey
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
+from zkinfer.protocol.pcs.params import Commitment as MatrixCommitment
+
+FILE = (EZKL_VECTORS / "dense.zkc").read_bytes()
+COMMITMENT = Commitment.from_bytes(FILE)
+PAYLOAD = unwrap(FILE, COMMITMENT_KIND, COMMITMENT_VERSION, max_bytes=MAX_COMMITMENT_BYTES)
+
+
+def rewrap(payload: bytes) -> bytes:
+    """A file whose envelope is in order, whatever its payload is."""
+    return wrap(COMMITMENT_KIND, COMMITMENT_VERSION, payload)
+
+
+def encode(*members: Any) -> bytes:
+    """A payload from loose members."""
+    return msgspec.msgpack.encode(members)
+
+
+def key_members(**changes: Any) -> list[Any]:
+    """The key as the array that its encoding is, with some members changed."""
+    names = COMMITMENT.key.__struct_fields__
+    members = {name: getattr(COMMITMENT.key, name) for name in names} | changes
+    return ["ezkl", *(members[name] for name in names)]
+
+
+def test_file_round_trip(tmp_path: Path) -> None:
+    COMMITMENT.save(tmp_path / "model.zkc")
+    assert (tmp_path / "model.zkc").read_bytes() == FILE
+    assert Commitment.load(tmp_path / "model.zkc") == COMMITMENT
+    assert hash(Commitment.from_bytes(FILE)) == hash(COMMITMENT)
+
+
+def test_fingerprint_is_ten_groups_of_the_digest() -> None:
+    groups = COMMITMENT.fingerprint.split(" ")
+    assert [len(group) for group in groups] == [4] * 10
+    assert COMMITMENT.digest.hex().startswith("".join(groups))
+    assert COMMITMENT.fingerprint in repr(COMMITMENT)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ezkl_version": "23.0.6"},
+        {"settings": b"{}"},
+        {"verifying_key": b""},
+        {"artifact": COMMITMENT.key.artifact + b"\n"},
+        {"srs": msgspec.structs.replace(COMMITMENT.key.srs, test_only=False)},
+        {"srs": msgspec.structs.replace(COMMITMENT.key.srs, digest=bytes(32))},
+        {"srs": msgspec.structs.replace(COMMITMENT.key.srs, logrows=12)},
+        {"weight_points": (bytes(64),)},
+        {"salt_count": COMMITMENT.key.salt_count + 1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_member_of_the_key_changes_the_digest(changes: dict[str, Any]) -> None:
+    other = Commitment(COMMITMENT.program, msgspec.structs.replace(COMMITMENT.key, **changes))
+    assert other.digest != COMMITMENT.digest
+    assert other != COMMITMENT
+    assert other.program_digest == COMMITMENT.program_digest
+
+
+def test_program_changes_both_digests() -> None:
+    tensor = msgspec.structs.replace(COMMITMENT.program.inputs[0], hi=COMMITMENT.program.inputs[0].hi - 1)
+    other = Commitment(msgspec.structs.replace(COMMITMENT.program, inputs=(tensor,)), COMMITMENT.key)
+    assert other.digest != COMMITMENT.digest
+    assert other.program_digest != COMMITMENT.program_digest
+
+
+def test_no_byte_of_the_file_can_change() -> None:
+    for position in [*range(HEADER_BYTES + 40), *range(HEADER_BYTES + 40, len(FILE), 997), len(FILE) - 1]:
+        edited = bytearray(FILE)
+        edited[position] ^= 1
+        with pytest.raises(MalformedCommitmentError):
+            Commitment.from_bytes(bytes(edited))
+
+
+@given(st.integers(0, len(FILE) - 1))
+def test_truncated_file_is_refused(length: int) -> None:
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(FILE[:length])
+
+
+def test_extended_file_is_refused() -> None:
+    with pytest.raises(MalformedCommitmentError, match="truncated or extended"):
+        Commitment.from_bytes(FILE + b"\0")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_by_name(data: bytes) -> None:
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_payload_is_refused_by_name(payload: bytes) -> None:
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(payload))
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=9) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(JUNK, JUNK, st.sampled_from(COMMITMENT.key.__struct_fields__))
+def test_members_of_wrong_types_are_refused_by_name(program: Any, member: Any, name: str) -> None:
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), program)))
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(program), key_members())))
+    if type(member) is not type(getattr(COMMITMENT.key, name)) and (name, member) != ("weight_points", []):
+        with pytest.raises(MalformedCommitmentError):
+            Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key_members(**{name: member}))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"srs": [0, bytes(32), True]}, "reference string cannot be true"),
+        ({"srs": [29, bytes(32), True]}, "reference string cannot be true"),
+        ({"srs": [11, bytes(31), True]}, "reference string cannot be true"),
+        ({"weight_points": [bytes(64), bytes(63)]}, "not a point of 64 bytes"),
+        ({"salt_count": -1}, "-1 salt elements"),
+        ({"salt_count": (1 << 28) + 1}, "268435457 salt elements"),
+        ({"ezkl_version": "23.0.5\ud800"}, "utf-8"),
+    ],
+)
+def test_impossible_members_are_named(changes: dict[str, Any], message: str) -> None:
+    if "ezkl_version" in changes:
+        payload = PAYLOAD.replace(b"23.0.5", b"23.0.\xff", 1)
+    else:
+        payload = encode(encode_program(COMMITMENT.program), key_members(**changes))
+    with pytest.raises(MalformedCommitmentError, match=message):
+        Commitment.from_bytes(rewrap(payload))
+
+
+def test_second_encoding_of_the_same_commitment_is_refused() -> None:
+    """An array header in its long form decodes to the same members, and would have another digest."""
+    assert PAYLOAD[0] == 0x92
+    with pytest.raises(MalformedCommitmentError, match="canonical"):
+        Commitment.from_bytes(rewrap(b"\xdc\x00\x02" + PAYLOAD[1:]))
+
+
+def test_further_members_are_refused() -> None:
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key_members(), 0)))
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), [*key_members(), 0])))
+
+
+def test_malformed_program_is_refused() -> None:
+    broken = msgspec.structs.replace(COMMITMENT.program, outputs=(99,))
+    with pytest.raises(MalformedCommitmentError, match="output names a value"):
+        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(broken), key_members())))
+
+
+def test_declared_sizes_are_not_allocated() -> None:
+    """A header that announces four billion members, and nothing behind it."""
+    with pytest.raises(MalformedCommitmentError, match="truncated"):
+        Commitment.from_bytes(rewrap(b"\x92\xc4\x00\xdd\xff\xff\xff\xff"))
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(b"\x96\x01\xdd\xff\xff\xff\xff", key_members())))
+
+
+def test_program_that_would_be_slow_to_read_is_refused() -> None:
+    """A reshape to very many huge sizes: multiplying them out would take hours."""
+    program = msgspec.msgpack.decode(encode_program(COMMITMENT.program))
+    views = [node for node in program[4] if node[0] == "view"]
+    views[0][2][0][2] = [["reshape", [2**63 - 1] * 200_000]]
+    with pytest.raises(MalformedCommitmentError, match="Reshape"):
+        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(program), key_members())))
+
+
+def test_steps_cannot_pile_up_axes() -> None:
+    program = msgspec.msgpack.decode(encode_program(COMMITMENT.program))
+    views = [node for node in program[4] if node[0] == "view"]
+    views[0][2][0][2] = [["windows", 0, 1, 1, 1]] * 200_000
+    with pytest.raises(MalformedCommitmentError, match="axes"):
+        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(program), key_members())))
+
+
+def test_message_quotes_a_hostile_label_harmlessly() -> None:
+    tensor = msgspec.structs.replace(COMMITMENT.program.inputs[0], label="\x1b[2J" * 1000, lo=5, hi=4)
+    broken = msgspec.structs.replace(COMMITMENT.program, inputs=(tensor,))
+    with pytest.raises(MalformedCommitmentError) as caught:
+        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(broken), key_members())))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MalformedCommitmentError, match="cannot read"):
+        Commitment.load(tmp_path / "missing.zkc")
+
+
+def test_commitment_is_no_other_thing() -> None:
+    assert COMMITMENT != FILE
+
+
+# The key of the native backend: the program of the golden vector has 24 weights and 4 biases, 7 rows of 4 columns.
+
+NATIVE = SumcheckKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
+
+
+def native(**changes: Any) -> Commitment:
+    return Commitment(COMMITMENT.program, msgspec.structs.replace(NATIVE, **changes))
+
+
+def test_native_file_round_trip() -> None:
+    commitment = Commitment.from_bytes(native().to_bytes())
+    assert commitment == native()
+    assert commitment.sumcheck == NATIVE
+    assert commitment.backend == "sumcheck"
+    assert commitment.sumcheck.opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
+    assert commitment.sumcheck.weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
+
+
+def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
+    assert COMMITMENT.backend == "ezkl"
+    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'sumcheck'"):
+        _ = COMMITMENT.sumcheck
+    with pytest.raises(WrongKeyError, match="for backend 'sumcheck'; one for 'ezkl'"):
+        _ = native().ezkl
+
+
+@pytest.mark.parametrize("name", NATIVE.__struct_fields__)
+def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
+    value = bytes(32) if name == "root" else getattr(NATIVE, name) + 1
+    assert native(**{name: value}).digest != native().digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"root": bytes(31)}, "32 bytes, not 31"),
+        ({"rows": 0}, "empty or too large"),
+        ({"rows": 6}, "6 rows, where the program's weights fill 7"),
+        ({"rows": 8}, "8 rows, where the program's weights fill 7"),
+        ({"rows": 2**63 - 1}, "empty or too large"),
+        ({"log_columns": 3}, "7 rows, where the program's weights fill 4"),
+        ({"log_columns": -1}, "is no code"),
+        ({"log_columns": 8}, "is no code"),
+        ({"log_columns": 2**40}, "is no code"),
+        ({"log_length": 25}, "is no code"),
+        ({"log_length": 6}, "corrects nothing"),
+        ({"blinding": 252}, "corrects nothing"),
+        ({"blinding": -1}, "is no code"),
+        ({"blinding": 59}, "do not hide the weights for 10 proofs of 6 columns"),
+        ({"proofs": 11}, "do not hide the weights for 11 proofs"),
+        ({"proofs": 0}, "do not hide the weights for 0 proofs"),
+        ({"proofs": -1}, "do not hide the weights for -1 proofs"),
+        ({"queries": 7}, "do not hide the weights for 10 proofs of 7 columns"),
+        ({"queries": 0}, "from 1 to 65536 queries"),
+        ({"queries": -1}, "from 1 to 65536 queries"),
+        ({"query_grinding": -1}, "bits of grinding"),
+        ({"weight_grinding": 60}, "bits of grinding"),
+    ],
+)
+def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str) -> None:
+    members = [changes.get(name, getattr(NATIVE, name)) for name in NATIVE.__struct_fields__]
+    payload = encode(encode_program(COMMITMENT.program), ["sumcheck", *members])
+    with pytest.raises(MalformedCommitmentError, match=message):
+        Commitment.from_bytes(rewrap(payload))
+
+
+@given(st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-2, 30) | st.binary(max_size=33), max_size=10))
+def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> None:
+    try:
+        commitment = Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), ["sumcheck", *members])))
+    except MalformedCommitmentError:
+        return
+    assert commitment.sumcheck.opening.queries * commitment.sumcheck.proofs <= commitment.sumcheck.blinding
+
+
+def test_a_commitment_made_in_memory_is_checked_on_request() -> None:
+    native().check()
+    with pytest.raises(MalformedCommitmentError, match="fill 7"):
+        native(rows=6).check()
+
+
+def test_a_program_without_weights_has_no_native_commitment() -> None:
+    program = COMMITMENT.program
+    bare = msgspec.structs.replace(program, weights=(), nodes=(), tables=(), outputs=(0,))
+    for rows in (0, 1):
+        with pytest.raises(MalformedCommitmentError, match=r"empty|fill 0"):
+            Commitment(bare, msgspec.structs.replace(NATIVE, rows=rows)).check()

@@ -1,0 +1,247 @@
+"""The proof file: one encoding, and claims that are outputs at all."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.paths import EZKL_VECTORS
+
+from zkinfer.errors import MalformedProofError
+from zkinfer.files.artifact import unwrap, wrap
+from zkinfer.files.proof import MAX_PROOF_BYTES, PROOF_KIND, PROOF_VERSION, OutputTensor, PrivateTensor, Proof
+
+FILE = (EZKL_VECTORS / "dense.proof").read_bytes()
+PROOF = Proof.from_bytes(FILE)
+PAYLOAD = unwrap(FILE, PROOF_KIND, PROOF_VERSION, max_bytes=MAX_PROOF_BYTES)
+
+
+def rewrap(payload: bytes) -> bytes:
+    """A file whose envelope is in order, whatever its payload is."""
+    return wrap(PROOF_KIND, PROOF_VERSION, payload)
+
+
+def encode(*members: Any) -> bytes:
+    """A payload from loose members."""
+    return msgspec.msgpack.encode(members)
+
+
+def with_output(*output: Any) -> bytes:
+    """The proof's file with one claimed output, from loose members."""
+    return rewrap(encode("ezkl", PROOF.commitment_digest, [], [output], PROOF.data, b""))
+
+
+def little_endian(values: list[int], width: int) -> bytes:
+    """Signed integers as a claim holds them."""
+    return b"".join(value.to_bytes(width, "little", signed=True) for value in values)
+
+
+def test_file_round_trip(tmp_path: Path) -> None:
+    PROOF.save(tmp_path / "answer.proof")
+    assert (tmp_path / "answer.proof").read_bytes() == FILE
+    again = Proof.load(tmp_path / "answer.proof")
+    assert again.data == PROOF.data
+    assert again.output_tensors == PROOF.output_tensors
+    assert again.commitment_digest == PROOF.commitment_digest
+    assert again.backend == "ezkl"
+
+
+def test_outputs_are_real_numbers() -> None:
+    proof = Proof("ezkl", bytes(32), (OutputTensor.of(np.array([[1, -2], [3, 0]]), 1),), b"")
+    assert isinstance(proof.outputs, np.ndarray)
+    np.testing.assert_array_equal(proof.outputs, [[0.5, -1.0], [1.5, 0.0]])
+    two = Proof("ezkl", bytes(32), proof.output_tensors * 2, b"")
+    assert isinstance(two.outputs, tuple)
+    assert len(two.outputs) == 2
+
+
+def test_no_byte_of_the_file_can_change() -> None:
+    for position in range(len(FILE)):
+        edited = bytearray(FILE)
+        edited[position] ^= 1
+        with pytest.raises(MalformedProofError):
+            Proof.from_bytes(bytes(edited))
+
+
+@given(st.integers(0, len(FILE) - 1))
+def test_truncated_file_is_refused(length: int) -> None:
+    with pytest.raises(MalformedProofError):
+        Proof.from_bytes(FILE[:length])
+
+
+def test_extended_file_is_refused() -> None:
+    with pytest.raises(MalformedProofError, match="truncated or extended"):
+        Proof.from_bytes(FILE + b"\0")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_by_name(data: bytes) -> None:
+    with pytest.raises(MalformedProofError):
+        Proof.from_bytes(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_payload_is_refused_by_name(payload: bytes) -> None:
+    with pytest.raises(MalformedProofError):
+        Proof.from_bytes(rewrap(payload))
+
+
+def test_hidden_tensors_have_no_numbers(tmp_path: Path) -> None:
+    hidden = PrivateTensor((5, 2), bytes(range(32)))
+    proof = Proof("sumcheck", bytes(32), (hidden,), b"data", (None, hidden))
+    assert proof.outputs is None
+    proof.save(tmp_path / "hidden.proof")
+    again = Proof.load(tmp_path / "hidden.proof")
+    assert again.output_tensors == (hidden,)
+    assert again.private_inputs == (None, hidden)
+    both = Proof("sumcheck", bytes(32), (hidden, OutputTensor.of(np.array([3]), 0)), b"")
+    assert both.outputs[0] is None
+    assert both.outputs[1].tolist() == [3]
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_integers_are_as_wide_as_the_widest_of_them(width: int) -> None:
+    top = min((1 << (8 * width - 1)) - 1, 2**62 - 1)
+    for widest in (top, -top, -top - (width < 8)):
+        tensor = OutputTensor.of(np.array([0, widest, 1]), 0)
+        assert tensor.values == little_endian([0, widest, 1], width)
+        assert tensor.integers().tolist() == [0, widest, 1]
+        assert tensor.integers().dtype == np.int64
+
+
+@given(st.lists(st.integers(1 - 2**62, 2**62 - 1), min_size=1, max_size=9))
+def test_one_claim_has_one_encoding(values: list[int]) -> None:
+    """In every other width the same integers are refused."""
+    tensor = OutputTensor.of(np.array(values, dtype=np.int64), 0)
+    for width in (1, 2, 4, 8):
+        try:
+            encoded = little_endian(values, width)
+        except OverflowError:
+            continue
+        if encoded == tensor.values:
+            assert Proof.from_bytes(with_output("public", [len(values)], 0, encoded)).output_tensors == (tensor,)
+        else:
+            with pytest.raises(MalformedProofError, match="fewer would do"):
+                Proof.from_bytes(with_output("public", [len(values)], 0, encoded))
+
+
+def test_claim_of_a_transposed_array_is_row_major() -> None:
+    assert OutputTensor.of(np.arange(6).reshape(2, 3).T, 0).values == bytes([0, 3, 1, 4, 2, 5])
+
+
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
+
+
+@given(st.lists(INTEGERS | st.integers(-1, 4), max_size=4), INTEGERS | st.integers(-9, 9), st.binary(max_size=24))
+def test_claims_are_outputs_or_refused_by_name(shape: list[int], frac_bits: int, values: bytes) -> None:
+    try:
+        proof = Proof.from_bytes(with_output("public", shape, frac_bits, values))
+    except MalformedProofError:
+        return
+    assert isinstance(proof.outputs, np.ndarray)
+    assert proof.outputs.shape == tuple(shape)
+    assert np.isfinite(proof.outputs).all()
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (("public", [2], 0, b"\1"), "1 bytes hold no claimed output of shape"),
+        (("public", [2], 0, b"\1" * 3), "3 bytes hold no claimed output of shape"),
+        (("public", [1], 0, b"\1" * 3), "3 bytes hold no claimed output of shape"),
+        (("public", [1], 0, b"\1" * 16), "16 bytes hold no claimed output of shape"),
+        (("public", [], 0, b""), "0 bytes hold no claimed output of shape"),
+        (("public", [0], 0, b""), "shape that no tensor has"),
+        (("public", [-1, -1], 0, b"\1"), "shape that no tensor has"),
+        (("public", [1] * 18, 0, b"\1"), "shape that no tensor has"),
+        (("public", [2**63, 2**63, 4], 0, b"\1"), "hold no claimed output"),
+        (("public", [1], 513, b"\1"), "513 fraction bits"),
+        (("public", [1], -513, b"\1"), "-513 fraction bits"),
+        (("public", [1], 0, little_endian([2**62], 8)), "larger than any value"),
+        (("public", [1], 0, little_endian([-(2**62)], 8)), "larger than any value"),
+        (("public", [1], 0, little_endian([-(2**63)], 8)), "larger than any value"),
+        (("private", [0], bytes(32)), "shape that no tensor has"),
+        (("private", [1], bytes(31)), "hidden tensor has 32 bytes"),
+        (("private", [1], bytes(32), 0), "at most length 2, got 3"),
+        (("secret", [1], bytes(32)), "secret"),
+    ],
+)
+def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(MalformedProofError, match=message):
+        Proof.from_bytes(with_output(*output))
+
+
+@pytest.mark.parametrize(
+    ("private_inputs", "message"),
+    [
+        ([None], "hides none"),
+        ([None, None], "hides none"),
+        ([["private", [1], bytes(31)]], "hidden tensor has 32 bytes"),
+        ([["private", [-1], bytes(32)]], "shape that no tensor has"),
+        ([["public", [1], 0, b"\1"]], "Invalid value 'public'"),
+    ],
+)
+def test_impossible_hidden_input_is_named(private_inputs: list[Any], message: str) -> None:
+    with pytest.raises(MalformedProofError, match=message):
+        Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), private_inputs, [], b"", b"")))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [([1], 512, 2**62 - 1, 8), ([1] * 17, -512, 1 - 2**62, 8), ([], 0, 3, 1)],
+    ids=["small", "large", "scalar"],
+)
+def test_extreme_claims_that_are_possible(output: tuple[Any, ...]) -> None:
+    shape, frac_bits, value, width = output
+    proof = Proof.from_bytes(with_output("public", shape, frac_bits, little_endian([value], width)))
+    assert np.isfinite(proof.outputs).all()
+
+
+def test_digest_has_32_bytes() -> None:
+    with pytest.raises(MalformedProofError, match="digest has 32 bytes"):
+        Proof.from_bytes(rewrap(encode("ezkl", bytes(31), [], [], b"", b"")))
+
+
+def test_backend_is_text() -> None:
+    with pytest.raises(MalformedProofError, match="utf-8"):
+        Proof.from_bytes(rewrap(PAYLOAD.replace(b"ezkl", b"ezk\xff", 1)))
+
+
+def test_second_encoding_of_the_same_proof_is_refused() -> None:
+    assert PAYLOAD[0] == 0x96
+    with pytest.raises(MalformedProofError, match="canonical"):
+        Proof.from_bytes(rewrap(b"\xdc\x00\x06" + PAYLOAD[1:]))
+
+
+def test_further_members_are_refused() -> None:
+    with pytest.raises(MalformedProofError):
+        Proof.from_bytes(rewrap(encode("ezkl", bytes(32), [], [], b"", b"", 0)))
+
+
+def test_declared_sizes_are_not_allocated() -> None:
+    with pytest.raises(MalformedProofError):
+        Proof.from_bytes(rewrap(encode("ezkl", bytes(32), []) + b"\xdd\xff\xff\xff\xff"))
+
+
+def test_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PROOF.save(tmp_path / "answer.proof")
+    monkeypatch.setattr("zkinfer.files.proof.MAX_PROOF_BYTES", 100)
+    with pytest.raises(MalformedProofError, match="larger than"):
+        Proof.load(tmp_path / "answer.proof")
+    with pytest.raises(MalformedProofError, match="at most 100"):
+        Proof.from_bytes(FILE)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MalformedProofError, match="cannot read"):
+        Proof.load(tmp_path / "missing.proof")
+
+
+@pytest.mark.parametrize("length", [1, 95, 97])
+def test_what_it_was_made_for_is_told_in_three_digests_or_not_at_all(length: int) -> None:
+    with pytest.raises(MalformedProofError, match="in 96 bytes or not at all"):
+        Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(length))))
+    assert Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(96)))).stated == bytes(96)

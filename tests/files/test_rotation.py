@@ -1,0 +1,93 @@
+"""Rotation files: one encoding, nothing but what a commitment and a proof of equality need."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.rotations import EXAMPLE, KEY
+
+from zkinfer.errors import CommitmentMismatchError, MalformedProofError
+from zkinfer.files.artifact import unwrap, wrap
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.rotation import ROTATION_KIND, ROTATION_VERSION, Rotation, renewed, rotation_context
+
+OLD = Commitment(EXAMPLE.program, KEY)
+ROOT = bytes(range(32))
+ROTATION = Rotation(OLD.digest, ROOT, b"proof")
+
+
+def same(a: Rotation, b: Rotation) -> bool:
+    return (a.old_digest, a.root, a.data) == (b.old_digest, b.root, b.data)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.binary(max_size=300))
+def test_comes_back_from_its_bytes(old: bytes, root: bytes, data: bytes) -> None:
+    rotation = Rotation(old, root, data)
+    assert same(Rotation.from_bytes(rotation.to_bytes()), rotation)
+
+
+def test_comes_back_from_its_file(tmp_path: Path) -> None:
+    ROTATION.save(tmp_path / "model.zkr")
+    assert same(Rotation.load(tmp_path / "model.zkr"), ROTATION)
+    with pytest.raises(MalformedProofError, match="cannot read"):
+        Rotation.load(tmp_path / "none.zkr")
+
+
+def test_leads_to_the_old_commitment_with_another_root() -> None:
+    new = ROTATION.apply(OLD)
+    assert new.program == OLD.program
+    assert new.sumcheck == msgspec.structs.replace(KEY, root=ROOT)
+    assert new == renewed(OLD, ROOT)
+
+
+def test_starts_from_one_commitment_alone() -> None:
+    other = Commitment(EXAMPLE.program, msgspec.structs.replace(KEY, root=ROOT))
+    with pytest.raises(CommitmentMismatchError, match="starts from another commitment"):
+        ROTATION.apply(other)
+
+
+def test_the_context_names_both_in_order() -> None:
+    new = ROTATION.apply(OLD)
+    assert rotation_context(OLD, new) == OLD.digest + new.digest != rotation_context(new, OLD)
+
+
+@given(st.data())
+def test_any_edited_byte_is_noticed(data: st.DataObject) -> None:
+    content = bytearray(ROTATION.to_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(MalformedProofError):
+        Rotation.from_bytes(bytes(content))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_whatever(content: bytes) -> None:
+    for data in (content, wrap(ROTATION_KIND, ROTATION_VERSION, content), ROTATION.to_bytes() + content + b"\0"):
+        with pytest.raises(MalformedProofError):
+            Rotation.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (bytes(31), bytes(32), b""),
+        (bytes(32), bytes(33), b""),
+        (bytes(32), bytes(32)),
+        (bytes(32), bytes(32), b"", b""),
+        (bytes(32), bytes(32), "text"),
+    ],
+)
+def test_contents_that_are_no_rotation(fields: tuple[object, ...]) -> None:
+    with pytest.raises(MalformedProofError, match="rotation: "):
+        Rotation.from_bytes(wrap(ROTATION_KIND, ROTATION_VERSION, msgspec.msgpack.encode(fields)))
+
+
+def test_another_encoding_of_the_same_content() -> None:
+    """A byte string written with a longer length prefix than it needs."""
+    payload = unwrap(ROTATION.to_bytes(), ROTATION_KIND, ROTATION_VERSION, max_bytes=1000)
+    assert payload[-7:] == b"\xc4\x05proof"
+    longer = payload[:-7] + b"\xc5\x00\x05proof"
+    with pytest.raises(MalformedProofError, match="canonical"):
+        Rotation.from_bytes(wrap(ROTATION_KIND, ROTATION_VERSION, longer))

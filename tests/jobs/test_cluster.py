@@ -1,0 +1,85 @@
+"""Proving on a local Ray cluster of two workers, of which one is killed in the middle of a job."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.batch_jobs import RecordingKeys, item_reals
+from support.examples import mlp
+
+from zkinfer.errors import MissingDependencyError
+from zkinfer.jobs import api as verbs
+from zkinfer.jobs.cluster import Cluster, block_size
+from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
+from zkinfer.jobs.runner import Runner
+from zkinfer.jobs.state import State
+from zkinfer.jobs.verification import verify_job
+from zkinfer.jobs.work import Failed, Tensor, Work
+from zkinfer.native.setup import setup
+
+ITEMS = 40
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """Ray on this machine, with two processors."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: Path) -> None:
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=100)
+    np.save(tmp_path / "x.npy", item_reals(ITEMS))
+    job = tmp_path / "job"
+    verbs.run(job, keys, tmp_path / "x.npy", batch_size=5, backoff=0.0, stopping=lambda: True)
+    killed: list[int] = []
+    with closing(State(job)) as state, closing(Cluster(keys, 2)) as cluster:
+        assert cluster.key_folder.stat().st_mode & 0o077 == 0
+
+        def observe(progress: object) -> None:
+            if not killed and state.counts().batches_done >= 2:
+                killed.append(cluster.pids()[0])
+                os.kill(killed[0], signal.SIGKILL)
+
+        outcome = Runner(job, state, keys, cluster, observe, lambda: False).run()
+    assert killed
+    assert outcome.complete
+    assert Manifest.load(job / MANIFEST_FILE).proven == ITEMS
+    assert verify_job(job, keys.commitment, tmp_path / "x.npy").proofs == 8
+    assert 8 <= keys.budget - keys.proofs_left <= 8 + 3 * block_size(100, 2)
+    assert not cluster.key_folder.exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_workers_stop_where_the_budget_ends(tmp_path: Path) -> None:
+    """A copy of the keys brings no proof that was not taken from the true budget."""
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=2)
+    work = Work(0, 1, (Tensor.of(mlp().x[None]),), b"", False, False)
+    with closing(Cluster(keys, 1)) as cluster:
+        results = []
+        for _ in range(3):
+            cluster.submit(work)
+            while not (found := cluster.results(10.0)):
+                pass
+            results += found
+    assert [isinstance(result, Failed) and result.no_budget for result in results] == [False, False, True]
+    assert keys.proofs_left == 0
+
+
+@pytest.mark.parametrize(("left", "workers", "size"), [(10_000, 4, 8), (300, 4, 4), (64, 4, 1), (0, 4, 1)])
+def test_blocks_are_small_where_the_budget_is(left: int, workers: int, size: int) -> None:
+    assert block_size(left, workers) == size
+
+
+def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"zkinfer\[ray\]"):
+        Cluster(RecordingKeys(tmp_path / "keys"), 1)

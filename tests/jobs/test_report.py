@@ -1,0 +1,134 @@
+"""Reports: one file that loads and runs nothing, with the numbers of the job."""
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.batch_jobs import RecordingKeys, item_reals, new_job
+
+from zkinfer.errors import InvalidInputError, ProvingError, ShapeError
+from zkinfer.jobs import api as verbs
+from zkinfer.jobs.job import manifest_file
+from zkinfer.jobs.manifest import Manifest
+from zkinfer.jobs.receipt import receipt_of
+from zkinfer.jobs.report import MAX_ROWS, OTHER, compare_outputs, phase_seconds, write_report
+from zkinfer.jobs.state import Announcement
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    keys, x = new_job(tmp_path, 100)
+    verbs.run(tmp_path / "job", keys, x, batch_size=7)
+    return tmp_path / "job"
+
+
+def images(page: Page) -> list[bytes]:
+    sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    return [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
+
+
+def test_it_holds_its_pictures_and_runs_nothing(job: Path) -> None:
+    page = Page(write_report(job))
+    assert len(images(page)) == 3
+    assert all(image.startswith(b"\x89PNG") for image in images(page))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object"}
+    assert not any(name.startswith("on") or name == "href" for _, attributes in page.tags for name in attributes)
+    policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_it_says_what_the_job_is(job: Path) -> None:
+    text = Page(write_report(job)).text
+    assert re.search(r"state\s+complete", text)
+    assert "100, of which 100 are done, 0 failed" in text
+    assert re.search(r"proofs\s+15, ", text)
+    assert receipt_of(Manifest.load(manifest_file(job))).hex() in text
+
+
+def test_reasons_are_text_and_not_markup(tmp_path: Path) -> None:
+    class Broken(RecordingKeys):
+        def prove(self, *args: object, **options: object) -> object:  # type: ignore[override]
+            raise ProvingError("<script>alert(1)</script>")
+
+    _, x = new_job(tmp_path, 4)
+    verbs.run(tmp_path / "job", Broken(tmp_path / "keys"), x, batch_size=2)
+    page = Page(write_report(tmp_path / "job"))
+    assert page.text.count("<script>alert(1)</script>") == 2
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert re.search(r"state\s+not complete", page.text)
+    assert images(page) == []
+
+
+def test_dead_letters_are_listed_as_far_as_there_is_room(tmp_path: Path) -> None:
+    keys, _ = new_job(tmp_path, 1)
+    x = item_reals(80)
+    x[10:70] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    verbs.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=8)
+    text = Page(write_report(tmp_path / "job")).text
+    assert text.count("NaN or infinite") == MAX_ROWS
+    assert "and 10 more" in text
+
+
+def test_phases_add_up_to_the_time_of_all_proofs() -> None:
+    def proof(seconds: float, **phases: float) -> Announcement:
+        return Announcement(b"", b"", b"", 0, seconds, phases)
+
+    found = phase_seconds([proof(3.0, execution=0.5, openings=2.0), proof(1.0, execution=0.25)])
+    assert found == {"execution": 0.75, "openings": 2.0, OTHER: 1.25}
+
+
+class TestAccuracy:
+    """The outputs of the job are (n, -n) / 64 for item n."""
+
+    def test_differences_from_float(self, job: Path) -> None:
+        in_float = np.load(job / "outputs.npy")
+        in_float[3, 0] += 0.5
+        in_float[0] = [-1.0, 0.0]
+        (accuracy,) = compare_outputs(job, [in_float])
+        assert accuracy.largest == 1.0
+        assert accuracy.mean == pytest.approx(1.5 / 200)
+        assert accuracy.agreement == pytest.approx(0.99)
+        page = Page(write_report(job, float_outputs=[in_float]))
+        assert re.search(r"same largest entry\s+99% of the items", page.text)
+        assert len(images(page)) == 4
+
+    def test_outputs_of_another_shape(self, job: Path) -> None:
+        with pytest.raises(ShapeError, match=r"shape \(100, 2\); the float model's \(100, 3\)"):
+            write_report(job, float_outputs=[np.zeros((100, 3))])
+
+    def test_more_outputs_than_there_are(self, job: Path) -> None:
+        with pytest.raises(InvalidInputError, match="no outputs"):
+            write_report(job, float_outputs=[np.zeros((100, 2))] * 2)
+
+    def test_nothing_but_dead_letters(self, tmp_path: Path) -> None:
+        keys, _ = new_job(tmp_path, 1)
+        np.save(tmp_path / "x.npy", np.full((3, 3), np.nan))
+        verbs.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=2)
+        with pytest.raises(InvalidInputError, match="all items are dead letters"):
+            write_report(tmp_path / "job", float_outputs=[np.zeros((3, 2))])
+        write_report(tmp_path / "job")
+
+
+def test_no_job_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="holds no batch job"):
+        write_report(tmp_path)

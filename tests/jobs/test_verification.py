@@ -1,0 +1,322 @@
+"""Jobs and items are accepted as they are, and every way to cheat on one of their items is found."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from blake3 import blake3
+from support.examples import mlp
+from support.paths import ROOT
+from support.proven_jobs import CONTEXT, DEAD, ITEMS, ProvenJob, items, proven_job, some_keys
+
+from zkinfer.errors import (
+    CommitmentMismatchError,
+    InvalidProofError,
+    MalformedProofError,
+    StatementError,
+    VerificationError,
+    VerifierUnavailableError,
+)
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import Proof
+from zkinfer.jobs.manifest import MANIFEST_FILE, Batch, DeadLetter
+from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
+from zkinfer.jobs.verification import verify_item
+from zkinfer.verifier import VerifiedInference
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> ProvenJob:
+    return proven_job(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_honest_job(job: ProvenJob, workers: int) -> None:
+    verified = job.verify(workers=workers, receipt=receipt_of(job.manifest))
+    assert verified.receipt == receipt_of(job.manifest)
+    assert (verified.items, verified.proven, verified.dead, verified.proofs) == (ITEMS, ITEMS - 1, 1, 3)
+    assert verified.security_bits >= 128
+    assert not verified.test_only
+
+
+def test_a_job_that_hides_its_inputs_and_outputs(tmp_path: Path) -> None:
+    job = proven_job(tmp_path, hides=True)
+    assert job.verify().proven == ITEMS - 1
+    with pytest.raises(StatementError, match="hides its inputs"):
+        job.verify(inputs=job.inputs)
+    found = item_receipt(job.manifest, 5)
+    assert found.item.input_digest == found.item.output_digest == b""
+    verify_item(found, receipt_of(job.manifest), job.proof(1), some_keys().commitment, None, context=CONTEXT)
+
+
+def test_a_short_manifest_cannot_claim_any_number_of_hidden_items(tmp_path: Path) -> None:
+    job = proven_job(tmp_path, hides=True)
+    last, size = job.manifest.batches[-1], 1 << 23
+    longer = [
+        msgspec.structs.replace(last, first=last.stop + n * size, stop=last.stop + (n + 1) * size) for n in range(2)
+    ]
+    job.forge(batches=(*job.manifest.batches, *longer), batch_size=size, items=ITEMS + 2 * size)
+    with pytest.raises(MalformedProofError, match="at most 16777216 items"):
+        job.verify()
+
+
+def test_it_needs_no_package_of_the_prover(job: ProvenJob) -> None:
+    some_keys().commitment.save(job.folder / "model.zkc")
+    code = (
+        "import sys\n"
+        "for name in ('numba', 'mpmath', 'onnx', 'onnxruntime', 'matplotlib', 'psutil', 'pyarrow'):\n"
+        "    sys.modules[name] = None\n"
+        "from zkinfer.jobs.verification import verify_job\n"
+        f"verify_job({str(job.folder)!r}, {str(job.folder / 'model.zkc')!r}, {str(job.inputs)!r}, context={CONTEXT!r})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+class TestTheCallersWordCounts:
+    """What the caller hands in is what the job is held against."""
+
+    def test_another_receipt(self, job: ProvenJob) -> None:
+        with pytest.raises(InvalidProofError, match="not the one that was published"):
+            job.verify(receipt=bytes(32))
+
+    def test_another_context(self, job: ProvenJob) -> None:
+        with pytest.raises(StatementError, match="another context"):
+            job.verify(context=b"night 2")
+
+    def test_another_context_that_the_manifest_agrees_with(self, job: ProvenJob) -> None:
+        job.forge(context=b"night 2")
+        with pytest.raises(StatementError, match="items 0 to 2: the context differs"):
+            job.verify(context=b"night 2")
+
+    def test_clipped_inputs(self, job: ProvenJob) -> None:
+        with pytest.raises(StatementError, match="does not clip"):
+            job.verify(saturate=True)
+
+    def test_another_commitment(self, job: ProvenJob) -> None:
+        other = Commitment(mlp().program, msgspec.structs.replace(some_keys().commitment.sumcheck, root=bytes(32)))
+        with pytest.raises(CommitmentMismatchError, match="another commitment"):
+            job.verify(commitment=other)
+        job.forge(commitment=other.digest)
+        with pytest.raises(CommitmentMismatchError, match="items 0 to 2: the proof was made for another commitment"):
+            job.verify(commitment=other)
+
+    def test_no_inputs(self, job: ProvenJob) -> None:
+        for missing in (None, []):
+            with pytest.raises(StatementError, match="hand in"):
+                job.verify(inputs=missing)
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_another_input(self, job: ProvenJob, workers: int) -> None:
+        x = items()
+        x[5, 0] += 0.25
+        np.save(job.inputs, x)
+        with pytest.raises(StatementError, match="item 5 was run on another input than yours"):
+            job.verify(workers=workers)
+
+    def test_more_or_fewer_inputs(self, job: ProvenJob) -> None:
+        for x in (items()[:-1], np.concatenate([items(), items()])):
+            np.save(job.inputs, x)
+            with pytest.raises(StatementError, match=f"the job has {ITEMS} items"):
+                job.verify()
+
+    def test_a_file_that_holds_no_inputs(self, job: ProvenJob) -> None:
+        job.inputs.write_bytes(b"no array")
+        for workers in (1, 2):
+            with pytest.raises(StatementError, match="not an array"):
+                job.verify(workers=workers)
+
+
+class TestCheatingProvers:
+    """Whoever did the job changes what its folder holds."""
+
+    def test_an_item_is_called_a_dead_letter(self, job: ProvenJob) -> None:
+        letters = (DeadLetter(1, "unwelcome"), *job.manifest.dead_letters)
+        job.forge_batch(0, lambda b: drop(b, 1), dead_letters=letters)
+        with pytest.raises(StatementError, match="leaves out an item without need: item 1"):
+            job.verify()
+
+    def test_a_dead_letter_is_said_to_be_proven(self, job: ProvenJob) -> None:
+        grown = dict.fromkeys(("input_digests", "output_digests"), bytes(96))
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, dead=(), **grown), dead_letters=())
+        with pytest.raises(StatementError, match=f"the circuit cannot take: item {DEAD}"):
+            job.verify()
+
+    def test_a_batch_is_not_proven(self, job: ProvenJob) -> None:
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof="", proof_digest=b""))
+        with pytest.raises(InvalidProofError, match="items 3 to 5 have no proof"):
+            job.verify()
+
+    def test_a_proof_stands_for_another_batch(self, job: ProvenJob) -> None:
+        first = job.manifest.batches[1]
+        job.forge_batch(2, lambda b: msgspec.structs.replace(b, proof=first.proof, proof_digest=first.proof_digest))
+        with pytest.raises(InvalidProofError, match="items 6 to 7 have the proof of other items"):
+            job.verify()
+
+    def test_two_batches_swap_their_proofs(self, job: ProvenJob) -> None:
+        _, one, other = job.manifest.batches
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof=other.proof, proof_digest=other.proof_digest))
+        job.forge_batch(2, lambda b: msgspec.structs.replace(b, proof=one.proof, proof_digest=one.proof_digest))
+        with pytest.raises(StatementError, match="items 3 to 5: the inputs differ"):
+            job.verify()
+
+    def test_a_proof_of_fewer_items(self, job: ProvenJob) -> None:
+        longer, shorter = job.manifest.batches[:2]
+        job.forge_batch(0, lambda b: msgspec.structs.replace(b, proof=shorter.proof, proof_digest=shorter.proof_digest))
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof=longer.proof, proof_digest=longer.proof_digest))
+        with pytest.raises(StatementError, match=r"items 0 to 2: .*runs"):
+            job.verify()
+
+    def test_another_output_is_claimed(self, job: ProvenJob) -> None:
+        job.forge_batch(0, lambda b: msgspec.structs.replace(b, output_digests=bytes(96)))
+        with pytest.raises(InvalidProofError, match="items 0 to 2: the outputs that are proven are not those"):
+            job.verify()
+
+    def test_another_input_is_claimed(self, job: ProvenJob) -> None:
+        job.forge_batch(0, lambda b: msgspec.structs.replace(b, input_digests=bytes(96)))
+        with pytest.raises(StatementError, match="item 0 was run on another input"):
+            job.verify()
+
+    @pytest.mark.parametrize(("item", "value"), [(5, 0.0), (5, np.nan), (DEAD, 0.0)])
+    def test_the_file_of_outputs_is_edited(self, job: ProvenJob, item: int, value: float) -> None:
+        outputs = np.load(job.folder / "outputs.npy")
+        outputs[item, 1] = value
+        np.save(job.folder / "outputs.npy", outputs)
+        with pytest.raises(InvalidProofError, match="items 3 to 5: the job's file of outputs"):
+            job.verify()
+
+    @pytest.mark.parametrize(
+        "array", [np.zeros((ITEMS, 3)), np.zeros((ITEMS, 2), dtype=np.float32), np.zeros(()), np.zeros((ITEMS - 1, 2))]
+    )
+    def test_the_file_of_outputs_is_another(self, job: ProvenJob, array: Any) -> None:
+        np.save(job.folder / "outputs.npy", array)
+        with pytest.raises(MalformedProofError, match=r"outputs of|does not hold float64"):
+            job.verify()
+
+    @pytest.mark.parametrize("name", ["outputs.npy", MANIFEST_FILE, "proofs/000000000003.proof"])
+    @pytest.mark.parametrize("keep", [None, 0, 40, -1])
+    def test_files_are_missing_or_cut_off(self, job: ProvenJob, name: str, keep: int | None) -> None:
+        path = job.folder / name
+        if keep is None:
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(MalformedProofError):
+            job.verify()
+
+    def test_a_proof_is_bent_and_its_digest_too(self, job: ProvenJob) -> None:
+        good = Proof.load(job.proof(0))
+        bent = Proof(
+            good.backend, good.commitment_digest, good.output_tensors, good.data[:-1] + bytes([good.data[-1] ^ 1])
+        ).to_bytes()
+        job.proof(0).write_bytes(bent)
+        job.forge_batch(0, lambda b: msgspec.structs.replace(b, proof_digest=blake3(bent).digest()))
+        with pytest.raises(VerificationError, match="items 0 to 2"):
+            job.verify()
+
+
+def drop(batch: Batch, position: int) -> Batch:
+    """The batch without one of its items, as an honest prover would write it."""
+
+    def without(digests: bytes) -> bytes:
+        return digests[: 32 * position] + digests[32 * (position + 1) :]
+
+    return msgspec.structs.replace(
+        batch,
+        dead=(batch.first + position,),
+        input_digests=without(batch.input_digests),
+        output_digests=without(batch.output_digests),
+    )
+
+
+def test_processes_that_cannot_be_had(job: ProvenJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no verdict on the job."""
+    for missing in ("/bin/false", "/nowhere/python"):
+        monkeypatch.setattr(sys, "executable", missing)
+        with pytest.raises(VerifierUnavailableError, match="process"):
+            job.verify(workers=2)
+
+
+class TestOneItem:
+    """An item with its path, the proof of its batch, and the batch's inputs."""
+
+    def verify(self, job: ProvenJob, index: int, **changes: Any) -> VerifiedInference:
+        own = {
+            "item": item_receipt(job.manifest, index),
+            "receipt": receipt_of(job.manifest),
+            "proof": job.proof(1),
+            "commitment": some_keys().commitment,
+            "inputs": items()[[3, 5]],
+            "context": CONTEXT,
+        }
+        return verify_item(**{**own, **changes})
+
+    @pytest.mark.parametrize(("index", "position"), [(3, 0), (5, 1)])
+    def test_honest(self, job: ProvenJob, index: int, position: int) -> None:
+        outputs = self.verify(job, index).outputs
+        assert isinstance(outputs, np.ndarray)
+        assert outputs[position].tolist() == np.load(job.folder / "outputs.npy")[index].tolist()
+
+    def test_from_files(self, job: ProvenJob, tmp_path: Path) -> None:
+        item_receipt(job.manifest, 3).save(tmp_path / "3.zki")
+        some_keys().commitment.save(tmp_path / "model.zkc")
+        self.verify(job, 3, item=tmp_path / "3.zki", commitment=tmp_path / "model.zkc")
+
+    def test_of_another_job(self, job: ProvenJob) -> None:
+        with pytest.raises(InvalidProofError, match="not one of the job"):
+            self.verify(job, 3, receipt=bytes(32))
+
+    def test_a_dead_letter(self, job: ProvenJob) -> None:
+        with pytest.raises(InvalidProofError, match=f"item {DEAD} is covered by no proof: .*NaN"):
+            self.verify(job, DEAD)
+
+    def test_by_another_proof(self, job: ProvenJob) -> None:
+        with pytest.raises(MalformedProofError, match="not the proof"):
+            self.verify(job, 3, proof=job.proof(0))
+
+    @pytest.mark.parametrize("position", [0, 2, 5000])
+    def test_at_another_position(self, job: ProvenJob, position: int) -> None:
+        moved: ItemReceipt = msgspec.structs.replace(item_receipt(job.manifest, 5), position=position)
+        with pytest.raises(InvalidProofError, match=f"position {position}"):
+            self.verify(job, 5, item=moved)
+
+    def test_of_which_nothing_is_shown(self, job: ProvenJob) -> None:
+        """A receipt of items without digests, at a position where the proof has nothing that would contradict."""
+        found = item_receipt(job.manifest, 3)
+        blank = msgspec.structs.replace(found.item, input_digest=b"", output_digest=b"")
+        forged: ItemReceipt = msgspec.structs.replace(found, item=blank, position=5000)
+        with pytest.raises(InvalidProofError, match="no position 5000"):
+            self.verify(job, 3, item=forged, receipt=forged.receipt())
+        with pytest.raises(MalformedProofError, match="no job has one like it"):
+            ItemReceipt.from_bytes(forged.to_bytes())
+
+    def test_whose_output_is_claimed_to_be_another(self, job: ProvenJob) -> None:
+        """The receipt itself is of a job that claims another output: the proof does not show it."""
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, output_digests=bytes(64)))
+        with pytest.raises(InvalidProofError, match="the output of item 3"):
+            self.verify(job, 3)
+
+    @pytest.mark.parametrize(
+        ("inputs", "complaint"),
+        [
+            (items()[[5, 3]], "inputs differ"),
+            (items()[[3]], "runs"),
+            (items()[[3, 5, 6]], "runs"),
+            (items()[[3, DEAD]], "cannot take the input at position 1"),
+            (items()[:0], "along their first axis"),
+            (np.float64(1), "along their first axis"),
+            ("x", "numbers"),
+            ({"y": items()[[3, 5]]}, "named"),
+            (None, "hand in"),
+        ],
+    )
+    def test_with_other_inputs(self, job: ProvenJob, inputs: Any, complaint: str) -> None:
+        with pytest.raises(StatementError, match=complaint):
+            self.verify(job, 3, inputs=inputs)
+
+    def test_with_another_context(self, job: ProvenJob) -> None:
+        with pytest.raises(StatementError, match="context"):
+            self.verify(job, 3, context=b"")

@@ -1,0 +1,68 @@
+"""Estimates: sizes are near what a proof has, counts are those of what is done, costs grow with the work."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.examples import mlp
+
+from zkinfer.circuit.program import Lookup
+from zkinfer.errors import InvalidInputError
+from zkinfer.native.cost import PICOSECONDS, Counts, seconds
+from zkinfer.native.estimate import NativeEstimate, estimate
+from zkinfer.native.setup import setup
+
+EXAMPLE = mlp()
+PROOFS = 3
+
+
+def estimated(runs: int) -> NativeEstimate:
+    return estimate(EXAMPLE.program, EXAMPLE.weights, runs=runs, proofs=PROOFS)
+
+
+@pytest.mark.parametrize("runs", [1, 5, 64])
+def test_the_size_of_a_proof_is_known_beforehand(runs: int) -> None:
+    """But for how many drawn columns coincide, and share paths: many, where codewords are as short as here."""
+    keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=PROOFS)
+    (tensor,) = EXAMPLE.program.inputs
+    proof = keys.prove([np.zeros((runs, *tensor.shape), dtype=np.int64)], b"")
+    assert len(proof.to_bytes()) == pytest.approx(estimated(runs).proof_bytes, rel=0.2)
+
+
+def test_the_size_of_keys_is_known_beforehand() -> None:
+    keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=PROOFS)
+    files = sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file())
+    assert files == pytest.approx(estimated(1).disk_bytes, rel=0.2)
+
+
+def test_layers_are_the_lookups_of_the_program() -> None:
+    lookups = [node for node in EXAMPLE.program.nodes if isinstance(node, Lookup)]
+    layers = estimated(7).layers
+    assert [(layer.label, layer.elements) for layer in layers] == [(n.out.label, 7 * n.out.size) for n in lookups]
+    assert sum(layer.entries for layer in layers) == estimated(7).counts.lookups
+    assert all(layer.entries >= layer.elements for layer in layers)
+
+
+def test_a_proof_is_as_secure_as_all_are() -> None:
+    assert estimated(1).security_bits >= 128
+
+
+def test_more_runs_cost_more() -> None:
+    small, large = estimated(1), estimated(4096)
+    assert small.prove_seconds < large.prove_seconds
+    assert small.memory_bytes < large.memory_bytes
+    assert small.disk_bytes == large.disk_bytes
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Counts))
+def test_every_count_is_priced(field: "dataclasses.Field[int]") -> None:
+    nothing = Counts(*(0 for _ in dataclasses.fields(Counts)))
+    some = dataclasses.replace(nothing, **{field.name: 10**6})
+    assert seconds(nothing) == 0
+    assert seconds(some) == pytest.approx(1e-6 * getattr(PICOSECONDS, field.name))
+    assert seconds(some, some) == pytest.approx(1)
+
+
+def test_no_runs_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="one run at least"):
+        estimated(0)

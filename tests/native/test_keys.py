@@ -1,0 +1,279 @@
+"""Key folders of the native backend: whole or absent, private, checked when read, and never more proofs than hidden."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.examples import Example, everything, mlp
+from support.paths import TESTS as TESTS_FOLDER
+
+from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, Keys
+from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
+from zkinfer.files.artifact import wrap
+from zkinfer.files.budget import spent
+from zkinfer.native import storage
+from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, SumcheckKeys
+from zkinfer.native.setup import setup
+
+SEED = bytes(range(100, 132))
+TESTS = str(TESTS_FOLDER)
+MAPPED = [WEIGHTS_FILE, *(f"{MATRIX_FOLDER}/{name}" for name in ("data", "blinding", "leaves", "nodes"))]
+"""Files that loading maps without reading them."""
+
+
+@pytest.fixture(scope="module")
+def example() -> Example:
+    return mlp()
+
+
+@pytest.fixture(scope="module")
+def keys(example: Example) -> SumcheckKeys:
+    return setup(example.program, example.weights, proofs=4, seed=SEED)
+
+
+@pytest.fixture
+def copy(keys: SumcheckKeys, tmp_path: Path) -> Path:
+    """A copy of the keys to damage."""
+    return Path(shutil.copytree(keys.folder, tmp_path / "copy"))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def flip(path: Path, position: int = -1) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_load_gives_back_what_setup_made(keys: SumcheckKeys, example: Example) -> None:
+    for verify_files in (False, True):
+        loaded = Keys.load(keys.folder, verify_files=verify_files)
+        assert isinstance(loaded, SumcheckKeys)
+        assert loaded.commitment == keys.commitment
+        assert loaded.seed == SEED
+        assert loaded.proofs_left == loaded.budget == 4
+        for weights, expected in zip(loaded.weights, example.weights, strict=True):
+            assert weights.dtype == np.int64
+            np.testing.assert_array_equal(weights, expected)
+
+
+@pytest.mark.parametrize("top", [127, 128, 32768, 2**40])
+def test_weights_of_every_width_come_back(tmp_path: Path, top: int) -> None:
+    """Written with the least width; a scalar is a tensor too."""
+    from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Program, Tensor
+
+    inputs = (Tensor("x", (1,), 0, 0, 1),)
+    weights = (Tensor("w", (3,), 0, -(2**41), 2**41), Tensor("s", (), 0, -5, 5))
+    nodes = (Einsum(Tensor("y", (1, 3), 0, -(2**42), 2**42), "b,o->bo", (0, 1)),)
+    program = Program(PROGRAM_VERSION, inputs, weights, (), nodes, (3,))
+    values = [np.array([top, -top, 0]), np.array(-5)]
+    setup(program, values, folder=tmp_path / "keys", proofs=1)
+    loaded = SumcheckKeys.load(tmp_path / "keys", verify_files=True)
+    for found, expected in zip(loaded.weights, values, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    widths = {127: 1, 128: 2, 32768: 4, 2**40: 8}
+    assert (tmp_path / "keys" / WEIGHTS_FILE).stat().st_size == 3 * widths[top] + 1
+
+
+def test_all_but_the_commitment_is_for_the_owner_alone(keys: SumcheckKeys) -> None:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files(keys.folder)}
+    assert modes.pop(COMMITMENT_FILE) == 0o644
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 8
+    for folder in (keys.folder, keys.folder / MATRIX_FOLDER):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_seed_is_in_one_file(keys: SumcheckKeys) -> None:
+    assert [path.name for path in files(keys.folder) if SEED in path.read_bytes()] == [SECRET_FILE]
+
+
+@pytest.mark.parametrize(
+    "name", [COMMITMENT_FILE, SECRET_FILE, *MAPPED, f"{MATRIX_FOLDER}/header.json", f"{MATRIX_FOLDER}/budget"]
+)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ArtifactError, match=Path(name).stem):
+        Keys.load(copy)
+
+
+@pytest.mark.parametrize("name", [COMMITMENT_FILE, SECRET_FILE, *MAPPED])
+@pytest.mark.parametrize("bytes_more", [-1, 1])
+def test_a_file_of_another_size_is_refused(copy: Path, name: str, bytes_more: int) -> None:
+    os.truncate(copy / name, (copy / name).stat().st_size + bytes_more)
+    with pytest.raises(ArtifactError):
+        Keys.load(copy)
+
+
+@pytest.mark.parametrize("name", [COMMITMENT_FILE, SECRET_FILE, f"{MATRIX_FOLDER}/header.json"])
+def test_a_flipped_bit_in_what_is_read_is_found(copy: Path, name: str) -> None:
+    flip(copy / name)
+    with pytest.raises(ArtifactError):
+        Keys.load(copy)
+
+
+@pytest.mark.parametrize("name", MAPPED)
+@pytest.mark.parametrize("position", [40, -1])
+def test_a_flipped_bit_in_what_is_mapped_is_found_on_request(copy: Path, name: str, position: int) -> None:
+    position = min(position, (copy / name).stat().st_size - 1)
+    flip(copy / name, position)
+    with pytest.raises((WrongKeyError, ArtifactError), match=r"damaged|do not belong together"):
+        Keys.load(copy, verify_files=True)
+
+
+def test_damaged_weights_are_found_before_a_proof_is_spent(copy: Path, example: Example) -> None:
+    keys = SumcheckKeys.load(copy)
+    flip(copy / WEIGHTS_FILE)
+    with pytest.raises(WrongKeyError, match="damaged"):
+        keys.prove([example.x[None]], b"")
+    assert keys.proofs_left == 4
+
+
+@pytest.mark.parametrize("part", [COMMITMENT_FILE, SECRET_FILE, MATRIX_FOLDER])
+def test_parts_of_other_keys_are_refused(copy: Path, example: Example, part: str) -> None:
+    """Same program, same weights, same sizes: only the randomness differs."""
+    foreign = setup(example.program, example.weights, proofs=4)
+    if part == MATRIX_FOLDER:
+        shutil.rmtree(copy / part)
+        shutil.copytree(foreign.folder / part, copy / part)
+    else:
+        shutil.copyfile(foreign.folder / part, copy / part)
+    with pytest.raises(WrongKeyError, match="belongs to other keys"):
+        Keys.load(copy)
+
+
+def test_a_matrix_for_more_proofs_than_were_published_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.StoredMatrix, "budget", property(lambda self: 5))
+    with pytest.raises(WrongKeyError, match=r"for 5 proofs, commitment.zkc for 4"):
+        Keys.load(copy)
+
+
+def test_secrets_of_another_form_are_refused(copy: Path) -> None:
+    for payload in (b"", b"\x90", b"\xff"):
+        (copy / SECRET_FILE).write_bytes(wrap(SECRET_KIND, SECRET_VERSION, payload))
+        with pytest.raises(ArtifactError, match=SECRET_FILE):
+            Keys.load(copy)
+
+
+def test_keys_of_ezkl_are_not_mistaken(copy: Path) -> None:
+    vectors = Path(TESTS) / "ezkl" / "verifier" / "data"
+    shutil.copyfile(vectors / "dense.zkc", copy / COMMITMENT_FILE)
+    with pytest.raises((ArtifactError, WrongKeyError)):
+        Keys.load(copy)
+    with pytest.raises((ArtifactError, WrongKeyError)):
+        SumcheckKeys.load(copy)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        for load in (Keys.load, SumcheckKeys.load):
+            with pytest.raises(ArtifactError):
+                load(path)
+
+
+def test_save_moves_keys_and_budget(copy: Path, tmp_path: Path) -> None:
+    keys = SumcheckKeys.load(copy)
+    keys.matrix.spend(keys.matrix.queries)
+    assert keys.save(tmp_path / "moved") == tmp_path / "moved"
+    assert not copy.exists()
+    assert keys.proofs_left == 3
+    keys.matrix.spend(keys.matrix.queries)
+    assert Keys.load(tmp_path / "moved", verify_files=True).proofs_left == 2
+    with pytest.raises(ResourceError, match="exists"):
+        keys.save(tmp_path / "moved")
+
+
+def test_a_process_that_still_has_the_old_path_spends_nothing(copy: Path, tmp_path: Path) -> None:
+    behind = SumcheckKeys.load(copy)
+    SumcheckKeys.load(copy).save(tmp_path / "moved")
+    with pytest.raises(ArtifactError, match="budget file"):
+        behind.matrix.spend(behind.matrix.queries)
+    assert Keys.load(tmp_path / "moved").proofs_left == 4
+
+
+# Crashes and processes beside one another.
+
+
+def test_parallel_provers_share_the_budget(example: Example, tmp_path: Path) -> None:
+    setup(example.program, example.weights, folder=tmp_path / "keys", proofs=30)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert sum(pool.map(_spend_all, [tmp_path / "keys"] * 3)) == 30
+    assert Keys.load(tmp_path / "keys").proofs_left == 0
+
+
+def _spend_all(folder: Path) -> int:
+    keys = SumcheckKeys.load(folder)
+    made = 0
+    while True:
+        try:
+            keys.matrix.spend(keys.matrix.queries)
+        except BudgetError:
+            return made
+        made += 1
+
+
+def run_until_killed(script: str, *arguments: str, seconds: float) -> str:
+    """What the script has printed when it is killed, that many seconds after its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {TESTS!r})\n{script}", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    return first + process.communicate()[0]
+
+
+PROVE_FOREVER = """
+from pathlib import Path
+from support.examples import mlp
+from zkinfer.native.keys import SumcheckKeys
+keys, x = SumcheckKeys.load(Path(sys.argv[1])), mlp().x
+while True:
+    keys.prove([x[None]], b"")
+    print("made", flush=True)
+"""
+
+
+def test_killed_provers_never_give_a_proof_back(example: Example, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keys = setup(example.program, example.weights, folder=folder, proofs=1000)
+    keys.matrix.spend(keys.matrix.queries)
+    made = run_until_killed(PROVE_FOREVER, str(folder), seconds=0.2).count("made")
+    assert made >= 1
+    assert made <= spent(keys.budget_file) - 1 <= made + 1
+    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - spent(keys.budget_file)
+
+
+SETUP = """
+from pathlib import Path
+from support.examples import mlp
+from zkinfer.native.setup import setup
+example = mlp()
+print("begun", flush=True)
+setup(example.program, example.weights, folder=Path(sys.argv[1]), proofs=2000)
+print("done", flush=True)
+"""
+
+
+def test_kills_during_setup_leave_nothing_that_looks_like_keys(tmp_path: Path) -> None:
+    target = tmp_path / "keys"
+    for seconds in (0.02, 0.1, 0.3):
+        run_until_killed(SETUP, str(target), seconds=seconds)
+        assert not target.exists() or Keys.load(target, verify_files=True)
+        shutil.rmtree(target, ignore_errors=True)
+    example = everything()
+    setup(example.program, example.weights, folder=target, proofs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["keys"], "what was left behind was cleaned up"

@@ -1,0 +1,96 @@
+"""The prover's answers, against sums written out in Python integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.contractions import random_ext, random_functional
+from support.knowing import value_of
+from support.native_prover import SMALL, violated
+from support.reduction_cases import random_case, witness_of
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.native.party import ProverParty, evaluate, evaluate_part, weights_of
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol.field import kernels, scalar
+from zkinfer.protocol.field.modular import from_exts, to_exts
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import Ext, ext_mul
+from zkinfer.protocol.reduction.box_functional import BoxPart
+from zkinfer.protocol.reduction.boxes import Box
+from zkinfer.protocol.sumcheck.params import powers
+from zkinfer.protocol.transcript import Transcript
+
+seeds = st.integers(0, 2**32 - 1)
+shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
+
+
+@given(seeds, shapes, st.sampled_from([np.int8, np.int16, np.int32, np.int64]))
+def test_a_functional_of_a_value(seed: int, shape: tuple[int, ...], dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    array = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, endpoint=True, dtype=dtype)
+    array = (array >> 14).astype(dtype) if dtype == np.int64 else array
+    functional = random_functional(rng, shape)
+    assert evaluate(functional, array) == value_of(functional, array)
+    assert evaluate(functional, np.asfortranarray(array)) == value_of(functional, array)
+
+
+@given(seeds, st.lists(st.integers(0, 3), min_size=1, max_size=3), st.sampled_from(["known", "eq", "other"]))
+def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str) -> None:
+    """Weights that are a known point, those that turn out to be one, and others."""
+    rng = np.random.default_rng(seed)
+    box, scale, coefficient = Box((0,) * len(bits), tuple(bits)), random_ext(rng), random_ext(rng)
+    points = [tuple(random_ext(rng) for _ in range(b)) for b in bits]
+    vectors = [scalar.eq_table(p) for p in points]
+    if kind == "other":
+        vectors = [[random_ext(rng) for _ in range(1 << b)] for b in bits]
+    if kind == "known":
+        part = BoxPart(0, 0, 0, box, scale, known=tuple(c for point in points for c in point))
+    else:
+        part = BoxPart(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
+    weights: list[Ext] = [scale]
+    for vector in vectors:
+        weights = [ext_mul(a, b) for a in weights for b in vector]
+    cells = [int(c) for c in rng.integers(-P // 2 + 1, P // 2, len(weights))]
+    assert evaluate_part(part, np.array(cells, dtype=np.float64)) == scalar.ext_base_dot(
+        weights, [c % P for c in cells]
+    )
+    assert to_exts(kernels.to_ints(weights_of(part, coefficient))) == [ext_mul(coefficient, w) for w in weights]
+
+
+def prover_of(seed: int, pads: list[Ext] | None = None) -> tuple[ProverParty, list[Ext]]:
+    """The prover's end of a random case, having reduced it to openings, and its pads."""
+    case = random_case(seed)
+    header = case.sizes.header
+    witness = witness_of(case)
+    shape = argument.Shape(case.plan, SMALL.weights.code, header)
+    count = sum(cell is None for cell in shape.cells)
+    pads = powers((3, 1, 2), count) if pads is None else pads
+    stacks = [case.matrix.data.reshape(-1), *witness.stacks]
+    party = ProverParty(Transcript(b"test"), pads, case.values, stacks, witness.blocks, witness.counts, 0)
+    codes = SMALL.weights.code, header.opening.code
+    argument.reduce_to_openings(case.plan, case.publics, party, codes)
+    return party, pads
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_mirror_ends_with_constraints_that_the_pads_satisfy(seed: int) -> None:
+    """All but those of the openings: what the prover sends is true, and what it keeps is what the verifier will."""
+    party, pads = prover_of(seed)
+    constraints = party.channel.constraints()
+    assert not violated(constraints, pads[: constraints.pads])
+    shifted = [*pads[1 : constraints.pads], pads[0]]
+    assert violated(constraints, shifted), "other pads satisfy them as well"
+
+
+def test_too_few_pads_are_noticed() -> None:
+    with pytest.raises(InvalidInputError, match="too few"):
+        prover_of(0, powers((3, 1, 2), 10))
+
+
+def test_a_mirror_that_asks_for_another_challenge_is_noticed() -> None:
+    """Prover and verifier would have parted: a bug, to be found by the prover."""
+    party = ProverParty(Transcript(b"test"), [], {}, [], [], [], 0)
+    party.sender.challenge("drawn")
+    with pytest.raises(InvalidInputError, match="asks for 'other', the prover drew 'drawn'"):
+        party.channel.challenge("other")

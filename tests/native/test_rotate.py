@@ -1,0 +1,165 @@
+"""Rotating keys: the same model under a fresh commitment, for whoever trusts the old one."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.examples import mlp
+
+import zkinfer as zk
+from zkinfer.backend import Keys
+from zkinfer.circuit.qformat import dequantize
+from zkinfer.errors import BudgetError, CommitmentMismatchError, InvalidInputError, ResourceError
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.rotation import ROTATION_FILE, Rotation
+from zkinfer.native import rotate as rotate_module
+from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.rotate import rotate
+from zkinfer.native.setup import setup
+from zkinfer.verifier import verify
+from zkinfer.verifier.lineage import follow, rotation_bits
+
+EXAMPLE = mlp()
+SEED = bytes(range(32))
+
+
+def fresh(folder: Path, proofs: int = 3) -> SumcheckKeys:
+    return setup(EXAMPLE.program, EXAMPLE.weights, folder=folder, proofs=proofs)
+
+
+def reached(published: Commitment, *keys: SumcheckKeys) -> Commitment:
+    """Where the rotations of these keys lead to."""
+    return follow(published, [k.folder / ROTATION_FILE for k in keys], keys[-1].commitment.digest)
+
+
+def test_the_new_commitment_is_reached_from_the_old_one(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = rotate(old, folder=tmp_path / "new")
+    assert new.commitment != old.commitment
+    assert reached(old.commitment, new) == new.commitment
+    assert (old.proofs_left, new.proofs_left) == (2, 2)
+
+
+def test_a_proof_of_the_new_keys_convinces_whoever_trusts_the_old_commitment(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = rotate(old, folder=tmp_path / "new")
+    x = dequantize(EXAMPLE.x, EXAMPLE.program.inputs[0])
+    proof = new.prove([EXAMPLE.x[None]], b"request 1")
+    lineage = [tmp_path / "new" / ROTATION_FILE]
+    verified = verify(proof, old.commitment, inputs=x, context=b"request 1", lineage=lineage)
+    directly = verify(proof, new.commitment, inputs=x, context=b"request 1")
+    np.testing.assert_array_equal(verified.outputs, directly.outputs)
+    assert verified.fingerprint == old.commitment.fingerprint
+    assert verified.security_bits == min(directly.security_bits, rotation_bits(old.commitment)) >= 128
+
+
+@pytest.mark.parametrize("steps", [[], [1]])
+def test_without_its_own_rotation_the_proof_is_for_another_commitment(tmp_path: Path, steps: list[int]) -> None:
+    old = fresh(tmp_path / "old")
+    new, other = (rotate(old, folder=tmp_path / name) for name in ("new", "other"))
+    proof = new.prove([EXAMPLE.x[None]], b"")
+    x = dequantize(EXAMPLE.x, EXAMPLE.program.inputs[0])
+    lineage = [(new, other)[i].folder / ROTATION_FILE for i in steps]
+    with pytest.raises(CommitmentMismatchError, match="another commitment"):
+        verify(proof, old.commitment, inputs=x, lineage=lineage)
+
+
+def test_the_public_function_takes_keys_of_the_native_backend_alone(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = zk.rotate(old, folder=tmp_path / "new", seed=SEED)
+    assert isinstance(new, SumcheckKeys)
+    assert new.seed == SEED
+    assert reached(old.commitment, new) == new.commitment
+    old.backend = "ezkl"
+    with pytest.raises(InvalidInputError, match="'ezkl' are not rotated"):
+        zk.rotate(old)
+
+
+def test_keys_are_rotated_again_and_again(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old", proofs=2)
+    first = rotate(old, folder=tmp_path / "first")
+    second = rotate(first, folder=tmp_path / "second")
+    assert reached(old.commitment, first, second) == second.commitment
+    assert [k.proofs_left for k in (old, first, second)] == [1, 0, 1]
+
+
+def test_new_keys_are_whole_keys(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    rotate(old, folder=tmp_path / "new")
+    loaded = Keys.load(tmp_path / "new")
+    assert isinstance(loaded, SumcheckKeys)
+    for loaded_weights, weights in zip(loaded.weights, EXAMPLE.weights, strict=True):
+        np.testing.assert_array_equal(loaded_weights, weights)
+    assert SumcheckKeys.load(tmp_path / "new", verify_files=True).proofs_left == 2
+    secrets = [p for p in (tmp_path / "new").rglob("*") if p.is_file() and p.suffix not in {".zkc", ".zkr"}]
+    assert {stat.S_IMODE(p.stat().st_mode) for p in secrets} == {0o600}
+
+
+def test_a_temporary_folder_by_default(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = rotate(old)
+    assert reached(old.commitment, new) == new.commitment
+    folder = new.folder
+    del new
+    assert not folder.exists()
+
+
+def test_an_auditor_with_the_seed_finds_the_new_root_again(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    roots = {rotate(old, folder=tmp_path / name, seed=SEED).commitment.sumcheck.root for name in ("a", "b")}
+    assert len(roots) == 1
+
+
+def test_without_a_seed_the_randomness_is_fresh(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    a, b = (rotate(old, folder=tmp_path / name) for name in ("a", "b"))
+    assert a.seed != b.seed
+    assert a.commitment.sumcheck.root != b.commitment.sumcheck.root
+
+
+def test_the_seed_of_the_old_keys_is_refused(tmp_path: Path) -> None:
+    old = setup(EXAMPLE.program, EXAMPLE.weights, folder=tmp_path / "old", proofs=3, seed=SEED)
+    with pytest.raises(InvalidInputError, match="fresh randomness"):
+        rotate(old, folder=tmp_path / "new", seed=SEED)
+    assert old.proofs_left == 3
+    assert not (tmp_path / "new").exists()
+
+
+def test_keys_that_are_used_up_are_not_rotated(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old", proofs=1)
+    rotate(old, folder=tmp_path / "new")
+    with pytest.raises(BudgetError, match="a rotation takes one"):
+        rotate(old, folder=tmp_path / "newer")
+    assert not (tmp_path / "newer").exists()
+
+
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    with pytest.raises(ResourceError, match="exists"):
+        rotate(old, folder=tmp_path / "old")
+    assert old.proofs_left == 3
+
+
+def test_a_crash_leaves_no_half_made_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may cost the old keys an opening, and never gives one back."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = fresh(tmp_path / "old")
+    monkeypatch.setattr(rotate_module, "Rotation", crash)
+    with pytest.raises(KeyboardInterrupt):
+        rotate(old, folder=tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert SumcheckKeys.load(tmp_path / "old").proofs_left == 2
+
+
+def test_the_rotation_shows_no_secret(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = rotate(old, folder=tmp_path / "new")
+    content = (tmp_path / "new" / ROTATION_FILE).read_bytes()
+    assert new.seed not in content
+    assert old.seed not in content
+    rotation = Rotation.from_bytes(content)
+    assert (rotation.old_digest, rotation.root) == (old.commitment.digest, new.commitment.sumcheck.root)

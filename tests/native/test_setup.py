@@ -1,0 +1,119 @@
+"""Making keys of the native backend: parameters that are secure, randomness that is never used twice."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from support.examples import Example, mlp
+
+from zkinfer.circuit.program import Program
+from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
+from zkinfer.native import storage
+from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
+from zkinfer.protocol import security
+from zkinfer.protocol.reduction.layout import weight_matrix
+
+SEED = bytes(range(32))
+
+
+@pytest.fixture(scope="module")
+def example() -> Example:
+    return mlp()
+
+
+def test_the_matrix_holds_the_weights(example: Example) -> None:
+    keys = setup(example.program, example.weights, proofs=1)
+    expected = weight_matrix(example.program, example.weights, keys.commitment.sumcheck.log_columns)
+    np.testing.assert_array_equal(keys.matrix.data, expected)
+    keys.commitment.check()
+
+
+@pytest.mark.parametrize("proofs", [1, DEFAULT_PROOFS])
+def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Example, proofs: int) -> None:
+    key = setup(example.program, example.weights, proofs=proofs).commitment.sumcheck
+    assert security.combine(security.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
+    assert key.proofs == proofs
+    assert key.blinding == proofs * key.queries
+
+
+def test_the_same_seed_gives_the_same_commitment(example: Example) -> None:
+    first = setup(example.program, example.weights, proofs=2, seed=SEED)
+    again = setup(example.program, example.weights, proofs=2, seed=SEED)
+    fresh = setup(example.program, example.weights, proofs=2)
+    assert first.commitment == again.commitment
+    assert fresh.commitment != first.commitment
+    assert fresh.seed != setup(example.program, example.weights, proofs=2).seed
+
+
+def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: Example) -> None:
+    """For other weights, another program or another number of proofs all of them are new, else they would cancel."""
+    other = [example.weights[0], example.weights[1], -example.weights[2]]
+    tensors = (msgspec.structs.replace(example.program.inputs[0], label="renamed"),)
+    renamed = msgspec.structs.replace(example.program, inputs=tensors)
+    made = [
+        setup(example.program, example.weights, proofs=2, seed=SEED),
+        setup(example.program, other, proofs=2, seed=SEED),
+        setup(renamed, example.weights, proofs=2, seed=SEED),
+        setup(example.program, example.weights, proofs=3, seed=SEED),
+    ]
+    symbols = np.concatenate([np.unique(keys.matrix.blinding) for keys in made])
+    assert len(np.unique(symbols)) == len(symbols)
+    salts = {keys.matrix.leaves[:, :32].tobytes() for keys in made}
+    assert len(salts) == len(made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"proofs": 0}, "proofs = 0 is out of range"),
+        ({"proofs": -3}, "proofs = -3 is out of range"),
+        ({"proofs": 1 << 22}, "allow fewer proofs"),
+        ({"seed": b"short"}, "a seed has 32 bytes, not 5"),
+        ({"seed": bytes(33)}, "a seed has 32 bytes, not 33"),
+    ],
+)
+def test_arguments_out_of_range(example: Example, arguments: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        setup(example.program, example.weights, folder=tmp_path / "keys", **arguments)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_out_of_bounds_are_refused(example: Example) -> None:
+    with pytest.raises(BoundsError):
+        setup(example.program, [w * 100 for w in example.weights])
+
+
+def without_weights(program: Program) -> Program:
+    return msgspec.structs.replace(program, weights=(), nodes=(), tables=(), outputs=(0,))
+
+
+def test_a_model_without_weights_has_nothing_to_hide(example: Example) -> None:
+    with pytest.raises(ProvingError, match="no weights"):
+        setup(without_weights(example.program), [])
+
+
+def test_values_too_large_for_the_field_are_refused(example: Example) -> None:
+    """The message names the tensor, and nothing is made."""
+    (*nodes, last) = example.program.nodes
+    wide = msgspec.structs.replace(last, out=msgspec.structs.replace(last.out, lo=-(2**50), hi=2**50))
+    program = msgspec.structs.replace(example.program, nodes=(*nodes, wide))
+    with pytest.raises(ProvingError, match="y: values of 51 bits and a sign do not fit the field"):
+        setup(program, example.weights)
+
+
+def test_an_existing_folder_is_left_alone(example: Example, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("keep")
+    with pytest.raises(ResourceError, match="exists"):
+        setup(example.program, example.weights, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "build_tree", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        setup(example.program, example.weights, folder=tmp_path / "keys")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,9 @@
+"""Elements that the tests of the field draw."""
+
+import pytest
+from support.elements import Elements
+
+
+@pytest.fixture
+def elements() -> Elements:
+    return Elements(50)

@@ -1,0 +1,65 @@
+"""Fold, eq table and evaluation against the oracle."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from zkinfer.errors import ShapeError
+from zkinfer.protocol.field import kernels, scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO
+
+
+@pytest.mark.parametrize("n", [2, 6, 16, 18, 256])
+def test_fold(n: int, elements: Any) -> None:
+    values, line = elements.ext(n), elements.base(n)
+    for r in (*elements.ext(3), ZERO, ONE, (P - 1, P - 1, P - 1), (P // 2, P // 2 + 1, P // 2)):
+        folded = kernels.fold(kernels.ext_from_ints(values), r)
+        assert kernels.is_balanced(folded)
+        assert kernels.ext_to_ints(folded) == scalar.fold(values, r)
+        from_base = kernels.fold(kernels.from_ints(line), r)
+        assert kernels.is_balanced(from_base)
+        assert kernels.ext_to_ints(from_base) == scalar.fold([scalar.ext_from_base(v) for v in line], r)
+
+
+def test_fold_into_its_own_lower_half(elements: Any) -> None:
+    values, (r,) = elements.ext(48), elements.ext(1)
+    array = kernels.ext_from_ints(values)
+    result = kernels.fold(array, r, out=array[:, :24])
+    assert result.base is array
+    assert kernels.ext_to_ints(result) == scalar.fold(values, r)
+
+
+def test_fold_refuses_what_it_cannot_fold() -> None:
+    with pytest.raises(ShapeError):
+        kernels.fold(np.zeros((3, 5)), ONE)
+    with pytest.raises(ShapeError):
+        kernels.fold(np.zeros(0), ONE)
+    with pytest.raises(ShapeError):
+        kernels.fold(np.zeros((3, 4)), ONE, out=np.zeros((3, 4)))
+    with pytest.raises(ShapeError):
+        kernels.fold(np.zeros((2, 4)), ONE)
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_eq_table(n: int, elements: Any) -> None:
+    point, (scale,) = elements.ext(n), elements.ext(1)
+    assert kernels.ext_to_ints(kernels.eq_table(point)) == scalar.eq_table(point)
+    assert kernels.ext_to_ints(kernels.eq_table(point, scale)) == [
+        scalar.ext_mul(scale, e) for e in scalar.eq_table(point)
+    ]
+
+
+@pytest.mark.parametrize("n", range(9))
+def test_mle(n: int, elements: Any) -> None:
+    values, line, point = elements.ext(2**n), elements.base(2**n), elements.ext(n)
+    assert kernels.mle(kernels.ext_from_ints(values), point) == scalar.mle(values, point)
+    assert kernels.mle(kernels.from_ints(line), point) == scalar.mle([scalar.ext_from_base(v) for v in line], point)
+
+
+def test_mle_refuses_a_point_of_another_dimension() -> None:
+    with pytest.raises(ShapeError):
+        kernels.mle(np.zeros(8), [ONE])

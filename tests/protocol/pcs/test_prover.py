@@ -1,0 +1,197 @@
+"""The prover: honest openings of any shape are accepted by both verifiers; what would reveal data is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.openings import DOMAIN, SMALL, Statement, plain_verify
+
+from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.protocol.field import kernels, scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
+from zkinfer.protocol.pcs.params import Code, OpeningParameters, max_opening_bytes
+from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_claims, open_padded_claims
+from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.transcript import Transcript
+
+
+def committed(statement: Statement, dtype: type = np.int64) -> list[CommittedMatrix]:
+    masks = [0] * (len(statement.matrices) - 1) + [len(statement.groups) + 1]
+    arrays = [a.astype(dtype) for a in statement.arrays()]
+    return [commit(statement.parameters.code, a, m) for a, m in zip(arrays, masks, strict=True)]
+
+
+codes = st.tuples(st.integers(0, 4), st.integers(1, 12), st.integers(1, 3)).map(
+    lambda t: Code(t[0], t[1], ((1 << t[0]) + t[1] - 1).bit_length() + t[2])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(codes, st.data())
+def test_honest_openings_are_accepted(code: Code, data: st.DataObject) -> None:
+    """Any number of matrices, empty ones too, rows, groups and claims; any type of data."""
+    queries = data.draw(st.integers(1, code.blinding))
+    parameters = OpeningParameters(code, queries, data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3)))
+    rows = data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=3))
+    rows[:-1] = [max(r, 1) for r in rows[:-1]]
+    claims = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    statement = Statement.random(data.draw(st.integers(0, 1000)), rows, claims, parameters)
+    matrices = committed(statement, data.draw(st.sampled_from([np.int8, np.int16, np.int32, np.int64, np.float64])))
+    opening = open_claims(parameters, matrices, statement.groups, Transcript(DOMAIN))
+    commitments = [m.commitment for m in matrices]
+    verify_opening(parameters, commitments, statement.groups, opening, Transcript(DOMAIN))
+    assert set(plain_verify(parameters, commitments, statement.groups, opening)) == {ZERO}
+    assert len(opening) <= max_opening_bytes(parameters, [c.symbols for c in commitments], len(claims))
+
+
+def test_data_are_taken_modulo_the_field() -> None:
+    """Any int64, and balanced floats."""
+    cells = np.array([[-(2**63), 2**63 - 1, -P, P, P - 1, -1, 0, 1]])
+    groups = [ClaimGroup((ZERO, ZERO, ONE), (Claim(np.array([[1], [0], [0]]), (int(cells[0, 1]) % P, 0, 0)),))]
+    for data in (cells, kernels.from_ints(cells)):
+        matrix = commit(SMALL.code, data, 2)
+        opening = open_claims(SMALL, [matrix], groups, Transcript(DOMAIN))
+        verify_opening(SMALL, [matrix.commitment], groups, opening, Transcript(DOMAIN))
+
+
+def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    statement = Statement.random(1, rows=(7,))
+    data = statement.arrays()[0]
+    whole = commit(SMALL.code, data, 3, Randomness(bytes(32)))
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover._BLOCK_SYMBOLS", 2 * SMALL.code.length)
+    assert commit(SMALL.code, data, 3, Randomness(bytes(32))).commitment == whole.commitment
+
+
+def test_both_sides_leave_the_transcript_in_the_same_state() -> None:
+    statement = Statement.random(2)
+    matrices = committed(statement)
+    sender, receiver = Transcript(DOMAIN), Transcript(DOMAIN)
+    opening = open_claims(SMALL, matrices, statement.groups, sender)
+    verify_opening(SMALL, [m.commitment for m in matrices], statement.groups, opening, receiver)
+    assert sender.challenge_ext("next") == receiver.challenge_ext("next")
+
+
+def test_padded_values() -> None:
+    """Values and mask values sent less a pad: what remains is the relation between the pads."""
+    statement = Statement.random(3)
+    matrices = committed(statement)
+    rng = np.random.default_rng(3)
+    pads = [[tuple(int(c) for c in rng.integers(0, P, 3)) for _ in g.claims] for g in statement.groups]
+    mask_pads = [tuple(int(c) for c in rng.integers(0, P, 3)) for _ in statement.groups]
+    groups = [
+        ClaimGroup(
+            g.column_point, tuple(Claim(c.rows, scalar.ext_sub(c.value, q)) for c, q in zip(g.claims, p, strict=True))
+        )
+        for g, p in zip(statement.groups, pads, strict=True)
+    ]
+    opening, left = open_padded_claims(SMALL, matrices, groups, Transcript(DOMAIN), mask_pads)
+    residuals = reduce_opening(SMALL, [m.commitment for m in matrices], groups, opening, Transcript(DOMAIN))
+    assert left == residuals
+    for residual, group_pads, mask_pad in zip(residuals, pads, mask_pads, strict=True):
+        assert residual.value == scalar.ext_add(mask_pad, scalar.ext_dot(residual.weights, group_pads))
+
+
+def test_equality_of_two_commitments() -> None:
+    """A random combination of the rows of one, less the same of the other, is zero at a random point."""
+    statement = Statement.random(4, rows=(4,), claims=(1,))
+    data = statement.arrays()[0]
+    old, new = commit(SMALL.code, data, 0), commit(SMALL.code, data, 2)
+    vector = statement.groups[0].claims[0].rows
+    group = ClaimGroup(statement.groups[0].column_point, (Claim(np.concatenate([vector, -vector % P], axis=1), ZERO),))
+    opening = open_claims(SMALL, [old, new], [group], Transcript(DOMAIN))
+    verify_opening(SMALL, [old.commitment, new.commitment], [group], opening, Transcript(DOMAIN))
+    other = commit(SMALL.code, data + np.eye(4, 8, dtype=np.int64), 2)
+    with pytest.raises(ProvingError, match="false"):
+        open_claims(SMALL, [commit(SMALL.code, data, 0), other], [group], Transcript(DOMAIN))
+
+
+class TestRefusals:
+    def test_a_matrix_is_opened_once(self) -> None:
+        """A second opening under the same masks would show the difference of two combinations."""
+        statement = Statement.random(5)
+        matrices = committed(statement)
+        open_claims(SMALL, matrices, statement.groups, Transcript(DOMAIN))
+        with pytest.raises(ProvingError, match="opened before"):
+            open_claims(SMALL, matrices, statement.groups, Transcript(b"another"))
+
+    def test_false_claims(self) -> None:
+        statement = Statement.random(6)
+        first, second = statement.groups
+        false = Claim(first.claims[0].rows, scalar.ext_add(first.claims[0].value, ONE))
+        with pytest.raises(ProvingError, match="false"):
+            open_claims(
+                SMALL,
+                committed(statement),
+                [ClaimGroup(first.column_point, (false, first.claims[1])), second],
+                Transcript(DOMAIN),
+            )
+
+    def test_another_code(self) -> None:
+        statement = Statement.random(7)
+        wider = OpeningParameters(Code(3, 25, 7), 24, 0, 0)
+        with pytest.raises(InvalidInputError, match="another code"):
+            open_claims(wider, committed(statement), statement.groups, Transcript(DOMAIN))
+
+    def test_pads_for_some_groups_only(self) -> None:
+        statement = Statement.random(8)
+        with pytest.raises(InvalidInputError, match="pads"):
+            open_padded_claims(SMALL, committed(statement), statement.groups, Transcript(DOMAIN), [ZERO])
+
+    def test_refusing_a_statement_spends_nothing(self) -> None:
+        statement = Statement.random(9)
+        matrices = committed(statement)
+        with pytest.raises(InvalidInputError, match="masks"):
+            open_claims(SMALL, matrices, statement.groups[:1], Transcript(DOMAIN))
+        open_claims(SMALL, matrices, statement.groups, Transcript(DOMAIN))
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            np.zeros((2, 7), dtype=np.int64),
+            np.zeros(8, dtype=np.int64),
+            np.zeros((2, 8), dtype=np.uint64),
+            np.zeros((2, 8), dtype=np.float32),
+            np.full((2, 8), np.nan),
+            np.full((2, 8), 0.5),
+            np.full((2, 8), float(P)),
+            np.zeros((2, 8), dtype=object),
+        ],
+    )
+    def test_data_that_are_no_rows(self, data: np.ndarray) -> None:
+        with pytest.raises(InvalidInputError, match="data must"):
+            commit(SMALL.code, data, 2)
+
+    @pytest.mark.parametrize("sizes", [(3, 4, 3), (-1, 1, 2), (3, -1, 5), (3, 8, 25), (3, 8, 4)])
+    def test_codes_that_correct_nothing(self, sizes: tuple[int, int, int]) -> None:
+        with pytest.raises(InvalidInputError, match=r"no code|corrects nothing"):
+            Code(*sizes)
+
+
+def test_random_elements_are_uniform_and_the_seed_decides() -> None:
+    drawn = Randomness(bytes(32)).elements(256, 256)
+    assert (drawn == Randomness(bytes(32)).elements(256, 256)).all()
+    assert (drawn != Randomness().elements(256, 256)).all()
+    counts = np.bincount(drawn.ravel() * 64 // P, minlength=64)
+    assert ((counts - 1024) ** 2 / 1024).sum() < 130
+    assert drawn.min() >= 0
+    assert drawn.max() < P
+
+
+def test_nothing_random_is_used_twice() -> None:
+    """What is drawn bit by bit is one stream, cut up."""
+    whole, parts = Randomness(bytes(32)), Randomness(bytes(32))
+    stream = whole.octets(100).tobytes()
+    assert b"".join(parts.octets(n).tobytes() for n in (1, 60, 0, 39)) == stream
+    drawn = Randomness()
+    elements = [*drawn.elements(10, 10).ravel().tolist(), *drawn.elements(10, 10).ravel().tolist()]
+    assert len(set(elements)) == 200
+
+
+def test_words_that_are_too_large_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [np.array([5, P, P + 1, P - 1]), np.array([P, 7]), np.array([8])]
+    randomness = Randomness()
+    monkeypatch.setattr(randomness, "_words", lambda count: words.pop(0))
+    assert randomness.elements(2, 2).tolist() == [[5, 8], [7, P - 1]]

@@ -1,0 +1,377 @@
+"""Rotations: equal data are accepted, everything else is not, and each proof is paid for first."""
+
+import functools
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.openings import Rejected, plain_verify, row_vector, u64
+
+from zkinfer.errors import (
+    BudgetError,
+    InvalidInputError,
+    InvalidProofError,
+    MalformedProofError,
+    ProvingError,
+    StatementError,
+    VerificationError,
+)
+from zkinfer.native.storage import StoredMatrix, create, load
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ZERO, Ext
+from zkinfer.protocol.pcs import rotation, verifier
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
+from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_padded_claims
+from zkinfer.protocol.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
+from zkinfer.protocol.pcs.rotation_prover import prove_rotation
+from zkinfer.protocol.transcript import Transcript
+
+Patch = pytest.MonkeyPatch
+
+PARAMETERS = OpeningParameters(Code(log_columns=3, blinding=72, log_length=9), 24, 2, 1)
+"""Three openings; a lie is missed by all queries with probability 2^-15."""
+
+CONTEXT = b"model of the spring"
+DATA = np.random.default_rng(0).integers(-128, 128, (5, 8)).astype(np.int8)
+
+
+def stored(folder: Path, name: str, data: np.ndarray = DATA) -> StoredMatrix:
+    return create(folder / name, PARAMETERS.code, data, PARAMETERS.queries)
+
+
+def other_cell(row: int = 0, column: int = 0) -> np.ndarray:
+    """The data, one cell by one larger."""
+    data = DATA.astype(np.int16)
+    data[row, column] += 1
+    return data
+
+
+def once(data: np.ndarray = DATA) -> CommittedMatrix:
+    """A matrix without masks, held in memory: as a prover who keeps no budget has it."""
+    return commit(PARAMETERS.code, data, 0)
+
+
+def masking() -> CommittedMatrix:
+    return commit(PARAMETERS.code, np.zeros((0, 8), dtype=np.int8), MASKS)
+
+
+def opened(statement: RotationStatement, old: CommittedMatrix, new: CommittedMatrix, masks: CommittedMatrix) -> bytes:
+    """The proof of a statement by a prover who does not care whether it is true."""
+    opening, _ = open_padded_claims(PARAMETERS, [old, new, masks], statement.groups, statement.transcript, [ZERO])
+    return masks.commitment.root + opening
+
+
+def forged(old: CommittedMatrix, new: CommittedMatrix) -> bytes:
+    """A proof whose messages are honest, although the data may differ."""
+    masks = masking()
+    statement = state_rotation(PARAMETERS, old.commitment, new.commitment, masks.commitment.root, CONTEXT)
+    return opened(statement, old, new, masks)
+
+
+@functools.cache
+def example() -> tuple[Commitment, Commitment, bytes]:
+    """Two commitments to the same data and a proof of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        old, new = stored(Path(folder), "old"), stored(Path(folder), "new")
+        return old.commitment, new.commitment, prove_rotation(old, new, PARAMETERS, CONTEXT)
+
+
+class TestCompleteness:
+    @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float64])
+    def test_two_commitments_to_the_same_data(self, tmp_path: Path, dtype: type) -> None:
+        data = DATA.astype(dtype)
+        old, new = stored(tmp_path, "old", data), stored(tmp_path, "new", data)
+        proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
+        verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
+
+    def test_one_column_and_many_rows(self, tmp_path: Path) -> None:
+        parameters = OpeningParameters(Code(0, 8, 5), 8, 0, 0)
+        data = np.arange(-20, 20, dtype=np.int8)[:, None]
+        old, new = (create(tmp_path / name, parameters.code, data, 8) for name in ("old", "new"))
+        proof = prove_rotation(old, new, parameters, b"")
+        verify_rotation(parameters, old.commitment, new.commitment, proof, b"")
+
+    def test_a_chain(self, tmp_path: Path) -> None:
+        """Every link spends one opening of its two commitments."""
+        chain = [stored(tmp_path, str(number)) for number in range(4)]
+        for old, new in itertools.pairwise(chain):
+            proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
+            verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
+        assert [matrix.remaining for matrix in chain] == [2, 1, 1, 2]
+
+    def test_the_claim_covers_every_row_and_only_equality(self) -> None:
+        old, new, proof = example()
+        statement = state_rotation(PARAMETERS, old, new, proof[:32], CONTEXT)
+        (claim,) = statement.groups[0].claims
+        assert claim.value == ZERO
+        assert (claim.rows != 0).any(axis=0).all()
+        assert ((claim.rows[:, :5] + claim.rows[:, 5:]) % P == 0).all()
+
+
+class TestPlainVerifier:
+    """Written from docs/protocol/transcript-and-commitment.md, section 6, with the plain verifier of openings."""
+
+    def test_accepts_what_the_verifier_accepts(self) -> None:
+        assert plain_accepts(*example(), CONTEXT)
+
+    def test_refuses_another_cell(self) -> None:
+        old, new = once(), once(other_cell())
+        assert not plain_accepts(old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.data())
+    def test_agrees_on_edited_proofs_and_contexts(self, data: st.DataObject) -> None:
+        old, new, proof = example()
+        bit = data.draw(st.integers(0, 8 * len(proof) - 1))
+        changed = bytearray(proof)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert not plain_accepts(old, new, bytes(changed), CONTEXT)
+        assert not plain_accepts(old, new, proof, data.draw(st.binary(max_size=5)))
+
+
+def plain_accepts(old: Commitment, new: Commitment, proof: bytes, context: bytes) -> bool:
+    code, rows = PARAMETERS.code, old.rows
+    sizes = [code.log_columns, code.blinding, code.log_length]
+    sizes += [PARAMETERS.queries, PARAMETERS.query_grinding, PARAMETERS.weight_grinding, rows]
+    transcript = Transcript(b"zkinfer rotation v1")
+    transcript.absorb("rotation", b"".join(map(u64, sizes)))
+    transcript.absorb("context", context)
+    transcript.absorb("old root", old.root)
+    transcript.absorb("new root", new.root)
+    transcript.absorb("masks root", proof[:32])
+    q = transcript.challenge_exts("row weights", rows)
+    z = transcript.challenge_exts("column point", code.log_columns)
+    claim = Claim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
+    matrices = [old, new, Commitment(proof[:32], 0, 2)]
+    try:
+        return plain_verify(PARAMETERS, matrices, [ClaimGroup(tuple(z), (claim,))], proof[32:], transcript) == [ZERO]
+    except Rejected:
+        return False
+
+
+class TestCheating:
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(0, 4), st.integers(0, 7))
+    def test_one_other_cell_anywhere(self, row: int, column: int) -> None:
+        old, new = once(), once(other_cell(row, column))
+        with pytest.raises(InvalidProofError, match="do not hold"):
+            verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+    def test_only_the_claim_finds_the_other_cell(self, monkeypatch: Patch) -> None:
+        old, new = once(), once(other_cell())
+        monkeypatch.setattr(verifier, "residual", lambda *_: Residual((), ZERO))
+        verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+    def test_rows_in_another_order(self) -> None:
+        old, new = once(), once(DATA[::-1])
+        with pytest.raises(InvalidProofError, match="do not hold"):
+            verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+    @pytest.mark.parametrize("which", ["old root", "new root"])
+    def test_data_chosen_after_the_challenges_change_the_challenges(self, which: str, monkeypatch: Patch) -> None:
+        """Once q and z are known, some other data have the same combination; the roots come before them."""
+        with pytest.raises(InvalidProofError, match="do not hold"):
+            verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
+        ignore_message(monkeypatch, which)
+        verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
+
+    def test_a_row_without_weight_would_not_be_compared(self, monkeypatch: Patch) -> None:
+        draw = rotation.from_exts
+
+        def without_the_last(values: list[Ext]) -> np.ndarray:
+            return draw([*values[:-1], ZERO])
+
+        old, new = once(), once(other_cell(row=4))
+        monkeypatch.setattr(rotation, "from_exts", without_the_last)
+        verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
+
+
+def chosen_afterwards(which: str) -> tuple[Commitment, Commitment, bytes]:
+    """Commitments to different data, the second chosen for the challenges that leave its root out, and a proof."""
+    fixed, masks, guess = once(), masking(), bytes(32)
+    statement = state_rotation(
+        PARAMETERS,
+        Commitment(guess, 5, 0) if which == "old root" else fixed.commitment,
+        Commitment(guess, 5, 0) if which == "new root" else fixed.commitment,
+        masks.commitment.root,
+        CONTEXT,
+    )
+    chosen = once(DATA + invisible(statement))
+    old, new = (chosen, fixed) if which == "old root" else (fixed, chosen)
+    true = state_rotation(PARAMETERS, old.commitment, new.commitment, masks.commitment.root, CONTEXT)
+    return old.commitment, new.commitment, opened(true, old, new, masks)
+
+
+def invisible(statement: RotationStatement) -> np.ndarray:
+    """A difference of data, in the first four cells of the first row, that the statement's claim does not see.
+
+    The claim weighs cell j with w_j in K, a vector of F^3: four of them are dependent. Cramer's rule.
+    """
+    point = statement.groups[0].column_point
+    weight = tuple(int(c) for c in statement.groups[0].claims[0].rows[:, 0])
+    basis = [[int(j == k) for j in range(8)] for k in range(4)]
+    w = [scalar.ext_mul(weight, scalar.mle([(v, 0, 0) for v in cell], point)) for cell in basis]
+    difference = np.zeros((5, 8), dtype=np.int64)
+    for j in range(4):
+        a, b, c = (w[k] for k in range(4) if k != j)
+        determinant = (
+            a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+        )
+        difference[0, j] = (-1) ** j * determinant % P
+    return difference
+
+
+def ignore_message(patch: Patch, label: str) -> None:
+    """Take a message out of the transcript."""
+    absorb = Transcript.absorb
+
+    def partial(self: Transcript, name: str, data: bytes) -> None:
+        if name != label:
+            absorb(self, name, data)
+
+    patch.setattr(Transcript, "absorb", partial)
+
+
+class TestAnotherStatement:
+    def test_a_proof_for_another_new_commitment(self) -> None:
+        """Also to the same data: the root that the proof is about is gone."""
+        old, _, proof = example()
+        with pytest.raises(VerificationError):
+            verify_rotation(PARAMETERS, old, once().commitment, proof, CONTEXT)
+
+    def test_a_proof_from_another_old_commitment(self) -> None:
+        _, new, proof = example()
+        with pytest.raises(VerificationError):
+            verify_rotation(PARAMETERS, once().commitment, new, proof, CONTEXT)
+
+    def test_new_and_old_swapped(self) -> None:
+        old, new, proof = example()
+        with pytest.raises(VerificationError):
+            verify_rotation(PARAMETERS, new, old, proof, CONTEXT)
+
+    @pytest.mark.parametrize("context", [b"", CONTEXT[:-1], CONTEXT + b"\0"])
+    def test_another_context(self, context: bytes) -> None:
+        old, new, proof = example()
+        with pytest.raises(VerificationError):
+            verify_rotation(PARAMETERS, old, new, proof, context)
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            OpeningParameters(Code(3, 72, 9), 23, 2, 1),
+            OpeningParameters(Code(3, 72, 9), 24, 1, 1),
+            OpeningParameters(Code(3, 72, 9), 24, 2, 0),
+            OpeningParameters(Code(3, 71, 9), 24, 2, 1),
+            OpeningParameters(Code(3, 72, 8), 24, 2, 1),
+            OpeningParameters(Code(2, 76, 9), 24, 2, 1),
+        ],
+        ids=["queries", "query work", "weight work", "blinding", "length", "columns"],
+    )
+    def test_other_parameters(self, parameters: OpeningParameters) -> None:
+        old, new, proof = example()
+        with pytest.raises(VerificationError):
+            verify_rotation(parameters, old, new, proof, CONTEXT)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (Commitment(bytes(32), 5, 0), Commitment(bytes(32), 4, 0)),
+            (Commitment(bytes(32), 5, 2), Commitment(bytes(32), 5, 0)),
+            (Commitment(bytes(32), 5, 0), Commitment(bytes(32), 5, 2)),
+        ],
+        ids=["rows", "masks of the old", "masks of the new"],
+    )
+    def test_matrices_that_cannot_hold_equal_data(self, old: Commitment, new: Commitment) -> None:
+        with pytest.raises(StatementError, match="a rotation keeps the data"):
+            verify_rotation(PARAMETERS, old, new, example()[2], CONTEXT)
+
+    def test_parameters_that_hide_nothing(self) -> None:
+        old, new, proof = example()
+        with pytest.raises(StatementError, match="do not hide"):
+            verify_rotation(OpeningParameters(Code(3, 5, 9), 24, 2, 1), old, new, proof, CONTEXT)
+
+
+class TestBytes:
+    @settings(max_examples=150, deadline=None)
+    @given(st.data())
+    def test_no_bit_can_be_changed(self, data: st.DataObject) -> None:
+        old, new, proof = example()
+        bit = data.draw(st.integers(0, 8 * len(proof) - 1))
+        changed = bytearray(proof)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises((InvalidProofError, MalformedProofError)):
+            verify_rotation(PARAMETERS, old, new, bytes(changed), CONTEXT)
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.binary(max_size=100), st.integers(0, 100))
+    def test_any_bytes_whatever(self, noise: bytes, kept: int) -> None:
+        old, new, proof = example()
+        for data in (noise, proof[:kept] + noise, proof + noise + b"\0", proof[: -1 - kept]):
+            with pytest.raises((InvalidProofError, MalformedProofError)):
+                verify_rotation(PARAMETERS, old, new, data, CONTEXT)
+
+
+class TestProver:
+    def test_one_opening_of_each_is_spent_before_the_proof_exists(self, tmp_path: Path, monkeypatch: Patch) -> None:
+        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+
+        def crash(*_: object) -> None:
+            assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("zkinfer.protocol.pcs.prover.absorb_statement", crash)
+        with pytest.raises(KeyboardInterrupt):
+            prove_rotation(old, new, PARAMETERS, CONTEXT)
+        assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]
+
+    def test_the_last_opening_of_the_old_commitment_serves(self, tmp_path: Path) -> None:
+        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+        for _ in range(2):
+            old.spend(PARAMETERS.queries)
+        prove_rotation(old, new, PARAMETERS, CONTEXT)
+        with pytest.raises(BudgetError):
+            prove_rotation(old, stored(tmp_path, "newer"), PARAMETERS, CONTEXT)
+
+    @pytest.mark.parametrize("data", [other_cell(4, 7), DATA[:4], np.zeros((5, 8), dtype=np.int8)])
+    def test_other_data_are_refused_and_nothing_is_spent(self, tmp_path: Path, data: np.ndarray) -> None:
+        old, new = stored(tmp_path, "old"), stored(tmp_path, "new", data)
+        with pytest.raises(InvalidInputError, match="other data"):
+            prove_rotation(old, new, PARAMETERS, CONTEXT)
+        assert (old.remaining, new.remaining) == (3, 3)
+
+    def test_data_are_compared_block_by_block(self, tmp_path: Path, monkeypatch: Patch) -> None:
+        monkeypatch.setattr("zkinfer.protocol.pcs.rotation_prover._BLOCK_CELLS", 16)
+        old = stored(tmp_path, "old")
+        prove_rotation(old, stored(tmp_path, "new"), PARAMETERS, CONTEXT)
+        with pytest.raises(InvalidInputError, match="other data"):
+            prove_rotation(old, stored(tmp_path, "other", other_cell(4, 7)), PARAMETERS, CONTEXT)
+
+    def test_a_commitment_is_no_rotation_of_itself(self, tmp_path: Path) -> None:
+        old = stored(tmp_path, "old")
+        with pytest.raises(InvalidInputError, match="is the old one"):
+            prove_rotation(old, load(tmp_path / "old"), PARAMETERS, CONTEXT)
+        assert old.remaining == 3
+
+    def test_another_code_is_refused_and_nothing_is_spent(self, tmp_path: Path) -> None:
+        old, new = stored(tmp_path, "old"), create(tmp_path / "new", Code(3, 72, 10), DATA, 24)
+        with pytest.raises(InvalidInputError, match="another code"):
+            prove_rotation(old, new, PARAMETERS, CONTEXT)
+        assert (old.remaining, new.remaining) == (3, 3)
+
+    def test_more_columns_than_an_opening_may_show(self, tmp_path: Path) -> None:
+        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+        more = OpeningParameters(PARAMETERS.code, 25, 2, 1)
+        with pytest.raises(ProvingError, match="24 columns an opening, not 25"):
+            prove_rotation(old, new, more, CONTEXT)
+
+    def test_the_proof_shows_no_random_symbol_of_both_in_common(self, tmp_path: Path) -> None:
+        """Old and new commit to the same rows under independent random symbols: no opened column is the same."""
+        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+        assert not (np.asarray(old.leaves)[:, 32:] == np.asarray(new.leaves)[:, 32:]).all(axis=1).any()
+        assert not (np.asarray(old.leaves)[:, :32] == np.asarray(new.leaves)[:, :32]).all(axis=1).any()

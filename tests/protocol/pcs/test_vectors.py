@@ -1,0 +1,67 @@
+"""Openings kept on file: both verifiers accept them and reject the same changes; the plain prover makes them again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.openings import DOMAIN, PlainProver, Rejected, Statement, plain_verify, row_vector
+
+from zkinfer.errors import VerificationError
+from zkinfer.protocol.field.scalar import ZERO
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
+from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.transcript import Transcript
+
+VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())
+
+
+def statement(vector: dict[str, Any]) -> tuple[OpeningParameters, list[Commitment], list[ClaimGroup]]:
+    code = Code(vector["log_columns"], vector["blinding"], vector["log_length"])
+    parameters = OpeningParameters(code, vector["queries"], vector["query_grinding"], vector["weight_grinding"])
+    commitments = [Commitment(bytes.fromhex(c["root"]), c["rows"], c["masks"]) for c in vector["commitments"]]
+    groups = [
+        ClaimGroup(
+            tuple(tuple(x) for x in group["column_point"]),
+            tuple(Claim(row_vector(claim["rows"]), tuple(claim["value"])) for claim in group["claims"]),
+        )
+        for group in vector["groups"]
+    ]
+    return parameters, commitments, groups
+
+
+def accepted(vector: dict[str, Any], opening: bytes) -> bool:
+    """Whether the verifiers, which must agree, accept."""
+    parameters, commitments, groups = statement(vector)
+    try:
+        verify_opening(parameters, commitments, groups, opening, Transcript(DOMAIN))
+        fast = True
+    except VerificationError:
+        fast = False
+    try:
+        plain = set(plain_verify(parameters, commitments, groups, opening)) == {ZERO}
+    except Rejected:
+        plain = False
+    assert fast == plain
+    return fast
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=range(len(VECTORS)))
+def test_vectors(vector: dict[str, Any]) -> None:
+    opening = bytes.fromhex(vector["opening"])
+    assert accepted(vector, opening)
+    for bit in vector["invalid_when_flipped"]:
+        changed = bytearray(opening)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert not accepted(vector, bytes(changed))
+    for length in vector["invalid_when_cut_to"]:
+        assert not accepted(vector, opening[:length])
+
+
+@pytest.mark.parametrize("number", range(len(VECTORS)))
+def test_the_plain_prover_makes_them_again(number: int) -> None:
+    parameters, commitments, groups = statement(VECTORS[number])
+    rows = [c.rows for c in commitments]
+    again = Statement.random(number, rows, [len(g.claims) for g in groups], parameters)
+    assert PlainProver(again, number).open().hex() == VECTORS[number]["opening"]

@@ -1,0 +1,224 @@
+"""The verifier: agrees with the plain one on everything, and raises its own errors on any bytes whatever."""
+
+import functools
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.openings import DOMAIN, SMALL, PlainProver, Rejected, Statement, plain_verify, random_ext
+
+from zkinfer.errors import InvalidInputError, MalformedProofError, VerificationError
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ZERO
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
+from zkinfer.protocol.pcs.params import Commitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
+from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
+from zkinfer.protocol.transcript import Transcript
+
+
+@functools.cache
+def example() -> tuple[PlainProver, bytes]:
+    prover = PlainProver(Statement.random(20))
+    return prover, prover.open()
+
+
+def fast_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
+    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
+    try:
+        verify_opening(**statement, opening=opening, transcript=Transcript(DOMAIN))
+    except VerificationError:
+        return False
+    return True
+
+
+def plain_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
+    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
+    try:
+        return all(r == ZERO for r in plain_verify(**statement, opening=opening))
+    except Rejected:
+        return False
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_bit_can_be_changed(data: st.DataObject) -> None:
+    prover, opening = example()
+    bit = data.draw(st.integers(0, 8 * len(opening) - 1))
+    changed = bytearray(opening)
+    changed[bit // 8] ^= 1 << bit % 8
+    assert not fast_accepts(prover, bytes(changed))
+    assert not plain_accepts(prover, bytes(changed))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_no_length_but_the_right_one(data: st.DataObject) -> None:
+    prover, opening = example()
+    cut = data.draw(st.integers(0, len(opening) - 1))
+    more = data.draw(st.binary(min_size=1, max_size=50))
+    for changed in (opening[:cut], opening + more, opening[cut:], opening[:cut] + more + opening[cut:]):
+        if changed != opening:
+            assert not fast_accepts(prover, changed)
+            assert not plain_accepts(prover, changed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300), st.integers(0, 40_000))
+def test_any_bytes_whatever(start: bytes, size: int) -> None:
+    prover, opening = example()
+    for data in (start, (start or b"\xff") * (size // max(len(start), 1)), start + opening[len(start) :]):
+        assert fast_accepts(prover, data) == (data == opening)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_parts_in_another_order(data: st.DataObject) -> None:
+    """Elements of 21 bytes exchanged within the messages."""
+    prover, opening = example()
+    count = fixed_opening_bytes(SMALL, 2) // 21 - 1
+    i, j = data.draw(st.integers(0, count)), data.draw(st.integers(0, count))
+    parts = [opening[21 * k : 21 * k + 21] for k in range(count + 1)]
+    parts[i], parts[j] = parts[j], parts[i]
+    changed = b"".join(parts) + opening[21 * (count + 1) :]
+    assert fast_accepts(prover, changed) == (changed == opening)
+
+
+def changed_statements() -> dict[str, dict[str, Any]]:
+    """Each part of the statement changed by itself."""
+    prover, _ = example()
+    first, second = prover.groups
+    one = (1, 0, 0)
+    rows = first.claims[0].rows.copy()
+    rows[0, 0] = (rows[0, 0] + 1) % P
+    point = (scalar.ext_add(first.column_point[0], one), *first.column_point[1:])
+    left, right = prover.commitments
+    claims = first.claims
+    code = SMALL.code
+    parameters = {
+        "more queries": OpeningParameters(code, SMALL.queries - 1, SMALL.query_grinding, SMALL.weight_grinding),
+        "less work on queries": OpeningParameters(code, SMALL.queries, SMALL.query_grinding - 1, SMALL.weight_grinding),
+        "less work on weights": OpeningParameters(code, SMALL.queries, SMALL.query_grinding, SMALL.weight_grinding - 1),
+    }
+    return {
+        **{name: {"parameters": p} for name, p in parameters.items()},
+        "value": {"groups": [ClaimGroup(first.column_point, (Claim(claims[0].rows, ZERO), claims[1])), second]},
+        "row vector": {"groups": [ClaimGroup(first.column_point, (Claim(rows, claims[0].value), claims[1])), second]},
+        "column point": {"groups": [ClaimGroup(point, claims), second]},
+        "order of claims": {"groups": [ClaimGroup(first.column_point, claims[::-1]), second]},
+        "order of groups": {"groups": [second, first]},
+        "a claim less": {"groups": [ClaimGroup(first.column_point, claims[:1]), second]},
+        "root": {"commitments": [Commitment(right.root, left.rows, 0), right]},
+        "rows moved": {
+            "commitments": [
+                Commitment(left.root, left.rows - 1, 0),
+                Commitment(right.root, right.rows + 1, right.masks),
+            ]
+        },
+    }
+
+
+@pytest.mark.parametrize("name", changed_statements())
+def test_an_opening_proves_its_own_statement_alone(name: str) -> None:
+    prover, opening = example()
+    assert fast_accepts(prover, opening)
+    assert plain_accepts(prover, opening)
+    assert not fast_accepts(prover, opening, **changed_statements()[name])
+    assert not plain_accepts(prover, opening, **changed_statements()[name])
+
+
+def test_an_opening_belongs_to_its_transcript() -> None:
+    prover, opening = example()
+    transcript = Transcript(DOMAIN)
+    transcript.absorb("something else", b"")
+    with pytest.raises(VerificationError):
+        verify_opening(prover.parameters, prover.commitments, prover.groups, opening, transcript)
+
+
+def test_hostile_lengths_cost_no_memory() -> None:
+    prover, opening = example()
+    huge = bytes(max_opening_bytes(SMALL, [c.symbols for c in prover.commitments], 2) + 1)
+    tracemalloc.start()
+    with pytest.raises(MalformedProofError, match="longer than any"):
+        verify_opening(prover.parameters, prover.commitments, prover.groups, huge, Transcript(DOMAIN))
+    assert not fast_accepts(prover, opening[:100])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_padded_values_leave_a_relation_between_pads() -> None:
+    """Values sent less a pad, the mask value as well: the residual is pad of the mask value + sum of weight * pad."""
+    statement = Statement.random(21)
+    prover = PlainProver(statement)
+    claim_pads = [[random_ext(prover.rng) for _ in g.claims] for g in statement.groups]
+    mask_pads = [random_ext(prover.rng) for _ in statement.groups]
+    prover.groups = [
+        ClaimGroup(
+            g.column_point,
+            tuple(Claim(c.rows, scalar.ext_sub(c.value, pad)) for c, pad in zip(g.claims, pads, strict=True)),
+        )
+        for g, pads in zip(statement.groups, claim_pads, strict=True)
+    ]
+    honest_mask_values = prover.mask_values()
+    prover.mask_values = lambda: [  # type: ignore[method-assign]
+        scalar.ext_sub(v, pad) for v, pad in zip(honest_mask_values, mask_pads, strict=True)
+    ]
+    residuals = reduce_opening(prover.parameters, prover.commitments, prover.groups, prover.open(), Transcript(DOMAIN))
+    for residual, pads, mask_pad in zip(residuals, claim_pads, mask_pads, strict=True):
+        assert isinstance(residual, Residual)
+        assert residual.value == scalar.ext_add(mask_pad, scalar.ext_dot(residual.weights, pads))
+        assert residual.value != ZERO
+
+
+def test_needs_nothing_of_the_prover() -> None:
+    blocked = ["numba", "mpmath", "onnx", "onnxruntime", "torch", "scipy"]
+    code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\n"
+    parts = ("pcs.verifier", "transcript", "security", "pcs.search")
+    code += "import " + ", ".join(f"zkinfer.protocol.{part}" for part in parts)
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestStatementsThatAreNotWellFormed:
+    """They come from the caller and are its mistake, told before anything is read."""
+
+    def check(self, match: str, **changes: Any) -> None:
+        prover, opening = example()
+        with pytest.raises(InvalidInputError, match=match):
+            fast_accepts(prover, opening, **changes)
+
+    def test_masks(self) -> None:
+        left, right = example()[0].commitments
+        self.check("masks", commitments=[left, Commitment(right.root, right.rows + 3, right.masks - 1)])
+        self.check("masks", commitments=[Commitment(left.root, left.rows, 1), right])
+        self.check("masks", groups=example()[0].groups[:1])
+
+    def test_nothing_to_open(self) -> None:
+        self.check("at least one", groups=[])
+        self.check("at least one", commitments=[])
+        self.check("at least one claim", groups=[ClaimGroup(g.column_point, ()) for g in example()[0].groups])
+
+    def test_too_few_random_symbols_for_the_queries(self) -> None:
+        self.check("do not hide", parameters=OpeningParameters(SMALL.code, SMALL.code.blinding + 1, 0, 0))
+
+    @pytest.mark.parametrize("bad", [(3, 4), (2, 5), (3, 6)])
+    def test_shapes_of_row_vectors(self, bad: tuple[int, int]) -> None:
+        first, second = example()[0].groups
+        claim = Claim(np.zeros(bad, dtype=np.int64), ZERO)
+        self.check("row vector", groups=[ClaimGroup(first.column_point, (claim,)), second])
+
+    @pytest.mark.parametrize("bad", [-1, P])
+    def test_elements_that_are_not_canonical(self, bad: int) -> None:
+        first, second = example()[0].groups
+        rows = np.zeros((3, 5), dtype=np.int64)
+        self.check("value", groups=[ClaimGroup(first.column_point, (Claim(rows, (0, bad, 0)),)), second])
+        rows[1, 2] = bad
+        self.check("not canonical", groups=[ClaimGroup(first.column_point, (Claim(rows, ZERO),)), second])
+        point = (ZERO, (bad, 0, 0), ZERO)
+        self.check("column point", groups=[ClaimGroup(point, first.claims), second])
+        self.check("coordinates", groups=[ClaimGroup(point[:2], first.claims), second])

@@ -1,0 +1,93 @@
+"""Contractions of functionals of an Einsum's result, against sums written out in Python integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
+from support.knowing import sides, value_of
+
+from zkinfer.circuit.evaluate import evaluate_einsum
+from zkinfer.circuit.program import Einsum, Program, Tensor
+from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.reduction.contraction import contract, expand_single, multiply, ones
+from zkinfer.protocol.reduction.functional import of_vectors
+from zkinfer.protocol.reduction.plan import make_plan
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize("operands", OPERANDS)
+@pytest.mark.parametrize("subscripts", SUBSCRIPTS)
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_sum_over_shared_letters_is_the_functionals_value(subscripts: str, operands: str, runs: int) -> None:
+    rng = np.random.default_rng([len(subscripts), len(operands), runs])
+    case = einsum_case(subscripts, operands, runs, rng)
+    for _ in range(2):
+        functional = random_functional(rng, case.result.shape)
+        contraction = contract(case.plan, case.node, functional)
+        left, right = sides(contraction, case.values)
+        assert scalar.ext_dot(left, right) == value_of(functional, case.result)
+        assert len(left) == len(right) == 1 << contraction.instance.variables
+
+
+@pytest.mark.parametrize("operands", OPERANDS)
+@pytest.mark.parametrize("subscripts", SUBSCRIPTS)
+def test_what_a_sumcheck_leaves_are_functionals_of_the_operands(subscripts: str, operands: str) -> None:
+    """A' and B' at a random point, each padded with zeros, are what the functionals give on the operands."""
+    rng = np.random.default_rng([len(subscripts), len(operands)])
+    case = einsum_case(subscripts, operands, 3, rng)
+    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape))
+    point = tuple(random_ext(rng) for _ in range(contraction.instance.variables))
+    on_left, on_right = contraction.functionals(point)
+    left, right = sides(contraction, case.values)
+    assert value_of(on_left, case.values[case.node.operands[0]]) == scalar.mle(left, point)
+    assert value_of(on_right, case.values[case.node.operands[1]]) == scalar.mle(right, point)
+
+
+@given(seeds)
+def test_any_einsum_any_functional(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    case = einsum_case(str(rng.choice(SUBSCRIPTS)), str(rng.choice(OPERANDS)), int(rng.integers(1, 5)), rng)
+    functional = random_functional(rng, case.result.shape)
+    contraction = contract(case.plan, case.node, functional)
+    left, right = sides(contraction, case.values)
+    assert scalar.ext_dot(left, right) == value_of(functional, case.result)
+
+
+def test_letters_of_one_operand_alone_are_not_in_the_sumcheck() -> None:
+    """A layer over a batch: the sumcheck runs over what is contracted, whatever the batch and the width."""
+    rng = np.random.default_rng(0)
+    x, w = Tensor("x", (100, 5), 0, -1, 1), Tensor("w", (300, 5), 0, -1, 1)
+    node = Einsum(Tensor("y", (100, 300), 0, -5, 5), "ab,cb->ac", (0, 1))
+    plan = make_plan(Program(1, (x,), (w,), (), (node,), (2,)), 7)
+    functional = of_vectors([rng.integers(0, P, (3, n)) for n in (7, 100, 300)], random_ext(rng))
+    contraction = contract(plan, node, functional)
+    assert (contraction.shared, contraction.bits, contraction.padded) == ("b", (3,), (8,))
+
+
+@given(seeds, st.sampled_from(["ab->a", "ab->b", "ab->", "ab->ba", "abc->ca", "a->a"]), st.integers(1, 3))
+def test_an_einsum_of_one_operand_sums_with_weight_one(seed: int, subscripts: str, runs: int) -> None:
+    rng = np.random.default_rng(seed)
+    names, _, out = subscripts.partition("->")
+    sizes = {c: int(rng.integers(1, 5)) for c in names}
+    x = Tensor("x", tuple(sizes[c] for c in names), 0, -9, 9)
+    node = Einsum(Tensor("y", tuple(sizes[c] for c in out), 0, -1000, 1000), subscripts, (0,))
+    plan = make_plan(Program(1, (x,), (), (), (node,), (1,)), runs)
+    array = rng.integers(-9, 10, (runs, *x.shape))
+    functional = random_functional(rng, (runs, *node.out.shape))
+    expanded = expand_single(plan, node, functional)
+    assert value_of(expanded, array) == value_of(functional, evaluate_einsum(subscripts, [array], 1 << 20))
+
+
+def test_products_are_broadcast() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, P, (3, 4, 1)), rng.integers(0, P, (3, 1, 5))
+    product = multiply(a, b)
+    assert product.shape == (3, 4, 5)
+    for i in range(4):
+        for j in range(5):
+            one = scalar.ext_mul(tuple(map(int, a[:, i, 0])), tuple(map(int, b[:, 0, j])))
+            assert tuple(map(int, product[:, i, j])) == one
+    assert ones(2).tolist() == [[1, 1], [0, 0], [0, 0]]

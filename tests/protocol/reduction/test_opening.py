@@ -1,0 +1,214 @@
+"""From claims on committed vectors to claims for openings, against a party that knows every cell."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.fused_weight import fused_weight
+from support.knowing import KnowingParty, group_is_true, is_true
+from support.native_prover import Case, make_case, small
+from support.programs import random_inputs
+from support.reduction_cases import knowing, random_case
+
+from zkinfer.protocol.channel import Value
+from zkinfer.protocol.field.scalar import ONE, ext_add, ext_neg
+from zkinfer.protocol.pcs.params import Code
+from zkinfer.protocol.reduction import opening as under_test
+from zkinfer.protocol.reduction.functional import as_point
+from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, Opener, Openings
+from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
+from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm, reduce
+from zkinfer.protocol.sumcheck.params import powers
+
+Claims = list[CommittedClaim]
+
+
+def opened(case: Case, claims: Claims | None = None) -> tuple[Openings, Claims, KnowingParty]:
+    """The openings that a case's own claims, or others, are reduced to."""
+    party = knowing(case)
+    found = reduce(case.plan, case.publics, party)
+    claims = found if claims is None else claims
+    codes = case.sizes.weights.code, case.sizes.header.opening.code
+    return Opener(case.plan, codes, party).run(claims), claims, party
+
+
+def groups_are_true(case: Case, openings: Openings, party: KnowingParty) -> bool:
+    columns = case.sizes.weights.code.columns, case.sizes.header.opening.code.columns
+    weights = [party.stacks[WEIGHTS].reshape(-1, columns[0])]
+    witness = [party.stacks[matrix].reshape(-1, columns[1]) for matrix in range(INPUTS, WITNESS + 1)]
+    by_matrix = [(weights, group) for group in openings.weights] + [(witness, group) for group in openings.witness]
+    return all(group_is_true(matrices, group) for matrices, group in by_matrix)
+
+
+def refused(case: Case, claims: Claims) -> bool:
+    openings, _, party = opened(case, claims)
+    return bool(party.false) or not groups_are_true(case, openings, party)
+
+
+@pytest.fixture(params=[0, 64, 1 << 40], ids=["direct", "as built", "sumcheck alone"])
+def direct_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many cells a column point must have to be opened by itself: none, the real number, more than there are."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", request.param)
+    cells: int = request.param
+    return cells
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_true_claims_become_true_groups(seed: int, direct_cells: int) -> None:
+    case = random_case(seed)
+    openings, claims, party = opened(case)
+    assert all(is_true(case.plan, party.stacks, claim) for claim in claims)
+    assert not party.false
+    assert groups_are_true(case, openings, party)
+    assert openings.weights or openings.witness
+    if direct_cells > 64:
+        assert len(openings.weights) <= 1
+        assert len(openings.witness) <= 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_false_claim_is_not_lost_among_true_ones(seed: int, direct_cells: int) -> None:
+    case = random_case(seed)
+    _, claims, _ = opened(case)
+    for number in range(0, len(claims), 5):
+        lies = list(claims)
+        lies[number] = dataclasses.replace(claims[number], value=claims[number].value + Value(ONE))
+        assert refused(case, lies), f"claim {number} of {len(claims)}"
+
+
+def test_opposite_errors_do_not_cancel_under_the_challenge(direct_cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two claims of one kind, one too large and one too small: only where the challenge is one they cancel."""
+    case = random_case(1)
+    _, (claim, *_), _ = opened(case)
+    lies = [
+        CommittedClaim(claim.terms, claim.value + Value(ONE)),
+        CommittedClaim(claim.terms, claim.value + Value(ext_neg(ONE))),
+    ]
+    assert refused(case, lies)
+    monkeypatch.setattr(under_test, "powers", lambda _, count: powers(ONE, count))
+    assert not refused(case, lies)
+
+
+def test_claims_are_split_between_direct_openings_and_the_sumcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim over boxes of a row at least and smaller ones: what each kind adds up to is sent."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    split = 0
+    for seed in range(20):
+        case = random_case(seed)
+        openings, _, party = opened(case)
+        split += "parts of a claim" in party.asked
+        assert not party.false
+        assert groups_are_true(case, openings, party)
+        assert len(openings.weights) <= under_test.MAX_DIRECT + 1
+        assert len(openings.witness) <= under_test.MAX_DIRECT + 1
+    assert split > 3
+
+
+def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim on part of a weight that is several matrices: an eq table within rows, which is all that is needed."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    built = fused_weight()
+    inputs = random_inputs(np.random.default_rng(1), built.program, 2)
+    case = make_case(built.program, built.weights, inputs, sizes=small(2))
+    openings, claims, party = opened(case)
+    assert not party.false
+    assert groups_are_true(case, openings, party)
+    (group,) = openings.weights
+    assert np.count_nonzero(group.rows.any(axis=0)) == 4
+    assert as_point(group.rows) is None
+    (number,) = (i for i, claim in enumerate(claims) if claim.terms[0].matrix == WEIGHTS)
+    lies = list(claims)
+    lies[number] = dataclasses.replace(claims[number], value=claims[number].value + Value(ONE))
+    assert refused(case, lies)
+
+
+def test_a_column_point_beyond_the_limit_is_left_to_the_sumcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The points with the most cells are opened by themselves; true claims stay true, and false ones are found."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    monkeypatch.setattr(under_test, "MAX_DIRECT", 1)
+    left = 0
+    for seed in range(20):
+        case = random_case(seed)
+        openings, claims, party = opened(case)
+        assert not party.false
+        assert groups_are_true(case, openings, party)
+        assert max(len(openings.weights), len(openings.witness)) <= 2
+        left += len(openings.witness) == 2
+        lies = [dataclasses.replace(claims[-1], value=claims[-1].value + Value(ONE))]
+        assert refused(case, [*claims[:-1], *lies])
+    assert left > 3
+
+
+class Liar(KnowingParty):
+    """Adds one to the first of the values with a label."""
+
+    def __init__(self, honest: KnowingParty, label: str) -> None:
+        self.__dict__ |= honest.__dict__
+        self.label = label
+
+    def sums(self, label, sums):  # type: ignore[no-untyped-def]
+        first, *others = super().sums(label, sums)
+        return [first + Value(ONE) if label == self.label else first, *others]
+
+
+@pytest.mark.parametrize("label", ["parts of a claim", "sums over units"])
+def test_a_split_that_is_off_is_found(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent of one part is missing in another: a sum over cells is false, or a group."""
+    monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
+    told = 0
+    for seed in range(20):
+        case = random_case(seed)
+        party = Liar(knowing(case), label)
+        claims = reduce(case.plan, case.publics, party)
+        codes = case.sizes.weights.code, case.sizes.header.opening.code
+        openings = Opener(case.plan, codes, party).run(claims)
+        if label in party.asked:
+            told += 1
+            assert party.false or not groups_are_true(case, openings, party)
+    assert told > 3
+
+
+def test_the_weights_of_a_unit_are_the_verifiers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sumcheck's second factor is public: the party's value of it is compared with what the verifier computes."""
+    case = random_case(0)
+    weight_at = under_test.weight_at
+    monkeypatch.setattr(under_test, "weight_at", lambda unit, point: ext_add(weight_at(unit, point), ONE))
+    _, _, party = opened(case)
+    assert set(party.false) == {WEIGHT_CHECK}
+
+
+def test_a_claim_without_weight_must_be_zero() -> None:
+    """A functional that is zero on every box: nothing can be opened, so the value is checked itself."""
+    case = random_case(0)
+    _, claims, _ = opened(case)
+    (term,) = next(claim for claim in claims if claim.terms[0].functional is not None).terms
+    assert term.functional is not None
+    zero = tuple(np.zeros_like(factor) for factor in term.functional.factors)
+    nothing = dataclasses.replace(term, functional=dataclasses.replace(term.functional, factors=zero))
+    openings, _, party = opened(case, [CommittedClaim((nothing,), Value((0, 0, 0)))])
+    assert (openings.weights, openings.witness, party.false) == ([], [], [])
+    _, _, party = opened(case, [CommittedClaim((nothing,), Value(ONE))])
+    assert party.false == [SPLIT_CHECK]
+
+
+def test_sums_over_several_vectors_are_one_claim() -> None:
+    """Terms on different matrices add up to one value: true together, and false if their sum is."""
+    case = random_case(4)
+    _, claims, _ = opened(case)
+    terms: tuple[CommittedTerm, ...] = ()
+    value = Value((0, 0, 0))
+    for claim in claims:
+        terms, value = terms + claim.terms, value + claim.value
+    assert len({term.matrix for term in terms}) > 1
+    assert not refused(case, [CommittedClaim(terms, value)])
+    assert refused(case, [CommittedClaim(terms, value + Value(ONE))])
+
+
+@pytest.mark.parametrize("log_columns", [0, 1, 3, 6])
+def test_rows_of_any_length_hold_any_boxes(log_columns: int, direct_cells: int) -> None:
+    """Rows of one cell, where every box has rows of its own; and rows longer than all boxes, where all share some."""
+    case = random_case(5, log_columns)
+    assert case.sizes.header.opening.code == Code(log_columns, 5, max(5, log_columns + 2))
+    openings, _, party = opened(case)
+    assert not party.false
+    assert groups_are_true(case, openings, party)

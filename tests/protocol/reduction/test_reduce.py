@@ -1,0 +1,144 @@
+"""The reduction against a party that knows every value: true statements leave true claims, false ones do not."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from support.knowing import KnowingParty, is_true
+from support.native_prover import Case, make_case
+from support.reduction_cases import knowing, random_case
+
+from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
+from zkinfer.protocol.reduction import reduce as under_test
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
+from zkinfer.protocol.reduction.reduce import SUM_CHECK, CommittedClaim, reduce
+
+IntArray = npt.NDArray[np.int64]
+
+
+def reduced(case: Case, publics: dict[int, IntArray]) -> tuple[list[CommittedClaim], KnowingParty]:
+    party = knowing(case)
+    return reduce(case.plan, publics, party), party
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_true_statement_leaves_true_claims(seed: int) -> None:
+    case = random_case(seed)
+    claims, party = reduced(case, case.publics)
+    assert not party.false
+    assert claims
+    assert all(is_true(case.plan, party.stacks, claim) for claim in claims)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_false_public_value_leaves_a_false_claim(seed: int) -> None:
+    """Whichever element of whichever public input or output is changed, if any output depends on it."""
+    case = random_case(seed)
+    rng = np.random.default_rng(seed)
+    for key, array in case.publics.items():
+        flat = int(rng.integers(array.size))
+        publics = dict(case.publics)
+        publics[key] = array.copy()
+        publics[key].reshape(-1)[flat] += 1
+        claims, party = reduced(case, publics)
+        caught = party.false or not all(is_true(case.plan, party.stacks, claim) for claim in claims)
+        is_output = key >= case.plan.program.num_values
+        assert caught or not is_output, "a false output must not pass"
+
+
+def test_a_false_public_input_that_counts_leaves_a_false_claim() -> None:
+    case = doubling_case()
+    for position in range(6):
+        publics = {key: array.copy() for key, array in case.publics.items()}
+        publics[0].reshape(-1)[position] += 1
+        claims, party = reduced(case, publics)
+        assert party.false == [SUM_CHECK]
+        assert not claims
+
+
+def tensor(label: str, shape: tuple[int, ...], magnitude: int = 1 << 20) -> Tensor:
+    return Tensor(label, shape, 0, -magnitude, magnitude)
+
+
+def doubling_case() -> Case:
+    """y = 2 x + 1, and a weight that nothing reads."""
+    view = View(tensor("y", (3,)), (Term(0, 2, ()),), 1)
+    program = Program(1, (tensor("x", (3,), 8),), (tensor("w", (2,)),), (), (view,), (2,))
+    return make_case(program, [np.array([1, 2])], [np.arange(6).reshape(2, 3)])
+
+
+def test_a_linear_program_with_public_values_leaves_nothing_to_open() -> None:
+    """All is public: one check, and no claim on anything committed."""
+    case = doubling_case()
+    claims, party = reduced(case, case.publics)
+    assert (claims, party.false, party.asked) == ([], [], [])
+
+
+def test_every_committed_matrix_is_claimed_of() -> None:
+    """Weights, private inputs, private outputs and lookups' vectors, none forgotten."""
+    for seed in range(60):
+        case = random_case(seed)
+        claims, _ = reduced(case, case.publics)
+        named = {(term.matrix, term.vector) for claim in claims for term in claim.terms}
+        for matrix in (INPUTS, OUTPUTS, WITNESS):
+            vectors = range(len(case.plan.layouts[matrix].cuts))
+            assert {v for m, v in named if m == matrix} == set(vectors)
+
+
+def test_an_output_made_of_weights_alone_is_the_same_in_every_run() -> None:
+    """The statement shows it for every run; a run in which it differs is refused."""
+    program = Program(
+        1,
+        (tensor("x", (3,), 8),),
+        (tensor("w", (2, 3), 5),),
+        (),
+        (Einsum(tensor("sums", (2,)), "ab->a", (1,)),),
+        (2,),
+    )
+    weights = [np.array([[1, 2, 3], [4, 5, 6]])]
+    case = make_case(program, weights, [np.zeros((4, 3), dtype=np.int64)])
+    (output,) = (key for key in case.publics if key >= program.num_values)
+    assert case.publics[output].tolist() == [[6, 15]] * 4
+    claims, party = reduced(case, case.publics)
+    assert [claim.terms[0].matrix for claim in claims] == [WEIGHTS]
+    assert is_true(case.plan, party.stacks, claims[0])
+    for run in range(4):
+        publics = {key: array.copy() for key, array in case.publics.items()}
+        publics[output][run, 1] += 1
+        claims, party = reduced(case, publics)
+        assert not is_true(case.plan, party.stacks, claims[0])
+
+
+def test_claims_on_one_value_are_combined_by_a_challenge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product is an output twice: errors that are opposite cancel if the challenge is one, and otherwise not."""
+    product = Einsum(tensor("p", (1,)), "a,a->a", (0, 0))
+    program = Program(1, (tensor("x", (1,), 8),), (tensor("w", (1,), 8),), (), (product,), (2, 2))
+    case = make_case(program, [np.array([1])], [np.array([[3]])])
+    first, second = (key for key in case.publics if key >= program.num_values)
+    publics = {key: array.copy() for key, array in case.publics.items()}
+    publics[first] += 1
+    publics[second] -= 1
+    assert reduced(case, publics)[1].false
+    challenge = under_test.powers
+    monkeypatch.setattr(under_test, "powers", lambda _, count: challenge((1, 0, 0), count))
+    assert not reduced(case, publics)[1].false
+
+
+def test_a_dry_run_needs_no_values() -> None:
+    """The same questions in the same order, whatever the values: what lets the prover commit to pads beforehand."""
+    case = random_case(3)
+    _, party = reduced(case, case.publics)
+    dry = knowing(case)
+    reduce(case.plan, {}, dry)
+    assert dry.asked == party.asked
+
+
+def test_a_claim_of_no_terms_must_be_zero() -> None:
+    """An output that is a constant: 0 * x + 5."""
+    view = View(tensor("y", (2,)), (Term(0, 0, ()),), 5)
+    program = Program(1, (tensor("x", (2,), 8),), (tensor("w", (1,)),), (), (view,), (2,))
+    case = make_case(program, [np.array([1])], [np.array([[3, 4]])])
+    claims, party = reduced(case, case.publics)
+    assert (claims, party.false) == ([], [])
+    publics = {key: array.copy() for key, array in case.publics.items()}
+    publics[program.num_values][0, 0] = 6
+    assert reduced(case, publics)[1].false == [SUM_CHECK]

@@ -1,0 +1,238 @@
+"""A program's tables as the lookup argument sees them, and how remainders are cut into limbs."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zkinfer.circuit.table import MAX_SHIFT, Table
+from zkinfer.errors import BoundsError, InvalidInputError, InvalidProofError
+from zkinfer.protocol.channel import ProverChannel, VerifierChannel
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.lookup import reference
+from zkinfer.protocol.lookup import verifier as lookup
+from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
+from zkinfer.protocol.reduction.tables import MAX_LIMB_BITS, MAX_PIECES, limb_bits, lookup_table
+from zkinfer.protocol.transcript import Transcript
+
+
+def table(lo, values):
+    return Table("a table", lo, tuple(values))
+
+
+def graph(source):
+    """The rows that the argument must accept, and no others."""
+    return {(i % P, v % P) for i, v in enumerate(source.values, source.lo)}
+
+
+def rows(source):
+    """The rows that the argument accepts; the one column of an identity is read as index and output."""
+    built, identity = lookup_table(source)
+    columns = [column.tolist() for column in built.column_values()]
+    return set(zip(*(columns * 2 if identity else columns), strict=True))
+
+
+RESCALE = table(-3, range(-3, 4))
+RELU = table(-3, [max(i, 0) for i in range(-3, 4)])
+STEP = table(-3, [int(i >= 1) for i in range(-3, 3)])
+CONSTANT = table(5, [7] * 3)
+SQUARE = table(-9, [i * i for i in range(-9, 10)])
+ONE_ROW = table(-4, [2])
+LOWEST = -(2**45)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "identity"),
+    [
+        (RESCALE, RangeTable, True),
+        (table(7, [7]), RangeTable, True),
+        (table(0, [1, 2, 3]), PiecewiseTable, False),
+        (RELU, PiecewiseTable, False),
+        (STEP, PiecewiseTable, False),
+        (CONSTANT, PiecewiseTable, False),
+        (ONE_ROW, PiecewiseTable, False),
+        (SQUARE, ExplicitTable, False),
+    ],
+)
+def test_the_kind_of_table(source, kind, identity):
+    built, one_column = lookup_table(source)
+    assert isinstance(built, kind)
+    assert built.rows == len(source.values)
+    assert one_column is identity
+    assert rows(source) == graph(source)
+
+
+def test_every_small_table_has_the_rows_of_its_function_and_no_others():
+    for size in range(1, 5):
+        for values in product(range(-1, 3), repeat=size):
+            for lo in (-2, -1, 0):
+                source = table(lo, values)
+                assert rows(source) == graph(source)
+                assert lookup_table(source)[1] == (values == tuple(range(lo, lo + size)))
+
+
+@given(lo=st.integers(-(2**40), 2**40), values=st.lists(st.integers(-(P // 2), P // 2), min_size=1, max_size=40))
+def test_any_table_has_the_rows_of_its_function_and_no_others(lo, values):
+    source = table(lo, values)
+    assert rows(source) == graph(source)
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(1, 5), st.integers(-(2**40), 2**40), st.integers(-9, 9)), min_size=1, max_size=12
+    )
+)
+def test_as_many_pieces_as_made_the_table_are_enough(pieces):
+    values = [offset + slope * i for length, offset, slope in pieces for i in range(length)]
+    built, identity = lookup_table(table(LOWEST, values))
+    assert not identity
+    if len(pieces) <= MAX_PIECES:
+        assert isinstance(built, PiecewiseTable)
+        assert len(built.pieces) <= len(pieces)
+    assert rows(table(LOWEST, values)) == {(i % P, v % P) for i, v in enumerate(values, LOWEST)}
+
+
+def test_at_most_eight_pieces():
+    def stairs(count):
+        return table(0, np.repeat(np.arange(count), 3).tolist())
+
+    assert isinstance(lookup_table(stairs(MAX_PIECES))[0], PiecewiseTable)
+    assert isinstance(lookup_table(stairs(MAX_PIECES + 1))[0], ExplicitTable)
+
+
+def test_the_name_of_a_table_says_nothing():
+    assert lookup_table(Table("a", 0, (1, 4, 9))) == lookup_table(Table("b", 0, (1, 4, 9)))
+
+
+@pytest.mark.parametrize(
+    ("lo", "values"),
+    [
+        (0, (0, P // 2 + 1)),
+        (0, (-(P // 2) - 1, 0)),
+        (P // 2, (1, 2)),
+        (-(P // 2) - 1, (1, 2)),
+        (0, (-(2**63), 2**63 - 1)),
+    ],
+)
+def test_integers_that_are_no_elements_of_their_own_are_refused(lo, values):
+    """Beyond half of the modulus two integers may be one element; in int64, differences may wrap around."""
+    with pytest.raises(BoundsError, match="half"):
+        lookup_table(table(lo, values))
+
+
+def test_the_largest_elements_are_taken():
+    source = table(0, (-(P // 2), P // 2, 0))
+    assert rows(source) == graph(source)
+
+
+def check(source, index, output, place):
+    """A proof by a prover who counts the entry at a place of its choice, and the verifier's answer."""
+    built, identity = lookup_table(source)
+    entry = [[index % P]] if identity else [[index % P], [output % P]]
+    instance = LookupInstance((built,), (Block(0, 0),))
+    channel = ProverChannel(Transcript(b"test"))
+    reference.prove(instance, [entry], [[int(i == place) for i in range(1 << built.variables)]], channel)
+    verifier = VerifierChannel(Transcript(b"test"), channel.message)
+    lookup.verify(instance, verifier)
+    verifier.finish()
+
+
+def refused(source, index, output, place):
+    with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
+        check(source, index, output, place)
+
+
+WITH_OUTPUTS = {"relu": RELU, "step": STEP, "constant": CONSTANT, "one row": ONE_ROW, "explicit": SQUARE}
+KINDS = {"identity": RESCALE, **WITH_OUTPUTS}
+EVERY_KIND = pytest.mark.parametrize("source", KINDS.values(), ids=KINDS.keys())
+
+
+@EVERY_KIND
+def test_every_index_of_the_table_is_accepted_with_its_output(source):
+    for place, output in enumerate(source.values):
+        check(source, source.lo + place, output, place)
+
+
+@EVERY_KIND
+def test_an_index_outside_the_table_is_refused(source):
+    """Before the first and after the last, up to the power of two and beyond, whatever its output and place."""
+    stored = 1 << lookup_table(source)[0].variables
+    places = {0, len(source.values) - 1, stored - 1}
+    outside = [source.lo - 2, source.lo - 1, *range(source.hi + 1, source.lo + stored + 2)]
+    for index, place in product(outside, places):
+        for output in {index, 0, source.values[0], source.values[-1]}:
+            refused(source, index, output, place)
+
+
+@pytest.mark.parametrize("source", WITH_OUTPUTS.values(), ids=WITH_OUTPUTS.keys())
+def test_an_output_that_is_not_the_tables_is_refused(source):
+    for i, output in enumerate(source.values):
+        refused(source, source.lo + i, output + 1, i)
+
+
+def divisions(shift):
+    """All that the rule allows: equal limbs but for the last, which is not larger."""
+    found = set()
+    for width in range(1, MAX_LIMB_BITS + 1):
+        for count in range(shift // width + 1):
+            last = shift - count * width
+            if 0 < last <= width:
+                found.add((width,) * count + (last,))
+    return found
+
+
+def cost(limbs, elements):
+    return len(limbs) * elements + 2 * sum(2**bits for bits in set(limbs))
+
+
+@pytest.mark.parametrize("shift", range(1, MAX_SHIFT + 1))
+def test_limbs_are_the_cheapest_that_the_rule_allows(shift):
+    for elements in (0, 1, 17, 1000, 2**16, 2**20, 2**22 + 5, 2**30):
+        limbs = limb_bits(shift, elements)
+        allowed = divisions(shift)
+        assert limbs in allowed
+        best = min(cost(other, elements) for other in allowed)
+        assert cost(limbs, elements) == best
+        assert len(limbs) == min(len(other) for other in allowed if cost(other, elements) == best)
+
+
+@pytest.mark.parametrize(
+    ("shift", "elements", "limbs"),
+    [
+        (0, 1000, ()),
+        (1, 1000, (1,)),
+        (8, 10**6, (8,)),
+        (16, 1 << 20, (16,)),
+        (16, 1 << 14, (8, 8)),
+        (17, 1 << 14, (9, 8)),
+        (20, 1 << 30, (20,)),
+        (21, 1 << 30, (11, 10)),
+        (12, 0, (1,) * 12),
+    ],
+)
+def test_limbs_by_example(shift, elements, limbs):
+    assert limb_bits(shift, elements) == limbs
+
+
+@given(shift=st.integers(0, 40), elements=st.integers(0, 2**30), data=st.data())
+def test_limbs_make_up_every_remainder(shift, elements, data):
+    """Digits of the limbs' ranges give every remainder in [0, 2^shift) once, and nothing else."""
+    limbs = limb_bits(shift, elements)
+    remainder = data.draw(st.integers(0, 2**shift - 1))
+    digits, rest = [], remainder
+    for bits in limbs:
+        digits.append(rest % 2**bits)
+        rest >>= bits
+    assert rest == 0
+    starts = [sum(limbs[:i]) for i in range(len(limbs))]
+    assert sum(digit << start for digit, start in zip(digits, starts, strict=True)) == remainder
+    assert sum((2**bits - 1) << start for bits, start in zip(limbs, starts, strict=True)) == 2**shift - 1
+
+
+@pytest.mark.parametrize(("shift", "elements"), [(-1, 5), (MAX_SHIFT + 1, 5), (3, -1)])
+def test_limbs_of_no_sense_are_refused(shift, elements):
+    with pytest.raises(InvalidInputError):
+        limb_bits(shift, elements)

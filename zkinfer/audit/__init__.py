@@ -1,0 +1,1 @@
+"""Audits without proofs: samples, logs run again, commitments recomputed."""

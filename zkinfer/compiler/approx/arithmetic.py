@@ -1,0 +1,209 @@
+"""What a function can be evaluated in: one expression tree, several meanings.
+
+`Function.evaluate(arithmetic, x)` walks the tree once and calls the operations below. Values, intervals, slopes and
+multiprecision intervals are four implementations of the same protocol, so no rule is written twice in the trees.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from zkinfer.compiler.approx import intervals
+from zkinfer.compiler.approx.intervals import BoolArray, FloatArray, Interval
+from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval
+from zkinfer.compiler.approx.primitives import Primitive
+
+T = TypeVar("T")
+
+
+class Arithmetic(Protocol[T]):
+    """The operations that expression trees are made of."""
+
+    def constant(self, value: Fraction) -> T: ...
+    def pi(self) -> T: ...
+    def add(self, a: T, b: T) -> T: ...
+    def multiply(self, a: T, b: T) -> T: ...
+    def divide(self, a: T, b: T) -> T: ...
+    def minimum(self, a: T, b: T) -> T: ...
+    def maximum(self, a: T, b: T) -> T: ...
+    def power(self, a: T, exponent: int) -> T: ...
+    def apply(self, primitive: Primitive, a: T) -> T: ...
+
+
+class Values:
+    """Float64 arrays, rounded to nearest at each operation."""
+
+    def constant(self, value: Fraction) -> FloatArray:
+        return np.asarray(float(value))
+
+    def pi(self) -> FloatArray:
+        return np.asarray(np.pi)
+
+    def add(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        return a + b
+
+    def multiply(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        return a * b
+
+    def divide(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        # Nothing is defined at b = 0, and NaN says so.
+        return np.where(b == 0, np.nan, a / b)
+
+    def minimum(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        return np.minimum(a, b)
+
+    def maximum(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        return np.maximum(a, b)
+
+    def power(self, a: FloatArray, exponent: int) -> FloatArray:
+        return np.power(a, float(exponent))
+
+    def apply(self, primitive: Primitive, a: FloatArray) -> FloatArray:
+        return primitive.value(a)
+
+
+class Ranges:
+    """Float64 intervals: `zkinfer.compiler.approx.intervals`."""
+
+    def constant(self, value: Fraction) -> Interval:
+        nearest = float(value)
+        lo = nearest if Fraction(nearest) <= value else np.nextafter(nearest, -np.inf)
+        hi = nearest if Fraction(nearest) >= value else np.nextafter(nearest, np.inf)
+        if lo == hi:
+            point = np.asarray(nearest)
+            return Interval(point, point)
+        return intervals.constant(float(lo), float(hi))
+
+    def pi(self) -> Interval:
+        # The float64 below pi, and its successor.
+        return intervals.constant(np.pi, float(np.nextafter(np.pi, 4.0)))
+
+    def add(self, a: Interval, b: Interval) -> Interval:
+        return intervals.add(a, b)
+
+    def multiply(self, a: Interval, b: Interval) -> Interval:
+        return intervals.multiply(a, b)
+
+    def divide(self, a: Interval, b: Interval) -> Interval:
+        return intervals.divide(a, b)
+
+    def minimum(self, a: Interval, b: Interval) -> Interval:
+        return intervals.minimum(a, b)
+
+    def maximum(self, a: Interval, b: Interval) -> Interval:
+        return intervals.maximum(a, b)
+
+    def power(self, a: Interval, exponent: int) -> Interval:
+        return intervals.power(a, exponent)
+
+    def apply(self, primitive: Primitive, a: Interval) -> Interval:
+        return primitive.enclose(a)
+
+
+class Slope(NamedTuple):
+    """The range of a function over intervals, and of its secant slopes (f(u) - f(v)) / (u - v), u != v."""
+
+    range: Interval
+    slope: Interval
+
+
+class Slopes:
+    """Ranges and secant slopes together. Slopes need no derivative: kinks and jumps are covered."""
+
+    def __init__(self) -> None:
+        self._ranges = Ranges()
+
+    def variable(self, x: Interval) -> Slope:
+        """The identity over the intervals."""
+        one = np.asarray(1.0)
+        return Slope(x, Interval(one, one))
+
+    def constant(self, value: Fraction) -> Slope:
+        zero = np.asarray(0.0)
+        return Slope(self._ranges.constant(value), Interval(zero, zero))
+
+    def pi(self) -> Slope:
+        zero = np.asarray(0.0)
+        return Slope(self._ranges.pi(), Interval(zero, zero))
+
+    def add(self, a: Slope, b: Slope) -> Slope:
+        return Slope(intervals.add(a.range, b.range), intervals.add(a.slope, b.slope))
+
+    def multiply(self, a: Slope, b: Slope) -> Slope:
+        # a(u) b(u) - a(v) b(v) = a(u) (b(u) - b(v)) + b(v) (a(u) - a(v))
+        slope = intervals.add(intervals.multiply(a.range, b.slope), intervals.multiply(b.range, a.slope))
+        return Slope(intervals.multiply(a.range, b.range), slope)
+
+    def divide(self, a: Slope, b: Slope) -> Slope:
+        # a(u)/b(u) - a(v)/b(v) = (a(u) - a(v) - (a(v)/b(v)) (b(u) - b(v))) / b(u)
+        quotient = intervals.divide(a.range, b.range)
+        rest = intervals.subtract(a.slope, intervals.multiply(quotient, b.slope))
+        slope = intervals.divide(rest, b.range)
+        # Where the divisor touches zero, the quotient rule's own factors are unbounded.
+        unknown = (b.range.lo <= 0) & (b.range.hi >= 0)
+        return Slope(quotient, Interval(np.where(unknown, -np.inf, slope.lo), np.where(unknown, np.inf, slope.hi)))
+
+    def _choice(self, a: Slope, b: Slope, a_always: BoolArray, b_always: BoolArray, range_: Interval) -> Slope:
+        # (max(u) - max(v)) lies between a(u) - a(v) and b(u) - b(v), in whatever way the maxima are attained.
+        both = intervals.hull([a.slope, b.slope])
+        lo = np.where(a_always, a.slope.lo, np.where(b_always, b.slope.lo, both.lo))
+        hi = np.where(a_always, a.slope.hi, np.where(b_always, b.slope.hi, both.hi))
+        return Slope(range_, Interval(lo, hi))
+
+    def minimum(self, a: Slope, b: Slope) -> Slope:
+        x, y = a.range, b.range
+        return self._choice(a, b, x.hi <= y.lo, y.hi <= x.lo, intervals.minimum(x, y))
+
+    def maximum(self, a: Slope, b: Slope) -> Slope:
+        x, y = a.range, b.range
+        return self._choice(a, b, x.lo >= y.hi, y.lo >= x.hi, intervals.maximum(x, y))
+
+    def power(self, a: Slope, exponent: int) -> Slope:
+        if exponent == 1:
+            return a
+        # By the mean value theorem: exponent * x^(exponent - 1) somewhere in the range.
+        scale = intervals.constant(float(exponent), float(exponent))
+        inner = intervals.multiply(scale, intervals.power(a.range, exponent - 1))
+        return Slope(intervals.power(a.range, exponent), intervals.multiply(inner, a.slope))
+
+    def apply(self, primitive: Primitive, a: Slope) -> Slope:
+        return Slope(primitive.enclose(a.range), intervals.multiply(primitive.slope(a.range), a.slope))
+
+
+class Rationals:
+    """Exact rational numbers; None where the value is undefined, irrational, or not known to be rational."""
+
+    def constant(self, value: Fraction) -> Fraction | None:
+        return value
+
+    def pi(self) -> Fraction | None:
+        return None
+
+    def add(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else a + b
+
+    def multiply(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else a * b
+
+    def divide(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None or b == 0 else a / b
+
+    def minimum(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else min(a, b)
+
+    def maximum(self, a: Fraction | None, b: Fraction | None) -> Fraction | None:
+        return None if a is None or b is None else max(a, b)
+
+    def power(self, a: Fraction | None, exponent: int) -> Fraction | None:
+        return None if a is None else a**exponent
+
+    def apply(self, primitive: Primitive, a: Fraction | None) -> Fraction | None:
+        return primitive.rational(a) if a is not None and a in primitive.domain else None
+
+
+class BigRanges(BigArithmetic):
+    """Multiprecision intervals, with primitives."""
+
+    def apply(self, primitive: Primitive, a: BigInterval) -> BigInterval:
+        return primitive.enclose_big(self, a)

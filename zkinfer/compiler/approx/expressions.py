@@ -1,0 +1,683 @@
+"""Real functions of one real variable, as small immutable expression trees.
+
+A tree is a mathematical function over the reals, not a program in float64: it can be evaluated in float64, enclosed
+rigorously over intervals, and computed to any precision, and all of these mean the same function. The ready-made
+functions, and how to write new ones, are in `functions`.
+"""
+
+import math
+import numbers
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar, Union, overload
+
+import mpmath
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.compiler.approx import intervals, primitives
+from zkinfer.compiler.approx.arithmetic import Arithmetic, BigRanges, Ranges, Rationals, Slopes, Values
+from zkinfer.compiler.approx.custom import Custom, closed_domain
+from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Piece
+from zkinfer.compiler.approx.intervals import FloatArray, Interval
+from zkinfer.compiler.approx.primitives import Primitive
+from zkinfer.errors import InvalidInputError, NotFiniteError, ToleranceError
+
+T = TypeVar("T")
+Operand = Union["Function", float, int, Fraction]
+
+MAX_BITS = 1 << 13
+"""Working precision at which undecided questions are given up."""
+
+
+class Enclosure(NamedTuple):
+    """Bounds over intervals, and bounds at three points of each: its ends and its middle.
+
+    Points outside the domain have NaN.
+    """
+
+    bounds: Interval
+    start: Interval
+    middle: Interval
+    end: Interval
+
+
+class Function:
+    """A real function of one real variable; immutable, hashable, equal to trees of the same form."""
+
+    # numpy hands `np.float32(2) * X` over to us instead of looping over it.
+    __array_ufunc__ = None
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        """The function of `x` in an arithmetic: see `zkinfer.compiler.approx.arithmetic`."""
+        raise NotImplementedError
+
+    @property
+    def children(self) -> tuple["Function", ...]:
+        """The operands of the outermost operation."""
+        return ()
+
+    @property
+    def primitives(self) -> frozenset[Primitive]:
+        """Every primitive in the tree."""
+        return frozenset().union(*(child.primitives for child in self.children))
+
+    @property
+    def name(self) -> str:
+        """For people: the short name if it has one, else the formula."""
+        return str(self)
+
+    @cached_property
+    def proven(self) -> bool:
+        """Whether it can be enclosed: no user-defined function without a promise is in it."""
+        return all(p.proven for p in self.primitives)
+
+    @cached_property
+    def has_reference(self) -> bool:
+        """Whether it is known to any precision: every user-defined function in it has a multiprecision reference."""
+        return not any(isinstance(p, Custom) and p.reference is None for p in self.primitives)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """Where the function is defined: a union of intervals with exact ends.
+
+        Raises:
+            InvalidInputError: it could not be worked out; `on` states it.
+        """
+        domain = self._own_domain()
+        for child in self.children:
+            domain &= child.domain
+        return domain
+
+    def _own_domain(self) -> Domain:
+        """Where the outermost operation is defined, given that its operands are."""
+        return LINE
+
+    def preimage(self, target: Domain) -> Domain:
+        """Where the function's value, if it is defined, lies in `target`.
+
+        Raises:
+            InvalidInputError: it could not be worked out.
+        """
+        if self.proven:
+            with np.errstate(all="ignore"):
+                lo, hi = (float(end) for end in self.evaluate(Ranges(), intervals.everything()))
+            low, high = (Fraction(end) if math.isfinite(end) else None for end in (lo, hi))
+            above_zero = lo == 0 and self._positive
+            image = Domain.of(Piece(low, high, low is not None and not above_zero, high is not None))
+            if image & target == image:
+                return LINE
+            if image & target == NOWHERE:
+                return NOWHERE
+        raise InvalidInputError(
+            f"cannot work out where {self} lies in {target}; state the domain of what is around it with .on(lo, hi)"
+        )
+
+    @property
+    def _positive(self) -> bool:
+        """Whether the value is known to be above zero wherever it is defined."""
+        return False
+
+    @overload
+    def __call__(self, x: "Function") -> "Function": ...
+    @overload
+    def __call__(self, x: npt.ArrayLike) -> FloatArray: ...
+    def __call__(self, x: Any) -> Any:
+        """Float64 values at an array of any shape, NaN outside the domain; or the composition with a tree."""
+        if isinstance(x, Function):
+            return self.compose(x)
+        array = np.asarray(x, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            values = np.broadcast_to(self.evaluate(Values(), array), array.shape)
+        return np.where(self.domain.contains(array), values, np.nan)
+
+    def compose(self, inner: "Function") -> "Function":
+        """The function `x -> self(inner(x))`."""
+        return self if inner == Variable() else self.evaluate(_Trees(), inner)
+
+    def point(self, x: npt.ArrayLike) -> Interval:
+        """Rigorous float64 bounds of the values at an array of points; NaN outside the domain."""
+        array = np.asarray(x, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            lo, hi = self.evaluate(Ranges(), Interval(array, array))
+        inside = self.domain.contains(array)
+        return Interval(np.where(inside, lo, np.nan), np.where(inside, hi, np.nan))
+
+    def enclose(self, lo: npt.ArrayLike, hi: npt.ArrayLike) -> Interval:
+        """Rigorous bounds over intervals: every f(x), lo <= x <= hi, x in the domain, lies within the result.
+
+        Args:
+            lo, hi: arrays of one shape, lo <= hi; may be infinite.
+
+        Returns:
+            (lo, hi): arrays of that shape; infinite where no bound is known, meaningless for intervals that do not
+            meet the domain.
+
+        Raises:
+            InvalidInputError: an interval is inverted, or there is no enclosure (see `proven`).
+            NotFiniteError: an end is NaN.
+        """
+        low, high = np.broadcast_arrays(np.asarray(lo, dtype=np.float64), np.asarray(hi, dtype=np.float64))
+        if np.isnan(low).any() or np.isnan(high).any():
+            raise NotFiniteError(f"{self.name}: an end of an interval is NaN")
+        if (low > high).any():
+            raise InvalidInputError(f"{self.name}: an interval is inverted, lo > hi")
+        return self.enclose_and_sample(Interval(low, high)).bounds
+
+    def enclose_and_sample(self, x: Interval) -> Enclosure:
+        """As `enclose` for intervals known to be in order, with the bounds at points that it computes anyway.
+
+        Raises:
+            InvalidInputError: there is no enclosure (see `proven`).
+        """
+        if not self.proven:
+            raise InvalidInputError(f"{self.name} has no enclosure; make the custom functions in it with a promise")
+        with np.errstate(all="ignore"):
+            slopes = Slopes()
+            natural, slope = self.evaluate(slopes, slopes.variable(x))
+            centre = np.where(np.isfinite(x.lo) & np.isfinite(x.hi), x.lo + (x.hi - x.lo) / 2, np.nan)
+            start, middle, end = self.point(x.lo), self.point(centre), self.point(x.hi)
+            # Monotone over the interval: the ends bound it. Bounds that are NaN are passed over.
+            rising, falling = slope.lo >= 0, slope.hi <= 0
+            by_ends = Interval(
+                np.where(rising, start.lo, np.where(falling, end.lo, np.nan)),
+                np.where(rising, end.hi, np.where(falling, start.hi, np.nan)),
+            )
+            # Mean value form: f(centre) + slope * (x - centre).
+            reach = Interval(np.nextafter(x.lo - centre, -np.inf), np.nextafter(x.hi - centre, np.inf))
+            by_slope = intervals.add(middle, intervals.multiply(slope, reach))
+            bounds = intervals.intersect(intervals.intersect(natural, by_ends), by_slope)
+        shape = x.lo.shape
+        return Enclosure(
+            Interval(np.broadcast_to(bounds.lo, shape), np.broadcast_to(bounds.hi, shape)), start, middle, end
+        )
+
+    def rational(self, x: Fraction) -> Fraction | None:
+        """The exact value at a rational point; None if it is, or may be, irrational or undefined."""
+        return self.evaluate(Rationals(), x)
+
+    def exact(self, x: float | Fraction, bits: int = 128) -> Any:
+        """The value at one point as an mpmath `mpf` with `bits` correct bits.
+
+        Raises:
+            InvalidInputError: x is outside the domain, or a user-defined function has no reference.
+            ToleranceError: the precision is not reached with `MAX_BITS` more of working precision.
+        """
+        point = Fraction(x)
+        if point not in self.domain:
+            raise InvalidInputError(f"{self.name} is not defined at {x}")
+        value = self.rational(point)
+        if value is not None:
+            with mpmath.workprec(bits + 8):
+                return mpmath.mpf(value.numerator) / value.denominator
+        working = bits + 32
+        while working <= bits + MAX_BITS:
+            arithmetic = BigRanges(working)
+            low, high = self.evaluate(arithmetic, arithmetic.constant(point))
+            if high - low <= arithmetic.context.ldexp(abs(low), -bits):
+                return mpmath.mp.make_mpf(((low + high) / 2)._mpf_)
+            working *= 2
+        raise ToleranceError(
+            f"{self.name} at {x}: no {bits} correct bits with {working // 2} bits; is it exactly zero?"
+        )
+
+    def named(self, name: str) -> "Function":
+        """The same function under a short name."""
+        return Named(self, name)
+
+    def on(self, lo: float | Fraction = -math.inf, hi: float | Fraction = math.inf) -> "Function":
+        """The same function on a closed interval only.
+
+        Where the natural domain cannot be worked out, the caller states with this that the function is defined there.
+        """
+        return Restricted(self, closed_domain(lo, hi))
+
+    def __add__(self, other: Operand) -> "Function":
+        return add(self, lift(other))
+
+    def __radd__(self, other: Operand) -> "Function":
+        return add(lift(other), self)
+
+    def __sub__(self, other: Operand) -> "Function":
+        return add(self, -lift(other))
+
+    def __rsub__(self, other: Operand) -> "Function":
+        return add(lift(other), -self)
+
+    def __mul__(self, other: Operand) -> "Function":
+        return multiply(self, lift(other))
+
+    def __rmul__(self, other: Operand) -> "Function":
+        return multiply(lift(other), self)
+
+    def __truediv__(self, other: Operand) -> "Function":
+        return divide(self, lift(other))
+
+    def __rtruediv__(self, other: Operand) -> "Function":
+        return divide(lift(other), self)
+
+    def __neg__(self) -> "Function":
+        return multiply(Constant(Fraction(-1)), self)
+
+    def __pow__(self, exponent: float | Fraction) -> "Function":
+        return raise_to(self, exponent)
+
+    def __abs__(self) -> "Function":
+        return Applied(primitives.ABS, self)
+
+
+@dataclass(frozen=True)
+class Variable(Function):
+    """The identity, x."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return x
+
+    def preimage(self, target: Domain) -> Domain:
+        return target
+
+    def __str__(self) -> str:
+        return "x"
+
+
+@dataclass(frozen=True)
+class Constant(Function):
+    """A rational constant; floats are taken at their exact value."""
+
+    constant: Fraction
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.constant(self.constant)
+
+    @property
+    def _positive(self) -> bool:
+        return self.constant > 0
+
+    def __str__(self) -> str:
+        return str(self.constant) if self.constant.denominator < 100 else repr(float(self.constant))
+
+
+@dataclass(frozen=True)
+class Pi(Function):
+    """The circle's constant."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.pi()
+
+    def __str__(self) -> str:
+        return "pi"
+
+
+@dataclass(frozen=True)
+class _Binary(Function):
+    left: Function
+    right: Function
+
+    @property
+    def children(self) -> tuple[Function, ...]:
+        return self.left, self.right
+
+
+class Sum(_Binary):
+    """left + right."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.add(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+
+    def preimage(self, target: Domain) -> Domain:
+        for inner, other in ((self.left, self.right), (self.right, self.left)):
+            if isinstance(other, Constant):
+                return inner.preimage(target.map_affine(Fraction(1), -other.constant))
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive and self.right._positive
+
+    def __str__(self) -> str:
+        return f"({self.left} + {self.right})"
+
+
+class Product(_Binary):
+    """left * right."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.multiply(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+
+    def preimage(self, target: Domain) -> Domain:
+        if isinstance(self.left, Constant) and self.left.constant:
+            return self.right.preimage(target.map_affine(1 / self.left.constant, Fraction(0)))
+        if target == NOT_ZERO:
+            return self.left.preimage(target) & self.right.preimage(target)
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive and self.right._positive
+
+    def __str__(self) -> str:
+        return f"{self.left}*{self.right}"
+
+
+class Quotient(_Binary):
+    """left / right; undefined where right is zero."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.divide(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+
+    def _own_domain(self) -> Domain:
+        return self.right.preimage(NOT_ZERO)
+
+    def preimage(self, target: Domain) -> Domain:
+        if isinstance(self.right, Constant):
+            return self.left.preimage(target.map_affine(self.right.constant, Fraction(0)))
+        if target == NOT_ZERO:
+            return self.left.preimage(target)
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive and self.right._positive
+
+    def __str__(self) -> str:
+        return f"({self.left} / {self.right})"
+
+
+class Minimum(_Binary):
+    """The smaller of two."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.minimum(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+
+    def preimage(self, target: Domain) -> Domain:
+        if target in (POSITIVE, NOT_NEGATIVE):
+            return self.left.preimage(target) & self.right.preimage(target)
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive and self.right._positive
+
+    def __str__(self) -> str:
+        return f"min({self.left}, {self.right})"
+
+
+class Maximum(_Binary):
+    """The larger of two."""
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.maximum(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+
+    def preimage(self, target: Domain) -> Domain:
+        if target in (POSITIVE, NOT_NEGATIVE):
+            return self.left.preimage(target) | self.right.preimage(target)
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive or self.right._positive
+
+    def __str__(self) -> str:
+        return f"max({self.left}, {self.right})"
+
+
+@dataclass(frozen=True)
+class Power(Function):
+    """A power with an integer exponent of at least 2."""
+
+    base: Function
+    exponent: int
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.power(self.base.evaluate(arithmetic, x), self.exponent)
+
+    @property
+    def children(self) -> tuple[Function, ...]:
+        return (self.base,)
+
+    def preimage(self, target: Domain) -> Domain:
+        odd = self.exponent % 2 == 1
+        if target == NOT_ZERO or (target == POSITIVE and not odd):
+            return self.base.preimage(NOT_ZERO)
+        if target in (POSITIVE, NOT_NEGATIVE) and odd:
+            return self.base.preimage(target)
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.base._positive
+
+    def __str__(self) -> str:
+        return f"{self.base}^{self.exponent}"
+
+
+@dataclass(frozen=True)
+class Applied(Function):
+    """A primitive of an inner function."""
+
+    primitive: Primitive
+    argument: Function
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return arithmetic.apply(self.primitive, self.argument.evaluate(arithmetic, x))
+
+    @property
+    def children(self) -> tuple[Function, ...]:
+        return (self.argument,)
+
+    @property
+    def primitives(self) -> frozenset[Primitive]:
+        return self.argument.primitives | {self.primitive}
+
+    def _own_domain(self) -> Domain:
+        return LINE if self.primitive.domain == LINE else self.argument.preimage(self.primitive.domain)
+
+    def preimage(self, target: Domain) -> Domain:
+        root = self.primitive.root
+        if root is not None and target in (POSITIVE, NOT_ZERO):
+            around = NOT_ZERO if target == POSITIVE and self.primitive == primitives.ABS else target
+            return self.argument.preimage(around.map_affine(Fraction(1), root))
+        return super().preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.primitive.positive
+
+    def __str__(self) -> str:
+        return f"{self.primitive.name}({self.argument})"
+
+
+@dataclass(frozen=True)
+class Named(Function):
+    """An expression with a short name."""
+
+    inner: Function
+    label: str
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return self.inner.evaluate(arithmetic, x)
+
+    @property
+    def children(self) -> tuple[Function, ...]:
+        return (self.inner,)
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def preimage(self, target: Domain) -> Domain:
+        return self.inner.preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.inner._positive
+
+    def __str__(self) -> str:
+        return str(self.inner)
+
+
+@dataclass(frozen=True)
+class Restricted(Function):
+    """An expression on a part of the line that the caller states."""
+
+    inner: Function
+    stated: Domain
+
+    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+        return self.inner.evaluate(arithmetic, x)
+
+    @property
+    def children(self) -> tuple[Function, ...]:
+        return (self.inner,)
+
+    @cached_property
+    def domain(self) -> Domain:
+        try:
+            return self.stated & self.inner.domain
+        except InvalidInputError:
+            return self.stated
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def compose(self, inner: Function) -> Function:
+        if inner == Variable():
+            return self
+        return Restricted(self.inner.compose(inner), inner.preimage(self.stated))
+
+    def preimage(self, target: Domain) -> Domain:
+        return self.inner.preimage(target)
+
+    @property
+    def _positive(self) -> bool:
+        return self.inner._positive
+
+    def __str__(self) -> str:
+        return str(self.inner)
+
+
+class _Trees:
+    """The arithmetic in which evaluation is substitution."""
+
+    def constant(self, value: Fraction) -> Function:
+        return Constant(value)
+
+    def pi(self) -> Function:
+        return Pi()
+
+    def add(self, a: Function, b: Function) -> Function:
+        return add(a, b)
+
+    def multiply(self, a: Function, b: Function) -> Function:
+        return multiply(a, b)
+
+    def divide(self, a: Function, b: Function) -> Function:
+        return divide(a, b)
+
+    def minimum(self, a: Function, b: Function) -> Function:
+        return Minimum(a, b)
+
+    def maximum(self, a: Function, b: Function) -> Function:
+        return Maximum(a, b)
+
+    def power(self, a: Function, exponent: int) -> Function:
+        return raise_to(a, exponent)
+
+    def apply(self, primitive: Primitive, a: Function) -> Function:
+        return Applied(primitive, a)
+
+
+def lift(value: Operand) -> Function:
+    """A number as a constant function, exactly; a function as it is.
+
+    Raises:
+        InvalidInputError: neither.
+        NotFiniteError: NaN or infinity.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    match value:
+        case Function():
+            return value
+        case Fraction():
+            return Constant(value)
+        case numbers.Integral():
+            return Constant(Fraction(int(value)))
+        case numbers.Real():
+            if not math.isfinite(value):
+                raise NotFiniteError(f"{value} cannot be a constant of a function")
+            return Constant(Fraction(float(value)))
+    raise InvalidInputError(f"a function or a number is needed, got {type(value).__name__}")
+
+
+def add(a: Function, b: Function) -> Function:
+    """a + b, constants folded."""
+    match a, b:
+        case Constant(constant=x), Constant(constant=y):
+            return Constant(x + y)
+        case Constant(constant=x), _ if x == 0:
+            return b
+        case _, Constant(constant=y) if y == 0:
+            return a
+    return Sum(a, b)
+
+
+def multiply(a: Function, b: Function) -> Function:
+    """a * b, constants folded and put in front."""
+    match a, b:
+        case Constant(constant=x), Constant(constant=y):
+            return Constant(x * y)
+        case Constant(constant=x), _ if x == 1:
+            return b
+        case _, Constant():
+            return multiply(b, a)
+        case Constant(constant=x), Product(left=Constant(constant=y), right=rest):
+            return multiply(Constant(x * y), rest)
+    return Power(a, 2) if a == b else Product(a, b)
+
+
+def divide(a: Function, b: Function) -> Function:
+    """a / b, constants folded.
+
+    Raises:
+        InvalidInputError: b is the constant zero.
+    """
+    match a, b:
+        case _, Constant(constant=y) if y == 0:
+            raise InvalidInputError(f"{a} is divided by zero")
+        case Constant(constant=x), Constant(constant=y):
+            return Constant(x / y)
+        case _, Constant(constant=y) if y.denominator == 1 and abs(y.numerator).bit_count() == 1:
+            return multiply(Constant(1 / y), a)
+    return Quotient(a, b)
+
+
+def raise_to(base: Function, exponent: float | Fraction) -> Function:
+    """base ** exponent for a constant exponent; one that is no integer is taken at its float64 value.
+
+    Raises:
+        NotFiniteError: the exponent is NaN or infinite.
+        InvalidInputError: it is an integer above `MAX_EXPONENT` in absolute value, or no number.
+    """
+    constant = lift(exponent)
+    if not isinstance(constant, Constant):
+        raise InvalidInputError("an exponent is a number")
+    value = constant.constant
+    if value.denominator == 1:
+        n = int(value)
+        if abs(n) > MAX_EXPONENT:
+            raise InvalidInputError(f"an integer exponent is at most {MAX_EXPONENT} in absolute value, got {n}")
+        if n == 0:
+            return Constant(Fraction(1))
+        whole = base if abs(n) == 1 else Power(base, abs(n))
+        return whole if n > 0 else divide(Constant(Fraction(1)), whole)
+    if value == Fraction(1, 2):
+        return Applied(primitives.SQRT, base)
+    if value == Fraction(-1, 2):
+        return Applied(primitives.RSQRT, base)
+    return Applied(primitives.real_power(float(value)), base)
+
+
+MAX_EXPONENT = 64

@@ -1,0 +1,160 @@
+"""Calibration: which values each tensor of the float model takes on real data.
+
+The float model runs over the data in onnxruntime; of every float tensor a few statistics are kept. They choose
+Q-formats and table domains, and nothing else: what the data leaves open is bounded by interval analysis.
+
+Formats are powers of two, so that last-bit differences between machines' float arithmetic change nothing, except
+where a maximum lies exactly at the edge between two powers. A circuit is compiled once, by whoever publishes it,
+and its digest names the result; nobody needs to reproduce the calibration.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx_ir
+
+from zkinfer.circuit.qformat import as_arrays
+from zkinfer.circuit.samples import chunks, into_runs
+from zkinfer.compiler.calibration.reference import FloatModel, is_float
+from zkinfer.errors import NotFiniteError
+from zkinfer.progress import progress
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+"""Of the absolute values, which percentiles are kept."""
+
+SHARES = tuple(2.0 ** (-k / 32) for k in range(161))
+"""Of the largest magnitude: limits for which the cost of saturating is kept, the first being all of it."""
+
+_MANTISSA_BITS = 5
+_SHIFT = 23 - _MANTISSA_BITS
+_BINS = 1 << (8 + _MANTISSA_BITS)
+
+
+class TensorStats(msgspec.Struct, frozen=True):
+    """What a tensor held over all calibration samples, in real units.
+
+    Attributes:
+        lo, hi: smallest and largest element.
+        mean_abs: mean of the absolute values.
+        abs_percentiles: one for each of `PERCENTILES`, of the absolute values; rounded up by at most 1/32 of itself.
+        clipping: mean squared error of saturating at each of `SHARES` of the largest magnitude; of values that are off
+            by up to 1/64 of themselves.
+        elements: how many elements were seen.
+    """
+
+    lo: float
+    hi: float
+    mean_abs: float
+    abs_percentiles: tuple[float, ...]
+    clipping: tuple[float, ...]
+    elements: int
+
+    @property
+    def abs_max(self) -> float:
+        """Largest absolute value."""
+        return max(abs(self.lo), abs(self.hi))
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Statistics of a model's inputs and of every float tensor that its nodes compute, by ONNX name.
+
+    Attributes:
+        tensors: in order of execution, inputs first.
+        samples: how many samples were seen.
+    """
+
+    tensors: Mapping[str, TensorStats]
+    samples: int
+
+
+class _Accumulator:
+    """Statistics of one tensor, fed piece by piece; the order and the size of the pieces do not matter."""
+
+    def __init__(self) -> None:
+        self._lo, self._hi, self._sum, self._elements = math.inf, -math.inf, 0.0, 0
+        # By the leading bits of the float32 pattern: 256 exponents with 32 bins in each, whatever the range is.
+        self._histogram = np.zeros(_BINS, dtype=np.int64)
+
+    def add(self, array: npt.NDArray[Any]) -> None:
+        if not array.size:
+            return
+        # Whole numbers as float64, where the lowest of a type has a magnitude too.
+        magnitude = np.abs(array if array.dtype.kind == "f" else array.astype(np.float64))
+        self._lo = min(self._lo, float(array.min()))
+        self._hi = max(self._hi, float(array.max()))
+        self._sum += float(magnitude.sum(dtype=np.float64))
+        self._elements += array.size
+        with np.errstate(over="ignore"):
+            patterns = magnitude.astype(np.float32).view(np.uint32)
+        self._histogram += np.bincount(patterns.ravel() >> _SHIFT, minlength=_BINS)
+
+    def finish(self) -> TensorStats:
+        if not self._elements:
+            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), (0.0,) * len(SHARES), 0)
+        cumulative = np.cumsum(self._histogram)
+        ranks = [math.ceil(self._elements * p / 100) for p in PERCENTILES]
+        bins = np.searchsorted(cumulative, ranks).astype(np.uint32)
+        edges = (((bins + np.uint32(1)) << np.uint32(_SHIFT)) - np.uint32(1)).view(np.float32).astype(np.float64)
+        top = max(abs(self._lo), abs(self._hi))
+        percentiles = tuple(float(edge) if edge < top else top for edge in edges)
+        return TensorStats(
+            self._lo, self._hi, self._sum / self._elements, percentiles, self._clipping(top), self._elements
+        )
+
+    def _clipping(self, top: float) -> tuple[float, ...]:
+        filled = np.flatnonzero(self._histogram)
+        middles = ((filled.astype(np.uint32) << np.uint32(_SHIFT)) + np.uint32(1 << (_SHIFT - 1))).view(np.float32)
+        values, counts = np.minimum(middles.astype(np.float64), top), self._histogram[filled]
+        beyond = (np.maximum(values - top * share, 0.0) for share in SHARES)
+        return tuple(float((counts * excess**2).sum()) / self._elements for excess in beyond)
+
+
+def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
+    """Run the float model over the data and collect statistics of its inputs and of every float tensor.
+
+    Memory stays bounded however many samples there are. Where the model's batch does not divide the number of
+    samples, the first ones are repeated to fill the last batch.
+
+    Args:
+        model: as `zkinfer.compiler.onnx.load.load_model` returns it.
+        data: samples along the first axis: a numpy array or torch tensor, a list of one array an input, or a mapping
+            from input names to arrays.
+
+    Raises:
+        InvalidInputError: the data has a wrong dtype or wrong names.
+        ShapeError: the data has a wrong shape, or there is none.
+        NotFiniteError: NaN or infinity in the data, or in a tensor that the model computes from it; named.
+        CompileError: onnxruntime does not run the model.
+    """
+    float_model = FloatModel(model)
+    samples = float_model.prepare(as_arrays(data, [value.name or "" for value in float_model.inputs]))
+    runs = [into_runs(array, float_model.batch) for array in samples]
+    accumulators = {
+        value.name or "": _Accumulator()
+        for value in (*float_model.inputs, *(value for value in float_model.values if is_float(value)))
+    }
+    with progress("calibrating", len(runs[0])) as advance:
+        for part in chunks(len(runs[0]), float_model.elements):
+            tensors = float_model.run([array[part] for array in runs])
+            for name, accumulator in accumulators.items():
+                _require_finite(name, tensors[name], part.start * float_model.batch, float_model.batch)
+                accumulator.add(tensors[name])
+            advance(part.stop - part.start)
+    stats = {name: accumulator.finish() for name, accumulator in accumulators.items()}
+    return Calibration(tensors=stats, samples=len(samples[0]))
+
+
+def _require_finite(name: str, tensor: npt.NDArray[Any], first_sample: int, batch: int) -> None:
+    finite = np.isfinite(tensor)
+    if finite.all():
+        return
+    first = first_sample + int(np.argwhere(~finite)[0, 0]) * batch
+    where = f"sample {first}" if batch == 1 else f"one of the samples {first} to {first + batch - 1}"
+    raise NotFiniteError(
+        f"tensor {name!r} becomes NaN or infinite on {where} of the calibration data: the model itself overflows in "
+        "float there. Correct the model, or leave that data out"
+    )

@@ -1,0 +1,163 @@
+"""The float model, run in onnxruntime: what calibration measures and what fixed point is compared with."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir
+import onnxruntime
+
+from zkinfer.circuit.qformat import as_batch
+from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
+
+Array = npt.NDArray[Any]
+
+
+def is_float(value: onnx_ir.Value) -> bool:
+    """Whether the value holds float16, float32 or float64."""
+    return value.dtype in (onnx_ir.DataType.FLOAT16, onnx_ir.DataType.FLOAT, onnx_ir.DataType.DOUBLE)
+
+
+def numpy_type(value: onnx_ir.Value) -> np.dtype[Any]:
+    """The element type of a value of a normalized model, where every type is known."""
+    assert value.dtype is not None
+    return value.dtype.numpy()
+
+
+def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
+    """The shape of a value of a normalized model, where every shape is static."""
+    assert value.shape is not None
+    return value.shape.numpy()
+
+
+def check_samples(array: Array, value: onnx_ir.Value) -> Array:
+    """One input's samples in the model's dtype, of shape (n, *sizes without the batch).
+
+    Args:
+        array: real numbers; one sample without its batch axis is accepted where the batch is 1.
+        value: the model's input.
+
+    Raises:
+        InvalidInputError: floats where the model takes integers.
+        ShapeError: not the shape of samples of this input, or no sample.
+        NotFiniteError: NaN or infinity, also after the conversion to the model's dtype.
+    """
+    dtype = numpy_type(value)
+    where = f"input {value.name!r}"
+    if array.dtype.kind == "f" and not is_float(value):
+        raise InvalidInputError(f"{where} takes {dtype.name} numbers, got an array of dtype {array.dtype}; convert it")
+    array = as_batch(array, static_shape(value), where)
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if is_float(value) and not np.isfinite(converted).all():
+        bad = np.argwhere(~np.isfinite(converted))
+        raise NotFiniteError(
+            f"{where} holds {len(bad)} values that are NaN or infinite as {dtype.name}, the first at index "
+            f"{tuple(int(i) for i in bad[0])}; remove or replace them"
+        )
+    return converted
+
+
+class FloatModel:
+    """A normalized model in onnxruntime, every intermediate tensor an output.
+
+    One thread and no graph optimization: the same machine gives the same floats every time, and every tensor of the
+    model exists under its name.
+
+    Attributes:
+        inputs: the model's inputs.
+        outputs: its outputs.
+        values: every value that a node computes, in order of execution.
+        ops: the operator that computes a value, by the value's name.
+        batch: size of the inputs' first axis.
+        elements: of all inputs and values of one run together.
+
+    Args:
+        model: as `zkinfer.compiler.onnx.load.load_model` returns it.
+
+    Raises:
+        CompileError: onnxruntime does not accept the model.
+    """
+
+    def __init__(self, model: onnx_ir.Model) -> None:
+        self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
+        self.outputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.outputs)
+        self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
+        self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
+        self.batch = static_shape(self.inputs[0])[0]
+        self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))
+        proto = onnx_ir.serde.serialize_model(model)
+        del proto.graph.output[:]
+        proto.graph.output.extend(onnx_ir.serde.serialize_value(value) for value in self.values)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.use_deterministic_compute = True
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no root of their own
+            raise CompileError(f"onnxruntime does not run this model: {error}") from error
+
+    def prepare(self, arrays: Sequence[Array]) -> list[Array]:
+        """The samples of every input, each as `check_samples` gives it, all of one length.
+
+        Raises:
+            InvalidInputError, ShapeError, NotFiniteError: see `check_samples`.
+            ShapeError: different numbers of samples.
+        """
+        checked = [check_samples(array, value) for array, value in zip(arrays, self.inputs, strict=True)]
+        if len({len(array) for array in checked}) != 1:
+            raise ShapeError(f"the inputs have different numbers of samples: {[len(array) for array in checked]}")
+        return checked
+
+    def run(self, runs: Sequence[Array]) -> Mapping[str, Array]:
+        """Every tensor of the model by name: inputs and computed values, each of shape (runs, *shape).
+
+        Args:
+            runs: for each input, in the model's dtype, an array of shape (runs, *shape).
+
+        Raises:
+            CompileError: onnxruntime fails on the model.
+        """
+        names = [value.name or "" for value in self.values]
+        results: list[list[Array]] = []
+        for feed in zip(*runs, strict=True):
+            feeds = {value.name: array for value, array in zip(self.inputs, feed, strict=True)}
+            try:
+                results.append(self._session.run(names, feeds))
+            except Exception as error:
+                raise CompileError(f"onnxruntime fails on this model: {error}") from error
+        tensors = {value.name or "": array for value, array in zip(self.inputs, runs, strict=True)}
+        return tensors | {
+            name: np.stack(arrays) for name, arrays in zip(names, zip(*results, strict=True), strict=True)
+        }
+
+    def answer(self, arrays: Sequence[Array]) -> list[Array]:
+        """The model's outputs for some samples.
+
+        Args:
+            arrays: real numbers, one array an input, of shape (samples, ...).
+
+        Returns:
+            For each output an array of shape (samples, ...).
+
+        Raises:
+            InvalidInputError, ShapeError, NotFiniteError: see `prepare`.
+            CompileError: see `run`.
+        """
+        samples = self.prepare(arrays)
+        runs = [into_runs(array, self.batch) for array in samples]
+        pieces: list[list[Array]] = [[] for _ in self.outputs]
+        for part in chunks(len(runs[0]), self.elements):
+            tensors = self.run([array[part] for array in runs])
+            for piece, value in zip(pieces, self.outputs, strict=True):
+                piece.append(tensors[value.name or ""])
+        return [from_runs(np.concatenate(piece), self.batch, len(samples[0])) for piece in pieces]

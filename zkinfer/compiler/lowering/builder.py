@@ -1,0 +1,288 @@
+"""A program under construction: integers alone, every value with its proven bounds.
+
+Nodes are emitted in order, each as a `Value` that later nodes may name. What is emitted twice exists once: weights
+and tables are shared by content, nodes by what they compute. What no output needs is left out at the end.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.circuit.bounds import (
+    Interval,
+    einsum_interval,
+    lookup_interval,
+    round_outward,
+    weight_interval,
+)
+from zkinfer.circuit.program import (
+    MAX_MAGNITUDE,
+    PROGRAM_VERSION,
+    Einsum,
+    Lookup,
+    Node,
+    Program,
+    Tensor,
+    Term,
+    View,
+)
+from zkinfer.circuit.steps import Step, shape_after
+from zkinfer.circuit.table import Table
+from zkinfer.circuit.validate import einsum_shape, node_sources
+from zkinfer.circuit.view_bounds import Known, Source, view_interval
+from zkinfer.errors import BoundsError
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A value of the program under construction.
+
+    Attributes:
+        number: order of emission, over inputs, weights and nodes alike; not its number in the program.
+        tensor: shape, format, and bounds as they are published.
+        interval: the exact proven bounds, from the weights' contents.
+        content: what a weight holds; None for everything else.
+    """
+
+    number: int
+    tensor: Tensor
+    interval: Interval
+    content: IntArray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.tensor.shape
+
+    @property
+    def frac_bits(self) -> int:
+        """Binary digits after the point."""
+        return self.tensor.frac_bits
+
+    @property
+    def real_bounds(self) -> tuple[float, float]:
+        """The exact proven bounds as real numbers."""
+        lo, hi = self.interval
+        return math.ldexp(lo, -self.frac_bits), math.ldexp(hi, -self.frac_bits)
+
+    @property
+    def bits(self) -> int:
+        """Width of the magnitude that the bounds admit, without sign."""
+        return max(-self.interval[0], self.interval[1], 0).bit_length()
+
+
+class Summand(NamedTuple):
+    """`coefficient * steps(value)` in real numbers; the coefficient is an integer over a power of two."""
+
+    value: Value
+    coefficient: Fraction = Fraction(1)
+    steps: tuple[Step, ...] = ()
+
+
+class Built(NamedTuple):
+    """A finished program.
+
+    Attributes:
+        program: public part.
+        weights: contents of its weights, in order.
+        numbers: from `Value.number` to the value's number in the program, for values that are in it.
+    """
+
+    program: Program
+    weights: tuple[IntArray, ...]
+    numbers: dict[int, int]
+
+
+def is_dyadic(x: Fraction) -> bool:
+    """Whether the denominator is a power of two."""
+    return x.denominator & (x.denominator - 1) == 0
+
+
+class Builder:
+    """Emits nodes; keeps bounds; shares what is equal."""
+
+    def __init__(self) -> None:
+        self._values: list[Value] = []
+        self._inputs: list[int] = []
+        self._weights: dict[tuple[int, tuple[int, ...], bytes], Value] = {}
+        self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
+        self._nodes: dict[int, Node] = {}
+        self._shared: dict[Node, Value] = {}
+        self._known = Known(self._source, self._table)
+
+    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> Value:
+        value = Value(len(self._values), tensor, interval, content)
+        self._values.append(value)
+        return value
+
+    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> Value:
+        """A new input of the program, with its bounds."""
+        value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi))
+        self._inputs.append(value.number)
+        return value
+
+    def weight(self, label: str, content: IntArray, frac_bits: int) -> Value:
+        """A weight; one that exists already if it has the same contents, shape and format.
+
+        Args:
+            label: name in the model.
+            content: int64.
+            frac_bits: format.
+        """
+        content = np.array(content, dtype=np.int64, order="C")
+        content.setflags(write=False)
+        # The digest, and not the contents, which would stay in memory a second time.
+        key = (frac_bits, content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest())
+        if key not in self._weights:
+            interval = weight_interval(content)
+            lo, hi = round_outward(interval)
+            self._weights[key] = self._append(Tensor(label, content.shape, frac_bits, lo, hi), interval, content)
+        return self._weights[key]
+
+    def _emit(self, node: Node, interval: Interval) -> Value:
+        lo, hi = round_outward(interval)
+        label = node.out.label
+        anonymous = msgspec.structs.replace(node, out=msgspec.structs.replace(node.out, label="", lo=lo, hi=hi))
+        if anonymous not in self._shared:
+            out = msgspec.structs.replace(anonymous.out, label=label)
+            value = self._append(out, interval)
+            self._nodes[value.number] = msgspec.structs.replace(anonymous, out=out)
+            self._shared[anonymous] = value
+        return self._shared[anonymous]
+
+    def einsum(self, label: str, subscripts: str, *operands: Value) -> Value:
+        """An exact contraction of one or two values; fraction bits add up.
+
+        Raises:
+            ShapeError: the subscripts do not fit.
+            BoundsError: a sum could leave the range of exact arithmetic.
+        """
+        shapes = [value.shape for value in operands]
+        shape = einsum_shape(subscripts, shapes)
+        with _named(label):
+            interval = einsum_interval(subscripts, [self._source(v.number) for v in operands], self._known)
+        out = Tensor(label, shape, sum(v.frac_bits for v in operands), *interval)
+        return self._emit(Einsum(out, subscripts, tuple(v.number for v in operands)), interval)
+
+    def combine(
+        self, label: str, summands: Sequence[Summand], *, offset: Fraction = Fraction(0), extra_bits: int = 0
+    ) -> Value:
+        """The sum of the summands, plus an offset everywhere.
+
+        Formats are aligned by integer coefficients, so that the sum is exact. Its format is the coarsest that holds
+        it, plus `extra_bits`; the offset is rounded to that format, ties to even.
+
+        Raises:
+            ValueError: a coefficient is zero, or not an integer over a power of two.
+            ShapeError: the summands have different shapes, or a step does not fit.
+            BoundsError: a sum could leave the range of exact arithmetic.
+        """
+        if not all(s.coefficient and is_dyadic(s.coefficient) for s in summands):
+            raise ValueError(f"{label}: every coefficient is an integer over a power of two, and not zero")
+        frac_bits = max(s.value.frac_bits - exponent(s.coefficient) for s in summands) + extra_bits
+        terms, sources = [], []
+        for value, coefficient, steps in summands:
+            factor = coefficient * Fraction(2) ** (frac_bits - value.frac_bits)
+            _require_exact(label, factor, "the formats of its terms are too far apart")
+            term, source = self._flattened(value, factor.numerator, steps)
+            terms.append(term)
+            sources.append(source)
+        rounded = round(offset * Fraction(2) ** frac_bits)
+        _require_exact(label, Fraction(rounded), f"the constant {float(offset):.6g} is too large beside its terms")
+        if terms == [Term(sources[0].number, 1, ())] and not rounded and sources[0].frac_bits == frac_bits:
+            return sources[0]
+        shape = shape_after(terms[0].steps, sources[0].shape)
+        node = View(Tensor(label, shape, frac_bits, 0, 0), tuple(terms), rounded)
+        return self._emit(node, view_interval(node, self._known))
+
+    def _source(self, number: int) -> Source:
+        value = self._values[number]
+        return Source(value.shape, value.interval, value.content, self._nodes.get(number))
+
+    def _table(self, position: int) -> Table:
+        return list(self._tables.values())[position]
+
+    def _flattened(self, value: Value, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, Value]:
+        """A term, and the value that it reads: through a View that only re-indexes, what that View reads."""
+        node = self._nodes.get(value.number)
+        if isinstance(node, View) and len(node.terms) == 1 and not node.offset:
+            inner = node.terms[0]
+            coefficient, steps, value = coefficient * inner.coefficient, inner.steps + steps, self._values[inner.source]
+        return Term(value.number, coefficient, steps), value
+
+    def lookup(self, label: str, source: Value, table: Table, shift: int, frac_bits: int) -> Value:
+        """Every element of the source through a table, after a rounding shift.
+
+        Raises:
+            BoundsError: the table does not cover what the source can reach.
+        """
+        with _named(label):
+            lookup_interval(table, (source.tensor.lo, source.tensor.hi), shift)
+            interval = lookup_interval(table, source.interval, shift)
+        self._tables.setdefault((table.lo, table.values), table)
+        position = list(self._tables).index((table.lo, table.values))
+        out = Tensor(label, source.shape, frac_bits, *interval)
+        return self._emit(Lookup(out, source.number, position, shift), interval)
+
+    def finish(self, outputs: Sequence[Value]) -> Built:
+        """The program that gives these outputs: every input, and of the rest what the outputs need."""
+        needed = {value.number for value in outputs}
+        for number in sorted(self._nodes, reverse=True):
+            if number in needed:
+                needed.update(node_sources(self._nodes[number]))
+        weights = [w for w in self._weights.values() if w.number in needed]
+        nodes = [self._nodes[number] for number in sorted(self._nodes) if number in needed]
+        order = [*self._inputs, *(w.number for w in weights), *(n for n in sorted(self._nodes) if n in needed)]
+        numbers = {number: position for position, number in enumerate(order)}
+        kept = sorted({node.table for node in nodes if isinstance(node, Lookup)})
+        tables = list(self._tables.values())
+        program = Program(
+            version=PROGRAM_VERSION,
+            inputs=tuple(self._values[number].tensor for number in self._inputs),
+            weights=tuple(w.tensor for w in weights),
+            tables=tuple(tables[position] for position in kept),
+            nodes=tuple(_renumbered(node, numbers, {old: new for new, old in enumerate(kept)}) for node in nodes),
+            outputs=tuple(numbers[value.number] for value in outputs),
+        )
+        return Built(program, tuple(w.content for w in weights if w.content is not None), numbers)
+
+
+def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]) -> Node:
+    match node:
+        case Einsum(operands=operands):
+            return msgspec.structs.replace(node, operands=tuple(values[v] for v in operands))
+        case View(terms=terms):
+            moved = tuple(msgspec.structs.replace(term, source=values[term.source]) for term in terms)
+            return msgspec.structs.replace(node, terms=moved)
+        case Lookup(source=source, table=table):
+            return msgspec.structs.replace(node, source=values[source], table=tables[table])
+
+
+def exponent(x: Fraction) -> int:
+    """The largest `e` such that `x / 2**e` is an integer; `x` is not zero and its denominator is a power of two."""
+    numerator, denominator = x.numerator, x.denominator
+    return (numerator & -numerator).bit_length() - denominator.bit_length()
+
+
+def _require_exact(label: str, factor: Fraction, otherwise: str) -> None:
+    if abs(factor) >= MAX_MAGNITUDE:
+        raise BoundsError(f"{label}: {otherwise}; compile with fewer bits")
+
+
+@contextmanager
+def _named(label: str) -> Iterator[None]:
+    """Let a BoundsError say which tensor it is about."""
+    try:
+        yield
+    except BoundsError as error:
+        raise BoundsError(f"{label}: {error}") from None

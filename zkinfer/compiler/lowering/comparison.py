@@ -1,0 +1,180 @@
+"""Truth values: comparisons by one lookup of a difference, and choices by a product with a truth value.
+
+A truth value is a whole number, 0 or 1. A comparison is exact on integers. On real numbers it is as exact as its
+operands are: numbers that fixed point does not tell apart compare as equal.
+"""
+
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from zkinfer.compiler.approx.domain import LINE
+from zkinfer.compiler.approx.functions import Function, X, step
+from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
+from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Affine, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.tables import entries
+from zkinfer.errors import UnsupportedOperatorError
+
+Relation = Literal["<", "<=", "==", ">=", ">"]
+
+_OF_DIFFERENCE: dict[Relation, Function] = {
+    "<": 1 - step,
+    "<=": step(-X),
+    "==": step * step(-X),
+    ">=": step,
+    ">": 1 - step(-X),
+}
+"""Whether a - b compares with 0."""
+
+
+def indicator(g: Emitter, a: Activation, function: Function) -> Activation:
+    """A function with the values 0 and 1 of every element."""
+    return g.apply(a, function, (0.0, 1.0), whole=True)
+
+
+def is_whole(operand: Operand) -> bool:
+    """Whether all elements are whole numbers by their type or meaning."""
+    return operand.whole if isinstance(operand, Activation) else operand.array.dtype.kind in "iub"
+
+
+def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activation:
+    """Where `a relation b` holds, broadcast.
+
+    Raises:
+        UnsupportedOperatorError: real numbers compared for equality, or whole numbers so far apart that no table
+            tells all their differences apart.
+    """
+    whole = is_whole(a) and is_whole(b)
+    if relation == "==" and not whole:
+        raise UnsupportedOperatorError(
+            "it compares real numbers for equality, which rounding decides; compare with a tolerance instead"
+        )
+    d = require_activation(add(g, a, b, sign=-1))
+    return indicator(g, require_exact(g, d) if whole else d, _OF_DIFFERENCE[relation])
+
+
+def require_exact(g: Emitter, a: Activation) -> Activation:
+    """The activation, if a table tells all its whole numbers apart.
+
+    Raises:
+        UnsupportedOperatorError: it does not.
+    """
+    bounds = (a.value.tensor.lo, a.value.tensor.hi)
+    if entries(bounds, 0) > g.precision.max_table_entries:
+        raise UnsupportedOperatorError(
+            f"it needs whole numbers exactly that can reach {bounds[0]} to {bounds[1]}; compile with "
+            f"max_table_entries={entries(bounds, 0)} or more"
+        )
+    return a
+
+
+def negated(g: Emitter, a: Activation) -> Activation:
+    """1 - a, of truth values."""
+    return g.affine(a, Fraction(-1), Fraction(1))
+
+
+def either(g: Emitter, a: Operand, b: Operand) -> Activation:
+    """a + b - a * b, of truth values: whether one of them holds, or both."""
+    both = multiply(g, a, b)
+    return _truth(g, add(g, require_activation(add(g, a, b)), both, sign=-1))
+
+
+def differ(g: Emitter, a: Operand, b: Operand) -> Activation:
+    """a + b - 2 * a * b, of truth values: whether exactly one of them holds."""
+    both = g.affine(multiply(g, a, b), Fraction(2))
+    return _truth(g, add(g, require_activation(add(g, a, b)), both, sign=-1))
+
+
+def _truth(g: Emitter, a: Activation) -> Activation:
+    """A sum that is 0 or 1, which interval analysis does not see: held there by a table that changes nothing."""
+    return g.narrowed(indicator(g, a, step(X - 1)))
+
+
+def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | Masked:
+    """`a` where the condition is 1 and `b` where it is 0, broadcast.
+
+    Of one constant that is so low that a softmax makes it zero, the result is `Masked`.
+    """
+    if isinstance(b, Constant) and isinstance(a, Activation) and _is_low(b):
+        return Masked(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
+    if isinstance(a, Constant) and isinstance(b, Activation) and _is_low(a):
+        return Masked(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    if isinstance(condition, Constant) and condition.uniform is not None:
+        return broadcast(g, require_activation(a if condition.uniform else b), shape)
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        difference = Constant(a.name, np.asarray(a.reals - b.reals))
+        if isinstance(condition, Activation) and (_is_low(a) or _is_low(b)):
+            condition = g.narrowed(condition)
+        return require_activation(add(g, multiply(g, condition, difference), b))
+    if (fused := _fused(g, condition, a, b)) is not None:
+        return fused
+    chosen, other = _kept(g, condition, a), _kept(g, _negated(g, condition), b)
+    return broadcast(g, require_activation(add(g, chosen, other)), shape)
+
+
+def _kept(g: Emitter, condition: Operand, a: Operand) -> Operand:
+    """a times the condition."""
+    if isinstance(condition, Constant) and isinstance(a, Constant):
+        return Constant(a.name, condition.reals * a.reals)
+    return multiply(g, condition, a)
+
+
+def _negated(g: Emitter, condition: Operand) -> Operand:
+    if isinstance(condition, Constant):
+        return Constant(f"{condition.name}/not", 1 - condition.array.astype(np.int64))
+    return negated(g, condition)
+
+
+def _is_low(constant: Constant) -> bool:
+    uniform = constant.uniform
+    return uniform is not None and uniform <= MASKED_BELOW
+
+
+def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | None:
+    """One pending function, where everything is one of the same value and defined everywhere."""
+    if not isinstance(condition, Activation):
+        return None
+    functions = []
+    for operand in (a, b):
+        if isinstance(operand, Constant):
+            if operand.uniform is None or np.broadcast_shapes(operand.shape, condition.shape) != condition.shape:
+                return None
+            functions.append(X * 0 + operand.uniform)
+        elif operand.value is not condition.value or operand.function.domain != LINE:
+            return None
+        else:
+            functions.append(operand.function)
+    c = condition.function
+    return g.fused(condition, c * functions[0] + (1 - c) * functions[1])
+
+
+def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
+    """`scores + mask` as masked scores, where the mask is in parts so low that a softmax makes it zero; else None.
+
+    A mask that is computed is taken for one if it is nothing but zero and low.
+    """
+    if isinstance(scores, Constant):
+        return None
+    if isinstance(mask, Constant):
+        reals = mask.reals
+        low = reals <= MASKED_BELOW
+        if not low.any():
+            return None
+        bias = Constant(mask.name, np.where(low, 0.0, reals))
+        scores = require_activation(add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape))
+        return Masked(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
+    kept = _kept_by(g, mask)
+    return None if kept is None else Masked(broadcast(g, scores, mask.shape), kept)
+
+
+def _kept_by(g: Emitter, mask: Activation) -> Operand | None:
+    """1 where a computed mask is zero, and 0 where it is low; None of what is no such mask."""
+    if not isinstance(mask.pending, Affine) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
+        return None
+    ends = [mask.pending.exactly(Fraction(x)) for x in (0, 1)]
+    if mask.value.frac_bits or max(ends) or min(ends) > MASKED_BELOW:
+        return None
+    truth = g.exact(mask.value, whole=True)
+    return truth if ends[1] == 0 else negated(g, truth)

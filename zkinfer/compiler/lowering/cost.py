@@ -1,0 +1,53 @@
+"""What the lookups of a program cost the native prover, counted in cells that it commits to."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from zkinfer.circuit.program import Lookup, Program
+from zkinfer.protocol.reduction.tables import limb_bits
+
+UNIT = "cells"
+
+
+class ProgramCost(msgspec.Struct, frozen=True):
+    """What the lookups of a program cost.
+
+    Attributes:
+        tensors: for each label of a looked-up tensor, its elements and the limbs of their remainders.
+        tables: rows of all tables, and of all ranges that limbs are looked up in; each counted once.
+    """
+
+    tensors: dict[str, int]
+    tables: int
+
+    @property
+    def total(self) -> int:
+        """Of the whole program."""
+        return sum(self.tensors.values()) + self.tables
+
+
+CostFunction = Callable[[Program], ProgramCost]
+
+
+def program_cost(program: Program, runs: int = 1) -> ProgramCost:
+    """The cells of a program's lookups: `elements * (1 + limbs)`, plus the rows of tables and ranges.
+
+    Everything else that a proof commits to, inputs and weights, does not depend on formats.
+
+    Args:
+        program: what is proven.
+        runs: how many runs of it one proof covers; they share tables.
+    """
+    tensors: dict[str, int] = {}
+    tables: set[int] = set()
+    ranges: set[int] = set()
+    for node in program.nodes:
+        if isinstance(node, Lookup):
+            elements = node.out.size * runs
+            limbs = limb_bits(node.shift, elements)
+            tensors[node.out.label] = tensors.get(node.out.label, 0) + elements * (1 + len(limbs))
+            tables.add(node.table)
+            ranges.update(limbs)
+    rows = sum(len(program.tables[table].values) for table in tables) + sum(1 << bits for bits in ranges)
+    return ProgramCost(tensors, rows)

@@ -1,0 +1,201 @@
+"""Choosing elements at computed positions, by exact contraction with zeros and ones.
+
+A position i among n becomes a row of n truth values, of which the one at i is 1: `[i - j == 0]` for every j, one lookup
+each. Of many positions, i = h * 2**s + l is first split by one lookup of its high digit h, so that a row costs about
+2 * sqrt(n) lookups; the row is then the outer product of its digits' rows.
+
+Claim. If i is a whole number from 0 to n - 1, which its bounds say, exactly one element of its row is 1.
+"""
+
+import math
+import string
+from fractions import Fraction
+
+import numpy as np
+
+from zkinfer.circuit.bounds import lookup_indices
+from zkinfer.circuit.program import rounding_half
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
+from zkinfer.compiler.approx.functions import clip
+from zkinfer.compiler.lowering.builder import Summand, Value
+from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter
+from zkinfer.compiler.lowering.maxima import comparable
+from zkinfer.compiler.lowering.precision import Format
+from zkinfer.compiler.lowering.tables import entries, integer_table
+from zkinfer.errors import UnsupportedOperatorError
+
+MAX_ROW = 256
+"""Rows up to this length are made without splitting the position."""
+
+
+def whole_value(g: Emitter, a: Activation, lo: int, hi: int) -> Value:
+    """The integers of an activation of whole numbers, proven to lie within bounds; beyond them, it saturates."""
+    if isinstance(a.pending, Affine) and a.pending.scale == 1 and a.pending.offset.denominator == 1:
+        value = g.builder.combine(a.label, [Summand(a.value)], offset=a.pending.offset)
+        if value.frac_bits == 0 and lo <= value.interval[0] and value.interval[1] <= hi:
+            return value
+    return g.table(g.apply(a, clip(lo, hi), (float(lo), float(hi)), whole=True), Format(0, lo, hi))
+
+
+def _row(g: Emitter, value: Value, n: int, *, wrapped: bool = False) -> Value:
+    """For every position, a row of n truth values along a new last axis; with `wrapped`, -1 is the last position."""
+    places = g.builder.weight(f"{g.label}/positions", np.arange(n), 0)
+    shape = (*value.shape, n)
+    ones = (1,) * len(value.shape)
+    distance = g.builder.combine(
+        g.label,
+        [
+            Summand(value, steps=(Reshape((*value.shape, 1)), Expand(shape))),
+            Summand(places, Fraction(-1), (Reshape((*ones, n)), Expand(shape))),
+        ],
+    )
+    bounds = (distance.tensor.lo, distance.tensor.hi)
+    equal = integer_table("equal", bounds, lambda i: ((i == 0) | (wrapped & (i == -n))).astype(np.int64))
+    return g.builder.lookup(g.label, distance, equal, 0, 0)
+
+
+def _rows(g: Emitter, position: Activation, n: int) -> list[Value]:
+    """The rows of a position's digits, the highest first: together they reach up to n - 1 or a little further.
+
+    Raises:
+        UnsupportedOperatorError: the position can be negative.
+    """
+    if position.seen[0] < 0:
+        raise UnsupportedOperatorError(
+            f"its indices {position.label!r} go down to {position.seen[0]:.4g}; count them from the front"
+        )
+    value = whole_value(g, position, 0, n - 1)
+    if n <= MAX_ROW:
+        return [_row(g, value, n)]
+    shift = (n - 1).bit_length() // 2
+    half = rounding_half(shift)
+    # Moved by half a step, so that the rounding shift of the lookup rounds down.
+    moved = g.builder.combine(g.label, [Summand(value)], offset=Fraction(-half))
+    digits = integer_table("digit", lookup_indices((moved.tensor.lo, moved.tensor.hi), shift), lambda i: i)
+    high = g.builder.lookup(g.label, moved, digits, shift, 0)
+    low = g.builder.combine(g.label, [Summand(value), Summand(high, Fraction(-(1 << shift)))])
+    return [_row(g, high, ((n - 1) >> shift) + 1), _row(g, low, 1 << shift)]
+
+
+def one_hot(g: Emitter, position: Activation, n: int) -> Activation:
+    """Rows of n truth values along a new last axis, with a 1 at each position.
+
+    Args:
+        g: emits the nodes.
+        position: whole numbers from 0 to n - 1. If calibration data goes beyond, -1 is the last position, and those
+            that are none have no 1.
+        n: length of the rows.
+    """
+    if position.seen[0] < 0 or position.seen[1] > n - 1:
+        row = _row(g, whole_value(g, position, -n - 1, n), n, wrapped=True)
+        return g.exact(row, seen=(0.0, 1.0), whole=True)
+    rows = _rows(g, position, n)
+    if len(rows) == 1:
+        return g.exact(rows[0], seen=(0.0, 1.0), whole=True)
+    rank = len(position.shape)
+    outer = g.builder.einsum(g.label, _outer(rank), *rows)
+    steps = (Reshape((*position.shape, math.prod(outer.shape[rank:]))), Slice(rank, 0, n, 1))
+    value = g.builder.combine(g.label, [Summand(outer, steps=steps)])
+    return g.exact(value, seen=(0.0, 1.0), whole=True)
+
+
+def _outer(rank: int) -> str:
+    letters = string.ascii_lowercase[:rank]
+    return f"{letters}y,{letters}z->{letters}yz"
+
+
+def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> Activation:
+    """The slices of a weight along an axis, at computed positions: an embedding.
+
+    Returns:
+        The shape is the weight's, with the axis replaced by the position's axes.
+    """
+    n, rank = table.shape[axis], len(position.shape)
+    rows = _rows(g, position, n)
+    letters = string.ascii_lowercase[: rank + len(table.shape) - 1]
+    places, others = letters[:rank], letters[rank:]
+    lengths = [row.shape[-1] for row in rows]
+    weight = g.weight(table, np.moveaxis(table.reals, axis, 0))
+    steps: list[Step] = []
+    if len(rows) > 1:
+        nothing = (0,) * (len(weight.shape) - 1)
+        steps = [Pad((0, *nothing), (math.prod(lengths) - n, *nothing)), Reshape((*lengths, *weight.shape[1:]))]
+    by_digits = g.builder.combine(table.name, [Summand(weight, steps=tuple(steps))])
+    selector = rows[0] if len(rows) == 1 else g.builder.einsum(g.label, _outer(rank), *rows)
+    digits = "yz"[-len(rows) :]
+    taken = g.builder.einsum(
+        g.label, f"{places}{digits},{digits}{others}->{others[:axis]}{places}{others[axis:]}", selector, by_digits
+    )
+    bounds = (taken.tensor.lo, taken.tensor.hi)
+    if math.prod(taken.shape) < math.prod(weight.shape) and entries(bounds, 0) <= g.precision.max_table_entries:
+        # Looked up as they are: whatever reads them makes one claim on the table in the end, not each its own.
+        taken = g.builder.lookup(g.label, taken, integer_table("held", bounds, lambda i: i), 0, taken.frac_bits)
+    return g.exact(taken)
+
+
+def take(g: Emitter, data: Activation, position: Activation, axis: int) -> Activation:
+    """The slices of an activation along an axis, at computed positions."""
+    n, rank = data.shape[axis], len(position.shape)
+    letters = string.ascii_lowercase[: rank + len(data.shape) - 1]
+    places, others = letters[:rank], letters[rank:]
+    before, after = others[:axis], others[axis:]
+    return _contracted(g, f"{places}z,{before}z{after}->{before}{places}{after}", one_hot(g, position, n), data)
+
+
+def _contracted(g: Emitter, subscripts: str, selector: Activation, data: Activation) -> Activation:
+    """The elements of `data` that the selector chooses: within its range."""
+    chosen = g.einsum(subscripts, selector, data)
+    assert isinstance(chosen.pending, Affine)
+    return g.exact(chosen.value, chosen.pending, data.seen, whole=data.whole)
+
+
+def take_each(g: Emitter, data: Activation, position: Activation, axis: int) -> Activation:
+    """Along an axis, the element at a computed position for every place of the other axes."""
+    letters = string.ascii_lowercase[: len(data.shape)]
+    moved = letters.replace(letters[axis], "z")
+    return _contracted(g, f"{letters}z,{moved}->{letters}", one_hot(g, position, data.shape[axis]), data)
+
+
+def top(g: Emitter, x: Activation, axis: int, k: int, *, largest: bool) -> tuple[Activation, Activation]:
+    """The k largest, or smallest, elements along an axis, in order, and their positions; of equals, the first is first.
+
+    An element's rank is the number of those that come before it: one comparison for every pair.
+
+    Raises:
+        UnsupportedOperatorError: the sum of all positions along the axis does not fit a table.
+    """
+    n, rank = x.shape[axis], len(x.shape)
+    last = (*(i for i in range(rank) if i != axis), axis)
+    x = g.settled(g.reindex(x, Transpose(last)))
+    value = comparable(g, x if largest else g.affine(x, Fraction(-1)), fine=True).value
+    letters = string.ascii_lowercase[: rank - 1]
+
+    # Element j comes before i if it is larger, or as large and earlier.
+    shape, ones = (*value.shape, n), (1,) * (rank - 1)
+    later = g.builder.weight(f"{g.label}/later", 1 - np.tri(n, k=-1, dtype=np.int64), 0)
+    unit = Fraction(2) ** -value.frac_bits
+    lead = g.builder.combine(
+        g.label,
+        [
+            Summand(value, steps=(Reshape((*value.shape[:-1], 1, n)), Expand(shape))),
+            Summand(value, Fraction(-1), (Reshape((*value.shape, 1)), Expand(shape))),
+            Summand(later, -unit, (Reshape((*ones, n, n)), Expand(shape))),
+        ],
+    )
+    step = integer_table("step", (lead.tensor.lo, lead.tensor.hi), lambda i: (i >= 0).astype(np.int64))
+    before = g.builder.lookup(g.label, lead, step, 0, 0)
+    places = _row(g, g.builder.einsum(g.label, f"{letters}yz->{letters}y", before), k)
+
+    numbers = g.builder.weight(f"{g.label}/positions", np.arange(n), 0)
+    position = g.builder.einsum(g.label, f"{letters}yz,y->{letters}z", places, numbers)
+    bounds = (position.tensor.lo, position.tensor.hi)
+    if entries(bounds, 0) > g.precision.max_table_entries:
+        raise UnsupportedOperatorError(
+            f"axis {axis} has {n} elements; sorting so many needs tables of {entries(bounds, 0)} entries. Compile with "
+            f"max_table_entries={entries(bounds, 0)}, or return all scores and choose outside the circuit"
+        )
+    # Each rank is that of one element, which interval analysis of the sum does not see.
+    held = integer_table("clamp", bounds, lambda i: np.clip(i, 0, n - 1))
+    found = g.exact(g.builder.lookup(g.label, position, held, 0, 0), seen=(0.0, float(n - 1)), whole=True)
+    back = Transpose(tuple(last.index(i) for i in range(rank)))
+    return g.reindex(take_each(g, x, found, rank - 1), back), g.reindex(found, back)

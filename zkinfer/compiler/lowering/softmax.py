@@ -1,0 +1,144 @@
+"""Softmax: exponentials over their sum, in formats that keep the error near one unit of the output.
+
+    p_i = e_i / s,        e_i = c * exp(x_i - m),        s = sum_j e_j.
+
+The reference point m and the factor c can be any numbers. Where the calibrated range of x is short, its upper end
+serves as m, and the exponential fuses with whatever is pending on x. Otherwise m is the maximum, so that the largest
+e is exactly c and s lies between c and n * c.
+
+Error. What limits the accuracy is the table of 1 / s, whose index steps are n * c / entries at best; c is chosen so
+that they are, and so that s = c, the case of one sure answer, falls on an index. Half a step costs p at most
+`n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. Where m is the
+upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with a mask.
+"""
+
+import math
+import string
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from zkinfer.circuit.bounds import round_outward
+from zkinfer.circuit.steps import Expand
+from zkinfer.compiler.approx.functions import X, clip, exp, log, maximum, minimum
+from zkinfer.compiler.lowering.arithmetic import hadamard, reshape, total
+from zkinfer.compiler.lowering.builder import Summand, Value
+from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.compiler.lowering.maxima import Contest, clamped, comparable
+from zkinfer.compiler.lowering.precision import Format, frac_bits_for
+from zkinfer.compiler.lowering.selection import whole_value
+from zkinfer.compiler.lowering.tables import Range, entries
+
+
+def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
+    """Softmax along an axis; the product with the reciprocal stays wide until something needs it narrow.
+
+    Args:
+        g: emits the nodes.
+        x: the scores.
+        axis: the axis.
+        kept: 1 where a score counts, 0 where it is masked; None counts all. Where none counts, all results are 0.
+    """
+    n = x.shape[axis]
+    # With a mask, one score at least counts, but perhaps not more.
+    counting = n if kept is None else 1
+    if _range_is_short(g, x, n // counting):
+        lo, hi = _rounded_outward(*x.seen)
+        below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
+    else:
+        below, smallest = _below_maximum(g, x, axis, kept), 0.0
+    least = counting * smallest or 1.0
+    powers = _powers(g, below, n, smallest, least)
+    largest = powers.real_bounds[1]
+    least *= largest
+    if kept is not None:
+        powers = times_truth(g, powers, kept)
+    sums = total(g, g.exact(powers), [axis], keepdims=False)
+    digits = g.precision.activation_bits + 1
+    inverse = g.apply(sums, 1 / maximum(X, least), seen=(1 / (n * largest), 1 / least))
+    inverses = g.table(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
+    letters = string.ascii_lowercase[: len(x.shape)]
+    value = g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
+    return g.exact(value, seen=(0.0, 1.0))
+
+
+def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
+    """The logarithm of softmax: x - m - log(s / c)."""
+    n = x.shape[axis]
+    below = _below_maximum(g, x, axis)
+    powers = _powers(g, below, n, 0.0, 1.0)
+    sums = total(g, g.exact(powers), [axis], keepdims=True)
+    ratio = X / Fraction(powers.real_bounds[1])
+    logarithm = g.apply(sums, log(maximum(ratio, 1)), seen=(0.0, math.log(n)))
+    return g.sum([Part(below), Part(logarithm, Fraction(-1), broadcast_steps(sums.shape, x.shape))])
+
+
+def _rounded_outward(lo: float, hi: float) -> Range:
+    """The range widened to eight binary digits, so that the last bits of float arithmetic decide nothing."""
+    digits = frac_bits_for(max(abs(lo), abs(hi)), 8)
+    return math.ldexp(math.floor(math.ldexp(lo, digits)), -digits), math.ldexp(
+        math.ceil(math.ldexp(hi, digits)), -digits
+    )
+
+
+def _range_is_short(g: Emitter, x: Activation, times: int) -> bool:
+    """Whether the upper end of the calibrated range is close enough to every maximum: see the module's text.
+
+    Args:
+        g: gives the precision.
+        x: the scores.
+        times: how many scores are added up for each that is sure to count.
+    """
+    span = x.seen[1] - x.seen[0]
+    half_unit = 2.0 ** -(g.precision.activation_bits + 1)
+    return span < 16 and times * math.exp(span) <= 8 * g.precision.max_table_entries * half_unit
+
+
+def times_truth(g: Emitter, value: Value, truth: Operand) -> Value:
+    """A value where the truth value, broadcast, is 1; zero elsewhere."""
+    (shape, kept_shape), subscripts = hadamard(value.shape, truth.shape)
+    assert shape == value.shape
+    if isinstance(truth, Constant):
+        factor = g.builder.weight(truth.name, truth.array.astype(np.int64).reshape(kept_shape), 0)
+    else:
+        factor = whole_value(g, reshape(g, truth, kept_shape), 0, 1)
+    return g.builder.einsum(g.label, subscripts, value, factor)
+
+
+def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
+    """x minus the maximum along the axis of what is kept; of what is not, some number."""
+    contest = comparable(g, x, fine=True)
+    if kept is not None:
+        # What is masked takes the lowest place, so that it raises no maximum.
+        lowest = contest.limits[0] * Fraction(2) ** -contest.value.frac_bits
+        above = times_truth(g, g.builder.combine(g.label, [Summand(contest.value)], offset=-lowest), kept)
+        contest = replace(contest, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
+    largest = Contest(g, contest.limits).along(contest.value, axis).value
+
+    def difference(subtrahend: Value) -> Value:
+        minus = Summand(subtrahend, Fraction(-1), (Expand(x.shape),))
+        return g.builder.combine(g.label, [Summand(contest.value), minus])
+
+    d = difference(largest)
+    if entries((d.tensor.lo, d.tensor.hi), 0) > g.precision.max_table_entries:
+        d = difference(clamped(g, largest, contest.limits))
+    return g.exact(d, Affine(contest.reading.scale), (x.seen[0] - x.seen[1], 0.0))
+
+
+def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) -> Value:
+    """c * exp(min(x, 0)), between c * smallest and c: see the module's text for c.
+
+    It has a few digits more than the output: more of them where many, or small ones, are summed; the sum is c * least
+    at least.
+    """
+    digits = g.precision.activation_bits + 3
+    digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))
+    most = g.precision.max_table_entries
+    # c is `steps` index steps of the sum, a step being 2**shift units.
+    steps = max((m for m in range(1, most // n + 1) if entries(round_outward((0, n * m)), 0) <= most), default=1)
+    shift = max(0, digits - steps.bit_length())
+    top = steps << shift
+    frac_bits = (top - 1).bit_length()
+    powers = g.apply(x, exp(minimum(X, 0)) * Fraction(top, 1 << frac_bits))
+    return g.table(powers, Format(frac_bits, math.floor(smallest * top), top))

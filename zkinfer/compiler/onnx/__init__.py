@@ -1,0 +1,1 @@
+"""Reading, normalizing and lowering ONNX models."""

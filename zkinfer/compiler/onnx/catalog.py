@@ -1,0 +1,85 @@
+"""The operators that are supported, as a document: `python -m zkinfer.compiler.onnx.catalog > docs/operators.md`."""
+
+import inspect
+import typing
+from collections import defaultdict
+
+from zkinfer.compiler.lowering.emitter import Activation, Constant
+from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.decompose import layers
+from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
+
+_HEAD = f"""# Operators
+
+Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against the code.
+
+A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: what
+does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats, truth
+values or integers. An integer by which a `Gather` chooses may be any position; other integers range over what the
+calibration data showed.
+
+What is not in the list fails when the model is compiled. The error names the node, the operator, its version and the
+nearest that is supported.
+
+## Lowered one by one
+
+Versions are those of the operator itself: the operator set that introduced each.
+"""
+
+_STEPS = """
+## Taken apart first
+
+These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
+unrolled: one copy of the cell for every step of the sequence. Trees become all their comparisons, and the leaf that
+these agree on; their features share one format, so bring them to one range before training.
+"""
+
+_HINTS = """
+## What is not supported of them
+
+"""
+
+
+def document() -> str:
+    """The whole document, in Markdown."""
+    assert ops
+    return "\n".join([_HEAD, *_operators(), _STEPS, *_layers(), _HINTS.rstrip(), "", *_hints()]) + "\n"
+
+
+def _operators() -> list[str]:
+    versions: dict[tuple[str, str], list[registry.Operator]] = defaultdict(list)
+    for operator in registry.operators():
+        versions[operator.domain, operator.name].append(operator)
+    rows = ["| operator | versions | inputs that have to be constants |", "|---|---|---|"]
+    for (domain, name), known in sorted(versions.items()):
+        known.sort(key=lambda operator: operator.since_version)
+        numbers = ", ".join(str(operator.since_version) for operator in known)
+        title = f"{domain}.{name}" if domain else name
+        rows.append(f"| {title} | {numbers} | {', '.join(_constants(known[-1])) or '-'} |")
+    return rows
+
+
+def _constants(operator: registry.Operator) -> list[str]:
+    """The inputs of an operator that may not be computed."""
+    hints = typing.get_type_hints(operator.handler)
+    _, *parameters = inspect.signature(operator.handler).parameters.values()
+    inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    taken = {name: registry.kinds(hints[name]) for name in inputs}
+    return [f"`{name}`" for name in inputs if Constant in taken[name] and Activation not in taken[name]]
+
+
+def _layers() -> list[str]:
+    rows = ["| layer | from version |", "|---|---|"]
+    whole = {operator.name for operator in registry.operators()}
+    first = {
+        name: min(since for other, since in layers() if other == name) for name, _ in layers() if name not in whole
+    }
+    return rows + [f"| {name} | {since} |" for name, since in sorted(first.items())]
+
+
+def _hints() -> list[str]:
+    return [f"* {name}: {hint.removeprefix('in this form; ')}" for name, hint in sorted(registry.HINTS.items())]
+
+
+if __name__ == "__main__":
+    print(document(), end="")

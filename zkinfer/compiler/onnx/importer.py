@@ -1,0 +1,273 @@
+"""From a normalized ONNX model to an integer program."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.reference
+import onnx_ir
+
+from zkinfer.circuit.bounds import round_outward
+from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
+from zkinfer.compiler.calibration.ranges import kept_range
+from zkinfer.compiler.calibration.reference import is_float, static_shape
+from zkinfer.compiler.lowering.builder import Built, Value
+from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Masked
+from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.lowering.result import Layer, Lowered
+from zkinfer.compiler.lowering.tables import Range
+from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.ops.quantized import along
+from zkinfer.compiler.onnx.recurrence import step_independent
+from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
+
+__all__ = ["import_model", "ops"]
+
+
+def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> Lowered:
+    """Lower a model, operator by operator.
+
+    Args:
+        model: as `zkinfer.compiler.onnx.load.load_model` returns it.
+        calibration: statistics of the same model's tensors.
+        precision: how many bits to spend.
+
+    Returns:
+        The program, whose inputs and outputs are the model's, in its order; the same bytes every time.
+
+    Raises:
+        UnsupportedOperatorError: an operator, or a form of one, that is not lowered; the message names the node.
+        BoundsError: no table of the allowed size serves a tensor, or a sum leaves the range of exact arithmetic.
+        NotFiniteError: a weight is NaN or infinite.
+        InvalidInputError: the calibration is of another model.
+    """
+    return _Importer(model, calibration, precision).run()
+
+
+class _Importer:
+    def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
+        self._model, self._calibration = model, calibration
+        # What an unrolled layer computes at every step has one format, so that the steps share their tables.
+        self._kept: dict[str, Range] = {}
+        for name, stats in calibration.tensors.items():
+            low, high = kept_range(stats, precision.activation_bits_of(name), precision.ranges)
+            lo, hi = self._kept.get(step_independent(name), (low, high))
+            self._kept[step_independent(name)] = min(lo, low), max(hi, high)
+        self._emitter = Emitter(precision)
+        self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
+        self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
+
+    def run(self) -> Lowered:
+        graph = self._model.graph
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                self._operands[value] = Constant(value.name or "", value.const_value.numpy())
+        for value in graph.inputs:
+            self._operands[value] = self._input(value)
+        for node in graph:
+            self._node(node)
+        outputs = []
+        for value in graph.outputs:
+            operand = self._operands[value]
+            if isinstance(operand, Constant):
+                raise UnsupportedOperatorError(f"output {value.name!r} is a constant; leave it out of the model")
+            if isinstance(operand, Masked):
+                raise UnsupportedOperatorError(f"output {value.name!r} holds masked scores; only a Softmax takes them")
+            outputs.append(self._emitter.output(operand))
+        built = self._emitter.builder.finish(outputs)
+        return Lowered(built.program, built.weights, self._layers(built, outputs))
+
+    def _seen(self, value: onnx_ir.Value) -> Range | None:
+        """What is kept of the calibrated range of a tensor; None of one that does not hold floats."""
+        if not is_float(value):
+            return None
+        self._stats(value)
+        return self._kept[step_independent(value.name or "")]
+
+    def _stats(self, value: onnx_ir.Value) -> TensorStats:
+        name = value.name or ""
+        if name not in self._calibration.tensors:
+            raise InvalidInputError(f"the calibration knows no tensor {name!r}: it is of another model")
+        return self._calibration.tensors[name]
+
+    def _input(self, value: onnx_ir.Value) -> Activation:
+        name, shape, stats = value.name or "", static_shape(value), self._stats(value)
+        seen = stats.lo, stats.hi
+        if is_float(value):
+            return self._emitter.input(name, shape, seen)
+        assert value.dtype is not None
+        if value.dtype not in _LIMITS:
+            raise UnsupportedOperatorError(
+                f"input {name!r} holds {value.dtype.name}; supported are float16, float32, float64, bool and integers "
+                "of 8 to 64 bits"
+            )
+        return self._emitter.whole_input(name, shape, *whole_bounds(value, seen))
+
+    def _node(self, node: onnx_ir.Node) -> None:
+        opset = self._opsets.get(node.domain or "", 0)
+        try:
+            results = self._results(node, opset)
+            for value, result in zip(node.outputs, results, strict=False):
+                self._operands[value] = self._checked(value, result)
+        except ZkinferError as error:
+            raise type(error)(f"{registry.described(node, opset)}: {error}") from error
+
+    def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
+        operator = registry.find(node.domain, node.op_type, opset)
+        inputs = [None if value is None else self._operands[value] for value in node.inputs]
+        self._emitter.label = node.outputs[0].name or ""
+        self._emitter.integer = node.outputs[0].dtype in _LIMITS
+        self._emitter.outputs = max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1)
+        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
+        constants = [x for x in inputs if isinstance(x, Constant)]
+        if len(constants) == sum(x is not None for x in inputs):
+            return _computed(node, opset, constants)
+        bound = operator.bind(inputs, attributes)
+        result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
+        results = result if isinstance(result, tuple) else (result,)
+        for value in node.outputs[len(results) :]:
+            if _is_read(value):
+                raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
+        return results
+
+    def _checked(self, value: onnx_ir.Value, result: registry.Intermediate) -> registry.Intermediate:
+        shape = static_shape(value)
+        if result.shape != shape:
+            raise ShapeError(f"it gives {value.name!r} the shape {result.shape}, but the model says {shape}")
+        if not isinstance(result, Activation):
+            return result
+        if (limits := _LIMITS.get(value.dtype)) is not None:
+            result = replace(result, whole=True)
+            _require_no_overflow(value, result, limits)
+        shared = len(value.uses()) + value.is_graph_output() > 1
+        return self._emitter.named(result, value.name or "", seen=self._seen(value), shared=shared)
+
+    def _layers(self, built: Built, outputs: list[Value]) -> tuple[Layer, ...]:
+        """Where the program holds tensors that the model's nodes compute."""
+        layers: dict[str, Layer] = {}
+        for node in self._model.graph:
+            for value in node.outputs:
+                operand = self._operands.get(value)
+                if isinstance(operand, Activation) and (layer := self._layer(operand, built.numbers)) is not None:
+                    layers[layer.name] = layer
+        for value, output in zip(self._model.graph.outputs, outputs, strict=True):
+            name = value.name or ""
+            known = layers.get(name)
+            if known is None or known.value != built.numbers[output.number]:
+                layers[name] = Layer(name, built.numbers[output.number], 1.0, 0.0, None)
+        return tuple(layers.values())
+
+    def _layer(self, a: Activation, numbers: Mapping[int, int]) -> Layer | None:
+        if a.made and a.made[0].number in numbers:
+            _, lo, hi = self._emitter.format(a)
+            return Layer(a.label, numbers[a.made[0].number], 1.0, 0.0, (lo, hi))
+        if isinstance(a.pending, Affine) and a.value.number in numbers:
+            scale, offset = a.pending
+            return Layer(a.label, numbers[a.value.number], float(scale), float(offset), None)
+        return None
+
+
+_LIMITS: Mapping[onnx_ir.DataType | None, tuple[int, int]] = {
+    onnx_ir.DataType.BOOL: (0, 1),
+    **{
+        dtype: (int(np.iinfo(dtype.numpy()).min), int(np.iinfo(dtype.numpy()).max))
+        for dtype in onnx_ir.DataType
+        if dtype.is_integer() and dtype.bitwidth >= 8
+    },
+}
+"""Smallest and largest number that a type of whole numbers holds."""
+
+_PASSING_ON = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def whole_bounds(value: onnx_ir.Value, seen: Range) -> tuple[int, int]:
+    """Bounds of an input of whole numbers.
+
+    Those of its type, if that has 8 bits or fewer; all positions, if something is looked up by it; otherwise those of
+    calibration data, rounded outward.
+    """
+    lo, hi = _LIMITS[value.dtype]
+    if hi < 256:
+        return lo, hi
+    sizes = _looked_up(value)
+    if sizes:
+        return 0, min(sizes) - 1
+    least, most = round_outward((min(int(seen[0]), 0), max(int(seen[1]), 0)))
+    return max(lo, least), min(hi, most)
+
+
+def _looked_up(value: onnx_ir.Value) -> list[int]:
+    """How many elements there are to choose from, wherever a value is used to choose by."""
+    sizes = []
+    for node, index in value.uses():
+        if node.op_type == "Gather" and index == 1 and node.inputs[0] is not None:
+            axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+            sizes.append(static_shape(node.inputs[0])[axis])
+        elif node.op_type in _PASSING_ON and index == 0:
+            sizes += _looked_up(node.outputs[0])
+    return sizes
+
+
+def _is_read(value: onnx_ir.Value) -> bool:
+    return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+
+
+def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:
+    """Whole numbers stay within their type, where the model would wrap around.
+
+    Raises:
+        UnsupportedOperatorError: they could leave it.
+    """
+    if not isinstance(result.pending, Affine):
+        return
+    unit = Fraction(2) ** -result.value.frac_bits
+    ends = [result.pending.exactly(end * unit) for end in result.value.interval]
+    if min(ends) < limits[0] or max(ends) > limits[1]:
+        assert value.dtype is not None
+        raise UnsupportedOperatorError(
+            f"its result {value.name!r} could reach {int(min(ends))} to {int(max(ends))} and overflow "
+            f"{value.dtype.name}; compute in a wider type"
+        )
+
+
+def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
+    """What a node of constants gives, by ONNX's reference implementation."""
+    if node.op_type == "DequantizeLinear":
+        return (_dequantized(node, inputs),)
+    proto = onnx_ir.serde.serialize_node(node)
+    feeds = {name: x.array for name, x in zip((n for n in proto.input if n), inputs, strict=True)}
+    graph = onnx.helper.make_graph(
+        [proto],
+        "constants",
+        [onnx.helper.make_tensor_value_info(name, _element_type(array), array.shape) for name, array in feeds.items()],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)])
+    arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+    return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
+
+
+def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
+    """Quantized weights, which remember the scale that the model gives them."""
+    integers, scale, *zero_point = inputs
+    axis, block = (
+        node.attributes[name].as_int() if name in node.attributes else default
+        for name, default in (("axis", 1), ("block_size", 0))
+    )
+    spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
+    centred = integers.reals - spread[1] if zero_point else integers.reals
+    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
+
+
+def _element_type(array: npt.NDArray[Any]) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+
+
+def _attribute(attribute: onnx_ir.Attr) -> Any:
+    if attribute.type is onnx_ir.AttributeType.TENSOR:
+        return attribute.as_tensor().numpy()
+    return attribute.value

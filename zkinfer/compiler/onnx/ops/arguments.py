@@ -1,0 +1,20 @@
+"""What operators take besides tensors: axes, shapes and other integers that have to be known."""
+
+from zkinfer.compiler.lowering.emitter import Constant
+from zkinfer.errors import UnsupportedOperatorError
+
+
+def integers(constant: Constant | None) -> tuple[int, ...] | None:
+    """The integers of a constant input; None where it is left out."""
+    return None if constant is None else constant.integers
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front.
+
+    Raises:
+        UnsupportedOperatorError: there is no such axis.
+    """
+    if not -rank <= axis < rank:
+        raise UnsupportedOperatorError(f"axis {axis} does not exist in a tensor with {rank} axes")
+    return axis % rank

@@ -1,0 +1,316 @@
+"""Operators that act on every element alone: functions that fuse into the next table, or exact arithmetic."""
+
+from fractions import Fraction
+
+from zkinfer.compiler.approx import functions
+from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering.arithmetic import require_activation
+from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.onnx.registry import operator
+from zkinfer.errors import UnsupportedOperatorError
+
+
+def _number(constant: Constant, what: str) -> Fraction:
+    """The number that a constant holds.
+
+    Raises:
+        UnsupportedOperatorError: its elements differ.
+    """
+    if constant.uniform is None:
+        raise UnsupportedOperatorError(f"its {what} {constant.name!r} is not one number; only that is supported")
+    return constant.uniform
+
+
+def truncated(function: functions.Function) -> functions.Function:
+    """The values of a function without their digits after the point."""
+    toward_zero = functions.maximum(functions.floor, 0) + functions.minimum(functions.ceil, 0)
+    return toward_zero(function)
+
+
+@operator(13, 14)
+def Add(g: Emitter, A: Operand, B: Operand) -> Activation | Masked:
+    return comparison.masked(g, A, B) or comparison.masked(g, B, A) or arithmetic.add(g, A, B)
+
+
+@operator(13, 14)
+def Sub(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.add(g, A, B, sign=-1)
+
+
+@operator(13, 14)
+def Mul(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.multiply(g, A, B)
+
+
+@operator(13, 14)
+def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
+    if not g.integer:
+        return arithmetic.divide(g, A, B)
+    if not isinstance(B, Constant):
+        raise UnsupportedOperatorError(f"whole numbers are divided by {B.label!r}, which is computed; cast to float")
+    dividend = comparison.require_exact(g, require_activation(A))
+    return arithmetic.apply_each(g, dividend, _not_zero(B), lambda divisor: truncated(functions.X / divisor))
+
+
+def _not_zero(divisor: Constant) -> Constant:
+    """The constant.
+
+    Raises:
+        UnsupportedOperatorError: it holds zeros.
+    """
+    if not divisor.reals.all():
+        raise UnsupportedOperatorError(f"it divides by {divisor.name!r}, which holds zeros")
+    return divisor
+
+
+@operator(13)
+def Mod(g: Emitter, A: Activation, B: Constant, *, fmod: int = 0) -> Activation:
+    rounded = truncated if fmod else functions.floor
+    dividend = comparison.require_exact(g, A) if g.integer else A
+    return arithmetic.apply_each(
+        g, dividend, _not_zero(B), lambda divisor: functions.X - divisor * rounded(functions.X / divisor)
+    )
+
+
+@operator(13)
+def Sum(g: Emitter, *data: Operand) -> Activation:
+    total, *rest = data
+    for term in rest:
+        total = arithmetic.add(g, total, term)
+    return require_activation(total)
+
+
+@operator(13)
+def Mean(g: Emitter, *data: Operand) -> Activation:
+    return g.affine(Sum(g, *data), Fraction(1, len(data)))
+
+
+@operator(13)
+def Max(g: Emitter, *data: Operand) -> Activation:
+    largest, *rest = data
+    for other in rest:
+        largest = arithmetic.extremum(g, largest, other, largest=True)
+    return require_activation(largest)
+
+
+@operator(13)
+def Min(g: Emitter, *data: Operand) -> Activation:
+    smallest, *rest = data
+    for other in rest:
+        smallest = arithmetic.extremum(g, smallest, other, largest=False)
+    return require_activation(smallest)
+
+
+@operator(13)
+def Neg(g: Emitter, X: Activation) -> Activation:
+    return g.affine(X, Fraction(-1))
+
+
+@operator(13)
+def Abs(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.abs_, whole=X.whole)
+
+
+@operator(13, 14)
+def Relu(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.relu, whole=X.whole)
+
+
+@operator(6, 16)
+def LeakyRelu(g: Emitter, X: Activation, *, alpha: float = 0.01) -> Activation:
+    return g.apply(X, functions.leaky_relu(alpha))
+
+
+@operator(9, 16)
+def PRelu(g: Emitter, X: Activation, slope: Constant) -> Activation:
+    if slope.uniform is not None:
+        return g.apply(X, functions.leaky_relu(float(slope.uniform)))
+    below = g.apply(X, functions.minimum(functions.X, 0))
+    return arithmetic.add(g, g.apply(X, functions.relu), arithmetic.multiply_weight(g, below, slope, slope.reals))
+
+
+@operator(6, 22)
+def Elu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    return g.apply(X, functions.elu(alpha))
+
+
+@operator(6, 22)
+def Selu(
+    g: Emitter, X: Activation, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> Activation:
+    return g.apply(X, (gamma * functions.elu(alpha)).named("selu"))
+
+
+@operator(12)
+def Celu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    below = alpha * (functions.exp(functions.minimum(functions.X, 0) / alpha) - 1)
+    return g.apply(X, (functions.relu + below).named("celu"))
+
+
+@operator(10, 22)
+def ThresholdedRelu(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    above = 1 - functions.step(alpha - functions.X)
+    return g.apply(X, (functions.X * above).named("thresholded_relu"))
+
+
+@operator(9)
+def Shrink(g: Emitter, input: Activation, *, bias: float = 0.0, lambd: float = 0.5) -> Activation:
+    above, below = 1 - functions.step(lambd - functions.X), 1 - functions.step(functions.X + lambd)
+    return g.apply(input, ((functions.X - bias) * above + (functions.X + bias) * below).named("shrink"))
+
+
+@operator(6, 13)
+def Sigmoid(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.sigmoid)
+
+
+@operator(6, 22)
+def HardSigmoid(g: Emitter, X: Activation, *, alpha: float = 0.2, beta: float = 0.5) -> Activation:
+    return g.apply(X, functions.hardsigmoid(alpha, beta))
+
+
+@operator(13)
+def Tanh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.tanh)
+
+
+@operator(20)
+def Gelu(g: Emitter, X: Activation, *, approximate: str = "none") -> Activation:
+    forms: dict[str, functions.Function] = {"none": functions.gelu, "tanh": functions.gelu_tanh}
+    if approximate not in forms:
+        raise UnsupportedOperatorError(f"approximate={approximate!r} is not supported; supported: 'none', 'tanh'")
+    return g.apply(X, forms[approximate])
+
+
+@operator(13)
+def Erf(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.erf)
+
+
+@operator(24)
+def Swish(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
+    return g.apply(X, (functions.X * functions.sigmoid(alpha * functions.X)).named("swish"))
+
+
+@operator(14, 22)
+def HardSwish(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.hardswish)
+
+
+@operator(18, 22)
+def Mish(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.mish)
+
+
+@operator(1, 22)
+def Softplus(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.softplus)
+
+
+@operator(1, 22)
+def Softsign(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.softsign)
+
+
+@operator(13)
+def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Constant | None = None) -> Activation:
+    clipped: functions.Function = functions.X
+    if min is not None:
+        clipped = functions.maximum(clipped, _number(min, "lower bound"))
+    if max is not None:
+        clipped = functions.minimum(clipped, _number(max, "upper bound"))
+    return g.apply(input, clipped, whole=g.integer)
+
+
+@operator(13)
+def Exp(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.exp)
+
+
+@operator(13)
+def Log(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.log)
+
+
+@operator(7, 22)
+def Sin(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sin)
+
+
+@operator(7, 22)
+def Cos(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cos)
+
+
+@operator(7, 22)
+def Atan(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.atan)
+
+
+@operator(9, 22)
+def Sinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sinh)
+
+
+@operator(9, 22)
+def Cosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.cosh)
+
+
+@operator(9, 22)
+def Asinh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.asinh)
+
+
+@operator(9, 22)
+def Acosh(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.acosh)
+
+
+@operator(13)
+def Sqrt(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.sqrt)
+
+
+@operator(13)
+def Reciprocal(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.reciprocal)
+
+
+@operator(13, 15)
+def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
+    if isinstance(Y, Constant):
+        base = require_activation(X)
+        return arithmetic.apply_each(g, comparison.require_exact(g, base) if g.integer else base, Y, functions.power)
+    if isinstance(X, Activation):
+        raise UnsupportedOperatorError(
+            f"its base {X.label!r} and its exponent {Y.label!r} are both computed; cast the base to float"
+        )
+    if X.reals.min() <= 0:
+        raise UnsupportedOperatorError(
+            f"its base {X.name!r} holds {float(X.reals.min()):.6g}; only positive numbers are supported"
+        )
+    power = truncated if g.integer else functions.X.compose
+    return arithmetic.apply_each(
+        g, Y, X, lambda base: power(functions.exp(functions.X * functions.log(functions.constant(base))))
+    )
+
+
+@operator(13)
+def Floor(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.floor, whole=True)
+
+
+@operator(13)
+def Ceil(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.ceil, whole=True)
+
+
+@operator(11, 22)
+def Round(g: Emitter, X: Activation) -> Activation:
+    return g.apply(X, functions.round_half_even, whole=True)
+
+
+@operator(13)
+def Sign(g: Emitter, input: Activation) -> Activation:
+    return g.apply(input, functions.sign, whole=True)

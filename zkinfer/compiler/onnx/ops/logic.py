@@ -1,0 +1,68 @@
+"""Comparisons, truth values, and choices between two tensors."""
+
+import numpy as np
+
+from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.onnx.registry import operator
+
+
+@operator(13)
+def Less(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.compare(g, A, B, "<")
+
+
+@operator(12, 16)
+def LessOrEqual(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.compare(g, A, B, "<=")
+
+
+@operator(13)
+def Greater(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.compare(g, A, B, ">")
+
+
+@operator(12, 16)
+def GreaterOrEqual(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.compare(g, A, B, ">=")
+
+
+@operator(13, 19)
+def Equal(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.compare(g, A, B, "==")
+
+
+@operator(1)
+def Not(g: Emitter, X: Activation) -> Activation:
+    return comparison.negated(g, X)
+
+
+@operator(7)
+def And(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return arithmetic.multiply(g, A, B)
+
+
+@operator(7)
+def Or(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.either(g, A, B)
+
+
+@operator(7)
+def Xor(g: Emitter, A: Operand, B: Operand) -> Activation:
+    return comparison.differ(g, A, B)
+
+
+@operator(9, 16)
+def Where(g: Emitter, condition: Operand, X: Operand, Y: Operand) -> Activation | Constant | Masked:
+    return comparison.where(g, condition, X, Y)
+
+
+@operator(9, 13, 20)
+def IsNaN(g: Emitter, X: Activation) -> Constant:
+    # Calibration refuses data on which the float model is not finite, and integers always are.
+    return Constant(g.label, np.zeros(X.shape, dtype=np.bool_))
+
+
+@operator(10, 20)
+def IsInf(g: Emitter, X: Activation, *, detect_negative: int = 1, detect_positive: int = 1) -> Constant:
+    return Constant(g.label, np.zeros(X.shape, dtype=np.bool_))

@@ -1,0 +1,160 @@
+"""Operators along an axis: sums, means, maxima, softmax, and the position of the maximum."""
+
+import math
+import string
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from zkinfer.circuit.steps import Transpose
+from zkinfer.compiler.approx import functions
+from zkinfer.compiler.lowering import maxima as tournament
+from zkinfer.compiler.lowering import selection, softmax
+from zkinfer.compiler.lowering.arithmetic import reshape, total
+from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked
+from zkinfer.compiler.onnx.ops.arguments import axis_of, integers
+from zkinfer.compiler.onnx.registry import operator
+
+
+def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
+    """The axes to reduce, in order: none given means all of them, or none where the attribute says so."""
+    if not axes:
+        return [] if noop_with_empty_axes else list(range(rank))
+    return sorted({axis_of(axis, rank) for axis in axes})
+
+
+def _sum(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    reduced = _axes(len(data.shape), axes, noop)
+    return total(g, data, reduced, keepdims=bool(keepdims)) if reduced else data
+
+
+def _mean(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    count = math.prod(data.shape[axis] for axis in _axes(len(data.shape), axes, noop))
+    return g.affine(_sum(g, data, axes, keepdims, noop), Fraction(1, count))
+
+
+def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    shape = data.shape
+    reduced = _axes(len(shape), axes, noop)
+    if not reduced:
+        return data
+    kept = [i for i in range(len(shape)) if i not in reduced]
+    last = g.reindex(data, Transpose((*kept, *reduced)))
+    flat = reshape(g, last, (*(shape[i] for i in kept), math.prod(shape[i] for i in reduced)))
+    largest = tournament.max_along(g, flat, len(kept))
+    left = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
+    return reshape(g, largest, left)
+
+
+def _min(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    return g.affine(_max(g, g.affine(data, Fraction(-1)), axes, keepdims, noop), Fraction(-1))
+
+
+@operator(13)
+def ReduceSum(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _sum(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceMean")
+def ReduceMean_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _mean(g, data, axes, keepdims)
+
+
+@operator(18)
+def ReduceMean(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _mean(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceMax")
+def ReduceMax_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _max(g, data, axes, keepdims)
+
+
+@operator(18, 20)
+def ReduceMax(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _max(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceMin")
+def ReduceMin_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+    return _min(g, data, axes, keepdims)
+
+
+@operator(18, 20)
+def ReduceMin(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    return _min(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13, name="ReduceSumSquare")
+def ReduceSumSquare_13(
+    g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1
+) -> Activation:
+    return _sum(g, g.apply(data, functions.power(2)), axes, keepdims)
+
+
+@operator(18)
+def ReduceSumSquare(
+    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Activation:
+    squares = g.apply(data, functions.power(2))
+    return _sum(g, squares, integers(axes), keepdims, noop_with_empty_axes)
+
+
+@operator(13)
+def Softmax(g: Emitter, input: Activation | Masked, *, axis: int = -1) -> Activation:
+    axis = axis_of(axis, len(input.shape))
+    if isinstance(input, Masked):
+        return softmax.softmax(g, input.scores, axis, input.kept)
+    return softmax.softmax(g, input, axis)
+
+
+@operator(13)
+def Hardmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+    axis = axis_of(axis, len(input.shape))
+    position = tournament.argmax(g, input, axis, last=False)
+    flat = reshape(g, position, input.shape[:axis] + input.shape[axis + 1 :])
+    rank = len(input.shape)
+    rows = selection.one_hot(g, flat, input.shape[axis])
+    return g.reindex(rows, Transpose((*range(axis), rank - 1, *range(axis, rank - 1))))
+
+
+@operator(13)
+def LogSoftmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+    return softmax.log_softmax(g, input, axis_of(axis, len(input.shape)))
+
+
+def _position(g: Emitter, data: Activation, axis: int, keepdims: int, select_last_index: int) -> Activation:
+    axis = axis_of(axis, len(data.shape))
+    position = tournament.argmax(g, data, axis, last=bool(select_last_index))
+    return position if keepdims else reshape(g, position, data.shape[:axis] + data.shape[axis + 1 :])
+
+
+@operator(13)
+def ArgMax(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
+    return _position(g, data, axis, keepdims, select_last_index)
+
+
+@operator(13)
+def ArgMin(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
+    return _position(g, g.affine(data, Fraction(-1)), axis, keepdims, select_last_index)
+
+
+@operator(11, 14)
+def CumSum(g: Emitter, x: Activation, axis: Constant, *, exclusive: int = 0, reverse: int = 0) -> Activation:
+    along = axis_of(axis.integers[0], len(x.shape))
+    n = x.shape[along]
+    # Element j is part of sum i: a matrix of zeros and ones.
+    summed = np.tri(n, k=-1 if exclusive else 0, dtype=np.int64)
+    part = g.builder.weight(f"{g.label}/parts", summed.T if reverse else summed, 0)
+    letters = string.ascii_lowercase[: len(x.shape)]
+    width = max(g.operand_bits, g.accumulator_bits - n.bit_length())
+    return g.einsum(f"{letters},z{letters[along]}->{letters.replace(letters[along], 'z')}", x, part, width=width)

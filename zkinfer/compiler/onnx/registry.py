@@ -1,0 +1,170 @@
+"""Which ONNX operators are lowered, and by what.
+
+A handler is a function whose signature is the operator's schema: inputs are positional parameters, attributes are
+keyword-only ones with the standard's defaults. Its first parameter is the `Emitter`. An input annotated `Constant`
+has to be one, one annotated `Activation` has to depend on the model's inputs, an `Operand` is either. A handler is
+registered for the exact versions of the operator that it implements; which version a model means follows from its
+operator set.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import onnx
+import onnx_ir
+
+from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Constant, Masked
+from zkinfer.errors import UnsupportedOperatorError
+
+Intermediate = Activation | Constant | Masked
+"""What a tensor of a model becomes."""
+
+Result = Intermediate | tuple[Intermediate, ...]
+Handler = Callable[..., Result]
+H = TypeVar("H", bound=Handler)
+
+HINTS = {
+    "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
+    "DFT": "in this form; supported are constant sizes of up to 4096 points",
+    "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
+    "GRU": "in this form; supported are constant weights, and activations that are operators",
+    "GroupNormalization": "in this form; supported are constant scales",
+    "LSTM": "in this form; supported are constant weights, and activations that are operators",
+    "LpPool": "in this form; supported are p of 1 and 2, without ceil_mode",
+    "RNN": "in this form; supported are constant weights, and activations that are operators",
+    "ReduceProd": "in this form; supported are products of up to 64 elements along constant axes",
+    "STFT": "in this form; supported are real signals, constant windows, and constant sizes of up to 4096 points",
+    "Upsample": "use Resize",
+}
+"""In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as one handler implements it.
+
+    Attributes:
+        domain, name: as in ONNX; the standard domain is "".
+        since_version: the operator set that introduced this version of the operator.
+        handler: lowers it.
+    """
+
+    domain: str
+    name: str
+    since_version: int
+    handler: Handler
+
+    def bind(self, inputs: Sequence[Intermediate | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
+        """The handler's arguments but the first.
+
+        Raises:
+            UnsupportedOperatorError: an attribute or an input that the handler does not know or that is missing, or a
+                constant input where the handler takes a computed one, or the other way round.
+        """
+        _, *parameters = inspect.signature(self.handler).parameters.values()
+        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        unknown = sorted(set(attributes) - set(known))
+        if unknown:
+            raise UnsupportedOperatorError(
+                f"attribute {unknown[0]!r} is not supported; supported attributes: {', '.join(known) or 'none'}"
+            )
+        try:
+            bound = inspect.Signature(parameters).bind(*inputs, **attributes)
+        except TypeError as error:
+            raise UnsupportedOperatorError(f"its inputs and attributes are not supported: {error}") from None
+        hints = typing.get_type_hints(self.handler)
+        for name, given in bound.arguments.items():
+            accepted = kinds(hints[name])
+            for value in given if isinstance(given, tuple) else (given,):
+                _require_kind(name, value, accepted)
+        return bound
+
+    def takes_computed(self, count: int) -> list[bool]:
+        """Whether each of so many inputs may depend on the model's inputs."""
+        hints = typing.get_type_hints(self.handler)
+        _, *parameters = inspect.signature(self.handler).parameters.values()
+        taken = [Activation in kinds(hints[p.name]) for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        return (taken + taken[-1:] * count)[:count]
+
+
+def kinds(hint: Any) -> tuple[object, ...]:
+    """What a parameter that is annotated like this accepts."""
+    return typing.get_args(hint) or (hint,)
+
+
+def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> None:
+    if isinstance(value, Constant) and Constant not in accepted:
+        raise UnsupportedOperatorError(
+            f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
+        )
+    if isinstance(value, Masked) and Masked not in accepted:
+        raise UnsupportedOperatorError(
+            f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only a Softmax takes them"
+        )
+    if isinstance(value, Activation) and Activation not in accepted:
+        raise UnsupportedOperatorError(f"its input {name}, {value.label!r}, is computed; only a constant is supported")
+
+
+_operators: dict[tuple[str, str, int], Operator] = {}
+
+
+def operator(*since_versions: int, name: str | None = None, domain: str = "") -> Callable[[H], H]:
+    """Register a handler for some versions of the operator that it is named for, or of `name`."""
+
+    def register(handler: H) -> H:
+        for version in since_versions:
+            known = Operator(domain, name or handler.__name__, version, handler)
+            assert (domain, known.name, version) not in _operators, f"{known.name} {version} is registered twice"
+            _operators[domain, known.name, version] = known
+        return handler
+
+    return register
+
+
+def operators() -> tuple[Operator, ...]:
+    """All that are registered."""
+    return tuple(_operators.values())
+
+
+def find(domain: str, name: str, opset: int) -> Operator:
+    """The operator as it is at a version of the operator set.
+
+    Raises:
+        UnsupportedOperatorError: it is not lowered; the message names the nearest that is.
+    """
+    domain = "" if domain == "ai.onnx" else domain
+    try:
+        version = int(onnx.defs.get_schema(name, opset, domain).since_version)
+    except onnx.defs.SchemaError:
+        version = 0
+    if (domain, name, version) in _operators:
+        return _operators[domain, name, version]
+    raise UnsupportedOperatorError(f"the operator is not supported{_instead(domain, name)}")
+
+
+def find_for(node: onnx_ir.Node, opset: int) -> Operator:
+    """The operator of a node; as `find`, and the message names the node too."""
+    try:
+        return find(node.domain, node.op_type, opset)
+    except UnsupportedOperatorError as error:
+        raise UnsupportedOperatorError(f"{described(node, opset)}: {error}") from None
+
+
+def described(node: onnx_ir.Node, opset: int) -> str:
+    """A node, for messages."""
+    return f"node {node.name!r} ({node.domain or 'ai.onnx'}.{node.op_type}, opset {opset})"
+
+
+def _instead(domain: str, name: str) -> str:
+    same = [known for known in _operators.values() if known.domain == domain and known.name == name]
+    versions = sorted(known.since_version for known in same)
+    if versions:
+        return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
+    if name in HINTS:
+        return f"{' ' if HINTS[name].startswith('in ') else '; '}{HINTS[name]}"
+    near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
+    return f"; the nearest that is supported is {near[0]}" if near else ""

@@ -1,0 +1,278 @@
+"""Forests and boosted trees, in steps: every comparison of every tree, then the leaf that all comparisons agree on.
+
+A leaf is reached if every node on its path went its way. With `b` the outcomes of a tree's comparisons as zeros and
+ones, and a path matrix P that holds 1 where a leaf needs a node to be true and -1 where it needs it to be false,
+
+    b P = (true ones that were needed) - (true ones that were not wanted),
+
+which is as large as the number of nodes that have to be true for the leaf that is reached, and smaller for all others.
+Features are chosen by a matrix too, so that which feature a node reads is as secret as its threshold; the number of
+trees, and the largest number of nodes and leaves of one, are public.
+
+All features are one input and share its Q-format: those of very different ranges lose accuracy unless they are scaled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from onnx_ir import Attr, DataType, Value
+
+from zkinfer.compiler.onnx.steps import Steps, dtype_of, shape_of
+
+DOMAIN = "ai.onnx.ml"
+
+FloatArray = npt.NDArray[np.float64]
+Key = tuple[int, int]
+"""A node: the tree that it belongs to, and its number in it."""
+
+_COMPARISONS = {
+    "BRANCH_LEQ": "LessOrEqual",
+    "BRANCH_LT": "Less",
+    "BRANCH_GTE": "GreaterOrEqual",
+    "BRANCH_GT": "Greater",
+}
+
+
+@dataclass(frozen=True)
+class _Branch:
+    feature: int
+    threshold: float
+    true: Key
+    false: Key
+
+
+@dataclass(frozen=True)
+class _Forest:
+    """Trees as they stand in a model.
+
+    Attributes:
+        branches: inner nodes.
+        leaves: the numbers that a leaf adds to each output.
+        comparison: the operator that decides at every inner node.
+        outputs: how many there are.
+        base: what is added to the outputs.
+    """
+
+    branches: Mapping[Key, _Branch]
+    leaves: Mapping[Key, FloatArray]
+    comparison: str
+    outputs: int
+    base: FloatArray
+
+    @property
+    def roots(self) -> list[Key]:
+        """The nodes that no other leads to, in order."""
+        reached = {key for branch in self.branches.values() for key in (branch.true, branch.false)}
+        return sorted(key for key in (*self.branches, *self.leaves) if key not in reached)
+
+
+@dataclass
+class _Paths:
+    """A tree's inner nodes, and its leaves with the nodes on their paths and which way these have to go."""
+
+    nodes: list[_Branch] = field(default_factory=list)
+    leaves: list[tuple[FloatArray, dict[int, bool]]] = field(default_factory=list)
+
+
+def _paths(forest: _Forest, root: Key) -> _Paths:
+    paths = _Paths()
+    waiting: list[tuple[Key, dict[int, bool]]] = [(root, {})]
+    while waiting:
+        key, path = waiting.pop()
+        branch = forest.branches.get(key)
+        if branch is None:
+            paths.leaves.append((forest.leaves[key], path))
+            continue
+        paths.nodes.append(branch)
+        at = len(paths.nodes) - 1
+        waiting += [(branch.true, {**path, at: True}), (branch.false, {**path, at: False})]
+    return paths
+
+
+def _list(attributes: Mapping[str, Attr], name: str) -> list[float]:
+    """Numbers from a list attribute, or from the tensor that may stand in its place."""
+    if f"{name}_as_tensor" in attributes:
+        return [float(x) for x in attributes[f"{name}_as_tensor"].as_tensor().numpy().ravel()]
+    return [float(x) for x in attributes[name].as_floats()] if name in attributes else []
+
+
+def _forest(s: Steps, kind: str, outputs: int) -> _Forest | None:
+    """The trees of a classifier or a regressor; None if they compare in several ways, or in one that is not lowered.
+
+    Args:
+        s: gives the node.
+        kind: "class" or "target", by which the attributes of leaves begin.
+        outputs: how many outputs there are.
+    """
+    a = s.node.attributes
+    trees, numbers = a["nodes_treeids"].as_ints(), a["nodes_nodeids"].as_ints()
+    keys = list(zip(trees, numbers, strict=True))
+    modes, features = a["nodes_modes"].as_strings(), a["nodes_featureids"].as_ints()
+    ways = zip(trees, a["nodes_truenodeids"].as_ints(), a["nodes_falsenodeids"].as_ints(), strict=True)
+    comparisons = {mode for mode in modes if mode != "LEAF"} or {"BRANCH_LEQ"}
+    if len(comparisons) > 1 or not comparisons <= set(_COMPARISONS):
+        return None
+    leaves = {key: np.zeros(outputs) for key, mode in zip(keys, modes, strict=True) if mode == "LEAF"}
+    places = zip(
+        a[f"{kind}_treeids"].as_ints(), a[f"{kind}_nodeids"].as_ints(), a[f"{kind}_ids"].as_ints(), strict=True
+    )
+    for (tree, number, output), weight in zip(places, _list(a, f"{kind}_weights"), strict=True):
+        leaves[tree, number][output] += weight
+    branches = {
+        key: _Branch(feature, threshold, (tree, true), (tree, false))
+        for key, mode, feature, threshold, (tree, true, false) in zip(
+            keys, modes, features, _list(a, "nodes_values"), ways, strict=True
+        )
+        if mode != "LEAF"
+    }
+    base = np.zeros(outputs)
+    given = _list(a, "base_values")
+    base[: len(given)] = given
+    return _Forest(branches, leaves, _COMPARISONS[comparisons.pop()], outputs, base)
+
+
+def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
+    """The sum of the leaves that are reached, and of the base: shape (batch, outputs)."""
+    batch, width = shape_of(x)
+    trees = [_paths(forest, root) for root in forest.roots]
+    nodes, leaves = max(len(t.nodes) for t in trees) or 1, max(len(t.leaves) for t in trees)
+    count = len(trees)
+    choice = np.zeros((width, count, nodes), dtype=np.int8)
+    thresholds = np.zeros((count, nodes))
+    way = np.zeros((count, nodes, leaves), dtype=np.int8)
+    # A leaf that only fills up needs one node more than there are.
+    needed = np.full((count, 1, leaves), nodes + 1.0)
+    values = np.zeros((count, leaves, forest.outputs))
+    for t, tree in enumerate(trees):
+        for n, branch in enumerate(tree.nodes):
+            choice[branch.feature, t, n], thresholds[t, n] = 1, branch.threshold
+        for k, (value, path) in enumerate(tree.leaves):
+            values[t, k], needed[t, 0, k] = value, sum(path.values())
+            for n, true in path.items():
+                way[t, n, k] = 1 if true else -1
+
+    # Small whole numbers stay what they are, for which there is no operator with double precision.
+    double = x.dtype is DataType.DOUBLE
+    dtype, x = (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (dtype_of(x), x)
+    chosen = s.op("features", "MatMul", x, _integers(s, "choice", choice.reshape(width, -1), dtype))
+    outcomes = s.op("outcomes", forest.comparison, chosen, s.constant("thresholds", thresholds.ravel().astype(dtype)))
+    ones = s.reshape("outcomes/trees", _numbers(s, "outcomes/numbers", outcomes, dtype), (batch, count, 1, nodes))
+    agreeing = s.op("agreeing", "MatMul", ones, _integers(s, "paths", way, dtype))
+    reached = s.op("reached", "GreaterOrEqual", agreeing, s.constant("needed", (needed - 0.5).astype(dtype)))
+    rows = s.reshape("reached/rows", _numbers(s, "reached/numbers", reached, dtype), (batch, count * leaves))
+    total = s.op("scores", "MatMul", rows, s.constant("values", values.reshape(-1, forest.outputs).astype(dtype)))
+    if forest.base.any():
+        total = s.op("scores/base", "Add", total, s.constant("base", forest.base.astype(dtype)))
+    return s.op("scores/double", "Cast", total, to=int(DataType.DOUBLE)) if double else total
+
+
+def _numbers(s: Steps, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
+    """Truth values as zeros and ones."""
+    return s.op(step, "Cast", truth, to=int(DataType.from_numpy(np.dtype(dtype))))
+
+
+def _integers(s: Steps, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
+    """A constant of small whole numbers, which stay what they are in the circuit."""
+    unit = s.constant(f"{step}/unit", np.array(1.0, dtype=dtype))
+    return s.op(step, "DequantizeLinear", s.constant(f"{step}/integers", array), unit)
+
+
+def _aggregated(s: Steps, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
+    """The outputs of a forest that adds up its trees, or averages them."""
+    if aggregate == "AVERAGE":
+        count = len(forest.roots)
+        forest = replace(forest, leaves={key: value / count for key, value in forest.leaves.items()})
+    return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
+
+
+def regressor(s: Steps, x: Value) -> list[Value] | None:
+    """A TreeEnsembleRegressor, without an activation."""
+    forest = _forest(s, "target", s.integer("n_targets", 1))
+    if forest is None or s.text("post_transform", "NONE") != "NONE":
+        return None
+    return _aggregated(s, x, forest, s.text("aggregate_function", "SUM"))
+
+
+_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
+_AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+"""What the numbers stand for by which a TreeEnsemble names these."""
+
+
+def ensemble(s: Steps, x: Value) -> list[Value] | None:
+    """A TreeEnsemble, of version 5 of the domain: inner nodes and leaves are numbered apart, over all trees.
+
+    None also where an activation follows: onnxruntime reads their numbers otherwise than the standard does.
+    """
+    a = s.node.attributes
+    modes = [_MODES[int(mode)] for mode in a["nodes_modes"].as_tensor().numpy()]
+    if len(set(modes)) > 1 or modes[0] not in _COMPARISONS or s.integer("post_transform", 0):
+        return None
+    outputs = s.integer("n_targets", 1)
+
+    def ways(which: str) -> list[Key]:
+        """Where each node leads: inner nodes are those of a tree 0, leaves those of a tree 1."""
+        return list(zip(a[f"nodes_{which}leafs"].as_ints(), a[f"nodes_{which}nodeids"].as_ints(), strict=True))
+
+    splits = a["nodes_splits"].as_tensor().numpy().tolist()
+    branches = {
+        (0, n): _Branch(*branch)
+        for n, branch in enumerate(
+            zip(a["nodes_featureids"].as_ints(), splits, ways("true"), ways("false"), strict=True)
+        )
+    }
+    weights = a["leaf_weights"].as_tensor().numpy().tolist()
+    leaves = {
+        (1, n): weight * np.eye(outputs)[target]
+        for n, (weight, target) in enumerate(zip(weights, a["leaf_targetids"].as_ints(), strict=True))
+    }
+    forest = _Forest(branches, leaves, _COMPARISONS[modes[0]], outputs, np.zeros(outputs))
+    return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
+
+
+def classifier(s: Steps, x: Value) -> list[Value] | None:
+    """A TreeEnsembleClassifier: the label, and a score for each class."""
+    attributes = s.node.attributes
+    labels = np.array(attributes["classlabels_int64s"].as_ints() if "classlabels_int64s" in attributes else [])
+    names = len(attributes["classlabels_strings"].as_strings()) if "classlabels_strings" in attributes else 0
+    classes = len(labels) or names
+    forest = _forest(s, "class", classes)
+    transform = s.text("post_transform", "NONE")
+    if forest is None or transform not in ("NONE", "LOGISTIC", "SOFTMAX") or (s.uses(0) and not len(labels)):
+        return None
+    if classes == 2 and len(set(attributes["class_ids"].as_ints())) == 1:
+        return _binary(s, x, forest, transform, labels)
+    scores = _scores(s, x, forest)
+    index = s.op("index", "ArgMax", scores, axis=1, keepdims=0)
+    activations = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
+    scores = s.op("probabilities", activations[transform], scores) if transform in activations else scores
+    return [_labelled(s, index, labels), scores]
+
+
+def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: npt.NDArray[np.int64]) -> list[Value] | None:
+    """Two classes of which the leaves score the second, as their first output: the other's score follows from it.
+
+    Scores that cannot be negative are probabilities, and those that can are log odds, as onnxruntime takes them.
+    """
+    if any(s.node.attributes["class_ids"].as_ints()) or transform == "SOFTMAX" or forest.base[1]:
+        return None
+    leaves = {key: value[:1] for key, value in forest.leaves.items()}
+    positive = all((value >= 0).all() for value in leaves.values())
+    score = _scores(s, x, _Forest(forest.branches, leaves, forest.comparison, 1, forest.base[:1]))
+    decided = s.op("decided", "Greater", score, s.number("middle", 0.5 if positive else 0.0, x))
+    index = s.op("index", "Cast", s.reshape("decided/flat", decided, (shape_of(x)[0],)), to=7)
+    if positive and transform == "NONE":
+        return [
+            _labelled(s, index, labels),
+            s.concat("both", [s.op("other", "Sub", s.number("one", 1.0, x), score), score], 1),
+        ]
+    both = s.concat("both", [s.op("other", "Neg", score), score], 1)
+    return [_labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
+
+
+def _labelled(s: Steps, index: Value, labels: npt.NDArray[np.int64]) -> Value:
+    """The labels of classes, from their positions."""
+    if np.array_equal(labels, np.arange(len(labels))) or not len(labels):
+        return index
+    return s.op("label", "Gather", s.constant("labels", labels.astype(np.int64)), index, axis=0)

@@ -1,0 +1,1 @@
+"""Running a program fast and exactly, on integers, with numba."""

@@ -1,0 +1,271 @@
+"""Execution of a program, exact and fast: what `circuit.evaluate` computes, in the narrowest integers that hold it.
+
+How each node is computed is decided once, from bounds that hold for these very weights whatever the inputs are; each
+value has the smallest of int8, int16, int32 and int64 that holds it, or one that suits the kernel that makes it. See
+`execute_products` for Einsums, `execute_views` for Views and `trace` for Lookups. What depends on weights alone is
+computed once.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.evaluate import check_inputs
+from zkinfer.circuit.program import Einsum, Lookup, Program, View
+from zkinfer.circuit.validate import node_sources
+from zkinfer.errors import ShapeError
+from zkinfer.execution.lookups import AppliedTable, narrow, smallest_type
+from zkinfer.execution.products import RUNS, Contraction, Operand, contraction
+from zkinfer.execution.views import Alias, Array, Combination, MovedTerm, Values, copied_bytes, move
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AppliedLookup:
+    """A Lookup, ready to be computed, in the order that its source has in memory.
+
+    Attributes:
+        bytes_per_run: allocated at most, beside the result.
+    """
+
+    source: int
+    table: AppliedTable
+    shift: int
+    bytes_per_run: int
+
+    def __call__(self, values: Values) -> Array:
+        """The looked-up elements, of shape (runs, ...)."""
+        source = values[self.source]
+        assert source is not None
+        if source.flags.c_contiguous:
+            return self._apply(source)
+        order = sorted(range(source.ndim), key=lambda axis: -source.strides[axis])
+        return self._apply(np.ascontiguousarray(source.transpose(order))).transpose(np.argsort(order))
+
+    def _apply(self, source: Array) -> Array:
+        out = np.empty(source.size, dtype=self.table.dtype)
+        self.table.apply(source.reshape(-1), self.shift, out)
+        return out.reshape(source.shape)
+
+
+Operation = Contraction | Alias | Combination | AppliedLookup
+
+
+class Executor:
+    """A program with its weights, ready to be executed any number of times.
+
+    Prepared once: bounds that hold for these weights, how each node is computed, and all values that depend on no
+    input; in the first run, weights packed for the kernels. Runs leave nothing else behind.
+
+    Args:
+        program: a validated program.
+        weights: int64 contents of its weights, in order.
+        everything: keep every value, rather than those that a prover needs.
+
+    Raises:
+        BoundsError: with these weights a value can leave its published bounds, or a table.
+    """
+
+    def __init__(self, program: Program, weights: Sequence[IntArray], *, everything: bool = False) -> None:
+        self.program = program
+        self._leaves = len(program.inputs) + len(program.weights)
+        self._intervals = check_bounds(program, weights)
+        self.tables = [AppliedTable(table) for table in program.tables]
+        self._kept = set(range(program.num_values)) if everything else _needed(program)
+        self._last_readers = _last_readers(program, self._kept)
+        self._dtypes = [smallest_type(*interval) for interval in self._intervals]
+        self._memory = list(range(program.num_values))
+        """For each value the one whose memory it may be: itself, or what it is a view of."""
+        self._constants: dict[int, Array] = {}
+        for value, weight in enumerate(weights, start=len(program.inputs)):
+            self._constants[value] = weight.astype(self._dtypes[value])[None]
+        self._operations: dict[int, Operation] = {}
+        for value in range(self._leaves, program.num_values):
+            self._prepare(value)
+        self._dead: dict[int, list[int]] = {value: [] for value in self._operations}
+        for value, last in enumerate(self._last_readers):
+            if last in self._dead and value not in self._constants:
+                self._dead[last].append(value)
+
+    def run(self, inputs: Sequence[IntArray]) -> list[Array | None]:
+        """The values of the program, in order of value number.
+
+        Args:
+            inputs: integer arrays of shape (runs, *tensor.shape), in order.
+
+        Returns:
+            For each value an array of shape (runs, *tensor.shape), or (1, *tensor.shape) if it depends on no input,
+            of a signed integer type, equal to what `circuit.evaluate` gives; None for a value that is not kept. Kept
+            are inputs, weights and what depends on weights alone, outputs, sources of Lookups and operands of Einsums
+            of two operands; or everything. Arrays may share memory and have any order in memory: do not write to them.
+
+        Raises:
+            ShapeError, InputRangeError: see `circuit.evaluate.check_inputs`; also inputs of different numbers of runs.
+        """
+        values = self._narrowed(inputs)
+        for value, array in self._constants.items():
+            values[value] = array
+        for value, operation in self._operations.items():
+            values[value] = operation(values)
+            for dead in self._dead[value]:
+                values[dead] = None
+        return values
+
+    def peak_bytes(self, runs: int) -> int:
+        """Bytes that the arrays of `run` take at once, at most: what is kept, and what is needed on the way.
+
+        Not counted are the executor with its packed weights, and the caller's inputs.
+        """
+        program, held, peak = self.program, {}, 0
+        for value, tensor in enumerate(program.inputs):
+            held[value] = runs * tensor.size * self._dtypes[value].itemsize
+            peak = max(peak, sum(held.values()) + 8 * runs * tensor.size)
+        for value, operation in self._operations.items():
+            size = runs * program.tensor(value).size * self._dtypes[value].itemsize
+            if isinstance(operation, Alias):
+                held[value], temporary = runs * operation.bytes_per_run, 0
+            elif isinstance(operation, Combination | AppliedLookup):
+                held[value], temporary = size, runs * operation.bytes_per_run
+            else:
+                held[value], temporary = size, operation.temporary(runs)
+            peak = max(peak, sum(held.values()) + temporary)
+            held = {v: n for v, n in held.items() if self._last_readers[v] > value}
+        return peak
+
+    def _narrowed(self, inputs: Sequence[IntArray]) -> list[Array | None]:
+        """The inputs, checked, in their types, among as many places as there are values."""
+        values: list[Array | None] = [None] * self.program.num_values
+        for value, (array, tensor) in enumerate(zip(inputs, self.program.inputs, strict=False)):
+            plain = array.dtype.kind == "i" and array.dtype.isnative and array.flags.aligned
+            fits = plain and array.shape[1:] == tensor.shape
+            narrowed = np.empty(array.shape, dtype=self._dtypes[value])
+            line = np.ascontiguousarray(array).reshape(-1)
+            if fits and narrow(line, tensor.lo, tensor.hi, narrowed.reshape(-1)):
+                values[value] = narrowed
+        if len(inputs) != len(self.program.inputs) or any(values[k] is None for k in range(len(inputs))):
+            for value, array in enumerate(check_inputs(self.program, inputs)):
+                values[value] = array.astype(self._dtypes[value])
+        if len({len(array) for array in inputs}) > 1:
+            raise ShapeError(f"inputs of {', '.join(str(len(array)) for array in inputs)} runs do not go together")
+        return values
+
+    def _prepare(self, value: int) -> None:
+        """Decides how a node is computed; computes it if it depends on no input."""
+        node = self.program.nodes[value - self._leaves]
+        operation: Operation
+        match node:
+            case Einsum():
+                operation = self._contraction(value, node)
+            case View():
+                operation = self._view(value, node)
+            case Lookup(source=source, table=table, shift=shift):
+                size = self.program.tensor(source).size
+                operation = AppliedLookup(source, self.tables[table], shift, size * self._dtypes[source].itemsize)
+        if isinstance(operation, Alias):
+            self._dtypes[value] = self._dtypes[operation.source]
+            self._memory[value] = self._memory[operation.source]
+        else:
+            self._dtypes[value] = operation.table.dtype if isinstance(operation, AppliedLookup) else operation.dtype
+        if all(source in self._constants for source in node_sources(node)):
+            known = [self._constants.get(v) for v in range(value)]
+            self._constants[value] = operation(known)
+        else:
+            self._operations[value] = operation
+
+    def _contraction(self, value: int, node: Einsum) -> Contraction:
+        terms, _, out = node.subscripts.partition("->")
+        contents = [self._constants.get(v) for v in node.operands]
+        if all(content is not None for content in contents):
+            contents = [None] * len(contents)
+        operands = [
+            Operand(
+                value=v,
+                letters=letters if content is not None else RUNS + letters,
+                sizes=dict(zip(letters, self.program.tensor(v).shape, strict=True)),
+                interval=self._intervals[v],
+                content=None if content is None else content[0],
+            )
+            for v, letters, content in zip(node.operands, terms.split(","), contents, strict=True)
+        ]
+        return contraction(RUNS + out, operands, self._intervals[value])
+
+    def _view(self, value: int, node: View) -> Alias | Combination:
+        shapes = [self.program.tensor(term.source).shape for term in node.terms]
+        moved = [
+            copied_bytes(term.steps, shape, self._dtypes[term.source].itemsize)
+            for term, shape in zip(node.terms, shapes, strict=True)
+        ]
+        if len(node.terms) == 1 and node.terms[0].coefficient == 1 and not node.offset:
+            return Alias(node.terms[0].source, node.terms[0].steps, moved[0])
+        dtype = smallest_type(*self._intervals[value])
+        terms = [MovedTerm(term.source, term.coefficient, term.steps) for term in node.terms]
+        known = [term for term in terms if term.source in self._constants]
+        if len(known) == len(terms):
+            known = []
+        computed = [term for term in terms if term not in known]
+        overwritten = next((term for term in computed if self._may_overwrite(value, term, dtype)), None)
+        if overwritten is not None:
+            computed.remove(overwritten)
+            computed.insert(0, overwritten)
+        temporary = sum(moved) + node.out.size * dtype.itemsize
+        constant = self._known_sum(known, node.offset, dtype, len(node.out.shape))
+        return Combination(tuple(computed), constant, dtype, overwritten is not None, temporary)
+
+    def _may_overwrite(self, value: int, term: MovedTerm, dtype: np.dtype[Any]) -> bool:
+        """Whether the term is its source's elements as they are, and nobody else has or reads them.
+
+        Nobody else: neither a later node, nor another term, under the source's number or under that of a view of it.
+        """
+        source = term.source
+        mine = source >= self._leaves and source not in self._constants and self._memory[source] == source
+        sources = node_sources(self.program.nodes[value - self._leaves])
+        read_once = self._last_readers[source] == value and [self._memory[v] for v in sources].count(source) == 1
+        return mine and read_once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
+
+    def _known_sum(self, known: Sequence[MovedTerm], offset: int, dtype: np.dtype[Any], rank: int) -> Array | None:
+        """What weights and the offset add to a View, of shape (1, ...); an axis along which it is repeated stays so."""
+        total = None if not offset else np.full((1,) * (rank + 1), np.int64(offset).astype(dtype))
+        for term in known:
+            scaled = self._constants[term.source].astype(dtype) * np.int64(term.coefficient).astype(dtype)
+            moved = move(scaled, term.steps)
+            total = moved if total is None else total + moved
+        return total
+
+
+def execute(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntArray]) -> list[Array]:
+    """Every value of the program, once: see `Executor`.
+
+    Raises:
+        BoundsError, ShapeError, InputRangeError: see `Executor` and `Executor.run`.
+    """
+    return [value for value in Executor(program, weights, everything=True).run(inputs) if value is not None]
+
+
+def _needed(program: Program) -> set[int]:
+    """The values that a prover reads: inputs, outputs, sources of Lookups, operands of Einsums of two operands."""
+    needed = {*range(len(program.inputs)), *program.outputs}
+    for node in program.nodes:
+        if isinstance(node, Lookup) or (isinstance(node, Einsum) and len(node.operands) == 2):
+            needed.update(node_sources(node))
+    return needed
+
+
+def _last_readers(program: Program, kept: AbstractSet[int]) -> list[int]:
+    """For each value the last that reads its memory, as itself or as a View that may be the same memory.
+
+    Itself where nobody does; the number of values where it is kept.
+    """
+    leaves = len(program.inputs) + len(program.weights)
+    last = [program.num_values if value in kept else value for value in range(program.num_values)]
+    for value in range(program.num_values - 1, leaves - 1, -1):
+        node = program.nodes[value - leaves]
+        until = last[value] if isinstance(node, View) and len(node.terms) == 1 else value
+        for source in node_sources(node):
+            last[source] = max(last[source], until)
+    return last

@@ -1,0 +1,1 @@
+"""The ezkl backend: halo2 over KZG, in a wing of its own."""

@@ -1,0 +1,76 @@
+"""What the work will take, said before it starts."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from zkinfer.errors import ResourceError
+from zkinfer.ezkl.cost import (
+    KEY_MEGABYTES,
+    PEAK_MEGABYTES,
+    PROVING_SECONDS,
+    SETUP_SECONDS,
+    CircuitSize,
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predicted cost on one core of the reference machine; within a factor of about two.
+
+    Attributes:
+        logrows: k, the circuit has 2**k rows.
+        cells: assignments in the main region.
+        setup_seconds, prove_seconds: wall-clock time.
+        memory_bytes: peak resident memory of setup and of proving.
+        disk_bytes: size of the key folder.
+    """
+
+    logrows: int
+    cells: int
+    setup_seconds: float
+    prove_seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate_size(size: CircuitSize, logrows: int) -> Estimate:
+    """The estimate for a circuit of this size at this k."""
+    return Estimate(
+        logrows=logrows,
+        cells=size.cells,
+        setup_seconds=SETUP_SECONDS.predict(size, logrows),
+        prove_seconds=PROVING_SECONDS.predict(size, logrows),
+        memory_bytes=int(PEAK_MEGABYTES.predict(size, logrows) * 2**20),
+        disk_bytes=int(KEY_MEGABYTES.predict(size, logrows) * 2**20) + (128 << logrows),
+    )
+
+
+def check_resources(estimate: Estimate, folder: Path) -> None:
+    """Refuse work that this machine cannot finish.
+
+    Raises:
+        ResourceError: too little free memory or disk; says what is needed and what there is.
+    """
+    free_disk = _free_disk(folder)
+    if free_disk < 2 * estimate.disk_bytes:
+        raise ResourceError(
+            f"the keys need about {estimate.disk_bytes / 2**20:.0f} MiB and {folder} has "
+            f"{free_disk / 2**20:.0f} MiB free; choose another folder"
+        )
+    free_memory = _free_memory()
+    if free_memory < estimate.memory_bytes:
+        raise ResourceError(
+            f"making keys needs about {estimate.memory_bytes / 2**30:.1f} GiB of memory and "
+            f"{free_memory / 2**30:.1f} GiB are free; compile with a smaller batch or fewer bits"
+        )
+
+
+def _free_disk(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _free_memory() -> int:
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,1 @@
+"""Checking ezkl proofs without ezkl."""

@@ -1,0 +1,1 @@
+"""The files that zkinfer writes and reads: envelope, public files, budget."""

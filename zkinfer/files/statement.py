@@ -1,0 +1,153 @@
+"""The statement that a proof is checked against: written once, for prover and verifier.
+
+The verifier builds it from what its caller hands in. Of the proof it takes the outputs that are claimed and the
+commitments to values that are hidden, both of which are then proven.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.files.commitment import Commitment
+
+IntArray = npt.NDArray[np.int64]
+
+PROTOCOL_VERSION = 1
+STATEMENT_CONTEXT = "zkinfer 2026 statement v1"
+RUNS_STATEMENT_CONTEXT = "zkinfer 2026 statement of runs v1"
+VALUES_CONTEXT = "zkinfer 2026 public values v1"
+PARTS_CONTEXT = "zkinfer 2026 part of a statement v1"
+MAX_CONTEXT_BYTES = 1 << 16
+MAX_RUNS = 1 << 20
+"""Runs of the program that one proof may cover."""
+
+STATEMENT_WORDS = 11
+STATEMENT_WORD_BITS = 24
+"""The 256-bit digest as eleven words that single-precision tensors carry exactly."""
+
+Shown: TypeAlias = IntArray | bytes
+"""A public value: its integers, int64 of shape (runs, *tensor.shape). A hidden one: its 32-byte commitment."""
+
+
+def check_context(context: bytes) -> None:
+    """Raises InvalidInputError where a context is longer than `MAX_CONTEXT_BYTES`."""
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """The program of a commitment, run `runs` times with the committed weights, maps these inputs to these outputs.
+
+    Attributes:
+        commitment: the published commitment.
+        runs: how many, from 1 to `MAX_RUNS`.
+        inputs: one an input of the program.
+        outputs: one an output of the program.
+        context: a nonce or request id.
+
+    Raises:
+        InvalidInputError: the context is longer than `MAX_CONTEXT_BYTES`, or there are no or too many runs.
+    """
+
+    commitment: Commitment
+    runs: int
+    inputs: tuple[Shown, ...]
+    outputs: tuple[Shown, ...]
+    context: bytes
+
+    def __post_init__(self) -> None:
+        check_context(self.context)
+        if not 1 <= self.runs <= MAX_RUNS:
+            raise InvalidInputError(f"a proof covers 1 to {MAX_RUNS} runs of the circuit, not {self.runs}")
+
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """Digests of inputs, outputs and context, 32 bytes each: they tell which of them two statements differ in.
+
+        Like a proof itself, they let anyone who holds them test a guess of a public value, and tell nothing of a hidden
+        one beside its commitment.
+        """
+        inputs, outputs = (
+            b"".join(value if isinstance(value, bytes) else _values_digest(value) for value in values)
+            for values in (self.inputs, self.outputs)
+        )
+        first, second, third = (
+            blake3(data, derive_key_context=PARTS_CONTEXT).digest() for data in (inputs, outputs, self.context)
+        )
+        return first, second, third
+
+    def digest(self) -> bytes:
+        """32 bytes that bind all of it.
+
+        Over, in this order: protocol version (4 bytes, as all integers little-endian), program digest, commitment
+        digest, runs (8 bytes), one byte for each input and then for each output (0 public, 1 private), 32 bytes for
+        each input and then for each output, length of the context (8 bytes), context. The 32 bytes of a public value
+        are a hash of its integers, 8 bytes each, row-major; those of a private one are its commitment. The program
+        tells how many there are.
+        """
+        values = (*self.inputs, *self.outputs)
+        hasher = blake3(derive_key_context=RUNS_STATEMENT_CONTEXT)
+        hasher.update(PROTOCOL_VERSION.to_bytes(4, "little"))
+        hasher.update(self.commitment.program_digest)
+        hasher.update(self.commitment.digest)
+        hasher.update(self.runs.to_bytes(8, "little"))
+        hasher.update(bytes(isinstance(value, bytes) for value in values))
+        for value in values:
+            hasher.update(value if isinstance(value, bytes) else _values_digest(value))
+        hasher.update(len(self.context).to_bytes(8, "little"))
+        hasher.update(self.context)
+        digest: bytes = hasher.digest()
+        return digest
+
+
+def _values_digest(integers: IntArray) -> bytes:
+    data = np.ascontiguousarray(integers, dtype="<i8").reshape(-1).view(np.uint8).data
+    digest: bytes = blake3(data, derive_key_context=VALUES_CONTEXT).digest()
+    return digest
+
+
+def statement_digest(commitment: Commitment, context: bytes) -> bytes:
+    """What an ezkl proof binds beside its values, which stand in the public instances: 32 bytes.
+
+    Over protocol version, program digest, commitment digest (which covers weights and keys) and context.
+
+    Args:
+        commitment: the published commitment.
+        context: a nonce or request id, at most `MAX_CONTEXT_BYTES`.
+
+    Raises:
+        InvalidInputError: the context is longer.
+    """
+    check_context(context)
+    hasher = blake3(derive_key_context=STATEMENT_CONTEXT)
+    hasher.update(PROTOCOL_VERSION.to_bytes(4, "little"))
+    hasher.update(commitment.program_digest)
+    hasher.update(commitment.digest)
+    hasher.update(len(context).to_bytes(8, "little"))
+    hasher.update(context)
+    digest: bytes = hasher.digest()
+    return digest
+
+
+def statement_words(digest: bytes) -> tuple[int, ...]:
+    """A digest as `STATEMENT_WORDS` integers below 2**24, least significant first."""
+    number = int.from_bytes(digest, "little")
+    mask = (1 << STATEMENT_WORD_BITS) - 1
+    return tuple((number >> (STATEMENT_WORD_BITS * i)) & mask for i in range(STATEMENT_WORDS))
+
+
+def public_instances(
+    digest: bytes,
+    inputs: Sequence[npt.NDArray[np.int64]],
+    outputs: Sequence[npt.NDArray[np.int64]],
+) -> list[int]:
+    """The public instances of an ezkl proof, in order: statement words, inputs, outputs; negative ones as they are."""
+    values = list(statement_words(digest))
+    for array in (*inputs, *outputs):
+        values.extend(int(x) for x in array.ravel())
+    return values

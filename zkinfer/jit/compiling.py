@@ -1,0 +1,52 @@
+"""How this package compiles: functions that are inlined, kernels that are kept on disk.
+
+Numba keeps compiled kernels in `__pycache__` beside the source, or in NUMBA_CACHE_DIR, for the processor they were
+compiled on. By itself it looks only at the file of the kernel; here the text of every file of the packages that have
+kernels counts as well, because kernels contain the functions that they call.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numba import njit
+from numba.extending import intrinsic as _intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PACKAGES = ("execution", "protocol/field/kernels", "protocol/lookup", "protocol/merkle", "protocol/sumcheck")
+"""The folders in which there are kernels, or functions that are inlined into kernels."""
+
+
+def device(function: F) -> F:
+    """Compiles a function into the kernels that call it."""
+    compiled: F = njit(forceinline=True, nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def kernel(function: F) -> F:
+    """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    index = compiled._cache._cache_file
+    index._source_stamp = (index._source_stamp, source_digest())
+    result: F = compiled
+    return result
+
+
+def intrinsic(function: F) -> Callable[..., Any]:
+    """Defines a function by the LLVM instructions that it stands for."""
+    compiled: Callable[..., Any] = _intrinsic(function)
+    return compiled
+
+
+@cache
+def source_digest(root: Path = Path(__file__).parents[1]) -> str:
+    """A digest of the names and texts of all files in PACKAGES, which lie in the folder `root`."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).glob("*.py")):
+            text = path.read_bytes()
+            digest.update(f"{package}/{path.name} {len(text)}\n".encode() + text)
+    return digest.hexdigest()

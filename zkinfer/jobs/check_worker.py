@@ -1,0 +1,83 @@
+"""A process that checks batches: it is sent the setting, then one batch after another, and answers each.
+
+python -m zkinfer.jobs.check_worker DESCRIPTOR
+"""
+
+import math
+import sys
+from contextlib import closing
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from zkinfer.errors import VerificationError, VerifierUnavailableError
+from zkinfer.jobs.batch_checker import BatchChecker, Setting
+from zkinfer.jobs.manifest import Batch
+
+_KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
+_ERRORS = {error.__name__: error for error in _KINDS}
+
+
+class Verdict(msgspec.Struct, frozen=True, array_like=True):
+    """What came of a batch.
+
+    Attributes:
+        error: name of the VerificationError that refuses it; empty where it is right.
+        message: of that error.
+        bits: whoever forges its proof does work of about 2**bits; infinite where there was nothing to prove.
+        test_only: its proof can be forged by whoever made the reference string.
+    """
+
+    error: str
+    message: str
+    bits: float
+    test_only: bool
+
+    def raise_error(self) -> None:
+        """Do nothing if the batch is right.
+
+        Raises:
+            VerificationError: the one that refuses it.
+        """
+        if self.error:
+            raise _ERRORS[self.error](self.message)
+
+
+def judge(checker: BatchChecker, batch: Batch) -> Verdict:
+    """Check a batch."""
+    try:
+        result = checker.check(batch)
+    except VerificationError as error:
+        return refusal(error)
+    except (MemoryError, RecursionError) as error:
+        return refusal(VerifierUnavailableError(f"not enough memory or stack to verify ({type(error).__name__})"))
+    if result is None:
+        return Verdict("", "", math.inf, False)
+    return Verdict("", "", result.security_bits, result.test_only)
+
+
+def refusal(error: VerificationError) -> Verdict:
+    """The verdict on a batch that is not."""
+    return Verdict(type(error).__name__, str(error), 0.0, False)
+
+
+def serve(connection: Connection) -> None:
+    """Answer until the other side closes."""
+    setting = msgspec.msgpack.decode(connection.recv_bytes(), type=Setting)
+    decoder = msgspec.msgpack.Decoder(Batch)
+    try:
+        checker = BatchChecker(setting)
+    except VerificationError as error:
+        connection.send_bytes(msgspec.msgpack.encode(refusal(error)))
+        return
+    with closing(checker):
+        while True:
+            try:
+                message = connection.recv_bytes()
+            except (EOFError, ConnectionError):
+                return
+            connection.send_bytes(msgspec.msgpack.encode(judge(checker, decoder.decode(message))))
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

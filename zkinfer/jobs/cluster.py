@@ -1,0 +1,307 @@
+"""Proving on a Ray cluster: actors that load the keys from a copy on their machine, with budgets of their own.
+
+Keys are shipped through Ray's object store, once to each machine, and lie there in a folder that only its user can
+read; actors map them from it. A copy of a budget must never be spent (see `budget`), so no copy brings one: the machine
+that leads the job takes proofs from the one true budget, durably, in blocks, and hands each block to one actor. What an
+actor that dies had left of its block is lost, and never used twice.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zkinfer import __version__
+from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
+from zkinfer.files import budget
+from zkinfer.files.artifact import one_line
+from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, Executor
+from zkinfer.jobs.work import Failed, Result, Work, prove_work
+
+if TYPE_CHECKING:
+    from zkinfer.backend import Keys
+
+REMOVAL_SECONDS = 30
+"""How long actors may take to remove the keys from their machines."""
+
+CHUNK_BYTES = 64 << 20
+LARGEST_BLOCK = 8
+SCARCE = 16
+"""Blocks for each worker that have to be left in the budget for them to be larger than one proof."""
+
+HOPELESS = 3
+"""Actors in a row that die before their first result."""
+
+_decoder = msgspec.msgpack.Decoder(Result)
+
+
+def block_size(left: int, workers: int) -> int:
+    """How many proofs to hand to a worker at once, of those that are left in the budget."""
+    return max(1, min(LARGEST_BLOCK, left // (SCARCE * workers)))
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """Keys on their way.
+
+    Attributes:
+        token: names this copy of them.
+        version: of zkinfer that sends them.
+        chunks: for each file, by its path in the folder, references to its content in the object store.
+        budget_file: path of the budget in the folder, which is not among them.
+        budget: how many proofs the commitment hides the weights for.
+    """
+
+    token: str
+    version: str
+    chunks: Mapping[str, list[Any]]
+    budget_file: str
+    budget: int
+
+
+class Prover:
+    """What runs as an actor."""
+
+    def __init__(self, shipment: Shipment) -> None:
+        """Unpack the keys, unless another actor on this machine has, and load them.
+
+        Raises:
+            ResourceError: the disk is full; or this machine has another version of zkinfer.
+        """
+        from zkinfer.backend import Keys
+
+        if shipment.version != __version__:
+            raise ResourceError(f"a machine of the cluster has zkinfer {__version__}, the job {shipment.version}")
+        self._node = node_folder(shipment.token)
+        shared = unpack(shipment, self._node)
+        self._budget_file = self._node / uuid.uuid4().hex / shipment.budget_file
+        own = link_folder(shared, self._budget_file, shipment.budget_file)
+        self._budget_file.write_bytes(bytes(shipment.budget))
+        self._keys = Keys.load(own)
+
+    def pid(self) -> int:
+        """The actor's process id, once the keys are loaded."""
+        return os.getpid()
+
+    def prove(self, work: bytes, granted: int) -> bytes:
+        """Prove a batch, with so many proofs more to make; what `work` and a result are, as bytes."""
+        if granted:
+            os.truncate(self._budget_file, budget.spent(self._budget_file) - granted)
+        return msgspec.msgpack.encode(prove_work(self._keys, msgspec.msgpack.decode(work, type=Work)))
+
+    def remove(self) -> None:
+        """Remove the keys from this machine."""
+        shutil.rmtree(self._node, ignore_errors=True)
+
+
+def node_folder(token: str) -> Path:
+    """Where a copy of keys lies on each machine of a cluster."""
+    return Path(tempfile.gettempdir()) / f"zkinfer-ray-{token}"
+
+
+def unpack(shipment: Shipment, node: Path) -> Path:
+    """The folder with the shipped files on this machine, which the first actor writes.
+
+    Raises:
+        ResourceError: the disk is full or not writable.
+    """
+    import ray
+
+    shared = node / "keys"
+    try:
+        node.mkdir(mode=0o700, exist_ok=True)
+        with (node / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if shared.exists():
+                return shared
+            part = Path(tempfile.mkdtemp(dir=node))
+            for name, references in shipment.chunks.items():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                with (part / name).open("wb") as file:
+                    for reference in references:
+                        file.write(ray.get(reference))
+            part.rename(shared)
+    except OSError as error:
+        raise ResourceError(f"cannot unpack the keys into {node}: {error}") from None
+    return shared
+
+
+def link_folder(shared: Path, budget_file: Path, relative: str) -> Path:
+    """A folder with the same files, and room for a budget of its own."""
+    own = Path(str(budget_file).removesuffix(relative))
+    for path in shared.rglob("*"):
+        target = own / path.relative_to(shared)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            os.link(path, target)
+    budget_file.parent.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """A file's content, in order."""
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+
+
+@dataclass
+class _Actor:
+    handle: Any
+    allowance: int = 0
+    work: Work | None = None
+    answered: bool = False
+
+
+class Cluster(Executor):
+    """Actors on the cluster that this process is connected to, that `RAY_ADDRESS` names, or else on this machine."""
+
+    def __init__(self, keys: "Keys", workers: int) -> None:
+        """Ship the keys and start the actors.
+
+        Raises:
+            MissingDependencyError: Ray is not installed.
+            ResourceError: there is no cluster, or its machines cannot run the actors.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise MissingDependencyError(
+                "executor 'ray' needs ray, which is not installed: pip install 'zkinfer[ray]'"
+            ) from None
+        self._ray = ray
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            try:
+                ray.init(include_dashboard=False, log_to_driver=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise ResourceError(f"cannot reach a Ray cluster: {one_line(error)}") from None
+        self.workers = self.places = workers
+        self._keys, self._dead_in_a_row = keys, 0
+        self._unsent: list[Result] = []
+        self._shipment = self._ship()
+        self._running: dict[Any, _Actor] = {}
+        self._actors = [self._start() for _ in range(workers)]
+        try:
+            self.pids()
+        except ResourceError:
+            self.close()
+            raise
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the copy of the keys lies on each machine, until `close`."""
+        return node_folder(self._shipment.token)
+
+    def pids(self) -> list[int]:
+        """The actors' process ids, once their keys are loaded.
+
+        Raises:
+            ResourceError: one cannot begin.
+        """
+        try:
+            found: list[int] = self._ray.get([actor.handle.pid.remote() for actor in self._actors])
+        except self._ray.exceptions.RayError as error:
+            raise ResourceError(f"a worker on the cluster could not begin: {one_line(error)}") from None
+        return found
+
+    def submit(self, work: Work) -> None:
+        """See `Executor.submit`."""
+        actor = max((actor for actor in self._actors if actor.work is None), key=lambda actor: actor.allowance)
+        granted = 0
+        if not actor.allowance:
+            try:
+                granted = actor.allowance = self._take_block()
+            except (BudgetError, ResourceError) as error:
+                no_budget = isinstance(error, BudgetError)
+                self._unsent.append(Failed(work.first, one_line(error), passes=not no_budget, no_budget=no_budget))
+                return
+        actor.work = work
+        actor.allowance -= 1
+        self._running[actor.handle.prove.remote(msgspec.msgpack.encode(work), granted)] = actor
+
+    def _take_block(self) -> int:
+        """Take a block from the budget; returns its size.
+
+        Raises:
+            BudgetError: nothing is left.
+            ResourceError: it cannot be accounted for.
+        """
+        file, total = self._keys.budget_file, self._keys.budget
+        budget.spend(file, total)
+        taken = 1
+        with contextlib.suppress(BudgetError, ResourceError):
+            for _ in range(block_size(self._keys.proofs_left, self.places) - 1):
+                budget.spend(file, total)
+                taken += 1
+        return taken
+
+    def results(self, seconds: float) -> list[Result]:
+        """See `Executor.results`."""
+        found, self._unsent = self._unsent, []
+        if self._running and not found:
+            ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+            found = [self._result(reference) for reference in ready]
+        return found
+
+    def _result(self, reference: Any) -> Result:
+        actor = self._running.pop(reference)
+        assert actor.work is not None
+        work, actor.work = actor.work, None
+        try:
+            result: Result = _decoder.decode(self._ray.get(reference))
+        except self._ray.exceptions.RayError as error:
+            self._replace(actor, error)
+            return Failed(work.first, LOST, passes=True)
+        actor.answered, self._dead_in_a_row = True, 0
+        return result
+
+    def _replace(self, actor: _Actor, error: Exception) -> None:
+        """Start another actor in the place of a dead one, without what was left of its block.
+
+        Raises:
+            ResourceError: several in a row died before their first result.
+        """
+        self._dead_in_a_row += not actor.answered
+        if self._dead_in_a_row == HOPELESS:
+            raise ResourceError(f"{HOPELESS} workers in a row died before their first proof: {one_line(error)}")
+        self._actors[self._actors.index(actor)] = self._start()
+
+    def _ship(self) -> Shipment:
+        """Put the files of the keys, all but the budget, into the object store."""
+        folder, budget_file = self._keys.folder, self._keys.budget_file
+        chunks: dict[str, list[Any]] = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path != budget_file:
+                chunks[str(path.relative_to(folder))] = [self._ray.put(piece) for piece in _pieces(path)]
+        relative = str(budget_file.relative_to(folder))
+        return Shipment(uuid.uuid4().hex, __version__, chunks, relative, self._keys.budget)
+
+    def _start(self) -> _Actor:
+        processors = int(self._ray.cluster_resources().get("CPU", 1))
+        threads = max(1, processors // self.places)
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        remote = self._ray.remote(num_cpus=threads, max_restarts=0, runtime_env={"env_vars": variables})(Prover)
+        return _Actor(remote.remote(self._shipment))
+
+    def close(self) -> None:
+        """See `Executor.close`: also removes the keys from the machines that the actors run on."""
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            # Of all: one that still begins would unpack the keys again behind the others.
+            removals = [actor.handle.remove.remote() for actor in self._actors if actor.work is None]
+            if removals:
+                self._ray.wait(removals, num_returns=len(removals), timeout=REMOVAL_SECONDS)
+        for actor in self._actors:
+            self._ray.kill(actor.handle)
+        shutil.rmtree(self.key_folder, ignore_errors=True)  # on this machine, also where an actor is gone
+        if self._ours:
+            self._ray.shutdown()

@@ -1,0 +1,136 @@
+"""The end of a job: outputs in one file, dead letters, and the manifest, which is written last.
+
+All of them follow from the job's state and its proofs, and can be written again.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from blake3 import blake3
+
+from zkinfer.circuit.program import Program
+from zkinfer.errors import MalformedProofError
+from zkinfer.files.artifact import writing
+from zkinfer.files.budget import sync_folder
+from zkinfer.files.proof import Proof
+from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
+from zkinfer.jobs.manifest import Batch, Manifest
+from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
+from zkinfer.jobs.state import Row, State
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that replaces another once it is whole.
+
+    Raises:
+        ResourceError: the disk is full or not writable; the old file stays.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        try:
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            sync_folder(path.parent)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def write_dead_letters(folder: Path, state: State) -> None:
+    """Write the dead letters found so far: a line of JSON each, with its item and reason.
+
+    Raises:
+        ResourceError: the disk is full or not writable.
+    """
+    with _replacing(folder / DEAD_LETTERS_FILE) as file:
+        for letter in state.dead_letters():
+            file.write(msgspec.json.encode({"item": letter.index, "reason": letter.reason}) + b"\n")
+
+
+def complete(
+    folder: Path, state: State, program: Program, outputs: OutputFiles | None, collected: Collection[int]
+) -> bool:
+    """Write the outputs and the manifest of a job all of whose batches are done.
+
+    Args:
+        folder, state: of the job.
+        program: of its keys.
+        outputs: files of outputs to be completed; None where the proofs hide them.
+        collected: the batches, by their first items, whose proofs were written just now and whose outputs are in the
+            files already. The other proofs are read.
+
+    Returns:
+        Whether every proof is as it was recorded. One that is not waits to be made again, and there is no manifest.
+
+    Raises:
+        ResourceError: the disk is full or not writable.
+    """
+    job = state.job
+    dead = {letter.index: letter for letter in state.dead_letters()}
+    batches: list[Batch] = []
+    damaged = False
+    for row in state.rows():
+        batch = _batch(row, tuple(item for item in range(row.first, row.stop) if item in dead))
+        batches.append(batch)
+        if row.first in collected:
+            continue
+        proof = _proof(folder, row)
+        if proof is None and batch.proof:
+            state.release(row.first, "its proof was damaged on disk")
+            damaged = True
+        elif outputs is not None:
+            outputs.write(batch, [] if proof is None else claimed_outputs(proof, batch.size))
+    if damaged:
+        return False
+    if outputs is not None:
+        outputs.publish()
+    Manifest(
+        commitment=job.commitment,
+        program=job.program,
+        context=job.options.context,
+        saturate=job.options.saturate,
+        private_inputs=job.options.private_inputs,
+        private_outputs=job.options.private_outputs,
+        circuit_batch=job.circuit_batch,
+        batch_size=max(batch.stop - batch.first for batch in batches),
+        items=job.items,
+        batches=tuple(batches),
+        dead_letters=tuple(dead.values()),
+    ).save(manifest_file(folder))
+    return True
+
+
+def _batch(row: Row, dead: tuple[int, ...]) -> Batch:
+    if row.announced is None:
+        return Batch(row.first, row.stop, dead, b"", b"", "", b"")
+    proof = row.announced
+    return Batch(
+        row.first,
+        row.stop,
+        dead,
+        proof.input_digests,
+        proof.output_digests,
+        proof_name(row.first),
+        proof.proof_digest,
+    )
+
+
+def _proof(folder: Path, row: Row) -> Proof | None:
+    """The proof of a batch; None where there is none, or not the recorded one."""
+    if row.announced is None:
+        return None
+    try:
+        data = (proofs_folder(folder) / proof_name(row.first)).read_bytes()
+        if blake3(data).digest() != row.announced.proof_digest:
+            return None
+        return Proof.from_bytes(data)
+    except (OSError, MalformedProofError):
+        return None

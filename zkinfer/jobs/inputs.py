@@ -1,0 +1,372 @@
+"""A job's items, read from files in order and never all at once.
+
+`.npy`         one array, items along its first axis; for models with one input
+`.npz`         one array an input, by name
+`.parquet`     one column an input, by name; a cell holds a number or nested lists
+`.jsonl`       an item a line: an object with one field an input, or, for models with one input, its array
+
+For a model with one input, a file with one array or column may name it as it likes; other columns and fields are not
+looked at. Cells and fields may be flat lists, row-major. Nothing is ever unpickled.
+"""
+
+import contextlib
+import io
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.jobs.items import ItemShapes
+
+Column: TypeAlias = npt.NDArray[Any] | list[Any]
+"""Some items' values of one input: an array with the items along its first axis, or whatever each item holds."""
+
+Block: TypeAlias = list[Column]
+"""Some items: one column an input, all equally long."""
+
+MAX_LINE_BYTES = 1 << 26
+READ_BYTES = 1 << 20
+PARQUET_ROWS = 1024
+
+
+PathLike = str | os.PathLike[str]
+
+
+def paths_of(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
+    """The files of items, where one or several were handed in."""
+    return [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
+
+
+class Reader(Protocol):
+    """The items of one file, from first to last."""
+
+    length: int
+
+    def read(self, count: int) -> Block:
+        """The next `count` items; there are as many."""
+        ...
+
+    def skip(self, count: int) -> None:
+        """Go past the next `count` items; there are as many."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Inputs:
+    """The items of several files, one file after another.
+
+    Attributes:
+        length: how many there are.
+
+    Raises:
+        InvalidInputError: a file is missing, damaged, of another kind, or of shapes that the circuit does not take.
+        MissingDependencyError: a Parquet file, and pyarrow is not installed.
+    """
+
+    def __init__(self, paths: Sequence[Path], shapes: ItemShapes) -> None:
+        self._readers = [open_reader(path, shapes) for path in paths]
+        self._left = [reader.length for reader in self._readers]
+        self._position = 0
+        self.length = sum(self._left)
+        if not self.length:
+            raise InvalidInputError(f"there are no items in {', '.join(map(str, paths)) or 'no files'}")
+
+    def read(self, first: int, stop: int) -> list[Block]:
+        """Items from `first` up to `stop`, in pieces of one file each; later calls have to ask for later items.
+
+        Raises:
+            InvalidInputError: a file is cut off, or changed while it was read.
+        """
+        if first < self._position:
+            raise ValueError("items are read in increasing order")
+        for reader, count in self._pieces(first - self._position):
+            reader.skip(count)
+        return [reader.read(count) for reader, count in self._pieces(stop - first)]
+
+    def close(self) -> None:
+        """Close the files."""
+        for reader in self._readers:
+            reader.close()
+
+    def _pieces(self, count: int) -> Iterator[tuple[Reader, int]]:
+        """How many of the next `count` items each file holds."""
+        self._position += count
+        for number, reader in enumerate(self._readers):
+            here = min(count, self._left[number])
+            if here:
+                self._left[number] -= here
+                count -= here
+                yield reader, here
+
+
+def open_reader(path: Path, shapes: ItemShapes) -> Reader:
+    """The reader of a file, by its suffix.
+
+    Raises:
+        InvalidInputError, MissingDependencyError: see `Inputs`.
+    """
+    if not path.is_file():
+        raise InvalidInputError(f"there is no file {path}")
+    match path.suffix.lower():
+        case ".npy":
+            return _Arrays([_open_npy(path)], shapes, [shapes.only(f"{path}: a .npy file")])
+        case ".npz":
+            return _open_npz(path, shapes)
+        case ".parquet" | ".pq":
+            return _Parquet(path, shapes)
+        case ".jsonl" | ".ndjson":
+            return _JsonLines(path, shapes)
+        case suffix:
+            raise InvalidInputError(
+                f"{path}: items are read from .npy, .npz, .parquet and .jsonl files, not {suffix!r}"
+            )
+
+
+class _ArrayStream:
+    """An array in NumPy's format, of which rows are read one after another."""
+
+    def __init__(self, stream: IO[bytes], size: int, where: str) -> None:
+        self._stream, self.where = stream, where
+        shape, fortran, self.dtype = _read_header(stream, where)
+        self.length, self.shape = shape[0] if shape else 0, shape[1:]
+        if self.dtype.hasobject:
+            raise InvalidInputError(f"{where}: holds Python objects, which are never read; save an array of numbers")
+        if not shape:
+            raise ShapeError(f"{where}: a single number; items lie along the first axis")
+        if fortran and len(shape) > 1:
+            raise InvalidInputError(f"{where}: in Fortran order; save numpy.ascontiguousarray of the array")
+        self._row_bytes = math.prod(self.shape) * self.dtype.itemsize
+        if self.length * self._row_bytes != size - stream.tell():
+            raise InvalidInputError(
+                f"{where}: the header declares {shape} of {self.dtype}, the file holds another size"
+            )
+
+    def read(self, count: int) -> npt.NDArray[Any]:
+        data = _take(self._stream, count * self._row_bytes, self.where)
+        return np.frombuffer(data, dtype=self.dtype).reshape(count, *self.shape)
+
+    def skip(self, count: int) -> None:
+        with _readable(self.where):
+            self._stream.seek(count * self._row_bytes, io.SEEK_CUR)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Arrays:
+    """One array an input."""
+
+    def __init__(self, streams: Sequence[_ArrayStream], shapes: ItemShapes, order: Sequence[str]) -> None:
+        self._streams = streams
+        self.length = streams[0].length
+        for stream, label in zip(streams, order, strict=True):
+            if stream.shape != shapes.of[label]:
+                raise ShapeError(
+                    f"{stream.where}: items of shape {stream.shape}; input {label!r} takes {shapes.of[label]}"
+                )
+            if stream.length != self.length:
+                raise ShapeError(f"{stream.where}: {stream.length} items, another array has {self.length}")
+
+    def read(self, count: int) -> Block:
+        return [stream.read(count) for stream in self._streams]
+
+    def skip(self, count: int) -> None:
+        for stream in self._streams:
+            stream.skip(count)
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+
+
+class _JsonLines:
+    """An item a line."""
+
+    def __init__(self, path: Path, shapes: ItemShapes) -> None:
+        self._where, self._shapes = str(path), shapes
+        with _readable(self._where):
+            self._stream = path.open("rb")
+            self.length = _count_lines(self._stream)
+            self._stream.seek(0)
+
+    def read(self, count: int) -> Block:
+        items = [self._parse(self._line()) for _ in range(count)]
+        return [[item[position] for item in items] for position in range(len(self._shapes.of))]
+
+    def skip(self, count: int) -> None:
+        for _ in range(count):
+            self._line()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _line(self) -> bytes:
+        with _readable(self._where):
+            line = self._stream.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            raise InvalidInputError(f"{self._where}: it became shorter while it was read")
+        if len(line) > MAX_LINE_BYTES:
+            raise InvalidInputError(f"{self._where}: a line of more than {MAX_LINE_BYTES} bytes is no item")
+        return line
+
+    def _parse(self, line: bytes) -> list[Any]:
+        """What the line holds for each input; what is no item is one for which `items` has a complaint."""
+        try:
+            item = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return [InvalidInputError(f"not JSON: {error}")] * len(self._shapes.of)
+        if not isinstance(item, dict):
+            item = {next(iter(self._shapes.of)): item} if len(self._shapes.of) == 1 else {}
+        names = self._shapes.find(list(item))
+        return [
+            item[name] if name is not None else InvalidInputError(f"no field {label!r}")
+            for label, name in zip(self._shapes.of, names, strict=True)
+        ]
+
+
+class _Parquet:
+    """A row an item, read some rows at a time."""
+
+    def __init__(self, path: Path, shapes: ItemShapes) -> None:
+        try:
+            from pyarrow import ArrowException, parquet
+        except ModuleNotFoundError:
+            raise MissingDependencyError(
+                f"reading {path} needs pyarrow, which is not installed: pip install 'zkinfer[parquet]'"
+            ) from None
+        try:
+            file = parquet.ParquetFile(path)
+        except (ArrowException, OSError, ValueError) as error:
+            raise InvalidInputError(f"{path}: not a readable Parquet file: {error}") from None
+        self._where, self._file = str(path), file
+        self._damage: tuple[type[Exception], ...] = (ArrowException, OSError)
+        self.length = int(file.metadata.num_rows)
+        found = shapes.find(file.schema_arrow.names)
+        columns = [name for name in found if name is not None]
+        if len(columns) < len(found):
+            raise InvalidInputError(f"{path}: columns {list(shapes.of)} are needed, it has {file.schema_arrow.names}")
+        self._columns = columns
+        self._batches = file.iter_batches(batch_size=PARQUET_ROWS, columns=columns)
+        self._rows: Any = None
+
+    def read(self, count: int) -> Block:
+        pieces = [[_cells(rows.column(name)) for name in self._columns] for rows in self._take(count)]
+        return [_joined(columns) for columns in zip(*pieces, strict=True)]
+
+    def skip(self, count: int) -> None:
+        for _ in self._take(count):
+            pass
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _take(self, count: int) -> Iterator[Any]:
+        """The next rows, in pieces."""
+        while count:
+            if self._rows is None or not self._rows.num_rows:
+                try:
+                    self._rows = next(self._batches)
+                except StopIteration:
+                    raise InvalidInputError(f"{self._where}: it holds fewer rows than it says") from None
+                except self._damage as error:
+                    raise InvalidInputError(f"{self._where}: cannot be read: {error}") from None
+            here = min(count, self._rows.num_rows)
+            yield self._rows.slice(0, here)
+            self._rows = self._rows.slice(here)
+            count -= here
+
+
+def _cells(column: Any) -> Column:
+    """A column's cells: an array where all are numbers, or lists of equally many; else what Python makes of them."""
+    from pyarrow import types
+
+    width: int | None = None
+    values = column
+    if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
+        values, lengths = column.flatten(), set(column.value_lengths().to_pylist())
+        width = lengths.pop() if len(lengths) == 1 else None
+        if width is None:
+            return list(column.to_pylist())
+    if column.null_count or values.null_count or types.is_nested(values.type):
+        return list(column.to_pylist())
+    array = np.asarray(values.to_numpy(zero_copy_only=False))
+    return array if width is None else array.reshape(len(column), width)
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    if len(columns) == 1:
+        return columns[0]
+    arrays = [column for column in columns if isinstance(column, np.ndarray)]
+    if len(arrays) == len(columns) and len({array.shape[1:] for array in arrays}) == 1:
+        return np.concatenate(arrays)
+    return [cell for column in columns for cell in column]
+
+
+def _open_npy(path: Path) -> _ArrayStream:
+    with _readable(str(path)):
+        return _ArrayStream(path.open("rb"), path.stat().st_size, str(path))
+
+
+def _open_npz(path: Path, shapes: ItemShapes) -> Reader:
+    with _readable(str(path)):
+        archive = zipfile.ZipFile(path)
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        names = shapes.find(list(members))
+        if None in names:
+            raise InvalidInputError(f"{path}: arrays {list(shapes.of)} are needed, it has {list(members)}")
+        streams = [
+            _ArrayStream(archive.open(members[name]), members[name].file_size, f"{path}, {name}")
+            for name in names
+            if name is not None
+        ]
+        return _Arrays(streams, shapes, list(shapes.of))
+
+
+@contextlib.contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """Let what damaged files raise be an InvalidInputError that names the file."""
+    try:
+        yield
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise InvalidInputError(f"{where}: cannot be read: {error}") from None
+
+
+def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(stream)
+    except (KeyError, ValueError, EOFError, SyntaxError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidInputError(f"{where}: not an array in NumPy's format: {error}") from None
+    if any(n < 0 for n in shape):
+        raise InvalidInputError(f"{where}: the header declares the shape {shape}")
+    return tuple(shape), bool(fortran), dtype
+
+
+def _take(stream: IO[bytes], size: int, where: str) -> bytes:
+    """Exactly so many bytes."""
+    with _readable(where):
+        data = stream.read(size)
+    if len(data) != size:
+        raise InvalidInputError(f"{where}: it became shorter while it was read")
+    return data
+
+
+def _count_lines(stream: IO[bytes]) -> int:
+    """How many lines there are, a last one without its newline included."""
+    count, last = 0, b"\n"
+    while chunk := stream.read(READ_BYTES):
+        count += chunk.count(b"\n")
+        last = chunk[-1:]
+    return count + (last != b"\n")

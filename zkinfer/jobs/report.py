@@ -1,0 +1,261 @@
+"""The report of a job: one HTML file with what was proven, how fast, how large, and what failed.
+
+It holds its pictures itself, loads nothing and runs nothing, so it can be mailed or archived as it is. It is written
+from the job's state, for whoever did the job. It shows nothing to others: see `verification`.
+"""
+
+import base64
+import html
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.durations import duration
+from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.files.artifact import write_atomically
+from zkinfer.jobs.inputs import PathLike
+from zkinfer.jobs.job import manifest_file, output_names
+from zkinfer.jobs.manifest import Manifest
+from zkinfer.jobs.receipt import receipt_of
+from zkinfer.jobs.state import Announcement, Counts, Row, State
+
+FloatArray = npt.NDArray[np.float64]
+Cells = Sequence[object]
+
+REPORT_FILE = "report.html"
+MAX_ROWS = 50
+"""Of a table of what failed; the rest is counted."""
+
+BLOCK = 1 << 14
+"""Items that are compared at a time."""
+
+POINTS = 4000
+"""Numbers that are drawn of an output, evenly spaced, where it holds more."""
+
+OTHER = "everything else"
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #24282e; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
+th { font-weight: 600; border-bottom: 1px solid #c9cdd3; } td.number { text-align: right; } img { max-width: 100%; }
+.note { color: #5b616a; }
+"""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far a proven output is from that of the float model, over the items that were proven.
+
+    Attributes:
+        name: of the file of outputs.
+        largest, mean: of the absolute differences.
+        agreement: share of the items with the same largest entry; None where an item has one number only.
+        in_float, proven: some of the numbers, to be drawn.
+    """
+
+    name: str
+    largest: float
+    mean: float
+    agreement: float | None
+    in_float: FloatArray
+    proven: FloatArray
+
+
+def write_report(folder: PathLike, *, float_outputs: Sequence[npt.NDArray[Any]] = ()) -> Path:
+    """Write the report of a job into its folder; of one that is not complete, as far as it has come.
+
+    Args:
+        folder: of the job.
+        float_outputs: what the float model gives: for each output of the circuit an array of the shape of the job's
+            file of outputs, (items, *item shape), which may be mapped from a file. Only for complete jobs.
+
+    Returns:
+        The report's file.
+
+    Raises:
+        InvalidInputError: there is no job; or outputs of the float model for one that has none, or of another shape.
+        MissingDependencyError: matplotlib is not installed.
+        ResourceError: the file cannot be written.
+    """
+    target = Path(folder)
+    with closing(State(target)) as state:
+        counts, rows = state.counts(), list(state.rows())
+        dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
+    plots = _plots()
+    proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
+    failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
+    sections = [
+        _section("Summary", _facts(_summary(target, counts, proven))),
+        *(_performance(plots, proven, [item for item, _ in dead]) if proven else ()),
+        *(_accuracy(plots, accuracy) for accuracy in compare_outputs(target, float_outputs)),
+        _section("Failed batches", _table(("items", "attempts", "reason"), failed)),
+        _section("Dead letters", _table(("item", "reason"), dead)),
+    ]
+    path = target / REPORT_FILE
+    write_atomically(path, _page(f"Batch job {target.absolute().name}", sections).encode())
+    return path
+
+
+def _plots() -> ModuleType:
+    """The module that draws.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from zkinfer.jobs import report_plots
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            "the report draws with matplotlib, which is not installed: pip install 'zkinfer[prove]'"
+        ) from None
+    return report_plots
+
+
+def _performance(plots: ModuleType, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]) -> Iterator[str]:
+    """The sections about time and size; there is a proof.
+
+    Args:
+        dead: the items that are dead letters, in order.
+    """
+    first = [row.first for row, _ in proven]
+    items = [row.stop - row.first - bisect_left(dead, row.stop) + bisect_left(dead, row.first) for row, _ in proven]
+    speed = [count / max(proof.seconds, 1e-9) for count, (_, proof) in zip(items, proven, strict=True)]
+    size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
+    phases = plots.phases_png(phase_seconds(proof for _, proof in proven))
+    throughput = plots.batches_png(first, speed, "Throughput", "items a second, one worker")
+    yield _section("Time", _image(phases, "proving time by phase") + _image(throughput, "throughput"))
+    yield _section("Size", _image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs"))
+
+
+def _accuracy(plots: ModuleType, accuracy: Accuracy) -> str:
+    """The section about an output."""
+    picture = plots.accuracy_png(accuracy.in_float, accuracy.proven, accuracy.name)
+    return _section("Accuracy", _facts(_accuracy_facts(accuracy)) + _image(picture, "accuracy"))
+
+
+def phase_seconds(proofs: Iterable[Announcement]) -> dict[str, float]:
+    """Seconds of all proofs by phase, in the order of a proof; what no phase accounts for comes last."""
+    found: dict[str, float] = {}
+    total = 0.0
+    for proof in proofs:
+        total += proof.seconds
+        for name, seconds in proof.phases.items():
+            found[name] = found.get(name, 0.0) + seconds
+    return {**found, OTHER: max(0.0, total - sum(found.values()))}
+
+
+def compare_outputs(folder: Path, float_outputs: Sequence[npt.NDArray[Any]]) -> list[Accuracy]:
+    """The job's outputs against those of the float model, an output each.
+
+    Raises:
+        InvalidInputError: the job has no outputs to compare, or others.
+    """
+    if not float_outputs:
+        return []
+    found = []
+    for name, in_float in zip(output_names(len(float_outputs)), float_outputs, strict=True):
+        try:
+            proven = np.load(folder / name, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"there are no outputs in {folder / name} to compare: {error}") from None
+        if proven.shape != in_float.shape:
+            raise ShapeError(
+                f"{folder / name} holds outputs of shape {proven.shape}; the float model's {in_float.shape}"
+            )
+        found.append(_compare(name, in_float, proven))
+    return found
+
+
+def _compare(name: str, in_float: npt.NDArray[Any], proven: npt.NDArray[Any]) -> Accuracy:
+    items, numbers = len(proven), int(np.prod(proven.shape[1:]))
+    every = max(1, items * numbers // POINTS)
+    largest = total = 0.0
+    count = same = compared = 0
+    drawn: list[FloatArray] = []
+    for start in range(0, items, BLOCK):
+        blocks = (array[start : start + BLOCK] for array in (in_float, proven))
+        pair = np.stack([np.asarray(block, dtype=np.float64).reshape(-1, numbers) for block in blocks])
+        pair = pair[:, np.isfinite(pair).all(axis=(0, 2))]
+        errors = np.abs(pair[0] - pair[1])
+        largest = max(largest, float(errors.max(initial=0.0)))
+        total += float(errors.sum())
+        count += errors.size
+        same += int((pair[0].argmax(axis=1) == pair[1].argmax(axis=1)).sum()) if numbers > 1 else 0
+        compared += pair.shape[1]
+        drawn.append(pair.reshape(2, -1)[:, ::every])
+    if not count:
+        raise InvalidInputError(f"{name} holds no outputs to compare: all items are dead letters")
+    points = np.concatenate(drawn, axis=1)
+    return Accuracy(name, largest, total / count, same / compared if numbers > 1 else None, points[0], points[1])
+
+
+def _accuracy_facts(accuracy: Accuracy) -> list[tuple[str, str]]:
+    facts = [
+        ("output", accuracy.name),
+        ("largest difference from float", f"{accuracy.largest:.4g}"),
+        ("mean difference", f"{accuracy.mean:.4g}"),
+    ]
+    if accuracy.agreement is not None:
+        facts.append(("same largest entry", f"{100 * accuracy.agreement:.4g}% of the items"))
+    return facts
+
+
+def _summary(folder: Path, counts: Counts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
+    complete = manifest_file(folder).exists()
+    facts = [
+        ("state", "complete" if complete else "not complete"),
+        ("items", f"{counts.items}, of which {counts.done} are done, {counts.failed} failed"),
+        ("dead letters", str(counts.dead)),
+        ("proofs", f"{len(proven)}, {counts.proof_bytes / 2**20:.4g} MiB together"),
+        ("batches tried again", str(counts.retries)),
+        ("proving", f"{duration(counts.prove_seconds)}, summed over workers"),
+    ]
+    if counts.prove_seconds:
+        facts.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
+    if complete:
+        manifest = Manifest.load(manifest_file(folder))
+        facts.append(("receipt", receipt_of(manifest).hex()))
+        facts.append(("commitment", manifest.commitment.hex()))
+    return facts
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    name = html.escape(title)
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{_STYLE}</style></head>\n'
+        f"<body><h1>{name}</h1>\n{''.join(sections)}</body></html>\n"
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<h2>{html.escape(title)}</h2>\n{content}\n"
+
+
+def _image(png: bytes, what: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return f'<p><img alt="{html.escape(what)}" src="data:image/png;base64,{data}"></p>\n'
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    return f"<table>{''.join(_row('td', fact) for fact in facts)}</table>"
+
+
+def _table(heads: Cells, rows: Sequence[Cells]) -> str:
+    if not rows:
+        return '<p class="note">none</p>'
+    more = f'<p class="note">and {len(rows) - MAX_ROWS} more</p>' if len(rows) > MAX_ROWS else ""
+    return f"<table>{_row('th', heads)}{''.join(_row('td', row) for row in rows[:MAX_ROWS])}</table>{more}"
+
+
+def _row(tag: str, cells: Cells) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)}</tr>\n"

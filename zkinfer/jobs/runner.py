@@ -1,0 +1,352 @@
+"""Working on a job until nothing is left to prove: lease, prove, announce, write, record.
+
+Whatever ends a process, `resume` goes on from what is recorded. What may pass is tried again, later each time; what
+spoils one batch fails it and leaves the others alone; what would spoil every batch (no budget, a full disk) stops the
+job, which can be resumed.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
+from zkinfer.files.artifact import write_atomically
+from zkinfer.jobs.executors import Executor
+from zkinfer.jobs.finalize import complete, write_dead_letters
+from zkinfer.jobs.inputs import Inputs
+from zkinfer.jobs.items import ItemShapes, as_runs, quantize_items
+from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
+from zkinfer.jobs.manifest import Batch, item_digests
+from zkinfer.jobs.outputs import OutputFiles
+from zkinfer.jobs.sizing import Sizing
+from zkinfer.jobs.state import Announcement, Counts, State
+from zkinfer.jobs.work import Failed, Proven, Result, Tensor, Work
+
+if TYPE_CHECKING:
+    from zkinfer.backend import Keys
+
+P = ParamSpec("P")
+IntArray = npt.NDArray[np.int64]
+
+LONGEST_PAUSE = 300.0
+"""Seconds between two attempts at most."""
+
+POLL_SECONDS = 0.5
+"""How long a request to stop may go unnoticed while workers prove, and between two reports of progress."""
+
+MOST_FAILING = 16
+"""Batches that wait for another attempt, with their items in memory, before no further ones are begun."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run of a job stands.
+
+    Attributes:
+        counts: of the job.
+        items: proven by this run, dead letters included.
+        seconds: since it began.
+        memory: the most that any proving process took, in bytes; 0 before the first proof.
+        event: what just happened, one line; empty where it is a proof like all others.
+    """
+
+    counts: Counts
+    items: int
+    seconds: float
+    memory: int
+    event: str = ""
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a job ended.
+
+    Attributes:
+        progress: where it stood then.
+        complete: every item is proven or a dead letter, and the manifest is written.
+        stopped: it was asked to stop.
+    """
+
+    progress: Progress
+    complete: bool
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class _Leased:
+    """A batch in this process's hands."""
+
+    work: Work
+    stop: int
+    integers: list[IntArray]
+    dead: dict[int, str]
+
+
+@dataclass
+class _Retry:
+    """A batch that failed, to be tried again."""
+
+    due: float
+    leased: _Leased
+
+
+class Runner:
+    """One run of a job."""
+
+    def __init__(
+        self,
+        folder: Path,
+        state: State,
+        keys: "Keys",
+        executor: Executor,
+        observer: Observer,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """A run that has not begun.
+
+        Args:
+            folder: of the job; its lock is held.
+            state: of the job.
+            keys: of the job.
+            executor: who proves.
+            observer: told of everything that happens.
+            stopping: asked now and then; once true, what is being proven is finished and nothing else begun.
+        """
+        self._folder, self._state, self._keys, self._executor = folder, state, keys, executor
+        self._observer, self._stopping = observer, stopping
+        self._options = state.job.options
+        self._proving: dict[int, _Leased] = {}
+        self._retries: list[_Retry] = []
+        self._failures: dict[int, int] = {}
+        self._ahead: _Leased | None = None
+        self._stopped = False
+        self._spoilt: BudgetError | InvalidInputError | None = None
+        self._outputs: OutputFiles | None = None
+        self._collected: set[int] = set()
+        self._items = self._memory = 0
+        self._began, self._told = time.monotonic(), 0.0
+
+    def run(self) -> Outcome:
+        """Prove what is left; then, if nothing failed, write outputs and manifest.
+
+        Raises:
+            BudgetError: the keys cannot make the proofs that are missing.
+            ResourceError: the disk is full, or no worker can be started.
+            InvalidInputError: an input file changed or is damaged.
+        """
+        self._state.recover()
+        with ExitStack() as files:
+            if not self._options.private_outputs:
+                outputs = OutputFiles(self._folder, self._state.job.items, self._keys.program)
+                self._outputs = files.enter_context(closing(outputs))
+            while True:
+                self._prove_what_is_left()
+                write_dead_letters(self._folder, self._state)
+                if self._spoilt is not None:
+                    raise self._spoilt
+                counts = self._state.counts()
+                if counts.done < counts.items:
+                    return Outcome(self._progress(), complete=False, stopped=self._halting)
+                self._tell("writing outputs and manifest")
+                if complete(self._folder, self._state, self._keys.program, self._outputs, self._collected):
+                    return Outcome(self._progress(), complete=True, stopped=False)
+                self._tell("proofs were damaged on disk: proving them again")
+
+    def _prove_what_is_left(self) -> None:
+        job, waiting = self._state.job, self._state.count_waiting()
+        if not waiting and self._state.planned == job.items:
+            return
+        check_inputs(job.inputs)
+        sizing = Sizing(
+            job.options.batch_size,
+            self._keys.program,
+            self._keys.backend,
+            workers=self._executor.workers,
+            items=job.items - self._state.planned,
+            proofs=self._keys.proofs_left - waiting,
+        )
+        for items, seconds in self._state.fastest():
+            sizing.record(items, seconds)
+        with closing(Inputs([Path(file.path) for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
+            while True:
+                self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
+                if self._halting:
+                    self._withdraw()
+                if self._proving:
+                    self._read_ahead(inputs, sizing)
+                    proven = self._take(self._executor.results(POLL_SECONDS), sizing)
+                    self._submit(inputs, sizing, self._executor.workers)  # no worker waits until they are written
+                    for leased, proof in proven:
+                        self._persistently(self._write, leased, proof)
+                        self._items += leased.stop - proof.first
+                    self._tell()
+                elif self._retries and not self._halting:
+                    time.sleep(POLL_SECONDS if self._options.backoff else 0)
+                else:
+                    return
+
+    @property
+    def _halting(self) -> bool:
+        self._stopped = self._stopped or self._stopping()
+        return self._stopped or self._spoilt is not None
+
+    def _submit(self, inputs: Inputs, sizing: Sizing, most: int) -> None:
+        """Hand in batches, until there are as many as that whose results were not taken."""
+        while len(self._proving) < most and not self._halting:
+            leased = self._due() or self._next(inputs, sizing)
+            if leased is None:
+                return
+            if leased is self._ahead:
+                self._ahead = None
+            self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
+            self._proving[leased.work.first] = leased
+            self._executor.submit(leased.work)
+
+    def _withdraw(self) -> None:
+        """Take back what nobody began to prove."""
+        for work in self._executor.withdraw():
+            del self._proving[work.first]
+            self._persistently(self._state.withdraw, work.first)
+
+    def _due(self) -> _Leased | None:
+        """A batch that failed before, once it is time to try again."""
+        for retry in self._retries:
+            if retry.due <= time.monotonic():
+                self._retries.remove(retry)
+                return retry.leased
+        return None
+
+    def _read_ahead(self, inputs: Inputs, sizing: Sizing) -> None:
+        """Read the next batch while others are being proven, unless its size depends on them."""
+        if sizing.settled and not self._halting:
+            self._ahead = self._next(inputs, sizing)
+
+    def _next(self, inputs: Inputs, sizing: Sizing) -> _Leased | None:
+        """The next batch with anything to prove: the one read ahead, one that an earlier run left, or a new one."""
+        if self._ahead is not None:
+            return self._ahead
+        while len(self._retries) < MOST_FAILING:
+            span = self._state.next_waiting()
+            if span is None:
+                first = self._state.planned
+                if first == self._state.job.items:
+                    return None
+                span = first, min(self._state.job.items, first + sizing.size)
+            try:
+                leased = self._read(inputs, *span)
+            except InvalidInputError as error:  # what is being proven is finished first
+                self._spoilt = error
+                return None
+            if leased.work.items:
+                return leased
+            self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
+            self._persistently(self._state.finish, leased.work.first)
+            self._items += leased.stop - leased.work.first
+        return None
+
+    def _read(self, inputs: Inputs, first: int, stop: int) -> _Leased:
+        """Read a batch, and put aside what the circuit cannot take."""
+        program, options = self._keys.program, self._options
+        pieces: list[list[IntArray]] = []
+        dead: dict[int, str] = {}
+        position = first
+        for block in inputs.read(first, stop):
+            integers, reasons = quantize_items(block, program, saturate=options.saturate)
+            pieces.append(integers)
+            dead |= {position + offset: reason for offset, reason in reasons.items()}
+            position += len(block[0])
+        arrays = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        items = len(arrays[0])
+        work = Work(
+            first,
+            items,
+            tuple(Tensor.of(runs) for runs in as_runs(arrays, program)) if items else (),
+            options.context,
+            options.private_inputs,
+            options.private_outputs,
+        )
+        return _Leased(work, stop, arrays, dead)
+
+    def _take(self, results: list[Result], sizing: Sizing) -> list[tuple[_Leased, Proven]]:
+        """The proofs among some results; what failed is dealt with."""
+        proven = []
+        for result in results:
+            leased = self._proving.pop(result.first)
+            if isinstance(result, Failed):
+                self._handle(result, leased)
+                continue
+            proven.append((leased, result))
+            sizing.record(leased.stop - result.first, result.seconds)
+            self._memory = max(self._memory, result.memory)
+        return proven
+
+    def _write(self, leased: _Leased, proven: Proven) -> None:
+        """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
+        first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
+        input_digests = b"" if self._options.private_inputs else item_digests(leased.integers)
+        output_digests = item_digests(outputs) if outputs else b""
+        digest: bytes = blake3(proven.proof).digest()
+        self._state.announce(
+            first,
+            Announcement(input_digests, output_digests, digest, len(proven.proof), proven.seconds, proven.phases),
+        )
+        name = proof_name(first)
+        write_atomically(proofs_folder(self._folder) / name, proven.proof)
+        self._state.finish(first)
+        if self._outputs is not None:
+            dead = tuple(sorted(leased.dead))
+            batch = Batch(first, leased.stop, dead, input_digests, output_digests, name, digest)
+            self._outputs.write(batch, outputs)
+        self._collected.add(first)
+
+    def _handle(self, failed: Failed, leased: _Leased) -> None:
+        """A batch failed: stop the job, try it again later, or give it up."""
+        first = failed.first
+        span = f"items {first} to {leased.stop - 1}"
+        failures = self._failures[first] = self._failures.get(first, 0) + 1
+        if failed.no_budget:
+            self._spoilt = BudgetError(failed.reason)
+            self._persistently(self._state.release, first, failed.reason)
+        elif failed.passes and failures <= self._options.retries:
+            pause = self._pause(failures)
+            self._retries.append(_Retry(time.monotonic() + pause, leased))
+            self._tell(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
+        else:
+            self._persistently(self._state.fail, first, failed.reason)
+            self._tell(f"{span} failed: {failed.reason}")
+
+    def _pause(self, failures: int) -> float:
+        return min(LONGEST_PAUSE, self._options.backoff * 2.0 ** (failures - 1))
+
+    def _persistently(self, write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Write something down; where the disk is full, again a little later, as often as a batch is retried.
+
+        Raises:
+            ResourceError: it stays full. Nothing that was recorded is lost.
+        """
+        for failures in range(1, self._options.retries + 1):
+            try:
+                return write(*args, **kwargs)
+            except ResourceError as error:
+                self._tell(f"{error}; again in {self._pause(failures):.0f} s")
+                time.sleep(self._pause(failures))
+        return write(*args, **kwargs)
+
+    def _progress(self, event: str = "") -> Progress:
+        return Progress(self._state.counts(), self._items, time.monotonic() - self._began, self._memory, event)
+
+    def _tell(self, event: str = "") -> None:
+        """Tell the observer, of mere progress not too often."""
+        if event or time.monotonic() - self._told >= POLL_SECONDS:
+            self._told = time.monotonic()
+            self._observer(self._progress(event))

@@ -1,0 +1,357 @@
+"""The state of a job, in SQLite: which batches are waiting, being proven, proven, or failed.
+
+A batch passes through waiting -> leased -> (announced) -> done, or failed. A proof is announced with its digest and
+durably before its file is written, and done once it is: whatever moment the power goes, `recover` tells from the
+announcement and the file which of the two happened, so that no proof that exists is made again and none is believed
+that does not. Batches are appended as they are first leased, so that their sizes can be chosen as the job goes.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError
+from zkinfer.files.artifact import writing
+from zkinfer.files.budget import sync_folder
+from zkinfer.jobs.job import STATE_FILE, Job, proof_name, proofs_folder
+from zkinfer.jobs.manifest import DeadLetter
+
+BUSY_SECONDS = 30.0
+
+_SCHEMA = """
+CREATE TABLE job (one INTEGER PRIMARY KEY CHECK (one = 1), description BLOB NOT NULL);
+CREATE TABLE batches (
+    first INTEGER PRIMARY KEY,
+    stop INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('waiting', 'leased', 'done', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    input_digests BLOB NOT NULL DEFAULT x'',
+    output_digests BLOB NOT NULL DEFAULT x'',
+    proof_digest BLOB NOT NULL DEFAULT x'',
+    proof_bytes INTEGER NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    phases BLOB NOT NULL DEFAULT x''
+);
+CREATE INDEX unfinished ON batches (first) WHERE status <> 'done';
+CREATE TABLE dead (item INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A proof that is about to be written.
+
+    Attributes:
+        input_digests, output_digests: as in `manifest.Batch`.
+        proof_digest: BLAKE3 of the file.
+        proof_bytes: its size.
+        seconds: how long proving took.
+        phases: of these, seconds by the name of the part.
+    """
+
+    input_digests: bytes
+    output_digests: bytes
+    proof_digest: bytes
+    proof_bytes: int
+    seconds: float
+    phases: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A batch as it stands.
+
+    Attributes:
+        first, stop: its items.
+        status: "waiting", "leased", "done" or "failed".
+        attempts: how often it was leased.
+        reason: of the last failure.
+        announced: the proof; None before there is one, and where all items are dead letters.
+    """
+
+    first: int
+    stop: int
+    status: str
+    attempts: int
+    reason: str
+    announced: Announcement | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Where a job stands.
+
+    Attributes:
+        items: of the job.
+        done: items of batches that are done, dead letters included.
+        dead: dead letters found so far.
+        failed: items of batches that failed.
+        batches_done, batches_failed, batches_leased: batches.
+        retries: leases beyond the first, of all batches.
+        proof_bytes: size of all proofs.
+        prove_seconds: time of all proofs, summed over workers.
+    """
+
+    items: int
+    done: int
+    dead: int
+    failed: int
+    batches_done: int
+    batches_failed: int
+    batches_leased: int
+    retries: int
+    proof_bytes: int
+    prove_seconds: float
+
+
+class State:
+    """The state of one job. Any number of processes may read it; one at a time, the holder of the lock, writes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the state of the job in a folder.
+
+        Raises:
+            InvalidInputError: there is no job.
+            ArtifactError: the file is damaged or of another version.
+        """
+        path = folder / STATE_FILE
+        if not path.is_file():
+            raise InvalidInputError(f"{folder} holds no batch job")
+        self._folder = folder
+        with _database(path):
+            self._connection = _connect(path)
+            (description,) = self._connection.execute("SELECT description FROM job").fetchone()
+        try:
+            self.job = msgspec.json.decode(description, type=Job)
+        except msgspec.MsgspecError as error:
+            raise ArtifactError(f"{path}: not a job that this version of zkinfer can go on with: {error}") from None
+
+    @staticmethod
+    def create(folder: Path, job: Job) -> None:
+        """Write the state of a new job into its folder; from then on there is a job.
+
+        Raises:
+            ResourceError: the disk is full or not writable.
+        """
+        path = folder / STATE_FILE
+        part = folder / f".{STATE_FILE}.part"
+        for stale in folder.glob(f"{part.name}*"):
+            stale.unlink()
+        with _database(path):
+            connection = _connect(part)
+            try:
+                connection.executescript(_SCHEMA)
+                connection.execute("INSERT INTO job VALUES (1, ?)", (msgspec.json.encode(job),))
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+        with writing(path):
+            part.rename(path)
+            sync_folder(folder)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction; where it is durable it survives a power cut, else a crash of the process alone.
+
+        Raises:
+            ResourceError: the disk is full or not writable; nothing was changed.
+        """
+        with _database(self._folder / STATE_FILE):
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @property
+    def planned(self) -> int:
+        """Items below this one belong to batches; the others to none yet."""
+        (stop,) = self._connection.execute("SELECT max(stop) FROM batches").fetchone()
+        return int(stop or 0)
+
+    def next_waiting(self) -> tuple[int, int] | None:
+        """The first batch that waits: first and stop."""
+        query = "SELECT first, stop FROM batches WHERE status = 'waiting' ORDER BY first LIMIT 1"
+        found: tuple[int, int] | None = self._connection.execute(query).fetchone()
+        return found
+
+    def count_waiting(self) -> int:
+        """How many batches wait."""
+        (count,) = self._connection.execute("SELECT count(*) FROM batches WHERE status = 'waiting'").fetchone()
+        return int(count)
+
+    def lease(self, first: int, stop: int, dead: Mapping[int, str]) -> None:
+        """Someone begins to prove a batch, which may be a new one.
+
+        Args:
+            dead: those of its items that the circuit cannot take, with reasons.
+        """
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO batches (first, stop, status, attempts) VALUES (?, ?, 'leased', 1) "
+                "ON CONFLICT (first) DO UPDATE SET status = 'leased', attempts = attempts + 1, proof_digest = x''",
+                (first, stop),
+            )
+            connection.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?)", sorted(dead.items()))
+
+    def announce(self, first: int, proof: Announcement) -> None:
+        """A leased batch is proven, and its file about to be written. Durable."""
+        with self._writing(durable=True) as connection:
+            connection.execute(
+                "UPDATE batches SET input_digests = ?, output_digests = ?, proof_digest = ?, proof_bytes = ?, "
+                "seconds = ?, phases = ? WHERE first = ? AND status = 'leased'",
+                (
+                    proof.input_digests,
+                    proof.output_digests,
+                    proof.proof_digest,
+                    proof.proof_bytes,
+                    proof.seconds,
+                    msgspec.json.encode(dict(proof.phases)),
+                    first,
+                ),
+            )
+
+    def finish(self, first: int) -> None:
+        """A leased batch is done: its file is written, or all its items are dead letters."""
+        self._set(first, "done", "")
+
+    def withdraw(self, first: int) -> None:
+        """A leased batch waits again, for nobody began to prove it."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE batches SET status = 'waiting', attempts = attempts - 1 WHERE first = ?", (first,)
+            )
+
+    def release(self, first: int, reason: str) -> None:
+        """A batch has to be proven again."""
+        self._set(first, "waiting", reason)
+
+    def fail(self, first: int, reason: str) -> None:
+        """A batch is given up."""
+        self._set(first, "failed", reason)
+
+    def _set(self, first: int, status: str, reason: str) -> None:
+        with self._writing() as connection:
+            connection.execute("UPDATE batches SET status = ?, reason = ? WHERE first = ?", (status, reason, first))
+
+    def recover(self) -> None:
+        """Make rows and files agree after a crash, and let what failed be tried again.
+
+        A leased batch whose file is there and is the announced one is done; every other one waits, as does one that is
+        done and has lost its file. Files that belong to no finished batch are removed.
+        """
+        folder = proofs_folder(self._folder)
+        done = set()
+        for row in self.rows():
+            name, proof = proof_name(row.first), row.announced
+            if row.status == "done" and (proof is None or _size(folder / name) == proof.proof_bytes):
+                done.add(name)
+            elif row.status == "leased" and proof is not None and _digest(folder / name) == proof.proof_digest:
+                self.finish(row.first)
+                done.add(name)
+            elif row.status != "waiting":
+                self.release(row.first, row.reason)
+        for path in folder.iterdir():
+            if path.name not in done:
+                path.unlink()
+
+    def rows(self) -> Iterator[Row]:
+        """All batches, in order."""
+        last = -1
+        while found := self._page(last):
+            yield from found
+            last = found[-1].first
+
+    def _page(self, after: int) -> list[Row]:
+        """Some batches behind an item: read at once, so that whoever goes through them may change them."""
+        query = (
+            "SELECT first, stop, status, attempts, reason, input_digests, output_digests, proof_digest, proof_bytes, "
+            "seconds, phases FROM batches WHERE first > ? ORDER BY first LIMIT 256"
+        )
+        return [
+            Row(first, stop, status, attempts, reason, _announcement(*proof) if proof[2] else None)
+            for first, stop, status, attempts, reason, *proof in self._connection.execute(query, (after,))
+        ]
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """All dead letters, in order."""
+        for item, reason in self._connection.execute("SELECT item, reason FROM dead ORDER BY item"):
+            yield DeadLetter(item, reason)
+
+    def fastest(self) -> list[tuple[int, float]]:
+        """For each size of a proven batch, the least seconds that one took."""
+        query = "SELECT stop - first, min(seconds) FROM batches WHERE status = 'done' AND proof_bytes > 0 GROUP BY 1"
+        return list(self._connection.execute(query))
+
+    def counts(self) -> Counts:
+        """Where the job stands."""
+        query = (
+            "SELECT total(CASE status WHEN 'done' THEN stop - first END), "
+            "total(CASE status WHEN 'failed' THEN stop - first END), "
+            "total(status = 'done'), total(status = 'failed'), total(status = 'leased'), "
+            "total(max(attempts - 1, 0)), total(CASE status WHEN 'done' THEN proof_bytes END), "
+            "total(CASE status WHEN 'done' THEN seconds END) FROM batches"
+        )
+        with _database(self._folder / STATE_FILE):
+            *numbers, seconds = self._connection.execute(query).fetchone()
+            (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
+        done, failed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
+        return Counts(self.job.items, done, dead, failed, batches_done, batches_failed, leased, retries, size, seconds)
+
+
+def _announcement(
+    inputs: bytes, outputs: bytes, digest: bytes, size: int, seconds: float, phases: bytes
+) -> Announcement:
+    return Announcement(inputs, outputs, digest, size, seconds, msgspec.json.decode(phases, type=dict[str, float]))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[None]:
+    """Let what SQLite raises be an error of the library.
+
+    Raises:
+        ResourceError: the disk is full or not writable, or another process keeps the file locked.
+        ArtifactError: the file is damaged.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ResourceError(f"cannot keep the job's state in {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _digest(path: Path) -> bytes | None:
+    """BLAKE3 of a file; None where there is none."""
+    try:
+        digest: bytes = blake3().update_mmap(path).digest()
+        return digest
+    except FileNotFoundError:
+        return None

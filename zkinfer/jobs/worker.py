@@ -1,0 +1,43 @@
+"""A worker process: loads the keys once, proves what it is sent, and ends when nobody sends any more.
+
+python -m zkinfer.jobs.worker DESCRIPTOR KEYS
+
+Signals that schedulers and terminals send to a whole group of processes are for the process that leads the job: a
+worker finishes its batch.
+"""
+
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from zkinfer.backend import Keys
+from zkinfer.jobs.work import Work, prove_work
+
+
+def serve(connection: Connection, keys: Keys) -> None:
+    """Prove batches until the other side closes."""
+    decoder = msgspec.msgpack.Decoder(Work)
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except (EOFError, ConnectionError):
+            return
+        result = prove_work(keys, decoder.decode(message))
+        try:
+            connection.send_bytes(msgspec.msgpack.encode(result))
+        except ConnectionError:
+            return
+
+
+def main() -> None:
+    """The process."""
+    for stop in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(stop, signal.SIG_IGN)
+    serve(Connection(int(sys.argv[1])), Keys.load(Path(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The native prover: keys, witness, proof, estimates."""

@@ -1,0 +1,158 @@
+"""What a native proof costs: counts of what is done, times constants fitted to measurements.
+
+`benchmarks/native_cost.py` measures a range of circuits, fits `PICOSECONDS` to them and prints how far off they are.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+from zkinfer.circuit.program import Einsum, Program
+from zkinfer.protocol.field.encoding import EXT_BYTES
+from zkinfer.protocol.ligero.pads import PadParameters, layout
+from zkinfer.protocol.native_proof import PADS, Header, Shape
+from zkinfer.protocol.pcs.params import (
+    DIGEST_BYTES,
+    Code,
+    OpeningParameters,
+    expected_opening_bytes,
+    symbols_of,
+)
+from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is done for one proof.
+
+    Attributes:
+        proof: 1, for what every proof costs.
+        multiplications: of the execution.
+        elements: of all values over all runs.
+        lookups: entries of the lookup argument.
+        table_rows: rows of its tables.
+        symbols: of all codewords that are made for the proof.
+        leaves: of its Merkle trees.
+        weights: cells of the weights' matrix, blinding included, times the combinations that are made of it.
+        contracted, summed: places of sumchecks.
+        messages: elements that are sent.
+    """
+
+    proof: int
+    multiplications: int
+    elements: int
+    lookups: int
+    table_rows: int
+    symbols: int
+    leaves: int
+    weights: int
+    contracted: int
+    summed: int
+    messages: int
+
+
+PICOSECONDS = Counts(
+    proof=18_000_000_000,
+    multiplications=10,
+    elements=0,
+    lookups=145_000,
+    table_rows=0,
+    symbols=0,
+    leaves=0,
+    weights=1_300,
+    contracted=300_000,
+    summed=80_000,
+    messages=113_000_000,
+)
+"""For each of what is counted, on the two cores of the reference machine. Lookups carry what grows with them: their
+share of the commitment and of its leaves."""
+
+
+def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
+    """What proofs of a plan do.
+
+    Args:
+        plan, shape, header: of the proofs.
+        weights: how their matrix is opened.
+    """
+    program, instance = plan.program, plan.instance
+    witness = header.opening
+    rows = sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1])
+    mask_rows = 3 * (shape.weight_groups + 1) if shape.weight_groups else 0
+    witness_rows = rows + (3 * (shape.witness_groups + 1) if shape.witness_groups else 0)
+    weight_rows = plan.layouts[WEIGHTS].rows(weights.code.log_columns)
+    return Counts(
+        proof=1,
+        multiplications=sum(plan.runs * _multiplications(program, n) for n in program.nodes if isinstance(n, Einsum)),
+        elements=sum(math.prod(plan.shape(value)) for value in range(program.num_values) if plan.varies[value]),
+        lookups=instance.lookups if instance else 0,
+        table_rows=instance.rows.filled if instance else 0,
+        symbols=witness_rows * witness.code.length + mask_rows * weights.code.length,
+        leaves=witness.code.length + (weights.code.length if mask_rows else 0) + PADS.length,
+        weights=(shape.weight_groups + 1) * weight_rows * weights.code.dimension if shape.weight_groups else 0,
+        contracted=shape.contracted,
+        summed=shape.summed,
+        messages=len(shape.cells),
+    )
+
+
+def seconds(counts: Counts, rates: Counts = PICOSECONDS) -> float:
+    """What the counts cost."""
+    return 1e-12 * float(sum(getattr(counts, field.name) * getattr(rates, field.name) for field in fields(Counts)))
+
+
+def _multiplications(program: Program, node: Einsum) -> int:
+    terms = node.subscripts.partition("->")[0].split(",")
+    shapes = (program.tensor(value).shape for value in node.operands)
+    sizes = {c: n for names, shape in zip(terms, shapes, strict=True) for c, n in zip(names, shape, strict=True)}
+    return math.prod(sizes.values())
+
+
+def proof_bytes(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
+    """Bytes of a proof, nearly: drawn columns share as much of their paths as is expected, outputs have two bytes."""
+    pads = sum(cell is None for cell in shape.cells) - shape.weight_groups - shape.witness_groups
+    total = EXT_BYTES * pads + _pad_proof_bytes(PADS, shape)
+    rows = [layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1]]
+    if shape.witness_groups:
+        masked = symbols_of(rows[-1], shape.witness_groups + 1)
+        symbols = [*(r for r in rows[:-1] if r), masked]
+        total += expected_opening_bytes(header.opening, symbols, shape.witness_groups)
+    if shape.weight_groups:
+        symbols = [plan.layouts[WEIGHTS].rows(weights.code.log_columns), symbols_of(0, shape.weight_groups + 1)]
+        total += expected_opening_bytes(weights, symbols, shape.weight_groups)
+    shown = zip(plan.program.outputs, plan.private_outputs, strict=True)
+    return total + sum(2 * math.prod(plan.shape(value)) for value, private in shown if not private)
+
+
+def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
+    """Of the proof about the pads: three polynomials, and columns with paths that share their upper parts."""
+    own = parameters.log_length - math.ceil(math.log2(parameters.queries))
+    polynomials = EXT_BYTES * (parameters.dimension + 2 * parameters.product_size)
+    leaf = layout(shape.cells, parameters).leaf_bytes
+    return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
+
+
+BRIEFLY = 1.5
+"""Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/overhead.py` prints."""
+
+
+def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> int:
+    """Most memory that loading the keys and making a proof take, nearly.
+
+    Args:
+        weights: the code of their matrix.
+        executing: bytes of `Executor.peak_bytes`.
+    """
+    layout = plan.layouts[WEIGHTS]
+    keys = 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
+    instance = plan.instance
+    if instance is None:
+        return keys + executing
+    stack = 8 * sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:]) << header.log_columns
+    indices = 8 * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
+    # The leaves of lookups in a table of two columns; above, two fractions for every four entries, and half of that
+    # again while a layer is bound.
+    leaves = 3 * indices
+    trees = 48 * (instance.lookups + instance.rows.filled)
+    code = header.opening.code
+    columns = 7 * (sum(layout.rows(code.log_columns) for layout in plan.layouts[INPUTS:]) + 9) * code.length
+    return keys + int(BRIEFLY * (executing + stack + indices + max(leaves + trees, columns)))

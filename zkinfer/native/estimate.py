@@ -1,0 +1,103 @@
+"""What keys and proofs of the native backend will take, said before any is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.program import Lookup, Program
+from zkinfer.execution.executor import Executor
+from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
+from zkinfer.native.prove import header_for
+from zkinfer.native.setup import opening_for
+from zkinfer.protocol.native_proof import shape_of, soundness
+from zkinfer.protocol.reduction.layout import weight_rows
+from zkinfer.protocol.reduction.plan import make_plan
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """The lookups of one node.
+
+    Attributes:
+        label: of the tensor.
+        elements: looked up in one proof.
+        entries: of the lookup argument: the elements, and the limbs of their remainders.
+        table: its name.
+        table_rows: its rows.
+    """
+
+    label: str
+    elements: int
+    entries: int
+    table: str
+    table_rows: int
+
+
+@dataclass(frozen=True)
+class NativeEstimate:
+    """Predicted cost of the native backend on two cores of the reference machine.
+
+    Attributes:
+        runs: of the program in one proof.
+        layers: every node that looks up.
+        counts: what is done for a proof.
+        prove_seconds: execution included.
+        memory_bytes: of loading the keys and proving, beside the process itself.
+        disk_bytes: of the key folder.
+        proof_bytes: of a proof.
+        security_bits: of a proof.
+    """
+
+    runs: int
+    layers: tuple[LayerCost, ...]
+    counts: Counts
+    prove_seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    proof_bytes: int
+    security_bits: float
+
+
+def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, proofs: int) -> NativeEstimate:
+    """Predict what `setup` and `prove` take.
+
+    Args:
+        program, weights: the circuit's.
+        runs: of the program that one proof covers.
+        proofs: budget of the keys.
+
+    Raises:
+        ProvingError: the program cannot be proven; InvalidInputError: no runs, or too many proofs.
+    """
+    plan = make_plan(program, runs)
+    opening = opening_for(program, proofs)
+    header = header_for(plan)
+    shape = shape_of(plan, opening.code, header)
+    counts = count(plan, shape, header, opening)
+    rows = weight_rows(program, opening.code.log_columns)
+    groups = shape.weight_groups, shape.witness_groups
+    return NativeEstimate(
+        runs=runs,
+        layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
+        counts=counts,
+        prove_seconds=seconds(counts),
+        memory_bytes=memory_bytes(plan, header, opening.code, Executor(program, weights).peak_bytes(runs)),
+        disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding,
+        proof_bytes=proof_bytes(plan, shape, header, opening),
+        security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
+    )
+
+
+def _layers(program: Program, runs: int, limbs: dict[int, int]) -> tuple[LayerCost, ...]:
+    leaves = len(program.inputs) + len(program.weights)
+    found = []
+    for value, node in enumerate(program.nodes, start=leaves):
+        if isinstance(node, Lookup):
+            table, elements = program.tables[node.table], runs * node.out.size
+            entries = elements * (1 + limbs[value])
+            found.append(LayerCost(node.out.label, elements, entries, table.name, len(table.values)))
+    return tuple(found)

@@ -1,0 +1,267 @@
+"""Keys of the native backend: what a folder holds, and how it is read without reading gigabytes.
+
+commitment.zkc    public, the file to publish
+secret.zkk        seed, and digests of the files with secrets
+weights           the weights, each tensor in the least of 1, 2, 4 and 8 bytes an integer, little-endian
+matrix/           the committed matrix of weights, as `pcs.storage` lays it out, with the budget
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
+from zkinfer.circuit.program import Program
+from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
+from zkinfer.execution.executor import Executor
+from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.proof import Proof
+from zkinfer.native import storage
+from zkinfer.native.storage import StoredMatrix
+from zkinfer.protocol.merkle.tree import build_tree
+
+IntArray = npt.NDArray[np.int64]
+
+WEIGHTS_FILE = "weights"
+MATRIX_FOLDER = "matrix"
+SECRET_VERSION = 1
+MAX_SECRET_BYTES = 1 << 24
+WIDTHS = (1, 2, 4, 8)
+
+DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.BLINDING}")
+
+
+class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What `secret.zkk` holds.
+
+    Attributes:
+        commitment: digest of the commitment that all belongs to.
+        seed: 32 bytes.
+        widths: for each tensor of weights, bytes an integer.
+        digests: BLAKE3 of the files that hold the weights and what hides them.
+    """
+
+    commitment: bytes
+    seed: bytes
+    widths: tuple[int, ...]
+    digests: dict[str, bytes]
+
+
+_decoder = msgspec.msgpack.Decoder(Secrets)
+
+
+class SumcheckKeys(Keys):
+    """Everything that proving needs, in a folder.
+
+    Attributes:
+        folder: where the files lie.
+        commitment: the public commitment.
+        seed: the secret seed of the commitment's random symbols.
+        matrix: the committed weights, mapped from their files.
+    """
+
+    backend = "sumcheck"
+
+    def __init__(
+        self,
+        folder: Path,
+        commitment: Commitment,
+        secrets: Secrets,
+        temporary: TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.commitment = commitment
+        self.seed = secrets.seed
+        self.matrix = _load_matrix(folder, commitment)
+        self._secrets = secrets
+        self._temporary = temporary
+        _require_weights_file(folder, commitment.program, secrets.widths)
+
+    @property
+    def weights(self) -> tuple[IntArray, ...]:
+        """The secret weights, int64, in the program's order: read from their file, and compared, at each call.
+
+        Raises:
+            ArtifactError: the file is missing.
+            WrongKeyError: it is damaged.
+        """
+        data = _read_weights(self.folder / WEIGHTS_FILE)
+        if blake3(data, max_threads=blake3.AUTO).digest() != self._secrets.digests[WEIGHTS_FILE]:
+            raise _damaged(self.folder / WEIGHTS_FILE)
+        arrays, start = [], 0
+        for tensor, width in zip(self.program.weights, self._secrets.widths, strict=True):
+            narrow = np.frombuffer(data, dtype=f"<i{width}", count=tensor.size, offset=start)
+            arrays.append(narrow.astype(np.int64).reshape(tensor.shape))
+            start += width * tensor.size
+        return tuple(arrays)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The program with its weights, ready to be executed any number of times; checks every published bound."""
+        return Executor(self.program, self.weights)
+
+    @property
+    def budget(self) -> int:
+        """How many proofs these keys may make in all."""
+        return self.matrix.budget
+
+    @property
+    def budget_file(self) -> Path:
+        """Where it is accounted for how many were made."""
+        return self.folder / MATRIX_FOLDER / storage.BUDGET
+
+    def prove(
+        self,
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool = False,
+        private_outputs: bool = False,
+    ) -> Proof:
+        """See `Keys.prove` and `prove.prove`."""
+        from zkinfer.native.prove import prove
+
+        return prove(self, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """See `Keys.save`."""
+        target = super().save(folder)
+        self.matrix = _load_matrix(target, self.commitment)
+        return target
+
+    @staticmethod
+    def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "SumcheckKeys":
+        """Read a folder of keys.
+
+        Checked: commitment and secrets are whole and belong together; every other file is there and has its size; the
+        stored matrix has the commitment's root and parameters. Weights and matrix are mapped, not read.
+
+        Args:
+            folder: as `setup` or `save` made it.
+            verify_files: read them too, and compare: the Merkle tree with the columns and the root, the files with
+                secrets with the digests of what was written.
+
+        Raises:
+            ArtifactError: a file is missing, truncated, edited or of another version.
+            WrongKeyError: the folder mixes files of different keys, or, with `verify_files`, one is damaged.
+        """
+        path = Path(folder).absolute()
+        try:
+            commitment = Commitment.load(path / COMMITMENT_FILE)
+        except MalformedCommitmentError as error:
+            raise ArtifactError(str(error)) from None
+        keys = SumcheckKeys(path, commitment, _read_secrets(path, commitment))
+        if verify_files:
+            keys.verify_files()
+        return keys
+
+    def verify_files(self) -> None:
+        """Read every byte of the folder and compare it with what was written; see `load`.
+
+        Raises:
+            WrongKeyError: a file is damaged.
+        """
+        for name, digest in self._secrets.digests.items():
+            if _file_digest(self.folder / name) != digest:
+                raise _damaged(self.folder / name)
+        if not np.array_equal(build_tree(self.matrix.leaves)[1:], self.matrix.nodes[1:]):
+            raise _damaged(self.matrix.folder)
+
+    def __repr__(self) -> str:
+        return f"SumcheckKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
+
+
+def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> Secrets:
+    """Write commitment, weights and secrets beside the stored matrix.
+
+    Raises:
+        OSError, ResourceError: the disk is full or not writable.
+    """
+    widths = tuple(_least_width(array) for array in weights)
+    descriptor = os.open(folder / WEIGHTS_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        for array, width in zip(weights, widths, strict=True):
+            file.write(np.ascontiguousarray(array, dtype=f"<i{width}").data)
+        file.flush()
+        os.fsync(descriptor)
+    commitment.save(folder / COMMITMENT_FILE)
+    secrets = Secrets(commitment.digest, seed, widths, {name: _file_digest(folder / name) for name in DIGESTED_FILES})
+    payload = msgspec.msgpack.encode(secrets)
+    write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
+    return secrets
+
+
+def _least_width(array: IntArray) -> int:
+    """Bytes that every element fits into."""
+    lo, hi = int(array.min(initial=0)), int(array.max(initial=0))
+    return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
+
+
+def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
+    payload = unwrap(
+        read_bounded(folder / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
+        SECRET_KIND,
+        SECRET_VERSION,
+        max_bytes=MAX_SECRET_BYTES,
+    )
+    try:
+        secrets = _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{SECRET_FILE}: {error}") from None
+    if secrets.commitment != commitment.digest:
+        raise WrongKeyError(f"{folder / SECRET_FILE} belongs to other keys than {COMMITMENT_FILE}")
+    if (
+        len(secrets.seed) != SEED_BYTES
+        or len(secrets.widths) != len(commitment.program.weights)
+        or not set(secrets.widths) <= set(WIDTHS)
+        or set(secrets.digests) != set(DIGESTED_FILES)
+    ):
+        raise ArtifactError(f"{SECRET_FILE}: does not describe the files of a key folder")
+    return secrets
+
+
+def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
+    matrix = storage.load(folder / MATRIX_FOLDER)
+    key = commitment.sumcheck
+    if (matrix.commitment, matrix.code, matrix.queries) != (key.weights, key.opening.code, key.queries):
+        raise WrongKeyError(f"{folder / MATRIX_FOLDER} belongs to other keys than {COMMITMENT_FILE}")
+    if matrix.budget != key.proofs:
+        raise WrongKeyError(
+            f"{folder / MATRIX_FOLDER} is for {matrix.budget} proofs, {COMMITMENT_FILE} for {key.proofs}"
+        )
+    return matrix
+
+
+def _require_weights_file(folder: Path, program: Program, widths: Sequence[int]) -> None:
+    expected = sum(width * math.prod(tensor.shape) for width, tensor in zip(widths, program.weights, strict=True))
+    try:
+        size = (folder / WEIGHTS_FILE).stat().st_size
+    except OSError as error:
+        raise ArtifactError(f"the key folder lacks {WEIGHTS_FILE}: {error.strerror}") from None
+    if size != expected:
+        raise ArtifactError(f"{folder / WEIGHTS_FILE} holds {size} bytes instead of {expected}")
+
+
+def _file_digest(path: Path) -> bytes:
+    digest: bytes = blake3(max_threads=blake3.AUTO).update_mmap(path).digest()
+    return digest
+
+
+def _read_weights(path: Path) -> memoryview:
+    try:
+        return np.memmap(path, dtype=np.uint8, mode="r").data
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"the key folder lacks {path.name}: {error}") from None
+
+
+def _damaged(path: Path) -> WrongKeyError:
+    return WrongKeyError(f"{path} is damaged or belongs to other keys; make the keys again")

@@ -1,0 +1,279 @@
+"""Making a native proof: execute, commit, reduce, open, prove the pads."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.samples import batch_of, stacked_shape
+from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
+from zkinfer.execution.lookups import AppliedTable
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.statement import Shown, Statement
+from zkinfer.native.allocator import keep_freed_memory
+from zkinfer.native.party import ProverParty
+from zkinfer.native.timings import phase
+from zkinfer.native.witness import trace
+from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol import security
+from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
+from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, Header, NativeProof
+from zkinfer.protocol.pcs.params import OpeningParameters
+from zkinfer.protocol.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.protocol.pcs.search import search
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.reduction.party import Group, row_claims, settle
+from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.protocol.transcript import Transcript
+
+if TYPE_CHECKING:
+    from zkinfer.native.keys import SumcheckKeys
+
+IntArray = npt.NDArray[np.int64]
+
+ERROR_BITS = 131
+"""Of each of two openings: together half of what 128 bits of security allow."""
+
+LOOKUP_ERROR_BITS = 132
+
+
+@lru_cache(maxsize=64)
+def header_for(plan: Plan) -> Header:
+    """The prover's choice of sizes for proofs of a plan."""
+    cells = sum(layout.cells for layout in plan.layouts[INPUTS:])
+    parameters = search(max(cells, 1), 2, error_bits=ERROR_BITS).parameters
+    grinding = 0
+    if plan.instance is not None:
+        instance = plan.instance
+        term = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
+        grinding = max(0, math.ceil(LOOKUP_ERROR_BITS - term.bits))
+    code = parameters.code
+    return Header(
+        code.log_columns,
+        code.blinding,
+        code.log_length,
+        parameters.queries,
+        parameters.query_grinding,
+        parameters.weight_grinding,
+        grinding,
+    )
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A run, executed and committed: what is left to do is to prove.
+
+    Attributes:
+        header: sizes.
+        roots: of the matrices of private inputs, private outputs and witness; empty where there is none.
+    """
+
+    plan: Plan
+    values: dict[int, npt.NDArray[Any]]
+    stacks: tuple[npt.NDArray[np.float64], ...]
+    blocks: list[list[npt.NDArray[np.float64]]]
+    counts: list[npt.NDArray[np.float64]]
+    header: Header
+    shape: argument.Shape
+    matrices: list[CommittedMatrix]
+    roots: tuple[bytes, bytes, bytes]
+
+
+def commit_run(
+    plan: Plan,
+    values: dict[int, npt.NDArray[Any]],
+    tables: Sequence[AppliedTable],
+    weights: OpeningParameters,
+    randomness: Randomness | None = None,
+) -> Committed:
+    """Commit to the witness of an executed run.
+
+    Args:
+        values: of the program, by number, as `Executor.run` keeps them.
+        tables: of the program.
+        weights: how their matrix is opened.
+    """
+    header = header_for(plan)
+    code = header.opening.code
+    shape = argument.shape_of(plan, weights.code, header)
+    with phase("witness"):
+        witness = trace(plan, values, tables, code.log_columns)
+    matrices, roots = [], []
+    for matrix, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
+        masks = shape.witness_groups + 1 if matrix == WITNESS and shape.witness_groups else 0
+        if not len(stack) and not masks:
+            roots.append(b"")
+            continue
+        with phase("commitment"):
+            matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
+        roots.append(matrices[-1].commitment.root)
+    return Committed(
+        plan,
+        values,
+        witness.stacks,
+        witness.blocks,
+        witness.counts,
+        header,
+        shape,
+        matrices,
+        (roots[0], roots[1], roots[2]),
+    )
+
+
+def prove_run(
+    run: Committed,
+    statement: bytes,
+    weights: Opener,
+    parameters: OpeningParameters,
+    randomness: Randomness | None = None,
+) -> bytes:
+    """Prove a committed run.
+
+    Args:
+        run: what `commit_run` gave; to be used once.
+        statement: the digest of the statement, which binds `run.roots`.
+        weights: the matrix of weights.
+        parameters: of its opening.
+
+    Returns:
+        The bytes of the proof.
+
+    Raises:
+        BudgetError: the weights' matrix has no opening left.
+        ProvingError: the proof would be less than 128 bits secure.
+    """
+    plan, header, shape = run.plan, run.header, run.shape
+    groups = shape.weight_groups, shape.witness_groups
+    bits = argument.soundness(shape.terms, parameters, header.opening, groups).bits
+    if bits < security.DEFAULT_BITS:
+        raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
+    with phase("pads"):
+        pads = commit_pads(shape.cells, PADS, randomness)
+    masks = _masks(parameters, shape.weight_groups, randomness)
+    transcript = Transcript(DOMAIN)
+    mask_root = masks[0].commitment.root if masks else b""
+    argument.begin(transcript, statement, header, run.roots, mask_root, pads.root)
+    nonce = transcript.grind("lookup grinding", header.lookup_grinding)
+    stacks = [weights.data.reshape(-1), *run.stacks]
+    party = ProverParty(transcript, pads.pads, run.values, stacks, run.blocks, run.counts, header.lookup_grinding)
+    openings = argument.reduce_to_openings(
+        plan, public_values(plan, run.values), party, (parameters.code, header.opening.code)
+    )
+    with phase("openings"):
+        weight_bytes = _open(party, parameters, [weights, *masks], openings.weights, transcript)
+        witness_bytes = _open(party, header.opening, run.matrices, openings.witness, transcript)
+    with phase("pads"):
+        about = prove_pads(pads, party.channel.constraints(), transcript)
+    message = party.sender.message
+    return argument.encode(
+        NativeProof(header, run.roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
+    )
+
+
+def _masks(parameters: OpeningParameters, groups: int, randomness: Randomness | None) -> list[CommittedMatrix]:
+    """The masks of the weights' opening: they outlive no proof, so they are a matrix of their own."""
+    if not groups:
+        return []
+    with phase("masks of the weights"):
+        return [commit(parameters.code, np.zeros((0, parameters.code.columns)), groups + 1, randomness)]
+
+
+def _open(
+    party: ProverParty,
+    parameters: OpeningParameters,
+    matrices: Sequence[Opener],
+    groups: Sequence[Group],
+    transcript: Transcript,
+) -> bytes:
+    if not groups:
+        return b""
+    pads = party.sender.reserve(len(groups))
+    opening, residuals = open_padded_claims(parameters, matrices, row_claims(groups), transcript, pads)
+    settle(party.channel, OPENING_CHECK, groups, residuals, party.channel.reserve(len(groups)))
+    return opening
+
+
+def public_values(plan: Plan, values: Mapping[int, npt.NDArray[Any]]) -> dict[int, npt.NDArray[Any]]:
+    """The public inputs and outputs as `reduce` takes them."""
+    publics = {v: values[v] for v, private in enumerate(plan.private_inputs) if not private}
+    for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
+        if not private:
+            shape = (plan.runs, *plan.program.tensor(value).shape)
+            publics[plan.program.num_values + position] = np.broadcast_to(values[value], shape)
+    return publics
+
+
+def prove(
+    keys: "SumcheckKeys",
+    inputs: Sequence[IntArray],
+    context: bytes,
+    *,
+    private_inputs: bool = False,
+    private_outputs: bool = False,
+) -> Proof:
+    """A proof that the committed model maps these inputs to the outputs it carries.
+
+    Args:
+        keys: proving keys.
+        inputs: one integer array an input of the program, of shape (runs, *shape).
+        context: bytes that the proof is bound to (a nonce or request id), at most `statement.MAX_CONTEXT_BYTES`.
+        private_inputs, private_outputs: hide them behind salted commitments.
+
+    Raises:
+        ShapeError, InputRangeError: the inputs do not fit the program.
+        InvalidInputError: the context is too long, or there is no run.
+        BudgetError: the keys have made all their proofs.
+        ProvingError: the statement cannot be proven with 128 bits of security.
+    """
+    keep_freed_memory()
+    program, key = keys.program, keys.commitment.sumcheck
+    if not inputs or not len(inputs[0]):
+        raise InvalidInputError("a proof covers one run at least: hand in inputs")
+    if not keys.proofs_left:
+        raise BudgetError(
+            f"these keys have made all their {keys.budget} proofs: one more would begin to show the weights; "
+            "make keys with a larger budget, or rotate them"
+        )
+    runs = len(inputs[0])
+    plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
+    with phase("execution"):
+        values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
+        values |= dict(enumerate(inputs))
+    run = commit_run(plan, values, keys.executor.tables, key.opening)
+    statement = _statement(keys, run, context)
+    data = prove_run(run, statement.digest(), keys.matrix, key.opening)
+    batch = batch_of(program)
+    hidden: tuple[PrivateTensor | None, ...] = ()
+    if private_inputs:
+        root = argument.hidden_values(run.header, run.roots[0])
+        hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), root) for t in program.inputs)
+    outputs: list[OutputTensor | PrivateTensor] = []
+    for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
+        shape = stacked_shape(tensor.shape, batch, runs)
+        if isinstance(shown, bytes):
+            outputs.append(PrivateTensor(shape, shown))
+        else:
+            outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
+    return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
+
+
+def _statement(keys: "SumcheckKeys", run: Committed, context: bytes) -> Statement:
+    """What is proven: public values as they are, hidden ones by the commitment to their matrix."""
+    plan = run.plan
+
+    def shown(value: int, private: bool, root: bytes) -> Shown:
+        if private:
+            return argument.hidden_values(run.header, root)
+        array = run.values[value].astype(np.int64)
+        return np.ascontiguousarray(np.broadcast_to(array, (plan.runs, *array.shape[1:])))
+
+    inputs = tuple(shown(value, private, run.roots[0]) for value, private in enumerate(plan.private_inputs))
+    outputs = tuple(
+        shown(value, private, run.roots[1])
+        for value, private in zip(plan.program.outputs, plan.private_outputs, strict=True)
+    )
+    return Statement(keys.commitment, plan.runs, inputs, outputs, context)

@@ -1,0 +1,52 @@
+"""Handing a model on to fresh keys: a new commitment to the same weights, and the proof that it is one."""
+
+import tempfile
+from pathlib import Path
+
+from zkinfer.backend import new_seed, require_seed
+from zkinfer.errors import BudgetError, InvalidInputError
+from zkinfer.files.artifact import building_folder
+from zkinfer.files.rotation import ROTATION_FILE, Rotation, renewed, rotation_context
+from zkinfer.native.keys import MATRIX_FOLDER, SumcheckKeys, write_keys
+from zkinfer.native.setup import commit_weights
+from zkinfer.protocol.pcs.rotation_prover import prove_rotation
+
+
+def rotate(keys: SumcheckKeys, *, folder: Path | None = None, seed: bytes | None = None) -> SumcheckKeys:
+    """Make keys with a new commitment to the same weights, and prove that it is.
+
+    It takes one proof from the budget of the old keys and one from that of the new. The folder of the new keys also
+    holds the rotation, `ROTATION_FILE`, to be published. The old keys may go on proving.
+
+    Args:
+        keys: with at least one proof left.
+        folder: where the new keys go, a path that does not exist yet; a temporary folder, removed with the returned
+            object, when None.
+        seed: 32 secret bytes that the new commitment's random symbols come from, others than those of the old keys;
+            fresh ones when None.
+
+    Raises:
+        BudgetError: the old keys have made all their proofs.
+        InvalidInputError: the seed is no seed, or that of the old keys.
+        ResourceError: the folder exists, or too little disk.
+    """
+    seed = new_seed() if seed is None else require_seed(seed)
+    if seed == keys.seed:
+        raise InvalidInputError("the seed is that of the old keys: the new commitment needs fresh randomness")
+    if not keys.proofs_left:
+        raise BudgetError(
+            "these keys have made all their proofs, and a rotation takes one: make new keys with setup, and publish "
+            "their commitment"
+        )
+    old, parameters, weights = keys.commitment, keys.commitment.sumcheck.opening, keys.weights
+    temporary = None
+    if folder is None:
+        temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
+        folder = Path(temporary.name) / "keys"
+    with building_folder(folder) as part:
+        matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER)
+        new = renewed(old, matrix.commitment.root)
+        secrets = write_keys(part, new, weights, seed)
+        proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
+        Rotation(old.digest, new.sumcheck.root, proof).save(part / ROTATION_FILE)
+    return SumcheckKeys(folder, new, secrets, temporary)

@@ -1,0 +1,129 @@
+"""Making keys of the native backend: choose parameters, lay out the weights, commit, keep it all in one folder."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from zkinfer.backend import new_seed, require_seed
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.encoding import program_digest
+from zkinfer.circuit.program import Program
+from zkinfer.circuit.validate import validate
+from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.files.artifact import building_folder
+from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.native import storage
+from zkinfer.native.keys import MATRIX_FOLDER, SumcheckKeys, write_keys
+from zkinfer.native.storage import StoredMatrix
+from zkinfer.protocol.pcs.params import OpeningParameters
+from zkinfer.protocol.pcs.search import search
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix
+from zkinfer.protocol.reduction.plan import check_program
+
+IntArray = npt.NDArray[np.int64]
+
+DEFAULT_PROOFS = 100
+ERROR_BITS = 131.0
+"""The terms of an opening of the weights sum to at most 2^-131: a quarter of what 128 bits of security allow."""
+
+COLUMN_POINTS = 2
+"""Column points that an opening of the weights is expected to have."""
+
+STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v1"
+
+
+def setup(
+    program: Program,
+    weights: Sequence[IntArray],
+    *,
+    folder: Path | None = None,
+    proofs: int = DEFAULT_PROOFS,
+    seed: bytes | None = None,
+) -> SumcheckKeys:
+    """Make proving keys and the commitment.
+
+    Args:
+        program: what to prove.
+        weights: its weights, int64, in order.
+        folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
+            object, when None.
+        proofs: how many proofs the keys may make; the commitment hides the weights for that many, and the more there
+            are, the longer its rows.
+        seed: 32 secret bytes that the commitment's random symbols come from; fresh ones when None. The same seed,
+            weights and `proofs` give the same commitment again, with a budget of its own: prove from one folder alone.
+
+    Raises:
+        BoundsError: the weights leave the program's bounds.
+        ProvingError: the program has no weights, or values that are too large for the field.
+        InvalidInputError: `proofs` or `seed` is out of range, or there are too many proofs for so short rows.
+        ResourceError: the folder exists, or too little disk.
+    """
+    if proofs < 1:
+        raise InvalidInputError(f"proofs = {proofs} is out of range: at least 1")
+    seed = new_seed() if seed is None else require_seed(seed)
+    validate(program)
+    if not program.weights:
+        raise ProvingError("the model has no weights: there is nothing to hide, so no commitment is made")
+    check_program(program)
+    check_bounds(program, weights)
+    parameters = opening_for(program, proofs)
+    temporary = None
+    if folder is None:
+        temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
+        folder = Path(temporary.name) / "keys"
+    with building_folder(folder) as part:
+        matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER)
+        commitment = Commitment(program, _key(matrix, parameters, proofs))
+        secrets = write_keys(part, commitment, weights, seed)
+    return SumcheckKeys(folder, commitment, secrets, temporary)
+
+
+def opening_for(program: Program, proofs: int) -> OpeningParameters:
+    """How the weights of a program are opened by keys of so many proofs.
+
+    Raises:
+        InvalidInputError: there are too many proofs for any code.
+    """
+    return search(weight_layout(program).cells, COLUMN_POINTS, proofs=proofs, error_bits=ERROR_BITS).parameters
+
+
+def commit_weights(
+    program: Program, weights: Sequence[IntArray], parameters: OpeningParameters, seed: bytes, folder: Path
+) -> StoredMatrix:
+    """Commit to a program's weights in a new folder: the same root for the same arguments, on every machine.
+
+    The random symbols come from the seed and from all that is committed, so that two commitments with one seed show
+    nothing of each other.
+
+    Raises:
+        ResourceError: the folder cannot be written.
+    """
+    code = parameters.code
+    data = weight_matrix(program, weights, code.log_columns)
+    stream = blake3(key=seed)
+    stream.update(STREAM_LABEL)
+    stream.update(program_digest(program))
+    for number in (code.log_columns, code.blinding, code.log_length, parameters.queries, data.dtype.itemsize):
+        stream.update(number.to_bytes(8, "little"))
+    stream.update(data.reshape(-1).view(np.uint8).data)
+    return storage.create(folder, code, data, parameters.queries, Randomness(stream.digest()))
+
+
+def _key(matrix: StoredMatrix, parameters: OpeningParameters, proofs: int) -> SumcheckKey:
+    code = parameters.code
+    return SumcheckKey(
+        root=matrix.commitment.root,
+        rows=matrix.commitment.rows,
+        log_columns=code.log_columns,
+        blinding=code.blinding,
+        log_length=code.log_length,
+        queries=parameters.queries,
+        query_grinding=parameters.query_grinding,
+        weight_grinding=parameters.weight_grinding,
+        proofs=proofs,
+    )

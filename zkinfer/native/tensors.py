@@ -1,0 +1,196 @@
+"""Contractions of integer tensors with extension-field weights: what the prover computes of an operand.
+
+The first contraction reads the operand, whose elements are small integers; it is a combination of rows, or a product
+with the weights' limbs in float64. What is left is small and handled in numpy.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.protocol.field import kernels, modular
+from zkinfer.protocol.field.kernels.arrays import Floats
+from zkinfer.protocol.field.modular import IntArray
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
+
+Array = npt.NDArray[Any]
+
+_LIMB_BITS = 17
+_LIMBS = 3
+_EXACT = 1 << 53
+_TERMS = 1 << 12
+"""Canonical elements that add up in int64."""
+
+_BLOCK = 1 << 18
+"""Elements converted to float64 at a time where a matrix is contracted along its rows."""
+
+
+def contract_rows(matrix: Array, weights: IntArray) -> IntArray:
+    """sum_i weights[i] matrix[i]: integers of shape (rows, columns) to canonical (3, columns)."""
+    if matrix.dtype not in (np.int8, np.int16, np.float64):
+        matrix = kernels.from_ints(matrix) if matrix.dtype.kind == "i" else matrix.astype(np.float64)
+    return kernels.to_ints(kernels.row_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights)))
+
+
+def contract_columns(matrix: Array, weights: IntArray) -> IntArray:
+    """sum_j weights[j] matrix[:, j]: integers of shape (rows, columns) to canonical (3, rows)."""
+    rows, columns = matrix.shape
+    largest = max(int(matrix.max(initial=0)), -int(matrix.min(initial=0)), 1)
+    if largest << _LIMB_BITS > _EXACT // columns:
+        return contract_rows(np.ascontiguousarray(matrix.T), weights)
+    mask = (1 << _LIMB_BITS) - 1
+    limbs = [weights >> (_LIMB_BITS * k) & mask for k in range(_LIMBS)]
+    right = np.concatenate(limbs).T.astype(np.float64)
+    out = np.empty((DEGREE, rows), dtype=np.int64)
+    step = max(1, _BLOCK // columns)
+    for start in range(0, rows, step):
+        part = (matrix[start : start + step].astype(np.float64) @ right).astype(np.int64) % P
+        total = part[:, -DEGREE:]
+        for k in reversed(range(_LIMBS - 1)):
+            total = (modular.mul(total, np.array(1 << _LIMB_BITS)) + part[:, DEGREE * k : DEGREE * (k + 1)]) % P
+        out[:, start : start + step] = total.T
+    return out
+
+
+class _Operand:
+    """A tensor on its way to the shared letters: integers first, extension elements after the first contraction."""
+
+    def __init__(self, array: Array, letters: str) -> None:
+        self.letters = letters
+        self.integers: Array | None = array
+        self.elements: IntArray | None = None
+
+    def contract(self, letters: str, weights: IntArray) -> None:
+        """Sum over letters, weighed; `weights` has one axis a letter, in this order."""
+        if self.integers is not None:
+            self._contract_integers(letters, weights)
+            return
+        assert self.elements is not None
+        kept = "".join(c for c in self.letters if c not in letters)
+        order = [self.letters.index(c) + 1 for c in letters + kept]
+        moved = self.elements.transpose(0, *order)
+        sizes = moved.shape[1 + len(letters) :]
+        moved = moved.reshape(DEGREE, math.prod(weights.shape[1:]), -1)
+        flat = weights.reshape(DEGREE, -1, 1)
+        total = np.zeros((DEGREE, moved.shape[2]), dtype=np.int64)
+        for start in range(0, flat.shape[1], _TERMS):
+            part = slice(start, start + _TERMS)
+            total = (total + multiply(moved[:, part], flat[:, part]).sum(axis=1)) % P
+        self.elements, self.letters = total.reshape(DEGREE, *sizes), kept
+
+    def _contract_integers(self, letters: str, weights: IntArray) -> None:
+        assert self.integers is not None
+        array, flat = self.integers, weights.reshape(DEGREE, -1)
+        kept = "".join(c for c in self.letters if c not in letters)
+        sizes = [array.shape[self.letters.index(c)] for c in kept]
+        if self.letters == kept + letters and kept:
+            self.elements = contract_columns(array.reshape(-1, flat.shape[1]), flat)
+        else:
+            moved = array.transpose([self.letters.index(c) for c in letters + kept])
+            self.elements = contract_rows(np.ascontiguousarray(moved).reshape(flat.shape[1], -1), flat)
+        self.elements = self.elements.reshape(DEGREE, *sizes)
+        self.integers, self.letters = None, kept
+
+
+def contracted(
+    contraction: Contraction, side: Side, array: Array, shared: str
+) -> tuple[str, Array | None, IntArray | None]:
+    """An operand summed over its letters that are not shared.
+
+    Returns:
+        The letters that are left, and what is left: integers, or canonical extension elements (3, ...).
+    """
+    operand = _Operand(array, side.letters)
+    alone = [c for c in side.letters if c not in shared]
+    whole = [(names, w) for names, w in side.factors if set(names) <= set(alone)]
+    covered = {c for names, _ in whole for c in names} | {
+        c for names, _ in side.factors for c in names if not set(names) <= set(alone)
+    }
+    whole += [(c, ones(contraction.sizes[c])) for c in alone if c not in covered]
+    for names, weights in _joined(whole, side.letters):
+        operand.contract(names, weights)
+    return operand.letters, operand.integers, operand.elements
+
+
+def _joined(factors: Sequence[Factor], letters: str) -> list[Factor]:
+    """The factors, those of leading axes multiplied out into one, the most elements first."""
+    found = {names[0]: (names, weights) for names, weights in factors}
+    lead, weights = "", ones(1).reshape(DEGREE)
+    while (c := letters[len(lead) : len(lead) + 1]) in found and letters.startswith(lead + found[c][0]):
+        names, more = found.pop(c)
+        shape = (DEGREE, *weights.shape[1:], *more.shape[1:])
+        weights = multiply(weights.reshape(DEGREE, -1, 1), more.reshape(DEGREE, 1, -1)).reshape(shape)
+        lead += names
+    joined = [(lead, weights)] if lead else []
+    return sorted([*joined, *found.values()], key=lambda f: -f[1].size)
+
+
+def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bool) -> Floats:
+    """A' or B' on the padded cube: base elements (2^n,) where nothing was multiplied, else elements (3, 2^n)."""
+    shared = contraction.shared
+    letters, integers, elements = contracted(contraction, side, array, shared)
+    mixed = [(n, w) for n, w in side.factors if set(n) & set(shared) or not set(n) <= set(side.letters)]
+    if integers is not None and not mixed and not (scaled and contraction.scale != (1, 0, 0)):
+        return _padded_base(contraction, letters, integers)
+    if elements is None:
+        assert integers is not None
+        lifted = np.zeros((DEGREE, *integers.shape), dtype=np.int64)
+        lifted[0] = kernels.to_ints(
+            kernels.from_ints(integers) if integers.dtype.kind == "i" else integers.astype(np.float64)
+        )
+        elements = lifted
+    for names, weights in mixed:
+        letters, elements = _times(letters, elements, names, weights, shared)
+    order = [letters.index(c) + 1 for c in shared]
+    elements = elements.transpose(0, *order)
+    if scaled and contraction.scale != (1, 0, 0):
+        elements = multiply(elements, modular.from_exts([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
+    table = np.zeros((DEGREE, *contraction.padded))
+    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = kernels.from_ints(elements)
+    return table.reshape(DEGREE, -1)
+
+
+def _padded_base(contraction: Contraction, letters: str, integers: Array) -> Floats:
+    """Integers in the order of the shared letters, padded with zeros."""
+    ordered = integers.transpose([letters.index(c) for c in contraction.shared])
+    table = np.zeros(contraction.padded)
+    table[tuple(slice(contraction.sizes[c]) for c in contraction.shared)] = ordered
+    return table.reshape(-1)
+
+
+def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shared: str) -> tuple[str, IntArray]:
+    """Multiply by weights over some letters, which may be new, then sum over those of them that are not shared."""
+    new = "".join(c for c in names if c not in letters)
+    target = letters + new
+    elements = elements.reshape(*elements.shape, *[1] * len(new))
+    order = sorted(range(len(names)), key=lambda i: target.index(names[i]))
+    spread = weights.transpose(0, *(i + 1 for i in order))
+    shape = [weights.shape[1 + names.index(c)] if c in names else 1 for c in target]
+    product = multiply(elements, spread.reshape(DEGREE, *shape))
+    for c in names:
+        if c not in shared:
+            product = product.sum(axis=target.index(c) + 1) % P
+            target = target.replace(c, "")
+    return target, product
+
+
+def outer_table(vectors: Sequence[IntArray]) -> Floats:
+    """The product of vectors (3, 2^k), row-major, as balanced extension elements."""
+    *heads, last = vectors
+    table = kernels.from_ints(last)
+    for head in reversed(heads):
+        rows = kernels.from_ints(head)
+        wide = np.empty((DEGREE, rows.shape[1] * table.shape[1]))
+        _fill_outer(rows, table, wide)
+        table = wide
+    return table
+
+
+def _fill_outer(rows: Floats, table: Floats, out: Floats) -> None:
+    left = np.repeat(rows, table.shape[1], axis=1)
+    right = np.ascontiguousarray(np.tile(table, rows.shape[1]))
+    out[:] = kernels.ext_mul(left, right)

@@ -1,0 +1,61 @@
+"""Compiles the prover's kernels ahead of the first proof. Needs numba."""
+
+import itertools
+
+import numpy as np
+
+from zkinfer.protocol import field
+from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.field.kernels.vector import LANES
+from zkinfer.protocol.field.scalar import ONE
+from zkinfer.protocol.lookup import prover as lookup
+from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.tables import RangeTable, step_table
+from zkinfer.protocol.merkle.tree import build_tree
+from zkinfer.protocol.sumcheck import prover as sumcheck
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Point, Term
+from zkinfer.protocol.sumcheck.tables import Tables
+from zkinfer.protocol.transcript import Transcript
+
+VARIABLES = 7
+"""Enough that no layer of the lookup's trees is too short for its kernel."""
+
+
+def warmup() -> None:
+    """Compiles every kernel of field, pcs, sumcheck and lookup that this machine has not compiled yet, and loads them.
+
+    The first time on a machine this takes about half a minute of one core; later processes find the code on disk (see
+    `zkinfer.jit.compiling`) and are ready in a second or two. Without it, each kernel is compiled when it is first
+    called.
+    """
+    field.warmup()
+    build_tree(np.zeros((2, 1), dtype=np.uint8))
+    _sumchecks()
+    _lookups()
+
+
+def _sumchecks() -> None:
+    """Products of two and longer ones, of base elements and of others, with a weight and without."""
+    base, ext = np.ones(2 * LANES), np.ones((3, 2 * LANES))
+    variables = (2 * LANES).bit_length() - 1
+    point: Point = (ONE,) * variables
+    for kind, weight, terms in itertools.product((base, ext), (None, point), ((ONE, (0, 1)), ((1, 1, 1), (0, 0, 1)))):
+        batch = Batch((Instance(variables, 2, (Term(*terms),)),), weight)
+        sumcheck.prove(batch, [Tables.of([kind, ext])], _channel())
+
+
+def _lookups() -> None:
+    """One column alone, whose tree has its own kernels for the leaves, and several tables."""
+    size = 1 << VARIABLES
+    inputs, outputs = np.arange(float(size)) % 3, np.zeros(size)
+    block, step = Block(0, VARIABLES), step_table(size, 0, 3)
+    one_range = LookupInstance((RangeTable(4),), (block,))
+    one_step = LookupInstance((step,), (block,))
+    both = LookupInstance((RangeTable(4), step), (block, Block(1, VARIABLES - 1)))
+    half = [inputs[: size // 2], outputs[: size // 2]]
+    for instance, blocks in ((one_range, [[inputs]]), (one_step, [[inputs, outputs]]), (both, [[inputs], half])):
+        lookup.prove(instance, blocks, lookup.multiplicities(instance, blocks), _channel())
+
+
+def _channel() -> ProverChannel:
+    return ProverChannel(Transcript(b"warmup"))

@@ -1,0 +1,1 @@
+"""The proof that committed pads satisfy the constraints of padded messages."""

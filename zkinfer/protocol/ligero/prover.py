@@ -1,0 +1,199 @@
+"""The prover of the proof about the pads; see `pads`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.channel import PadConstraints
+from zkinfer.protocol.field import kernels, modular
+from zkinfer.protocol.field.encoding import encode_array
+from zkinfer.protocol.field.kernels.arrays import Floats
+from zkinfer.protocol.field.modular import IntArray
+from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
+from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.ligero.pads import (
+    Cells,
+    PadParameters,
+    Tableau,
+    draw_coefficients,
+    layout,
+    polynomial_values,
+)
+from zkinfer.protocol.merkle.tree import ByteArray, build_tree, prove_leaves
+from zkinfer.protocol.pcs.params import SALT_BYTES
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class CommittedPads:
+    """Pads, their words, and the tree over the columns. To be used for one proof, then thrown away.
+
+    Attributes:
+        tableau: where cells lie.
+        pads: what to give to the `ProverChannel`.
+        codewords: balanced, shape (3 words, n): the coordinates of the first word, then of the second, ...
+        leaves, nodes: the Merkle tree.
+    """
+
+    tableau: Tableau
+    pads: list[Ext]
+    codewords: Floats
+    leaves: ByteArray
+    nodes: ByteArray
+
+    @property
+    def root(self) -> bytes:
+        """The commitment."""
+        root: bytes = self.nodes[1].tobytes()
+        return root
+
+
+def commit_pads(cells: Cells, parameters: PadParameters, randomness: Randomness | None = None) -> CommittedPads:
+    """Draws pads, fills the tableau and commits to it.
+
+    Args:
+        cells: what `pads.cells_of` gives for the protocol.
+        parameters: sizes.
+        randomness: where pads, masks and salts come from; fresh by default.
+    """
+    source = randomness or Randomness()
+    tableau = layout(cells, parameters)
+    pads = modular.to_exts(source.elements(DEGREE, len(cells) - len(tableau.products)))
+    contents = PadConstraints(list(cells)).expand(pads)
+    words = np.concatenate([_data_words(tableau, contents, source), _masks(parameters, source)])
+    codewords = kernels.rs_encode(kernels.from_ints(words.reshape(-1, parameters.dimension)), parameters.length)
+    leaves = np.empty((parameters.length, tableau.leaf_bytes), dtype=np.uint8)
+    leaves[:, :SALT_BYTES] = source.octets(SALT_BYTES * parameters.length).reshape(-1, SALT_BYTES)
+    kernels.write_columns(codewords, leaves, SALT_BYTES)
+    return CommittedPads(tableau, pads, codewords, leaves, build_tree(leaves))
+
+
+def _data_words(tableau: Tableau, contents: Sequence[Ext], source: Randomness) -> IntArray:
+    """The words that hold cells and factors, random where they hold no data."""
+    parameters = tableau.parameters
+    elements = modular.from_exts(contents)
+    values = np.zeros((DEGREE, tableau.data_words * parameters.data), dtype=np.int64)
+    values[:, tableau.places] = elements
+    for which in (0, 1):
+        start = tableau.factor_place(0, which)
+        factors = [pair[which] for pair in tableau.products]
+        values[:, start : start + len(factors)] = elements[:, factors]
+    data = values.reshape(DEGREE, tableau.data_words, parameters.data).transpose(1, 0, 2)
+    blinding = source.elements(tableau.data_words * DEGREE, parameters.queries)
+    return interpolate(parameters, np.concatenate([data, blinding.reshape(*data.shape[:2], -1)], axis=2))
+
+
+def interpolate(parameters: PadParameters, values: IntArray) -> IntArray:
+    """The same as `pads.interpolate`: on the coset, a polynomial has the values of another at the roots of unity."""
+    k = parameters.dimension
+    stretched = kernels.to_ints(kernels.intt(kernels.from_ints(values.reshape(-1, k))))
+    return modular.mul(stretched, _scales(parameters)).reshape(values.shape)
+
+
+@lru_cache(maxsize=16)
+def _scales(parameters: PadParameters) -> IntArray:
+    """GENERATOR^-j for j < k."""
+    return modular.powers(np.array([pow(GENERATOR, -1, P)]), parameters.dimension)[:, 0]
+
+
+def _masks(parameters: PadParameters, source: Randomness) -> IntArray:
+    """The mask of the combination, and the pieces of the masks of both other tests."""
+    combination = source.elements(DEGREE, parameters.dimension)[None]
+    linear = source.elements(DEGREE, parameters.product_size)
+    total = modular.mul(linear, _power_sums(parameters)).sum(axis=1) % P
+    linear[:, 0] = (linear[:, 0] - modular.mul(total, np.array(pow(parameters.data, -1, P)))) % P
+    product = _vanishing_multiple(parameters, source.elements(DEGREE, parameters.product_size - parameters.data))
+    pieces = [_pieces(parameters, mask, source) for mask in (linear, product)]
+    return np.concatenate([combination, *pieces])
+
+
+@lru_cache(maxsize=16)
+def _power_sums(parameters: PadParameters) -> IntArray:
+    """For each j < product_size the sum of the j-th powers of the data points."""
+    powers = modular.powers(parameters.coset[: parameters.data], parameters.product_size)
+    return modular.sum_axis(powers, 1)[:, 0]
+
+
+def _vanishing_multiple(parameters: PadParameters, polynomials: IntArray) -> IntArray:
+    """The products with the polynomial whose zeros are the data points, of degree below product_size."""
+    values = kernels.rs_encode(kernels.from_ints(polynomials), 2 * parameters.dimension)
+    products = kernels.mul(values, np.tile(_vanishing(parameters), (len(values), 1)))
+    return kernels.to_ints(kernels.intt(products))[:, : parameters.product_size]
+
+
+@lru_cache(maxsize=16)
+def _vanishing(parameters: PadParameters) -> Floats:
+    """The values at the 2k-th roots of unity of the polynomial whose zeros are the data points."""
+    points = _evaluation_points(parameters)
+    values = np.ones_like(points)
+    for zero in parameters.coset[: parameters.data]:
+        values = modular.mul(values, (points - zero) % P)
+    return kernels.from_ints(values)
+
+
+def _evaluation_points(parameters: PadParameters) -> IntArray:
+    """The 2k-th roots of unity: a polynomial of fewer than 2k coefficients has its values there."""
+    return parameters.points[:: _step(parameters)]
+
+
+def _step(parameters: PadParameters) -> int:
+    """How far evaluation points are apart among the columns."""
+    return parameters.length // (2 * parameters.dimension)
+
+
+def _pieces(parameters: PadParameters, mask: IntArray, source: Randomness) -> IntArray:
+    """Words whose sum, each times its power of X^shift, is the mask: random but for that.
+
+    The mask is cut into blocks of `shift` coefficients. Between neighbours a random polynomial h of `queries`
+    coefficients is moved: - X^shift h below, + h above. At any `queries` points all h have independent uniform
+    values, hence so have all pieces but the first.
+    """
+    count, shift, k = parameters.mask_pieces, parameters.shift, parameters.dimension
+    pieces = np.zeros((count, DEGREE, k), dtype=np.int64)
+    for i in range(count):
+        block = mask[:, i * shift : (i + 1) * shift if i < count - 1 else None]
+        pieces[i, :, : block.shape[1]] = block
+    for i in range(count - 1):
+        h = source.elements(DEGREE, parameters.queries)
+        pieces[i, :, shift:] = (pieces[i, :, shift:] - h) % P
+        pieces[i + 1, :, : parameters.queries] = (pieces[i + 1, :, : parameters.queries] + h) % P
+    return pieces
+
+
+def prove_pads(committed: CommittedPads, constraints: PadConstraints, transcript: Transcript) -> bytes:
+    """The proof that the committed pads satisfy the constraints.
+
+    Args:
+        committed: whose pads the channel used.
+        constraints: what the verifier of the padded messages is left with.
+        transcript: in the state after the last padded message.
+
+    Raises:
+        InvalidInputError: the constraints have other cells than were committed.
+        InvalidProofError: the constraints do not hold.
+    """
+    tableau = committed.tableau
+    if tuple(constraints.cells) != tableau.cells:
+        raise InvalidInputError("the constraints have other cells than those that were committed")
+    constraints.check(constraints.expand(committed.pads))
+    parameters = tableau.parameters
+    drawn = draw_coefficients(tableau, constraints, transcript)
+    # All three polynomials have fewer than 2k coefficients: their values at 2k points give them.
+    m = 2 * parameters.dimension
+    columns = kernels.to_ints(committed.codewords[:, :: _step(parameters)]).reshape(tableau.words, DEGREE, m)
+    weights = kernels.from_ints(interpolate(parameters, drawn.weights).reshape(-1, parameters.dimension))
+    weight_values = kernels.to_ints(kernels.rs_encode(weights, m)).reshape(tableau.data_words, DEGREE, m)
+    values = polynomial_values(tableau, drawn, columns, weight_values, _evaluation_points(parameters))
+    coefficients = kernels.to_ints(kernels.intt(kernels.from_ints(values.reshape(-1, m)))).reshape(values.shape)
+    sizes = (parameters.dimension, parameters.product_size, parameters.product_size)
+    head = b"".join(
+        encode_array(np.ascontiguousarray(polynomial[:, :size].T)).tobytes()
+        for polynomial, size in zip(coefficients, sizes, strict=True)
+    )
+    transcript.absorb("pads polynomials", head)
+    indices = sorted(set(transcript.challenge_indices("pads queries", parameters.length, parameters.queries)))
+    return head + committed.leaves[indices].tobytes() + prove_leaves(committed.nodes, indices)

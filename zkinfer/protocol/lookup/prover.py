@@ -1,0 +1,183 @@
+"""The prover of a lookup argument, with numba: the messages are those of `slow`, element for element."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.jit.threads import split
+from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.field.kernels.arrays import GRAIN, Floats, from_ints, is_balanced
+from zkinfer.protocol.field.kernels.fold import mle
+from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_sub
+from zkinfer.protocol.lookup import kernels
+from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance, Stack
+from zkinfer.protocol.lookup.reference import send_roots
+from zkinfer.protocol.lookup.tables import Table
+from zkinfer.protocol.lookup.trees import Tree, leaves
+from zkinfer.protocol.lookup.verifier import layer_batch
+from zkinfer.protocol.sumcheck.params import Claim, Point
+from zkinfer.protocol.sumcheck.prover import prove_rounds
+
+Integers = npt.NDArray[np.int64]
+Fraction = tuple[Ext, Ext]
+
+
+def prove(
+    instance: LookupInstance,
+    blocks: Sequence[Sequence[Floats]],
+    counts: Sequence[Floats],
+    channel: ProverChannel,
+) -> LookupClaims[Ext]:
+    """Proves that every entry is a row of its table; the messages are those of `verifier`.
+
+    Args:
+        instance: the tables and the shape of the blocks.
+        blocks: for each block its columns, base vectors of balanced float64.
+        counts: what `multiplicities` gives.
+        channel: commitments to blocks and counts must have been absorbed.
+
+    Returns:
+        What is left to prove: evaluations of columns and multiplicities.
+
+    Raises:
+        InvalidInputError: the shapes are not those of the instance, or a multiplicity is out of range.
+        ZeroDenominatorError: alpha is a fingerprint.
+    """
+    check_shapes(instance, blocks)
+    if [c.shape for c in counts] != [(1 << table.variables,) for table in instance.tables]:
+        raise InvalidInputError("multiplicities must have one number for each row of each table")
+    if not all(is_balanced(c) and c.min() >= 0 for c in counts):
+        raise InvalidInputError("a multiplicity is negative, not an integer, or not below the modulus")
+    channel.absorb("lookup", instance.description())
+    alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
+    fingerprints = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
+    entries = [
+        (columns, fingerprints[block.table][0], ext_sub(alpha, fingerprints[block.table][1]))
+        for block, columns in zip(instance.blocks, blocks, strict=True)
+    ]
+    rows = [
+        (table_columns(table), weights, ext_sub(alpha, constant))
+        for table, (weights, constant) in zip(instance.tables, fingerprints, strict=True)
+    ]
+    trees = [Tree(leaves(part.stack, [entries[i] for i in part.blocks], None)) for part in instance.entries]
+    trees.append(Tree(leaves(instance.rows, rows, counts)))
+    send_roots([tree.root for tree in trees], channel)
+    point = prove_trees(instance.stacks, trees, channel)
+    return send_values(instance, blocks, counts, point, channel)
+
+
+def prove_trees(stacks: tuple[Stack, ...], trees: Sequence[Tree], channel: ProverChannel) -> Point:
+    """From the roots to the leaves; the point at the end of which the leaves' fractions are left to prove."""
+    n = max(stack.variables for stack in stacks)
+    point: Point = ()
+    fractions = [tree.root for tree in trees]
+    for layer in range(n):
+        active = [i for i, stack in enumerate(stacks) if layer >= n - stack.variables]
+        depths = tuple(layer - (n - stacks[i].variables) for i in active)
+        lambda_ = channel.challenge("lookup layer")
+        batch = layer_batch(lambda_, point, depths)
+        rounds = []
+        for i, depth in zip(active, depths, strict=True):
+            claim = ext_add(fractions[i][0], ext_mul(lambda_, fractions[i][1]))
+            rounds.append(trees[i].layers[depth].rounds(point[layer - depth :], lambda_, claim))
+        reduced = prove_rounds(batch, rounds, channel)
+        child = channel.challenge("lookup child")
+        point = (*max((claim.point for claim in reduced), key=len), child)
+        for i, left in zip(active, reduced, strict=True):
+            p0, p1, q0, q1 = left.values
+            fractions[i] = (_between(p0, p1, child), _between(q0, q1, child))
+    return point
+
+
+def _between(a: Ext, b: Ext, r: Ext) -> Ext:
+    return ext_add(a, ext_mul(r, ext_sub(b, a)))
+
+
+def send_values(
+    instance: LookupInstance,
+    blocks: Sequence[Sequence[Floats]],
+    counts: Sequence[Floats],
+    point: Point,
+    channel: ProverChannel,
+) -> LookupClaims[Ext]:
+    """Sends the values of all columns and multiplicities at the end of the point."""
+    claims_of: dict[int, Claim[Ext]] = {}
+    for number in (number for entries in instance.entries for number in entries.blocks):
+        own = point[len(point) - instance.blocks[number].variables :]
+        values = tuple(mle(column, own) for column in blocks[number])
+        channel.send("lookup block", values)
+        claims_of[number] = Claim(own, values)
+    owns = [point[len(point) - table.variables :] for table in instance.tables]
+    values = tuple(mle(column, own) for column, own in zip(counts, owns, strict=True))
+    channel.send("lookup multiplicities", values)
+    claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
+    return LookupClaims(tuple(claims_of[i] for i in range(len(blocks))), claims)
+
+
+def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> None:
+    """Raises InvalidInputError unless the blocks are base vectors of the shapes that the instance says."""
+    shapes = [[column.shape for column in columns] for columns in blocks]
+    expected = [[(1 << b.variables,)] * instance.tables[b.table].columns for b in instance.blocks]
+    if shapes != expected:
+        raise InvalidInputError(f"the blocks' columns must have the shapes {expected}, not {shapes}")
+
+
+def table_columns(table: Table) -> list[Floats]:
+    """A table's columns as base vectors."""
+    return [from_ints(column) for column in table.column_values()]
+
+
+def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """For each table, how often each row is looked up, as a base vector; of equal rows the first is counted.
+
+    Args:
+        instance: the tables and the shape of the blocks.
+        blocks: for each block its columns, base vectors of balanced float64.
+
+    Raises:
+        InvalidInputError: a block has another shape than the instance says, or an entry is in no row of its table.
+    """
+    check_shapes(instance, blocks)
+    tables = [table_columns(table) for table in instance.tables]
+    counts = [np.zeros(len(columns[0])) for columns in tables]
+    for number, (block, columns) in enumerate(zip(instance.blocks, blocks, strict=True)):
+        rows = [column[: instance.tables[block.table].rows] for column in tables[block.table]]
+        places = _places(rows, columns)
+        parts = split(kernels.count, len(places), GRAIN, places, len(rows[0]))
+        counts[block.table][: len(rows[0])] += np.sum([part[:-1] for part in parts], axis=0)
+        if any(part[-1] for part in parts) or not _agree(rows[1:], columns[1:], places):
+            raise InvalidInputError(_missing(number, block.table, rows, columns))
+    return counts
+
+
+def _places(rows: Sequence[Floats], columns: Sequence[Floats]) -> Floats:
+    """For each entry the first row that equals it, if one does; otherwise anything, maybe no row number.
+
+    Where the first column counts upwards, it gives the row; the other columns are left to compare.
+    """
+    if np.array_equal(rows[0], rows[0][0] + np.arange(len(rows[0]))):
+        places: Floats = columns[0] - rows[0][0]
+        return places
+    distinct, first = np.unique(np.stack(rows, axis=1), axis=0, return_index=True)
+    known = {tuple(row): float(place) for row, place in zip(distinct.tolist(), first, strict=True)}
+    entries = zip(*(column.tolist() for column in columns), strict=True)
+    return np.array([known.get(entry, -1.0) for entry in entries])
+
+
+def _agree(rows: Sequence[Floats], columns: Sequence[Floats], places: Floats) -> bool:
+    """Whether the rows at these places have these columns."""
+    return all(
+        all(split(kernels.agree, len(places), GRAIN, places, row_column, column))
+        for row_column, column in zip(rows, columns, strict=True)
+    )
+
+
+def _missing(number: int, table: int, rows: Sequence[Floats], columns: Sequence[Floats]) -> str:
+    """Which entry of a block is in no row."""
+    known = set(zip(*(column.tolist() for column in rows), strict=True))
+    for position, entry in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        if entry not in known:
+            return f"entry {position} of block {number}, {tuple(map(int, entry))}, is not in table {table}"
+    raise AssertionError("every entry is in a row")

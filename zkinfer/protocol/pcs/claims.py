@@ -1,0 +1,119 @@
+"""Evaluation claims: what an opening shows, in the order in which both sides handle it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.field.encoding import encode_array
+from zkinfer.protocol.field.modular import IntArray
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.scalar import Ext, ext_add, ext_dot, ext_sub
+from zkinfer.protocol.pcs.params import Commitment, OpeningParameters
+from zkinfer.protocol.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """sum_i rows[:, i] * M_i(z) = value, over the data rows M_i of all matrices opened together, one after another.
+
+    Args:
+        rows: int64, shape (3, number of rows), canonical.
+        value: as the verifier is to see it: the value itself, or the value less a pad.
+    """
+
+    rows: IntArray
+    value: Ext
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimGroup:
+    """The claims at one column point z, whose first coordinate is the most significant variable of a column's index."""
+
+    column_point: tuple[Ext, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What is left to show of one group after its opening was checked.
+
+    The claims of the group hold if value = 0. Where the prover sent padded values it holds that
+    value = pad of the mask value + sum_c weights[c] * pad of claim c, a linear relation to show about the pads.
+    """
+
+    weights: tuple[Ext, ...]
+    value: Ext
+
+
+def residual(group: ClaimGroup, weights: tuple[Ext, ...], mask_value: Ext, combined: Ext) -> Residual:
+    """What is left of a group: what its combination evaluates to, less the mask's value and the claims, weighed."""
+    claimed = ext_dot(weights, [claim.value for claim in group.claims])
+    return Residual(weights, ext_sub(combined, ext_add(mask_value, claimed)))
+
+
+def check_statement(
+    parameters: OpeningParameters, commitments: Sequence[Commitment], groups: Sequence[ClaimGroup]
+) -> None:
+    """What both sides assume of a statement: sizes agree, elements are canonical, the last matrix brings all masks.
+
+    Raises:
+        InvalidInputError: it is not so; the statement comes from the caller, never from a proof.
+    """
+    code = parameters.code
+    if code.blinding < parameters.queries:
+        raise InvalidInputError(f"{code.blinding} random symbols a row do not hide {parameters.queries} columns")
+    if not commitments or not groups:
+        raise InvalidInputError("an opening needs at least one commitment and one group of claims")
+    if any(c.masks for c in commitments[:-1]) or commitments[-1].masks != len(groups) + 1:
+        raise InvalidInputError(f"the last commitment must bring all {len(groups) + 1} masks, the others none")
+    rows = sum(c.rows for c in commitments)
+    for group in groups:
+        if len(group.column_point) != code.log_columns or not group.claims:
+            raise InvalidInputError(f"a group needs a point of {code.log_columns} coordinates and at least one claim")
+        if not all(_canonical(x) for x in group.column_point):
+            raise InvalidInputError("a coordinate of a column point is not canonical")
+        for claim in group.claims:
+            if claim.rows.dtype != np.int64 or claim.rows.shape != (DEGREE, rows) or not _canonical(claim.value):
+                raise InvalidInputError(f"a claim needs a value and an int64 row vector of shape ({DEGREE}, {rows})")
+            if rows and (claim.rows.min() < 0 or claim.rows.max() >= P):
+                raise InvalidInputError("a row vector is not canonical")
+
+
+def absorb_statement(
+    transcript: Transcript,
+    parameters: OpeningParameters,
+    commitments: Sequence[Commitment],
+    groups: Sequence[ClaimGroup],
+) -> None:
+    """Bind everything that the opening is about, before its first message."""
+    code = parameters.code
+    work = (parameters.query_grinding, parameters.weight_grinding)
+    sizes = (code.log_columns, code.blinding, code.log_length, parameters.queries, *work)
+    transcript.absorb("opening", _u64s(*sizes, len(commitments), len(groups)))
+    for commitment in commitments:
+        transcript.absorb("commitment", commitment.root + _u64s(commitment.rows, commitment.masks))
+    for group in groups:
+        transcript.absorb("group", _u64s(len(group.claims)))
+        transcript.absorb_ext("column point", group.column_point)
+        for claim in group.claims:
+            transcript.absorb("row vector", encode_array(claim.rows.T.ravel()).tobytes())
+            transcript.absorb_ext("value", [claim.value])
+
+
+def split_weights(groups: Sequence[ClaimGroup], weights: Sequence[Ext]) -> Iterator[tuple[Ext, ...]]:
+    """The weights of each group's claims."""
+    start = 0
+    for group in groups:
+        end = start + len(group.claims)
+        yield tuple(weights[start:end])
+        start = end
+
+
+def _canonical(value: Ext) -> bool:
+    return len(value) == DEGREE and all(0 <= c < P for c in value)
+
+
+def _u64s(*values: int) -> bytes:
+    return b"".join(v.to_bytes(8, "little") for v in values)

@@ -1,0 +1,145 @@
+"""The sizes of a commitment and of its opening: fixed before the protocol, known to both sides."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES
+from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.transcript import MAX_GRINDING_BITS, NONCE_BYTES
+
+DIGEST_BYTES = 32
+SALT_BYTES = 32
+
+MAX_LOG_LENGTH = 24
+"""Codewords of at most 2^24 symbols: `modular.evaluate` relies on it, and the proximity term forbids more anyway."""
+
+MAX_ROWS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The Reed-Solomon code of the rows.
+
+    A message is 2^log_columns data symbols followed by `blinding` random ones: the coefficients of a polynomial, lowest
+    first. Its codeword is the values of the polynomial at the 2^log_length-th roots of unity, in the order of `ntt`.
+
+    Raises:
+        InvalidInputError: the message does not fit, or the codeword is longer than 2^MAX_LOG_LENGTH symbols.
+    """
+
+    log_columns: int
+    blinding: int
+    log_length: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.log_columns < self.log_length <= MAX_LOG_LENGTH or self.blinding < 0:
+            raise InvalidInputError(f"{self} is no code: sizes are out of range (at most 2^{MAX_LOG_LENGTH} symbols)")
+        if self.dimension >= self.length:
+            raise InvalidInputError(f"{self} corrects nothing: {self.dimension} symbols encoded as {self.length}")
+
+    @property
+    def columns(self) -> int:
+        """Data symbols a row."""
+        return 1 << self.log_columns
+
+    @property
+    def dimension(self) -> int:
+        """Symbols of a message: data and blinding."""
+        return self.columns + self.blinding
+
+    @property
+    def length(self) -> int:
+        """Symbols of a codeword."""
+        return 1 << self.log_length
+
+    @property
+    def correctable(self) -> int:
+        """Errors within the unique decoding radius: half the minimum distance, rounded down."""
+        return (self.length - self.dimension) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningParameters:
+    """A code, and how hard its opening is checked.
+
+    Args:
+        code: of every matrix that is opened together.
+        queries: columns drawn at random, with repetition.
+        query_grinding: bits of work before they are drawn.
+        weight_grinding: bits of work before the coefficients of the combinations are drawn.
+
+    Raises:
+        InvalidInputError: out of range.
+    """
+
+    code: Code
+    queries: int
+    query_grinding: int
+    weight_grinding: int
+
+    def __post_init__(self) -> None:
+        work = (self.query_grinding, self.weight_grinding)
+        if not 1 <= self.queries <= 1 << 16 or not 0 <= min(work) <= max(work) <= MAX_GRINDING_BITS:
+            raise InvalidInputError(f"{self}: from 1 to 65536 queries, at most {MAX_GRINDING_BITS} bits of grinding")
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What the verifier holds of one matrix.
+
+    Args:
+        root: the Merkle root over the columns, DIGEST_BYTES bytes.
+        rows: rows of data.
+        masks: masks, each DEGREE rows of random symbols, below the data. A matrix that is opened once carries the masks
+            of its opening; one that is opened again and again carries none, and another matrix brings them.
+
+    Raises:
+        InvalidInputError: the root has another length, or the matrix is empty or too large.
+    """
+
+    root: bytes
+    rows: int
+    masks: int
+
+    def __post_init__(self) -> None:
+        if len(self.root) != DIGEST_BYTES:
+            raise InvalidInputError(f"a Merkle root has {DIGEST_BYTES} bytes, not {len(self.root)}")
+        if self.rows < 0 or self.masks < 0 or not 1 <= self.symbols <= MAX_ROWS:
+            raise InvalidInputError(f"a matrix of {self.rows} rows and {self.masks} masks is empty or too large")
+
+    @property
+    def symbols(self) -> int:
+        """Base field elements in a column."""
+        return symbols_of(self.rows, self.masks)
+
+    @property
+    def leaf_bytes(self) -> int:
+        """Bytes of a leaf: salt and column."""
+        return SALT_BYTES + BASE_BYTES * self.symbols
+
+
+def symbols_of(rows: int, masks: int) -> int:
+    """Base field elements in a column of that many rows and masks."""
+    return rows + DEGREE * masks
+
+
+def fixed_opening_bytes(parameters: OpeningParameters, groups: int) -> int:
+    """Bytes of an opening that do not depend on which columns are drawn: mask values, combinations, nonces."""
+    return EXT_BYTES * (groups + (groups + 1) * parameters.code.dimension) + 2 * NONCE_BYTES
+
+
+def max_opening_bytes(parameters: OpeningParameters, symbols: Sequence[int], groups: int) -> int:
+    """Bytes of an opening at most, of matrices with these columns: all drawn columns distinct, no paths shared."""
+    columns = min(parameters.queries, parameters.code.length)
+    path = DIGEST_BYTES * parameters.code.log_length
+    leaves = sum(columns * (SALT_BYTES + BASE_BYTES * s + path) for s in symbols)
+    return fixed_opening_bytes(parameters, groups) + leaves
+
+
+def expected_opening_bytes(parameters: OpeningParameters, symbols: Sequence[int], groups: int) -> int:
+    """Bytes of an opening, nearly: as if drawn columns shared the upper log2(queries) levels of their paths."""
+    shared = min(parameters.code.log_length, math.ceil(math.log2(parameters.queries)))
+    saved = len(symbols) * min(parameters.queries, parameters.code.length) * DIGEST_BYTES * max(shared - 1, 0)
+    return max_opening_bytes(parameters, symbols, groups) - saved

@@ -1,0 +1,104 @@
+"""Two commitments to equal data: what prover and verifier share, and the verifier.
+
+Claim: two matrices of one code, `old` and `new`, have as many rows and equal data.
+
+Messages: the root of a matrix of masks, without data; one opening of old, new and masks together.
+
+Check: sum_i q_i (old_i(z) - new_i(z)) = 0, for q in K^rows and z in K^log_columns drawn after the three roots. It is
+one claim of an opening, with the row vector (q, -q) and the value 0, so that nothing but the equality is shown.
+
+Different data pass with probability at most (1 + log_columns) / |K| and what the opening allows: `security.rotation`.
+docs/protocol/transcript-and-commitment.md, section 6, has the argument.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zkinfer.errors import MalformedProofError, StatementError
+from zkinfer.protocol.field.modular import from_exts
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ZERO
+from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
+from zkinfer.protocol.pcs.params import DIGEST_BYTES, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.transcript import Transcript
+
+DOMAIN = b"zkinfer rotation v1"
+
+MASKS = 2
+"""One of proximity, one for the only column point."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationStatement:
+    """What is opened, and the transcript that its opening goes on with.
+
+    Args:
+        commitments: old, new, masks.
+        groups: one, of one claim.
+    """
+
+    commitments: tuple[Commitment, Commitment, Commitment]
+    groups: tuple[ClaimGroup]
+    transcript: Transcript
+
+
+def state_rotation(
+    parameters: OpeningParameters, old: Commitment, new: Commitment, masks_root: bytes, context: bytes
+) -> RotationStatement:
+    """Bind everything that the proof is about, and draw the claim.
+
+    Args:
+        parameters: of the opening; their code is that of all three matrices.
+        old, new: of as many rows each, without masks.
+        masks_root: of the matrix that brings the masks.
+        context: what the proof is bound to.
+    """
+    transcript = Transcript(DOMAIN)
+    code = parameters.code
+    work = (parameters.query_grinding, parameters.weight_grinding)
+    sizes = (code.log_columns, code.blinding, code.log_length, parameters.queries, *work, old.rows)
+    transcript.absorb("rotation", b"".join(size.to_bytes(8, "little") for size in sizes))
+    transcript.absorb("context", context)
+    transcript.absorb("old root", old.root)
+    transcript.absorb("new root", new.root)
+    transcript.absorb("masks root", masks_root)
+    weights = from_exts(transcript.challenge_exts("row weights", old.rows))
+    point = tuple(transcript.challenge_exts("column point", code.log_columns))
+    claim = Claim(np.concatenate([weights, -weights % P], axis=1), ZERO)
+    masks = Commitment(masks_root, rows=0, masks=MASKS)
+    return RotationStatement((old, new, masks), (ClaimGroup(point, (claim,)),), transcript)
+
+
+def verify_rotation(
+    parameters: OpeningParameters, old: Commitment, new: Commitment, proof: bytes, context: bytes
+) -> None:
+    """Check that two commitments are to equal data.
+
+    Args:
+        parameters: of the opening, as both commitments publish them.
+        old, new: what was published; their roots and numbers of rows are not taken from the proof.
+        proof: as `prove_rotation` gives it.
+        context: what the proof has to be bound to.
+
+    Raises:
+        StatementError: these cannot be two commitments to equal data, whatever the proof.
+        MalformedProofError: the bytes are not a proof of these sizes.
+        InvalidProofError: a check fails.
+    """
+    if old.masks or new.masks or old.rows != new.rows:
+        raise StatementError(
+            f"a rotation keeps the data and brings no masks: matrices of {old.rows} and {new.rows} rows, "
+            f"{old.masks} and {new.masks} masks cannot be one"
+        )
+    if parameters.code.blinding < parameters.queries:
+        raise StatementError(
+            f"{parameters.code.blinding} random symbols a row do not hide {parameters.queries} columns: "
+            "no commitment has these parameters"
+        )
+    if len(proof) < DIGEST_BYTES:
+        raise MalformedProofError(f"a proof of a rotation begins with a root of {DIGEST_BYTES} bytes, got {len(proof)}")
+    statement = state_rotation(parameters, old, new, proof[:DIGEST_BYTES], context)
+    opening = proof[DIGEST_BYTES:]
+    verify_opening(parameters, statement.commitments, statement.groups, opening, statement.transcript)

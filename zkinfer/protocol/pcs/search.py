@@ -1,0 +1,158 @@
+"""The choice of parameters: the cheapest that are secure enough, for a stated cost."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol import security
+from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, expected_opening_bytes, symbols_of
+
+DEFAULT_ERROR_BITS = 130
+"""Half of the error that 128 bits of security allow, 2^-129: the other half is for the rest of a protocol."""
+
+MAX_QUERIES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What is minimized: nanoseconds of the prover for each proof, plus a price for each byte of it.
+
+    The figures of the parts are of one core and want to be in proportion only.
+
+    Args:
+        encode: for each symbol of a codeword and each level of its transform.
+        store: for each symbol of a codeword: conversion to bytes and hashing.
+        leaf: for each column, besides its bytes: two calls of the hash.
+        combine: for each symbol of a message and each combination.
+        grind: for each attempt.
+        proof_byte: the price of a byte of proof.
+    """
+
+    encode: float = 1.0
+    store: float = 4.0
+    leaf: float = 1500.0
+    combine: float = 3.0
+    grind: float = 1500.0
+    proof_byte: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Parameters and what they cost.
+
+    Args:
+        rows: of data, of the matrix that the search was for.
+        proof_bytes: of an opening, expected.
+        cost: nanoseconds, by the `Cost` that was asked for.
+    """
+
+    parameters: OpeningParameters
+    rows: int
+    proof_bytes: int
+    cost: float
+
+
+def search(
+    cells: int,
+    groups: int,
+    *,
+    proofs: int = 1,
+    error_bits: float = DEFAULT_ERROR_BITS,
+    max_grinding: int = security.MAX_GRINDING_IN_DEFAULT,
+    min_log_columns: int = 0,
+    max_log_columns: int = MAX_LOG_LENGTH,
+    cost: Cost = Cost(),
+) -> Choice:
+    """The cheapest parameters for a matrix.
+
+    All rates up to 1/2, all row lengths and all bits of grinding are tried; the number of queries is the least, and
+    the number of random symbols a row is what the queries of all proofs need.
+
+    Args:
+        cells: of data.
+        groups: distinct column points of an opening.
+        proofs: 1 for a matrix that is committed for each proof, whose cost holds the commitment; more for one that is
+            committed once, whose cost is that of an opening and of the matrix that brings the masks.
+        error_bits: the terms of the opening sum to at most 2^-error_bits.
+
+    Raises:
+        InvalidInputError: nothing within the limits is secure enough.
+    """
+    best: Choice | None = None
+    for log_columns in range(min_log_columns, min(max_log_columns, (cells - 1).bit_length()) + 1):
+        rows = -(-cells // (1 << log_columns))
+        for parameters in _secure(log_columns, groups, proofs, error_bits, max_grinding):
+            choice = _priced(parameters, rows, groups, proofs, cost)
+            if best is None or choice.cost < best.cost:
+                best = choice
+    if best is None:
+        raise InvalidInputError(
+            f"nothing within these limits gives {error_bits} bits for {cells} cells and {proofs} proofs: "
+            "allow fewer proofs, or longer rows"
+        )
+    return best
+
+
+def _secure(
+    log_columns: int, groups: int, proofs: int, error_bits: float, max_grinding: int
+) -> Iterator[OpeningParameters]:
+    for log_length in range(log_columns + 1, MAX_LOG_LENGTH + 1):
+        weight_grinding = _weight_grinding(1 << log_length, groups, error_bits)
+        if weight_grinding > max_grinding:
+            return
+        for query_grinding in range(max_grinding + 1):
+            work = (query_grinding, weight_grinding)
+            parameters = _fewest_queries(log_columns, log_length, work, groups, proofs, error_bits)
+            if parameters is not None:
+                yield parameters
+
+
+def _weight_grinding(length: int, groups: int, error_bits: float) -> int:
+    """The least work that brings the proximity and claims terms below a quarter of the allowed error."""
+    excess = math.log2((length + groups) / security.FIELD_SIZE) + error_bits + 2
+    return max(0, math.ceil(excess))
+
+
+def _fewest_queries(
+    log_columns: int, log_length: int, work: tuple[int, int], groups: int, proofs: int, error_bits: float
+) -> OpeningParameters | None:
+    """The least number t of queries that suffices, although their random symbols lower what each query gives.
+
+    t suffices if and only if t >= needed(t), the number of queries at the rate that t queries lead to. `needed` does
+    not decrease, so that iterating it from 1 climbs to the least such t and never past it.
+    """
+    queries = 1
+    while True:
+        blinding = queries * proofs
+        if 2 * ((1 << log_columns) + blinding) > 1 << log_length or queries > MAX_QUERIES:
+            return None
+        parameters = OpeningParameters(Code(log_columns, blinding, log_length), queries, *work)
+        needed = _needed_queries(parameters, groups, error_bits)
+        if needed <= queries:
+            return parameters
+        queries = needed
+
+
+def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int:
+    others = security.proximity(parameters).error + security.claims(parameters, groups).error
+    one = security.queries(replace(parameters, queries=1, query_grinding=0))
+    return math.ceil((-math.log2(2.0**-error_bits - others) - parameters.query_grinding) / one.bits)
+
+
+def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost) -> Choice:
+    code = parameters.code
+    masks = DEGREE * (groups + 1)
+    if proofs == 1:
+        encoded, trees, symbols = rows + masks, 1, [symbols_of(rows, groups + 1)]
+    else:
+        encoded, trees, symbols = masks, 1, [rows, symbols_of(0, groups + 1)]
+    proof_bytes = expected_opening_bytes(parameters, symbols, groups)
+    time = (
+        encoded * code.length * (cost.encode * code.log_length + cost.store)
+        + trees * code.length * cost.leaf
+        + (rows + masks) * code.dimension * cost.combine * (groups + 1)
+        + cost.grind * (2**parameters.query_grinding + 2**parameters.weight_grinding)
+    )
+    return Choice(parameters, rows, proof_bytes, time + cost.proof_byte * proof_bytes)

@@ -1,0 +1,342 @@
+"""Linear claims about tensors: sum over all indices of weights[index] * value[index], weights in the extension field.
+
+The weights are a product of factors over consecutive axes. The multilinear extension of a box at a point is the case
+where every axis has an eq table; pulling such a claim back through re-indexing and contractions gives others, and sizes
+need not be powers of two anywhere.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from blake3 import blake3
+
+from zkinfer.circuit.steps import Step
+from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.protocol.field import modular
+from zkinfer.protocol.field.modular import IntArray, from_exts, to_exts
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul
+from zkinfer.protocol.reduction import factors as products
+from zkinfer.protocol.reduction.adjoint import adjoint
+from zkinfer.protocol.reduction.boxes import Box, Cut
+from zkinfer.protocol.sumcheck.params import Point
+
+MAX_BITS = 50
+"""`evaluate` takes integers of absolute value below 2^MAX_BITS: about P, and no value of a program is larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Functional:
+    """sum over index of scale * product over j of factors[j][index's part of j] * value[index].
+
+    Attributes:
+        shape: of the value; size of the axis of runs first.
+        factors: canonical int64 arrays (3, sizes of some consecutive axes); the factors' axes in order are `shape`.
+            The empty shape has none. Functionals share arrays: nobody writes to them.
+        scale: a canonical extension element.
+
+    Raises:
+        ShapeError: the factors' axes are not those of `shape`, or a factor is no extension array.
+    """
+
+    shape: tuple[int, ...]
+    factors: tuple[IntArray, ...]
+    scale: Ext = ONE
+
+    def __post_init__(self) -> None:
+        if any(f.ndim < 2 or len(f) != DEGREE or f.dtype != np.int64 for f in self.factors):
+            found = ", ".join(f"{f.dtype}{list(f.shape)}" for f in self.factors)
+            raise ShapeError(f"factors are int64 arrays of shape (3, sizes of one axis or more), got {found}")
+        axes = tuple(n for f in self.factors for n in f.shape[1:])
+        if axes != self.shape:
+            raise ShapeError(f"weights for a tensor of shape {self.shape} cannot have factors over axes {axes}")
+
+
+def of_vectors(vectors: Sequence[IntArray], scale: Ext = ONE) -> Functional:
+    """The product of one vector (3, n) for each axis, and a scale."""
+    return Functional(tuple(v.shape[-1] for v in vectors), tuple(vectors), scale)
+
+
+def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
+    """The multilinear extension of one box of a tensor, at a point, as a functional on the whole tensor.
+
+    Args:
+        cut: of the tensor.
+        box: one of `cut.boxes`.
+        point: box.total coordinates, those of the first group of axes first.
+
+    Raises:
+        ShapeError: a wrong number of coordinates.
+    """
+    if len(point) != box.total:
+        raise ShapeError(f"the box has {box.total} variables, the point {len(point)} coordinates")
+    factors = []
+    for (first, end), size, start, k in zip(cut.groups, cut.sizes, box.starts, box.variables, strict=True):
+        factor = np.zeros((DEGREE, size), dtype=np.int64)
+        factor[:, start : start + (1 << k)] = modular.eq_table(point[:k])
+        factors.append(factor.reshape(DEGREE, *cut.shape[first:end]))
+        point = point[k:]
+    return Functional(cut.shape, tuple(factors))
+
+
+def arrange(
+    shape: tuple[int, ...], letters: str, parts: Sequence[tuple[str, IntArray]], scale: Ext = ONE
+) -> Functional:
+    """A functional on a tensor whose axes have letters, from parts over some letters each, in any order.
+
+    Args:
+        shape: of the tensor.
+        letters: one for each axis.
+        parts: letters, and the array (3, sizes of their axes); together each letter once.
+        scale: multiplies all.
+
+    Raises:
+        ShapeError: the parts do not have each letter once, or other sizes.
+    """
+    if sorted(letters) != sorted("".join(names for names, _ in parts)) or len(set(letters)) != len(letters):
+        raise ShapeError(f"parts over {[names for names, _ in parts]} do not have each axis of {letters!r} once")
+    numbered = []
+    for names, array in parts:
+        if not names:
+            scale = ext_mul(scale, to_exts(array.reshape(DEGREE, 1))[0])
+            continue
+        order = sorted(range(len(names)), key=lambda i: letters.index(names[i]))
+        pieces = products.split(array.transpose(0, *(1 + i for i in order)))
+        axes = tuple(letters.index(names[i]) for i in order)
+        numbered += [(axes[a:b], piece) for (a, b), piece in zip(products.spans(pieces), pieces, strict=True)]
+    return Functional(shape, tuple(products.assemble(numbered)), scale)
+
+
+def pull(functional: Functional, steps: Sequence[Step], source_shape: tuple[int, ...]) -> Functional:
+    """The functional on the source of a view's term that equals the given one on its result, for all sources.
+
+    Args:
+        functional: on a tensor of shape (runs, *sizes after the steps).
+        steps: as in `circuit.program.Term`; they do not touch axis 0.
+        source_shape: (runs, *sizes), or (1, *sizes) for a source that serves all runs.
+
+    Raises:
+        ShapeError: the steps do not lead from the source's shape to that of the functional.
+    """
+    runs, *sizes = source_shape
+    shapes = [tuple(sizes)]
+    for step in steps:
+        shapes.append(step.shape(shapes[-1]))
+    if functional.shape[1:] != shapes[-1] or runs not in (1, functional.shape[0]):
+        raise ShapeError(f"the steps lead from {source_shape} to (runs, *{shapes[-1]}), not to {functional.shape}")
+    factors, scale = list(functional.factors), functional.scale
+    if runs != functional.shape[0]:
+        factors[0] = modular.sum_axis(factors[0], 1)
+    for step, shape in zip(reversed(steps), reversed(shapes[:-1]), strict=True):
+        factors, factor = adjoint(step, factors, shape)
+        scale = ext_mul(scale, factor)
+    return Functional(source_shape, tuple(factors), scale)
+
+
+def split(functional: Functional) -> Functional:
+    """The same weights, every factor of several axes split between two axes wherever it is a product there."""
+    return Functional(
+        functional.shape, tuple(g for f in functional.factors for g in products.split(f)), functional.scale
+    )
+
+
+def total(functional: Functional) -> Ext:
+    """The sum of all weights: the value on a tensor of ones."""
+    result = functional.scale
+    for factor in functional.factors:
+        result = ext_mul(result, to_exts(modular.sum_axis(factor.reshape(DEGREE, -1), 1))[0])
+    return result
+
+
+def evaluate(functional: Functional, array: IntArray) -> Ext:
+    """The value on a public tensor.
+
+    Args:
+        functional: on tensors of the array's shape.
+        array: integers of absolute value below 2^50, any integer dtype.
+
+    Raises:
+        ShapeError: the array has another shape.
+        InvalidInputError: a value is too large, or not an integer.
+    """
+    if array.shape != functional.shape:
+        raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, got {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InvalidInputError(f"a claim is about integers, got {array.dtype}")
+    if array.size and max(-int(array.min()), int(array.max())) >= 1 << MAX_BITS:
+        raise InvalidInputError(f"a claim is about integers of absolute value below 2^{MAX_BITS}")
+    vectors = [f.reshape(DEGREE, -1) for f in functional.factors]
+    if not vectors:
+        return ext_mul(functional.scale, (int(array) % P, 0, 0))
+    if not array.size:
+        return ZERO
+    sizes = [v.shape[1] for v in vectors]
+    largest = max(range(len(sizes)), key=lambda j: sizes[j])
+    before, after = math.prod(sizes[:largest]), math.prod(sizes[largest + 1 :])
+    contracted = modular.contract(vectors.pop(largest), array.reshape(before, sizes[largest], after))
+    for vector in reversed(vectors):
+        contracted = modular.ext_matvec(contracted.reshape(DEGREE, -1, vector.shape[1]), vector)
+    return ext_mul(functional.scale, to_exts(contracted.reshape(DEGREE, 1))[0])
+
+
+def vectors_on(functional: Functional, cut: Cut, box: Box) -> tuple[IntArray, ...] | None:
+    """The weights of a box as a product of one vector (3, 2^box.variables[i]) for each group of axes, times the scale.
+
+    None where they are no such product: `dense_on` gives the weights then.
+
+    Raises:
+        ShapeError: the cut is one of another shape.
+    """
+    vectors: list[IntArray] = []
+    for array in _arrays_on(functional, cut, box):
+        pieces = products.split(array)
+        if any(piece.ndim != 2 for piece in pieces):
+            return None
+        vectors += pieces
+    return tuple(vectors)
+
+
+def dense_on(functional: Functional, cut: Cut, box: Box) -> IntArray:
+    """The weights of a box, the scale included: shape (3, 2^box.total), in the order of `cut.take`.
+
+    Raises:
+        ShapeError: the cut is one of another shape.
+    """
+    arrays = [from_exts([functional.scale]), *_arrays_on(functional, cut, box)]
+    return products.outer(arrays).reshape(DEGREE, -1)
+
+
+def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
+    """Arrays over the box's places in some consecutive groups of axes each, as few groups each as the factors allow."""
+    if cut.shape != functional.shape:
+        raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, the cut of {cut.shape}")
+    spans = products.spans(functional.factors)
+    bounds = sorted({0} | ({end for _, end in cut.groups} & {end for _, end in spans}))
+    arrays = []
+    for first, end in pairwise(bounds):
+        whole = products.outer(
+            [f for (a, b), f in zip(spans, functional.factors, strict=True) if first <= a and b <= end]
+        )
+        groups = [i for i, (a, b) in enumerate(cut.groups) if first <= a and b <= end]
+        places = (slice(box.starts[i], box.starts[i] + (1 << box.variables[i])) for i in groups)
+        sizes = (cut.sizes[i] for i in groups)
+        arrays.append(np.ascontiguousarray(whole.reshape(DEGREE, *sizes)[(slice(None), *places)]))
+    return arrays
+
+
+def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
+    """The sum of coefficient * functional, for functionals on one shape, as few of them as are easily found.
+
+    All are written as products over the same ranges of axes, the smallest that serve all of them. Two that agree in all
+    factors but one, up to scaling, become one; again until there are no two such. What is zero is left out, so the list
+    may be empty. The result depends on the weights and their order alone, not on the factors that they came in.
+
+    Raises:
+        ShapeError: the functionals are on different shapes.
+    """
+    if len({f.shape for _, f in terms}) > 1:
+        raise ShapeError(f"functionals on shapes {sorted({f.shape for _, f in terms})} have no sum")
+    shape = terms[0][1].shape if terms else ()
+    if len(terms) == 1:
+        ((coefficient, functional),) = terms
+        scale = ext_mul(coefficient, functional.scale)
+        zero = scale == ZERO or not all(factor.any() for factor in functional.factors)
+        return [] if zero else [Functional(shape, functional.factors, scale)]
+    sums = [normal for c, f in terms if (normal := _normal(f.factors, ext_mul(c, f.scale))) is not None]
+    if len(sums) > 1:
+        sums = _alike(sums)
+    while True:
+        count = len(sums)
+        for position in range(max(1, len(shape))):
+            sums = _merged_at(position, sums)
+        if len(sums) == count:
+            return [Functional(shape, s.factors, s.scale) for s in sums]
+
+
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    """Nonzero weights whose factors have one as their first nonzero entry: equal up to scaling means equal."""
+
+    factors: tuple[IntArray, ...]
+    scale: Ext
+    keys: tuple[bytes, ...]
+    """A digest of each factor and its shape."""
+
+
+def _normal(factors: Sequence[IntArray], scale: Ext) -> _Normal | None:
+    """None for zero."""
+    monic = []
+    for factor in factors:
+        normal = products.monic(factor)
+        if normal is None:
+            return None
+        monic.append(normal[0])
+        scale = ext_mul(scale, normal[1])
+    keys = tuple(blake3(repr(f.shape).encode() + f.tobytes()).digest() for f in monic)
+    return None if scale == ZERO else _Normal(tuple(monic), scale, keys)
+
+
+def _alike(terms: Sequence[_Normal]) -> list[_Normal]:
+    """The same weights as products over the same ranges of axes, the smallest over which all of them are products."""
+    split = [[piece for factor in term.factors for piece in products.split(factor)] for term in terms]
+    ends = set.intersection(*({end for _, end in products.spans(pieces)} for pieces in split))
+    bounds = list(pairwise(sorted({0} | ends)))
+    result = []
+    for term, pieces in zip(terms, split, strict=True):
+        placed = list(zip(products.spans(pieces), pieces, strict=True))
+        joined = [products.outer([p for (a, b), p in placed if first <= a and b <= end]) for first, end in bounds]
+        normal = _normal(joined, term.scale)
+        assert normal is not None
+        result.append(normal)
+    return result
+
+
+def _merged_at(position: int, terms: Sequence[_Normal]) -> list[_Normal]:
+    """Terms that agree in all factors but the one at `position` become one, in the place of the first of them."""
+    alike: dict[tuple[object, ...], list[_Normal]] = {}
+    for term in terms:
+        shapes = tuple(f.shape for f in term.factors)
+        alike.setdefault((shapes, term.keys[:position], term.keys[position + 1 :]), []).append(term)
+    result = [_sum_at(position, group) if len(group) > 1 else group[0] for group in alike.values()]
+    return [term for term in result if term is not None]
+
+
+def _sum_at(position: int, terms: Sequence[_Normal]) -> _Normal | None:
+    """The sum of terms that agree in all factors but the one at `position`; None for zero."""
+    factors, scale = list(terms[0].factors), ONE
+    if position < len(factors):
+        scales = (from_exts([t.scale]).reshape(DEGREE, *(1,) * (factors[position].ndim - 1)) for t in terms)
+        scaled = [modular.ext_mul(t.factors[position], s) for t, s in zip(terms, scales, strict=True)]
+        factors[position] = modular.sum_axis(np.stack(scaled), 0)[0]
+    else:
+        scale = functools.reduce(ext_add, (t.scale for t in terms))
+    return _normal(factors, scale)
+
+
+def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
+    """The s and z for which a vector of shape (3, 2^k) is s * eq_table(z), s not zero; None if there are none. Exact.
+
+    The entries of an eq table sum to one, those whose index has a certain bit to that bit's coordinate.
+
+    Raises:
+        ShapeError: the length is no power of two.
+    """
+    length = vector.shape[1]
+    if length.bit_count() != 1:
+        raise ShapeError(f"a multilinear polynomial has 2^k values, not {length}")
+    scale = to_exts(modular.sum_axis(vector, 1))[0]
+    if scale == ZERO:
+        return None
+    inverse = ext_inv(scale)
+    point = []
+    folded = vector
+    while folded.shape[1] > 1:
+        low, high = folded[:, : folded.shape[1] // 2], folded[:, folded.shape[1] // 2 :]
+        point.append(ext_mul(inverse, to_exts(modular.sum_axis(high, 1))[0]))
+        folded = (low + high) % P
+    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    return (scale, tuple(point)) if np.array_equal(vector, table) else None

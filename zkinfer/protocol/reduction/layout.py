@@ -1,0 +1,109 @@
+"""How committed tensors lie in a matrix, and which matrices a proof is about.
+
+Every tensor is cut into boxes of power-of-two sizes, and all boxes of a matrix are stacked, the largest first, in
+row-major order. A box of at least a row begins at a row; smaller ones share the rows at the end, the tail.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.program import Program
+from zkinfer.protocol.lookup.params import Stack
+from zkinfer.protocol.reduction.boxes import Box, Cut, cut, pieces
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of some tensors in one stack.
+
+    Attributes:
+        cuts: for each tensor how it is cut; its shape includes the axis of runs.
+    """
+
+    cuts: tuple[Cut, ...]
+
+    @cached_property
+    def _stack(self) -> Stack:
+        return Stack(tuple(box.total for part in self.cuts for box in part.boxes))
+
+    @cached_property
+    def offsets(self) -> tuple[tuple[int, ...], ...]:
+        """For each tensor, for each of its boxes, the first cell."""
+        flat = iter(self._stack.offsets)
+        return tuple(tuple(next(flat) for _ in part.boxes) for part in self.cuts)
+
+    @property
+    def cells(self) -> int:
+        """Cells of all tensors."""
+        return self._stack.filled
+
+    def rows(self, log_columns: int) -> int:
+        """Rows of the matrix with 2^log_columns columns."""
+        return -(-self.cells >> log_columns)
+
+    def tail(self, log_columns: int) -> int:
+        """The first cell of the boxes smaller than a row: where their rows begin."""
+        return sum(1 << k for k in self._stack.sizes if k >= log_columns)
+
+    def fill(self, tensors: Sequence[npt.NDArray[Any]], stack: npt.NDArray[Any]) -> None:
+        """Write tensors into a stack: a flat array of `cells` elements or more."""
+        for part, tensor, offsets in zip(self.cuts, tensors, self.offsets, strict=True):
+            for box, offset in zip(part.boxes, offsets, strict=True):
+                stack[offset : offset + (1 << box.total)] = part.take(tensor, box)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Whole rows of a matrix that a sumcheck runs over: one box, or a piece of the tail.
+
+    Attributes:
+        start: the first cell.
+        variables: there are 2^variables cells.
+    """
+
+    start: int
+    variables: int
+
+    @property
+    def cells(self) -> slice:
+        """The cells in the stack."""
+        return slice(self.start, self.start + (1 << self.variables))
+
+
+def unit_of(layout: Layout, box: Box, offset: int, log_columns: int) -> Unit:
+    """The unit that a box belongs to."""
+    if box.total >= log_columns:
+        return Unit(offset, box.total)
+    tail = layout.tail(log_columns)
+    for piece in pieces(layout.rows(log_columns) - (tail >> log_columns)):
+        unit = Unit(tail + (piece.start << log_columns), piece.variables + log_columns)
+        if unit.start <= offset < unit.start + (1 << unit.variables):
+            return unit
+    raise AssertionError("every box lies in the rows")
+
+
+def weight_layout(program: Program) -> Layout:
+    """The layout of a program's weights, each with an axis of one run in front."""
+    return Layout(tuple(cut((1, *tensor.shape)) for tensor in program.weights))
+
+
+def weight_rows(program: Program, log_columns: int) -> int:
+    """Rows of the matrix of a program's weights."""
+    return weight_layout(program).rows(log_columns)
+
+
+def weight_matrix(program: Program, weights: Sequence[IntArray], log_columns: int) -> npt.NDArray[Any]:
+    """The matrix of a program's weights: shape (rows, 2^log_columns), of the least of int8, int16 and int64."""
+    layout = weight_layout(program)
+    largest = max((int(np.abs(weight).max(initial=0)) for weight in weights), default=0)
+    dtype = np.int8 if largest < 1 << 7 else np.int16 if largest < 1 << 15 else np.int64
+    matrix = np.zeros((layout.rows(log_columns), 1 << log_columns), dtype=dtype)
+    layout.fill([weight[None] for weight in weights], matrix.reshape(-1))
+    return matrix

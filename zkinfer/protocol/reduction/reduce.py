@@ -1,0 +1,270 @@
+"""From a statement about a program to claims about committed matrices: one function for prover and verifier.
+
+Order of the argument: the lookups of the whole program at once; one functional of each output, whose value is public or
+committed; then the bilinear part, level by level: claims on one value are combined, views pull them back to their
+sources, and all einsums of a level are contracted in one sumcheck; what is left concerns committed tensors.
+docs/protocol/reduction.md states the argument and why it is sound.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from zkinfer.circuit.program import Einsum, Node, View, rounding_half
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.channel import Value
+from zkinfer.protocol.field import modular
+from zkinfer.protocol.field.modular import IntArray
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_scale
+from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
+from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
+from zkinfer.protocol.reduction.party import VerifierParty
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
+from zkinfer.protocol.sumcheck.params import Batch, Point, powers
+
+SUM_CHECK = "the parts of a claim add up to it"
+
+
+@dataclass(frozen=True)
+class CommittedTerm:
+    """A functional of a committed vector, or of one of its boxes: the multilinear extension of that box at a point."""
+
+    matrix: int
+    vector: int
+    functional: Functional | None = None
+    box: int = 0
+    point: Point = ()
+
+
+@dataclass(frozen=True)
+class CommittedClaim:
+    """The sum of the terms is `value`."""
+
+    terms: tuple[CommittedTerm, ...]
+    value: Value
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """The sum of functionals of values of the program is `value`."""
+
+    terms: tuple[tuple[int, Functional], ...]
+    value: Value
+
+
+def reduce(plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) -> list[CommittedClaim]:
+    """Reduce a statement to claims about committed vectors.
+
+    The transcript must have absorbed statement and commitments.
+
+    Args:
+        plan: what the proof is made of.
+        publics: for each public input the value's number, for each public output len(program inputs, weights and
+            nodes) + its position, its integers: int64 of shape (runs, *tensor.shape). Empty in a dry run.
+        party: the prover's or the verifier's end.
+
+    Returns:
+        Claims on committed vectors of all four matrices.
+
+    Raises:
+        VerificationError: the messages are malformed, or a check fails.
+    """
+    return _Reduction(plan, publics, party).run()
+
+
+class _Reduction:
+    def __init__(self, plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) -> None:
+        self.plan = plan
+        self.publics = publics
+        self.party = party
+        self.pending: list[_Claim] = []
+        self.done: list[CommittedClaim] = []
+
+    def run(self) -> list[CommittedClaim]:
+        self._claim_outputs(self._lookups())
+        while self.pending:
+            self._level()
+        return self.done
+
+    def _lookups(self) -> Point:
+        """Runs the lookup argument; the longest point of its claims."""
+        plan = self.plan
+        if plan.instance is None:
+            return ()
+        claims = self.party.lookup(plan.instance)
+        for site in plan.sites:
+            for box, numbers in enumerate(site.blocks):
+                index_claim, *limb_claims = (claims.blocks[number] for number in numbers)
+                point = index_claim.point
+                index, *outputs = index_claim.values
+                out = index if site.identity else outputs[0]
+                if site.out is None:
+                    self._commit_box(INPUTS, plan.committed[site.value][1], box, point, out)
+                    continue
+                self._commit_box(WITNESS, site.out, box, point, out)
+                # source = 2^shift index + remainder - half, on every element of the box
+                source = index.scale((1 << site.shift, 0, 0)) - Value((rounding_half(site.shift), 0, 0))
+                for limb, vector, weight in zip(limb_claims, site.limbs, site.limb_weights, strict=True):
+                    self._commit_box(WITNESS, vector, box, point, limb.values[0])
+                    source = source + limb.values[0].scale((weight, 0, 0))
+                self._route(site.source, eq_functional(site.cut, site.cut.boxes[box], point), source)
+        for vector, claim in zip(plan.multiplicities, claims.multiplicities, strict=True):
+            self._commit_box(WITNESS, vector, 0, claim.point, claim.values[0])
+        return max((claim.point for claim in claims.blocks + claims.multiplicities), key=len)
+
+    def _commit(self, matrix: int, vector: int, functional: Functional, value: Value) -> None:
+        self.done.append(CommittedClaim((CommittedTerm(matrix, vector, functional),), value))
+
+    def _commit_box(self, matrix: int, vector: int, box: int, point: Point, value: Value) -> None:
+        self.done.append(CommittedClaim((CommittedTerm(matrix, vector, box=box, point=point),), value))
+
+    def _claim_outputs(self, point: Point) -> None:
+        """A random functional of each output: an eq table along every axis, at the end of one point."""
+        plan = self.plan
+        hidden = longest = 0
+        for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
+            shape = (plan.runs, *plan.program.tensor(value).shape)
+            bits = [(size - 1).bit_length() for size in shape]
+            while len(point) < sum(bits):
+                point = (self.party.challenge("output point", combined=1), *point)
+            longest = max(longest, sum(bits))
+            stated = _at(shape, point[len(point) - sum(bits) :])
+            functional = pull(stated, (), plan.shape(value))
+            if private:
+                (claimed,) = self.party.evaluations("private output", [(value, functional)])
+                self._commit(OUTPUTS, hidden, functional, claimed)
+                hidden += 1
+            else:
+                claimed = Value(self._public(plan.program.num_values + position, stated))
+            self._route(value, functional, claimed)
+        self.party.outputs(longest)
+
+    def _public(self, key: int, functional: Functional) -> Ext:
+        return evaluate(functional, self.publics[key]) if self.publics else (0, 0, 0)
+
+    def _route(self, value: int, functional: Functional, claimed: Value) -> None:
+        """A claim on a value of the program: done where it is committed, pending where it is not."""
+        if value in self.plan.committed:
+            self._commit(*self.plan.committed[value], functional, claimed)
+        else:
+            self.pending.append(_Claim(((value, functional),), claimed))
+
+    def _level(self) -> None:
+        """Combine, pull back through views, contract."""
+        claims = [self._expanded(claim) for claim in self._combined()]
+        self.pending = []
+        contractions: list[Contraction] = []
+        values: list[Value] = []
+        for claim in claims:
+            einsums = [contract(self.plan, self._node(v), f) for v, f in claim.terms if v not in self.plan.committed]
+            committed = [(v, f) for v, f in claim.terms if v in self.plan.committed]
+            if len(einsums) == 1 and not committed:
+                parts = [claim.value]
+            else:
+                parts = self.party.summands(einsums) if einsums else []
+                rest = claim.value
+                for part in parts:
+                    rest = rest - part
+                if committed:
+                    terms = tuple(CommittedTerm(*self.plan.committed[v], f) for v, f in committed)
+                    self.done.append(CommittedClaim(terms, rest))
+                else:
+                    self.party.require_zero(SUM_CHECK, rest)
+            contractions += einsums
+            values += parts
+        if not contractions:
+            return
+        batch = Batch(tuple(contraction.instance for contraction in contractions))
+        for contraction, left in zip(contractions, self.party.contractions(batch, contractions, values), strict=True):
+            functionals = contraction.functionals(left.point)
+            for side, functional, claimed in zip(
+                (contraction.left, contraction.right), functionals, left.values, strict=True
+            ):
+                self._route(side.value, functional, claimed)
+
+    def _node(self, value: int) -> Einsum:
+        program = self.plan.program
+        node = program.nodes[value - len(program.inputs) - len(program.weights)]
+        assert isinstance(node, Einsum)
+        return node
+
+    def _combined(self) -> list[_Claim]:
+        """All claims on the same value as one, by powers of a challenge."""
+        by_value: dict[int, list[_Claim]] = {}
+        for claim in self.pending:
+            by_value.setdefault(claim.terms[0][0], []).append(claim)
+        if all(len(claims) == 1 for claims in by_value.values()):
+            return list(self.pending)
+        challenge = self.party.challenge("combined claims", max(map(len, by_value.values())))
+        combined = []
+        for value, claims in by_value.items():
+            coefficients = powers(challenge, len(claims))
+            functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
+            total_value = Value((0, 0, 0))
+            for c, claim in zip(coefficients, claims, strict=True):
+                total_value = total_value + claim.value.scale(c)
+            combined.append(_Claim(tuple((value, f) for f in functionals), total_value))
+        return combined
+
+    def _expanded(self, claim: _Claim) -> _Claim:
+        """The same claim with committed values and einsums of two operands alone; what is public is subtracted."""
+        value = claim.value
+        program = self.plan.program
+        leaves = len(program.inputs) + len(program.weights)
+        waiting: dict[int, list[Functional]] = {}
+        for number, functional in claim.terms:
+            waiting.setdefault(number, []).append(functional)
+        found: list[tuple[int, Functional]] = []
+        while waiting:
+            # Sources have smaller numbers: each value is met once, with all that is asked of it.
+            number = max(waiting)
+            functionals = merged([(ONE, f) for f in waiting.pop(number)])
+            node = program.nodes[number - leaves] if number >= leaves else None
+            if number in self.plan.committed:
+                found += [(number, f) for f in functionals]
+            elif node is None:
+                for functional in functionals:
+                    value = value - Value(self._public(number, functional))
+            elif isinstance(node, Einsum) and len(node.operands) == 2:
+                found += [(number, f) for f in functionals]
+            else:
+                for functional in functionals:
+                    value = value - Value(self._offset(node, functional))
+                    for source, pulled in self._pulled(node, functional):
+                        waiting.setdefault(source, []).append(pulled)
+        terms_left = sorted(found, key=lambda term: term[0])
+        return _Claim(tuple(terms_left), value)
+
+    def _offset(self, node: Node, functional: Functional) -> Ext:
+        """What a View's offset adds to a functional of its result."""
+        if isinstance(node, View) and node.offset:
+            return ext_scale(total(functional), node.offset)
+        return ZERO
+
+    def _pulled(self, node: Node, functional: Functional) -> Iterator[tuple[int, Functional]]:
+        """What a functional of the result of a View, or of an Einsum of one operand, asks of the sources."""
+        match node:
+            case View(terms=terms):
+                for term in terms:
+                    pulled = pull(functional, term.steps, self.plan.shape(term.source))
+                    yield term.source, _scaled(pulled, term.coefficient)
+            case Einsum(operands=(operand,)):
+                yield operand, expand_single(self.plan, node, functional)
+            case _:
+                raise InvalidInputError("the output of a lookup is always committed")
+
+
+def _at(shape: tuple[int, ...], point: Sequence[Ext]) -> Functional:
+    """The multilinear extension of a tensor, each axis padded with zeros to a power of two, at a point."""
+    vectors, used = [], 0
+    for size in shape:
+        bits = (size - 1).bit_length()
+        vectors.append(modular.eq_table(point[used : used + bits])[:, :size])
+        used += bits
+    return of_vectors(vectors)
+
+
+def _scaled(functional: Functional, factor: int) -> Functional:
+    if factor == 1:
+        return functional
+    return Functional(functional.shape, functional.factors, ext_mul(functional.scale, (factor % P, 0, 0)))

@@ -1,0 +1,105 @@
+"""From a program's table to what the lookup argument needs: a table of (index, output), and ranges for the remainder.
+
+A lookup x -> table[(x + half) >> shift] is proven with the index, the output and the remainder's limbs. The pair
+(index, output) is a row of the table exactly if the index is in [lo, hi] and the output is the table's; every limb is
+in the range of its bits. Prover and verifier derive both from the program, hence from nothing that a prover sends.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.table import MAX_SHIFT, Table
+from zkinfer.errors import BoundsError, InvalidInputError
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.lookup.tables import ExplicitTable, Piece, PiecewiseTable, RangeTable
+from zkinfer.protocol.lookup.tables import Table as LookupTable
+
+MAX_PIECES = 8
+"""Most affine pieces that are evaluated piece by piece; a function of more is given row by row."""
+
+MAX_LIMB_BITS = 20
+"""Largest limb of a remainder; what keeps the tables of ranges small."""
+
+_CACHED_TABLES = 64
+_LARGEST = P // 2
+"""Integers from -(P // 2) to P // 2 are different field elements."""
+
+
+@lru_cache(maxsize=_CACHED_TABLES)
+def lookup_table(table: Table) -> tuple[LookupTable, bool]:
+    """The table that entries are looked up in, and whether one column is index and output at once.
+
+    Returns:
+        A range over [lo, hi] and True if every output is its index. Otherwise a table of two columns, index and output,
+        and False: piecewise affine where at most `MAX_PIECES` pieces do, else row by row.
+
+    Raises:
+        BoundsError: an index or output is larger than half of the field, where integers and elements part.
+    """
+    values, rows = table.array, len(table.values)
+    if max(-table.lo, table.hi, -int(values.min()), int(values.max())) > _LARGEST:
+        raise BoundsError(
+            f"table {table.name!r} has an index or output beyond {_LARGEST}, half of the native prover's field; "
+            "compile with fewer bits"
+        )
+    indices = np.arange(table.lo, table.hi + 1, dtype=np.int64)
+    if np.array_equal(values, indices):
+        return RangeTable(rows, table.lo), True
+    pieces = _affine_pieces(values)
+    if len(pieces) <= MAX_PIECES:
+        return PiecewiseTable(rows, table.lo, tuple(pieces)), False
+    return ExplicitTable((indices, values)), False
+
+
+def _affine_pieces(values: npt.NDArray[np.int64]) -> list[Piece]:
+    """The fewest affine pieces that make up the values, or the first `MAX_PIECES + 1` of them.
+
+    Each piece is as long as it can be, which makes their number least: a part of an affine piece is affine, so no
+    other division has its k-th piece end later.
+    """
+    rows = len(values)
+    breaks = np.flatnonzero(np.diff(values, 2)) + 2  # rows that are not on the line through the two rows before
+    pieces: list[Piece] = []
+    first = 0
+    while first < rows and len(pieces) <= MAX_PIECES:
+        following = breaks[np.searchsorted(breaks, first + 2) :]
+        end = int(following[0]) if len(following) else rows
+        slope = int(values[first + 1] - values[first]) if end - first > 1 else 0
+        pieces.append(Piece(first, int(values[first]) - slope * first, slope))
+        first = end
+    return pieces
+
+
+def limb_bits(shift: int, elements: int) -> tuple[int, ...]:
+    """How a remainder in [0, 2^shift) is cut into limbs: the bits of each, least significant first; () for shift 0.
+
+    All limbs have the same number of bits, at most `MAX_LIMB_BITS`, except the last, which has what is left. Of these
+    divisions that one is taken whose cost is least, and of equal costs the one with the fewest limbs. The cost is the
+    number of limbs times `elements`, plus twice the rows of the ranges: 2^b for each different number b of bits, since
+    limbs of as many bits share their range.
+
+    Args:
+        shift: bits of the remainder, 0 to `MAX_SHIFT`.
+        elements: remainders to be cut, at least 0.
+
+    Raises:
+        InvalidInputError: shift or elements is out of range.
+    """
+    if not 0 <= shift <= MAX_SHIFT or elements < 0:
+        raise InvalidInputError(
+            f"a shift is from 0 to {MAX_SHIFT}, got {shift}, and elements at least 0, got {elements}"
+        )
+    divisions = [_limbs_of(shift, bits) for bits in range(1, min(shift, MAX_LIMB_BITS) + 1)]
+    return min(divisions, key=lambda limbs: (_cost(limbs, elements), len(limbs)), default=())
+
+
+def _limbs_of(shift: int, bits: int) -> tuple[int, ...]:
+    """Limbs of so many bits, and at the end one of what is left."""
+    full, left = divmod(shift, bits)
+    return (bits,) * full + (left,) * (left > 0)
+
+
+def _cost(limbs: tuple[int, ...], elements: int) -> int:
+    return len(limbs) * elements + 2 * sum(1 << bits for bits in set(limbs))

@@ -1,0 +1,157 @@
+"""The Fiat-Shamir transcript: a chain of keyed BLAKE3 calls that turns messages into challenges.
+
+The state is 32 bytes. Every call hashes one frame under the state as key, and the first 32 bytes of the output are
+the next state; what follows, as many bytes as are needed, is the call's randomness:
+
+    frame  = operation (1 byte) || len(label) (4 bytes) || label || payload
+    output = BLAKE3 keyed with the state, over the frame, extended to any length
+    state' = output[:32],  randomness = output[32:]
+
+    operation  payload
+    ABSORB     the data (its length is the rest of the frame's)
+    EXT        number of elements (8 bytes)
+    INDICES    bound (8 bytes) || number of indices (8 bytes)
+    GRIND      bits (4 bytes) || nonce (8 bytes)
+
+Integers are little-endian. The label's length is written and the payload is all that follows it, so different calls
+have different frames, and the state depends on every call before, its kind, label and data, in order. The first state
+is BLAKE3 in key derivation mode, context `CONTEXT`, of the domain.
+
+Challenges are exactly uniform given a random output: words of the randomness are masked to the bit length that is
+needed and those out of range are skipped.
+
+There is no way to copy or rewind a transcript: prover and verifier make the same calls, in the same order, once.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from blake3 import blake3
+
+from zkinfer.errors import InvalidInputError, InvalidProofError
+from zkinfer.protocol.field.encoding import BASE_BYTES, encode_base, encode_ext
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.scalar import Ext
+
+CONTEXT = "zkinfer 2026 transcript v1"
+STATE_BYTES = 32
+INDEX_BYTES = 8
+NONCE_BYTES = 8
+MAX_GRINDING_BITS = 40
+
+ABSORB, EXT, INDICES, GRIND = b"\x01", b"\x02", b"\x03", b"\x04"
+
+_CHUNK_BYTES = 4096
+
+
+class Transcript:
+    """One run of a protocol, seen as the sequence of its messages and challenges.
+
+    Args:
+        domain: names the protocol and its version; transcripts of different domains are unrelated.
+    """
+
+    def __init__(self, domain: bytes) -> None:
+        self._state: bytes = blake3(domain, derive_key_context=CONTEXT).digest()
+
+    def absorb(self, label: str, data: bytes) -> None:
+        """Bind a message."""
+        self._advance(_frame(ABSORB, label, data))
+
+    def absorb_base(self, label: str, values: Iterable[int]) -> None:
+        """Bind canonical base field elements, in their canonical bytes."""
+        self.absorb(label, encode_base(values))
+
+    def absorb_ext(self, label: str, values: Iterable[Ext]) -> None:
+        """Bind canonical extension field elements, in their canonical bytes."""
+        self.absorb(label, encode_ext(values))
+
+    def challenge_ext(self, label: str) -> Ext:
+        """One uniform extension field element."""
+        return self.challenge_exts(label, 1)[0]
+
+    def challenge_exts(self, label: str, count: int) -> list[Ext]:
+        """Independent uniform extension field elements."""
+        words = self._words(_frame(EXT, label, _u64(count)), BASE_BYTES, P)
+        flat = list(itertools.islice(words, DEGREE * count))
+        return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), DEGREE)]
+
+    def challenge_indices(self, label: str, bound: int, count: int) -> list[int]:
+        """Independent uniform integers in [0, bound); they may repeat.
+
+        Raises:
+            InvalidInputError: bound is not in [1, 2^64).
+        """
+        if not 1 <= bound < 1 << 64:
+            raise InvalidInputError(f"no indices below {bound}")
+        words = self._words(_frame(INDICES, label, _u64(bound) + _u64(count)), INDEX_BYTES, bound)
+        return list(itertools.islice(words, count))
+
+    def grind(self, label: str, bits: int) -> int:
+        """Find and bind the smallest nonce whose output begins with `bits` zero bits; takes about 2^bits hashes.
+
+        Raises:
+            InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
+        """
+        prefix = _grinding_prefix(label, bits)
+        begun = self._output(prefix)
+        nonce = next(n for n in itertools.count() if _solves(begun.copy().update(_u64(n)), bits))
+        self._advance(prefix + _u64(nonce))
+        return nonce
+
+    def check_grind(self, label: str, bits: int, nonce: int) -> None:
+        """Bind the nonce that a prover found with `grind`.
+
+        Raises:
+            InvalidProofError: the nonce is not 64 bits long or does not solve the puzzle; nothing is bound.
+            InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
+        """
+        prefix = _grinding_prefix(label, bits)
+        if not 0 <= nonce < 1 << 64 or not _solves(self._output(prefix + _u64(nonce)), bits):
+            raise InvalidProofError(f"the nonce of {label!r} does not show {bits} bits of work")
+        self._advance(prefix + _u64(nonce))
+
+    def _output(self, frame: bytes) -> blake3:
+        return blake3(frame, key=self._state)
+
+    def _advance(self, frame: bytes) -> blake3:
+        output = self._output(frame)
+        self._state = output.digest(STATE_BYTES)
+        return output
+
+    def _words(self, frame: bytes, size: int, bound: int) -> Iterator[int]:
+        """Uniform integers below bound; the state advances at once, whatever is taken from the iterator."""
+        return _rejection_sampling(self._advance(frame), size, bound)
+
+
+def _rejection_sampling(output: blake3, size: int, bound: int) -> Iterator[int]:
+    """Words of `size` bytes, masked to the bits of bound - 1; those not below bound are skipped."""
+    mask = (1 << (bound - 1).bit_length()) - 1
+    chunk_bytes = _CHUNK_BYTES // size * size
+    for position in itertools.count(STATE_BYTES, chunk_bytes):
+        chunk = output.digest(chunk_bytes, seek=position)
+        for i in range(0, chunk_bytes, size):
+            word = int.from_bytes(chunk[i : i + size], "little") & mask
+            if word < bound:
+                yield word
+
+
+def _solves(output: blake3, bits: int) -> bool:
+    """Whether the randomness begins, in little-endian order, with that many zero bits."""
+    word = int.from_bytes(output.digest(8, seek=STATE_BYTES), "little")
+    return word & ((1 << bits) - 1) == 0
+
+
+def _grinding_prefix(label: str, bits: int) -> bytes:
+    if not 0 <= bits <= MAX_GRINDING_BITS:
+        raise InvalidInputError(f"{bits} bits of grinding are out of the range 0 to {MAX_GRINDING_BITS}")
+    return _frame(GRIND, label, bits.to_bytes(4, "little"))
+
+
+def _frame(operation: bytes, label: str, payload: bytes) -> bytes:
+    name = label.encode()
+    return b"".join((operation, len(name).to_bytes(4, "little"), name, payload))
+
+
+def _u64(value: int) -> bytes:
+    return value.to_bytes(8, "little")

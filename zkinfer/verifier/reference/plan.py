@@ -1,0 +1,247 @@
+"""What is committed and looked up, and where it lies: docs/protocol/reduction.md, section 2."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from zkinfer.circuit.program import Einsum, Lookup, Node, Program
+from zkinfer.circuit.validate import node_sources
+from zkinfer.errors import MalformedCommitmentError
+from zkinfer.protocol.field.params import P
+from zkinfer.verifier.reference.lookups import Lookups, Table, range_table, stack, table_of
+from zkinfer.verifier.reference.weights import Shape, indices, place
+
+MAX_BOXES = 64
+MAX_LIMB_BITS = 20
+MAX_PRIVATE_BITS = 20
+
+WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
+
+
+@dataclass(frozen=True)
+class Box:
+    """2^variables elements of a tensor.
+
+    Attributes:
+        places: their positions in the tensor, row-major, in the order of the box.
+    """
+
+    variables: int
+    places: tuple[int, ...]
+
+
+def _pieces(size: int) -> list[tuple[int, int]]:
+    """Powers of two that make up a size, the largest first: start and exponent of each."""
+    found, start = [], 0
+    for k in reversed(range(size.bit_length())):
+        if size >> k & 1:
+            found.append((start, k))
+            start += 1 << k
+    return found
+
+
+def _ones(shape: Shape, group: tuple[int, int]) -> int:
+    return math.prod(shape[group[0] : group[1]]).bit_count()
+
+
+def _groups(shape: Shape) -> list[tuple[int, int]]:
+    """Ranges of axes that are flattened: one each, as long as there are at most `MAX_BOXES` boxes."""
+    groups = [(axis, axis + 1) for axis in range(len(shape))]
+    while len(groups) > 1 and math.prod(_ones(shape, g) for g in groups) > MAX_BOXES:
+        neighbours = list(pairwise(groups))
+        neighbours = neighbours[1:] or neighbours
+        fewer = [(a, b) for a, b in neighbours if _ones(shape, (a[0], b[1])) < _ones(shape, a) * _ones(shape, b)]
+        first, second = (fewer or neighbours)[-1]
+        at = groups.index(first)
+        groups[at : at + 2] = [(first[0], second[1])]
+    return groups
+
+
+def boxes_of(shape: Shape) -> list[Box]:
+    """How a tensor is cut, in order."""
+    sizes = [math.prod(shape[a:b]) for a, b in _groups(shape)]
+    parts = [_pieces(size) for size in sizes]
+    found = []
+    for chosen in indices([len(part) for part in parts]):
+        box = [part[i] for part, i in zip(parts, chosen, strict=True)]
+        starts, exponents = tuple(s for s, _ in box), [k for _, k in box]
+        places = tuple(
+            place([s + i for s, i in zip(starts, index, strict=True)], sizes)
+            for index in indices([1 << k for k in exponents])
+        )
+        found.append((-sum(exponents), starts, Box(sum(exponents), places)))
+    return [box for _, _, box in sorted(found, key=lambda entry: entry[:2])]
+
+
+@dataclass
+class Matrix:
+    """The tensors of a matrix, each cut into boxes."""
+
+    vectors: list[list[Box]] = field(default_factory=list)
+
+    def add(self, boxes: list[Box]) -> int:
+        self.vectors.append(boxes)
+        return len(self.vectors) - 1
+
+    @property
+    def cells(self) -> int:
+        return sum(1 << box.variables for boxes in self.vectors for box in boxes)
+
+    def offset(self, vector: int, number: int) -> int:
+        """The first cell of a box."""
+        offsets, _ = stack([box.variables for boxes in self.vectors for box in boxes])
+        return offsets[sum(len(boxes) for boxes in self.vectors[:vector]) + number]
+
+    def rows(self, log_columns: int) -> int:
+        return -(-self.cells >> log_columns)
+
+    def unit(self, log_columns: int, offset: int, variables: int) -> tuple[int, int]:
+        """The whole rows that a box belongs to: first cell and exponent."""
+        if variables >= log_columns:
+            return offset, variables
+        sizes = [box.variables for boxes in self.vectors for box in boxes]
+        tail = sum(1 << k for k in sizes if k >= log_columns)
+        rows = self.rows(log_columns) - (tail >> log_columns)
+        units = [(tail + (start << log_columns), k + log_columns) for start, k in _pieces(rows)]
+        return next((start, k) for start, k in units if start <= offset < start + (1 << k))
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is looked up: the result of a Lookup, or a private input.
+
+    Attributes:
+        matrix, vector: where the output is committed.
+        source: the value that is looked up; None for a private input.
+        limbs: of the remainder: bits and vector of each, the lowest first.
+        one_column: index and output are one.
+        blocks: for each box the blocks of the lookup argument: of indices and outputs, then of the limbs.
+    """
+
+    matrix: int
+    vector: int
+    source: int | None
+    shift: int
+    limbs: tuple[tuple[int, int], ...]
+    one_column: bool
+    boxes: list[Box]
+    blocks: list[list[int]]
+
+
+def limb_bits(shift: int, elements: int) -> list[int]:
+    """How a remainder is cut into limbs."""
+    best: tuple[tuple[int, int], list[int]] | None = None
+    for w in range(1, min(shift, MAX_LIMB_BITS) + 1):
+        bits = [w] * (shift // w) + ([shift % w] if shift % w else [])
+        cost = elements * len(bits) + 2 * sum(2**b for b in set(bits)), len(bits)
+        if best is None or cost < best[0]:
+            best = cost, bits
+    return best[1] if best else []
+
+
+class Plan:
+    """All that follows from the statement.
+
+    Attributes:
+        matrices: of weights, private inputs, private outputs and witness.
+        committed: for each committed value its matrix and vector.
+        sites, lookups, multiplicities: of the lookup argument, in the order of its messages.
+        varies: for each value whether it depends on an input.
+
+    Raises:
+        MalformedCommitmentError: no proof can be about this program.
+    """
+
+    def __init__(
+        self, program: Program, runs: int, private_inputs: Sequence[bool], private_outputs: Sequence[bool]
+    ) -> None:
+        self.program, self.runs = program, runs
+        self.private_inputs, self.private_outputs = private_inputs, private_outputs
+        self.matrices = [Matrix() for _ in range(4)]
+        self.committed: dict[int, tuple[int, int]] = {}
+        self.sites: list[Site] = []
+        self._tables: list[Table] = []
+        self._table_numbers: dict[object, int] = {}
+        self._blocks: list[tuple[int, int]] = []
+        self.varies = [True] * len(program.inputs) + [False] * len(program.weights)
+        for node in program.nodes:
+            self.varies.append(any(self.varies[v] for v in node_sources(node)))
+        self._check()
+        self._place_inputs_and_outputs()
+        for value in range(len(program.inputs) + len(program.weights), program.num_values):
+            node = self.node(value)
+            if isinstance(node, Lookup):
+                self._add_lookup(value, node)
+        self.lookups = Lookups(tuple(self._tables), tuple(self._blocks)) if self._blocks else None
+        self.multiplicities = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in self._tables]
+
+    def node(self, value: int) -> Node:
+        """The node that makes a value."""
+        return self.program.nodes[value - len(self.program.inputs) - len(self.program.weights)]
+
+    def shape(self, value: int) -> Shape:
+        """Of a value, runs first."""
+        return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
+
+    def is_einsum_of_two(self, value: int) -> bool:
+        node = self.node(value)
+        return isinstance(node, Einsum) and len(node.operands) == 2
+
+    def _check(self) -> None:
+        program = self.program
+        if self.runs < 1:
+            raise MalformedCommitmentError("a proof covers one run at least")
+        if any(2 * program.tensor(v).magnitude >= P for v in range(program.num_values)):
+            raise MalformedCommitmentError("a value does not fit the field")
+        for node in program.nodes:
+            if isinstance(node, Lookup):
+                table = program.tables[node.table]
+                largest = max(map(abs, (*table.values, table.lo, table.hi)))
+                if len(table.values) << node.shift > P or 2 * largest > P:
+                    raise MalformedCommitmentError("a table does not fit the field")
+
+    def _place_inputs_and_outputs(self) -> None:
+        program = self.program
+        for value, private in enumerate(self.private_inputs):
+            if private:
+                tensor = program.inputs[value]
+                rows = tensor.hi - tensor.lo + 1
+                if rows > 1 << MAX_PRIVATE_BITS:
+                    raise MalformedCommitmentError("a private input has too large a range")
+                boxes = boxes_of(self.shape(value))
+                vector = self.matrices[INPUTS].add(boxes)
+                self.committed[value] = (INPUTS, vector)
+                number = self._table(("range", tensor.lo, rows), range_table(rows, tensor.lo))
+                blocks = [[self._block(number, box)] for box in boxes]
+                self.sites.append(Site(INPUTS, vector, None, 0, (), True, boxes, blocks))
+        for value, private in zip(program.outputs, self.private_outputs, strict=True):
+            if private:
+                self.matrices[OUTPUTS].add(boxes_of(self.shape(value)))
+        for number, tensor in enumerate(program.weights):
+            self.committed[len(program.inputs) + number] = (WEIGHTS, number)
+            self.matrices[WEIGHTS].add(boxes_of((1, *tensor.shape)))
+
+    def _add_lookup(self, value: int, node: Lookup) -> None:
+        boxes, witness = boxes_of(self.shape(value)), self.matrices[WITNESS]
+        table = self.program.tables[node.table]
+        looked_up = table_of(table)
+        number = self._table(("table", node.table), looked_up)
+        bits = limb_bits(node.shift, math.prod(self.shape(value)))
+        ranges = [self._table(("range", 0, 1 << b), range_table(1 << b, 0)) for b in bits]
+        vector = witness.add(boxes)
+        limbs = tuple((b, witness.add(boxes)) for b in bits)
+        blocks = [[self._block(t, box) for t in (number, *ranges)] for box in boxes]
+        self.committed[value] = (WITNESS, vector)
+        one_column = len(looked_up.columns) == 1
+        self.sites.append(Site(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks))
+
+    def _table(self, key: object, table: Table) -> int:
+        if key not in self._table_numbers:
+            self._table_numbers[key] = len(self._tables)
+            self._tables.append(table)
+        return self._table_numbers[key]
+
+    def _block(self, table: int, box: Box) -> int:
+        self._blocks.append((table, box.variables))
+        return len(self._blocks) - 1
