@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from measure import markdown_table, provenance
 from onnx import TensorProto, helper, numpy_helper
@@ -30,6 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 import zkinfer as zk
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE
+from zkinfer.typing import Array
 
 SEED = 0
 FOLDS = 5
@@ -51,7 +51,6 @@ TARGETS = (
 )
 TUNED_HEADER = ("model and target", "cells before", "after", "reached", "held out: float", "tuned", "circuits tried")
 
-Array = npt.NDArray[Any]
 Layers = Sequence[tuple[Array, Array]]
 
 

@@ -44,8 +44,7 @@ from zkinfer.ezkl.salting import felt
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE, lay_out, minimum_logrows
 from zkinfer.ezkl.srs import forgeable_srs
 from zkinfer.files.statement import STATEMENT_WORDS
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 SALT = 257
 MAX_ENTRIES = 1900

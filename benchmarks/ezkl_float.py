@@ -28,7 +28,7 @@ from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.errors import ZkinferError
 from zkinfer.ezkl.cost import PROVING_SECONDS, blocks
-from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.runner import Call, ProcessLimits, run
 from zkinfer.ezkl.srs import forgeable_srs
 
 DECOMPOSITIONS = ((128, 2), (256, 2), (512, 2), (1024, 2), (4096, 2), (64, 3), (128, 3), (256, 3), (1024, 3), (128, 4))
@@ -44,7 +44,7 @@ FIRST_SAMPLES = 4
 SCALES = range(4, 12)
 LEAST_LOGROWS, MOST_LOGROWS = 9, 14
 WIDE_RANGE = 1 << 20
-LIMITS = Limits(seconds=120)
+LIMITS = ProcessLimits(seconds=120)
 
 MODEL, SETTINGS, CIRCUIT, VERIFYING_KEY, PROVING_KEY, PROOF = (
     "model.onnx",

@@ -40,7 +40,7 @@ def recorded_usage() -> Iterator[Usage]:
     """Watches the ezkl processes that zkinfer starts meanwhile."""
     usage = Usage()
 
-    def recording(*args: Any, **kwargs: Any) -> runner.Outcome:
+    def recording(*args: Any, **kwargs: Any) -> runner.WorkerOutcome:
         outcome = runner.run(*args, **kwargs)
         usage.peak_bytes = max(usage.peak_bytes, outcome.peak_bytes)
         return outcome

@@ -6,17 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
 from zkinfer.files.budget import spent
 from zkinfer.files.commitment import Backend, Commitment
 from zkinfer.files.moving import move_keys
 from zkinfer.files.proof import Proof
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 COMMITMENT_FILE = "commitment.zkc"
 SECRET_FILE = "secret.zkk"

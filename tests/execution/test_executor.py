@@ -16,9 +16,10 @@ from zkinfer.circuit.program import Program, Term, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-from zkinfer.compiler.lowering.builder import Builder, Built, IntArray, Summand
+from zkinfer.compiler.lowering.builder import Builder, Built, Summand
 from zkinfer.errors import BoundsError, InputRangeError, ShapeError
 from zkinfer.execution.executor import Executor, execute
+from zkinfer.typing import IntArray
 
 
 def assert_agrees(built: Built, inputs: Sequence[IntArray]) -> None:

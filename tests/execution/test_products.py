@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zkinfer.circuit.evaluate import IntArray
 from zkinfer.execution.lookups import smallest_type
 from zkinfer.execution.products import (
     RUNS,
@@ -22,6 +21,7 @@ from zkinfer.execution.products import (
     WideProduct,
     contraction,
 )
+from zkinfer.typing import IntArray
 
 Way = type[Contraction]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +14,8 @@ from zkinfer.circuit import lookup as slow
 from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.execution import tables as kernels
+from zkinfer.typing import IntArray
 
-IntArray = npt.NDArray[np.int64]
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 

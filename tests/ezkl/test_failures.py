@@ -25,7 +25,7 @@ from zkinfer.ezkl import prove as proving
 from zkinfer.ezkl import setup as making
 from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SETTINGS_FILE, EzklKeys
 from zkinfer.ezkl.prove import prove
-from zkinfer.ezkl.runner import Call, EzklCallError, Limits, run
+from zkinfer.ezkl.runner import Call, EzklCallError, ProcessLimits, run
 from zkinfer.ezkl.setup import setup
 from zkinfer.ezkl.srs import forgeable_srs, generate
 
@@ -93,7 +93,7 @@ def test_the_proving_key_of_another_circuit(broken: EzklKeys, example: Example) 
     foreign = setup(other.program, other.weights, proofs=2)
     shutil.copyfile(foreign.folder / PROVING_KEY_FILE, broken.folder / PROVING_KEY_FILE)
     with pytest.raises((ProvingError, ResourceError)):
-        prove(broken, [example.x], b"", limits=Limits(seconds=30, memory_bytes=2 << 30))
+        prove(broken, [example.x], b"", limits=ProcessLimits(seconds=30, memory_bytes=2 << 30))
 
 
 def test_reference_strings_that_do_not_fit(example: Example, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_a_poisoned_cache_changes_nothing(
 
 def test_time_and_memory_limits_reach_every_step(keys: EzklKeys, example: Example) -> None:
     with pytest.raises(ResourceError, match="did not finish"):
-        prove(keys, [example.x], b"", limits=Limits(seconds=0.01))
+        prove(keys, [example.x], b"", limits=ProcessLimits(seconds=0.01))
     with pytest.raises(ResourceError, match="memory limit"):
-        prove(keys, [example.x], b"", limits=Limits(memory_bytes=1 << 20))
+        prove(keys, [example.x], b"", limits=ProcessLimits(memory_bytes=1 << 20))
 
 
 def test_too_little_memory_or_disk_is_said_before_the_work(

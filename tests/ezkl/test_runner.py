@@ -12,7 +12,7 @@ import pytest
 
 from zkinfer.errors import MissingDependencyError, ProvingError, ResourceError
 from zkinfer.ezkl import runner
-from zkinfer.ezkl.runner import Call, EzklCallError, Limits, run
+from zkinfer.ezkl.runner import Call, EzklCallError, ProcessLimits, run
 
 
 @pytest.fixture(autouse=True)
@@ -49,14 +49,14 @@ def test_a_hang_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(runner, "WORKER", ("-c", "import time; time.sleep(60)"))
     started = time.monotonic()
     with pytest.raises(ResourceError, match=r"did not finish within 1 s"):
-        run([Call("prove")], folder=tmp_path, what="test", limits=Limits(seconds=1))
+        run([Call("prove")], folder=tmp_path, what="test", limits=ProcessLimits(seconds=1))
     assert time.monotonic() - started < 5
 
 
 def test_too_much_memory_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "WORKER", ("-c", "x = bytearray(10**9); x[::4096] = b'1' * len(x[::4096]); input()"))
     with pytest.raises(ResourceError, match="memory limit"):
-        run([Call("setup")], folder=tmp_path, what="test", limits=Limits(seconds=30, memory_bytes=200 << 20))
+        run([Call("setup")], folder=tmp_path, what="test", limits=ProcessLimits(seconds=30, memory_bytes=200 << 20))
 
 
 def test_a_crash_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ from zkinfer.circuit.encoding import encode_program
 from zkinfer.errors import MalformedCommitmentError, WrongKeyError
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
 from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment, SumcheckKey
-from zkinfer.protocol.pcs.params import Code, OpeningParameters
-from zkinfer.protocol.pcs.params import Commitment as MatrixCommitment
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 
 FILE = (EZKL_VECTORS / "dense.zkc").read_bytes()
 COMMITMENT = Commitment.from_bytes(FILE)

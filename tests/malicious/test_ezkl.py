@@ -28,10 +28,10 @@ from zkinfer.ezkl.salting import felt, salt_from_seed
 from zkinfer.ezkl.setup import setup
 from zkinfer.files.proof import Proof
 from zkinfer.files.statement import STATEMENT_WORDS
+from zkinfer.typing import IntArray
 from zkinfer.verifier import verify
 
 CONTEXT = b"request 7"
-IntArray = npt.NDArray[np.int64]
 
 
 @pytest.fixture(scope="module")

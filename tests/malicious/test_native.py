@@ -48,8 +48,8 @@ from zkinfer.protocol.reduction.opening import WEIGHT_CHECK
 from zkinfer.protocol.reduction.reduce import SUM_CHECK as PARTS_CHECK
 from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 
-IntArray = npt.NDArray[np.int64]
 Remove = Callable[..., None]
 Patch = pytest.MonkeyPatch
 
@@ -112,7 +112,7 @@ def hidden(change: int, at: tuple[int, int]) -> Callable[[dict[int, IntArray]], 
     return execution
 
 
-def site(value: int) -> planning.Site:
+def site(value: int) -> planning.LookupSite:
     return next(site for site in CASE.plan.sites if site.value == value)
 
 

@@ -14,7 +14,7 @@ from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.pcs import verifier
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
+from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
 from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
@@ -37,7 +37,7 @@ def rejected(prover: PlainProver, opening: bytes, error: type[VerificationError]
 def with_values(statement: Statement, change: Callable[[int, int, Ext], Ext]) -> Statement:
     """The statement with other values: change(group, claim, value)."""
     groups = [
-        ClaimGroup(g.column_point, tuple(Claim(c.rows, change(i, j, c.value)) for j, c in enumerate(g.claims)))
+        ClaimGroup(g.column_point, tuple(RowClaim(c.rows, change(i, j, c.value)) for j, c in enumerate(g.claims)))
         for i, g in enumerate(statement.groups)
     ]
     return Statement(statement.parameters, statement.matrices, groups)
@@ -119,7 +119,7 @@ def test_a_row_that_is_no_codeword_is_found_by_the_combination_of_all_rows(monke
     rows = [row if i != 1 else [0] * 8 for i, row in enumerate(statement.matrices[0])] + statement.matrices[1]
     point = statement.groups[0].column_point
     value = scalar.mle(scalar.row_combination(rows, [tuple(map(int, c)) for c in vector.T]), point)
-    prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (Claim(vector, value),))]))
+    prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (RowClaim(vector, value),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
     skip_combination(monkeypatch, 0)
@@ -137,7 +137,7 @@ def test_a_row_of_too_high_degree_is_found(monkeypatch: Patch) -> None:
 
     zero = row_vector([ZERO] * 5)
     point = tuple(random_ext(PlainProver(Statement.random(4)).rng) for _ in range(3))
-    prover = Prover(Statement(SMALL, Statement.random(4).matrices, [ClaimGroup(point, (Claim(zero, ZERO),))]))
+    prover = Prover(Statement(SMALL, Statement.random(4).matrices, [ClaimGroup(point, (RowClaim(zero, ZERO),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
     skip_combination(monkeypatch, 0)
@@ -256,7 +256,7 @@ def test_values_chosen_after_the_weights_change_the_weights(monkeypatch: Patch) 
             opening = self.open()
             errors = (self.weights[1], scalar.ext_neg(self.weights[0]))
             point, claims = self.groups[0].column_point, self.groups[0].claims
-            lies = tuple(Claim(c.rows, scalar.ext_add(c.value, e)) for c, e in zip(claims, errors, strict=True))
+            lies = tuple(RowClaim(c.rows, scalar.ext_add(c.value, e)) for c, e in zip(claims, errors, strict=True))
             self.groups = [ClaimGroup(point, lies), self.groups[1]]
             return opening
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from msgspec.structs import replace
 from support.acceptance import ENTRIES, RESULTS, SOURCES, Acceptance
@@ -40,11 +39,11 @@ from zkinfer.native.witness import Witness
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.ligero.pads import LINEAR_CHECK
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
-from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Site
+from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, LookupSite
 from zkinfer.protocol.reduction.plan import Plan as FastPlan
+from zkinfer.typing import IntArray
 from zkinfer.verifier.reference.plan import Plan
 
-IntArray = npt.NDArray[np.int64]
 Values = dict[int, IntArray]
 Place = tuple[int, ...]
 
@@ -95,7 +94,7 @@ def decompositions(source: IntArray, table: Table, shift: int) -> tuple[IntArray
     return rows[chosen].astype(np.int64), np.take_along_axis(left, chosen[..., None], axis=-1)[..., 0].astype(np.int64)
 
 
-def sites(plan: FastPlan) -> list[tuple[Lookup, Site]]:
+def sites(plan: FastPlan) -> list[tuple[Lookup, LookupSite]]:
     """The Lookups of a program, and how they are committed."""
     leaves = len(plan.program.inputs) + len(plan.program.weights)
     nodes = [(plan.program.nodes[site.value - leaves], site) for site in plan.sites]
@@ -116,7 +115,7 @@ class CellLie:
         limbs: what is added to the limbs of its remainder.
     """
 
-    site: Site
+    site: LookupSite
     place: Place
     output: int
     index: int
@@ -151,7 +150,7 @@ def execution_with(case: Case, value: int, place: Place, cell: int) -> Values | 
         return None
 
 
-def lies_about(case: Case, node: Lookup, site: Site, place: Place, rng: np.random.Generator) -> Iterator[CellLie]:
+def lies_about(case: Case, node: Lookup, site: LookupSite, place: Place, rng: np.random.Generator) -> Iterator[CellLie]:
     """Ways to lie about one element: to its neighbours, and to a random one in its range."""
     table = case.plan.program.tables[node.table]
     true, still = int(case.values[site.value][place]), (0,) * len(site.limbs)
@@ -173,7 +172,7 @@ def lies_about(case: Case, node: Lookup, site: Site, place: Place, rng: np.rando
         yield CellLie(site, place, true, index, tuple(change * (i == changed) for i in range(len(site.limbs))))
 
 
-def lies(case: Case, node: Lookup, site: Site) -> list[Lie]:
+def lies(case: Case, node: Lookup, site: LookupSite) -> list[Lie]:
     """About some elements of a Lookup's result."""
     rng = np.random.default_rng(site.value)
     told = [lie.told(case) for place in places(site.cut.shape, rng) for lie in lies_about(case, node, site, place, rng)]
@@ -311,7 +310,7 @@ def assert_refused(case: Case, lie: Lie) -> None:
 
 def test_every_kind_of_lie_about_every_form_of_lookup_is_refused() -> None:
     """Forms differ in what the table is to the verifier (a range, pieces, rows), and in how remainders are cut."""
-    found: dict[tuple[type, tuple[int, ...]], tuple[Case, Lookup, Site]] = {}
+    found: dict[tuple[type, tuple[int, ...]], tuple[Case, Lookup, LookupSite]] = {}
     for case in sorted(map(proving_case, CASES), key=lambda case: len(case.plan.sites)):
         for node, site in sites(case.plan):
             assert case.plan.instance is not None

@@ -10,17 +10,17 @@ import random
 import pytest
 
 from zkinfer.errors import InvalidProofError
-from zkinfer.protocol.channel import ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, ProverChannel, VerifierChannel
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ext_add, ext_inv, ext_mul, ext_sub, mle
 from zkinfer.protocol.sumcheck import reference
-from zkinfer.protocol.sumcheck.params import Batch, Instance, Term, powers
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial, powers
 from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK, verify
 from zkinfer.protocol.transcript import Transcript
 
 RNG = random.Random(11)
 FACTORS = [[tuple(RNG.randrange(P) for _ in range(3)) for _ in range(8)] for _ in range(2)]
-BATCH = Batch((Instance(3, 2, (Term(ONE, (0, 1)),)),))
+BATCH = Batch((Instance(3, 2, (Monomial(ONE, (0, 1)),)),))
 CLAIM = reference.instance_sum(BATCH, BATCH.instances[0], FACTORS)
 WRONG = ext_add(CLAIM, ONE)
 
@@ -42,7 +42,7 @@ class LyingChannel(ProverChannel):
 def verified(message, claim):
     """The reduced claim; raises what the verifier raises."""
     channel = VerifierChannel(Transcript(b"test"), message)
-    (reduced,) = verify(BATCH, [Value(claim)], channel)
+    (reduced,) = verify(BATCH, [AffineForm(claim)], channel)
     channel.finish()
     return reduced
 
@@ -119,7 +119,7 @@ def test_lies_that_cancel_in_a_batch_need_a_challenge_to_be_caught(monkeypatch):
         prover = ProverChannel(Transcript(b"test"))
         reference.prove(batch, [FACTORS, FACTORS], prover)
         verifier = VerifierChannel(Transcript(b"test"), prover.message)
-        verify(batch, [Value(c) for c in claims], verifier)
+        verify(batch, [AffineForm(c) for c in claims], verifier)
         verifier.finish()
 
     with pytest.raises(InvalidProofError, match=FINAL_CHECK):

@@ -16,7 +16,7 @@ from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext, ext_mul
-from zkinfer.protocol.reduction.box_functional import BoxPart
+from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.sumcheck.params import powers
 from zkinfer.protocol.transcript import Transcript
@@ -45,9 +45,9 @@ def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str
     if kind == "other":
         vectors = [[random_ext(rng) for _ in range(1 << b)] for b in bits]
     if kind == "known":
-        part = BoxPart(0, 0, 0, box, scale, known=tuple(c for point in points for c in point))
+        part = BoxFunctional(0, 0, 0, box, scale, known=tuple(c for point in points for c in point))
     else:
-        part = BoxPart(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
+        part = BoxFunctional(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
     weights: list[Ext] = [scale]
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]

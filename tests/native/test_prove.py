@@ -5,7 +5,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from support.native_prover import Case, make_case, prove, small, verify
 from support.programs import random_inputs, random_program
@@ -25,9 +24,9 @@ from zkinfer.protocol.reduction import opening
 from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import WEIGHTS as WEIGHTS_MATRIX
 from zkinfer.protocol.security import DEFAULT_BITS
+from zkinfer.typing import IntArray
 from zkinfer.verifier import native
 
-IntArray = npt.NDArray[np.int64]
 Patch = pytest.MonkeyPatch
 
 

@@ -19,7 +19,7 @@ from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix, create, load
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.prover import commit, open_claims
 from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.transcript import Transcript
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def prove(matrix: StoredMatrix, parameters: OpeningParameters = PARAMETERS) -> tuple[list[Commitment], bytes]:
+def prove(matrix: StoredMatrix, parameters: OpeningParameters = PARAMETERS) -> tuple[list[MatrixCommitment], bytes]:
     """An opening of the stored matrix, whose masks come in a matrix without data."""
     masks = commit(parameters.code, np.zeros((0, 8), dtype=np.int8), len(STATEMENT.groups) + 1)
     opening = open_claims(parameters, [matrix, masks], STATEMENT.groups, Transcript(DOMAIN))

@@ -9,11 +9,11 @@ from support.knowing import side_values
 
 from zkinfer.native.tensors import contract_columns, contract_rows, outer_table, side_table
 from zkinfer.protocol.field import kernels, scalar
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.reduction.contraction import contract
+from zkinfer.typing import Floats
 
 seeds = st.integers(0, 2**32 - 1)
 DTYPES = [np.int8, np.int16, np.int32, np.int64]

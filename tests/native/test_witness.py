@@ -13,12 +13,12 @@ from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native.witness import Witness, trace
 from zkinfer.protocol.field.kernels.arrays import is_balanced
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Site
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite
 
 SEEDS = range(30)
 
 
-def columns_of(case: Case, witness: Witness, site: Site) -> list[npt.NDArray[np.int64]]:
+def columns_of(case: Case, witness: Witness, site: LookupSite) -> list[npt.NDArray[np.int64]]:
     """Index, output and limbs of a site, each as a tensor."""
     count = 1 + (not site.identity) + len(site.limb_bits)
     tensors = [np.zeros(site.cut.shape, dtype=np.int64) for _ in range(count)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from support.native_prover import HONEST, SMALL, Case, Lie, commit_weights, make_case, prove, verify
 from support.two_layers import INPUT, PROGRAM, WEIGHTS
@@ -19,8 +18,8 @@ from zkinfer.protocol.native_proof import NativeProof
 from zkinfer.protocol.pcs import verifier as pcs_verifier
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.randomness import Randomness
+from zkinfer.typing import IntArray
 
-IntArray = npt.NDArray[np.int64]
 Look = list[tuple[IntArray, IntArray]]
 """Combinations and columns of openings."""
 

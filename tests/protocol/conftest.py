@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.sumcheck import reference
-from zkinfer.protocol.sumcheck.params import Batch, Instance, Term
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 
 Table = list[Ext]
 
@@ -36,12 +36,12 @@ def make_example(seed: int, sizes: list[int], degree: int, weight: str) -> Examp
         count = rng.randint(1, 4)
         if degree == 2 and rng.random() < 0.5:
             count = rng.choice((2, 4))
-            terms = tuple(Term(ONE, (2 * t, 2 * t + 1)) for t in range(count // 2))
+            terms = tuple(Monomial(ONE, (2 * t, 2 * t + 1)) for t in range(count // 2))
         else:
             lists = [[rng.randrange(count) for _ in range(degree)]]
             lists += [[rng.randrange(count) for _ in range(rng.randint(1, degree))] for _ in range(rng.randint(0, 2))]
             lists += [[k] for k in range(count) if not any(k in one for one in lists)]
-            terms = tuple(Term(element(rng), tuple(one)) for one in lists)
+            terms = tuple(Monomial(element(rng), tuple(one)) for one in lists)
         own = weight == "own" and rng.random() < 0.7
         point = tuple(element(rng) for _ in range(variables)) if own else None
         instances.append(Instance(variables, count, terms, point))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.protocol.channel import PadConstraints, ProverChannel, Value, VerifierChannel, combination
+from zkinfer.protocol.channel import AffineForm, PadConstraints, ProverChannel, VerifierChannel, combination
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
@@ -103,9 +103,9 @@ def test_an_enormous_count_allocates_nothing() -> None:
 
 def test_a_plain_check_is_decided_on_the_spot() -> None:
     channel = reader(b"")
-    channel.require_zero("nothing", Value(ZERO))
+    channel.require_zero("nothing", AffineForm(ZERO))
     with pytest.raises(InvalidProofError, match="'something'"):
-        channel.require_zero("something", Value(A))
+        channel.require_zero("something", AffineForm(A))
 
 
 def test_padded_messages_are_accepted_by_nothing() -> None:
@@ -124,7 +124,7 @@ def product_constraints(product: Ext) -> PadConstraints:
     """Of a verifier that receives x, y and z and requires x y z = product."""
     channel = reader(sent([A, B, C], PADS), padded=True)
     x, y, z = channel.receive("values", 3)
-    channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - Value(product))
+    channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - AffineForm(product))
     return channel.constraints()
 
 
@@ -163,11 +163,11 @@ def test_values_compute_as_elements_do(a: Ext, b: Ext, c: Ext, d: Ext, pads: tup
     """A value's constant plus its cells is the element, through sums, differences, scalings and products."""
     channel = reader(sent([a, b], list(pads)), padded=True)
     x, y = channel.receive("values", 2)
-    value = channel.multiply(x + Value(c), (x - y).scale(d)) - combination([x, y], [c, d])
+    value = channel.multiply(x + AffineForm(c), (x - y).scale(d)) - combination([x, y], [c, d])
     difference = ext_add(a, (-b[0] % P, -b[1] % P, -b[2] % P))
     product = ext_mul(ext_add(a, c), ext_mul(difference, d))
     other = ext_add(ext_mul(a, c), ext_mul(b, d))
     expected = ext_add(product, (-other[0] % P, -other[1] % P, -other[2] % P))
-    channel.require_zero("value", value - Value(expected))
+    channel.require_zero("value", value - AffineForm(expected))
     constraints = channel.constraints()
     constraints.check(constraints.expand(pads))

@@ -23,7 +23,7 @@ from zkinfer.protocol.native_proof import Header, NativeProof, Shape, begin, sou
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.reduction.plan import WEIGHTS, make_plan
-from zkinfer.protocol.security import DEFAULT_BITS, MAX_GRINDING_IN_DEFAULT, Term
+from zkinfer.protocol.security import DEFAULT_BITS, MAX_GRINDING_IN_DEFAULT, SoundnessTerm
 from zkinfer.protocol.transcript import MAX_GRINDING_BITS, Transcript
 
 HEADER = Header(3, 20, 6, 10, 1, 2, 3)
@@ -157,7 +157,7 @@ def test_a_dry_run_tells_the_cells_of_every_proof(seed: int) -> None:
 
 def test_the_argument_is_worth_the_sum_of_its_terms() -> None:
     parameters = OpeningParameters(Code(3, 20, 6), 10, 0, 0)
-    terms = [Term("one", 2.0**-40), Term("two", 2.0**-41)]
+    terms = [SoundnessTerm("one", 2.0**-40), SoundnessTerm("two", 2.0**-41)]
     both = soundness(terms, parameters, parameters, (2, 3))
     weights, witness, none = (soundness(terms, parameters, parameters, groups) for groups in [(2, 0), (0, 3), (0, 0)])
     assert {t.name for t in none.terms} == {"one", "two", "proof about the pads"}

@@ -13,7 +13,7 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
-from zkinfer.protocol.security import Security, Term, combine, ground, report
+from zkinfer.protocol.security import Security, SoundnessTerm, combine, ground, report
 
 EXAMPLE = OpeningParameters(Code(log_columns=10, blinding=200, log_length=12), 199, query_grinding=6, weight_grinding=2)
 
@@ -66,26 +66,26 @@ class TestTermsByHand:
         assert tuple(rest) == security.opening(EXAMPLE, 1)
 
     def test_grinding_halves_the_error_with_every_bit(self) -> None:
-        assert ground(Term("t", 0.5), 3) == Term("t", 0.0625, 3)
+        assert ground(SoundnessTerm("t", 0.5), 3) == SoundnessTerm("t", 0.0625, 3)
 
 
 class TestTheSum:
     @given(st.floats(-200, -100))
     def test_is_the_largest_b_with_error_plus_collision_at_most_2_to_the_minus_b(self, log_error: float) -> None:
         error = 2.0**log_error
-        bits = Security((Term("t", error),)).bits
+        bits = Security((SoundnessTerm("t", error),)).bits
         assert error + 2 ** (bits - 257) == pytest.approx(2**-bits, rel=1e-9)
 
     def test_128_bits_need_half_of_2_to_the_minus_128(self) -> None:
-        assert Security((Term("t", 2.0**-129),)).bits == pytest.approx(128)
-        assert Security((Term("t", 2.0**-128),)).bits < 128
+        assert Security((SoundnessTerm("t", 2.0**-129),)).bits == pytest.approx(128)
+        assert Security((SoundnessTerm("t", 2.0**-128),)).bits < 128
         assert Security(()).bits == pytest.approx(128.5)
 
     def test_adds_the_terms(self) -> None:
-        assert combine(Term("a", 0.25), [Term("b", 0.125), Term("c", 0.125)]).error == 0.5
+        assert combine(SoundnessTerm("a", 0.25), [SoundnessTerm("b", 0.125), SoundnessTerm("c", 0.125)]).error == 0.5
 
     def test_grinding_is_that_of_the_step_that_needs_most(self) -> None:
-        assert combine(Term("a", 0.25, 3), Term("b", 0.25, 7)).grinding == 7
+        assert combine(SoundnessTerm("a", 0.25, 3), SoundnessTerm("b", 0.25, 7)).grinding == 7
 
 
 @pytest.mark.parametrize("cells", [1000, 1 << 16, 1 << 22])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from zkinfer.circuit.program import Einsum, View, rounding_half
 from zkinfer.circuit.steps import apply_steps
 from zkinfer.protocol.field.params import P
-from zkinfer.verifier.reference.plan import OUTPUTS, WITNESS, Plan, Site
+from zkinfer.verifier.reference.plan import OUTPUTS, WITNESS, LookupSite, Plan
 
 ENTRIES, SOURCES, COUNTS, RESULTS = "entries", "sources", "counts", "results"
 """What can be wrong: an entry is in no row of its table; an output that is its own index does not make up the source; a
@@ -123,7 +123,7 @@ class Acceptance:
         return found
 
     def _entries(
-        self, stacks: Sequence[npt.NDArray[Any]], values: Sequence[Elements], site: Site, number: int
+        self, stacks: Sequence[npt.NDArray[Any]], values: Sequence[Elements], site: LookupSite, number: int
     ) -> list[Elements]:
         """One box of a site: indices, which nobody commits to, outputs, and the limbs of the remainders."""
         output = self._box(stacks, site.matrix, site.vector, number)

@@ -17,8 +17,7 @@ from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs import api as verbs
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 PROGRAM = mlp().program
 SPAN = 31

@@ -4,7 +4,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.evaluate import evaluate_einsum
 from zkinfer.circuit.program import Einsum, Program, Tensor
@@ -13,8 +12,7 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.plan import Plan, make_plan
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 SUBSCRIPTS = [
     "a,ba->b",

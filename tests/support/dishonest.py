@@ -19,7 +19,7 @@ from zkinfer.ezkl.keys import (
     EzklKeys,
 )
 from zkinfer.ezkl.prove import witness_vector
-from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.runner import Call, ProcessLimits, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import statement_digest
@@ -42,7 +42,7 @@ def lie(
         EzklCallError: ezkl itself refuses.
     """
     folder = keys.folder.resolve()
-    limits = Limits(seconds=60)
+    limits = ProcessLimits(seconds=60)
     with tempfile.TemporaryDirectory() as work:
         data, file, proof = (str(Path(work) / name) for name in ("input.json", "witness.json", "proof.json"))
         Path(data).write_text(json.dumps({"input_data": [[felt(v) for v in vector] for vector in (weights, witness)]}))

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from zkinfer.protocol.channel import Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, VerifierChannel
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import P
@@ -15,13 +13,12 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
-from zkinfer.protocol.reduction.party import Group, UnitSum, VerifierParty
+from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
 from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
 from zkinfer.protocol.transcript import Transcript
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array
 
 
 def indices(sizes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -87,7 +84,7 @@ def cells_of(stack: Array, start: int, count: int) -> list[Ext]:
     return [(x, 0, 0) for x in part] + [ZERO] * (count - len(part))
 
 
-def unit_weights(one: UnitSum) -> list[Ext]:
+def unit_weights(one: BlockSum) -> list[Ext]:
     """The weight of every cell of a unit."""
     weights = [ZERO] * (1 << one.unit.variables)
     for coefficient, part in one.parts:
@@ -159,13 +156,13 @@ class KnowingParty(VerifierParty):
     def _point(self, variables: int) -> Point:
         return tuple(self.channel.challenge("point") for _ in range(variables))
 
-    def _values(self, label: str, values: Sequence[Ext]) -> list[Value]:
+    def _values(self, label: str, values: Sequence[Ext]) -> list[AffineForm]:
         self.asked.append(label)
         for value in values:
             self.channel.absorb(label, encode_array(np.array(value)).tobytes())
-        return [Value(value) for value in values]
+        return [AffineForm(value) for value in values]
 
-    def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
+    def lookup(self, instance: LookupInstance) -> LookupClaims[AffineForm]:
         point = self._point(max(stack.variables for stack in instance.stacks))
         blocks = [
             self._claim(columns, point[len(point) - block.variables :])
@@ -177,16 +174,16 @@ class KnowingParty(VerifierParty):
         ]
         return LookupClaims(tuple(blocks), tuple(counts))
 
-    def _claim(self, columns: Sequence[Array], point: Point) -> Claim[Value]:
-        return Claim(point, tuple(Value(scalar.mle([(int(x) % P, 0, 0) for x in c], point)) for c in columns))
+    def _claim(self, columns: Sequence[Array], point: Point) -> Claim[AffineForm]:
+        return Claim(point, tuple(AffineForm(scalar.mle([(int(x) % P, 0, 0) for x in c], point)) for c in columns))
 
-    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[Value]:
+    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[AffineForm]:
         return self._values(label, [value_of(f, self.values[v]) for v, f in functionals])
 
-    def summands(self, contractions: Sequence[Contraction]) -> list[Value]:
+    def summands(self, contractions: Sequence[Contraction]) -> list[AffineForm]:
         return self._values("summands", [scalar.ext_dot(*sides(one, self.values)) for one in contractions])
 
-    def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
+    def sums(self, label: str, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
         totals = []
         for parts in sums:
             total = ZERO
@@ -195,30 +192,32 @@ class KnowingParty(VerifierParty):
             totals.append(total)
         return self._values(label, totals)
 
-    def _cells(self, one: UnitSum) -> list[Ext]:
+    def _cells(self, one: BlockSum) -> list[Ext]:
         return cells_of(self.stacks[one.matrix], one.unit.start, 1 << one.unit.variables)
 
     def contractions(
-        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[Value]
-    ) -> list[Claim[Value]]:
+        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[AffineForm]
+    ) -> list[Claim[AffineForm]]:
         tables = [sides(one, self.values) for one in contractions]
         return self._reduced("a sum of products of operands", batch, tables, claims)
 
-    def unit_sums(self, batch: Batch, sums: Sequence[UnitSum], claims: Sequence[Value]) -> list[Claim[Value]]:
+    def unit_sums(
+        self, batch: Batch, sums: Sequence[BlockSum], claims: Sequence[AffineForm]
+    ) -> list[Claim[AffineForm]]:
         return self._reduced("a sum over cells", batch, [(self._cells(s), unit_weights(s)) for s in sums], claims)
 
     def _reduced(
-        self, name: str, batch: Batch, tables: Sequence[tuple[list[Ext], list[Ext]]], claims: Sequence[Value]
-    ) -> list[Claim[Value]]:
+        self, name: str, batch: Batch, tables: Sequence[tuple[list[Ext], list[Ext]]], claims: Sequence[AffineForm]
+    ) -> list[Claim[AffineForm]]:
         point = self._point(batch.variables)
         reduced = []
         for instance, (left, right), claim in zip(batch.instances, tables, claims, strict=True):
             if scalar.ext_dot(left, right) != claim.constant:
                 self.false.append(name)
             own = batch.suffix(instance, point)
-            reduced.append(Claim(own, (Value(scalar.mle(left, own)), Value(scalar.mle(right, own)))))
+            reduced.append(Claim(own, (AffineForm(scalar.mle(left, own)), AffineForm(scalar.mle(right, own)))))
         return reduced
 
-    def require_zero(self, check: str, value: Value) -> None:
+    def require_zero(self, check: str, value: AffineForm) -> None:
         if value.constant != ZERO:
             self.false.append(check)

@@ -20,8 +20,7 @@ from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import load_model
-
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray
 
 
 def build(

@@ -4,20 +4,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from unittest import mock
 
-import numpy as np
-import numpy.typing as npt
 from support.native_prover import DIGEST, Case, prove, verify
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof import NativeProof
-from zkinfer.protocol.pcs.params import Commitment, OpeningParameters
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.reduction import opening as fast_opening
+from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
 from zkinfer.verifier.reference import reduction as slow_opening
-
-IntArray = npt.NDArray[np.int64]
 
 
 def prove_and_verify(case: Case) -> float:
@@ -30,7 +27,7 @@ def ask_both(
     proof: NativeProof,
     publics: Mapping[int, IntArray] | None = None,
     digest: bytes = DIGEST,
-    weights: Commitment | None = None,
+    weights: MatrixCommitment | None = None,
 ) -> float:
     """What both verifiers say of a proof of the case: bits of security.
 
@@ -62,7 +59,9 @@ def ask_both(
     return fast_bits
 
 
-def _ask_slow(case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: Commitment) -> float:
+def _ask_slow(
+    case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: MatrixCommitment
+) -> float:
     plan, first = case.plan, case.plan.program.num_values
     inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
     outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]

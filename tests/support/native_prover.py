@@ -30,7 +30,7 @@ from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
 from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, Header, NativeProof
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
-from zkinfer.protocol.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import CommittedMatrix, OpenableMatrix, commit, open_padded_claims
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction import opening as opening_module
 from zkinfer.protocol.reduction.layout import weight_matrix
@@ -38,9 +38,9 @@ from zkinfer.protocol.reduction.party import Group, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.security import Security
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 from zkinfer.verifier import native
 
-IntArray = npt.NDArray[np.int64]
 DIGEST = b"statement of a test".ljust(32, b".")
 
 
@@ -132,7 +132,7 @@ class Lie:
     publics: Callable[[dict[int, IntArray]], None] = lambda publics: None
     send: Callable[[int, str, list[Ext]], Sequence[Ext]] = lambda number, label, values: values
     pads: Callable[[list[Ext]], list[Ext]] = lambda pads: pads
-    weights: Opener | None = None
+    weights: OpenableMatrix | None = None
 
 
 HONEST = Lie()
@@ -271,7 +271,7 @@ def _listen(party: ProverParty, lie: Lie) -> list[tuple[str, int]]:
 def _open(
     party: ProverParty,
     parameters: OpeningParameters,
-    matrices: Sequence[Opener],
+    matrices: Sequence[OpenableMatrix],
     groups: Sequence[Group],
     transcript: Transcript,
 ) -> bytes:

@@ -14,8 +14,8 @@ from blake3 import blake3
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
-from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.transcript import Transcript
 
 DOMAIN = b"test of openings"
@@ -67,7 +67,9 @@ class Statement:
         for count in claims:
             point = tuple(random_ext(rng) for _ in range(parameters.code.log_columns))
             vectors = [[random_ext(rng) for _ in range(sum(rows))] for _ in range(count)]
-            groups.append(ClaimGroup(point, tuple(Claim(row_vector(v), value_of(matrices, v, point)) for v in vectors)))
+            groups.append(
+                ClaimGroup(point, tuple(RowClaim(row_vector(v), value_of(matrices, v, point)) for v in vectors))
+            )
         return cls(parameters, matrices, groups)
 
     def arrays(self) -> list[np.ndarray]:
@@ -101,7 +103,7 @@ class PlainProver:
         ]
         self.trees = [tree(leaves) for leaves in self.leaves]
         self.commitments = [
-            Commitment(nodes[1], len(rows) - (masks if last else 0), masks // 3 if last else 0)
+            MatrixCommitment(nodes[1], len(rows) - (masks if last else 0), masks // 3 if last else 0)
             for nodes, rows, last in zip(
                 self.trees, self.messages, [False] * (len(self.trees) - 1) + [True], strict=True
             )
@@ -164,7 +166,7 @@ class PlainProver:
 
 def plain_verify(
     parameters: OpeningParameters,
-    commitments: Sequence[Commitment],
+    commitments: Sequence[MatrixCommitment],
     groups: Sequence[ClaimGroup],
     opening: bytes,
     transcript: Transcript | None = None,
@@ -246,7 +248,7 @@ def plain_verify(
 def absorb_statement(
     transcript: Transcript,
     parameters: OpeningParameters,
-    commitments: Sequence[Commitment],
+    commitments: Sequence[MatrixCommitment],
     groups: Sequence[ClaimGroup],
 ) -> None:
     code = parameters.code

@@ -12,8 +12,8 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.typing import IntArray
 
-IntArray = npt.NDArray[np.int64]
 MAX_ENTRIES = 200
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +25,6 @@ from zkinfer.protocol.native_proof import Header, NativeProof
 from zkinfer.protocol.pcs import params
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native
-
-IntArray = npt.NDArray[np.int64]
 
 EXTREMES = [-(1 << 63), -1, 0, 1, 2, 12, 13, 24, 25, 63, 64, 1 << 16, 1 << 24, (1 << 32) + 1, (1 << 63) - 1]
 MAX_BYTES = 64 << 20

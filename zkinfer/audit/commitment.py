@@ -14,17 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from zkinfer.backend import require_seed
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError
 from zkinfer.ezkl.salting import SaltedVector, salt_from_seed
 from zkinfer.ezkl.verifier.kzg import read_srs, weight_points
 from zkinfer.files.commitment import Commitment
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True)

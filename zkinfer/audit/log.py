@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
@@ -32,13 +31,11 @@ from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, q
 from zkinfer.circuit.samples import chunks, count_runs, elements_per_run
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError, VerificationError
 from zkinfer.progress import progress
+from zkinfer.typing import Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from zkinfer.compiler.model import Circuit
 
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_RATE = 0.01
 DEFAULT_CONFIDENCE = 0.99

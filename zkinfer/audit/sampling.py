@@ -12,12 +12,10 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import InvalidInputError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 CONTEXT = "zkinfer 2026 sample v1"
 SEED_BYTES = 32

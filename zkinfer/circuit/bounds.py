@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
 from zkinfer.circuit.selector_bounds import selector
@@ -18,8 +17,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.circuit.view_bounds import Interval as Interval
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 def round_outward(interval: Interval) -> Interval:

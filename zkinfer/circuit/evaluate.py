@@ -8,14 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
-from zkinfer.circuit.steps import Array, Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.errors import InputRangeError, ShapeError
 from zkinfer.execution.tables import lookup
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import Array, IntArray
 
 FLOAT64_EXACT = 1 << 53
 """Below this, float64 holds every integer, so BLAS sums integers exactly."""

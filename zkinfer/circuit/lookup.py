@@ -1,12 +1,10 @@
 """`kernels` in plain Python: the definition that the fast code is tested against."""
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 def lookup_histogram(x: IntArray, table: Table, shift: int) -> tuple[IntArray, IntArray]:

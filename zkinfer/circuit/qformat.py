@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Tensor
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array, BoolArray, FloatArray, IntArray
 
 
 def as_array(x: Any) -> Array:
@@ -77,7 +75,7 @@ def as_batch(array: Array, shape: tuple[int, ...], where: str) -> Array:
     return array
 
 
-def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> npt.NDArray[np.int64]:
+def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     """The integers nearest to `x * 2**frac_bits`, ties to even.
 
     Args:
@@ -112,12 +110,12 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> npt.NDArray
     return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi))
 
 
-def dequantize(integers: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
+def dequantize(integers: IntArray, tensor: Tensor) -> FloatArray:
     """The real numbers `integers / 2**frac_bits`; exact where the integers are below 2**53 in magnitude."""
     return np.ldexp(np.asarray(integers).astype(np.float64), -tensor.frac_bits)
 
 
-def _places(mask: npt.NDArray[np.bool_]) -> str:
+def _places(mask: BoolArray) -> str:
     """How many elements of the mask are set, and where the first one is."""
     count = int(mask.sum())
     index = tuple(int(i) for i in np.argwhere(mask)[0])

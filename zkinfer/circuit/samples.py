@@ -1,15 +1,12 @@
 """Any number of samples through a program, or a model, whose batch is fixed."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ShapeError
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array
 
 CHUNK_ELEMENTS = 1 << 23
 """About how many tensor elements are held at once, over all tensors and runs."""

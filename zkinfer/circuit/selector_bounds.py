@@ -11,13 +11,10 @@ multiply the totals. Slices, and joining the axes, keep them.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Einsum, Lookup, View
 from zkinfer.circuit.steps import Expand, Reshape, Shape, Slice, Step, apply_steps, shape_after
 from zkinfer.circuit.view_bounds import Known, Source, term_interval
-
-IntArray = npt.NDArray[np.int64]
 
 MAX_WORK = 1 << 24
 """Rows are added up for at most this many pairs of a place and a value."""

@@ -5,15 +5,13 @@ steps (rather than one list of indices) are what lets a prover move claims throu
 """
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import ShapeError
+from zkinfer.typing import Array
 
-Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 MAX_RANK = 32

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import BoundsError
+from zkinfer.typing import IntArray
 
 MAX_TABLE_ENTRIES = 1 << 24
 """Largest table that any part of zkinfer accepts; also what bounds the decoder's memory."""
@@ -41,7 +41,7 @@ class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return self.lo + len(self.values) - 1
 
     @cached_property
-    def array(self) -> npt.NDArray[np.int64]:
+    def array(self) -> IntArray:
         """The values as a read-only int64 array of shape (hi - lo + 1,)."""
         array = np.array(self.values, dtype=np.int64)
         array.setflags(write=False)

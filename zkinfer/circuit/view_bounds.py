@@ -21,15 +21,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Lookup, Node, Term, View, rounding_half
 from zkinfer.circuit.steps import Pad, Shape, apply_steps, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError
+from zkinfer.typing import IntArray
 
 Interval = tuple[int, int]
-IntArray = npt.NDArray[np.int64]
 
 
 class Source(NamedTuple):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
@@ -17,6 +16,7 @@ from zkinfer.durations import duration
 from zkinfer.errors import CommitmentMismatchError
 from zkinfer.files.artifact import write_atomically
 from zkinfer.files.commitment import EzklKey
+from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
     from zkinfer.audit.commitment import Audit
@@ -58,7 +58,7 @@ def warn_test_only() -> None:
     err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
 
 
-def array_text(array: npt.NDArray[np.float64] | None) -> str:
+def array_text(array: FloatArray | None) -> str:
     """An array in one line, shortened where it is long."""
     if array is None:
         return "hidden"

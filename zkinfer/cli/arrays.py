@@ -6,16 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.artifact import read_bounded
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array
 
 MAX_ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 256

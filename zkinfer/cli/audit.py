@@ -9,9 +9,10 @@ import typer
 
 import zkinfer
 from zkinfer.cli.app import Saturate, app
-from zkinfer.cli.arrays import Array, read_arrays, read_seed
+from zkinfer.cli.arrays import read_arrays, read_seed
 from zkinfer.cli.console import facts, guarded, out
 from zkinfer.errors import InvalidInputError
+from zkinfer.typing import Array
 
 
 @app.command()

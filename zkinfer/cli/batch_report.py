@@ -14,11 +14,11 @@ from zkinfer.cli.batch import CircuitFile, Folder, batch
 from zkinfer.cli.console import facts, guarded, out
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import progress
+from zkinfer.typing import Array, IntArray
 
 if TYPE_CHECKING:
     from zkinfer.jobs.inputs import Column
 
-Array = npt.NDArray[Any]
 
 BLOCK_ITEMS = 1024
 """Items that the float model runs on at a time."""
@@ -117,7 +117,7 @@ def float_outputs_of(folder: Path, circuit_file: Path) -> Iterator[list[Array]]:
         yield list(arrays)
 
 
-def _columns(blocks: "Sequence[list[Column]]", positions: npt.NDArray[np.int64]) -> "list[Column]":
+def _columns(blocks: "Sequence[list[Column]]", positions: IntArray) -> "list[Column]":
     """For each input the values at some positions in blocks that follow each other."""
     columns: list[Column] = []
     for parts in zip(*blocks, strict=True):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx_ir
 from rich.table import Table
@@ -31,6 +30,7 @@ from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
 from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.progress import activity, progress
+from zkinfer.typing import Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from zkinfer.compiler.onnx.export import Exporter
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CIRCUIT_KIND = "circ"
 CIRCUIT_VERSION = 1
@@ -90,7 +88,7 @@ class Circuit:
     weights: tuple[IntArray, ...]
     layers: tuple[Layer, ...]
     model: bytes
-    samples: tuple[npt.NDArray[Any], ...] | None = None
+    samples: tuple[Array, ...] | None = None
     tuning: Tuning | None = None
 
     @property
@@ -408,7 +406,7 @@ def _example_inputs(module: Any, calibration: Any) -> Any:
     dtypes = [str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.is_floating_point()]
     dtype = np.dtype(dtypes[0] if dtypes else "float32")
 
-    def example(x: Any) -> npt.NDArray[Any]:
+    def example(x: Any) -> Array:
         array = as_array(x)
         if array.ndim == 0:
             raise ShapeError("calibration data has samples along its first axis, got a scalar")

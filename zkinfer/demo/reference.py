@@ -11,8 +11,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.typing import Array, IntArray
 
-Floats = npt.NDArray[np.float32]
+Images = npt.NDArray[np.float32]
 
 TIMED_RUNS = 1000
 
@@ -23,9 +24,9 @@ class Reference:
 
     model: Path
     card: dict[str, Any]
-    calibration: Floats
-    held_out: Floats
-    labels: npt.NDArray[np.int64]
+    calibration: Images
+    held_out: Images
+    labels: IntArray
 
     @classmethod
     def load(cls, folder: Path) -> "Reference":
@@ -54,13 +55,13 @@ class Reference:
         return onnxruntime.InferenceSession(str(self.model), options, providers=["CPUExecutionProvider"])
 
 
-def run_float(session: onnxruntime.InferenceSession, inputs: Floats) -> npt.NDArray[Any]:
+def run_float(session: onnxruntime.InferenceSession, inputs: Images) -> Array:
     """The float model's first output."""
-    output: npt.NDArray[Any] = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    output: Array = session.run(None, {session.get_inputs()[0].name: inputs})[0]
     return output
 
 
-def time_float(session: onnxruntime.InferenceSession, one: Floats) -> float:
+def time_float(session: onnxruntime.InferenceSession, one: Images) -> float:
     """Median seconds of one inference of the float model."""
     times = []
     for _ in range(TIMED_RUNS):
@@ -70,6 +71,6 @@ def time_float(session: onnxruntime.InferenceSession, one: Floats) -> float:
     return float(np.median(times))
 
 
-def share_correct(outputs: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> float:
+def share_correct(outputs: Array, labels: IntArray) -> float:
     """Accuracy of outputs of shape (samples, classes)."""
     return float((outputs.argmax(axis=1) == labels).mean())

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from rich.console import Console
 from rich.filesize import decimal
@@ -17,10 +16,11 @@ from rich.table import Table
 
 import zkinfer as zk
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
-from zkinfer.demo.reference import Floats, Reference, run_float, share_correct, time_float
+from zkinfer.demo.reference import Images, Reference, run_float, share_correct, time_float
 from zkinfer.demo.third_party import PROVER_PACKAGES, REQUEST, Attempt, ThirdParty, Verdict
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
+from zkinfer.typing import IntArray
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ BATCH = 32
 """Digits that the demonstration proves at once."""
 
 
-def draw_digit(image: Floats) -> str:
+def draw_digit(image: Images) -> str:
     """An image of shape (1, 8, 8), values 0 to 1, as eight lines of text."""
     levels = np.clip(np.rint(image[0] * (len(SHADES) - 1)), 0, len(SHADES) - 1).astype(int)
     return "\n".join(" " * 6 + "".join(SHADES[level] * 2 for level in row) for row in levels)
@@ -193,7 +193,7 @@ class _Story:
             self._show(what, verdicts[-1])
         return not any(verdict.accepted for verdict in verdicts)
 
-    def _changed_digits(self) -> Floats:
+    def _changed_digits(self) -> Images:
         images = self.images.copy()
         images[0, 0, 3, 3] = 1 - images[0, 0, 3, 3]
         return images
@@ -274,9 +274,9 @@ class Price:
     commitment: int = 0
 
 
-def top_classes(proof: zk.Proof) -> npt.NDArray[np.int64]:
+def top_classes(proof: zk.Proof) -> IntArray:
     """The class that a proof claims of each sample."""
-    classes: npt.NDArray[np.int64] = np.asarray(proof.outputs).argmax(axis=1)
+    classes: IntArray = np.asarray(proof.outputs).argmax(axis=1)
     return classes
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import check_inputs
@@ -21,9 +20,8 @@ from zkinfer.circuit.validate import node_sources
 from zkinfer.errors import ShapeError
 from zkinfer.execution.lookups import AppliedTable, narrow, smallest_type
 from zkinfer.execution.products import RUNS, Contraction, Operand, contraction
-from zkinfer.execution.views import Alias, Array, Combination, MovedTerm, Values, copied_bytes, move
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.execution.views import Alias, Combination, MovedTerm, Values, copied_bytes, move
+from zkinfer.typing import Array, IntArray
 
 
 @dataclass(frozen=True, eq=False)

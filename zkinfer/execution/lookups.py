@@ -12,16 +12,13 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, rounding_half
 from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError, ShapeError
 from zkinfer.jit.compiling import kernel
 from zkinfer.jit.threads import split
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
+from zkinfer.typing import Array, Floats
 
 GRAIN = 1 << 15
 """Elements below which another thread does not pay."""

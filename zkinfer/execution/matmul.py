@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
@@ -27,8 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.jit.threads import split
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array, IntArray
 
 LANES = 16
 WIDE = 4 * LANES
@@ -342,7 +340,7 @@ def multiply_gathered(x: Array, row_axes: int, right: Packed, out: Array, *, hig
 
 
 @lru_cache(maxsize=256)
-def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...]) -> IntArray:
     """How far behind the first in memory the elements of an array of these sizes lie, in order."""
     offsets = np.zeros(1, dtype=np.int64)
     for size, stride in zip(sizes, strides, strict=True):

@@ -27,8 +27,9 @@ import numpy as np
 from zkinfer.circuit.bounds import Interval
 from zkinfer.execution.lookups import smallest_type
 from zkinfer.execution.matmul import BLOCK, Packed, multiply, multiply_gathered
-from zkinfer.execution.views import Array, Values
+from zkinfer.execution.views import Values
 from zkinfer.jit.threads import get_threads
+from zkinfer.typing import Array
 
 RUNS = "Z"
 """The letter of the axis of runs."""

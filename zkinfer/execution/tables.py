@@ -16,12 +16,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 PARALLEL_ELEMENTS = 1 << 19
 """The least number of elements that is worth starting a thread for."""

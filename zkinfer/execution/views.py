@@ -11,12 +11,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Shape, Slice, Step, Take, Transpose, Windows
+from zkinfer.typing import Array
 
-Array = npt.NDArray[Any]
 Values = Sequence[Array | None]
 
 

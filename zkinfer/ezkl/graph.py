@@ -9,8 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from zkinfer.errors import BoundsError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 OPSET = 17
 IR_VERSION = 8
@@ -38,7 +37,7 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def _initializer(self, array: npt.NDArray[np.int64] | npt.NDArray[np.float32]) -> str:
+    def _initializer(self, array: IntArray | npt.NDArray[np.float32]) -> str:
         name = f"c{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(array, name))
         return name

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
@@ -27,8 +26,7 @@ from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, wri
 from zkinfer.files.budget import create, spent
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import Proof
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 CIRCUIT_FILE = "circuit.ezkl"
 VERIFYING_KEY_FILE = "verifying.key"

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View, rounding_half
@@ -31,8 +30,7 @@ from zkinfer.circuit.steps import Step, apply_steps
 from zkinfer.ezkl.graph import Graph
 from zkinfer.ezkl.salting import SaltedVector
 from zkinfer.files.statement import STATEMENT_WORDS
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 WITNESS_SALT = 4
 """Random field elements in each column of the witness vector, which is committed to and opened once: two suffice."""

@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.circuit.evaluate import evaluate
@@ -21,15 +19,14 @@ from zkinfer.ezkl.keys import (
     VERIFYING_KEY_FILE,
     EzklKeys,
 )
-from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.runner import Call, ProcessLimits, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.ezkl.settings import SETTINGS_FILE
 from zkinfer.files.artifact import writing
 from zkinfer.files.budget import spend
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import public_instances, statement_digest, statement_words
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes) -> list[int]:
@@ -41,7 +38,7 @@ def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes) ->
     return layout.fill([*statement_words(digest), *inputs, *hints], salt)
 
 
-def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits: Limits | None = None) -> Proof:
+def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits: ProcessLimits | None = None) -> Proof:
     """A proof that the committed model maps these inputs to the outputs it carries.
 
     Args:
@@ -73,7 +70,7 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
 
 
 def prove_graph(
-    keys: EzklKeys, graph_inputs: list[list[str]], instances: list[str], *, limits: Limits | None = None
+    keys: EzklKeys, graph_inputs: list[list[str]], instances: list[str], *, limits: ProcessLimits | None = None
 ) -> bytes:
     """Prove the lowered graph on these graph inputs; `instances` is what its outputs have to be.
 

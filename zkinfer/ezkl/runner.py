@@ -36,7 +36,7 @@ NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PRO
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What a guarded call may use.
 
     Attributes:
@@ -58,7 +58,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkerOutcome:
     """What the calls returned, and what they took.
 
     Attributes:
@@ -103,7 +103,7 @@ def require_ezkl() -> None:
         )
 
 
-def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None = None) -> Outcome:
+def run(calls: Sequence[Call], *, folder: Path, what: str, limits: ProcessLimits | None = None) -> WorkerOutcome:
     """Run ezkl calls, in order, in one fresh process whose working folder is `folder`.
 
     Args:
@@ -118,7 +118,7 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: Limits | None
         ResourceError: the time or memory limit was reached; the worker was killed.
     """
     require_ezkl()
-    limits = limits or Limits()
+    limits = limits or ProcessLimits()
     memory = limits.memory_bytes or int(psutil.virtual_memory().available * 0.9)
     request = json.dumps({"calls": [[c.name, list(c.args), c.kwargs or {}] for c in calls]})
     with tempfile.TemporaryDirectory(prefix="zkinfer-ezkl-") as cache, activity(what):
@@ -158,7 +158,7 @@ def _supervise(
     started: float,
     seconds: float,
     memory: int,
-) -> Outcome:
+) -> WorkerOutcome:
     collected: dict[str, bytes] = {}
     assert worker.stdin is not None
     assert worker.stderr is not None
@@ -209,7 +209,7 @@ def _reader(open_stream: Callable[[], Any], into: dict[str, bytes], key: str) ->
     return thread
 
 
-def _outcome(code: int, collected: dict[str, bytes], calls: Sequence[Call], seconds: float, peak: int) -> Outcome:
+def _outcome(code: int, collected: dict[str, bytes], calls: Sequence[Call], seconds: float, peak: int) -> WorkerOutcome:
     try:
         answer = json.loads(collected.get("answer", b""))
     except ValueError:
@@ -219,4 +219,4 @@ def _outcome(code: int, collected: dict[str, bytes], calls: Sequence[Call], seco
         ) from None
     if "failed" in answer:
         raise EzklCallError(answer["failed"], answer["error"], answer["message"])
-    return Outcome(answer["results"], seconds, peak)
+    return WorkerOutcome(answer["results"], seconds, peak)

@@ -9,16 +9,14 @@ the salt form a Cauchy matrix, which is invertible.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.errors import ResourceError
 from zkinfer.ezkl.verifier.kzg import UNUSABLE_ROWS
+from zkinfer.typing import IntArray
 
 SALT_CONTEXT = "zkinfer 2026 weight commitment salt v1"
-
-IntArray = npt.NDArray[np.int64]
 
 
 def capacity(logrows: int) -> int:

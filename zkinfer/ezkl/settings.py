@@ -13,7 +13,7 @@ from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import ResourceError
 from zkinfer.ezkl.cost import INNER_COLUMNS, UNUSABLE_ROWS, CircuitSize, cheapest_logrows
 from zkinfer.ezkl.lowering import LoweredProgram, lower
-from zkinfer.ezkl.runner import Call, Limits, run
+from zkinfer.ezkl.runner import Call, ProcessLimits, run
 from zkinfer.files.statement import STATEMENT_WORDS
 
 DECOMPOSITION_BASE = 256
@@ -80,7 +80,7 @@ def minimum_logrows(program: Program, salt: int) -> int:
 
 
 def choose_settings(
-    program: Program, salt: int, folder: Path, *, limits: Limits | None = None
+    program: Program, salt: int, folder: Path, *, limits: ProcessLimits | None = None
 ) -> tuple[LoweredProgram, Settings]:
     """Lower a program for the cheapest k; leaves the model and its settings in `folder`.
 
@@ -100,7 +100,7 @@ def choose_settings(
 
 
 def lay_out(
-    program: Program, salt: int, logrows: int, folder: Path, *, limits: Limits | None = None
+    program: Program, salt: int, logrows: int, folder: Path, *, limits: ProcessLimits | None = None
 ) -> tuple[LoweredProgram, Settings]:
     """Lower a program for a given k and have ezkl count its cells; the same bytes each time.
 

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from zkinfer.backend import new_seed, require_seed
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.program import Program
@@ -26,14 +23,13 @@ from zkinfer.ezkl.keys import (
     EzklKeys,
     write_keys,
 )
-from zkinfer.ezkl.runner import EZKL_VERSION, Call, EzklCallError, Limits, require_ezkl, run
+from zkinfer.ezkl.runner import EZKL_VERSION, Call, EzklCallError, ProcessLimits, require_ezkl, run
 from zkinfer.ezkl.salting import felt, salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE, Settings, choose_settings, lay_out
 from zkinfer.ezkl.srs import forgeable_srs, identify
 from zkinfer.files.artifact import building_folder
 from zkinfer.files.commitment import Commitment, EzklKey
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 def setup(
@@ -44,7 +40,7 @@ def setup(
     srs_path: Path | None = None,
     proofs: int = DEFAULT_PROOFS,
     seed: bytes | None = None,
-    limits: Limits | None = None,
+    limits: ProcessLimits | None = None,
 ) -> EzklKeys:
     """Make proving keys and the commitment.
 
@@ -88,7 +84,7 @@ def _make(
     salt: int,
     part: Path,
     srs_path: Path | None,
-    limits: Limits | None,
+    limits: ProcessLimits | None,
 ) -> Commitment:
     lowered, settings = choose_settings(program, salt, part, limits=limits)
     check_resources(estimate_size(settings.size, settings.logrows), part)
@@ -122,7 +118,7 @@ class PublicKeys:
 
 
 def derive_public_keys(
-    program: Program, salt: int, logrows: int, srs_path: Path, folder: Path, *, limits: Limits | None = None
+    program: Program, salt: int, logrows: int, srs_path: Path, folder: Path, *, limits: ProcessLimits | None = None
 ) -> PublicKeys:
     """The public keys of a program, the same bytes on every machine.
 
@@ -142,7 +138,7 @@ def derive_public_keys(
     return _make_public_keys(settings, folder, limits)
 
 
-def _make_public_keys(settings: Settings, folder: Path, limits: Limits | None) -> PublicKeys:
+def _make_public_keys(settings: Settings, folder: Path, limits: ProcessLimits | None) -> PublicKeys:
     calls = [
         Call("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
         Call("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
@@ -157,7 +153,7 @@ def _big_endian(coordinate: str) -> bytes:
     return bytes.fromhex(coordinate)[::-1]
 
 
-def _make_artifact(folder: Path, limits: Limits | None) -> bytes:
+def _make_artifact(folder: Path, limits: ProcessLimits | None) -> bytes:
     """ezkl's Solidity verifier for the keys in `folder`.
 
     ezkl writes the file and then fails when it finds no Solidity compiler; only the file is wanted.
@@ -176,7 +172,7 @@ def _make_artifact(folder: Path, limits: Limits | None) -> bytes:
     return source
 
 
-def estimate(program: Program, *, proofs: int = DEFAULT_PROOFS, limits: Limits | None = None) -> Estimate:
+def estimate(program: Program, *, proofs: int = DEFAULT_PROOFS, limits: ProcessLimits | None = None) -> Estimate:
     """What keys and proofs of a program will cost, before any are made.
 
     Raises:

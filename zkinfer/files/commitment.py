@@ -101,13 +101,13 @@ class SumcheckKey(msgspec.Struct, frozen=True, array_like=True, tag="sumcheck", 
         return pcs.OpeningParameters(code, self.queries, self.query_grinding, self.weight_grinding)
 
     @property
-    def weights(self) -> pcs.Commitment:
+    def weights(self) -> pcs.MatrixCommitment:
         """The commitment to the matrix. It brings no masks: every proof has a matrix of its own that does.
 
         Raises:
             InvalidInputError: the root or the number of rows is none of a matrix.
         """
-        return pcs.Commitment(self.root, self.rows, masks=0)
+        return pcs.MatrixCommitment(self.root, self.rows, masks=0)
 
 
 Key = EzklKey | SumcheckKey

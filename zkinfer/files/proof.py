@@ -15,6 +15,7 @@ import numpy.typing as npt
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import ArtifactError, MalformedProofError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.typing import FloatArray, IntArray
 
 PROOF_KIND = "prof"
 PROOF_VERSION = 2
@@ -26,9 +27,6 @@ STATED_BYTES = 3 * DIGEST_BYTES
 
 WIDTHS = (1, 2, 4, 8)
 """Bytes that a claimed integer may take."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", forbid_unknown_fields=True):

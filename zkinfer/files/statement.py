@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.commitment import Commitment
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 PROTOCOL_VERSION = 1
 STATEMENT_CONTEXT = "zkinfer 2026 statement v1"
@@ -143,8 +141,8 @@ def statement_words(digest: bytes) -> tuple[int, ...]:
 
 def public_instances(
     digest: bytes,
-    inputs: Sequence[npt.NDArray[np.int64]],
-    outputs: Sequence[npt.NDArray[np.int64]],
+    inputs: Sequence[IntArray],
+    outputs: Sequence[IntArray],
 ) -> list[int]:
     """The public instances of an ezkl proof, in order: statement words, inputs, outputs; negative ones as they are."""
     values = list(statement_words(digest))

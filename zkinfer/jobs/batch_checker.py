@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.circuit.program import Program
@@ -37,10 +36,8 @@ from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
 from zkinfer.jobs.manifest import DIGEST_BYTES, Batch, Manifest, item_digests
+from zkinfer.typing import FloatArray, IntArray
 from zkinfer.verifier import VerifiedInference, verify
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 class Setting(msgspec.Struct, frozen=True, array_like=True):

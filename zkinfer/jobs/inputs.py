@@ -21,12 +21,12 @@ from typing import IO, Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
 from zkinfer.jobs.items import ItemShapes
+from zkinfer.typing import Array
 
-Column: TypeAlias = npt.NDArray[Any] | list[Any]
+Column: TypeAlias = Array | list[Any]
 """Some items' values of one input: an array with the items along its first axis, or whatever each item holds."""
 
 Block: TypeAlias = list[Column]
@@ -152,7 +152,7 @@ class _ArrayStream:
                 f"{where}: the header declares {shape} of {self.dtype}, the file holds another size"
             )
 
-    def read(self, count: int) -> npt.NDArray[Any]:
+    def read(self, count: int) -> Array:
         data = _take(self._stream, count * self._row_bytes, self.where)
         return np.frombuffer(data, dtype=self.dtype).reshape(count, *self.shape)
 

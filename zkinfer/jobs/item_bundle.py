@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
 from zkinfer.files.artifact import building_folder, one_line
@@ -28,8 +27,7 @@ from zkinfer.jobs.manifest import Batch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, batch_of, item_receipt
 from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import enough_memory, load_commitment, verify_item
-
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray
 
 ITEM_FILE = "item.zkm"
 PROOF_FILE = "batch.proof"

@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import as_array, quantize
 from zkinfer.circuit.samples import batch_of, into_runs
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.files.artifact import one_line
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 class ItemShapes:

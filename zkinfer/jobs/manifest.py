@@ -14,15 +14,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.artifact import wrap, write_atomically
 from zkinfer.files.statement import MAX_CONTEXT_BYTES, VALUES_CONTEXT
 from zkinfer.jobs.files import decode, load
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 MANIFEST_KIND = "mani"
 MANIFEST_VERSION = 1

@@ -6,7 +6,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.qformat import dequantize
@@ -18,9 +17,7 @@ from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs.items import item_shape
 from zkinfer.jobs.job import output_names
 from zkinfer.jobs.manifest import Batch
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray, IntArray
 
 
 def claimed_outputs(proof: Proof, items: int) -> list[IntArray]:

@@ -12,10 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
@@ -25,8 +23,8 @@ from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.state import Announcement, Counts, Row, State
+from zkinfer.typing import Array, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Cells = Sequence[object]
 
 REPORT_FILE = "report.html"
@@ -69,7 +67,7 @@ class Accuracy:
     proven: FloatArray
 
 
-def write_report(folder: PathLike, *, float_outputs: Sequence[npt.NDArray[Any]] = ()) -> Path:
+def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Path:
     """Write the report of a job into its folder; of one that is not complete, as far as it has come.
 
     Args:
@@ -152,7 +150,7 @@ def phase_seconds(proofs: Iterable[Announcement]) -> dict[str, float]:
     return {**found, OTHER: max(0.0, total - sum(found.values()))}
 
 
-def compare_outputs(folder: Path, float_outputs: Sequence[npt.NDArray[Any]]) -> list[Accuracy]:
+def compare_outputs(folder: Path, float_outputs: Sequence[Array]) -> list[Accuracy]:
     """The job's outputs against those of the float model, an output each.
 
     Raises:
@@ -174,7 +172,7 @@ def compare_outputs(folder: Path, float_outputs: Sequence[npt.NDArray[Any]]) -> 
     return found
 
 
-def _compare(name: str, in_float: npt.NDArray[Any], proven: npt.NDArray[Any]) -> Accuracy:
+def _compare(name: str, in_float: Array, proven: Array) -> Accuracy:
     items, numbers = len(proven), int(np.prod(proven.shape[1:]))
     every = max(1, items * numbers // POINTS)
     largest = total = 0.0

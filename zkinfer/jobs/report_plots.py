@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray
 
 BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
 DPI = 110

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
@@ -28,12 +27,12 @@ from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
 from zkinfer.jobs.state import Announcement, Counts, State
 from zkinfer.jobs.work import Failed, Proven, Result, Tensor, Work
+from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
 
 P = ParamSpec("P")
-IntArray = npt.NDArray[np.int64]
 
 LONGEST_PAUSE = 300.0
 """Seconds between two attempts at most."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.audit.log import DEFAULT_CONFIDENCE, DEFAULT_RATE
@@ -56,12 +55,12 @@ from zkinfer.jobs.manifest import item_digests
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
 from zkinfer.jobs.receipt import Header, tree_head, tree_path
 from zkinfer.progress import progress
+from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
     from zkinfer.native.keys import SumcheckKeys
 
-IntArray = npt.NDArray[np.int64]
 
 SECRET_FILE = "sample-secret.zkk"
 SECRET_KIND = "ssec"

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import batch_of
@@ -42,9 +40,8 @@ from zkinfer.jobs.job import manifest_file
 from zkinfer.jobs.manifest import Batch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.progress import progress
+from zkinfer.typing import IntArray
 from zkinfer.verifier import VerifiedInference
-
-IntArray = npt.NDArray[np.int64]
 
 MAX_HIDDEN_ITEMS = 1 << 24
 """Of a job whose manifest holds no digest of an item, so that a short file could claim any number of them."""

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import BudgetError, ResourceError
 from zkinfer.files.artifact import one_line
 from zkinfer.jobs.outputs import claimed_outputs
+from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):

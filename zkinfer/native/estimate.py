@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.execution.executor import Executor
 from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
@@ -14,8 +11,7 @@ from zkinfer.native.setup import opening_for
 from zkinfer.protocol.native_proof import shape_of, soundness
 from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import make_plan
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True)

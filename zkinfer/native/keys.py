@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
@@ -28,8 +27,7 @@ from zkinfer.files.proof import Proof
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.protocol.merkle.tree import build_tree
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 WEIGHTS_FILE = "weights"
 MATRIX_FOLDER = "matrix"

@@ -5,30 +5,26 @@ replays the challenges. So prover and verifier run one reduction, and the prover
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.tensors import contract_rows, outer_table, side_table
 from zkinfer.native.timings import phase
-from zkinfer.protocol.channel import Challenger, ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, Challenger, ProverChannel, VerifierChannel
 from zkinfer.protocol.field import kernels, modular
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.lookup import prover as lookup_prover
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance
-from zkinfer.protocol.reduction.box_functional import BoxPart
+from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
-from zkinfer.protocol.reduction.party import UnitSum, VerifierParty
+from zkinfer.protocol.reduction.party import BlockSum, VerifierParty
 from zkinfer.protocol.sumcheck import prover as sumcheck_prover
 from zkinfer.protocol.sumcheck.params import Batch, Claim
-from zkinfer.protocol.sumcheck.tables import Tables
-
-Array = npt.NDArray[Any]
+from zkinfer.protocol.sumcheck.tables import FactorTables
+from zkinfer.typing import Array, Floats
 
 ROW_VARIABLES = 12
 """A sum over a box is taken along rows of so many variables first, which reads small integers as they are."""
@@ -105,25 +101,25 @@ class ProverParty(VerifierParty):
         self.sender.challenge(label)
         return super().challenge(label, combined)
 
-    def lookup(self, instance: LookupInstance) -> LookupClaims[Value]:
+    def lookup(self, instance: LookupInstance) -> LookupClaims[AffineForm]:
         with phase("lookups"):
             lookup_prover.prove(instance, self._blocks, self._counts, self.sender)
         self._mirror()
         return super().lookup(instance)
 
-    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[Value]:
+    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[AffineForm]:
         self.sender.send(label, [evaluate(f, self._values[value]) for value, f in functionals])
         self._mirror()
         return super().evaluations(label, functionals)
 
-    def sums(self, label: str, sums: Sequence[Sequence[UnitSum]]) -> list[Value]:
+    def sums(self, label: str, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
         with phase("sums of parts"):
             found = [self._sum(parts) for parts in sums]
         self.sender.send(label, found)
         self._mirror()
         return super().sums(label, sums)
 
-    def summands(self, contractions: Sequence[Contraction]) -> list[Value]:
+    def summands(self, contractions: Sequence[Contraction]) -> list[AffineForm]:
         with phase("contractions"):
             sums = [_product_sum(*self._sides(one)) for one in contractions]
         self.sender.send("summands", sums)
@@ -139,20 +135,22 @@ class ProverParty(VerifierParty):
         return self._tables[contraction]
 
     def contractions(
-        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[Value]
-    ) -> list[Claim[Value]]:
+        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[AffineForm]
+    ) -> list[Claim[AffineForm]]:
         with phase("contractions"):
-            tables = [Tables.of(self._sides(one)) for one in contractions]
+            tables = [FactorTables.of(self._sides(one)) for one in contractions]
             self._tables.clear()
             sumcheck_prover.prove(batch, tables, self.sender)
         self._mirror()
         return super().contractions(batch, contractions, claims)
 
-    def unit_sums(self, batch: Batch, sums: Sequence[UnitSum], claims: Sequence[Value]) -> list[Claim[Value]]:
+    def unit_sums(
+        self, batch: Batch, sums: Sequence[BlockSum], claims: Sequence[AffineForm]
+    ) -> list[Claim[AffineForm]]:
         with phase("committed cells"):
             tables = []
             for one in sums:
-                table = Tables(2, one.unit.variables, base={0})
+                table = FactorTables(2, one.unit.variables, base={0})
                 cells = self._stacks[one.matrix][one.unit.cells]
                 table.factor(0)[: len(cells)] = cells
                 table.factor(0)[len(cells) :] = 0.0
@@ -166,7 +164,7 @@ class ProverParty(VerifierParty):
         self._mirror()
         return super().unit_sums(batch, sums, claims)
 
-    def _sum(self, sums: Sequence[UnitSum]) -> Ext:
+    def _sum(self, sums: Sequence[BlockSum]) -> Ext:
         total = ZERO
         for one in sums:
             for coefficient, part in one.parts:
@@ -175,7 +173,7 @@ class ProverParty(VerifierParty):
         return total
 
 
-def weights_of(part: BoxPart, coefficient: Ext) -> Floats:
+def weights_of(part: BoxFunctional, coefficient: Ext) -> Floats:
     """coefficient * the weights on the box, balanced, shape (3, 2^variables)."""
     scale = ext_mul(part.scale, coefficient)
     if part.known is not None:
@@ -184,7 +182,7 @@ def weights_of(part: BoxPart, coefficient: Ext) -> Floats:
     return outer_table([modular.ext_mul(first, modular.from_exts([scale])), *others])
 
 
-def evaluate_part(part: BoxPart, cells: Array) -> Ext:
+def evaluate_part(part: BoxFunctional, cells: Array) -> Ext:
     """The sum over the box of weight * cell; cells are int8, int16 or balanced float64, shape (2^variables,)."""
     found = part.by_rows(min(part.variables, ROW_VARIABLES))
     if found is None:

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
@@ -23,17 +22,17 @@ from zkinfer.protocol import security
 from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
 from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, Header, NativeProof
 from zkinfer.protocol.pcs.params import OpeningParameters
-from zkinfer.protocol.pcs.prover import CommittedMatrix, Opener, commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import CommittedMatrix, OpenableMatrix, commit, open_padded_claims
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.party import Group, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import Array, Floats, IntArray
 
 if TYPE_CHECKING:
     from zkinfer.native.keys import SumcheckKeys
 
-IntArray = npt.NDArray[np.int64]
 
 ERROR_BITS = 131
 """Of each of two openings: together half of what 128 bits of security allow."""
@@ -64,7 +63,7 @@ def header_for(plan: Plan) -> Header:
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommittedRun:
     """A run, executed and committed: what is left to do is to prove.
 
     Attributes:
@@ -73,10 +72,10 @@ class Committed:
     """
 
     plan: Plan
-    values: dict[int, npt.NDArray[Any]]
-    stacks: tuple[npt.NDArray[np.float64], ...]
-    blocks: list[list[npt.NDArray[np.float64]]]
-    counts: list[npt.NDArray[np.float64]]
+    values: dict[int, Array]
+    stacks: tuple[Floats, ...]
+    blocks: list[list[Floats]]
+    counts: list[Floats]
     header: Header
     shape: argument.Shape
     matrices: list[CommittedMatrix]
@@ -85,11 +84,11 @@ class Committed:
 
 def commit_run(
     plan: Plan,
-    values: dict[int, npt.NDArray[Any]],
+    values: dict[int, Array],
     tables: Sequence[AppliedTable],
     weights: OpeningParameters,
     randomness: Randomness | None = None,
-) -> Committed:
+) -> CommittedRun:
     """Commit to the witness of an executed run.
 
     Args:
@@ -111,7 +110,7 @@ def commit_run(
         with phase("commitment"):
             matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
         roots.append(matrices[-1].commitment.root)
-    return Committed(
+    return CommittedRun(
         plan,
         values,
         witness.stacks,
@@ -125,9 +124,9 @@ def commit_run(
 
 
 def prove_run(
-    run: Committed,
+    run: CommittedRun,
     statement: bytes,
-    weights: Opener,
+    weights: OpenableMatrix,
     parameters: OpeningParameters,
     randomness: Randomness | None = None,
 ) -> bytes:
@@ -185,7 +184,7 @@ def _masks(parameters: OpeningParameters, groups: int, randomness: Randomness | 
 def _open(
     party: ProverParty,
     parameters: OpeningParameters,
-    matrices: Sequence[Opener],
+    matrices: Sequence[OpenableMatrix],
     groups: Sequence[Group],
     transcript: Transcript,
 ) -> bytes:
@@ -197,7 +196,7 @@ def _open(
     return opening
 
 
-def public_values(plan: Plan, values: Mapping[int, npt.NDArray[Any]]) -> dict[int, npt.NDArray[Any]]:
+def public_values(plan: Plan, values: Mapping[int, Array]) -> dict[int, Array]:
     """The public inputs and outputs as `reduce` takes them."""
     publics = {v: values[v] for v, private in enumerate(plan.private_inputs) if not private}
     for position, (value, private) in enumerate(zip(plan.program.outputs, plan.private_outputs, strict=True)):
@@ -261,7 +260,7 @@ def prove(
     return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
 
 
-def _statement(keys: "SumcheckKeys", run: Committed, context: bytes) -> Statement:
+def _statement(keys: "SumcheckKeys", run: CommittedRun, context: bytes) -> Statement:
     """What is proven: public values as they are, hidden ones by the commitment to their matrix."""
     plan = run.plan
 

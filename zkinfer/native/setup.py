@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.backend import new_seed, require_seed
@@ -24,8 +23,7 @@ from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix
 from zkinfer.protocol.reduction.plan import check_program
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 DEFAULT_PROOFS = 100
 ERROR_BITS = 131.0

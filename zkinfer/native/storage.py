@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files import budget
 from zkinfer.protocol.field import kernels
-from zkinfer.protocol.field.kernels.arrays import Floats
-from zkinfer.protocol.merkle.tree import ByteArray, build_tree
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, Code, Commitment
+from zkinfer.protocol.merkle.tree import build_tree
+from zkinfer.protocol.pcs.params import DIGEST_BYTES, Code, MatrixCommitment
 from zkinfer.protocol.pcs.prover import DataArray, fill_leaves, prepared
 from zkinfer.protocol.randomness import Randomness
+from zkinfer.typing import Array, ByteArray, Floats
 
 HEADER, DATA, BLINDING, LEAVES, NODES, BUDGET = "header.json", "data", "blinding", "leaves", "nodes", "budget"
 VERSION = 1
@@ -41,7 +40,7 @@ class StoredMatrix:
 
     folder: Path
     code: Code
-    commitment: Commitment
+    commitment: MatrixCommitment
     queries: int
     data: DataArray
     blinding: Floats
@@ -76,9 +75,7 @@ class StoredMatrix:
         budget.spend(self.folder / BUDGET, self.budget)
 
 
-def create(
-    folder: Path, code: Code, data: npt.NDArray[Any], queries: int, randomness: Randomness | None = None
-) -> StoredMatrix:
+def create(folder: Path, code: Code, data: Array, queries: int, randomness: Randomness | None = None) -> StoredMatrix:
     """Commit to a matrix for `code.blinding // queries` proofs and store it in a new folder.
 
     Args:
@@ -139,7 +136,7 @@ def load(folder: Path) -> StoredMatrix:
         blinding = _map(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
         leaves = _map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
         nodes = _map(folder / NODES, np.dtype(np.uint8), sizes[NODES])
-        commitment = Commitment(bytes.fromhex(header["root"]), rows, masks=0)
+        commitment = MatrixCommitment(bytes.fromhex(header["root"]), rows, masks=0)
         if nodes[1].tobytes() != commitment.root:
             raise ArtifactError(f"the files in {folder} do not belong together: make the commitment again")
         matrix = StoredMatrix(folder, code, commitment, int(header["queries"]), data, blinding, leaves, nodes)
@@ -152,7 +149,7 @@ def load(folder: Path) -> StoredMatrix:
 
 
 def _sizes(code: Code, rows: int) -> dict[str, tuple[int, int]]:
-    leaf_bytes = Commitment(bytes(DIGEST_BYTES), rows, masks=0).leaf_bytes
+    leaf_bytes = MatrixCommitment(bytes(DIGEST_BYTES), rows, masks=0).leaf_bytes
     return {
         BLINDING: (rows, code.blinding),
         LEAVES: (code.length, leaf_bytes),

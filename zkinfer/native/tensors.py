@@ -6,18 +6,13 @@ with the weights' limbs in float64. What is left is small and handled in numpy.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.protocol.field import kernels, modular
-from zkinfer.protocol.field.kernels.arrays import Floats
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array, Floats, IntArray
 
 _LIMB_BITS = 17
 _LIMBS = 3

@@ -13,8 +13,8 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.sumcheck import prover as sumcheck
-from zkinfer.protocol.sumcheck.params import Batch, Instance, Point, Term
-from zkinfer.protocol.sumcheck.tables import Tables
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial, Point
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.transcript import Transcript
 
 VARIABLES = 7
@@ -40,8 +40,8 @@ def _sumchecks() -> None:
     variables = (2 * LANES).bit_length() - 1
     point: Point = (ONE,) * variables
     for kind, weight, terms in itertools.product((base, ext), (None, point), ((ONE, (0, 1)), ((1, 1, 1), (0, 0, 1)))):
-        batch = Batch((Instance(variables, 2, (Term(*terms),)),), weight)
-        sumcheck.prove(batch, [Tables.of([kind, ext])], _channel())
+        batch = Batch((Instance(variables, 2, (Monomial(*terms),)),), weight)
+        sumcheck.prove(batch, [FactorTables.of([kind, ext])], _channel())
 
 
 def _lookups() -> None:

@@ -6,16 +6,12 @@ place, never copied.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.execution.lookups import AppliedTable, count, trace_lookup
-from zkinfer.protocol.field.kernels.arrays import Floats
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan, Site
-
-Array = npt.NDArray[Any]
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan
+from zkinfer.typing import Array, Floats
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def _multiplicities(plan: Plan, blocks: Sequence[Sequence[Floats]]) -> list[Floa
 
 def _trace_site(
     plan: Plan,
-    site: Site,
+    site: LookupSite,
     source: Array,
     tables: Sequence[AppliedTable],
     stacks: Sequence[Floats],

@@ -5,9 +5,9 @@ sent minus a pad, a uniformly random element that the prover committed to before
 random whatever it hides, and the verifier knows each element only as an affine form over the pads: public constant
 plus one unknown (Frigo and shelat 2024, "Anonymous credentials from ECDSA").
 
-The verifier therefore computes with `Value`s, affine forms, and never branches on one. What it would check becomes a
-linear constraint over the pads and over products of pads, collected in `PadConstraints`. In the plain form all values
-are constants and each check is decided on the spot. Padded messages are accepted by nothing until a proof about the
+The verifier therefore computes with affine forms and never branches on one. What it would check becomes a linear
+constraint over the pads and over products of pads, collected in `PadConstraints`. In the plain form all values are
+constants and each check is decided on the spot. Padded messages are accepted by nothing until a proof about the
 committed pads shows that the constraints hold.
 """
 
@@ -29,7 +29,7 @@ class Challenger(Protocol):
 
 
 @dataclass(frozen=True)
-class Value:
+class AffineForm:
     """constant + sum of coefficient * cell: what the verifier knows of an element.
 
     Attributes:
@@ -40,27 +40,27 @@ class Value:
     constant: Ext
     cells: Mapping[int, Ext] = field(default_factory=dict)
 
-    def __add__(self, other: "Value") -> "Value":
+    def __add__(self, other: "AffineForm") -> "AffineForm":
         if not other.cells:
-            return Value(ext_add(self.constant, other.constant), self.cells)
+            return AffineForm(ext_add(self.constant, other.constant), self.cells)
         cells = dict(self.cells)
         _add_cells(cells, other.cells)
-        return Value(ext_add(self.constant, other.constant), cells)
+        return AffineForm(ext_add(self.constant, other.constant), cells)
 
-    def __sub__(self, other: "Value") -> "Value":
-        return self + Value(ext_neg(other.constant), {cell: ext_neg(c) for cell, c in other.cells.items()})
+    def __sub__(self, other: "AffineForm") -> "AffineForm":
+        return self + AffineForm(ext_neg(other.constant), {cell: ext_neg(c) for cell, c in other.cells.items()})
 
-    def scale(self, factor: Ext) -> "Value":
+    def scale(self, factor: Ext) -> "AffineForm":
         """factor * self, for a public factor."""
         if factor == ONE:
             return self
-        return Value(ext_mul(factor, self.constant), _scaled_cells(self.cells, factor))
+        return AffineForm(ext_mul(factor, self.constant), _scaled_cells(self.cells, factor))
 
 
-ZERO_VALUE = Value(ZERO)
+ZERO_FORM = AffineForm(ZERO)
 
 
-def combination(values: Sequence[Value], coefficients: Sequence[Ext]) -> Value:
+def combination(values: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
     """sum of coefficients[i] * values[i].
 
     Raises:
@@ -70,7 +70,7 @@ def combination(values: Sequence[Value], coefficients: Sequence[Ext]) -> Value:
     for value, coefficient in zip(values, coefficients, strict=True):
         constant = ext_add(constant, ext_mul(coefficient, value.constant))
         _add_cells(cells, _scaled_cells(value.cells, coefficient))
-    return Value(constant, cells)
+    return AffineForm(constant, cells)
 
 
 def _add_cells(cells: dict[int, Ext], others: Mapping[int, Ext]) -> None:
@@ -89,7 +89,7 @@ class LinearConstraint:
     """`value` is zero. `check` names the check of the protocol that it stands for."""
 
     check: str
-    value: Value
+    value: AffineForm
 
 
 @dataclass
@@ -225,7 +225,7 @@ class VerifierChannel:
         """Binds public data that both sides know and nobody sends."""
         self._transcript.absorb(label, data)
 
-    def receive(self, label: str, count: int) -> list[Value]:
+    def receive(self, label: str, count: int) -> list[AffineForm]:
         """The next `count` elements.
 
         Raises:
@@ -238,13 +238,13 @@ class VerifierChannel:
         elements = decode_ext(data, count)
         self._offset = end
         self._transcript.absorb(label, data)
-        return [Value(element, self._new_pad()) for element in elements]
+        return [AffineForm(element, self._new_pad()) for element in elements]
 
     def extend(self, message: bytes) -> None:
         """Appends to the message: for a message that is still being made."""
         self._message += message
 
-    def reserve(self, count: int) -> list[Value]:
+    def reserve(self, count: int) -> list[AffineForm]:
         """The pads of elements that travel by another way than this channel.
 
         Raises:
@@ -252,7 +252,7 @@ class VerifierChannel:
         """
         if not self._padded:
             raise InvalidInputError("plain messages have no pads")
-        return [Value(ZERO, self._new_pad()) for _ in range(count)]
+        return [AffineForm(ZERO, self._new_pad()) for _ in range(count)]
 
     def _new_pad(self) -> dict[int, Ext]:
         if not self._padded:
@@ -264,12 +264,12 @@ class VerifierChannel:
         """A challenge that depends on everything absorbed and received so far."""
         return self._transcript.challenge_ext(label)
 
-    def multiply(self, a: Value, b: Value) -> Value:
+    def multiply(self, a: AffineForm, b: AffineForm) -> AffineForm:
         """The product; in the padded form each product of two cells becomes a cell of its own."""
-        result = Value(ZERO, a.scale(b.constant).cells) + b.scale(a.constant)
+        result = AffineForm(ZERO, a.scale(b.constant).cells) + b.scale(a.constant)
         for i, x in a.cells.items():
             for j, y in b.cells.items():
-                result = result + Value(ZERO, {self._product_cell(min(i, j), max(i, j)): ext_mul(x, y)})
+                result = result + AffineForm(ZERO, {self._product_cell(min(i, j), max(i, j)): ext_mul(x, y)})
         return result
 
     def _product_cell(self, i: int, j: int) -> int:
@@ -278,7 +278,7 @@ class VerifierChannel:
             self._constraints.cells.append((i, j))
         return self._products[i, j]
 
-    def require_zero(self, check: str, value: Value) -> None:
+    def require_zero(self, check: str, value: AffineForm) -> None:
         """Plain: checks that the value is zero. Padded: records that it must be.
 
         Raises:

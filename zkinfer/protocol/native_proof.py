@@ -20,14 +20,14 @@ from blake3 import blake3
 
 from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.protocol import security
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.ligero.pads import PadParameters, absorb_root
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, Code, Commitment, OpeningParameters
-from zkinfer.protocol.reduction.opening import Opener, Openings
+from zkinfer.protocol.pcs.params import DIGEST_BYTES, Code, MatrixCommitment, OpeningParameters
+from zkinfer.protocol.reduction.opening import OpeningPlanner, Openings
 from zkinfer.protocol.reduction.party import DryParty, VerifierParty
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.protocol.reduction.reduce import reduce
 from zkinfer.protocol.transcript import MAX_GRINDING_BITS, Transcript
+from zkinfer.typing import IntArray
 
 DOMAIN = b"zkinfer native proof 1"
 HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
@@ -154,7 +154,7 @@ def reduce_to_openings(
     plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty, codes: tuple[Code, Code]
 ) -> Openings:
     """The whole reduction: from the statement to claims on matrices."""
-    return Opener(plan, codes, party).run(reduce(plan, publics, party))
+    return OpeningPlanner(plan, codes, party).run(reduce(plan, publics, party))
 
 
 def begin(
@@ -171,7 +171,7 @@ def begin(
 
 def witness_commitments(
     plan: Plan, roots: tuple[bytes, bytes, bytes], groups: int, log_columns: int
-) -> list[Commitment]:
+) -> list[MatrixCommitment]:
     """The matrices that are opened together: those of private inputs, private outputs and witness that have rows.
 
     Raises:
@@ -185,14 +185,17 @@ def witness_commitments(
             raise MalformedProofError("the proof commits to other matrices than the statement needs")
         if expected:
             try:
-                found.append(Commitment(root, rows, groups + 1 if matrix == WITNESS else 0))
+                found.append(MatrixCommitment(root, rows, groups + 1 if matrix == WITNESS else 0))
             except InvalidInputError as error:
                 raise MalformedProofError(f"the proof's parameters: {error}") from None
     return found
 
 
 def soundness(
-    terms: Iterable[security.Term], weights: OpeningParameters, witness: OpeningParameters, groups: tuple[int, int]
+    terms: Iterable[security.SoundnessTerm],
+    weights: OpeningParameters,
+    witness: OpeningParameters,
+    groups: tuple[int, int],
 ) -> security.Security:
     """Of the whole argument.
 

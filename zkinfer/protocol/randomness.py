@@ -3,11 +3,10 @@
 import secrets
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
+from zkinfer.typing import ByteArray, IntArray
 
 SEED_BYTES = 32
 
@@ -27,7 +26,7 @@ class Randomness:
         self._stream = blake3(key=secrets.token_bytes(SEED_BYTES) if seed is None else seed)
         self._position = 0
 
-    def octets(self, count: int) -> npt.NDArray[np.uint8]:
+    def octets(self, count: int) -> ByteArray:
         """Uniform bytes, shape (count,)."""
         data = self._stream.digest(count, seek=self._position)
         self._position += count

@@ -36,7 +36,7 @@ MAX_GRINDING_IN_DEFAULT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class SoundnessTerm:
     """One way for a false statement to be accepted.
 
     Args:
@@ -54,20 +54,20 @@ class Term:
         return -math.log2(self.error) if self.error else math.inf
 
 
-def ground(term: Term, bits: int) -> Term:
+def ground(term: SoundnessTerm, bits: int) -> SoundnessTerm:
     """The same step, its challenge being drawn after that many bits of work.
 
     A nonce is good with probability 2^-bits, independently of the challenge that it leads to, so that a call of the
     hash leads to a good nonce and a lucky challenge with the product of the probabilities.
     """
-    return Term(term.name, term.error * 2.0**-bits, term.grinding + bits)
+    return SoundnessTerm(term.name, term.error * 2.0**-bits, term.grinding + bits)
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
     """The terms of one protocol."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[SoundnessTerm, ...]
 
     @property
     def error(self) -> float:
@@ -85,7 +85,7 @@ class Security:
         return max((term.grinding for term in self.terms), default=0)
 
 
-def queries(parameters: OpeningParameters) -> Term:
+def queries(parameters: OpeningParameters) -> SoundnessTerm:
     """A wrong combination meets no drawn column that shows it.
 
     Let the code have length n and dimension k, and e = floor((n - k) / 2). If the rows are codewords once some
@@ -104,10 +104,10 @@ def queries(parameters: OpeningParameters) -> Term:
     """
     code = parameters.code
     error = ((code.length - code.correctable - 1) / code.length) ** parameters.queries
-    return ground(Term("queries", error), parameters.query_grinding)
+    return ground(SoundnessTerm("queries", error), parameters.query_grinding)
 
 
-def proximity(parameters: OpeningParameters) -> Term:
+def proximity(parameters: OpeningParameters) -> SoundnessTerm:
     """A random combination of rows that are not close to codewords is close to one.
 
     The rows are words over F_P on a domain in F_P of size n, hence words over the extension field K, and the
@@ -119,10 +119,12 @@ def proximity(parameters: OpeningParameters) -> Term:
     Source: Ben-Sasson, Carmon, Ishai, Kopparty, Saraf 2020 ("Proximity gaps for Reed-Solomon codes"), Theorem 1.6 with
     the bound of Theorem 1.2 in the unique decoding regime.
     """
-    return ground(Term("proximity of the rows", parameters.code.length / FIELD_SIZE), parameters.weight_grinding)
+    return ground(
+        SoundnessTerm("proximity of the rows", parameters.code.length / FIELD_SIZE), parameters.weight_grinding
+    )
 
 
-def claims(parameters: OpeningParameters, groups: int) -> Term:
+def claims(parameters: OpeningParameters, groups: int) -> SoundnessTerm:
     """The weights of the claims cancel their errors.
 
     In the close case let c be the combination, mask plus weighted rows, of the unique codewords. The mask's value is
@@ -130,36 +132,36 @@ def claims(parameters: OpeningParameters, groups: int) -> Term:
     claims, c passes the last check if and only if d + sum_i weight_i d_i = 0: probability 1 / |K| unless every d_i is
     zero. Hence, but for that, a wrong claim comes with another message than c. The term counts every group.
     """
-    return ground(Term("weights of the claims", groups / FIELD_SIZE), parameters.weight_grinding)
+    return ground(SoundnessTerm("weights of the claims", groups / FIELD_SIZE), parameters.weight_grinding)
 
 
-def sumcheck(name: str, rounds: int, degree: int) -> Term:
+def sumcheck(name: str, rounds: int, degree: int) -> SoundnessTerm:
     """A wrong round polynomial agrees with the true one at the challenge.
 
     Two different polynomials of degree d agree at no more than d points, in each round.
     Source: Lund, Fortnow, Karloff, Nisan 1992.
     """
-    return Term(name, rounds * degree / FIELD_SIZE)
+    return SoundnessTerm(name, rounds * degree / FIELD_SIZE)
 
 
-def batching(name: str, combined: int) -> Term:
+def batching(name: str, combined: int) -> SoundnessTerm:
     """Powers of a challenge cancel the errors of claims that are combined.
 
     sum_i x^i d_i, with some d_i not zero, is a polynomial of degree below the number of claims.
     """
-    return Term(name, max(combined - 1, 0) / FIELD_SIZE)
+    return SoundnessTerm(name, max(combined - 1, 0) / FIELD_SIZE)
 
 
-def point(name: str, variables: int) -> Term:
+def point(name: str, variables: int) -> SoundnessTerm:
     """Two tensors that differ have extensions that agree at a random point.
 
     Their difference is a nonzero multilinear polynomial in that many variables: of degree 1 in each, so that each
     challenge in turn makes it zero with probability at most 1 / |K| (Schwartz and Zippel).
     """
-    return Term(name, variables / FIELD_SIZE)
+    return SoundnessTerm(name, variables / FIELD_SIZE)
 
 
-def logup(name: str, lookups: int, table_rows: int, columns: int) -> Term:
+def logup(name: str, lookups: int, table_rows: int, columns: int) -> SoundnessTerm:
     """Different multisets give equal fractional sums at the challenges.
 
     A row (c_0, ..., c_(w-1)) of table t stands for the denominator a - sum_k b^k c_k - b^w t, a polynomial in (a, b)
@@ -181,10 +183,10 @@ def logup(name: str, lookups: int, table_rows: int, columns: int) -> Term:
     """
     if lookups >= P:
         raise InvalidInputError(f"{lookups} lookups: their count would wrap around modulo {P}")
-    return Term(name, max(1, columns) * (lookups + table_rows) / FIELD_SIZE)
+    return SoundnessTerm(name, max(1, columns) * (lookups + table_rows) / FIELD_SIZE)
 
 
-def fractional_sums(name: str, depth: int, trees: int) -> Term:
+def fractional_sums(name: str, depth: int, trees: int) -> SoundnessTerm:
     """A wrong layer of trees of fraction sums, proven together, passes its sumcheck.
 
     In the layer of i variables one challenge joins the numerator and the denominator of each tree (degree 1), one the
@@ -192,24 +194,24 @@ def fractional_sums(name: str, depth: int, trees: int) -> Term:
     joins the claims on the two halves of each tree (degree 1). Summed over i = 0, ..., depth - 1.
     Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"); Gruen 2024 for the degree.
     """
-    return Term(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
+    return SoundnessTerm(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
 
 
-def pads(parameters: PadParameters) -> Term:
+def pads(parameters: PadParameters) -> SoundnessTerm:
     """The proof about the pads of a padded channel accepts a constraint that does not hold.
 
     Derived beside the parameters, in `PadParameters.error`, and in docs/protocol/sumcheck-and-lookup.md, section 4: the
     proximity of a combination, the weights of two tests, and the queries, within the unique decoding radius.
     """
-    return Term("proof about the pads", parameters.error)
+    return SoundnessTerm("proof about the pads", parameters.error)
 
 
-def opening(parameters: OpeningParameters, groups: int) -> tuple[Term, ...]:
+def opening(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, ...]:
     """All terms of one opening with that many column points."""
     return (queries(parameters), proximity(parameters), claims(parameters, groups))
 
 
-def rotation(parameters: OpeningParameters) -> tuple[Term, ...]:
+def rotation(parameters: OpeningParameters) -> tuple[SoundnessTerm, ...]:
     """A proof that two commitments are to equal data is accepted for different ones.
 
     Let D be the difference of the unique data, not zero. For independent uniform q the row sum_i q_i D_i is zero with
@@ -221,13 +223,13 @@ def rotation(parameters: OpeningParameters) -> tuple[Term, ...]:
     A chain of rotations adds nothing: each call of the hash belongs to one transcript, that of one link.
     """
     return (
-        Term("rotation: row weights", 1 / FIELD_SIZE),
-        Term("rotation: column point", parameters.code.log_columns / FIELD_SIZE),
+        SoundnessTerm("rotation: row weights", 1 / FIELD_SIZE),
+        SoundnessTerm("rotation: column point", parameters.code.log_columns / FIELD_SIZE),
         *opening(parameters, groups=1),
     )
 
 
-def hiding(parameters: OpeningParameters, matrices: int) -> tuple[Term, ...]:
+def hiding(parameters: OpeningParameters, matrices: int) -> tuple[SoundnessTerm, ...]:
     """How far a proof is from what a simulator makes without the data, for each hash call of the observer.
 
     Opened columns (at most as many as there are random symbols a row) and combinations (each masked by a uniform row)
@@ -237,12 +239,15 @@ def hiding(parameters: OpeningParameters, matrices: int) -> tuple[Term, ...]:
     """
     leaves = matrices * parameters.code.length
     size = 2.0**HASH_BITS
-    return (Term("salts of unopened leaves", leaves / size), Term("keys of the randomness", matrices / size))
+    return (
+        SoundnessTerm("salts of unopened leaves", leaves / size),
+        SoundnessTerm("keys of the randomness", matrices / size),
+    )
 
 
-def combine(*terms: Term | Iterable[Term]) -> Security:
+def combine(*terms: SoundnessTerm | Iterable[SoundnessTerm]) -> Security:
     """The security of a protocol with these terms."""
-    return Security(tuple(t for item in terms for t in ((item,) if isinstance(item, Term) else item)))
+    return Security(tuple(t for item in terms for t in ((item,) if isinstance(item, SoundnessTerm) else item)))
 
 
 def report(security: Security) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.circuit.qformat import Array, as_array, dequantize, quantize
+from zkinfer.circuit.qformat import as_array, dequantize, quantize
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_RUNS, Shown
+from zkinfer.typing import Array
 
 Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""

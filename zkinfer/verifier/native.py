@@ -21,16 +21,15 @@ from zkinfer.files.statement import Statement
 from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import VerifierChannel
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.ligero.pads import verify_pads
 from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, NativeProof
-from zkinfer.protocol.pcs.params import Commitment as MatrixCommitment
-from zkinfer.protocol.pcs.params import OpeningParameters
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.verifier import reduce_opening
 from zkinfer.protocol.reduction.party import Group, VerifierParty, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.security import Security
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 
 MAX_OPENING_WORK = 1 << 26
 """Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for less

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+from zkinfer.typing import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Engine = Literal["python", "slow", "ezkl", "both"]
 
 Revealed = FloatArray | tuple[FloatArray | None, ...] | None

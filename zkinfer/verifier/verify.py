@@ -26,11 +26,12 @@ from zkinfer.ezkl.verifier.proof import EzklCheck
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.files.statement import Shown, Statement
+from zkinfer.typing import FloatArray
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 from zkinfer.verifier.lineage import Lineage, follow, rotation_bits
 from zkinfer.verifier.native_proof import NativeCheck
-from zkinfer.verifier.result import Engine, FloatArray, Guarantee, Revealed, VerifiedInference, in_words
+from zkinfer.verifier.result import Engine, Guarantee, Revealed, VerifiedInference, in_words
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 PARTS = ("inputs differ", "outputs differ", "context differs")

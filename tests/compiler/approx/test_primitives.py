@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from zkinfer.compiler.approx import primitives
 from zkinfer.compiler.approx.arithmetic import BigRanges
-from zkinfer.compiler.approx.intervals import FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.multiprecision import BigInterval
 from zkinfer.compiler.approx.primitives import ASSUMED_ULPS, Monotone, Primitive, Wave
+from zkinfer.typing import FloatArray
 
 MONOTONE = [
     primitives.EXP,

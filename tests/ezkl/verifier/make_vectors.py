@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.bounds import lookup_indices, node_interval, round_outward, weight_interval
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
@@ -23,10 +22,10 @@ from zkinfer.circuit.steps import Expand, Reshape
 from zkinfer.circuit.table import Table
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.setup import setup
+from zkinfer.typing import IntArray
 
 DATA = Path(__file__).parent / "data"
 CONTEXT = b"golden vector"
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 from zkinfer.errors import InvalidProofError, MalformedCommitmentError, MalformedProofError, VerificationError
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, SCALAR_MODULUS, Point, scale
 from zkinfer.ezkl.verifier.halo2 import Artifact, load
-from zkinfer.ezkl.verifier.machine import EC_ADD, EC_PAIRING, Limits, Machine, Returned, Reverted
+from zkinfer.ezkl.verifier.machine import EC_ADD, EC_PAIRING, Machine, MachineLimits, Returned, Reverted
 
 R = SCALAR_MODULUS
 
@@ -216,7 +216,7 @@ MINUS_G2 = (G2_GENERATOR[0], G2_GENERATOR[1], BASE_MODULUS - G2_GENERATOR[2], BA
 
 
 def small(run: Callable[[Machine], None]) -> Artifact:
-    limits = Limits(steps=1000, memory=4096, curve_operations=10)
+    limits = MachineLimits(steps=1000, memory=4096, curve_operations=10)
     return Artifact(len(INSTANCES), 4, len(PROOF), KEY_DIGEST, MINUS_G2, limits, run)
 
 

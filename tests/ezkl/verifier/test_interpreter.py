@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.verifier.interpreter import translate
-from zkinfer.ezkl.verifier.machine import CurveRecord, Limits, Machine, Returned, Reverted
-from zkinfer.ezkl.verifier.transcript import Transcript
+from zkinfer.ezkl.verifier.machine import CurveRecord, Machine, MachineLimits, Returned, Reverted
+from zkinfer.ezkl.verifier.transcript import KeccakTranscript
 from zkinfer.ezkl.verifier.yul import parse
 
 M = 2**256
@@ -23,8 +23,8 @@ INSTANCES = bytes(range(64, 96))
 def run(text: str, steps: int = 10_000) -> Machine:
     """The machine after the program ended by itself."""
     program = translate(parse((SHELL % text).encode()))
-    limits = Limits(steps=steps, memory=4096, curve_operations=10)
-    machine = Machine(INSTANCES, PROOF, Transcript(bytes(32), INSTANCES, PROOF), CurveRecord(), limits)
+    limits = MachineLimits(steps=steps, memory=4096, curve_operations=10)
+    machine = Machine(INSTANCES, PROOF, KeccakTranscript(bytes(32), INSTANCES, PROOF), CurveRecord(), limits)
     program(machine)
     return machine
 

@@ -20,18 +20,18 @@ from zkinfer.ezkl.verifier.machine import (
     MODEXP,
     PROOF_OFFSET,
     CurveRecord,
-    Limits,
     Machine,
+    MachineLimits,
 )
-from zkinfer.ezkl.verifier.transcript import Transcript
+from zkinfer.ezkl.verifier.transcript import KeccakTranscript
 
 PROOF = bytes(range(64))
 INSTANCES = bytes(range(100, 196))
-LIMITS = Limits(steps=1000, memory=1024, curve_operations=3)
+LIMITS = MachineLimits(steps=1000, memory=1024, curve_operations=3)
 
 
-def machine(record: CurveRecord | None = None, limits: Limits = LIMITS) -> Machine:
-    return Machine(INSTANCES, PROOF, Transcript(bytes(32), INSTANCES, PROOF), record or CurveRecord(), limits)
+def machine(record: CurveRecord | None = None, limits: MachineLimits = LIMITS) -> Machine:
+    return Machine(INSTANCES, PROOF, KeccakTranscript(bytes(32), INSTANCES, PROOF), record or CurveRecord(), limits)
 
 
 def put(m: Machine, *words: int) -> None:

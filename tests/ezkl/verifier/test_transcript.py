@@ -4,7 +4,7 @@ import pytest
 
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.verifier.keccak import keccak256
-from zkinfer.ezkl.verifier.transcript import Transcript
+from zkinfer.ezkl.verifier.transcript import KeccakTranscript
 
 KEY = bytes([7]) * 32
 INSTANCES = bytes(range(64))
@@ -12,11 +12,11 @@ PROOF = bytes(range(100, 228))
 
 
 @pytest.fixture
-def transcript() -> Transcript:
-    return Transcript(KEY, INSTANCES, PROOF)
+def transcript() -> KeccakTranscript:
+    return KeccakTranscript(KEY, INSTANCES, PROOF)
 
 
-def test_honest_order(transcript: Transcript) -> None:
+def test_honest_order(transcript: KeccakTranscript) -> None:
     first = transcript.squeeze(KEY + INSTANCES + PROOF[:32])
     assert first == keccak256(KEY + INSTANCES + PROOF[:32])
     again = transcript.squeeze(first + b"\x01")
@@ -45,12 +45,12 @@ def test_honest_order(transcript: Transcript) -> None:
     ],
     ids=lambda message: f"{len(message)} bytes",
 )
-def test_first_hash_takes_key_instances_and_proof(transcript: Transcript, message: bytes) -> None:
+def test_first_hash_takes_key_instances_and_proof(transcript: KeccakTranscript, message: bytes) -> None:
     with pytest.raises(MalformedCommitmentError, match="challenge"):
         transcript.squeeze(message)
 
 
-def test_later_hash_continues_the_one_before(transcript: Transcript) -> None:
+def test_later_hash_continues_the_one_before(transcript: KeccakTranscript) -> None:
     first = transcript.squeeze(KEY + INSTANCES + PROOF[:64])
     for message in (
         first,
@@ -69,13 +69,13 @@ def test_later_hash_continues_the_one_before(transcript: Transcript) -> None:
     assert transcript.unabsorbed == b""
 
 
-def test_hash_may_not_repeat_an_older_one(transcript: Transcript) -> None:
+def test_hash_may_not_repeat_an_older_one(transcript: KeccakTranscript) -> None:
     first = transcript.squeeze(KEY + INSTANCES + PROOF[:64])
     transcript.squeeze(first + b"\x01")
     with pytest.raises(MalformedCommitmentError, match="those before it"):
         transcript.squeeze(first + b"\x01")
 
 
-def test_without_instances(transcript: Transcript) -> None:
-    alone = Transcript(KEY, b"", PROOF)
+def test_without_instances(transcript: KeccakTranscript) -> None:
+    alone = KeccakTranscript(KEY, b"", PROOF)
     assert alone.squeeze(KEY + PROOF) == keccak256(KEY + PROOF)

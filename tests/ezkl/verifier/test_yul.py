@@ -11,16 +11,16 @@ from zkinfer.ezkl.verifier import yul
 from zkinfer.ezkl.verifier.yul import (
     MAX_DEPTH,
     Assign,
-    Block,
-    Call,
     Evaluate,
     For,
-    Function,
     If,
     Let,
     Name,
     Number,
     Statement,
+    YulBlock,
+    YulCall,
+    YulFunction,
     parse,
 )
 
@@ -44,20 +44,22 @@ def body(text: str) -> tuple[Statement, ...]:
 def test_constants_and_size() -> None:
     contract = parse((SHELL % "pop(A)").encode())
     assert contract.constants == {"A": 16, "B_2": 16}
-    assert contract.body == Block((Evaluate(Call("pop", (Name("A"),))),))
+    assert contract.body == YulBlock((Evaluate(YulCall("pop", (Name("A"),))),))
     assert contract.size == len(list(yul.tokenize(SHELL % "pop(A)"))) + 1
 
 
 def test_every_form_of_statement() -> None:
     assert body("let x") == (Let(("x",), None),)
-    assert body("let x, y := f(1, true)") == (Let(("x", "y"), Call("f", (Number(1), Number(1)))),)
+    assert body("let x, y := f(1, true)") == (Let(("x", "y"), YulCall("f", (Number(1), Number(1)))),)
     assert body("x := false") == (Assign(("x",), Number(0)),)
-    assert body("x, y := g()") == (Assign(("x", "y"), Call("g", ())),)
-    assert body("{ pop(proof.offset) }") == (Block((Evaluate(Call("pop", (Name("proof.offset"),))),)),)
-    assert body("if lt(x, 0xff) { }") == (If(Call("lt", (Name("x"), Number(255))), Block(())),)
-    assert body("for { let i } i { } { }") == (For(Block((Let(("i",), None),)), Name("i"), Block(()), Block(())),)
-    assert body("function f(a, b) -> c { }") == (Function("f", ("a", "b"), ("c",), Block(())),)
-    assert body("function f() { }") == (Function("f", (), (), Block(())),)
+    assert body("x, y := g()") == (Assign(("x", "y"), YulCall("g", ())),)
+    assert body("{ pop(proof.offset) }") == (YulBlock((Evaluate(YulCall("pop", (Name("proof.offset"),))),)),)
+    assert body("if lt(x, 0xff) { }") == (If(YulCall("lt", (Name("x"), Number(255))), YulBlock(())),)
+    assert body("for { let i } i { } { }") == (
+        For(YulBlock((Let(("i",), None),)), Name("i"), YulBlock(()), YulBlock(())),
+    )
+    assert body("function f(a, b) -> c { }") == (YulFunction("f", ("a", "b"), ("c",), YulBlock(())),)
+    assert body("function f() { }") == (YulFunction("f", (), (), YulBlock(())),)
 
 
 @pytest.mark.parametrize(

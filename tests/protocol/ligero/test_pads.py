@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
-from zkinfer.protocol.channel import LinearConstraint, PadConstraints, ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, LinearConstraint, PadConstraints, ProverChannel, VerifierChannel
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_ext, encode_ext
 from zkinfer.protocol.field.params import P
@@ -54,8 +54,8 @@ def product_check(product):
 
     def run(channel):
         x, y, z = channel.receive("values", 3)
-        channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - Value(product))
-        channel.require_zero("sum", x + y - Value(ext_add(*ELEMENTS[:2])))
+        channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - AffineForm(product))
+        channel.require_zero("sum", x + y - AffineForm(ext_add(*ELEMENTS[:2])))
 
     return run
 
@@ -244,7 +244,7 @@ def test_a_product_cell_that_is_not_the_product(monkeypatch, cell):
     # The lie is that the product constraint holds: take out what the wrong cell adds to it.
     last = constraints.linear[0].value
     shift = last.cells.get(cell, ZERO)
-    linear = [LinearConstraint("product", last - Value(shift)), *constraints.linear[1:]]
+    linear = [LinearConstraint("product", last - AffineForm(shift)), *constraints.linear[1:]]
     false = PadConstraints(constraints.cells, linear)
     proof = cheat(monkeypatch, committed, false, prover_state)
     refused_by(PRODUCT_CHECK, monkeypatch, committed, false, run, message, proof)
@@ -341,7 +341,11 @@ MANY = [*[None] * 30, (0, 1), (30, 2), (0, 0), *[(i, 29 - i) for i in range(25)]
 
 def test_weights_combine_the_constraints():
     """Places times weights, less the right side, is what the drawn combination of the constraints is."""
-    values = [Value((1, 2, 3), {0: ONE, 33: (4, 5, 6)}), Value((7, 8, 9), {33: (1, 1, 1), 58: ONE}), Value(ONE)]
+    values = [
+        AffineForm((1, 2, 3), {0: ONE, 33: (4, 5, 6)}),
+        AffineForm((7, 8, 9), {33: (1, 1, 1), 58: ONE}),
+        AffineForm(ONE),
+    ]
     constraints = PadConstraints(MANY, [LinearConstraint("some", value) for value in values])
     tableau = layout(MANY, SMALL)
     contents = modular.to_exts(random_elements(3, len(MANY)))
@@ -376,7 +380,7 @@ def test_weights_combine_the_constraints():
 def test_polynomial_values_word_by_word():
     """What the three polynomials are, written out for one point after another in plain Python."""
     tableau = layout(MANY, SMALL)
-    constraints = PadConstraints(MANY, [LinearConstraint("some", Value(ONE, {5: ONE}))])
+    constraints = PadConstraints(MANY, [LinearConstraint("some", AffineForm(ONE, {5: ONE}))])
     drawn = draw_coefficients(tableau, constraints, transcript(bytes(32)))
     points = SMALL.points[[1, 100]]
     columns, weights = random_elements(tableau.words, 3, 2), random_elements(tableau.data_words, 3, 2)

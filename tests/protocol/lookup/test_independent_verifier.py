@@ -18,7 +18,7 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, eq, ext_add, ext_mul, ext_sub, mle
 from zkinfer.protocol.lookup import reference
 from zkinfer.protocol.lookup.params import Block, LookupInstance
-from zkinfer.protocol.lookup.tables import ExplicitTable, Piece, PiecewiseTable, RangeTable
+from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.lookup.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 
@@ -266,7 +266,7 @@ def instance_of(statement):
     """The library's description of a vector's statement."""
     built = {
         "range": lambda t: RangeTable(t["rows"], t["start"]),
-        "piecewise": lambda t: PiecewiseTable(t["rows"], t["start"], tuple(Piece(*p) for p in t["pieces"])),
+        "piecewise": lambda t: PiecewiseTable(t["rows"], t["start"], tuple(AffinePiece(*p) for p in t["pieces"])),
         "explicit": lambda t: ExplicitTable(tuple(map(tuple, t["columns"]))),
     }
     tables = tuple(built[t["kind"]](t) for t in statement["tables"])

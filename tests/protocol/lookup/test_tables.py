@@ -9,8 +9,8 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import mle
 from zkinfer.protocol.lookup.tables import (
+    AffinePiece,
     ExplicitTable,
-    Piece,
     PiecewiseTable,
     RangeTable,
     affine_table,
@@ -31,7 +31,9 @@ def lifted(values):
 def piecewise_tables(draw):
     rows = draw(st.integers(1, 40))
     firsts = {0} | draw(st.sets(st.integers(0, rows - 1), max_size=4))
-    return PiecewiseTable(rows, draw(integers), tuple(Piece(f, draw(integers), draw(integers)) for f in sorted(firsts)))
+    return PiecewiseTable(
+        rows, draw(integers), tuple(AffinePiece(f, draw(integers), draw(integers)) for f in sorted(firsts))
+    )
 
 
 @st.composite
@@ -103,7 +105,7 @@ def test_an_affine_function():
 
 
 def test_a_clamped_relu_in_three_pieces():
-    table = PiecewiseTable(8, -4, (Piece(0, 0, 0), Piece(4, -4, 1), Piece(6, 2, 0)))
+    table = PiecewiseTable(8, -4, (AffinePiece(0, 0, 0), AffinePiece(4, -4, 1), AffinePiece(6, 2, 0)))
     assert rows(table)[1] == [0, 0, 0, 0, 0, 1, 2, 2]
 
 
@@ -162,12 +164,12 @@ def test_descriptions_tell_tables_apart():
     [
         lambda: RangeTable(0),
         lambda: RangeTable((1 << 24) + 1),
-        lambda: PiecewiseTable(0, 0, (Piece(0, 0, 0),)),
+        lambda: PiecewiseTable(0, 0, (AffinePiece(0, 0, 0),)),
         lambda: PiecewiseTable(4, 0, ()),
-        lambda: PiecewiseTable(4, 0, (Piece(1, 0, 0),)),
-        lambda: PiecewiseTable(4, 0, (Piece(0, 0, 0), Piece(0, 1, 1))),
-        lambda: PiecewiseTable(3, 0, (Piece(0, 0, 0), Piece(3, 1, 1))),
-        lambda: PiecewiseTable(4, 0, (Piece(0, 0, 0), Piece(3, 1, 1), Piece(2, 1, 1))),
+        lambda: PiecewiseTable(4, 0, (AffinePiece(1, 0, 0),)),
+        lambda: PiecewiseTable(4, 0, (AffinePiece(0, 0, 0), AffinePiece(0, 1, 1))),
+        lambda: PiecewiseTable(3, 0, (AffinePiece(0, 0, 0), AffinePiece(3, 1, 1))),
+        lambda: PiecewiseTable(4, 0, (AffinePiece(0, 0, 0), AffinePiece(3, 1, 1), AffinePiece(2, 1, 1))),
         lambda: ExplicitTable(()),
         lambda: ExplicitTable(((),)),
         lambda: ExplicitTable(((1, 2), (3,))),

@@ -11,15 +11,15 @@ from support import openings
 from support.openings import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
 
 from zkinfer.protocol.field import scalar
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
-from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.prover import commit, open_claims
 from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 
 CODE = SMALL.code
 
@@ -118,7 +118,7 @@ class Programmed(Transcript):
 
 def simulate(
     parameters: OpeningParameters, rows: int, groups: list[ClaimGroup], rng: random.Random
-) -> tuple[Commitment, bytes, Programmed]:
+) -> tuple[MatrixCommitment, bytes, Programmed]:
     """A commitment of one matrix and its opening, from the claims alone."""
     code = parameters.code
     drawn = [rng.randrange(code.length) for _ in range(parameters.queries)]
@@ -149,7 +149,7 @@ def simulate(
     opening += b"".join(openings.encode_exts(c) for c in combinations) + bytes(8)
     opening += b"".join(leaves[i] for i in indices) + openings.siblings(nodes, indices)
     flat = [w for group_weights in weights for w in group_weights]
-    return Commitment(nodes[1], rows, len(groups) + 1), opening, Programmed(flat, proximity, drawn)
+    return MatrixCommitment(nodes[1], rows, len(groups) + 1), opening, Programmed(flat, proximity, drawn)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -175,7 +175,7 @@ def chi_squared(first: np.ndarray, second: np.ndarray) -> float:
 
 def views(data: np.ndarray, randomness: Callable[[], Randomness], runs: int = RUNS) -> np.ndarray:
     """The numbers that openings of the data show, shape (runs, numbers): messages, then three columns."""
-    groups = [ClaimGroup((ONE,), (Claim(row_vector([ZERO]), ZERO),))]
+    groups = [ClaimGroup((ONE,), (RowClaim(row_vector([ZERO]), ZERO),))]
     seen = []
     for run in range(runs):
         matrix = commit(TINY.code, data, 2, randomness())

@@ -10,7 +10,7 @@ from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, max_opening_bytes
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_claims, open_padded_claims
 from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
@@ -50,7 +50,7 @@ def test_honest_openings_are_accepted(code: Code, data: st.DataObject) -> None:
 def test_data_are_taken_modulo_the_field() -> None:
     """Any int64, and balanced floats."""
     cells = np.array([[-(2**63), 2**63 - 1, -P, P, P - 1, -1, 0, 1]])
-    groups = [ClaimGroup((ZERO, ZERO, ONE), (Claim(np.array([[1], [0], [0]]), (int(cells[0, 1]) % P, 0, 0)),))]
+    groups = [ClaimGroup((ZERO, ZERO, ONE), (RowClaim(np.array([[1], [0], [0]]), (int(cells[0, 1]) % P, 0, 0)),))]
     for data in (cells, kernels.from_ints(cells)):
         matrix = commit(SMALL.code, data, 2)
         opening = open_claims(SMALL, [matrix], groups, Transcript(DOMAIN))
@@ -83,7 +83,8 @@ def test_padded_values() -> None:
     mask_pads = [tuple(int(c) for c in rng.integers(0, P, 3)) for _ in statement.groups]
     groups = [
         ClaimGroup(
-            g.column_point, tuple(Claim(c.rows, scalar.ext_sub(c.value, q)) for c, q in zip(g.claims, p, strict=True))
+            g.column_point,
+            tuple(RowClaim(c.rows, scalar.ext_sub(c.value, q)) for c, q in zip(g.claims, p, strict=True)),
         )
         for g, p in zip(statement.groups, pads, strict=True)
     ]
@@ -100,7 +101,9 @@ def test_equality_of_two_commitments() -> None:
     data = statement.arrays()[0]
     old, new = commit(SMALL.code, data, 0), commit(SMALL.code, data, 2)
     vector = statement.groups[0].claims[0].rows
-    group = ClaimGroup(statement.groups[0].column_point, (Claim(np.concatenate([vector, -vector % P], axis=1), ZERO),))
+    group = ClaimGroup(
+        statement.groups[0].column_point, (RowClaim(np.concatenate([vector, -vector % P], axis=1), ZERO),)
+    )
     opening = open_claims(SMALL, [old, new], [group], Transcript(DOMAIN))
     verify_opening(SMALL, [old.commitment, new.commitment], [group], opening, Transcript(DOMAIN))
     other = commit(SMALL.code, data + np.eye(4, 8, dtype=np.int64), 2)
@@ -120,7 +123,7 @@ class TestRefusals:
     def test_false_claims(self) -> None:
         statement = Statement.random(6)
         first, second = statement.groups
-        false = Claim(first.claims[0].rows, scalar.ext_add(first.claims[0].value, ONE))
+        false = RowClaim(first.claims[0].rows, scalar.ext_add(first.claims[0].value, ONE))
         with pytest.raises(ProvingError, match="false"):
             open_claims(
                 SMALL,

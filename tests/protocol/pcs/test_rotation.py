@@ -25,8 +25,8 @@ from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
 from zkinfer.protocol.pcs import rotation, verifier
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
-from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_padded_claims
 from zkinfer.protocol.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
@@ -75,7 +75,7 @@ def forged(old: CommittedMatrix, new: CommittedMatrix) -> bytes:
 
 
 @functools.cache
-def example() -> tuple[Commitment, Commitment, bytes]:
+def example() -> tuple[MatrixCommitment, MatrixCommitment, bytes]:
     """Two commitments to the same data and a proof of it."""
     with tempfile.TemporaryDirectory() as folder:
         old, new = stored(Path(folder), "old"), stored(Path(folder), "new")
@@ -135,7 +135,7 @@ class TestPlainVerifier:
         assert not plain_accepts(old, new, proof, data.draw(st.binary(max_size=5)))
 
 
-def plain_accepts(old: Commitment, new: Commitment, proof: bytes, context: bytes) -> bool:
+def plain_accepts(old: MatrixCommitment, new: MatrixCommitment, proof: bytes, context: bytes) -> bool:
     code, rows = PARAMETERS.code, old.rows
     sizes = [code.log_columns, code.blinding, code.log_length]
     sizes += [PARAMETERS.queries, PARAMETERS.query_grinding, PARAMETERS.weight_grinding, rows]
@@ -147,8 +147,8 @@ def plain_accepts(old: Commitment, new: Commitment, proof: bytes, context: bytes
     transcript.absorb("masks root", proof[:32])
     q = transcript.challenge_exts("row weights", rows)
     z = transcript.challenge_exts("column point", code.log_columns)
-    claim = Claim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
-    matrices = [old, new, Commitment(proof[:32], 0, 2)]
+    claim = RowClaim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
+    matrices = [old, new, MatrixCommitment(proof[:32], 0, 2)]
     try:
         return plain_verify(PARAMETERS, matrices, [ClaimGroup(tuple(z), (claim,))], proof[32:], transcript) == [ZERO]
     except Rejected:
@@ -192,13 +192,13 @@ class TestCheating:
         verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
 
 
-def chosen_afterwards(which: str) -> tuple[Commitment, Commitment, bytes]:
+def chosen_afterwards(which: str) -> tuple[MatrixCommitment, MatrixCommitment, bytes]:
     """Commitments to different data, the second chosen for the challenges that leave its root out, and a proof."""
     fixed, masks, guess = once(), masking(), bytes(32)
     statement = state_rotation(
         PARAMETERS,
-        Commitment(guess, 5, 0) if which == "old root" else fixed.commitment,
-        Commitment(guess, 5, 0) if which == "new root" else fixed.commitment,
+        MatrixCommitment(guess, 5, 0) if which == "old root" else fixed.commitment,
+        MatrixCommitment(guess, 5, 0) if which == "new root" else fixed.commitment,
         masks.commitment.root,
         CONTEXT,
     )
@@ -281,13 +281,13 @@ class TestAnotherStatement:
     @pytest.mark.parametrize(
         ("old", "new"),
         [
-            (Commitment(bytes(32), 5, 0), Commitment(bytes(32), 4, 0)),
-            (Commitment(bytes(32), 5, 2), Commitment(bytes(32), 5, 0)),
-            (Commitment(bytes(32), 5, 0), Commitment(bytes(32), 5, 2)),
+            (MatrixCommitment(bytes(32), 5, 0), MatrixCommitment(bytes(32), 4, 0)),
+            (MatrixCommitment(bytes(32), 5, 2), MatrixCommitment(bytes(32), 5, 0)),
+            (MatrixCommitment(bytes(32), 5, 0), MatrixCommitment(bytes(32), 5, 2)),
         ],
         ids=["rows", "masks of the old", "masks of the new"],
     )
-    def test_matrices_that_cannot_hold_equal_data(self, old: Commitment, new: Commitment) -> None:
+    def test_matrices_that_cannot_hold_equal_data(self, old: MatrixCommitment, new: MatrixCommitment) -> None:
         with pytest.raises(StatementError, match="a rotation keeps the data"):
             verify_rotation(PARAMETERS, old, new, example()[2], CONTEXT)
 

@@ -9,22 +9,22 @@ from support.openings import DOMAIN, PlainProver, Rejected, Statement, plain_ver
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
-from zkinfer.protocol.pcs.params import Code, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
 VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())
 
 
-def statement(vector: dict[str, Any]) -> tuple[OpeningParameters, list[Commitment], list[ClaimGroup]]:
+def statement(vector: dict[str, Any]) -> tuple[OpeningParameters, list[MatrixCommitment], list[ClaimGroup]]:
     code = Code(vector["log_columns"], vector["blinding"], vector["log_length"])
     parameters = OpeningParameters(code, vector["queries"], vector["query_grinding"], vector["weight_grinding"])
-    commitments = [Commitment(bytes.fromhex(c["root"]), c["rows"], c["masks"]) for c in vector["commitments"]]
+    commitments = [MatrixCommitment(bytes.fromhex(c["root"]), c["rows"], c["masks"]) for c in vector["commitments"]]
     groups = [
         ClaimGroup(
             tuple(tuple(x) for x in group["column_point"]),
-            tuple(Claim(row_vector(claim["rows"]), tuple(claim["value"])) for claim in group["claims"]),
+            tuple(RowClaim(row_vector(claim["rows"]), tuple(claim["value"])) for claim in group["claims"]),
         )
         for group in vector["groups"]
     ]

@@ -16,8 +16,8 @@ from zkinfer.errors import InvalidInputError, MalformedProofError, VerificationE
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup, Residual
-from zkinfer.protocol.pcs.params import Commitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
+from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
 from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
 from zkinfer.protocol.transcript import Transcript
 
@@ -107,17 +107,19 @@ def changed_statements() -> dict[str, dict[str, Any]]:
     }
     return {
         **{name: {"parameters": p} for name, p in parameters.items()},
-        "value": {"groups": [ClaimGroup(first.column_point, (Claim(claims[0].rows, ZERO), claims[1])), second]},
-        "row vector": {"groups": [ClaimGroup(first.column_point, (Claim(rows, claims[0].value), claims[1])), second]},
+        "value": {"groups": [ClaimGroup(first.column_point, (RowClaim(claims[0].rows, ZERO), claims[1])), second]},
+        "row vector": {
+            "groups": [ClaimGroup(first.column_point, (RowClaim(rows, claims[0].value), claims[1])), second]
+        },
         "column point": {"groups": [ClaimGroup(point, claims), second]},
         "order of claims": {"groups": [ClaimGroup(first.column_point, claims[::-1]), second]},
         "order of groups": {"groups": [second, first]},
         "a claim less": {"groups": [ClaimGroup(first.column_point, claims[:1]), second]},
-        "root": {"commitments": [Commitment(right.root, left.rows, 0), right]},
+        "root": {"commitments": [MatrixCommitment(right.root, left.rows, 0), right]},
         "rows moved": {
             "commitments": [
-                Commitment(left.root, left.rows - 1, 0),
-                Commitment(right.root, right.rows + 1, right.masks),
+                MatrixCommitment(left.root, left.rows - 1, 0),
+                MatrixCommitment(right.root, right.rows + 1, right.masks),
             ]
         },
     }
@@ -161,7 +163,7 @@ def test_padded_values_leave_a_relation_between_pads() -> None:
     prover.groups = [
         ClaimGroup(
             g.column_point,
-            tuple(Claim(c.rows, scalar.ext_sub(c.value, pad)) for c, pad in zip(g.claims, pads, strict=True)),
+            tuple(RowClaim(c.rows, scalar.ext_sub(c.value, pad)) for c, pad in zip(g.claims, pads, strict=True)),
         )
         for g, pads in zip(statement.groups, claim_pads, strict=True)
     ]
@@ -194,8 +196,8 @@ class TestStatementsThatAreNotWellFormed:
 
     def test_masks(self) -> None:
         left, right = example()[0].commitments
-        self.check("masks", commitments=[left, Commitment(right.root, right.rows + 3, right.masks - 1)])
-        self.check("masks", commitments=[Commitment(left.root, left.rows, 1), right])
+        self.check("masks", commitments=[left, MatrixCommitment(right.root, right.rows + 3, right.masks - 1)])
+        self.check("masks", commitments=[MatrixCommitment(left.root, left.rows, 1), right])
         self.check("masks", groups=example()[0].groups[:1])
 
     def test_nothing_to_open(self) -> None:
@@ -209,16 +211,16 @@ class TestStatementsThatAreNotWellFormed:
     @pytest.mark.parametrize("bad", [(3, 4), (2, 5), (3, 6)])
     def test_shapes_of_row_vectors(self, bad: tuple[int, int]) -> None:
         first, second = example()[0].groups
-        claim = Claim(np.zeros(bad, dtype=np.int64), ZERO)
+        claim = RowClaim(np.zeros(bad, dtype=np.int64), ZERO)
         self.check("row vector", groups=[ClaimGroup(first.column_point, (claim,)), second])
 
     @pytest.mark.parametrize("bad", [-1, P])
     def test_elements_that_are_not_canonical(self, bad: int) -> None:
         first, second = example()[0].groups
         rows = np.zeros((3, 5), dtype=np.int64)
-        self.check("value", groups=[ClaimGroup(first.column_point, (Claim(rows, (0, bad, 0)),)), second])
+        self.check("value", groups=[ClaimGroup(first.column_point, (RowClaim(rows, (0, bad, 0)),)), second])
         rows[1, 2] = bad
-        self.check("not canonical", groups=[ClaimGroup(first.column_point, (Claim(rows, ZERO),)), second])
+        self.check("not canonical", groups=[ClaimGroup(first.column_point, (RowClaim(rows, ZERO),)), second])
         point = (ZERO, (bad, 0, 0), ZERO)
         self.check("column point", groups=[ClaimGroup(point, first.claims), second])
         self.check("coordinates", groups=[ClaimGroup(point[:2], first.claims), second])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE
 from zkinfer.protocol.reduction.adjoint import adjoint
 from zkinfer.protocol.reduction.factors import ones
+from zkinfer.typing import IntArray
 
 
 def base(values: list[int] | list[list[int]]) -> IntArray:

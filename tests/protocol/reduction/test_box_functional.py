@@ -12,7 +12,7 @@ from support.contractions import random_ext
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul
-from zkinfer.protocol.reduction.box_functional import BoxPart
+from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.verifier.reference.weights import by_rows
 
@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 groups_of_variables = st.lists(st.integers(0, 3), min_size=1, max_size=3)
 
 
-def vectors_and_part(rng: np.random.Generator, bits: list[int], *, eq: bool) -> tuple[list[Ext], BoxPart]:
+def vectors_and_part(rng: np.random.Generator, bits: list[int], *, eq: bool) -> tuple[list[Ext], BoxFunctional]:
     """Every weight of a part, and the part."""
     vectors = []
     for b in bits:
@@ -35,7 +35,7 @@ def vectors_and_part(rng: np.random.Generator, bits: list[int], *, eq: bool) -> 
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]
     box = Box((0,) * len(bits), tuple(bits))
-    return weights, BoxPart(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
+    return weights, BoxFunctional(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
 
 
 @given(seeds, groups_of_variables, st.booleans())
@@ -66,7 +66,7 @@ def test_rows_may_be_weighed_at_will(seed: int, high: list[int], low: list[int])
     _, before = vectors_and_part(rng, high, eq=False)
     _, within = vectors_and_part(rng, low, eq=True)
     box = Box((0,) * len(high + low), (*high, *low))
-    part = BoxPart(0, 0, 0, box, before.scale, vectors=(*before.vectors, *within.vectors))
+    part = BoxFunctional(0, 0, 0, box, before.scale, vectors=(*before.vectors, *within.vectors))
     found = part.by_rows(sum(low))
     assert found is not None
     assert to_exts(found[0]) == [ext_mul(before.scale, w) for w in products(before, within)]
@@ -74,7 +74,7 @@ def test_rows_may_be_weighed_at_will(seed: int, high: list[int], low: list[int])
         assert part.by_rows(part.variables) is None
 
 
-def products(before: BoxPart, within: BoxPart) -> list[Ext]:
+def products(before: BoxFunctional, within: BoxFunctional) -> list[Ext]:
     """The factors of the rows: those of `before`, times what the vectors within a row add up to."""
     weights = [ONE]
     for vector in before.vectors:
@@ -95,7 +95,7 @@ def test_other_weights_are_none(seed: int, bits: list[int]) -> None:
     _, part = vectors_and_part(rng, bits, eq=True)
     near = [vector.copy() for vector in part.vectors]
     near[-1][0, int(rng.integers(near[-1].shape[1]))] ^= 1
-    changed = BoxPart(0, 0, 0, part.box, part.scale, vectors=tuple(near))
+    changed = BoxFunctional(0, 0, 0, part.box, part.scale, vectors=tuple(near))
     assert changed.by_rows(part.variables) is None
     assert changed.by_rows(2) is None
 
@@ -106,14 +106,14 @@ def test_rows_of_different_points_are_none(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [scalar.eq_table([random_ext(rng) for _ in range(2)]) for _ in range(2)]
     weights = [w for row in rows for w in row]
-    part = BoxPart(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts(weights),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts(weights),))
     assert part.by_rows(2) is None
     assert by_rows(weights, 2) is None
     assert part.by_rows(0) is not None
 
 
 def test_no_weights_have_no_point() -> None:
-    part = BoxPart(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts([ZERO] * 8),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts([ZERO] * 8),))
     assert [part.by_rows(columns) for columns in range(1, 4)] == [None] * 3
     assert by_rows([ZERO] * 8, 2) is None
 
@@ -123,7 +123,7 @@ def test_a_known_point_needs_no_vectors(variables: int) -> None:
     rng = np.random.default_rng(variables)
     known = tuple(random_ext(rng) for _ in range(variables))
     scale = random_ext(rng)
-    part = BoxPart(0, 0, 0, Box((0,), (variables,)), scale, known=known)
+    part = BoxFunctional(0, 0, 0, Box((0,), (variables,)), scale, known=known)
     for columns in range(variables + 1):
         found = part.by_rows(columns)
         assert found is not None

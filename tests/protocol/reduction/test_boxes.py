@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.protocol.reduction.boxes import DEFAULT_LIMIT, Box, Piece, cut, pieces
+from zkinfer.protocol.reduction.boxes import DEFAULT_LIMIT, AlignedPiece, Box, cut, pieces
 
 Shape = tuple[int, ...]
 
@@ -18,7 +18,7 @@ limits = st.sampled_from([1, 2, 5, DEFAULT_LIMIT])
 
 
 def test_eleven_places_are_eight_and_two_and_one() -> None:
-    assert pieces(11) == (Piece(0, 3), Piece(8, 1), Piece(10, 0))
+    assert pieces(11) == (AlignedPiece(0, 3), AlignedPiece(8, 1), AlignedPiece(10, 0))
 
 
 @given(st.integers(1, 10**6))

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.protocol.field import scalar
-from zkinfer.protocol.field.modular import IntArray, from_exts, to_exts
+from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.reduction import factors as under_test
+from zkinfer.typing import IntArray
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, shape_after
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import scalar
-from zkinfer.protocol.field.modular import IntArray, from_exts, to_exts
+from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.reduction import functional as under_test
 from zkinfer.protocol.reduction.boxes import cut
 from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.typing import IntArray
 
 Shape = tuple[int, ...]
 

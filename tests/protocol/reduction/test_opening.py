@@ -10,12 +10,12 @@ from support.native_prover import Case, make_case, small
 from support.programs import random_inputs
 from support.reduction_cases import knowing, random_case
 
-from zkinfer.protocol.channel import Value
+from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.scalar import ONE, ext_add, ext_neg
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction import opening as under_test
 from zkinfer.protocol.reduction.functional import as_point
-from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, Opener, Openings
+from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, OpeningPlanner, Openings
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm, reduce
 from zkinfer.protocol.sumcheck.params import powers
@@ -29,7 +29,7 @@ def opened(case: Case, claims: Claims | None = None) -> tuple[Openings, Claims, 
     found = reduce(case.plan, case.publics, party)
     claims = found if claims is None else claims
     codes = case.sizes.weights.code, case.sizes.header.opening.code
-    return Opener(case.plan, codes, party).run(claims), claims, party
+    return OpeningPlanner(case.plan, codes, party).run(claims), claims, party
 
 
 def groups_are_true(case: Case, openings: Openings, party: KnowingParty) -> bool:
@@ -72,7 +72,7 @@ def test_one_false_claim_is_not_lost_among_true_ones(seed: int, direct_cells: in
     _, claims, _ = opened(case)
     for number in range(0, len(claims), 5):
         lies = list(claims)
-        lies[number] = dataclasses.replace(claims[number], value=claims[number].value + Value(ONE))
+        lies[number] = dataclasses.replace(claims[number], value=claims[number].value + AffineForm(ONE))
         assert refused(case, lies), f"claim {number} of {len(claims)}"
 
 
@@ -81,8 +81,8 @@ def test_opposite_errors_do_not_cancel_under_the_challenge(direct_cells: int, mo
     case = random_case(1)
     _, (claim, *_), _ = opened(case)
     lies = [
-        CommittedClaim(claim.terms, claim.value + Value(ONE)),
-        CommittedClaim(claim.terms, claim.value + Value(ext_neg(ONE))),
+        CommittedClaim(claim.terms, claim.value + AffineForm(ONE)),
+        CommittedClaim(claim.terms, claim.value + AffineForm(ext_neg(ONE))),
     ]
     assert refused(case, lies)
     monkeypatch.setattr(under_test, "powers", lambda _, count: powers(ONE, count))
@@ -118,7 +118,7 @@ def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.Mon
     assert as_point(group.rows) is None
     (number,) = (i for i, claim in enumerate(claims) if claim.terms[0].matrix == WEIGHTS)
     lies = list(claims)
-    lies[number] = dataclasses.replace(claims[number], value=claims[number].value + Value(ONE))
+    lies[number] = dataclasses.replace(claims[number], value=claims[number].value + AffineForm(ONE))
     assert refused(case, lies)
 
 
@@ -134,7 +134,7 @@ def test_a_column_point_beyond_the_limit_is_left_to_the_sumcheck(monkeypatch: py
         assert groups_are_true(case, openings, party)
         assert max(len(openings.weights), len(openings.witness)) <= 2
         left += len(openings.witness) == 2
-        lies = [dataclasses.replace(claims[-1], value=claims[-1].value + Value(ONE))]
+        lies = [dataclasses.replace(claims[-1], value=claims[-1].value + AffineForm(ONE))]
         assert refused(case, [*claims[:-1], *lies])
     assert left > 3
 
@@ -148,7 +148,7 @@ class Liar(KnowingParty):
 
     def sums(self, label, sums):  # type: ignore[no-untyped-def]
         first, *others = super().sums(label, sums)
-        return [first + Value(ONE) if label == self.label else first, *others]
+        return [first + AffineForm(ONE) if label == self.label else first, *others]
 
 
 @pytest.mark.parametrize("label", ["parts of a claim", "sums over units"])
@@ -161,7 +161,7 @@ def test_a_split_that_is_off_is_found(label: str, monkeypatch: pytest.MonkeyPatc
         party = Liar(knowing(case), label)
         claims = reduce(case.plan, case.publics, party)
         codes = case.sizes.weights.code, case.sizes.header.opening.code
-        openings = Opener(case.plan, codes, party).run(claims)
+        openings = OpeningPlanner(case.plan, codes, party).run(claims)
         if label in party.asked:
             told += 1
             assert party.false or not groups_are_true(case, openings, party)
@@ -185,9 +185,9 @@ def test_a_claim_without_weight_must_be_zero() -> None:
     assert term.functional is not None
     zero = tuple(np.zeros_like(factor) for factor in term.functional.factors)
     nothing = dataclasses.replace(term, functional=dataclasses.replace(term.functional, factors=zero))
-    openings, _, party = opened(case, [CommittedClaim((nothing,), Value((0, 0, 0)))])
+    openings, _, party = opened(case, [CommittedClaim((nothing,), AffineForm((0, 0, 0)))])
     assert (openings.weights, openings.witness, party.false) == ([], [], [])
-    _, _, party = opened(case, [CommittedClaim((nothing,), Value(ONE))])
+    _, _, party = opened(case, [CommittedClaim((nothing,), AffineForm(ONE))])
     assert party.false == [SPLIT_CHECK]
 
 
@@ -196,12 +196,12 @@ def test_sums_over_several_vectors_are_one_claim() -> None:
     case = random_case(4)
     _, claims, _ = opened(case)
     terms: tuple[CommittedTerm, ...] = ()
-    value = Value((0, 0, 0))
+    value = AffineForm((0, 0, 0))
     for claim in claims:
         terms, value = terms + claim.terms, value + claim.value
     assert len({term.matrix for term in terms}) > 1
     assert not refused(case, [CommittedClaim(terms, value)])
-    assert refused(case, [CommittedClaim(terms, value + Value(ONE))])
+    assert refused(case, [CommittedClaim(terms, value + AffineForm(ONE))])
 
 
 @pytest.mark.parametrize("log_columns", [0, 1, 3, 6])

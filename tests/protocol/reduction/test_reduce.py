@@ -1,7 +1,6 @@
 """The reduction against a party that knows every value: true statements leave true claims, false ones do not."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from support.knowing import KnowingParty, is_true
 from support.native_prover import Case, make_case
@@ -11,8 +10,7 @@ from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import SUM_CHECK, CommittedClaim, reduce
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 def reduced(case: Case, publics: dict[int, IntArray]) -> tuple[list[CommittedClaim], KnowingParty]:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol.channel import ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, ProverChannel, VerifierChannel
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, eq, ext_add, ext_mul, ext_pow, ext_sub
 from zkinfer.protocol.sumcheck import reference
-from zkinfer.protocol.sumcheck.params import Batch, Instance, Term
+from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 from zkinfer.protocol.sumcheck.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 
@@ -88,7 +88,7 @@ def batch_of(statement):
 
     instances = tuple(
         Instance(
-            i["variables"], i["factors"], tuple(Term(tuple(c), tuple(k)) for c, k in i["terms"]), point(i["point"])
+            i["variables"], i["factors"], tuple(Monomial(tuple(c), tuple(k)) for c, k in i["terms"]), point(i["point"])
         )
         for i in statement["instances"]
     )
@@ -97,7 +97,7 @@ def batch_of(statement):
 
 def library_verify(statement, message):
     channel = VerifierChannel(Transcript(b"vectors"), message)
-    claims = verify(batch_of(statement), [Value(tuple(c)) for c in statement["claims"]], channel)
+    claims = verify(batch_of(statement), [AffineForm(tuple(c)) for c in statement["claims"]], channel)
     channel.finish()
     return [(c.point, tuple(v.constant for v in c.values)) for c in claims]
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ShapeError, VerificationError
 from zkinfer.jit.threads import threads
-from zkinfer.protocol.channel import ProverChannel, Value, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, ProverChannel, VerifierChannel
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.kernels.arrays import ext_from_ints, from_ints
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, ext_add, mle
 from zkinfer.protocol.sumcheck import prover, reference
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Term
-from zkinfer.protocol.sumcheck.tables import Tables
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 
@@ -32,7 +32,7 @@ def prove(example, pads=None):
 
 def prove_fast(example):
     channel = ProverChannel(Transcript(b"test"))
-    tables = [Tables.of([ext_from_ints(f) for f in factors]) for factors in example.factors]
+    tables = [FactorTables.of([ext_from_ints(f) for f in factors]) for factors in example.factors]
     claims = prover.prove(example.batch, tables, channel)
     return channel.message, claims
 
@@ -40,7 +40,7 @@ def prove_fast(example):
 def accept(example, message, claims=None):
     channel = VerifierChannel(Transcript(b"test"), message)
     sums = example.claims if claims is None else claims
-    reduced = verify(example.batch, [Value(c) for c in sums], channel)
+    reduced = verify(example.batch, [AffineForm(c) for c in sums], channel)
     channel.finish()
     return [Claim(c.point, tuple(v.constant for v in c.values)) for c in reduced]
 
@@ -88,7 +88,7 @@ def test_padded_proofs_leave_constraints_that_the_pads_satisfy(examples, data):
     pads = [(rng.randrange(P), rng.randrange(P), rng.randrange(P)) for _ in range(example.batch.message_elements)]
     message, _ = prove(example, pads)
     channel = VerifierChannel(Transcript(b"test"), message, padded=True)
-    verify(example.batch, [Value(c) for c in example.claims], channel)
+    verify(example.batch, [AffineForm(c) for c in example.claims], channel)
     constraints = channel.constraints()
     assert constraints.pads == len(pads)
     constraints.check(constraints.expand(pads))
@@ -195,7 +195,7 @@ def with_base_factors(example, rng, extreme=False):
                 new.append([(v, rng.choice(ends), rng.choice(ends)) for v in numbers] if extreme else values)
                 arrays.append(ext_from_ints(new[-1]))
         factors.append(new)
-        tables.append(Tables.of(arrays))
+        tables.append(FactorTables.of(arrays))
     return replace(example, factors=factors), tables
 
 
@@ -238,11 +238,11 @@ def test_a_high_degree_of_base_elements_stays_in_bounds():
     Unreduced, the last step leads to an odd number above 2^53, which float64 does not have.
     """
     values = [P // 2] * 8 + [P // 2 + 2] * 8
-    batch = Batch((Instance(4, 2, (Term(ONE, (0,) * 8 + (1,)),), point=((P // 2,) * 3,) * 4),))
+    batch = Batch((Instance(4, 2, (Monomial(ONE, (0,) * 8 + (1,)),), point=((P // 2,) * 3,) * 4),))
     factors = [[(v, 0, 0) for v in values], [(v, v, v) for v in values]]
     channel = ProverChannel(Transcript(b"test"))
     claims = reference.prove(batch, [factors], channel)
-    tables = Tables.of([from_ints(values), ext_from_ints(factors[1])])
+    tables = FactorTables.of([from_ints(values), ext_from_ints(factors[1])])
     assert prove_tables(batch, [tables]) == (claims, channel.message)
 
 
@@ -252,15 +252,15 @@ def test_zero_to_two_variables_of_base_elements(weight):
     for n in range(3):
         values = [[5, P - 1, 7, P // 2][: 1 << n], [P // 2 + 1, 2, 0, 9][: 1 << n]]
         point = None if weight is None else weight[2 - n :]
-        batch = Batch((Instance(n, 2, (Term(ONE, (0, 1)),)),), point)
+        batch = Batch((Instance(n, 2, (Monomial(ONE, (0, 1)),)),), point)
         channel = ProverChannel(Transcript(b"test"))
         claims = reference.prove(batch, [[[(v, 0, 0) for v in column] for column in values]], channel)
-        tables = Tables.of([from_ints(column) for column in values])
+        tables = FactorTables.of([from_ints(column) for column in values])
         assert prove_tables(batch, [tables]) == (claims, channel.message)
 
 
 def test_base_elements_take_a_third_of_the_memory():
-    tables = Tables.of([np.ones(1 << 12), np.ones((3, 1 << 12)), np.ones(1 << 12)])
+    tables = FactorTables.of([np.ones(1 << 12), np.ones((3, 1 << 12)), np.ones(1 << 12)])
     assert tables.base == {0, 2}
     assert tables.rows == (0, 1, 4, 5)
     assert tables.flat.size == 5 * tables.stride
@@ -271,11 +271,11 @@ def test_a_zero_coordinate_of_the_point_is_proved_too():
     """Where eq vanishes at 1, the target does not give the polynomial there."""
     rng = random.Random(4)
     factors = [[(rng.randrange(P), 1, 2) for _ in range(16)] for _ in range(2)]
-    batch = Batch((Instance(4, 2, (Term(ONE, (0, 1)),)),), point=(ZERO, ONE, ZERO, (5, 6, 7)))
+    batch = Batch((Instance(4, 2, (Monomial(ONE, (0, 1)),)),), point=(ZERO, ONE, ZERO, (5, 6, 7)))
     messages = []
     for run in (
         lambda c: reference.prove(batch, [factors], c),
-        lambda c: prover.prove(batch, [Tables.of([ext_from_ints(f) for f in factors])], c),
+        lambda c: prover.prove(batch, [FactorTables.of([ext_from_ints(f) for f in factors])], c),
     ):
         channel = ProverChannel(Transcript(b"test"))
         run(channel)
@@ -283,7 +283,7 @@ def test_a_zero_coordinate_of_the_point_is_proved_too():
     assert messages[0] == messages[1]
 
 
-TERM = Term(ONE, (0,))
+TERM = Monomial(ONE, (0,))
 
 
 @pytest.mark.parametrize(
@@ -292,8 +292,8 @@ TERM = Term(ONE, (0,))
         lambda: Instance(-1, 1, (TERM,)),
         lambda: Instance(41, 1, (TERM,)),
         lambda: Instance(1, 1, ()),
-        lambda: Instance(1, 1, (Term(ONE, ()),)),
-        lambda: Instance(1, 1, (Term(ONE, (1,)),)),
+        lambda: Instance(1, 1, (Monomial(ONE, ()),)),
+        lambda: Instance(1, 1, (Monomial(ONE, (1,)),)),
         lambda: Instance(1, 2, (TERM,)),
         lambda: Instance(2, 1, (TERM,), point=(ONE,)),
         lambda: Batch(()),
@@ -310,10 +310,10 @@ def test_descriptions_that_make_no_sense_are_refused(build):
 @pytest.mark.parametrize("arrays", [[], [np.zeros(3)], [np.zeros(2), np.zeros(4)], [np.zeros((2, 4))]])
 def test_tables_need_sizes_that_fit(arrays):
     with pytest.raises(ShapeError):
-        Tables.of(arrays)
+        FactorTables.of(arrays)
 
 
 def test_tables_must_be_those_of_the_instance():
     batch = Batch((Instance(2, 1, (TERM,)),))
     with pytest.raises(ShapeError):
-        prover.prove(batch, [Tables.of([np.zeros(8)])], ProverChannel(Transcript(b"test")))
+        prover.prove(batch, [FactorTables.of([np.zeros(8)])], ProverChannel(Transcript(b"test")))

@@ -22,7 +22,7 @@ from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Trans
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import Commitment as CommitmentFile
+from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
 from zkinfer.files.commitment import SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
@@ -30,7 +30,7 @@ from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof import Header, NativeProof
-from zkinfer.protocol.pcs.params import Commitment
+from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
@@ -204,7 +204,7 @@ def test_both_refuse_another_nonce_where_work_is_asked_for() -> None:
 
 def test_both_refuse_another_statement() -> None:
     refused(CASE, PROOF, digest=bytes(32))
-    refused(CASE, PROOF, weights=Commitment(bytes(32), CASE.matrix.commitment.rows, 0))
+    refused(CASE, PROOF, weights=MatrixCommitment(bytes(32), CASE.matrix.commitment.rows, 0))
     for number, integers in CASE.publics.items():
         changed = np.array(integers)
         changed.flat[-1] += 1

@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.intervals import BoolArray, FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval
 from zkinfer.compiler.approx.primitives import Primitive
+from zkinfer.typing import BoolArray, FloatArray
 
 T = TypeVar("T")
 

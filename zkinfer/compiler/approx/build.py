@@ -16,18 +16,17 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.table import MAX_SHIFT, MAX_TABLE_ENTRIES, Table
 from zkinfer.compiler.approx.arithmetic import BigRanges
 from zkinfer.compiler.approx.custom import Custom
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
-from zkinfer.compiler.approx.intervals import BoolArray, FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.multiprecision import BigInterval
 from zkinfer.errors import BoundsError, InvalidInputError
+from zkinfer.typing import BoolArray, FloatArray, IntArray
 
-IntArray = npt.NDArray[np.int64]
 Run = tuple[int, int]
 """First and last index of a run of indices."""
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from zkinfer.compiler.approx import intervals
 from zkinfer.compiler.approx.domain import LINE, Domain, Piece
-from zkinfer.compiler.approx.intervals import FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, Number
 from zkinfer.compiler.approx.primitives import ASSUMED_ULPS, Primitive
 from zkinfer.errors import InvalidInputError, NotFiniteError
+from zkinfer.typing import FloatArray
 
 Callback = Callable[[FloatArray], FloatArray]
 IntervalFunction = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]

@@ -5,7 +5,8 @@ from fractions import Fraction
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
+
+from zkinfer.typing import BoolArray, FloatArray
 
 End = Fraction | None
 """An end of a piece; None stands for the infinity on that side."""
@@ -87,7 +88,7 @@ class Domain:
     def __contains__(self, x: Fraction) -> bool:
         return any(x in piece for piece in self.pieces)
 
-    def contains(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def contains(self, x: FloatArray) -> BoolArray:
         """Membership of each element, exactly; NaN and infinities are members of nothing."""
         inside = np.zeros(x.shape, dtype=np.bool_)
         for piece in self.pieces:
@@ -111,7 +112,7 @@ class Domain:
         return " or ".join(str(piece) for piece in self.pieces) or "nowhere"
 
 
-def _above(x: npt.NDArray[np.float64], end: Fraction, included: bool) -> npt.NDArray[np.bool_]:
+def _above(x: FloatArray, end: Fraction, included: bool) -> BoolArray:
     nearest = float(end)
     if Fraction(nearest) == end:
         return (x >= nearest if included else x > nearest) & np.isfinite(x)

@@ -20,9 +20,10 @@ from zkinfer.compiler.approx import intervals, primitives
 from zkinfer.compiler.approx.arithmetic import Arithmetic, BigRanges, Ranges, Rationals, Slopes, Values
 from zkinfer.compiler.approx.custom import Custom, closed_domain
 from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Piece
-from zkinfer.compiler.approx.intervals import FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.primitives import Primitive
 from zkinfer.errors import InvalidInputError, NotFiniteError, ToleranceError
+from zkinfer.typing import FloatArray
 
 T = TypeVar("T")
 Operand = Union["Function", float, int, Fraction]

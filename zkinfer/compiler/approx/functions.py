@@ -36,8 +36,8 @@ from zkinfer.compiler.approx.expressions import (
     lift,
     raise_to,
 )
-from zkinfer.compiler.approx.intervals import FloatArray
 from zkinfer.errors import InvalidInputError
+from zkinfer.typing import FloatArray
 
 __all__ = [
     "PI",

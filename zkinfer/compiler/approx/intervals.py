@@ -9,10 +9,8 @@ An infinite end means "unbounded": no operand ever is infinite, so 0 * inf is 0 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from zkinfer.typing import BoolArray, FloatArray
 
 INFINITY = np.float64(np.inf)
 _SPLITTER = np.float64(2**27 + 1)

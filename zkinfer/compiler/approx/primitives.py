@@ -19,8 +19,9 @@ import numpy as np
 
 from zkinfer.compiler.approx import intervals
 from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, POSITIVE, Domain, Piece
-from zkinfer.compiler.approx.intervals import BoolArray, FloatArray, Interval
+from zkinfer.compiler.approx.intervals import Interval
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, Number
+from zkinfer.typing import BoolArray, FloatArray
 
 ASSUMED_ULPS = 8
 """Error allowed for in a transcendental primitive's float64 values, in units in the last place."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 
 from zkinfer.circuit.qformat import as_arrays
@@ -22,6 +21,7 @@ from zkinfer.circuit.samples import chunks, into_runs
 from zkinfer.compiler.calibration.reference import FloatModel, is_float
 from zkinfer.errors import NotFiniteError
 from zkinfer.progress import progress
+from zkinfer.typing import Array
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
 """Of the absolute values, which percentiles are kept."""
@@ -79,7 +79,7 @@ class _Accumulator:
         # By the leading bits of the float32 pattern: 256 exponents with 32 bins in each, whatever the range is.
         self._histogram = np.zeros(_BINS, dtype=np.int64)
 
-    def add(self, array: npt.NDArray[Any]) -> None:
+    def add(self, array: Array) -> None:
         if not array.size:
             return
         # Whole numbers as float64, where the lowest of a type has a magnitude too.
@@ -148,7 +148,7 @@ def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
     return Calibration(tensors=stats, samples=len(samples[0]))
 
 
-def _require_finite(name: str, tensor: npt.NDArray[Any], first_sample: int, batch: int) -> None:
+def _require_finite(name: str, tensor: Array, first_sample: int, batch: int) -> None:
     finite = np.isfinite(tensor)
     if finite.all():
         return

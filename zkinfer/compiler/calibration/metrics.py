@@ -4,13 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.qformat import as_array
 from zkinfer.errors import InvalidInputError, NotFiniteError, ShapeError
-
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import Array, FloatArray
 
 
 def cosine_similarity(product: float, square_a: float, square_b: float) -> float:

@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 import onnxruntime
 
 from zkinfer.circuit.qformat import as_batch
 from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array
 
 
 def is_float(value: onnx_ir.Value) -> bool:

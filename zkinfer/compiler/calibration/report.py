@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 from rich.console import Console
 from rich.table import Table
@@ -29,10 +28,7 @@ from zkinfer.compiler.calibration.reference import FloatModel, static_shape
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import progress
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array, FloatArray, IntArray
 
 SCATTER_POINTS = 4096
 """At most so many output elements are kept for the picture."""

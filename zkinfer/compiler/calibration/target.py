@@ -3,11 +3,9 @@
 import operator
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 
 from zkinfer.circuit.evaluate import evaluate
@@ -17,9 +15,8 @@ from zkinfer.compiler.calibration.metrics import cosine_similarity, share_equal,
 from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.errors import InvalidInputError
+from zkinfer.typing import Array, FloatArray
 
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
 Outputs = list[tuple[Array, FloatArray]]
 """Every output of a model in float and in fixed point, each of shape (samples, ...)."""
 

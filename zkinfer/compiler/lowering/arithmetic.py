@@ -11,18 +11,10 @@ import numpy as np
 from zkinfer.circuit.steps import Pad, Reshape, Take
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X
-from zkinfer.compiler.lowering.emitter import (
-    Activation,
-    Affine,
-    Constant,
-    Emitter,
-    FloatArray,
-    Operand,
-    Part,
-    broadcast_steps,
-)
+from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Operand, Part, broadcast_steps
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import FloatArray
 
 MAX_FUNCTIONS = 64
 """How many functions of one tensor's elements are told apart by a constant."""

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.circuit.bounds import (
@@ -39,8 +38,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, node_sources
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)

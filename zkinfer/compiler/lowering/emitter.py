@@ -19,12 +19,11 @@ from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.functions import Function, X
-from zkinfer.compiler.lowering.builder import Builder, IntArray, Summand, Value, exponent, is_dyadic
+from zkinfer.compiler.lowering.builder import Builder, Summand, Value, exponent, is_dyadic
 from zkinfer.compiler.lowering.precision import Format, Precision, activation_format, input_format, weight_frac_bits
 from zkinfer.compiler.lowering.tables import Range, Tables, least_shift
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError
-
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray, IntArray
 
 OPERAND_SLACK_BITS = 4
 """How many bits wider than an activation the operand of a product may be before it is worth a lookup."""

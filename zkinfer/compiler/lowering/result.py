@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Layer:
     offset: float
     saturation: tuple[int, int] | None
 
-    def read(self, integers: IntArray, frac_bits: int) -> npt.NDArray[np.float64]:
+    def read(self, integers: IntArray, frac_bits: int) -> FloatArray:
         """The real tensor, float64, from the value's integers and fraction bits."""
         return self.scale * np.ldexp(integers.astype(np.float64), -frac_bits) + self.offset
 

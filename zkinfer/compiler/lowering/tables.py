@@ -10,9 +10,10 @@ from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
 from zkinfer.compiler.approx.functions import Function
-from zkinfer.compiler.lowering.builder import Builder, IntArray, Value
+from zkinfer.compiler.lowering.builder import Builder, Value
 from zkinfer.compiler.lowering.precision import Format, Precision
 from zkinfer.errors import BoundsError
+from zkinfer.typing import IntArray
 
 MIN_LEVELS = 32
 MAX_INDEX_ERROR = 2.0**-5

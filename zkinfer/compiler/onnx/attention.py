@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from onnx_ir import DataType, Value
 
 from zkinfer.compiler.lowering.emitter import MASKED_BELOW
 from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
-
-BoolArray = npt.NDArray[np.bool_]
+from zkinfer.typing import BoolArray, IntArray
 
 
 def attention(
@@ -166,12 +164,12 @@ def _windows(s: Steps) -> tuple[float, float]:
     return math.inf if left < 0 else left, math.inf if right < 0 else right
 
 
-def _ahead(shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _ahead(shape: tuple[int, int]) -> IntArray:
     """By how much each key comes after the one whose number is that of the query."""
     return np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
 
 
-def _allowed(s: Steps, shape: tuple[int, int], past: npt.NDArray[np.int64]) -> BoolArray:
+def _allowed(s: Steps, shape: tuple[int, int], past: IntArray) -> BoolArray:
     """Which keys each query may attend to, by causality and by windows."""
     left, right = _windows(s)
     ahead = _ahead(shape) - past

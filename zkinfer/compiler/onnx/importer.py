@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.reference
 import onnx_ir
@@ -24,6 +23,7 @@ from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.ops.quantized import along
 from zkinfer.compiler.onnx.recurrence import step_independent
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
+from zkinfer.typing import Array
 
 __all__ = ["import_model", "ops"]
 
@@ -263,7 +263,7 @@ def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
     return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
 
 
-def _element_type(array: npt.NDArray[Any]) -> int:
+def _element_type(array: Array) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 

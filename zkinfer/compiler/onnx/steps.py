@@ -11,6 +11,8 @@ import numpy.typing as npt
 import onnx_ir
 from onnx_ir import Value
 
+from zkinfer.typing import Array
+
 AXES_AS_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "ReduceSum": 13}
 """From this version of the operator set on, a reduction takes its axes as an input."""
 
@@ -60,7 +62,7 @@ class Steps:
         self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=[result]))
         return result
 
-    def constant(self, step: str, array: npt.NDArray[Any]) -> Value:
+    def constant(self, step: str, array: Array) -> Value:
         """A constant tensor."""
         tensor = onnx_ir.tensor(array, name=f"{self._name}/{step}")
         shape, dtype = onnx_ir.Shape(array.shape), onnx_ir.TensorType(tensor.dtype)
@@ -114,6 +116,6 @@ def dtype_of(x: Value) -> npt.DTypeLike:
     return x.dtype.numpy()
 
 
-def content_of(x: Value) -> npt.NDArray[Any] | None:
+def content_of(x: Value) -> Array | None:
     """The elements of a constant of the model; None for everything else."""
     return None if x.const_value is None else x.const_value.numpy()

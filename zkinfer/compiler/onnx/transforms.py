@@ -1,12 +1,10 @@
 """Fourier transforms as steps: products with constant matrices of sines and cosines."""
 
 import numpy as np
-import numpy.typing as npt
 from onnx_ir import Value
 
 from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
-
-FloatArray = npt.NDArray[np.float64]
+from zkinfer.typing import FloatArray
 
 MAX_POINTS = 4096
 """Transforms of up to so many points are made: their matrices grow with the square."""

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from onnx_ir import Attr, DataType, Value
 
 from zkinfer.compiler.onnx.steps import Steps, dtype_of, shape_of
+from zkinfer.typing import FloatArray, IntArray
 
 DOMAIN = "ai.onnx.ml"
 
-FloatArray = npt.NDArray[np.float64]
 Key = tuple[int, int]
 """A node: the tree that it belongs to, and its number in it."""
 
@@ -250,7 +250,7 @@ def classifier(s: Steps, x: Value) -> list[Value] | None:
     return [_labelled(s, index, labels), scores]
 
 
-def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: npt.NDArray[np.int64]) -> list[Value] | None:
+def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
     """Two classes of which the leaves score the second, as their first output: the other's score follows from it.
 
     Scores that cannot be negative are probabilities, and those that can are log odds, as onnxruntime takes them.
@@ -271,7 +271,7 @@ def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: npt.NDA
     return [_labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
 
 
-def _labelled(s: Steps, index: Value, labels: npt.NDArray[np.int64]) -> Value:
+def _labelled(s: Steps, index: Value, labels: IntArray) -> Value:
     """The labels of classes, from their positions."""
     if np.array_equal(labels, np.arange(len(labels))) or not len(labels):
         return index

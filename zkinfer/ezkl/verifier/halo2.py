@@ -27,21 +27,21 @@ from zkinfer.ezkl.verifier.bn254 import (
     is_canonical_g2,
 )
 from zkinfer.ezkl.verifier.interpreter import translate
-from zkinfer.ezkl.verifier.machine import CurveRecord, Limits, Machine, Returned, Reverted
-from zkinfer.ezkl.verifier.transcript import WORD, Transcript
+from zkinfer.ezkl.verifier.machine import CurveRecord, Machine, MachineLimits, Returned, Reverted
+from zkinfer.ezkl.verifier.transcript import WORD, KeccakTranscript
 from zkinfer.ezkl.verifier.yul import (
     Assign,
-    Block,
-    Call,
     Contract,
     Evaluate,
     For,
-    Function,
     If,
     Let,
     Name,
     Number,
     Statement,
+    YulBlock,
+    YulCall,
+    YulFunction,
     parse,
 )
 
@@ -58,14 +58,14 @@ def _fail(message: str) -> MalformedCommitmentError:
     return MalformedCommitmentError(f"verifier artifact: {message}")
 
 
-def _statements(block: Block) -> Iterator[Statement]:
+def _statements(block: YulBlock) -> Iterator[Statement]:
     """All statements of a block, depth first."""
     for node in block.statements:
         yield node
         match node:
-            case Block():
+            case YulBlock():
                 yield from _statements(node)
-            case If(body=body) | Function(body=body):
+            case If(body=body) | YulFunction(body=body):
                 yield from _statements(body)
             case For(start=start, step=step, body=body):
                 for part in (start, step, body):
@@ -86,7 +86,7 @@ def _key_words(contract: Contract) -> dict[int, int]:
         raise _fail("has no VK_MPTR")
     for node in _statements(contract.body):
         match node:
-            case Evaluate(call=Call(name="mstore", arguments=(Number(value=address), Number(value=word)))):
+            case Evaluate(call=YulCall(name="mstore", arguments=(Number(value=address), Number(value=word)))):
                 if address >= start and words.setdefault(address, word) != word:
                     raise _fail(f"loads two different words at {address:#x} of its key")
             case _:
@@ -103,7 +103,7 @@ def _proof_length(contract: Contract) -> int:
     lengths: set[int] = set()
     for node in _statements(contract.body):
         match node:
-            case Let(value=Call() as call) | Assign(value=Call() as call) | Evaluate(call=call):
+            case Let(value=YulCall() as call) | Assign(value=YulCall() as call) | Evaluate(call=call):
                 lengths.update(_compared_lengths(call))
             case _:
                 pass
@@ -112,13 +112,13 @@ def _proof_length(contract: Contract) -> int:
     return lengths.pop()
 
 
-def _compared_lengths(call: Call) -> Iterator[int]:
+def _compared_lengths(call: YulCall) -> Iterator[int]:
     match call:
-        case Call(name="eq", arguments=(Number(value=length), Name(name="proof.length"))):
+        case YulCall(name="eq", arguments=(Number(value=length), Name(name="proof.length"))):
             yield length
         case _:
             for argument in call.arguments:
-                if isinstance(argument, Call):
+                if isinstance(argument, YulCall):
                     yield from _compared_lengths(argument)
 
 
@@ -141,7 +141,7 @@ class Artifact:
     proof_bytes: int
     key_digest: bytes
     negated_s_g2: G2Point
-    limits: Limits
+    limits: MachineLimits
     run: Callable[[Machine], None]
 
     def check(self, instances: list[int], proof: bytes, weight_points: tuple[bytes, ...]) -> None:
@@ -162,7 +162,7 @@ class Artifact:
             raise MalformedProofError(f"the proof has {len(proof)} bytes where {self.proof_bytes} are needed")
         record = CurveRecord()
         words = b"".join(x.to_bytes(WORD, "big") for x in instances)
-        transcript = Transcript(self.key_digest, words, proof)
+        transcript = KeccakTranscript(self.key_digest, words, proof)
         if not self._accepts(words, proof, transcript, record):
             raise InvalidProofError(
                 "the proof does not show this statement: the inputs, outputs, context or weights are not those that "
@@ -170,10 +170,10 @@ class Artifact:
             )
         self._check_run(record, transcript, proof, weight_points)
         rerun = CurveRecord(results=record.results, verdict=False)
-        if self._accepts(words, proof, Transcript(self.key_digest, words, proof), rerun):
+        if self._accepts(words, proof, KeccakTranscript(self.key_digest, words, proof), rerun):
             raise _fail("accepts whatever the pairing check says")
 
-    def _accepts(self, instances: bytes, proof: bytes, transcript: Transcript, record: CurveRecord) -> bool:
+    def _accepts(self, instances: bytes, proof: bytes, transcript: KeccakTranscript, record: CurveRecord) -> bool:
         machine = Machine(instances, proof, transcript, record, self.limits)
         try:
             self.run(machine)
@@ -184,7 +184,7 @@ class Artifact:
         return False
 
     def _check_run(
-        self, record: CurveRecord, transcript: Transcript, proof: bytes, weight_points: tuple[bytes, ...]
+        self, record: CurveRecord, transcript: KeccakTranscript, proof: bytes, weight_points: tuple[bytes, ...]
     ) -> None:
         if len(record.pairings) != 1:
             raise _fail("accepts without a pairing check")
@@ -223,10 +223,10 @@ def _g2(word: Callable[[str], int], prefix: str) -> G2Point:
     return x_1, x_2, y_1, y_2
 
 
-def _limits(contract: Contract, num_instances: int, proof_bytes: int) -> Limits:
+def _limits(contract: Contract, num_instances: int, proof_bytes: int) -> MachineLimits:
     """Several times what ezkl's verifiers need: their loops run over instances, proof words and key words."""
     words = num_instances + proof_bytes // WORD
-    return Limits(
+    return MachineLimits(
         steps=10_000 + 8 * contract.size + 400 * words,
         memory=4096 + 4 * (WORD * words + contract.size),
         curve_operations=64 + 2 * words + contract.size // 64,

@@ -16,18 +16,18 @@ from zkinfer.ezkl.verifier.machine import PROOF_OFFSET, Machine, Returned, Rever
 from zkinfer.ezkl.verifier.yul import (
     WORD_MASK,
     Assign,
-    Block,
-    Call,
     Contract,
     Evaluate,
     Expression,
     For,
-    Function,
     If,
     Let,
     Name,
     Number,
     Statement,
+    YulBlock,
+    YulCall,
+    YulFunction,
 )
 
 Frame = list[int]
@@ -135,7 +135,7 @@ class _Scope:
 
 def _weight(node: Expression) -> int:
     """Nodes in an expression: what evaluating it costs."""
-    return 1 + sum(map(_weight, node.arguments)) if isinstance(node, Call) else 1
+    return 1 + sum(map(_weight, node.arguments)) if isinstance(node, YulCall) else 1
 
 
 def _expression(node: Expression, scope: _Scope) -> Value:
@@ -144,7 +144,7 @@ def _expression(node: Expression, scope: _Scope) -> Value:
             return lambda m, f: value
         case Name(name=name):
             return _name(name, scope)
-        case Call(name=name, arguments=arguments):
+        case YulCall(name=name, arguments=arguments):
             values = [_expression(argument, scope) for argument in arguments]
             if name in _VALUES:
                 if len(values) != _VALUES[name]:
@@ -241,7 +241,7 @@ def _function_call(
     return call
 
 
-def _effect(call: Call, scope: _Scope) -> Action:
+def _effect(call: YulCall, scope: _Scope) -> Action:
     name = call.name
     values = [_expression(argument, scope) for argument in call.arguments]
     if name not in _EFFECTS:
@@ -291,7 +291,7 @@ def _assignment(slots: list[int], value: Expression, scope: _Scope) -> Action:
             f[slot] = single(m, f)
 
         return assign
-    if not isinstance(value, Call):
+    if not isinstance(value, YulCall):
         raise _malformed("assigns one value to several variables")
     call = _function_call(value.name, [_expression(a, scope) for a in value.arguments], scope, results=len(slots))
 
@@ -305,7 +305,7 @@ def _assignment(slots: list[int], value: Expression, scope: _Scope) -> Action:
 def _statement(node: Statement, scope: _Scope) -> tuple[Action, int]:
     """What a statement does, and what it costs beyond the blocks inside it."""
     match node:
-        case Block():
+        case YulBlock():
             return _block(node, scope.inner()), 1
         case Let(names=names, value=None):
             slots = [scope.declare(name) for name in names]
@@ -315,7 +315,7 @@ def _statement(node: Statement, scope: _Scope) -> tuple[Action, int]:
                     f[slot] = 0
 
             return clear, len(slots)
-        case Let(names=names, value=Number() | Name() | Call() as value):
+        case Let(names=names, value=Number() | Name() | YulCall() as value):
             # Translated before the names are declared: a value cannot mention what it initialises.
             reserved = [scope.layout.slot() for _ in names]
             action = _assignment(reserved, value, scope)
@@ -338,7 +338,7 @@ def _statement(node: Statement, scope: _Scope) -> tuple[Action, int]:
             raise _malformed("defines a function where none can be")
 
 
-def _if(condition: Expression, body: Block, scope: _Scope) -> Action:
+def _if(condition: Expression, body: YulBlock, scope: _Scope) -> Action:
     test, run = _expression(condition, scope), _block(body, scope.inner())
 
     def branch(m: Machine, f: Frame) -> None:
@@ -364,16 +364,16 @@ def _for(node: For, scope: _Scope) -> Action:
     return loop
 
 
-def _block(block: Block, scope: _Scope) -> Action:
+def _block(block: YulBlock, scope: _Scope) -> Action:
     """The block's statements, in this very scope (the caller opens it)."""
     for node in block.statements:
-        if isinstance(node, Function):
+        if isinstance(node, YulFunction):
             if scope.parent is not None:
                 raise _malformed("defines a function inside a function or an inner block")
             if node.name in scope.functions or node.name in _VALUES or node.name in _EFFECTS:
                 raise _malformed(f"defines {node.name!a} twice")
             scope.functions[node.name] = _function(node, scope.constants)
-    translated = [_statement(node, scope) for node in block.statements if not isinstance(node, Function)]
+    translated = [_statement(node, scope) for node in block.statements if not isinstance(node, YulFunction)]
     actions, cost = [action for action, _ in translated], sum(cost for _, cost in translated)
 
     def run(m: Machine, f: Frame) -> None:
@@ -384,7 +384,7 @@ def _block(block: Block, scope: _Scope) -> Action:
     return run
 
 
-def _function(node: Function, constants: Mapping[str, int]) -> _CompiledFunction:
+def _function(node: YulFunction, constants: Mapping[str, int]) -> _CompiledFunction:
     layout = _FrameLayout()
     scope = _Scope(constants, layout)
     for name in node.parameters:

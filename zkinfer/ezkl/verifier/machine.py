@@ -22,7 +22,7 @@ from zkinfer.ezkl.verifier.bn254 import (
     to_affine,
     to_jacobian,
 )
-from zkinfer.ezkl.verifier.transcript import WORD, Transcript
+from zkinfer.ezkl.verifier.transcript import WORD, KeccakTranscript
 
 PROOF_OFFSET = 0x64
 """Where the proof's bytes begin in calldata: selector, two offsets, length."""
@@ -44,7 +44,7 @@ class Reverted(Exception):  # noqa: N818 - control flow of the machine, not an e
 
 
 @dataclass(frozen=True)
-class Limits:
+class MachineLimits:
     """What one run may use.
 
     Attributes:
@@ -100,7 +100,7 @@ class Machine:
     """
 
     def __init__(
-        self, instances: bytes, proof: bytes, transcript: Transcript, record: CurveRecord, limits: Limits
+        self, instances: bytes, proof: bytes, transcript: KeccakTranscript, record: CurveRecord, limits: MachineLimits
     ) -> None:
         self.proof = proof
         self.instances = instances

@@ -17,7 +17,7 @@ WORD = 32
 _CONTINUE = b"\x01"
 
 
-class Transcript:
+class KeccakTranscript:
     """The hashes of one run.
 
     Args:

@@ -54,18 +54,18 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class YulCall:
     """A builtin or a function applied to arguments."""
 
     name: str
     arguments: "tuple[Expression, ...]"
 
 
-Expression = Number | Name | Call
+Expression = Number | Name | YulCall
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class YulBlock:
     """Statements in a scope of their own."""
 
     statements: "tuple[Statement, ...]"
@@ -91,7 +91,7 @@ class Assign:
 class Evaluate:
     """A call for its effect."""
 
-    call: Call
+    call: YulCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +99,30 @@ class If:
     """Runs the body where the condition is not 0."""
 
     condition: Expression
-    body: Block
+    body: YulBlock
 
 
 @dataclass(frozen=True, slots=True)
 class For:
     """A loop; the scope of `start` covers all of it."""
 
-    start: Block
+    start: YulBlock
     condition: Expression
-    step: Block
-    body: Block
+    step: YulBlock
+    body: YulBlock
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class YulFunction:
     """A function definition."""
 
     name: str
     parameters: tuple[str, ...]
     returns: tuple[str, ...]
-    body: Block
+    body: YulBlock
 
 
-Statement = Block | Let | Assign | Evaluate | If | For | Function
+Statement = YulBlock | Let | Assign | Evaluate | If | For | YulFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Contract:
     """
 
     constants: dict[str, int]
-    body: Block
+    body: YulBlock
     size: int
 
 
@@ -253,14 +253,14 @@ class _Parser:
             raise self.fail("the end")
         return Contract(constants, body, len(self.tokens))
 
-    def block(self) -> Block:
+    def block(self) -> YulBlock:
         self.enter()
         self.expect("{")
         statements = []
         while not self.accept("}"):
             statements.append(self.statement())
         self.depth -= 1
-        return Block(tuple(statements))
+        return YulBlock(tuple(statements))
 
     def statement(self) -> Statement:
         if self.peek() == "{":
@@ -276,20 +276,20 @@ class _Parser:
             return self.function()
         if self.tokens[self.position + 1 : self.position + 2] == ["("]:
             call = self.expression()
-            if not isinstance(call, Call):
+            if not isinstance(call, YulCall):
                 raise self.fail("a call")
             return Evaluate(call)
         names = self.names()
         self.expect(":=")
         return Assign(names, self.expression())
 
-    def function(self) -> Function:
+    def function(self) -> YulFunction:
         name = self.name()
         self.expect("(")
         parameters = () if self.peek() == ")" else self.names()
         self.expect(")")
         returns = self.names() if self.accept("->") else ()
-        return Function(name, parameters, returns, self.block())
+        return YulFunction(name, parameters, returns, self.block())
 
     def expression(self) -> Expression:
         token = self.peek()
@@ -309,7 +309,7 @@ class _Parser:
                 arguments.append(self.expression())
             self.expect(")")
         self.depth -= 1
-        return Call(name, tuple(arguments))
+        return YulCall(name, tuple(arguments))
 
 
 def parse(source: bytes) -> Contract:

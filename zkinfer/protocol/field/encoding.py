@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import MalformedProofError
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
+from zkinfer.typing import ByteArray, IntArray
 
 BASE_BYTES = 7
 EXT_BYTES = DEGREE * BASE_BYTES
@@ -61,7 +61,7 @@ def decode_ext(data: bytes, count: int) -> list[Ext]:
     return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), DEGREE)]
 
 
-def encode_array(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def encode_array(values: IntArray) -> ByteArray:
     """The same bytes as `encode_base`, for an array of any shape: the last axis grows BASE_BYTES times as long.
 
     Raises:
@@ -76,7 +76,7 @@ def encode_array(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     return octets.reshape(*values.shape[:-1], -1)
 
 
-def decode_array(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def decode_array(data: bytes, shape: tuple[int, ...]) -> IntArray:
     """The array that `encode_array` made these bytes from.
 
     Raises:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import DEGREE, NONRESIDUE, P
 from zkinfer.protocol.field.scalar import Ext
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import Floats, IntArray
 
 _LIMB_BITS = 17
 _LIMBS = 3
@@ -68,7 +67,7 @@ def _matmul_exact(a: IntArray, b: IntArray) -> IntArray:
     return np.concatenate([_rows_exact(a[i : i + step], right) for i in range(0, max(len(a), 1), step)])
 
 
-def _rows_exact(a: IntArray, right: npt.NDArray[np.float64]) -> IntArray:
+def _rows_exact(a: IntArray, right: Floats) -> IntArray:
     (m, k), n = a.shape, right.shape[2]
     products = (_limbs(a).reshape(_LIMBS * m, k) @ right).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
     sums = np.zeros((2 * _LIMBS - 1, m, n), dtype=np.int64)
@@ -78,7 +77,7 @@ def _rows_exact(a: IntArray, right: npt.NDArray[np.float64]) -> IntArray:
     return result
 
 
-def _limbs(a: IntArray) -> npt.NDArray[np.float64]:
+def _limbs(a: IntArray) -> Floats:
     """Canonical elements in base 2^_LIMB_BITS, least significant digit first: shape (_LIMBS, *a.shape)."""
     limbs = np.empty((_LIMBS, *a.shape))
     mask = (1 << _LIMB_BITS) - 1
@@ -119,7 +118,7 @@ def _contract_exact(weights: IntArray, array: npt.NDArray[np.integer[Any]]) -> I
     return result
 
 
-def _signed_limbs(a: npt.NDArray[np.integer[Any]], bits: int) -> list[npt.NDArray[np.float64]]:
+def _signed_limbs(a: npt.NDArray[np.integer[Any]], bits: int) -> list[Floats]:
     """Integers in base 2^bits, least significant first: digits in [0, 2^bits), the last in [-2^bits, 2^bits]."""
     remaining = max(-int(a.min()), int(a.max())).bit_length() if a.size else 0
     if remaining <= bits:

@@ -34,12 +34,12 @@ from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofE
 from zkinfer.protocol.channel import PadConstraints, VerifierChannel
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_array
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
 from zkinfer.protocol.field.scalar import ZERO, Ext, ext_mul, ext_sub, root_of_unity
 from zkinfer.protocol.merkle.paths import check_leaves, sibling_numbers
 from zkinfer.protocol.pcs.params import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 
 FIELD_SIZE: int = P**DEGREE
 

@@ -10,8 +10,6 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.channel import PadConstraints
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import encode_array
-from zkinfer.protocol.field.kernels.arrays import Floats
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.ligero.pads import (
@@ -22,10 +20,11 @@ from zkinfer.protocol.ligero.pads import (
     layout,
     polynomial_values,
 )
-from zkinfer.protocol.merkle.tree import ByteArray, build_tree, prove_leaves
+from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.params import SALT_BYTES
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import ByteArray, Floats, IntArray
 
 
 @dataclass(frozen=True)

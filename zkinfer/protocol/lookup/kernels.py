@@ -12,9 +12,9 @@ from numba import types
 
 from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.kernels.vector import LANES, Vector, load, splat, store
 from zkinfer.protocol.sumcheck.kernels import accumulate, add_lanes, add_scaled, load_ext, store_ext
+from zkinfer.typing import Floats
 
 P0, Q1, P1, Q0 = 0, 3, 6, 9
 """The first of the three rows of each table of a layer."""

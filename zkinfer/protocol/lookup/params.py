@@ -20,7 +20,7 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_base
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul
-from zkinfer.protocol.lookup.tables import Table, from_threshold
+from zkinfer.protocol.lookup.tables import LookupTable, from_threshold
 from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point, V, powers
 
 
@@ -102,7 +102,7 @@ class LookupInstance:
         blocks: one or more; every table is named by at least one.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[LookupTable, ...]
     blocks: tuple[Block, ...]
 
     def __post_init__(self) -> None:

@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.jit.threads import split
 from zkinfer.protocol.channel import ProverChannel
-from zkinfer.protocol.field.kernels.arrays import GRAIN, Floats, from_ints, is_balanced
+from zkinfer.protocol.field.kernels.arrays import GRAIN, from_ints, is_balanced
 from zkinfer.protocol.field.kernels.fold import mle
 from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_sub
 from zkinfer.protocol.lookup import kernels
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance, Stack
 from zkinfer.protocol.lookup.reference import send_roots
-from zkinfer.protocol.lookup.tables import Table
+from zkinfer.protocol.lookup.tables import LookupTable
 from zkinfer.protocol.lookup.trees import Tree, leaves
 from zkinfer.protocol.lookup.verifier import layer_batch
 from zkinfer.protocol.sumcheck.params import Claim, Point
 from zkinfer.protocol.sumcheck.prover import prove_rounds
+from zkinfer.typing import Floats
 
-Integers = npt.NDArray[np.int64]
 Fraction = tuple[Ext, Ext]
 
 
@@ -124,7 +123,7 @@ def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -
         raise InvalidInputError(f"the blocks' columns must have the shapes {expected}, not {shapes}")
 
 
-def table_columns(table: Table) -> list[Floats]:
+def table_columns(table: LookupTable) -> list[Floats]:
     """A table's columns as base vectors."""
     return [from_ints(column) for column in table.column_values()]
 

@@ -9,7 +9,7 @@ of rows; an explicit table is given row by row and evaluated in linear time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,12 @@ from zkinfer.protocol.field.encoding import encode_array, encode_base
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_scale, ext_sub
 from zkinfer.protocol.sumcheck.params import Point
+from zkinfer.typing import IntArray
 
 MAX_TABLE_VARIABLES = 24
 
-Integers: TypeAlias = npt.NDArray[np.int64]
 
-
-class Table(Protocol):
+class LookupTable(Protocol):
     """What lookups need of a table."""
 
     @property
@@ -41,7 +40,7 @@ class Table(Protocol):
     def columns(self) -> int:
         """Elements in a row."""
 
-    def column_values(self) -> list[Integers]:
+    def column_values(self) -> list[IntArray]:
         """For each column its 2^k canonical elements, in row order, as int64."""
 
     def evaluate(self, point: Point) -> list[Ext]:
@@ -99,7 +98,7 @@ class RangeTable:
     def columns(self) -> int:
         return 1
 
-    def column_values(self) -> list[Integers]:
+    def column_values(self) -> list[IntArray]:
         return [(self.start % P + _row_numbers(self.rows)) % P]
 
     def evaluate(self, point: Point) -> list[Ext]:
@@ -110,7 +109,7 @@ class RangeTable:
 
 
 @dataclass(frozen=True)
-class Piece:
+class AffinePiece:
     """For rows i >= first, up to the next piece, the output is offset + slope * i."""
 
     first: int
@@ -130,7 +129,7 @@ class PiecewiseTable:
 
     rows: int
     start: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[AffinePiece, ...]
 
     def __post_init__(self) -> None:
         _check_rows(self.rows)
@@ -146,7 +145,7 @@ class PiecewiseTable:
     def columns(self) -> int:
         return 2
 
-    def column_values(self) -> list[Integers]:
+    def column_values(self) -> list[IntArray]:
         numbers = _row_numbers(self.rows)
         piece = np.searchsorted([piece.first for piece in self.pieces], numbers, side="right") - 1
         offsets = np.array([piece.offset % P for piece in self.pieces], dtype=np.int64)
@@ -156,7 +155,7 @@ class PiecewiseTable:
 
     def evaluate(self, point: Point) -> list[Ext]:
         last = self.pieces[-1]
-        repeated = Piece(self.rows, last.offset + last.slope * (self.rows - 1), 0)
+        repeated = AffinePiece(self.rows, last.offset + last.slope * (self.rows - 1), 0)
         output, offset, slope = ZERO, 0, 0
         for piece in (*self.pieces, repeated):
             indicator, weighted = from_threshold(piece.first, point)
@@ -172,12 +171,12 @@ class PiecewiseTable:
 
 def step_table(rows: int, start: int, threshold: int) -> PiecewiseTable:
     """x -> [x >= threshold] for x in [start, start + rows); start < threshold < start + rows."""
-    return PiecewiseTable(rows, start, (Piece(0, 0, 0), Piece(threshold - start, 1, 0)))
+    return PiecewiseTable(rows, start, (AffinePiece(0, 0, 0), AffinePiece(threshold - start, 1, 0)))
 
 
 def affine_table(rows: int, start: int, slope: int, offset: int) -> PiecewiseTable:
     """x -> slope * x + offset for x in [start, start + rows)."""
-    return PiecewiseTable(rows, start, (Piece(0, offset + slope * start, slope),))
+    return PiecewiseTable(rows, start, (AffinePiece(0, offset + slope * start, slope),))
 
 
 class ExplicitTable:
@@ -209,7 +208,7 @@ class ExplicitTable:
     def columns(self) -> int:
         return len(self._values)
 
-    def column_values(self) -> list[Integers]:
+    def column_values(self) -> list[IntArray]:
         return list(self._values)
 
     def evaluate(self, point: Point) -> list[Ext]:
@@ -232,7 +231,7 @@ class ExplicitTable:
         return hash(self._encoded)
 
 
-def _row_numbers(rows: int) -> Integers:
+def _row_numbers(rows: int) -> IntArray:
     """0, 1, ..., rows - 1, the last repeated up to the next power of two."""
     return np.minimum(np.arange(1 << (rows - 1).bit_length(), dtype=np.int64), rows - 1)
 

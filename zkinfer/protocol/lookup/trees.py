@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zkinfer.jit.threads import split
-from zkinfer.protocol.field.kernels.arrays import GRAIN, Floats, balance_ext, from_ints
+from zkinfer.protocol.field.kernels.arrays import GRAIN, balance_ext, from_ints
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
@@ -30,19 +30,20 @@ from zkinfer.protocol.sumcheck.rounds import (
     add_parts,
     complete_polynomial,
 )
-from zkinfer.protocol.sumcheck.tables import Tables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.typing import Floats
 
 Fraction = tuple[Ext, Ext]
 
 
-class Layer(Protocol):
+class TreeLayer(Protocol):
     """The nodes of one layer of a tree."""
 
     @property
     def variables(self) -> int:
         """Of its sumcheck: there are 2^(variables + 1) nodes."""
 
-    def above(self) -> "Layer":
+    def above(self) -> "TreeLayer":
         """The layer of half as many nodes; this one has four nodes at least."""
 
     def children(self, x: int) -> tuple[Fraction, Fraction]:
@@ -59,7 +60,7 @@ class TableLayer:
         tables: p0, q1, p1, q0; or q0, q1 if all numerators are 1.
     """
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: FactorTables) -> None:
         self.tables = tables
         self.unit = tables.factors == 2
 
@@ -69,7 +70,7 @@ class TableLayer:
 
     def above(self) -> "TableLayer":
         places = 1 << self.tables.variables
-        out = Tables(4, self.tables.variables - 1)
+        out = FactorTables(4, self.tables.variables - 1)
         if places < 2 * LANES:
             nodes = [add(*self.children(x)) for x in range(places)]
             for k, (parity, part) in enumerate(((0, 0), (1, 1), (1, 0), (0, 1))):
@@ -97,7 +98,7 @@ class TableLayer:
         q0, q1 = self.tables.factor(0), self.tables.factor(1)
         ones = np.zeros_like(q0)
         ones[0] = 1.0
-        return LayerRounds(Tables.of([ones, q1, ones, q0]), point, lambda_, claim)
+        return LayerRounds(FactorTables.of([ones, q1, ones, q0]), point, lambda_, claim)
 
 
 class UnitColumn:
@@ -122,7 +123,7 @@ class UnitColumn:
         return len(self.column).bit_length() - 2
 
     def above(self) -> TableLayer:
-        out = Tables(4, self.variables - 1)
+        out = FactorTables(4, self.variables - 1)
         groups = 1 << self.variables - 1
         constants = (*balance_ext(self.constant), *balance_ext(ext_mul(self.constant, self.constant)))
         split(kernels.unit_column_layer, groups // LANES, GRAIN // LANES, self.column, *constants, out.flat, out.stride)
@@ -138,7 +139,7 @@ class UnitColumn:
         return UnitColumnRounds(self, point, lambda_, claim)
 
     def _tables(self) -> TableLayer:
-        tables = Tables(2, self.variables)
+        tables = FactorTables(2, self.variables)
         _fill(tables, (0, 1), 0, len(self.column), [self.column], [ONE], self.constant)
         return TableLayer(tables)
 
@@ -151,7 +152,7 @@ def add(a: Fraction, b: Fraction) -> Fraction:
 class LayerRounds(ProductRounds):
     """The sumcheck of a layer: (p0 + lambda q0) q1 + p1 q0."""
 
-    def __init__(self, tables: Tables, point: Point, lambda_: Ext, claim: Ext) -> None:
+    def __init__(self, tables: FactorTables, point: Point, lambda_: Ext, claim: Ext) -> None:
         super().__init__(tables, point, claim, mix=lambda_)
         self._lambda = lambda_
 
@@ -169,7 +170,7 @@ def unit_target(lambda_: Ext, claim: Ext) -> Ext:
 class UnitLayerRounds(ProductRounds):
     """The sumcheck of a layer whose numerators are 1, on the tables 1 + lambda q0 and 1 + lambda q1."""
 
-    def __init__(self, tables: Tables, point: Point, lambda_: Ext, target: Ext) -> None:
+    def __init__(self, tables: FactorTables, point: Point, lambda_: Ext, target: Ext) -> None:
         super().__init__(tables, point, target)
         self._inverse = ext_inv(lambda_)
 
@@ -214,7 +215,7 @@ class UnitColumnRounds:
         if self._rest is not None:
             self._rest.bind(challenge)
             return
-        tables = Tables(2, self._layer.variables - 1)
+        tables = FactorTables(2, self._layer.variables - 1)
         by = self._lambda
         constants = (*balance_ext(self._shift), *balance_ext(by), *balance_ext(ext_mul(by, challenge)))
         groups = (1 << tables.variables) // LANES
@@ -228,7 +229,7 @@ class UnitColumnRounds:
         return self._rest.values()
 
 
-def _over_places(kernel: Any, tables: Tables, lambda_: Ext) -> None:
+def _over_places(kernel: Any, tables: FactorTables, lambda_: Ext) -> None:
     groups = -(-(1 << tables.variables) // LANES)
     split(kernel, groups, GRAIN // LANES, tables.flat, tables.stride, *balance_ext(lambda_))
 
@@ -241,8 +242,8 @@ class Tree:
         layers: by depth; `layers[d]` is what the sumcheck over d variables is about.
     """
 
-    def __init__(self, leaves: Layer | Fraction) -> None:
-        self.layers: list[Layer] = []
+    def __init__(self, leaves: TreeLayer | Fraction) -> None:
+        self.layers: list[TreeLayer] = []
         if isinstance(leaves, tuple):
             self.root = leaves
             return
@@ -254,7 +255,7 @@ class Tree:
 
 def leaves(
     stack: Stack, vectors: Sequence[tuple[Sequence[Floats], Sequence[Ext], Ext]], numerators: Sequence[Floats] | None
-) -> Layer | Fraction:
+) -> TreeLayer | Fraction:
     """The leaves of a tree: numerator over (constant - sum of weight * column) for every element of every vector.
 
     Args:
@@ -269,7 +270,7 @@ def leaves(
         return (ONE if numerators is None else (int(numerators[0][0]) % P, 0, 0)), denominator
     if unit and (column := _single_column(stack, vectors)) is not None:
         return UnitColumn(column, vectors[0][2])
-    tables = Tables(2 if unit else 4, stack.variables - 1)
+    tables = FactorTables(2 if unit else 4, stack.variables - 1)
     even, odd = (0, 1) if unit else (3, 1)
     if stack.filled < 1 << stack.variables:
         for k, value in ((0, 0.0), (1, 1.0), (2, 0.0), (3, 1.0)):
@@ -303,7 +304,7 @@ def _denominator(weights: Sequence[Ext], constant: Ext, row: Sequence[int]) -> E
 
 
 def _fill(
-    tables: Tables,
+    tables: FactorTables,
     factors: tuple[int, int],
     offset: int,
     size: int,

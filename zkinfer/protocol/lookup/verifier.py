@@ -18,11 +18,11 @@ lets anything pass; every layer's sumcheck; the leaves are what the values give.
 (x, 0) and (x, 1), so points grow at their end and a smaller tree's is always the end of a larger's.
 """
 
-from zkinfer.protocol.channel import ZERO_VALUE, Value, VerifierChannel, combination
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, VerifierChannel, combination
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_mul, ext_sub
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
 from zkinfer.protocol.sumcheck import verifier as sumcheck
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point, Term
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial, Point
 
 SUM_CHECK = "lookup: sum over entries against sum over rows"
 DENOMINATOR_CHECK = "lookup: a denominator is zero"
@@ -31,16 +31,16 @@ ENTRY_DENOMINATOR_CHECK = "lookup: denominators of the entries"
 ROW_NUMERATOR_CHECK = "lookup: multiplicities"
 ROW_DENOMINATOR_CHECK = "lookup: denominators of the rows"
 
-Fraction = tuple[Value, Value]
+Fraction = tuple[AffineForm, AffineForm]
 
 
 def layer_batch(lambda_: Ext, point: Point, variables: tuple[int, ...]) -> Batch:
     """The sumcheck of a layer: for each tree p + lambda q from the children's p0, p1, q0, q1, weighed by eq."""
-    terms = (Term(ONE, (0, 3)), Term(ONE, (1, 2)), Term(lambda_, (2, 3)))
+    terms = (Monomial(ONE, (0, 3)), Monomial(ONE, (1, 2)), Monomial(lambda_, (2, 3)))
     return Batch(tuple(Instance(k, 4, terms) for k in variables), point)
 
 
-def verify(instance: LookupInstance, channel: VerifierChannel) -> LookupClaims[Value]:
+def verify(instance: LookupInstance, channel: VerifierChannel) -> LookupClaims[AffineForm]:
     """Verifies that every entry is a row of its table.
 
     The commitments to all blocks' columns and to the multiplicities must have been absorbed.
@@ -57,9 +57,9 @@ def verify(instance: LookupInstance, channel: VerifierChannel) -> LookupClaims[V
     received = channel.receive("lookup roots", 2 * count)
     roots = list(zip(received[::2], received[1::2], strict=True))
     inverses = channel.receive("lookup inverses", count)
-    difference = ZERO_VALUE
+    difference = ZERO_FORM
     for number, ((numerator, denominator), inverse) in enumerate(zip(roots, inverses, strict=True)):
-        channel.require_zero(DENOMINATOR_CHECK, channel.multiply(denominator, inverse) - Value(ONE))
+        channel.require_zero(DENOMINATOR_CHECK, channel.multiply(denominator, inverse) - AffineForm(ONE))
         quotient = channel.multiply(numerator, inverse)
         difference = difference - quotient if number == count - 1 else difference + quotient
     channel.require_zero(SUM_CHECK, difference)
@@ -94,22 +94,22 @@ def verify_leaves(
     fractions: list[Fraction],
     challenges: tuple[Ext, Ext],
     channel: VerifierChannel,
-) -> LookupClaims[Value]:
+) -> LookupClaims[AffineForm]:
     """The fractions claimed at the leaves against the values of columns, multiplicities and tables."""
     alpha, gamma = challenges
     weights = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
-    blocks: dict[int, Claim[Value]] = {}
+    blocks: dict[int, Claim[AffineForm]] = {}
     for entries, (numerator, denominator) in zip(instance.entries, fractions, strict=False):
         stack = entries.stack
         at = point[len(point) - stack.variables :]
         unfilled = stack.unfilled(at)
-        channel.require_zero(ENTRY_NUMERATOR_CHECK, numerator - Value(ext_sub(ONE, unfilled)))
-        total = Value(unfilled)
+        channel.require_zero(ENTRY_NUMERATOR_CHECK, numerator - AffineForm(ext_sub(ONE, unfilled)))
+        total = AffineForm(unfilled)
         for number, selector in zip(entries.blocks, stack.selectors(at), strict=True):
             block = instance.blocks[number]
             columns, constant = weights[block.table]
             values = channel.receive("lookup block", len(columns))
-            total = total + (Value(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
+            total = total + (AffineForm(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
             blocks[number] = Claim(at[len(at) - block.variables :], tuple(values))
         channel.require_zero(ENTRY_DENOMINATOR_CHECK, denominator - total)
 
@@ -125,5 +125,5 @@ def verify_leaves(
         row = fingerprint(table.evaluate(own), columns, constant)
         denominator_at = ext_add(denominator_at, ext_mul(selector, ext_sub(alpha, row)))
         multiplicities.append(Claim(own, (value,)))
-    channel.require_zero(ROW_DENOMINATOR_CHECK, rows[1] - Value(denominator_at))
+    channel.require_zero(ROW_DENOMINATOR_CHECK, rows[1] - AffineForm(denominator_at))
     return LookupClaims(tuple(blocks[i] for i in range(len(blocks))), tuple(multiplicities))

@@ -13,7 +13,6 @@ import sys
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
@@ -21,6 +20,7 @@ from numba.core import cgutils
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import intrinsic, kernel
 from zkinfer.jit.threads import split
+from zkinfer.typing import ByteArray
 
 AVAILABLE = sys.byteorder == "little"
 """Whether this machine's words are BLAKE3's."""
@@ -47,7 +47,7 @@ _DIAGONALS = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
 _WORD = ir.IntType(32)
 _PACKED = ir.VectorType(_WORD, LANES)
 
-Octets = npt.NDArray[np.uint8]
+Octets = ByteArray
 Lines = list[ir.Value]
 """Packed words: those of a state or of a block, or one line of a square."""
 

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
 from zkinfer.jit.threads import split
 from zkinfer.protocol.merkle import kernels as merkle_kernels
 from zkinfer.protocol.merkle.paths import LEAF_KEY, NODE_KEY, sibling_numbers
 from zkinfer.protocol.pcs.params import DIGEST_BYTES
+from zkinfer.typing import ByteArray
 
 LEAVES_A_THREAD = 256
 """Long leaves below which another thread does not pay."""
-
-ByteArray = npt.NDArray[np.uint8]
 
 
 def build_tree(leaves: ByteArray) -> ByteArray:

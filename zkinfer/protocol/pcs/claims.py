@@ -7,15 +7,15 @@ import numpy as np
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_array
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext, ext_add, ext_dot, ext_sub
-from zkinfer.protocol.pcs.params import Commitment, OpeningParameters
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Claim:
+class RowClaim:
     """sum_i rows[:, i] * M_i(z) = value, over the data rows M_i of all matrices opened together, one after another.
 
     Args:
@@ -32,7 +32,7 @@ class ClaimGroup:
     """The claims at one column point z, whose first coordinate is the most significant variable of a column's index."""
 
     column_point: tuple[Ext, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[RowClaim, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def residual(group: ClaimGroup, weights: tuple[Ext, ...], mask_value: Ext, combi
 
 
 def check_statement(
-    parameters: OpeningParameters, commitments: Sequence[Commitment], groups: Sequence[ClaimGroup]
+    parameters: OpeningParameters, commitments: Sequence[MatrixCommitment], groups: Sequence[ClaimGroup]
 ) -> None:
     """What both sides assume of a statement: sizes agree, elements are canonical, the last matrix brings all masks.
 
@@ -84,7 +84,7 @@ def check_statement(
 def absorb_statement(
     transcript: Transcript,
     parameters: OpeningParameters,
-    commitments: Sequence[Commitment],
+    commitments: Sequence[MatrixCommitment],
     groups: Sequence[ClaimGroup],
 ) -> None:
     """Bind everything that the opening is about, before its first message."""

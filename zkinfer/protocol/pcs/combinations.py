@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zkinfer.protocol.field.modular import IntArray, ext_mul, from_exts
+from zkinfer.protocol.field.modular import ext_mul, from_exts
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.typing import IntArray
 
 
 def combination_coefficients(

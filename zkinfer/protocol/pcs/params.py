@@ -86,7 +86,7 @@ class OpeningParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Commitment:
+class MatrixCommitment:
     """What the verifier holds of one matrix.
 
     Args:

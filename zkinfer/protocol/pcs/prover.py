@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +10,15 @@ import numpy.typing as npt
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import BASE_BYTES, encode_array, encode_ext
-from zkinfer.protocol.field.kernels.arrays import Floats
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ZERO, Ext, ext_sub
-from zkinfer.protocol.merkle.tree import ByteArray, build_tree, prove_leaves
+from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
 from zkinfer.protocol.pcs.combinations import combination_coefficients
-from zkinfer.protocol.pcs.params import SALT_BYTES, Code, Commitment, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.params import SALT_BYTES, Code, MatrixCommitment, OpeningParameters, symbols_of
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
+from zkinfer.typing import Array, ByteArray, Floats, IntArray
 
 DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
 """What the kernels combine rows of: small integers, or balanced field elements as `field.arrays` describes them."""
@@ -28,14 +27,14 @@ _BLOCK_SYMBOLS = 1 << 22
 """Symbols encoded at a time: bounds the memory beside the leaves at about 40 MiB."""
 
 
-class Opener(Protocol):
+class OpenableMatrix(Protocol):
     """A committed matrix as its openings see it."""
 
     @property
     def code(self) -> Code: ...
 
     @property
-    def commitment(self) -> Commitment: ...
+    def commitment(self) -> MatrixCommitment: ...
 
     @property
     def data(self) -> DataArray:
@@ -70,7 +69,7 @@ class CommittedMatrix:
     """A matrix that is committed for one proof, and opened once."""
 
     code: Code
-    commitment: Commitment
+    commitment: MatrixCommitment
     data: DataArray
     blinding: Floats
     masks: Floats
@@ -85,7 +84,7 @@ class CommittedMatrix:
         self._opened = True
 
 
-def commit(code: Code, data: npt.NDArray[Any], masks: int, randomness: Randomness | None = None) -> CommittedMatrix:
+def commit(code: Code, data: Array, masks: int, randomness: Randomness | None = None) -> CommittedMatrix:
     """Commit to a matrix for one proof.
 
     Args:
@@ -106,7 +105,7 @@ def commit(code: Code, data: npt.NDArray[Any], masks: int, randomness: Randomnes
     leaves = np.empty((code.length, SALT_BYTES + BASE_BYTES * symbols_of(len(data), masks)), dtype=np.uint8)
     fill_leaves(code, leaves, data, blinding, mask_rows, randomness)
     nodes = build_tree(leaves)
-    commitment = Commitment(nodes[1].tobytes(), len(data), masks)
+    commitment = MatrixCommitment(nodes[1].tobytes(), len(data), masks)
     return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes)
 
 
@@ -136,7 +135,7 @@ def _write_columns(messages: Floats, codewords: Floats, leaves: ByteArray, first
 
 def open_claims(
     parameters: OpeningParameters,
-    matrices: Sequence[Opener],
+    matrices: Sequence[OpenableMatrix],
     groups: Sequence[ClaimGroup],
     transcript: Transcript,
 ) -> bytes:
@@ -160,7 +159,7 @@ def open_claims(
 
 def open_padded_claims(
     parameters: OpeningParameters,
-    matrices: Sequence[Opener],
+    matrices: Sequence[OpenableMatrix],
     groups: Sequence[ClaimGroup],
     transcript: Transcript,
     mask_pads: Sequence[Ext],
@@ -218,7 +217,7 @@ def open_padded_claims(
     return b"".join([sent, _nonce(weight_nonce), message, _nonce(query_nonce), *opened]), residuals
 
 
-def _combine(matrices: Sequence[Opener], coefficients: IntArray) -> IntArray:
+def _combine(matrices: Sequence[OpenableMatrix], coefficients: IntArray) -> IntArray:
     """The messages of the combinations, shape (combinations, 3, dimension), canonical."""
     code = matrices[0].code
     result = np.zeros((len(coefficients), DEGREE, code.dimension), dtype=np.int64)
@@ -237,7 +236,7 @@ def _nonce(value: int) -> bytes:
     return value.to_bytes(NONCE_BYTES, "little")
 
 
-def prepared(code: Code, data: npt.NDArray[Any]) -> DataArray:
+def prepared(code: Code, data: Array) -> DataArray:
     """The data as the kernels take them.
 
     Raises:

@@ -19,8 +19,8 @@ from zkinfer.errors import MalformedProofError, StatementError
 from zkinfer.protocol.field.modular import from_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.claims import Claim, ClaimGroup
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, Commitment, OpeningParameters
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.params import DIGEST_BYTES, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
@@ -39,13 +39,13 @@ class RotationStatement:
         groups: one, of one claim.
     """
 
-    commitments: tuple[Commitment, Commitment, Commitment]
+    commitments: tuple[MatrixCommitment, MatrixCommitment, MatrixCommitment]
     groups: tuple[ClaimGroup]
     transcript: Transcript
 
 
 def state_rotation(
-    parameters: OpeningParameters, old: Commitment, new: Commitment, masks_root: bytes, context: bytes
+    parameters: OpeningParameters, old: MatrixCommitment, new: MatrixCommitment, masks_root: bytes, context: bytes
 ) -> RotationStatement:
     """Bind everything that the proof is about, and draw the claim.
 
@@ -66,13 +66,13 @@ def state_rotation(
     transcript.absorb("masks root", masks_root)
     weights = from_exts(transcript.challenge_exts("row weights", old.rows))
     point = tuple(transcript.challenge_exts("column point", code.log_columns))
-    claim = Claim(np.concatenate([weights, -weights % P], axis=1), ZERO)
-    masks = Commitment(masks_root, rows=0, masks=MASKS)
+    claim = RowClaim(np.concatenate([weights, -weights % P], axis=1), ZERO)
+    masks = MatrixCommitment(masks_root, rows=0, masks=MASKS)
     return RotationStatement((old, new, masks), (ClaimGroup(point, (claim,)),), transcript)
 
 
 def verify_rotation(
-    parameters: OpeningParameters, old: Commitment, new: Commitment, proof: bytes, context: bytes
+    parameters: OpeningParameters, old: MatrixCommitment, new: MatrixCommitment, proof: bytes, context: bytes
 ) -> None:
     """Check that two commitments are to equal data.
 

@@ -11,19 +11,26 @@ import numpy as np
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_array, decode_ext
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ZERO, root_of_unity
 from zkinfer.protocol.merkle.paths import check_leaves, sibling_numbers
 from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
 from zkinfer.protocol.pcs.combinations import combination_coefficients
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, SALT_BYTES, Code, Commitment, OpeningParameters, max_opening_bytes
+from zkinfer.protocol.pcs.params import (
+    DIGEST_BYTES,
+    SALT_BYTES,
+    Code,
+    MatrixCommitment,
+    OpeningParameters,
+    max_opening_bytes,
+)
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
+from zkinfer.typing import IntArray
 
 
 def verify_opening(
     parameters: OpeningParameters,
-    commitments: Sequence[Commitment],
+    commitments: Sequence[MatrixCommitment],
     groups: Sequence[ClaimGroup],
     opening: bytes,
     transcript: Transcript,
@@ -42,7 +49,7 @@ def verify_opening(
 
 def reduce_opening(
     parameters: OpeningParameters,
-    commitments: Sequence[Commitment],
+    commitments: Sequence[MatrixCommitment],
     groups: Sequence[ClaimGroup],
     opening: bytes,
     transcript: Transcript,
@@ -96,7 +103,7 @@ def reduce_opening(
     ]
 
 
-def _read_columns(reader: "_Reader", code: Code, commitment: Commitment, indices: Sequence[int]) -> IntArray:
+def _read_columns(reader: "_Reader", code: Code, commitment: MatrixCommitment, indices: Sequence[int]) -> IntArray:
     """The columns of one matrix at the drawn indices, shape (indices, symbols), checked against its root."""
     leaves = [reader.take(commitment.leaf_bytes) for _ in indices]
     siblings = reader.take(DIGEST_BYTES * len(sibling_numbers(code.log_length, indices)))

@@ -8,9 +8,9 @@ import numpy as np
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.reduction.factors import assemble, isolate, regroup, spans
+from zkinfer.typing import IntArray
 
 
 def adjoint(step: Step, factors: list[IntArray], shape: tuple[int, ...]) -> tuple[list[IntArray], Ext]:

@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray, from_exts
+from zkinfer.protocol.field.modular import from_exts
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul
 from zkinfer.protocol.reduction import factors
 from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.reduction.functional import as_point
 from zkinfer.protocol.sumcheck.params import Point
+from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class BoxPart:
+class BoxFunctional:
     """Weights on a box: scale * eq of a point, or * the product of vectors over groups of its variables, row-major.
 
     Attributes:

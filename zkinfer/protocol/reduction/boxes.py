@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise, product
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ShapeError
-
-Array = npt.NDArray[Any]
+from zkinfer.typing import Array
 
 DEFAULT_LIMIT = 64
 """Boxes of a tensor, at most, as long as flattening axes can keep to it."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class AlignedPiece:
     """The places start, ..., start + 2^variables - 1 of an axis; start is a multiple of 2^variables."""
 
     start: int
@@ -100,7 +97,7 @@ def _places(box: Box) -> tuple[slice, ...]:
     return tuple(slice(start, start + (1 << k)) for start, k in zip(box.starts, box.variables, strict=True))
 
 
-def pieces(size: int) -> tuple[Piece, ...]:
+def pieces(size: int) -> tuple[AlignedPiece, ...]:
     """An axis of `size` places, cut into powers of two, the largest first.
 
     Raises:
@@ -110,7 +107,7 @@ def pieces(size: int) -> tuple[Piece, ...]:
         raise InvalidInputError(f"an axis of size {size} has no pieces: sizes are positive")
     powers = [k for k in reversed(range(size.bit_length())) if size >> k & 1]
     starts = accumulate((1 << k for k in powers), initial=0)
-    return tuple(Piece(start, k) for start, k in zip(starts, powers, strict=False))
+    return tuple(AlignedPiece(start, k) for start, k in zip(starts, powers, strict=False))
 
 
 @lru_cache(maxsize=4096)

@@ -19,13 +19,13 @@ import numpy as np
 
 from zkinfer.circuit.program import Einsum
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul
 from zkinfer.protocol.reduction.factors import monic
 from zkinfer.protocol.reduction.functional import Functional, arrange, split
 from zkinfer.protocol.reduction.plan import Plan
-from zkinfer.protocol.sumcheck.params import Instance, Point, Term
+from zkinfer.protocol.sumcheck.params import Instance, Monomial, Point
+from zkinfer.typing import IntArray
 
 Factor = tuple[str, IntArray]
 """Letters, and weights with one axis a letter behind the coordinates: shape (3, sizes of the letters)."""
@@ -33,7 +33,7 @@ Factor = tuple[str, IntArray]
 RUNS, ONCE = "R", "O"
 """The letter of the axis of runs, and that of the axis of the one run of what is made of weights only."""
 
-PRODUCT = (Term(ONE, (0, 1)),)
+PRODUCT = (Monomial(ONE, (0, 1)),)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray, from_exts, to_exts
+from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_inv, ext_mul
+from zkinfer.typing import IntArray
 
 Part = tuple[tuple[int, ...], IntArray]
 """Axes of the whole, in the order in which they are axes 1, 2, ... of the array."""

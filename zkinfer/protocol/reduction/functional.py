@@ -17,13 +17,14 @@ from blake3 import blake3
 from zkinfer.circuit.steps import Step
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray, from_exts, to_exts
+from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul
 from zkinfer.protocol.reduction import factors as products
 from zkinfer.protocol.reduction.adjoint import adjoint
 from zkinfer.protocol.reduction.boxes import Box, Cut
 from zkinfer.protocol.sumcheck.params import Point
+from zkinfer.typing import IntArray
 
 MAX_BITS = 50
 """`evaluate` takes integers of absolute value below 2^MAX_BITS: about P, and no value of a program is larger."""

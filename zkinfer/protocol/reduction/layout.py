@@ -7,16 +7,13 @@ row-major order. A box of at least a row begins at a row; smaller ones share the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import Program
 from zkinfer.protocol.lookup.params import Stack
 from zkinfer.protocol.reduction.boxes import Box, Cut, cut, pieces
-
-IntArray = npt.NDArray[np.int64]
+from zkinfer.typing import Array, IntArray
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Layout:
         """The first cell of the boxes smaller than a row: where their rows begin."""
         return sum(1 << k for k in self._stack.sizes if k >= log_columns)
 
-    def fill(self, tensors: Sequence[npt.NDArray[Any]], stack: npt.NDArray[Any]) -> None:
+    def fill(self, tensors: Sequence[Array], stack: Array) -> None:
         """Write tensors into a stack: a flat array of `cells` elements or more."""
         for part, tensor, offsets in zip(self.cuts, tensors, self.offsets, strict=True):
             for box, offset in zip(part.boxes, offsets, strict=True):
@@ -60,7 +57,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Unit:
+class RowBlock:
     """Whole rows of a matrix that a sumcheck runs over: one box, or a piece of the tail.
 
     Attributes:
@@ -77,13 +74,13 @@ class Unit:
         return slice(self.start, self.start + (1 << self.variables))
 
 
-def unit_of(layout: Layout, box: Box, offset: int, log_columns: int) -> Unit:
+def unit_of(layout: Layout, box: Box, offset: int, log_columns: int) -> RowBlock:
     """The unit that a box belongs to."""
     if box.total >= log_columns:
-        return Unit(offset, box.total)
+        return RowBlock(offset, box.total)
     tail = layout.tail(log_columns)
     for piece in pieces(layout.rows(log_columns) - (tail >> log_columns)):
-        unit = Unit(tail + (piece.start << log_columns), piece.variables + log_columns)
+        unit = RowBlock(tail + (piece.start << log_columns), piece.variables + log_columns)
         if unit.start <= offset < unit.start + (1 << unit.variables):
             return unit
     raise AssertionError("every box lies in the rows")
@@ -99,7 +96,7 @@ def weight_rows(program: Program, log_columns: int) -> int:
     return weight_layout(program).rows(log_columns)
 
 
-def weight_matrix(program: Program, weights: Sequence[IntArray], log_columns: int) -> npt.NDArray[Any]:
+def weight_matrix(program: Program, weights: Sequence[IntArray], log_columns: int) -> Array:
     """The matrix of a program's weights: shape (rows, 2^log_columns), of the least of int8, int16 and int64."""
     layout = weight_layout(program)
     largest = max((int(np.abs(weight).max(initial=0)) for weight in weights), default=0)

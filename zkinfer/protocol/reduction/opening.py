@@ -15,20 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zkinfer.protocol.channel import ZERO_VALUE, Value
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul
 from zkinfer.protocol.pcs.params import Code
-from zkinfer.protocol.reduction.box_functional import BoxPart
+from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import dense_on, vectors_on
 from zkinfer.protocol.reduction.layout import unit_of
-from zkinfer.protocol.reduction.party import Group, UnitSum, VerifierParty
+from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Point, powers
+from zkinfer.typing import IntArray
 
 DIRECT_CELLS = 64
 """A column point is opened by itself if its claims are about this many cells for each symbol that its combination
@@ -47,11 +47,11 @@ class Part(NamedTuple):
     Attributes:
         matrix: that its box lies in.
         box: the weights.
-        by_rows: these as `BoxPart.by_rows` gives them, if the box has a row of the matrix at least.
+        by_rows: these as `BoxFunctional.by_rows` gives them, if the box has a row of the matrix at least.
     """
 
     matrix: int
-    box: BoxPart
+    box: BoxFunctional
     by_rows: tuple[IntArray, Point] | None
 
 
@@ -77,10 +77,10 @@ class _Sums:
     """A claim that parts add up to a value."""
 
     parts: list[Part] = field(default_factory=list)
-    value: Value = ZERO_VALUE
+    value: AffineForm = ZERO_FORM
 
 
-class Opener:
+class OpeningPlanner:
     """Sorts claims into openings.
 
     Args:
@@ -120,7 +120,9 @@ class Opener:
         cut, offsets = layout.cuts[term.vector], layout.offsets[term.vector]
         if term.functional is None:
             box = cut.boxes[term.box]
-            return [self._part(term.matrix, BoxPart(term.vector, term.box, offsets[term.box], box, known=term.point))]
+            return [
+                self._part(term.matrix, BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point))
+            ]
         parts = []
         for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
             found = vectors_on(term.functional, cut, box)
@@ -128,10 +130,12 @@ class Opener:
             if found is None:
                 found, scale = (dense_on(term.functional, cut, box),), ONE
             if all(vector.any() for vector in found):
-                parts.append(self._part(term.matrix, BoxPart(term.vector, number, offset, box, scale, vectors=found)))
+                parts.append(
+                    self._part(term.matrix, BoxFunctional(term.vector, number, offset, box, scale, vectors=found))
+                )
         return parts
 
-    def _part(self, matrix: int, box: BoxPart) -> Part:
+    def _part(self, matrix: int, box: BoxFunctional) -> Part:
         log_columns = self._code(matrix).log_columns
         return Part(matrix, box, box.by_rows(log_columns) if box.variables >= log_columns else None)
 
@@ -174,10 +178,10 @@ class Opener:
                     direct.setdefault(kind, []).append(found)
         return direct, rest
 
-    def _unit_sum(self, part: Part, coefficient: Ext) -> UnitSum:
+    def _unit_sum(self, part: Part, coefficient: Ext) -> BlockSum:
         matrix, box = part.matrix, part.box
         unit = unit_of(self.plan.layouts[matrix], box.box, box.offset, self._code(matrix).log_columns)
-        return UnitSum(matrix, unit, ((coefficient, box),))
+        return BlockSum(matrix, unit, ((coefficient, box),))
 
     def _rows(self, opening: int) -> dict[int, int]:
         """The first row of each matrix that is opened together; behind them, under -1, the number of rows."""
@@ -192,7 +196,7 @@ class Opener:
     def _direct_group(self, opening: int, point: Point, found: Sequence[_Sums], challenge: Ext) -> Group:
         starts = self._rows(opening)
         rows = np.zeros((3, starts[-1]), dtype=np.int64)
-        total = ZERO_VALUE
+        total = ZERO_FORM
         log_columns = self.codes[opening].log_columns
         for claim, coefficient in zip(found, powers(challenge, len(found)), strict=True):
             total = total + claim.value.scale(coefficient)
@@ -207,15 +211,15 @@ class Opener:
     def _summed(self, rest: Sequence[_Sums]) -> list[tuple[int, Group]]:
         """The sumcheck over cells, and what it leaves: a group for each opening."""
         coefficients = powers(self.party.challenge("committed claims", len(rest)), len(rest))
-        by_unit: dict[tuple[int, int], UnitSum] = {}
-        total = ZERO_VALUE
+        by_unit: dict[tuple[int, int], BlockSum] = {}
+        total = ZERO_FORM
         for claim, coefficient in zip(rest, coefficients, strict=True):
             total = total + claim.value.scale(coefficient)
             for part in claim.parts:
                 one = self._unit_sum(part, coefficient)
                 key = (one.matrix, one.unit.start)
                 known = by_unit.get(key)
-                by_unit[key] = one if known is None else UnitSum(one.matrix, one.unit, known.parts + one.parts)
+                by_unit[key] = one if known is None else BlockSum(one.matrix, one.unit, known.parts + one.parts)
         units = [by_unit[key] for key in sorted(by_unit)]
         if not units:
             self.party.require_zero(SPLIT_CHECK, total)
@@ -227,17 +231,17 @@ class Opener:
         batch = Batch(tuple(Instance(unit.unit.variables, 2, PRODUCT) for unit in units))
         reduced = self.party.unit_sums(batch, units, [first, *sent])
         for unit, left in zip(units, reduced, strict=True):
-            self.party.require_zero(WEIGHT_CHECK, left.values[1] - Value(weight_at(unit, left.point)))
+            self.party.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(unit, left.point)))
         return [
             (opening, self._unit_group(opening, units, [(c.point, c.values[0]) for c in reduced]))
             for opening in (0, 1)
             if any(int(unit.matrix != WEIGHTS) == opening for unit in units)
         ]
 
-    def _unit_group(self, opening: int, units: Sequence[UnitSum], claims: Sequence[tuple[Point, Value]]) -> Group:
+    def _unit_group(self, opening: int, units: Sequence[BlockSum], claims: Sequence[tuple[Point, AffineForm]]) -> Group:
         starts, log_columns = self._rows(opening), self.codes[opening].log_columns
         rows = np.zeros((3, starts[-1]), dtype=np.int64)
-        total = ZERO_VALUE
+        total = ZERO_FORM
         columns: Point = ()
         coefficients = powers(self.party.challenge("units", len(units)), len(units))
         for unit, (point, value), coefficient in zip(units, claims, coefficients, strict=True):
@@ -250,7 +254,7 @@ class Opener:
         return Group(columns, rows, total)
 
 
-def weight_at(unit: UnitSum, point: Point) -> Ext:
+def weight_at(unit: BlockSum, point: Point) -> Ext:
     """The multilinear extension of a unit's weights at a point."""
     total: Ext = (0, 0, 0)
     for coefficient, part in unit.parts:
@@ -262,5 +266,5 @@ def weight_at(unit: UnitSum, point: Point) -> Ext:
     return total
 
 
-def _scaled(table: modular.IntArray, factor: Ext) -> modular.IntArray:
+def _scaled(table: IntArray, factor: Ext) -> IntArray:
     return modular.ext_mul(table, modular.from_exts([factor]))

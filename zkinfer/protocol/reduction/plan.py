@@ -11,7 +11,7 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, View
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
-from zkinfer.protocol.lookup.tables import RangeTable, Table
+from zkinfer.protocol.lookup.tables import LookupTable, RangeTable
 from zkinfer.protocol.reduction.boxes import Cut, cut
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
 from zkinfer.protocol.reduction.tables import MAX_LIMB_BITS, limb_bits, lookup_table
@@ -21,7 +21,7 @@ WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 
 
 @dataclass(frozen=True)
-class Site:
+class LookupSite:
     """A Lookup node, or the range of a private input, in the lookup argument.
 
     Attributes:
@@ -74,7 +74,7 @@ class Plan:
     runs: int
     private_inputs: tuple[bool, ...]
     private_outputs: tuple[bool, ...]
-    sites: tuple[Site, ...]
+    sites: tuple[LookupSite, ...]
     instance: LookupInstance | None
     layouts: tuple[Layout, Layout, Layout, Layout]
     committed: dict[int, tuple[int, int]]
@@ -125,13 +125,13 @@ class _Builder:
     """Collects tables, blocks and witness vectors."""
 
     def __init__(self) -> None:
-        self.tables: list[Table] = []
+        self.tables: list[LookupTable] = []
         self.starts: list[int] = []
         self.blocks: list[Block] = []
         self.cuts: list[Cut] = []
         self._numbers: dict[object, int] = {}
 
-    def table(self, key: object, table: Table, start: int) -> int:
+    def table(self, key: object, table: LookupTable, start: int) -> int:
         if key not in self._numbers:
             self._numbers[key] = len(self.tables)
             self.tables.append(table)
@@ -210,7 +210,7 @@ def make_plan(
     )
 
 
-def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> Site:
+def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> LookupSite:
     tensor = program.inputs[value]
     rows = tensor.hi - tensor.lo + 1
     if rows > 1 << MAX_LIMB_BITS:
@@ -220,10 +220,10 @@ def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> S
         )
     number = builder.table(("range", tensor.lo, rows), RangeTable(rows, tensor.lo), tensor.lo)
     blocks = tuple((builder.block(number, box.total),) for box in part.boxes)
-    return Site(value, value, None, True, 0, (), part, None, (), blocks)
+    return LookupSite(value, value, None, True, 0, (), part, None, (), blocks)
 
 
-def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut) -> Site:
+def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut) -> LookupSite:
     table, identity = lookup_table(program.tables[node.table])
     number = builder.table(("table", node.table), table, program.tables[node.table].lo)
     bits = limb_bits(node.shift, sum(1 << box.total for box in part.boxes))
@@ -231,4 +231,4 @@ def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, pa
     out = builder.vector(part)
     limbs = tuple(builder.vector(part) for _ in bits)
     blocks = tuple(tuple(builder.block(t, box.total) for t in (number, *ranges)) for box in part.boxes)
-    return Site(value, node.source, node.table, identity, node.shift, bits, part, out, limbs, blocks)
+    return LookupSite(value, node.source, node.table, identity, node.shift, bits, part, out, limbs, blocks)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from zkinfer.circuit.program import Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import Value
+from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import IntArray
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_scale
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
@@ -21,6 +20,7 @@ from zkinfer.protocol.reduction.functional import Functional, eq_functional, eva
 from zkinfer.protocol.reduction.party import VerifierParty
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.protocol.sumcheck.params import Batch, Point, powers
+from zkinfer.typing import IntArray
 
 SUM_CHECK = "the parts of a claim add up to it"
 
@@ -41,7 +41,7 @@ class CommittedClaim:
     """The sum of the terms is `value`."""
 
     terms: tuple[CommittedTerm, ...]
-    value: Value
+    value: AffineForm
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Claim:
     """The sum of functionals of values of the program is `value`."""
 
     terms: tuple[tuple[int, Functional], ...]
-    value: Value
+    value: AffineForm
 
 
 def reduce(plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) -> list[CommittedClaim]:
@@ -103,7 +103,7 @@ class _Reduction:
                     continue
                 self._commit_box(WITNESS, site.out, box, point, out)
                 # source = 2^shift index + remainder - half, on every element of the box
-                source = index.scale((1 << site.shift, 0, 0)) - Value((rounding_half(site.shift), 0, 0))
+                source = index.scale((1 << site.shift, 0, 0)) - AffineForm((rounding_half(site.shift), 0, 0))
                 for limb, vector, weight in zip(limb_claims, site.limbs, site.limb_weights, strict=True):
                     self._commit_box(WITNESS, vector, box, point, limb.values[0])
                     source = source + limb.values[0].scale((weight, 0, 0))
@@ -112,10 +112,10 @@ class _Reduction:
             self._commit_box(WITNESS, vector, 0, claim.point, claim.values[0])
         return max((claim.point for claim in claims.blocks + claims.multiplicities), key=len)
 
-    def _commit(self, matrix: int, vector: int, functional: Functional, value: Value) -> None:
+    def _commit(self, matrix: int, vector: int, functional: Functional, value: AffineForm) -> None:
         self.done.append(CommittedClaim((CommittedTerm(matrix, vector, functional),), value))
 
-    def _commit_box(self, matrix: int, vector: int, box: int, point: Point, value: Value) -> None:
+    def _commit_box(self, matrix: int, vector: int, box: int, point: Point, value: AffineForm) -> None:
         self.done.append(CommittedClaim((CommittedTerm(matrix, vector, box=box, point=point),), value))
 
     def _claim_outputs(self, point: Point) -> None:
@@ -135,14 +135,14 @@ class _Reduction:
                 self._commit(OUTPUTS, hidden, functional, claimed)
                 hidden += 1
             else:
-                claimed = Value(self._public(plan.program.num_values + position, stated))
+                claimed = AffineForm(self._public(plan.program.num_values + position, stated))
             self._route(value, functional, claimed)
         self.party.outputs(longest)
 
     def _public(self, key: int, functional: Functional) -> Ext:
         return evaluate(functional, self.publics[key]) if self.publics else (0, 0, 0)
 
-    def _route(self, value: int, functional: Functional, claimed: Value) -> None:
+    def _route(self, value: int, functional: Functional, claimed: AffineForm) -> None:
         """A claim on a value of the program: done where it is committed, pending where it is not."""
         if value in self.plan.committed:
             self._commit(*self.plan.committed[value], functional, claimed)
@@ -154,7 +154,7 @@ class _Reduction:
         claims = [self._expanded(claim) for claim in self._combined()]
         self.pending = []
         contractions: list[Contraction] = []
-        values: list[Value] = []
+        values: list[AffineForm] = []
         for claim in claims:
             einsums = [contract(self.plan, self._node(v), f) for v, f in claim.terms if v not in self.plan.committed]
             committed = [(v, f) for v, f in claim.terms if v in self.plan.committed]
@@ -200,7 +200,7 @@ class _Reduction:
         for value, claims in by_value.items():
             coefficients = powers(challenge, len(claims))
             functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
-            total_value = Value((0, 0, 0))
+            total_value = AffineForm((0, 0, 0))
             for c, claim in zip(coefficients, claims, strict=True):
                 total_value = total_value + claim.value.scale(c)
             combined.append(_Claim(tuple((value, f) for f in functionals), total_value))
@@ -224,12 +224,12 @@ class _Reduction:
                 found += [(number, f) for f in functionals]
             elif node is None:
                 for functional in functionals:
-                    value = value - Value(self._public(number, functional))
+                    value = value - AffineForm(self._public(number, functional))
             elif isinstance(node, Einsum) and len(node.operands) == 2:
                 found += [(number, f) for f in functionals]
             else:
                 for functional in functionals:
-                    value = value - Value(self._offset(node, functional))
+                    value = value - AffineForm(self._offset(node, functional))
                     for source, pulled in self._pulled(node, functional):
                         waiting.setdefault(source, []).append(pulled)
         terms_left = sorted(found, key=lambda term: term[0])

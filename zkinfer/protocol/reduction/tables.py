@@ -8,13 +8,13 @@ in the range of its bits. Prover and verifier derive both from the program, henc
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.lookup.tables import ExplicitTable, Piece, PiecewiseTable, RangeTable
-from zkinfer.protocol.lookup.tables import Table as LookupTable
+from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, PiecewiseTable, RangeTable
+from zkinfer.protocol.lookup.tables import LookupTable as LookupTable
+from zkinfer.typing import IntArray
 
 MAX_PIECES = 8
 """Most affine pieces that are evaluated piece by piece; a function of more is given row by row."""
@@ -53,7 +53,7 @@ def lookup_table(table: Table) -> tuple[LookupTable, bool]:
     return ExplicitTable((indices, values)), False
 
 
-def _affine_pieces(values: npt.NDArray[np.int64]) -> list[Piece]:
+def _affine_pieces(values: IntArray) -> list[AffinePiece]:
     """The fewest affine pieces that make up the values, or the first `MAX_PIECES + 1` of them.
 
     Each piece is as long as it can be, which makes their number least: a part of an affine piece is affine, so no
@@ -61,13 +61,13 @@ def _affine_pieces(values: npt.NDArray[np.int64]) -> list[Piece]:
     """
     rows = len(values)
     breaks = np.flatnonzero(np.diff(values, 2)) + 2  # rows that are not on the line through the two rows before
-    pieces: list[Piece] = []
+    pieces: list[AffinePiece] = []
     first = 0
     while first < rows and len(pieces) <= MAX_PIECES:
         following = breaks[np.searchsorted(breaks, first + 2) :]
         end = int(following[0]) if len(following) else rows
         slope = int(values[first + 1] - values[first]) if end - first > 1 else 0
-        pieces.append(Piece(first, int(values[first]) - slope * first, slope))
+        pieces.append(AffinePiece(first, int(values[first]) - slope * first, slope))
         first = end
     return pieces
 

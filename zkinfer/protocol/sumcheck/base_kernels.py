@@ -8,15 +8,14 @@ meets the extension only in the weight. Binding the round's challenge makes tabl
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, ext_scale, mul, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat
 from zkinfer.protocol.sumcheck.kernels import accumulate, add_lanes, add_scaled, load_ext, store_ext
+from zkinfer.typing import Floats, IntArray
 
-Places = npt.NDArray[np.int64]
+Places = IntArray
 
 
 @device

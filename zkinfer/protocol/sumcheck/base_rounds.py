@@ -7,7 +7,7 @@ from zkinfer.protocol.field.kernels.arrays import GRAIN, balance_ext, balance_in
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.scalar import Ext, ext_sub
 from zkinfer.protocol.sumcheck import base_kernels
-from zkinfer.protocol.sumcheck.params import Instance, Point, Term
+from zkinfer.protocol.sumcheck.params import Instance, Monomial, Point
 from zkinfer.protocol.sumcheck.reference import Polynomial
 from zkinfer.protocol.sumcheck.rounds import (
     FEW_PLACES,
@@ -19,7 +19,7 @@ from zkinfer.protocol.sumcheck.rounds import (
     kernel_rounds,
     weigh_nothing,
 )
-from zkinfer.protocol.sumcheck.tables import Tables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
 
 
 class BaseRounds:
@@ -31,7 +31,7 @@ class BaseRounds:
         point: for weights eq(point, x), or None for weight 1.
     """
 
-    def __init__(self, instance: Instance, tables: Tables, point: Point | None) -> None:
+    def __init__(self, instance: Instance, tables: FactorTables, point: Point | None) -> None:
         self._instance, self._tables, self._point = instance, tables, point
         self._rest: Rounds | None = None
 
@@ -72,7 +72,7 @@ class BaseRounds:
         scales = np.array([balance_int(c[0]) if _in_base_field(c) else 1.0 for c in coefficients])
         return base_rows, ext_rows, scales, ext_from_ints(coefficients), sum(map(self._is_scalar, terms))
 
-    def _is_scalar(self, term: Term) -> bool:
+    def _is_scalar(self, term: Monomial) -> bool:
         return _in_base_field(term.coefficient) and self._tables.base.issuperset(term.factors)
 
     def bind(self, challenge: Ext) -> None:
@@ -81,7 +81,7 @@ class BaseRounds:
             self._rest.bind(challenge)
             return
         tables = self._tables
-        bound = Tables(tables.factors, tables.variables - 1)
+        bound = FactorTables(tables.factors, tables.variables - 1)
         half = 1 << bound.variables
         arguments = (tables.flat, tables.stride, np.array(tables.rows), half, *balance_ext(challenge))
         split(base_kernels.first_fold, -(-half // LANES), GRAIN // LANES, *arguments, bound.flat, bound.stride)

@@ -11,12 +11,11 @@ balanced, goes nowhere, and is left out when lanes are added up; so every row ha
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
+from zkinfer.typing import Floats, IntArray
 
 SPARE = 4 * LANES
 """Numbers beyond the values in every row."""
@@ -247,7 +246,7 @@ def term_sums(
     flat: Floats,
     stride: int,
     factors: int,
-    places: npt.NDArray[np.int64],
+    places: IntArray,
     coefficients: Floats,
     half: int,
     folding: bool,

@@ -38,7 +38,7 @@ class Claim(Generic[V]):
 
 
 @dataclass(frozen=True)
-class Term:
+class Monomial:
     """coefficient * prod of f_k, k in `factors`; an index may repeat (squares)."""
 
     coefficient: Ext
@@ -59,7 +59,7 @@ class Instance:
 
     variables: int
     factors: int
-    terms: tuple[Term, ...]
+    terms: tuple[Monomial, ...]
     point: Point | None = None
 
     def __post_init__(self) -> None:

@@ -8,10 +8,10 @@ from zkinfer.protocol.sumcheck.base_rounds import BaseRounds
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point, powers
 from zkinfer.protocol.sumcheck.reference import instance_weight, share
 from zkinfer.protocol.sumcheck.rounds import Rounds, kernel_rounds
-from zkinfer.protocol.sumcheck.tables import Tables
+from zkinfer.protocol.sumcheck.tables import FactorTables
 
 
-def prove(batch: Batch, factors: Sequence[Tables], channel: ProverChannel) -> list[Claim[Ext]]:
+def prove(batch: Batch, factors: Sequence[FactorTables], channel: ProverChannel) -> list[Claim[Ext]]:
     """Proves the sums of a batch; the messages are those of `verifier`.
 
     Args:
@@ -32,7 +32,7 @@ def prove(batch: Batch, factors: Sequence[Tables], channel: ProverChannel) -> li
     return prove_rounds(batch, rounds, channel)
 
 
-def start(instance: Instance, tables: Tables, point: Point | None) -> Rounds:
+def start(instance: Instance, tables: FactorTables, point: Point | None) -> Rounds:
     """The rounds of an instance; the point is that of its weight."""
     tables.require(instance.factors, instance.variables)
     return BaseRounds(instance, tables, point) if tables.base else kernel_rounds(instance, tables, point)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from zkinfer.jit.threads import split
-from zkinfer.protocol.field.kernels.arrays import Floats, balance_ext, ext_from_ints
+from zkinfer.protocol.field.kernels.arrays import balance_ext, ext_from_ints
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
@@ -18,7 +18,8 @@ from zkinfer.protocol.sumcheck import kernels
 from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES
 from zkinfer.protocol.sumcheck.params import Instance, Point
 from zkinfer.protocol.sumcheck.reference import Polynomial, multiply
-from zkinfer.protocol.sumcheck.tables import Tables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 12
 """Places below which another thread does not pay."""
@@ -80,7 +81,7 @@ def complete_polynomial(at0: Ext, square: Ext, target: Ext, here: Ext | None) ->
 class _KernelRounds:
     """What both kinds of instance share: the tables, the challenge that is not bound yet, the split into blocks."""
 
-    def __init__(self, tables: Tables, point: Point | None) -> None:
+    def __init__(self, tables: FactorTables, point: Point | None) -> None:
         self._tables = tables
         self._point = point
         self._eq = None if point is None else EqTables(point)
@@ -121,7 +122,9 @@ class ProductRounds(_KernelRounds):
         mix: if given, factor 0 stands for factor 0 plus `mix` times factor 3; added in the first round's pass.
     """
 
-    def __init__(self, tables: Tables, point: Point | None, target: Ext | None = None, mix: Ext | None = None) -> None:
+    def __init__(
+        self, tables: FactorTables, point: Point | None, target: Ext | None = None, mix: Ext | None = None
+    ) -> None:
         super().__init__(tables, point)
         self._target = target
         self._mix = mix
@@ -148,7 +151,7 @@ class ProductRounds(_KernelRounds):
 class TermRounds(_KernelRounds):
     """Any sum of products: the polynomial is computed at 0, 1, ..., degree, and interpolated."""
 
-    def __init__(self, instance: Instance, tables: Tables, point: Point | None) -> None:
+    def __init__(self, instance: Instance, tables: FactorTables, point: Point | None) -> None:
         super().__init__(tables, point)
         self._places = np.full((len(instance.terms), instance.degree), -1, dtype=np.int64)
         for row, term in zip(self._places, instance.terms, strict=True):
@@ -160,7 +163,7 @@ class TermRounds(_KernelRounds):
         return interpolate(self._run(kernels.term_sums, self._tables.factors, self._places, self._coefficients))
 
 
-def kernel_rounds(instance: Instance, tables: Tables, point: Point | None) -> Rounds:
+def kernel_rounds(instance: Instance, tables: FactorTables, point: Point | None) -> Rounds:
     """The kernels that fit an instance, all of whose factors are in the extension; the point is that of its weight."""
     in_order = [k for term in instance.terms for k in term.factors] == list(range(instance.factors))
     if in_order and all_products(instance):

@@ -6,10 +6,10 @@ from itertools import accumulate
 import numpy as np
 
 from zkinfer.errors import ShapeError
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.sumcheck.kernels import SPARE
+from zkinfer.typing import Floats
 
 _LINE = 64
 """Bytes in a cache line: rows start at multiples, so that no packed read straddles two lines."""
@@ -23,7 +23,7 @@ def first_ext(values: Floats) -> Ext:
     return c0, c1, c2
 
 
-class Tables:
+class FactorTables:
     """The values of the factors of an instance, in one buffer that proving overwrites.
 
     Args:
@@ -50,7 +50,7 @@ class Tables:
         self.flat.reshape(-1, self.stride)[:, 1 << variables :] = 0.0
 
     @classmethod
-    def of(cls, arrays: Sequence[Floats]) -> "Tables":
+    def of(cls, arrays: Sequence[Floats]) -> "FactorTables":
         """A copy of arrays of balanced float64, each of shape (2^n,) (base elements) or (3, 2^n) (extension).
 
         Raises:

@@ -16,14 +16,14 @@ So no round can fail on its own; the last target must be what the evaluations gi
 from collections.abc import Sequence
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import ZERO_VALUE, Value, VerifierChannel, combination
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, VerifierChannel, combination
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul, ext_sub
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, powers
 
 FINAL_CHECK = "sumcheck: evaluations against the last round"
 
 
-def verify(batch: Batch, claims: Sequence[Value], channel: VerifierChannel) -> list[Claim[Value]]:
+def verify(batch: Batch, claims: Sequence[AffineForm], channel: VerifierChannel) -> list[Claim[AffineForm]]:
     """Verifies the claimed sums, one for each instance.
 
     Everything in `batch`, and the claims, must be determined by what the channel's transcript has absorbed.
@@ -57,9 +57,9 @@ def verify(batch: Batch, claims: Sequence[Value], channel: VerifierChannel) -> l
     return reduced
 
 
-def evaluate(instance: Instance, values: Sequence[Value], channel: VerifierChannel) -> Value:
+def evaluate(instance: Instance, values: Sequence[AffineForm], channel: VerifierChannel) -> AffineForm:
     """The sum of the instance's terms, its factors having these values."""
-    total = ZERO_VALUE
+    total = ZERO_FORM
     for term in instance.terms:
         product = values[term.factors[0]]
         for factor in term.factors[1:]:

@@ -108,7 +108,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Site:
+class LookupSite:
     """What is looked up: the result of a Lookup, or a private input.
 
     Attributes:
@@ -160,7 +160,7 @@ class Plan:
         self.private_inputs, self.private_outputs = private_inputs, private_outputs
         self.matrices = [Matrix() for _ in range(4)]
         self.committed: dict[int, tuple[int, int]] = {}
-        self.sites: list[Site] = []
+        self.sites: list[LookupSite] = []
         self._tables: list[Table] = []
         self._table_numbers: dict[object, int] = {}
         self._blocks: list[tuple[int, int]] = []
@@ -214,7 +214,7 @@ class Plan:
                 self.committed[value] = (INPUTS, vector)
                 number = self._table(("range", tensor.lo, rows), range_table(rows, tensor.lo))
                 blocks = [[self._block(number, box)] for box in boxes]
-                self.sites.append(Site(INPUTS, vector, None, 0, (), True, boxes, blocks))
+                self.sites.append(LookupSite(INPUTS, vector, None, 0, (), True, boxes, blocks))
         for value, private in zip(program.outputs, self.private_outputs, strict=True):
             if private:
                 self.matrices[OUTPUTS].add(boxes_of(self.shape(value)))
@@ -234,7 +234,7 @@ class Plan:
         blocks = [[self._block(t, box) for t in (number, *ranges)] for box in boxes]
         self.committed[value] = (WITNESS, vector)
         one_column = len(looked_up.columns) == 1
-        self.sites.append(Site(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks))
+        self.sites.append(LookupSite(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks))
 
     def _table(self, key: object, table: Table) -> int:
         if key not in self._table_numbers:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 pytest.importorskip("numba")
@@ -22,10 +21,10 @@ from zkinfer.protocol.field.kernels import arithmetic
 from zkinfer.protocol.field.kernels.arithmetic import ANCHOR, HALF, INV, MAGIC, MAGIC_EVEN
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store, transpose
 from zkinfer.protocol.field.params import P
+from zkinfer.typing import Floats
 
 H = int(HALF)
 Ints = list[int]
-Floats = npt.NDArray[np.float64]
 
 
 def test_the_facts_that_the_bounds_rest_on() -> None:

@@ -4,10 +4,9 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.compiler.lowering import arithmetic
@@ -17,6 +16,7 @@ from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import Array
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
 """Letters for the positions of windows along each spatial axis, and for the places within them."""
@@ -207,7 +207,7 @@ def _distinct(g: Emitter, x: Operand, letters: str, sizes: Mapping[str, int]) ->
     kept = [i for i, (c, n) in enumerate(zip(letters, x.shape, strict=True)) if n == sizes.get(c, 1)]
     x, letters = _shaped(g, x, tuple(x.shape[i] for i in kept)), "".join(letters[i] for i in kept)
     if isinstance(x, Constant):
-        distinct, array = "".join(dict.fromkeys(letters)), cast("npt.NDArray[Any]", x.array)
+        distinct, array = "".join(dict.fromkeys(letters)), cast("Array", x.array)
         return replace(x, array=np.einsum(f"{letters}->{distinct}", array)), distinct
     for c in dict.fromkeys(letters):
         while letters.count(c) > 1:

@@ -7,11 +7,11 @@ from fractions import Fraction
 import numpy as np
 
 from zkinfer.compiler.lowering.arithmetic import reshape, total
-from zkinfer.compiler.lowering.builder import IntArray
 from zkinfer.compiler.lowering.emitter import Activation, Emitter
 from zkinfer.compiler.lowering.maxima import Window, max_along, max_pool, max_pool_positions
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
+from zkinfer.typing import IntArray
 
 
 @operator(12, 22)

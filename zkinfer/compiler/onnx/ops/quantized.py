@@ -14,12 +14,13 @@ import onnx_ir
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X, clip, round_half_even
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, FloatArray, Operand
+from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
 from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
 from zkinfer.compiler.onnx.ops import linear
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import FloatArray
 
 DType = np.dtype[Any]
 

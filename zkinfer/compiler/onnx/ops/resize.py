@@ -13,11 +13,12 @@ from onnx import TensorProto, helper
 
 from zkinfer.circuit.steps import Take
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, FloatArray
+from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter
 from zkinfer.compiler.lowering.precision import weight_frac_bits
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import FloatArray
 
 _OPSET, _IR_VERSION = 19, 10
 

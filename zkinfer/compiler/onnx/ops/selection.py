@@ -11,11 +11,11 @@ import numpy as np
 from zkinfer.circuit.steps import Reshape, Take, Transpose
 from zkinfer.compiler.lowering import arithmetic, selection
 from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
-from zkinfer.compiler.lowering.builder import IntArray
 from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import IntArray
 
 MAX_RANKED = 1024
 """TopK compares every pair of elements along its axis: axes up to this size."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.jit.compiling import device, kernel
@@ -19,8 +18,8 @@ from zkinfer.protocol.field.kernels.arithmetic import HALF, MAGIC
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
+from zkinfer.typing import Array, Floats, IntArray
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Scalars: TypeAlias = tuple[float, float, float]
 
 _EXACT = 7 * P
@@ -40,7 +39,7 @@ def balance_ext(value: Ext) -> Scalars:
     return (balance_int(value[0]), balance_int(value[1]), balance_int(value[2]))
 
 
-def from_ints(values: Sequence[int] | npt.NDArray[Any]) -> Floats:
+def from_ints(values: Sequence[int] | Array) -> Floats:
     """The field elements of integers: any Python integers, or an integer array of any shape and type."""
     array = np.asarray(values)
     if array.dtype.kind == "i":
@@ -59,7 +58,7 @@ def ext_from_ints(values: Sequence[Ext]) -> Floats:
     return np.array([balance_ext(v) for v in values], dtype=np.float64).reshape(-1, DEGREE).T.copy()
 
 
-def to_ints(values: Floats) -> npt.NDArray[np.int64]:
+def to_ints(values: Floats) -> IntArray:
     """The canonical integers in [0, P), in an array of the same shape."""
     integers = values.astype(np.int64)
     integers += (integers < 0) * np.int64(P)

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import INV, MAGIC, P_FLOAT, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.arrays import GRAIN, Floats, base_line, ext_from_ints, ext_lines
+from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_from_ints, ext_lines
 from zkinfer.protocol.field.kernels.vector import LANES, fma, load, splat, store
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
+from zkinfer.typing import Array, Floats
 
 COLUMN_BLOCK = 256
 """Columns of small integers combined at a time: their accumulators, 12 KiB, leave room in the first-level cache."""
@@ -55,7 +55,7 @@ def ext_base_dot(a: Floats, b: Floats) -> Ext:
     return _total(split(_ext_base_dot_kernel, b.size, GRAIN, *lines))
 
 
-def row_combination(matrix: npt.NDArray[Any], coefficients: Floats | Sequence[Ext]) -> Floats:
+def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floats:
     """sum_i coefficients[i] * matrix[i].
 
     Args:

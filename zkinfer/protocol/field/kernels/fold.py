@@ -14,18 +14,12 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.kernels import arithmetic
-from zkinfer.protocol.field.kernels.arrays import (
-    GRAIN,
-    Floats,
-    add,
-    balance_ext,
-    base_line,
-    ext_lines,
-)
+from zkinfer.protocol.field.kernels.arrays import GRAIN, add, balance_ext, base_line, ext_lines
 from zkinfer.protocol.field.kernels.combine import ext_dot, row_combination
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import Ext
+from zkinfer.typing import Floats
 
 
 def fold(values: Floats, r: Ext, out: Floats | None = None) -> Floats:

@@ -14,9 +14,10 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce, sum_of_products
-from zkinfer.protocol.field.kernels.arrays import GRAIN, Floats, base_line, ext_lines
+from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_lines
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
 from zkinfer.protocol.field.params import P
+from zkinfer.typing import Floats
 
 CHAINS = 4 * LANES
 STEPS = 64

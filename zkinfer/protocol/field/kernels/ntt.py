@@ -23,10 +23,11 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.arrays import Floats, from_ints
+from zkinfer.protocol.field.kernels.arrays import from_ints
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store, transpose
 from zkinfer.protocol.field.params import BLOWUP, P
 from zkinfer.protocol.field.scalar import root_of_unity
+from zkinfer.typing import Floats
 
 BLOCK = 2 * LANES
 """Columns that are transformed together."""

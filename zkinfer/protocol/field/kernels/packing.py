@@ -3,15 +3,14 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.encoding import BASE_BYTES
-from zkinfer.protocol.field.kernels.arrays import Floats
 from zkinfer.protocol.field.kernels.vector import store_octets
 from zkinfer.protocol.field.params import P
+from zkinfer.typing import ByteArray, Floats
 
 TILE_COLUMNS = 256
 """Columns written together, so that the cache lines at the end of each are still there for its next elements."""
@@ -20,7 +19,7 @@ ROWS = 8
 """Elements of a column written together: every column is another page of memory, and to change pages costs."""
 
 
-def write_columns(matrix: Floats, leaves: npt.NDArray[np.uint8], offset: int) -> None:
+def write_columns(matrix: Floats, leaves: ByteArray, offset: int) -> None:
     """Writes the canonical bytes of column j, top to bottom, to leaves[j, offset : offset + BASE_BYTES * rows].
 
     Args:
