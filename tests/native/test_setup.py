@@ -11,6 +11,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.native import storage
 from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
 from zkinfer.protocol.reduction.layout import weight_matrix
 
@@ -32,7 +33,7 @@ def test_the_matrix_holds_the_weights(example: Example) -> None:
 @pytest.mark.parametrize("proofs", [1, DEFAULT_PROOFS])
 def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Example, proofs: int) -> None:
     key = setup(example.program, example.weights, proofs=proofs).commitment.sumcheck
-    assert security.combine(security.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
+    assert security.combine(soundness.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
     assert key.proofs == proofs
     assert key.blinding == proofs * key.queries
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.ligero.pads import PadParameters
@@ -23,8 +24,8 @@ class TestTermsByHand:
         """n = 4096, k = 1224, e = 1436: at most 2659 columns agree."""
         assert EXAMPLE.code.correctable == 1436
         expected = Fraction(2659, 4096) ** 199 / 2**6
-        assert security.queries(EXAMPLE).error == pytest.approx(float(expected), rel=1e-12)
-        assert security.queries(EXAMPLE).grinding == 6
+        assert soundness.queries(EXAMPLE).error == pytest.approx(float(expected), rel=1e-12)
+        assert soundness.queries(EXAMPLE).grinding == 6
 
     @pytest.mark.parametrize(("log_columns", "blinding", "log_length"), [(2, 3, 4), (2, 4, 4), (0, 1, 2), (3, 24, 7)])
     def test_agreement_in_both_cases_of_the_argument(self, log_columns: int, blinding: int, log_length: int) -> None:
@@ -32,14 +33,14 @@ class TestTermsByHand:
         n, k = code.length, code.dimension
         e = max(e for e in range(n) if 2 * e <= n - k)
         agreeing = max(n - (e + 1), (k - 1) + e)
-        one = security.queries(OpeningParameters(code, 1, 0, 0))
+        one = soundness.queries(OpeningParameters(code, 1, 0, 0))
         assert one.error == agreeing / n
 
     def test_proximity(self) -> None:
-        assert security.proximity(EXAMPLE).error == pytest.approx(4096 / P**3 / 4)
+        assert soundness.proximity(EXAMPLE).error == pytest.approx(4096 / P**3 / 4)
 
     def test_claims(self) -> None:
-        assert security.claims(EXAMPLE, 3).error == pytest.approx(3 / P**3 / 4)
+        assert soundness.claims(EXAMPLE, 3).error == pytest.approx(3 / P**3 / 4)
 
     def test_sumcheck(self) -> None:
         assert security.sumcheck("s", 20, 3).error == pytest.approx(60 / P**3)
@@ -60,10 +61,10 @@ class TestTermsByHand:
         assert security.fractional_sums("f", 3, 2).error == pytest.approx(21 / P**3)
 
     def test_rotation(self) -> None:
-        rows, point, *rest = security.rotation(EXAMPLE)
+        rows, point, *rest = soundness.rotation(EXAMPLE)
         assert rows.error == pytest.approx(1 / P**3)
         assert point.error == pytest.approx(10 / P**3)
-        assert tuple(rest) == security.opening(EXAMPLE, 1)
+        assert tuple(rest) == soundness.opening(EXAMPLE, 1)
 
     def test_grinding_halves_the_error_with_every_bit(self) -> None:
         assert ground(SoundnessTerm("t", 0.5), 3) == SoundnessTerm("t", 0.0625, 3)
@@ -99,7 +100,7 @@ def test_default_parameters_give_128_bits_with_at_most_20_of_work(cells: int, pr
         security.sumcheck("layers", 200, 3),
         security.batching("layers", 100),
     ]
-    total = combine(security.opening(choice.parameters, 3), around)
+    total = combine(soundness.opening(choice.parameters, 3), around)
     assert total.bits >= security.DEFAULT_BITS
     assert total.grinding <= security.MAX_GRINDING_IN_DEFAULT
 
@@ -108,7 +109,7 @@ def test_default_parameters_give_128_bits_with_at_most_20_of_work(cells: int, pr
 @pytest.mark.parametrize("proofs", [2, 100])
 def test_rotations_have_128_bits_with_the_parameters_of_the_commitment(cells: int, proofs: int) -> None:
     parameters = search(cells, groups=2, proofs=proofs).parameters
-    assert combine(security.rotation(parameters)).bits >= security.DEFAULT_BITS
+    assert combine(soundness.rotation(parameters)).bits >= security.DEFAULT_BITS
 
 
 def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:
@@ -120,7 +121,7 @@ def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:
 @pytest.mark.parametrize("weaker", ["query less", "longer rows", "shorter code", "less query work", "less weight work"])
 def test_every_parameter_counts(weaker: str) -> None:
     code = EXAMPLE.code
-    base = combine(security.opening(EXAMPLE, 2)).error
+    base = combine(soundness.opening(EXAMPLE, 2)).error
     other = {
         "query less": OpeningParameters(code, 198, 6, 2),
         "longer rows": OpeningParameters(Code(10, 300, 12), 199, 6, 2),
@@ -128,7 +129,7 @@ def test_every_parameter_counts(weaker: str) -> None:
         "less query work": OpeningParameters(code, 199, 5, 2),
         "less weight work": OpeningParameters(code, 199, 6, 1),
     }[weaker]
-    assert combine(security.opening(other, 2)).error > base
+    assert combine(soundness.opening(other, 2)).error > base
 
 
 def test_field_has_150_bits() -> None:
@@ -136,11 +137,11 @@ def test_field_has_150_bits() -> None:
 
 
 def test_hiding_is_far_beyond_the_default() -> None:
-    assert all(term.bits > 200 for term in security.hiding(EXAMPLE, 2))
+    assert all(term.bits > 200 for term in soundness.hiding(EXAMPLE, 2))
 
 
 def test_the_report_names_every_term_and_the_total() -> None:
-    total = combine(security.opening(EXAMPLE, 2), security.sumcheck("layers", 10, 3))
+    total = combine(soundness.opening(EXAMPLE, 2), security.sumcheck("layers", 10, 3))
     text = report(total)
     for term in total.terms:
         assert f"{term.name:<40} {term.bits:7.1f}" in text

@@ -22,6 +22,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.rotation import Rotation
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
 from zkinfer.verifier import lineage
 from zkinfer.verifier.lineage import follow, rotation_bits
@@ -174,5 +175,5 @@ class TestWhatIsNoLineage:
 
 
 def test_bits_are_those_of_a_rotation(chain: Chain) -> None:
-    terms = security.combine(security.rotation(KEY.opening))
+    terms = security.combine(soundness.rotation(KEY.opening))
     assert rotation_bits(chain.published) == terms.bits > lineage.MIN_BITS

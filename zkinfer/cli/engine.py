@@ -18,6 +18,7 @@ def security(
 ) -> None:
     """Choose the parameters of a matrix commitment, and show their security term by term."""
     from zkinfer.protocol import security
+    from zkinfer.protocol.pcs import soundness
     from zkinfer.protocol.pcs.search import search
 
     choice = search(cells, groups, proofs=proofs, error_bits=bits)
@@ -30,7 +31,7 @@ def security(
         ("opening", f"{choice.proof_bytes / 1e6:.2f} MB"),
     ]
     out.print(facts("Matrix commitment", rows))
-    out.print(security.report(security.combine(security.opening(parameters, groups))), highlight=False)
+    out.print(security.report(security.combine(soundness.opening(parameters, groups))), highlight=False)
 
 
 @app.command()

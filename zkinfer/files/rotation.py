@@ -12,7 +12,7 @@ import msgspec
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, MalformedProofError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.commitment import Commitment
-from zkinfer.protocol.pcs.params import DIGEST_BYTES
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 
 ROTATION_KIND = "rota"
 ROTATION_VERSION = 1

@@ -9,14 +9,11 @@ from dataclasses import dataclass, fields
 from zkinfer.circuit.program import Einsum, Program
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.ligero.pads import PadParameters, layout
-from zkinfer.protocol.native_proof import PADS, Header, Shape
-from zkinfer.protocol.pcs.params import (
-    DIGEST_BYTES,
-    Code,
-    OpeningParameters,
-    expected_opening_bytes,
-    symbols_of,
-)
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES
+from zkinfer.protocol.native_proof.encoding import Header
+from zkinfer.protocol.native_proof.protocol import PADS
+from zkinfer.protocol.native_proof.shape import Shape
+from zkinfer.protocol.pcs.params import Code, OpeningParameters, expected_opening_bytes, symbols_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 
 
@@ -91,7 +88,7 @@ def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) 
         weights=(shape.weight_groups + 1) * weight_rows * weights.code.dimension if shape.weight_groups else 0,
         contracted=shape.contracted,
         summed=shape.summed,
-        messages=len(shape.cells),
+        messages=len(shape.variables),
     )
 
 
@@ -109,7 +106,7 @@ def _multiplications(program: Program, node: Einsum) -> int:
 
 def proof_bytes(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
     """Bytes of a proof, nearly: drawn columns share as much of their paths as is expected, outputs have two bytes."""
-    pads = sum(cell is None for cell in shape.cells) - shape.weight_groups - shape.witness_groups
+    pads = sum(variable is None for variable in shape.variables) - shape.weight_groups - shape.witness_groups
     total = EXT_BYTES * pads + _pad_proof_bytes(PADS, shape)
     rows = [layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1]]
     if shape.witness_groups:
@@ -127,7 +124,7 @@ def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
     """Of the proof about the pads: three polynomials, and columns with paths that share their upper parts."""
     own = parameters.log_length - math.ceil(math.log2(parameters.queries))
     polynomials = EXT_BYTES * (parameters.dimension + 2 * parameters.product_size)
-    leaf = layout(shape.cells, parameters).leaf_bytes
+    leaf = layout(shape.variables, parameters).leaf_bytes
     return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
 
 

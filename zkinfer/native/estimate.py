@@ -8,7 +8,8 @@ from zkinfer.execution.executor import Executor
 from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import opening_for
-from zkinfer.protocol.native_proof import shape_of, soundness
+from zkinfer.protocol.native_proof.protocol import soundness
+from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import IntArray

@@ -14,20 +14,22 @@ from zkinfer.execution.lookups import AppliedTable
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
-from zkinfer.native.party import ProverParty
+from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.timings import phase
 from zkinfer.native.witness import trace
-from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol import security
-from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
-from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, Header, NativeProof
+from zkinfer.protocol.channel import Writer
+from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode, hidden_values
+from zkinfer.protocol.native_proof.protocol import PADS, Commitments, ProofWires, run_proof, soundness
+from zkinfer.protocol.native_proof.shape import Shape, shape_of
 from zkinfer.protocol.pcs.params import OpeningParameters
-from zkinfer.protocol.pcs.prover import CommittedMatrix, OpenableMatrix, commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.reduction.party import Group, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
-from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import Array, Floats, IntArray
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class CommittedRun:
     blocks: list[list[Floats]]
     counts: list[Floats]
     header: Header
-    shape: argument.Shape
+    shape: Shape
     matrices: list[CommittedMatrix]
     roots: tuple[bytes, bytes, bytes]
 
@@ -98,7 +100,7 @@ def commit_run(
     """
     header = header_for(plan)
     code = header.opening.code
-    shape = argument.shape_of(plan, weights.code, header)
+    shape = shape_of(plan, weights.code, header)
     with phase("witness"):
         witness = trace(plan, values, tables, code.log_columns)
     matrices, roots = [], []
@@ -145,55 +147,76 @@ def prove_run(
         BudgetError: the weights' matrix has no opening left.
         ProvingError: the proof would be less than 128 bits secure.
     """
-    plan, header, shape = run.plan, run.header, run.shape
+    header, shape = run.header, run.shape
     groups = shape.weight_groups, shape.witness_groups
-    bits = argument.soundness(shape.terms, parameters, header.opening, groups).bits
+    bits = soundness(shape.terms, parameters, header.opening, groups).bits
     if bits < security.DEFAULT_BITS:
         raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
+    publics = public_values(run.plan, run.values)
+    proof = run_committed(run, publics, statement, weights, parameters, PADS, randomness)
+    return encode(proof)
+
+
+def run_committed(
+    run: CommittedRun,
+    publics: Mapping[int, Array],
+    statement: bytes,
+    weights: OpenableMatrix,
+    parameters: OpeningParameters,
+    pad_sizes: PadParameters,
+    randomness: Randomness | None = None,
+) -> NativeProof:
+    """Run the proof's protocol as its prover; arguments and errors as for `prove_run`.
+
+    Args:
+        publics: the statement's integers, as `reduce_statement` takes them.
+        pad_sizes: of the proof about the pads.
+    """
     with phase("pads"):
-        pads = commit_pads(shape.cells, PADS, randomness)
-    masks = _masks(parameters, shape.weight_groups, randomness)
-    transcript = Transcript(DOMAIN)
-    mask_root = masks[0].commitment.root if masks else b""
-    argument.begin(transcript, statement, header, run.roots, mask_root, pads.root)
-    nonce = transcript.grind("lookup grinding", header.lookup_grinding)
-    stacks = [weights.data.reshape(-1), *run.stacks]
-    party = ProverParty(transcript, pads.pads, run.values, stacks, run.blocks, run.counts, header.lookup_grinding)
-    openings = argument.reduce_to_openings(
-        plan, public_values(plan, run.values), party, (parameters.code, header.opening.code)
+        pads = commit_pads(run.shape.variables, pad_sizes, randomness)
+    masks = _masks(parameters, run.shape.weight_groups, randomness)
+    commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root)
+    witness = RunWitness(
+        pads.pads,
+        NativeReductionWitness(run.plan, run.values, [weights.data.reshape(-1), *run.stacks], run.blocks, run.counts),
+        MatrixWitness(parameters, [weights, *masks]),
+        MatrixWitness(run.header.opening, run.matrices),
+        pads,
     )
-    with phase("openings"):
-        weight_bytes = _open(party, parameters, [weights, *masks], openings.weights, transcript)
-        witness_bytes = _open(party, header.opening, run.matrices, openings.witness, transcript)
-    with phase("pads"):
-        about = prove_pads(pads, party.channel.constraints(), transcript)
-    message = party.sender.message
-    return argument.encode(
-        NativeProof(header, run.roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
+    sent = [Writer() for _ in range(5)]
+    run_proof(
+        run.plan,
+        publics,
+        statement,
+        weights.commitment,
+        parameters,
+        commitments,
+        ProofWires(*sent),
+        witness,
+        pads=pad_sizes,
+        own_bits=-math.inf,
     )
+    nonce, *parts = (writer.written for writer in sent)
+    return NativeProof(run.header, run.roots, commitments.masks, pads.root, int.from_bytes(nonce, "little"), *parts)
+
+
+@dataclass(frozen=True)
+class RunWitness:
+    """One witness for each part of the proof; implements `native_proof.protocol.ProofWitness`."""
+
+    pads: Sequence[Ext]
+    reduction: NativeReductionWitness
+    weights: MatrixWitness
+    witness: MatrixWitness
+    pads_proof: CommittedPads
 
 
 def _masks(parameters: OpeningParameters, groups: int, randomness: Randomness | None) -> list[CommittedMatrix]:
-    """The masks of the weights' opening: they outlive no proof, so they are a matrix of their own."""
+    """The masks of the weights' opening, in a matrix of their own, since they serve one proof alone."""
     if not groups:
         return []
     with phase("masks of the weights"):
         return [commit(parameters.code, np.zeros((0, parameters.code.columns)), groups + 1, randomness)]
-
-
-def _open(
-    party: ProverParty,
-    parameters: OpeningParameters,
-    matrices: Sequence[OpenableMatrix],
-    groups: Sequence[Group],
-    transcript: Transcript,
-) -> bytes:
-    if not groups:
-        return b""
-    pads = party.sender.reserve(len(groups))
-    opening, residuals = open_padded_claims(parameters, matrices, row_claims(groups), transcript, pads)
-    settle(party.channel, OPENING_CHECK, groups, residuals, party.channel.reserve(len(groups)))
-    return opening
 
 
 def public_values(plan: Plan, values: Mapping[int, Array]) -> dict[int, Array]:
@@ -248,7 +271,7 @@ def prove(
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
     if private_inputs:
-        root = argument.hidden_values(run.header, run.roots[0])
+        root = hidden_values(run.header, run.roots[0])
         hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), root) for t in program.inputs)
     outputs: list[OutputTensor | PrivateTensor] = []
     for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
@@ -266,7 +289,7 @@ def _statement(keys: "SumcheckKeys", run: CommittedRun, context: bytes) -> State
 
     def shown(value: int, private: bool, root: bytes) -> Shown:
         if private:
-            return argument.hidden_values(run.header, root)
+            return hidden_values(run.header, root)
         array = run.values[value].astype(np.int64)
         return np.ascontiguousarray(np.broadcast_to(array, (plan.runs, *array.shape[1:])))
 

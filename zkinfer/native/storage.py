@@ -20,8 +20,9 @@ import numpy as np
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files import budget
 from zkinfer.protocol.field import kernels
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.merkle.tree import build_tree
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, Code, MatrixCommitment
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment
 from zkinfer.protocol.pcs.prover import DataArray, fill_leaves, prepared
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import Array, ByteArray, Floats

@@ -5,15 +5,17 @@ import itertools
 import numpy as np
 
 from zkinfer.protocol import field
-from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.channel import ZERO_FORM, ProverChannel, Writer
 from zkinfer.protocol.field.kernels.vector import LANES
-from zkinfer.protocol.field.scalar import ONE
-from zkinfer.protocol.lookup import prover as lookup
+from zkinfer.protocol.field.scalar import ONE, ZERO
 from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.protocol import run_lookup
+from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
 from zkinfer.protocol.merkle.tree import build_tree
-from zkinfer.protocol.sumcheck import prover as sumcheck
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial, Point
+from zkinfer.protocol.sumcheck.protocol import run_sumcheck
+from zkinfer.protocol.sumcheck.prover import kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.transcript import Transcript
 
@@ -41,7 +43,8 @@ def _sumchecks() -> None:
     point: Point = (ONE,) * variables
     for kind, weight, terms in itertools.product((base, ext), (None, point), ((ONE, (0, 1)), ((1, 1, 1), (0, 0, 1)))):
         batch = Batch((Instance(variables, 2, (Monomial(*terms),)),), weight)
-        sumcheck.prove(batch, [FactorTables.of([kind, ext])], _channel())
+        witness = kernel_witness(batch, [FactorTables.of([kind, ext])])
+        run_sumcheck(batch, [ZERO_FORM], _channel(batch.message_elements), witness)
 
 
 def _lookups() -> None:
@@ -54,8 +57,10 @@ def _lookups() -> None:
     both = LookupInstance((RangeTable(4), step), (block, Block(1, VARIABLES - 1)))
     half = [inputs[: size // 2], outputs[: size // 2]]
     for instance, blocks in ((one_range, [[inputs]]), (one_step, [[inputs, outputs]]), (both, [[inputs], half])):
-        lookup.prove(instance, blocks, lookup.multiplicities(instance, blocks), _channel())
+        witness = KernelWitness(instance, blocks, multiplicities(instance, blocks))
+        run_lookup(instance, _channel(instance.message_elements), witness)
 
 
-def _channel() -> ProverChannel:
-    return ProverChannel(Transcript(b"warmup"))
+def _channel(elements: int) -> ProverChannel:
+    """Padded, so that no check is decided: the sums are claimed to be anything."""
+    return ProverChannel(Transcript(b"warmup"), Writer(), [ZERO] * elements)

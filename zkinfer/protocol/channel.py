@@ -1,95 +1,111 @@
-"""The channel between prover and verifier: one protocol, its messages plain or padded.
+"""The channel between prover and verifier: a protocol is one function, and a channel says which side runs it.
 
 Every message is a list of extension elements. Plain, the elements themselves are absorbed and sent. Padded, each is
 sent minus a pad, a uniformly random element that the prover committed to beforehand; what travels is then uniformly
-random whatever it hides, and the verifier knows each element only as an affine form over the pads: public constant
-plus one unknown (Frigo and shelat 2024, "Anonymous credentials from ECDSA").
+random whatever it hides, and the verifier knows each element only as an affine form over the pads: a public constant
+plus one unknown (Frigo and shelat 2024, "Anonymous credentials from ECDSA", ePrint 2024/2010).
 
-The verifier therefore computes with affine forms and never branches on one. What it would check becomes a linear
-constraint over the pads and over products of pads, collected in `PadConstraints`. In the plain form all values are
+Both sides therefore compute with affine forms and never branch on one. A check of the protocol becomes a linear
+constraint over the pads and over products of pads, collected in `PadConstraints`. In the plain form all forms are
 constants and each check is decided on the spot. Padded messages are accepted by nothing until a proof about the
 committed pads shows that the constraints hold.
+
+A protocol calls `exchange(label, count, make)` for each message. The prover's channel calls `make`, subtracts pads and
+writes; the verifier's channel reads; the dry channel returns zeros and tells what a proof will consist of before there
+is one. All three then do the same, on the same affine forms.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.protocol.field.encoding import EXT_BYTES, decode_ext, encode_ext
+import numpy as np
+
+from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ProvingError
+from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES, decode_array, decode_ext, encode_array, encode_ext
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_neg, ext_sub
+from zkinfer.protocol.security import SoundnessTerm
+from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
+from zkinfer.typing import IntArray
 
+NO_WITNESS = "a prover's channel needs the witness of the protocol that it runs"
 
-class Challenger(Protocol):
-    """What a channel needs of a transcript."""
-
-    def absorb(self, label: str, data: bytes) -> None: ...
-
-    def challenge_ext(self, label: str) -> Ext: ...
+Make: TypeAlias = Callable[[], Sequence[Ext]] | None
+"""Computes the elements of a message; only a prover has it."""
 
 
 @dataclass(frozen=True)
 class AffineForm:
-    """constant + sum of coefficient * cell: what the verifier knows of an element.
+    """constant + sum of coefficient * variable: what both sides know of an element.
 
     Attributes:
         constant: the public part.
-        cells: coefficients by cell number, the order of `PadConstraints.cells`; empty when all is public.
+        variables: coefficients by variable number, in the order of `PadConstraints.variables`; empty when all is
+            public.
     """
 
     constant: Ext
-    cells: Mapping[int, Ext] = field(default_factory=dict)
+    variables: Mapping[int, Ext] = field(default_factory=dict)
 
     def __add__(self, other: "AffineForm") -> "AffineForm":
-        if not other.cells:
-            return AffineForm(ext_add(self.constant, other.constant), self.cells)
-        cells = dict(self.cells)
-        _add_cells(cells, other.cells)
-        return AffineForm(ext_add(self.constant, other.constant), cells)
+        if not other.variables:
+            return AffineForm(ext_add(self.constant, other.constant), self.variables)
+        variables = dict(self.variables)
+        _add_terms(variables, other.variables)
+        return AffineForm(ext_add(self.constant, other.constant), variables)
 
     def __sub__(self, other: "AffineForm") -> "AffineForm":
-        return self + AffineForm(ext_neg(other.constant), {cell: ext_neg(c) for cell, c in other.cells.items()})
+        negated = {variable: ext_neg(c) for variable, c in other.variables.items()}
+        return self + AffineForm(ext_neg(other.constant), negated)
 
     def scale(self, factor: Ext) -> "AffineForm":
         """factor * self, for a public factor."""
         if factor == ONE:
             return self
-        return AffineForm(ext_mul(factor, self.constant), _scaled_cells(self.cells, factor))
+        return AffineForm(ext_mul(factor, self.constant), _scaled_terms(self.variables, factor))
 
 
 ZERO_FORM = AffineForm(ZERO)
 
 
-def combination(values: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
-    """sum of coefficients[i] * values[i].
+def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
+    """sum of coefficients[i] * forms[i].
 
     Raises:
-        ValueError: not as many coefficients as values.
+        ValueError: not as many coefficients as forms.
     """
-    constant, cells = ZERO, dict[int, Ext]()
-    for value, coefficient in zip(values, coefficients, strict=True):
-        constant = ext_add(constant, ext_mul(coefficient, value.constant))
-        _add_cells(cells, _scaled_cells(value.cells, coefficient))
-    return AffineForm(constant, cells)
+    constant, variables = ZERO, dict[int, Ext]()
+    for form, coefficient in zip(forms, coefficients, strict=True):
+        constant = ext_add(constant, ext_mul(coefficient, form.constant))
+        _add_terms(variables, _scaled_terms(form.variables, coefficient))
+    return AffineForm(constant, variables)
 
 
-def _add_cells(cells: dict[int, Ext], others: Mapping[int, Ext]) -> None:
+def _add_terms(variables: dict[int, Ext], others: Mapping[int, Ext]) -> None:
     """Adds coefficients to those of a form."""
-    for cell, coefficient in others.items():
-        cells[cell] = ext_add(cells[cell], coefficient) if cell in cells else coefficient
+    for variable, coefficient in others.items():
+        known = variables.get(variable)
+        variables[variable] = coefficient if known is None else ext_add(known, coefficient)
 
 
-def _scaled_cells(cells: Mapping[int, Ext], factor: Ext) -> dict[int, Ext]:
+def _scaled_terms(variables: Mapping[int, Ext], factor: Ext) -> dict[int, Ext]:
     """Coefficients times a factor; that of a pad just received is one."""
-    return {cell: factor if c == ONE else ext_mul(factor, c) for cell, c in cells.items()}
+    return {variable: factor if c == ONE else ext_mul(factor, c) for variable, c in variables.items()}
 
 
 @dataclass(frozen=True)
 class LinearConstraint:
-    """`value` is zero. `check` names the check of the protocol that it stands for."""
+    """`form` is zero. `check` names the check of the protocol that it stands for."""
 
     check: str
-    value: AffineForm
+    form: AffineForm
+
+
+Variables: TypeAlias = Sequence[tuple[int, int] | None]
+"""For each variable None, which is the next pad, or (a, b), the product of two variables before it."""
 
 
 @dataclass
@@ -97,23 +113,23 @@ class PadConstraints:
     """All that is left to prove of padded messages.
 
     Attributes:
-        cells: for each cell None, which is the next pad, or (a, b), the product of two cells before it.
-        linear: affine forms over the cells that must be zero.
+        variables: for each variable None, which is the next pad, or (a, b), the product of two variables before it.
+        linear: affine forms over the variables that must be zero.
 
-    The cells and which of them a constraint touches depend on the protocol's parameters alone, the coefficients also
-    on the messages and challenges.
+    The variables, and which of them a constraint touches, depend on the protocol's parameters alone; the coefficients
+    also depend on the messages and challenges.
     """
 
-    cells: list[tuple[int, int] | None] = field(default_factory=list)
+    variables: list[tuple[int, int] | None] = field(default_factory=list)
     linear: list[LinearConstraint] = field(default_factory=list)
 
     @property
     def pads(self) -> int:
         """The number of pads: one for each element sent."""
-        return sum(cell is None for cell in self.cells)
+        return sum(variable is None for variable in self.variables)
 
     def expand(self, pads: Sequence[Ext]) -> list[Ext]:
-        """The contents of all cells.
+        """The contents of all variables.
 
         Raises:
             InvalidInputError: the wrong number of pads.
@@ -122,12 +138,14 @@ class PadConstraints:
             raise InvalidInputError(f"{self.pads} pads are needed, not {len(pads)}")
         remaining = iter(pads)
         contents: list[Ext] = []
-        for cell in self.cells:
-            contents.append(next(remaining) if cell is None else ext_mul(contents[cell[0]], contents[cell[1]]))
+        for variable in self.variables:
+            contents.append(
+                next(remaining) if variable is None else ext_mul(contents[variable[0]], contents[variable[1]])
+            )
         return contents
 
     def check(self, contents: Sequence[Ext]) -> None:
-        """Checks the constraints against the contents of all cells, products included.
+        """Checks the constraints against the contents of all variables, products included.
 
         This is for the prover, who knows the pads, and for tests: it proves nothing to a verifier.
 
@@ -135,162 +153,199 @@ class PadConstraints:
             InvalidInputError: the wrong number of contents.
             InvalidProofError: a constraint does not hold; the message names the first.
         """
-        if len(contents) != len(self.cells):
-            raise InvalidInputError(f"there are {len(self.cells)} cells, not {len(contents)}")
-        for index, cell in enumerate(self.cells):
-            if cell is not None and contents[index] != ext_mul(contents[cell[0]], contents[cell[1]]):
-                raise InvalidProofError(f"cell {index} is not the product of cells {cell[0]} and {cell[1]}")
+        if len(contents) != len(self.variables):
+            raise InvalidInputError(f"there are {len(self.variables)} variables, not {len(contents)}")
+        for index, variable in enumerate(self.variables):
+            if variable is not None and contents[index] != ext_mul(contents[variable[0]], contents[variable[1]]):
+                a, b = variable
+                raise InvalidProofError(f"variable {index} is not the product of variables {a} and {b}")
         for constraint in self.linear:
-            total = constraint.value.constant
-            for index, coefficient in constraint.value.cells.items():
+            total = constraint.form.constant
+            for index, coefficient in constraint.form.variables.items():
                 total = ext_add(total, ext_mul(coefficient, contents[index]))
             if total != ZERO:
                 raise InvalidProofError(f"the check {constraint.check!r} fails")
 
 
-class ProverChannel:
-    """The prover's end: absorbs and collects what is sent.
+class Wire(Protocol):
+    """One side's end of a sequence of bytes; both sides know the size of every piece."""
 
-    Args:
-        transcript: shared with the rest of the proof.
-        pads: None for plain messages; otherwise uniformly random elements, committed before the first message, used
-            once, as many as will be sent.
+    def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
+        """The next `count` bytes: made and written, or read."""
+
+    def finish(self) -> None:
+        """Ends the sequence: nothing may be left.
+
+        Raises:
+            MalformedProofError: bytes are left over.
+        """
+
+
+class Writer:
+    """The prover's end of a wire: collects what is made.
+
+    Attributes:
+        written: all pieces so far.
     """
 
-    def __init__(self, transcript: Challenger, pads: Sequence[Ext] | None = None) -> None:
-        self._transcript = transcript
-        self._pads = None if pads is None else list(pads)
-        self._sent = 0
+    def __init__(self) -> None:
         self._parts: list[bytes] = []
 
-    def absorb(self, label: str, data: bytes) -> None:
-        """Binds public data that both sides know and nobody sends."""
-        self._transcript.absorb(label, data)
+    def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
+        if make is None:
+            raise InvalidInputError(NO_WITNESS)
+        piece = make()
+        if len(piece) != count:
+            raise InvalidInputError(f"the protocol sends {count} bytes here, not {len(piece)}")
+        self._parts.append(piece)
+        return piece
 
-    def send(self, label: str, values: Sequence[Ext]) -> None:
-        """Sends elements.
-
-        Raises:
-            InvalidInputError: padded, and the pads are used up.
-        """
-        if self._pads is not None:
-            pads = self._pads[self._sent : self._sent + len(values)]
-            if len(pads) < len(values):
-                raise InvalidInputError(f"only {len(self._pads)} pads were committed: too few for what is sent")
-            values = [ext_sub(value, pad) for value, pad in zip(values, pads, strict=True)]
-        self._sent += len(values)
-        data = encode_ext(values)
-        self._transcript.absorb(label, data)
-        self._parts.append(data)
-
-    def reserve(self, count: int) -> list[Ext]:
-        """Pads for elements that travel by another way than this channel, in the order of the verifier's `reserve`.
-
-        Raises:
-            InvalidInputError: the messages are plain, or the pads are used up.
-        """
-        if self._pads is None or self._sent + count > len(self._pads):
-            raise InvalidInputError(f"there are not {count} pads left to reserve")
-        self._sent += count
-        return self._pads[self._sent - count : self._sent]
-
-    def challenge(self, label: str) -> Ext:
-        """A challenge that depends on everything absorbed and sent so far."""
-        return self._transcript.challenge_ext(label)
+    def finish(self) -> None:
+        """Nothing is left to write."""
 
     @property
-    def message(self) -> bytes:
-        """All that was sent."""
+    def written(self) -> bytes:
         return b"".join(self._parts)
 
 
-class VerifierChannel:
-    """The verifier's end: reads a message whose every size the verifier knows.
+class Reader:
+    """The verifier's end of a wire: takes a proof apart, from the front.
 
     Args:
-        transcript: in the state in which the prover's was.
-        message: what the prover's channel sent.
-        padded: whether the statement asks for padded messages; the verifier's own decision, never the proof's.
+        data: what the prover's end wrote.
+        name: of these bytes, for errors.
     """
 
-    def __init__(self, transcript: Challenger, message: bytes, *, padded: bool = False) -> None:
-        self._transcript = transcript
-        self._message = message
+    def __init__(self, data: bytes, name: str = "message") -> None:
+        self._data = data
+        self._name = name
         self._offset = 0
+
+    def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
+        """The next bytes; `make` is a prover's and is not called.
+
+        Raises:
+            MalformedProofError: the bytes end before.
+        """
+        end = self._offset + count
+        if end > len(self._data):
+            raise MalformedProofError(f"the {self._name} ends at byte {len(self._data)}, before byte {end}")
+        piece = self._data[self._offset : end]
+        self._offset = end
+        return piece
+
+    def finish(self) -> None:
+        if self._offset != len(self._data):
+            raise MalformedProofError(f"{len(self._data) - self._offset} bytes follow the end of the {self._name}")
+
+
+class ZeroWire:
+    """The end of a wire in a dry run: every piece is zeros, and nothing is kept."""
+
+    def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
+        return bytes(count)
+
+    def finish(self) -> None:
+        """Nothing is left."""
+
+
+def exchange_work(transcript: Transcript, wire: Wire, label: str, bits: int) -> None:
+    """Proof of work: the prover searches a nonce and sends it, and both sides check and bind it.
+
+    Raises:
+        MalformedProofError: the bytes end before the nonce.
+        InvalidProofError: the nonce does not show the work.
+    """
+    sent = wire.exchange(NONCE_BYTES, lambda: transcript.solve(label, bits).to_bytes(NONCE_BYTES, "little"))
+    transcript.check_grind(label, bits, int.from_bytes(sent, "little"))
+
+
+class Channel(ABC):
+    """One side's end of a protocol's messages.
+
+    Args:
+        transcript: in the same state on both sides.
+        wire: where messages travel.
+        padded: whether elements are sent minus pads. The statement says so, never the proof.
+
+    Attributes:
+        terms: of the soundness of what was run so far.
+        places: how many places the sumchecks of each name ran over; what estimates of cost need.
+    """
+
+    def __init__(self, transcript: Transcript, wire: Wire, *, padded: bool) -> None:
+        self.transcript = transcript
+        self.terms: list[SoundnessTerm] = []
+        self.places: Counter[str] = Counter()
+        self._wire = wire
         self._padded = padded
         self._constraints = PadConstraints()
         self._products: dict[tuple[int, int], int] = {}
 
-    def absorb(self, label: str, data: bytes) -> None:
-        """Binds public data that both sides know and nobody sends."""
-        self._transcript.absorb(label, data)
+    @abstractmethod
+    def _transfer(self, wire: Wire, count: int, make: Make) -> tuple[bytes, list[Ext]]:
+        """The bytes of a message as they travel, and the elements that they encode."""
 
-    def receive(self, label: str, count: int) -> list[AffineForm]:
-        """The next `count` elements.
+    def exchange(self, label: str, count: int, make: Make = None, wire: Wire | None = None) -> list[AffineForm]:
+        """A message of `count` elements, absorbed by the transcript.
+
+        Args:
+            label: names the message in the transcript.
+            count: known to both sides before the message.
+            make: computes the elements; only the prover's channel calls it.
+            wire: where the message travels, if not with the channel's other messages.
+
+        Raises:
+            MalformedProofError: the message ends before, or an element is not canonical.
+            InvalidInputError: the prover has no pads left, or makes another number of elements.
+        """
+        data, elements = self._transfer(wire or self._wire, count, make)
+        self.transcript.absorb(label, data)
+        return [AffineForm(element, self._new_pad()) for element in elements]
+
+    @abstractmethod
+    def exchange_array(
+        self, label: str, shape: tuple[int, ...], make: Callable[[], IntArray] | None, wire: Wire
+    ) -> IntArray:
+        """A message of base field elements that are public as they are: canonical, of this shape.
 
         Raises:
             MalformedProofError: the message ends before, or an element is not canonical.
         """
-        end = self._offset + count * EXT_BYTES
-        if end > len(self._message):
-            raise MalformedProofError(f"the message ends at byte {len(self._message)}, within {label!r}")
-        data = self._message[self._offset : end]
-        elements = decode_ext(data, count)
-        self._offset = end
-        self._transcript.absorb(label, data)
-        return [AffineForm(element, self._new_pad()) for element in elements]
 
-    def extend(self, message: bytes) -> None:
-        """Appends to the message: for a message that is still being made."""
-        self._message += message
-
-    def reserve(self, count: int) -> list[AffineForm]:
-        """The pads of elements that travel by another way than this channel.
-
-        Raises:
-            InvalidInputError: the messages are plain.
-        """
-        if not self._padded:
-            raise InvalidInputError("plain messages have no pads")
-        return [AffineForm(ZERO, self._new_pad()) for _ in range(count)]
-
-    def _new_pad(self) -> dict[int, Ext]:
-        if not self._padded:
-            return {}
-        self._constraints.cells.append(None)
-        return {len(self._constraints.cells) - 1: ONE}
+    def absorb(self, label: str, data: bytes) -> None:
+        """Binds public data that both sides know and nobody sends."""
+        self.transcript.absorb(label, data)
 
     def challenge(self, label: str) -> Ext:
-        """A challenge that depends on everything absorbed and received so far."""
-        return self._transcript.challenge_ext(label)
+        """A challenge that depends on everything absorbed and exchanged so far."""
+        return self.transcript.challenge_ext(label)
+
+    def note(self, *terms: SoundnessTerm) -> None:
+        """Records how what is being run can fail."""
+        self.terms.extend(terms)
 
     def multiply(self, a: AffineForm, b: AffineForm) -> AffineForm:
-        """The product; in the padded form each product of two cells becomes a cell of its own."""
-        result = AffineForm(ZERO, a.scale(b.constant).cells) + b.scale(a.constant)
-        for i, x in a.cells.items():
-            for j, y in b.cells.items():
-                result = result + AffineForm(ZERO, {self._product_cell(min(i, j), max(i, j)): ext_mul(x, y)})
+        """The product; in the padded form each product of two variables becomes a variable of its own."""
+        result = AffineForm(ZERO, a.scale(b.constant).variables) + b.scale(a.constant)
+        for i, x in a.variables.items():
+            for j, y in b.variables.items():
+                result = result + AffineForm(ZERO, {self._product(min(i, j), max(i, j)): ext_mul(x, y)})
         return result
 
-    def _product_cell(self, i: int, j: int) -> int:
-        if (i, j) not in self._products:
-            self._products[i, j] = len(self._constraints.cells)
-            self._constraints.cells.append((i, j))
-        return self._products[i, j]
-
-    def require_zero(self, check: str, value: AffineForm) -> None:
-        """Plain: checks that the value is zero. Padded: records that it must be.
+    def require_zero(self, check: str, form: AffineForm) -> None:
+        """Plain: checks that the form is zero. Padded: records that it must be.
 
         Raises:
             InvalidProofError: plain, and it is not.
         """
         if self._padded:
-            self._constraints.linear.append(LinearConstraint(check, value))
-        elif value.constant != ZERO:
+            self._constraints.linear.append(LinearConstraint(check, form))
+        elif form.constant != ZERO:
             raise InvalidProofError(f"the check {check!r} fails")
 
     def finish(self) -> None:
-        """Ends a plain verification: nothing may be left of the message.
+        """Ends a plain protocol: nothing may be left of the message.
 
         Raises:
             MalformedProofError: bytes are left over.
@@ -298,10 +353,10 @@ class VerifierChannel:
         """
         if self._padded:
             raise InvalidProofError("padded messages prove nothing without a proof about their pads")
-        self._require_end()
+        self._wire.finish()
 
     def constraints(self) -> PadConstraints:
-        """Ends a padded verification: what a proof about the pads must show.
+        """Ends a padded protocol: what a proof about the pads must show.
 
         Raises:
             MalformedProofError: bytes are left over.
@@ -309,9 +364,116 @@ class VerifierChannel:
         """
         if not self._padded:
             raise InvalidInputError("plain messages leave no constraints: end with finish()")
-        self._require_end()
+        self._wire.finish()
         return self._constraints
 
-    def _require_end(self) -> None:
-        if self._offset != len(self._message):
-            raise MalformedProofError(f"{len(self._message) - self._offset} bytes follow the last message")
+    def _new_pad(self) -> dict[int, Ext]:
+        if not self._padded:
+            return {}
+        self._constraints.variables.append(None)
+        return {len(self._constraints.variables) - 1: ONE}
+
+    def _product(self, i: int, j: int) -> int:
+        if (i, j) not in self._products:
+            self._products[i, j] = len(self._constraints.variables)
+            self._constraints.variables.append((i, j))
+        return self._products[i, j]
+
+
+class ProverChannel(Channel):
+    """The prover's end: makes, pads, absorbs and writes.
+
+    Args:
+        transcript: shared with the rest of the proof.
+        wire: where messages are written.
+        pads: None for plain messages; otherwise uniformly random elements, committed before the first message, used
+            once, as many as will be sent.
+    """
+
+    def __init__(self, transcript: Transcript, wire: Wire, pads: Sequence[Ext] | None = None) -> None:
+        super().__init__(transcript, wire, padded=pads is not None)
+        self._pads = list(pads or ())
+        self._sent = 0
+
+    def _transfer(self, wire: Wire, count: int, make: Make) -> tuple[bytes, list[Ext]]:
+        if make is None:
+            raise InvalidInputError(NO_WITNESS)
+        values = list(make())
+        if len(values) != count:
+            raise InvalidInputError(f"the protocol sends {count} elements here, not {len(values)}")
+        if self._padded:
+            pads = self._pads[self._sent : self._sent + count]
+            if len(pads) < count:
+                raise InvalidInputError(f"only {len(self._pads)} pads were committed: too few for what is sent")
+            values = [ext_sub(value, pad) for value, pad in zip(values, pads, strict=True)]
+        self._sent += count
+        return wire.exchange(count * EXT_BYTES, lambda: encode_ext(values)), values
+
+    def exchange_array(
+        self, label: str, shape: tuple[int, ...], make: Callable[[], IntArray] | None, wire: Wire
+    ) -> IntArray:
+        if make is None:
+            raise InvalidInputError(NO_WITNESS)
+        array = make()
+        data = wire.exchange(math.prod(shape) * BASE_BYTES, lambda: encode_array(array).tobytes())
+        self.transcript.absorb(label, data)
+        return array.reshape(shape)
+
+    def require_zero(self, check: str, form: AffineForm) -> None:
+        """As for every channel, but a plain check that fails means that the prover was given a false statement.
+
+        Raises:
+            ProvingError: plain, and the form is not zero.
+        """
+        try:
+            super().require_zero(check, form)
+        except InvalidProofError as error:
+            raise ProvingError(f"what is to be proven is false: {error}") from None
+
+
+class VerifierChannel(Channel):
+    """The verifier's end: reads a message whose every size the verifier knows.
+
+    Args:
+        transcript: in the state in which the prover's was.
+        wire: where messages are read.
+        padded: whether the statement asks for padded messages; the verifier's own decision, never the proof's.
+    """
+
+    def __init__(self, transcript: Transcript, wire: Wire, *, padded: bool = False) -> None:
+        super().__init__(transcript, wire, padded=padded)
+
+    def _transfer(self, wire: Wire, count: int, make: Make) -> tuple[bytes, list[Ext]]:
+        data = wire.exchange(count * EXT_BYTES, None)
+        return data, decode_ext(data, count)
+
+    def exchange_array(
+        self, label: str, shape: tuple[int, ...], make: Callable[[], IntArray] | None, wire: Wire
+    ) -> IntArray:
+        data = wire.exchange(math.prod(shape) * BASE_BYTES, None)
+        array = decode_array(data, shape)
+        self.transcript.absorb(label, data)
+        return array
+
+
+class DryChannel(Channel):
+    """Neither end: every element is zero. Tells the constraints' variables and the soundness before there is a proof.
+
+    Neither depends on what is sent, with overwhelming probability over the challenges.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Transcript(b"dry run"), ZeroWire(), padded=True)
+
+    def _transfer(self, wire: Wire, count: int, make: Make) -> tuple[bytes, list[Ext]]:
+        return bytes(count * EXT_BYTES), [ZERO] * count
+
+    def exchange_array(
+        self, label: str, shape: tuple[int, ...], make: Callable[[], IntArray] | None, wire: Wire
+    ) -> IntArray:
+        return np.zeros(shape, dtype=np.int64)
+
+    def reserve(self, count: int) -> None:
+        """Adds the pads of elements that openings send, which a dry run leaves out."""
+        for _ in range(count):
+            self._new_pad()

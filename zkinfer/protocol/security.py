@@ -15,6 +15,8 @@ states have one opening each.
 Security is b bits if every prover with Q <= 2^b succeeds with probability at most Q / 2^b: for terms that sum to e
 this is e + 2^(b - 257) <= 2^-b, so that 128 bits need e <= 2^-129, and no e gives more than 128.5.
 
+The terms of openings are in `pcs.soundness`, that of the proof about pads in `ligero.pads`.
+
 Only proven bounds are used. The commitment is analysed within the unique decoding radius; beyond it, up to the Johnson
 bound, codewords near a word are no longer one, and an argument for many claims, long-lived matrices and lists is not
 stated here, so it is not relied on.
@@ -26,8 +28,6 @@ from dataclasses import dataclass
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.pcs.params import OpeningParameters
 
 FIELD_SIZE = P**DEGREE
 HASH_BITS = 256
@@ -83,56 +83,6 @@ class Security:
     def grinding(self) -> int:
         """Bits of work that the weakest ground step relies on."""
         return max((term.grinding for term in self.terms), default=0)
-
-
-def queries(parameters: OpeningParameters) -> SoundnessTerm:
-    """A wrong combination meets no drawn column that shows it.
-
-    Let the code have length n and dimension k, and e = floor((n - k) / 2). If the rows are codewords once some
-    choice of at most e columns is ignored ("close"), these codewords are unique: two such agree on n - 2e >= k columns.
-
-    Far: not close. Then (proximity, below) the combination of all rows is more than e columns away from every codeword,
-    so that what the prover sends agrees with the columns in at most n - e - 1 places.
-    Close, but a claim is wrong. Then (claims, below) what is sent is not the combination c of the codewords. It agrees
-    with c in at most k - 1 places, and with the columns in those and in the at most e ignored ones; and k - 1 + e is at
-    most n - e - 1.
-
-    All t draws, uniform and independent, fall into the agreeing places with probability at most ((n - e - 1) / n)^t.
-    They come after grinding.
-
-    Source: Ames, Hazay, Ishai, Venkitasubramaniam 2017, Section 4; with e the full unique decoding radius.
-    """
-    code = parameters.code
-    error = ((code.length - code.correctable - 1) / code.length) ** parameters.queries
-    return ground(SoundnessTerm("queries", error), parameters.query_grinding)
-
-
-def proximity(parameters: OpeningParameters) -> SoundnessTerm:
-    """A random combination of rows that are not close to codewords is close to one.
-
-    The rows are words over F_P on a domain in F_P of size n, hence words over the extension field K, and the
-    combination is a uniform point of the affine space mask + span(rows). If a uniform point of an affine space of words
-    is within e <= (n - k) / 2 columns of the Reed-Solomon code with probability above n / |K|, then there are n - e
-    columns on which all the words are codewords at once. A codeword over K with values in F_P at n - e >= k points of
-    F_P is interpolated from them, so it is one over F_P. The coefficients are drawn after grinding.
-
-    Source: Ben-Sasson, Carmon, Ishai, Kopparty, Saraf 2020 ("Proximity gaps for Reed-Solomon codes"), Theorem 1.6 with
-    the bound of Theorem 1.2 in the unique decoding regime.
-    """
-    return ground(
-        SoundnessTerm("proximity of the rows", parameters.code.length / FIELD_SIZE), parameters.weight_grinding
-    )
-
-
-def claims(parameters: OpeningParameters, groups: int) -> SoundnessTerm:
-    """The weights of the claims cancel their errors.
-
-    In the close case let c be the combination, mask plus weighted rows, of the unique codewords. The mask's value is
-    sent before the weights are drawn, independent and uniform. With d the error of that value and d_i those of the
-    claims, c passes the last check if and only if d + sum_i weight_i d_i = 0: probability 1 / |K| unless every d_i is
-    zero. Hence, but for that, a wrong claim comes with another message than c. The term counts every group.
-    """
-    return ground(SoundnessTerm("weights of the claims", groups / FIELD_SIZE), parameters.weight_grinding)
 
 
 def sumcheck(name: str, rounds: int, degree: int) -> SoundnessTerm:
@@ -195,54 +145,6 @@ def fractional_sums(name: str, depth: int, trees: int) -> SoundnessTerm:
     Source: Papini and Haboeck 2023 ("Improving logarithmic derivative lookups using GKR"); Gruen 2024 for the degree.
     """
     return SoundnessTerm(name, (depth * (depth - 1) + (3 * trees - 1) * depth) / FIELD_SIZE)
-
-
-def pads(parameters: PadParameters) -> SoundnessTerm:
-    """The proof about the pads of a padded channel accepts a constraint that does not hold.
-
-    Derived beside the parameters, in `PadParameters.error`, and in docs/protocol/sumcheck-and-lookup.md, section 4: the
-    proximity of a combination, the weights of two tests, and the queries, within the unique decoding radius.
-    """
-    return SoundnessTerm("proof about the pads", parameters.error)
-
-
-def opening(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, ...]:
-    """All terms of one opening with that many column points."""
-    return (queries(parameters), proximity(parameters), claims(parameters, groups))
-
-
-def rotation(parameters: OpeningParameters) -> tuple[SoundnessTerm, ...]:
-    """A proof that two commitments are to equal data is accepted for different ones.
-
-    Let D be the difference of the unique data, not zero. For independent uniform q the row sum_i q_i D_i is zero with
-    probability at most 1 / |K|: some column of D is not zero, and one coefficient is determined by the others. If it is
-    not zero, neither is its multilinear extension, of degree 1 in each of its variables, and it vanishes at a uniform
-    point with probability at most log_columns / |K| (Schwartz and Zippel). Else the claim is false, and accepted
-    with the probability of an opening with one column point.
-
-    A chain of rotations adds nothing: each call of the hash belongs to one transcript, that of one link.
-    """
-    return (
-        SoundnessTerm("rotation: row weights", 1 / FIELD_SIZE),
-        SoundnessTerm("rotation: column point", parameters.code.log_columns / FIELD_SIZE),
-        *opening(parameters, groups=1),
-    )
-
-
-def hiding(parameters: OpeningParameters, matrices: int) -> tuple[SoundnessTerm, ...]:
-    """How far a proof is from what a simulator makes without the data, for each hash call of the observer.
-
-    Opened columns (at most as many as there are random symbols a row) and combinations (each masked by a uniform row)
-    have exactly the simulator's distribution. What is left: leaves that are not opened are hashed with a salt of 256
-    bits each, which every call of the hash guesses with probability 2^-256 for each leaf; and salts, random symbols and
-    masks come from BLAKE3 under a 256-bit key instead of from coins.
-    """
-    leaves = matrices * parameters.code.length
-    size = 2.0**HASH_BITS
-    return (
-        SoundnessTerm("salts of unopened leaves", leaves / size),
-        SoundnessTerm("keys of the randomness", matrices / size),
-    )
 
 
 def combine(*terms: SoundnessTerm | Iterable[SoundnessTerm]) -> Security:

@@ -87,20 +87,27 @@ class Transcript:
         words = self._words(_frame(INDICES, label, _u64(bound) + _u64(count)), INDEX_BYTES, bound)
         return list(itertools.islice(words, count))
 
-    def grind(self, label: str, bits: int) -> int:
-        """Find and bind the smallest nonce whose output begins with `bits` zero bits; takes about 2^bits hashes.
+    def solve(self, label: str, bits: int) -> int:
+        """The smallest nonce whose output begins with `bits` zero bits; takes about 2^bits hashes. Binds nothing.
 
         Raises:
             InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
         """
-        prefix = _grinding_prefix(label, bits)
-        begun = self._output(prefix)
-        nonce = next(n for n in itertools.count() if _solves(begun.copy().update(_u64(n)), bits))
-        self._advance(prefix + _u64(nonce))
+        begun = self._output(_grinding_prefix(label, bits))
+        return next(n for n in itertools.count() if _solves(begun.copy().update(_u64(n)), bits))
+
+    def grind(self, label: str, bits: int) -> int:
+        """Find a nonce with `solve`, and bind it.
+
+        Raises:
+            InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
+        """
+        nonce = self.solve(label, bits)
+        self.check_grind(label, bits, nonce)
         return nonce
 
     def check_grind(self, label: str, bits: int, nonce: int) -> None:
-        """Bind the nonce that a prover found with `grind`.
+        """Bind the nonce that a prover found with `solve`.
 
         Raises:
             InvalidProofError: the nonce is not 64 bits long or does not solve the puzzle; nothing is bound.

@@ -7,8 +7,8 @@ from zkinfer.errors import InvalidProofError, MalformedProofError, StatementErro
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.rotation import Rotation, rotation_context
 from zkinfer.protocol.pcs.rotation import verify_rotation
+from zkinfer.protocol.pcs.soundness import rotation as rotation_terms
 from zkinfer.protocol.security import combine
-from zkinfer.protocol.security import rotation as rotation_terms
 from zkinfer.verifier.native_proof import MIN_BITS
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]

@@ -6,29 +6,23 @@ within limits before anything is allocated for them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from zkinfer.errors import (
     CompileError,
     InvalidInputError,
-    InvalidProofError,
     MalformedCommitmentError,
     MalformedProofError,
     ProvingError,
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.statement import Statement
-from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol import security
-from zkinfer.protocol.channel import VerifierChannel
-from zkinfer.protocol.ligero.pads import verify_pads
-from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, PADS, NativeProof
+from zkinfer.protocol.native_proof.encoding import NativeProof, decode, hidden_values
+from zkinfer.protocol.native_proof.protocol import PADS, Commitments, reading, run_proof
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
-from zkinfer.protocol.pcs.verifier import reduce_opening
-from zkinfer.protocol.reduction.party import Group, VerifierParty, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.security import Security
-from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
 
 MAX_OPENING_WORK = 1 << 26
@@ -62,7 +56,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
         plan = make_plan(commitment.program, statement.runs, private_inputs, private_outputs)
     except (ProvingError, CompileError, InvalidInputError) as error:
         raise MalformedCommitmentError(f"no proof can be for this commitment: {error}") from None
-    proof = argument.decode(data)
+    proof = decode(data)
     _check_roots(plan, statement, proof)
     publics = {i: value for i, value in enumerate(statement.inputs) if not isinstance(value, bytes)}
     first = plan.program.num_values
@@ -74,7 +68,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
     """The proof's matrices of hidden values are those that the statement names."""
     for values, root in zip((statement.inputs, statement.outputs), proof.roots, strict=False):
-        named = argument.hidden_values(proof.header, root)
+        named = hidden_values(proof.header, root)
         if any(isinstance(value, bytes) and value != named for value in values):
             raise MalformedProofError("the proof hides other values than the statement names")
 
@@ -102,26 +96,19 @@ def verify_run(
     Raises:
         VerificationError: it is refused.
     """
-    header = proof.header
     _check_sizes(plan, proof)
-    transcript = Transcript(DOMAIN)
-    argument.begin(transcript, statement, header, proof.roots, proof.masks, proof.pads)
-    transcript.check_grind("lookup grinding", header.lookup_grinding, proof.lookup_nonce)
-    channel = VerifierChannel(transcript, proof.message, padded=True)
-    party = VerifierParty(channel, header.lookup_grinding)
-    openings = argument.reduce_to_openings(plan, publics, party, (parameters.code, header.opening.code))
-    groups = len(openings.weights), len(openings.witness)
-    bits = argument.soundness(party.terms, parameters, header.opening, (0, groups[1])).bits
-    if bits < own_bits:
-        raise InvalidProofError(f"the sizes that the proof chooses are worth {bits:.1f} bits, less than {own_bits:.0f}")
-    if bool(proof.masks) != bool(groups[0]):
-        raise MalformedProofError("the proof masks another opening than the statement needs")
-    long_lived = [weights, MatrixCommitment(proof.masks, 0, groups[0] + 1)] if groups[0] else []
-    _open(channel, parameters, long_lived, openings.weights, proof.weights, transcript)
-    witness = argument.witness_commitments(plan, proof.roots, groups[1], header.log_columns)
-    _open(channel, header.opening, witness, openings.witness, proof.witness, transcript)
-    verify_pads(PADS, proof.pads, channel.constraints(), proof.about_pads, transcript)
-    return argument.soundness(party.terms, parameters, header.opening, groups)
+    commitments = Commitments(proof.header, proof.roots, proof.masks, proof.pads)
+    return run_proof(
+        plan,
+        publics,
+        statement,
+        weights,
+        parameters,
+        commitments,
+        reading(proof),
+        pads=PADS,
+        own_bits=own_bits,
+    )
 
 
 def _check_sizes(plan: Plan, proof: NativeProof) -> None:
@@ -130,19 +117,3 @@ def _check_sizes(plan: Plan, proof: NativeProof) -> None:
         raise MalformedProofError("the proof's matrices are wider than its witness")
     if proof.header.opening.code.dimension * proof.header.queries > MAX_OPENING_WORK:
         raise MalformedProofError("the proof's opening would be too much work to check")
-
-
-def _open(
-    channel: VerifierChannel,
-    parameters: OpeningParameters,
-    matrices: Sequence[MatrixCommitment],
-    groups: Sequence[Group],
-    opening: bytes,
-    transcript: Transcript,
-) -> None:
-    if not groups:
-        if opening:
-            raise MalformedProofError("the proof opens a matrix that nothing is claimed of")
-        return
-    residuals = reduce_opening(parameters, matrices, row_claims(groups), opening, transcript)
-    settle(channel, OPENING_CHECK, groups, residuals, channel.reserve(len(groups)))

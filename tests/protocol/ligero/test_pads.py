@@ -39,7 +39,7 @@ from zkinfer.protocol.lookup import reference as lookup_prover
 from zkinfer.protocol.lookup import verifier as lookup_verifier
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
-from zkinfer.protocol.pcs.params import SALT_BYTES
+from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 

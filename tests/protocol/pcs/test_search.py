@@ -10,13 +10,14 @@ from typer.testing import CliRunner
 
 from zkinfer.cli import app
 from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import Cost, _fewest_queries, _priced, search
 
 
 def error_bits(parameters: OpeningParameters, groups: int) -> float:
-    return -math.log2(security.combine(security.opening(parameters, groups)).error)
+    return -math.log2(security.combine(soundness.opening(parameters, groups)).error)
 
 
 @settings(max_examples=15, deadline=None)
@@ -98,7 +99,7 @@ def test_the_documented_choices_are_those_it_makes(row: list[str]) -> None:
 
 def test_the_documented_report_is_what_is_printed() -> None:
     choice = search(1 << 22, 2)
-    text = security.report(security.combine(security.opening(choice.parameters, 2)))
+    text = security.report(security.combine(soundness.opening(choice.parameters, 2)))
     assert "\n".join(f"    {line}" for line in text.splitlines()) in DOCUMENT.read_text()
 
 
@@ -107,4 +108,4 @@ def test_the_command_prints_parameters_and_security() -> None:
     assert printed.exit_code == 0
     choice = search(1 << 16, 2, proofs=10)
     assert f"{choice.rows} rows of {choice.parameters.code.columns} columns" in printed.stdout
-    assert security.report(security.combine(security.opening(choice.parameters, 2))) in printed.stdout
+    assert security.report(security.combine(soundness.opening(choice.parameters, 2))) in printed.stdout

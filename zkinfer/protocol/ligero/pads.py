@@ -1,53 +1,32 @@
-"""The proof that committed pads satisfy the constraints of padded messages: sizes, and the verifier.
+"""Sizes of the proof that committed pads satisfy the constraints of padded messages, and what is drawn in it.
 
 This is Ligero (Ames, Hazay, Ishai and Venkitasubramaniam 2017) over the extension field K, on a tableau about as small
-as the number of messages.
+as the number of messages; `protocol` has the messages and checks.
 
 Words. A word is a polynomial over K of degree below k. Its first `data` values on the coset GENERATOR * (k-th roots of
 unity) are data, the other `queries` ones random; its codeword is its values at the n-th roots of unity, none of which
-is in the coset. Words in order: the pads; the first factors of all products of two cells, the second factors, the
+is in the coset. Words in order: the pads; the first factors of all products of two variables, the second factors, the
 products, in as many words each; the masks. Column j of all codewords, salted, is leaf j of a Merkle tree.
-
-Claim. The root commits to pads for which all of `PadConstraints` hold: the linear ones, each factor equal to the cell
-that it stands for, and every product.
-
-Messages after the commitment and after everything that the constraints depend on:
-
-1. coefficients are drawn: one for each word but the first mask; one for each linear constraint, then for each first and
-   each second factor; one for each word of products;
-2. three polynomials: the first mask plus the combination of all other words (k coefficients); the sum over words of
-   word * weights, plus a mask; the sum of (first * second - product), plus a mask (2k - 1 coefficients each);
-3. columns are drawn, and opened.
-
-Checks: the second polynomial adds up to the right side over the data points; the third vanishes on them; at every
-column drawn all three are what the column gives.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.protocol.channel import PadConstraints, VerifierChannel
+from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.channel import PadConstraints, Variables
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.encoding import EXT_BYTES, decode_array
+from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
 from zkinfer.protocol.field.scalar import ZERO, Ext, ext_mul, ext_sub, root_of_unity
-from zkinfer.protocol.merkle.paths import check_leaves, sibling_numbers
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, SALT_BYTES
+from zkinfer.protocol.merkle.paths import SALT_BYTES
+from zkinfer.protocol.security import SoundnessTerm
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
 
 FIELD_SIZE: int = P**DEGREE
-
-LINEAR_CHECK = "the pads satisfy the linear constraints"
-PRODUCT_CHECK = "every cell is the product that it stands for"
-COLUMN_CHECK = "the polynomials agree with the committed columns"
-
-Cells = Sequence[tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +61,7 @@ class PadParameters:
 
     @property
     def data(self) -> int:
-        """Cells in a word."""
+        """Variables in a word."""
         return self.dimension - self.queries
 
     @property
@@ -137,25 +116,25 @@ class PadParameters:
 
 @dataclass(frozen=True)
 class Tableau:
-    """Where cells lie among the words.
+    """Where variables lie among the words.
 
     Attributes:
         parameters: sizes.
-        cells: those of the constraints: None for a pad, (a, b) for the product of two earlier cells.
+        variables: those of the constraints: None for a pad, (a, b) for the product of two earlier variables.
     """
 
     parameters: PadParameters
-    cells: tuple[tuple[int, int] | None, ...]
+    variables: tuple[tuple[int, int] | None, ...]
 
     @cached_property
     def products(self) -> list[tuple[int, int]]:
-        """The pairs of cells that are multiplied."""
-        return [cell for cell in self.cells if cell is not None]
+        """The pairs of variables that are multiplied."""
+        return [variable for variable in self.variables if variable is not None]
 
     @cached_property
     def pad_words(self) -> int:
         """Words of pads."""
-        return -(-(len(self.cells) - len(self.products)) // self.parameters.data)
+        return -(-(len(self.variables) - len(self.products)) // self.parameters.data)
 
     @cached_property
     def product_words(self) -> int:
@@ -164,7 +143,7 @@ class Tableau:
 
     @property
     def data_words(self) -> int:
-        """Words that hold cells or factors."""
+        """Words that hold variables or factors."""
         return self.pad_words + 3 * self.product_words
 
     @property
@@ -174,8 +153,8 @@ class Tableau:
 
     @cached_property
     def places(self) -> IntArray:
-        """For each cell its place: word * data + position in the word."""
-        is_pad = np.array([cell is None for cell in self.cells], dtype=bool)
+        """For each variable its place: word * data + position in the word."""
+        is_pad = np.array([variable is None for variable in self.variables], dtype=bool)
         first_product = (self.pad_words + 2 * self.product_words) * self.parameters.data
         return np.where(is_pad, np.cumsum(is_pad), first_product + np.cumsum(~is_pad)) - 1
 
@@ -215,7 +194,7 @@ def draw_coefficients(tableau: Tableau, constraints: PadConstraints, transcript:
     products = transcript.challenge_exts("pads products", tableau.product_words)
     right_side = ZERO
     for r, constraint in zip(linear, constraints.linear, strict=True):
-        right_side = ext_sub(right_side, ext_mul(r, constraint.value.constant))
+        right_side = ext_sub(right_side, ext_mul(r, constraint.form.constant))
     parameters, shape = tableau.parameters, (DEGREE, tableau.data_words, tableau.parameters.data)
     places, terms = _weight_terms(tableau, constraints, modular.from_exts(linear), modular.from_exts(copies))
     table = modular.scatter_add(terms, 1, places, math.prod(shape[1:])).reshape(shape)
@@ -229,15 +208,15 @@ def _weight_terms(
     """Places, which may repeat, and what each adds to the weight there, an extension vector.
 
     A linear constraint adds its coefficients, times its own; a factor's adds its own where the factor lies, and
-    subtracts it where the cell does.
+    subtracts it where the variable does.
     """
-    values = [constraint.value.cells for constraint in constraints.linear]
-    cells = np.array([cell for value in values for cell in value], dtype=np.int64)
-    coefficients = modular.from_exts([coefficient for value in values for coefficient in value.values()])
-    drawn = linear.repeat(np.array([len(value) for value in values], dtype=np.int64), axis=1)
+    forms = [constraint.form.variables for constraint in constraints.linear]
+    variables = np.array([variable for form in forms for variable in form], dtype=np.int64)
+    coefficients = modular.from_exts([coefficient for form in forms for coefficient in form.values()])
+    drawn = linear.repeat(np.array([len(form) for form in forms], dtype=np.int64), axis=1)
     factors = np.array([pair[which] for which in (0, 1) for pair in tableau.products], dtype=np.int64)
     factor_places = [tableau.factor_place(i, which) for which in (0, 1) for i in range(len(tableau.products))]
-    places = [tableau.places[cells], np.array(factor_places, dtype=np.int64), tableau.places[factors]]
+    places = [tableau.places[variables], np.array(factor_places, dtype=np.int64), tableau.places[factors]]
     terms = [modular.ext_mul(drawn, coefficients), copies, (P - copies) % P]
     return np.concatenate(places), np.concatenate(terms, axis=1)
 
@@ -253,21 +232,9 @@ def evaluate(polynomials: IntArray, points: IntArray) -> IntArray:
     return modular.evaluate(polynomials.reshape(-1, size), points).reshape(count, coordinates, len(points))
 
 
-def layout(cells: Cells, parameters: PadParameters) -> Tableau:
-    """The tableau for the cells of some constraints."""
-    return Tableau(parameters, tuple(cells))
-
-
-def cells_of(verify: Callable[[VerifierChannel], object], elements: int) -> list[tuple[int, int] | None]:
-    """The cells that a protocol's constraints will have: known before it runs, as they depend on no message.
-
-    Args:
-        verify: runs the protocol's verifier on a channel.
-        elements: how many elements its prover sends.
-    """
-    channel = VerifierChannel(Transcript(b"cells"), bytes(EXT_BYTES * elements), padded=True)
-    verify(channel)
-    return channel.constraints().cells
+def layout(variables: Variables, parameters: PadParameters) -> Tableau:
+    """The tableau for the variables of some constraints."""
+    return Tableau(parameters, tuple(variables))
 
 
 def polynomial_values(
@@ -307,53 +274,10 @@ def _assemble(parameters: PadParameters, pieces: IntArray, points: IntArray) -> 
     return assembled
 
 
-def verify_pads(
-    parameters: PadParameters, root: bytes, constraints: PadConstraints, proof: bytes, transcript: Transcript
-) -> None:
-    """Verifies that the pads under `root` satisfy the constraints.
+def soundness(parameters: PadParameters) -> SoundnessTerm:
+    """The proof about the pads of a padded channel accepts a constraint that does not hold.
 
-    The transcript must have absorbed the root before the first padded message (`absorb_root`), and then all messages.
-
-    Raises:
-        MalformedProofError: the bytes are not a proof of these sizes.
-        InvalidProofError: a check fails.
+    Derived in `PadParameters.error`, and in docs/protocol/sumcheck-and-lookup.md, section 4: the proximity of a
+    combination, the weights of two tests, and the queries, within the unique decoding radius.
     """
-    tableau = layout(constraints.cells, parameters)
-    drawn = draw_coefficients(tableau, constraints, transcript)
-    sizes = [parameters.dimension, parameters.product_size, parameters.product_size]
-    if len(proof) < EXT_BYTES * sum(sizes):
-        raise MalformedProofError("the proof about the pads ends within its polynomials")
-    head, rest = proof[: EXT_BYTES * sum(sizes)], proof[EXT_BYTES * sum(sizes) :]
-    coefficients = decode_array(head, (sum(sizes), DEGREE)).T
-    polynomials = np.zeros((3, DEGREE, parameters.product_size), dtype=np.int64)
-    for number, end in enumerate(np.cumsum(sizes)):
-        polynomials[number, :, : sizes[number]] = coefficients[:, end - sizes[number] : end]
-    transcript.absorb("pads polynomials", head)
-    indices = sorted(set(transcript.challenge_indices("pads queries", parameters.length, parameters.queries)))
-
-    size = tableau.leaf_bytes
-    siblings = DIGEST_BYTES * len(sibling_numbers(parameters.log_length, indices))
-    if len(rest) != size * len(indices) + siblings:
-        raise MalformedProofError("the proof about the pads has not the length of its columns and paths")
-    leaves = [rest[size * i : size * (i + 1)] for i in range(len(indices))]
-    check_leaves(root, parameters.log_length, indices, leaves, rest[size * len(indices) :])
-    columns = decode_array(b"".join(leaf[SALT_BYTES:] for leaf in leaves), (len(indices), tableau.words, DEGREE))
-
-    at_data = evaluate(polynomials[1:], parameters.coset[: parameters.data])
-    require(LINEAR_CHECK, modular.to_exts(at_data[0].sum(axis=1, keepdims=True) % P) == [drawn.right_side])
-    require(PRODUCT_CHECK, not at_data[1].any())
-    points = parameters.points[indices]
-    weights = evaluate(interpolate(parameters, drawn.weights), points)
-    expected = polynomial_values(tableau, drawn, columns.transpose(1, 2, 0), weights, points)
-    require(COLUMN_CHECK, np.array_equal(evaluate(polynomials, points), expected))
-
-
-def require(check: str, holds: bool) -> None:
-    """Raises InvalidProofError if a check of the proof about the pads does not hold."""
-    if not holds:
-        raise InvalidProofError(f"proof about the pads: it is not so that {check}")
-
-
-def absorb_root(transcript: Transcript, root: bytes) -> None:
-    """Binds the commitment to the pads: before the first padded message."""
-    transcript.absorb("pads root", root)
+    return SoundnessTerm("proof about the pads", parameters.error)

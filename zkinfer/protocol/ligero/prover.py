@@ -1,4 +1,4 @@
-"""The prover of the proof about the pads; see `pads`."""
+"""The prover's side of the proof about the pads: committing to them, and the witness. Needs numba."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,32 +7,30 @@ from functools import lru_cache
 import numpy as np
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import PadConstraints
+from zkinfer.protocol.channel import PadConstraints, Variables
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.ligero.pads import (
-    Cells,
+    Coefficients,
     PadParameters,
     Tableau,
-    draw_coefficients,
     layout,
     polynomial_values,
 )
+from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
-from zkinfer.protocol.pcs.params import SALT_BYTES
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import ByteArray, Floats, IntArray
 
 
 @dataclass(frozen=True)
 class CommittedPads:
-    """Pads, their words, and the tree over the columns. To be used for one proof, then thrown away.
+    """Pads, their words, and the tree over the columns, for one proof; implements `protocol.PadsWitness`.
 
     Attributes:
-        tableau: where cells lie.
+        tableau: where variables lie.
         pads: what to give to the `ProverChannel`.
         codewords: balanced, shape (3 words, n): the coordinates of the first word, then of the second, ...
         leaves, nodes: the Merkle tree.
@@ -50,19 +48,51 @@ class CommittedPads:
         root: bytes = self.nodes[1].tobytes()
         return root
 
+    def polynomials(self, constraints: PadConstraints, drawn: Coefficients) -> bytes:
+        """The three polynomials' coefficients.
 
-def commit_pads(cells: Cells, parameters: PadParameters, randomness: Randomness | None = None) -> CommittedPads:
+        Raises:
+            InvalidInputError: the constraints have other variables than were committed.
+            InvalidProofError: the constraints do not hold.
+        """
+        tableau, parameters = self.tableau, self.tableau.parameters
+        if tuple(constraints.variables) != tableau.variables:
+            raise InvalidInputError("the constraints have other variables than those that were committed")
+        constraints.check(constraints.expand(self.pads))
+        # All three polynomials have fewer than 2k coefficients: their values at 2k points give them.
+        m = 2 * parameters.dimension
+        columns = kernels.to_ints(self.codewords[:, :: _step(parameters)]).reshape(tableau.words, DEGREE, m)
+        weights = kernels.from_ints(interpolate(parameters, drawn.weights).reshape(-1, parameters.dimension))
+        weight_values = kernels.to_ints(kernels.rs_encode(weights, m)).reshape(tableau.data_words, DEGREE, m)
+        values = polynomial_values(tableau, drawn, columns, weight_values, _evaluation_points(parameters))
+        coefficients = kernels.to_ints(kernels.intt(kernels.from_ints(values.reshape(-1, m)))).reshape(values.shape)
+        sizes = (parameters.dimension, parameters.product_size, parameters.product_size)
+        return b"".join(
+            encode_array(np.ascontiguousarray(polynomial[:, :size].T)).tobytes()
+            for polynomial, size in zip(coefficients, sizes, strict=True)
+        )
+
+    def columns(self, indices: Sequence[int]) -> bytes:
+        """Salted columns of all words."""
+        return self.leaves[indices].tobytes()
+
+    def paths(self, indices: Sequence[int]) -> bytes:
+        """The Merkle paths of these columns."""
+        return prove_leaves(self.nodes, indices)
+
+
+def commit_pads(variables: Variables, parameters: PadParameters, randomness: Randomness | None = None) -> CommittedPads:
     """Draws pads, fills the tableau and commits to it.
 
     Args:
-        cells: what `pads.cells_of` gives for the protocol.
+        variables: of the constraints that the protocol will leave; a dry run tells them.
         parameters: sizes.
         randomness: where pads, masks and salts come from; fresh by default.
     """
     source = randomness or Randomness()
-    tableau = layout(cells, parameters)
-    pads = modular.to_exts(source.elements(DEGREE, len(cells) - len(tableau.products)))
-    contents = PadConstraints(list(cells)).expand(pads)
+    tableau = layout(variables, parameters)
+    pads = modular.to_exts(source.elements(DEGREE, len(variables) - len(tableau.products)))
+    contents = PadConstraints(list(variables)).expand(pads)
     words = np.concatenate([_data_words(tableau, contents, source), _masks(parameters, source)])
     codewords = kernels.rs_encode(kernels.from_ints(words.reshape(-1, parameters.dimension)), parameters.length)
     leaves = np.empty((parameters.length, tableau.leaf_bytes), dtype=np.uint8)
@@ -72,7 +102,7 @@ def commit_pads(cells: Cells, parameters: PadParameters, randomness: Randomness 
 
 
 def _data_words(tableau: Tableau, contents: Sequence[Ext], source: Randomness) -> IntArray:
-    """The words that hold cells and factors, random where they hold no data."""
+    """The words that hold variables and factors, random where they hold no data."""
     parameters = tableau.parameters
     elements = modular.from_exts(contents)
     values = np.zeros((DEGREE, tableau.data_words * parameters.data), dtype=np.int64)
@@ -161,38 +191,3 @@ def _pieces(parameters: PadParameters, mask: IntArray, source: Randomness) -> In
         pieces[i, :, shift:] = (pieces[i, :, shift:] - h) % P
         pieces[i + 1, :, : parameters.queries] = (pieces[i + 1, :, : parameters.queries] + h) % P
     return pieces
-
-
-def prove_pads(committed: CommittedPads, constraints: PadConstraints, transcript: Transcript) -> bytes:
-    """The proof that the committed pads satisfy the constraints.
-
-    Args:
-        committed: whose pads the channel used.
-        constraints: what the verifier of the padded messages is left with.
-        transcript: in the state after the last padded message.
-
-    Raises:
-        InvalidInputError: the constraints have other cells than were committed.
-        InvalidProofError: the constraints do not hold.
-    """
-    tableau = committed.tableau
-    if tuple(constraints.cells) != tableau.cells:
-        raise InvalidInputError("the constraints have other cells than those that were committed")
-    constraints.check(constraints.expand(committed.pads))
-    parameters = tableau.parameters
-    drawn = draw_coefficients(tableau, constraints, transcript)
-    # All three polynomials have fewer than 2k coefficients: their values at 2k points give them.
-    m = 2 * parameters.dimension
-    columns = kernels.to_ints(committed.codewords[:, :: _step(parameters)]).reshape(tableau.words, DEGREE, m)
-    weights = kernels.from_ints(interpolate(parameters, drawn.weights).reshape(-1, parameters.dimension))
-    weight_values = kernels.to_ints(kernels.rs_encode(weights, m)).reshape(tableau.data_words, DEGREE, m)
-    values = polynomial_values(tableau, drawn, columns, weight_values, _evaluation_points(parameters))
-    coefficients = kernels.to_ints(kernels.intt(kernels.from_ints(values.reshape(-1, m)))).reshape(values.shape)
-    sizes = (parameters.dimension, parameters.product_size, parameters.product_size)
-    head = b"".join(
-        encode_array(np.ascontiguousarray(polynomial[:, :size].T)).tobytes()
-        for polynomial, size in zip(coefficients, sizes, strict=True)
-    )
-    transcript.absorb("pads polynomials", head)
-    indices = sorted(set(transcript.challenge_indices("pads queries", parameters.length, parameters.queries)))
-    return head + committed.leaves[indices].tobytes() + prove_leaves(committed.nodes, indices)

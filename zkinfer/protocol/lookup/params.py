@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Generic
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_base
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul
 from zkinfer.protocol.lookup.tables import LookupTable, from_threshold
-from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point, V, powers
+from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point, powers
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _ends(lookups: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class LookupClaims(Generic[V]):
+class LookupClaims:
     """What a lookup argument leaves to prove: evaluations of committed vectors.
 
     Attributes:
@@ -196,8 +195,8 @@ class LookupClaims(Generic[V]):
         multiplicities: for each table one claim: the value of its multiplicities, one a row.
     """
 
-    blocks: tuple[Claim[V], ...]
-    multiplicities: tuple[Claim[V], ...]
+    blocks: tuple[Claim, ...]
+    multiplicities: tuple[Claim, ...]
 
 
 def fingerprint(values: Sequence[Ext], weights: Sequence[Ext], constant: Ext) -> Ext:

@@ -1,4 +1,4 @@
-"""The prover of a lookup argument, with numba: the messages are those of `slow`, element for element."""
+"""The witness of a lookup argument in kernels: it makes the same messages as `reference`, element for element."""
 
 from collections.abc import Sequence
 
@@ -6,113 +6,59 @@ import numpy as np
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.jit.threads import split
-from zkinfer.protocol.channel import ProverChannel
 from zkinfer.protocol.field.kernels.arrays import GRAIN, from_ints, is_balanced
 from zkinfer.protocol.field.kernels.fold import mle
-from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_sub
+from zkinfer.protocol.field.scalar import Ext, ext_sub
 from zkinfer.protocol.lookup import kernels
-from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance, Stack
-from zkinfer.protocol.lookup.reference import send_roots
+from zkinfer.protocol.lookup.params import LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable
-from zkinfer.protocol.lookup.trees import Tree, leaves
-from zkinfer.protocol.lookup.verifier import layer_batch
-from zkinfer.protocol.sumcheck.params import Claim, Point
-from zkinfer.protocol.sumcheck.prover import prove_rounds
+from zkinfer.protocol.lookup.trees import KernelTree, leaves
+from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import Floats
 
-Fraction = tuple[Ext, Ext]
 
-
-def prove(
-    instance: LookupInstance,
-    blocks: Sequence[Sequence[Floats]],
-    counts: Sequence[Floats],
-    channel: ProverChannel,
-) -> LookupClaims[Ext]:
-    """Proves that every entry is a row of its table; the messages are those of `verifier`.
+class KernelWitness:
+    """Entries and multiplicities as base vectors; implements `witness.LookupWitness`.
 
     Args:
         instance: the tables and the shape of the blocks.
         blocks: for each block its columns, base vectors of balanced float64.
         counts: what `multiplicities` gives.
-        channel: commitments to blocks and counts must have been absorbed.
-
-    Returns:
-        What is left to prove: evaluations of columns and multiplicities.
 
     Raises:
         InvalidInputError: the shapes are not those of the instance, or a multiplicity is out of range.
-        ZeroDenominatorError: alpha is a fingerprint.
     """
-    check_shapes(instance, blocks)
-    if [c.shape for c in counts] != [(1 << table.variables,) for table in instance.tables]:
-        raise InvalidInputError("multiplicities must have one number for each row of each table")
-    if not all(is_balanced(c) and c.min() >= 0 for c in counts):
-        raise InvalidInputError("a multiplicity is negative, not an integer, or not below the modulus")
-    channel.absorb("lookup", instance.description())
-    alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    fingerprints = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
-    entries = [
-        (columns, fingerprints[block.table][0], ext_sub(alpha, fingerprints[block.table][1]))
-        for block, columns in zip(instance.blocks, blocks, strict=True)
-    ]
-    rows = [
-        (table_columns(table), weights, ext_sub(alpha, constant))
-        for table, (weights, constant) in zip(instance.tables, fingerprints, strict=True)
-    ]
-    trees = [Tree(leaves(part.stack, [entries[i] for i in part.blocks], None)) for part in instance.entries]
-    trees.append(Tree(leaves(instance.rows, rows, counts)))
-    send_roots([tree.root for tree in trees], channel)
-    point = prove_trees(instance.stacks, trees, channel)
-    return send_values(instance, blocks, counts, point, channel)
 
+    def __init__(self, instance: LookupInstance, blocks: Sequence[Sequence[Floats]], counts: Sequence[Floats]) -> None:
+        check_shapes(instance, blocks)
+        if [c.shape for c in counts] != [(1 << table.variables,) for table in instance.tables]:
+            raise InvalidInputError("multiplicities must have one number for each row of each table")
+        if not all(is_balanced(c) and c.min() >= 0 for c in counts):
+            raise InvalidInputError("a multiplicity is negative, not an integer, or not below the modulus")
+        self._instance, self._blocks, self._counts = instance, blocks, counts
 
-def prove_trees(stacks: tuple[Stack, ...], trees: Sequence[Tree], channel: ProverChannel) -> Point:
-    """From the roots to the leaves; the point at the end of which the leaves' fractions are left to prove."""
-    n = max(stack.variables for stack in stacks)
-    point: Point = ()
-    fractions = [tree.root for tree in trees]
-    for layer in range(n):
-        active = [i for i, stack in enumerate(stacks) if layer >= n - stack.variables]
-        depths = tuple(layer - (n - stacks[i].variables) for i in active)
-        lambda_ = channel.challenge("lookup layer")
-        batch = layer_batch(lambda_, point, depths)
-        rounds = []
-        for i, depth in zip(active, depths, strict=True):
-            claim = ext_add(fractions[i][0], ext_mul(lambda_, fractions[i][1]))
-            rounds.append(trees[i].layers[depth].rounds(point[layer - depth :], lambda_, claim))
-        reduced = prove_rounds(batch, rounds, channel)
-        child = channel.challenge("lookup child")
-        point = (*max((claim.point for claim in reduced), key=len), child)
-        for i, left in zip(active, reduced, strict=True):
-            p0, p1, q0, q1 = left.values
-            fractions[i] = (_between(p0, p1, child), _between(q0, q1, child))
-    return point
+    def trees(self, alpha: Ext, gamma: Ext) -> list[KernelTree]:
+        """The trees of all stacks."""
+        instance = self._instance
+        fingerprints = [instance.fingerprint_weights(gamma, table) for table in range(len(instance.tables))]
+        entries = [
+            (columns, fingerprints[block.table][0], ext_sub(alpha, fingerprints[block.table][1]))
+            for block, columns in zip(instance.blocks, self._blocks, strict=True)
+        ]
+        rows = [
+            (table_columns(table), weights, ext_sub(alpha, constant))
+            for table, (weights, constant) in zip(instance.tables, fingerprints, strict=True)
+        ]
+        trees = [KernelTree(leaves(part.stack, [entries[i] for i in part.blocks], None)) for part in instance.entries]
+        return [*trees, KernelTree(leaves(instance.rows, rows, self._counts))]
 
+    def block_values(self, number: int, point: Point) -> list[Ext]:
+        """For each column of a block the value of its multilinear extension."""
+        return [mle(column, point) for column in self._blocks[number]]
 
-def _between(a: Ext, b: Ext, r: Ext) -> Ext:
-    return ext_add(a, ext_mul(r, ext_sub(b, a)))
-
-
-def send_values(
-    instance: LookupInstance,
-    blocks: Sequence[Sequence[Floats]],
-    counts: Sequence[Floats],
-    point: Point,
-    channel: ProverChannel,
-) -> LookupClaims[Ext]:
-    """Sends the values of all columns and multiplicities at the end of the point."""
-    claims_of: dict[int, Claim[Ext]] = {}
-    for number in (number for entries in instance.entries for number in entries.blocks):
-        own = point[len(point) - instance.blocks[number].variables :]
-        values = tuple(mle(column, own) for column in blocks[number])
-        channel.send("lookup block", values)
-        claims_of[number] = Claim(own, values)
-    owns = [point[len(point) - table.variables :] for table in instance.tables]
-    values = tuple(mle(column, own) for column, own in zip(counts, owns, strict=True))
-    channel.send("lookup multiplicities", values)
-    claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
-    return LookupClaims(tuple(claims_of[i] for i in range(len(blocks))), claims)
+    def multiplicity_value(self, table: int, point: Point) -> Ext:
+        """The value of the multilinear extension of a table's multiplicities."""
+        return mle(self._counts[table], point)
 
 
 def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> None:

@@ -1,23 +1,28 @@
-"""The prover of a lookup argument in plain Python: the oracle of `prover`, message for message."""
+"""The witness of a lookup argument in plain Python: the oracle of the kernels, message for message, for tests alone."""
 
 from collections.abc import Sequence
 
-from zkinfer.errors import InvalidInputError, ProvingError
-from zkinfer.protocol.channel import ProverChannel
+from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_from_base, ext_inv, ext_mul, ext_sub, mle
-from zkinfer.protocol.lookup.params import EntryStack, LookupClaims, LookupInstance, Stack, fingerprint
-from zkinfer.protocol.lookup.verifier import layer_batch
-from zkinfer.protocol.sumcheck import reference as sumcheck
-from zkinfer.protocol.sumcheck.params import Claim, Point
+from zkinfer.protocol.field.scalar import (
+    ONE,
+    ZERO,
+    Ext,
+    ext_add,
+    ext_from_base,
+    ext_mul,
+    ext_sub,
+    mle,
+)
+from zkinfer.protocol.lookup.params import EntryStack, LookupInstance, Stack, fingerprint
+from zkinfer.protocol.lookup.protocol import layer_batch
+from zkinfer.protocol.lookup.witness import Fraction
+from zkinfer.protocol.sumcheck.params import Point
+from zkinfer.protocol.sumcheck.reference import PlainRounds
 
 Column = Sequence[int]
 Fractions = tuple[list[Ext], list[Ext]]
 """Numerators and denominators of a tree's layer."""
-
-
-class ZeroDenominatorError(ProvingError):
-    """A denominator vanished, which happens with probability below 2^-100. New commitments give new challenges."""
 
 
 def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Column]]) -> list[list[int]]:
@@ -64,44 +69,58 @@ def check_counts(instance: LookupInstance, counts: Sequence[Column]) -> None:
         raise InvalidInputError("a multiplicity is not in [0, P)")
 
 
-def prove(
-    instance: LookupInstance,
-    blocks: Sequence[Sequence[Column]],
-    counts: Sequence[Column],
-    channel: ProverChannel,
-) -> LookupClaims[Ext]:
-    """Proves that every entry is a row of its table; the messages are those of `verifier`.
+class PlainWitness:
+    """Entries and multiplicities as integers; implements `witness.LookupWitness`.
 
     Args:
         instance: the tables and the shape of the blocks.
         blocks: for each block its columns of canonical elements.
         counts: what `multiplicities` gives.
-        channel: commitments to blocks and counts must have been absorbed.
-
-    Returns:
-        What is left to prove: evaluations of columns and multiplicities.
 
     Raises:
         InvalidInputError: the shapes are not those of the instance, or a multiplicity is not canonical.
-        ZeroDenominatorError: alpha is a fingerprint.
     """
-    check_shapes(instance, blocks)
-    check_counts(instance, counts)
-    channel.absorb("lookup", instance.description())
-    alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    trees = [tree(entry_leaves(instance, entries, blocks, alpha, gamma)) for entries in instance.entries]
-    trees.append(tree(row_leaves(instance, counts, alpha, gamma)))
-    send_roots([(t[0][0][0], t[0][1][0]) for t in trees], channel)
-    point = prove_trees(instance.stacks, trees, channel)
-    return send_values(instance, blocks, counts, point, channel)
+
+    def __init__(self, instance: LookupInstance, blocks: Sequence[Sequence[Column]], counts: Sequence[Column]) -> None:
+        check_shapes(instance, blocks)
+        check_counts(instance, counts)
+        self._instance, self._blocks, self._counts = instance, blocks, counts
+
+    def trees(self, alpha: Ext, gamma: Ext) -> list["PlainTree"]:
+        """The trees of all stacks."""
+        instance = self._instance
+        leaves = [entry_leaves(instance, entries, self._blocks, alpha, gamma) for entries in instance.entries]
+        return [PlainTree(tree(one)) for one in (*leaves, row_leaves(instance, self._counts, alpha, gamma))]
+
+    def block_values(self, number: int, point: Point) -> list[Ext]:
+        """For each column of a block the value of its multilinear extension."""
+        return [mle([ext_from_base(int(v)) for v in column], point) for column in self._blocks[number]]
+
+    def multiplicity_value(self, table: int, point: Point) -> Ext:
+        """The value of the multilinear extension of a table's multiplicities."""
+        return mle([ext_from_base(int(m)) for m in self._counts[table]], point)
 
 
-def send_roots(roots: Sequence[tuple[Ext, Ext]], channel: ProverChannel) -> None:
-    """Sends all roots, then the inverses of their denominators."""
-    if any(denominator == ZERO for _, denominator in roots):
-        raise ZeroDenominatorError("alpha is the fingerprint of an entry or row: commit again with fresh randomness")
-    channel.send("lookup roots", [element for fraction in roots for element in fraction])
-    channel.send("lookup inverses", [ext_inv(denominator) for _, denominator in roots])
+class PlainTree:
+    """A tree as the list of its layers, the root first; implements `witness.FractionTree`."""
+
+    def __init__(self, layers: Sequence[Fractions]) -> None:
+        self._layers = layers
+
+    @property
+    def root(self) -> Fraction:
+        """The sum of all leaves."""
+        numerators, denominators = self._layers[0]
+        return numerators[0], denominators[0]
+
+    def rounds(self, depth: int, point: Point, lambda_: Ext) -> PlainRounds:
+        """The sumcheck of the layer of 2^depth nodes."""
+        p, q = self._layers[depth + 1]
+        (instance,) = layer_batch(lambda_, point, (depth,)).instances
+        return PlainRounds(instance, (p[::2], p[1::2], q[::2], q[1::2]), point)
+
+    def bind(self, child: Ext) -> None:
+        """Nothing depends on it: every layer is stored."""
 
 
 def entry_leaves(
@@ -145,39 +164,3 @@ def tree(leaves: Fractions) -> list[Fractions]:
         numerators = [ext_add(ext_mul(p[i], q[i + 1]), ext_mul(p[i + 1], q[i])) for i in pairs]
         layers.insert(0, (numerators, [ext_mul(q[i], q[i + 1]) for i in pairs]))
     return layers
-
-
-def prove_trees(stacks: tuple[Stack, ...], trees: Sequence[Sequence[Fractions]], channel: ProverChannel) -> Point:
-    """From the roots to the leaves; the point at the end of which the leaves' fractions are left to prove."""
-    n = max(stack.variables for stack in stacks)
-    point: Point = ()
-    for layer in range(n):
-        active = [i for i, stack in enumerate(stacks) if layer >= n - stack.variables]
-        depths = tuple(layer - (n - stacks[i].variables) for i in active)
-        batch = layer_batch(channel.challenge("lookup layer"), point, depths)
-        children = [trees[i][depth + 1] for i, depth in zip(active, depths, strict=True)]
-        factors = [(p[::2], p[1::2], q[::2], q[1::2]) for p, q in children]
-        reduced = sumcheck.prove(batch, factors, channel)
-        point = (*max((claim.point for claim in reduced), key=len), channel.challenge("lookup child"))
-    return point
-
-
-def send_values(
-    instance: LookupInstance,
-    blocks: Sequence[Sequence[Column]],
-    counts: Sequence[Column],
-    point: Point,
-    channel: ProverChannel,
-) -> LookupClaims[Ext]:
-    """Sends the values of all columns and multiplicities at the end of the point."""
-    claims_of: dict[int, Claim[Ext]] = {}
-    for number in (number for entries in instance.entries for number in entries.blocks):
-        own = point[len(point) - instance.blocks[number].variables :]
-        values = tuple(mle([ext_from_base(int(v)) for v in column], own) for column in blocks[number])
-        channel.send("lookup block", values)
-        claims_of[number] = Claim(own, values)
-    owns = [point[len(point) - table.variables :] for table in instance.tables]
-    values = tuple(mle([ext_from_base(int(m)) for m in column], own) for column, own in zip(counts, owns, strict=True))
-    channel.send("lookup multiplicities", values)
-    claims = tuple(Claim(own, (value,)) for own, value in zip(owns, values, strict=True))
-    return LookupClaims(tuple(claims_of[i] for i in range(len(blocks))), claims)

@@ -20,20 +20,18 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
 from zkinfer.protocol.lookup import kernels
 from zkinfer.protocol.lookup.params import Stack
-from zkinfer.protocol.sumcheck.params import Point
-from zkinfer.protocol.sumcheck.reference import Polynomial
+from zkinfer.protocol.lookup.witness import Fraction
+from zkinfer.protocol.sumcheck.params import Point, Polynomial
 from zkinfer.protocol.sumcheck.rounds import (
     FEW_PLACES,
     EqTables,
     ProductRounds,
-    Rounds,
     add_parts,
     complete_polynomial,
 )
 from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.witness import Rounds
 from zkinfer.typing import Floats
-
-Fraction = tuple[Ext, Ext]
 
 
 class TreeLayer(Protocol):
@@ -234,23 +232,42 @@ def _over_places(kernel: Any, tables: FactorTables, lambda_: Ext) -> None:
     split(kernel, groups, GRAIN // LANES, tables.flat, tables.stride, *balance_ext(lambda_))
 
 
-class Tree:
-    """A tree of fractions.
+class KernelTree:
+    """A tree of fractions in kernels; implements `witness.FractionTree`.
 
     Attributes:
         root: the sum of all leaves.
-        layers: by depth; `layers[d]` is what the sumcheck over d variables is about.
     """
 
     def __init__(self, leaves: TreeLayer | Fraction) -> None:
-        self.layers: list[TreeLayer] = []
+        self._layers: list[TreeLayer] = []
+        self._rounds: Rounds | None = None
         if isinstance(leaves, tuple):
             self.root = leaves
-            return
-        self.layers = [leaves]
-        while self.layers[0].variables:
-            self.layers.insert(0, self.layers[0].above())
-        self.root = add(*self.layers[0].children(0))
+        else:
+            self._layers = [leaves]
+            while self._layers[0].variables:
+                self._layers.insert(0, self._layers[0].above())
+            self.root = add(*self._layers[0].children(0))
+        self._fraction = self.root
+
+    def rounds(self, depth: int, point: Point, lambda_: Ext) -> Rounds:
+        """The sumcheck of the layer of 2^depth nodes."""
+        numerator, denominator = self._fraction
+        claim = ext_add(numerator, ext_mul(lambda_, denominator))
+        self._rounds = self._layers[depth].rounds(point, lambda_, claim)
+        return self._rounds
+
+    def bind(self, child: Ext) -> None:
+        """Joins the claims about both children of the layer's nodes."""
+        assert self._rounds is not None
+        p0, p1, q0, q1 = self._rounds.values()
+        self._fraction = _between(p0, p1, child), _between(q0, q1, child)
+        self._rounds = None
+
+
+def _between(a: Ext, b: Ext, r: Ext) -> Ext:
+    return ext_add(a, ext_mul(r, ext_sub(b, a)))
 
 
 def leaves(

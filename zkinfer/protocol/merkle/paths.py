@@ -7,7 +7,7 @@ keyed with NODE_KEY: no leaf is ever read as a node. Nodes are numbered from the
 Several leaves are proven at once. From the leaves upward, level by level and from left to right, the proof holds the
 sibling of each known node unless it is known itself.
 
-Here is what the verifier needs; `merkle_prover` builds the trees.
+This module is what the verifier needs; `tree` builds the trees.
 """
 
 import itertools
@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from blake3 import blake3
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
-from zkinfer.protocol.pcs.params import DIGEST_BYTES
+
+DIGEST_BYTES = 32
+SALT_BYTES = 32
 
 LEAF_KEY = b"zkinfer 2026 merkle leaf v1".ljust(32, b"\0")
 NODE_KEY = b"zkinfer 2026 merkle node v1".ljust(32, b"\0")

@@ -7,8 +7,7 @@ from blake3 import blake3
 
 from zkinfer.jit.threads import split
 from zkinfer.protocol.merkle import kernels as merkle_kernels
-from zkinfer.protocol.merkle.paths import LEAF_KEY, NODE_KEY, sibling_numbers
-from zkinfer.protocol.pcs.params import DIGEST_BYTES
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, LEAF_KEY, NODE_KEY, sibling_numbers
 from zkinfer.typing import ByteArray
 
 LEAVES_A_THREAD = 256

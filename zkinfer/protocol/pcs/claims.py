@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import Ext, ext_add, ext_dot, ext_sub
+from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
@@ -20,11 +21,11 @@ class RowClaim:
 
     Args:
         rows: int64, shape (3, number of rows), canonical.
-        value: as the verifier is to see it: the value itself, or the value less a pad.
+        value: a constant if the value is public; otherwise what both sides know of it.
     """
 
     rows: IntArray
-    value: Ext
+    value: AffineForm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,31 +36,13 @@ class ClaimGroup:
     claims: tuple[RowClaim, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """What is left to show of one group after its opening was checked.
-
-    The claims of the group hold if value = 0. Where the prover sent padded values it holds that
-    value = pad of the mask value + sum_c weights[c] * pad of claim c, a linear relation to show about the pads.
-    """
-
-    weights: tuple[Ext, ...]
-    value: Ext
-
-
-def residual(group: ClaimGroup, weights: tuple[Ext, ...], mask_value: Ext, combined: Ext) -> Residual:
-    """What is left of a group: what its combination evaluates to, less the mask's value and the claims, weighed."""
-    claimed = ext_dot(weights, [claim.value for claim in group.claims])
-    return Residual(weights, ext_sub(combined, ext_add(mask_value, claimed)))
-
-
 def check_statement(
     parameters: OpeningParameters, commitments: Sequence[MatrixCommitment], groups: Sequence[ClaimGroup]
 ) -> None:
-    """What both sides assume of a statement: sizes agree, elements are canonical, the last matrix brings all masks.
+    """Check an opening's statement: sizes agree, elements are canonical, the last matrix brings all masks.
 
     Raises:
-        InvalidInputError: it is not so; the statement comes from the caller, never from a proof.
+        InvalidInputError: the statement, which comes from the caller and never from a proof, is not well formed.
     """
     code = parameters.code
     if code.blinding < parameters.queries:
@@ -75,7 +58,11 @@ def check_statement(
         if not all(_canonical(x) for x in group.column_point):
             raise InvalidInputError("a coordinate of a column point is not canonical")
         for claim in group.claims:
-            if claim.rows.dtype != np.int64 or claim.rows.shape != (DEGREE, rows) or not _canonical(claim.value):
+            if (
+                claim.rows.dtype != np.int64
+                or claim.rows.shape != (DEGREE, rows)
+                or not _canonical(claim.value.constant)
+            ):
                 raise InvalidInputError(f"a claim needs a value and an int64 row vector of shape ({DEGREE}, {rows})")
             if rows and (claim.rows.min() < 0 or claim.rows.max() >= P):
                 raise InvalidInputError("a row vector is not canonical")
@@ -99,7 +86,7 @@ def absorb_statement(
         transcript.absorb_ext("column point", group.column_point)
         for claim in group.claims:
             transcript.absorb("row vector", encode_array(claim.rows.T.ravel()).tobytes())
-            transcript.absorb_ext("value", [claim.value])
+            transcript.absorb_ext("value", [claim.value.constant])
 
 
 def split_weights(groups: Sequence[ClaimGroup], weights: Sequence[Ext]) -> Iterator[tuple[Ext, ...]]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES
 from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.transcript import MAX_GRINDING_BITS, NONCE_BYTES
-
-DIGEST_BYTES = 32
-SALT_BYTES = 32
 
 MAX_LOG_LENGTH = 24
 """Codewords of at most 2^24 symbols: `modular.evaluate` relies on it, and the proximity term forbids more anyway."""

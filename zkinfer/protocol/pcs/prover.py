@@ -1,4 +1,4 @@
-"""The prover: commit to matrices, open claims about them."""
+"""The prover's side: committing to matrices, and the witness of their openings. Needs numba."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels, modular
-from zkinfer.protocol.field.encoding import BASE_BYTES, encode_array, encode_ext
+from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import ZERO, Ext, ext_sub
+from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
-from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, absorb_statement, check_statement, residual, split_weights
-from zkinfer.protocol.pcs.combinations import combination_coefficients
-from zkinfer.protocol.pcs.params import SALT_BYTES, Code, MatrixCommitment, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
+from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import Array, ByteArray, Floats, IntArray
 
 DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
@@ -139,101 +141,79 @@ def open_claims(
     groups: Sequence[ClaimGroup],
     transcript: Transcript,
 ) -> bytes:
-    """Show claims, with plain values, about committed matrices that share one code.
+    """Show claims, with public values, about committed matrices that share one code.
 
     Args:
         parameters: the verifier's.
         matrices: the last one brings a mask for each group and one more; the others have none.
-        groups: with values as the verifier is to see them.
+        groups: the claims.
         transcript: in the state in which the verifier's will be.
 
     Raises:
         InvalidInputError: the statement is not well formed, or a matrix has another code; nothing is spent.
         ProvingError: a matrix has no opening left, or a claim is false.
     """
-    opening, residuals = open_padded_claims(parameters, matrices, groups, transcript, [ZERO] * len(groups))
-    if any(residual.value != ZERO for residual in residuals):
-        raise ProvingError("a claim about the committed data is false")
-    return opening
+    wire = Writer()
+    witness = MatrixWitness(parameters, matrices)
+    run_opening(parameters, witness.commitments, groups, ProverChannel(transcript, wire), wire, witness)
+    return wire.written
 
 
-def open_padded_claims(
-    parameters: OpeningParameters,
-    matrices: Sequence[OpenableMatrix],
-    groups: Sequence[ClaimGroup],
-    transcript: Transcript,
-    mask_pads: Sequence[Ext],
-) -> tuple[bytes, list[Residual]]:
-    """Show claims whose values are sent less a pad; arguments and errors as in `open_claims`.
+class MatrixWitness:
+    """Committed matrices that are opened together; implements `protocol.OpeningWitness`.
 
-    Args:
-        mask_pads: the pads of the mask values, one for each group.
-
-    Returns:
-        The opening, and what the verifier is left with: relations between pads, which another protocol must show.
+    Raises:
+        InvalidInputError: a matrix has another code than the opening.
     """
-    commitments = [matrix.commitment for matrix in matrices]
-    check_statement(parameters, commitments, groups)
-    if any(matrix.code != parameters.code for matrix in matrices):
-        raise InvalidInputError("a matrix was committed with another code than the opening's")
-    if len(mask_pads) != len(groups):
-        raise InvalidInputError(f"{len(groups)} groups need as many pads, not {len(mask_pads)}")
-    for matrix in matrices:
-        matrix.spend(parameters.queries)
-    absorb_statement(transcript, parameters, commitments, groups)
 
-    tables = [modular.eq_table(group.column_point) for group in groups]
-    masks = kernels.to_ints(matrices[-1].masks).reshape(len(groups) + 1, DEGREE, parameters.code.dimension)
-    columns = parameters.code.columns
-    mask_values = [modular.ext_dot(mask[:, :columns], table) for mask, table in zip(masks[1:], tables, strict=True)]
-    sent_values = [ext_sub(value, pad) for value, pad in zip(mask_values, mask_pads, strict=True)]
-    sent = encode_ext(sent_values)
-    transcript.absorb("mask values", sent)
-    weight_nonce = transcript.grind("weight grinding", parameters.weight_grinding)
-    weights = list(
-        split_weights(groups, transcript.challenge_exts("claim weights", sum(len(g.claims) for g in groups)))
-    )
-    rows = sum(c.rows for c in commitments)
-    proximity = transcript.challenge_exts("proximity", rows + DEGREE * len(groups))
+    def __init__(self, parameters: OpeningParameters, matrices: Sequence[OpenableMatrix]) -> None:
+        if any(matrix.code != parameters.code for matrix in matrices):
+            raise InvalidInputError("a matrix was committed with another code than the opening's")
+        self._parameters = parameters
+        self._matrices = matrices
 
-    coefficients = combination_coefficients(groups, weights, proximity, rows)
-    combinations = _combine(matrices, coefficients)
-    residuals = [
-        residual(group, group_weights, value, modular.ext_dot(combination[:, :columns], table))
-        for group, group_weights, value, table, combination in zip(
-            groups, weights, sent_values, tables, combinations[1:], strict=True
-        )
-    ]
-    message = encode_array(np.ascontiguousarray(combinations.transpose(0, 2, 1))).tobytes()
-    transcript.absorb("combinations", message)
+    @property
+    def commitments(self) -> list[MatrixCommitment]:
+        """Of all matrices, in order."""
+        return [matrix.commitment for matrix in self._matrices]
 
-    query_nonce = transcript.grind("query grinding", parameters.query_grinding)
-    indices = sorted(set(transcript.challenge_indices("queries", parameters.code.length, parameters.queries)))
-    opened = [
-        piece
-        for matrix in matrices
-        for piece in (matrix.leaves[indices].tobytes(), prove_leaves(matrix.nodes, indices))
-    ]
-    return b"".join([sent, _nonce(weight_nonce), message, _nonce(query_nonce), *opened]), residuals
+    def spend(self) -> None:
+        """Account for this opening in every matrix.
 
+        Raises:
+            ProvingError: one of them has no opening left.
+        """
+        for matrix in self._matrices:
+            matrix.spend(self._parameters.queries)
 
-def _combine(matrices: Sequence[OpenableMatrix], coefficients: IntArray) -> IntArray:
-    """The messages of the combinations, shape (combinations, 3, dimension), canonical."""
-    code = matrices[0].code
-    result = np.zeros((len(coefficients), DEGREE, code.dimension), dtype=np.int64)
-    for message, row_coefficients in zip(result, kernels.from_ints(coefficients), strict=True):
-        start = 0
-        for matrix in matrices:
-            part = row_coefficients[:, start : start + len(matrix.data)]
-            start += len(matrix.data)
-            message[:, : code.columns] += kernels.to_ints(kernels.row_combination(matrix.data, part))
-            message[:, code.columns :] += kernels.to_ints(kernels.row_combination(matrix.blinding, part))
-        message += kernels.to_ints(kernels.row_combination(matrices[-1].masks, row_coefficients[:, start:]))
-    return result % P
+    def mask_values(self, tables: Sequence[IntArray]) -> list[Ext]:
+        """The values of the groups' masks; the first mask is that of the proximity combination."""
+        code = self._parameters.code
+        masks = kernels.to_ints(self._matrices[-1].masks).reshape(len(tables) + 1, DEGREE, code.dimension)
+        return [modular.ext_dot(mask[:, : code.columns], table) for mask, table in zip(masks[1:], tables, strict=True)]
 
+    def combinations(self, coefficients: IntArray) -> IntArray:
+        """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
+        code = self._parameters.code
+        result = np.zeros((len(coefficients), DEGREE, code.dimension), dtype=np.int64)
+        for message, row_coefficients in zip(result, kernels.from_ints(coefficients), strict=True):
+            start = 0
+            for matrix in self._matrices:
+                part = row_coefficients[:, start : start + len(matrix.data)]
+                start += len(matrix.data)
+                message[:, : code.columns] += kernels.to_ints(kernels.row_combination(matrix.data, part))
+                message[:, code.columns :] += kernels.to_ints(kernels.row_combination(matrix.blinding, part))
+            masks = self._matrices[-1].masks
+            message += kernels.to_ints(kernels.row_combination(masks, row_coefficients[:, start:]))
+        return np.ascontiguousarray((result % P).transpose(0, 2, 1))
 
-def _nonce(value: int) -> bytes:
-    return value.to_bytes(NONCE_BYTES, "little")
+    def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
+        """Salted columns of a matrix."""
+        return self._matrices[matrix].leaves[indices].tobytes()
+
+    def paths(self, matrix: int, indices: Sequence[int]) -> bytes:
+        """The Merkle paths of these columns."""
+        return prove_leaves(self._matrices[matrix].nodes, indices)
 
 
 def prepared(code: Code, data: Array) -> DataArray:

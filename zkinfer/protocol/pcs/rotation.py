@@ -7,7 +7,7 @@ Messages: the root of a matrix of masks, without data; one opening of old, new a
 Check: sum_i q_i (old_i(z) - new_i(z)) = 0, for q in K^rows and z in K^log_columns drawn after the three roots. It is
 one claim of an opening, with the row vector (q, -q) and the value 0, so that nothing but the equality is shown.
 
-Different data pass with probability at most (1 + log_columns) / |K| and what the opening allows: `security.rotation`.
+Different data pass with probability at most (1 + log_columns) / |K| and what the opening allows: `soundness.rotation`.
 docs/protocol/transcript-and-commitment.md, section 6, has the argument.
 """
 
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from zkinfer.errors import MalformedProofError, StatementError
+from zkinfer.protocol.channel import ZERO_FORM
 from zkinfer.protocol.field.modular import from_exts
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ZERO
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
-from zkinfer.protocol.pcs.params import DIGEST_BYTES, MatrixCommitment, OpeningParameters
-from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
 DOMAIN = b"zkinfer rotation v1"
@@ -66,7 +67,7 @@ def state_rotation(
     transcript.absorb("masks root", masks_root)
     weights = from_exts(transcript.challenge_exts("row weights", old.rows))
     point = tuple(transcript.challenge_exts("column point", code.log_columns))
-    claim = RowClaim(np.concatenate([weights, -weights % P], axis=1), ZERO)
+    claim = RowClaim(np.concatenate([weights, -weights % P], axis=1), ZERO_FORM)
     masks = MatrixCommitment(masks_root, rows=0, masks=MASKS)
     return RotationStatement((old, new, masks), (ClaimGroup(point, (claim,)),), transcript)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, expected_opening_bytes, symbols_of
 
 DEFAULT_ERROR_BITS = 130
@@ -136,8 +137,8 @@ def _fewest_queries(
 
 
 def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int:
-    others = security.proximity(parameters).error + security.claims(parameters, groups).error
-    one = security.queries(replace(parameters, queries=1, query_grinding=0))
+    others = soundness.proximity(parameters).error + soundness.claims(parameters, groups).error
+    one = soundness.queries(replace(parameters, queries=1, query_grinding=0))
     return math.ceil((-math.log2(2.0**-error_bits - others) - parameters.query_grinding) / one.bits)
 
 

@@ -74,15 +74,15 @@ class RowBlock:
         return slice(self.start, self.start + (1 << self.variables))
 
 
-def unit_of(layout: Layout, box: Box, offset: int, log_columns: int) -> RowBlock:
-    """The unit that a box belongs to."""
+def block_of(layout: Layout, box: Box, offset: int, log_columns: int) -> RowBlock:
+    """The block of rows that a box belongs to."""
     if box.total >= log_columns:
         return RowBlock(offset, box.total)
     tail = layout.tail(log_columns)
     for piece in pieces(layout.rows(log_columns) - (tail >> log_columns)):
-        unit = RowBlock(tail + (piece.start << log_columns), piece.variables + log_columns)
-        if unit.start <= offset < unit.start + (1 << unit.variables):
-            return unit
+        block = RowBlock(tail + (piece.start << log_columns), piece.variables + log_columns)
+        if block.start <= offset < block.start + (1 << block.variables):
+            return block
     raise AssertionError("every box lies in the rows")
 
 

@@ -6,28 +6,33 @@ powers of a challenge into
 
     sum over cells of W[cell] * cell = v
 
-with public W, and a sumcheck over the units concerned leaves one evaluation of each, all at the end of one point.
+with public W, and a sumcheck over the blocks of rows concerned leaves one evaluation of each, all at the end of one
+point.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm
+from zkinfer.protocol import security
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import dense_on, vectors_on
-from zkinfer.protocol.reduction.layout import unit_of
-from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
+from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
-from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
-from zkinfer.protocol.sumcheck.params import Batch, Instance, Point, powers
+from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
+from zkinfer.protocol.reduction.witness import ReductionWitness
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point, powers
 from zkinfer.typing import IntArray
 
 DIRECT_CELLS = 64
@@ -37,15 +42,19 @@ sends: below, the sumcheck is cheaper for the prover, counting a byte of proof a
 MAX_DIRECT = 16
 """Column points of an opening that are opened by themselves, at most."""
 
+CELLS_SUMCHECK = "sumcheck of committed cells"
 WEIGHT_CHECK = "the weights of a sumcheck over committed cells"
-SPLIT_CHECK = "the sums over units add up to the claims"
+SPLIT_CHECK = "the sums over blocks add up to the claims"
+
+WEIGHTS_OPENING, WITNESS_OPENING = 0, 1
+"""Weights are opened by themselves; private inputs, private outputs and witness together."""
 
 
-class Part(NamedTuple):
-    """A part of a functional.
+class MatrixPart(NamedTuple):
+    """The part of a functional that lies on one box of a matrix.
 
     Attributes:
-        matrix: that its box lies in.
+        matrix: that the box lies in.
         box: the weights.
         by_rows: these as `BoxFunctional.by_rows` gives them, if the box has a row of the matrix at least.
     """
@@ -54,75 +63,94 @@ class Part(NamedTuple):
     box: BoxFunctional
     by_rows: tuple[IntArray, Point] | None
 
+    @property
+    def opening(self) -> int:
+        """Which opening the matrix belongs to."""
+        return WEIGHTS_OPENING if self.matrix == WEIGHTS else WITNESS_OPENING
 
-Columns = tuple[int, Point]
-"""An opening and a column point of it."""
-
-
-@dataclass(frozen=True)
-class Openings:
-    """What is left to open: groups of the weights' matrix, and of all others together."""
-
-    weights: list[Group]
-    witness: list[Group]
+    @property
+    def columns(self) -> "Columns | None":
+        """Where the part could be opened directly."""
+        return None if self.by_rows is None else Columns(self.opening, self.by_rows[1])
 
 
-def _columns(part: Part) -> Columns | None:
-    """Where a part could be opened directly."""
-    return None if part.by_rows is None else (int(part.matrix != WEIGHTS), part.by_rows[1])
+class Columns(NamedTuple):
+    """A column point of an opening."""
+
+    opening: int
+    point: Point
 
 
 @dataclass
-class _Sums:
-    """A claim that parts add up to a value."""
+class PartsClaim:
+    """The claim that parts add up to a value."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[MatrixPart] = field(default_factory=list)
     value: AffineForm = ZERO_FORM
 
 
-class OpeningPlanner:
-    """Sorts claims into openings.
+def plan_openings(
+    plan: Plan,
+    claims: Sequence[CommittedClaim],
+    codes: tuple[Code, Code],
+    channel: Channel,
+    witness: ReductionWitness | None = None,
+) -> OpeningClaims:
+    """Reduce claims on committed vectors to groups of one claim each.
 
     Args:
+        plan: what the proof is made of.
+        claims: what `reduce_statement` leaves.
         codes: of the weights' matrix, and of the others.
-    """
+        channel: of this side.
+        witness: of the prover's side.
 
-    def __init__(self, plan: Plan, codes: tuple[Code, Code], party: VerifierParty) -> None:
+    Raises:
+        VerificationError: the messages are malformed, or a check fails.
+    """
+    return _OpeningPlanner(plan, codes, channel, witness).run(claims)
+
+
+class _OpeningPlanner:
+    def __init__(
+        self, plan: Plan, codes: tuple[Code, Code], channel: Channel, witness: ReductionWitness | None
+    ) -> None:
         self.plan = plan
         self.codes = codes
-        self.party = party
+        self.channel = channel
+        self.witness = witness
+        self.first_rows, self.rows = _row_map(plan, codes)
 
-    def run(self, claims: Sequence[CommittedClaim]) -> Openings:
-        """Reduce claims on committed vectors to groups, one claim each.
-
-        Raises:
-            VerificationError: the messages are malformed, or a check fails.
-        """
-        sums = [_Sums([p for term in claim.terms for p in self._parts(term)], claim.value) for claim in claims]
+    def run(self, claims: Sequence[CommittedClaim]) -> OpeningClaims:
+        sums = [PartsClaim([p for term in claim.terms for p in self._parts(term)], claim.value) for claim in claims]
         alone = [len(claim.terms) == 1 for claim in claims]
         direct, rest = self._separate(sums, alone, self._selected(sums, alone))
-        groups: tuple[list[Group], list[Group]] = ([], [])
+        groups: tuple[list[ClaimGroup], list[ClaimGroup]] = ([], [])
         if direct:
-            challenge = self.party.challenge("direct claims", max(map(len, direct.values())))
-            for (opening, point), found in direct.items():
-                groups[opening].append(self._direct_group(opening, point, found, challenge))
+            challenge = self._challenge("direct claims", max(map(len, direct.values())))
+            for columns, found in direct.items():
+                groups[columns.opening].append(self._direct_group(columns, found, challenge))
         if rest:
             for opening, group in self._summed(rest):
                 groups[opening].append(group)
-        return Openings(*groups)
+        return OpeningClaims(*groups)
 
-    def _code(self, matrix: int) -> Code:
-        return self.codes[matrix != WEIGHTS]
+    def _challenge(self, label: str, combined: int) -> Ext:
+        """A challenge whose powers combine so many claims."""
+        self.channel.note(security.batching(label, combined))
+        return self.channel.challenge(label)
 
-    def _parts(self, term: CommittedTerm) -> list[Part]:
-        """The term box by box, boxes with weight zero left out."""
+    def _log_columns(self, matrix: int) -> int:
+        return self.codes[matrix != WEIGHTS].log_columns
+
+    def _parts(self, term: CommittedTerm) -> list[MatrixPart]:
+        """The term box by box, without boxes whose weights are all zero."""
         layout = self.plan.layouts[term.matrix]
         cut, offsets = layout.cuts[term.vector], layout.offsets[term.vector]
         if term.functional is None:
             box = cut.boxes[term.box]
-            return [
-                self._part(term.matrix, BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point))
-            ]
+            functional = BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point)
+            return [self._part(term.matrix, functional)]
         parts = []
         for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
             found = vectors_on(term.functional, cut, box)
@@ -130,136 +158,147 @@ class OpeningPlanner:
             if found is None:
                 found, scale = (dense_on(term.functional, cut, box),), ONE
             if all(vector.any() for vector in found):
-                parts.append(
-                    self._part(term.matrix, BoxFunctional(term.vector, number, offset, box, scale, vectors=found))
-                )
+                functional = BoxFunctional(term.vector, number, offset, box, scale, vectors=found)
+                parts.append(self._part(term.matrix, functional))
         return parts
 
-    def _part(self, matrix: int, box: BoxFunctional) -> Part:
-        log_columns = self._code(matrix).log_columns
-        return Part(matrix, box, box.by_rows(log_columns) if box.variables >= log_columns else None)
+    def _part(self, matrix: int, box: BoxFunctional) -> MatrixPart:
+        log_columns = self._log_columns(matrix)
+        return MatrixPart(matrix, box, box.by_rows(log_columns) if box.variables >= log_columns else None)
 
-    def _selected(self, sums: Sequence[_Sums], alone: Sequence[bool]) -> set[Columns]:
+    def _selected(self, sums: Sequence[PartsClaim], alone: Sequence[bool]) -> set[Columns]:
         """The column points that are worth an opening of their own."""
         cells: dict[Columns, int] = {}
         for claim, single in zip(sums, alone, strict=True):
             for part in claim.parts if single else ():
-                columns = _columns(part)
-                if columns is not None:
-                    cells[columns] = cells.get(columns, 0) + (1 << part.box.variables)
+                if part.columns is not None:
+                    cells[part.columns] = cells.get(part.columns, 0) + (1 << part.box.variables)
         chosen: set[Columns] = set()
         for opening, code in enumerate(self.codes):
-            enough = [c for c, n in cells.items() if c[0] == opening and n >= DIRECT_CELLS * code.dimension]
+            enough = [c for c, n in cells.items() if c.opening == opening and n >= DIRECT_CELLS * code.dimension]
             chosen |= set(sorted(enough, key=lambda c: -cells[c])[:MAX_DIRECT])
         return chosen
 
     def _separate(
-        self, sums: Sequence[_Sums], alone: Sequence[bool], selected: set[Columns]
-    ) -> tuple[dict[Columns, list[_Sums]], list[_Sums]]:
+        self, sums: Sequence[PartsClaim], alone: Sequence[bool], selected: set[Columns]
+    ) -> tuple[dict[Columns, list[PartsClaim]], list[PartsClaim]]:
         """What is opened directly, by column point, and the rest; a claim that has both is split by what is sent."""
-        direct: dict[Columns, list[_Sums]] = {}
-        rest: list[_Sums] = []
+        direct: dict[Columns, list[PartsClaim]] = {}
+        rest: list[PartsClaim] = []
         for claim, single in zip(sums, alone, strict=True):
-            by_columns: dict[Columns | None, list[Part]] = {}
+            by_columns: dict[Columns | None, list[MatrixPart]] = {}
             for part in claim.parts:
-                columns = _columns(part) if single else None
+                columns = part.columns if single else None
                 by_columns.setdefault(columns if columns in selected else None, []).append(part)
             kinds = list(by_columns) or [None]
-            sent = [[self._unit_sum(part, ONE) for part in by_columns[kind]] for kind in kinds[1:]]
-            values = self.party.sums("parts of a claim", sent) if sent else []
+            sent = [[self._block_sum(part, ONE) for part in by_columns[kind]] for kind in kinds[1:]]
+            values = self._exchange_sums("parts of a claim", sent) if sent else []
             first = claim.value
             for value in values:
                 first = first - value
             for kind, value in zip(kinds, [first, *values], strict=True):
-                found = _Sums(by_columns.get(kind, []), value)
+                found = PartsClaim(by_columns.get(kind, []), value)
                 if kind is None:
                     rest.append(found)
                 else:
                     direct.setdefault(kind, []).append(found)
         return direct, rest
 
-    def _unit_sum(self, part: Part, coefficient: Ext) -> BlockSum:
+    def _exchange_sums(self, label: str, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
+        """The values of sums of sums over blocks."""
+        with phase_of(self.witness, "sums of parts"):
+            make = None if self.witness is None else partial(self.witness.weighted_cells, sums)
+            return self.channel.exchange(label, len(sums), make)
+
+    def _block_sum(self, part: MatrixPart, coefficient: Ext) -> BlockSum:
         matrix, box = part.matrix, part.box
-        unit = unit_of(self.plan.layouts[matrix], box.box, box.offset, self._code(matrix).log_columns)
-        return BlockSum(matrix, unit, ((coefficient, box),))
+        block = block_of(self.plan.layouts[matrix], box.box, box.offset, self._log_columns(matrix))
+        return BlockSum(matrix, block, ((coefficient, box),))
 
-    def _rows(self, opening: int) -> dict[int, int]:
-        """The first row of each matrix that is opened together; behind them, under -1, the number of rows."""
-        log_columns = self.codes[opening].log_columns
-        matrices = (WEIGHTS,) if opening == 0 else tuple(range(INPUTS, WITNESS + 1))
-        starts, total = {}, 0
-        for matrix in matrices:
-            starts[matrix] = total
-            total += self.plan.layouts[matrix].rows(log_columns)
-        return starts | {-1: total}
-
-    def _direct_group(self, opening: int, point: Point, found: Sequence[_Sums], challenge: Ext) -> Group:
-        starts = self._rows(opening)
-        rows = np.zeros((3, starts[-1]), dtype=np.int64)
+    def _direct_group(self, columns: Columns, found: Sequence[PartsClaim], challenge: Ext) -> ClaimGroup:
+        rows = np.zeros((3, self.rows[columns.opening]), dtype=np.int64)
         total = ZERO_FORM
-        log_columns = self.codes[opening].log_columns
+        log_columns = self.codes[columns.opening].log_columns
         for claim, coefficient in zip(found, powers(challenge, len(found)), strict=True):
             total = total + claim.value.scale(coefficient)
             for part in claim.parts:
                 assert part.by_rows is not None
                 weights = _scaled(part.by_rows[0], coefficient)
-                first = starts[part.matrix] + (part.box.offset >> log_columns)
+                first = self.first_rows[part.matrix] + (part.box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
                 rows[:, at] = (rows[:, at] + weights) % P
-        return Group(point, rows, total)
+        return ClaimGroup(columns.point, (RowClaim(rows, total),))
 
-    def _summed(self, rest: Sequence[_Sums]) -> list[tuple[int, Group]]:
+    def _summed(self, rest: Sequence[PartsClaim]) -> list[tuple[int, ClaimGroup]]:
         """The sumcheck over cells, and what it leaves: a group for each opening."""
-        coefficients = powers(self.party.challenge("committed claims", len(rest)), len(rest))
-        by_unit: dict[tuple[int, int], BlockSum] = {}
+        coefficients = powers(self._challenge("committed claims", len(rest)), len(rest))
+        by_block: dict[tuple[int, int], BlockSum] = {}
         total = ZERO_FORM
         for claim, coefficient in zip(rest, coefficients, strict=True):
             total = total + claim.value.scale(coefficient)
             for part in claim.parts:
-                one = self._unit_sum(part, coefficient)
-                key = (one.matrix, one.unit.start)
-                known = by_unit.get(key)
-                by_unit[key] = one if known is None else BlockSum(one.matrix, one.unit, known.parts + one.parts)
-        units = [by_unit[key] for key in sorted(by_unit)]
-        if not units:
-            self.party.require_zero(SPLIT_CHECK, total)
+                one = self._block_sum(part, coefficient)
+                key = (one.matrix, one.block.start)
+                known = by_block.get(key)
+                by_block[key] = one if known is None else BlockSum(one.matrix, one.block, known.parts + one.parts)
+        sums = [by_block[key] for key in sorted(by_block)]
+        if not sums:
+            self.channel.require_zero(SPLIT_CHECK, total)
             return []
-        sent = self.party.sums("sums over units", [[unit] for unit in units[1:]]) if len(units) > 1 else []
+        reduced = self._sumcheck(sums, total)
+        for one, left in zip(sums, reduced, strict=True):
+            self.channel.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(one, left.point)))
+        return [
+            (opening, self._block_group(opening, sums, [(c.point, c.values[0]) for c in reduced]))
+            for opening in (WEIGHTS_OPENING, WITNESS_OPENING)
+            if any((one.matrix != WEIGHTS) == opening for one in sums)
+        ]
+
+    def _sumcheck(self, sums: Sequence[BlockSum], total: AffineForm) -> list[Claim]:
+        """One sumcheck for all blocks, whose sums add up to the total."""
+        sent = self._exchange_sums("sums over units", [[one] for one in sums[1:]]) if len(sums) > 1 else []
         first = total
         for value in sent:
             first = first - value
-        batch = Batch(tuple(Instance(unit.unit.variables, 2, PRODUCT) for unit in units))
-        reduced = self.party.unit_sums(batch, units, [first, *sent])
-        for unit, left in zip(units, reduced, strict=True):
-            self.party.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(unit, left.point)))
-        return [
-            (opening, self._unit_group(opening, units, [(c.point, c.values[0]) for c in reduced]))
-            for opening in (0, 1)
-            if any(int(unit.matrix != WEIGHTS) == opening for unit in units)
-        ]
+        batch = Batch(tuple(Instance(one.block.variables, 2, PRODUCT) for one in sums))
+        with phase_of(self.witness, "committed cells"):
+            tables = None if self.witness is None else self.witness.block_sumcheck(batch, sums)
+            return noted_sumcheck(CELLS_SUMCHECK, batch, [first, *sent], self.channel, tables)
 
-    def _unit_group(self, opening: int, units: Sequence[BlockSum], claims: Sequence[tuple[Point, AffineForm]]) -> Group:
-        starts, log_columns = self._rows(opening), self.codes[opening].log_columns
-        rows = np.zeros((3, starts[-1]), dtype=np.int64)
+    def _block_group(
+        self, opening: int, sums: Sequence[BlockSum], claims: Sequence[tuple[Point, AffineForm]]
+    ) -> ClaimGroup:
+        log_columns = self.codes[opening].log_columns
+        rows = np.zeros((3, self.rows[opening]), dtype=np.int64)
         total = ZERO_FORM
         columns: Point = ()
-        coefficients = powers(self.party.challenge("units", len(units)), len(units))
-        for unit, (point, value), coefficient in zip(units, claims, coefficients, strict=True):
-            if int(unit.matrix != WEIGHTS) != opening:
+        coefficients = powers(self._challenge("units", len(sums)), len(sums))
+        for one, (point, value), coefficient in zip(sums, claims, coefficients, strict=True):
+            if (one.matrix != WEIGHTS) != opening:
                 continue
             split = len(point) - log_columns
-            first = starts[unit.matrix] + (unit.unit.start >> log_columns)
+            first = self.first_rows[one.matrix] + (one.block.start >> log_columns)
             rows[:, first : first + (1 << split)] = _scaled(modular.eq_table(point[:split]), coefficient)
             total, columns = total + value.scale(coefficient), point[split:]
-        return Group(columns, rows, total)
+        return ClaimGroup(columns, (RowClaim(rows, total),))
 
 
-def weight_at(unit: BlockSum, point: Point) -> Ext:
-    """The multilinear extension of a unit's weights at a point."""
+def _row_map(plan: Plan, codes: tuple[Code, Code]) -> tuple[dict[int, int], tuple[int, int]]:
+    """The first row of each matrix among those that are opened together, and the number of rows of both openings."""
+    first_rows, counts = {}, [0, 0]
+    for matrix in (WEIGHTS, *range(INPUTS, WITNESS + 1)):
+        opening = WEIGHTS_OPENING if matrix == WEIGHTS else WITNESS_OPENING
+        first_rows[matrix] = counts[opening]
+        counts[opening] += plan.layouts[matrix].rows(codes[opening].log_columns)
+    return first_rows, (counts[0], counts[1])
+
+
+def weight_at(one: BlockSum, point: Point) -> Ext:
+    """The multilinear extension of a block's weights at a point."""
     total: Ext = (0, 0, 0)
-    for coefficient, part in unit.parts:
-        high = unit.unit.variables - part.variables
-        place = (part.offset - unit.unit.start) >> part.variables
+    for coefficient, part in one.parts:
+        high = one.block.variables - part.variables
+        place = (part.offset - one.block.start) >> part.variables
         bits: list[Ext] = [(place >> (high - 1 - j) & 1, 0, 0) for j in range(high)]
         selector = ext_mul(coefficient, eq(bits, point[:high]))
         total = ext_add(total, ext_mul(selector, part.evaluate(point[high:])))

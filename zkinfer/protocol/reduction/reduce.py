@@ -1,4 +1,4 @@
-"""From a statement about a program to claims about committed matrices: one function for prover and verifier.
+"""From a statement about a program to claims about committed matrices: one text for prover, verifier and dry run.
 
 Order of the argument: the lookups of the whole program at once; one functional of each output, whose value is public or
 committed; then the bilinear part, level by level: claims on one value are combined, views pull them back to their
@@ -7,61 +7,48 @@ docs/protocol/reduction.md states the argument and why it is sound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from zkinfer.circuit.program import Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import AffineForm
+from zkinfer.protocol import security
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_scale
+from zkinfer.protocol.lookup.protocol import run_lookup
+from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
-from zkinfer.protocol.reduction.party import VerifierParty
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
-from zkinfer.protocol.sumcheck.params import Batch, Point, powers
+from zkinfer.protocol.reduction.witness import ReductionWitness
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Point, powers
+from zkinfer.protocol.sumcheck.protocol import run_sumcheck
+from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.typing import IntArray
 
+CONTRACTIONS_SUMCHECK = "sumcheck of contractions"
 SUM_CHECK = "the parts of a claim add up to it"
 
 
-@dataclass(frozen=True)
-class CommittedTerm:
-    """A functional of a committed vector, or of one of its boxes: the multilinear extension of that box at a point."""
-
-    matrix: int
-    vector: int
-    functional: Functional | None = None
-    box: int = 0
-    point: Point = ()
-
-
-@dataclass(frozen=True)
-class CommittedClaim:
-    """The sum of the terms is `value`."""
-
-    terms: tuple[CommittedTerm, ...]
-    value: AffineForm
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """The sum of functionals of values of the program is `value`."""
-
-    terms: tuple[tuple[int, Functional], ...]
-    value: AffineForm
-
-
-def reduce(plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) -> list[CommittedClaim]:
+def reduce_statement(
+    plan: Plan,
+    publics: Mapping[int, IntArray],
+    channel: Channel,
+    witness: ReductionWitness | None = None,
+    *,
+    lookup_grinding: int = 0,
+) -> list[CommittedClaim]:
     """Reduce a statement to claims about committed vectors.
-
-    The transcript must have absorbed statement and commitments.
 
     Args:
         plan: what the proof is made of.
         publics: for each public input the value's number, for each public output len(program inputs, weights and
             nodes) + its position, its integers: int64 of shape (runs, *tensor.shape). Empty in a dry run.
-        party: the prover's or the verifier's end.
+        channel: of this side, padded. Its transcript must have absorbed statement and commitments.
+        witness: of the prover's side.
+        lookup_grinding: bits of work done just before, for the lookups' challenges.
 
     Returns:
         Claims on committed vectors of all four matrices.
@@ -69,15 +56,26 @@ def reduce(plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) ->
     Raises:
         VerificationError: the messages are malformed, or a check fails.
     """
-    return _Reduction(plan, publics, party).run()
+    return _Reduction(plan, publics, channel, witness, lookup_grinding).run()
 
 
 class _Reduction:
-    def __init__(self, plan: Plan, publics: Mapping[int, IntArray], party: VerifierParty) -> None:
+    """The state of the reduction: claims on values that are pending, and claims on committed vectors that are done."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        publics: Mapping[int, IntArray],
+        channel: Channel,
+        witness: ReductionWitness | None,
+        lookup_grinding: int,
+    ) -> None:
         self.plan = plan
         self.publics = publics
-        self.party = party
-        self.pending: list[_Claim] = []
+        self.channel = channel
+        self.witness = witness
+        self.lookup_grinding = lookup_grinding
+        self.pending: list[ValueClaim] = []
         self.done: list[CommittedClaim] = []
 
     def run(self) -> list[CommittedClaim]:
@@ -91,7 +89,9 @@ class _Reduction:
         plan = self.plan
         if plan.instance is None:
             return ()
-        claims = self.party.lookup(plan.instance)
+        with phase_of(self.witness, "lookups"):
+            entries = None if self.witness is None else self.witness.lookups()
+            claims = run_lookup(plan.instance, self.channel, entries, grinding=self.lookup_grinding)
         for site in plan.sites:
             for box, numbers in enumerate(site.blocks):
                 index_claim, *limb_claims = (claims.blocks[number] for number in numbers)
@@ -126,18 +126,24 @@ class _Reduction:
             shape = (plan.runs, *plan.program.tensor(value).shape)
             bits = [(size - 1).bit_length() for size in shape]
             while len(point) < sum(bits):
-                point = (self.party.challenge("output point", combined=1), *point)
+                self.channel.note(security.batching("output point", 1))
+                point = (self.channel.challenge("output point"), *point)
             longest = max(longest, sum(bits))
             stated = _at(shape, point[len(point) - sum(bits) :])
             functional = pull(stated, (), plan.shape(value))
             if private:
-                (claimed,) = self.party.evaluations("private output", [(value, functional)])
+                (claimed,) = self._exchange_evaluation(value, functional)
                 self._commit(OUTPUTS, hidden, functional, claimed)
                 hidden += 1
             else:
                 claimed = AffineForm(self._public(plan.program.num_values + position, stated))
             self._route(value, functional, claimed)
-        self.party.outputs(longest)
+        self.channel.note(security.point("outputs at a point", longest))
+
+    def _exchange_evaluation(self, value: int, functional: Functional) -> list[AffineForm]:
+        witness = self.witness
+        make = None if witness is None else lambda: [witness.evaluation(value, functional)]
+        return self.channel.exchange("private output", 1, make)
 
     def _public(self, key: int, functional: Functional) -> Ext:
         return evaluate(functional, self.publics[key]) if self.publics else (0, 0, 0)
@@ -147,7 +153,7 @@ class _Reduction:
         if value in self.plan.committed:
             self._commit(*self.plan.committed[value], functional, claimed)
         else:
-            self.pending.append(_Claim(((value, functional),), claimed))
+            self.pending.append(ValueClaim(((value, functional),), claimed))
 
     def _level(self) -> None:
         """Combine, pull back through views, contract."""
@@ -161,7 +167,7 @@ class _Reduction:
             if len(einsums) == 1 and not committed:
                 parts = [claim.value]
             else:
-                parts = self.party.summands(einsums) if einsums else []
+                parts = self._exchange_summands(einsums) if einsums else []
                 rest = claim.value
                 for part in parts:
                     rest = rest - part
@@ -169,18 +175,30 @@ class _Reduction:
                     terms = tuple(CommittedTerm(*self.plan.committed[v], f) for v, f in committed)
                     self.done.append(CommittedClaim(terms, rest))
                 else:
-                    self.party.require_zero(SUM_CHECK, rest)
+                    self.channel.require_zero(SUM_CHECK, rest)
             contractions += einsums
             values += parts
         if not contractions:
             return
         batch = Batch(tuple(contraction.instance for contraction in contractions))
-        for contraction, left in zip(contractions, self.party.contractions(batch, contractions, values), strict=True):
+        for contraction, left in zip(contractions, self._contract(batch, contractions, values), strict=True):
             functionals = contraction.functionals(left.point)
             for side, functional, claimed in zip(
                 (contraction.left, contraction.right), functionals, left.values, strict=True
             ):
                 self._route(side.value, functional, claimed)
+
+    def _exchange_summands(self, einsums: Sequence[Contraction]) -> list[AffineForm]:
+        """The sums of the contractions that a claim is made of."""
+        with phase_of(self.witness, "contractions"):
+            make = None if self.witness is None else partial(self.witness.contracted, einsums)
+            return self.channel.exchange("summands", len(einsums), make)
+
+    def _contract(self, batch: Batch, contractions: Sequence[Contraction], values: Sequence[AffineForm]) -> list[Claim]:
+        """One sumcheck for many contractions."""
+        with phase_of(self.witness, "contractions"):
+            sums = None if self.witness is None else self.witness.contraction_sumcheck(batch, contractions)
+            return noted_sumcheck(CONTRACTIONS_SUMCHECK, batch, values, self.channel, sums)
 
     def _node(self, value: int) -> Einsum:
         program = self.plan.program
@@ -188,25 +206,26 @@ class _Reduction:
         assert isinstance(node, Einsum)
         return node
 
-    def _combined(self) -> list[_Claim]:
+    def _combined(self) -> list[ValueClaim]:
         """All claims on the same value as one, by powers of a challenge."""
-        by_value: dict[int, list[_Claim]] = {}
+        by_value: dict[int, list[ValueClaim]] = {}
         for claim in self.pending:
             by_value.setdefault(claim.terms[0][0], []).append(claim)
         if all(len(claims) == 1 for claims in by_value.values()):
             return list(self.pending)
-        challenge = self.party.challenge("combined claims", max(map(len, by_value.values())))
+        self.channel.note(security.batching("combined claims", max(map(len, by_value.values()))))
+        challenge = self.channel.challenge("combined claims")
         combined = []
         for value, claims in by_value.items():
             coefficients = powers(challenge, len(claims))
             functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
-            total_value = AffineForm((0, 0, 0))
+            total_value = ZERO_FORM
             for c, claim in zip(coefficients, claims, strict=True):
                 total_value = total_value + claim.value.scale(c)
-            combined.append(_Claim(tuple((value, f) for f in functionals), total_value))
+            combined.append(ValueClaim(tuple((value, f) for f in functionals), total_value))
         return combined
 
-    def _expanded(self, claim: _Claim) -> _Claim:
+    def _expanded(self, claim: ValueClaim) -> ValueClaim:
         """The same claim with committed values and einsums of two operands alone; what is public is subtracted."""
         value = claim.value
         program = self.plan.program
@@ -233,7 +252,7 @@ class _Reduction:
                     for source, pulled in self._pulled(node, functional):
                         waiting.setdefault(source, []).append(pulled)
         terms_left = sorted(found, key=lambda term: term[0])
-        return _Claim(tuple(terms_left), value)
+        return ValueClaim(tuple(terms_left), value)
 
     def _offset(self, node: Node, functional: Functional) -> Ext:
         """What a View's offset adds to a functional of its result."""
@@ -268,3 +287,19 @@ def _scaled(functional: Functional, factor: int) -> Functional:
     if factor == 1:
         return functional
     return Functional(functional.shape, functional.factors, ext_mul(functional.scale, (factor % P, 0, 0)))
+
+
+def noted_sumcheck(
+    name: str, batch: Batch, claims: Sequence[AffineForm], channel: Channel, witness: SumcheckWitness | None
+) -> list[Claim]:
+    """A sumcheck whose soundness, and number of places, the channel records under a name."""
+    channel.note(
+        security.sumcheck(name, batch.variables, batch.degree), security.batching(f"{name}, batched", len(claims))
+    )
+    channel.places[name] += sum(1 << instance.variables for instance in batch.instances)
+    return run_sumcheck(batch, claims, channel, witness)
+
+
+def phase_of(witness: ReductionWitness | None, name: str) -> AbstractContextManager[None]:
+    """The prover's measurement of a part of the proof; nothing on other sides."""
+    return nullcontext() if witness is None else witness.phase(name)

@@ -7,12 +7,10 @@ from zkinfer.protocol.field.kernels.arrays import GRAIN, balance_ext, balance_in
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.scalar import Ext, ext_sub
 from zkinfer.protocol.sumcheck import base_kernels
-from zkinfer.protocol.sumcheck.params import Instance, Monomial, Point
-from zkinfer.protocol.sumcheck.reference import Polynomial
+from zkinfer.protocol.sumcheck.params import Instance, Monomial, Point, Polynomial
 from zkinfer.protocol.sumcheck.rounds import (
     FEW_PLACES,
     EqTables,
-    Rounds,
     add_parts,
     all_products,
     interpolate,
@@ -20,6 +18,7 @@ from zkinfer.protocol.sumcheck.rounds import (
     weigh_nothing,
 )
 from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.witness import Rounds
 
 
 class BaseRounds:

@@ -14,14 +14,16 @@ instances coincide: an instance of n_i variables ends at the last n_i coordinate
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul, ext_scale
 
 Point: TypeAlias = tuple[Ext, ...]
-V = TypeVar("V")
+Polynomial: TypeAlias = list[Ext]
+"""Coefficients, the constant one first."""
 
 MAX_VARIABLES = 40
 """More than any table that fits in a machine; bounds what a hostile description can ask for."""
@@ -30,11 +32,11 @@ HALF: Ext = ((P + 1) // 2, 0, 0)
 
 
 @dataclass(frozen=True)
-class Claim(Generic[V]):
-    """Multilinear polynomials have these values at this point. `V` is `Value` at the verifier, `Ext` at the prover."""
+class Claim:
+    """Multilinear polynomials have these values at this point."""
 
     point: Point
-    values: tuple[V, ...]
+    values: tuple[AffineForm, ...]
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,10 @@ class Batch:
         A plain sum is 2^n times the sum weighed by eq at the point (1/2, ..., 1/2), so its weights are halves.
         """
         return HALF if self.point is None else self.point[index]
+
+    def weight_point(self, instance: Instance) -> Point | None:
+        """The point whose eq weighs the instance's terms; None for weight 1."""
+        return instance.point if self.point is None else self.suffix(instance, self.point)
 
     def suffix(self, instance: Instance, point: Sequence[Ext]) -> Point:
         """The coordinates of a point of the batch that belong to an instance: its last ones."""

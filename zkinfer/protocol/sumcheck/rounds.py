@@ -5,7 +5,6 @@ A round costs one pass over the tables: binding the last challenge is left to th
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -16,26 +15,13 @@ from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
 from zkinfer.protocol.sumcheck import kernels
 from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES
-from zkinfer.protocol.sumcheck.params import Instance, Point
-from zkinfer.protocol.sumcheck.reference import Polynomial, multiply
+from zkinfer.protocol.sumcheck.params import Instance, Point, Polynomial
 from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.witness import Rounds, multiply
 from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 12
 """Places below which another thread does not pay."""
-
-
-class Rounds(Protocol):
-    """An instance between its first round and its last."""
-
-    def sums(self) -> Polynomial:
-        """The sum over the places left, weighed by eq of them, as a polynomial in the next variable."""
-
-    def bind(self, challenge: Ext) -> None:
-        """Sets that variable."""
-
-    def values(self) -> list[Ext]:
-        """After the last round, the values of the factors."""
 
 
 class EqTables:
@@ -109,6 +95,7 @@ class _KernelRounds:
         tables = self._tables
         if self._challenge is not None:
             kernels.fold_last(tables.flat, tables.stride, tables.factors, *balance_ext(self._challenge))
+            self._challenge = None
         return [first_ext(tables.factor(k)) for k in range(tables.factors)]
 
 

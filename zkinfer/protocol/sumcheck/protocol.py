@@ -1,36 +1,46 @@
-"""The verifier of a batched sumcheck.
+"""The batched sumcheck: one text for the prover, the verifier and the dry run.
 
 Claim: every instance's sum has its claimed value.
 
 Messages, for a batch of n variables and degree d: in each of n rounds d elements, the coefficients of X^1 .. X^d of
 the round's polynomial g; at the end, for each instance in order, its factors' values at the point.
 
-Check: the coefficient of X^0 is never sent but follows from (1 - w) g(0) + w g(1) = target, w being the round's
+Check: the coefficient of X^0 is never sent but follows from (1 - w) g(0) + w g(1) = target, where w is the round's
 weight. Since g(0) + w (g(1) - g(0)) = target, the next target is
 
     g(r) = target + sum over k >= 1 of (r^k - w) g_k.
 
 So no round can fail on its own; the last target must be what the evaluations give.
+
+Source: Lund, Fortnow, Karloff, Nisan 1992; the eq factor that is left out of the messages is from Gruen 2024.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm, VerifierChannel, combination
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul, ext_sub
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, powers
+from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 
 FINAL_CHECK = "sumcheck: evaluations against the last round"
 
 
-def verify(batch: Batch, claims: Sequence[AffineForm], channel: VerifierChannel) -> list[Claim[AffineForm]]:
-    """Verifies the claimed sums, one for each instance.
+def run_sumcheck(
+    batch: Batch, claims: Sequence[AffineForm], channel: Channel, witness: SumcheckWitness | None = None
+) -> list[Claim]:
+    """Reduces the claimed sums, one for each instance, to claims about the factors.
 
-    Everything in `batch`, and the claims, must be determined by what the channel's transcript has absorbed.
+    Args:
+        batch: what is summed.
+        claims: the sums. They, and everything in `batch`, must be determined by what the transcript has absorbed.
+        channel: of this side.
+        witness: the factors, if this side proves.
 
     Returns:
-        One claim for each instance: the values of its factors at the end of the batch's point. The caller must still
-        have these verified: a sumcheck alone proves nothing about them.
+        One claim for each instance: the values of its factors at the end of the batch's point. These are still to be
+        shown: a sumcheck alone proves nothing about them.
 
     Raises:
         VerificationError: the messages are malformed, or the check fails.
@@ -42,14 +52,18 @@ def verify(batch: Batch, claims: Sequence[AffineForm], channel: VerifierChannel)
     target = combination(claims, coefficients)
     point: list[Ext] = []
     for index in range(batch.variables):
-        message = channel.receive("sumcheck round", batch.degree)
-        r, weight = channel.challenge("sumcheck point"), batch.weight(index)
-        weights = [ext_sub(power, weight) for power in powers(r, batch.degree + 1)[1:]]
+        make = None if witness is None else partial(witness.round_polynomial, coefficients, point)
+        message = channel.exchange("sumcheck round", batch.degree, make)
+        challenge, weight = channel.challenge("sumcheck point"), batch.weight(index)
+        weights = [ext_sub(power, weight) for power in powers(challenge, batch.degree + 1)[1:]]
         target = target + combination(message, weights)
-        point.append(r)
+        point.append(challenge)
+        if witness is not None:
+            witness.bind(challenge)
     reduced = []
-    for instance, coefficient in zip(batch.instances, coefficients, strict=True):
-        values = channel.receive("sumcheck evaluations", instance.factors)
+    for number, (instance, coefficient) in enumerate(zip(batch.instances, coefficients, strict=True)):
+        make = None if witness is None else partial(witness.values, number)
+        values = channel.exchange("sumcheck evaluations", instance.factors, make)
         scale = ext_mul(coefficient, batch.final_scale(instance, point))
         target = target - evaluate(instance, values, channel).scale(scale)
         reduced.append(Claim(batch.suffix(instance, point), tuple(values)))
@@ -57,7 +71,7 @@ def verify(batch: Batch, claims: Sequence[AffineForm], channel: VerifierChannel)
     return reduced
 
 
-def evaluate(instance: Instance, values: Sequence[AffineForm], channel: VerifierChannel) -> AffineForm:
+def evaluate(instance: Instance, values: Sequence[AffineForm], channel: Channel) -> AffineForm:
     """The sum of the instance's terms, its factors having these values."""
     total = ZERO_FORM
     for term in instance.terms:

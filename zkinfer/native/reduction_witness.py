@@ -1,0 +1,152 @@
+"""The prover's answers in the reduction, computed from an executed and committed run."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+from zkinfer.native.tensors import contract_rows, outer_table, side_table
+from zkinfer.native.timings import phase
+from zkinfer.protocol.field import kernels, modular
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
+from zkinfer.protocol.lookup.prover import KernelWitness
+from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.claims import BlockSum
+from zkinfer.protocol.reduction.contraction import Contraction
+from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.plan import Plan
+from zkinfer.protocol.sumcheck.params import Batch
+from zkinfer.protocol.sumcheck.prover import kernel_witness
+from zkinfer.protocol.sumcheck.tables import FactorTables
+from zkinfer.protocol.sumcheck.witness import SumcheckWitness
+from zkinfer.typing import Array, Floats
+
+ROW_VARIABLES = 12
+"""A sum over a box is taken along rows of so many variables first, which reads small integers as they are."""
+
+
+class NativeReductionWitness:
+    """An executed and committed run; implements `protocol.reduction.witness.ReductionWitness`.
+
+    Args:
+        plan: of the proof.
+        values: of the program, by number, those that claims can be about: shape (runs or 1, ...), integers.
+        stacks: for each matrix its cells, as integers or balanced field elements.
+        blocks, counts: of the lookups, as `KernelWitness` takes them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        values: Mapping[int, Array],
+        stacks: Sequence[Array],
+        blocks: Sequence[Sequence[Floats]],
+        counts: Sequence[Floats],
+    ) -> None:
+        self._plan = plan
+        self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
+        self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
+
+    def lookups(self) -> KernelWitness:
+        """Entries and multiplicities of the lookup argument."""
+        assert self._plan.instance is not None
+        return KernelWitness(self._plan.instance, self._blocks, self._counts)
+
+    def evaluation(self, value: int, functional: Functional) -> Ext:
+        """The value of a functional of a value of the program."""
+        return evaluate(functional, self._values[value])
+
+    def contracted(self, contractions: Sequence[Contraction]) -> list[Ext]:
+        """The sums of contractions."""
+        return [_product_sum(*self._sides(one)) for one in contractions]
+
+    def contraction_sumcheck(self, batch: Batch, contractions: Sequence[Contraction]) -> SumcheckWitness:
+        """The tables of contractions, which are then used up."""
+        tables = [FactorTables.of(self._sides(one)) for one in contractions]
+        self._tables.clear()
+        return kernel_witness(batch, tables)
+
+    def _sides(self, contraction: Contraction) -> tuple[Floats, Floats]:
+        """A' and B', made once: a claim of several parts needs them before their sumcheck."""
+        if contraction not in self._tables:
+            left = side_table(contraction, contraction.left, self._values[contraction.left.value], scaled=True)
+            right = side_table(contraction, contraction.right, self._values[contraction.right.value], scaled=False)
+            self._tables[contraction] = (left, right)
+        return self._tables[contraction]
+
+    def weighted_cells(self, sums: Sequence[Sequence[BlockSum]]) -> list[Ext]:
+        """The values of sums of sums over blocks."""
+        return [self._sum(parts) for parts in sums]
+
+    def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
+        """The cells of blocks and their weights."""
+        return kernel_witness(batch, [self._block_tables(one) for one in sums])
+
+    def _block_tables(self, one: BlockSum) -> FactorTables:
+        table = FactorTables(2, one.block.variables, base={0})
+        cells = self._stacks[one.matrix][one.block.cells]
+        table.factor(0)[: len(cells)] = cells
+        table.factor(0)[len(cells) :] = 0.0
+        table.factor(1)[:] = 0.0
+        for coefficient, part in one.parts:
+            start = part.offset - one.block.start
+            at = table.factor(1)[:, start : start + (1 << part.variables)]
+            at[:] = kernels.add(at, weights_of(part, coefficient))
+        return table
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Measures, or shows, a part of the proof."""
+        return phase(name)
+
+    def _sum(self, sums: Sequence[BlockSum]) -> Ext:
+        total = ZERO
+        for one in sums:
+            for coefficient, part in one.parts:
+                cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
+                total = ext_add(total, ext_mul(coefficient, evaluate_part(part, cells)))
+        return total
+
+
+def weights_of(part: BoxFunctional, coefficient: Ext) -> Floats:
+    """coefficient * the weights on the box, balanced, shape (3, 2^variables)."""
+    scale = ext_mul(part.scale, coefficient)
+    if part.known is not None:
+        return kernels.eq_table(part.known, scale)
+    first, *others = part.vectors
+    return outer_table([modular.ext_mul(first, modular.from_exts([scale])), *others])
+
+
+def evaluate_part(part: BoxFunctional, cells: Array) -> Ext:
+    """The sum over the box of weight * cell; cells are int8, int16 or balanced float64, shape (2^variables,)."""
+    found = part.by_rows(min(part.variables, ROW_VARIABLES))
+    if found is None:
+        return kernels.ext_base_dot(weights_of(part, ONE), np.asarray(cells, dtype=np.float64))
+    rows, point = found
+    if rows.shape[1] == 1:
+        return ext_mul(modular.to_exts(rows)[0], kernels.mle(np.asarray(cells, dtype=np.float64), point))
+    combined = kernels.row_combination(cells.reshape(rows.shape[1], -1), kernels.from_ints(rows))
+    return kernels.ext_dot(combined, kernels.eq_table(point, ONE))
+
+
+def _product_sum(left: Floats, right: Floats) -> Ext:
+    """sum of left * right; either may be of base elements."""
+    if left.ndim == right.ndim == 2:
+        return kernels.ext_dot(left, right)
+    if left.ndim == right.ndim == 1:
+        return int(kernels.dot(left, right)) % P, 0, 0
+    return kernels.ext_base_dot(left, right) if left.ndim == 2 else kernels.ext_base_dot(right, left)
+
+
+def evaluate(functional: Functional, array: Array) -> Ext:
+    """The value of a functional on a tensor of integers."""
+    if not functional.factors:
+        return ext_mul(functional.scale, (int(array) % P, 0, 0))
+    *heads, last = [factor.reshape(DEGREE, -1) for factor in functional.factors]
+    if not heads:
+        return ext_mul(
+            functional.scale, kernels.ext_base_dot(kernels.from_ints(last), kernels.from_ints(array.reshape(-1)))
+        )
+    rows = kernels.to_ints(outer_table(heads))
+    left = contract_rows(array.reshape(rows.shape[1], -1), rows)
+    return ext_mul(functional.scale, modular.ext_dot(left, last))
