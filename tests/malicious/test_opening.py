@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.channels import public_claim, without_claims_check
 from support.openings import DOMAIN, SMALL, PlainProver, Statement, plain_verify, random_ext, row_vector
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
+from zkinfer.protocol import channel
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.pcs import verifier
-from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
-from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.pcs import protocol as verifier
+from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, verify_opening
 from zkinfer.protocol.transcript import Transcript
 
 Patch = pytest.MonkeyPatch
@@ -37,7 +39,9 @@ def rejected(prover: PlainProver, opening: bytes, error: type[VerificationError]
 def with_values(statement: Statement, change: Callable[[int, int, Ext], Ext]) -> Statement:
     """The statement with other values: change(group, claim, value)."""
     groups = [
-        ClaimGroup(g.column_point, tuple(RowClaim(c.rows, change(i, j, c.value)) for j, c in enumerate(g.claims)))
+        ClaimGroup(
+            g.column_point, tuple(public_claim(c.rows, change(i, j, c.value.constant)) for j, c in enumerate(g.claims))
+        )
         for i, g in enumerate(statement.groups)
     ]
     return Statement(statement.parameters, statement.matrices, groups)
@@ -87,8 +91,8 @@ def test_the_honest_plain_prover_is_accepted(seed: int) -> None:
 def test_a_false_value_with_honest_messages_leaves_a_residual(monkeypatch: Patch) -> None:
     prover = PlainProver(with_values(Statement.random(1), off_by_one))
     opening = prover.open()
-    rejected(prover, opening, InvalidProofError, "claims of column point 0 do not hold")
-    monkeypatch.setattr(verifier, "residual", lambda *_: Residual((), ZERO))
+    rejected(prover, opening, InvalidProofError, CLAIMS_CHECK)
+    without_claims_check(monkeypatch)
     accepted(prover, opening)
 
 
@@ -119,7 +123,7 @@ def test_a_row_that_is_no_codeword_is_found_by_the_combination_of_all_rows(monke
     rows = [row if i != 1 else [0] * 8 for i, row in enumerate(statement.matrices[0])] + statement.matrices[1]
     point = statement.groups[0].column_point
     value = scalar.mle(scalar.row_combination(rows, [tuple(map(int, c)) for c in vector.T]), point)
-    prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (RowClaim(vector, value),))]))
+    prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (public_claim(vector, value),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
     skip_combination(monkeypatch, 0)
@@ -137,7 +141,7 @@ def test_a_row_of_too_high_degree_is_found(monkeypatch: Patch) -> None:
 
     zero = row_vector([ZERO] * 5)
     point = tuple(random_ext(PlainProver(Statement.random(4)).rng) for _ in range(3))
-    prover = Prover(Statement(SMALL, Statement.random(4).matrices, [ClaimGroup(point, (RowClaim(zero, ZERO),))]))
+    prover = Prover(Statement(SMALL, Statement.random(4).matrices, [ClaimGroup(point, (public_claim(zero, ZERO),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
     skip_combination(monkeypatch, 0)
@@ -201,7 +205,7 @@ def test_a_combination_chosen_after_the_queries_changes_the_queries(monkeypatch:
 
     statement = with_values(Statement.random(6), off_by_one)
     prover = Prover(statement)
-    rejected(prover, prover.open(), VerificationError, "work|agree|ends after|follow|committed")
+    rejected(prover, prover.open(), VerificationError, "work|agree|ends at|follow|committed")
     ignore_message(monkeypatch, "combinations")
     accepted(prover, prover.open())
 
@@ -223,7 +227,7 @@ def test_a_mask_value_chosen_after_the_weights_changes_the_weights(monkeypatch: 
             return b"".join(c.to_bytes(7, "little") for c in value) + opening[21:]
 
     prover = Prover(with_values(Statement.random(7), off_by_one))
-    rejected(prover, prover.open(), VerificationError, "work|agree|ends after|follow|committed")
+    rejected(prover, prover.open(), VerificationError, "work|agree|ends at|follow|committed")
     ignore_message(monkeypatch, "mask values")
     accepted(prover, prover.open())
 
@@ -233,7 +237,7 @@ def test_two_errors_that_cancel_do_not_cancel_under_the_weights(monkeypatch: Pat
         return scalar.ext_add(value, (ONE, scalar.ext_neg(ONE))[claim]) if group == 0 else value
 
     prover = PlainProver(with_values(Statement.random(8), opposite))
-    rejected(prover, prover.open(), InvalidProofError, "claims of column point 0 do not hold")
+    rejected(prover, prover.open(), InvalidProofError, CLAIMS_CHECK)
     draw = Transcript.challenge_exts
 
     def ones(self: Transcript, label: str, count: int) -> list[Ext]:
@@ -256,12 +260,14 @@ def test_values_chosen_after_the_weights_change_the_weights(monkeypatch: Patch) 
             opening = self.open()
             errors = (self.weights[1], scalar.ext_neg(self.weights[0]))
             point, claims = self.groups[0].column_point, self.groups[0].claims
-            lies = tuple(RowClaim(c.rows, scalar.ext_add(c.value, e)) for c, e in zip(claims, errors, strict=True))
+            lies = tuple(
+                public_claim(c.rows, scalar.ext_add(c.value.constant, e)) for c, e in zip(claims, errors, strict=True)
+            )
             self.groups = [ClaimGroup(point, lies), self.groups[1]]
             return opening
 
     prover = Prover(Statement.random(9))
-    rejected(prover, prover.lie(), VerificationError, "work|agree|ends after|follow|committed")
+    rejected(prover, prover.lie(), VerificationError, "work|agree|ends at|follow|committed")
     ignore_message(monkeypatch, "value")
     prover = Prover(Statement.random(9))
     accepted(prover, prover.lie())
@@ -304,7 +310,7 @@ def test_bytes_after_the_opening_are_refused(monkeypatch: Patch) -> None:
     prover = PlainProver(Statement.random(11))
     opening = prover.open() + b"\0"
     rejected(prover, opening, MalformedProofError, "1 bytes follow")
-    monkeypatch.setattr(verifier._Reader, "finish", lambda _: None)
+    monkeypatch.setattr(channel.Reader, "finish", lambda _: None)
     accepted(prover, opening)
 
 
@@ -321,11 +327,11 @@ def test_an_element_has_one_encoding(monkeypatch: Patch) -> None:
     prover = Prover(Statement.random(12))
     opening = prover.open()
     rejected(prover, opening, MalformedProofError, "not canonical")
-    decode = verifier.decode_array
+    decode = channel.decode_array
 
     def lenient(data: bytes, shape: tuple[int, ...]) -> Any:
         reduced = (int.from_bytes(data[i : i + 7], "little") % P for i in range(0, len(data), 7))
         return decode(b"".join(v.to_bytes(7, "little") for v in reduced), shape)
 
-    monkeypatch.setattr(verifier, "decode_array", lenient)
+    monkeypatch.setattr(channel, "decode_array", lenient)
     accepted(prover, opening)

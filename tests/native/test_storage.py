@@ -20,8 +20,8 @@ from zkinfer.native.storage import StoredMatrix, create, load
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.scalar import ZERO
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.pcs.prover import commit, open_claims
-from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
 PARAMETERS = OpeningParameters(Code(log_columns=3, blinding=30, log_length=7), 6, 0, 0)
@@ -84,7 +84,7 @@ def test_the_budget_is_spent_before_anything_of_the_proof_exists(folder: Path, m
         assert load(folder).remaining == 4
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zkinfer.protocol.pcs.prover.absorb_statement", crash)
+    monkeypatch.setattr("zkinfer.protocol.pcs.protocol.absorb_statement", crash)
     with pytest.raises(KeyboardInterrupt):
         prove(load(folder))
     assert load(folder).remaining == 4

@@ -4,8 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.protocol.channel import AffineForm, PadConstraints, ProverChannel, VerifierChannel, combination
+from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ProvingError
+from zkinfer.protocol.channel import (
+    AffineForm,
+    DryChannel,
+    PadConstraints,
+    ProverChannel,
+    Reader,
+    VerifierChannel,
+    Writer,
+    combination,
+    exchange_work,
+)
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
@@ -17,26 +27,26 @@ PADS = [(2, 0, 1), (0, 4, 2), (1, 5, 5)]
 
 
 def sent(values: list[Ext], pads: list[Ext] | None = None) -> bytes:
-    channel = ProverChannel(Transcript(b"test"), pads)
-    channel.send("values", values)
-    return channel.message
+    wire = Writer()
+    ProverChannel(Transcript(b"test"), wire, pads).exchange("values", len(values), lambda: values)
+    return wire.written
 
 
 def reader(message: bytes, *, padded: bool = False) -> VerifierChannel:
-    return VerifierChannel(Transcript(b"test"), message, padded=padded)
+    return VerifierChannel(Transcript(b"test"), Reader(message), padded=padded)
 
 
 def test_plain_elements_arrive() -> None:
     channel = reader(sent([A, B]))
-    assert [v.constant for v in channel.receive("values", 2)] == [A, B]
+    assert [v.constant for v in channel.exchange("values", 2)] == [A, B]
     channel.finish()
 
 
 def test_padded_elements_are_known_up_to_their_pads() -> None:
     channel = reader(sent([A, B], PADS), padded=True)
-    values = channel.receive("values", 2)
+    values = channel.exchange("values", 2)
     for value, element, pad, cell in zip(values, (A, B), PADS, range(2), strict=False):
-        assert value.cells == {cell: ONE}
+        assert value.variables == {cell: ONE}
         assert ext_add(value.constant, pad) == element
 
 
@@ -47,10 +57,11 @@ def test_what_is_sent_is_uniform_whatever_it_hides() -> None:
 
 
 def test_both_ends_draw_the_same_challenges() -> None:
-    prover = ProverChannel(Transcript(b"test"))
-    prover.send("values", [A])
-    verifier = reader(prover.message)
-    verifier.receive("values", 1)
+    wire = Writer()
+    prover = ProverChannel(Transcript(b"test"), wire)
+    prover.exchange("values", 1, lambda: [A])
+    verifier = reader(wire.written)
+    verifier.exchange("values", 1)
     assert prover.challenge("r") == verifier.challenge("r")
 
 
@@ -60,7 +71,7 @@ def test_every_bit_sent_changes_the_next_challenge(padded: bool) -> None:
 
     def challenge(data: bytes) -> Ext:
         channel = reader(data, padded=padded)
-        channel.receive("values", 2)
+        channel.exchange("values", 2)
         return channel.challenge("r")
 
     for byte in range(len(message)):
@@ -77,12 +88,12 @@ def test_the_pads_must_suffice() -> None:
 @pytest.mark.parametrize("length", [0, 1, EXT_BYTES, 2 * EXT_BYTES - 1])
 def test_a_short_message_is_malformed(length: int) -> None:
     with pytest.raises(MalformedProofError, match="ends at byte"):
-        reader(sent([A, B])[:length]).receive("values", 2)
+        reader(sent([A, B])[:length]).exchange("values", 2)
 
 
 def test_bytes_left_over_are_malformed() -> None:
     channel = reader(sent([A, B]) + b"\0")
-    channel.receive("values", 2)
+    channel.exchange("values", 2)
     with pytest.raises(MalformedProofError, match="1 bytes follow"):
         channel.finish()
 
@@ -93,12 +104,12 @@ def test_an_element_that_is_not_canonical_is_malformed(coordinate: int) -> None:
     at = 7 * coordinate
     message[at : at + 7] = (A[coordinate] + P).to_bytes(7, "little")
     with pytest.raises(MalformedProofError, match="canonical"):
-        reader(bytes(message)).receive("values", 1)
+        reader(bytes(message)).exchange("values", 1)
 
 
 def test_an_enormous_count_allocates_nothing() -> None:
     with pytest.raises(MalformedProofError):
-        reader(b"").receive("values", 1 << 60)
+        reader(b"").exchange("values", 1 << 60)
 
 
 def test_a_plain_check_is_decided_on_the_spot() -> None:
@@ -110,9 +121,59 @@ def test_a_plain_check_is_decided_on_the_spot() -> None:
 
 def test_padded_messages_are_accepted_by_nothing() -> None:
     channel = reader(sent([A], PADS), padded=True)
-    channel.receive("values", 1)
+    channel.exchange("values", 1)
     with pytest.raises(InvalidProofError, match="pads"):
         channel.finish()
+
+
+def test_both_ends_are_left_with_the_same_forms_and_constraints() -> None:
+    wire = Writer()
+    prover = ProverChannel(Transcript(b"test"), wire, PADS)
+    ours = prover.exchange("values", 3, lambda: [A, B, C])
+    verifier = reader(wire.written, padded=True)
+    theirs = verifier.exchange("values", 3)
+    assert ours == theirs
+    for channel, (x, y, z) in ((prover, ours), (verifier, theirs)):
+        channel.require_zero("product", channel.multiply(x, y) - z)
+    assert prover.constraints() == verifier.constraints()
+
+
+def test_a_dry_run_knows_the_variables_of_every_proof() -> None:
+    dry = DryChannel()
+    x, y = dry.exchange("values", 2)
+    dry.require_zero("product", dry.multiply(x, y))
+    dry.reserve(1)
+    assert dry.constraints().variables == [None, None, (0, 1), None]
+
+
+def test_a_prover_needs_a_witness() -> None:
+    with pytest.raises(InvalidInputError, match="witness"):
+        ProverChannel(Transcript(b"test"), Writer()).exchange("values", 1)
+    with pytest.raises(InvalidInputError, match="witness"):
+        Writer().exchange(1, None)
+
+
+@pytest.mark.parametrize("made", [[], [A], [A, B, C]])
+def test_a_witness_makes_as_many_elements_as_the_protocol_sends(made: list[Ext]) -> None:
+    with pytest.raises(InvalidInputError, match="2 elements here"):
+        ProverChannel(Transcript(b"test"), Writer()).exchange("values", 2, lambda: made)
+    with pytest.raises(InvalidInputError, match="2 bytes here"):
+        Writer().exchange(2, lambda: bytes(len(made)) if len(made) != 2 else b"")
+
+
+def test_a_prover_refuses_a_false_plain_check() -> None:
+    with pytest.raises(ProvingError, match="is false"):
+        ProverChannel(Transcript(b"test"), Writer()).require_zero("something", AffineForm(A))
+
+
+def test_work_is_searched_by_one_side_and_checked_by_both() -> None:
+    wire, ours, theirs = Writer(), Transcript(b"test"), Transcript(b"test")
+    exchange_work(ours, wire, "work", 4)
+    exchange_work(theirs, Reader(wire.written), "work", 4)
+    assert ours.challenge_ext("r") == theirs.challenge_ext("r")
+    wrong = (int.from_bytes(wire.written, "little") ^ 1).to_bytes(8, "little")
+    with pytest.raises(InvalidProofError, match="4 bits of work"):
+        exchange_work(Transcript(b"test"), Reader(wrong), "work", 4)
 
 
 def test_plain_messages_leave_no_constraints() -> None:
@@ -123,7 +184,7 @@ def test_plain_messages_leave_no_constraints() -> None:
 def product_constraints(product: Ext) -> PadConstraints:
     """Of a verifier that receives x, y and z and requires x y z = product."""
     channel = reader(sent([A, B, C], PADS), padded=True)
-    x, y, z = channel.receive("values", 3)
+    x, y, z = channel.exchange("values", 3)
     channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - AffineForm(product))
     return channel.constraints()
 
@@ -131,7 +192,7 @@ def product_constraints(product: Ext) -> PadConstraints:
 def test_constraints_hold_for_the_real_pads() -> None:
     constraints = product_constraints(ext_mul(ext_mul(A, B), C))
     assert constraints.pads == 3
-    assert len(constraints.cells) == 3 + 4, "each product of two and of three pads is a cell"
+    assert len(constraints.variables) == 3 + 4, "each product of two and of three pads is a variable"
     constraints.check(constraints.expand(PADS))
 
 
@@ -141,16 +202,16 @@ def test_constraints_fail_for_a_false_check() -> None:
         constraints.check(constraints.expand(PADS))
 
 
-@pytest.mark.parametrize("cell", range(7))
-def test_constraints_fail_for_any_other_cell(cell: int) -> None:
+@pytest.mark.parametrize("variable", range(7))
+def test_constraints_fail_for_any_other_variable(variable: int) -> None:
     constraints = product_constraints(ext_mul(ext_mul(A, B), C))
     contents = constraints.expand(PADS)
-    contents[cell] = ext_add(contents[cell], ONE)
+    contents[variable] = ext_add(contents[variable], ONE)
     with pytest.raises(InvalidProofError):
         constraints.check(contents)
 
 
-def test_constraints_need_every_cell() -> None:
+def test_constraints_need_every_variable() -> None:
     constraints = product_constraints(A)
     with pytest.raises(InvalidInputError):
         constraints.check(PADS)
@@ -160,9 +221,9 @@ def test_constraints_need_every_cell() -> None:
 
 @given(a=elements, b=elements, c=elements, d=elements, pads=st.tuples(elements, elements))
 def test_values_compute_as_elements_do(a: Ext, b: Ext, c: Ext, d: Ext, pads: tuple[Ext, Ext]) -> None:
-    """A value's constant plus its cells is the element, through sums, differences, scalings and products."""
+    """A form's constant plus its variables is the element, through sums, differences, scalings and products."""
     channel = reader(sent([a, b], list(pads)), padded=True)
-    x, y = channel.receive("values", 2)
+    x, y = channel.exchange("values", 2)
     value = channel.multiply(x + AffineForm(c), (x - y).scale(d)) - combination([x, y], [c, d])
     difference = ext_add(a, (-b[0] % P, -b[1] % P, -b[2] % P))
     product = ext_mul(ext_add(a, c), ext_mul(difference, d))

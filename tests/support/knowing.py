@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
 
 from zkinfer.protocol.channel import AffineForm, VerifierChannel
 from zkinfer.protocol.field import scalar
@@ -13,7 +14,6 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
-from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
 from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point

@@ -15,12 +15,13 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+from zkinfer.native.party import ProverParty
+from zkinfer.protocol.reduction.party import Group, row_claims, settle
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native import witness as witness_module
-from zkinfer.native.party import ProverParty
 from zkinfer.native.prove import public_values
 from zkinfer.native.witness import Witness, trace
 from zkinfer.protocol import native_proof as argument
@@ -34,7 +35,6 @@ from zkinfer.protocol.pcs.prover import CommittedMatrix, OpenableMatrix, commit,
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction import opening as opening_module
 from zkinfer.protocol.reduction.layout import weight_matrix
-from zkinfer.protocol.reduction.party import Group, row_claims, settle
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.security import Security
 from zkinfer.protocol.transcript import Transcript

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
+from support.channels import public_claim
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.transcript import Transcript
 
@@ -68,7 +69,7 @@ class Statement:
             point = tuple(random_ext(rng) for _ in range(parameters.code.log_columns))
             vectors = [[random_ext(rng) for _ in range(sum(rows))] for _ in range(count)]
             groups.append(
-                ClaimGroup(point, tuple(RowClaim(row_vector(v), value_of(matrices, v, point)) for v in vectors))
+                ClaimGroup(point, tuple(public_claim(row_vector(v), value_of(matrices, v, point)) for v in vectors))
             )
         return cls(parameters, matrices, groups)
 
@@ -240,7 +241,7 @@ def plain_verify(
     residuals = []
     for group, group_weights, mask_value, message in zip(groups, weights, mask_values, combinations[1:], strict=True):
         value = scalar.mle(message[: code.columns], group.column_point)
-        claimed = scalar.ext_dot(group_weights, [claim.value for claim in group.claims])
+        claimed = scalar.ext_dot(group_weights, [claim.value.constant for claim in group.claims])
         residuals.append(scalar.ext_sub(scalar.ext_sub(value, mask_value), claimed))
     return residuals
 
@@ -270,7 +271,7 @@ def absorb_statement(
         transcript.absorb("column point", encode_exts(group.column_point))
         for claim in group.claims:
             transcript.absorb("row vector", encode_exts(exts(claim.rows)))
-            transcript.absorb("value", encode_exts([claim.value]))
+            transcript.absorb("value", encode_exts([claim.value.constant]))
 
 
 def draw_coefficients(

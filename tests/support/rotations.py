@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from support.channels import open_falsely
 from support.examples import mlp
 
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 from zkinfer.native.storage import StoredMatrix, create
-from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.prover import commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
@@ -63,5 +63,5 @@ def forged(old: Committed, data: np.ndarray) -> Rotation:
     context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root))
     statement = state_rotation(parameters, old.matrix.commitment, new.commitment, root, context)
     matrices = [old.matrix, new, masks]
-    opening, _ = open_padded_claims(parameters, matrices, statement.groups, statement.transcript, [ZERO])
+    opening = open_falsely(parameters, matrices, statement.groups, statement.transcript)
     return Rotation(old.commitment.digest, new.commitment.root, root + opening)

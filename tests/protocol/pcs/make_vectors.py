@@ -40,7 +40,7 @@ def vector(number: int) -> dict[str, Any]:
         "groups": [
             {
                 "column_point": group.column_point,
-                "claims": [{"rows": exts(claim.rows), "value": claim.value} for claim in group.claims],
+                "claims": [{"rows": exts(claim.rows), "value": claim.value.constant} for claim in group.claims],
             }
             for group in prover.groups
         ],

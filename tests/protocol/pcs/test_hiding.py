@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import openings
+from support.channels import public_claim
 from support.openings import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.pcs.prover import commit, open_claims
-from zkinfer.protocol.pcs.verifier import verify_opening
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
@@ -129,7 +130,7 @@ def simulate(
     mask_values = []
     for group, group_weights, message in zip(groups, weights, combinations[1:], strict=True):
         value = scalar.mle(message[: code.columns], group.column_point)
-        claimed = scalar.ext_dot(group_weights, [c.value for c in group.claims])
+        claimed = scalar.ext_dot(group_weights, [c.value.constant for c in group.claims])
         mask_values.append(scalar.ext_sub(value, claimed))
 
     leaves = [rng.randbytes(32) for _ in range(code.length)]
@@ -175,7 +176,7 @@ def chi_squared(first: np.ndarray, second: np.ndarray) -> float:
 
 def views(data: np.ndarray, randomness: Callable[[], Randomness], runs: int = RUNS) -> np.ndarray:
     """The numbers that openings of the data show, shape (runs, numbers): messages, then three columns."""
-    groups = [ClaimGroup((ONE,), (RowClaim(row_vector([ZERO]), ZERO),))]
+    groups = [ClaimGroup((ONE,), (public_claim(row_vector([ZERO]), ZERO),))]
     seen = []
     for run in range(runs):
         matrix = commit(TINY.code, data, 2, randomness())

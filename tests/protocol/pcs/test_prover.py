@@ -1,19 +1,23 @@
 """The prover: honest openings of any shape are accepted by both verifiers; what would reveal data is refused."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.channels import public_claim
 from support.openings import DOMAIN, SMALL, Statement, plain_verify
 
-from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.errors import InvalidInputError, InvalidProofError, ProvingError
+from zkinfer.protocol.channel import AffineForm, ProverChannel, Reader, VerifierChannel, Writer
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, max_opening_bytes
-from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_claims, open_padded_claims
-from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
+from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, run_opening, verify_opening
+from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, commit, open_claims
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 
@@ -50,7 +54,7 @@ def test_honest_openings_are_accepted(code: Code, data: st.DataObject) -> None:
 def test_data_are_taken_modulo_the_field() -> None:
     """Any int64, and balanced floats."""
     cells = np.array([[-(2**63), 2**63 - 1, -P, P, P - 1, -1, 0, 1]])
-    groups = [ClaimGroup((ZERO, ZERO, ONE), (RowClaim(np.array([[1], [0], [0]]), (int(cells[0, 1]) % P, 0, 0)),))]
+    groups = [ClaimGroup((ZERO, ZERO, ONE), (public_claim(np.array([[1], [0], [0]]), (int(cells[0, 1]) % P, 0, 0)),))]
     for data in (cells, kernels.from_ints(cells)):
         matrix = commit(SMALL.code, data, 2)
         opening = open_claims(SMALL, [matrix], groups, Transcript(DOMAIN))
@@ -75,24 +79,39 @@ def test_both_sides_leave_the_transcript_in_the_same_state() -> None:
 
 
 def test_padded_values() -> None:
-    """Values and mask values sent less a pad: what remains is the relation between the pads."""
+    """Where values are hidden, both sides are left with the same constraints, which the pads satisfy."""
     statement = Statement.random(3)
     matrices = committed(statement)
     rng = np.random.default_rng(3)
-    pads = [[tuple(int(c) for c in rng.integers(0, P, 3)) for _ in g.claims] for g in statement.groups]
-    mask_pads = [tuple(int(c) for c in rng.integers(0, P, 3)) for _ in statement.groups]
-    groups = [
-        ClaimGroup(
-            g.column_point,
-            tuple(RowClaim(c.rows, scalar.ext_sub(c.value, q)) for c, q in zip(g.claims, p, strict=True)),
-        )
-        for g, p in zip(statement.groups, pads, strict=True)
-    ]
-    opening, left = open_padded_claims(SMALL, matrices, groups, Transcript(DOMAIN), mask_pads)
-    residuals = reduce_opening(SMALL, [m.commitment for m in matrices], groups, opening, Transcript(DOMAIN))
-    assert left == residuals
-    for residual, group_pads, mask_pad in zip(residuals, pads, mask_pads, strict=True):
-        assert residual.value == scalar.ext_add(mask_pad, scalar.ext_dot(residual.weights, group_pads))
+    values = [claim.value.constant for group in statement.groups for claim in group.claims]
+    pads = [random_ext(rng) for _ in range(len(values) + len(statement.groups))]
+    message, opening = Writer(), Writer()
+    prover = ProverChannel(Transcript(DOMAIN), message, pads)
+    witness = MatrixWitness(SMALL, matrices)
+    groups = hidden(statement.groups, prover.exchange("values", len(values), lambda: values))
+    run_opening(SMALL, witness.commitments, groups, prover, opening, witness)
+    verifier = VerifierChannel(Transcript(DOMAIN), Reader(message.written), padded=True)
+    groups = hidden(statement.groups, verifier.exchange("values", len(values)))
+    run_opening(SMALL, witness.commitments, groups, verifier, Reader(opening.written))
+    constraints = verifier.constraints()
+    assert prover.constraints() == constraints
+    assert [constraint.check for constraint in constraints.linear] == [CLAIMS_CHECK] * len(statement.groups)
+    constraints.check(constraints.expand(pads))
+    for index in range(len(pads)):
+        wrong = [scalar.ext_add(pad, ONE) if i == index else pad for i, pad in enumerate(pads)]
+        with pytest.raises(InvalidProofError, match=CLAIMS_CHECK):
+            constraints.check(constraints.expand(wrong))
+
+
+def random_ext(rng: np.random.Generator) -> Ext:
+    a, b, c = rng.integers(0, P, 3)
+    return int(a), int(b), int(c)
+
+
+def hidden(groups: Sequence[ClaimGroup], forms: Sequence[AffineForm]) -> list[ClaimGroup]:
+    """The groups, their claims' values replaced by these forms."""
+    left = iter(forms)
+    return [ClaimGroup(g.column_point, tuple(RowClaim(c.rows, next(left)) for c in g.claims)) for g in groups]
 
 
 def test_equality_of_two_commitments() -> None:
@@ -102,7 +121,7 @@ def test_equality_of_two_commitments() -> None:
     old, new = commit(SMALL.code, data, 0), commit(SMALL.code, data, 2)
     vector = statement.groups[0].claims[0].rows
     group = ClaimGroup(
-        statement.groups[0].column_point, (RowClaim(np.concatenate([vector, -vector % P], axis=1), ZERO),)
+        statement.groups[0].column_point, (public_claim(np.concatenate([vector, -vector % P], axis=1), ZERO),)
     )
     opening = open_claims(SMALL, [old, new], [group], Transcript(DOMAIN))
     verify_opening(SMALL, [old.commitment, new.commitment], [group], opening, Transcript(DOMAIN))
@@ -123,7 +142,7 @@ class TestRefusals:
     def test_false_claims(self) -> None:
         statement = Statement.random(6)
         first, second = statement.groups
-        false = RowClaim(first.claims[0].rows, scalar.ext_add(first.claims[0].value, ONE))
+        false = public_claim(first.claims[0].rows, scalar.ext_add(first.claims[0].value.constant, ONE))
         with pytest.raises(ProvingError, match="false"):
             open_claims(
                 SMALL,
@@ -137,11 +156,6 @@ class TestRefusals:
         wider = OpeningParameters(Code(3, 25, 7), 24, 0, 0)
         with pytest.raises(InvalidInputError, match="another code"):
             open_claims(wider, committed(statement), statement.groups, Transcript(DOMAIN))
-
-    def test_pads_for_some_groups_only(self) -> None:
-        statement = Statement.random(8)
-        with pytest.raises(InvalidInputError, match="pads"):
-            open_padded_claims(SMALL, committed(statement), statement.groups, Transcript(DOMAIN), [ZERO])
 
     def test_refusing_a_statement_spends_nothing(self) -> None:
         statement = Statement.random(9)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.channels import open_falsely, public_claim, without_claims_check
 from support.openings import Rejected, plain_verify, row_vector, u64
 
 from zkinfer.errors import (
@@ -24,10 +25,11 @@ from zkinfer.native.storage import StoredMatrix, create, load
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
-from zkinfer.protocol.pcs import rotation, verifier
-from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
+from zkinfer.protocol.pcs import rotation
+from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
-from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_padded_claims
+from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK
+from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
 from zkinfer.protocol.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.transcript import Transcript
@@ -63,7 +65,8 @@ def masking() -> CommittedMatrix:
 
 def opened(statement: RotationStatement, old: CommittedMatrix, new: CommittedMatrix, masks: CommittedMatrix) -> bytes:
     """The proof of a statement by a prover who does not care whether it is true."""
-    opening, _ = open_padded_claims(PARAMETERS, [old, new, masks], statement.groups, statement.transcript, [ZERO])
+    matrices = [old, new, masks]
+    opening = open_falsely(PARAMETERS, matrices, statement.groups, statement.transcript)
     return masks.commitment.root + opening
 
 
@@ -109,7 +112,7 @@ class TestCompleteness:
         old, new, proof = example()
         statement = state_rotation(PARAMETERS, old, new, proof[:32], CONTEXT)
         (claim,) = statement.groups[0].claims
-        assert claim.value == ZERO
+        assert claim.value.constant == ZERO
         assert (claim.rows != 0).any(axis=0).all()
         assert ((claim.rows[:, :5] + claim.rows[:, 5:]) % P == 0).all()
 
@@ -147,7 +150,7 @@ def plain_accepts(old: MatrixCommitment, new: MatrixCommitment, proof: bytes, co
     transcript.absorb("masks root", proof[:32])
     q = transcript.challenge_exts("row weights", rows)
     z = transcript.challenge_exts("column point", code.log_columns)
-    claim = RowClaim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
+    claim = public_claim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
     matrices = [old, new, MatrixCommitment(proof[:32], 0, 2)]
     try:
         return plain_verify(PARAMETERS, matrices, [ClaimGroup(tuple(z), (claim,))], proof[32:], transcript) == [ZERO]
@@ -160,23 +163,23 @@ class TestCheating:
     @given(st.integers(0, 4), st.integers(0, 7))
     def test_one_other_cell_anywhere(self, row: int, column: int) -> None:
         old, new = once(), once(other_cell(row, column))
-        with pytest.raises(InvalidProofError, match="do not hold"):
+        with pytest.raises(InvalidProofError, match=CLAIMS_CHECK):
             verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
 
     def test_only_the_claim_finds_the_other_cell(self, monkeypatch: Patch) -> None:
         old, new = once(), once(other_cell())
-        monkeypatch.setattr(verifier, "residual", lambda *_: Residual((), ZERO))
+        without_claims_check(monkeypatch)
         verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
 
     def test_rows_in_another_order(self) -> None:
         old, new = once(), once(DATA[::-1])
-        with pytest.raises(InvalidProofError, match="do not hold"):
+        with pytest.raises(InvalidProofError, match=CLAIMS_CHECK):
             verify_rotation(PARAMETERS, old.commitment, new.commitment, forged(old, new), CONTEXT)
 
     @pytest.mark.parametrize("which", ["old root", "new root"])
     def test_data_chosen_after_the_challenges_change_the_challenges(self, which: str, monkeypatch: Patch) -> None:
         """Once q and z are known, some other data have the same combination; the roots come before them."""
-        with pytest.raises(InvalidProofError, match="do not hold"):
+        with pytest.raises(InvalidProofError, match=CLAIMS_CHECK):
             verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
         ignore_message(monkeypatch, which)
         verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
@@ -325,7 +328,7 @@ class TestProver:
             assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("zkinfer.protocol.pcs.prover.absorb_statement", crash)
+        monkeypatch.setattr("zkinfer.protocol.pcs.protocol.absorb_statement", crash)
         with pytest.raises(KeyboardInterrupt):
             prove_rotation(old, new, PARAMETERS, CONTEXT)
         assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from zkinfer.cli import app
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import Cost, _fewest_queries, _priced, search
 

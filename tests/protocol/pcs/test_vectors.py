@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.channels import public_claim
 from support.openings import DOMAIN, PlainProver, Rejected, Statement, plain_verify, row_vector
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
-from zkinfer.protocol.pcs.verifier import verify_opening
+from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
 VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text())
@@ -24,7 +25,7 @@ def statement(vector: dict[str, Any]) -> tuple[OpeningParameters, list[MatrixCom
     groups = [
         ClaimGroup(
             tuple(tuple(x) for x in group["column_point"]),
-            tuple(RowClaim(row_vector(claim["rows"]), tuple(claim["value"])) for claim in group["claims"]),
+            tuple(public_claim(row_vector(claim["rows"]), tuple(claim["value"])) for claim in group["claims"]),
         )
         for group in vector["groups"]
     ]

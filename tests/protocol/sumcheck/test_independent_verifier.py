@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zkinfer.protocol.sumcheck.verifier import verify
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import AffineForm, ProverChannel, VerifierChannel
@@ -17,7 +18,6 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, eq, ext_add, ext_mul, ext_pow, ext_sub
 from zkinfer.protocol.sumcheck import reference
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
-from zkinfer.protocol.sumcheck.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "sumcheck.json").read_text())

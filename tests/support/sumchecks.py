@@ -1,10 +1,8 @@
-"""Instances to sum over: of any size, degree and weight, with random tables."""
+"""Examples of sumchecks: instances of any size, degree and weight, with random tables."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import strategies as st
 
 from zkinfer.protocol.field.params import P
@@ -48,27 +46,21 @@ def make_example(seed: int, sizes: list[int], degree: int, weight: str) -> Examp
         factors.append([[element(rng) for _ in range(1 << variables)] for _ in range(count)])
     shared = tuple(element(rng) for _ in range(max(sizes))) if weight == "shared" else None
     batch = Batch(tuple(instances), shared)
-    claims = [reference.instance_sum(batch, i, f) for i, f in zip(instances, factors, strict=True)]
-    return Example(batch, factors, claims)
+    return Example(batch, factors, sums_of(batch, factors))
 
 
-@pytest.fixture(scope="session")
-def example() -> Callable[..., Example]:
-    """example(seed, sizes, degree, weight)."""
-    return make_example
+def sums_of(batch: Batch, factors: list[list[Table]]) -> list[Ext]:
+    """The true sum of every instance."""
+    pairs = zip(batch.instances, factors, strict=True)
+    return [reference.instance_sum(batch, instance, tables) for instance, tables in pairs]
 
 
-@pytest.fixture(scope="session")
-def examples() -> Callable[[int], st.SearchStrategy[Example]]:
-    """examples(n): all kinds of batches of one to four instances, of at most n variables each."""
-
-    def up_to(max_variables: int) -> st.SearchStrategy[Example]:
-        return st.builds(
-            make_example,
-            seed=st.integers(0, 2**32),
-            sizes=st.lists(st.integers(0, max_variables), min_size=1, max_size=4),
-            degree=st.integers(1, 4),
-            weight=st.sampled_from(["none", "own", "shared"]),
-        )
-
-    return up_to
+def examples(max_variables: int) -> st.SearchStrategy[Example]:
+    """All kinds of batches of one to four instances, of at most so many variables each."""
+    return st.builds(
+        make_example,
+        seed=st.integers(0, 2**32),
+        sizes=st.lists(st.integers(0, max_variables), min_size=1, max_size=4),
+        degree=st.integers(1, 4),
+        weight=st.sampled_from(["none", "own", "shared"]),
+    )
