@@ -27,13 +27,14 @@ from numba.core.codegen import get_host_cpu_features
 
 from zkinfer.jit.compiling import kernel
 from zkinfer.jit.threads import get_threads, split, threads
-from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels, scalar, warmup
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.kernels.vector import LANES, fma, load, splat, store
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
-from zkinfer.protocol.lookup.prover import multiplicities, prove
+from zkinfer.protocol.lookup.protocol import run_lookup
+from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable
 from zkinfer.protocol.merkle.paths import hash_leaf, hash_node
 from zkinfer.protocol.merkle.tree import build_tree
@@ -219,7 +220,8 @@ def lookup_rows(log_size: int) -> Iterator[Row]:
     blocks = [[np.random.default_rng(7).integers(0, 1 << 16, n).astype(np.float64)]]
 
     def lookups() -> Any:
-        return prove(instance, blocks, multiplicities(instance, blocks), ProverChannel(Transcript(b"benchmark")))
+        witness = KernelWitness(instance, blocks, multiplicities(instance, blocks))
+        return run_lookup(instance, ProverChannel(Transcript(b"benchmark"), Writer()), witness)
 
     yield Row("LogUp-GKR, a column, range 2^16", "lookup", n, lookups, 8 * n, 80, 40)
 

@@ -32,21 +32,21 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, MalformedProofError, ProvingError, VerificationError
 from zkinfer.native.witness import Witness
-from zkinfer.protocol.channel import VerifierChannel
+from zkinfer.protocol.channel import Channel
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add
-from zkinfer.protocol.ligero import pads
-from zkinfer.protocol.ligero.pads import LINEAR_CHECK
-from zkinfer.protocol.lookup import verifier as lookup
-from zkinfer.protocol.lookup.verifier import SUM_CHECK
-from zkinfer.protocol.native_proof import OPENING_CHECK
-from zkinfer.protocol.pcs import verifier as pcs_verifier
+from zkinfer.protocol.ligero import protocol as pads
+from zkinfer.protocol.ligero.protocol import LINEAR_CHECK
+from zkinfer.protocol.lookup import protocol as lookup
+from zkinfer.protocol.lookup.protocol import SUM_CHECK
+from zkinfer.protocol.pcs import protocol as pcs_verifier
+from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK as OPENING_CHECK
 from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.reduction import opening
 from zkinfer.protocol.reduction import plan as planning
 from zkinfer.protocol.reduction.opening import WEIGHT_CHECK
 from zkinfer.protocol.reduction.reduce import SUM_CHECK as PARTS_CHECK
-from zkinfer.protocol.sumcheck.verifier import FINAL_CHECK
+from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
 
@@ -66,15 +66,15 @@ CASE = case()
 
 @pytest.fixture
 def remove(monkeypatch: Patch) -> Remove:
-    """remove(check, ...): nobody makes these checks any more."""
-    honest = VerifierChannel.require_zero
+    """remove(check, ...): neither side makes these checks any more."""
+    honest = Channel.require_zero
 
     def remove(*checks: str) -> None:
-        def require_zero(self: VerifierChannel, check: str, value: Any) -> None:
+        def require_zero(self: Channel, check: str, form: Any) -> None:
             if check not in checks:
-                honest(self, check, value)
+                honest(self, check, form)
 
-        monkeypatch.setattr(VerifierChannel, "require_zero", require_zero)
+        monkeypatch.setattr(Channel, "require_zero", require_zero)
 
     return remove
 
@@ -567,8 +567,10 @@ def test_work_before_the_lookup_challenges_is_checked(monkeypatch: Patch) -> Non
     hard = dataclasses.replace(CASE, sizes=dataclasses.replace(SMALL, header=header))
     attempt = prove(hard)
     verify(hard, attempt.proof)
-    monkeypatch.setattr(Transcript, "grind", lambda self, label, bits: 0)
-    lazy = prove(hard).proof
+    with monkeypatch.context() as patch:
+        patch.setattr(Transcript, "solve", lambda self, label, bits: 0)
+        patch.setattr("zkinfer.protocol.transcript._solves", lambda output, bits: True)
+        lazy = prove(hard).proof
     with pytest.raises(InvalidProofError, match="bits of work"):
         verify(hard, lazy)
 

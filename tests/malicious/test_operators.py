@@ -37,7 +37,7 @@ from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.native.prove import public_values
 from zkinfer.native.witness import Witness
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.ligero.pads import LINEAR_CHECK
+from zkinfer.protocol.ligero.protocol import LINEAR_CHECK
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, LookupSite
 from zkinfer.protocol.reduction.plan import Plan as FastPlan

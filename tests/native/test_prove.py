@@ -16,7 +16,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, ProvingError
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native.prove import ERROR_BITS, commit_run, header_for, prove_run, public_values
-from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
 from zkinfer.protocol.pcs.search import search
@@ -170,7 +170,7 @@ def test_a_proof_of_full_size_is_worth_128_bits(private: tuple[bool, bool]) -> N
     matrix, parameters = weights_matrix(case)
     data = proven(case, matrix, parameters)
     publics = public_values(case.plan, case.values)
-    proof = argument.decode(data)
+    proof = decode(data)
     found = native.verify_run(case.plan, publics, b"s" * 32, matrix.commitment, parameters, proof)
     assert found.bits >= DEFAULT_BITS
     assert proof.header == header_for(case.plan)
@@ -182,7 +182,7 @@ def test_a_program_whose_outputs_read_no_weight_spends_no_opening() -> None:
     case = make_case(program, [np.array([1, 2])], [np.array([[1, 2, 3]])])
     matrix, parameters = weights_matrix(case)
     for _ in range(2):
-        proof = argument.decode(proven(case, matrix, parameters))
+        proof = decode(proven(case, matrix, parameters))
         assert (proof.masks, proof.weights) == (b"", b"")
         publics = public_values(case.plan, case.values)
         native.verify_run(case.plan, publics, b"s" * 32, matrix.commitment, parameters, proof)

@@ -11,8 +11,8 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.native import storage
 from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
-from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.reduction.layout import weight_matrix
 
 SEED = bytes(range(32))

@@ -44,7 +44,8 @@ LARGER_PROOF = """
 from zkinfer.protocol.lookup import prover
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import RangeTable, affine_table
-from zkinfer.protocol.channel import ProverChannel
+from zkinfer.protocol.channel import ProverChannel, Writer
+from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.transcript import Transcript
 
 warmup()
@@ -53,7 +54,8 @@ inputs = np.arange(2048.0) % 32
 blocks = [[inputs], [inputs[:512], 3 * inputs[:512] + 1], [inputs[:2]]]
 with event.install_listener("numba:compile", recorded):
     counts = prover.multiplicities(instance, blocks)
-    prover.prove(instance, blocks, counts, ProverChannel(Transcript(b"test")))
+    witness = prover.KernelWitness(instance, blocks, counts)
+    run_lookup(instance, ProverChannel(Transcript(b"test"), Writer()), witness)
 print(compiled())
 """
 

@@ -18,8 +18,9 @@ from zkinfer.circuit.table import Table
 from zkinfer.errors import MalformedProofError
 from zkinfer.native.prove import ERROR_BITS, header_for
 from zkinfer.native.setup import COLUMN_POINTS
-from zkinfer.protocol import native_proof as argument
-from zkinfer.protocol.native_proof import Header, NativeProof, Shape, begin, soundness, witness_commitments
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
+from zkinfer.protocol.native_proof.protocol import DOMAIN, Commitments, soundness, witness_commitments
+from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.reduction.plan import WEIGHTS, make_plan
@@ -31,7 +32,7 @@ PROOF = NativeProof(HEADER, (b"", b"i" * 32, b"w" * 32), b"m" * 32, b"p" * 32, 7
 
 
 def test_a_proof_is_read_back() -> None:
-    assert argument.decode(argument.encode(PROOF)) == PROOF
+    assert decode(encode(PROOF)) == PROOF
     assert PROOF.header.opening == OpeningParameters(Code(3, 20, 6), 10, 1, 2)
 
 
@@ -60,17 +61,17 @@ def test_a_proof_is_read_back() -> None:
 )
 def test_sizes_out_of_range_are_refused_when_read(change: dict[str, Any]) -> None:
     with pytest.raises(MalformedProofError):
-        argument.decode(argument.encode(replace(PROOF, **change)))
+        decode(encode(replace(PROOF, **change)))
 
 
 @given(st.binary(max_size=200))
 def test_only_what_encodes_to_the_same_bytes_is_read(data: bytes) -> None:
-    for bytes_ in (data, argument.encode(PROOF)[: len(data)] + data):
+    for bytes_ in (data, encode(PROOF)[: len(data)] + data):
         try:
-            proof = argument.decode(bytes_)
+            proof = decode(bytes_)
         except MalformedProofError:
             continue
-        assert argument.encode(proof) == bytes_
+        assert encode(proof) == bytes_
 
 
 def challenge(change: Callable[[dict[str, Any]], None]) -> Any:
@@ -83,8 +84,9 @@ def challenge(change: Callable[[dict[str, Any]], None]) -> Any:
         "pads": b"p" * 32,
     }
     change(parts)
-    transcript = Transcript(argument.DOMAIN)
-    begin(transcript, **parts)
+    transcript = Transcript(DOMAIN)
+    statement = parts.pop("statement")
+    Commitments(**parts).absorb(transcript, statement)
     return transcript.challenge_ext("first")
 
 
@@ -140,15 +142,15 @@ def test_a_program_without_lookups_has_no_witness_to_open() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_dry_run_tells_the_cells_of_every_proof(seed: int) -> None:
+def test_a_dry_run_tells_the_variables_of_every_proof(seed: int) -> None:
     """Pads are committed before the messages: as many as the proof turns out to need, or it could not be made."""
     case = random_case(seed)
-    shape = Shape(case.plan, SMALL.weights.code, SMALL.header)
+    shape = make_shape(case.plan, SMALL.weights.code, SMALL.header)
     attempt = prove(case)
-    assert sum(cell is None for cell in shape.cells) * 21 >= len(attempt.proof.message)
+    assert sum(variable is None for variable in shape.variables) * 21 >= len(attempt.proof.message)
     assert sum(count for _, count in attempt.labels) * 21 == len(attempt.proof.message)
     groups = shape.weight_groups + shape.witness_groups
-    assert sum(cell is None for cell in shape.cells) == len(attempt.proof.message) // 21 + groups
+    assert sum(variable is None for variable in shape.variables) == len(attempt.proof.message) // 21 + groups
     assert not attempt.failing
 
 
@@ -192,7 +194,7 @@ def test_realistic_proofs_are_worth_128_bits(width: int, layers: int, runs: int,
     header = header_for(plan)
     cells = plan.layouts[WEIGHTS].cells
     weights = search(cells, COLUMN_POINTS, proofs=100, error_bits=ERROR_BITS).parameters
-    shape = Shape(plan, weights.code, header)
+    shape = make_shape(plan, weights.code, header)
     found = soundness(shape.terms, weights, header.opening, (shape.weight_groups, shape.witness_groups))
     assert found.bits >= DEFAULT_BITS
     assert found.grinding <= MAX_GRINDING_IN_DEFAULT

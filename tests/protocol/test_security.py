@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.security import Security, SoundnessTerm, combine, ground, report

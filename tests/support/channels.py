@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 
-from zkinfer.protocol.channel import AffineForm, Channel, ProverChannel, Reader, VerifierChannel, Writer
+from zkinfer.protocol.channel import AffineForm, Channel, ProverChannel, Reader, VerifierChannel, Wire, Writer
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import OpeningParameters
@@ -27,7 +27,7 @@ def unchanged(number: int, label: str, values: list[Ext]) -> Sequence[Ext]:
 
 
 class LyingChannel(ProverChannel):
-    """A prover's channel that changes messages, and does not mind a check that fails.
+    """A prover's channel that changes messages on its own wire, and does not mind a check that fails.
 
     Attributes:
         labels: of the messages so far, and how many elements each has.
@@ -49,13 +49,15 @@ class LyingChannel(ProverChannel):
         label: str,
         count: int,
         make: Callable[[], Sequence[Ext]] | None = None,
-        wire: object = None,
+        wire: Wire | None = None,
     ) -> list[AffineForm]:
+        if wire is not None:
+            return super().exchange(label, count, make, wire)
         number = len(self.labels)
         self.labels.append((label, count))
         assert make is not None
         honest = make
-        return super().exchange(label, count, lambda: self.change(number, label, list(honest())), wire)  # type: ignore[arg-type]
+        return super().exchange(label, count, lambda: self.change(number, label, list(honest())))
 
     def require_zero(self, check: str, form: AffineForm) -> None:
         if self._padded:

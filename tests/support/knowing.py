@@ -1,22 +1,26 @@
-"""A party that knows every value: the reduction tested without messages, against definitions in Python integers."""
+"""A prover that knows every value: the reduction tested against definitions in Python integers."""
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
-from zkinfer.protocol.reduction.party import BlockSum, Group, VerifierParty
+from support.channels import Change, LyingChannel, unchanged
 
-from zkinfer.protocol.channel import AffineForm, VerifierChannel
+from zkinfer.protocol.channel import AffineForm, Writer
 from zkinfer.protocol.field import scalar
-from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
-from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance
+from zkinfer.protocol.lookup.reference import PlainWitness
+from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.plan import Plan
-from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
+from zkinfer.protocol.sumcheck.params import Batch
+from zkinfer.protocol.sumcheck.reference import plain_witness
+from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import Array
 
@@ -84,12 +88,12 @@ def cells_of(stack: Array, start: int, count: int) -> list[Ext]:
     return [(x, 0, 0) for x in part] + [ZERO] * (count - len(part))
 
 
-def unit_weights(one: BlockSum) -> list[Ext]:
-    """The weight of every cell of a unit."""
-    weights = [ZERO] * (1 << one.unit.variables)
+def block_weights(one: BlockSum) -> list[Ext]:
+    """The weight of every cell of a block."""
+    weights = [ZERO] * (1 << one.block.variables)
     for coefficient, part in one.parts:
         points = [tuple((b, 0, 0) for b in bits) for bits in itertools.product((0, 1), repeat=part.variables)]
-        for i, point in enumerate(points, start=part.offset - one.unit.start):
+        for i, point in enumerate(points, start=part.offset - one.block.start):
             weights[i] = ext_add(weights[i], ext_mul(coefficient, part.evaluate(point)))
     return weights
 
@@ -115,109 +119,111 @@ def is_true(plan: Plan, stacks: Sequence[Array], claim: CommittedClaim) -> bool:
     return total == claim.value.constant
 
 
-def group_is_true(matrices: Sequence[Array], group: Group) -> bool:
+def group_is_true(matrices: Sequence[Array], group: ClaimGroup) -> bool:
     """Whether sum_i rows[i] * row_i(column point) is the value, over the rows of all matrices of an opening."""
     total = ZERO
     rows = [row for matrix in matrices for row in matrix]
-    assert group.rows.shape == (3, len(rows))
+    (claim,) = group.claims
+    assert claim.rows.shape == (3, len(rows))
     for i, row in enumerate(rows):
         at_point = scalar.mle([(int(x) % P, 0, 0) for x in row], group.column_point)
-        total = ext_add(total, ext_mul(entry(group.rows, [i]), at_point))
-    return total == group.value.constant
+        total = ext_add(total, ext_mul(entry(claim.rows, [i]), at_point))
+    return total == claim.value.constant
 
 
-class KnowingParty(VerifierParty):
-    """Gives true answers, and notes every claim that is false.
+class KnowingWitness:
+    """Answers by definition, in Python integers; implements `reduction.witness.ReductionWitness`.
 
     Args:
-        seed: challenges are those of a transcript that begins with it.
+        plan: of the proof.
         values: of the program, by number.
         stacks: cells of each matrix.
         blocks, counts: columns and multiplicities of the lookup argument.
-
-    Attributes:
-        false: what claimed sums and required zeros are false, by name.
-        asked: the labels of what it was asked for, in order.
     """
 
     def __init__(
         self,
-        seed: int,
+        plan: Plan,
         values: Mapping[int, Array],
         stacks: Sequence[Array],
-        blocks: Sequence[Sequence[Array]] = (),
-        counts: Sequence[Array] = (),
+        blocks: Sequence[Sequence[Array]],
+        counts: Sequence[Array],
     ) -> None:
-        super().__init__(VerifierChannel(Transcript(b"knowing %d" % seed), b""))
-        self.values, self.stacks, self.blocks, self.counts = values, stacks, blocks, counts
-        self.false: list[str] = []
-        self.asked: list[str] = []
+        self.plan, self.values, self.stacks = plan, values, stacks
+        self.blocks = [[[int(x) % P for x in column] for column in block] for block in blocks]
+        self.counts = [[int(x) % P for x in column] for column in counts]
 
-    def _point(self, variables: int) -> Point:
-        return tuple(self.channel.challenge("point") for _ in range(variables))
+    def lookups(self) -> PlainWitness:
+        assert self.plan.instance is not None
+        return PlainWitness(self.plan.instance, self.blocks, self.counts)
 
-    def _values(self, label: str, values: Sequence[Ext]) -> list[AffineForm]:
-        self.asked.append(label)
-        for value in values:
-            self.channel.absorb(label, encode_array(np.array(value)).tobytes())
-        return [AffineForm(value) for value in values]
+    def evaluation(self, value: int, functional: Functional) -> Ext:
+        return value_of(functional, self.values[value])
 
-    def lookup(self, instance: LookupInstance) -> LookupClaims[AffineForm]:
-        point = self._point(max(stack.variables for stack in instance.stacks))
-        blocks = [
-            self._claim(columns, point[len(point) - block.variables :])
-            for block, columns in zip(instance.blocks, self.blocks, strict=True)
-        ]
-        counts = [
-            self._claim([column], point[len(point) - table.variables :])
-            for table, column in zip(instance.tables, self.counts, strict=True)
-        ]
-        return LookupClaims(tuple(blocks), tuple(counts))
+    def contracted(self, contractions: Sequence[Contraction]) -> list[Ext]:
+        return [scalar.ext_dot(*sides(one, self.values)) for one in contractions]
 
-    def _claim(self, columns: Sequence[Array], point: Point) -> Claim[AffineForm]:
-        return Claim(point, tuple(AffineForm(scalar.mle([(int(x) % P, 0, 0) for x in c], point)) for c in columns))
+    def contraction_sumcheck(self, batch: Batch, contractions: Sequence[Contraction]) -> SumcheckWitness:
+        return plain_witness(batch, [sides(one, self.values) for one in contractions])
 
-    def evaluations(self, label: str, functionals: Sequence[tuple[int, Functional]]) -> list[AffineForm]:
-        return self._values(label, [value_of(f, self.values[v]) for v, f in functionals])
-
-    def summands(self, contractions: Sequence[Contraction]) -> list[AffineForm]:
-        return self._values("summands", [scalar.ext_dot(*sides(one, self.values)) for one in contractions])
-
-    def sums(self, label: str, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
+    def weighted_cells(self, sums: Sequence[Sequence[BlockSum]]) -> list[Ext]:
         totals = []
         for parts in sums:
             total = ZERO
             for one in parts:
-                total = ext_add(total, scalar.ext_dot(unit_weights(one), self._cells(one)))
+                total = ext_add(total, scalar.ext_dot(block_weights(one), self._cells(one)))
             totals.append(total)
-        return self._values(label, totals)
+        return totals
+
+    def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
+        return plain_witness(batch, [(self._cells(one), block_weights(one)) for one in sums])
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _cells(self, one: BlockSum) -> list[Ext]:
-        return cells_of(self.stacks[one.matrix], one.unit.start, 1 << one.unit.variables)
+        return cells_of(self.stacks[one.matrix], one.block.start, 1 << one.block.variables)
 
-    def contractions(
-        self, batch: Batch, contractions: Sequence[Contraction], claims: Sequence[AffineForm]
-    ) -> list[Claim[AffineForm]]:
-        tables = [sides(one, self.values) for one in contractions]
-        return self._reduced("a sum of products of operands", batch, tables, claims)
 
-    def unit_sums(
-        self, batch: Batch, sums: Sequence[BlockSum], claims: Sequence[AffineForm]
-    ) -> list[Claim[AffineForm]]:
-        return self._reduced("a sum over cells", batch, [(self._cells(s), unit_weights(s)) for s in sums], claims)
+class KnowingChannel(LyingChannel):
+    """A prover's channel of plain messages that goes on whatever is false, and notes it.
 
-    def _reduced(
-        self, name: str, batch: Batch, tables: Sequence[tuple[list[Ext], list[Ext]]], claims: Sequence[AffineForm]
-    ) -> list[Claim[AffineForm]]:
-        point = self._point(batch.variables)
-        reduced = []
-        for instance, (left, right), claim in zip(batch.instances, tables, claims, strict=True):
-            if scalar.ext_dot(left, right) != claim.constant:
-                self.false.append(name)
-            own = batch.suffix(instance, point)
-            reduced.append(Claim(own, (AffineForm(scalar.mle(left, own)), AffineForm(scalar.mle(right, own)))))
-        return reduced
+    Attributes:
+        false: the checks that fail, by name, in order.
+    """
 
-    def require_zero(self, check: str, value: AffineForm) -> None:
-        if value.constant != ZERO:
+    def __init__(self, seed: int, change: Change = unchanged) -> None:
+        super().__init__(Transcript(b"knowing %d" % seed), Writer(), change=change)
+        self.false: list[str] = []
+
+    @property
+    def asked(self) -> list[str]:
+        """The labels of all messages."""
+        return [label for label, _ in self.labels]
+
+    def require_zero(self, check: str, form: AffineForm) -> None:
+        if form.constant != ZERO:
             self.false.append(check)
+
+
+@dataclass(frozen=True)
+class Knowing:
+    """A prover's side of a reduction that knows every value."""
+
+    channel: KnowingChannel
+    witness: KnowingWitness
+
+    @property
+    def false(self) -> list[str]:
+        """The checks that failed so far."""
+        return self.channel.false
+
+    @property
+    def asked(self) -> list[str]:
+        """The labels of the messages so far."""
+        return self.channel.asked
+
+    @property
+    def stacks(self) -> Sequence[Array]:
+        """The cells of each matrix."""
+        return self.witness.stacks

@@ -7,9 +7,8 @@ from unittest import mock
 from support.native_prover import DIGEST, Case, prove, verify
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.native_proof import NativeProof
+from zkinfer.protocol.native_proof.encoding import NativeProof, encode
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.typing import IntArray
@@ -45,10 +44,9 @@ def ask_both(
     slow_bits = fast_bits = None
     refusal: VerificationError | None = None
     with suppress(VerificationError):
-        slow_bits = _ask_slow(case, argument.encode(proof), publics, digest, weights)
+        slow_bits = _ask_slow(case, encode(proof), publics, digest, weights)
     try:
-        with mock.patch.object(argument, "PADS", case.sizes.pads):
-            fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
+        fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
     except VerificationError as error:
         refusal = error
     assert (slow_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, slow: {slow_bits}"

@@ -15,23 +15,25 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
-from zkinfer.native.party import ProverParty
-from zkinfer.protocol.reduction.party import Group, row_claims, settle
+from support.channels import LyingChannel
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native import witness as witness_module
-from zkinfer.native.prove import public_values
+from zkinfer.native.prove import RunWitness, public_values
+from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.witness import Witness, trace
-from zkinfer.protocol import native_proof as argument
-from zkinfer.protocol.channel import PadConstraints
+from zkinfer.protocol.channel import PadConstraints, Writer
 from zkinfer.protocol.field.scalar import ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
-from zkinfer.protocol.native_proof import DOMAIN, OPENING_CHECK, Header, NativeProof
+from zkinfer.protocol.ligero.prover import commit_pads
+from zkinfer.protocol.native_proof import protocol
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
+from zkinfer.protocol.native_proof.protocol import Commitments, ProofWires, run_proof
+from zkinfer.protocol.native_proof.shape import Shape, make_shape
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
-from zkinfer.protocol.pcs.prover import CommittedMatrix, OpenableMatrix, commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction import opening as opening_module
 from zkinfer.protocol.reduction.layout import weight_matrix
@@ -174,7 +176,7 @@ def prove(
         randomness: the prover's; by default fresh.
     """
     plan, sizes, header = case.plan, case.sizes, case.sizes.header
-    opening, codes = header.opening, (sizes.weights.code, header.opening.code)
+    opening = header.opening
     shape = _shape(plan, sizes.weights.code, header, opening_module.DIRECT_CELLS)
     values = {number: array.copy() for number, array in case.values.items()}
     lie.execution(values)
@@ -182,36 +184,52 @@ def prove(
     lie.publics(publics)
     witness = lying_witness(plan, values, header.log_columns, lie)
     matrices, roots = _commit(shape, opening.code, witness, randomness)
-    pads = commit_pads(shape.cells, sizes.pads, randomness)
+    pads = commit_pads(shape.variables, sizes.pads, randomness)
     masks, mask_root = [], b""
     if shape.weight_groups:
         zero_rows = np.zeros((0, sizes.weights.code.columns))
         masks = [commit(sizes.weights.code, zero_rows, shape.weight_groups + 1, randomness)]
         mask_root = masks[0].commitment.root
-    transcript = Transcript(DOMAIN)
-    argument.begin(transcript, digest(roots), header, roots, mask_root, pads.root)
-    nonce = transcript.grind("lookup grinding", header.lookup_grinding)
     weights = lie.weights or fresh(case)
     stacks = [weights.data.reshape(-1), *witness.stacks]
-    party = ProverParty(
-        transcript, lie.pads(pads.pads), values, stacks, witness.blocks, witness.counts, header.lookup_grinding
+    side = RunWitness(
+        lie.pads(pads.pads),
+        NativeReductionWitness(plan, values, stacks, witness.blocks, witness.counts),
+        MatrixWitness(sizes.weights, [weights, *masks]),
+        MatrixWitness(opening, matrices),
+        pads,
     )
-    labels = _listen(party, lie)
-    openings = argument.reduce_to_openings(plan, publics, party, codes)
-    weight_bytes = _open(party, sizes.weights, [weights, *masks], openings.weights, transcript)
-    witness_bytes = _open(party, opening, matrices, openings.witness, transcript)
-    constraints = party.channel.constraints()
-    with mock.patch.object(PadConstraints, "check"):
-        about = prove_pads(pads, constraints, transcript)
-    message = party.sender.message
-    proof = NativeProof(header, roots, mask_root, pads.root, nonce, message, weight_bytes, witness_bytes, about)
-    return Attempt(proof, publics, violated(constraints, pads.pads), labels)
+    sent = [Writer() for _ in range(5)]
+    channels: list[LyingChannel] = []
+
+    def lying_channel(transcript: Transcript, wire: Writer, own_pads: Sequence[Ext]) -> LyingChannel:
+        channels.append(LyingChannel(transcript, wire, own_pads, lie.send))
+        return channels[-1]
+
+    commitments = Commitments(header, roots, mask_root, pads.root)
+    with mock.patch.object(PadConstraints, "check"), mock.patch.object(protocol, "ProverChannel", lying_channel):
+        run_proof(
+            plan,
+            publics,
+            digest(roots),
+            weights.commitment,
+            sizes.weights,
+            commitments,
+            ProofWires(*sent),
+            side,
+            pads=sizes.pads,
+            own_bits=-math.inf,
+        )
+    (channel,) = channels
+    nonce, *parts = (writer.written for writer in sent)
+    proof = NativeProof(header, roots, mask_root, pads.root, int.from_bytes(nonce, "little"), *parts)
+    return Attempt(proof, publics, violated(channel.constraints(), pads.pads), channel.labels)
 
 
 @lru_cache(maxsize=64)
-def _shape(plan: Plan, weights: Code, header: Header, direct_cells: int) -> argument.Shape:
-    """As `argument.shape_of`, where tests change what is opened directly."""
-    return argument.Shape(plan, weights, header)
+def _shape(plan: Plan, weights: Code, header: Header, direct_cells: int) -> Shape:
+    """As `shape_of`, where tests change what is opened directly."""
+    return make_shape(plan, weights, header)
 
 
 def lying_witness(plan: Plan, values: Mapping[int, IntArray], log_columns: int, lie: Lie) -> Witness:
@@ -245,7 +263,7 @@ def recount(plan: Plan, witness: Witness) -> None:
 
 
 def _commit(
-    shape: argument.Shape, code: Code, witness: Witness, randomness: Randomness | None
+    shape: Shape, code: Code, witness: Witness, randomness: Randomness | None
 ) -> tuple[list[CommittedMatrix], Roots]:
     matrices, roots = [], []
     for number, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
@@ -256,41 +274,14 @@ def _commit(
     return matrices, (roots[0], roots[1], roots[2])
 
 
-def _listen(party: ProverParty, lie: Lie) -> list[tuple[str, int]]:
-    """Lets the lie change messages; the list that is returned fills up with what is sent."""
-    honest, labels = party.sender.send, []
-
-    def send(label: str, values: Sequence[Ext]) -> None:
-        labels.append((label, len(values)))
-        honest(label, lie.send(len(labels) - 1, label, list(values)))
-
-    party.sender.send = send  # type: ignore[method-assign]
-    return labels
-
-
-def _open(
-    party: ProverParty,
-    parameters: OpeningParameters,
-    matrices: Sequence[OpenableMatrix],
-    groups: Sequence[Group],
-    transcript: Transcript,
-) -> bytes:
-    if not groups:
-        return b""
-    pads = party.sender.reserve(len(groups))
-    opening, residuals = open_padded_claims(parameters, matrices, row_claims(groups), transcript, pads)
-    settle(party.channel, OPENING_CHECK, groups, residuals, party.channel.reserve(len(groups)))
-    return opening
-
-
 def violated(constraints: PadConstraints, pads: Sequence[Ext]) -> set[str]:
     """The names of the linear constraints that these pads do not satisfy."""
     contents = constraints.expand(pads)
     names = set()
     for constraint in constraints.linear:
-        total = constraint.value.constant
-        for cell, coefficient in constraint.value.cells.items():
-            total = ext_add(total, ext_mul(coefficient, contents[cell]))
+        total = constraint.form.constant
+        for variable, coefficient in constraint.form.variables.items():
+            total = ext_add(total, ext_mul(coefficient, contents[variable]))
         if total != ZERO:
             names.add(constraint.check)
     return names
@@ -311,7 +302,7 @@ def verify(case: Case, proof: NativeProof, publics: Mapping[int, IntArray] | Non
         other: other arguments of `verify_run` than the case's own.
     """
     arguments = {"statement": DIGEST, "weights": case.matrix.commitment, "parameters": case.sizes.weights} | other
-    decoded = argument.decode(argument.encode(proof))
+    decoded = decode(encode(proof))
     with small_verifier(case.sizes):
         return native.verify_run(
             plan=arguments.pop("plan", case.plan),

@@ -1,12 +1,18 @@
 """Random statements to reduce, and who knows their values."""
 
+from collections.abc import Mapping
+
 import numpy as np
-from support.knowing import KnowingParty
+from support.channels import Change, unchanged
+from support.knowing import Knowing, KnowingChannel, KnowingWitness
 from support.native_prover import Case, make_case, small
 from support.programs import random_inputs, random_program
 
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native.witness import Witness, trace
+from zkinfer.protocol.reduction.claims import CommittedClaim
+from zkinfer.protocol.reduction.reduce import reduce_statement
+from zkinfer.typing import IntArray
 
 
 def random_case(seed: int, log_columns: int = 2) -> Case:
@@ -28,8 +34,14 @@ def witness_of(case: Case) -> Witness:
     return trace(case.plan, case.values, tables, case.sizes.header.log_columns)
 
 
-def knowing(case: Case, seed: int = 0) -> KnowingParty:
-    """A party that knows the case's values and cells."""
+def knowing(case: Case, seed: int = 0, change: Change = unchanged) -> Knowing:
+    """A prover that knows the case's values and cells; `change` may make it lie in a message."""
     witness = witness_of(case)
     stacks = [case.matrix.data.reshape(-1), *witness.stacks]
-    return KnowingParty(seed, case.values, stacks, witness.blocks, witness.counts)
+    answers = KnowingWitness(case.plan, case.values, stacks, witness.blocks, witness.counts)
+    return Knowing(KnowingChannel(seed, change), answers)
+
+
+def reduce_knowing(case: Case, publics: Mapping[int, IntArray], party: Knowing) -> list[CommittedClaim]:
+    """The claims on committed vectors that the case's statement is reduced to."""
+    return reduce_statement(case.plan, publics, party.channel, party.witness)

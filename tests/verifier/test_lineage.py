@@ -22,8 +22,8 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.rotation import Rotation
-from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol import security
+from zkinfer.protocol.pcs import soundness
 from zkinfer.verifier import lineage
 from zkinfer.verifier.lineage import follow, rotation_bits
 

@@ -18,12 +18,10 @@ from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.statement import Shown, Statement
-from zkinfer.protocol import native_proof as argument
-from zkinfer.protocol.channel import VerifierChannel
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.native_proof import Header, NativeProof
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode, hidden_values
+from zkinfer.protocol.native_proof.protocol import witness_commitments
 from zkinfer.protocol.pcs import params
-from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native
 
 EXTREMES = [-(1 << 63), -1, 0, 1, 2, 12, 13, 24, 25, 63, 64, 1 << 16, 1 << 24, (1 << 32) + 1, (1 << 63) - 1]
@@ -49,7 +47,7 @@ def key_of(case: Case) -> SumcheckKey:
 
 def hidden_values(roots: Sequence[bytes]) -> list[bytes]:
     """The commitments to the values of matrices with these roots."""
-    return [argument.hidden_values(SMALL.header, root) for root in roots]
+    return [hidden_values(SMALL.header, root) for root in roots]
 
 
 def proven(private_inputs: bool, private_outputs: bool) -> Proven:
@@ -85,7 +83,7 @@ def hidden() -> Proven:
 
 
 def check(statement: Statement, proof: NativeProof | bytes) -> float:
-    data = proof if isinstance(proof, bytes) else argument.encode(proof)
+    data = proof if isinstance(proof, bytes) else encode(proof)
     return native.check(statement.commitment, statement, data)
 
 
@@ -202,8 +200,8 @@ def test_commitments_to_hidden_values_bind_how_they_are_read(size: str, hidden: 
     """A root may be near codewords of two codes; with its code it stands for the values of one."""
     root, header = hidden.proof.roots[0], hidden.proof.header
     other = msgspec.structs.replace(header, **{size: getattr(header, size) + 1})
-    assert argument.hidden_values(header, root) == hidden.statement.inputs[0]
-    assert argument.hidden_values(other, root) != hidden.statement.inputs[0]
+    assert hidden_values(header, root) == hidden.statement.inputs[0]
+    assert hidden_values(other, root) != hidden.statement.inputs[0]
     with pytest.raises(MalformedProofError):
         check(hidden.statement, replace(hidden.proof, header=other))
 
@@ -257,14 +255,17 @@ def test_work_before_the_lookups_that_was_not_done_is_missed(shown: Proven) -> N
         check(shown.statement, replace(shown.proof, header=header))
 
 
-def test_an_opening_that_nothing_needs_is_malformed(shown: Proven) -> None:
+def test_an_opening_that_nothing_needs_is_malformed() -> None:
     """Else one proof would have many forms, where nothing is claimed of the weights."""
-    transcript = Transcript(b"test")
-    channel = VerifierChannel(transcript, b"", padded=True)
-    opening = shown.proof.header.opening
-    native._open(channel, opening, [], [], b"", transcript)
-    with pytest.raises(MalformedProofError, match="nothing is claimed of"):
-        native._open(channel, opening, [], [], b"x", transcript)
+    x = Tensor("x", (2,), 0, -1, 1)
+    program = Program(1, (x,), (Tensor("w", (2,), 0, -1, 1),), (), (View(x, (Term(0, 1, ()),)),), (2,))
+    case = make_case(program, [np.array([1, -1])], [np.array([[1, 0]])])
+    proof = prove(case).proof
+    assert (proof.weights, proof.witness) == (b"", b"")
+    verify(case, proof)
+    for changes in ({"weights": b"x"}, {"witness": b"x"}):
+        with pytest.raises(MalformedProofError, match="1 bytes follow the end of the opening"):
+            verify(case, replace(proof, **changes))
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,7 @@ def test_matrices_of_too_many_rows_are_refused(hidden: Proven, monkeypatch: pyte
     plan = make_case(PROGRAM, WEIGHTS, [INPUT], (True,), (True,) * 2).plan
     monkeypatch.setattr(params, "MAX_ROWS", 3)
     with pytest.raises(MalformedProofError, match="rows"):
-        argument.witness_commitments(plan, hidden.proof.roots, 1, 0)
+        witness_commitments(plan, hidden.proof.roots, 1, 0)
 
 
 # Encodings
@@ -329,7 +330,7 @@ def test_matrices_of_too_many_rows_are_refused(hidden: Proven, monkeypatch: pyte
 @pytest.mark.parametrize("which", ["shown", "hidden"])
 def test_bytes_truncated_or_extended_anywhere_are_refused(which: str, shown: Proven, hidden: Proven) -> None:
     proven = {"shown": shown, "hidden": hidden}[which]
-    data = argument.encode(proven.proof)
+    data = encode(proven.proof)
     for end in np.linspace(0, len(data) - 1, 40).astype(int):
         refused(proven.statement, data[:end])
     refused(proven.statement, data + b"\0")
@@ -337,7 +338,7 @@ def test_bytes_truncated_or_extended_anywhere_are_refused(which: str, shown: Pro
 
 
 def test_bits_flipped_anywhere_are_refused(shown: Proven) -> None:
-    data = argument.encode(shown.proof)
+    data = encode(shown.proof)
     for position in np.linspace(0, len(data) - 1, 150).astype(int):
         refused(shown.statement, flipped(data, int(position), int(position) % 8))
 
@@ -345,26 +346,26 @@ def test_bits_flipped_anywhere_are_refused(shown: Proven) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(MalformedProofError):
-        argument.decode(data)
+        decode(data)
 
 
 def test_one_proof_has_one_encoding(shown: Proven) -> None:
     """Longer forms of the same numbers, arrays and strings, and other containers."""
-    data = argument.encode(shown.proof)
-    assert argument.decode(data) == shown.proof
+    data = encode(shown.proof)
+    assert decode(data) == shown.proof
     assert data[0] == 0x99, "an array of nine"
     longer = b"\xdc\x00\x09" + data[1:]
     assert msgspec.msgpack.decode(longer) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
-        argument.decode(longer)
+        decode(longer)
     assert data[2] == shown.proof.header.log_columns
     number = data[:2] + b"\xcc" + data[2:]
     assert msgspec.msgpack.decode(number) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
-        argument.decode(number)
+        decode(number)
     for other in ([], {}, None, [1] * 9, list(range(10))):
         with pytest.raises(MalformedProofError):
-            argument.decode(msgspec.msgpack.encode(other))
+            decode(msgspec.msgpack.encode(other))
 
 
 def test_an_element_of_the_message_has_one_encoding(shown: Proven) -> None:

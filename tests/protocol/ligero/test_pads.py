@@ -5,7 +5,9 @@ Most tests use a small code, whose soundness error is large but which draws enou
 
 import math
 import random
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,152 +15,193 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
-from zkinfer.protocol.channel import AffineForm, LinearConstraint, PadConstraints, ProverChannel, VerifierChannel
+from zkinfer.protocol.channel import (
+    AffineForm,
+    Channel,
+    DryChannel,
+    LinearConstraint,
+    PadConstraints,
+    ProverChannel,
+    Reader,
+    Variables,
+    VerifierChannel,
+    Writer,
+)
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_ext, encode_ext
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, ext_add, ext_dot, ext_mul, ext_neg, ext_scale, ext_sub
-from zkinfer.protocol.ligero import pads
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_dot, ext_mul, ext_neg, ext_scale, ext_sub
+from zkinfer.protocol.ligero import protocol as pads_protocol
 from zkinfer.protocol.ligero import prover as pads_prover
 from zkinfer.protocol.ligero.pads import (
-    COLUMN_CHECK,
-    LINEAR_CHECK,
-    PRODUCT_CHECK,
     PadParameters,
-    absorb_root,
-    cells_of,
     draw_coefficients,
     evaluate,
     interpolate,
     layout,
     polynomial_values,
-    verify_pads,
 )
-from zkinfer.protocol.ligero.prover import commit_pads, prove_pads
-from zkinfer.protocol.lookup import reference as lookup_prover
-from zkinfer.protocol.lookup import verifier as lookup_verifier
+from zkinfer.protocol.ligero.protocol import COLUMN_CHECK, LINEAR_CHECK, PRODUCT_CHECK, absorb_root, run_pads_proof
+from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
 from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.protocol import run_lookup
+from zkinfer.protocol.lookup.reference import PlainWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.typing import Floats, IntArray
 
 SMALL = PadParameters(log_dimension=5, log_length=9, queries=12)
 ELEMENTS = [(3, 1, 4), (1, 5, 9), (2, 6, 5)]
+Patch = pytest.MonkeyPatch
 MERKLE_CHECK = "the opened columns are not those that were committed"
 PRODUCT = ext_mul(ext_mul(*ELEMENTS[:2]), ELEMENTS[2])
 
 
-def product_check(product):
-    """A verifier that receives x, y, z and requires x y z = product and x + y = what it is."""
+Run = Callable[[Channel], object]
+Completed = tuple[CommittedPads, Transcript, Transcript, PadConstraints]
 
-    def run(channel):
-        x, y, z = channel.receive("values", 3)
+
+def product_check(product: Ext, elements: Sequence[Ext] = ELEMENTS) -> Run:
+    """A protocol that sends x, y, z and requires x y z = product and x + y = what it is."""
+
+    def run(channel: Channel) -> None:
+        x, y, z = channel.exchange("values", 3, lambda: elements)
         channel.require_zero("product", channel.multiply(channel.multiply(x, y), z) - AffineForm(product))
         channel.require_zero("sum", x + y - AffineForm(ext_add(*ELEMENTS[:2])))
 
     return run
 
 
-def transcript(root):
+def transcript(root: bytes) -> Transcript:
     result = Transcript(b"pads")
     absorb_root(result, root)
     return result
 
 
-def padded(committed, elements=ELEMENTS):
+def variables_of(run: Run) -> Variables:
+    """The variables that a protocol's constraints will have: a dry run tells."""
+    channel = DryChannel()
+    run(channel)
+    return channel.constraints().variables
+
+
+def padded(committed: CommittedPads, elements: Sequence[Ext] = ELEMENTS) -> tuple[Transcript, bytes]:
     """The prover's transcript and message, after sending the elements."""
-    state = transcript(committed.root)
-    channel = ProverChannel(state, committed.pads)
-    channel.send("values", elements)
-    return state, channel.message
+    state, wire = transcript(committed.root), Writer()
+    ProverChannel(state, wire, committed.pads).exchange("values", len(elements), lambda: elements)
+    return state, wire.written
 
 
-def constraints_of(run, root, message):
+def constraints_of(run: Run, root: bytes, message: bytes) -> tuple[Transcript, PadConstraints]:
     """The verifier's transcript and constraints."""
     state = transcript(root)
-    channel = VerifierChannel(state, message, padded=True)
+    channel = VerifierChannel(state, Reader(message), padded=True)
     run(channel)
     return state, channel.constraints()
 
 
-def complete(parameters=SMALL, product=PRODUCT, seed=bytes(32)):
+def complete(parameters: PadParameters = SMALL, product: Ext = PRODUCT, seed: bytes = bytes(32)) -> Completed:
     run = product_check(product)
-    committed = commit_pads(cells_of(run, 3), parameters, Randomness(seed))
+    committed = commit_pads(variables_of(run), parameters, Randomness(seed))
     prover_state, message = padded(committed)
     state, constraints = constraints_of(run, committed.root, message)
     return committed, prover_state, state, constraints
 
 
+def prove_pads(committed: CommittedPads, constraints: PadConstraints, state: Transcript) -> bytes:
+    wire = Writer()
+    run_pads_proof(committed.tableau.parameters, committed.root, constraints, state, wire, committed)
+    return wire.written
+
+
+def verify_pads(
+    parameters: PadParameters, root: bytes, constraints: PadConstraints, proof: bytes, state: Transcript
+) -> None:
+    run_pads_proof(parameters, root, constraints, state, Reader(proof, "proof about the pads"))
+
+
 @pytest.mark.parametrize("parameters", [SMALL, PadParameters(4, 9, 13), PadParameters()])
-def test_an_honest_proof_is_accepted(parameters):
+def test_an_honest_proof_is_accepted(parameters: PadParameters) -> None:
     committed, prover_state, state, constraints = complete(parameters)
     proof = prove_pads(committed, constraints, prover_state)
     verify_pads(parameters, committed.root, constraints, proof, state)
     assert prover_state.challenge_ext("next") == state.challenge_ext("next")
 
 
-def test_a_padded_lookup_is_accepted():
+def test_a_padded_lookup_is_accepted() -> None:
     instance = LookupInstance((RangeTable(4), step_table(4, 0, 2)), (Block(0, 2), Block(1, 1)))
     blocks = [[[0, 3, 3, 1]], [[1, 2], [0, 1]]]
-    run = lambda channel: lookup_verifier.verify(instance, channel)  # noqa: E731
-    committed = commit_pads(cells_of(run, instance.message_elements), SMALL)
-    prover_state = transcript(committed.root)
-    channel = ProverChannel(prover_state, committed.pads)
-    lookup_prover.prove(instance, blocks, lookup_prover.multiplicities(instance, blocks), channel)
-    state, constraints = constraints_of(run, committed.root, channel.message)
+    witness = PlainWitness(instance, blocks, multiplicities(instance, blocks))
+
+    def run(channel: Channel) -> object:
+        return run_lookup(instance, channel)
+
+    committed = commit_pads(variables_of(run), SMALL)
+    prover_state, wire = transcript(committed.root), Writer()
+    run_lookup(instance, ProverChannel(prover_state, wire, committed.pads), witness)
+    state, constraints = constraints_of(run, committed.root, wire.written)
     proof = prove_pads(committed, constraints, prover_state)
     verify_pads(SMALL, committed.root, constraints, proof, state)
 
 
-def test_the_default_parameters_give_129_bits():
+def test_the_default_parameters_give_129_bits() -> None:
     """One bit more than the whole proof needs, since it has other terms."""
     assert -math.log2(PadParameters().error) > 129
 
 
 @pytest.mark.parametrize("arguments", [(1, 13, 1), (12, 13, 100), (8, 21, 150), (8, 13, 0), (8, 13, 256)])
-def test_sizes_that_make_no_sense_are_refused(arguments):
+def test_sizes_that_make_no_sense_are_refused(arguments: tuple[int, int, int]) -> None:
     with pytest.raises(InvalidInputError):
         PadParameters(*arguments)
 
 
-def test_the_honest_prover_refuses_constraints_that_fail():
+def test_the_honest_prover_refuses_constraints_that_fail() -> None:
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     with pytest.raises(InvalidProofError, match="'product' fails"):
         prove_pads(committed, constraints, prover_state)
 
 
-def test_the_honest_prover_refuses_other_cells():
+def test_the_honest_prover_refuses_other_variables() -> None:
     committed, prover_state, _, constraints = complete()
     with pytest.raises(InvalidInputError):
         prove_pads(committed, PadConstraints([None], constraints.linear), prover_state)
 
 
-def refused_by(check, monkeypatch, committed, constraints, run, message, proof):
+def refused_by(
+    check: str,
+    monkeypatch: Patch,
+    committed: CommittedPads,
+    constraints: PadConstraints,
+    run: Run,
+    message: bytes,
+    proof: bytes,
+) -> None:
     """Refused by this check, and accepted once it is taken away: no other check sees the lie."""
 
-    def verify():
+    def verify() -> None:
         state, _ = constraints_of(run, committed.root, message)
         verify_pads(SMALL, committed.root, constraints, proof, state)
 
     with pytest.raises(InvalidProofError, match=check):
         verify()
-    honest = pads.require
+    honest = pads_protocol.require
     with monkeypatch.context() as patch:
         if check == MERKLE_CHECK:
-            patch.setattr(pads, "check_leaves", lambda *_: None)
-        patch.setattr(pads, "require", lambda name, holds: honest(name, holds or name == check))
+            patch.setattr(pads_protocol, "check_leaves", lambda *_: None)
+        patch.setattr(pads_protocol, "require", lambda name, holds: honest(name, holds or name == check))
         verify()
 
 
-def cheat(monkeypatch, committed, constraints, prover_state):
+def cheat(monkeypatch: Patch, committed: CommittedPads, constraints: PadConstraints, prover_state: Transcript) -> bytes:
     """The proof of a prover who does not look whether the constraints hold."""
     with monkeypatch.context() as patch:
         patch.setattr(PadConstraints, "check", lambda self, contents: None)
         return prove_pads(committed, constraints, prover_state)
 
 
-def test_a_false_linear_constraint(monkeypatch):
+def test_a_false_linear_constraint(monkeypatch: Patch) -> None:
     """Everything else is honest; the one check that fails is the linear one."""
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     proof = cheat(monkeypatch, committed, constraints, prover_state)
@@ -166,7 +209,7 @@ def test_a_false_linear_constraint(monkeypatch):
     refused_by(LINEAR_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
-def test_a_false_linear_constraint_hidden_by_the_polynomial(monkeypatch):
+def test_a_false_linear_constraint_hidden_by_the_polynomial(monkeypatch: Patch) -> None:
     """The prover sends a second polynomial whose sum is right: the columns do not give it."""
     run = product_check(ext_add(PRODUCT, ONE))
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
@@ -175,7 +218,7 @@ def test_a_false_linear_constraint_hidden_by_the_polynomial(monkeypatch):
     refused_by(COLUMN_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
-def test_columns_changed_after_they_were_drawn(monkeypatch):
+def test_columns_changed_after_they_were_drawn(monkeypatch: Patch) -> None:
     """The same, and the opened columns are made to fit the polynomial: they are not those of the root."""
     run = product_check(ext_add(PRODUCT, ONE))
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
@@ -194,73 +237,75 @@ def test_columns_changed_after_they_were_drawn(monkeypatch):
     refused_by(MERKLE_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
-def linear_shift(committed, constraints):
+def linear_shift(committed: CommittedPads, constraints: PadConstraints) -> Ext:
     """What to add to the second polynomial so that its sum over the data points is what it should be."""
     tableau, size = committed.tableau, SMALL.data
     drawn = draw_coefficients(tableau, constraints, padded(committed)[0])
-    contents = PadConstraints(list(tableau.cells)).expand(committed.pads)
+    contents = PadConstraints(list(tableau.variables)).expand(committed.pads)
     held = dict(zip(tableau.places, contents, strict=True))
     for index, pair in enumerate(tableau.products):
         held |= {tableau.factor_place(index, which): contents[pair[which]] for which in (0, 1)}
     missing = drawn.right_side
     for place, content in held.items():
-        weight = tuple(int(v) for v in drawn.weights[place // size, :, place % size])
+        weight = as_ext(drawn.weights[place // size, :, place % size])
         missing = ext_sub(missing, ext_mul(weight, content))
     return ext_scale(missing, pow(size, -1, P))
 
 
-def prove_shifted(monkeypatch, committed, constraints, state):
+def prove_shifted(
+    monkeypatch: Patch, committed: CommittedPads, constraints: PadConstraints, state: Transcript
+) -> bytes:
     """The proof of a prover who adds `linear_shift` to the second polynomial."""
     shift = linear_shift(committed, constraints)
-    honest = pads_prover.polynomial_values
+    honest = polynomial_values
 
-    def polynomial_values(*arguments):
+    def shifted_values(*arguments: Any) -> IntArray:
         values = honest(*arguments)
         values[1] = (values[1] + np.array(shift)[:, None]) % P
         return values
 
     with monkeypatch.context() as patch:
-        patch.setattr(pads_prover, "polynomial_values", polynomial_values)
+        patch.setattr(pads_prover, "polynomial_values", shifted_values)
         return cheat(monkeypatch, committed, constraints, state)
 
 
-@pytest.mark.parametrize("cell", range(3, 7))
-def test_a_product_cell_that_is_not_the_product(monkeypatch, cell):
+@pytest.mark.parametrize("variable", range(3, 7))
+def test_a_product_that_is_not_the_product(monkeypatch: Patch, variable: int) -> None:
     """A prover who commits to products that make a false constraint true."""
     run = product_check(PRODUCT)
-    cells = cells_of(run, 3)
+    variables = variables_of(run)
     honest = PadConstraints.expand
 
-    def expand(self, pads):
+    def expand(self: PadConstraints, pads: Sequence[Ext]) -> list[Ext]:
         contents = honest(self, pads)
-        contents[cell] = ext_add(contents[cell], ONE)
+        contents[variable] = ext_add(contents[variable], ONE)
         return contents
 
     with monkeypatch.context() as patch:
         patch.setattr(PadConstraints, "expand", expand)
-        committed = commit_pads(cells, SMALL, Randomness(bytes(32)))
+        committed = commit_pads(variables, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
     _, constraints = constraints_of(run, committed.root, message)
-    # The lie is that the product constraint holds: take out what the wrong cell adds to it.
-    last = constraints.linear[0].value
-    shift = last.cells.get(cell, ZERO)
+    # The lie is that the product constraint holds: take out what the wrong variable adds to it.
+    last = constraints.linear[0].form
+    shift = last.variables.get(variable, ZERO)
     linear = [LinearConstraint("product", last - AffineForm(shift)), *constraints.linear[1:]]
-    false = PadConstraints(constraints.cells, linear)
+    false = PadConstraints(constraints.variables, linear)
     proof = cheat(monkeypatch, committed, false, prover_state)
     refused_by(PRODUCT_CHECK, monkeypatch, committed, false, run, message, proof)
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_factor_that_is_not_the_cell_it_stands_for(monkeypatch, which):
+def test_a_factor_that_is_not_the_variable_it_stands_for(monkeypatch: Patch, which: int) -> None:
     """x' y' = z holds in the words, but x' is not x: the factors' constraints are linear ones."""
     run = product_check(PRODUCT)
-    tableau = layout(cells_of(run, 3), SMALL)
+    tableau = layout(variables_of(run), SMALL)
     place = tableau.factor_place(0, which)
     product_place = (tableau.pad_words + 2 * tableau.product_words) * SMALL.data
     honest = pads_prover.interpolate
 
-    def interpolate(parameters, values):
-        factors = [tuple(int(v) for v in values[p // SMALL.data, :, p % SMALL.data]) for p in places]
+    def interpolate(parameters: PadParameters, values: IntArray) -> IntArray:
+        factors = [as_ext(values[p // SMALL.data, :, p % SMALL.data]) for p in places]
         factors[which] = ext_add(factors[which], ONE)
         values[place // SMALL.data, :, place % SMALL.data] = factors[which]
         values[product_place // SMALL.data, :, product_place % SMALL.data] = ext_mul(*factors)
@@ -269,7 +314,7 @@ def test_a_factor_that_is_not_the_cell_it_stands_for(monkeypatch, which):
     places = [tableau.factor_place(0, 0), tableau.factor_place(0, 1)]
     with monkeypatch.context() as patch:
         patch.setattr(pads_prover, "interpolate", interpolate)
-        committed = commit_pads(tableau.cells, SMALL, Randomness(bytes(32)))
+        committed = commit_pads(tableau.variables, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
     _, constraints = constraints_of(run, committed.root, message)
     proof = cheat(monkeypatch, committed, constraints, prover_state)
@@ -277,12 +322,12 @@ def test_a_factor_that_is_not_the_cell_it_stands_for(monkeypatch, which):
 
 
 @pytest.mark.parametrize("word", range(4))
-def test_a_word_that_is_far_from_every_codeword(monkeypatch, word):
+def test_a_word_that_is_far_from_every_codeword(monkeypatch: Patch, word: int) -> None:
     """Wrong in every second column, in none from which the prover computes the polynomials."""
     committed, _, _, _ = complete()
     honest = kernels.rs_encode
 
-    def rs_encode(messages, length):
+    def rs_encode(messages: Floats, length: int) -> Floats:
         codewords = honest(messages, length)
         if length == SMALL.length:
             codewords[3 * word, 1::2] = kernels.from_ints(kernels.to_ints(codewords[3 * word, 1::2]) + 1)
@@ -290,7 +335,7 @@ def test_a_word_that_is_far_from_every_codeword(monkeypatch, word):
 
     with monkeypatch.context() as patch:
         patch.setattr(kernels, "rs_encode", rs_encode)
-        committed = commit_pads(committed.tableau.cells, SMALL, Randomness(bytes(32)))
+        committed = commit_pads(committed.tableau.variables, SMALL, Randomness(bytes(32)))
     prover_state, message = padded(committed)
     run = product_check(PRODUCT)
     _, constraints = constraints_of(run, committed.root, message)
@@ -298,7 +343,7 @@ def test_a_word_that_is_far_from_every_codeword(monkeypatch, word):
     refused_by(COLUMN_CHECK, monkeypatch, committed, constraints, run, message, proof)
 
 
-def test_a_proof_is_for_its_root_messages_and_constraints():
+def test_a_proof_is_for_its_root_messages_and_constraints() -> None:
     committed, prover_state, _, constraints = complete()
     proof = prove_pads(committed, constraints, prover_state)
     other = complete(seed=bytes([1] * 32))[0].root
@@ -314,21 +359,27 @@ def test_a_proof_is_for_its_root_messages_and_constraints():
             verify_pads(SMALL, root, stated, proof, state)
 
 
-def test_messages_without_products_or_constraints():
-    run = lambda channel: channel.receive("values", 3)  # noqa: E731
-    committed = commit_pads(cells_of(run, 3), SMALL)
+def test_messages_without_products_or_constraints() -> None:
+    def run(channel: Channel) -> object:
+        return channel.exchange("values", 3)
+
+    committed = commit_pads(variables_of(run), SMALL)
     prover_state, message = padded(committed)
     state, constraints = constraints_of(run, committed.root, message)
     proof = prove_pads(committed, constraints, prover_state)
     verify_pads(SMALL, committed.root, constraints, proof, state)
 
 
-def random_elements(*shape):
+def as_ext(coordinates: IntArray) -> Ext:
+    return cast("Ext", tuple(int(v) for v in coordinates))
+
+
+def random_elements(*shape: int) -> IntArray:
     return np.random.default_rng(math.prod(shape)).integers(0, P, shape)
 
 
 @pytest.mark.parametrize("parameters", [SMALL, PadParameters(4, 9, 13), PadParameters(8, 10, 3)])
-def test_prover_and_verifier_find_the_polynomial_with_given_values(parameters):
+def test_prover_and_verifier_find_the_polynomial_with_given_values(parameters: PadParameters) -> None:
     values = random_elements(2, 3, parameters.dimension)
     polynomials = interpolate(parameters, values)
     assert np.array_equal(evaluate(polynomials, parameters.coset), values)
@@ -336,10 +387,10 @@ def test_prover_and_verifier_find_the_polynomial_with_given_values(parameters):
 
 
 MANY = [*[None] * 30, (0, 1), (30, 2), (0, 0), *[(i, 29 - i) for i in range(25)], None, (33, 3)]
-"""Cells of more than one word of pads and of products, with products of products."""
+"""Variables of more than one word of pads and of products, with products of products."""
 
 
-def test_weights_combine_the_constraints():
+def test_weights_combine_the_constraints() -> None:
     """Places times weights, less the right side, is what the drawn combination of the constraints is."""
     values = [
         AffineForm((1, 2, 3), {0: ONE, 33: (4, 5, 6)}),
@@ -358,8 +409,8 @@ def test_weights_combine_the_constraints():
     copies = state.challenge_exts("pads factors", len(factors))
     expected = ZERO
     for r, value in zip(linear, values, strict=True):
-        held = [contents[cell] for cell in value.cells]
-        expected = ext_add(expected, ext_mul(r, ext_add(value.constant, ext_dot(list(value.cells.values()), held))))
+        held = [contents[variable] for variable in value.variables]
+        expected = ext_add(expected, ext_mul(r, ext_add(value.constant, ext_dot(list(value.variables.values()), held))))
     for index, pair in enumerate(tableau.products):
         for which in (0, 1):
             number = which * len(tableau.products) + index
@@ -371,13 +422,13 @@ def test_weights_combine_the_constraints():
     assert len(places) == len(MANY) + len(factors)
     total = ext_neg(drawn.right_side)
     for place, content in places.items():
-        weight = tuple(drawn.weights[place // SMALL.data, :, place % SMALL.data].tolist())
+        weight = as_ext(drawn.weights[place // SMALL.data, :, place % SMALL.data])
         total = ext_add(total, ext_mul(weight, content))
     assert total == expected
     assert not drawn.weights[:, :, SMALL.data :].any()
 
 
-def test_polynomial_values_word_by_word():
+def test_polynomial_values_word_by_word() -> None:
     """What the three polynomials are, written out for one point after another in plain Python."""
     tableau = layout(MANY, SMALL)
     constraints = PadConstraints(MANY, [LinearConstraint("some", AffineForm(ONE, {5: ONE}))])
@@ -408,13 +459,13 @@ PROVEN = complete()
 PROOF = prove_pads(PROVEN[0], PROVEN[3], PROVEN[1])
 
 
-def verdict(proof):
+def verdict(proof: bytes) -> None:
     committed, _, _, constraints = PROVEN
     state, _ = constraints_of(product_check(PRODUCT), committed.root, padded(committed)[1])
     verify_pads(SMALL, committed.root, constraints, proof, state)
 
 
-def test_every_byte_counts():
+def test_every_byte_counts() -> None:
     """Every 7th byte and its neighbour, of polynomials, columns, salts and paths."""
     verdict(PROOF)
     for at in [*range(0, len(PROOF), 7), *range(1, len(PROOF), 49)]:
@@ -426,39 +477,31 @@ def test_every_byte_counts():
 
 @settings(max_examples=100, deadline=None)
 @given(cut=st.integers(0, 10**6), noise=st.binary(max_size=200))
-def test_any_bytes_raise_verification_errors_alone(cut, noise):
+def test_any_bytes_raise_verification_errors_alone(cut: int, noise: bytes) -> None:
     changed = PROOF[: cut % (len(PROOF) + 1)] + noise
     if changed != PROOF:
         with pytest.raises(VerificationError):
             verdict(changed)
 
 
-def test_elements_that_are_not_canonical_are_malformed():
+def test_elements_that_are_not_canonical_are_malformed() -> None:
     for at in range(0, 10 * EXT_BYTES, 7):
         value = int.from_bytes(PROOF[at : at + 7], "little") + P
         with pytest.raises(VerificationError):
             verdict(PROOF[:at] + value.to_bytes(7, "little") + PROOF[at + 7 :])
 
 
-def test_words_hold_the_cells_and_masks_are_what_they_should_be():
+def test_words_hold_the_variables_and_masks_are_what_they_should_be() -> None:
     committed, *_ = complete()
     tableau, size = committed.tableau, SMALL.data
     words = kernels.to_ints(kernels.intt(committed.codewords)).reshape(tableau.words, 3, SMALL.length)
     assert not words[:, :, SMALL.dimension :].any(), "codewords are of polynomials of degree below k"
     values = evaluate(words[:, :, : SMALL.dimension], SMALL.coset[:size])
-    contents = PadConstraints(list(tableau.cells)).expand(committed.pads)
+    contents = PadConstraints(list(tableau.variables)).expand(committed.pads)
     for place, content in zip(tableau.places, contents, strict=True):
         assert tuple(values[place // size, :, place % size]) == content
-    linear, product = (
-        sum(
-            np.pad(words[start + i, :, : SMALL.dimension], ((0, 0), (i * SMALL.shift, 4 * SMALL.dimension)))[
-                :, : 4 * SMALL.dimension
-            ]
-            for i in range(SMALL.mask_pieces)
-        )
-        % P
-        for start in (tableau.data_words + 1, tableau.data_words + 1 + SMALL.mask_pieces)
-    )
+    starts = (tableau.data_words + 1, tableau.data_words + 1 + SMALL.mask_pieces)
+    linear, product = (assembled(words[start : start + SMALL.mask_pieces, :, : SMALL.dimension]) for start in starts)
     for mask in (linear, product):
         assert not mask[:, SMALL.product_size :].any()
         assert mask[:, SMALL.product_size - 1].any()
@@ -466,19 +509,27 @@ def test_words_hold_the_cells_and_masks_are_what_they_should_be():
     assert not modular.evaluate(product, SMALL.coset[:size]).any()
 
 
-class Given:
+def assembled(pieces: IntArray) -> IntArray:
+    """The mask that the pieces are made of: their sum, each times its power of X^shift."""
+    total = np.zeros((3, SMALL.mask_pieces * SMALL.shift + SMALL.dimension), dtype=np.int64)
+    for i, piece in enumerate(pieces):
+        total[:, i * SMALL.shift : i * SMALL.shift + SMALL.dimension] += piece
+    return total % P
+
+
+class Given(Randomness):
     """Randomness that is one given vector."""
 
-    def __init__(self, values):
+    def __init__(self, values: Iterable[int]) -> None:
         self.values = list(values)
 
-    def elements(self, rows, columns):
+    def elements(self, rows: int, columns: int) -> IntArray:
         taken, self.values = self.values[: rows * columns], self.values[rows * columns :]
         assert len(taken) == rows * columns
         return np.array(taken, dtype=np.int64).reshape(rows, columns)
 
 
-def rank(matrix):
+def rank(matrix: Sequence[Sequence[int]]) -> int:
     """The rank modulo P, by elimination."""
     rows, found = [[int(v) % P for v in row] for row in matrix], 0
     for column in range(len(rows[0])):
@@ -498,7 +549,7 @@ TINY = PadParameters(log_dimension=3, log_length=5, queries=3)
 OPENED = TINY.points[[1, 7, 30]]
 
 
-def test_random_values_of_a_word_make_its_opened_values_uniform():
+def test_random_values_of_a_word_make_its_opened_values_uniform() -> None:
     """From the random cells to the values at any t columns: a bijection, whatever the data."""
     matrix = []
     for unit in np.eye(TINY.queries, dtype=np.int64):
@@ -508,7 +559,7 @@ def test_random_values_of_a_word_make_its_opened_values_uniform():
     assert rank(matrix) == TINY.queries
 
 
-def test_a_mask_and_the_opened_values_of_its_pieces_are_independent():
+def test_a_mask_and_the_opened_values_of_its_pieces_are_independent() -> None:
     """From mask and moved polynomials to mask and opened values of all pieces but the first: a bijection."""
     mask_size, moved = TINY.product_size, (TINY.mask_pieces - 1) * TINY.queries
     matrix = []
@@ -521,7 +572,7 @@ def test_a_mask_and_the_opened_values_of_its_pieces_are_independent():
     assert rank(matrix) == mask_size + moved
 
 
-def test_masks_fill_the_spaces_in_which_the_polynomials_lie():
+def test_masks_fill_the_spaces_in_which_the_polynomials_lie() -> None:
     """From the drawn elements: all polynomials whose data values add up to 0, and all that vanish there."""
     k, size, data = TINY.dimension, TINY.product_size, TINY.data
     drawn, shift, masks = k + size + (size - data), TINY.shift, []
@@ -538,16 +589,16 @@ def test_masks_fill_the_spaces_in_which_the_polynomials_lie():
     assert rank(masks) == k + (size - 1) + (size - data)
 
 
-def test_opened_columns_do_not_tell_what_was_sent():
+def test_opened_columns_do_not_tell_what_was_sent() -> None:
     """Residues modulo 3 of messages and opened columns are uniform in every place, whatever is sent."""
     tiny, runs = PadParameters(log_dimension=2, log_length=4, queries=2), 400
     run = product_check(PRODUCT)
-    cells = cells_of(run, 3)
+    variables = variables_of(run)
     statistics = []
     for elements in (ELEMENTS, [ZERO, ext_mul(ELEMENTS[0], ELEMENTS[1]), ELEMENTS[2]]):
         seen = []
         for seed in range(runs):
-            committed = commit_pads(cells, tiny, Randomness(random.Random(seed).randbytes(32)))
+            committed = commit_pads(variables, tiny, Randomness(random.Random(seed).randbytes(32)))
             _, message = padded(committed, elements)
             numbers = [int.from_bytes(message[i : i + 7], "little") for i in range(0, len(message), 7)]
             columns = kernels.to_ints(committed.codewords[:, [3, 10]]).reshape(-1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zkinfer.protocol.lookup.verifier import verify
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import ProverChannel, VerifierChannel
@@ -19,7 +20,6 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, eq, ext_add, ext_mul, ext_s
 from zkinfer.protocol.lookup import reference
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, PiecewiseTable, RangeTable
-from zkinfer.protocol.lookup.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 
 VECTORS = Path(__file__).parent / "vectors" / "lookup.json"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.protocol.reduction.boxes import cut
-from zkinfer.protocol.reduction.layout import Layout, unit_of, weight_layout, weight_matrix, weight_rows
+from zkinfer.protocol.reduction.layout import Layout, block_of, weight_layout, weight_matrix, weight_rows
 
 shapes = st.lists(st.lists(st.integers(1, 7), max_size=3).map(tuple), min_size=1, max_size=4)
 log_columns = st.integers(0, 5)
@@ -53,12 +53,12 @@ def test_a_box_of_a_row_begins_at_a_row_and_the_others_come_behind(tensors: list
 
 
 @given(shapes, log_columns)
-def test_every_box_has_a_unit_of_whole_rows_and_units_do_not_overlap(tensors: list[tuple[int, ...]], log: int) -> None:
+def test_every_box_has_a_block_of_whole_rows_and_units_do_not_overlap(tensors: list[tuple[int, ...]], log: int) -> None:
     layout = layout_of(tensors)
     units = set()
     for part, offsets in zip(layout.cuts, layout.offsets, strict=True):
         for box, offset in zip(part.boxes, offsets, strict=True):
-            unit = unit_of(layout, box, offset, log)
+            unit = block_of(layout, box, offset, log)
             units.add(unit)
             end = offset + (1 << box.total)
             assert unit.cells.start <= offset < end <= unit.cells.stop

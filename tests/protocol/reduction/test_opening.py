@@ -1,38 +1,42 @@
-"""From claims on committed vectors to claims for openings, against a party that knows every cell."""
+"""From claims on committed vectors to claims for openings, against a prover that knows every cell."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 from support.fused_weight import fused_weight
-from support.knowing import KnowingParty, group_is_true, is_true
+from support.knowing import Knowing, group_is_true, is_true
 from support.native_prover import Case, make_case, small
 from support.programs import random_inputs
-from support.reduction_cases import knowing, random_case
+from support.reduction_cases import knowing, random_case, reduce_knowing
 
 from zkinfer.protocol.channel import AffineForm
-from zkinfer.protocol.field.scalar import ONE, ext_add, ext_neg
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_neg
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction import opening as under_test
+from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.functional import as_point
-from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, OpeningPlanner, Openings
+from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, plan_openings
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
-from zkinfer.protocol.reduction.reduce import CommittedClaim, CommittedTerm, reduce
 from zkinfer.protocol.sumcheck.params import powers
 
 Claims = list[CommittedClaim]
 
 
-def opened(case: Case, claims: Claims | None = None) -> tuple[Openings, Claims, KnowingParty]:
+def opened(case: Case, claims: Claims | None = None) -> tuple[OpeningClaims, Claims, Knowing]:
     """The openings that a case's own claims, or others, are reduced to."""
     party = knowing(case)
-    found = reduce(case.plan, case.publics, party)
+    found = reduce_knowing(case, case.publics, party)
     claims = found if claims is None else claims
+    return opened_by(case, claims, party), claims, party
+
+
+def opened_by(case: Case, claims: Claims, party: Knowing) -> OpeningClaims:
     codes = case.sizes.weights.code, case.sizes.header.opening.code
-    return OpeningPlanner(case.plan, codes, party).run(claims), claims, party
+    return plan_openings(case.plan, claims, codes, party.channel, party.witness)
 
 
-def groups_are_true(case: Case, openings: Openings, party: KnowingParty) -> bool:
+def groups_are_true(case: Case, openings: OpeningClaims, party: Knowing) -> bool:
     columns = case.sizes.weights.code.columns, case.sizes.header.opening.code.columns
     weights = [party.stacks[WEIGHTS].reshape(-1, columns[0])]
     witness = [party.stacks[matrix].reshape(-1, columns[1]) for matrix in range(INPUTS, WITNESS + 1)]
@@ -114,8 +118,8 @@ def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.Mon
     assert not party.false
     assert groups_are_true(case, openings, party)
     (group,) = openings.weights
-    assert np.count_nonzero(group.rows.any(axis=0)) == 4
-    assert as_point(group.rows) is None
+    assert np.count_nonzero(group.claims[0].rows.any(axis=0)) == 4
+    assert as_point(group.claims[0].rows) is None
     (number,) = (i for i, claim in enumerate(claims) if claim.terms[0].matrix == WEIGHTS)
     lies = list(claims)
     lies[number] = dataclasses.replace(claims[number], value=claims[number].value + AffineForm(ONE))
@@ -139,40 +143,30 @@ def test_a_column_point_beyond_the_limit_is_left_to_the_sumcheck(monkeypatch: py
     assert left > 3
 
 
-class Liar(KnowingParty):
-    """Adds one to the first of the values with a label."""
-
-    def __init__(self, honest: KnowingParty, label: str) -> None:
-        self.__dict__ |= honest.__dict__
-        self.label = label
-
-    def sums(self, label, sums):  # type: ignore[no-untyped-def]
-        first, *others = super().sums(label, sums)
-        return [first + AffineForm(ONE) if label == self.label else first, *others]
-
-
 @pytest.mark.parametrize("label", ["parts of a claim", "sums over units"])
 def test_a_split_that_is_off_is_found(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent of one part is missing in another: a sum over cells is false, or a group."""
     monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
-    told = 0
+    lies = 0
+
+    def change(number: int, sent: str, values: list[Ext]) -> list[Ext]:
+        return [ext_add(values[0], ONE), *values[1:]] if sent == label else values
+
     for seed in range(20):
         case = random_case(seed)
-        party = Liar(knowing(case), label)
-        claims = reduce(case.plan, case.publics, party)
-        codes = case.sizes.weights.code, case.sizes.header.opening.code
-        openings = OpeningPlanner(case.plan, codes, party).run(claims)
+        party = knowing(case, change=change)
+        openings = opened_by(case, reduce_knowing(case, case.publics, party), party)
         if label in party.asked:
-            told += 1
+            lies += 1
             assert party.false or not groups_are_true(case, openings, party)
-    assert told > 3
+    assert lies > 3
 
 
-def test_the_weights_of_a_unit_are_the_verifiers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sumcheck's second factor is public: the party's value of it is compared with what the verifier computes."""
+def test_the_weights_of_a_block_are_the_verifiers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sumcheck's second factor is public: the prover's value of it is compared with what the verifier computes."""
     case = random_case(0)
     weight_at = under_test.weight_at
-    monkeypatch.setattr(under_test, "weight_at", lambda unit, point: ext_add(weight_at(unit, point), ONE))
+    monkeypatch.setattr(under_test, "weight_at", lambda one, point: ext_add(weight_at(one, point), ONE))
     _, _, party = opened(case)
     assert set(party.false) == {WEIGHT_CHECK}
 

@@ -1,21 +1,22 @@
-"""The reduction against a party that knows every value: true statements leave true claims, false ones do not."""
+"""The reduction against a prover that knows every value: true statements leave true claims, false ones do not."""
 
 import numpy as np
 import pytest
-from support.knowing import KnowingParty, is_true
+from support.knowing import Knowing, is_true
 from support.native_prover import Case, make_case
-from support.reduction_cases import knowing, random_case
+from support.reduction_cases import knowing, random_case, reduce_knowing
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
 from zkinfer.protocol.reduction import reduce as under_test
+from zkinfer.protocol.reduction.claims import CommittedClaim
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
-from zkinfer.protocol.reduction.reduce import SUM_CHECK, CommittedClaim, reduce
+from zkinfer.protocol.reduction.reduce import SUM_CHECK
 from zkinfer.typing import IntArray
 
 
-def reduced(case: Case, publics: dict[int, IntArray]) -> tuple[list[CommittedClaim], KnowingParty]:
+def reduced(case: Case, publics: dict[int, IntArray]) -> tuple[list[CommittedClaim], Knowing]:
     party = knowing(case)
-    return reduce(case.plan, publics, party), party
+    return reduce_knowing(case, publics, party), party
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -126,7 +127,7 @@ def test_a_dry_run_needs_no_values() -> None:
     case = random_case(3)
     _, party = reduced(case, case.publics)
     dry = knowing(case)
-    reduce(case.plan, {}, dry)
+    reduce_knowing(case, {}, dry)
     assert dry.asked == party.asked
 
 

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.channels import prove_on_channel, verify_on_channel
 
 from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError, InvalidProofError
-from zkinfer.protocol.channel import ProverChannel, VerifierChannel
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.lookup import reference
-from zkinfer.protocol.lookup import verifier as lookup
 from zkinfer.protocol.lookup.params import Block, LookupInstance
+from zkinfer.protocol.lookup.protocol import SUM_CHECK, run_lookup
+from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.reduction.tables import MAX_LIMB_BITS, MAX_PIECES, limb_bits, lookup_table
-from zkinfer.protocol.transcript import Transcript
 
 
 def table(lo, values):
@@ -133,15 +132,14 @@ def check(source, index, output, place):
     built, identity = lookup_table(source)
     entry = [[index % P]] if identity else [[index % P], [output % P]]
     instance = LookupInstance((built,), (Block(0, 0),))
-    channel = ProverChannel(Transcript(b"test"))
-    reference.prove(instance, [entry], [[int(i == place) for i in range(1 << built.variables)]], channel)
-    verifier = VerifierChannel(Transcript(b"test"), channel.message)
-    lookup.verify(instance, verifier)
+    witness = PlainWitness(instance, [entry], [[int(i == place) for i in range(1 << built.variables)]])
+    message, _ = prove_on_channel(lambda channel: run_lookup(instance, channel, witness))
+    verify_on_channel(lambda channel: run_lookup(instance, channel), message)
     verifier.finish()
 
 
 def refused(source, index, output, place):
-    with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
+    with pytest.raises(InvalidProofError, match=SUM_CHECK):
         check(source, index, output, place)
 
 

@@ -26,10 +26,9 @@ from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
 from zkinfer.files.commitment import SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
-from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.protocol.native_proof import Header, NativeProof
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening
 from zkinfer.verifier import native, reference
@@ -278,7 +277,7 @@ def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> No
     sizes = (code.log_columns, code.blinding, code.log_length)
     commitment = CommitmentFile(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
-    data = argument.encode(prove(case).proof)
+    data = encode(prove(case).proof)
     for check in (native.check, reference.check):
         with pytest.raises(InvalidProofError, match="worth"):
             check(commitment, statement, data)

@@ -50,7 +50,10 @@ COLUMN_CHECK = "the polynomials agree with the committed columns"
 class PadsWitness(Protocol):
     """Committed pads, as the prover of the proof about them needs them."""
 
-    def polynomials(self, constraints: PadConstraints, drawn: Coefficients) -> bytes:
+    def check(self, constraints: PadConstraints) -> None:
+        """Refuses constraints that the committed pads do not satisfy."""
+
+    def polynomials(self, drawn: Coefficients) -> bytes:
         """The three polynomials' coefficients, lowest first, one after another."""
 
     def columns(self, indices: Sequence[int]) -> bytes:
@@ -88,9 +91,11 @@ def run_pads_proof(
         InvalidProofError: a check fails; proving, the constraints do not hold.
         InvalidInputError: proving, the constraints have other variables than were committed.
     """
+    if witness is not None:
+        witness.check(constraints)
     tableau = layout(constraints.variables, parameters)
     drawn = draw_coefficients(tableau, constraints, transcript)
-    make = None if witness is None else partial(witness.polynomials, constraints, drawn)
+    make = None if witness is None else partial(witness.polynomials, drawn)
     head = wire.exchange(EXT_BYTES * sum(_sizes(parameters)), make)
     transcript.absorb("pads polynomials", head)
     indices = sorted(set(transcript.challenge_indices("pads queries", parameters.length, parameters.queries)))

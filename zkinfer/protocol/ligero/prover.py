@@ -48,17 +48,20 @@ class CommittedPads:
         root: bytes = self.nodes[1].tobytes()
         return root
 
-    def polynomials(self, constraints: PadConstraints, drawn: Coefficients) -> bytes:
-        """The three polynomials' coefficients.
+    def check(self, constraints: PadConstraints) -> None:
+        """Refuses constraints that the committed pads do not satisfy.
 
         Raises:
             InvalidInputError: the constraints have other variables than were committed.
             InvalidProofError: the constraints do not hold.
         """
-        tableau, parameters = self.tableau, self.tableau.parameters
-        if tuple(constraints.variables) != tableau.variables:
+        if tuple(constraints.variables) != self.tableau.variables:
             raise InvalidInputError("the constraints have other variables than those that were committed")
         constraints.check(constraints.expand(self.pads))
+
+    def polynomials(self, drawn: Coefficients) -> bytes:
+        """The three polynomials' coefficients, lowest first, one after another."""
+        tableau, parameters = self.tableau, self.tableau.parameters
         # All three polynomials have fewer than 2k coefficients: their values at 2k points give them.
         m = 2 * parameters.dimension
         columns = kernels.to_ints(self.codewords[:, :: _step(parameters)]).reshape(tableau.words, DEGREE, m)

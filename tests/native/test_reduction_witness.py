@@ -10,12 +10,14 @@ from support.native_prover import SMALL, violated
 from support.reduction_cases import random_case, witness_of
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.native.party import ProverParty, evaluate, evaluate_part, weights_of
-from zkinfer.protocol import native_proof as argument
+from zkinfer.native.reduction_witness import NativeReductionWitness, evaluate, evaluate_part, weights_of
+from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext, ext_mul
+from zkinfer.protocol.native_proof.protocol import reduce_to_openings
+from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.sumcheck.params import powers
@@ -58,26 +60,26 @@ def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str
     assert to_exts(kernels.to_ints(weights_of(part, coefficient))) == [ext_mul(coefficient, w) for w in weights]
 
 
-def prover_of(seed: int, pads: list[Ext] | None = None) -> tuple[ProverParty, list[Ext]]:
-    """The prover's end of a random case, having reduced it to openings, and its pads."""
+def prover_of(seed: int, pads: list[Ext] | None = None) -> tuple[ProverChannel, list[Ext]]:
+    """The prover's channel of a random case, which it has reduced to openings, and its pads."""
     case = random_case(seed)
-    header = case.sizes.header
-    witness = witness_of(case)
-    shape = argument.Shape(case.plan, SMALL.weights.code, header)
-    count = sum(cell is None for cell in shape.cells)
+    header, witness = case.sizes.header, witness_of(case)
+    shape = make_shape(case.plan, SMALL.weights.code, header)
+    count = sum(variable is None for variable in shape.variables)
     pads = powers((3, 1, 2), count) if pads is None else pads
     stacks = [case.matrix.data.reshape(-1), *witness.stacks]
-    party = ProverParty(Transcript(b"test"), pads, case.values, stacks, witness.blocks, witness.counts, 0)
+    answers = NativeReductionWitness(case.plan, case.values, stacks, witness.blocks, witness.counts)
+    channel = ProverChannel(Transcript(b"test"), Writer(), pads)
     codes = SMALL.weights.code, header.opening.code
-    argument.reduce_to_openings(case.plan, case.publics, party, codes)
-    return party, pads
+    reduce_to_openings(case.plan, case.publics, channel, codes, answers, lookup_grinding=0)
+    return channel, pads
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_mirror_ends_with_constraints_that_the_pads_satisfy(seed: int) -> None:
-    """All but those of the openings: what the prover sends is true, and what it keeps is what the verifier will."""
-    party, pads = prover_of(seed)
-    constraints = party.channel.constraints()
+def test_the_pads_satisfy_the_constraints_of_the_reduction(seed: int) -> None:
+    """All but those of the openings: what the prover sends is true."""
+    channel, pads = prover_of(seed)
+    constraints = channel.constraints()
     assert not violated(constraints, pads[: constraints.pads])
     shifted = [*pads[1 : constraints.pads], pads[0]]
     assert violated(constraints, shifted), "other pads satisfy them as well"
@@ -86,11 +88,3 @@ def test_the_mirror_ends_with_constraints_that_the_pads_satisfy(seed: int) -> No
 def test_too_few_pads_are_noticed() -> None:
     with pytest.raises(InvalidInputError, match="too few"):
         prover_of(0, powers((3, 1, 2), 10))
-
-
-def test_a_mirror_that_asks_for_another_challenge_is_noticed() -> None:
-    """Prover and verifier would have parted: a bug, to be found by the prover."""
-    party = ProverParty(Transcript(b"test"), [], {}, [], [], [], 0)
-    party.sender.challenge("drawn")
-    with pytest.raises(InvalidInputError, match="asks for 'other', the prover drew 'drawn'"):
-        party.channel.challenge("other")
