@@ -15,7 +15,7 @@ from zkinfer.protocol.field.encoding import encode_ext
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
 from zkinfer.protocol.native_proof.encoding import NativeProof
-from zkinfer.protocol.pcs import verifier as pcs_verifier
+from zkinfer.protocol.pcs import protocol as pcs_verifier
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import IntArray

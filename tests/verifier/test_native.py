@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.native_prover import SMALL, Case, make_case, prove, small_verifier
+from support.native_prover import SMALL, Case, make_case, prove, small_verifier, verify
 from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
 
+from zkinfer.circuit.program import Program, Tensor, Term, View
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.protocol.field.params import P
+from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode, hidden_values
 from zkinfer.protocol.native_proof.protocol import witness_commitments
 from zkinfer.protocol.pcs import params
@@ -45,7 +47,7 @@ def key_of(case: Case) -> SumcheckKey:
     return SumcheckKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
 
 
-def hidden_values(roots: Sequence[bytes]) -> list[bytes]:
+def named_values(roots: Sequence[bytes]) -> list[bytes]:
     """The commitments to the values of matrices with these roots."""
     return [hidden_values(SMALL.header, root) for root in roots]
 
@@ -55,7 +57,7 @@ def proven(private_inputs: bool, private_outputs: bool) -> Proven:
     commitment = Commitment(PROGRAM, key_of(case))
 
     def statement(roots: tuple[bytes, ...]) -> Statement:
-        named = hidden_values(roots)
+        named = named_values(roots)
         inputs: list[Shown] = [named[0] if private_inputs else INPUT]
         outputs = [named[1] if private_outputs else case.values[value] for value in PROGRAM.outputs]
         return Statement(commitment, RUNS, tuple(inputs), tuple(outputs), b"context")
@@ -173,7 +175,7 @@ def test_another_visibility_is_refused(
 ) -> None:
     """Values shown that were hidden, or hidden that were shown, with the proof's own roots where they are hidden."""
     for proven in (shown, hidden):
-        roots = hidden_values(proven.proof.roots)
+        roots = named_values(proven.proof.roots)
         inputs: tuple[Shown, ...] = (roots[0] if private_inputs else shown.statement.inputs[0],)
         outputs = tuple(
             roots[1] if private else value
@@ -278,7 +280,7 @@ def test_an_opening_that_nothing_needs_is_malformed() -> None:
 def test_a_header_that_would_be_expensive_to_check_is_refused_before_any_work(
     sizes: dict[str, int], message: str, shown: Proven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(argument, "reduce_to_openings", lambda *_: pytest.fail("the reduction has begun"))
+    monkeypatch.setattr(protocol, "reduce_to_openings", lambda *_, **__: pytest.fail("the reduction has begun"))
     with pytest.raises(MalformedProofError, match=message):
         check(shown.statement, replace(shown.proof, header=replace(shown.proof.header, **sizes)))
 

@@ -135,7 +135,6 @@ def check(source, index, output, place):
     witness = PlainWitness(instance, [entry], [[int(i == place) for i in range(1 << built.variables)]])
     message, _ = prove_on_channel(lambda channel: run_lookup(instance, channel, witness))
     verify_on_channel(lambda channel: run_lookup(instance, channel), message)
-    verifier.finish()
 
 
 def refused(source, index, output, place):
