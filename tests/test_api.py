@@ -185,5 +185,6 @@ def test_every_public_name_loads() -> None:
     for name in zk.__all__:
         assert getattr(zk, name) is not None
         assert name in dir(zk)
+        assert getattr(zk, name) is getattr(zk, name)  # no module of that name takes its place
     with pytest.raises(AttributeError):
         _ = zk.nonsense

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zkinfer import jobs as batch
     from zkinfer.api import estimate, prove, rotate, setup
-    from zkinfer.audit.commitment import audit_keys, audit_weights
-    from zkinfer.audit.log import AuditReport, audit
+    from zkinfer.audits.commitment import audit_keys, audit_weights
+    from zkinfer.audits.log import AuditReport, audit
     from zkinfer.backend import Keys
     from zkinfer.compiler.model import Circuit, compile  # noqa: A004
     from zkinfer.compiler.onnx.export import export
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AuditReport": "zkinfer.audit.log",
+    "AuditReport": "zkinfer.audits.log",
     "Circuit": "zkinfer.compiler.model",
     "Commitment": "zkinfer.files.commitment",
     "Keys": "zkinfer.backend",
@@ -31,9 +31,9 @@ _HOME = {
     "Proof": "zkinfer.files.proof",
     "Rotation": "zkinfer.files.rotation",
     "VerifiedInference": "zkinfer.verifier",
-    "audit": "zkinfer.audit.log",
-    "audit_keys": "zkinfer.audit.commitment",
-    "audit_weights": "zkinfer.audit.commitment",
+    "audit": "zkinfer.audits.log",
+    "audit_keys": "zkinfer.audits.commitment",
+    "audit_weights": "zkinfer.audits.commitment",
     "compile": "zkinfer.compiler.model",
     "estimate": "zkinfer.api",
     "export": "zkinfer.compiler.onnx.export",
