@@ -3,16 +3,15 @@
 import numpy as np
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.native.storage import StoredMatrix
 from zkinfer.protocol.pcs.params import OpeningParameters
-from zkinfer.protocol.pcs.prover import DataArray, commit, open_claims
+from zkinfer.protocol.pcs.prover import DataArray, OpenableMatrix, commit, open_claims
 from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
 
 _BLOCK_CELLS = 1 << 24
 """Cells compared at a time: bounds the memory."""
 
 
-def prove_rotation(old: StoredMatrix, new: StoredMatrix, parameters: OpeningParameters, context: bytes) -> bytes:
+def prove_rotation(old: OpenableMatrix, new: OpenableMatrix, parameters: OpeningParameters, context: bytes) -> bytes:
     """Show, without showing the data, that two commitments are to the same ones.
 
     It takes one opening from the budget of each, durably, before any part of the proof exists.
