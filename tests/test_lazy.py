@@ -23,8 +23,8 @@ PUBLISHED = {
         "batch compile estimate export prove rotate setup verify"
     ),
     "zkinfer.jobs": (
-        "Manifest Outcome Progress Status VerifiedItem VerifiedJob VerifiedSample commit_sample prove_sample resume run "
-        "status verify_item_folder verify_job verify_sample write_item_folder write_report"
+        "Manifest Outcome Progress Status VerifiedItem VerifiedJob VerifiedSample commit_sample prove_sample resume "
+        "run status verify_item_folder verify_job verify_sample write_item_folder write_report"
     ),
 }
 """What version 0.1.0 was published with."""
