@@ -29,6 +29,7 @@ from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
 from zkinfer.files.file import File
+from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT
 from zkinfer.progress import activity, progress
 from zkinfer.typing import Array, FloatArray, IntArray
@@ -60,12 +61,9 @@ class _CircuitPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     model: bytes
 
 
-def _storage_type(lo: int, hi: int) -> str:
-    """The smallest little-endian integer type that holds a weight's published bounds."""
-    for width in (1, 2, 4):
-        if -(1 << (8 * width - 1)) <= lo and hi < 1 << (8 * width - 1):
-            return f"<i{width}"
-    return "<i8"
+def _storage_type(tensor: Tensor) -> str:
+    """The narrowest integer type that holds a weight's published bounds."""
+    return f"<i{least_width(tensor.lo, tensor.hi)}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,7 +202,7 @@ class Circuit(File):
         payload = _CircuitPayload(
             program=encode_program(self.program),
             weights=tuple(
-                weight.astype(_storage_type(tensor.lo, tensor.hi)).tobytes()
+                weight.astype(_storage_type(tensor)).tobytes()
                 for weight, tensor in zip(self.weights, self.program.weights, strict=True)
             ),
             layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
@@ -274,7 +272,7 @@ _decoder = msgspec.msgpack.Decoder(_CircuitPayload)
 
 
 def _read_weight(data: bytes, tensor: Tensor) -> IntArray:
-    dtype = np.dtype(_storage_type(tensor.lo, tensor.hi))
+    dtype = np.dtype(_storage_type(tensor))
     if len(data) != tensor.size * dtype.itemsize:
         raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
     array = np.frombuffer(data, dtype=dtype).reshape(tensor.shape).astype(np.int64)

@@ -5,15 +5,14 @@ convenience: the first is compared, the second is checked, neither is trusted.
 """
 
 import math
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.file import File
+from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.kinds import PROOF
 from zkinfer.typing import FloatArray, IntArray
 
@@ -21,9 +20,6 @@ MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
 DIGEST_BYTES = 32
 STATED_BYTES = 3 * DIGEST_BYTES
-
-WIDTHS = (1, 2, 4, 8)
-"""Bytes that a claimed integer may take."""
 
 
 class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", forbid_unknown_fields=True):
@@ -43,7 +39,7 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
     @classmethod
     def of(cls, integers: IntArray, frac_bits: int) -> "OutputTensor":
         """The claim of an int64 array, of any shape and layout."""
-        width = _least_width(integers)
+        width = array_width(integers)
         return cls(integers.shape, frac_bits, integers.astype(f"<i{width}").tobytes())
 
     def integers(self) -> IntArray:
@@ -57,7 +53,7 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
         if width not in WIDTHS or len(self.values) != width * size:
             raise MalformedProofError(f"proof: {len(self.values)} bytes hold no claimed output of shape {self.shape}")
         narrow = np.frombuffer(self.values, dtype=f"<i{width}")
-        if _least_width(narrow) != width:
+        if array_width(narrow) != width:
             raise MalformedProofError(f"proof: a claimed output is written with {width} bytes a value; fewer would do")
         return narrow.astype(np.int64).reshape(self.shape)
 
@@ -84,12 +80,6 @@ class _ProofPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 _decoder = msgspec.msgpack.Decoder(_ProofPayload)
-
-
-def _least_width(integers: npt.NDArray[np.signedinteger[Any]]) -> int:
-    """Bytes that every one of the integers fits into, the least of `WIDTHS`."""
-    lo, hi = int(integers.min(initial=0)), int(integers.max(initial=0))
-    return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
 
 
 def _check_shape(tensor: OutputTensor | PrivateTensor) -> None:
