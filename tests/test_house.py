@@ -1,4 +1,4 @@
-"""The house rules: which part may import which, and that the documents name things that exist."""
+"""The house rules: layers, one name for one thing, and documents that name what exists."""
 
 import ast
 import re
@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zkinfer"
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
     *(
         path
         for folder in ("docs", "circuits", "benchmarks", "examples")
@@ -35,39 +36,48 @@ LIGHT = {"numpy", "blake3", "msgspec", "py_ecc"}
 
 COMMAND_LINE = {"typer", "rich"}
 
-# A module of the key's part may import modules of these parts and of its own, at any depth of the code.
-MAY_IMPORT = {
-    "errors": set(),
-    "progress": set(),
-    "artifact": {"errors"},
-    "approx": {"errors", "progress"},
-    "circuit": {"errors", "approx"},
-    "quantize": {"errors", "progress", "approx", "circuit", "reduction"},
-    "onnx": {"errors", "progress", "approx", "circuit", "quantize"},
-    "commitment": {"errors", "artifact", "circuit", "pcs", "reduction"},
-    "proof": {"errors", "artifact", "circuit"},
-    "statement": {"errors", "commitment"},
-    "model": {"errors", "progress", "artifact", "circuit", "quantize", "onnx"},
-    "durations": set(),
-    "sampling": {"errors"},
-    "replay": {"errors", "progress", "circuit", "sampling", "model"},
-    "rotation": {"errors", "artifact", "commitment", "pcs"},
-    "budget": {"errors"},
-    "field": {"errors"},
-    "transcript": {"errors", "field"},
-}
-NO_PROVER = {"onnx", "quantize", "model", "keys", "cli", "demo"}
-"""What backends and verifier know nothing of."""
+LAYERS = (
+    ("errors", "typing", "moved"),
+    ("progress", "extras", "registry", "lazy"),
+    ("jit",),
+    ("circuit",),
+    ("protocol",),
+    ("files",),
+    ("execution",),
+    ("compiler",),
+    ("backend",),
+    ("verifier",),
+    ("native", "ezkl"),
+    ("api", "audits"),
+    ("jobs",),
+    ("zkinfer",),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+)
+"""The folders and modules of zkinfer, lowest first. A module imports from its own folder and from lower layers alone,
+at any depth of the code, also for types. "zkinfer" is the package itself, with the public names."""
 
-NATIVE = {"pcs", "sumcheck", "lookup", "security"}
-NO_CIRCUIT = NO_PROVER | {"circuit", "backends", "approx"}
-"""What the native prover's protocols know nothing of: they prove claims, whatever these are about."""
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+
+PROVER = {"jit", "execution", "compiler", "native", "ezkl", "api", "audits", "jobs", "demo", "cli"}
+"""What checking a proof loads nothing of."""
+
+MAY_IMPORT_REFERENCES = {"zkinfer.verifier.verify"}
+"""Where a caller asks for the reference verifier by name. Nothing else of the package knows a reference; tests do."""
+
+UNPICKLING = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 
 def part(module: str) -> str:
-    """`zkinfer.compiler.onnx.load` belongs to `onnx`; the package itself to `zkinfer`."""
-    names = module.split(".")
-    return names[1] if len(names) > 1 else "zkinfer"
+    """`zkinfer.compiler.onnx.load` belongs to `compiler`; the package itself to `zkinfer`."""
+    return child(module, "zkinfer")
+
+
+def child(module: str, parent: str) -> str:
+    """The folder or module within `parent` that holds a module of it; of `parent` itself its last name."""
+    inside = module.removeprefix(parent).split(".")
+    return inside[1] if len(inside) > 1 else parent.rpartition(".")[2]
 
 
 def module_name(path: Path) -> str:
@@ -81,15 +91,22 @@ def module_path(module: str) -> Path | None:
 
 
 def imports(nodes: list[ast.stmt] | list[ast.AST]) -> set[str]:
-    """The modules that import statements name; `from a import b` gives a and, where it is a module, a.b."""
+    """The modules that import statements name; `from a import b` gives a.b where that is a module, and else a.
+
+    The version, of the package itself, is no module's, and so is not counted.
+    """
     found = set()
     for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"relative import: {ast.unparse(node)}"
-            found.add(str(node.module))
-            found |= {f"{node.module}.{a.name}" for a in node.names if module_path(f"{node.module}.{a.name}")}
+            for name in [alias.name for alias in node.names]:
+                inner = f"{node.module}.{name}"
+                if module_path(inner):
+                    found.add(inner)
+                elif inner != "zkinfer.__version__":
+                    found.add(str(node.module))
     return found
 
 
@@ -131,26 +148,103 @@ def closure(module: str) -> tuple[set[str], set[str]]:
     return ours, foreign
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=module_name)
-def test_imports_point_one_way(path: Path) -> None:
-    own = part(module_name(path))
-    imported = {part(m) for m in all_imports(path) if m.split(".")[0] == "zkinfer"} - {own}
-    if own in MAY_IMPORT:
-        assert imported <= MAY_IMPORT[own]
-    if own in {"backends", "verifier", "batch"}:
-        assert not imported & NO_PROVER
-    if own in NATIVE:
-        assert not imported & NO_CIRCUIT
-    if own == "verifier":
-        assert "backends" not in {part(m) for m in startup_imports(path)}
-    if own not in {"cli", "__main__"}:
-        assert "cli" not in imported
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+ARROWS = {
+    module: {imported for imported in all_imports(path) if imported.split(".")[0] == "zkinfer"} - {module}
+    for module, path in MODULES.items()
+}
+"""For each module of the package those that it imports."""
+
+
+def folder_arrows(parent: str) -> dict[str, set[str]]:
+    """For each folder and module within `parent` the others there that it imports; `parent` itself is none of them."""
+    inside = [module for module in MODULES if module.startswith(f"{parent}.")]
+    arrows: dict[str, set[str]] = {child(module, parent): set() for module in inside}
+    for module in inside:
+        found = {child(imported, parent) for imported in ARROWS[module] if imported.startswith(f"{parent}.")}
+        arrows[child(module, parent)] |= found - {child(module, parent)}
+    return arrows
+
+
+def circles(arrows: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The sets of two or more that reach each other."""
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in arrows.get(waiting.pop(), set()) - found:
+                found.add(name)
+                waiting.append(name)
+        return found
+
+    reach = {name: reached(name) for name in arrows}
+    around = {name: frozenset(other for other in reach[name] if name in reach.get(other, ())) for name in arrows}
+    return {circle for circle in around.values() if len(circle) > 1}
+
+
+def public_classes() -> dict[str, set[str]]:
+    """For each name of a public class the modules that define one; the reference verifier has its own words."""
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        if "reference" in module.split("."):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, set()).add(module)
+    return found
+
+
+def test_every_module_stands_in_a_layer() -> None:
+    assert {part(module) for module in MODULES} - {*LAYER} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_runs_upward(module: str) -> None:
+    own = part(module)
+    upward = {m for m in ARROWS[module] if part(m) != own and LAYER.get(part(m), 99) >= LAYER.get(own, -1)}
+    assert not upward
+
+
+@pytest.mark.parametrize("parent", ["zkinfer", "zkinfer.protocol", "zkinfer.compiler"])
+def test_no_two_folders_import_each_other(parent: str) -> None:
+    assert not circles(folder_arrows(parent))
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Also where a function imports when it is called. A package is not counted as importing its own modules."""
+    assert not circles({module: found for module, found in ARROWS.items() if MODULES[module].name != "__init__.py"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_a_reference(module: str) -> None:
+    """They are slow formulas to hold the package against, and must not become part of what they check."""
+    if "reference" in module.split("."):
+        return
+    found = {imported for imported in ARROWS[module] if "reference" in imported.split(".")}
+    assert not found or module in MAY_IMPORT_REFERENCES, found
+
+
+def test_a_public_class_has_one_name_and_a_name_one_class() -> None:
+    assert {name: modules for name, modules in public_classes().items() if len(modules) > 1} == {}
+
+
+def test_nothing_is_unpickled() -> None:
+    for module, path in MODULES.items():
+        assert not {name.split(".")[0] for name in all_imports(path)} & UNPICKLING, module
+        assert "allow_pickle=True" not in path.read_text(), module
+
+
+def test_circles_are_found() -> None:
+    """The tests above would pass if this function found nothing."""
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {frozenset("abc")}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a", "e"}}) == set()
 
 
 def test_importing_the_verifier_imports_nothing_of_the_prover() -> None:
     ours, foreign = closure("zkinfer.verifier")
     assert foreign <= LIGHT
-    assert not {part(m) for m in ours} & (NO_PROVER | {"backends"})
+    assert not {part(m) for m in ours} & PROVER
 
 
 def test_importing_the_command_line_needs_the_base_install_alone() -> None:

@@ -10,6 +10,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
 from zkinfer.files.budget import spent
 from zkinfer.files.commitment import Backend, Commitment
+from zkinfer.files.kinds import KEY_SECRET
 from zkinfer.files.moving import move_keys
 from zkinfer.files.proof import Proof
 from zkinfer.typing import IntArray
@@ -18,7 +19,7 @@ COMMITMENT_FILE = "commitment.zkc"
 SECRET_FILE = "secret.zkk"
 """Where a folder of keys holds its commitment and its secrets, whatever the backend."""
 
-SECRET_KIND = "pkey"
+SECRET_KIND = KEY_SECRET.tag
 SEED_BYTES = 32
 
 

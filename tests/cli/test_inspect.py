@@ -1,5 +1,6 @@
 """`zkinfer inspect`: any file in words, without any prover package."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,9 @@ from zkinfer.circuit.table import Table
 from zkinfer.cli import app
 from zkinfer.files.artifact import wrap
 from zkinfer.files.commitment import Commitment, EzklKey, Srs, SumcheckKey
+from zkinfer.files.kinds import KEY_SECRET, SAMPLE_SECRET, FileKind
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.rotation import Rotation
 
 
 @pytest.fixture
@@ -92,7 +95,9 @@ HIDDEN = PrivateTensor((7, 3), bytes(range(32)))
         ((HIDDEN,), HIDDEN, "Inputs and outputs are hidden behind salted commitments."),
     ],
 )
-def test_what_a_proof_reveals(tmp_path: Path, inputs, output, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_proof_reveals(
+    tmp_path: Path, inputs: tuple[PrivateTensor, ...], output: OutputTensor | PrivateTensor, message: str
+) -> None:
     Proof("sumcheck", bytes(32), (output,), b"x", inputs).save(tmp_path / "proof.zkp")
     code, text = run("inspect", str(tmp_path / "proof.zkp"))
     assert code == 0
@@ -107,7 +112,8 @@ def test_what_a_proof_reveals(tmp_path: Path, inputs, output, message: str) -> N
     [
         (b"", "not a zkinfer file"),
         (b"something else entirely, and long enough to hold a header of ours", "not a zkinfer file"),
-        (wrap("what", 1, b""), "unknown kind"),
+        (wrap("what", 1, b""), "unknown kind, 'what'"),
+        (wrap("comm", 1, b"")[:20], "cut off within its header"),
     ],
 )
 def test_other_files_are_bad_input(tmp_path: Path, content: bytes, message: str) -> None:
@@ -118,11 +124,34 @@ def test_other_files_are_bad_input(tmp_path: Path, content: bytes, message: str)
 
 
 @pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[:-1] + bytes([d[-1] ^ 1])])
-def test_damaged_commitment_is_refused(commitment: Commitment, tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_commitment_is_refused(
+    commitment: Commitment, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
     (tmp_path / "model.zkc").write_bytes(change(commitment.to_bytes()))
     code, text = run("inspect", str(tmp_path / "model.zkc"))
     assert code == 1
     assert "REFUSED (commitment file)" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(KEY_SECRET, "It holds the weights, or the seed"), (SAMPLE_SECRET, "It holds the seed of the salts")],
+    ids=lambda value: value.tag if isinstance(value, FileKind) else "",
+)
+def test_secrets_are_named_and_not_read(kind: FileKind, message: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.zkk").write_bytes(wrap(kind.tag, kind.version, b"secret"))
+    code, text = run("inspect", str(tmp_path / "secret.zkk"))
+    assert code == 0
+    assert f"{kind.name}, version {kind.version}" in text
+    assert message in text
+
+
+def test_rotation(tmp_path: Path) -> None:
+    Rotation(bytes(32), bytes(range(32)), b"proof").save(tmp_path / "model.zkr")
+    code, text = run("inspect", str(tmp_path / "model.zkr"))
+    assert code == 0
+    assert "rotation, version 1" in text
+    assert bytes(range(32)).hex() in text
 
 
 def test_labels_from_the_file_are_text_not_markup(commitment: Commitment, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
-from zkinfer.compiler.model import CIRCUIT_KIND, CIRCUIT_VERSION, REPORT_SAMPLES, Circuit, compile  # noqa: A004
+from zkinfer.compiler.model import REPORT_SAMPLES, Circuit, compile  # noqa: A004
 from zkinfer.errors import (
     ArtifactError,
     DynamicShapeError,
@@ -29,6 +29,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
 )
 from zkinfer.files.artifact import unwrap, wrap
+from zkinfer.files.kinds import CIRCUIT
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
@@ -444,13 +445,13 @@ class TestFile:
 
     def test_contents_that_do_not_belong_together_are_refused(self, circuit: Circuit) -> None:
         fewer = circuit.to_bytes()
-        payload = unwrap(fewer, CIRCUIT_KIND, CIRCUIT_VERSION, max_bytes=1 << 30)
-        with pytest.raises(ArtifactError, match="not a circuit"):
-            Circuit.from_bytes(wrap(CIRCUIT_KIND, CIRCUIT_VERSION, payload[:-1]))
+        payload = unwrap(fewer, CIRCUIT.tag, CIRCUIT.version, max_bytes=1 << 30)
+        with pytest.raises(ArtifactError, match="circuit: "):
+            Circuit.from_bytes(wrap(CIRCUIT.tag, CIRCUIT.version, payload[:-1]))
         with pytest.raises(ArtifactError, match="version"):
-            Circuit.from_bytes(wrap(CIRCUIT_KIND, CIRCUIT_VERSION + 1, payload))
+            Circuit.from_bytes(wrap(CIRCUIT.tag, CIRCUIT.version + 1, payload))
         with pytest.raises(ArtifactError, match="kind"):
-            Circuit.from_bytes(wrap("prof", CIRCUIT_VERSION, payload))
+            Circuit.from_bytes(wrap("prof", CIRCUIT.version, payload))
 
 
 class TestPresentation:

@@ -3,18 +3,20 @@
 import errno
 import fcntl
 import multiprocessing
+import os
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError
-from zkinfer.files import budget
 from zkinfer.files.budget import create, retiring, spend, spent
 
 
@@ -54,16 +56,25 @@ def test_what_cannot_be_accounted_for_is_refused(path: Path, monkeypatch: pytest
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(budget.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(ResourceError, match="No space left"):
         spend(path, 3)
 
 
 def test_is_on_disk_before_the_call_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def call(*arguments: Any) -> Any:
+            calls.append(name)
+            return real(*arguments)
+
+        return call
+
     for name in ("write", "fsync"):
-        real = getattr(budget.os, name)
-        monkeypatch.setattr(budget.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+        monkeypatch.setattr(os, name, recorded(name))
     spend(path, 3)
     assert calls == ["write", "fsync"]
 

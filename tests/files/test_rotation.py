@@ -11,7 +11,8 @@ from support.rotations import EXAMPLE, KEY
 from zkinfer.errors import CommitmentMismatchError, MalformedProofError
 from zkinfer.files.artifact import unwrap, wrap
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.rotation import ROTATION_KIND, ROTATION_VERSION, Rotation, renewed, rotation_context
+from zkinfer.files.kinds import ROTATION as KIND
+from zkinfer.files.rotation import Rotation, renewed, rotation_context
 
 OLD = Commitment(EXAMPLE.program, KEY)
 ROOT = bytes(range(32))
@@ -64,7 +65,7 @@ def test_any_edited_byte_is_noticed(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_whatever(content: bytes) -> None:
-    for data in (content, wrap(ROTATION_KIND, ROTATION_VERSION, content), ROTATION.to_bytes() + content + b"\0"):
+    for data in (content, wrap(KIND.tag, KIND.version, content), ROTATION.to_bytes() + content + b"\0"):
         with pytest.raises(MalformedProofError):
             Rotation.from_bytes(data)
 
@@ -81,13 +82,13 @@ def test_any_bytes_whatever(content: bytes) -> None:
 )
 def test_contents_that_are_no_rotation(fields: tuple[object, ...]) -> None:
     with pytest.raises(MalformedProofError, match="rotation: "):
-        Rotation.from_bytes(wrap(ROTATION_KIND, ROTATION_VERSION, msgspec.msgpack.encode(fields)))
+        Rotation.from_bytes(wrap(KIND.tag, KIND.version, msgspec.msgpack.encode(fields)))
 
 
 def test_another_encoding_of_the_same_content() -> None:
     """A byte string written with a longer length prefix than it needs."""
-    payload = unwrap(ROTATION.to_bytes(), ROTATION_KIND, ROTATION_VERSION, max_bytes=1000)
+    payload = unwrap(ROTATION.to_bytes(), KIND.tag, KIND.version, max_bytes=1000)
     assert payload[-7:] == b"\xc4\x05proof"
     longer = payload[:-7] + b"\xc5\x00\x05proof"
     with pytest.raises(MalformedProofError, match="canonical"):
-        Rotation.from_bytes(wrap(ROTATION_KIND, ROTATION_VERSION, longer))
+        Rotation.from_bytes(wrap(KIND.tag, KIND.version, longer))

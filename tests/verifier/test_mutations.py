@@ -36,8 +36,8 @@ from zkinfer.ezkl.verifier.bn254 import (
 )
 from zkinfer.ezkl.verifier.halo2 import load
 from zkinfer.files.artifact import unwrap, wrap
-from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment
-from zkinfer.files.proof import PROOF_KIND, PROOF_VERSION
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.kinds import COMMITMENT, PROOF
 
 WORD = 32
 SECRET = _test_tau()
@@ -237,13 +237,13 @@ ACTIONS = st.sampled_from(["insert", "overwrite", "remove"])
 @given(st.data())
 def test_damaged_proof_file_with_a_good_checksum(data: st.DataObject) -> None:
     vector = Golden.vector
-    payload = unwrap(vector.proof.to_bytes(), PROOF_KIND, PROOF_VERSION, max_bytes=1 << 20)
+    payload = unwrap(vector.proof.to_bytes(), PROOF.tag, PROOF.version, max_bytes=1 << 20)
     position = data.draw(st.integers(0, 120) | st.integers(0, len(payload) - 1))
     bent = mutate(payload, position, data.draw(ACTIONS), data.draw(st.binary(min_size=1, max_size=40)))
     if bent == payload:
         return
     with pytest.raises(VerificationError):
-        vector.verify(proof=wrap(PROOF_KIND, PROOF_VERSION, bent))
+        vector.verify(proof=wrap(PROOF.tag, PROOF.version, bent))
 
 
 @settings(max_examples=60, deadline=None)
@@ -251,12 +251,12 @@ def test_damaged_proof_file_with_a_good_checksum(data: st.DataObject) -> None:
 def test_damaged_commitment_file_with_a_good_checksum(data: st.DataObject) -> None:
     """Wherever the damage is, in the program, in the settings, in the Solidity text, in the points."""
     vector = Golden.vector
-    payload = unwrap(vector.commitment.to_bytes(), COMMITMENT_KIND, COMMITMENT_VERSION, max_bytes=MAX_COMMITMENT_BYTES)
+    payload = unwrap(vector.commitment.to_bytes(), COMMITMENT.tag, COMMITMENT.version, max_bytes=COMMITMENT.max_bytes)
     position = data.draw(st.integers(0, 3000) | st.integers(0, len(payload) - 1))
     bent = mutate(payload, position, data.draw(ACTIONS), data.draw(st.binary(min_size=1, max_size=40)))
     if bent == payload:
         return
-    file = wrap(COMMITMENT_KIND, COMMITMENT_VERSION, bent)
+    file = wrap(COMMITMENT.tag, COMMITMENT.version, bent)
     with pytest.raises(VerificationError):
         vector.verify(commitment=file)
     try:

@@ -19,7 +19,7 @@ from zkinfer.files.commitment import EzklKey
 from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
-    from zkinfer.audit.commitment import Audit
+    from zkinfer.audits.commitment import Audit
     from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(

@@ -1,9 +1,9 @@
 """What a zkinfer file is and what it gives away, in words. Needs no prover package."""
 
-import struct
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
@@ -11,12 +11,13 @@ from rich.filesize import decimal
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
-from zkinfer.cli.inspect_batch import DESCRIPTIONS
-from zkinfer.errors import InvalidInputError
-from zkinfer.files.artifact import HEADER_BYTES, MAGIC, read_bounded
-from zkinfer.files.commitment import COMMITMENT_KIND, Commitment, EzklKey, SumcheckKey
-from zkinfer.files.proof import PROOF_KIND, OutputTensor, PrivateTensor, Proof
-from zkinfer.files.rotation import ROTATION_KIND, Rotation
+from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
+from zkinfer.errors import ArtifactError, InvalidInputError
+from zkinfer.files import kinds
+from zkinfer.files.artifact import kind_and_version, read_bounded
+from zkinfer.files.commitment import Commitment, EzklKey, SumcheckKey
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.rotation import Rotation
 
 if TYPE_CHECKING:
     from zkinfer.compiler.model import Circuit
@@ -58,6 +59,9 @@ needs it."""
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
+REVEALS_OF_SECRETS = {kinds.KEY_SECRET.tag: KEY_REVEALS, kinds.SAMPLE_SECRET.tag: SAMPLE_SECRET_REVEALS}
+"""By the kind of a file that is not read here, because nothing in it is for anyone to see."""
+
 
 def describe_file(path: Path) -> RenderableType:
     """A description of any zkinfer file.
@@ -67,29 +71,17 @@ def describe_file(path: Path) -> RenderableType:
         VerificationError: a commitment or proof that is damaged.
     """
     data = read_bounded(path, max_bytes=MAX_FILE_BYTES)
-    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
-        raise InvalidInputError(f"{path}: not a zkinfer file")
-    kind, version = struct.unpack_from("<4sI", data, len(MAGIC))
-    head = [("file", f"{path}, {decimal(len(data))}")]
-    match kind.decode("ascii", "replace"):
-        case str(name) if name == COMMITMENT_KIND:
-            return describe_commitment(Commitment.from_bytes(data), [*head, ("kind", f"commitment, version {version}")])
-        case str(name) if name == PROOF_KIND:
-            return describe_proof(Proof.from_bytes(data), [*head, ("kind", f"proof, version {version}")])
-        case str(name) if name == ROTATION_KIND:
-            return describe_rotation(Rotation.from_bytes(data), [*head, ("kind", f"rotation, version {version}")])
-        case "circ":
-            from zkinfer.compiler.model import Circuit
-
-            return describe_circuit(Circuit.from_bytes(data), [*head, ("kind", f"circuit, version {version}")])
-        case "pkey":
-            return Group(facts("Secret part of proving keys", head), "", KEY_REVEALS)
-        case "ssec":
-            return Group(facts("Secret part of a sampled job", head), "", SAMPLE_SECRET_REVEALS)
-        case str(name) if name in DESCRIPTIONS:
-            return DESCRIPTIONS[name](data, head)
-        case name:
-            raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {name!r}; a newer zkinfer may read it")
+    try:
+        tag, version = kind_and_version(data)
+    except ArtifactError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+    if tag not in kinds.KINDS:
+        raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {tag!r}; a newer zkinfer may read it")
+    kind = kinds.KINDS[tag]
+    head = [("file", f"{path}, {decimal(len(data))}"), ("kind", f"{kind.name}, version {version}")]
+    if tag in REVEALS_OF_SECRETS:
+        return Group(facts(kind.name.capitalize(), head), "", REVEALS_OF_SECRETS[tag])
+    return DESCRIPTIONS[tag](kind.load_class().from_bytes(data), head)
 
 
 def tensor_text(tensor: Tensor) -> str:
@@ -214,3 +206,13 @@ def describe_rotation(rotation: Rotation, head: list[tuple[str, str]]) -> Render
         ("valid?", "not checked here: hand it to zkinfer verify with --rotation"),
     ]
     return Group(facts("Rotation", rows), "", ROTATION_REVEALS)
+
+
+DESCRIPTIONS: dict[str, Callable[[Any, list[tuple[str, str]]], RenderableType]] = {
+    kinds.CIRCUIT.tag: describe_circuit,
+    kinds.COMMITMENT.tag: describe_commitment,
+    kinds.PROOF.tag: describe_proof,
+    kinds.ROTATION.tag: describe_rotation,
+    **BATCH_DESCRIPTIONS,
+}
+"""By the kind of the file; each takes what the file holds."""

@@ -1,13 +1,15 @@
 """What the files of batch jobs are and what they give away, in words."""
 
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Group, RenderableType
 
 from zkinfer.cli.console import facts
-from zkinfer.jobs.challenge import COMMITTED_KIND, SAMPLED_KIND, SampleCommitment, SampledReceipt
-from zkinfer.jobs.manifest import MANIFEST_KIND, Manifest
-from zkinfer.jobs.receipt import ITEM_KIND, Header, ItemReceipt, receipt_of
+from zkinfer.files import kinds
+from zkinfer.jobs.challenge import SampleCommitment, SampledReceipt
+from zkinfer.jobs.manifest import Manifest
+from zkinfer.jobs.receipt import Header, ItemReceipt, receipt_of
 
 Rows = list[tuple[str, str]]
 
@@ -24,9 +26,8 @@ Public in it: digests of the inputs and outputs of the batches that were picked,
 other inputs and outputs are hidden behind salts."""
 
 
-def describe_manifest(data: bytes, head: Rows) -> RenderableType:
+def describe_manifest(manifest: Manifest, head: Rows) -> RenderableType:
     """A manifest in words."""
-    manifest = Manifest.from_bytes(data)
     rows = [
         *head,
         *_header_rows(Header.of(manifest)),
@@ -38,9 +39,8 @@ def describe_manifest(data: bytes, head: Rows) -> RenderableType:
     return Group(facts("Manifest of a batch job", rows), "", MANIFEST_REVEALS)
 
 
-def describe_item(data: bytes, head: Rows) -> RenderableType:
+def describe_item(found: ItemReceipt, head: Rows) -> RenderableType:
     """An item in words."""
-    found = ItemReceipt.from_bytes(data)
     rows = [
         *head,
         *_header_rows(found.header),
@@ -51,15 +51,14 @@ def describe_item(data: bytes, head: Rows) -> RenderableType:
     return Group(facts("Item of a batch job", rows), "", ITEM_REVEALS)
 
 
-def describe_sample_commitment(data: bytes, head: Rows) -> RenderableType:
+def describe_sample_commitment(commitment: SampleCommitment, head: Rows) -> RenderableType:
     """The commitment of a sampled job in words."""
-    rows = [*head, *_sample_rows(SampleCommitment.from_bytes(data)), ("proven", "nothing yet")]
+    rows = [*head, *_sample_rows(commitment), ("proven", "nothing yet")]
     return Group(facts("Commitment of a sampled job", rows), "", COMMITTED_REVEALS)
 
 
-def describe_sample(data: bytes, head: Rows) -> RenderableType:
+def describe_sample(receipt: SampledReceipt, head: Rows) -> RenderableType:
     """A sampled receipt in words."""
-    receipt = SampledReceipt.from_bytes(data)
     rows = [
         *head,
         *_sample_rows(receipt.commitment),
@@ -83,10 +82,10 @@ def _sample_rows(commitment: SampleCommitment) -> Rows:
     ]
 
 
-DESCRIPTIONS: dict[str, Callable[[bytes, Rows], RenderableType]] = {
-    MANIFEST_KIND: describe_manifest,
-    ITEM_KIND: describe_item,
-    COMMITTED_KIND: describe_sample_commitment,
-    SAMPLED_KIND: describe_sample,
+DESCRIPTIONS: dict[str, Callable[[Any, Rows], RenderableType]] = {
+    kinds.MANIFEST.tag: describe_manifest,
+    kinds.ITEM.tag: describe_item,
+    kinds.SAMPLE_COMMITMENT.tag: describe_sample_commitment,
+    kinds.SAMPLED_RECEIPT.tag: describe_sample,
 }
-"""By the kind of the file."""
+"""By the kind of the file; each takes what the file holds."""

@@ -28,7 +28,9 @@ from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
-from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.file import File
+from zkinfer.files.integers import least_width
+from zkinfer.files.kinds import CIRCUIT
 from zkinfer.progress import activity, progress
 from zkinfer.typing import Array, FloatArray, IntArray
 
@@ -39,10 +41,6 @@ if TYPE_CHECKING:
 
     from zkinfer.compiler.onnx.export import Exporter
 
-
-CIRCUIT_KIND = "circ"
-CIRCUIT_VERSION = 1
-MAX_CIRCUIT_BYTES = 1 << 33
 
 REPORT_SAMPLES = 256
 """How many of the calibration samples a circuit remembers, until it is saved, for its report."""
@@ -56,23 +54,20 @@ class _StoredLayer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     saturation: tuple[int, int] | None
 
 
-class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _CircuitPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
     weights: tuple[bytes, ...]
     layers: tuple[_StoredLayer, ...]
     model: bytes
 
 
-def _storage_type(lo: int, hi: int) -> str:
-    """The smallest little-endian integer type that holds a weight's published bounds."""
-    for width in (1, 2, 4):
-        if -(1 << (8 * width - 1)) <= lo and hi < 1 << (8 * width - 1):
-            return f"<i{width}"
-    return "<i8"
+def _storage_type(tensor: Tensor) -> str:
+    """The narrowest integer type that holds a weight's published bounds."""
+    return f"<i{least_width(tensor.lo, tensor.hi)}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Circuit:
+class Circuit(File):
     """A model in exact integers: what is proven.
 
     Attributes:
@@ -83,6 +78,9 @@ class Circuit:
         samples: some of the calibration data, one array an input; None after loading. Never saved.
         tuning: what was traded for what, where the circuit was compiled for a target; else None. Never saved.
     """
+
+    KIND = CIRCUIT
+    REFUSAL = ArtifactError
 
     program: Program
     weights: tuple[IntArray, ...]
@@ -200,60 +198,48 @@ class Circuit:
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
 
-    def to_bytes(self) -> bytes:
-        """The content of a circuit file. It holds the weights: keep it private."""
-        payload = _Payload(
+    def _encoded(self) -> bytes:
+        payload = _CircuitPayload(
             program=encode_program(self.program),
             weights=tuple(
-                weight.astype(_storage_type(tensor.lo, tensor.hi)).tobytes()
+                weight.astype(_storage_type(tensor)).tobytes()
                 for weight, tensor in zip(self.weights, self.program.weights, strict=True)
             ),
             layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
             model=self.model,
         )
-        return wrap(CIRCUIT_KIND, CIRCUIT_VERSION, msgspec.msgpack.encode(payload))
+        return msgspec.msgpack.encode(payload)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Circuit":
-        """A circuit from the content of a circuit file, its bounds proven again.
-
-        Raises:
-            ArtifactError: truncated, edited, of another version, or not a circuit.
-        """
-        try:
-            payload = _decoder.decode(unwrap(data, CIRCUIT_KIND, CIRCUIT_VERSION, max_bytes=MAX_CIRCUIT_BYTES))
-        except msgspec.MsgspecError as error:
-            raise ArtifactError(f"not a circuit: {error}") from None
-        program = decode_program(payload.program)
-        if len(payload.weights) != len(program.weights):
-            raise ArtifactError(f"the program has {len(program.weights)} weights, the file {len(payload.weights)}")
-        weights = tuple(_read_weight(d, t) for d, t in zip(payload.weights, program.weights, strict=True))
-        if any(not 0 <= layer.value < program.num_values for layer in payload.layers):
+    def _decoded(cls, payload: bytes) -> "Circuit":
+        found = _decoder.decode(payload)
+        program = decode_program(found.program)
+        if len(found.weights) != len(program.weights):
+            raise ArtifactError(f"the program has {len(program.weights)} weights, the file {len(found.weights)}")
+        weights = tuple(_read_weight(d, t) for d, t in zip(found.weights, program.weights, strict=True))
+        if any(not 0 <= layer.value < program.num_values for layer in found.layers):
             raise ArtifactError("a layer names a value that the program does not have")
         try:
             check_bounds(program, weights)
         except BoundsError as error:
             raise ArtifactError(f"the weights do not fit the program: {error}") from None
-        layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in payload.layers)
-        return cls(program, weights, layers, payload.model)
+        layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in found.layers)
+        return cls(program, weights, layers, found.model)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the circuit file, atomically, readable by its owner alone: it holds the weights.
-
-        Raises:
-            ResourceError: the file cannot be written.
-        """
-        write_atomically(path, self.to_bytes(), private=True)
+    def _is_canonical(self, payload: bytes) -> bool:
+        """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to
+        compare them would double the memory that loading takes."""
+        return True
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Circuit":
-        """Read a circuit file.
+        """Read a circuit file, and prove its bounds again.
 
         Raises:
-            ArtifactError: see `from_bytes`; also when there is no such file.
+            ArtifactError: truncated, edited, of another version, or not a circuit; also when there is no such file.
         """
         with activity("reading the circuit and proving its bounds"):
-            return cls.from_bytes(read_bounded(path, max_bytes=MAX_CIRCUIT_BYTES + HEADER_BYTES))
+            return super().load(path)
 
     def summary(self) -> Table:
         """Every value of the program, for a terminal: `rich.print(circuit.summary())`."""
@@ -282,11 +268,11 @@ class Circuit:
         )
 
 
-_decoder = msgspec.msgpack.Decoder(_Payload)
+_decoder = msgspec.msgpack.Decoder(_CircuitPayload)
 
 
 def _read_weight(data: bytes, tensor: Tensor) -> IntArray:
-    dtype = np.dtype(_storage_type(tensor.lo, tensor.hi))
+    dtype = np.dtype(_storage_type(tensor))
     if len(data) != tensor.size * dtype.itemsize:
         raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
     array = np.frombuffer(data, dtype=dtype).reshape(tensor.shape).astype(np.int64)

@@ -1,7 +1,7 @@
 """The envelope around every zkinfer file: what it is, which version, and whether it is whole.
 
     8 bytes   magic "zkinfer\\0"
-    4 bytes   kind, ASCII ("circ", "comm", "prof", "pkey")
+    4 bytes   kind, ASCII, one of those in `kinds`
     4 bytes   version, little-endian
     8 bytes   length of the payload, little-endian
     32 bytes  BLAKE3 of everything before it and the payload, bound to this purpose
@@ -43,6 +43,18 @@ def wrap(kind: str, version: int, payload: bytes) -> bytes:
     return header + _checksum(header, payload) + payload
 
 
+def kind_and_version(data: bytes) -> tuple[str, int]:
+    """What the header of a file says it is, before anything else of the file is checked.
+
+    Raises:
+        ArtifactError: not a zkinfer file.
+    """
+    if len(data) < HEADER_BYTES or data[: len(MAGIC)] != MAGIC:
+        raise ArtifactError("not a zkinfer file, or cut off within its header")
+    _, kind, version, _ = _HEADER.unpack_from(data)
+    return kind.decode("ascii", "backslashreplace"), version
+
+
 def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     """The payload of an envelope of this kind and version.
 
@@ -50,16 +62,15 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
         ArtifactError: not a zkinfer file, another kind or version, truncated, extended, damaged, or over
             `max_bytes`.
     """
-    if len(data) < HEADER_BYTES or data[: len(MAGIC)] != MAGIC:
-        raise ArtifactError("not a zkinfer file, or cut off within its header")
-    _, found_kind, found_version, length = _HEADER.unpack_from(data)
-    if found_kind != kind.encode("ascii"):
+    found_kind, found_version = kind_and_version(data)
+    if found_kind != kind:
         raise ArtifactError(f"a zkinfer file of kind {found_kind!r} where {kind!r} is needed")
     if found_version != version:
         raise ArtifactError(
             f"file version {found_version}, but this zkinfer reads version {version}: "
             "install the zkinfer that wrote it, or make the file again"
         )
+    length = _HEADER.unpack_from(data)[-1]
     if length > max_bytes:
         raise ArtifactError(f"the file declares {length} bytes; at most {max_bytes} are accepted")
     payload = data[HEADER_BYTES:]

@@ -4,7 +4,6 @@ It names a model by its program (public) and by a commitment to its weights, and
 its backend needs. A short fingerprint stands for the whole of it.
 """
 
-import os
 from typing import Literal
 
 import msgspec
@@ -13,13 +12,12 @@ from blake3 import blake3
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, WrongKeyError
-from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import one_line
+from zkinfer.files.file import File
+from zkinfer.files.kinds import COMMITMENT
 from zkinfer.protocol.pcs import params as pcs
 from zkinfer.protocol.reduction.layout import weight_rows
 
-COMMITMENT_KIND = "comm"
-COMMITMENT_VERSION = 1
-MAX_COMMITMENT_BYTES = 64 << 20
 MAX_LOGROWS = 28
 POINT_BYTES = 64
 DIGEST_BYTES = 32
@@ -113,12 +111,12 @@ class SumcheckKey(msgspec.Struct, frozen=True, array_like=True, tag="sumcheck", 
 Key = EzklKey | SumcheckKey
 
 
-class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _CommitmentPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
     key: Key
 
 
-_decoder = msgspec.msgpack.Decoder(_Payload)
+_decoder = msgspec.msgpack.Decoder(_CommitmentPayload)
 
 
 def _check_ezkl(key: EzklKey) -> None:
@@ -151,18 +149,21 @@ def _check_key(key: Key, program: Program) -> None:
             _check_sumcheck(key, program)
 
 
-class Commitment:
-    """A published model: program, verification key and weight commitment.
+class Commitment(File):
+    """A published model: program, verification key and weight commitment; a `.zkc` file.
 
     Attributes:
         program: the integer program, without weights.
         key: the backend's part.
     """
 
+    KIND = COMMITMENT
+    REFUSAL = MalformedCommitmentError
+
     def __init__(self, program: Program, key: Key) -> None:
         self.program = program
         self.key = key
-        self._payload = msgspec.msgpack.encode(_Payload(encode_program(program), key))
+        self._payload = msgspec.msgpack.encode(_CommitmentPayload(encode_program(program), key))
 
     @property
     def backend(self) -> Backend:
@@ -219,48 +220,16 @@ class Commitment:
         except InvalidInputError as error:
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
 
-    def to_bytes(self) -> bytes:
-        """The `.zkc` file's content."""
-        return wrap(COMMITMENT_KIND, COMMITMENT_VERSION, self._payload)
+    def _encoded(self) -> bytes:
+        return self._payload
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Commitment":
-        """A commitment from a `.zkc` file's content.
+    def _decoded(cls, payload: bytes) -> "Commitment":
+        decoded = _decoder.decode(payload)
+        return cls(decode_program(decoded.program), decoded.key)
 
-        Raises:
-            MalformedCommitmentError: truncated, edited, another version or not a commitment.
-        """
-        try:
-            payload = unwrap(data, COMMITMENT_KIND, COMMITMENT_VERSION, max_bytes=MAX_COMMITMENT_BYTES)
-            decoded = _decoder.decode(payload)
-            commitment = cls(decode_program(decoded.program), decoded.key)
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
-        commitment.check()
-        if commitment._payload != payload:
-            raise MalformedCommitmentError("commitment: not in canonical form")
-        return commitment
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the `.zkc` file, atomically.
-
-        Raises:
-            ResourceError: the file cannot be written.
-        """
-        write_atomically(path, self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Commitment":
-        """Read a `.zkc` file.
-
-        Raises:
-            MalformedCommitmentError: see `from_bytes`; also when there is no such file.
-        """
-        try:
-            data = read_bounded(path, max_bytes=MAX_COMMITMENT_BYTES + HEADER_BYTES)
-        except ArtifactError as error:
-            raise MalformedCommitmentError(one_line(error)) from None
-        return cls.from_bytes(data)
+    def _validate(self) -> None:
+        self.check()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Commitment) and self._payload == other._payload

@@ -5,28 +5,21 @@ convenience: the first is compared, the second is checked, neither is trusted.
 """
 
 import math
-import os
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.program import MAX_MAGNITUDE
-from zkinfer.errors import ArtifactError, MalformedProofError
-from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.errors import MalformedProofError
+from zkinfer.files.file import File
+from zkinfer.files.integers import WIDTHS, array_width
+from zkinfer.files.kinds import PROOF
 from zkinfer.typing import FloatArray, IntArray
 
-PROOF_KIND = "prof"
-PROOF_VERSION = 2
-MAX_PROOF_BYTES = 256 << 20
 MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
 DIGEST_BYTES = 32
 STATED_BYTES = 3 * DIGEST_BYTES
-
-WIDTHS = (1, 2, 4, 8)
-"""Bytes that a claimed integer may take."""
 
 
 class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", forbid_unknown_fields=True):
@@ -46,7 +39,7 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
     @classmethod
     def of(cls, integers: IntArray, frac_bits: int) -> "OutputTensor":
         """The claim of an int64 array, of any shape and layout."""
-        width = _least_width(integers)
+        width = array_width(integers)
         return cls(integers.shape, frac_bits, integers.astype(f"<i{width}").tobytes())
 
     def integers(self) -> IntArray:
@@ -60,7 +53,7 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
         if width not in WIDTHS or len(self.values) != width * size:
             raise MalformedProofError(f"proof: {len(self.values)} bytes hold no claimed output of shape {self.shape}")
         narrow = np.frombuffer(self.values, dtype=f"<i{width}")
-        if _least_width(narrow) != width:
+        if array_width(narrow) != width:
             raise MalformedProofError(f"proof: a claimed output is written with {width} bytes a value; fewer would do")
         return narrow.astype(np.int64).reshape(self.shape)
 
@@ -77,7 +70,7 @@ class PrivateTensor(msgspec.Struct, frozen=True, array_like=True, tag="private",
     root: bytes
 
 
-class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _ProofPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     backend: str
     commitment: bytes
     private_inputs: tuple[PrivateTensor | None, ...]
@@ -86,13 +79,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     stated: bytes
 
 
-_decoder = msgspec.msgpack.Decoder(_Payload)
-
-
-def _least_width(integers: npt.NDArray[np.signedinteger[Any]]) -> int:
-    """Bytes that every one of the integers fits into, the least of `WIDTHS`."""
-    lo, hi = int(integers.min(initial=0)), int(integers.max(initial=0))
-    return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
+_decoder = msgspec.msgpack.Decoder(_ProofPayload)
 
 
 def _check_shape(tensor: OutputTensor | PrivateTensor) -> None:
@@ -108,30 +95,8 @@ def _check_output(tensor: OutputTensor) -> None:
         raise MalformedProofError("proof: a claimed output is larger than any value of a program")
 
 
-def _check_payload(payload: _Payload) -> None:
-    """What the types leave open.
-
-    Raises:
-        MalformedProofError: a part that no proof has.
-    """
-    if len(payload.commitment) != DIGEST_BYTES:
-        raise MalformedProofError(f"proof: a commitment's digest has {DIGEST_BYTES} bytes")
-    if len(payload.stated) not in (0, STATED_BYTES):
-        raise MalformedProofError(f"proof: what it was made for is told in {STATED_BYTES} bytes or not at all")
-    if payload.private_inputs and not any(payload.private_inputs):
-        raise MalformedProofError("proof: it lists its private inputs and hides none")
-    for tensor in (*payload.private_inputs, *payload.outputs):
-        if tensor is None:
-            continue
-        _check_shape(tensor)
-        if isinstance(tensor, OutputTensor):
-            _check_output(tensor)
-        elif len(tensor.root) != DIGEST_BYTES:
-            raise MalformedProofError(f"proof: the commitment to a hidden tensor has {DIGEST_BYTES} bytes")
-
-
-class Proof:
-    """A proof of any number of runs of a program.
+class Proof(File):
+    """A proof of any number of runs of a program; a `.zkp` file. Reading one says nothing about whether it is valid.
 
     Attributes:
         backend: which prover made it.
@@ -143,6 +108,8 @@ class Proof:
         stated: digests of the inputs, the outputs and the context that it was made for, so that a refusal can say which
             of them differs; empty where the backend does not tell. Never trusted.
     """
+
+    KIND = PROOF
 
     def __init__(
         self,
@@ -172,51 +139,33 @@ class Proof:
         )
         return arrays[0] if len(arrays) == 1 else arrays
 
-    def to_bytes(self) -> bytes:
-        """The proof file's content, canonical."""
-        payload = _Payload(
-            self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data, self.stated
+    def _encoded(self) -> bytes:
+        return msgspec.msgpack.encode(
+            _ProofPayload(
+                self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data, self.stated
+            )
         )
-        return wrap(PROOF_KIND, PROOF_VERSION, msgspec.msgpack.encode(payload))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Proof":
-        """A proof from a proof file's content; says nothing about whether it is valid.
+    def _decoded(cls, payload: bytes) -> "Proof":
+        found = _decoder.decode(payload)
+        return cls(found.backend, found.commitment, found.outputs, found.proof, found.private_inputs, found.stated)
 
-        Raises:
-            MalformedProofError: truncated, extended, edited, another version or not a proof.
-        """
-        try:
-            payload = _decoder.decode(unwrap(data, PROOF_KIND, PROOF_VERSION, max_bytes=MAX_PROOF_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedProofError(f"proof: {one_line(error)}") from None
-        _check_payload(payload)
-        proof = cls(
-            payload.backend, payload.commitment, payload.outputs, payload.proof, payload.private_inputs, payload.stated
-        )
-        if proof.to_bytes() != data:
-            raise MalformedProofError("proof: not in canonical form")
-        return proof
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the proof file, atomically.
-
-        Raises:
-            ResourceError: the file cannot be written.
-        """
-        write_atomically(path, self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Proof":
-        """Read a proof file.
-
-        Raises:
-            MalformedProofError: see `from_bytes`; also when there is no such file.
-        """
-        try:
-            return cls.from_bytes(read_bounded(path, max_bytes=MAX_PROOF_BYTES + HEADER_BYTES))
-        except ArtifactError as error:
-            raise MalformedProofError(one_line(error)) from None
+    def _validate(self) -> None:
+        if len(self.commitment_digest) != DIGEST_BYTES:
+            raise MalformedProofError(f"proof: a commitment's digest has {DIGEST_BYTES} bytes")
+        if len(self.stated) not in (0, STATED_BYTES):
+            raise MalformedProofError(f"proof: what it was made for is told in {STATED_BYTES} bytes or not at all")
+        if self.private_inputs and not any(self.private_inputs):
+            raise MalformedProofError("proof: it lists its private inputs and hides none")
+        for tensor in (*self.private_inputs, *self.output_tensors):
+            if tensor is None:
+                continue
+            _check_shape(tensor)
+            if isinstance(tensor, OutputTensor):
+                _check_output(tensor)
+            elif len(tensor.root) != DIGEST_BYTES:
+                raise MalformedProofError(f"proof: the commitment to a hidden tensor has {DIGEST_BYTES} bytes")
 
     def __repr__(self) -> str:
         return (

@@ -5,34 +5,20 @@ program, the same parameters, another root, and proofs to make again. Whoever tr
 anyone for the new one; docs/protocol/transcript-and-commitment.md, section 6, says why.
 """
 
-import os
-
 import msgspec
 
-from zkinfer.errors import ArtifactError, CommitmentMismatchError, MalformedProofError
-from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.errors import CommitmentMismatchError, MalformedProofError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.file import File
+from zkinfer.files.kinds import ROTATION
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
-
-ROTATION_KIND = "rota"
-ROTATION_VERSION = 1
-MAX_ROTATION_BYTES = 256 << 20
 
 ROTATION_FILE = "rotation.zkr"
 """Where a folder of keys that came from others holds the step that led to its commitment."""
 
 
-class _Payload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    old: bytes
-    root: bytes
-    proof: bytes
-
-
-_decoder = msgspec.msgpack.Decoder(_Payload)
-
-
-class Rotation:
-    """A step from one commitment of the native backend to the next.
+class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A step from one commitment of the native backend to the next; a `.zkr` file, which is public.
 
     Attributes:
         old_digest: digest of the commitment that it starts from, 32 bytes.
@@ -40,10 +26,11 @@ class Rotation:
         data: the proof that both matrices hold equal data.
     """
 
-    def __init__(self, old_digest: bytes, root: bytes, data: bytes) -> None:
-        self.old_digest = old_digest
-        self.root = root
-        self.data = data
+    KIND = ROTATION
+
+    old_digest: bytes
+    root: bytes
+    data: bytes
 
     def apply(self, old: Commitment) -> Commitment:
         """The commitment that the step leads to; says nothing about whether the proof is valid.
@@ -58,48 +45,9 @@ class Rotation:
             )
         return renewed(old, self.root)
 
-    def to_bytes(self) -> bytes:
-        """The `.zkr` file's content, canonical."""
-        payload = _Payload(self.old_digest, self.root, self.data)
-        return wrap(ROTATION_KIND, ROTATION_VERSION, msgspec.msgpack.encode(payload))
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Rotation":
-        """A rotation from a `.zkr` file's content; says nothing about whether it is valid.
-
-        Raises:
-            MalformedProofError: truncated, extended, edited, another version or not a rotation.
-        """
-        try:
-            payload = _decoder.decode(unwrap(data, ROTATION_KIND, ROTATION_VERSION, max_bytes=MAX_ROTATION_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedProofError(f"rotation: {one_line(error)}") from None
-        if len(payload.old) != DIGEST_BYTES or len(payload.root) != DIGEST_BYTES:
+    def _validate(self) -> None:
+        if len(self.old_digest) != DIGEST_BYTES or len(self.root) != DIGEST_BYTES:
             raise MalformedProofError(f"rotation: the digest of a commitment and a root have {DIGEST_BYTES} bytes each")
-        rotation = cls(payload.old, payload.root, payload.proof)
-        if rotation.to_bytes() != data:
-            raise MalformedProofError("rotation: not in canonical form")
-        return rotation
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the `.zkr` file, atomically. It is public.
-
-        Raises:
-            ResourceError: the file cannot be written.
-        """
-        write_atomically(path, self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Rotation":
-        """Read a `.zkr` file.
-
-        Raises:
-            MalformedProofError: see `from_bytes`; also when there is no such file.
-        """
-        try:
-            return cls.from_bytes(read_bounded(path, max_bytes=MAX_ROTATION_BYTES + HEADER_BYTES))
-        except ArtifactError as error:
-            raise MalformedProofError(one_line(error)) from None
 
     def __repr__(self) -> str:
         return f"Rotation(from {self.old_digest.hex()[:16]}, {len(self.data)} bytes)"

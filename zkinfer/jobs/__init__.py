@@ -3,66 +3,9 @@
     outcome = zkinfer.jobs.run("night/", "keys/", "inputs.npy", workers=4)
     outcome = zkinfer.jobs.resume("night/")
 
-The names below load on first use, so that checking a job needs no package of the prover.
+The public names, in `__init__.pyi`, load on first use, so that checking a job needs no package of the prover.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from zkinfer import lazy
 
-if TYPE_CHECKING:
-    from zkinfer.jobs.api import Status, resume, run, status
-    from zkinfer.jobs.item_bundle import VerifiedItem, verify_item_folder, write_item_folder
-    from zkinfer.jobs.manifest import Manifest
-    from zkinfer.jobs.report import write_report
-    from zkinfer.jobs.runner import Outcome, Progress
-    from zkinfer.jobs.sample_verification import VerifiedSample, verify_sample
-    from zkinfer.jobs.sampled import commit_sample, prove_sample
-    from zkinfer.jobs.verification import VerifiedJob, verify_job
-
-_HOME = {
-    "Manifest": "zkinfer.jobs.manifest",
-    "Outcome": "zkinfer.jobs.runner",
-    "Progress": "zkinfer.jobs.runner",
-    "Status": "zkinfer.jobs.api",
-    "VerifiedItem": "zkinfer.jobs.item_bundle",
-    "VerifiedJob": "zkinfer.jobs.verification",
-    "VerifiedSample": "zkinfer.jobs.sample_verification",
-    "commit_sample": "zkinfer.jobs.sampled",
-    "prove_sample": "zkinfer.jobs.sampled",
-    "resume": "zkinfer.jobs.api",
-    "run": "zkinfer.jobs.api",
-    "status": "zkinfer.jobs.api",
-    "verify_item_folder": "zkinfer.jobs.item_bundle",
-    "verify_job": "zkinfer.jobs.verification",
-    "verify_sample": "zkinfer.jobs.sample_verification",
-    "write_item_folder": "zkinfer.jobs.item_bundle",
-    "write_report": "zkinfer.jobs.report",
-}
-
-__all__ = [
-    "Manifest",
-    "Outcome",
-    "Progress",
-    "Status",
-    "VerifiedItem",
-    "VerifiedJob",
-    "VerifiedSample",
-    "commit_sample",
-    "prove_sample",
-    "resume",
-    "run",
-    "status",
-    "verify_item_folder",
-    "verify_job",
-    "verify_sample",
-    "write_item_folder",
-    "write_report",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'zkinfer.jobs' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

@@ -31,7 +31,8 @@ from zkinfer.errors import (
 )
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.proof import MAX_PROOF_BYTES, OutputTensor, Proof
+from zkinfer.files.kinds import PROOF
+from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
@@ -162,7 +163,7 @@ def read_proof(path: Path, digest: bytes) -> Proof:
         MalformedProofError: the file is gone, or has another, or is no proof.
     """
     try:
-        data = read_bounded(path, max_bytes=MAX_PROOF_BYTES + HEADER_BYTES)
+        data = read_bounded(path, max_bytes=PROOF.max_bytes + HEADER_BYTES)
     except ArtifactError as error:
         raise MalformedProofError(one_line(error)) from None
     if blake3(data).digest() != digest:

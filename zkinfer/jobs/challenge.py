@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.audit.sampling import check_confidence, draw, miss_probability, wrong_items
+from zkinfer.audits.sampling import check_confidence, draw, miss_probability, wrong_items
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, StatementError
 from zkinfer.files.artifact import one_line, wrap, write_atomically
 from zkinfer.files.statement import MAX_CONTEXT_BYTES

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zkinfer.audit.sampling import check_confidence
+from zkinfer.audits.sampling import check_confidence
 from zkinfer.errors import InvalidInputError, StatementError
 from zkinfer.files.artifact import one_line
 from zkinfer.files.commitment import Commitment

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.audit.log import DEFAULT_CONFIDENCE, DEFAULT_RATE
-from zkinfer.audit.sampling import check_confidence, check_rate
+from zkinfer.audits.log import DEFAULT_CONFIDENCE, DEFAULT_RATE
+from zkinfer.audits.sampling import check_confidence, check_rate
 from zkinfer.circuit.samples import batch_of, from_runs
 from zkinfer.errors import (
     ArtifactError,

@@ -23,6 +23,7 @@ from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyErro
 from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.proof import Proof
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
@@ -33,7 +34,6 @@ WEIGHTS_FILE = "weights"
 MATRIX_FOLDER = "matrix"
 SECRET_VERSION = 1
 MAX_SECRET_BYTES = 1 << 24
-WIDTHS = (1, 2, 4, 8)
 
 DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.BLINDING}")
 
@@ -184,7 +184,7 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
     Raises:
         OSError, ResourceError: the disk is full or not writable.
     """
-    widths = tuple(_least_width(array) for array in weights)
+    widths = tuple(array_width(array) for array in weights)
     descriptor = os.open(folder / WEIGHTS_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         for array, width in zip(weights, widths, strict=True):
@@ -196,12 +196,6 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
     payload = msgspec.msgpack.encode(secrets)
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
     return secrets
-
-
-def _least_width(array: IntArray) -> int:
-    """Bytes that every element fits into."""
-    lo, hi = int(array.min(initial=0)), int(array.max(initial=0))
-    return next(width for width in WIDTHS if -1 << (8 * width - 1) <= lo and hi < 1 << (8 * width - 1))
 
 
 def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:

@@ -15,8 +15,8 @@ from rich.console import Console
 from support.examples import Example, everything, mlp
 
 import zkinfer as zk
-from zkinfer.audit import sampling
-from zkinfer.audit.log import AuditReport, Difference, audit
+from zkinfer.audits import sampling
+from zkinfer.audits.log import AuditReport, Difference, audit
 from zkinfer.circuit.program import Einsum
 from zkinfer.compiler.model import Circuit
 from zkinfer.errors import (
@@ -108,7 +108,7 @@ class TestHonestLogs:
             audit(SINGLE, x, y, sample=20)
 
     def test_is_the_public_function_whatever_was_imported_before(self) -> None:
-        from zkinfer.audit.commitment import audit_weights
+        from zkinfer.audits.commitment import audit_weights
 
         assert zk.audit is audit
         assert zk.audit_weights is audit_weights

@@ -16,7 +16,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from zkinfer.audit.sampling import (
+from zkinfer.audits.sampling import (
     SEED_BYTES,
     check_confidence,
     detectable,

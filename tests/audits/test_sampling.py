@@ -11,8 +11,8 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.audit import sampling
-from zkinfer.audit.sampling import detectable, draw, miss_probability, sample_size, wrong_items
+from zkinfer.audits import sampling
+from zkinfer.audits.sampling import detectable, draw, miss_probability, sample_size, wrong_items
 from zkinfer.errors import InvalidInputError
 
 SEED = bytes(range(32))

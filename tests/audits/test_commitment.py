@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from support.examples import Example, mlp
 
-from zkinfer.audit.commitment import audit_keys, audit_weights
+from zkinfer.audits.commitment import audit_keys, audit_weights
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.setup import setup

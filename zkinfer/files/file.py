@@ -1,0 +1,89 @@
+"""What all of zkinfer's files share: one kind, one encoding, atomic writing and bounded reading."""
+
+import os
+from typing import ClassVar, Self
+
+import msgspec
+
+from zkinfer.errors import ArtifactError, MalformedProofError, ZkinferError
+from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.kinds import FileKind
+
+
+class File:
+    """A value that is kept in a file of its own: a payload in the envelope of `artifact`.
+
+    A subclass names its kind, and the error that refuses a file. By default the payload is the value itself, in
+    MessagePack, as suits a `msgspec.Struct`; other classes override `_encoded` and `_decoded`.
+    """
+
+    __slots__ = ()
+
+    KIND: ClassVar[FileKind]
+    REFUSAL: ClassVar[type[ZkinferError]] = MalformedProofError
+
+    def _encoded(self) -> bytes:
+        """The payload."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def _decoded(cls, payload: bytes) -> Self:
+        """The value in a payload.
+
+        Raises:
+            ArtifactError, msgspec.MsgspecError, UnicodeDecodeError: there is none.
+        """
+        return msgspec.msgpack.decode(payload, type=cls)
+
+    def _validate(self) -> None:
+        """Check what the types leave open, as sizes and ranges; raises `REFUSAL`."""
+
+    def _is_canonical(self, payload: bytes) -> bool:
+        """Whether the payload is the one encoding of this value."""
+        return self._encoded() == payload
+
+    def to_bytes(self) -> bytes:
+        """The file's content, canonical."""
+        return wrap(self.KIND.tag, self.KIND.version, self._encoded())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The value in a file's content, well formed; whether it is true is not checked here.
+
+        Raises:
+            MalformedProofError: truncated, extended, edited, of another kind or version, not in canonical form, or
+                with parts that are impossible. Of a commitment it is MalformedCommitmentError, of a circuit
+                ArtifactError.
+        """
+        kind = cls.KIND
+        try:
+            payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
+            value = cls._decoded(payload)
+        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
+        value._validate()
+        if not value._is_canonical(payload):
+            raise cls.REFUSAL(f"{kind.name}: not in canonical form")
+        return value
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, atomically; what holds secrets is readable by its owner alone.
+
+        Raises:
+            ResourceError: the file cannot be written.
+        """
+        write_atomically(path, self.to_bytes(), private=self.KIND.private)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file.
+
+        Raises:
+            MalformedProofError, MalformedCommitmentError, ArtifactError: as `from_bytes`; also when there is no such
+                file, or it is too large.
+        """
+        try:
+            data = read_bounded(path, max_bytes=cls.KIND.max_bytes + HEADER_BYTES)
+        except ArtifactError as error:
+            raise cls.REFUSAL(one_line(error)) from None
+        return cls.from_bytes(data)
