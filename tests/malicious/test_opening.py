@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.openings import DOMAIN, SMALL, PlainProver, Statement, plain_verify, random_ext, row_vector
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, plain_verify, random_ext, row_vector
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.protocol.field import scalar

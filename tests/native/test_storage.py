@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.openings import DOMAIN, Statement, plain_verify
+from support.opening_prover import DOMAIN, Statement, plain_verify
 
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, ProvingError
 from zkinfer.files import budget

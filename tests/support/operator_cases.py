@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
-from support.lowering import build
+from support.model_comparison import build
 from support.native_prover import Case, make_case, small
 
 from zkinfer.circuit.qformat import quantize

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.native_prover import SMALL, Case, make_case, prove, small_verifier
-from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
+from support.two_layer_program import INPUT, PROGRAM, RUNS, WEIGHTS
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment, SumcheckKey

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.openings import DOMAIN, SMALL, Statement, plain_verify
+from support.opening_prover import DOMAIN, SMALL, Statement, plain_verify
 
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field import kernels, scalar

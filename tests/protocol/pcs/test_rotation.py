@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.openings import Rejected, plain_verify, row_vector, u64
+from support.opening_prover import Rejected, plain_verify, row_vector, u64
 
 from zkinfer.errors import (
     BudgetError,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.openings import DOMAIN, PlainProver, Rejected, Statement, plain_verify, row_vector
+from support.opening_prover import DOMAIN, PlainProver, Rejected, Statement, plain_verify, row_vector
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.field.scalar import ZERO

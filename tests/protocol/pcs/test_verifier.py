@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.openings import DOMAIN, SMALL, PlainProver, Rejected, Statement, plain_verify, random_ext
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Rejected, Statement, plain_verify, random_ext
 
 from zkinfer.errors import InvalidInputError, MalformedProofError, VerificationError
 from zkinfer.protocol.field import scalar

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.contractions import random_ext
+from support.random_contractions import random_ext
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts

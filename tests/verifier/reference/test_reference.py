@@ -1,29 +1,24 @@
 """The plain-Python verifier of native proofs against the fast one: on any proof of any statement they say the same."""
 
 import dataclasses
-from collections.abc import Callable
-from fractions import Fraction
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.examples import mlp
-from support.fused_weight import fused_weight
-from support.native import ask_both, direct_openings, prove_and_verify
+from support.both_verifiers import ask_both, direct_openings, prove_and_verify
+from support.claim_programs import PROGRAMS, fused_weight, odd_sizes
+from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
-from support.programs import random_inputs
-from support.reduction_cases import random_case
+from support.random_programs import random_inputs
+from support.random_statements import random_case
 
-from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Term
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
-from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.compiler.lowering.builder import Built
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
-from zkinfer.files.commitment import SumcheckKey
+from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol import native_proof as argument
@@ -46,78 +41,6 @@ def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int
     inputs = random_inputs(np.random.default_rng(1), program, runs)
     flags = (private,) * len(program.inputs), (private,) * len(program.outputs)
     return make_case(program, built.weights, inputs, *flags, small(log_columns))
-
-
-def rescaling(source: Value, shift: int, kind: str) -> Table:
-    """A table over what a value reaches, of each kind that a proof tells apart."""
-    lo, hi = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-    rows = range(lo, hi + 1)
-    values = {"identity": rows, "relu": (max(i, 0) for i in rows), "any": (i * i * 7 % 13 - 6 for i in rows)}
-    return Table(kind, lo, tuple(values[kind]))
-
-
-def attention(kind: str = "any") -> Built:
-    """Products of two computed values, with a lookup whose remainder has several limbs between them."""
-    rng, builder = np.random.default_rng(2), Builder()
-    x = builder.input("x", (3, 2), 2, -8, 8)
-    w = [builder.weight(f"w{i}", rng.integers(-5, 6, (2, 2)), 1) for i in range(3)]
-    q, k, v = (builder.einsum(name, "ab,cb->ac", x, u) for name, u in zip("qkv", w, strict=True))
-    scores = builder.einsum("scores", "ab,cb->ac", q, k)
-    weights = builder.lookup("weights", scores, rescaling(scores, 11, kind), 11, 2)
-    return builder.finish([builder.einsum("out", "ac,cd->ad", weights, v)])
-
-
-def reshaped() -> Built:
-    """A functional of an einsum's result that is no product over its axes."""
-    rng, builder = np.random.default_rng(3), Builder()
-    x = builder.input("x", (2, 3), 2, -8, 8)
-    y = builder.einsum("y", "ab,cb->ac", x, builder.weight("w", rng.integers(-5, 6, (6, 3)), 1))
-    z = builder.combine("z", [Summand(y, Fraction(1), (Reshape((3, 4)),))])
-    return builder.finish(
-        [builder.einsum("out", "ab,cb->ac", z, builder.weight("u", rng.integers(-5, 6, (3, 4)), 1)), y]
-    )
-
-
-def odd_sizes() -> Built:
-    """More boxes than are kept apart, so that axes are flattened."""
-    rng, builder = np.random.default_rng(4), Builder()
-    x = builder.input("x", (7, 7, 3), 2, -8, 8)
-    y = builder.einsum("y", "abc,abc->abc", x, builder.weight("w", rng.integers(-5, 6, (7, 7, 3)), 1))
-    return builder.finish([builder.lookup("out", y, rescaling(y, 3, "relu"), 3, 2)])
-
-
-def constants() -> Built:
-    """Values made of weights alone, in every kind of node, and among the outputs."""
-    rng, builder = np.random.default_rng(5), Builder()
-    x = builder.input("x", (2, 3), 2, -8, 8)
-    w = builder.weight("w", rng.integers(-5, 6, (3, 3)), 1)
-    square = builder.einsum("square", "ab,bc->ac", w, w)
-    looked_up = builder.lookup("looked up", square, rescaling(square, 2, "any"), 2, 1)
-    turned = builder.combine("turned", [Summand(looked_up, Fraction(-2), (Transpose((1, 0)),))], offset=Fraction(1))
-    return builder.finish([builder.einsum("out", "ab,bc->ac", x, turned), turned, looked_up])
-
-
-def sums() -> Built:
-    """Letters of one operand alone, an operand twice, sums over everything, an output twice, an input as an output."""
-    rng, builder = np.random.default_rng(6), Builder()
-    x, y = (builder.input(name, (2, 3), 2, -8, 8) for name in "xy")
-    w = builder.weight("w", rng.integers(-5, 6, (3, 5)), 1)
-    products = builder.einsum("products", "ab,cb->ac", x, x)
-    summed = builder.einsum("summed", "ab,bc->a", x, w)
-    outer = builder.einsum("outer", "a,bc->cab", summed, y)
-    everything = builder.einsum("everything", "cab->", outer)
-    return builder.finish([products, everything, outer, outer, x])
-
-
-PROGRAMS: dict[str, Callable[[], Built]] = {
-    "attention": attention,
-    "attention, range": lambda: attention("identity"),
-    "attention, pieces": lambda: attention("relu"),
-    "reshaped": reshaped,
-    "odd sizes": odd_sizes,
-    "constants": constants,
-    "sums": sums,
-}
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
@@ -276,7 +199,7 @@ def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> No
     parameters, matrix = case.sizes.weights, case.matrix.commitment
     code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
     sizes = (code.log_columns, code.blinding, code.log_length)
-    commitment = CommitmentFile(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
+    commitment = Commitment(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
     data = argument.encode(prove(case).proof)
     for check in (native.check, reference.check):

@@ -1,4 +1,7 @@
-"""A party that knows every value: the reduction tested without messages, against definitions in Python integers."""
+"""Linear claims of the reduction by their definitions, in Python integers.
+
+`KnowingParty` runs the reduction without messages: it answers with true values and notes every claim that is false.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence

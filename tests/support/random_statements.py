@@ -1,9 +1,9 @@
-"""Random statements to reduce, and who knows their values."""
+"""Random statements to prove, their witnesses, and a party that knows all their values."""
 
 import numpy as np
-from support.knowing import KnowingParty
+from support.linear_claims import KnowingParty
 from support.native_prover import Case, make_case, small
-from support.programs import random_inputs, random_program
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native.witness import Witness, trace

@@ -1,4 +1,4 @@
-"""Openings of matrix commitments in plain Python: statements, a prover that can be made to lie, a second verifier.
+"""Openings of matrix commitments in plain Python: statements, and a prover that can be made to lie.
 
 Written from docs/protocol/transcript-and-commitment.md with `protocol.field.scalar` alone; nothing of
 `protocol.pcs` but the types that name sizes and claims.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
+from support.merkle_tree import hash_leaf, hash_node, siblings, tree
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
@@ -291,32 +291,6 @@ def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximi
         for claim, weight in zip(group.claims, group_weights, strict=True):
             total = [scalar.ext_add(t, scalar.ext_mul(weight, q)) for t, q in zip(total, exts(claim.rows), strict=True)]
         result.append(total + [ZERO] * (3 * (number + 1)) + unit + [ZERO] * (3 * (len(groups) - number - 1)))
-    return result
-
-
-def hash_leaf(leaf: bytes) -> bytes:
-    digest: bytes = blake3(leaf, key=b"zkinfer 2026 merkle leaf v1\0\0\0\0\0").digest()
-    return digest
-
-
-def hash_node(left: bytes, right: bytes) -> bytes:
-    digest: bytes = blake3(left + right, key=b"zkinfer 2026 merkle node v1\0\0\0\0\0").digest()
-    return digest
-
-
-def tree(leaves: Sequence[bytes]) -> list[bytes]:
-    nodes = [b""] * len(leaves) + [hash_leaf(leaf) for leaf in leaves]
-    for i in reversed(range(1, len(leaves))):
-        nodes[i] = hash_node(nodes[2 * i], nodes[2 * i + 1])
-    return nodes
-
-
-def siblings(nodes: Sequence[bytes], indices: Sequence[int]) -> bytes:
-    result = b""
-    known = {len(nodes) // 2 + i for i in indices}
-    while max(known) > 1:
-        result += b"".join(nodes[n ^ 1] for n in sorted(known) if n ^ 1 not in known)
-        known = {n // 2 for n in known}
     return result
 
 

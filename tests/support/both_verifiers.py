@@ -1,4 +1,4 @@
-"""Proving small statements, and asking both verifiers of native proofs, which must agree."""
+"""What the fast verifier and the reference say of one native proof: they must agree."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
