@@ -7,14 +7,14 @@ from unittest import mock
 from support.native_prover import DIGEST, Case, prove, verify
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol import native_proof
 from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof import NativeProof
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
-from zkinfer.verifier.reference import reduction as slow_opening
+from zkinfer.verifier.reference import committed_claims as reference_opening
 
 
 def prove_and_verify(case: Case) -> float:
@@ -42,33 +42,38 @@ def ask_both(
     """
     publics = case.publics if publics is None else publics
     weights = case.matrix.commitment if weights is None else weights
-    slow_bits = fast_bits = None
+    reference_bits = fast_bits = None
     refusal: VerificationError | None = None
     with suppress(VerificationError):
-        slow_bits = _ask_slow(case, argument.encode(proof), publics, digest, weights)
+        reference_bits = _ask_reference(case, native_proof.encode(proof), publics, digest, weights)
     try:
-        with mock.patch.object(argument, "PADS", case.sizes.pads):
+        with mock.patch.object(native_proof, "PADS", case.sizes.pads):
             fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
     except VerificationError as error:
         refusal = error
-    assert (slow_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, slow: {slow_bits}"
-    if fast_bits is None or slow_bits is None:
+    assert (reference_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, reference: {reference_bits}"
+    if fast_bits is None or reference_bits is None:
         assert refusal is not None
         raise refusal
-    assert abs(fast_bits - slow_bits) < 1e-6
+    assert abs(fast_bits - reference_bits) < 1e-6
     return fast_bits
 
 
-def _ask_slow(
+def _ask_reference(
     case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: MatrixCommitment
 ) -> float:
     plan, first = case.plan, case.plan.program.num_values
     inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
     outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]
-    own = reference.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs)
-    root = reference.Root(weights.root, weights.rows, 0)
-    return reference.verify_run(
-        own, inputs, outputs, digest, root, _sizes(case.sizes.weights), reference.decode(data), _pads(case.sizes.pads)
+    return reference.verify_proof(
+        plan=reference.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs),
+        inputs=inputs,
+        outputs=outputs,
+        digest=digest,
+        weights=matrix_root(weights),
+        sizes=opening_sizes(case.sizes.weights),
+        proof=reference.decode(data),
+        pads=pad_sizes(case.sizes.pads),
     )
 
 
@@ -76,13 +81,23 @@ def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> li
     return None if private else [int(v) for v in publics[number].ravel()]
 
 
-def _sizes(parameters: OpeningParameters) -> reference.Sizes:
+# What both verifiers take, each in its own types.
+
+
+def opening_sizes(parameters: OpeningParameters) -> reference.OpeningSizes:
+    """The sizes of an opening, for the reference."""
     code = parameters.code
-    work = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
-    return reference.Sizes(code.log_columns, code.blinding, code.log_length, *work)
+    checks = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
+    return reference.OpeningSizes(code.log_columns, code.blinding, code.log_length, *checks)
 
 
-def _pads(parameters: PadParameters) -> reference.PadSizes:
+def matrix_root(commitment: MatrixCommitment) -> reference.MatrixRoot:
+    """A committed matrix, for the reference."""
+    return reference.MatrixRoot(commitment.root, commitment.rows, commitment.masks)
+
+
+def pad_sizes(parameters: PadParameters) -> reference.PadSizes:
+    """The sizes of a proof about pads, for the reference."""
     return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
 
 
@@ -91,6 +106,6 @@ def direct_openings(cells: int = 0) -> Iterator[None]:
     """Prover and both verifiers open column points directly from so few cells a symbol on."""
     with (
         mock.patch.object(fast_opening, "DIRECT_CELLS", cells),
-        mock.patch.object(slow_opening, "DIRECT_CELLS", cells),
+        mock.patch.object(reference_opening, "DIRECT_CELLS", cells),
     ):
         yield

@@ -29,8 +29,8 @@ from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
-from zkinfer.verifier.reference import reduction as slow_reduction
-from zkinfer.verifier.reference.channel import total
+from zkinfer.verifier.reference import committed_claims
+from zkinfer.verifier.reference.elements import total
 from zkinfer.verifier.reference.plan import boxes_of
 from zkinfer.verifier.reference.weights import Weights, merged, pull_term
 
@@ -65,7 +65,7 @@ def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
 
 
 def test_both_choose_column_points_by_the_same_numbers() -> None:
-    assert (slow_reduction.DIRECT_CELLS, slow_reduction.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
+    assert (committed_claims.DIRECT_CELLS, committed_claims.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:
