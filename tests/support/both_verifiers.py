@@ -5,12 +5,13 @@ from contextlib import contextmanager, suppress
 from unittest import mock
 
 from support.native_prover import DIGEST, Case, prove, verify
+from support.reference_openings import matrix_root, opening_sizes
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol import native_proof
 from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof import NativeProof
-from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
@@ -79,21 +80,6 @@ def _ask_reference(
 
 def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> list[int] | None:
     return None if private else [int(v) for v in publics[number].ravel()]
-
-
-# What both verifiers take, each in its own types.
-
-
-def opening_sizes(parameters: OpeningParameters) -> reference.OpeningSizes:
-    """The sizes of an opening, for the reference."""
-    code = parameters.code
-    checks = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
-    return reference.OpeningSizes(code.log_columns, code.blinding, code.log_length, *checks)
-
-
-def matrix_root(commitment: MatrixCommitment) -> reference.MatrixRoot:
-    """A committed matrix, for the reference."""
-    return reference.MatrixRoot(commitment.root, commitment.rows, commitment.masks)
 
 
 def pad_sizes(parameters: PadParameters) -> reference.PadSizes:
