@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
-from support.reference_openings import verify_by_reference
+from support.reference_statements import verify_by_reference
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.protocol.field import scalar

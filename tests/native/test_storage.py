@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.opening_prover import DOMAIN, Statement
-from support.reference_openings import verify_by_reference
+from support.reference_statements import verify_by_reference
 
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, ProvingError
 from zkinfer.files import budget

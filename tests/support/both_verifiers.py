@@ -5,11 +5,10 @@ from contextlib import contextmanager, suppress
 from unittest import mock
 
 from support.native_prover import DIGEST, Case, prove, verify
-from support.reference_openings import matrix_root, opening_sizes
+from support.reference_statements import matrix_root, opening_sizes, pad_sizes
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol import native_proof
-from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof import NativeProof
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening as fast_opening
@@ -80,11 +79,6 @@ def _ask_reference(
 
 def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> list[int] | None:
     return None if private else [int(v) for v in publics[number].ravel()]
-
-
-def pad_sizes(parameters: PadParameters) -> reference.PadSizes:
-    """The sizes of a proof about pads, for the reference."""
-    return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.reference_statements import lookups
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import ProverChannel, VerifierChannel
@@ -21,7 +22,6 @@ from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, Piecewise
 from zkinfer.protocol.lookup.verifier import verify
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
-from zkinfer.verifier.reference.lookups import LookupTable
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "lookup.json").read_text())
 NAMES = [vector["name"] for vector in VECTORS]
@@ -31,7 +31,7 @@ Claims = list[tuple[tuple[Ext, ...], list[Ext]]]
 """Points, and what columns and then multiplicities are claimed to be there."""
 
 
-def fast_table(table: dict[str, Any]) -> RangeTable | PiecewiseTable | ExplicitTable:
+def table_of(table: dict[str, Any]) -> RangeTable | PiecewiseTable | ExplicitTable:
     match table["kind"]:
         case "range":
             return RangeTable(table["rows"], table["start"])
@@ -41,18 +41,8 @@ def fast_table(table: dict[str, Any]) -> RangeTable | PiecewiseTable | ExplicitT
             return ExplicitTable(tuple(map(tuple, table["columns"])))
 
 
-def reference_table(table: dict[str, Any]) -> LookupTable:
-    match table["kind"]:
-        case "range":
-            return reference.range_table(table["rows"], table["start"])
-        case "piecewise":
-            return reference.piecewise_table(table["rows"], table["start"], table["pieces"])
-        case _:
-            return reference.explicit_table(table["columns"])
-
-
 def instance_of(statement: dict[str, Any]) -> LookupInstance:
-    return LookupInstance(tuple(map(fast_table, statement["tables"])), tuple(Block(*b) for b in statement["blocks"]))
+    return LookupInstance(tuple(map(table_of, statement["tables"])), tuple(Block(*b) for b in statement["blocks"]))
 
 
 def fast_prove(vector: dict[str, Any]) -> bytes:
@@ -72,9 +62,7 @@ def fast_verify(statement: dict[str, Any], message: bytes, domain: bytes) -> Cla
 
 def reference_verify(statement: dict[str, Any], message: bytes, domain: bytes) -> Claims:
     channel = reference.Channel(Transcript(domain), message, padded=False)
-    tables = tuple(map(reference_table, statement["tables"]))
-    lookups = reference.Lookups(tables, tuple((table, k) for table, k in statement["blocks"]))
-    blocks, multiplicities = reference.verify_lookups(lookups, channel)
+    blocks, multiplicities = reference.verify_lookups(lookups(instance_of(statement)), channel)
     channel.finish()
     return [(point, [value.constant for value in values]) for point, values in blocks + multiplicities]
 

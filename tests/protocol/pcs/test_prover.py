@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.opening_prover import DOMAIN, SMALL, Statement
-from support.reference_openings import verify_by_reference
+from support.reference_statements import verify_by_reference
 
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field import kernels, scalar

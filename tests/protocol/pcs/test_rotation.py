@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.reference_openings import matrix_root, opening_sizes
+from support.reference_statements import matrix_root, opening_sizes
 
 from zkinfer.errors import (
     BudgetError,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.opening_prover import DOMAIN, PlainProver, Statement, row_vector
-from support.reference_openings import reference_accepts
+from support.reference_statements import reference_accepts
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim

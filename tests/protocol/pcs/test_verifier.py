@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, random_ext
-from support.reference_openings import reference_accepts
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, exts, random_ext
+from support.reference_statements import matrix_root, opening_sizes, reference_accepts
 
 from zkinfer.errors import InvalidInputError, MalformedProofError, VerificationError
 from zkinfer.protocol.field import scalar
@@ -21,6 +21,8 @@ from zkinfer.protocol.pcs.claims import ClaimGroup, Residual, RowClaim
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
 from zkinfer.protocol.pcs.verifier import reduce_opening, verify_opening
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.verifier import reference
+from zkinfer.verifier.reference.elements import total
 
 
 @functools.cache
@@ -168,11 +170,29 @@ def test_padded_values_leave_a_relation_between_pads() -> None:
     prover.mask_values = lambda: [  # type: ignore[method-assign]
         scalar.ext_sub(v, pad) for v, pad in zip(honest_mask_values, mask_pads, strict=True)
     ]
-    residuals = reduce_opening(prover.parameters, prover.commitments, prover.groups, prover.open(), Transcript(DOMAIN))
+    opening = prover.open()
+    residuals = reduce_opening(prover.parameters, prover.commitments, prover.groups, opening, Transcript(DOMAIN))
     for residual, pads, mask_pad in zip(residuals, claim_pads, mask_pads, strict=True):
         assert isinstance(residual, Residual)
         assert residual.value == scalar.ext_add(mask_pad, scalar.ext_dot(residual.weights, pads))
         assert residual.value != ZERO
+
+    channel = reference.Channel(Transcript(DOMAIN), b"")
+    groups = [
+        reference.ClaimGroup(
+            group.column_point,
+            [reference.RowClaim(exts(claim.rows), *channel.with_pads([claim.value])) for claim in group.claims],
+        )
+        for group in prover.groups
+    ]
+    matrices = [matrix_root(commitment) for commitment in prover.commitments]
+    reference.verify_opening(channel, opening_sizes(prover.parameters), matrices, groups, opening)
+    all_pads = [*(pad for pads in claim_pads for pad in pads), *mask_pads]
+    assert channel.variables == [None] * len(all_pads)
+    for constraint, residual in zip(channel.constraints, residuals, strict=True):
+        terms = [scalar.ext_mul(all_pads[variable], c) for variable, c in constraint.coefficients.items()]
+        assert total([constraint.constant, *terms]) == ZERO
+        assert constraint.constant == scalar.ext_neg(residual.value)
 
 
 def test_needs_nothing_of_the_prover() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.reference_statements import summands
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import AffineForm, ProverChannel, VerifierChannel
@@ -67,12 +68,9 @@ def fast_verify(statement: dict[str, Any], message: bytes) -> Claims:
 
 def reference_verify(statement: dict[str, Any], message: bytes) -> Claims:
     channel = reference.Channel(Transcript(b"vectors"), message, padded=False)
-    batch = [
-        reference.Summand(i["variables"], [(element(c), k) for c, k in i["terms"]], point_of(i["point"]))
-        for i in statement["instances"]
-    ]
+    batch = batch_of(statement)
     sums = [reference.AffineForm(element(c)) for c in statement["claims"]]
-    claims = reference.verify_sumcheck(channel, batch, sums, point_of(statement["point"]))
+    claims = reference.verify_sumcheck(channel, summands(batch), sums, batch.point)
     channel.finish()
     return [(point, [value.constant for value in values]) for point, values in claims]
 

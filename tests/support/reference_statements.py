@@ -1,14 +1,19 @@
-"""The reference verifier's opening, for statements in the types of `zkinfer.protocol.pcs`."""
+"""Statements of `zkinfer.protocol`, told in the types of the reference verifier; and its verdict on openings."""
 
 from collections.abc import Sequence
 
 from support.opening_prover import DOMAIN, exts
 
 from zkinfer.errors import VerificationError
+from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.lookup.params import LookupInstance
+from zkinfer.protocol.lookup.tables import LookupTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
+from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
+from zkinfer.verifier.reference.lookups import LookupTable as ReferenceTable
 
 
 def opening_sizes(parameters: OpeningParameters) -> reference.OpeningSizes:
@@ -27,6 +32,35 @@ def claim_group(group: ClaimGroup) -> reference.ClaimGroup:
     """The claims at a column point, whose values the verifier sees."""
     claims = [reference.RowClaim(exts(claim.rows), reference.AffineForm(claim.value)) for claim in group.claims]
     return reference.ClaimGroup(group.column_point, claims)
+
+
+def pad_sizes(parameters: PadParameters) -> reference.PadSizes:
+    """The sizes of a proof about pads."""
+    return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
+
+
+def summands(batch: Batch) -> list[reference.Summand]:
+    """The instances of a batch of sumchecks."""
+    return [
+        reference.Summand(one.variables, [(term.coefficient, term.factors) for term in one.terms], one.point)
+        for one in batch.instances
+    ]
+
+
+def lookup_table(table: LookupTable) -> ReferenceTable:
+    """A table of a lookup argument."""
+    match table:
+        case RangeTable(rows, start):
+            return reference.range_table(rows, start)
+        case PiecewiseTable(rows, start, pieces):
+            return reference.piecewise_table(rows, start, [(p.first, p.offset, p.slope) for p in pieces])
+    return reference.explicit_table([column[: table.rows].tolist() for column in table.column_values()])
+
+
+def lookups(instance: LookupInstance) -> reference.Lookups:
+    """A lookup argument."""
+    blocks = tuple((block.table, block.variables) for block in instance.blocks)
+    return reference.Lookups(tuple(map(lookup_table, instance.tables)), blocks)
 
 
 def verify_by_reference(
