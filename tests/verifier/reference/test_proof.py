@@ -1,4 +1,4 @@
-"""The plain-Python verifier of native proofs against the fast one: on any proof of any statement they say the same."""
+"""Whole proofs: the reference verifier and the fast one say the same on any proof of any statement."""
 
 import dataclasses
 
@@ -14,14 +14,12 @@ from support.native_prover import Case, Lie, make_case, prove, small
 from support.random_programs import random_inputs
 from support.random_statements import random_case
 
-from zkinfer.circuit.program import Term
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
 from zkinfer.compiler.lowering.builder import Built
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
-from zkinfer.protocol import native_proof as argument
+from zkinfer.protocol import native_proof
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof import Header, NativeProof
@@ -30,9 +28,6 @@ from zkinfer.protocol.reduction import opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.reference import committed_claims
-from zkinfer.verifier.reference.elements import total
-from zkinfer.verifier.reference.plan import boxes_of
-from zkinfer.verifier.reference.weights import Weights, merged, pull_term
 
 
 def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int = 2) -> Case:
@@ -194,14 +189,14 @@ def test_both_checks_refuse_other_statements(published: tuple[Statement, bytes])
 
 
 def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> None:
-    """Whoever proves chooses the sizes of the witness's opening; the commitment's are no excuse for them."""
+    """The sizes of the witness's opening are the prover's choice; those of the commitment do not make up for them."""
     case = case_of(odd_sizes())
     parameters, matrix = case.sizes.weights, case.matrix.commitment
     code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
     sizes = (code.log_columns, code.blinding, code.log_length)
     commitment = Commitment(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
-    data = argument.encode(prove(case).proof)
+    data = native_proof.encode(prove(case).proof)
     for check in (native.check, reference.check):
         with pytest.raises(InvalidProofError, match="worth"):
             check(commitment, statement, data)
@@ -215,57 +210,15 @@ def shown(case: Case) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x99", bytes(100), b"\x9a" + bytes(9)], ids=repr)
-def test_the_slow_check_refuses_what_is_no_proof(published: tuple[Statement, bytes], data: bytes) -> None:
+def test_the_reference_refuses_what_is_no_proof(published: tuple[Statement, bytes], data: bytes) -> None:
     statement, _ = published
     with pytest.raises(MalformedProofError):
         reference.check(statement.commitment, statement, data)
 
 
-def test_the_slow_check_refuses_a_proof_in_another_encoding(published: tuple[Statement, bytes]) -> None:
+def test_the_reference_refuses_a_proof_in_another_encoding(published: tuple[Statement, bytes]) -> None:
     statement, data = published
     longer = data.replace(b"\xc4\x20", b"\xc5\x00\x20", 1)
     assert longer != data
     with pytest.raises(MalformedProofError, match="canonical"):
         reference.check(statement.commitment, statement, longer)
-
-
-# Its own parts against definitions
-
-
-tensors = st.lists(st.integers(1, 4), min_size=2, max_size=3).map(tuple)
-
-
-@given(tensors, st.integers(0, 2**32 - 1))
-def test_merging_keeps_the_sum(shape: tuple[int, ...], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    entries = [[tuple(int(c) for c in rng.integers(0, 3, 3)) for _ in range(int(np.prod(shape)))] for _ in range(3)]
-    terms = [Weights(shape, tuple(e)) for e in (*entries, entries[0])]
-    columns = zip(*(w.entries for w in merged(terms)), strict=True)
-    expected = [total(column) for column in zip(*(w.entries for w in terms), strict=True)]
-    assert [total(column) for column in columns] == expected
-
-
-@pytest.mark.parametrize(
-    "steps",
-    [
-        (Reshape((3, 2)), Transpose((1, 0))),
-        (Slice(0, 1, 2, -1), Pad((1, 0), (0, 2))),
-        (Windows(1, 2, 1, 1), Take(0, (1, 1, 0))),
-        (Reshape((1, 6)), Expand((4, 6))),
-    ],
-    ids=str,
-)
-def test_a_functional_pulled_back_has_the_same_value(steps: tuple[Step, ...]) -> None:
-    rng = np.random.default_rng(0)
-    source = rng.integers(-9, 10, (2, 2, 3))
-    result = np.stack([-3 * apply_steps(steps, run) for run in source])
-    weights = Weights(result.shape, tuple((int(c), 1, 2) for c in rng.integers(0, P, result.size)))
-    pulled = pull_term(weights, Term(0, -3, steps), source.shape)
-    assert pulled.of(source.ravel().tolist()) == weights.of(result.ravel().tolist())
-
-
-def test_boxes_are_disjoint_and_cover_the_tensor() -> None:
-    for shape in ((1, 7), (3, 5, 7, 9), (2, 3, 11, 13), (1,)):
-        places = [at for box in boxes_of(shape) for at in box.places]
-        assert sorted(places) == list(range(int(np.prod(shape))))
-        assert all(len(box.places) == 1 << box.variables for box in boxes_of(shape))
