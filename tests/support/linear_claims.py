@@ -31,7 +31,7 @@ def indices(sizes: Sequence[int]) -> list[tuple[int, ...]]:
 
 def entry(factor: Array, index: Sequence[int]) -> Ext:
     """One element of an extension array."""
-    c0, c1, c2 = (int(c) for c in factor[(slice(None), *index)])
+    c0, c1, c2 = (int(coordinate[tuple(index)]) for coordinate in factor)
     return c0, c1, c2
 
 

@@ -1,10 +1,12 @@
 """The prover: honest openings of any shape are accepted by both verifiers; what would reveal data is refused."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.opening_prover import DOMAIN, SMALL, Statement
+from support.opening_prover import DOMAIN, SMALL, Statement, random_ext
 from support.reference_statements import verify_by_reference
 
 from zkinfer.errors import InvalidInputError, ProvingError
@@ -21,7 +23,7 @@ from zkinfer.protocol.transcript import Transcript
 
 def committed(statement: Statement, dtype: type = np.int64) -> list[CommittedMatrix]:
     masks = [0] * (len(statement.matrices) - 1) + [len(statement.groups) + 1]
-    arrays = [a.astype(dtype) for a in statement.arrays()]
+    arrays: list[np.ndarray] = [a.astype(dtype) for a in statement.arrays()]
     return [commit(statement.parameters.code, a, m) for a, m in zip(arrays, masks, strict=True)]
 
 
@@ -79,9 +81,9 @@ def test_padded_values() -> None:
     """Values and mask values sent less a pad: what remains is the relation between the pads."""
     statement = Statement.random(3)
     matrices = committed(statement)
-    rng = np.random.default_rng(3)
-    pads = [[tuple(int(c) for c in rng.integers(0, P, 3)) for _ in g.claims] for g in statement.groups]
-    mask_pads = [tuple(int(c) for c in rng.integers(0, P, 3)) for _ in statement.groups]
+    rng = random.Random(3)
+    pads = [[random_ext(rng) for _ in g.claims] for g in statement.groups]
+    mask_pads = [random_ext(rng) for _ in statement.groups]
     groups = [
         ClaimGroup(
             g.column_point,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.opening_prover import exts
 from support.reference_statements import matrix_root, opening_sizes
 
 from zkinfer.errors import (
@@ -21,7 +22,7 @@ from zkinfer.errors import (
     VerificationError,
 )
 from zkinfer.native.storage import StoredMatrix, create, load
-from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field import modular, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
 from zkinfer.protocol.pcs import rotation, verifier
@@ -86,7 +87,7 @@ def example() -> tuple[MatrixCommitment, MatrixCommitment, bytes]:
 class TestCompleteness:
     @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float64])
     def test_two_commitments_to_the_same_data(self, tmp_path: Path, dtype: type) -> None:
-        data = DATA.astype(dtype)
+        data: np.ndarray = DATA.astype(dtype)
         old, new = stored(tmp_path, "old", data), stored(tmp_path, "new", data)
         proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
         verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
@@ -181,7 +182,7 @@ class TestCheating:
         verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
 
     def test_a_row_without_weight_would_not_be_compared(self, monkeypatch: Patch) -> None:
-        draw = rotation.from_exts
+        draw = modular.from_exts
 
         def without_the_last(values: list[Ext]) -> np.ndarray:
             return draw([*values[:-1], ZERO])
@@ -213,7 +214,7 @@ def invisible(statement: RotationStatement) -> np.ndarray:
     The claim weighs cell j with w_j in K, a vector of F^3: four of them are dependent. Cramer's rule.
     """
     point = statement.groups[0].column_point
-    weight = tuple(int(c) for c in statement.groups[0].claims[0].rows[:, 0])
+    weight = exts(statement.groups[0].claims[0].rows)[0]
     basis = [[int(j == k) for j in range(8)] for k in range(4)]
     w = [scalar.ext_mul(weight, scalar.mle([(v, 0, 0) for v in cell], point)) for cell in basis]
     difference = np.zeros((5, 8), dtype=np.int64)

@@ -31,10 +31,14 @@ def example() -> tuple[PlainProver, bytes]:
     return prover, prover.open()
 
 
+def changed_statement(prover: PlainProver, changes: dict[str, Any]) -> dict[str, Any]:
+    """The prover's statement, but for the changes."""
+    return {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
+
+
 def fast_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
-    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
     try:
-        verify_opening(**statement, opening=opening, transcript=Transcript(DOMAIN))
+        verify_opening(**changed_statement(prover, changes), opening=opening, transcript=Transcript(DOMAIN))
     except VerificationError:
         return False
     return True
@@ -42,9 +46,8 @@ def fast_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
 
 def accepted(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
     """Whether the verifiers, which must agree, accept."""
-    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
     fast = fast_accepts(prover, opening, **changes)
-    assert fast == reference_accepts(**statement, opening=opening)
+    assert fast == reference_accepts(**changed_statement(prover, changes), opening=opening)
     return fast
 
 
