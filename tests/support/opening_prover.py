@@ -197,7 +197,7 @@ def draw_coefficients(
 
 
 def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
-    """Of the symbols of a column, for each combination."""
+    """For each combination the coefficients of the symbols of a column."""
     rows = len(proximity) - 3 * len(groups)
     unit = [ONE, (0, 1, 0), (0, 0, 1)]
     result = [proximity[:rows] + unit + proximity[rows:]]

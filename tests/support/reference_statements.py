@@ -1,4 +1,4 @@
-"""Statements of `zkinfer.protocol`, told in the types of the reference verifier; and its verdict on openings."""
+"""Statements of `zkinfer.protocol`, in the types of the reference verifier; and its verdict on openings."""
 
 from collections.abc import Sequence
 

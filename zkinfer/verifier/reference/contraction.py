@@ -36,7 +36,7 @@ class Contraction:
 
     @property
     def variables(self) -> int:
-        """Of the sumcheck."""
+        """How many the sumcheck has."""
         return sum((self.sizes[c] - 1).bit_length() for c in self.shared)
 
     def at(self, point: Point) -> tuple[Weights, Weights]:

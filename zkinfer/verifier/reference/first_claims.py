@@ -67,7 +67,7 @@ def claim_outputs(
             point = (channel.draw("output point"), *point)
         longest = max(longest, variables)
         stated = product_of(shape, axis_tables(shape, point[len(point) - variables :]))
-        computed = stated if plan.varies[value] else stated.first_of_runs()
+        computed = stated if plan.varies[value] else stated.summed_over_runs()
         if integers is None:
             (claimed,) = channel.receive("private output", 1)
             claims.add_vector(OUTPUTS, private, computed, claimed)

@@ -58,7 +58,7 @@ class Weights:
         """The value of the functional on a public tensor, given row-major."""
         return total(ext_scale(w, v % P) for w, v in zip(self.entries, integers, strict=True))
 
-    def first_of_runs(self) -> "Weights":
+    def summed_over_runs(self) -> "Weights":
         """The functional of a tensor that all runs share, shape (1, ...): the sum of the weights over the runs."""
         size = math.prod(self.shape[1:])
         columns = (self.entries[i::size] for i in range(size))
