@@ -88,7 +88,7 @@ def memory(model: Path, items: int, folder: Path) -> None:
 
 def kills(count: int, folder: Path) -> None:
     """Random kills of jobs that record what they do; an assertion fails if anything is lost or repeated."""
-    from support.kills import kill_often
+    from support.killed_jobs import kill_often
 
     start = time.perf_counter()
     tally = kill_often(folder, count, seed=count)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.examples import Example, mlp
+from support.example_programs import Example, mlp
 
 from zkinfer.audits.commitment import audit_keys, audit_weights
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
-from support.examples import Example, everything, mlp
+from support.example_programs import Example, everything, mlp
 
 import zkinfer as zk
 from zkinfer.audits import sampling

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.programs import random_inputs, random_program
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.bounds import (
     check_bounds,

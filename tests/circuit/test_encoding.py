@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.programs import random_program
+from support.random_programs import random_program
 
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Lookup, Program, Tensor

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.programs import random_inputs, random_program, slow_evaluate
+from support.plain_evaluator import evaluate_by_definition
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate, evaluate_einsum
 from zkinfer.errors import InputRangeError, ShapeError
@@ -19,7 +20,7 @@ def test_agrees_with_the_definitions(seed: int) -> None:
     inputs = random_inputs(rng, program, runs=3)
     values = evaluate(program, weights, inputs)
     for run in range(3):
-        slow = slow_evaluate(program, weights, [a[run] for a in inputs])
+        slow = evaluate_by_definition(program, weights, [a[run] for a in inputs])
         for number, (fast, expected) in enumerate(zip(values, slow, strict=True)):
             np.testing.assert_array_equal(fast[run if len(fast) > 1 else 0], expected, str(program.tensor(number)))
 

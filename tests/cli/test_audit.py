@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.examples import everything, mlp
+from support.example_programs import everything, mlp
 from typer.testing import CliRunner
 
 from zkinfer.cli import app

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.batch_jobs import item_reals
-from support.examples import mlp
+from support.example_programs import mlp
+from support.recording_keys import item_reals
 from typer.testing import CliRunner
 
 from zkinfer.backend import Keys

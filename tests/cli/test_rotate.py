@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 from typer.testing import CliRunner
 
 from zkinfer.circuit.qformat import dequantize

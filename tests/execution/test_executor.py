@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.programs import random_inputs, random_program
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program, Term, View

@@ -1,7 +1,7 @@
 """A small program, and keys for it made once."""
 
 import pytest
-from support.examples import Example, mlp
+from support.example_programs import Example, mlp
 
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.setup import setup

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.dishonest import honest_inputs, lie
-from support.examples import Example, everything, mlp
+from support.example_programs import Example, everything, mlp
+from support.lying_ezkl_prover import honest_inputs, lie
 
 from zkinfer.api import prove as prove_api
 from zkinfer.errors import (

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.examples import Example, everything, mlp
+from support.example_programs import Example, everything, mlp
 from support.paths import TESTS
 
 from zkinfer.backend import Keys
@@ -154,7 +154,7 @@ def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeyp
 def test_kills_during_setup_leave_nothing_that_looks_like_keys(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
-        "from support.examples import mlp; from zkinfer.ezkl.setup import setup\n"
+        "from support.example_programs import mlp; from zkinfer.ezkl.setup import setup\n"
         "example = mlp(); print('begun', flush=True)\n"
         "setup(example.program, example.weights, folder=Path(sys.argv[1]), proofs=2)"
     )

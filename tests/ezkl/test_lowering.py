@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 from py_ecc.optimized_bn128 import curve_order
-from support.examples import everything
-from support.programs import random_inputs, random_program
+from support.example_programs import everything
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.examples import Example, everything, mlp
-from support.programs import random_inputs, random_program
+from support.example_programs import Example, everything, mlp
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import BudgetError, InputRangeError, InvalidInputError, ProvingError, ShapeError

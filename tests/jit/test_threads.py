@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from support.elements import Elements
+from support.field_elements import Elements
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.jit import threads

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.batch_jobs import RecordingKeys, item_reals
-from support.examples import mlp
+from support.example_programs import mlp
+from support.recording_keys import RecordingKeys, item_reals
 
 from zkinfer.errors import MissingDependencyError
 from zkinfer.jobs import api as verbs

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.batch_jobs import RecordingKeys, item_integers
+from support.recording_keys import RecordingKeys, item_integers
 
 from zkinfer.errors import InvalidInputError, ResourceError
 from zkinfer.files.proof import Proof

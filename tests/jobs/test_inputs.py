@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.circuit.program import Tensor
 from zkinfer.circuit.qformat import dequantize, quantize

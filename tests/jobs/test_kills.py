@@ -4,8 +4,8 @@ import multiprocessing
 from pathlib import Path
 
 import numpy as np
-from support.batch_jobs import RecordingKeys, begin_or_resume, check_complete, item_reals
-from support.kills import PRELOADED, kill_often
+from support.killed_jobs import PRELOADED, kill_often
+from support.recording_keys import RecordingKeys, begin_or_resume, check_complete, item_reals
 
 KILLS = 30
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.batch_jobs import PROGRAM
+from support.recording_keys import PROGRAM
 
 from zkinfer.errors import MalformedProofError, ResourceError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof

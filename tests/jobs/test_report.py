@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.batch_jobs import RecordingKeys, item_reals, new_job
+from support.recording_keys import RecordingKeys, item_reals, new_job
 
 from zkinfer.errors import InvalidInputError, ProvingError, ShapeError
 from zkinfer.jobs import api as verbs

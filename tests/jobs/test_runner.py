@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.batch_jobs import RecordingKeys, check_complete, item_reals, new_job
+from support.recording_keys import RecordingKeys, check_complete, item_reals, new_job
 
 from zkinfer.errors import (
     ArtifactError,
@@ -88,7 +88,7 @@ class FailingKeys(RecordingKeys):
     failures: dict[int, list[Exception]]
 
     def prove(self, inputs: Sequence[Any], context: bytes, **options: bool) -> Proof:
-        from support.batch_jobs import item_numbers
+        from support.recording_keys import item_numbers
 
         left = self.failures.get(int(item_numbers(inputs[0])[0]), [])
         if left:
@@ -185,7 +185,7 @@ class WatchfulKeys(RecordingKeys):
     looks: dict[int, Callable[[], bool]]
 
     def prove(self, inputs: Sequence[Any], context: bytes, **options: bool) -> Proof:
-        from support.batch_jobs import item_numbers
+        from support.recording_keys import item_numbers
 
         look, end = self.looks.get(int(item_numbers(inputs[0])[0]), lambda: True), time.monotonic() + 30
         while not look():
@@ -349,7 +349,7 @@ def test_other_inputs_than_those_it_began_with_are_refused(tmp_path: Path) -> No
 
 
 def test_other_keys_than_those_it_began_with_are_refused(tmp_path: Path) -> None:
-    from support.examples import mlp
+    from support.example_programs import mlp
 
     from zkinfer.native.setup import setup
 

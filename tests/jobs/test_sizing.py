@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.examples import everything, mlp
+from support.example_programs import everything, mlp
 
 from zkinfer.errors import BudgetError
 from zkinfer.jobs import sizing

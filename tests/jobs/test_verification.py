@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from blake3 import blake3
-from support.examples import mlp
+from support.example_programs import mlp
 from support.paths import ROOT
 from support.proven_jobs import CONTEXT, DEAD, ITEMS, ProvenJob, items, proven_job, some_keys
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from py_ecc.optimized_bn128 import curve_order
-from support.dishonest import Witness, claim, honest_inputs, lie
-from support.examples import Example, mlp
+from support.example_programs import Example, mlp
+from support.lying_ezkl_prover import Witness, claim, honest_inputs, lie
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import (

@@ -24,8 +24,8 @@ from support.native_prover import (
     prove,
     verify,
 )
-from support.reduction_cases import random_case
-from support.two_layers import ANSWER, CLAMP, HIDDEN, INPUT, LOGITS, PROGRAM, SUMS, WEIGHTS, V, X
+from support.random_statements import random_case
+from support.two_layer_program import ANSWER, CLAMP, HIDDEN, INPUT, LOGITS, PROGRAM, SUMS, WEIGHTS, V, X
 
 from zkinfer.circuit.evaluate import evaluate, evaluate_einsum
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor

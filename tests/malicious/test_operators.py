@@ -7,7 +7,7 @@ tiny model of every operator and every layer it is shown that
 * each output and limb has one value that the constraints accept, given the cells before it: every row of its table is
   tried with every remainder;
 * whoever changes one of them and computes honestly from there, or states another output, is refused. Here cells are
-  judged in the open, by `support.acceptance`, which is held against the real prover on random programs;
+  judged in the open, by `support.witness_judge`, which is held against the real prover on random programs;
 * lies about every Lookup of every operator, and every kind of lie about every form of Lookup, told by a prover that
   makes all else consistent with them, are refused by the real verifier.
 
@@ -23,10 +23,10 @@ from functools import cache
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from support.acceptance import ENTRIES, RESULTS, SOURCES, Acceptance
 from support.native_prover import HONEST, Case, Lie, lying_witness, prove, verify
 from support.operator_cases import CASES, proving_case
-from support.reduction_cases import random_case
+from support.random_statements import random_case
+from support.witness_judge import ENTRIES, RESULTS, SOURCES, WitnessJudge
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
@@ -207,9 +207,9 @@ def other_outputs(case: Case) -> list[Lie]:
 
 
 @cache
-def judge(case: Case) -> Acceptance:
+def judge(case: Case) -> WitnessJudge:
     plan = case.plan
-    return Acceptance(Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs))
+    return WitnessJudge(Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs))
 
 
 def objections(case: Case, lie: Lie = HONEST) -> set[str]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.circuit.program import Lookup
 from zkinfer.errors import InvalidInputError

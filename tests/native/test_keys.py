@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.examples import Example, everything, mlp
+from support.example_programs import Example, everything, mlp
 from support.paths import TESTS as TESTS_FOLDER
 
 from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, Keys
@@ -238,7 +238,7 @@ def run_until_killed(script: str, *arguments: str, seconds: float) -> str:
 
 PROVE_FOREVER = """
 from pathlib import Path
-from support.examples import mlp
+from support.example_programs import mlp
 from zkinfer.native.keys import SumcheckKeys
 keys, x = SumcheckKeys.load(Path(sys.argv[1])), mlp().x
 while True:
@@ -259,7 +259,7 @@ def test_killed_provers_never_give_a_proof_back(example: Example, tmp_path: Path
 
 SETUP = """
 from pathlib import Path
-from support.examples import mlp
+from support.example_programs import mlp
 from zkinfer.native.setup import setup
 example = mlp()
 print("begun", flush=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from support.native_prover import Case, make_case, prove, small, verify
-from support.programs import random_inputs, random_program
-from support.two_layers import INPUT, PROGRAM, WEIGHTS
+from support.random_programs import random_inputs, random_program
+from support.two_layer_program import INPUT, PROGRAM, WEIGHTS
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Pad, Reshape, Step, Transpose, Windows

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.contractions import random_ext, random_functional
-from support.knowing import value_of
+from support.linear_claims import value_of
 from support.native_prover import SMALL, violated
-from support.reduction_cases import random_case, witness_of
+from support.random_contractions import random_ext, random_functional
+from support.random_statements import random_case, witness_of
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.reduction_witness import NativeReductionWitness, evaluate, evaluate_part, weights_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 
 import zkinfer as zk
 from zkinfer.backend import Keys

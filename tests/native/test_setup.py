@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.examples import Example, mlp
+from support.example_programs import Example, mlp
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
-from support.knowing import side_values
+from support.linear_claims import side_values
+from support.random_contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
 
 from zkinfer.native.tensors import contract_columns, contract_rows, outer_table, side_table
 from zkinfer.protocol.field import kernels, scalar

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.native_prover import Case, make_case
-from support.reduction_cases import random_case, witness_of
-from support.two_layers import INPUT, PROGRAM, SUMS, WEIGHTS, X
+from support.random_statements import random_case, witness_of
+from support.two_layer_program import INPUT, PROGRAM, SUMS, WEIGHTS, X
 
 from zkinfer.circuit.program import rounding_half
 from zkinfer.errors import BoundsError, InvalidInputError

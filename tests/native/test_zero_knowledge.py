@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from support.native_prover import HONEST, SMALL, Case, Lie, commit_weights, make_case, prove, verify
-from support.two_layers import INPUT, PROGRAM, WEIGHTS
+from support.two_layer_program import INPUT, PROGRAM, WEIGHTS
 
 from zkinfer.protocol.field.encoding import encode_ext
 from zkinfer.protocol.field.params import P

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.native_prover import SMALL, prove
-from support.reduction_cases import random_case
-from support.two_layers import PROGRAM
+from support.random_statements import random_case
+from support.two_layer_program import PROGRAM
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table

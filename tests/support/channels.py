@@ -64,25 +64,21 @@ class LyingChannel(ProverChannel):
             super().require_zero(check, form)
 
 
-def transcript() -> Transcript:
-    return Transcript(b"test")
-
-
 def prove_on_channel(
-    run: Callable[[Channel], T], pads: Sequence[Ext] | None = None, change: Change = unchanged
+    run: Callable[[Channel], T],
+    pads: Sequence[Ext] | None = None,
+    change: Change = unchanged,
+    domain: bytes = b"test",
 ) -> tuple[bytes, T]:
     """The message of a prover, and what its side is left with; false statements are proven as well as they can be."""
     wire = Writer()
-    channel = (
-        LyingChannel(transcript(), wire, pads) if change is None else LyingChannel(transcript(), wire, pads, change)
-    )
-    result = run(channel)
+    result = run(LyingChannel(Transcript(domain), wire, pads, change))
     return wire.written, result
 
 
-def verify_on_channel(run: Callable[[Channel], T], message: bytes) -> T:
+def verify_on_channel(run: Callable[[Channel], T], message: bytes, domain: bytes = b"test") -> T:
     """What a verifier is left with of a plain message; raises what it raises."""
-    channel = VerifierChannel(transcript(), Reader(message))
+    channel = VerifierChannel(Transcript(domain), Reader(message))
     result = run(channel)
     channel.finish()
     return result
@@ -90,7 +86,7 @@ def verify_on_channel(run: Callable[[Channel], T], message: bytes) -> T:
 
 def padded_verifier(message: bytes) -> VerifierChannel:
     """A verifier's channel of a padded message."""
-    return VerifierChannel(transcript(), Reader(message), padded=True)
+    return VerifierChannel(Transcript(b"test"), Reader(message), padded=True)
 
 
 def constants(claims: Sequence[Claim]) -> list[tuple[Point, tuple[Ext, ...]]]:

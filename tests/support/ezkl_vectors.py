@@ -5,7 +5,7 @@ check that it is about and not the first one on the way.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.program import Program
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
-from zkinfer.files.commitment import Commitment
+from zkinfer.files.commitment import Commitment, EzklKey
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import public_instances, statement_digest
+from zkinfer.typing import IntArray
 from zkinfer.verifier import VerifiedInference, verify
 from zkinfer.verifier.claims import claimed_outputs, stated_inputs
 
@@ -43,6 +44,12 @@ class Vector:
         own = {"proof": self.proof, "commitment": self.commitment, "inputs": self.inputs, "context": self.context}
         return verify(**{**own, **changes})
 
+    @property
+    def key(self) -> EzklKey:
+        """The key of the vector's commitment."""
+        assert isinstance(self.commitment.key, EzklKey)
+        return self.commitment.key
+
     def bend_proof(self, data: bytes | None = None, commitment: Commitment | None = None, **changes: Any) -> Proof:
         """The proof with other bytes, other outputs, or addressed to another commitment."""
         return Proof(
@@ -56,6 +63,7 @@ class Vector:
     def bend_values(self, change: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Proof:
         """The proof with `change` applied to the integers of its first claimed output."""
         first = self.proof.output_tensors[0]
+        assert isinstance(first, OutputTensor)
         return self.bend_output(values=OutputTensor.of(change(first.integers()), first.frac_bits).values)
 
     def bend_output(self, **changes: Any) -> Proof:
@@ -73,7 +81,7 @@ class Vector:
 
     def bend_settings(self, change: Callable[[dict[str, Any]], None]) -> Commitment:
         """The commitment with settings edited in place by `change`."""
-        settings = json.loads(self.commitment.key.settings)
+        settings = json.loads(self.key.settings)
         change(settings)
         return self.bend_key(settings=json.dumps(settings).encode())
 
@@ -85,15 +93,22 @@ class Vector:
     def instances(self) -> list[int]:
         """The public instances of the vector's statement, as scalars."""
         program = self.commitment.program
-        integers = stated_inputs(self.inputs, self.proof, program, 1, saturate=False)
+        inputs = stated_inputs(self.inputs, self.proof, program, 1, saturate=False)
         outputs = claimed_outputs(self.proof.output_tensors, program, 1)
         digest = statement_digest(self.commitment, self.context)
-        return [x % SCALAR_MODULUS for x in public_instances(digest, integers, outputs)]
+        return [x % SCALAR_MODULUS for x in public_instances(digest, shown(inputs), shown(outputs))]
 
     @property
     def points(self) -> tuple[bytes, ...]:
         """The published weight points."""
-        return self.commitment.key.weight_points
+        return self.key.weight_points
+
+
+def shown(values: Sequence[IntArray | bytes]) -> list[IntArray]:
+    """Values of which none is hidden, as in every proof of this backend."""
+    arrays = [value for value in values if not isinstance(value, bytes)]
+    assert len(arrays) == len(values)
+    return arrays
 
 
 def read_vector(name: str) -> Vector:

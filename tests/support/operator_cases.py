@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
-from support.lowering import build
+from support.model_comparison import build
 from support.native_prover import Case, make_case, small
 
 from zkinfer.circuit.qformat import quantize
@@ -70,7 +70,7 @@ class OperatorCase:
         model = build(
             f"{self.body}\nbeside = Mul(z_beside, w_beside)",
             {name: (1, *shape) for name, shape in inputs.items()},
-            {**self.weights, "w_beside": np.float32([0.5, -0.75])},
+            {**self.weights, "w_beside": _reals([0.5, -0.75])},
             outputs=(*self.outputs, "beside"),
             types=types | dict(self.types or {}),
             opset=self.opset,
@@ -114,6 +114,14 @@ def proving_case(name: str) -> Case:
     return make_case(lowered.program, lowered.weights, inputs, sizes=small(5))
 
 
+def _reals(values: Sequence[float]) -> npt.NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+def _int8(values: npt.ArrayLike) -> npt.NDArray[np.int8]:
+    return np.array(values, np.int8)
+
+
 def _w(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
@@ -144,7 +152,7 @@ _IMAGE = {"x": (2, 4, 4)}
 _PAIR = {"x": (4,), "z": (4,)}
 _TRUTHS = {"b": (4,), "c": (4,)}
 _SCALES = {"s": _w(2) + 2, "o": _w(2)}
-_QUANTIZED = {
+_QUANTIZED: dict[str, npt.ArrayLike] = {
     "sx": np.float32(0.03),
     "zx": np.uint8(120),
     "sw": np.float32(0.02),
@@ -173,10 +181,10 @@ CASES: dict[str, OperatorCase] = {
     "Gelu": _case("y = Gelu(x)", opset=20),
     "Mod": _case("y = Mod<fmod=1>(x, m)", weights={"m": np.float32(1.5)}),
     "Pow": _case("y = Pow(p, e)", {"p": (5,)}, {"e": np.float32(1.5)}),
-    "Pow: exponents": _case("y = Pow(p, e)", {"p": (2,)}, {"e": np.float32([1.5, -1])}),
+    "Pow: exponents": _case("y = Pow(p, e)", {"p": (2,)}, {"e": _reals([1.5, -1])}),
     "Pow: computed": _case("y = Pow(p, x)", {"p": (2,), "x": (2,)}),
     "Pow: exponent": _case("y = Pow(base, x)", weights={"base": np.float32(1.5)}),
-    "PRelu": _case("y = PRelu(x, s)", weights={"s": np.float32([0.25, 0.5, -1, 0, 2])}),
+    "PRelu": _case("y = PRelu(x, s)", weights={"s": _reals([0.25, 0.5, -1, 0, 2])}),
     "Swish": _case("y = Swish(x)", opset=24),
     "IsInf": _case("t = IsInf(x)\ny = Where(t, f, x)", weights={"f": np.float32(1)}, opset=20),
     "IsNaN": _case("t = IsNaN(x)\ny = Where(t, f, x)", weights={"f": np.float32(1)}),
@@ -197,7 +205,7 @@ CASES: dict[str, OperatorCase] = {
     # Structure
     **_all("y = {}(x)", "Dropout Flatten Identity Neg", {"x": (2, 2)}),
     "Cast": _case("y = Cast<to=6>(x)", y=INT32),
-    "CastLike": _case("y = CastLike(x, t)", weights={"t": np.int32([0])}, opset=19, y=INT32),
+    "CastLike": _case("y = CastLike(x, t)", weights={"t": np.zeros(1, np.int32)}, opset=19, y=INT32),
     "CenterCropPad": _case("y = CenterCropPad(x, s)", {"x": (5, 2)}, {"s": np.array([1, 3, 4])}),
     "Col2Im": _case("y = Col2Im(x, s, k)", {"x": (4, 2)}, {"s": np.array([2, 3]), "k": np.array([2, 2])}),
     "Concat": _case("y = Concat<axis=1>(x, z)", _PAIR),
@@ -207,7 +215,7 @@ CASES: dict[str, OperatorCase] = {
     "GatherND": _case("y = GatherND(x, k)", {"x": (3, 2)}, {"k": np.array([[0, 2, 1], [0, 0, 0]])}),
     "Pad": _case("y = Pad(x, p)", weights={"p": np.array([0, 1, 0, 2])}),
     "Reshape": _case("y = Reshape(x, s)", {"x": (2, 3)}, {"s": np.array([1, 3, 2])}),
-    "Resize": _case('y = Resize<mode="linear">(x, , s)', {"x": (1, 2, 3)}, {"s": np.float32([1, 1, 2, 2])}, opset=19),
+    "Resize": _case('y = Resize<mode="linear">(x, , s)', {"x": (1, 2, 3)}, {"s": _reals([1, 1, 2, 2])}, opset=19),
     "ReverseSequence": _case(
         "t = Transpose<perm=[1, 0]>(x)\nr = ReverseSequence(t, n)\ny = Transpose<perm=[1, 0]>(r)",
         {"x": (4,)},
@@ -233,8 +241,8 @@ CASES: dict[str, OperatorCase] = {
     "Gather: computed": _case("y = Gather<axis=1>(x, i)", {"x": (4,), "i": (2,)}),
     "GatherElements": _case("y = GatherElements<axis=1>(x, i)", {"x": (4,), "i": (2,)}),
     "Hardmax": _case("y = Hardmax(x)"),
-    "OneHot": _case("y = OneHot(i, d, v)", {"i": (2,)}, {"d": np.array(4), "v": np.float32([-0.5, 2])}),
-    "OneHot: digits": _case("y = OneHot(i, d, v)", {"i": (1,)}, {"d": np.array(300), "v": np.float32([0, 1])}),
+    "OneHot": _case("y = OneHot(i, d, v)", {"i": (2,)}, {"d": np.array(4), "v": _reals([-0.5, 2])}),
+    "OneHot: digits": _case("y = OneHot(i, d, v)", {"i": (1,)}, {"d": np.array(300), "v": _reals([0, 1])}),
     "TopK": _case("y, k = TopK(x, n)", {"x": (4,)}, {"n": np.array([2])}, ("y", "k"), k=INT64),
     "TopK: smallest": _case("y, k = TopK<largest=0>(x, n)", {"x": (4,)}, {"n": np.array([3])}, ("y", "k"), k=INT64),
     # Sums of products
@@ -327,25 +335,25 @@ CASES: dict[str, OperatorCase] = {
     "QLinearConv": _case(
         "y = QLinearConv(u, sx, zx, w, sw, zw, sy, zy)",
         {"u": (1, 3, 3)},
-        {**_QUANTIZED, "w": np.int8([[[[1, -2], [3, 4]]]])},
+        {**_QUANTIZED, "w": _int8([[[[1, -2], [3, 4]]]])},
         y=UINT8,
     ),
     "QLinearMatMul": _case(
         "y = QLinearMatMul(u, sx, zx, w, sw, zw, sy, zy)",
         {"u": (1, 3)},
-        {**_QUANTIZED, "w": np.int8([[1, -2], [3, 4], [-5, 6]])},
+        {**_QUANTIZED, "w": _int8([[1, -2], [3, 4], [-5, 6]])},
         y=UINT8,
     ),
     "ConvInteger": _case(
         "y = ConvInteger(u, w, o)", {"u": (1, 3, 3)}, {"w": np.ones((1, 1, 2, 2), np.uint8), "o": np.uint8(3)}, y=INT32
     ),
     "DequantizeLinear": _case("y = DequantizeLinear(u, s, o)", {"u": (4,)}, {"s": np.float32(0.07), "o": np.uint8(9)}),
-    "MatMulInteger": _case("y = MatMulInteger(u, w)", {"u": (3,)}, {"w": np.int8([[1, -2], [3, 4], [-5, 6]])}, y=INT32),
+    "MatMulInteger": _case("y = MatMulInteger(u, w)", {"u": (3,)}, {"w": _int8([[1, -2], [3, 4], [-5, 6]])}, y=INT32),
     "QuantizeLinear": _case("y = QuantizeLinear(x, s, o)", weights={"s": np.float32(0.25), "o": np.int8(3)}, y=INT8),
     "QuantizeLinear: channels": _case(
         "y = QuantizeLinear<axis=1>(x, s, o)",
         {"x": (2, 2)},
-        {"s": np.float32([0.25, 0.125]), "o": np.int8([3, -5])},
+        {"s": _reals([0.25, 0.125]), "o": _int8([3, -5])},
         y=INT8,
     ),
 }

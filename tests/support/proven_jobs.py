@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from support.batch_jobs import item_reals
-from support.examples import mlp
+from support.example_programs import mlp
+from support.recording_keys import item_reals
 
 from zkinfer.jobs import api as verbs
 from zkinfer.jobs.job import manifest_file, proofs_folder

@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from support.channels import open_falsely
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 from zkinfer.native.storage import StoredMatrix, create
-from zkinfer.protocol.pcs.prover import commit
+from zkinfer.protocol.pcs.prover import OpenableMatrix, commit
 from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
@@ -62,6 +62,6 @@ def forged(old: Committed, data: np.ndarray) -> Rotation:
     root = masks.commitment.root
     context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root))
     statement = state_rotation(parameters, old.matrix.commitment, new.commitment, root, context)
-    matrices = [old.matrix, new, masks]
+    matrices: list[OpenableMatrix] = [old.matrix, new, masks]
     opening = open_falsely(parameters, matrices, statement.groups, statement.transcript)
     return Rotation(old.commitment.digest, new.commitment.root, root + opening)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 from support.rotations import DATA, KEY, Committed, committed, forged, rotated
 
 from zkinfer.errors import (

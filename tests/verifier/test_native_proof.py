@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import (
@@ -69,7 +69,7 @@ def bend(proof: Proof, **changes: Any) -> Proof:
     return Proof("sumcheck", digest, **members)
 
 
-# Acceptance.
+# WitnessJudge.
 
 
 def test_all_runs_are_verified_at_once(keys: SumcheckKeys, public: Proof) -> None:

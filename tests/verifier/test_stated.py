@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.errors import InvalidProofError, StatementError
 from zkinfer.files.proof import OutputTensor, Proof

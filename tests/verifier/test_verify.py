@@ -25,7 +25,7 @@ from zkinfer.files.statement import MAX_CONTEXT_BYTES
 
 WORD = 32
 
-# Acceptance.
+# WitnessJudge.
 
 
 def test_golden_proofs_still_verify(vector: Any) -> None:

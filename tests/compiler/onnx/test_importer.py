@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnx_ir
 import pytest
-from support.lowering import build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.circuit.encoding import encode_program
 from zkinfer.circuit.evaluate import evaluate

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.serde import serialize_model
-from support.lowering import build
+from support.model_comparison import build
 
 from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, MIN_OPSET, load_model, read_model
 from zkinfer.errors import (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
-from support.lowering import build, compare
+from support.model_comparison import build, compare
 
 from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.precision import Precision

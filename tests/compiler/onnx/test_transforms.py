@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
-from support.lowering import build, compare
+from support.model_comparison import build, compare
 
 from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.precision import Precision

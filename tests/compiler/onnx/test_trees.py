@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeRegressor
-from support.lowering import compare
+from support.model_comparison import compare
 
 from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.precision import Precision

@@ -1,7 +1,7 @@
 """Elements that the tests of the field draw."""
 
 import pytest
-from support.elements import Elements
+from support.field_elements import Elements
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from support import openings
+from support import merkle_tree
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.jit.threads import threads
@@ -29,7 +29,7 @@ subsets = st.sets(st.integers(0, 15), min_size=1).map(sorted)
 
 
 def test_agrees_with_the_plain_tree() -> None:
-    plain = openings.tree([row.tobytes() for row in LEAVES])
+    plain = merkle_tree.tree([row.tobytes() for row in LEAVES])
     assert [node.tobytes() for node in NODES[1:]] == plain[1:]
 
 
@@ -40,7 +40,7 @@ def test_trees_of_every_size_agree_with_the_plain_tree(count: int, size: int) ->
     leaves = np.random.default_rng(1).integers(0, 256, (count, size), dtype=np.uint8)
     nodes = build_tree(leaves)
     assert nodes[0].tobytes() == bytes(32)
-    assert [node.tobytes() for node in nodes[1:]] == openings.tree([row.tobytes() for row in leaves])[1:]
+    assert [node.tobytes() for node in nodes[1:]] == merkle_tree.tree([row.tobytes() for row in leaves])[1:]
 
 
 @pytest.mark.parametrize("size", [70, 1100])
@@ -64,8 +64,8 @@ def test_leaves_in_a_file_that_cannot_be_written_to(tmp_path: Path) -> None:
 @given(subsets)
 def test_any_set_of_leaves_is_proven(indices: list[int]) -> None:
     siblings = prove_leaves(NODES, indices)
-    plain = openings.tree([row.tobytes() for row in LEAVES])
-    assert siblings == openings.siblings(plain, indices)
+    plain = merkle_tree.tree([row.tobytes() for row in LEAVES])
+    assert siblings == merkle_tree.siblings(plain, indices)
     check_leaves(ROOT, 4, indices, leaves_at(indices), siblings)
 
 

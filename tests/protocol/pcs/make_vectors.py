@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from support.openings import PlainProver, Statement, exts
+from support.opening_prover import PlainProver, Statement, exts
 
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import openings
+from support import merkle_tree, opening_prover
 from support.channels import public_claim
-from support.openings import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
@@ -135,7 +135,7 @@ def simulate(
 
     leaves = [rng.randbytes(32) for _ in range(code.length)]
     root = scalar.root_of_unity(code.length)
-    row_coefficients = openings.coefficients(groups, weights, proximity)
+    row_coefficients = opening_prover.coefficients(groups, weights, proximity)
     for i in indices:
         x = (pow(root, i, P), 0, 0)
         column = [rng.randrange(P) for _ in range(rows)]
@@ -144,11 +144,11 @@ def simulate(
             known = [*column, *([0] * 3 * (number + 1)), *(c for m in masks for c in m)]
             rest = scalar.ext_base_dot(row_coefficients[number], known)
             masks.insert(0, list(scalar.ext_sub(scalar.ext_polynomial(combinations[number], x), rest)))
-        leaves[i] = leaves[i] + openings.encode([*column, *(c for m in masks for c in m)])
-    nodes = openings.tree(leaves)
-    opening = openings.encode_exts(mask_values) + bytes(8)
-    opening += b"".join(openings.encode_exts(c) for c in combinations) + bytes(8)
-    opening += b"".join(leaves[i] for i in indices) + openings.siblings(nodes, indices)
+        leaves[i] = leaves[i] + opening_prover.encode([*column, *(c for m in masks for c in m)])
+    nodes = merkle_tree.tree(leaves)
+    opening = opening_prover.encode_exts(mask_values) + bytes(8)
+    opening += b"".join(opening_prover.encode_exts(c) for c in combinations) + bytes(8)
+    opening += b"".join(leaves[i] for i in indices) + merkle_tree.siblings(nodes, indices)
     flat = [w for group_weights in weights for w in group_weights]
     return MatrixCommitment(nodes[1], rows, len(groups) + 1), opening, Programmed(flat, proximity, drawn)
 

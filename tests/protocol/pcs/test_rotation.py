@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.channels import open_falsely, public_claim, without_claims_check
-from support.openings import Rejected, plain_verify, row_vector, u64
+from support.channels import open_falsely, without_claims_check
+from support.opening_prover import exts
+from support.reference_statements import matrix_root, opening_sizes
 
 from zkinfer.errors import (
     BudgetError,
@@ -22,17 +23,17 @@ from zkinfer.errors import (
     VerificationError,
 )
 from zkinfer.native.storage import StoredMatrix, create, load
-from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field import modular, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
 from zkinfer.protocol.pcs import rotation
-from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
 from zkinfer.protocol.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.verifier import reference
 
 Patch = pytest.MonkeyPatch
 
@@ -88,7 +89,7 @@ def example() -> tuple[MatrixCommitment, MatrixCommitment, bytes]:
 class TestCompleteness:
     @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float64])
     def test_two_commitments_to_the_same_data(self, tmp_path: Path, dtype: type) -> None:
-        data = DATA.astype(dtype)
+        data: np.ndarray = DATA.astype(dtype)
         old, new = stored(tmp_path, "old", data), stored(tmp_path, "new", data)
         proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
         verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
@@ -117,15 +118,13 @@ class TestCompleteness:
         assert ((claim.rows[:, :5] + claim.rows[:, 5:]) % P == 0).all()
 
 
-class TestPlainVerifier:
-    """Written from docs/protocol/transcript-and-commitment.md, section 6, with the plain verifier of openings."""
-
+class TestReferenceVerifier:
     def test_accepts_what_the_verifier_accepts(self) -> None:
-        assert plain_accepts(*example(), CONTEXT)
+        assert reference_accepts(*example(), CONTEXT)
 
     def test_refuses_another_cell(self) -> None:
         old, new = once(), once(other_cell())
-        assert not plain_accepts(old.commitment, new.commitment, forged(old, new), CONTEXT)
+        assert not reference_accepts(old.commitment, new.commitment, forged(old, new), CONTEXT)
 
     @settings(max_examples=25, deadline=None)
     @given(st.data())
@@ -134,28 +133,28 @@ class TestPlainVerifier:
         bit = data.draw(st.integers(0, 8 * len(proof) - 1))
         changed = bytearray(proof)
         changed[bit // 8] ^= 1 << bit % 8
-        assert not plain_accepts(old, new, bytes(changed), CONTEXT)
-        assert not plain_accepts(old, new, proof, data.draw(st.binary(max_size=5)))
+        context = data.draw(st.binary(max_size=5))
+        for edited, stated in ((bytes(changed), CONTEXT), (proof, context), (proof[:-1], CONTEXT), (b"", CONTEXT)):
+            assert not reference_accepts(old, new, edited, stated)
+            with pytest.raises(VerificationError):
+                verify_rotation(PARAMETERS, old, new, edited, stated)
+
+    def test_refuses_matrices_that_cannot_have_equal_data(self) -> None:
+        old, new, proof = example()
+        for other in (MatrixCommitment(new.root, new.rows + 1, 0), MatrixCommitment(new.root, new.rows, 1)):
+            with pytest.raises(StatementError):
+                reference_accepts(old, other, proof, CONTEXT)
 
 
-def plain_accepts(old: MatrixCommitment, new: MatrixCommitment, proof: bytes, context: bytes) -> bool:
-    code, rows = PARAMETERS.code, old.rows
-    sizes = [code.log_columns, code.blinding, code.log_length]
-    sizes += [PARAMETERS.queries, PARAMETERS.query_grinding, PARAMETERS.weight_grinding, rows]
-    transcript = Transcript(b"zkinfer rotation v1")
-    transcript.absorb("rotation", b"".join(map(u64, sizes)))
-    transcript.absorb("context", context)
-    transcript.absorb("old root", old.root)
-    transcript.absorb("new root", new.root)
-    transcript.absorb("masks root", proof[:32])
-    q = transcript.challenge_exts("row weights", rows)
-    z = transcript.challenge_exts("column point", code.log_columns)
-    claim = public_claim(row_vector([*q, *map(scalar.ext_neg, q)]), ZERO)
-    matrices = [old, new, MatrixCommitment(proof[:32], 0, 2)]
+def reference_accepts(old: MatrixCommitment, new: MatrixCommitment, proof: bytes, context: bytes) -> bool:
+    roots = matrix_root(old), matrix_root(new)
     try:
-        return plain_verify(PARAMETERS, matrices, [ClaimGroup(tuple(z), (claim,))], proof[32:], transcript) == [ZERO]
-    except Rejected:
+        reference.verify_rotation(opening_sizes(PARAMETERS), *roots, proof, context)
+    except StatementError:
+        raise
+    except VerificationError:
         return False
+    return True
 
 
 class TestCheating:
@@ -185,7 +184,7 @@ class TestCheating:
         verify_rotation(PARAMETERS, *chosen_afterwards(which), CONTEXT)
 
     def test_a_row_without_weight_would_not_be_compared(self, monkeypatch: Patch) -> None:
-        draw = rotation.from_exts
+        draw = modular.from_exts
 
         def without_the_last(values: list[Ext]) -> np.ndarray:
             return draw([*values[:-1], ZERO])
@@ -217,7 +216,7 @@ def invisible(statement: RotationStatement) -> np.ndarray:
     The claim weighs cell j with w_j in K, a vector of F^3: four of them are dependent. Cramer's rule.
     """
     point = statement.groups[0].column_point
-    weight = tuple(int(c) for c in statement.groups[0].claims[0].rows[:, 0])
+    weight = exts(statement.groups[0].claims[0].rows)[0]
     basis = [[int(j == k) for j in range(8)] for k in range(4)]
     w = [scalar.ext_mul(weight, scalar.mle([(v, 0, 0) for v in cell], point)) for cell in basis]
     difference = np.zeros((5, 8), dtype=np.int64)

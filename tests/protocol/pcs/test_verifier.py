@@ -1,4 +1,4 @@
-"""The verifier: agrees with the plain one on everything, and raises its own errors on any bytes whatever."""
+"""The verifier: agrees with the reference on everything, and raises its own errors on any bytes whatever."""
 
 import functools
 import subprocess
@@ -11,16 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.channels import public_claim
-from support.openings import DOMAIN, SMALL, PlainProver, Rejected, Statement, plain_verify
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, exts, random_ext
+from support.reference_statements import matrix_root, opening_sizes, reference_accepts
 
 from zkinfer.errors import InvalidInputError, VerificationError
+from zkinfer.protocol.channel import AffineForm, Reader, VerifierChannel
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
-from zkinfer.protocol.pcs.protocol import verify_opening
+from zkinfer.protocol.pcs.protocol import run_opening, verify_opening
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.verifier import reference
 
 
 @functools.cache
@@ -29,21 +32,24 @@ def example() -> tuple[PlainProver, bytes]:
     return prover, prover.open()
 
 
+def changed_statement(prover: PlainProver, changes: dict[str, Any]) -> dict[str, Any]:
+    """The prover's statement, but for the changes."""
+    return {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
+
+
 def fast_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
-    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
     try:
-        verify_opening(**statement, opening=opening, transcript=Transcript(DOMAIN))
+        verify_opening(**changed_statement(prover, changes), opening=opening, transcript=Transcript(DOMAIN))
     except VerificationError:
         return False
     return True
 
 
-def plain_accepts(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
-    statement = {"parameters": prover.parameters, "commitments": prover.commitments, "groups": prover.groups} | changes
-    try:
-        return all(r == ZERO for r in plain_verify(**statement, opening=opening))
-    except Rejected:
-        return False
+def accepted(prover: PlainProver, opening: bytes, **changes: Any) -> bool:
+    """Whether the verifiers, which must agree, accept."""
+    fast = fast_accepts(prover, opening, **changes)
+    assert fast == reference_accepts(**changed_statement(prover, changes), opening=opening)
+    return fast
 
 
 @settings(max_examples=150, deadline=None)
@@ -53,8 +59,7 @@ def test_no_bit_can_be_changed(data: st.DataObject) -> None:
     bit = data.draw(st.integers(0, 8 * len(opening) - 1))
     changed = bytearray(opening)
     changed[bit // 8] ^= 1 << bit % 8
-    assert not fast_accepts(prover, bytes(changed))
-    assert not plain_accepts(prover, bytes(changed))
+    assert not accepted(prover, bytes(changed))
 
 
 @settings(max_examples=50, deadline=None)
@@ -65,8 +70,7 @@ def test_no_length_but_the_right_one(data: st.DataObject) -> None:
     more = data.draw(st.binary(min_size=1, max_size=50))
     for changed in (opening[:cut], opening + more, opening[cut:], opening[:cut] + more + opening[cut:]):
         if changed != opening:
-            assert not fast_accepts(prover, changed)
-            assert not plain_accepts(prover, changed)
+            assert not accepted(prover, changed)
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,7 +78,7 @@ def test_no_length_but_the_right_one(data: st.DataObject) -> None:
 def test_any_bytes_whatever(start: bytes, size: int) -> None:
     prover, opening = example()
     for data in (start, (start or b"\xff") * (size // max(len(start), 1)), start + opening[len(start) :]):
-        assert fast_accepts(prover, data) == (data == opening)
+        assert accepted(prover, data) == (data == opening)
 
 
 @settings(max_examples=30, deadline=None)
@@ -87,7 +91,7 @@ def test_parts_in_another_order(data: st.DataObject) -> None:
     parts = [opening[21 * k : 21 * k + 21] for k in range(count + 1)]
     parts[i], parts[j] = parts[j], parts[i]
     changed = b"".join(parts) + opening[21 * (count + 1) :]
-    assert fast_accepts(prover, changed) == (changed == opening)
+    assert accepted(prover, changed) == (changed == opening)
 
 
 def changed_statements() -> dict[str, dict[str, Any]]:
@@ -132,10 +136,8 @@ def changed_statements() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", changed_statements())
 def test_an_opening_proves_its_own_statement_alone(name: str) -> None:
     prover, opening = example()
-    assert fast_accepts(prover, opening)
-    assert plain_accepts(prover, opening)
-    assert not fast_accepts(prover, opening, **changed_statements()[name])
-    assert not plain_accepts(prover, opening, **changed_statements()[name])
+    assert accepted(prover, opening)
+    assert not accepted(prover, opening, **changed_statements()[name])
 
 
 def test_an_opening_belongs_to_its_transcript() -> None:
@@ -156,6 +158,56 @@ def test_hostile_lengths_cost_no_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_padded_values_leave_the_constraints_of_the_reference() -> None:
+    """Values sent less a pad, the mask value as well: both verifiers have one constraint a group, which is true."""
+    statement = Statement.random(21)
+    prover = PlainProver(statement)
+    claim_pads = [[random_ext(prover.rng) for _ in g.claims] for g in statement.groups]
+    mask_pads = [random_ext(prover.rng) for _ in statement.groups]
+    prover.groups = [
+        ClaimGroup(
+            g.column_point,
+            tuple(
+                public_claim(c.rows, scalar.ext_sub(c.value.constant, pad))
+                for c, pad in zip(g.claims, pads, strict=True)
+            ),
+        )
+        for g, pads in zip(statement.groups, claim_pads, strict=True)
+    ]
+    honest_mask_values = prover.mask_values()
+    prover.mask_values = lambda: [  # type: ignore[method-assign]
+        scalar.ext_sub(v, pad) for v, pad in zip(honest_mask_values, mask_pads, strict=True)
+    ]
+    opening = prover.open()
+
+    fast = VerifierChannel(Transcript(DOMAIN), Reader(b""), padded=True)
+    padded = [
+        ClaimGroup(
+            g.column_point,
+            tuple(RowClaim(c.rows, AffineForm(c.value.constant, fast._new_pad())) for c in g.claims),
+        )
+        for g in prover.groups
+    ]
+    run_opening(prover.parameters, prover.commitments, padded, fast, Reader(opening))
+    constraints = fast.constraints()
+    constraints.check(constraints.expand([*(pad for pads in claim_pads for pad in pads), *mask_pads]))
+
+    channel = reference.Channel(Transcript(DOMAIN), b"")
+    groups = [
+        reference.ClaimGroup(
+            group.column_point,
+            [reference.RowClaim(exts(c.rows), *channel.with_pads([c.value.constant])) for c in group.claims],
+        )
+        for group in prover.groups
+    ]
+    matrices = [matrix_root(commitment) for commitment in prover.commitments]
+    reference.verify_opening(channel, opening_sizes(prover.parameters), matrices, groups, opening)
+    assert channel.variables == constraints.variables
+    assert [(one.constant, one.coefficients) for one in channel.constraints] == [
+        (one.form.constant, one.form.variables) for one in constraints.linear
+    ]
 
 
 def test_needs_nothing_of_the_prover() -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.contractions import random_ext
+from support.random_contractions import random_ext
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.verifier.reference.weights import by_rows
+from zkinfer.verifier.reference.committed_claims import by_rows
 
 seeds = st.integers(0, 2**32 - 1)
 groups_of_variables = st.lists(st.integers(0, 3), min_size=1, max_size=3)

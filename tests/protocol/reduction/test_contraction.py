@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
-from support.knowing import sides, value_of
+from support.linear_claims import sides, value_of
+from support.random_contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
 
 from zkinfer.circuit.evaluate import evaluate_einsum
 from zkinfer.circuit.program import Einsum, Program, Tensor

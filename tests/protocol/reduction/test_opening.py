@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.fused_weight import fused_weight
-from support.knowing import Knowing, group_is_true, is_true
+from support.claim_programs import fused_weight
+from support.linear_claims import Knowing, group_is_true, is_true
 from support.native_prover import Case, make_case, small
-from support.programs import random_inputs
-from support.reduction_cases import knowing, random_case, reduce_knowing
+from support.random_programs import random_inputs
+from support.random_statements import knowing, random_case, reduce_knowing
 
 from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_neg

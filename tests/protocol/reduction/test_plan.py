@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.programs import random_program
-from support.two_layers import ANSWER, HIDDEN, LOGITS, PROGRAM, V, W, X
+from support.random_programs import random_program
+from support.two_layer_program import ANSWER, HIDDEN, LOGITS, PROGRAM, V, W, X
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.table import Table

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from support.knowing import Knowing, is_true
+from support.linear_claims import Knowing, is_true
 from support.native_prover import Case, make_case
-from support.reduction_cases import knowing, random_case, reduce_knowing
+from support.random_statements import knowing, random_case, reduce_knowing
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
 from zkinfer.protocol.reduction import reduce as under_test

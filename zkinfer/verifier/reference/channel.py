@@ -1,181 +1,130 @@
-"""Padded messages and sumcheck: docs/protocol/sumcheck-and-lookup.md, sections 1 and 2."""
+"""The channel, plain or padded: docs/protocol/sumcheck-and-lookup.md, section 1."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from zkinfer.errors import MalformedProofError
-from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import (
-    ONE,
-    ZERO,
-    Ext,
-    ext_add,
-    ext_inv,
-    ext_mul,
-    ext_neg,
-    ext_pow,
-    ext_scale,
-    ext_sub,
-)
+from zkinfer.errors import InvalidProofError
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.transcript import Transcript
-
-Point = tuple[Ext, ...]
-Product = tuple[Ext, tuple[int, ...]]
-"""A term of a sumcheck: coefficient, and the factors that are multiplied."""
-
-ELEMENT_BYTES = 21
-HALF = ext_inv((2, 0, 0))
-
-
-def integer(value: int) -> Ext:
-    """An integer as an element."""
-    return (value % P, 0, 0)
-
-
-def decode(data: bytes) -> list[Ext]:
-    """Extension elements from their canonical bytes.
-
-    Raises:
-        MalformedProofError: an integer is not below P. The caller has seen to the length.
-    """
-    numbers = decode_base(data)
-    return [(numbers[i], numbers[i + 1], numbers[i + 2]) for i in range(0, len(numbers), 3)]
-
-
-def decode_base(data: bytes) -> list[int]:
-    """Base elements from their canonical bytes.
-
-    Raises:
-        MalformedProofError: as for `decode`.
-    """
-    numbers = [int.from_bytes(data[i : i + 7], "little") for i in range(0, len(data), 7)]
-    if any(n >= P for n in numbers):
-        raise MalformedProofError("an element of the field is not canonical")
-    return numbers
-
-
-def total(elements: Iterable[Ext]) -> Ext:
-    """Their sum."""
-    a = b = c = 0
-    for x, y, z in elements:
-        a, b, c = a + x, b + y, c + z
-    return (a % P, b % P, c % P)
+from zkinfer.verifier.reference.elements import FIELD_SIZE, MINUS_ONE, ByteReader
 
 
 @dataclass(frozen=True)
-class Form:
-    """What the verifier knows of an element: constant + sum of coefficient * cell."""
+class AffineForm:
+    """What the verifier knows of an element: constant + sum of coefficient * variable.
+
+    Attributes:
+        constant: the public part.
+        coefficients: by the number of the variable; empty for an element that is public.
+    """
 
     constant: Ext = ZERO
-    cells: dict[int, Ext] = field(default_factory=dict)
+    coefficients: dict[int, Ext] = field(default_factory=dict)
+
+    def __add__(self, other: "AffineForm") -> "AffineForm":
+        return sum_of([self, other])
+
+    def __sub__(self, other: "AffineForm") -> "AffineForm":
+        return self + other.scaled(MINUS_ONE)
+
+    def scaled(self, factor: Ext) -> "AffineForm":
+        """factor * self, for a public factor."""
+        scaled = {variable: ext_mul(factor, c) for variable, c in self.coefficients.items()}
+        return AffineForm(ext_mul(factor, self.constant), scaled)
 
 
-def combine(*parts: tuple[Ext, Form]) -> Form:
-    """The sum of coefficient * form."""
-    constant = ZERO
-    cells: dict[int, Ext] = {}
-    for coefficient, form in parts:
-        constant = ext_add(constant, ext_mul(coefficient, form.constant))
-        for cell, value in form.cells.items():
-            cells[cell] = ext_add(cells.get(cell, ZERO), ext_mul(coefficient, value))
-    return Form(constant, cells)
-
-
-MINUS = ext_neg(ONE)
+def sum_of(forms: Iterable[AffineForm]) -> AffineForm:
+    """The sum of forms."""
+    constant, coefficients = ZERO, dict[int, Ext]()
+    for form in forms:
+        constant = ext_add(constant, form.constant)
+        for variable, coefficient in form.coefficients.items():
+            coefficients[variable] = ext_add(coefficients.get(variable, ZERO), coefficient)
+    return AffineForm(constant, coefficients)
 
 
 class Channel:
-    """Reads the padded message, and collects what is left to prove about the pads.
+    """Reads the prover's message, draws challenges, and keeps what is left to prove.
+
+    Args:
+        transcript: that both sides continue with.
+        message: elements one after another: as they are, or each less a pad that the prover has committed to.
+        padded: whether pads were subtracted.
 
     Attributes:
-        cells: for each cell None, a pad, or the numbers of the two cells whose product it is.
-        constraints: forms that must be zero.
+        variables: one entry for each variable of the affine forms: None for a pad; for a product of two variables
+            their numbers, the smaller one first. Empty if the channel is plain.
+        constraints: forms that the pads have to make zero. Empty if the channel is plain.
+        error: the sum of the probabilities with which the challenges that were drawn with a degree make a false claim
+            true.
     """
 
-    def __init__(self, transcript: Transcript, message: bytes) -> None:
-        self.transcript = transcript
-        self.cells: list[tuple[int, int] | None] = []
-        self.constraints: list[Form] = []
-        self._message = message
-        self._known_products: dict[tuple[int, int], int] = {}
+    def __init__(self, transcript: Transcript, message: bytes, *, padded: bool = True) -> None:
+        self.transcript, self.padded = transcript, padded
+        self.variables: list[tuple[int, int] | None] = []
+        self.constraints: list[AffineForm] = []
+        self.error = 0.0
+        self._message = ByteReader(message, "the message")
+        self._products: dict[tuple[int, int], int] = {}
 
-    def draw(self, label: str) -> Ext:
+    def draw(self, label: str, degree: int = 0) -> Ext:
+        """A challenge.
+
+        Args:
+            degree: a false claim becomes true with probability at most degree / |K|. Zero where the caller counts the
+                probability elsewhere.
+        """
+        self.error += degree / FIELD_SIZE
         return self.transcript.challenge_ext(label)
 
-    def receive(self, label: str, count: int) -> list[Form]:
-        """The next elements: as sent, plus a pad each."""
-        data, self._message = self._message[: ELEMENT_BYTES * count], self._message[ELEMENT_BYTES * count :]
-        if len(data) != ELEMENT_BYTES * count:
-            raise MalformedProofError(f"the message ends within {label!r}")
-        elements = decode(data)
-        self.transcript.absorb(label, data)
-        return [Form(element, pad.cells) for element, pad in zip(elements, self.reserve(count), strict=True)]
+    def receive(self, label: str, count: int) -> list[AffineForm]:
+        """The next elements of the message.
 
-    def reserve(self, count: int) -> list[Form]:
-        """The next pads, for elements that travel elsewhere."""
-        first = len(self.cells)
-        self.cells += [None] * count
-        return [Form(ZERO, {cell: ONE}) for cell in range(first, first + count)]
+        Raises:
+            MalformedProofError: the message ends before them, or they are not canonical.
+        """
+        sent = self._message.elements(count)
+        self.transcript.absorb_ext(label, sent)
+        return self.with_pads(sent)
 
-    def multiply(self, a: Form, b: Form) -> Form:
-        """The product; every product of two cells is a cell."""
-        result = combine((b.constant, a), (a.constant, Form(ZERO, b.cells)))
-        for i, x in a.cells.items():
-            for j, y in b.cells.items():
-                result = combine((ONE, result), (ext_mul(x, y), Form(ZERO, {self._product(i, j): ONE})))
+    def with_pads(self, sent: list[Ext]) -> list[AffineForm]:
+        """What is known of elements that were sent in any way: on a padded channel each is less its own new pad."""
+        if not self.padded:
+            return [AffineForm(element) for element in sent]
+        first = len(self.variables)
+        self.variables += [None] * len(sent)
+        return [AffineForm(element, {first + i: ONE}) for i, element in enumerate(sent)]
+
+    def multiply(self, a: AffineForm, b: AffineForm) -> AffineForm:
+        """The product of two forms; every product of two variables that occurs is a variable itself."""
+        result = a.scaled(b.constant) + AffineForm(ZERO, b.coefficients).scaled(a.constant)
+        for i, x in a.coefficients.items():
+            for j, y in b.coefficients.items():
+                result += AffineForm(ZERO, {self._product(i, j): ext_mul(x, y)})
         return result
 
     def _product(self, i: int, j: int) -> int:
         pair = (min(i, j), max(i, j))
-        if pair not in self._known_products:
-            self._known_products[pair] = len(self.cells)
-            self.cells.append(pair)
-        return self._known_products[pair]
+        if pair not in self._products:
+            self._products[pair] = len(self.variables)
+            self.variables.append(pair)
+        return self._products[pair]
 
-    def require_zero(self, form: Form) -> None:
-        self.constraints.append(form)
+    def require_zero(self, form: AffineForm) -> None:
+        """Plain: check that the form is zero. Padded: leave this to the proof about the pads.
+
+        Raises:
+            InvalidProofError: it is not zero.
+        """
+        if self.padded:
+            self.constraints.append(form)
+        elif form.constant != ZERO:
+            raise InvalidProofError("a check of the message fails")
 
     def finish(self) -> None:
-        if self._message:
-            raise MalformedProofError("bytes follow the last message")
+        """Check that the whole message was read.
 
-
-def sumcheck(
-    channel: Channel,
-    instances: Sequence[tuple[int, Sequence[Product]]],
-    claims: Sequence[Form],
-    point: Point | None = None,
-) -> list[tuple[Point, list[Form]]]:
-    """A batch of sumchecks.
-
-    Args:
-        instances: for each its number of variables, and its terms.
-        claims: for each its sum.
-        point: weighs every instance by eq at its last coordinates; without, the weights are 1.
-
-    Returns:
-        For each instance the end of the point, and what its factors are claimed to be there.
-    """
-    b = channel.draw("sumcheck batch") if len(instances) > 1 else ONE
-    shares = [ext_pow(b, i) for i in range(len(instances))]
-    target = combine(*zip(shares, claims, strict=True))
-    degree = max(len(factors) for _, terms in instances for _, factors in terms)
-    r: list[Ext] = []
-    for j in range(max(n for n, _ in instances)):
-        coefficients = channel.receive("sumcheck round", degree)
-        r.append(channel.draw("sumcheck point"))
-        w = HALF if point is None else point[j]
-        powers = [ext_sub(ext_pow(r[-1], k), w) for k in range(1, degree + 1)]
-        target = combine((ONE, target), *zip(powers, coefficients, strict=True))
-    results = []
-    for share, (n, terms) in zip(shares, instances, strict=True):
-        values = channel.receive("sumcheck evaluations", 1 + max(max(factors) for _, factors in terms))
-        scale = ext_scale(share, pow(2, n, P)) if point is None else share
-        for coefficient, factors in terms:
-            product = values[factors[0]]
-            for k in factors[1:]:
-                product = channel.multiply(product, values[k])
-            target = combine((ONE, target), (ext_neg(ext_mul(scale, coefficient)), product))
-        results.append((tuple(r[len(r) - n :]), values))
-    channel.require_zero(target)
-    return results
+        Raises:
+            MalformedProofError: bytes are left.
+        """
+        self._message.finish()

@@ -1,21 +1,23 @@
-"""Lookups: docs/protocol/sumcheck-and-lookup.md, section 3, with every extension taken from its definition."""
+"""Lookups: docs/protocol/sumcheck-and-lookup.md, section 3. Every extension is taken from its definition."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zkinfer.circuit.table import Table as ProgramTable
+from zkinfer.circuit.table import Table
 from zkinfer.protocol.field.encoding import encode_base
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext, eq, eq_table, ext_mul, ext_neg, ext_pow, ext_sub, mle
-from zkinfer.verifier.reference.channel import MINUS, Channel, Form, Point, combine, integer, sumcheck, total
+from zkinfer.protocol.field.scalar import ONE, Ext, eq, eq_table, ext_mul, ext_pow, ext_sub, mle
+from zkinfer.verifier.reference.channel import AffineForm, Channel, sum_of
+from zkinfer.verifier.reference.elements import FIELD_SIZE, Point, integer, total
+from zkinfer.verifier.reference.sumcheck import Claim, Summand, verify_sumcheck
 
 MAX_PIECES = 8
-MAX_TREES = 4
+MAX_STACKS = 4
 """Of entries."""
 
 
 @dataclass(frozen=True)
-class Table:
+class LookupTable:
     """Rows that entries are looked up in.
 
     Attributes:
@@ -28,7 +30,7 @@ class Table:
 
     @property
     def variables(self) -> int:
-        """The least k with 2^k rows or more."""
+        """The least k such that there are at most 2^k rows."""
         return (len(self.columns[0]) - 1).bit_length()
 
     def at(self, point: Point) -> list[Ext]:
@@ -37,16 +39,33 @@ class Table:
         return [mle([integer(v) for v in column], point) for column in filled]
 
 
-def _described(kind: str, *numbers: int) -> bytes:
+def _description(kind: str, *numbers: int) -> bytes:
     return kind.encode() + encode_base([n % P for n in numbers])
 
 
-def range_table(rows: int, start: int) -> Table:
+def range_table(rows: int, start: int) -> LookupTable:
     """The integers start, ..., start + rows - 1."""
-    return Table(_described("range", rows, start), (tuple(range(start, start + rows)),))
+    return LookupTable(_description("range", rows, start), (tuple(range(start, start + rows)),))
 
 
-def table_of(table: ProgramTable) -> Table:
+def piecewise_table(rows: int, start: int, pieces: Sequence[tuple[int, int, int]]) -> LookupTable:
+    """The rows (start + i, offset + slope * i), of the last piece (first, offset, slope) with first <= i."""
+    outputs = []
+    for i in range(rows):
+        _, offset, slope = [piece for piece in pieces if piece[0] <= i][-1]
+        outputs.append(offset + slope * i)
+    flat = [number for piece in pieces for number in piece]
+    description = _description("piecewise", rows, start, len(pieces), *flat)
+    return LookupTable(description, (tuple(range(start, start + rows)), tuple(outputs)))
+
+
+def explicit_table(columns: Sequence[Sequence[int]]) -> LookupTable:
+    """Columns as given."""
+    description = _description("explicit", len(columns), len(columns[0]), *(v for column in columns for v in column))
+    return LookupTable(description, tuple(tuple(column) for column in columns))
+
+
+def table_of(table: Table) -> LookupTable:
     """What a program's table becomes ("Tables of a program")."""
     values, rows = table.values, len(table.values)
     indices = tuple(range(table.lo, table.lo + rows))
@@ -61,9 +80,8 @@ def table_of(table: ProgramTable) -> Table:
         while row < rows and values[row] == values[first] + slope * (row - first):
             row += 1
     if len(pieces) <= MAX_PIECES:
-        flat = [number for piece in pieces for number in piece]
-        return Table(_described("piecewise", rows, table.lo, len(pieces), *flat), (indices, values))
-    return Table(_described("explicit", 2, rows, *indices, *values), (indices, values))
+        return piecewise_table(rows, table.lo, pieces)
+    return explicit_table([indices, values])
 
 
 def stack(sizes: Sequence[int]) -> tuple[list[int], int]:
@@ -75,20 +93,21 @@ def stack(sizes: Sequence[int]) -> tuple[list[int], int]:
 
 
 def selector(offset: int, k: int, point: Point) -> Ext:
-    """What a vector of 2^k cells at this offset counts in the stack's extension at a point."""
+    """sel: the weight of a vector of 2^k cells at this offset in the extension of its stack at a point."""
     high = len(point) - k
     return eq([integer(offset >> k >> (high - 1 - j) & 1) for j in range(high)], point[:high])
 
 
 @dataclass(frozen=True)
 class Lookups:
-    """What is proven: every entry of a block is a row of its table.
+    """What is proven: every entry of every block is a row of the block's table.
 
     Attributes:
-        blocks: for each its table's number and k, for 2^k entries.
+        tables: each of which has a block.
+        blocks: for each the number of its table, and k, for 2^k entries.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[LookupTable, ...]
     blocks: tuple[tuple[int, int], ...]
 
     @property
@@ -97,108 +116,126 @@ class Lookups:
         return sum(1 << k for _, k in self.blocks)
 
     @property
-    def trees(self) -> list[list[int]]:
-        """The blocks in the order in which they lie, cut into those of each tree."""
+    def stacks(self) -> list[list[int]]:
+        """The numbers of the blocks in the order in which they lie, divided into the stacks of entries."""
         order = sorted(
             range(len(self.blocks)),
             key=lambda i: (-self.blocks[i][1], len(self.tables[self.blocks[i][0]].columns), self.blocks[i][0], i),
         )
         digits = [1 << k for k in reversed(range(self.entries.bit_length())) if self.entries >> k & 1]
-        sizes = digits[: MAX_TREES - 1] + ([sum(digits[MAX_TREES - 1 :])] if len(digits) >= MAX_TREES else [])
-        trees: list[list[int]] = []
+        sizes = digits[: MAX_STACKS - 1] + ([sum(digits[MAX_STACKS - 1 :])] if len(digits) >= MAX_STACKS else [])
+        stacks: list[list[int]] = []
         for size in sizes:
-            tree: list[int] = []
-            while sum(1 << self.blocks[i][1] for i in tree) < size:
-                tree.append(order.pop(0))
-            trees.append(tree)
-        return trees
+            blocks: list[int] = []
+            while sum(1 << self.blocks[i][1] for i in blocks) < size:
+                blocks.append(order.pop(0))
+            stacks.append(blocks)
+        return stacks
 
     @property
     def width(self) -> int:
-        """Columns of the widest table."""
+        """C: columns of the widest table."""
         return max(len(table.columns) for table in self.tables)
 
+    def errors(self, grinding: int) -> list[float]:
+        """The soundness terms: LogUp, after so many bits of work, and the layers of the trees."""
+        rows = sum(1 << table.variables for table in self.tables)
+        n = max((cells - 1).bit_length() for cells in (*self._cells, rows))
+        layers = n * (n - 1) + (3 * len(self._cells) + 2) * n
+        return [self.width * (self.entries + rows) / FIELD_SIZE / 2**grinding, layers / FIELD_SIZE]
 
-Claims = list[tuple[Point, list[Form]]]
+    @property
+    def _cells(self) -> list[int]:
+        """Of each stack of entries."""
+        return [sum(1 << self.blocks[i][1] for i in blocks) for blocks in self.stacks]
 
 
-def verify_lookups(lookups: Lookups, channel: Channel) -> tuple[Claims, Claims]:
+Fraction = tuple[AffineForm, AffineForm]
+"""Numerator and denominator."""
+
+
+def verify_lookups(lookups: Lookups, channel: Channel) -> tuple[list[Claim], list[Claim]]:
     """The lookup argument.
 
     Returns:
-        For each block the values of its columns, and for each table that of its multiplicities, with their points.
+        For each block a point and the values of its columns there; for each table a point and the value of its
+        multiplicities.
+
+    Raises:
+        VerificationError: the message is malformed; or, on a plain channel, a check fails.
     """
     tables, blocks = lookups.tables, lookups.blocks
     lengths = [len(tables), *(len(table.description) for table in tables), len(blocks)]
-    description = b"".join(table.description for table in tables)
-    channel.transcript.absorb(
-        "lookup", encode_base(lengths) + description + encode_base([v for block in blocks for v in block])
-    )
+    descriptions = b"".join(table.description for table in tables)
+    numbers = [number for block in blocks for number in block]
+    channel.transcript.absorb("lookup", encode_base(lengths) + descriptions + encode_base(numbers))
     alpha, gamma = channel.draw("lookup alpha"), channel.draw("lookup gamma")
 
-    trees = lookups.trees
-    stacks = [stack([blocks[i][1] for i in tree]) for tree in trees] + [stack([table.variables for table in tables])]
+    stacks = [stack([blocks[i][1] for i in own]) for own in lookups.stacks]
+    stacks.append(stack([table.variables for table in tables]))
     received = channel.receive("lookup roots", 2 * len(stacks))
     roots = list(zip(received[::2], received[1::2], strict=True))
     inverses = channel.receive("lookup inverses", len(stacks))
     quotients = []
     for (p, q), inverse in zip(roots, inverses, strict=True):
-        channel.require_zero(combine((ONE, channel.multiply(q, inverse)), (MINUS, Form(ONE))))
+        channel.require_zero(channel.multiply(q, inverse) - AffineForm(ONE))
         quotients.append(channel.multiply(p, inverse))
-    channel.require_zero(combine(*((ONE, quotient) for quotient in quotients[:-1]), (MINUS, quotients[-1])))
+    channel.require_zero(sum_of(quotients[:-1]) - quotients[-1])
 
     depths = [(cells - 1).bit_length() for _, cells in stacks]
-    fractions, t = _descend(channel, depths, roots)
+    fractions, t = _verify_layers(channel, depths, roots)
 
-    def gap(table: int, columns: Sequence[Form]) -> Form:
-        """alpha - fingerprint of a row."""
-        terms = [(ext_neg(ext_pow(gamma, c)), column) for c, column in enumerate(columns)]
+    def denominator_of(table: int, columns: Sequence[AffineForm]) -> AffineForm:
+        """alpha - f, f being the fingerprint of a row."""
         number = ext_mul(ext_pow(gamma, lookups.width), integer(table))
-        return combine((ONE, Form(ext_sub(alpha, number))), *terms)
+        fingerprint = sum_of(column.scaled(ext_pow(gamma, c)) for c, column in enumerate(columns))
+        return AffineForm(ext_sub(alpha, number)) - fingerprint
 
-    block_claims: dict[int, tuple[Point, list[Form]]] = {}
-    for tree, (offsets, cells), depth, (p, q) in zip(trees, stacks, depths, fractions, strict=False):
+    block_claims: dict[int, Claim] = {}
+    for own, (offsets, cells), depth, (p, q) in zip(lookups.stacks, stacks, depths, fractions, strict=False):
         at = t[len(t) - depth :]
         unfilled = total(eq_table(at)[cells:])
-        channel.require_zero(combine((ONE, p), (MINUS, Form(ext_sub(ONE, unfilled)))))
-        denominator = Form(unfilled)
-        for i, offset in zip(tree, offsets, strict=True):
+        channel.require_zero(p - AffineForm(ext_sub(ONE, unfilled)))
+        denominator = AffineForm(unfilled)
+        for i, offset in zip(own, offsets, strict=True):
             number, k = blocks[i]
             values = channel.receive("lookup block", len(tables[number].columns))
-            denominator = combine((ONE, denominator), (selector(offset, k, at), gap(number, values)))
+            denominator += denominator_of(number, values).scaled(selector(offset, k, at))
             block_claims[i] = at[len(at) - k :], values
-        channel.require_zero(combine((ONE, q), (MINUS, denominator)))
+        channel.require_zero(q - denominator)
 
     (offsets, cells), (p, q), at = stacks[-1], fractions[-1], t[len(t) - depths[-1] :]
     multiplicities = channel.receive("lookup multiplicities", len(tables))
-    numerator, denominator, row_claims = Form(), Form(total(eq_table(at)[cells:])), []
+    numerator, denominator, table_claims = AffineForm(), AffineForm(total(eq_table(at)[cells:])), []
     for number, (table, offset, m) in enumerate(zip(tables, offsets, multiplicities, strict=True)):
-        own = at[len(at) - table.variables :]
-        chosen = selector(offset, table.variables, at)
-        numerator = combine((ONE, numerator), (chosen, m))
-        denominator = combine((ONE, denominator), (chosen, gap(number, [Form(v) for v in table.at(own)])))
-        row_claims.append((own, [m]))
-    channel.require_zero(combine((ONE, p), (MINUS, numerator)))
-    channel.require_zero(combine((ONE, q), (MINUS, denominator)))
-    return [block_claims[i] for i in range(len(blocks))], row_claims
+        point = at[len(at) - table.variables :]
+        weight = selector(offset, table.variables, at)
+        numerator += m.scaled(weight)
+        denominator += denominator_of(number, [AffineForm(v) for v in table.at(point)]).scaled(weight)
+        table_claims.append((point, [m]))
+    channel.require_zero(p - numerator)
+    channel.require_zero(q - denominator)
+    return [block_claims[i] for i in range(len(blocks))], table_claims
 
 
-def _descend(
-    channel: Channel, depths: Sequence[int], roots: Sequence[tuple[Form, Form]]
-) -> tuple[list[tuple[Form, Form]], Point]:
-    """From the roots of the trees to their leaves, layer by layer."""
+def _verify_layers(channel: Channel, depths: Sequence[int], roots: Sequence[Fraction]) -> tuple[list[Fraction], Point]:
+    """Step 4: from the roots of the trees to their leaves.
+
+    Returns:
+        For each tree the fraction that its leaves are claimed to have at the end of the point, and the point.
+    """
     fractions, n = list(roots), max(depths)
     t: Point = ()
     for layer in range(n):
         weight = channel.draw("lookup layer")
         active = [tree for tree, depth in enumerate(depths) if layer >= n - depth]
+        # The factors 0, 1, 2, 3 are p0, p1, q0, q1.
         terms = [(ONE, (0, 3)), (ONE, (1, 2)), (weight, (2, 3))]
-        instances = [(layer - (n - depths[tree]), terms) for tree in active]
-        claims = [combine((ONE, fractions[tree][0]), (weight, fractions[tree][1])) for tree in active]
-        results = sumcheck(channel, instances, claims, t)
+        batch = [Summand(layer - (n - depths[tree]), terms) for tree in active]
+        claims = [fractions[tree][0] + fractions[tree][1].scaled(weight) for tree in active]
+        results = verify_sumcheck(channel, batch, claims, t)
         c = channel.draw("lookup child")
-        keep = ext_sub(ONE, c)
         for tree, (_, (p0, p1, q0, q1)) in zip(active, results, strict=True):
-            fractions[tree] = combine((keep, p0), (c, p1)), combine((keep, q0), (c, q1))
+            fractions[tree] = p0 + (p1 - p0).scaled(c), q0 + (q1 - q0).scaled(c)
         t = (*max((point for point, _ in results), key=len), c)
     return fractions, t

@@ -1,15 +1,15 @@
-"""What is committed and looked up, and where it lies: docs/protocol/reduction.md, section 2."""
+"""The plan: what is committed and looked up, and where it lies: docs/protocol/reduction.md, section 2."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from zkinfer.circuit.program import Einsum, Lookup, Node, Program
+from zkinfer.circuit.program import Lookup, Node, Program
 from zkinfer.circuit.validate import node_sources
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.protocol.field.params import P
-from zkinfer.verifier.reference.lookups import Lookups, Table, range_table, stack, table_of
+from zkinfer.verifier.reference.lookups import Lookups, LookupTable, range_table, stack, table_of
 from zkinfer.verifier.reference.weights import Shape, indices, place
 
 MAX_BOXES = 64
@@ -32,7 +32,7 @@ class Box:
 
 
 def _pieces(size: int) -> list[tuple[int, int]]:
-    """Powers of two that make up a size, the largest first: start and exponent of each."""
+    """The powers of two that add up to a size, the largest first: start and exponent of each."""
     found, start = [], 0
     for k in reversed(range(size.bit_length())):
         if size >> k & 1:
@@ -42,11 +42,12 @@ def _pieces(size: int) -> list[tuple[int, int]]:
 
 
 def _ones(shape: Shape, group: tuple[int, int]) -> int:
+    """Into how many powers of two the axes of a range are cut when they are flattened."""
     return math.prod(shape[group[0] : group[1]]).bit_count()
 
 
 def _groups(shape: Shape) -> list[tuple[int, int]]:
-    """Ranges of axes that are flattened: one each, as long as there are at most `MAX_BOXES` boxes."""
+    """The ranges of axes that are flattened: one axis each, unless that makes more than `MAX_BOXES` boxes."""
     groups = [(axis, axis + 1) for axis in range(len(shape))]
     while len(groups) > 1 and math.prod(_ones(shape, g) for g in groups) > MAX_BOXES:
         neighbours = list(pairwise(groups))
@@ -59,7 +60,7 @@ def _groups(shape: Shape) -> list[tuple[int, int]]:
 
 
 def boxes_of(shape: Shape) -> list[Box]:
-    """How a tensor is cut, in order."""
+    """The boxes of a tensor, in order."""
     sizes = [math.prod(shape[a:b]) for a, b in _groups(shape)]
     parts = [_pieces(size) for size in sizes]
     found = []
@@ -76,16 +77,22 @@ def boxes_of(shape: Shape) -> list[Box]:
 
 @dataclass
 class Matrix:
-    """The tensors of a matrix, each cut into boxes."""
+    """A matrix: the boxes of each tensor that it holds. A tensor is called by its number, its `vector`."""
 
     vectors: list[list[Box]] = field(default_factory=list)
 
     def add(self, boxes: list[Box]) -> int:
+        """Add a tensor.
+
+        Returns:
+            Its number.
+        """
         self.vectors.append(boxes)
         return len(self.vectors) - 1
 
     @property
     def cells(self) -> int:
+        """Of all boxes."""
         return sum(1 << box.variables for boxes in self.vectors for box in boxes)
 
     def offset(self, vector: int, number: int) -> int:
@@ -94,10 +101,11 @@ class Matrix:
         return offsets[sum(len(boxes) for boxes in self.vectors[:vector]) + number]
 
     def rows(self, log_columns: int) -> int:
+        """Rows of 2^log_columns cells."""
         return -(-self.cells >> log_columns)
 
     def unit(self, log_columns: int, offset: int, variables: int) -> tuple[int, int]:
-        """The whole rows that a box belongs to: first cell and exponent."""
+        """The unit of whole rows that a box lies in (section 6): its first cell, and k, for 2^k cells."""
         if variables >= log_columns:
             return offset, variables
         sizes = [box.variables for boxes in self.vectors for box in boxes]
@@ -109,14 +117,16 @@ class Matrix:
 
 @dataclass(frozen=True)
 class LookupSite:
-    """What is looked up: the result of a Lookup, or a private input.
+    """A tensor whose elements are looked up: the result of a Lookup, or a private input.
 
     Attributes:
-        matrix, vector: where the output is committed.
-        source: the value that is looked up; None for a private input.
-        limbs: of the remainder: bits and vector of each, the lowest first.
-        one_column: index and output are one.
-        blocks: for each box the blocks of the lookup argument: of indices and outputs, then of the limbs.
+        matrix, vector: where it is committed.
+        source: the value that a Lookup is applied to; None for a private input.
+        shift: of the Lookup.
+        limbs: of the remainder: bits and vector of each, the least significant first.
+        one_column: the table has one column, so that index and output are one.
+        boxes: of the tensor.
+        blocks: for each box its blocks in the lookup argument: that of indices and outputs, then those of the limbs.
     """
 
     matrix: int
@@ -130,7 +140,7 @@ class LookupSite:
 
 
 def limb_bits(shift: int, elements: int) -> list[int]:
-    """How a remainder is cut into limbs."""
+    """The bits of the limbs that each of so many remainders of `shift` bits is cut into."""
     best: tuple[tuple[int, int], list[int]] | None = None
     for w in range(1, min(shift, MAX_LIMB_BITS) + 1):
         bits = [w] * (shift // w) + ([shift % w] if shift % w else [])
@@ -141,13 +151,20 @@ def limb_bits(shift: int, elements: int) -> list[int]:
 
 
 class Plan:
-    """All that follows from the statement.
+    """What both sides compute from the statement.
+
+    Args:
+        program: that is run.
+        runs: how many times.
+        private_inputs, private_outputs: for each whether it is private.
 
     Attributes:
         matrices: of weights, private inputs, private outputs and witness.
         committed: for each committed value its matrix and vector.
-        sites, lookups, multiplicities: of the lookup argument, in the order of its messages.
-        varies: for each value whether it depends on an input.
+        sites: the tensors that are looked up, in order.
+        lookups: the lookup argument; None if nothing is looked up.
+        multiplicities: the vector of each table's multiplicities, in the witness.
+        varies: for each value whether it depends on an input, and so has an axis of runs.
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
@@ -161,7 +178,7 @@ class Plan:
         self.matrices = [Matrix() for _ in range(4)]
         self.committed: dict[int, tuple[int, int]] = {}
         self.sites: list[LookupSite] = []
-        self._tables: list[Table] = []
+        self._tables: list[LookupTable] = []
         self._table_numbers: dict[object, int] = {}
         self._blocks: list[tuple[int, int]] = []
         self.varies = [True] * len(program.inputs) + [False] * len(program.weights)
@@ -181,12 +198,8 @@ class Plan:
         return self.program.nodes[value - len(self.program.inputs) - len(self.program.weights)]
 
     def shape(self, value: int) -> Shape:
-        """Of a value, runs first."""
+        """Of a value, its axis of runs first."""
         return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
-
-    def is_einsum_of_two(self, value: int) -> bool:
-        node = self.node(value)
-        return isinstance(node, Einsum) and len(node.operands) == 2
 
     def _check(self) -> None:
         program = self.program
@@ -236,7 +249,7 @@ class Plan:
         one_column = len(looked_up.columns) == 1
         self.sites.append(LookupSite(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks))
 
-    def _table(self, key: object, table: Table) -> int:
+    def _table(self, key: object, table: LookupTable) -> int:
         if key not in self._table_numbers:
             self._table_numbers[key] = len(self._tables)
             self._tables.append(table)

@@ -1,4 +1,4 @@
-"""Linear claims about tensors, every weight written out: docs/protocol/reduction.md, sections 3 and 5."""
+"""Functionals, every weight written out: docs/protocol/reduction.md, section 3; and Views, section 5."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ from zkinfer.circuit.program import Einsum, Term
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq_table, ext_add, ext_inv, ext_mul, ext_scale
-from zkinfer.verifier.reference.channel import Point, total
+from zkinfer.verifier.reference.elements import Point, total
 
 Shape = tuple[int, ...]
 Index = tuple[int, ...]
@@ -51,19 +51,21 @@ class Weights:
 
     @property
     def is_zero(self) -> bool:
+        """Whether all weights are zero."""
         return all(entry == ZERO for entry in self.entries)
 
     def of(self, integers: Sequence[int]) -> Ext:
-        """The functional of a public tensor, given row-major."""
+        """The value of the functional on a public tensor, given row-major."""
         return total(ext_scale(w, v % P) for w, v in zip(self.entries, integers, strict=True))
 
-    def first_of_runs(self) -> "Weights":
-        """The weights of a value that has one run for all: the sum over the runs."""
+    def summed_over_runs(self) -> "Weights":
+        """The functional of a tensor that all runs share, shape (1, ...): the sum of the weights over the runs."""
         size = math.prod(self.shape[1:])
         columns = (self.entries[i::size] for i in range(size))
         return Weights((1, *self.shape[1:]), tuple(total(column) for column in columns))
 
     def scaled(self, factor: Ext) -> "Weights":
+        """factor * the functional."""
         return Weights(self.shape, tuple(ext_mul(factor, w) for w in self.entries))
 
 
@@ -76,7 +78,7 @@ def product_of(shape: Shape, tables: Sequence[Sequence[Ext]]) -> Weights:
 
 
 def axis_tables(sizes: Sequence[int], point: Point) -> list[list[Ext]]:
-    """For each axis the eq table of its coordinates, of which there are as many as number its places."""
+    """For each axis of so many places the eq table of its coordinates: the least number that tells the places apart."""
     tables = []
     for n in sizes:
         bits = (n - 1).bit_length()
@@ -227,104 +229,3 @@ def _merged_at(position: int, products: Sequence[Product], cuts: set[int]) -> li
         if not whole.is_zero:
             result.append(factored(whole, cuts) if len(group) > 1 else group[0])
     return result
-
-
-# Einsums of two operands
-
-
-RUNS, ONCE = "R", "O"
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """A functional of an Einsum's result as a sum over the letters that are left.
-
-    Attributes:
-        operands: the two values.
-        letters: of their axes.
-        shared: the letters that are left, in the order of the sumcheck's variables.
-        sizes: of all letters.
-        parts: for each operand the factors that it is multiplied with, as letters and entries by their indices.
-    """
-
-    operands: tuple[int, int]
-    letters: tuple[str, str]
-    shared: str
-    sizes: dict[str, int]
-    parts: tuple[list[tuple[str, tuple[Ext, ...]]], list[tuple[str, tuple[Ext, ...]]]]
-    scale: Ext
-
-    @property
-    def variables(self) -> int:
-        return sum((self.sizes[c] - 1).bit_length() for c in self.shared)
-
-    def at(self, point: Point) -> tuple[Weights, Weights]:
-        """The functionals of both operands that the extensions of A' and B' at a point are."""
-        tables = dict(zip(self.shared, axis_tables([self.sizes[c] for c in self.shared], point), strict=True))
-        return self._side(0, tables, self.scale), self._side(1, tables, ONE)
-
-    def _side(self, side: int, tables: dict[str, list[Ext]], scale: Ext) -> Weights:
-        own, parts = self.letters[side], self.parts[side]
-        foreign = "".join(dict.fromkeys(c for letters, _ in parts for c in letters if c not in own))
-        entries = []
-        for index in indices([self.sizes[c] for c in own]):
-            summands = []
-            for other in indices([self.sizes[c] for c in foreign]):
-                at = dict(zip(own + foreign, (*index, *other), strict=True))
-                weight = scale
-                for letters, factor in parts:
-                    sizes = [self.sizes[c] for c in letters]
-                    weight = ext_mul(weight, factor[place([at[c] for c in letters], sizes)])
-                for c in self.shared:
-                    if c in at:
-                        weight = ext_mul(weight, tables[c][at[c]])
-                summands.append(weight)
-            entries.append(total(summands))
-        return Weights(tuple(self.sizes[c] for c in own), tuple(entries))
-
-
-def contract(node: Einsum, weights: Weights, shapes: tuple[Shape, Shape]) -> Contraction:
-    """A functional of the result of an Einsum whose operands have these shapes, runs included."""
-    left, _, out = node.subscripts.partition("->")
-    runs = weights.shape[0]
-    names = [(RUNS if shape[0] == runs else ONCE) + c for shape, c in zip(shapes, left.split(","), strict=True)]
-    sizes = {c: n for letters, shape in zip(names, shapes, strict=True) for c, n in zip(letters, shape, strict=True)}
-    product = factored(weights, boundaries(weights))
-    factors = [((RUNS + out)[a:b], f) for (a, b), f in zip(product.bounds, product.factors, strict=True)]
-    common = set(names[0]) & set(names[1])
-    alone = [set(letters) - common for letters in names]
-    mixed = [letters for letters, _ in factors if not any(set(letters) <= only for only in alone)]
-    shared = common | {c for letters in mixed for c in letters if c in names[1]}
-    on_b = [(letters, f) for letters, f in factors if set(letters) <= alone[1]]
-    on_a = [(letters, f) for letters, f in factors if not set(letters) <= alone[1]]
-    order = "".join(c for c in names[1] if c in shared)
-    a, b = node.operands
-    return Contraction((a, b), (names[0], names[1]), order, sizes, (on_a, on_b), product.scale)
-
-
-# Boxes
-
-
-def as_point(entries: Sequence[Ext]) -> tuple[Ext, Point] | None:
-    """The scale s, not zero, and the point z for which the 2^k entries are s * eq(z, .); None if there are none."""
-    scale = total(entries)
-    if scale == ZERO:
-        return None
-    inverse = ext_inv(scale)
-    bits = reversed(range((len(entries) - 1).bit_length()))
-    point = [ext_mul(inverse, total(entry for i, entry in enumerate(entries) if i >> j & 1)) for j in bits]
-    if [ext_mul(scale, entry) for entry in eq_table(point)] != list(entries):
-        return None
-    return scale, tuple(point)
-
-
-def by_rows(entries: Sequence[Ext], columns: int) -> tuple[list[Ext], Point] | None:
-    """The w and z for which the entries, in rows of 2^columns, are w_i * eq(z, .) in row i; None if there are none."""
-    rows = [entries[i : i + (1 << columns)] for i in range(0, len(entries), 1 << columns)]
-    found = next((as_point(row) for row in rows if any(entry != ZERO for entry in row)), None)
-    if found is None:
-        return None
-    table = eq_table(found[1])
-    scales = [total(row) for row in rows]
-    same = all(ext_mul(w, t) == e for w, row in zip(scales, rows, strict=True) for t, e in zip(table, row, strict=True))
-    return (scales, found[1]) if same else None

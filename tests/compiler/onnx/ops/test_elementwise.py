@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
-from support.lowering import build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.lowering import arithmetic
 from zkinfer.compiler.lowering.emitter import Constant, Emitter

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.lowering import FloatArray, build, compare, grid
+from support.model_comparison import FloatArray, build, compare, grid
 
 from zkinfer.circuit.program import Einsum
 from zkinfer.compiler.lowering.precision import Precision

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.lowering import build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.errors import UnsupportedOperatorError
 

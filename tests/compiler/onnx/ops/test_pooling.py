@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.lowering import build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.onnx.ops.windows import sliding_windows
 from zkinfer.errors import ShapeError, UnsupportedOperatorError

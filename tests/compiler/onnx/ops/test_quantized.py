@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.lowering import Comparison, build, compare, grid
+from support.model_comparison import Comparison, build, compare, grid
 
 from zkinfer.compiler.lowering.precision import EZKL
 from zkinfer.errors import UnsupportedOperatorError

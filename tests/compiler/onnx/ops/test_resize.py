@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.lowering import build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.ops import resize

@@ -1,8 +1,8 @@
-"""What the native argument shows of committed cells, asked cell by cell: docs/protocol/reduction.md, section 9.
+"""Whether committed cells satisfy what a native proof shows, cell by cell: docs/protocol/reduction.md, section 9.
 
 A verifier never sees the cells. Here they are in the open, so that thousands of witnesses can be judged in the time
-that a few proofs take. What lies where is taken from the slow verifier's plan, and every value is computed in integers
-modulo P by the definitions.
+that a few proofs take. The reference verifier's plan says where each value lies, and every value is computed in
+integers modulo P by the definitions.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ Elements = npt.NDArray[np.object_]
 """Of F: integers from 0 to P - 1."""
 
 
-class Acceptance:
+class WitnessJudge:
     """Judges witnesses of one plan."""
 
     def __init__(self, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""A prover for the ezkl backend that lies: the honest one's steps, with every check left out and any value changed."""
+"""A lying prover for the ezkl backend: the steps of the honest one, without its checks and with any value changed."""
 
 import json
 import tempfile

@@ -1,4 +1,7 @@
-"""A prover that knows every value: the reduction tested against definitions in Python integers."""
+"""Linear claims of the reduction by their definitions, in Python integers.
+
+`KnowingWitness` answers with true values by these definitions; `KnowingChannel` notes what is false, and goes on.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -32,7 +35,7 @@ def indices(sizes: Sequence[int]) -> list[tuple[int, ...]]:
 
 def entry(factor: Array, index: Sequence[int]) -> Ext:
     """One element of an extension array."""
-    c0, c1, c2 = (int(c) for c in factor[(slice(None), *index)])
+    c0, c1, c2 = (int(coordinate[tuple(index)]) for coordinate in factor)
     return c0, c1, c2
 
 

@@ -1,4 +1,4 @@
-"""Einsums with operands of every kind, and random functionals of their results."""
+"""Einsums with random operands of every kind, and random functionals of their results."""
 
 import itertools
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Killing a job at random moments, and what must be true of it nevertheless."""
+"""Jobs whose processes are killed at random moments, and what must be true of the jobs nevertheless."""
 
 import multiprocessing
 import random
@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.batch_jobs import RecordingKeys, begin_or_resume, check_complete, new_job
+from support.recording_keys import RecordingKeys, begin_or_resume, check_complete, new_job
 
 from zkinfer.jobs.state import State
 
-PRELOADED = ["support.batch_jobs", "zkinfer.jobs.api", "zkinfer.native.timings"]
+PRELOADED = ["support.recording_keys", "zkinfer.jobs.api", "zkinfer.native.timings"]
 
 
 @dataclass

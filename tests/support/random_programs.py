@@ -1,15 +1,12 @@
-"""Random small programs of every kind of node, and a slow evaluator to hold the fast one to."""
+"""Random small programs of every kind of node, and inputs for them."""
 
-import itertools
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from zkinfer.circuit.bounds import lookup_indices
-from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
+from zkinfer.circuit.program import Program
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
 from zkinfer.typing import IntArray
@@ -68,7 +65,7 @@ def _random_einsum(builder: Builder, rng: np.random.Generator, source: Value, la
 def _random_view(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
     shape, axis = source.shape, int(rng.integers(len(source.shape)))
     n, rank = shape[axis], len(shape)
-    steps: Sequence[tuple[Step, ...]] = (
+    steps: tuple[tuple[Step, ...], ...] = (
         (),
         (Transpose(tuple(int(i) for i in rng.permutation(rank))),),
         (Reshape((int(np.prod(shape)), 1)), Expand((int(np.prod(shape)), 2))),
@@ -81,35 +78,3 @@ def _random_view(builder: Builder, rng: np.random.Generator, source: Value, labe
     coefficient = Fraction(int(rng.choice([-3, -1, 1, 2])))
     summands = [Summand(source, coefficient, chosen), Summand(source, Fraction(1), chosen)]
     return builder.combine(label, summands[: 1 + int(coefficient != -1)], offset=Fraction(int(rng.integers(-3, 4))))
-
-
-def slow_evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntArray]) -> list[IntArray]:
-    """Every value of one run, by the definitions, in Python integers."""
-    values: list[npt.NDArray[np.object_]] = [np.array(a).astype(object) for a in (*inputs, *weights)]
-    for node in program.nodes:
-        match node:
-            case Einsum(subscripts=subscripts, operands=operands):
-                values.append(_slow_einsum(subscripts, [values[v] for v in operands]))
-            case View(terms=terms, offset=offset):
-                moved = [t.coefficient * apply_steps(t.steps, values[t.source]) for t in terms]
-                values.append(sum(moved[1:], moved[0]) + offset)
-            case Lookup(source=source, table=table, shift=shift):
-                entries = program.tables[table]
-                index = [(int(x) + rounding_half(shift)) // 2**shift for x in values[source].ravel()]
-                looked_up = [entries.values[i - entries.lo] for i in index]
-                values.append(np.array(looked_up, dtype=object).reshape(node.out.shape))
-    return [np.array(value.tolist(), dtype=np.int64).reshape(value.shape) for value in values]
-
-
-def _slow_einsum(subscripts: str, operands: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:
-    left, out = subscripts.split("->")
-    letters = left.split(",")
-    sizes = {c: n for names, a in zip(letters, operands, strict=True) for c, n in zip(names, a.shape, strict=True)}
-    result = np.zeros([sizes[c] for c in out], dtype=object)
-    for index in itertools.product(*(range(n) for n in sizes.values())):
-        at = dict(zip(sizes, index, strict=True))
-        product = 1
-        for names, array in zip(letters, operands, strict=True):
-            product *= int(array[tuple(at[c] for c in names)])
-        result[tuple(at[c] for c in out)] += product
-    return result

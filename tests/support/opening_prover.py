@@ -1,4 +1,4 @@
-"""Openings of matrix commitments in plain Python: statements, a prover that can be made to lie, a second verifier.
+"""Openings of matrix commitments in plain Python: statements, and a prover that can be made to lie.
 
 Written from docs/protocol/transcript-and-commitment.md with `protocol.field.scalar` alone; nothing of
 `protocol.pcs` but the types that name sizes and claims.
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
 from support.channels import public_claim
+from support.merkle_tree import siblings, tree
 
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
@@ -26,10 +26,6 @@ SMALL = OpeningParameters(
 """Rate 1/4; a lie is missed by all queries with probability 2^-16."""
 
 Rows = list[list[int]]
-
-
-class Rejected(Exception):  # noqa: N818
-    """The plain verifier does not accept."""
 
 
 def random_ext(rng: random.Random) -> Ext:
@@ -165,87 +161,6 @@ class PlainProver:
         return b"".join(encode_exts(message) for message in combinations)
 
 
-def plain_verify(
-    parameters: OpeningParameters,
-    commitments: Sequence[MatrixCommitment],
-    groups: Sequence[ClaimGroup],
-    opening: bytes,
-    transcript: Transcript | None = None,
-) -> list[Ext]:
-    """The residual of each group.
-
-    Args:
-        transcript: that the opening goes on with; one of `DOMAIN` when None.
-
-    Raises:
-        Rejected: at the first check that fails.
-    """
-    code = parameters.code
-    position = 0
-
-    def take(count: int) -> bytes:
-        nonlocal position
-        position += count
-        if position > len(opening):
-            raise Rejected("truncated")
-        return opening[position - count : position]
-
-    def take_exts(count: int) -> list[Ext]:
-        flat = [int.from_bytes(take(7), "little") for _ in range(3 * count)]
-        if any(v >= P for v in flat):
-            raise Rejected("not canonical")
-        return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, 3 * count, 3)]
-
-    def check_work(label: str, bits: int) -> None:
-        nonce = int.from_bytes(take(8), "little")
-        try:
-            transcript.check_grind(label, bits, nonce)
-        except Exception as error:
-            raise Rejected("work") from error
-
-    transcript = transcript or Transcript(DOMAIN)
-    absorb_statement(transcript, parameters, commitments, groups)
-    mask_values = take_exts(len(groups))
-    transcript.absorb("mask values", encode_exts(mask_values))
-    check_work("weight grinding", parameters.weight_grinding)
-    weights, proximity = draw_coefficients(transcript, groups, sum(c.rows for c in commitments))
-    combinations = [take_exts(code.dimension) for _ in range(len(groups) + 1)]
-    transcript.absorb("combinations", b"".join(encode_exts(c) for c in combinations))
-    check_work("query grinding", parameters.query_grinding)
-    indices = sorted(set(transcript.challenge_indices("queries", code.length, parameters.queries)))
-
-    columns: list[list[int]] = [[] for _ in indices]
-    for commitment in commitments:
-        leaves = [take(32 + 7 * (commitment.rows + 3 * commitment.masks)) for _ in indices]
-        known = {code.length + i: hash_leaf(leaf) for i, leaf in zip(indices, leaves, strict=True)}
-        while max(known) > 1:
-            for node in sorted(known):
-                if node ^ 1 not in known:
-                    known[node ^ 1] = take(32)
-            known = {node // 2: hash_node(known[node & ~1], known[node | 1]) for node in sorted(known)}
-        if known[1] != commitment.root:
-            raise Rejected("columns")
-        for column, leaf in zip(columns, leaves, strict=True):
-            values = [int.from_bytes(leaf[i : i + 7], "little") for i in range(32, len(leaf), 7)]
-            if any(v >= P for v in values):
-                raise Rejected("not canonical")
-            column.extend(values)
-    if position != len(opening):
-        raise Rejected("trailing bytes")
-
-    root = scalar.root_of_unity(code.length)
-    for message, row_coefficients in zip(combinations, coefficients(groups, weights, proximity), strict=True):
-        for i, column in zip(indices, columns, strict=True):
-            if scalar.ext_polynomial(message, (pow(root, i, P), 0, 0)) != scalar.ext_base_dot(row_coefficients, column):
-                raise Rejected("combination")
-    residuals = []
-    for group, group_weights, mask_value, message in zip(groups, weights, mask_values, combinations[1:], strict=True):
-        value = scalar.mle(message[: code.columns], group.column_point)
-        claimed = scalar.ext_dot(group_weights, [claim.value.constant for claim in group.claims])
-        residuals.append(scalar.ext_sub(scalar.ext_sub(value, mask_value), claimed))
-    return residuals
-
-
 def absorb_statement(
     transcript: Transcript,
     parameters: OpeningParameters,
@@ -283,7 +198,7 @@ def draw_coefficients(
 
 
 def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximity: list[Ext]) -> list[list[Ext]]:
-    """Of the symbols of a column, for each combination."""
+    """For each combination the coefficients of the symbols of a column."""
     rows = len(proximity) - 3 * len(groups)
     unit = [ONE, (0, 1, 0), (0, 0, 1)]
     result = [proximity[:rows] + unit + proximity[rows:]]
@@ -292,32 +207,6 @@ def coefficients(groups: Sequence[ClaimGroup], weights: list[list[Ext]], proximi
         for claim, weight in zip(group.claims, group_weights, strict=True):
             total = [scalar.ext_add(t, scalar.ext_mul(weight, q)) for t, q in zip(total, exts(claim.rows), strict=True)]
         result.append(total + [ZERO] * (3 * (number + 1)) + unit + [ZERO] * (3 * (len(groups) - number - 1)))
-    return result
-
-
-def hash_leaf(leaf: bytes) -> bytes:
-    digest: bytes = blake3(leaf, key=b"zkinfer 2026 merkle leaf v1\0\0\0\0\0").digest()
-    return digest
-
-
-def hash_node(left: bytes, right: bytes) -> bytes:
-    digest: bytes = blake3(left + right, key=b"zkinfer 2026 merkle node v1\0\0\0\0\0").digest()
-    return digest
-
-
-def tree(leaves: Sequence[bytes]) -> list[bytes]:
-    nodes = [b""] * len(leaves) + [hash_leaf(leaf) for leaf in leaves]
-    for i in reversed(range(1, len(leaves))):
-        nodes[i] = hash_node(nodes[2 * i], nodes[2 * i + 1])
-    return nodes
-
-
-def siblings(nodes: Sequence[bytes], indices: Sequence[int]) -> bytes:
-    result = b""
-    known = {len(nodes) // 2 + i for i in indices}
-    while max(known) > 1:
-        result += b"".join(nodes[n ^ 1] for n in sorted(known) if n ^ 1 not in known)
-        known = {n // 2 for n in known}
     return result
 
 

@@ -1,4 +1,4 @@
-"""Small programs with hand-picked numbers that use every kind of node."""
+"""Two small programs with hand-picked numbers: `mlp`, and `everything`, which uses every kind of node."""
 
 from dataclasses import dataclass
 

@@ -1,19 +1,19 @@
-"""Proving small statements, and asking both verifiers of native proofs, which must agree."""
+"""What the fast verifier and the reference say of one native proof: they must agree."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from unittest import mock
 
 from support.native_prover import DIGEST, Case, prove, verify
+from support.reference_statements import matrix_root, opening_sizes, pad_sizes
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof.encoding import NativeProof, encode
-from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
-from zkinfer.verifier.reference import reduction as slow_opening
+from zkinfer.verifier.reference import committed_claims as reference_opening
 
 
 def prove_and_verify(case: Case) -> float:
@@ -41,32 +41,37 @@ def ask_both(
     """
     publics = case.publics if publics is None else publics
     weights = case.matrix.commitment if weights is None else weights
-    slow_bits = fast_bits = None
+    reference_bits = fast_bits = None
     refusal: VerificationError | None = None
     with suppress(VerificationError):
-        slow_bits = _ask_slow(case, encode(proof), publics, digest, weights)
+        reference_bits = _ask_reference(case, encode(proof), publics, digest, weights)
     try:
         fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
     except VerificationError as error:
         refusal = error
-    assert (slow_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, slow: {slow_bits}"
-    if fast_bits is None or slow_bits is None:
+    assert (reference_bits is None) == (fast_bits is None), f"fast: {refusal or fast_bits}, reference: {reference_bits}"
+    if fast_bits is None or reference_bits is None:
         assert refusal is not None
         raise refusal
-    assert abs(fast_bits - slow_bits) < 1e-6
+    assert abs(fast_bits - reference_bits) < 1e-6
     return fast_bits
 
 
-def _ask_slow(
+def _ask_reference(
     case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: MatrixCommitment
 ) -> float:
     plan, first = case.plan, case.plan.program.num_values
     inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
     outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]
-    own = reference.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs)
-    root = reference.Root(weights.root, weights.rows, 0)
-    return reference.verify_run(
-        own, inputs, outputs, digest, root, _sizes(case.sizes.weights), reference.decode(data), _pads(case.sizes.pads)
+    return reference.verify_proof(
+        plan=reference.Plan(plan.program, plan.runs, plan.private_inputs, plan.private_outputs),
+        inputs=inputs,
+        outputs=outputs,
+        digest=digest,
+        weights=matrix_root(weights),
+        sizes=opening_sizes(case.sizes.weights),
+        proof=reference.decode(data),
+        pads=pad_sizes(case.sizes.pads),
     )
 
 
@@ -74,21 +79,11 @@ def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> li
     return None if private else [int(v) for v in publics[number].ravel()]
 
 
-def _sizes(parameters: OpeningParameters) -> reference.Sizes:
-    code = parameters.code
-    work = (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
-    return reference.Sizes(code.log_columns, code.blinding, code.log_length, *work)
-
-
-def _pads(parameters: PadParameters) -> reference.PadSizes:
-    return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
-
-
 @contextmanager
 def direct_openings(cells: int = 0) -> Iterator[None]:
     """Prover and both verifiers open column points directly from so few cells a symbol on."""
     with (
         mock.patch.object(fast_opening, "DIRECT_CELLS", cells),
-        mock.patch.object(slow_opening, "DIRECT_CELLS", cells),
+        mock.patch.object(reference_opening, "DIRECT_CELLS", cells),
     ):
         yield

@@ -1,4 +1,4 @@
-"""A seeded source of field elements: random ones, and every fourth at an edge."""
+"""A seeded source of field elements: random ones, and one in four at an edge of the range."""
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class Elements:
 
     def base(self, n: int) -> list[int]:
         values = self.rng.integers(0, P, n)
-        return np.where(self.rng.integers(0, 4, n) == 0, self.rng.choice(self.EDGES, n), values).tolist()
+        mixed: list[int] = np.where(self.rng.integers(0, 4, n) == 0, self.rng.choice(self.EDGES, n), values).tolist()
+        return mixed
 
     def ext(self, n: int) -> list[Ext]:
         return list(zip(self.base(n), self.base(n), self.base(n), strict=True))

@@ -1,29 +1,22 @@
-"""The plain-Python verifier of native proofs against the fast one: on any proof of any statement they say the same."""
+"""Whole proofs: the reference verifier and the fast one say the same on any proof of any statement."""
 
 import dataclasses
-from collections.abc import Callable
-from fractions import Fraction
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.examples import mlp
-from support.fused_weight import fused_weight
-from support.native import ask_both, direct_openings, prove_and_verify
+from support.both_verifiers import ask_both, direct_openings, prove_and_verify
+from support.claim_programs import PROGRAMS, fused_weight, odd_sizes
+from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
-from support.programs import random_inputs
-from support.reduction_cases import random_case
+from support.random_programs import random_inputs
+from support.random_statements import random_case
 
-from zkinfer.circuit.bounds import lookup_indices
-from zkinfer.circuit.program import Term
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
-from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.compiler.lowering.builder import Built
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
-from zkinfer.files.commitment import SumcheckKey
+from zkinfer.files.commitment import Commitment, SumcheckKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
@@ -33,10 +26,7 @@ from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
-from zkinfer.verifier.reference import reduction as slow_reduction
-from zkinfer.verifier.reference.channel import total
-from zkinfer.verifier.reference.plan import boxes_of
-from zkinfer.verifier.reference.weights import Weights, merged, pull_term
+from zkinfer.verifier.reference import committed_claims
 
 
 def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int = 2) -> Case:
@@ -45,78 +35,6 @@ def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int
     inputs = random_inputs(np.random.default_rng(1), program, runs)
     flags = (private,) * len(program.inputs), (private,) * len(program.outputs)
     return make_case(program, built.weights, inputs, *flags, small(log_columns))
-
-
-def rescaling(source: Value, shift: int, kind: str) -> Table:
-    """A table over what a value reaches, of each kind that a proof tells apart."""
-    lo, hi = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-    rows = range(lo, hi + 1)
-    values = {"identity": rows, "relu": (max(i, 0) for i in rows), "any": (i * i * 7 % 13 - 6 for i in rows)}
-    return Table(kind, lo, tuple(values[kind]))
-
-
-def attention(kind: str = "any") -> Built:
-    """Products of two computed values, with a lookup whose remainder has several limbs between them."""
-    rng, builder = np.random.default_rng(2), Builder()
-    x = builder.input("x", (3, 2), 2, -8, 8)
-    w = [builder.weight(f"w{i}", rng.integers(-5, 6, (2, 2)), 1) for i in range(3)]
-    q, k, v = (builder.einsum(name, "ab,cb->ac", x, u) for name, u in zip("qkv", w, strict=True))
-    scores = builder.einsum("scores", "ab,cb->ac", q, k)
-    weights = builder.lookup("weights", scores, rescaling(scores, 11, kind), 11, 2)
-    return builder.finish([builder.einsum("out", "ac,cd->ad", weights, v)])
-
-
-def reshaped() -> Built:
-    """A functional of an einsum's result that is no product over its axes."""
-    rng, builder = np.random.default_rng(3), Builder()
-    x = builder.input("x", (2, 3), 2, -8, 8)
-    y = builder.einsum("y", "ab,cb->ac", x, builder.weight("w", rng.integers(-5, 6, (6, 3)), 1))
-    z = builder.combine("z", [Summand(y, Fraction(1), (Reshape((3, 4)),))])
-    return builder.finish(
-        [builder.einsum("out", "ab,cb->ac", z, builder.weight("u", rng.integers(-5, 6, (3, 4)), 1)), y]
-    )
-
-
-def odd_sizes() -> Built:
-    """More boxes than are kept apart, so that axes are flattened."""
-    rng, builder = np.random.default_rng(4), Builder()
-    x = builder.input("x", (7, 7, 3), 2, -8, 8)
-    y = builder.einsum("y", "abc,abc->abc", x, builder.weight("w", rng.integers(-5, 6, (7, 7, 3)), 1))
-    return builder.finish([builder.lookup("out", y, rescaling(y, 3, "relu"), 3, 2)])
-
-
-def constants() -> Built:
-    """Values made of weights alone, in every kind of node, and among the outputs."""
-    rng, builder = np.random.default_rng(5), Builder()
-    x = builder.input("x", (2, 3), 2, -8, 8)
-    w = builder.weight("w", rng.integers(-5, 6, (3, 3)), 1)
-    square = builder.einsum("square", "ab,bc->ac", w, w)
-    looked_up = builder.lookup("looked up", square, rescaling(square, 2, "any"), 2, 1)
-    turned = builder.combine("turned", [Summand(looked_up, Fraction(-2), (Transpose((1, 0)),))], offset=Fraction(1))
-    return builder.finish([builder.einsum("out", "ab,bc->ac", x, turned), turned, looked_up])
-
-
-def sums() -> Built:
-    """Letters of one operand alone, an operand twice, sums over everything, an output twice, an input as an output."""
-    rng, builder = np.random.default_rng(6), Builder()
-    x, y = (builder.input(name, (2, 3), 2, -8, 8) for name in "xy")
-    w = builder.weight("w", rng.integers(-5, 6, (3, 5)), 1)
-    products = builder.einsum("products", "ab,cb->ac", x, x)
-    summed = builder.einsum("summed", "ab,bc->a", x, w)
-    outer = builder.einsum("outer", "a,bc->cab", summed, y)
-    everything = builder.einsum("everything", "cab->", outer)
-    return builder.finish([products, everything, outer, outer, x])
-
-
-PROGRAMS: dict[str, Callable[[], Built]] = {
-    "attention": attention,
-    "attention, range": lambda: attention("identity"),
-    "attention, pieces": lambda: attention("relu"),
-    "reshaped": reshaped,
-    "odd sizes": odd_sizes,
-    "constants": constants,
-    "sums": sums,
-}
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
@@ -141,7 +59,7 @@ def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
 
 
 def test_both_choose_column_points_by_the_same_numbers() -> None:
-    assert (slow_reduction.DIRECT_CELLS, slow_reduction.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
+    assert (committed_claims.DIRECT_CELLS, committed_claims.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:
@@ -270,12 +188,12 @@ def test_both_checks_refuse_other_statements(published: tuple[Statement, bytes])
 
 
 def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> None:
-    """Whoever proves chooses the sizes of the witness's opening; the commitment's are no excuse for them."""
+    """The sizes of the witness's opening are the prover's choice; those of the commitment do not make up for them."""
     case = case_of(odd_sizes())
     parameters, matrix = case.sizes.weights, case.matrix.commitment
     code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
     sizes = (code.log_columns, code.blinding, code.log_length)
-    commitment = CommitmentFile(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
+    commitment = Commitment(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
     data = encode(prove(case).proof)
     for check in (native.check, reference.check):
@@ -291,57 +209,15 @@ def shown(case: Case) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x99", bytes(100), b"\x9a" + bytes(9)], ids=repr)
-def test_the_slow_check_refuses_what_is_no_proof(published: tuple[Statement, bytes], data: bytes) -> None:
+def test_the_reference_refuses_what_is_no_proof(published: tuple[Statement, bytes], data: bytes) -> None:
     statement, _ = published
     with pytest.raises(MalformedProofError):
         reference.check(statement.commitment, statement, data)
 
 
-def test_the_slow_check_refuses_a_proof_in_another_encoding(published: tuple[Statement, bytes]) -> None:
+def test_the_reference_refuses_a_proof_in_another_encoding(published: tuple[Statement, bytes]) -> None:
     statement, data = published
     longer = data.replace(b"\xc4\x20", b"\xc5\x00\x20", 1)
     assert longer != data
     with pytest.raises(MalformedProofError, match="canonical"):
         reference.check(statement.commitment, statement, longer)
-
-
-# Its own parts against definitions
-
-
-tensors = st.lists(st.integers(1, 4), min_size=2, max_size=3).map(tuple)
-
-
-@given(tensors, st.integers(0, 2**32 - 1))
-def test_merging_keeps_the_sum(shape: tuple[int, ...], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    entries = [[tuple(int(c) for c in rng.integers(0, 3, 3)) for _ in range(int(np.prod(shape)))] for _ in range(3)]
-    terms = [Weights(shape, tuple(e)) for e in (*entries, entries[0])]
-    columns = zip(*(w.entries for w in merged(terms)), strict=True)
-    expected = [total(column) for column in zip(*(w.entries for w in terms), strict=True)]
-    assert [total(column) for column in columns] == expected
-
-
-@pytest.mark.parametrize(
-    "steps",
-    [
-        (Reshape((3, 2)), Transpose((1, 0))),
-        (Slice(0, 1, 2, -1), Pad((1, 0), (0, 2))),
-        (Windows(1, 2, 1, 1), Take(0, (1, 1, 0))),
-        (Reshape((1, 6)), Expand((4, 6))),
-    ],
-    ids=str,
-)
-def test_a_functional_pulled_back_has_the_same_value(steps: tuple[Step, ...]) -> None:
-    rng = np.random.default_rng(0)
-    source = rng.integers(-9, 10, (2, 2, 3))
-    result = np.stack([-3 * apply_steps(steps, run) for run in source])
-    weights = Weights(result.shape, tuple((int(c), 1, 2) for c in rng.integers(0, P, result.size)))
-    pulled = pull_term(weights, Term(0, -3, steps), source.shape)
-    assert pulled.of(source.ravel().tolist()) == weights.of(result.ravel().tolist())
-
-
-def test_boxes_are_disjoint_and_cover_the_tensor() -> None:
-    for shape in ((1, 7), (3, 5, 7, 9), (2, 3, 11, 13), (1,)):
-        places = [at for box in boxes_of(shape) for at in box.places]
-        assert sorted(places) == list(range(int(np.prod(shape))))
-        assert all(len(box.places) == 1 << box.variables for box in boxes_of(shape))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from support.examples import mlp
+from support.example_programs import mlp
 
 from zkinfer.backend import COMMITMENT_FILE, Keys
 from zkinfer.circuit.qformat import dequantize

@@ -1,4 +1,4 @@
-"""A small model: two layers, a clamp between them, a rescale behind. Whoever tests proofs proves this."""
+"""A small model for tests of proofs: two layers, a clamp between them, a rescaling behind them."""
 
 import numpy as np
 

@@ -1,12 +1,12 @@
-"""Random statements to reduce, and who knows their values."""
+"""Random statements to prove, their witnesses, and a party that knows all their values."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from support.channels import Change, unchanged
-from support.knowing import Knowing, KnowingChannel, KnowingWitness
+from support.linear_claims import Knowing, KnowingChannel, KnowingWitness
 from support.native_prover import Case, make_case, small
-from support.programs import random_inputs, random_program
+from support.random_programs import random_inputs, random_program
 
 from zkinfer.execution.lookups import AppliedTable
 from zkinfer.native.witness import Witness, trace

@@ -1,0 +1,42 @@
+"""The reference verifier's plan against its definitions."""
+
+import math
+
+import pytest
+
+from zkinfer.verifier.reference.plan import Matrix, boxes_of, limb_bits
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (3, 5, 7, 9), (2, 3, 11, 13), (1,)])
+def test_boxes_are_disjoint_and_cover_the_tensor(shape: tuple[int, ...]) -> None:
+    boxes = boxes_of(shape)
+    assert len(boxes) <= 64
+    assert sorted(at for box in boxes for at in box.places) == list(range(math.prod(shape)))
+    assert all(len(box.places) == 1 << box.variables for box in boxes)
+    assert [box.variables for box in boxes] == sorted((box.variables for box in boxes), reverse=True)
+
+
+def test_the_boxes_of_a_matrix_do_not_overlap_and_lie_in_units_of_whole_rows() -> None:
+    matrix, log_columns = Matrix(), 2
+    for shape in ((3, 5), (1,), (2, 7)):
+        matrix.add(boxes_of(shape))
+    cells: list[int] = []
+    for vector, boxes in enumerate(matrix.vectors):
+        for number, box in enumerate(boxes):
+            offset = matrix.offset(vector, number)
+            cells += range(offset, offset + (1 << box.variables))
+            start, k = matrix.unit(log_columns, offset, box.variables)
+            assert start % (1 << log_columns) == 0
+            assert k >= log_columns
+            assert start <= offset
+            assert offset + (1 << box.variables) <= start + (1 << k)
+    assert sorted(cells) == list(range(matrix.cells))
+
+
+@pytest.mark.parametrize("shift", range(41))
+@pytest.mark.parametrize("elements", [1, 100, 10**6])
+def test_limbs_make_up_the_remainder(shift: int, elements: int) -> None:
+    bits = limb_bits(shift, elements)
+    assert sum(bits) == shift
+    assert all(1 <= b <= 20 for b in bits)
+    assert len(set(bits[:-1])) <= 1
