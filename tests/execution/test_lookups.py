@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zkinfer.execution.lookups import AppliedTable, count, smallest_type, trace_lookup
 
 from zkinfer.circuit.program import rounding_half
 from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError, InvalidInputError, ShapeError
 from zkinfer.execution import lookups as trace
-from zkinfer.execution.lookups import AppliedTable, count, smallest_type, trace_lookup
 from zkinfer.jit.threads import threads
 
 

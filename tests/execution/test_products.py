@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from zkinfer.execution.lookups import smallest_type
+
 from zkinfer.execution.products import (
     RUNS,
     Contraction,

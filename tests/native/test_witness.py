@@ -9,7 +9,7 @@ from support.two_layers import INPUT, PROGRAM, SUMS, WEIGHTS, X
 
 from zkinfer.circuit.program import rounding_half
 from zkinfer.errors import BoundsError, InvalidInputError
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native.witness import Witness, trace
 from zkinfer.protocol.field.kernels.arrays import is_balanced
 from zkinfer.protocol.field.params import P

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native import witness as witness_module
 from zkinfer.native.party import ProverParty
 from zkinfer.native.prove import public_values

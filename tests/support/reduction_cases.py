@@ -5,7 +5,7 @@ from support.knowing import KnowingParty
 from support.native_prover import Case, make_case, small
 from support.programs import random_inputs, random_program
 
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native.witness import Witness, trace
 
 
