@@ -21,7 +21,7 @@ def divisions(shift: int) -> set[tuple[int, ...]]:
 
 
 def cost(limbs: tuple[int, ...], elements: int) -> int:
-    return len(limbs) * elements + 2 * sum(2**bits for bits in set(limbs))
+    return len(limbs) * elements + 2 * sum(1 << bits for bits in set(limbs))
 
 
 @pytest.mark.parametrize("shift", range(1, MAX_SHIFT + 1))

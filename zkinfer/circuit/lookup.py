@@ -6,6 +6,8 @@ from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.typing import Array, IntArray
 
+_INT64 = np.iinfo(np.int64)
+
 
 def rounded_shift(x: Array, shift: int) -> IntArray:
     """floor((x + half) / 2**shift) where half is 2**(shift - 1), or 0 at shift 0; int64.
@@ -33,16 +35,18 @@ def lookup(x: IntArray, table: Table, shift: int) -> IntArray:
 
     Raises:
         BoundsError: an element is outside the table; the message says how many, where the first, and its value.
-        InvalidInputError: not an array of signed integers, or a shift out of range.
+        InvalidInputError: not an array of signed integers, a table beyond int64, or a shift out of range.
     """
     if x.dtype.kind != "i":
         raise InvalidInputError(f"table {table.name!r} is looked up with signed integers, got {x.dtype}")
     if not 0 <= shift <= MAX_SHIFT:
         raise InvalidInputError(f"table {table.name!r}: a shift is from 0 to {MAX_SHIFT}, got {shift}")
+    if table.lo < _INT64.min or table.hi > _INT64.max:
+        raise InvalidInputError(f"table {table.name!r} covers indices {table.lo} to {table.hi}, more than int64 holds")
     index = rounded_shift(x, shift)
     if ((index < table.lo) | (index > table.hi)).any():
         raise outside_error(x, table, shift)
-    return table.array[index - table.lo] if x.size else index
+    return table.array[index - table.lo]
 
 
 def outside_error(x: Array, table: Table, shift: int) -> BoundsError:
