@@ -169,6 +169,10 @@ class Circuit:
         """The program with these weights, prepared in the first run; neither changes."""
         return Executor(self.program, self.weights, keep=self.program.outputs)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: not the executor, which is made again where it is needed."""
+        return {name: value for name, value in vars(self).items() if name != "executor"}
+
     def report(self, x: Any = None, labels: Any = None, *, targets: Any = None) -> Report:
         """How far the circuit is from its float model.
 
