@@ -115,6 +115,7 @@ class Circuit:
 
         Raises:
             InvalidInputError, ShapeError, NotFiniteError, InputRangeError: `x` is not what the circuit takes.
+            BoundsError: the circuit was put together by hand, of weights that do not fit the program.
         """
         arrays = as_arrays(x, [tensor.label for tensor in self.program.inputs])
         batches = [
@@ -166,7 +167,11 @@ class Circuit:
 
     @cached_property
     def executor(self) -> Executor:
-        """The program with these weights, prepared in the first run; neither changes."""
+        """Runs the program with these weights; made in the first run, with a copy of the weights in narrow integers.
+
+        Raises:
+            BoundsError: with these weights a value can leave its published bounds, or a table.
+        """
         return Executor(self.program, self.weights, keep=self.program.outputs)
 
     def __getstate__(self) -> dict[str, Any]:
