@@ -71,7 +71,7 @@ class Executor:
         self._last_readers = _last_readers(program, kept)
         self._dtypes = [smallest_type(*interval) for interval in self._intervals]
         self._memory = list(range(program.num_values))
-        """For each value the one whose memory it may be: itself, or what it is a view of."""
+        """For each value the one whose memory it shares: itself, or the source of an Alias."""
         self._constants: dict[int, Array] = {}
         for value, weight in enumerate(weights, start=len(program.inputs)):
             self._constants[value] = weight.astype(self._dtypes[value])[None]
@@ -232,9 +232,10 @@ class Executor:
         return Combination(tuple(computed), constant, dtype, overwritten is not None, temporary)
 
     def _may_overwrite(self, value: int, term: MovedTerm, dtype: np.dtype[Any]) -> bool:
-        """Whether the term is its source's elements as they are, and nobody else has or reads them.
+        """Whether a sum may be computed in the memory of this term's source.
 
-        Nobody else: neither a later node, nor another term, under the source's number or under that of a view of it.
+        So it is if the term is the source's elements as they are, the source's memory is its own, and neither a later
+        node nor another term reads it, under the source's number or under that of an Alias of it.
         """
         source = term.source
         mine = source >= self._leaves and source not in self._constants and self._memory[source] == source
@@ -243,7 +244,7 @@ class Executor:
         return mine and read_once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
 
     def _known_sum(self, known: Sequence[MovedTerm], offset: int, dtype: np.dtype[Any], rank: int) -> Array | None:
-        """What weights and the offset add to a View, of shape (1, ...); an axis along which it is repeated stays so."""
+        """What weights and the offset add to a View, of shape (1, ...); axes of one repeated element may have size 1."""
         total = None if not offset else np.full((1,) * (rank + 1), np.int64(offset).astype(dtype))
         for term in known:
             scaled = self._constants[term.source].astype(dtype) * np.int64(term.coefficient).astype(dtype)
@@ -262,9 +263,9 @@ def execute(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntA
 
 
 def _last_readers(program: Program, kept: Collection[int]) -> list[int]:
-    """For each value the last that reads its memory, as itself or as a View that may be the same memory.
+    """For each value, the last value that is computed from its memory, under its own number or that of an Alias of it.
 
-    Itself where nobody does; the number of values where it is kept.
+    The value itself where none is; the number of values where it is kept.
     """
     leaves = len(program.inputs) + len(program.weights)
     last = [program.num_values if value in kept else value for value in range(program.num_values)]
