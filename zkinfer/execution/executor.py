@@ -244,7 +244,7 @@ class Executor:
         return mine and read_once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
 
     def _known_sum(self, known: Sequence[MovedTerm], offset: int, dtype: np.dtype[Any], rank: int) -> Array | None:
-        """What weights and the offset add to a View, of shape (1, ...); axes of one repeated element may have size 1."""
+        """What weights and the offset add to a View, of shape (1, ...); repeated axes may have size 1."""
         total = None if not offset else np.full((1,) * (rank + 1), np.int64(offset).astype(dtype))
         for term in known:
             scaled = self._constants[term.source].astype(dtype) * np.int64(term.coefficient).astype(dtype)
