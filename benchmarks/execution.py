@@ -1,4 +1,4 @@
-"""Execution of integer programs against onnxruntime's float32: `python benchmarks/execution.py`.
+"""Execution of integer programs against onnxruntime, or against the evaluator: `python benchmarks/execution.py`.
 
 Models are random, with the sizes that the table names: two linear layers with a function in between, and a network of
 two convolutions. Both sides run the same ONNX model on the same number of threads: onnxruntime in float32, zkinfer as
@@ -6,13 +6,19 @@ the integer program that it compiles to, with 8 bits for weights and 8 or 16 for
 needs. (None of these programs has a product for numpy's BLAS, which has threads of its own.) Each time is the least of
 several runs, taken in turns, so that both meet the same machine; one execution of each program is first compared with
 the reference evaluator.
+
+With `--evaluator`, the table says what `Circuit.run` gains by the executor: real numbers in, real numbers out, once as
+it is and once with the reference evaluator in the executor's place, on circuits of 16 bits. `prepared` is what the
+first run takes beside the others, when the executor is made.
 """
 
 import argparse
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +29,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 import zkinfer as zk
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Program
 from zkinfer.execution.executor import Executor
 from zkinfer.jit.threads import set_threads
+from zkinfer.native.witness import values_read
 
 SECONDS = 2.0
 """About how long the runs of one comparison take, at least five of each."""
 
+CIRCUITS = Path(__file__).parents[1] / "circuits"
+
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 
 def normal(rng: np.random.Generator, *shape: int) -> Floats:
@@ -126,7 +137,7 @@ def compare(
     shape = [d.dim_value for d in single.graph.input[0].type.tensor_type.shape.dim]
     calibration = rng.normal(size=(16, *shape[1:])).astype(np.float32)
     circuit = zk.compile(single, calibration, activation_bits=bits, weight_bits=8, max_table_entries=1 << 16)
-    executor = Executor(circuit.program, circuit.weights)
+    executor = Executor(circuit.program, circuit.weights, keep=values_read(circuit.program))
     tensor = circuit.program.inputs[0]
     require_exact(executor, circuit, rng.integers(tensor.lo, tensor.hi + 1, (2, *tensor.shape)))
     for batch in batches:
@@ -138,13 +149,64 @@ def compare(
         yield f"{name:<29} {bits:>4} {batch:>6} {ours:>10.3f} {theirs:>12.3f} {ours / theirs:>6.2f}x {memory:>9.1f}"
 
 
+class Evaluator(Executor):
+    """The reference evaluator in the place of the executor."""
+
+    def __init__(self, program: Program, weights: Sequence[Integers]) -> None:
+        self.program, self.weights = program, weights
+
+    def integers(self, inputs: Sequence[Integers], wanted: Sequence[int]) -> list[Integers]:
+        """See `Executor.integers`."""
+        values = evaluate(self.program, self.weights, inputs)
+        return [np.broadcast_to(values[v], (len(inputs[0]), *values[v].shape[1:])) for v in wanted]
+
+
+def against_evaluator(name: str, circuit: zk.Circuit, samples: list[int]) -> Iterator[str]:
+    """A line for each number of samples: milliseconds of `Circuit.run`, with the evaluator and with the executor."""
+    before = dataclasses.replace(circuit)
+    vars(before)["executor"] = Evaluator(circuit.program, circuit.weights)
+    tensor, rng = circuit.program.inputs[0], np.random.default_rng(2)
+    one = np.zeros((1, *tensor.shape[1:]))
+    begin = time.perf_counter()
+    circuit.run(one)
+    first = 1000 * (time.perf_counter() - begin)
+    for count in samples:
+        x = rng.integers(tensor.lo, tensor.hi + 1, (count, *tensor.shape[1:])) / 2.0**tensor.frac_bits
+        np.testing.assert_array_equal(circuit.run(x), before.run(x))
+        slow, fast = least_times([partial(before.run, x), partial(circuit.run, x)])
+        prepared = f"{first - fast:>10.1f}" if count == 1 else ""
+        yield f"{name:<29} {count:>7} {slow:>11.3f} {fast:>10.3f} {slow / fast:>6.1f}x {prepared}"
+
+
+def circuits() -> Iterator[tuple[str, zk.Circuit]]:
+    """The pinned models of digits, wide layers and convolutions, of sizes that are powers of two and others."""
+    for name in ("digits-mlp", "digits-cnn"):
+        folder = CIRCUITS / name
+        yield name, zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"))
+    rng = np.random.default_rng(1)
+    for width in (1000, 2048):
+        calibration = rng.normal(size=(16, width)).astype(np.float32)
+        yield f"gelu block, width {width}", zk.compile(dense("Gelu", width, 1), calibration)
+    for channels, size in ((13, 15), (32, 28)):
+        calibration = rng.normal(size=(16, 3, size, size)).astype(np.float32)
+        yield f"convolutions, {channels} at {size} x {size}", zk.compile(convolutional(channels, size, 1), calibration)
+
+
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--full", action="store_true", help="larger models and batches too; minutes and gigabytes")
+    parser.add_argument("--evaluator", action="store_true", help="Circuit.run against the reference evaluator")
     arguments = parser.parse_args()
     set_threads(arguments.threads)
+    if arguments.evaluator:
+        print(f"{arguments.threads} threads; least times of Circuit.run in milliseconds")
+        print(f"{'circuit':<29} samples   evaluator   executor   ratio   prepared")
+        for name, circuit in circuits():
+            for line in against_evaluator(name, circuit, [1, 7, 256]):
+                print(line, flush=True)
+        return
     widths, batches = ([256, 1024, 4096], [1, 64, 1024]) if arguments.full else ([256, 1024], [1, 64])
     images = [(16, 16), (32, 28)] if arguments.full else [(16, 16)]
     print(f"{arguments.threads} threads; least times in milliseconds; memory of execution at most, in MiB")

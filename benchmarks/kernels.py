@@ -1,13 +1,15 @@
-"""The fused shift-lookup-histogram kernel against numpy's pipeline: `python benchmarks/kernels.py`.
+"""The kernels of lookups against numpy: `python benchmarks/kernels.py`.
 
-Both make, from int64 inputs, the int64 outputs of a table behind a rounding shift, and how often each entry was used.
-numpy does it in five passes over memory (add, shift, subtract, take, bincount) and does not check that the inputs are
-within the table; the kernel does it in one, and checks. Both allocate their results. Each time is the least of several
-runs, taken in turns so that all meet the same machine.
+Both make, from int64 inputs, what a prover commits to for a table behind a rounding shift: outputs, indices and
+remainders, in float64, and how often each entry was used. numpy does it in nine passes over memory (add, shift,
+subtract, take, mask, three conversions, bincount) and does not check that the inputs are within the table; the kernels
+do it in four, and check. Both allocate their results. Each time is the least of several runs, taken in turns so that
+all meet the same machine.
 
 The stream is a loop that reads the inputs and writes as many outputs, with the same allocation and the same number of
-threads: what memory allows. `share` is the stream's time over the kernel's. What is left is the work that a gather and
-a counter take for each element; with tables beyond the first-level cache it is the latency of that cache's misses.
+threads: what memory allows. `share` is the stream's time over the kernels'. What is left are three more passes, and the
+work that a gather and a counter take for each element; with tables beyond the first-level cache it is the latency of
+that cache's misses.
 """
 
 import argparse
@@ -19,15 +21,30 @@ import numba
 import numpy as np
 
 from zkinfer.circuit.table import Table
-from zkinfer.execution.tables import lookup_histogram
+from zkinfer.execution.tables import AppliedTable
+from zkinfer.jit.threads import get_threads, set_threads
+from zkinfer.native.kernels.columns import count, trace_lookup
 
 SHIFT = 6
 
 
 def numpy_pipeline(x: Any, table: Table) -> Any:
-    """Outputs and multiplicities, with numpy alone."""
-    index = ((x + (1 << (SHIFT - 1))) >> SHIFT) - table.lo
-    return table.array.take(index), np.bincount(index, minlength=len(table.values))
+    """Outputs, indices, remainders and multiplicities, with numpy alone."""
+    shifted = x + (1 << (SHIFT - 1))
+    index = shifted >> SHIFT
+    position = index - table.lo
+    counts = np.bincount(position, minlength=len(table.values)).astype(np.float64)
+    remainder = (shifted & ((1 << SHIFT) - 1)).astype(np.float64)
+    return table.array.take(position).astype(np.float64), index.astype(np.float64), remainder, counts
+
+
+def kernel_pipeline(x: Any, table: AppliedTable) -> Any:
+    """The same, with the kernels."""
+    out, index, remainder = np.empty(x.size), np.empty(x.size), np.empty(x.size)
+    counts = np.zeros(len(table.table.values))
+    trace_lookup(x, table, SHIFT, (SHIFT,), out, index, [remainder])
+    count(index, table.table.lo, counts)
+    return out, index, remainder, counts
 
 
 @numba.njit(parallel=True)
@@ -62,21 +79,23 @@ def main() -> None:
     parser.add_argument("--elements", type=int, default=10**7)
     parser.add_argument("--runs", type=int, default=7)
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
+    rng, available = np.random.default_rng(0), get_threads()
     print(f"{arguments.elements} int64 elements, shift {SHIFT}, least of {arguments.runs} runs, in milliseconds")
     print("entries   inputs  threads    numpy   kernel  ratio   stream  share")
     for bits in (8, 12, 16):
         entries = 1 << bits
         table = Table("benchmark", -entries // 2, tuple(int(v) for v in rng.integers(-(2**15), 2**15, entries)))
+        applied = AppliedTable(table)
         for kind, x in make_inputs(table, arguments.elements, rng).items():
-            for ours, theirs in zip(lookup_histogram(x, table, SHIFT), numpy_pipeline(x, table), strict=True):
+            for ours, theirs in zip(kernel_pipeline(x, applied), numpy_pipeline(x, table), strict=True):
                 np.testing.assert_array_equal(ours, theirs)
-            for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
-                numba.set_num_threads(threads)
+            for threads in sorted({1, available}):
+                set_threads(threads)
+                numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
                 pipeline, kernel, memory = least_times(
                     [
                         lambda x=x, table=table: numpy_pipeline(x, table),
-                        lambda x=x, table=table: lookup_histogram(x, table, SHIFT),
+                        lambda x=x, applied=applied: kernel_pipeline(x, applied),
                         lambda x=x: stream(x, np.empty_like(x)),
                     ],
                     arguments.runs,

@@ -186,8 +186,14 @@ class TestWrongLogs:
 
     def test_a_rounded_log_is_a_mistake_not_an_accusation(self) -> None:
         """Weights a thousand times as large: outputs of 20 bits, of which float16 holds 11."""
-        weights = (*SINGLE.weights[:2], SINGLE.weights[2] * 1001)
-        circuit = Circuit(SINGLE.program, weights, (), b"")
+        *first, last = SINGLE.program.nodes
+        tensors = [replace(t, lo=1001 * t.lo, hi=1001 * t.hi) for t in (SINGLE.program.weights[2], last.out)]
+        program = replace(
+            SINGLE.program,
+            weights=(*SINGLE.program.weights[:2], tensors[0]),
+            nodes=(*first, replace(last, out=tensors[1])),
+        )
+        circuit = Circuit(program, (*SINGLE.weights[:2], SINGLE.weights[2] * 1001), (), b"")
         x = inputs_of(10)
         y = np.asarray(circuit.run(x))
         assert audit(circuit, x, y.astype(np.float32), sample=10).ok

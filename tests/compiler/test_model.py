@@ -1,6 +1,9 @@
 """Compiling, running, reporting and keeping circuits: what a user does with a model, on scikit-learn's digits."""
 
+import dataclasses
+import pickle
 import stat
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -15,10 +18,12 @@ from sklearn.neural_network import MLPClassifier
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.compiler.lowering.builder import Builder, Summand
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
 from zkinfer.compiler.model import REPORT_SAMPLES, Circuit, compile  # noqa: A004
 from zkinfer.errors import (
     ArtifactError,
+    BoundsError,
     DynamicShapeError,
     InputRangeError,
     InvalidInputError,
@@ -275,6 +280,28 @@ class TestRun:
         np.testing.assert_array_equal(
             np.ldexp(circuit.run_integers([integers])[0].astype(np.float64), -output.frac_bits), by_hand
         )
+
+    def test_the_executor_is_made_once_and_stays_where_it_is(self, circuit: Circuit) -> None:
+        circuit.run(DIGITS[:1])
+        executor = circuit.executor
+        outputs = circuit.run(DIGITS[:2])
+        assert circuit.executor is executor
+        copy = pickle.loads(pickle.dumps(circuit))
+        assert "executor" not in vars(copy)
+        np.testing.assert_array_equal(copy.run(DIGITS[:2]), outputs)
+
+    def test_an_output_that_depends_on_no_input_is_given_for_every_sample(self) -> None:
+        builder = Builder()
+        builder.input("x", (2, 1), 0, 0, 1)
+        known = builder.combine("known", [Summand(builder.weight("w", np.array([[3], [5]]), 0))], offset=Fraction(1))
+        built = builder.finish([known])
+        (outputs,) = Circuit(built.program, built.weights, (), b"").run_integers([np.zeros((5, 1), dtype=np.int64)])
+        assert outputs.tolist() == [[4], [6], [4], [6], [4]]
+
+    def test_weights_of_which_the_published_bounds_are_not_true_are_refused(self, circuit: Circuit) -> None:
+        wrong = dataclasses.replace(circuit, weights=tuple(100 * weight for weight in circuit.weights))
+        with pytest.raises(BoundsError, match="active: table 'relu' covers indices"):
+            wrong.run(DIGITS[:1])
 
     @pytest.mark.parametrize("samples", [1, 4, 5, 11])
     def test_any_number_of_samples_goes_through_any_batch(

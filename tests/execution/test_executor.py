@@ -1,4 +1,4 @@
-"""Execution agrees with the reference evaluator bit for bit, keeps what a prover needs, and bounds its memory."""
+"""Execution agrees with the reference evaluator bit for bit, keeps what its caller names, and bounds its memory."""
 
 import tracemalloc
 from collections.abc import Sequence
@@ -29,9 +29,13 @@ def assert_agrees(built: Built, inputs: Sequence[IntArray]) -> None:
     for value, (got, wanted) in enumerate(zip(execute(program, weights, inputs), expected, strict=True)):
         assert got.dtype in (np.int8, np.int16, np.int32, np.int64)
         np.testing.assert_array_equal(got, wanted, err_msg=program.tensor(value).label)
-    for got, wanted in zip(Executor(program, weights).run(inputs), expected, strict=True):
-        if got is not None:
-            np.testing.assert_array_equal(got, wanted)
+    executor = Executor(program, weights, keep=program.outputs)
+    for kept, wanted in zip(executor.run(inputs), expected, strict=True):
+        if kept is not None:
+            np.testing.assert_array_equal(kept, wanted)
+    for output, value in zip(executor.integers(inputs, program.outputs), program.outputs, strict=True):
+        assert (output.dtype, len(output)) == (np.dtype(np.int64), len(inputs[0]))
+        np.testing.assert_array_equal(output, np.broadcast_to(expected[value], output.shape))
 
 
 @settings(max_examples=150, deadline=None)
@@ -112,13 +116,48 @@ def test_dense_layers(lo: int, hi: int, runs: int) -> None:
     assert_agrees(built, [rng.choice([lo, hi, 0, 1], (runs, 1, 70))])
 
 
-def test_what_a_prover_needs_is_kept_and_nothing_else() -> None:
-    """Inputs, weights, outputs, sources of lookups, operands of products."""
+def test_what_is_named_is_kept_and_nothing_else() -> None:
+    """Beside it inputs and weights, which cost nothing."""
     built = dense(4, lo=-8, hi=7)
-    values = Executor(built.program, built.weights).run([np.zeros((2, 1, 4), dtype=np.int64)])
-    kept = {built.program.tensor(v).label for v, value in enumerate(values) if value is not None}
-    weights = {tensor.label for tensor in built.program.weights}
-    assert kept - weights == {"x", "sum0", "relu0", "sum1", "relu1"}
+    program, inputs = built.program, [np.zeros((2, 1, 4), dtype=np.int64)]
+    labels = [program.tensor(v).label for v in range(program.num_values)]
+    executor = Executor(program, built.weights, keep=[labels.index("sum0"), labels.index("relu1")])
+    kept = {label for label, value in zip(labels, executor.run(inputs), strict=True) if value is not None}
+    assert kept - {tensor.label for tensor in program.weights} == {"x", "sum0", "relu1"}
+    with pytest.raises(AssertionError, match="not kept"):
+        executor.integers(inputs, [labels.index("relu0")])
+
+
+def test_the_fewer_values_are_kept_the_less_memory_is_announced() -> None:
+    built = dense(70, lo=-128, hi=127)
+    everything = Executor(built.program, built.weights).peak_bytes(64)
+    assert Executor(built.program, built.weights, keep=built.program.outputs).peak_bytes(64) < everything
+
+
+def test_integers_are_the_callers_own() -> None:
+    """Outputs that are an input, and outputs that depend on no input: writing to them changes no later run."""
+    builder = Builder()
+    x = builder.input("x", (2,), 0, -(2**40), 2**40)
+    bias = builder.weight("bias", np.array([2**40, -(2**40)]), 0)
+    built = builder.finish([builder.combine("known", [Summand(bias)], offset=Fraction(1)), x])
+    executor = Executor(built.program, built.weights)
+    inputs = [np.array([[1, 2], [3, 4], [5, 6]])]
+    for _ in range(2):
+        known, same = executor.integers(inputs, built.program.outputs)
+        assert known.tolist() == [[2**40 + 1, 1 - 2**40]] * 3
+        assert same.tolist() == [[1, 2], [3, 4], [5, 6]]
+        known[:], same[:] = 0, 0
+
+
+def test_weights_are_copied() -> None:
+    """An executor goes on to compute with the weights whose bounds it has proven."""
+    built = dense(4, lo=-8, hi=7)
+    weights = [weight.copy() for weight in built.weights]
+    inputs = [np.ones((1, 1, 4), dtype=np.int64)]
+    executor = Executor(built.program, weights)
+    for weight in weights:
+        weight[:] = 2**40
+    np.testing.assert_array_equal(executor.run(inputs)[-1], evaluate(built.program, built.weights, inputs)[-1])
 
 
 def test_a_product_that_is_read_twice_is_not_overwritten() -> None:
@@ -168,23 +207,32 @@ def test_inputs_of_any_integer_type_are_taken(dtype: str) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def test_inputs_outside_their_bounds_are_refused() -> None:
-    built = dense(4, lo=-8, hi=7)
-    executor = Executor(built.program, built.weights)
-    with pytest.raises(InputRangeError, match="from -8 to 7, got 0 to 8"):
-        executor.run([np.array([[[0, 0, 0, 8]]])])
-    with pytest.raises(ShapeError, match="takes shape"):
-        executor.run([np.zeros((1, 4), dtype=np.int64)])
-    with pytest.raises(ShapeError, match="takes 1 inputs, got 2"):
-        executor.run([np.zeros((1, 1, 4), dtype=np.int64)] * 2)
-
-
-def test_inputs_of_different_numbers_of_runs_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        ([], ShapeError, "takes 2 inputs, got 0"),
+        ([np.zeros((1, 2), dtype=np.int64)], ShapeError, "takes 2 inputs, got 1"),
+        ([np.zeros((1, 2), dtype=np.int64)] * 3, ShapeError, "takes 2 inputs, got 3"),
+        ([np.zeros((1, 2), dtype=np.int64), np.zeros((1, 3), dtype=np.int8)], ShapeError, "input 'y' takes shape"),
+        ([np.zeros((1, 2), dtype=np.int64), np.zeros(2, dtype=np.int64)], ShapeError, "input 'y' takes shape"),
+        ([np.zeros((), dtype=np.int64), np.zeros((1, 2), dtype=np.int64)], ShapeError, "input 'x' takes shape"),
+        ([np.array([[8, -9]]), np.zeros((1, 2), dtype=np.int64)], InputRangeError, "from -8 to 7, got -9 to 8"),
+        ([np.array([[0, 2**62]]), np.zeros((1, 2), dtype=np.int64)], InputRangeError, "'x'.* got 0 to 4611"),
+        ([np.zeros((1, 2), dtype=np.int8), np.array([[0, 200]], dtype=np.uint8)], InputRangeError, "got 0 to 200"),
+        ([np.zeros((1, 2), dtype=np.int64), np.zeros((3, 2), dtype=np.int64)], ShapeError, "of 1, 3 runs"),
+    ],
+)
+def test_inputs_are_refused_in_the_words_of_the_evaluator(
+    inputs: list[IntArray], error: type[Exception], message: str
+) -> None:
     builder = Builder()
-    x, y = builder.input("x", (2,), 0, 0, 1), builder.input("y", (2,), 0, 0, 1)
+    x, y = builder.input("x", (2,), 0, -8, 7), builder.input("y", (2,), 0, -8, 7)
     built = builder.finish([builder.combine("sum", [Summand(x), Summand(y)])])
-    with pytest.raises(ShapeError, match="1, 3 runs"):
-        Executor(built.program, built.weights).run([np.zeros((n, 2), dtype=np.int64) for n in (1, 3)])
+    with pytest.raises(error, match=message) as expected:
+        evaluate(built.program, built.weights, inputs)
+    with pytest.raises(error, match=message) as found:
+        Executor(built.program, built.weights).run(inputs)
+    assert str(found.value) == str(expected.value)
 
 
 def test_weights_for_which_the_published_bounds_are_not_true_are_refused() -> None:
@@ -236,7 +284,8 @@ def test_products_of_two_activations() -> None:
 
 @pytest.mark.parametrize("runs", [1, 64])
 @pytest.mark.parametrize("case", ["dense", "wide", "convolution", "attention"])
-def test_memory_stays_within_what_is_announced(case: str, runs: int) -> None:
+@pytest.mark.parametrize("kept", ["outputs", "everything"])
+def test_memory_stays_within_what_is_announced(case: str, runs: int, kept: str) -> None:
     match case:
         case "dense":
             built = dense(70, lo=-128, hi=127)
@@ -246,7 +295,7 @@ def test_memory_stays_within_what_is_announced(case: str, runs: int) -> None:
             built = convolution()
         case _:
             built = Built(attention(), (), {})
-    executor = Executor(built.program, built.weights)
+    executor = Executor(built.program, built.weights, keep=built.program.outputs if kept == "outputs" else None)
     inputs = random_inputs(np.random.default_rng(0), built.program, runs)
     executor.run(inputs)
     tracemalloc.start()

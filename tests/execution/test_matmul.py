@@ -12,11 +12,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from zkinfer.execution import matmul as execute_matmul
 from zkinfer.execution.matmul import Packed, multiply, multiply_gathered
 from zkinfer.jit.threads import threads
+from zkinfer.typing import Array
 
 SMALL = (np.int8, np.int16)
 
 
-def product(x: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def product(x: Array, right: Array) -> npt.NDArray[np.int32]:
     out = np.full((len(x), right.shape[1]), 77, dtype=np.int32)
     if x.shape[1] % 2:
         multiply_gathered(x, 1, Packed.of(right), out)

@@ -9,6 +9,7 @@ from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import BudgetError, InputRangeError, InvalidInputError, ProvingError, ShapeError
+from zkinfer.execution.executor import execute
 from zkinfer.ezkl import prove as prove_module
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.prove import prove
@@ -82,17 +83,17 @@ def test_a_context_that_is_too_long_is_refused(keys: EzklKeys, example: Example)
         prove(keys, [example.x], bytes(MAX_CONTEXT_BYTES + 1))
 
 
-def test_a_disagreement_with_the_evaluator_stops_before_proving(
+def test_a_disagreement_about_outputs_stops_before_proving(
     keys: EzklKeys, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def off_by_one(*arguments: object) -> list[np.ndarray]:  # type: ignore[type-arg]
-        values = evaluate(*arguments)  # type: ignore[arg-type]
+        values = execute(*arguments)  # type: ignore[arg-type]
         values[example.program.outputs[0]] += 1
         return values
 
     left = keys.proofs_left
-    monkeypatch.setattr(prove_module, "evaluate", off_by_one)
-    with pytest.raises(ProvingError, match="other outputs than the reference evaluator"):
+    monkeypatch.setattr(prove_module, "execute", off_by_one)
+    with pytest.raises(ProvingError, match="other outputs than zkinfer"):
         prove(keys, [example.x], b"")
     assert keys.proofs_left == left
 

@@ -14,7 +14,7 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Pad, Reshape, Step, Transpose, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, ProvingError
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native.prove import ERROR_BITS, commit_run, header_for, prove_run, public_values
 from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs.params import Code, OpeningParameters

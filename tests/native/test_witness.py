@@ -3,19 +3,27 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from support.examples import everything
 from support.native_prover import Case, make_case
 from support.random_statements import random_case, witness_of
 from support.two_layer_program import INPUT, PROGRAM, SUMS, WEIGHTS, X
 
 from zkinfer.circuit.program import rounding_half
 from zkinfer.errors import BoundsError, InvalidInputError
-from zkinfer.execution.lookups import AppliedTable
-from zkinfer.native.witness import Witness, trace
+from zkinfer.execution.tables import AppliedTable
+from zkinfer.native.witness import Witness, trace, values_read
 from zkinfer.protocol.field.kernels.arrays import is_balanced
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite
 
 SEEDS = range(30)
+
+
+def test_a_prover_reads_inputs_outputs_sources_of_lookups_and_operands_of_products() -> None:
+    """Not the operands of views and of sums over one tensor."""
+    program = everything().program
+    read = {program.tensor(value).label for value in values_read(program)}
+    assert read == {"x", "gate", "kernel", "windows", "conv", "relu", "pooled", "shifted"}
 
 
 def columns_of(case: Case, witness: Witness, site: LookupSite) -> list[npt.NDArray[np.int64]]:

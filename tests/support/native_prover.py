@@ -19,7 +19,7 @@ from support.channels import LyingChannel
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native import witness as witness_module
 from zkinfer.native.prove import RunWitness, public_values
 from zkinfer.native.reduction_witness import NativeReductionWitness

@@ -8,7 +8,7 @@ from support.linear_claims import Knowing, KnowingChannel, KnowingWitness
 from support.native_prover import Case, make_case, small
 from support.random_programs import random_inputs, random_program
 
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.native.witness import Witness, trace
 from zkinfer.protocol.reduction.claims import CommittedClaim
 from zkinfer.protocol.reduction.reduce import reduce_statement

@@ -25,7 +25,6 @@ from zkinfer.audits.sampling import (
     sample_size,
     wrong_items,
 )
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, quantize
 from zkinfer.circuit.samples import chunks, count_runs, elements_per_run
@@ -195,11 +194,9 @@ def audit(
                 _quantized(array, tensor, rows % samples, saturate)
                 for array, tensor in zip(arrays, program.inputs, strict=True)
             ]
-            values = evaluate(program, circuit.weights, integers)
             found: dict[int, Difference] = {}
-            for log, value in zip(logs, program.outputs, strict=True):
-                expected = np.broadcast_to(dequantize(values[value], log.tensor), (len(numbers), *log.tensor.shape))
-                for difference in log.differences(numbers, rows, expected):
+            for log, output in zip(logs, circuit.executor.integers(integers, program.outputs), strict=True):
+                for difference in log.differences(numbers, rows, dequantize(output, log.tensor)):
                     found.setdefault(difference.inference, difference)
             differences += [found[number] for number in sorted(found)]
             advance(part.stop - part.start)

@@ -1,7 +1,7 @@
-"""The reference evaluator: what a program computes, in exact integers.
+"""The reference evaluator: what a program computes, in exact integers, written to be read.
 
-Backends and verifiers agree with this module bit for bit. All of it runs over a leading axis of independent
-runs, so that a data set is evaluated in one sweep.
+Backends and verifiers agree with this module bit for bit, and tests hold `execution`, which runs programs, against it.
+All of it is numpy on int64, over a leading axis of independent runs.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from zkinfer.circuit.inputs import check_inputs
+from zkinfer.circuit.lookup import lookup
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
-from zkinfer.errors import InputRangeError, ShapeError
-from zkinfer.execution.tables import lookup
 from zkinfer.typing import Array, IntArray
 
 FLOAT64_EXACT = 1 << 53
@@ -73,28 +73,6 @@ def einsum_magnitude(subscripts: str, tensors: Sequence[Tensor]) -> int:
     return bound
 
 
-def check_inputs(program: Program, inputs: Sequence[IntArray]) -> list[IntArray]:
-    """The inputs as int64 arrays of shape (runs, *shape), shapes and bounds checked.
-
-    Raises:
-        ShapeError: a wrong number of inputs, or a wrong shape.
-        InputRangeError: a value outside the input's bounds.
-    """
-    if len(inputs) != len(program.inputs):
-        raise ShapeError(f"the circuit takes {len(program.inputs)} inputs, got {len(inputs)}")
-    checked = []
-    for tensor, array in zip(program.inputs, inputs, strict=True):
-        if array.shape[1:] != tensor.shape:
-            raise ShapeError(f"input {tensor.label!r} takes shape (runs, *{tensor.shape}), got {array.shape}")
-        if array.size and (int(array.min()) < tensor.lo or int(array.max()) > tensor.hi):
-            raise InputRangeError(
-                f"input {tensor.label!r} takes integers from {tensor.lo} to {tensor.hi}, "
-                f"got {int(array.min())} to {int(array.max())}"
-            )
-        checked.append(array.astype(np.int64, copy=False))
-    return checked
-
-
 def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntArray]) -> list[IntArray]:
     """Every value of the program, in order of value number.
 
@@ -108,6 +86,7 @@ def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[Int
 
     Raises:
         ShapeError, InputRangeError: see `check_inputs`.
+        BoundsError: an element that is looked up is outside its table.
     """
     values = check_inputs(program, inputs)
     values += [w[None] for w in weights]

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,6 @@ from rich.text import Text
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
@@ -28,6 +28,7 @@ from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
+from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT
@@ -112,6 +113,7 @@ class Circuit(File):
 
         Raises:
             InvalidInputError, ShapeError, NotFiniteError, InputRangeError: `x` is not what the circuit takes.
+            BoundsError: the circuit was put together by hand, of weights that do not fit the program.
         """
         arrays = as_arrays(x, [tensor.label for tensor in self.program.inputs])
         batches = [
@@ -155,11 +157,24 @@ class Circuit(File):
         pieces: list[list[IntArray]] = [[] for _ in self.program.outputs]
         with progress("running the circuit", len(runs[0])) as advance:
             for part in chunks(len(runs[0]), elements_per_run(self.program)):
-                values = evaluate(self.program, self.weights, [array[part] for array in runs])
-                for piece, value in zip(pieces, self.program.outputs, strict=True):
-                    piece.append(values[value])
+                outputs = self.executor.integers([array[part] for array in runs], self.program.outputs)
+                for piece, output in zip(pieces, outputs, strict=True):
+                    piece.append(output)
                 advance(part.stop - part.start)
         return tuple(from_runs(np.concatenate(piece), self.batch, count) for piece in pieces)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Runs the program with these weights; made in the first run, with a copy of the weights in narrow integers.
+
+        Raises:
+            BoundsError: with these weights a value can leave its published bounds, or a table.
+        """
+        return Executor(self.program, self.weights, keep=self.program.outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: not the executor, which is made again where it is needed."""
+        return {name: value for name, value in vars(self).items() if name != "executor"}
 
     def report(self, x: Any = None, labels: Any = None, *, targets: Any = None) -> Report:
         """How far the circuit is from its float model.

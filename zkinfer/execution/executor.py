@@ -1,32 +1,31 @@
 """Execution of a program, exact and fast: what `circuit.evaluate` computes, in the narrowest integers that hold it.
 
-How each node is computed is decided once, from bounds that hold for these very weights whatever the inputs are; each
+How each node is computed is decided once, from bounds that hold for these very weights whatever the inputs are. Each
 value has the smallest of int8, int16, int32 and int64 that holds it, or one that suits the kernel that makes it. See
-`execute_products` for Einsums, `execute_views` for Views and `trace` for Lookups. What depends on weights alone is
-computed once.
+`products` for Einsums, `views` for Views and `tables` for Lookups. What depends on weights alone is computed once.
 """
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.evaluate import check_inputs
+from zkinfer.circuit.inputs import check_inputs
 from zkinfer.circuit.program import Einsum, Lookup, Program, View
 from zkinfer.circuit.validate import node_sources
-from zkinfer.errors import ShapeError
-from zkinfer.execution.lookups import AppliedTable, narrow, smallest_type
-from zkinfer.execution.products import RUNS, Contraction, Operand, contraction
+from zkinfer.execution.narrow import narrow, smallest_type
+from zkinfer.execution.operands import RUNS, Operand
+from zkinfer.execution.products import PreparedEinsum, prepare_einsum
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.execution.views import Alias, Combination, MovedTerm, Values, copied_bytes, move
 from zkinfer.typing import Array, IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class AppliedLookup:
-    """A Lookup, ready to be computed, in the order that its source has in memory.
+    """A Lookup, ready to be computed.
 
     Attributes:
         bytes_per_run: allocated at most, beside the result.
@@ -38,21 +37,13 @@ class AppliedLookup:
     bytes_per_run: int
 
     def __call__(self, values: Values) -> Array:
-        """The looked-up elements, of shape (runs, ...)."""
+        """The looked-up elements, of shape (runs, ...), in the order that the source has in memory."""
         source = values[self.source]
         assert source is not None
-        if source.flags.c_contiguous:
-            return self._apply(source)
-        order = sorted(range(source.ndim), key=lambda axis: -source.strides[axis])
-        return self._apply(np.ascontiguousarray(source.transpose(order))).transpose(np.argsort(order))
-
-    def _apply(self, source: Array) -> Array:
-        out = np.empty(source.size, dtype=self.table.dtype)
-        self.table.apply(source.reshape(-1), self.shift, out)
-        return out.reshape(source.shape)
+        return self.table(source, self.shift)
 
 
-Operation = Contraction | Alias | Combination | AppliedLookup
+Operation = PreparedEinsum | Alias | Combination | AppliedLookup
 
 
 class Executor:
@@ -63,23 +54,24 @@ class Executor:
 
     Args:
         program: a validated program.
-        weights: int64 contents of its weights, in order.
-        everything: keep every value, rather than those that a prover needs.
+        weights: int64 contents of its weights, in order. They are copied: later changes have no effect.
+        keep: the values that `run` returns, beside inputs and what depends on weights alone. All by default; the fewer
+            there are, the less memory a run takes.
 
     Raises:
-        BoundsError: with these weights a value can leave its published bounds, or a table.
+        BoundsError: with these weights a value can leave its published bounds, or a table. So no run can.
     """
 
-    def __init__(self, program: Program, weights: Sequence[IntArray], *, everything: bool = False) -> None:
+    def __init__(self, program: Program, weights: Sequence[IntArray], *, keep: Collection[int] | None = None) -> None:
         self.program = program
         self._leaves = len(program.inputs) + len(program.weights)
         self._intervals = check_bounds(program, weights)
         self.tables = [AppliedTable(table) for table in program.tables]
-        self._kept = set(range(program.num_values)) if everything else _needed(program)
-        self._last_readers = _last_readers(program, self._kept)
+        kept = range(program.num_values) if keep is None else {*range(len(program.inputs)), *keep}
+        self._last_readers = _last_readers(program, kept)
         self._dtypes = [smallest_type(*interval) for interval in self._intervals]
         self._memory = list(range(program.num_values))
-        """For each value the one whose memory it may be: itself, or what it is a view of."""
+        """For each value the one whose memory it shares: itself, or the source of an Alias."""
         self._constants: dict[int, Array] = {}
         for value, weight in enumerate(weights, start=len(program.inputs)):
             self._constants[value] = weight.astype(self._dtypes[value])[None]
@@ -99,12 +91,11 @@ class Executor:
 
         Returns:
             For each value an array of shape (runs, *tensor.shape), or (1, *tensor.shape) if it depends on no input,
-            of a signed integer type, equal to what `circuit.evaluate` gives; None for a value that is not kept. Kept
-            are inputs, weights and what depends on weights alone, outputs, sources of Lookups and operands of Einsums
-            of two operands; or everything. Arrays may share memory and have any order in memory: do not write to them.
+            of a signed integer type, equal to what `circuit.evaluate` gives; None for a value that is not kept. Arrays
+            may share memory and have any order in memory: do not write to them.
 
         Raises:
-            ShapeError, InputRangeError: see `circuit.evaluate.check_inputs`; also inputs of different numbers of runs.
+            ShapeError, InputRangeError: see `circuit.inputs.check_inputs`.
         """
         values = self._narrowed(inputs)
         for value, array in self._constants.items():
@@ -114,6 +105,28 @@ class Executor:
             for dead in self._dead[value]:
                 values[dead] = None
         return values
+
+    def integers(self, inputs: Sequence[IntArray], wanted: Sequence[int]) -> list[IntArray]:
+        """Some of the values that are kept, as arrays of the caller's own.
+
+        Args:
+            inputs: as for `run`.
+            wanted: numbers of values.
+
+        Returns:
+            For each of these an int64 array of shape (runs, *tensor.shape), contiguous, also where the value is the
+            same in every run.
+
+        Raises:
+            ShapeError, InputRangeError: see `run`.
+        """
+        values, runs = self.run(inputs), len(inputs[0])
+        found = []
+        for number in wanted:
+            value = values[number]
+            assert value is not None, f"value {number} is not kept"
+            found.append(np.array(np.broadcast_to(value, (runs, *value.shape[1:])), dtype=np.int64, order="C"))
+        return found
 
     def peak_bytes(self, runs: int) -> int:
         """Bytes that the arrays of `run` take at once, at most: what is kept, and what is needed on the way.
@@ -137,21 +150,24 @@ class Executor:
         return peak
 
     def _narrowed(self, inputs: Sequence[IntArray]) -> list[Array | None]:
-        """The inputs, checked, in their types, among as many places as there are values."""
-        values: list[Array | None] = [None] * self.program.num_values
-        for value, (array, tensor) in enumerate(zip(inputs, self.program.inputs, strict=False)):
-            plain = array.dtype.kind == "i" and array.dtype.isnative and array.flags.aligned
-            fits = plain and array.shape[1:] == tensor.shape
-            narrowed = np.empty(array.shape, dtype=self._dtypes[value])
-            line = np.ascontiguousarray(array).reshape(-1)
-            if fits and narrow(line, tensor.lo, tensor.hi, narrowed.reshape(-1)):
-                values[value] = narrowed
-        if len(inputs) != len(self.program.inputs) or any(values[k] is None for k in range(len(inputs))):
-            for value, array in enumerate(check_inputs(self.program, inputs)):
-                values[value] = array.astype(self._dtypes[value])
-        if len({len(array) for array in inputs}) > 1:
-            raise ShapeError(f"inputs of {', '.join(str(len(array)) for array in inputs)} runs do not go together")
-        return values
+        """The inputs, checked, in their types, in a list with a place for every value."""
+        program = self.program
+        narrowed = [self._narrow(value, array) for value, array in enumerate(inputs[: len(program.inputs)])]
+        runs = {array.shape[:1] for array in inputs}
+        if len(inputs) != len(program.inputs) or len(runs) > 1 or any(array is None for array in narrowed):
+            checked = check_inputs(program, inputs)
+            narrowed = [array.astype(dtype) for array, dtype in zip(checked, self._dtypes, strict=False)]
+        return [*narrowed, *[None] * (program.num_values - len(narrowed))]
+
+    def _narrow(self, value: int, array: IntArray) -> Array | None:
+        """An input in its type; None where `check_inputs` has to convert it, or to say what is wrong with it."""
+        tensor = self.program.inputs[value]
+        plain = array.dtype.kind == "i" and array.dtype.isnative and array.flags.aligned
+        if not plain or array.ndim != 1 + len(tensor.shape) or array.shape[1:] != tensor.shape:
+            return None
+        out = np.empty(array.shape, dtype=self._dtypes[value])
+        fits = narrow(np.ascontiguousarray(array).reshape(-1), tensor.lo, tensor.hi, out.reshape(-1))
+        return out if fits else None
 
     def _prepare(self, value: int) -> None:
         """Decides how a node is computed; computes it if it depends on no input."""
@@ -159,7 +175,7 @@ class Executor:
         operation: Operation
         match node:
             case Einsum():
-                operation = self._contraction(value, node)
+                operation = self._einsum(value, node)
             case View():
                 operation = self._view(value, node)
             case Lookup(source=source, table=table, shift=shift):
@@ -176,7 +192,7 @@ class Executor:
         else:
             self._operations[value] = operation
 
-    def _contraction(self, value: int, node: Einsum) -> Contraction:
+    def _einsum(self, value: int, node: Einsum) -> PreparedEinsum:
         terms, _, out = node.subscripts.partition("->")
         contents = [self._constants.get(v) for v in node.operands]
         if all(content is not None for content in contents):
@@ -191,7 +207,7 @@ class Executor:
             )
             for v, letters, content in zip(node.operands, terms.split(","), contents, strict=True)
         ]
-        return contraction(RUNS + out, operands, self._intervals[value])
+        return prepare_einsum(RUNS + out, operands, self._intervals[value])
 
     def _view(self, value: int, node: View) -> Alias | Combination:
         shapes = [self.program.tensor(term.source).shape for term in node.terms]
@@ -216,9 +232,10 @@ class Executor:
         return Combination(tuple(computed), constant, dtype, overwritten is not None, temporary)
 
     def _may_overwrite(self, value: int, term: MovedTerm, dtype: np.dtype[Any]) -> bool:
-        """Whether the term is its source's elements as they are, and nobody else has or reads them.
+        """Whether a sum may be computed in the memory of this term's source.
 
-        Nobody else: neither a later node, nor another term, under the source's number or under that of a view of it.
+        So it is if the term is the source's elements as they are, the source's memory is its own, and neither a later
+        node nor another term reads it, under the source's number or under that of an Alias of it.
         """
         source = term.source
         mine = source >= self._leaves and source not in self._constants and self._memory[source] == source
@@ -227,7 +244,7 @@ class Executor:
         return mine and read_once and self._dtypes[source] == dtype and term.coefficient == 1 and term.is_bijection
 
     def _known_sum(self, known: Sequence[MovedTerm], offset: int, dtype: np.dtype[Any], rank: int) -> Array | None:
-        """What weights and the offset add to a View, of shape (1, ...); an axis along which it is repeated stays so."""
+        """What weights and the offset add to a View, of shape (1, ...); repeated axes may have size 1."""
         total = None if not offset else np.full((1,) * (rank + 1), np.int64(offset).astype(dtype))
         for term in known:
             scaled = self._constants[term.source].astype(dtype) * np.int64(term.coefficient).astype(dtype)
@@ -242,22 +259,13 @@ def execute(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntA
     Raises:
         BoundsError, ShapeError, InputRangeError: see `Executor` and `Executor.run`.
     """
-    return [value for value in Executor(program, weights, everything=True).run(inputs) if value is not None]
+    return [value for value in Executor(program, weights).run(inputs) if value is not None]
 
 
-def _needed(program: Program) -> set[int]:
-    """The values that a prover reads: inputs, outputs, sources of Lookups, operands of Einsums of two operands."""
-    needed = {*range(len(program.inputs)), *program.outputs}
-    for node in program.nodes:
-        if isinstance(node, Lookup) or (isinstance(node, Einsum) and len(node.operands) == 2):
-            needed.update(node_sources(node))
-    return needed
+def _last_readers(program: Program, kept: Collection[int]) -> list[int]:
+    """For each value, the last value that is computed from its memory, under its own number or that of an Alias of it.
 
-
-def _last_readers(program: Program, kept: AbstractSet[int]) -> list[int]:
-    """For each value the last that reads its memory, as itself or as a View that may be the same memory.
-
-    Itself where nobody does; the number of values where it is kept.
+    The value itself where none is; the number of values where it is kept.
     """
     leaves = len(program.inputs) + len(program.weights)
     last = [program.num_values if value in kept else value for value in range(program.num_values)]

@@ -172,7 +172,11 @@ def _tile(
     rows: int,
     columns: int,
 ) -> None:
-    """Rows of x, the first from x[at] on, by one panel: `rows` rows of the result, from `row` on."""
+    """Multiplies some rows of x with one panel: `rows` rows of the result, from `row` on.
+
+    out[columns (row + i) + c] = base[c] + sum over k of x[at + stride i + k] * right[k, c], for i < rows and the
+    columns c of the panel.
+    """
     wide, _ = _panels(columns)
     i = 0
     if panel < wide:
@@ -203,7 +207,10 @@ def _tile(
 def _product_kernel(
     x: Any, rows: int, panels: Any, pairs: int, base: Any, out: Any, columns: int, start: int, stop: int
 ) -> None:
-    """Some of the tiles of BLOCK rows by a panel that make up the product; those of one panel follow one another."""
+    """Tiles start to stop of out[r, c] = base[c] + sum over k of x[r, k] * right[k, c].
+
+    A tile is BLOCK rows by a panel; the tiles of one panel follow one another, so that the panel stays in the cache.
+    """
     blocks = (rows + BLOCK - 1) // BLOCK
     for tile in range(start, stop):
         row = tile % blocks * BLOCK
@@ -227,8 +234,9 @@ def _gathered_kernel(
     start: int,
     stop: int,
 ) -> None:
-    """Rows start to stop of the product of gathered rows, BLOCK at a time, each with all panels.
+    """Rows start to stop of out[r, c] = base[c] + sum over k of gathered[r, k] * right[k, c].
 
+    BLOCK rows at a time are gathered, and multiplied with all panels.
     Row r is found in memory[apart (r // n) + lines[r % n] + inner[k] + j] for all k and all j < length, where n is the
     number of lines. Of what is found, less the offset, bits `shift` to shift + 15 count, as `multiply_gathered` says.
     """
@@ -263,7 +271,7 @@ class Packed:
     Attributes:
         inner: rows of the factor.
         columns: its columns.
-        offset: what left factors are less by when they are multiplied.
+        offset: what is subtracted from left factors before they are multiplied.
         panels: flat; see the top of the file. Of an odd inner axis the last pair ends with a zero.
         base: what is added to each column, modulo 2^32; int32, as long as all panels are wide.
     """
@@ -278,7 +286,7 @@ class Packed:
     def of(matrix: Array, offset: int = 0, *, restores: bool = True) -> "Packed":
         """Packs an int8 or int16 array of shape (inner, columns), neither of them 0.
 
-        With an offset, what it takes from each column is added again, unless this is not to be restored.
+        With an offset, what it takes from each column is added again by `base`, if `restores` says so.
         """
         inner, columns = matrix.shape
         pairs = -(-inner // 2)

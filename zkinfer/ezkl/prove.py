@@ -1,4 +1,4 @@
-"""Making a proof: evaluate, hand ezkl the hints, compare every output, prove, check."""
+"""Making a proof: execute, hand ezkl the hints, compare every output, prove, check."""
 
 import json
 import secrets
@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from py_ecc.optimized_bn128 import curve_order
 
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import ProvingError, WrongKeyError
+from zkinfer.execution.executor import execute
 from zkinfer.ezkl.keys import (
     BUDGET_FILE,
     CIRCUIT_FILE,
@@ -51,10 +52,10 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
         ShapeError, InputRangeError: the inputs do not fit the program.
         InvalidInputError: the context is too long.
         BudgetError: the keys have made all their proofs.
-        ProvingError: ezkl fails, or disagrees with the evaluator.
+        ProvingError: ezkl fails, or disagrees about the outputs.
     """
     digest = statement_digest(keys.commitment, context)
-    values = evaluate(keys.program, keys.weights, [array[None] for array in inputs])
+    values = [v.astype(np.int64) for v in execute(keys.program, keys.weights, [array[None] for array in inputs])]
     outputs = [values[value][0] for value in keys.program.outputs]
     graph_inputs = [
         [felt(v) for v in vector] for vector in (keys.committed_weights, witness_vector(keys, values, digest))
@@ -89,7 +90,7 @@ def prove_graph(
         found = [element for output in json.loads(witness.read_text())["outputs"] for element in output]
         if found != instances:
             raise ProvingError(
-                "ezkl computed other outputs than the reference evaluator, so nothing was proven; this is a defect of "
+                "ezkl computed other outputs than zkinfer, so nothing was proven; this is a defect of "
                 "zkinfer or a change in ezkl: please report the model"
             )
         spend(keys.folder / BUDGET_FILE, keys.budget)

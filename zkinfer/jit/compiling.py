@@ -16,7 +16,14 @@ from numba.extending import intrinsic as _intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PACKAGES = ("execution", "protocol/field/kernels", "protocol/lookup", "protocol/merkle", "protocol/sumcheck")
+PACKAGES = (
+    "execution",
+    "native/kernels",
+    "protocol/field/kernels",
+    "protocol/lookup",
+    "protocol/merkle",
+    "protocol/sumcheck",
+)
 """The folders in which there are kernels, or functions that are inlined into kernels."""
 
 

@@ -8,6 +8,7 @@ from zkinfer.execution.executor import Executor
 from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import opening_for
+from zkinfer.native.witness import values_read
 from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.layout import weight_rows
@@ -77,12 +78,13 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     counts = count(plan, shape, header, opening)
     rows = weight_rows(program, opening.code.log_columns)
     groups = shape.weight_groups, shape.witness_groups
+    executor = Executor(program, weights, keep=values_read(program))
     return NativeEstimate(
         runs=runs,
         layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
         counts=counts,
         prove_seconds=seconds(counts),
-        memory_bytes=memory_bytes(plan, header, opening.code, Executor(program, weights).peak_bytes(runs)),
+        memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
         disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding,
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,

@@ -27,6 +27,7 @@ from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.proof import Proof
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
+from zkinfer.native.witness import values_read
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.typing import IntArray
 
@@ -105,7 +106,7 @@ class SumcheckKeys(Keys):
     @cached_property
     def executor(self) -> Executor:
         """The program with its weights, ready to be executed any number of times; checks every published bound."""
-        return Executor(self.program, self.weights)
+        return Executor(self.program, self.weights, keep=values_read(self.program))
 
     @property
     def budget(self) -> int:

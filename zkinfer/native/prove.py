@@ -10,7 +10,7 @@ import numpy as np
 
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
-from zkinfer.execution.lookups import AppliedTable
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory

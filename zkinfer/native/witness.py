@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zkinfer.execution.lookups import AppliedTable, count, trace_lookup
+from zkinfer.circuit.program import Einsum, Lookup, Program
+from zkinfer.circuit.validate import node_sources
+from zkinfer.execution.tables import AppliedTable
+from zkinfer.native.kernels.columns import count, trace_lookup
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan
 from zkinfer.typing import Array, Floats
 
@@ -27,6 +30,15 @@ class Witness:
     stacks: tuple[Floats, Floats, Floats]
     blocks: list[list[Floats]]
     counts: list[Floats]
+
+
+def values_read(program: Program) -> set[int]:
+    """The values that a prover reads: inputs, outputs, sources of Lookups, operands of Einsums of two operands."""
+    read = {*range(len(program.inputs)), *program.outputs}
+    for node in program.nodes:
+        if isinstance(node, Lookup) or (isinstance(node, Einsum) and len(node.operands) == 2):
+            read.update(node_sources(node))
+    return read
 
 
 def trace(plan: Plan, values: Mapping[int, Array], tables: Sequence[AppliedTable], log_columns: int) -> Witness:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zkinfer.circuit.lookup import lookup
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.build import build_table
 from zkinfer.compiler.approx.cost import CostModel, ElementCount, LookupSize
 from zkinfer.compiler.approx.functions import X, custom
 from zkinfer.compiler.approx.tuner import TunedTable, integer_error, tune
 from zkinfer.errors import InvalidInputError, ToleranceError
-from zkinfer.execution import tables as kernels
 
 INT12 = {"in_frac_bits": 8, "in_lo": -2048, "in_hi": 2047}
 
@@ -37,7 +37,7 @@ class Dear:
 def observed_error(table: TunedTable, function: Any, in_lo: int, in_hi: int, in_frac_bits: int) -> float:
     """Over every integer between the bounds, as the circuit computes it."""
     n = np.arange(in_lo, in_hi + 1)
-    outputs = kernels.lookup(n, table.built.table, table.built.shift)
+    outputs = lookup(n, table.built.table, table.built.shift)
     return float(np.abs(outputs / 2.0**table.built.out_frac_bits - function(n / 2.0**in_frac_bits)).max())
 
 

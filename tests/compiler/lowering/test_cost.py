@@ -1,10 +1,10 @@
 """Costs of programs that can be counted by hand."""
 
+from zkinfer.circuit.limbs import limb_bits
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.lowering.cost import program_cost
-from zkinfer.protocol.reduction.tables import limb_bits
 
 
 def _program(shift: int, *, twice: bool = False) -> Program:

@@ -1,4 +1,4 @@
-"""A program's tables as the lookup argument sees them, and how remainders are cut into limbs."""
+"""A program's tables as the lookup argument sees them."""
 
 from itertools import product
 
@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.channels import prove_on_channel, verify_on_channel
 
-from zkinfer.circuit.table import MAX_SHIFT, Table
-from zkinfer.errors import BoundsError, InvalidInputError, InvalidProofError
+from zkinfer.circuit.table import Table
+from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import SUM_CHECK, run_lookup
 from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
-from zkinfer.protocol.reduction.tables import MAX_LIMB_BITS, MAX_PIECES, limb_bits, lookup_table
+from zkinfer.protocol.reduction.tables import MAX_PIECES, lookup_table
 
 
 def table(lo, values):
@@ -168,68 +168,3 @@ def test_an_index_outside_the_table_is_refused(source):
 def test_an_output_that_is_not_the_tables_is_refused(source):
     for i, output in enumerate(source.values):
         refused(source, source.lo + i, output + 1, i)
-
-
-def divisions(shift):
-    """All that the rule allows: equal limbs but for the last, which is not larger."""
-    found = set()
-    for width in range(1, MAX_LIMB_BITS + 1):
-        for count in range(shift // width + 1):
-            last = shift - count * width
-            if 0 < last <= width:
-                found.add((width,) * count + (last,))
-    return found
-
-
-def cost(limbs, elements):
-    return len(limbs) * elements + 2 * sum(2**bits for bits in set(limbs))
-
-
-@pytest.mark.parametrize("shift", range(1, MAX_SHIFT + 1))
-def test_limbs_are_the_cheapest_that_the_rule_allows(shift):
-    for elements in (0, 1, 17, 1000, 2**16, 2**20, 2**22 + 5, 2**30):
-        limbs = limb_bits(shift, elements)
-        allowed = divisions(shift)
-        assert limbs in allowed
-        best = min(cost(other, elements) for other in allowed)
-        assert cost(limbs, elements) == best
-        assert len(limbs) == min(len(other) for other in allowed if cost(other, elements) == best)
-
-
-@pytest.mark.parametrize(
-    ("shift", "elements", "limbs"),
-    [
-        (0, 1000, ()),
-        (1, 1000, (1,)),
-        (8, 10**6, (8,)),
-        (16, 1 << 20, (16,)),
-        (16, 1 << 14, (8, 8)),
-        (17, 1 << 14, (9, 8)),
-        (20, 1 << 30, (20,)),
-        (21, 1 << 30, (11, 10)),
-        (12, 0, (1,) * 12),
-    ],
-)
-def test_limbs_by_example(shift, elements, limbs):
-    assert limb_bits(shift, elements) == limbs
-
-
-@given(shift=st.integers(0, 40), elements=st.integers(0, 2**30), data=st.data())
-def test_limbs_make_up_every_remainder(shift, elements, data):
-    """Digits of the limbs' ranges give every remainder in [0, 2^shift) once, and nothing else."""
-    limbs = limb_bits(shift, elements)
-    remainder = data.draw(st.integers(0, 2**shift - 1))
-    digits, rest = [], remainder
-    for bits in limbs:
-        digits.append(rest % 2**bits)
-        rest >>= bits
-    assert rest == 0
-    starts = [sum(limbs[:i]) for i in range(len(limbs))]
-    assert sum(digit << start for digit, start in zip(digits, starts, strict=True)) == remainder
-    assert sum((2**bits - 1) << start for bits, start in zip(limbs, starts, strict=True)) == 2**shift - 1
-
-
-@pytest.mark.parametrize(("shift", "elements"), [(-1, 5), (MAX_SHIFT + 1, 5), (3, -1)])
-def test_limbs_of_no_sense_are_refused(shift, elements):
-    with pytest.raises(InvalidInputError):
-        limb_bits(shift, elements)

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
@@ -28,6 +27,7 @@ from zkinfer.compiler.calibration.metrics import (
 from zkinfer.compiler.calibration.reference import FloatModel, static_shape
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import InvalidInputError
+from zkinfer.execution.executor import Executor
 from zkinfer.progress import progress
 from zkinfer.typing import Array, FloatArray, IntArray
 
@@ -295,19 +295,20 @@ def _sweep(
     ]
     pieces: list[tuple[list[Array], list[FloatArray]]] = [([], []) for _ in range(kept)]
     runs = [into_runs(array, float_model.batch) for array in samples]
+    compared = [layer.value for layer in layers]
+    executor = Executor(program, lowered.weights, keep=compared)
     elements = float_model.elements + elements_per_run(program)
     with progress("comparing with float", len(runs[0])) as advance:
         for part in chunks(len(runs[0]), elements):
             feed = [array[part] for array in runs]
             integers = [quantize(a, t, saturate=True) for a, t in zip(feed, program.inputs, strict=True)]
-            values = evaluate(program, lowered.weights, integers)
+            values = executor.integers(integers, compared)
             floats = float_model.run(feed)
-            for layer, comparison in zip(layers, comparisons, strict=True):
-                tensor = floats[layer.name].astype(np.float64)
-                comparison.add(tensor, np.broadcast_to(values[layer.value], tensor.shape))
+            for layer, comparison, value in zip(layers, comparisons, values, strict=True):
+                comparison.add(floats[layer.name].astype(np.float64), value)
             first = len(layers) - kept
-            for layer, f, piece in zip(layers[first:], frac_bits[first:], pieces, strict=True):
+            for layer, f, value, piece in zip(layers[first:], frac_bits[first:], values[first:], pieces, strict=True):
                 piece[0].append(floats[layer.name])
-                piece[1].append(layer.read(values[layer.value], f))
+                piece[1].append(layer.read(value, f))
             advance(part.stop - part.start)
     return [c.finish() for c in comparisons], [(np.concatenate(a), np.concatenate(b)) for a, b in pieces]

@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 import onnx_ir
 
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.qformat import dequantize, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.metrics import cosine_similarity, share_equal, top_classes
 from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.errors import InvalidInputError
+from zkinfer.execution.executor import Executor
 from zkinfer.typing import Array, FloatArray
 
 Outputs = list[tuple[Array, FloatArray]]
@@ -161,12 +161,13 @@ class Judge:
             InvalidInputError: see `Requirement.measured`.
         """
         program = lowered.program
+        executor = Executor(program, lowered.weights, keep=program.outputs)
         pieces: list[list[FloatArray]] = [[] for _ in program.outputs]
         for part in chunks(len(self._runs[0]), elements_per_run(program)):
             feed = [quantize(a[part], t, saturate=True) for a, t in zip(self._runs, program.inputs, strict=True)]
-            values = evaluate(program, lowered.weights, feed)
-            for piece, value in zip(pieces, program.outputs, strict=True):
-                piece.append(dequantize(values[value], program.tensor(value)))
+            integers = executor.integers(feed, program.outputs)
+            for piece, output, tensor in zip(pieces, integers, program.output_tensors, strict=True):
+                piece.append(dequantize(output, tensor))
         fixed = [from_runs(np.concatenate(piece), self._batch, self.samples) for piece in pieces]
         outputs = list(zip(self._floats, fixed, strict=True))
         return tuple(requirement.measured(outputs) for requirement in self.requirements)

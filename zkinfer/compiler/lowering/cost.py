@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from zkinfer.circuit.limbs import limb_bits
 from zkinfer.circuit.program import Lookup, Program
-from zkinfer.protocol.reduction.tables import limb_bits
 
 UNIT = "cells"
 

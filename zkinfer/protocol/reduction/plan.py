@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
+from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
 from zkinfer.circuit.program import Einsum, Lookup, Program, View
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
@@ -14,7 +15,7 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable, RangeTable
 from zkinfer.protocol.reduction.boxes import Cut, cut
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
-from zkinfer.protocol.reduction.tables import MAX_LIMB_BITS, limb_bits, lookup_table
+from zkinfer.protocol.reduction.tables import lookup_table
 
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 """The matrices: weights are opened by themselves, the others together, in this order."""

@@ -1,16 +1,17 @@
-"""From a program's table to what the lookup argument needs: a table of (index, output), and ranges for the remainder.
+"""From a program's table to what the lookup argument needs: a table of (index, output).
 
 A lookup x -> table[(x + half) >> shift] is proven with the index, the output and the remainder's limbs. The pair
 (index, output) is a row of the table exactly if the index is in [lo, hi] and the output is the table's; every limb is
-in the range of its bits. Prover and verifier derive both from the program, hence from nothing that a prover sends.
+in the range of its bits, see `circuit.limbs`. Prover and verifier derive both from the program, hence from nothing that
+a prover sends.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from zkinfer.circuit.table import MAX_SHIFT, Table
-from zkinfer.errors import BoundsError, InvalidInputError
+from zkinfer.circuit.table import Table
+from zkinfer.errors import BoundsError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.lookup.tables import LookupTable as LookupTable
@@ -18,9 +19,6 @@ from zkinfer.typing import IntArray
 
 MAX_PIECES = 8
 """Most affine pieces that are evaluated piece by piece; a function of more is given row by row."""
-
-MAX_LIMB_BITS = 20
-"""Largest limb of a remainder; what keeps the tables of ranges small."""
 
 _CACHED_TABLES = 64
 _LARGEST = P // 2
@@ -70,36 +68,3 @@ def _affine_pieces(values: IntArray) -> list[AffinePiece]:
         pieces.append(AffinePiece(first, int(values[first]) - slope * first, slope))
         first = end
     return pieces
-
-
-def limb_bits(shift: int, elements: int) -> tuple[int, ...]:
-    """How a remainder in [0, 2^shift) is cut into limbs: the bits of each, least significant first; () for shift 0.
-
-    All limbs have the same number of bits, at most `MAX_LIMB_BITS`, except the last, which has what is left. Of these
-    divisions that one is taken whose cost is least, and of equal costs the one with the fewest limbs. The cost is the
-    number of limbs times `elements`, plus twice the rows of the ranges: 2^b for each different number b of bits, since
-    limbs of as many bits share their range.
-
-    Args:
-        shift: bits of the remainder, 0 to `MAX_SHIFT`.
-        elements: remainders to be cut, at least 0.
-
-    Raises:
-        InvalidInputError: shift or elements is out of range.
-    """
-    if not 0 <= shift <= MAX_SHIFT or elements < 0:
-        raise InvalidInputError(
-            f"a shift is from 0 to {MAX_SHIFT}, got {shift}, and elements at least 0, got {elements}"
-        )
-    divisions = [_limbs_of(shift, bits) for bits in range(1, min(shift, MAX_LIMB_BITS) + 1)]
-    return min(divisions, key=lambda limbs: (_cost(limbs, elements), len(limbs)), default=())
-
-
-def _limbs_of(shift: int, bits: int) -> tuple[int, ...]:
-    """Limbs of so many bits, and at the end one of what is left."""
-    full, left = divmod(shift, bits)
-    return (bits,) * full + (left,) * (left > 0)
-
-
-def _cost(limbs: tuple[int, ...], elements: int) -> int:
-    return len(limbs) * elements + 2 * sum(1 << bits for bits in set(limbs))

@@ -45,7 +45,15 @@ def test_compiled_kernels_are_bound_to_the_text_of_the_package(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "package", ["execution", "protocol/field/kernels", "protocol/lookup", "protocol/merkle", "protocol/sumcheck"]
+    "package",
+    [
+        "execution",
+        "native/kernels",
+        "protocol/field/kernels",
+        "protocol/lookup",
+        "protocol/merkle",
+        "protocol/sumcheck",
+    ],
 )
 def test_the_text_is_that_of_every_package_with_kernels(package: str, tmp_path: Path) -> None:
     """Kernels of lookups contain functions of the sumcheck's, both contain the field's."""

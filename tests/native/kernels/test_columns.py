@@ -1,4 +1,4 @@
-"""The lookup kernels against the definitions, in Python integers."""
+"""Outputs, indices, limbs and counts are those of the definitions, in Python integers."""
 
 from collections import Counter
 
@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from zkinfer.circuit.program import rounding_half
 from zkinfer.circuit.table import Table
-from zkinfer.errors import BoundsError, InvalidInputError, ShapeError
-from zkinfer.execution import lookups as trace
-from zkinfer.execution.lookups import AppliedTable, count, smallest_type, trace_lookup
+from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.execution import tables
+from zkinfer.execution.tables import AppliedTable
 from zkinfer.jit.threads import threads
+from zkinfer.native.kernels import columns
+from zkinfer.native.kernels.columns import count, trace_lookup
+from zkinfer.typing import Array, FloatArray
 
 
-def lines(number: int, size: int) -> list[np.ndarray]:
+def lines(number: int, size: int) -> list[FloatArray]:
     return [np.full(size, np.nan) for _ in range(number)]
 
 
@@ -37,7 +40,7 @@ def test_outputs_indices_and_limbs_are_those_of_the_definition(
     half = rounding_half(shift)
     least = max((lo << shift) - half, np.iinfo(dtype).min)
     most = min(((lo + length) << shift) - half - 1, np.iinfo(dtype).max)
-    x = rng.integers(least, most, 57 if least <= most else 0, endpoint=True).astype(dtype)
+    x: Array = rng.integers(least, most, 57 if least <= most else 0, endpoint=True).astype(dtype)
     if x.size:
         x[:2] = least, most
     out, index, *limbs = lines(2 + len(limb_bits), x.size)
@@ -61,22 +64,6 @@ def test_extremes_of_shift_and_value() -> None:
     assert out.tolist() == [-5, -5, 0, 0, 0, 5, 5]
     remainders = [int(a) + (int(b) << 31) for a, b in zip(low, high, strict=True)]
     assert remainders == [(int(v) + 2**61) % 2**62 for v in x]
-
-
-@pytest.mark.parametrize("values", [(0, 1, 2, 3), (7, 7, 7, 9)], ids=["identity", "table"])
-@pytest.mark.parametrize("wrong", [-3, 7, 2**40, -(2**62) + 1, 2**62 - 1])
-def test_elements_outside_the_table_are_refused(values: tuple[int, ...], wrong: int) -> None:
-    """One beside the first index, one beside the last, and some far away, behind many that are inside."""
-    x = np.zeros(10_000, dtype=np.int64)
-    x[-1] = x[5000] = wrong
-    with pytest.raises(BoundsError, match="2 of 10000 elements are outside"):
-        AppliedTable(Table("four", 0, values)).apply(x, 1, np.empty(x.size, dtype=np.int64))
-
-
-def test_the_last_elements_inside_are_not_refused() -> None:
-    out = np.empty(2, dtype=np.int64)
-    AppliedTable(Table("four", 0, (7, 7, 7, 9))).apply(np.array([-1, 6]), 1, out)
-    assert out.tolist() == [7, 9]
 
 
 def test_the_index_is_optional() -> None:
@@ -110,14 +97,6 @@ def test_arrays_of_another_form_are_refused() -> None:
         trace_lookup(x[::2], table, 0, (), np.empty(2), None, ())
 
 
-def test_tables_beyond_every_value_are_refused() -> None:
-    """Differences of their indices and of a value's could wrap around int64."""
-    with pytest.raises(InvalidInputError, match="no value of a program gets there"):
-        AppliedTable(Table("far", 2**62, (1, 2)))
-    with pytest.raises(InvalidInputError, match="shift"):
-        AppliedTable(Table("zero", 0, (0,))).apply(np.zeros(1, dtype=np.int64), 63, np.empty(1))
-
-
 @settings(max_examples=100, deadline=None)
 @given(start=st.integers(-400, 400), length=st.integers(1, 400), size=st.integers(0, 50), seed=st.integers(0, 2**32))
 def test_counts(start: int, length: int, size: int, seed: int) -> None:
@@ -140,14 +119,15 @@ def test_numbers_that_no_counter_is_for_are_refused_and_nothing_is_counted(wrong
 
 
 def test_long_tables_are_counted_alike() -> None:
-    values = np.random.default_rng(0).integers(0, trace.LONG, 1000).astype(np.float64)
-    counts = np.zeros(trace.LONG)
+    values = np.random.default_rng(0).integers(0, columns.LONG, 1000).astype(np.float64)
+    counts = np.zeros(columns.LONG)
     count(values, 0, counts)
-    np.testing.assert_array_equal(counts, np.bincount(values.astype(np.int64), minlength=trace.LONG))
+    np.testing.assert_array_equal(counts, np.bincount(values.astype(np.int64), minlength=columns.LONG))
 
 
 def test_threads_divide_the_work_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "GRAIN", 64)
+    for module in (columns, tables):
+        monkeypatch.setattr(module, "GRAIN", 64)
     rng = np.random.default_rng(0)
     table, x = AppliedTable(Table("down", -8, tuple(range(8, -8, -1)))), rng.integers(-128, 120, 5000)
     results = []
@@ -160,11 +140,3 @@ def test_threads_divide_the_work_and_change_nothing(monkeypatch: pytest.MonkeyPa
             results.append(np.concatenate([out, index, limb, counts]))
     assert all((result == results[0]).all() for result in results)
     assert counts.sum() == x.size
-
-
-@pytest.mark.parametrize(
-    ("lo", "hi", "dtype"),
-    [(0, 127, "i1"), (-128, 0, "i1"), (0, 128, "i2"), (-129, 0, "i2"), (-(2**31), 2**31 - 1, "i4"), (0, 2**31, "i8")],
-)
-def test_the_smallest_type_that_holds_both_ends(lo: int, hi: int, dtype: str) -> None:
-    assert smallest_type(lo, hi) == np.dtype(dtype)
