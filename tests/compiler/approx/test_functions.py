@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zkinfer.compiler.approx import functions
-from zkinfer.compiler.approx.expressions import MAX_EXPONENT, Constant, Function
+from zkinfer.compiler.approx.expressions import MAX_EXPONENT, ConstantFunction, Function
 from zkinfer.compiler.approx.functions import (
     PI,
     Increasing,
@@ -106,7 +106,7 @@ class TestBuilding:
         assert power(1.75) == power(1.75)
 
     def test_constants_fold(self) -> None:
-        assert constant(2) * 3 + 1 == Constant(Fraction(7))
+        assert constant(2) * 3 + 1 == ConstantFunction(Fraction(7))
         assert 1 * X == X * 1 == X + 0 == 0 + X == X / 1 == X
         assert 2 * (3 * X) == 6 * X
         assert X * 0.5 == X / 2
@@ -122,8 +122,8 @@ class TestBuilding:
         assert isinstance(number * X, Function)
 
     def test_float_constants_are_taken_exactly(self) -> None:
-        assert constant(0.1) == Constant(Fraction(0.1))
-        assert constant(np.float32(0.1)) == Constant(Fraction(float(np.float32(0.1))))
+        assert constant(0.1) == ConstantFunction(Fraction(0.1))
+        assert constant(np.float32(0.1)) == ConstantFunction(Fraction(float(np.float32(0.1))))
 
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float32("nan")])
     def test_nan_and_infinity_are_no_constants(self, bad: float) -> None:

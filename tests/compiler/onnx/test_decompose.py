@@ -31,12 +31,12 @@ def stepwise(
 
 
 def assert_same(body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int) -> None:
-    whole = onnxruntime.InferenceSession(build(body, {"x": shape}, weights, opset=opset).SerializeToString())
+    undecomposed = onnxruntime.InferenceSession(build(body, {"x": shape}, weights, opset=opset).SerializeToString())
     steps = stepwise(body, shape, weights, opset)
     assert "Sqrt" in {node.op_type for node in steps.graph}
     assert not any("Normalization" in node.op_type for node in steps.graph)
     x = (RNG.normal(size=shape) * 2 + 3).astype(np.float32)
-    np.testing.assert_allclose(FloatModel(steps).run([x[None]])["y"][0], whole.run(None, {"x": x})[0], atol=1e-4)
+    np.testing.assert_allclose(FloatModel(steps).run([x[None]])["y"][0], undecomposed.run(None, {"x": x})[0], atol=1e-4)
 
 
 @given(

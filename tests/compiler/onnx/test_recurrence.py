@@ -70,11 +70,11 @@ def model_of(
 
 def assert_same(*args: object, **options: object) -> None:
     model, data = model_of(*args, **options)
-    whole = ReferenceEvaluator(model).run(None, data)
+    reference = ReferenceEvaluator(model).run(None, data)
     normalized = load_model(model, batch=BATCH)
     assert not {node.op_type for node in normalized.graph} & set(GATES)
     runs = FloatModel(normalized).run([data[value.name][None] for value in normalized.graph.inputs])
-    for i, expected in enumerate(whole):
+    for i, expected in enumerate(reference):
         np.testing.assert_allclose(runs[f"z{i}"][0], expected, atol=1e-5)
 
 
@@ -123,11 +123,11 @@ def assert_same_as_whole(body: str, tensors: dict[str, np.ndarray], **inputs: np
     types = {"n": TensorProto.INT32}
     outputs = ["z", "zh", "zc"] if "LSTM" in body else ["z", "zh"]
     model = build(body, shapes, tensors, outputs=outputs, types=types)
-    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
+    reference = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
     normalized = load_model(model, batch=BATCH)
     assert not {node.op_type for node in normalized.graph} & set(GATES)
     runs = FloatModel(normalized).run([inputs[value.name][None] for value in normalized.graph.inputs])
-    for name, expected in zip(outputs, whole, strict=True):
+    for name, expected in zip(outputs, reference, strict=True):
         np.testing.assert_allclose(runs[name][0], expected, atol=1e-5)
 
 

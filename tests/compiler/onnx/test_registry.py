@@ -5,7 +5,8 @@ import inspect
 import onnx
 import pytest
 
-from zkinfer.compiler.lowering.emitter import Constant, Emitter
+from zkinfer.compiler.lowering.activation import Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL
 from zkinfer.compiler.onnx import ops
 from zkinfer.compiler.onnx.registry import HINTS, Intermediate, Operator, find, operators

@@ -83,9 +83,9 @@ def ensemble(
 def assert_same(model: onnx.ModelProto, x: np.ndarray) -> None:
     """The steps give what onnxruntime's operator gives."""
     x = x.astype(np.float32)
-    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    reference = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
     steps = FloatModel(load_model(model, batch=len(x))).run([x[None]])
-    for value, expected in zip(model.graph.output, whole, strict=True):
+    for value, expected in zip(model.graph.output, reference, strict=True):
         np.testing.assert_allclose(steps[value.name][0], expected, atol=1e-4)
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from zkinfer.circuit.table import MAX_SHIFT, MAX_TABLE_ENTRIES, Table
-from zkinfer.compiler.approx.arithmetic import BigRanges
+from zkinfer.compiler.approx.arithmetic import BigIntervalArithmetic
 from zkinfer.compiler.approx.custom import Custom
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigInterval
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.typing import BoolArray, FloatArray, IntArray
@@ -225,12 +225,12 @@ class _Output:
         """Real numbers held within what outputs stand for."""
         return np.clip(y, math.ldexp(self.lo, -self.frac_bits), math.ldexp(self.hi, -self.frac_bits))
 
-    def error(self, values: Interval, target: FloatArray) -> FloatArray:
+    def error(self, values: IntervalArray, target: FloatArray) -> FloatArray:
         """The largest |clamp(y) - target| of y within the intervals, rounded up; NaN where the values are."""
         worst = np.maximum(self.clamp(values.hi) - target, target - self.clamp(values.lo))
         return np.where(worst == 0, 0.0, np.nextafter(worst, np.inf))
 
-    def least_error(self, values: Interval, target: FloatArray) -> FloatArray:
+    def least_error(self, values: IntervalArray, target: FloatArray) -> FloatArray:
         """What |clamp(y) - target| is at least, for y within the intervals, up to rounding; NaN where they are."""
         return np.maximum(self.clamp(values.lo) - target, target - self.clamp(values.hi))
 
@@ -253,7 +253,7 @@ def _check_function(function: Function, points: FloatArray) -> None:
                 f"{function.name} at {points[k]} depends on what else is in the array: it must work element by element"
             )
         if function.has_reference:
-            arithmetic = BigRanges(128)
+            arithmetic = BigIntervalArithmetic(128)
             exact = function.evaluate(arithmetic, arithmetic.constant(Fraction(float(points[k]))))
             if exact.hi < low or exact.lo > high:
                 raise InvalidInputError(
@@ -262,7 +262,9 @@ def _check_function(function: Function, points: FloatArray) -> None:
                 )
 
 
-def _round_at(function: Function, points: FloatArray, values: Interval, output: _Output) -> tuple[IntArray, BoolArray]:
+def _round_at(
+    function: Function, points: FloatArray, values: IntervalArray, output: _Output
+) -> tuple[IntArray, BoolArray]:
     """Correctly rounded outputs at points of the domain, where the values are enclosed; and where they saturate."""
     low, low_clamped = output.round(values.lo)
     high, high_clamped = output.round(values.hi)
@@ -284,7 +286,7 @@ def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, 
         return int(rounded[0]), bool(outside[0])
     bits = 128
     while bits <= MAX_BITS:
-        arithmetic = BigRanges(bits)
+        arithmetic = BigIntervalArithmetic(bits)
         value = function.evaluate(arithmetic, arithmetic.constant(point))
         low, high = output.round_big(value.lo, arithmetic.context), output.round_big(value.hi, arithmetic.context)
         if low == high:
@@ -298,8 +300,8 @@ def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, 
 
 def _fill_undefined(function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: BoolArray) -> None:
     """Give every undefined index the limit toward the nearest domain point (from above, of two as near)."""
-    pieces = function.domain.pieces
-    for before, after in zip([None, *pieces], [*pieces, None], strict=True):
+    segments = function.domain.segments
+    for before, after in zip([None, *segments], [*segments, None], strict=True):
         below = None if before is None else before.hi
         above = None if after is None else after.lo
         # The indices in this gap: from `first` to before `stop`; those before `split` are nearer to its lower end.
@@ -332,7 +334,7 @@ def _limit(function: Function, end: Fraction, side: int, output: _Output) -> int
         return None
     near = function.compose(lift(end) + Variable())
     for bits, distance in ((256, 256), (1024, 1024), (MAX_BITS, _INFINITESIMAL)):
-        arithmetic = BigRanges(bits)
+        arithmetic = BigIntervalArithmetic(bits)
         c = arithmetic.context
         width = c.ldexp(c.one, -distance)
         box = BigInterval(-width, c.zero) if side < 0 else BigInterval(c.zero, width)
@@ -349,11 +351,11 @@ def _max_error(function: Function, grid: _Grid, output: _Output, entries: IntArr
     hi = np.ldexp(indices + 0.5, grid.exponent)
     target = output.real(entries[defined])
     worst = 0.0
-    for piece in function.domain.pieces:
-        low = lo if piece.lo is None else np.maximum(lo, _down(piece.lo))
-        high = hi if piece.hi is None else np.minimum(hi, -_down(-piece.hi))
+    for segment in function.domain.segments:
+        low = lo if segment.lo is None else np.maximum(lo, _down(segment.lo))
+        high = hi if segment.hi is None else np.minimum(hi, -_down(-segment.hi))
         met = (low < high) | ((low == high) & function.domain.contains(low))
-        boxes = Interval(low[met], high[met])
+        boxes = IntervalArray(low[met], high[met])
         if boxes.lo.size:
             measure = _proven_error if function.proven else _measured_error
             worst = max(worst, measure(function, boxes, output, target[met]))
@@ -365,7 +367,7 @@ def _down(x: Fraction) -> float:
     return nearest if Fraction(nearest) <= x else float(np.nextafter(nearest, -np.inf))
 
 
-def _proven_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
+def _proven_error(function: Function, boxes: IntervalArray, output: _Output, target: FloatArray) -> float:
     """Branch and bound: an upper bound of the error over all boxes, refined where it is largest."""
     reached, settled, rounds = 0.0, 0.0, 0
     while True:
@@ -382,11 +384,11 @@ def _proven_error(function: Function, boxes: Interval, output: _Output, target: 
         if not 0 < np.count_nonzero(open_) <= _MAX_OPEN or rounds == _MAX_ROUNDS:
             return max(settled, float(np.max(upper[open_], initial=0.0)))
         lo, middle, hi, target = boxes.lo[open_], middle[open_], boxes.hi[open_], target[open_]
-        boxes = Interval(np.concatenate([lo, middle]), np.concatenate([middle, hi]))
+        boxes = IntervalArray(np.concatenate([lo, middle]), np.concatenate([middle, hi]))
         target = np.concatenate([target, target])
 
 
-def _check_enclosure(function: Function, boxes: Interval, enclosure: Enclosure) -> None:
+def _check_enclosure(function: Function, boxes: IntervalArray, enclosure: Enclosure) -> None:
     """Values at points lie within the enclosures around them, unless a promise of the user's was false.
 
     Raises:
@@ -404,11 +406,11 @@ def _check_enclosure(function: Function, boxes: Interval, enclosure: Enclosure) 
             )
 
 
-def _measured_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
+def _measured_error(function: Function, boxes: IntervalArray, output: _Output, target: FloatArray) -> float:
     worst = 0.0
     for part in np.linspace(0.0, 1.0, _SAMPLES):
         values = function(boxes.lo + (boxes.hi - boxes.lo) * part)
-        worst = max(worst, float(np.fmax.reduce(output.error(Interval(values, values), target))))
+        worst = max(worst, float(np.fmax.reduce(output.error(IntervalArray(values, values), target))))
     return worst
 
 

@@ -10,8 +10,8 @@ import mpmath
 import numpy as np
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.domain import LINE, Domain, Piece
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.domain import LINE, Domain, Segment
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, Number
 from zkinfer.compiler.approx.primitives import ASSUMED_ULPS, Primitive
 from zkinfer.errors import InvalidInputError, NotFiniteError
@@ -71,9 +71,9 @@ class Custom(Primitive):
 
     def _inside(self, x: FloatArray) -> FloatArray:
         """The nearest points of the domain, and any point of it in place of NaN and infinities."""
-        piece = self.domain.pieces[0]
-        low = -math.inf if piece.lo is None else float(piece.lo)
-        high = math.inf if piece.hi is None else float(piece.hi)
+        segment = self.domain.segments[0]
+        low = -math.inf if segment.lo is None else float(segment.lo)
+        high = math.inf if segment.hi is None else float(segment.hi)
         return np.clip(np.where(np.isfinite(x), x, 0.0), low, high)
 
     def value(self, x: FloatArray) -> FloatArray:
@@ -111,12 +111,12 @@ class Custom(Primitive):
             )
         return values
 
-    def _at(self, x: FloatArray) -> Interval:
+    def _at(self, x: FloatArray) -> IntervalArray:
         values = self._call(x)
-        point = Interval(values, values)
+        point = IntervalArray(values, values)
         return point if self.reference is None else intervals.widen(point, ASSUMED_ULPS)
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         lo = self._inside(x.lo)
         start = self._at(lo)
         if x.lo is x.hi:
@@ -126,30 +126,32 @@ class Custom(Primitive):
         same, bounded = lo == hi, np.isfinite(x.lo) & np.isfinite(x.hi)
         low = np.where(same, start.lo, bounds.lo)
         high = np.where(same, start.hi, bounds.hi)
-        return Interval(np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf))
+        return IntervalArray(np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf))
 
-    def _between(self, lo: FloatArray, hi: FloatArray, start: Interval) -> Interval:
+    def _between(self, lo: FloatArray, hi: FloatArray, start: IntervalArray) -> IntervalArray:
         """Bounds over intervals of the domain, by the promise; `start` are the values at `lo`."""
         promise = self.promise
         if promise is None:
             return intervals.everything()
         if isinstance(promise, Lipschitz):
             # (f(lo) + f(hi)) / 2 would be tighter by a second call; the mean value form of `Function` does better.
-            width = intervals.subtract(Interval(hi, hi), Interval(lo, lo)).hi
-            reach = intervals.multiply(Interval(width, width), intervals.constant(promise.constant, promise.constant))
-            return intervals.add(start, Interval(-reach.hi, reach.hi))
+            width = intervals.subtract(IntervalArray(hi, hi), IntervalArray(lo, lo)).hi
+            reach = intervals.multiply(
+                IntervalArray(width, width), intervals.constant(promise.constant, promise.constant)
+            )
+            return intervals.add(start, IntervalArray(-reach.hi, reach.hi))
         if isinstance(promise, Increasing):
-            return Interval(start.lo, self._at(hi).hi)
+            return IntervalArray(start.lo, self._at(hi).hi)
         if isinstance(promise, Decreasing):
-            return Interval(self._at(hi).lo, start.hi)
+            return IntervalArray(self._at(hi).lo, start.hi)
         low, high = (np.asarray(end, dtype=np.float64) for end in promise(lo.copy(), hi.copy()))
         if low.shape != lo.shape or high.shape != lo.shape or not (low <= high).all():
             raise InvalidInputError(
                 f"the enclosure of custom function {self.name!r} must return arrays lo <= hi of shape {lo.shape}"
             )
-        return Interval(low, high)
+        return IntervalArray(low, high)
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         if isinstance(self.promise, Lipschitz):
             return intervals.constant(-self.promise.constant, self.promise.constant)
         if isinstance(self.promise, Increasing):
@@ -199,4 +201,4 @@ def closed_domain(lo: float | Fraction, hi: float | Fraction) -> Domain:
         raise InvalidInputError(f"a domain is a pair (lo, hi) with lo < hi, got ({lo}, {hi})")
     low = Fraction(lo) if math.isfinite(lo) else None
     high = Fraction(hi) if math.isfinite(hi) else None
-    return Domain.of(Piece(low, high, lo_included=low is not None, hi_included=high is not None))
+    return Domain.of(Segment(low, high, lo_included=low is not None, hi_included=high is not None))

@@ -28,9 +28,9 @@ from zkinfer.compiler.approx.custom import (
 from zkinfer.compiler.approx.expressions import (
     Applied,
     Function,
+    FunctionLike,
     Maximum,
     Minimum,
-    Operand,
     Pi,
     Variable,
     lift,
@@ -91,17 +91,17 @@ X = Variable()
 PI = Pi()
 
 
-def constant(value: Operand) -> Function:
+def constant(value: FunctionLike) -> Function:
     """The constant function of this value; a float means its exact value."""
     return lift(value)
 
 
-def minimum(a: Operand, b: Operand) -> Function:
+def minimum(a: FunctionLike, b: FunctionLike) -> Function:
     """The smaller of two functions or numbers."""
     return Minimum(lift(a), lift(b))
 
 
-def maximum(a: Operand, b: Operand) -> Function:
+def maximum(a: FunctionLike, b: FunctionLike) -> Function:
     """The larger of two functions or numbers."""
     return Maximum(lift(a), lift(b))
 

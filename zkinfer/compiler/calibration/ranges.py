@@ -3,9 +3,7 @@
 import math
 
 from zkinfer.compiler.calibration.calibrate import PERCENTILES, SHARES, TensorStats
-from zkinfer.compiler.lowering.precision import activation_format
-
-Range = tuple[float, float]
+from zkinfer.compiler.lowering.precision import Range, activation_format
 
 
 def kept_range(stats: TensorStats, bits: int, ranges: str) -> Range:

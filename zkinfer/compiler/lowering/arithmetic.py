@@ -11,7 +11,10 @@ import numpy as np
 from zkinfer.circuit.steps import Pad, Reshape, Take
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X
-from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.compiler.lowering.activation import Activation, Addend, Constant, Operand
+from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
+from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
@@ -47,16 +50,18 @@ def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
     if isinstance(b, Constant):
         return _add_constant(g, a, b, sign)
     if a.value is b.value:
-        if isinstance(a.pending, Affine) and isinstance(b.pending, Affine) and a.pending.scale + sign * b.pending.scale:
-            scale = a.pending.scale + sign * b.pending.scale
-            return g.exact(a.value, Affine(scale, a.pending.offset + sign * b.pending.offset))
+        if isinstance(a.pending, AffineMap) and isinstance(b.pending, AffineMap):
+            scale, offset = (x + sign * y for x, y in zip(a.pending, b.pending, strict=True))
+            if scale:
+                return g.activation(a.value, AffineMap(scale, offset))
         return g.fused(a, a.function + sign * b.function)
     target = np.broadcast_shapes(a.shape, b.shape)
-    return g.sum(
+    return add_all(
+        g,
         [
-            Part(a, Fraction(1), broadcast_steps(a.shape, target)),
-            Part(b, Fraction(sign), broadcast_steps(b.shape, target)),
-        ]
+            Addend(a, Fraction(1), broadcast_steps(a.shape, target)),
+            Addend(b, Fraction(sign), broadcast_steps(b.shape, target)),
+        ],
     )
 
 
@@ -64,10 +69,10 @@ def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activati
     a = broadcast(g, a, b.shape)
     uniform = b.uniform
     # A tensor of one element after a linear layer is a bias, and a bias is a weight.
-    learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, Affine))
+    learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, AffineMap))
     if not learned and uniform is not None:
         return g.affine(a, offset=sign * uniform)
-    return g.add_constant(a, b, sign * b.reals, broadcast_steps(b.shape, a.shape))
+    return add_weight(g, a, b, sign * b.reals, broadcast_steps(b.shape, a.shape))
 
 
 def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
@@ -114,10 +119,10 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
         return multiply_weight(g, a, b, 1 / b.reals)
     if isinstance(a, Activation) and a.value is b.value:
         return g.fused(a, a.function / b.function)
-    if b.seen[0] <= 0 <= b.seen[1]:
+    if b.observed[0] <= 0 <= b.observed[1]:
         raise UnsupportedOperatorError(
-            f"it divides by {b.label!r}, which ranges from {b.seen[0]:.4g} to {b.seen[1]:.4g} on calibration data. A "
-            "divisor has to stay on one side of zero: add a constant to it in the model"
+            f"it divides by {b.label!r}, which ranges from {b.observed[0]:.4g} to {b.observed[1]:.4g} on calibration "
+            "data. A divisor has to stay on one side of zero: add a constant to it in the model"
         )
     if isinstance(a, Constant) and a.uniform is not None:
         return broadcast(g, g.apply(b, a.uniform / X), a.shape)
@@ -132,12 +137,13 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     if isinstance(b, Constant):
         a = broadcast(g, a, b.shape)
         if b.uniform is not None:
-            return g.apply(a, pick(X, b.uniform), whole=g.integer)
+            return g.apply(a, pick(X, b.uniform), integral=g.integer)
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
         return g.fused(a, pick(a.function, b.function))
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
-    return g.sum([Part(b), Part(_excess(g, g.sum([Part(a), Part(b, Fraction(-1))]), largest=largest))])
+    difference = add_all(g, [Addend(a), Addend(b, Fraction(-1))])
+    return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
@@ -146,15 +152,15 @@ def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
     Exact where a table tells all differences apart.
     """
     bounds = (d.value.tensor.lo, d.value.tensor.hi)
-    if not isinstance(d.pending, Affine) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
+    if not isinstance(d.pending, AffineMap) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
         return g.apply(d, functions.relu if largest else functions.minimum(X, 0))
     if largest == (d.pending.scale > 0):
         table = integer_table("relu", bounds, lambda i: np.maximum(i, 0))
     else:
         table = integer_table("negative part", bounds, lambda i: np.minimum(i, 0))
     value = g.builder.lookup(g.label, d.value, table, 0, d.value.frac_bits)
-    ends = [max(end, 0.0) if largest else min(end, 0.0) for end in d.seen]
-    return g.exact(value, d.pending, (ends[0], ends[1]), whole=d.whole)
+    ends = [max(end, 0.0) if largest else min(end, 0.0) for end in d.observed]
+    return g.activation(value, d.pending, (ends[0], ends[1]), integral=d.integral)
 
 
 def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], str]:
@@ -186,7 +192,9 @@ def reshape(g: Emitter, a: Activation, shape: tuple[int, ...]) -> Activation:
 
 def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
     """Tensors one after the other along an axis, which is counted from the front."""
-    handles = [g.exact(g.weight(x)) if isinstance(x, Constant) else g.settled(x, g.accumulator_bits) for x in operands]
+    handles = [
+        g.activation(g.weight(x)) if isinstance(x, Constant) else g.as_operand(x, g.accumulator_bits) for x in operands
+    ]
     rank = len(handles[0].shape)
     ends = list(accumulate(handle.shape[axis] for handle in handles))
     parts = []
@@ -194,8 +202,8 @@ def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
         before, after = [0] * rank, [0] * rank
         before[axis], after[axis] = end - handle.shape[axis], ends[-1] - end
         steps = (Pad(tuple(before), tuple(after)),) if any(before) or any(after) else ()
-        parts.append(Part(handle, Fraction(1), steps))
-    return g.sum(parts)
+        parts.append(Addend(handle, Fraction(1), steps))
+    return add_all(g, parts)
 
 
 def apply_each(
@@ -214,7 +222,7 @@ def apply_each(
     """
     a = broadcast(g, a, b.shape)
     if b.uniform is not None:
-        return g.apply(a, function(b.uniform), whole=g.integer)
+        return g.apply(a, function(b.uniform), integral=g.integer)
     choice = np.broadcast_to(b.reals, a.shape).ravel()
     numbers = np.unique(choice)
     if len(numbers) > MAX_FUNCTIONS:
@@ -224,7 +232,7 @@ def apply_each(
         )
     flat, places = reshape(g, a, (choice.size,)), [np.flatnonzero(choice == n) for n in numbers]
     parts = [
-        g.apply(g.reindex(flat, Take(0, tuple(at.tolist()))), function(Fraction(float(n))), whole=g.integer)
+        g.apply(g.reindex(flat, Take(0, tuple(at.tolist()))), function(Fraction(float(n))), integral=g.integer)
         for n, at in zip(numbers, places, strict=True)
     ]
     back = Take(0, tuple(np.argsort(np.concatenate(places)).tolist()))

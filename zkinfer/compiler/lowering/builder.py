@@ -42,7 +42,7 @@ from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class ProgramValue:
     """A value of the program under construction.
 
     Attributes:
@@ -82,7 +82,7 @@ class Value:
 class Summand(NamedTuple):
     """`coefficient * steps(value)` in real numbers; the coefficient is an integer over a power of two."""
 
-    value: Value
+    value: ProgramValue
     coefficient: Fraction = Fraction(1)
     steps: tuple[Step, ...] = ()
 
@@ -110,26 +110,26 @@ class Builder:
     """Emits nodes; keeps bounds; shares what is equal."""
 
     def __init__(self) -> None:
-        self._values: list[Value] = []
+        self._values: list[ProgramValue] = []
         self._inputs: list[int] = []
-        self._weights: dict[tuple[int, tuple[int, ...], bytes], Value] = {}
+        self._weights: dict[tuple[int, tuple[int, ...], bytes], ProgramValue] = {}
         self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
-        self._shared: dict[Node, Value] = {}
+        self._shared: dict[Node, ProgramValue] = {}
         self._known = Known(self._source, self._table)
 
-    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> Value:
-        value = Value(len(self._values), tensor, interval, content)
+    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> ProgramValue:
+        value = ProgramValue(len(self._values), tensor, interval, content)
         self._values.append(value)
         return value
 
-    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> Value:
+    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> ProgramValue:
         """A new input of the program, with its bounds."""
         value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi))
         self._inputs.append(value.number)
         return value
 
-    def weight(self, label: str, content: IntArray, frac_bits: int) -> Value:
+    def weight(self, label: str, content: IntArray, frac_bits: int) -> ProgramValue:
         """A weight; one that exists already if it has the same contents, shape and format.
 
         Args:
@@ -147,7 +147,7 @@ class Builder:
             self._weights[key] = self._append(Tensor(label, content.shape, frac_bits, lo, hi), interval, content)
         return self._weights[key]
 
-    def _emit(self, node: Node, interval: Interval) -> Value:
+    def _emit(self, node: Node, interval: Interval) -> ProgramValue:
         lo, hi = round_outward(interval)
         label = node.out.label
         anonymous = msgspec.structs.replace(node, out=msgspec.structs.replace(node.out, label="", lo=lo, hi=hi))
@@ -158,7 +158,7 @@ class Builder:
             self._shared[anonymous] = value
         return self._shared[anonymous]
 
-    def einsum(self, label: str, subscripts: str, *operands: Value) -> Value:
+    def einsum(self, label: str, subscripts: str, *operands: ProgramValue) -> ProgramValue:
         """An exact contraction of one or two values; fraction bits add up.
 
         Raises:
@@ -174,7 +174,7 @@ class Builder:
 
     def combine(
         self, label: str, summands: Sequence[Summand], *, offset: Fraction = Fraction(0), extra_bits: int = 0
-    ) -> Value:
+    ) -> ProgramValue:
         """The sum of the summands, plus an offset everywhere.
 
         Formats are aligned by integer coefficients, so that the sum is exact. Its format is the coarsest that holds
@@ -210,7 +210,7 @@ class Builder:
     def _table(self, position: int) -> Table:
         return list(self._tables.values())[position]
 
-    def _flattened(self, value: Value, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, Value]:
+    def _flattened(self, value: ProgramValue, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, ProgramValue]:
         """A term, and the value that it reads: through a View that only re-indexes, what that View reads."""
         node = self._nodes.get(value.number)
         if isinstance(node, View) and len(node.terms) == 1 and not node.offset:
@@ -218,7 +218,7 @@ class Builder:
             coefficient, steps, value = coefficient * inner.coefficient, inner.steps + steps, self._values[inner.source]
         return Term(value.number, coefficient, steps), value
 
-    def lookup(self, label: str, source: Value, table: Table, shift: int, frac_bits: int) -> Value:
+    def lookup(self, label: str, source: ProgramValue, table: Table, shift: int, frac_bits: int) -> ProgramValue:
         """Every element of the source through a table, after a rounding shift.
 
         Raises:
@@ -232,7 +232,7 @@ class Builder:
         out = Tensor(label, source.shape, frac_bits, *interval)
         return self._emit(Lookup(out, source.number, position, shift), interval)
 
-    def finish(self, outputs: Sequence[Value]) -> Built:
+    def finish(self, outputs: Sequence[ProgramValue]) -> Built:
         """The program that gives these outputs: every input, and of the rest what the outputs need."""
         needed = {value.number for value in outputs}
         for number in sorted(self._nodes, reverse=True):

@@ -11,8 +11,10 @@ import numpy as np
 
 from zkinfer.compiler.approx.domain import LINE
 from zkinfer.compiler.approx.functions import Function, X, step
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, MaskedScores, Operand
+from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Affine, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.tables import entries
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -30,12 +32,12 @@ _OF_DIFFERENCE: dict[Relation, Function] = {
 
 def indicator(g: Emitter, a: Activation, function: Function) -> Activation:
     """A function with the values 0 and 1 of every element."""
-    return g.apply(a, function, (0.0, 1.0), whole=True)
+    return g.apply(a, function, (0.0, 1.0), integral=True)
 
 
-def is_whole(operand: Operand) -> bool:
+def is_integral(operand: Operand) -> bool:
     """Whether all elements are whole numbers by their type or meaning."""
-    return operand.whole if isinstance(operand, Activation) else operand.array.dtype.kind in "iub"
+    return operand.integral if isinstance(operand, Activation) else operand.array.dtype.kind in "iub"
 
 
 def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activation:
@@ -45,13 +47,13 @@ def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activatio
         UnsupportedOperatorError: real numbers compared for equality, or whole numbers so far apart that no table
             tells all their differences apart.
     """
-    whole = is_whole(a) and is_whole(b)
-    if relation == "==" and not whole:
+    integral = is_integral(a) and is_integral(b)
+    if relation == "==" and not integral:
         raise UnsupportedOperatorError(
             "it compares real numbers for equality, which rounding decides; compare with a tolerance instead"
         )
     d = require_activation(add(g, a, b, sign=-1))
-    return indicator(g, require_exact(g, d) if whole else d, _OF_DIFFERENCE[relation])
+    return indicator(g, require_exact(g, d) if integral else d, _OF_DIFFERENCE[relation])
 
 
 def require_exact(g: Emitter, a: Activation) -> Activation:
@@ -91,15 +93,15 @@ def _truth(g: Emitter, a: Activation) -> Activation:
     return g.narrowed(indicator(g, a, step(X - 1)))
 
 
-def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | Masked:
+def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | MaskedScores:
     """`a` where the condition is 1 and `b` where it is 0, broadcast.
 
     Of one constant that is so low that a softmax makes it zero, the result is `Masked`.
     """
     if isinstance(b, Constant) and isinstance(a, Activation) and _is_low(b):
-        return Masked(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
+        return MaskedScores(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
     if isinstance(a, Constant) and isinstance(b, Activation) and _is_low(a):
-        return Masked(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
+        return MaskedScores(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
     shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
     if isinstance(condition, Constant) and condition.uniform is not None:
         return broadcast(g, require_activation(a if condition.uniform else b), shape)
@@ -150,7 +152,7 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
     return g.fused(condition, c * functions[0] + (1 - c) * functions[1])
 
 
-def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
+def masked(g: Emitter, scores: Operand, mask: Operand) -> MaskedScores | None:
     """`scores + mask` as masked scores, where the mask is in parts so low that a softmax makes it zero; else None.
 
     A mask that is computed is taken for one if it is nothing but zero and low.
@@ -164,17 +166,17 @@ def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
             return None
         bias = Constant(mask.name, np.where(low, 0.0, reals))
         scores = require_activation(add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape))
-        return Masked(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
+        return MaskedScores(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
     kept = _kept_by(g, mask)
-    return None if kept is None else Masked(broadcast(g, scores, mask.shape), kept)
+    return None if kept is None else MaskedScores(broadcast(g, scores, mask.shape), kept)
 
 
 def _kept_by(g: Emitter, mask: Activation) -> Operand | None:
     """1 where a computed mask is zero, and 0 where it is low; None of what is no such mask."""
-    if not isinstance(mask.pending, Affine) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
+    if not isinstance(mask.pending, AffineMap) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
         return None
     ends = [mask.pending.exactly(Fraction(x)) for x in (0, 1)]
     if mask.value.frac_bits or max(ends) or min(ends) > MASKED_BELOW:
         return None
-    truth = g.exact(mask.value, whole=True)
+    truth = g.activation(mask.value, integral=True)
     return truth if ends[1] == 0 else negated(g, truth)

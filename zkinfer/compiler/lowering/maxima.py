@@ -22,8 +22,10 @@ import numpy as np
 from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Pad, Slice, Step
 from zkinfer.compiler.approx.functions import constant
-from zkinfer.compiler.lowering.builder import Summand, Value
-from zkinfer.compiler.lowering.emitter import IDENTITY, Activation, Affine, Emitter
+from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
+from zkinfer.compiler.lowering.builder import ProgramValue, Summand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import MAX_FRAC_BITS, Format
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.errors import BoundsError
@@ -33,7 +35,7 @@ _ROUND_MAGNITUDES = [(c << e) - 1 for e in range(24) for c in range(4, 8)]
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """One side of a comparison.
 
     Attributes:
@@ -43,9 +45,9 @@ class Contestant:
         size: how many elements each group has.
     """
 
-    value: Value
+    value: ProgramValue
     steps: tuple[Step, ...] = ()
-    position: Value | None = None
+    position: ProgramValue | None = None
     size: int = 1
 
 
@@ -59,8 +61,8 @@ class Comparable:
         limits: smallest and largest integer that can occur.
     """
 
-    value: Value
-    reading: Affine
+    value: ProgramValue
+    reading: AffineMap
     limits: Interval
 
 
@@ -80,27 +82,27 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
         fine: spend all of `max_table_entries` on resolution, rather than `activation_bits`.
     """
     most = g.precision.max_table_entries
-    if isinstance(a.pending, Affine) and a.pending.scale < 0:
+    if isinstance(a.pending, AffineMap) and a.pending.scale < 0:
         negative = g.builder.combine(g.label, [Summand(a.value, Fraction(-1))])
-        a = g.exact(negative, Affine(-a.pending.scale, a.pending.offset), a.seen)
+        a = g.activation(negative, AffineMap(-a.pending.scale, a.pending.offset), a.observed)
     # Limits end up in public tables, so they are the published ones, which say little about the weights.
     published = (a.value.tensor.lo, a.value.tensor.hi)
-    if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(published) <= most:
+    if isinstance(a.pending, AffineMap) and a.pending.scale > 0 and _table_entries(published) <= most:
         return Comparable(a.value, a.pending, published)
     narrow = g.format(a)
     if not fine and _table_entries((narrow.lo, narrow.hi)) <= most:
         return Comparable(g.narrow(a), IDENTITY, (narrow.lo, narrow.hi))
     # Centred, so that what is looked up and compared is symmetric around zero.
-    half = a.seen[1] / 2 - a.seen[0] / 2 or 1.0
+    half = a.observed[1] / 2 - a.observed[0] / 2 or 1.0
     top = max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= most)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
-    middle = Fraction(round(math.ldexp(a.seen[0] / 2 + a.seen[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
+    middle = Fraction(round(math.ldexp(a.observed[0] / 2 + a.observed[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
-    value = g.table(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
-    return Comparable(value, Affine(offset=middle), (-reach, reach))
+    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
+    return Comparable(value, AffineMap(offset=middle), (-reach, reach))
 
 
-def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
+def clamped(g: Emitter, value: ProgramValue, limits: Interval) -> ProgramValue:
     """The value, unchanged, with an interval within the limits.
 
     Raises:
@@ -136,7 +138,7 @@ class Window(NamedTuple):
     after: int
 
 
-class Contest:
+class PairwiseMaximum:
     """Comparisons between values of one format and common limits."""
 
     def __init__(self, g: Emitter, limits: Interval, *, positions: bool = False, last: bool = False) -> None:
@@ -149,10 +151,10 @@ class Contest:
         """
         self._g, self._limits, self._positions, self._last = g, limits, positions, last
 
-    def _compare(self, a: Contestant, b: Contestant) -> tuple[Contestant, Contestant, Value]:
+    def _compare(self, a: Candidate, b: Candidate) -> tuple[Candidate, Candidate, ProgramValue]:
         """Both sides, clamped if the table of their difference, or of the larger one, needs it; and the difference."""
 
-        def difference() -> Value:
+        def difference() -> ProgramValue:
             minus = Summand(b.value, Fraction(-1), b.steps)
             return g.builder.combine(g.label, [Summand(a.value, Fraction(1), a.steps), minus])
 
@@ -160,12 +162,12 @@ class Contest:
         d = difference()
         grown = round_outward((b.value.interval[0], b.value.interval[1] + max(d.interval[1], 0)))
         if max(entries((d.tensor.lo, d.tensor.hi), 0), entries(grown, 0)) > g.precision.max_table_entries:
-            a = Contestant(clamped(g, a.value, self._limits), a.steps, a.position, a.size)
-            b = Contestant(clamped(g, b.value, self._limits), b.steps, b.position, b.size)
+            a = Candidate(clamped(g, a.value, self._limits), a.steps, a.position, a.size)
+            b = Candidate(clamped(g, b.value, self._limits), b.steps, b.position, b.size)
             d = difference()
         return a, b, d
 
-    def winner(self, a: Contestant, b: Contestant) -> Contestant:
+    def winner(self, a: Candidate, b: Candidate) -> Candidate:
         """Element by element the larger of two, `a` before `b` in the tensor."""
         g = self._g
         a, b, d = self._compare(a, b)
@@ -173,14 +175,14 @@ class Contest:
         gain = g.builder.lookup(g.label, d, integer_table("relu", bounds, lambda i: np.maximum(i, 0)), 0, d.frac_bits)
         value = g.builder.combine(g.label, [Summand(b.value, Fraction(1), b.steps), Summand(gain)])
         if not self._positions:
-            return Contestant(value)
+            return Candidate(value)
         least = 1 if self._last else 0
         wins = g.builder.lookup(
             g.label, d, integer_table("step", bounds, lambda i: (i >= least).astype(np.int64)), 0, 0
         )
-        return Contestant(value, (), self._position(a, b, wins), a.size + b.size)
+        return Candidate(value, (), self._position(a, b, wins), a.size + b.size)
 
-    def _position(self, a: Contestant, b: Contestant, wins: Value) -> Value:
+    def _position(self, a: Candidate, b: Candidate, wins: ProgramValue) -> ProgramValue:
         """Where the winner is in the joined group: in b's part, after a's, or in a's where `wins` is 1."""
         g, size = self._g, Fraction(a.size)
         behind = [] if b.position is None else [Summand(b.position, Fraction(1), b.steps)]
@@ -195,18 +197,18 @@ class Contest:
             moved = Summand(wins, -size)
         return g.builder.combine(g.label, [*behind, moved], offset=size)
 
-    def largest(self, contestants: Sequence[Contestant]) -> Contestant:
+    def largest(self, candidates: Sequence[Candidate]) -> Candidate:
         """The largest of several values, in rounds."""
-        field = list(contestants)
+        field = list(candidates)
         while len(field) > 1:
             paired = [self.winner(field[i], field[i + 1]) for i in range(0, len(field) - 1, 2)]
             field = paired + field[len(paired) * 2 :]
         return field[0]
 
-    def along(self, value: Value, axis: int) -> Contestant:
+    def along(self, value: ProgramValue, axis: int) -> Candidate:
         """The largest element along an axis, which stays with size 1."""
-        main = Contestant(value)
-        odd: list[Contestant] = []
+        main = Candidate(value)
+        odd: list[Candidate] = []
         while (n := main.value.shape[axis]) > 1:
             if n % 2:
                 odd.append(self._part(main, Slice(axis, n - 1, 1, 1)))
@@ -220,15 +222,15 @@ class Contest:
                 main = self.winner(main, last)
         return main
 
-    def _part(self, whole: Contestant, step: Slice) -> Contestant:
-        return Contestant(whole.value, (*whole.steps, step), whole.position, whole.size)
+    def _part(self, group: Candidate, step: Slice) -> Candidate:
+        return Candidate(group.value, (*group.steps, step), group.position, group.size)
 
 
 def max_along(g: Emitter, a: Activation, axis: int) -> Activation:
     """The maximum along an axis, which stays with size 1."""
     contest = comparable(g, a, fine=False)
-    largest = Contest(g, contest.limits).along(contest.value, axis).value
-    return g.exact(clamped(g, largest, contest.limits), contest.reading)
+    largest = PairwiseMaximum(g, contest.limits).along(contest.value, axis).value
+    return g.activation(clamped(g, largest, contest.limits), contest.reading)
 
 
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
@@ -245,14 +247,14 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
         offset = least * Fraction(2) ** -value.frac_bits
         value = g.builder.combine(g.label, [Summand(value)], offset=-offset)
         value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
-        low, high, reading = 0, high - least, reading.of(Affine(offset=offset))
-    rounds = Contest(g, (low, high))
+        low, high, reading = 0, high - least, reading.compose(AffineMap(offset=offset))
+    rounds = PairwiseMaximum(g, (low, high))
     for axis, size, stride, dilation, *_ in windows:
         count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
-        places = [Contestant(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
+        places = [Candidate(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
         largest = rounds.largest(places)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
-    return g.exact(clamped(g, value, (low, high)), reading)
+    return g.activation(clamped(g, value, (low, high)), reading)
 
 
 def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], order: Sequence[int]) -> Activation:
@@ -274,14 +276,14 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
     counts = {w.axis: (value.shape[w.axis] - (w.size - 1) * w.dilation - 1) // w.stride + 1 for w in windows}
     places = list(itertools.product(*(range(w.size) for w in windows)))
-    contestants = [
-        Contestant(
+    candidates = [
+        Candidate(
             value,
             tuple(Slice(w.axis, k * w.dilation, counts[w.axis], w.stride) for w, k in zip(windows, place, strict=True)),
         )
         for place in places
     ]
-    winner = Contest(g, (0, high - low + 1), positions=True).largest(contestants)
+    winner = PairwiseMaximum(g, (0, high - low + 1), positions=True).largest(candidates)
     # The number of the first element of each window, and how much further the one at each place is.
     apart = {axis: math.prod(a.shape[i] for i in order[at + 1 :]) for at, axis in enumerate(order)}
     at = dict.fromkeys(range(len(a.shape)), 1) | {w.axis: w.stride for w in windows}
@@ -290,18 +292,18 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     further = np.array([sum(k * w.dilation * apart[w.axis] for w, k in zip(windows, p, strict=True)) for p in places])
     first = g.builder.weight(f"{g.label}/windows", np.asarray(starts), 0)
     if winner.position is None:
-        return g.exact(first, whole=True)
+        return g.activation(first, integral=True)
     bounds = (winner.position.tensor.lo, winner.position.tensor.hi)
     table = integer_table("place", bounds, lambda i: further[np.clip(i, 0, len(places) - 1)])
     distance = g.builder.lookup(g.label, winner.position, table, 0, 0)
     number = g.builder.combine(g.label, [Summand(first), Summand(distance)])
-    return g.exact(number, seen=(0.0, float(math.prod(a.shape) - 1)), whole=True)
+    return g.activation(number, observed=(0.0, float(math.prod(a.shape) - 1)), integral=True)
 
 
 def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:
     """The position of the maximum along an axis, which stays with size 1; of equals the first, or the last."""
     contest = comparable(g, a, fine=True)
-    winner = Contest(g, contest.limits, positions=True, last=last).along(contest.value, axis)
+    winner = PairwiseMaximum(g, contest.limits, positions=True, last=last).along(contest.value, axis)
     if winner.position is None:
         return g.apply(a, constant(0))
-    return g.exact(winner.position, seen=(0.0, float(a.shape[axis] - 1)))
+    return g.activation(winner.position, observed=(0.0, float(a.shape[axis] - 1)))

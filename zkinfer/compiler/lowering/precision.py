@@ -25,6 +25,10 @@ MAX_FRAC_BITS = 40
 """No format is finer than this: a tensor that always stays below 2**-41 becomes zero."""
 
 
+Range = tuple[float, float]
+"""Smallest and largest real number of a tensor."""
+
+
 class Format(NamedTuple):
     """A Q-format, and the integers at which a tensor saturates in it.
 
@@ -38,7 +42,7 @@ class Format(NamedTuple):
     hi: int
 
 
-def _require_whole(what: str, value: object, lo: int, hi: int) -> None:
+def _require_integer(what: str, value: object, lo: int, hi: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not lo <= value <= hi:
         raise InvalidInputError(f"{what} is a whole number from {lo} to {hi}, got {value!r}")
 
@@ -72,11 +76,11 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("weight_bits", MIN_BITS, MAX_BITS),
             ("max_table_entries", MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES),
         ):
-            _require_whole(field, getattr(self, field), lo, hi)
+            _require_integer(field, getattr(self, field), lo, hi)
         if self.ranges not in RANGES:
             raise InvalidInputError(f"ranges is one of {', '.join(RANGES)}, got {self.ranges!r}")
         for name, bits in self.tensors.items():
-            _require_whole(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
+            _require_integer(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
         least = 1 << (self.activation_bits - 1)
         if self.max_table_entries < least:
             raise InvalidInputError(
@@ -127,11 +131,11 @@ def _reach(magnitude: float) -> int:
 
     One less than the magnitude rounded up to three significant bits: such a bound is published as it is.
     """
-    whole = math.ceil(magnitude)
-    if whole < 8:
-        return whole
-    step = 1 << ((whole - 1).bit_length() - 3)
-    return -(-whole // step) * step - 1
+    units = math.ceil(magnitude)
+    if units < 8:
+        return units
+    step = 1 << ((units - 1).bit_length() - 3)
+    return -(-units // step) * step - 1
 
 
 def activation_format(lo: float, hi: float, bits: int) -> Format:
@@ -175,8 +179,8 @@ def input_format(lo: float, hi: float, bits: int) -> Format:
     An input's bounds are part of the statement, and the tables behind it end where they end.
     """
     frac_bits, low, high = _finest(lo, hi, bits)
-    seen = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
-    least, most = round_outward((min(seen[0], 0), max(seen[1], 0)))
+    observed = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
+    least, most = round_outward((min(observed[0], 0), max(observed[1], 0)))
     return Format(frac_bits, max(low - (low < 0), least), min(high + (high > 0), most))
 
 

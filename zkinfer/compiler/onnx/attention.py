@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from onnx_ir import DataType, Value
 
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.lowering.activation import MASKED_BELOW
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
 from zkinfer.typing import BoolArray, IntArray
 
 
 def attention(
-    s: Steps,
+    s: Subgraph,
     q: Value,
     k: Value,
     v: Value,
@@ -97,11 +97,11 @@ class _Masks:
     allowed: BoolArray
     conditions: Sequence[Value]
 
-    def added(self, s: Steps, scores: Value) -> Value:
+    def added(self, s: Subgraph, scores: Value) -> Value:
         """The scores with the bias."""
         return scores if self.bias is None else s.op("biased", "Add", scores, self.bias)
 
-    def applied(self, s: Steps, scores: Value, like: Value) -> Value:
+    def applied(self, s: Subgraph, scores: Value, like: Value) -> Value:
         """The scores, so low where they are masked that a softmax makes zero of them."""
         dtype = np.dtype(dtype_of(like))
         lowest = np.finfo(dtype).min / 2
@@ -116,7 +116,7 @@ class _Masks:
 
 
 def _masks(
-    s: Steps, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
+    s: Subgraph, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
 ) -> _Masks:
     """The masks of a layer: the one that it is given, causality, windows, and the number of keys that count.
 
@@ -157,7 +157,7 @@ def _masks(
     return _Masks(None, allowed, [mask, *conditions]) if truth else _Masks(mask, allowed, conditions)
 
 
-def _windows(s: Steps) -> tuple[float, float]:
+def _windows(s: Subgraph) -> tuple[float, float]:
     """How many keys before its own, and how many after it, a query may attend to."""
     left, right = s.integer("left_window_size", -1), s.integer("right_window_size", -1)
     right = 0 if s.integer("is_causal", 0) else right
@@ -169,14 +169,14 @@ def _ahead(shape: tuple[int, int]) -> IntArray:
     return np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
 
 
-def _allowed(s: Steps, shape: tuple[int, int], past: IntArray) -> BoolArray:
+def _allowed(s: Subgraph, shape: tuple[int, int], past: IntArray) -> BoolArray:
     """Which keys each query may attend to, by causality and by windows."""
     left, right = _windows(s)
     ahead = _ahead(shape) - past
     return (ahead <= right) & (ahead >= -left)
 
 
-def _conditions(s: Steps, lengths: Value, shape: tuple[int, int]) -> list[Value]:
+def _conditions(s: Subgraph, lengths: Value, shape: tuple[int, int]) -> list[Value]:
     """The same where the number of keys that count is computed: (batch, 1, 1, 1)."""
     left, right = _windows(s)
     # The last query belongs to the last key that counts.
@@ -189,7 +189,7 @@ def _conditions(s: Steps, lengths: Value, shape: tuple[int, int]) -> list[Value]
     return conditions
 
 
-def rotary_embedding(s: Steps, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
+def rotary_embedding(s: Subgraph, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
     """A RotaryEmbedding: pairs of elements, turned by the angle of their position."""
     shape = shape_of(x)
     joined = len(shape) == 3

@@ -4,7 +4,7 @@ import inspect
 import typing
 from collections import defaultdict
 
-from zkinfer.compiler.lowering.emitter import Activation, Constant
+from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.decompose import layers
 from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
@@ -70,9 +70,9 @@ def _constants(operator: registry.Operator) -> list[str]:
 
 def _layers() -> list[str]:
     rows = ["| layer | from version |", "|---|---|"]
-    whole = {operator.name for operator in registry.operators()}
+    one_by_one = {operator.name for operator in registry.operators()}
     first = {
-        name: min(since for other, since in layers() if other == name) for name, _ in layers() if name not in whole
+        name: min(since for other, since in layers() if other == name) for name, _ in layers() if name not in one_by_one
     }
     return rows + [f"| {name} | {since} |" for name, since in sorted(first.items())]
 

@@ -15,36 +15,36 @@ from onnx_ir import Value
 from zkinfer.compiler.calibration.reference import is_float
 from zkinfer.compiler.onnx import attention, recurrence, transforms, trees
 from zkinfer.compiler.onnx.ops.linear import explicit_subscripts
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
 
 
-def _centred(s: Steps, x: Value, mean: Value) -> Value:
+def _centred(s: Subgraph, x: Value, mean: Value) -> Value:
     return s.op("centred", "Sub", x, mean)
 
 
-def _root(s: Steps, x: Value, axes: Sequence[int], like: Value) -> Value:
+def _root(s: Subgraph, x: Value, axes: Sequence[int], like: Value) -> Value:
     """The root of the mean square, with epsilon under it."""
     power = s.reduce("power", "ReduceMean", s.op("squares", "Mul", x, x), axes)
     return s.op("root", "Sqrt", s.op("shifted", "Add", power, s.number("epsilon", s.real("epsilon", 1e-5), like)))
 
 
-def _scaled(s: Steps, x: Value, axes: Sequence[int], like: Value) -> Value:
+def _scaled(s: Subgraph, x: Value, axes: Sequence[int], like: Value) -> Value:
     """x divided by the root of its mean square."""
     return s.op("scaled", "Div", x, _root(s, x, axes, like))
 
 
-def _affine(s: Steps, x: Value, scale: Value, bias: Value | None) -> Value:
+def _affine(s: Subgraph, x: Value, scale: Value, bias: Value | None) -> Value:
     """x * scale + bias."""
     product = s.op("product", "Mul", x, scale)
     return product if bias is None else s.op("sum", "Add", product, bias)
 
 
-def _trailing_axes(s: Steps, x: Value) -> list[int]:
+def _trailing_axes(s: Subgraph, x: Value) -> list[int]:
     rank = len(shape_of(x))
     return list(range(s.integer("axis", -1) % rank, rank))
 
 
-def _layer_normalization(s: Steps, x: Value, scale: Value, bias: Value | None = None) -> list[Value]:
+def _layer_normalization(s: Subgraph, x: Value, scale: Value, bias: Value | None = None) -> list[Value]:
     axes = _trailing_axes(s, x)
     mean = s.reduce("mean", "ReduceMean", x, axes)
     centred = _centred(s, x, mean)
@@ -53,16 +53,16 @@ def _layer_normalization(s: Steps, x: Value, scale: Value, bias: Value | None = 
     return [y, mean, s.op("inverse", "Reciprocal", root)] if s.uses(1) or s.uses(2) else [y]
 
 
-def _rms_normalization(s: Steps, x: Value, scale: Value) -> list[Value]:
+def _rms_normalization(s: Subgraph, x: Value, scale: Value) -> list[Value]:
     return [_affine(s, _scaled(s, x, _trailing_axes(s, x), x), scale, None)]
 
 
-def _per_channel(s: Steps, x: Value, scale: Value, bias: Value, shape: Sequence[int]) -> Value:
+def _per_channel(s: Subgraph, x: Value, scale: Value, bias: Value, shape: Sequence[int]) -> Value:
     sizes = [shape[1], *(1 for _ in shape[2:])]
     return _affine(s, x, s.reshape("scale", scale, sizes), s.reshape("bias", bias, sizes))
 
 
-def _group_normalization(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value]:
+def _group_normalization(s: Subgraph, x: Value, scale: Value, bias: Value) -> list[Value]:
     shape = shape_of(x)
     grouped = s.reshape("grouped", x, [shape[0], s.integer("num_groups", 1), -1])
     centred = _centred(s, grouped, s.reduce("mean", "ReduceMean", grouped, [2]))
@@ -70,7 +70,7 @@ def _group_normalization(s: Steps, x: Value, scale: Value, bias: Value) -> list[
     return [_per_channel(s, s.reshape("ungrouped", flat, shape), scale, bias, shape)]
 
 
-def _group_normalization_18(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value] | None:
+def _group_normalization_18(s: Subgraph, x: Value, scale: Value, bias: Value) -> list[Value] | None:
     """With one scale and one bias a group."""
     scales, biases = content_of(scale), content_of(bias)
     if scales is None or biases is None:
@@ -80,32 +80,32 @@ def _group_normalization_18(s: Steps, x: Value, scale: Value, bias: Value) -> li
     return _group_normalization(s, x, *channels)
 
 
-def _instance_normalization(s: Steps, x: Value, scale: Value, bias: Value) -> list[Value]:
+def _instance_normalization(s: Subgraph, x: Value, scale: Value, bias: Value) -> list[Value]:
     shape = shape_of(x)
     axes = list(range(2, len(shape)))
     centred = _centred(s, x, s.reduce("mean", "ReduceMean", x, axes))
     return [_per_channel(s, _scaled(s, centred, axes, x), scale, bias, shape)]
 
 
-def _mean_variance_normalization(s: Steps, x: Value) -> list[Value]:
+def _mean_variance_normalization(s: Subgraph, x: Value) -> list[Value]:
     axes = list(s.node.attributes["axes"].as_ints()) if "axes" in s.node.attributes else [0, 2, 3]
     centred = _centred(s, x, s.reduce("mean", "ReduceMean", x, axes))
     power = s.reduce("power", "ReduceMean", s.op("squares", "Mul", centred, centred), axes)
     return [s.op("scaled", "Div", centred, s.op("root", "Sqrt", power))]
 
 
-def _norm(s: Steps, x: Value, axes: Sequence[int], p: int, *, keepdims: bool) -> Value:
+def _norm(s: Subgraph, x: Value, axes: Sequence[int], p: int, *, keepdims: bool) -> Value:
     """The sum of absolute values, or the root of the sum of squares."""
     if p == 1:
         return s.reduce("norm", "ReduceSum", s.op("absolute", "Abs", x), axes, keepdims=keepdims)
     return s.op("norm", "Sqrt", s.reduce("power", "ReduceSum", s.op("squares", "Mul", x, x), axes, keepdims=keepdims))
 
 
-def _lp_normalization(s: Steps, x: Value) -> list[Value]:
+def _lp_normalization(s: Subgraph, x: Value) -> list[Value]:
     return [s.op("scaled", "Div", x, _norm(s, x, [s.integer("axis", -1)], s.integer("p", 2), keepdims=True))]
 
 
-def _reduced_axes(s: Steps, x: Value, axes: Value | None) -> list[int] | None:
+def _reduced_axes(s: Subgraph, x: Value, axes: Value | None) -> list[int] | None:
     """The axes of a reduction, from its attribute or its input; None where they are computed, or there are none."""
     if axes is not None:
         content = content_of(axes)
@@ -117,20 +117,20 @@ def _reduced_axes(s: Steps, x: Value, axes: Value | None) -> list[int] | None:
     return given or list(range(len(shape_of(x))))
 
 
-def _reduce_norm(s: Steps, x: Value, axes: Value | None, p: int) -> list[Value] | None:
+def _reduce_norm(s: Subgraph, x: Value, axes: Value | None, p: int) -> list[Value] | None:
     reduced = _reduced_axes(s, x, axes)
     return None if reduced is None else [_norm(s, x, reduced, p, keepdims=bool(s.integer("keepdims", 1)))]
 
 
-def _reduce_l1(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+def _reduce_l1(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     return _reduce_norm(s, x, axes, 1)
 
 
-def _reduce_l2(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+def _reduce_l2(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     return _reduce_norm(s, x, axes, 2)
 
 
-def _reduce_log_sum(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+def _reduce_log_sum(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     reduced = _reduced_axes(s, x, axes)
     if reduced is None:
         return None
@@ -138,7 +138,7 @@ def _reduce_log_sum(s: Steps, x: Value, axes: Value | None = None) -> list[Value
     return [s.op("logarithm", "Log", s.reduce("total", "ReduceSum", x, reduced, keepdims=keepdims))]
 
 
-def _reduce_log_sum_exp(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+def _reduce_log_sum_exp(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     """max + log(sum(exp(x - max))), which does not overflow."""
     reduced = _reduced_axes(s, x, axes)
     if reduced is None:
@@ -154,7 +154,7 @@ def _reduce_log_sum_exp(s: Steps, x: Value, axes: Value | None = None) -> list[V
     return [s.reshape("result", y, [n for i, n in enumerate(shape_of(x)) if i not in dropped])]
 
 
-def _equal_split(s: Steps, x: Value) -> list[Value]:
+def _equal_split(s: Subgraph, x: Value) -> list[Value]:
     """A Split without sizes: into as many equal parts as it has outputs."""
     axis = s.integer("axis", 0)
     each = shape_of(x)[axis] // len(s.node.outputs)
@@ -165,7 +165,7 @@ MAX_FACTORS = 64
 """How many factors of a product have a Q-format each."""
 
 
-def _reduce_prod(s: Steps, x: Value, axes: Value | None = None) -> list[Value] | None:
+def _reduce_prod(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     """A product of many, in rounds of products of two: each in a format of its own, as their sizes differ much."""
     reduced, shape = _reduced_axes(s, x, axes), shape_of(x)
     gone = sorted(axis % len(shape) for axis in reduced or ())
@@ -184,7 +184,7 @@ def _reduce_prod(s: Steps, x: Value, axes: Value | None = None) -> list[Value] |
     return [s.reshape("result", factors[0], left)]
 
 
-def _cumulative_product(s: Steps, x: Value, axis: Value) -> list[Value] | None:
+def _cumulative_product(s: Subgraph, x: Value, axis: Value) -> list[Value] | None:
     """Products of the first elements, in rounds that double how many they are of (Hillis and Steele, 1986)."""
     content, shape = content_of(axis), shape_of(x)
     if content is None:
@@ -207,7 +207,7 @@ def _cumulative_product(s: Steps, x: Value, axis: Value) -> list[Value] | None:
     return [s.slice("result", y, at, -1, -n - 1, -1) if turned else y]
 
 
-def _local_response_normalization(s: Steps, x: Value) -> list[Value]:
+def _local_response_normalization(s: Subgraph, x: Value) -> list[Value]:
     """x / (bias + alpha / size * (sum of the squares of neighbouring channels)) ** beta."""
     shape, size = shape_of(x), s.integer("size", 1)
     ahead = np.arange(shape[1])[None, :] - np.arange(shape[1])[:, None]
@@ -220,7 +220,7 @@ def _local_response_normalization(s: Steps, x: Value) -> list[Value]:
     return [s.op("scaled", "Mul", x, s.reshape("factor/shaped", factor, shape))]
 
 
-def _lp_pool(s: Steps, x: Value) -> list[Value] | None:
+def _lp_pool(s: Subgraph, x: Value) -> list[Value] | None:
     """Sums of absolute values over windows, or roots of sums of squares; None for other powers."""
     a, p, channels = s.node.attributes, s.integer("p", 2), shape_of(x)[1]
     if s.integer("ceil_mode", 0) or p not in (1, 2):
@@ -232,7 +232,7 @@ def _lp_pool(s: Steps, x: Value) -> list[Value] | None:
     return [sums if p == 1 else s.op("root", "Sqrt", sums)]
 
 
-def _column_to_image(s: Steps, x: Value, image: Value, block: Value) -> list[Value] | None:
+def _column_to_image(s: Subgraph, x: Value, image: Value, block: Value) -> list[Value] | None:
     """A Col2Im: a transposed convolution in which each element of a block has a kernel of its own."""
     sizes, kernel = content_of(image), content_of(block)
     if sizes is None or kernel is None:
@@ -253,7 +253,7 @@ def _column_to_image(s: Steps, x: Value, image: Value, block: Value) -> list[Val
     return [s.op("image", "ConvTranspose", blocks, spread, group=channels, output_padding=left.tolist(), **given)]
 
 
-def _einsum(s: Steps, *operands: Value) -> list[Value] | None:
+def _einsum(s: Subgraph, *operands: Value) -> list[Value] | None:
     """An Einsum of three tensors or more, from left to right."""
     if len(operands) < 3:
         return None
@@ -269,7 +269,7 @@ def _einsum(s: Steps, *operands: Value) -> list[Value] | None:
     return [result]
 
 
-def _power(s: Steps, x: Value, y: Value) -> list[Value] | None:
+def _power(s: Subgraph, x: Value, y: Value) -> list[Value] | None:
     """Of computed bases and exponents, exp(y * log(x)): the base has to be positive."""
     exponents = content_of(y)
     if not is_float(x) or content_of(x) is not None:
@@ -351,15 +351,17 @@ def decompose(model: onnx_ir.Model) -> bool:
         sized = node.op_type == "Split" and (len(node.inputs) > 1 or "num_outputs" in node.attributes)
         if rule is None or node.domain not in ("", trees.DOMAIN) or not known or sized:
             continue
-        steps = Steps(node, opset)
-        results = rule(steps, *node.inputs)
-        if results is None or any(steps.uses(k) for k in range(len(results), len(node.outputs))):
+        subgraph = Subgraph(node, opset)
+        results = rule(subgraph, *node.inputs)
+        if results is None or any(subgraph.uses(k) for k in range(len(results), len(node.outputs))):
             continue
-        for constant in steps.constants:
+        for constant in subgraph.constants:
             model.graph.register_initializer(constant)
-        pairs = [(old, new) for k, (old, new) in enumerate(zip(node.outputs, results, strict=False)) if steps.uses(k)]
+        pairs = [
+            (old, new) for k, (old, new) in enumerate(zip(node.outputs, results, strict=False)) if subgraph.uses(k)
+        ]
         onnx_ir.convenience.replace_nodes_and_values(
-            model.graph, node, [node], steps.nodes, [old for old, _ in pairs], [new for _, new in pairs]
+            model.graph, node, [node], subgraph.nodes, [old for old, _ in pairs], [new for _, new in pairs]
         )
         replaced = True
     return replaced

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Value
 
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
 
 Array = npt.NDArray[np.floating]
 
@@ -42,7 +42,7 @@ class _Cell:
         peepholes: of an LSTM, (3, hidden): the memory's weights in the input, output and forget gates; None without.
     """
 
-    s: Steps
+    s: Subgraph
     name: str
     hidden: int
     weight: Array
@@ -78,11 +78,11 @@ class _Cell:
         return self.s.op(f"{step}/peeped", "Add", gate, seen)
 
 
-State = tuple[Value | None, ...]
-Advance = Callable[[_Cell, str, Value, State], tuple[Value, ...]]
+CellState = tuple[Value | None, ...]
+CellStep = Callable[[_Cell, str, Value, CellState], tuple[Value, ...]]
 
 
-def _lstm_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _lstm_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     s, (f, g, h) = cell.s, cell.activations
     hidden, memory = state
     gates = cell.plus(f"{at}/gates", x, cell.recurrent(at, hidden, 0, 4, bias=False))
@@ -101,7 +101,7 @@ def _lstm_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...
     return s.op(f"{at}/state", "Mul", o, h(f"{at}/read", c)), c
 
 
-def _gru_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _gru_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     s, (f, g) = cell.s, cell.activations
     (h,) = state
     both = s.slice(f"{at}/gates/input", x, -1, 0, 2 * cell.hidden)
@@ -125,7 +125,7 @@ def _gru_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]
     return (s.op(f"{at}/state", "Add", new, moved),)
 
 
-def _rnn_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _rnn_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     (f,) = cell.activations
     (h,) = state
     return (f(f"{at}/state", cell.plus(f"{at}/sum", x, cell.recurrent(at, h, 0, 1, bias=False))),)
@@ -145,7 +145,7 @@ class _Layer:
     gates: int
     activations: tuple[str, ...]
     states: int
-    advance: Advance
+    advance: CellStep
 
 
 _LSTM = _Layer(4, ("Sigmoid", "Tanh", "Tanh"), 2, _lstm_step)
@@ -153,31 +153,31 @@ _GRU = _Layer(3, ("Sigmoid", "Tanh"), 1, _gru_step)
 _RNN = _Layer(1, ("Tanh",), 1, _rnn_step)
 
 
-def lstm(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+def lstm(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An LSTM, unrolled."""
     lengths, h, c, peepholes = (*rest, None, None, None, None)[:4]
     return _unrolled(s, _LSTM, x, (w, r, b, peepholes), lengths, (h, c))
 
 
-def gru(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+def gru(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """A GRU, unrolled."""
     lengths, h = (*rest, None, None)[:2]
     return _unrolled(s, _GRU, x, (w, r, b, None), lengths, (h,))
 
 
-def rnn(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+def rnn(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An Elman network, unrolled."""
     lengths, h = (*rest, None, None)[:2]
     return _unrolled(s, _RNN, x, (w, r, b, None), lengths, (h,))
 
 
 def _unrolled(
-    s: Steps,
+    s: Subgraph,
     layer: _Layer,
     x: Value,
     parameters: tuple[Value, Value, Value | None, Value | None],
     lengths: Value | None,
-    initial: State,
+    initial: CellState,
 ) -> list[Value] | None:
     """The outputs of the layer: all states, then the last of each; None where the layer has to stay whole."""
     w, r, b, p = contents = [None if value is None else content_of(value) for value in parameters]
@@ -207,7 +207,9 @@ def _unrolled(
         weight = s.constant(f"{cell.name}/weight", np.ascontiguousarray(w[d].T))
         inputs = s.op(f"{cell.name}/product", "MatMul", x, weight)
         inputs = s.op(f"{cell.name}/inputs", "Add", inputs, s.constant(f"{cell.name}/bias", own + recurrent - apart))
-        state: State = tuple(_initial(s, f"{cell.name}/initial{k}", h, d, batch_first) for k, h in enumerate(initial))
+        state: CellState = tuple(
+            _initial(s, f"{cell.name}/initial{k}", h, d, batch_first) for k, h in enumerate(initial)
+        )
         states: dict[int, Value] = {}
         for t in reversed(range(steps)) if reverse[d] else range(steps):
             at = f"{cell.name}/step{t}"
@@ -234,7 +236,7 @@ def _unrolled(
     return outputs
 
 
-def _going_on(s: Steps, step: str, lengths: Value, t: int) -> Value | None:
+def _going_on(s: Subgraph, step: str, lengths: Value, t: int) -> Value | None:
     """Which sequences have a step `t`, (batch, 1); None where all have."""
     content = content_of(lengths)
     if content is not None:
@@ -245,7 +247,7 @@ def _going_on(s: Steps, step: str, lengths: Value, t: int) -> Value | None:
 
 
 def _either(
-    s: Steps, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
+    s: Subgraph, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
 ) -> Value | None:
     """What is new of the sequences that go on, and what is old, or zero, of the others."""
     if going is None:
@@ -256,7 +258,7 @@ def _either(
     return s.op(step, "Where", going, new, nothing if old is None else old)
 
 
-def _initial(s: Steps, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:
+def _initial(s: Subgraph, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:
     """The initial state of a direction; None where it is zero."""
     content = None if h is None else content_of(h)
     if h is None or (content is not None and not content.any()):
@@ -265,7 +267,7 @@ def _initial(s: Steps, step: str, h: Value | None, direction: int, batch_first: 
     return s.op(step, "Gather", h, index, axis=1 if batch_first else 0)
 
 
-def _activations(s: Steps, layer: _Layer, directions: int) -> list[list[Callable[[str, Value], Value]]] | None:
+def _activations(s: Subgraph, layer: _Layer, directions: int) -> list[list[Callable[[str, Value], Value]]] | None:
     """The activations of each direction; None if one is not an operator of its own."""
     attributes = s.node.attributes
     names = list(attributes["activations"].as_strings()) if "activations" in attributes else []
@@ -280,7 +282,7 @@ def _activations(s: Steps, layer: _Layer, directions: int) -> list[list[Callable
     return [made[d * per : (d + 1) * per] for d in range(directions)]
 
 
-def _activation(s: Steps, op_type: str, alphas: list[float], betas: list[float]) -> Callable[[str, Value], Value]:
+def _activation(s: Subgraph, op_type: str, alphas: list[float], betas: list[float]) -> Callable[[str, Value], Value]:
     """One activation, clipped first where the layer says so; takes its parameters from the front of the lists."""
     attributes = {}
     alpha, beta = _PARAMETERS.get(op_type, (None, None))

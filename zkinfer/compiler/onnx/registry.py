@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import onnx
 import onnx_ir
 
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Constant, Masked
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, MaskedScores
 from zkinfer.errors import UnsupportedOperatorError
 
-Intermediate = Activation | Constant | Masked
+Intermediate = Activation | Constant | MaskedScores
 """What a tensor of a model becomes."""
 
 Result = Intermediate | tuple[Intermediate, ...]
@@ -101,7 +101,7 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
         raise UnsupportedOperatorError(
             f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
         )
-    if isinstance(value, Masked) and Masked not in accepted:
+    if isinstance(value, MaskedScores) and MaskedScores not in accepted:
         raise UnsupportedOperatorError(
             f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only a Softmax takes them"
         )

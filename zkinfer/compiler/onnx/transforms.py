@@ -3,7 +3,7 @@
 import numpy as np
 from onnx_ir import Value
 
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
 from zkinfer.typing import FloatArray
 
 MAX_POINTS = 4096
@@ -17,7 +17,7 @@ def _waves(samples: int, bins: int, length: int, *, inverse: bool) -> FloatArray
     return np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=-1) / (length if inverse else 1)
 
 
-def dft(s: Steps, x: Value, length: Value | None = None, axis: Value | None = None) -> list[Value] | None:
+def dft(s: Subgraph, x: Value, length: Value | None = None, axis: Value | None = None) -> list[Value] | None:
     """A DFT along one axis; None of one with computed sizes, or of more than `MAX_POINTS`."""
     shape = shape_of(x)
     sizes = [None if value is None else content_of(value) for value in (length, axis)]
@@ -55,7 +55,7 @@ def dft(s: Steps, x: Value, length: Value | None = None, axis: Value | None = No
 
 
 def stft(
-    s: Steps, signal: Value, step: Value, window: Value | None = None, length: Value | None = None
+    s: Subgraph, signal: Value, step: Value, window: Value | None = None, length: Value | None = None
 ) -> list[Value] | None:
     """An STFT of real signals, as a convolution; None of one with a computed window, computed or large sizes."""
     stride, shape = content_of(step), shape_of(signal)

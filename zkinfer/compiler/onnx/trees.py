@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Attr, DataType, Value
 
-from zkinfer.compiler.onnx.steps import Steps, dtype_of, shape_of
+from zkinfer.compiler.onnx.subgraph import Subgraph, dtype_of, shape_of
 from zkinfer.typing import FloatArray, IntArray
 
 DOMAIN = "ai.onnx.ml"
@@ -98,7 +98,7 @@ def _list(attributes: Mapping[str, Attr], name: str) -> list[float]:
     return [float(x) for x in attributes[name].as_floats()] if name in attributes else []
 
 
-def _forest(s: Steps, kind: str, outputs: int) -> _Forest | None:
+def _forest(s: Subgraph, kind: str, outputs: int) -> _Forest | None:
     """The trees of a classifier or a regressor; None if they compare in several ways, or in one that is not lowered.
 
     Args:
@@ -133,7 +133,7 @@ def _forest(s: Steps, kind: str, outputs: int) -> _Forest | None:
     return _Forest(branches, leaves, _COMPARISONS[comparisons.pop()], outputs, base)
 
 
-def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
+def _scores(s: Subgraph, x: Value, forest: _Forest) -> Value:
     """The sum of the leaves that are reached, and of the base: shape (batch, outputs)."""
     batch, width = shape_of(x)
     trees = [_paths(forest, root) for root in forest.roots]
@@ -168,18 +168,18 @@ def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
     return s.op("scores/double", "Cast", total, to=int(DataType.DOUBLE)) if double else total
 
 
-def _numbers(s: Steps, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
+def _numbers(s: Subgraph, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
     """Truth values as zeros and ones."""
     return s.op(step, "Cast", truth, to=int(DataType.from_numpy(np.dtype(dtype))))
 
 
-def _integers(s: Steps, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
+def _integers(s: Subgraph, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
     """A constant of small whole numbers, which stay what they are in the circuit."""
     unit = s.constant(f"{step}/unit", np.array(1.0, dtype=dtype))
     return s.op(step, "DequantizeLinear", s.constant(f"{step}/integers", array), unit)
 
 
-def _aggregated(s: Steps, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
+def _aggregated(s: Subgraph, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
     """The outputs of a forest that adds up its trees, or averages them."""
     if aggregate == "AVERAGE":
         count = len(forest.roots)
@@ -187,7 +187,7 @@ def _aggregated(s: Steps, x: Value, forest: _Forest, aggregate: str) -> list[Val
     return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
 
 
-def regressor(s: Steps, x: Value) -> list[Value] | None:
+def regressor(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleRegressor, without an activation."""
     forest = _forest(s, "target", s.integer("n_targets", 1))
     if forest is None or s.text("post_transform", "NONE") != "NONE":
@@ -200,7 +200,7 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 """What the numbers stand for by which a TreeEnsemble names these."""
 
 
-def ensemble(s: Steps, x: Value) -> list[Value] | None:
+def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsemble, of version 5 of the domain: inner nodes and leaves are numbered apart, over all trees.
 
     None also where an activation follows: onnxruntime reads their numbers otherwise than the standard does.
@@ -231,7 +231,7 @@ def ensemble(s: Steps, x: Value) -> list[Value] | None:
     return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
-def classifier(s: Steps, x: Value) -> list[Value] | None:
+def classifier(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleClassifier: the label, and a score for each class."""
     attributes = s.node.attributes
     labels = np.array(attributes["classlabels_int64s"].as_ints() if "classlabels_int64s" in attributes else [])
@@ -250,7 +250,7 @@ def classifier(s: Steps, x: Value) -> list[Value] | None:
     return [_labelled(s, index, labels), scores]
 
 
-def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
+def _binary(s: Subgraph, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
     """Two classes of which the leaves score the second, as their first output: the other's score follows from it.
 
     Scores that cannot be negative are probabilities, and those that can are log odds, as onnxruntime takes them.
@@ -271,7 +271,7 @@ def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArra
     return [_labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
 
 
-def _labelled(s: Steps, index: Value, labels: IntArray) -> Value:
+def _labelled(s: Subgraph, index: Value, labels: IntArray) -> Value:
     """The labels of classes, from their positions."""
     if np.array_equal(labels, np.arange(len(labels))) or not len(labels):
         return index

@@ -8,7 +8,8 @@ from onnx import TensorProto
 from support.lowering import build, compare, grid
 
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Constant, Emitter
+from zkinfer.compiler.lowering.activation import Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.onnx.ops import elementwise
 from zkinfer.errors import NotFiniteError, UnsupportedOperatorError
@@ -343,9 +344,8 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match="divided by 'j', which is computed; cast to float"):
             compare(build("y = Div(i, j)", {"i": [1, 2], "j": [1, 2]}, types=types), [[4, 5]], [[2, 2]])
 
-        emitter = Emitter(EZKL)
-        emitter.integer = True
-        i = emitter.whole_input("i", (2,), -4, 4)
+        emitter = Emitter(EZKL, integer=True)
+        i = emitter.integral_input("i", (2,), -4, 4)
         for handler in (elementwise.Mod, elementwise.Div):
             with pytest.raises(UnsupportedOperatorError, match="divides by 'c', which holds zeros"):
                 handler(emitter, i, Constant("c", np.array([2, 0])))

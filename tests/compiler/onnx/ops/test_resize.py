@@ -88,7 +88,7 @@ def test_antialiasing(mode: str, exclude: int) -> None:
 
 def test_a_matrix_is_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     attributes = {"mode": "linear"}
-    whole = resize.interpolation(9, attributes, resize.Given(size=7))
+    matrix = resize.interpolation(9, attributes, resize.AxisScale(size=7))
     monkeypatch.setattr(resize, "_ELEMENTS", 20)
-    np.testing.assert_array_equal(resize.interpolation(9, attributes, resize.Given(size=7)), whole)
-    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(resize.interpolation(9, attributes, resize.AxisScale(size=7)), matrix)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)

@@ -10,7 +10,8 @@ from support.lowering import build, compare, grid
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum
-from zkinfer.compiler.lowering.emitter import Constant, Emitter
+from zkinfer.compiler.lowering.activation import Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.onnx.ops.selection import ScatterElements
 from zkinfer.errors import InputRangeError, UnsupportedOperatorError

@@ -1,6 +1,6 @@
 """What operators take besides tensors: axes, shapes and other integers that have to be known."""
 
-from zkinfer.compiler.lowering.emitter import Constant
+from zkinfer.compiler.lowering.activation import Constant
 from zkinfer.errors import UnsupportedOperatorError
 
 

@@ -4,8 +4,9 @@ from fractions import Fraction
 
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -28,7 +29,7 @@ def truncated(function: functions.Function) -> functions.Function:
 
 
 @operator(13, 14)
-def Add(g: Emitter, A: Operand, B: Operand) -> Activation | Masked:
+def Add(g: Emitter, A: Operand, B: Operand) -> Activation | MaskedScores:
     return comparison.masked(g, A, B) or comparison.masked(g, B, A) or arithmetic.add(g, A, B)
 
 
@@ -108,12 +109,12 @@ def Neg(g: Emitter, X: Activation) -> Activation:
 
 @operator(13)
 def Abs(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.abs_, whole=X.whole)
+    return g.apply(X, functions.abs_, integral=X.integral)
 
 
 @operator(13, 14)
 def Relu(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.relu, whole=X.whole)
+    return g.apply(X, functions.relu, integral=X.integral)
 
 
 @operator(6, 16)
@@ -219,7 +220,7 @@ def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Consta
         clipped = functions.maximum(clipped, _number(min, "lower bound"))
     if max is not None:
         clipped = functions.minimum(clipped, _number(max, "upper bound"))
-    return g.apply(input, clipped, whole=g.integer)
+    return g.apply(input, clipped, integral=g.integer)
 
 
 @operator(13)
@@ -298,19 +299,19 @@ def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
 
 @operator(13)
 def Floor(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.floor, whole=True)
+    return g.apply(X, functions.floor, integral=True)
 
 
 @operator(13)
 def Ceil(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.ceil, whole=True)
+    return g.apply(X, functions.ceil, integral=True)
 
 
 @operator(11, 22)
 def Round(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.round_half_even, whole=True)
+    return g.apply(X, functions.round_half_even, integral=True)
 
 
 @operator(13)
 def Sign(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.sign, whole=True)
+    return g.apply(input, functions.sign, integral=True)

@@ -10,8 +10,10 @@ import numpy as np
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.compiler.lowering import arithmetic
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import hadamard, reshape
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand, broadcast_steps
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
+from zkinfer.compiler.lowering.linear import add_weight
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
@@ -49,7 +51,7 @@ def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0
     steps: tuple[Step, ...] = broadcast_steps(bias.shape, a.shape)
     if axis != -1:
         steps = (Reshape(tuple(n if i == axis else 1 for i, n in enumerate(a.shape))), Expand(a.shape))
-    return g.add_constant(a, bias, factor * bias.reals, steps) if bias.reals.any() else a
+    return add_weight(g, a, bias, factor * bias.reals, steps) if bias.reals.any() else a
 
 
 @operator(13)
@@ -136,7 +138,7 @@ def ConvTranspose(
     batch, _, *spatial = X.shape
     rank = len(kernel)
     # A convolution over the input with zeros between its elements, with the kernel turned around.
-    x, along = g.settled(X), []
+    x, along = g.as_operand(X), []
     for i, (n, size) in enumerate(zip(spatial, kernel, strict=True)):
         stride, dilation = (strides or [1] * rank)[i], (dilations or [1] * rank)[i]
         extra, reach = (output_padding or [0] * rank)[i], (size - 1) * dilation

@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from zkinfer.compiler.lowering.activation import Activation
 from zkinfer.compiler.lowering.arithmetic import reshape, total
-from zkinfer.compiler.lowering.emitter import Activation, Emitter
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import Window, max_along, max_pool, max_pool_positions
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator

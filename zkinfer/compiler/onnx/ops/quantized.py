@@ -14,7 +14,8 @@ import onnx_ir
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X, clip, round_half_even
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
 from zkinfer.compiler.onnx.ops import linear
 from zkinfer.compiler.onnx.ops.arguments import axis_of
@@ -91,8 +92,8 @@ def _times(g: Emitter, x: Activation, factor: FloatArray) -> Activation:
 
 def _held(g: Emitter, x: Activation, lo: int, hi: int) -> Activation:
     """Whole numbers within limits, by a table."""
-    limited = g.apply(x, clip(lo, hi), (float(lo), float(hi)), whole=True)
-    return g.exact(g.table(limited, Format(0, lo, hi)), whole=True)
+    limited = g.apply(x, clip(lo, hi), (float(lo), float(hi)), integral=True)
+    return g.activation(g.tabulated(limited, Format(0, lo, hi)), integral=True)
 
 
 @operator(13, 19, 21, 23, 24, 25)
@@ -199,7 +200,7 @@ def ConvInteger(
     strides: Sequence[int] | None = None,
 ) -> Activation:
     # What is padded is the zero point, which is zero after it is subtracted.
-    centred = g.settled(_centred(g, x, x_zero_point))
+    centred = g.as_operand(_centred(g, x, x_zero_point))
     weight = _centred_operand(g, w, w_zero_point)
     assert isinstance(weight, Constant)
     return linear.Conv(

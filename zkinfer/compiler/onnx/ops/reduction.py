@@ -11,8 +11,9 @@ from zkinfer.circuit.steps import Transpose
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.lowering import maxima as tournament
 from zkinfer.compiler.lowering import selection, softmax
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.arithmetic import reshape, total
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of, integers
 from zkinfer.compiler.onnx.registry import operator
 
@@ -110,9 +111,9 @@ def ReduceSumSquare(
 
 
 @operator(13)
-def Softmax(g: Emitter, input: Activation | Masked, *, axis: int = -1) -> Activation:
+def Softmax(g: Emitter, input: Activation | MaskedScores, *, axis: int = -1) -> Activation:
     axis = axis_of(axis, len(input.shape))
-    if isinstance(input, Masked):
+    if isinstance(input, MaskedScores):
         return softmax.softmax(g, input.scores, axis, input.kept)
     return softmax.softmax(g, input, axis)
 

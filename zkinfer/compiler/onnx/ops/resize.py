@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 
 from zkinfer.circuit.steps import Take
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter
+from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import weight_frac_bits
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
@@ -59,14 +60,14 @@ def Resize(
     }
     y = X
     for i, axis in enumerate(along):
-        n, given = X.shape[axis], Given()
+        n, given = X.shape[axis], AxisScale()
         if sizes is not None and sizes.array.size:
             pairs = sorted(zip((X.shape[a] for a in along), sizes.integers, strict=True), key=lambda p: p[1] / p[0])
             decisive = {"not_larger": pairs[0], "not_smaller": pairs[-1]}
-            given = Given(size=sizes.integers[i], beside=decisive.get(keep_aspect_ratio_policy, (1, 1)))
+            given = AxisScale(size=sizes.integers[i], beside=decisive.get(keep_aspect_ratio_policy, (1, 1)))
         elif scales is not None:
             scale = float(scales.reals.ravel()[i])
-            given = Given(scale=scale)
+            given = AxisScale(scale=scale)
             if coordinate_transformation_mode == "align_corners" and scale * n % 1 > _SLACK:
                 raise UnsupportedOperatorError(
                     f"align_corners with a scale of {scale:g} for {n} elements leaves open where the last one lies; "
@@ -85,7 +86,7 @@ def Resize(
     return y
 
 
-class Given(NamedTuple):
+class AxisScale(NamedTuple):
     """What a Resize is told of one axis.
 
     Attributes:
@@ -101,7 +102,9 @@ class Given(NamedTuple):
     end: float = 1.0
 
 
-def interpolation(n: int, attributes: Mapping[str, object], given: Given, rows: FloatArray | None = None) -> FloatArray:
+def interpolation(
+    n: int, attributes: Mapping[str, object], given: AxisScale, rows: FloatArray | None = None
+) -> FloatArray:
     """What a Resize along one axis makes of rows, as columns: (size after, rows).
 
     Args:

@@ -10,8 +10,9 @@ import numpy as np
 
 from zkinfer.circuit.steps import Reshape, Take, Transpose
 from zkinfer.compiler.lowering import arithmetic, selection
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError

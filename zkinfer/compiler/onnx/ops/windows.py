@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from zkinfer.circuit.steps import Pad, Step, Windows
-from zkinfer.compiler.lowering.emitter import Activation, Emitter
+from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -74,7 +75,7 @@ def windowed(g: Emitter, x: Activation, along: Sequence[Window], width: int | No
         width: bits up to which x is taken as it is; see `Emitter.operand`.
     """
     # First narrow, then windows: they repeat elements.
-    x = g.settled(x, width)
+    x = g.as_operand(x, width)
     before, after = [0, 0], [0, 0]
     for window in along:
         before.append(window.before)

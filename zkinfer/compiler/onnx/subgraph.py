@@ -17,7 +17,7 @@ AXES_AS_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "ReduceSum": 13}
 """From this version of the operator set on, a reduction takes its axes as an input."""
 
 
-class Steps:
+class Subgraph:
     """The nodes that take the place of one, named after its first output.
 
     Attributes:
