@@ -111,22 +111,22 @@ def times_truth(g: Emitter, value: ProgramValue, truth: Operand) -> ProgramValue
 
 def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
     """x minus the maximum along the axis of what is kept; of what is not, some number."""
-    contest = comparable(g, x, fine=True)
+    integers = comparable(g, x, fine=True)
     if kept is not None:
         # What is masked takes the lowest place, so that it raises no maximum.
-        lowest = contest.limits[0] * Fraction(2) ** -contest.value.frac_bits
-        above = times_truth(g, g.builder.combine(g.label, [Summand(contest.value)], offset=-lowest), kept)
-        contest = replace(contest, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
-    largest = PairwiseMaximum(g, contest.limits).along(contest.value, axis).value
+        lowest = integers.limits[0] * Fraction(2) ** -integers.value.frac_bits
+        above = times_truth(g, g.builder.combine(g.label, [Summand(integers.value)], offset=-lowest), kept)
+        integers = replace(integers, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
+    largest = PairwiseMaximum(g, integers.limits).along(integers.value, axis).value
 
     def difference(subtrahend: ProgramValue) -> ProgramValue:
         minus = Summand(subtrahend, Fraction(-1), (Expand(x.shape),))
-        return g.builder.combine(g.label, [Summand(contest.value), minus])
+        return g.builder.combine(g.label, [Summand(integers.value), minus])
 
     d = difference(largest)
     if entries((d.tensor.lo, d.tensor.hi), 0) > g.precision.max_table_entries:
-        d = difference(clamped(g, largest, contest.limits))
-    return g.activation(d, AffineMap(contest.reading.scale), (x.observed[0] - x.observed[1], 0.0))
+        d = difference(clamped(g, largest, integers.limits))
+    return g.activation(d, AffineMap(integers.to_activation.scale), (x.observed[0] - x.observed[1], 0.0))
 
 
 def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) -> ProgramValue:
