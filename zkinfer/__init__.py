@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from zkinfer.audit.commitment import audit_keys, audit_weights
     from zkinfer.audit.log import AuditReport, audit
     from zkinfer.backend import Keys
-    from zkinfer.compiler.model import Circuit, compile  # noqa: A004
+    from zkinfer.compiler.compile import compile  # noqa: A004
+    from zkinfer.compiler.model import Circuit
     from zkinfer.compiler.onnx.export import export
     from zkinfer.files.commitment import Commitment
     from zkinfer.files.proof import Proof
@@ -34,7 +35,7 @@ _HOME = {
     "audit": "zkinfer.audit.log",
     "audit_keys": "zkinfer.audit.commitment",
     "audit_weights": "zkinfer.audit.commitment",
-    "compile": "zkinfer.compiler.model",
+    "compile": "zkinfer.compiler.compile",
     "estimate": "zkinfer.api",
     "export": "zkinfer.compiler.onnx.export",
     "prove": "zkinfer.api",

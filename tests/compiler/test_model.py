@@ -15,8 +15,9 @@ from sklearn.neural_network import MLPClassifier
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.compiler.compile import REPORT_SAMPLES, compile  # noqa: A004
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
-from zkinfer.compiler.model import CIRCUIT_KIND, CIRCUIT_VERSION, REPORT_SAMPLES, Circuit, compile  # noqa: A004
+from zkinfer.compiler.model import CIRCUIT_KIND, CIRCUIT_VERSION, Circuit
 from zkinfer.errors import (
     ArtifactError,
     DynamicShapeError,

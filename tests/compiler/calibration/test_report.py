@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import onnx_ir
 import pytest
+from matplotlib.axes import Axes
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-from zkinfer.compiler.calibration.report import LayerReport, Report, compare, share_text
+from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
+from zkinfer.compiler.calibration.report import Report, compare
 from zkinfer.compiler.calibration.report_plot import MAX_ROWS, draw
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.compiler.onnx.load import load_model
@@ -208,7 +210,7 @@ class TestPresentation:
         path = tmp_path / "report.png"
         report.plot(path)
         assert path.read_bytes().startswith(b"\x89PNG")
-        left, right = draw(report).axes
+        left, right = _axes(report)
         assert [label.get_text() for label in left.get_yticklabels()] == [
             "x  (Input)",
             "h  (MatMul)",
@@ -224,14 +226,14 @@ class TestPresentation:
     def test_the_worst_rows_of_a_long_model_are_drawn(self) -> None:
         rows = tuple(_row(f"layer {i}", error=(i * 37) % 101) for i in range(100))
         report = Report(1, rows, (_row("y", error=0.0),), None, None, None, None, (0.0, 1.0), (0.0, 1.0))
-        left, _ = draw(report).axes
+        left, _ = _axes(report)
         drawn = [label.get_text().split("  ")[0] for label in left.get_yticklabels()]
         worst = sorted(rows, key=lambda row: -row.relative_error)[: MAX_ROWS - 1]
         assert set(drawn) == {row.name for row in worst} | {"y"}
         assert drawn == [row.name for row in (*rows, *report.outputs) if row.name in set(drawn)]
 
     def test_what_is_exact_is_said_to_be(self) -> None:
-        left, _ = draw(Report(1, (), (_row("y", error=0.0),), None, None, None, None, (0.0,), (0.0,))).axes
+        left, _ = _axes(Report(1, (), (_row("y", error=0.0),), None, None, None, None, (0.0,), (0.0,)))
         assert [text.get_text() for text in left.texts] == ["exact"]
 
     def test_another_ending_is_refused(self, report: Report, tmp_path: Path) -> None:
@@ -241,6 +243,10 @@ class TestPresentation:
     def test_a_folder_that_does_not_exist_is_said(self, report: Report, tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match="nowhere"):
             report.plot(tmp_path / "nowhere" / "report.png")
+
+
+def _axes(report: Report) -> list[Axes]:
+    return draw("headline", report.layers, report.outputs, report.float_outputs, report.fixed_outputs).axes
 
 
 def _row(name: str, *, error: float = 1.0) -> LayerReport:

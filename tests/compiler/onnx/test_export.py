@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from zkinfer.compiler.compile import compile  # noqa: A004
 from zkinfer.compiler.lowering.precision import Precision
-from zkinfer.compiler.model import compile  # noqa: A004
 from zkinfer.compiler.onnx.export import export, is_module
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError

@@ -16,6 +16,7 @@ from rich.text import Text
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
     checked_targets,
@@ -32,42 +33,6 @@ from zkinfer.typing import Array, FloatArray, IntArray
 
 SCATTER_POINTS = 4096
 """At most so many output elements are kept for the picture."""
-
-
-class LayerReport(msgspec.Struct, frozen=True):
-    """One tensor of the float model, beside what the circuit holds in its place; real units.
-
-    Attributes:
-        name: of the tensor in the ONNX model.
-        op: operator that computes it there; "Input" for inputs.
-        step: what one unit of the integer stands for.
-        lo, hi: smallest and largest float value seen.
-        max_error, mean_error: of the absolute differences.
-        relative_error: `max_error` over the range `hi - lo`; of a constant tensor, over its magnitude.
-        cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
-        saturated: how many elements lie at the end of their format while the float value lies beyond.
-        elements: how many were compared.
-        agreement: of an output, share of the answers with the same top class, see `top_classes`; None where it gives
-            no classes, and of other tensors.
-    """
-
-    name: str
-    op: str
-    step: float
-    lo: float
-    hi: float
-    max_error: float
-    mean_error: float
-    relative_error: float
-    cosine: float
-    saturated: int
-    elements: int
-    agreement: float | None = None
-
-    @property
-    def saturated_share(self) -> float:
-        """Share of the elements that are saturated, 0 to 1."""
-        return self.saturated / self.elements
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -107,7 +72,7 @@ class Report(msgspec.Struct, frozen=True):
 
     def table(self) -> Table:
         """The figures as a table for a terminal."""
-        table = Table(title=f"Fixed point against float, {self.samples} samples", caption=self._answers())
+        table = Table(title=self._title, caption=Text(";  ".join(self.answers())))
         table.add_column("tensor", overflow="fold")
         table.add_column("operator")
         for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated", "same top"):
@@ -119,8 +84,9 @@ class Report(msgspec.Struct, frozen=True):
             table.add_row(*_cells(row), style="bold")
         return table
 
-    def _answers(self) -> Text:
-        return Text(";  ".join(self.answers()))
+    @property
+    def _title(self) -> str:
+        return f"Fixed point against float, {self.samples} samples"
 
     def answers(self) -> list[str]:
         """What became of the model's answers, one phrase a figure."""
@@ -147,19 +113,16 @@ class Report(msgspec.Struct, frozen=True):
             InvalidInputError: another ending.
             ResourceError: the file cannot be written.
         """
+        # matplotlib takes a while to import, and is needed here alone.
         from zkinfer.compiler.calibration.report_plot import plot
 
-        plot(self, Path(path))
+        headline = "   |   ".join((self._title, *self.answers()))
+        plot(Path(path), headline, self.layers, self.outputs, self.float_outputs, self.fixed_outputs)
 
     def __str__(self) -> str:
         buffer = io.StringIO()
         Console(file=buffer, width=140, no_color=True, force_terminal=False).print(self.table())
         return buffer.getvalue()
-
-
-def share_text(share: float) -> str:
-    """A share from 0 on as a percentage that tells nothing from little: "0%", "<0.01%", "0.86%"."""
-    return "0%" if share == 0 else "<0.01%" if share < 1e-4 else f"{share:.2%}"
 
 
 def _cells(row: LayerReport) -> tuple[Text, ...]:

@@ -252,9 +252,7 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
     maximum = PairwiseMaximum(g, (low, high))
     for axis, size, stride, dilation, *_ in windows:
         count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
-        largest = maximum.largest(
-            [Candidate(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
-        )
+        largest = maximum.largest([Candidate(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)])
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
     return g.activation(clamped(g, value, (low, high)), to_activation)
 
