@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.serde import serialize_model
 from support.lowering import build
 
-from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, MIN_OPSET, load_model, read_model
+from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, MIN_OPSET, load_model
+from zkinfer.compiler.onnx.read import read_model
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -406,7 +407,7 @@ class TestBatchNormalization:
     def test_it_is_said_when_a_folding_was_missed(
         self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("zkinfer.compiler.onnx.load.optimizer.optimize_ir", lambda model, **options: None)
+        monkeypatch.setattr("zkinfer.compiler.onnx.simplify.optimizer.optimize_ir", lambda model, **options: None)
         assert "BatchNormalization" in _ops(load_model(self._conv(), batch=1))
         assert "could not be folded" in caplog.text
 

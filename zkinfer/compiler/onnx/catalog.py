@@ -5,8 +5,8 @@ import typing
 from collections import defaultdict
 
 from zkinfer.compiler.lowering.activation import Activation, Constant
-from zkinfer.compiler.onnx import ops, registry
-from zkinfer.compiler.onnx.decompose import layers
+from zkinfer.compiler.onnx import decompose, ops, registry
+from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
 
 _HEAD = f"""# Operators
@@ -43,6 +43,7 @@ _HINTS = """
 def document() -> str:
     """The whole document, in Markdown."""
     assert ops
+    assert decompose
     return "\n".join([_HEAD, *_operators(), _STEPS, *_layers(), _HINTS.rstrip(), "", *_hints()]) + "\n"
 
 
@@ -70,15 +71,16 @@ def _constants(operator: registry.Operator) -> list[str]:
 
 def _layers() -> list[str]:
     rows = ["| layer | from version |", "|---|---|"]
-    one_by_one = {operator.name for operator in registry.operators()}
-    first = {
-        name: min(since for other, since in layers() if other == name) for name, _ in layers() if name not in one_by_one
-    }
+    lowered = {operator.name for operator in registry.operators()}
+    first: dict[str, int] = {}
+    for known in decompositions():
+        if known.name not in lowered:
+            first[known.name] = min(known.since_version, first.get(known.name, known.since_version))
     return rows + [f"| {name} | {since} |" for name, since in sorted(first.items())]
 
 
 def _hints() -> list[str]:
-    return [f"* {name}: {hint.removeprefix('in this form; ')}" for name, hint in sorted(registry.HINTS.items())]
+    return [f"* {name}: {hint.removeprefix('in this form; ')}" for name, hint in sorted(registry.hints().items())]
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.ops.quantized import along
-from zkinfer.compiler.onnx.recurrence import step_independent
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.typing import Array
 

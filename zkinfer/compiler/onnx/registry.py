@@ -27,21 +27,6 @@ Result = Intermediate | tuple[Intermediate, ...]
 Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
 
-HINTS = {
-    "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
-    "DFT": "in this form; supported are constant sizes of up to 4096 points",
-    "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
-    "GRU": "in this form; supported are constant weights, and activations that are operators",
-    "GroupNormalization": "in this form; supported are constant scales",
-    "LSTM": "in this form; supported are constant weights, and activations that are operators",
-    "LpPool": "in this form; supported are p of 1 and 2, without ceil_mode",
-    "RNN": "in this form; supported are constant weights, and activations that are operators",
-    "ReduceProd": "in this form; supported are products of up to 64 elements along constant axes",
-    "STFT": "in this form; supported are real signals, constant windows, and constant sizes of up to 4096 points",
-    "Upsample": "use Resize",
-}
-"""In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
-
 
 @dataclass(frozen=True)
 class Operator:
@@ -110,6 +95,7 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
 
 
 _operators: dict[tuple[str, str, int], Operator] = {}
+_hints: dict[str, str] = {}
 
 
 def operator(*since_versions: int, name: str | None = None, domain: str = "") -> Callable[[H], H]:
@@ -123,6 +109,16 @@ def operator(*since_versions: int, name: str | None = None, domain: str = "") ->
         return handler
 
     return register
+
+
+def add_hint(name: str, hint: str) -> None:
+    """Register what the error about an operator that is not lowered says: which forms are, or what to use instead."""
+    _hints[name] = hint
+
+
+def hints() -> dict[str, str]:
+    """The hint for every operator that has one, by its name."""
+    return dict(_hints)
 
 
 def operators() -> tuple[Operator, ...]:
@@ -164,7 +160,7 @@ def _instead(domain: str, name: str) -> str:
     versions = sorted(known.since_version for known in same)
     if versions:
         return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
-    if name in HINTS:
-        return f"{' ' if HINTS[name].startswith('in ') else '; '}{HINTS[name]}"
+    if name in _hints:
+        return f"{' ' if _hints[name].startswith('in ') else '; '}{_hints[name]}"
     near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
     return f"; the nearest that is supported is {near[0]}" if near else ""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 from onnx_ir import Value
 
+from zkinfer.compiler.calibration.reference import numpy_type
 from zkinfer.typing import Array
 
 AXES_AS_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "ReduceSum": 13}
@@ -76,7 +76,7 @@ class Subgraph:
 
     def number(self, step: str, x: float, like: Value) -> Value:
         """A constant number of the type of a tensor."""
-        return self.constant(step, np.array(x, dtype=dtype_of(like)))
+        return self.constant(step, np.array(x, dtype=numpy_type(like)))
 
     def reduce(self, step: str, op_type: str, x: Value, axes: Sequence[int], *, keepdims: bool = True) -> Value:
         """A reduction over axes."""
@@ -102,18 +102,6 @@ class Subgraph:
     def concat(self, step: str, parts: Sequence[Value], axis: int) -> Value:
         """Tensors one after the other."""
         return parts[0] if len(parts) == 1 else self.op(step, "Concat", *parts, axis=axis)
-
-
-def shape_of(x: Value) -> tuple[int, ...]:
-    """The static shape of a tensor of the model."""
-    assert x.shape is not None
-    return tuple(int(n) for n in x.shape.numpy())
-
-
-def dtype_of(x: Value) -> npt.DTypeLike:
-    """The numpy type of a tensor of the model."""
-    assert x.dtype is not None
-    return x.dtype.numpy()
 
 
 def content_of(x: Value) -> Array | None:

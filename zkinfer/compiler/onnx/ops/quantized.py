@@ -19,11 +19,13 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
 from zkinfer.compiler.onnx.ops import linear
 from zkinfer.compiler.onnx.ops.arguments import axis_of
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
 DType = np.dtype[Any]
+
+add_hint("DynamicQuantizeLinear", "its scale depends on the data; quantize with scales from calibration")
 
 _ONE = functions.constant(1)
 

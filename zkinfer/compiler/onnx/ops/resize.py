@@ -17,9 +17,11 @@ from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import weight_frac_bits
 from zkinfer.compiler.onnx.ops.arguments import axis_of
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
+
+add_hint("Upsample", "use Resize")
 
 _OPSET, _IR_VERSION = 19, 10
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from onnx_ir import DataType, Value
 
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
 from zkinfer.compiler.lowering.activation import MASKED_BELOW
-from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 from zkinfer.typing import BoolArray, IntArray
 
 
+@decomposition("Attention", 23, hint="scores that are masked are no output, as they are minus infinity")
 def attention(
     s: Subgraph,
     q: Value,
@@ -32,7 +35,7 @@ def attention(
 
     None where inner products are an output with a mask of minus infinity in them.
     """
-    shapes = [shape_of(x) for x in (q, k, v)]
+    shapes = [static_shape(x) for x in (q, k, v)]
     joined = len(shapes[0]) == 3
     if joined:
         heads, kv_heads = s.integer("q_num_heads", 0), s.integer("kv_num_heads", 0)
@@ -48,7 +51,7 @@ def attention(
     (batch, heads, queries, size), (_, kv_heads, keys, _), (*_, value_size) = shapes
     past = 0
     if past_key is not None and past_value is not None:
-        past = shape_of(past_key)[2]
+        past = static_shape(past_key)[2]
         k, v = s.concat("keys", [past_key, k], 2), s.concat("values", [past_value, v], 2)
         keys += past
 
@@ -103,7 +106,7 @@ class _Masks:
 
     def applied(self, s: Subgraph, scores: Value, like: Value) -> Value:
         """The scores, so low where they are masked that a softmax makes zero of them."""
-        dtype = np.dtype(dtype_of(like))
+        dtype = np.dtype(numpy_type(like))
         lowest = np.finfo(dtype).min / 2
         if not self.conditions:
             constant = np.where(self.allowed, 0, lowest).astype(dtype)
@@ -141,7 +144,7 @@ def _masks(
         conditions = _conditions(s, s.reshape("lengths", lengths, (-1, 1, 1, 1)), shape)
     if mask is None:
         return _Masks(None, allowed, conditions)
-    missing, truth = keys - shape_of(mask)[-1], mask.dtype is DataType.BOOL
+    missing, truth = keys - static_shape(mask)[-1], mask.dtype is DataType.BOOL
     allowed = allowed & (np.arange(keys) < keys - missing)
     content = content_of(mask)
     if content is not None:
@@ -149,10 +152,10 @@ def _masks(
         if truth:
             return _Masks(None, allowed & content, conditions)
         low = content <= MASKED_BELOW
-        bias = np.where(low, 0, content).astype(dtype_of(like))
+        bias = np.where(low, 0, content).astype(numpy_type(like))
         return _Masks(s.constant("bias", bias) if bias.any() else None, allowed & ~low, conditions)
     if missing:
-        rest = np.zeros((*shape_of(mask)[:-1], missing), dtype=dtype_of(mask))
+        rest = np.zeros((*static_shape(mask)[:-1], missing), dtype=numpy_type(mask))
         mask = s.concat("mask/padded", [mask, s.constant("mask/padding", rest)], -1)
     return _Masks(None, allowed, [mask, *conditions]) if truth else _Masks(mask, allowed, conditions)
 
@@ -189,9 +192,10 @@ def _conditions(s: Subgraph, lengths: Value, shape: tuple[int, int]) -> list[Val
     return conditions
 
 
+@decomposition("RotaryEmbedding", 23)
 def rotary_embedding(s: Subgraph, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
     """A RotaryEmbedding: pairs of elements, turned by the angle of their position."""
-    shape = shape_of(x)
+    shape = static_shape(x)
     joined = len(shape) == 3
     if joined:
         heads = s.integer("num_heads", 0)

@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Attr, DataType, Value
 
-from zkinfer.compiler.onnx.subgraph import Subgraph, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph
 from zkinfer.typing import FloatArray, IntArray
 
 DOMAIN = "ai.onnx.ml"
@@ -135,7 +137,7 @@ def _forest(s: Subgraph, kind: str, outputs: int) -> _Forest | None:
 
 def _scores(s: Subgraph, x: Value, forest: _Forest) -> Value:
     """The sum of the leaves that are reached, and of the base: shape (batch, outputs)."""
-    batch, width = shape_of(x)
+    batch, width = static_shape(x)
     trees = [_paths(forest, root) for root in forest.roots]
     nodes, leaves = max(len(t.nodes) for t in trees) or 1, max(len(t.leaves) for t in trees)
     count = len(trees)
@@ -155,7 +157,9 @@ def _scores(s: Subgraph, x: Value, forest: _Forest) -> Value:
 
     # Small whole numbers stay what they are, for which there is no operator with double precision.
     double = x.dtype is DataType.DOUBLE
-    dtype, x = (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (dtype_of(x), x)
+    dtype, x = (
+        (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (numpy_type(x), x)
+    )
     chosen = s.op("features", "MatMul", x, _integers(s, "choice", choice.reshape(width, -1), dtype))
     outcomes = s.op("outcomes", forest.comparison, chosen, s.constant("thresholds", thresholds.ravel().astype(dtype)))
     ones = s.reshape("outcomes/trees", _numbers(s, "outcomes/numbers", outcomes, dtype), (batch, count, 1, nodes))
@@ -187,6 +191,7 @@ def _aggregated(s: Subgraph, x: Value, forest: _Forest, aggregate: str) -> list[
     return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
 
 
+@decomposition("TreeEnsembleRegressor", 1, domain=DOMAIN)
 def regressor(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleRegressor, without an activation."""
     forest = _forest(s, "target", s.integer("n_targets", 1))
@@ -200,6 +205,7 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 """What the numbers stand for by which a TreeEnsemble names these."""
 
 
+@decomposition("TreeEnsemble", 1, domain=DOMAIN)
 def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsemble, of version 5 of the domain: inner nodes and leaves are numbered apart, over all trees.
 
@@ -231,6 +237,7 @@ def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
+@decomposition("TreeEnsembleClassifier", 1, domain=DOMAIN)
 def classifier(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleClassifier: the label, and a score for each class."""
     attributes = s.node.attributes
@@ -261,7 +268,7 @@ def _binary(s: Subgraph, x: Value, forest: _Forest, transform: str, labels: IntA
     positive = all((value >= 0).all() for value in leaves.values())
     score = _scores(s, x, _Forest(forest.branches, leaves, forest.comparison, 1, forest.base[:1]))
     decided = s.op("decided", "Greater", score, s.number("middle", 0.5 if positive else 0.0, x))
-    index = s.op("index", "Cast", s.reshape("decided/flat", decided, (shape_of(x)[0],)), to=7)
+    index = s.op("index", "Cast", s.reshape("decided/flat", decided, (static_shape(x)[0],)), to=7)
     if positive and transform == "NONE":
         return [
             _labelled(s, index, labels),

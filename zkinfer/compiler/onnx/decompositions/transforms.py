@@ -3,7 +3,9 @@
 import numpy as np
 from onnx_ir import Value
 
-from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 from zkinfer.typing import FloatArray
 
 MAX_POINTS = 4096
@@ -17,9 +19,10 @@ def _waves(samples: int, bins: int, length: int, *, inverse: bool) -> FloatArray
     return np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=-1) / (length if inverse else 1)
 
 
+@decomposition("DFT", 17, hint=f"supported are constant sizes of up to {MAX_POINTS} points")
 def dft(s: Subgraph, x: Value, length: Value | None = None, axis: Value | None = None) -> list[Value] | None:
     """A DFT along one axis; None of one with computed sizes, or of more than `MAX_POINTS`."""
-    shape = shape_of(x)
+    shape = static_shape(x)
     sizes = [None if value is None else content_of(value) for value in (length, axis)]
     if any(v is not None and c is None for v, c in zip((length, axis), sizes, strict=True)):
         return None
@@ -43,7 +46,7 @@ def dft(s: Subgraph, x: Value, length: Value | None = None, axis: Value | None =
         turned = np.stack([-waves[..., 1], waves[..., 0]], axis=-1)
         waves = np.stack([waves, turned], axis=1)
     parts = 1 if half and inverse else 2
-    matrix = waves[..., :parts].reshape(samples * shape[-1], bins * parts).astype(dtype_of(x))
+    matrix = waves[..., :parts].reshape(samples * shape[-1], bins * parts).astype(numpy_type(x))
     rank = len(shape)
     order = [*(i for i in range(rank - 1) if i != at), at, rank - 1]
     others = [shape[i] for i in order[:-2]]
@@ -54,11 +57,16 @@ def dft(s: Subgraph, x: Value, length: Value | None = None, axis: Value | None =
     return [s.transpose("result", result, [order.index(i) for i in range(rank)])]
 
 
+@decomposition(
+    "STFT",
+    17,
+    hint=f"supported are real signals, constant windows, and constant sizes of up to {MAX_POINTS} points",
+)
 def stft(
     s: Subgraph, signal: Value, step: Value, window: Value | None = None, length: Value | None = None
 ) -> list[Value] | None:
     """An STFT of real signals, as a convolution; None of one with a computed window, computed or large sizes."""
-    stride, shape = content_of(step), shape_of(signal)
+    stride, shape = content_of(step), static_shape(signal)
     weights = None if window is None else content_of(window)
     size = None if length is None else content_of(length)
     if stride is None or (weights is None) != (window is None) or (size is None) != (length is None):
@@ -71,7 +79,7 @@ def stft(
     bins = points // 2 + 1 if s.integer("onesided", 1) else points
     waves = _waves(points, bins, points, inverse=False)
     kernels = (waves if weights is None else waves * weights.reshape(-1, 1, 1)).transpose(1, 2, 0)
-    kernel = s.constant("waves", kernels.reshape(bins * 2, 1, points).astype(dtype_of(signal)))
+    kernel = s.constant("waves", kernels.reshape(bins * 2, 1, points).astype(numpy_type(signal)))
     rows = s.reshape("rows", signal, (shape[0], 1, shape[1]))
     frames = (shape[1] - points) // int(stride.item()) + 1
     parts = s.op("product", "Conv", rows, kernel, strides=[int(stride.item())])

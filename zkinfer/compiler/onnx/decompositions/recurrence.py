@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Value
 
-from zkinfer.compiler.onnx.subgraph import Subgraph, content_of, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
 Array = npt.NDArray[np.floating]
 
@@ -153,18 +155,24 @@ _GRU = _Layer(3, ("Sigmoid", "Tanh"), 1, _gru_step)
 _RNN = _Layer(1, ("Tanh",), 1, _rnn_step)
 
 
+_HINT = "supported are constant weights, and activations that are operators"
+
+
+@decomposition("LSTM", 13, hint=_HINT)
 def lstm(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An LSTM, unrolled."""
     lengths, h, c, peepholes = (*rest, None, None, None, None)[:4]
     return _unrolled(s, _LSTM, x, (w, r, b, peepholes), lengths, (h, c))
 
 
+@decomposition("GRU", 13, hint=_HINT)
 def gru(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """A GRU, unrolled."""
     lengths, h = (*rest, None, None)[:2]
     return _unrolled(s, _GRU, x, (w, r, b, None), lengths, (h,))
 
 
+@decomposition("RNN", 13, hint=_HINT)
 def rnn(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An Elman network, unrolled."""
     lengths, h = (*rest, None, None)[:2]
@@ -182,7 +190,7 @@ def _unrolled(
     """The outputs of the layer: all states, then the last of each; None where the layer has to stay whole."""
     w, r, b, p = contents = [None if value is None else content_of(value) for value in parameters]
     batch_first = bool(s.integer("layout", 0))
-    steps, batch = shape_of(x)[:2] if not batch_first else shape_of(x)[1::-1]
+    steps, batch = static_shape(x)[:2] if not batch_first else static_shape(x)[1::-1]
     computed = any(value is not None and content is None for value, content in zip(parameters, contents, strict=True))
     if w is None or r is None or computed:
         return None
@@ -191,7 +199,7 @@ def _unrolled(
     if chosen is None:
         return None
     x = s.transpose("input", x, (1, 0, 2)) if batch_first else x
-    bias = np.zeros((directions, 2 * layer.gates * hidden), dtype=dtype_of(x) if x.dtype else r.dtype)
+    bias = np.zeros((directions, 2 * layer.gates * hidden), dtype=numpy_type(x) if x.dtype else r.dtype)
     bias = bias if b is None else b
     nothing = None if lengths is None else s.constant("nothing", np.zeros((batch, hidden), dtype=bias.dtype))
     reverse = [False, True] if directions == 2 else [s.text("direction", "forward") == "reverse"]
@@ -242,7 +250,7 @@ def _going_on(s: Subgraph, step: str, lengths: Value, t: int) -> Value | None:
     if content is not None:
         going = content.reshape(-1, 1) > t
         return None if going.all() else s.constant(step, going)
-    number = s.constant(f"{step}/number", np.array(t, dtype=dtype_of(lengths)))
+    number = s.constant(f"{step}/number", np.array(t, dtype=numpy_type(lengths)))
     return s.op(step, "Less", number, s.reshape(f"{step}/lengths", lengths, (-1, 1)))
 
 
