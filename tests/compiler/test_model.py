@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -194,7 +195,7 @@ class TestCompile:
             compile(mlp, CALIBRATION, precision="halo2")
 
     @pytest.mark.parametrize("bits", [{"weight_bits": 0}, {"activation_bits": 99}, {"weight_bits": 7.5}])
-    def test_bits_out_of_range_are_refused(self, mlp: onnx.ModelProto, bits: dict[str, object]) -> None:
+    def test_bits_out_of_range_are_refused(self, mlp: onnx.ModelProto, bits: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError, match=next(iter(bits))):
             compile(mlp, CALIBRATION, **bits)
 

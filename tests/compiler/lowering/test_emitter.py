@@ -118,7 +118,7 @@ class TestOperand:
 
     def test_an_offset_that_is_not_exact_is_looked_up(self, g: Emitter, x: Activation) -> None:
         shifted = g.affine(x, offset=Fraction(1, 3))
-        assert g.operand(shifted) == (g.narrow(shifted), 1)
+        assert g.operand(shifted) == (g.narrow(shifted), Fraction(1))
 
     def test_a_wide_value_is_looked_up_once(self, g: Emitter, x: Activation) -> None:
         wide = g.affine(g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) / 3))), Fraction(1, 3))

@@ -1,5 +1,7 @@
 """Normalization layers in steps: the same numbers as the layer itself."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir
 import onnxruntime
@@ -20,9 +22,7 @@ FINE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 RNG = np.random.default_rng(0)
 
 
-def stepwise(
-    body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int, **options: object
-) -> onnx_ir.Model:
+def stepwise(body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int, **options: Any) -> onnx_ir.Model:
     """The model with its layer decomposed, shapes inferred."""
     model = onnx_ir.serde.deserialize_model(infer_shapes(build(body, {"x": shape}, weights, opset=opset, **options)))
     decompose(model)

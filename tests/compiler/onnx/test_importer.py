@@ -142,7 +142,10 @@ class TestRefused:
         all_outputs = registry.find("", "TopK", 17)
 
         def only_first(g: Emitter, X: Activation, K: Constant, *, axis: int = -1) -> Activation:
-            return all_outputs.handler(g, X, K, axis=axis)[0]
+            results = all_outputs.handler(g, X, K, axis=axis)
+            assert isinstance(results, tuple)
+            assert isinstance(results[0], Activation)
+            return results[0]
 
         monkeypatch.setitem(registry._operators, ("", "TopK", 11), replace(all_outputs, handler=only_first))
         call, tensors = "[top] v, i = TopK(x, k)", {"k": np.array([1])}
