@@ -1,7 +1,7 @@
-"""What a function can be evaluated in: one expression tree, several meanings.
+"""The arithmetics in which an expression tree can be evaluated.
 
 `Function.evaluate(arithmetic, x)` walks the tree once and calls the operations below. Values, intervals, slopes and
-multiprecision intervals are four implementations of the same protocol, so no rule is written twice in the trees.
+multiprecision intervals are implementations of the same protocol, so that an expression is written once for all.
 """
 
 from fractions import Fraction
@@ -48,7 +48,7 @@ class FloatArithmetic:
         return a * b
 
     def divide(self, a: FloatArray, b: FloatArray) -> FloatArray:
-        # Nothing is defined at b = 0, and NaN says so.
+        # A quotient by zero is undefined, which NaN stands for.
         return np.where(b == 0, np.nan, a / b)
 
     def minimum(self, a: FloatArray, b: FloatArray) -> FloatArray:
@@ -110,7 +110,7 @@ class Slope(NamedTuple):
 
 
 class SlopeArithmetic:
-    """Ranges and secant slopes together. Slopes need no derivative: kinks and jumps are covered."""
+    """Ranges and secant slopes together. A secant slope needs no derivative, so that kinks and jumps are covered."""
 
     def __init__(self) -> None:
         self._ranges = IntervalArithmetic()
@@ -141,12 +141,12 @@ class SlopeArithmetic:
         quotient = intervals.divide(a.range, b.range)
         rest = intervals.subtract(a.slope, intervals.multiply(quotient, b.slope))
         slope = intervals.divide(rest, b.range)
-        # Where the divisor touches zero, the quotient rule's own factors are unbounded.
+        # Where the divisor's range contains zero, the factors of the quotient rule are unbounded.
         unknown = (b.range.lo <= 0) & (b.range.hi >= 0)
         return Slope(quotient, IntervalArray(np.where(unknown, -np.inf, slope.lo), np.where(unknown, np.inf, slope.hi)))
 
     def _choice(self, a: Slope, b: Slope, a_always: BoolArray, b_always: BoolArray, range_: IntervalArray) -> Slope:
-        # (max(u) - max(v)) lies between a(u) - a(v) and b(u) - b(v), in whatever way the maxima are attained.
+        # max(u) - max(v) lies between a(u) - a(v) and b(u) - b(v), whichever of the two is the larger at u and at v.
         both = intervals.hull([a.slope, b.slope])
         lo = np.where(a_always, a.slope.lo, np.where(b_always, b.slope.lo, both.lo))
         hi = np.where(a_always, a.slope.hi, np.where(b_always, b.slope.hi, both.hi))

@@ -1,4 +1,4 @@
-"""Functions given by the user: any vectorized numpy callable, with or without a promise about it."""
+"""Functions of the user's: any vectorized numpy callable, with or without a promise about its values."""
 
 import math
 from collections.abc import Callable
@@ -50,11 +50,11 @@ class Custom(Primitive):
     """A user's function.
 
     Attributes:
-        name: for people, and in messages.
+        name: for display and in messages.
         function: float64 array to array of real numbers of the same shape, finite on the domain. Without `reference`
             its float64 values *are* the function; with it, they are within `ASSUMED_ULPS` of it.
-        promise: what is known of it between points; an `IntervalFunction` bounds it over the intervals given. None if
-            nothing is known.
+        promise: bounds the function between points; an `IntervalFunction` bounds it over given intervals. None if there
+            is no promise.
         domain: one piece, closed where finite.
         reference: the same function of one mpmath number at mpmath's working precision; None if there is none.
     """
@@ -84,7 +84,7 @@ class Custom(Primitive):
         """The callable's values at points of the domain, checked.
 
         Raises:
-            InvalidInputError: it fails on arrays, or returns something else than real numbers of the same shape.
+            InvalidInputError: it fails on arrays, or does not return real numbers of the same shape.
             NotFiniteError: a value is NaN or infinite.
         """
         advice = (
@@ -179,10 +179,10 @@ class Custom(Primitive):
 
 
 def check_promise(promise: Any) -> None:
-    """Refuse what is no promise.
+    """Check that an argument is a promise.
 
     Raises:
-        InvalidInputError: neither a promise object, nor callable, nor None.
+        InvalidInputError: it is neither a promise object, nor callable, nor None.
     """
     if promise is not None and not isinstance(promise, Lipschitz | Increasing | Decreasing) and not callable(promise):
         raise InvalidInputError(

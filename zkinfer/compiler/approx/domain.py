@@ -1,4 +1,4 @@
-"""Where a function is defined: a union of intervals with rational ends."""
+"""The domain of a function: a union of intervals with rational ends."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,12 +9,12 @@ import numpy as np
 from zkinfer.typing import BoolArray, FloatArray
 
 End = Fraction | None
-"""An end of a piece; None stands for the infinity on that side."""
+"""An end of a segment; None stands for infinity on that side."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """An interval of more than no points; ends that are None are infinite (and never included)."""
+    """An interval that is not empty; ends that are None are infinite, and never included."""
 
     lo: End = None
     hi: End = None
@@ -27,7 +27,7 @@ class Segment:
         return above and below
 
     def intersect(self, other: "Segment") -> "Segment | None":
-        """What the two have in common; None if nothing."""
+        """The intersection of two; None if it is empty."""
         lo, lo_included = self.lo, self.lo_included
         if other.lo is not None and (lo is None or other.lo > lo):
             lo, lo_included = other.lo, other.lo_included
@@ -43,7 +43,7 @@ class Segment:
         return Segment(lo, hi, lo_included, hi_included)
 
     def touches(self, other: "Segment") -> bool:
-        """Whether `other`, which starts no earlier, leaves no gap after this piece."""
+        """Whether there is no gap between this segment and `other`, which starts no earlier."""
         if self.hi is None or other.lo is None:
             return True
         return other.lo < self.hi or (other.lo == self.hi and (self.hi_included or other.lo_included))
@@ -64,13 +64,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Domain:
-    """Disjoint pieces in increasing order, none touching the next."""
+    """Disjoint segments in increasing order, with a gap between any two."""
 
     segments: tuple[Segment, ...]
 
     @classmethod
     def of(cls, *segments: Segment) -> Self:
-        """The union of the pieces, in whatever order."""
+        """The union of segments, given in any order."""
         ordered = sorted(segments, key=lambda p: (p.lo is not None, p.lo or Fraction(0), not p.lo_included))
         merged: list[Segment] = []
         for segment in ordered:
@@ -89,7 +89,7 @@ class Domain:
         return any(x in segment for segment in self.segments)
 
     def contains(self, x: FloatArray) -> BoolArray:
-        """Membership of each element, exactly; NaN and infinities are members of nothing."""
+        """Membership of each element, exactly; NaN and infinities are in no domain."""
         inside = np.zeros(x.shape, dtype=np.bool_)
         for segment in self.segments:
             above = np.isfinite(x) if segment.lo is None else _above(x, segment.lo, segment.lo_included)

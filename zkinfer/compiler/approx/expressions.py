@@ -36,7 +36,7 @@ T = TypeVar("T")
 FunctionLike = Union["Function", float, int, Fraction]
 
 MAX_BITS = 1 << 13
-"""Working precision at which undecided questions are given up."""
+"""The largest working precision that is tried."""
 
 
 class Enclosure(NamedTuple):
@@ -54,7 +54,7 @@ class Enclosure(NamedTuple):
 class Function:
     """A real function of one real variable; immutable, hashable, equal to trees of the same form."""
 
-    # numpy hands `np.float32(2) * X` over to us instead of looping over it.
+    # With this, numpy leaves `np.float32(2) * X` to the operators of this class.
     __array_ufunc__ = None
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
@@ -73,17 +73,17 @@ class Function:
 
     @property
     def name(self) -> str:
-        """For people: the short name if it has one, else the formula."""
+        """For display: the short name if it has one, else the formula."""
         return str(self)
 
     @cached_property
     def proven(self) -> bool:
-        """Whether it can be enclosed: no user-defined function without a promise is in it."""
+        """Whether it can be enclosed: it contains no user-defined function without a promise."""
         return all(p.proven for p in self.primitives)
 
     @cached_property
     def has_reference(self) -> bool:
-        """Whether it is known to any precision: every user-defined function in it has a multiprecision reference."""
+        """Whether it can be computed to any precision: every user-defined function in it has a reference."""
         return not any(isinstance(p, Custom) and p.reference is None for p in self.primitives)
 
     @cached_property
@@ -91,7 +91,7 @@ class Function:
         """Where the function is defined: a union of intervals with exact ends.
 
         Raises:
-            InvalidInputError: it could not be worked out; `on` states it.
+            InvalidInputError: it cannot be worked out; the caller can state it with `on`.
         """
         domain = self._own_domain()
         for child in self.children:
@@ -103,10 +103,10 @@ class Function:
         return LINE
 
     def preimage(self, target: Domain) -> Domain:
-        """Where the function's value, if it is defined, lies in `target`.
+        """The set of points whose value, where defined, lies in `target`.
 
         Raises:
-            InvalidInputError: it could not be worked out.
+            InvalidInputError: it cannot be worked out.
         """
         if self.proven:
             with np.errstate(all="ignore"):
@@ -124,7 +124,7 @@ class Function:
 
     @property
     def _positive(self) -> bool:
-        """Whether the value is known to be above zero wherever it is defined."""
+        """Whether the value is known to be positive everywhere on the domain."""
         return False
 
     @overload
@@ -159,8 +159,8 @@ class Function:
             lo, hi: arrays of one shape, lo <= hi; may be infinite.
 
         Returns:
-            (lo, hi): arrays of that shape; infinite where no bound is known, meaningless for intervals that do not
-            meet the domain.
+            (lo, hi): arrays of that shape; infinite where no bound is known. For intervals outside the domain they have
+            no meaning.
 
         Raises:
             InvalidInputError: an interval is inverted, or there is no enclosure (see `proven`).
@@ -174,7 +174,7 @@ class Function:
         return self.enclose_and_sample(IntervalArray(low, high)).bounds
 
     def enclose_and_sample(self, x: IntervalArray) -> Enclosure:
-        """As `enclose` for intervals known to be in order, with the bounds at points that it computes anyway.
+        """As `enclose` for intervals that are in order, with the bounds at points, which it computes as well.
 
         Raises:
             InvalidInputError: there is no enclosure (see `proven`).
@@ -186,7 +186,7 @@ class Function:
             natural, slope = self.evaluate(slopes, slopes.variable(x))
             centre = np.where(np.isfinite(x.lo) & np.isfinite(x.hi), x.lo + (x.hi - x.lo) / 2, np.nan)
             start, middle, end = self.point(x.lo), self.point(centre), self.point(x.hi)
-            # Monotone over the interval: the ends bound it. Bounds that are NaN are passed over.
+            # A function that is monotone over the interval is bounded by its ends. NaN bounds are ignored.
             rising, falling = slope.lo >= 0, slope.hi <= 0
             by_ends = IntervalArray(
                 np.where(rising, start.lo, np.where(falling, end.lo, np.nan)),
@@ -202,7 +202,7 @@ class Function:
         )
 
     def rational(self, x: Fraction) -> Fraction | None:
-        """The exact value at a rational point; None if it is, or may be, irrational or undefined."""
+        """The exact value at a rational point; None if it may be irrational or undefined."""
         return self.evaluate(RationalArithmetic(), x)
 
     def exact(self, x: float | Fraction, bits: int = 128) -> Any:
@@ -237,7 +237,7 @@ class Function:
     def on(self, lo: float | Fraction = -math.inf, hi: float | Fraction = math.inf) -> "Function":
         """The same function on a closed interval only.
 
-        Where the natural domain cannot be worked out, the caller states with this that the function is defined there.
+        Where the natural domain cannot be worked out, the caller states here that the function is defined there.
         """
         return Restricted(self, closed_domain(lo, hi))
 
@@ -308,7 +308,7 @@ class ConstantFunction(Function):
 
 @dataclass(frozen=True)
 class Pi(Function):
-    """The circle's constant."""
+    """The number pi."""
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
         return arithmetic.pi()
@@ -527,7 +527,7 @@ class Named(Function):
 
 @dataclass(frozen=True)
 class Restricted(Function):
-    """An expression on a part of the line that the caller states."""
+    """An expression on a domain that the caller states."""
 
     inner: Function
     stated: Domain
@@ -567,7 +567,7 @@ class Restricted(Function):
 
 
 class _TreeArithmetic:
-    """The arithmetic in which evaluation is substitution."""
+    """The arithmetic of expression trees, in which evaluating a tree at another one substitutes it."""
 
     def constant(self, value: Fraction) -> Function:
         return ConstantFunction(value)
@@ -601,7 +601,7 @@ def lift(value: FunctionLike) -> Function:
     """A number as a constant function, exactly; a function as it is.
 
     Raises:
-        InvalidInputError: neither.
+        InvalidInputError: it is neither.
         NotFiniteError: NaN or infinity.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -633,7 +633,7 @@ def add(a: Function, b: Function) -> Function:
 
 
 def multiply(a: Function, b: Function) -> Function:
-    """a * b, constants folded and put in front."""
+    """a * b, constants folded and moved to the front."""
     match a, b:
         case ConstantFunction(constant=x), ConstantFunction(constant=y):
             return ConstantFunction(x * y)
@@ -663,11 +663,11 @@ def divide(a: Function, b: Function) -> Function:
 
 
 def raise_to(base: Function, exponent: float | Fraction) -> Function:
-    """base ** exponent for a constant exponent; one that is no integer is taken at its float64 value.
+    """base ** exponent for a constant exponent; one that is not an integer is rounded to float64.
 
     Raises:
         NotFiniteError: the exponent is NaN or infinite.
-        InvalidInputError: it is an integer above `MAX_EXPONENT` in absolute value, or no number.
+        InvalidInputError: it is an integer above `MAX_EXPONENT` in absolute value, or not a number.
     """
     constant = lift(exponent)
     if not isinstance(constant, ConstantFunction):

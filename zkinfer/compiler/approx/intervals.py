@@ -19,7 +19,7 @@ _SMALLEST_SAFE = np.float64(2.0**-900)
 
 
 class IntervalArray(NamedTuple):
-    """Arrays (or numpy scalars) of one shape, `lo <= hi` element by element; a point when they are the same object."""
+    """Arrays (or numpy scalars) of one shape, `lo <= hi` element by element; points if both are the same object."""
 
     lo: FloatArray
     hi: FloatArray
@@ -31,7 +31,7 @@ def constant(lo: float, hi: float) -> IntervalArray:
 
 
 def everything() -> IntervalArray:
-    """The whole line."""
+    """All real numbers."""
     return constant(-np.inf, np.inf)
 
 
@@ -120,8 +120,8 @@ def multiply(a: IntervalArray, b: IntervalArray) -> IntervalArray:
 
 
 def divide(a: IntervalArray, b: IntervalArray) -> IntervalArray:
-    """{x / y, y != 0}; the whole line where b has zero in its inside or is zero."""
-    # An end of b that is zero is approached from inside b: the sign of the zero says so to the division.
+    """{x / y, y != 0}; all real numbers where b is zero or has zero in its interior."""
+    # An end of b that is zero is approached from inside b: the sign of the zero gives the quotient its sign.
     lo = np.where(b.lo == 0, 0.0, b.lo)
     hi = lo if b.lo is b.hi else np.where(b.hi == 0, -0.0, b.hi)
     result = hull([_quotient(x, y) for x, y in _corners(a, IntervalArray(lo, hi))])
@@ -155,7 +155,7 @@ def power(a: IntervalArray, exponent: int) -> IntervalArray:
         for _ in range(exponent - 1):
             result = multiply_positive(result, magnitude)
         return result
-    # Odd powers increase: raise each end by itself, keeping its sign.
+    # Odd powers increase, so that each end is raised by itself, with its sign.
     ends = [IntervalArray(end, end) for end in ([a.lo] if a.lo is a.hi else [a.lo, a.hi])]
     raised = []
     for end in ends:
@@ -175,7 +175,7 @@ def multiply_positive(a: IntervalArray, b: IntervalArray) -> IntervalArray:
 
 
 def intersect(a: IntervalArray, b: IntervalArray) -> IntervalArray:
-    """Both contain the truth, so their intersection does; NaN ends of `b` are passed over."""
+    """The intersection of two intervals that contain the same number; NaN ends of `b` are ignored."""
     return IntervalArray(np.fmax(a.lo, b.lo), np.fmin(a.hi, b.hi))
 
 
@@ -184,7 +184,7 @@ def widen(a: IntervalArray, ulps: int) -> IntervalArray:
     slack = ulps * 2.0**-52
     lo = a.lo - np.abs(a.lo) * slack - 2.0**-1021
     hi = a.hi + np.abs(a.hi) * slack + 2.0**-1021
-    # What overflowed upward may be as small as the largest float, and the other way round.
+    # A value that overflowed may be as small as the largest float in absolute value.
     lo = np.where(a.lo == INFINITY, np.finfo(np.float64).max, lo)
     hi = np.where(a.hi == -INFINITY, np.finfo(np.float64).min, hi)
     return IntervalArray(lo, hi)

@@ -1,7 +1,7 @@
 """The elementary functions out of which `functions` builds everything else.
 
 A primitive knows how to evaluate itself in every arithmetic: float64 values, float64 intervals, secant slopes and
-mpmath intervals. To add one: one record here.
+mpmath intervals. A new primitive is one record in this file.
 
 Error of the float64 values: numpy's and the C library's exp, log, tanh, ... are not correctly rounded and differ
 between machines, by at most 4 units in the last place by numpy's own accuracy tests. `ASSUMED_ULPS` allows twice
@@ -24,7 +24,7 @@ from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, N
 from zkinfer.typing import BoolArray, FloatArray
 
 ASSUMED_ULPS = 8
-"""Error allowed for in a transcendental primitive's float64 values, in units in the last place."""
+"""Assumed error of a transcendental primitive's float64 values, in units in the last place."""
 
 _ONE = intervals.constant(1.0, 1.0)
 _ZERO = intervals.constant(0.0, 0.0)
@@ -36,9 +36,9 @@ class Primitive:
     name: str
     domain: Domain
     root: Fraction | None = None
-    """The only point where the value is zero; it is above zero to the right of it."""
+    """The only point where the value is zero; to the right of it the value is positive."""
     positive: bool = False
-    """Whether the value is above zero wherever it is defined."""
+    """Whether the value is positive everywhere on the domain."""
 
     def value(self, x: FloatArray) -> FloatArray:
         """Float64 values; NaN outside the domain."""
@@ -57,7 +57,7 @@ class Primitive:
         raise NotImplementedError
 
     def rational(self, x: Fraction) -> Fraction | None:
-        """The exact value at a rational point of the domain; None if it is, or may be, irrational."""
+        """The exact value at a rational point of the domain; None if it may be irrational."""
         raise NotImplementedError
 
     @property
@@ -76,7 +76,7 @@ class Monotone(Primitive):
         derivative: contains the derivative over the intervals given, which lie in the domain's closure.
         lowest, highest: the closure of the range.
         rational_value: see `Primitive.rational`.
-        decreasing: otherwise it increases.
+        decreasing: whether the function decreases.
         root, positive: see `Primitive`.
     """
 
@@ -153,7 +153,7 @@ class Absolute(Primitive):
 
 @dataclass(frozen=True)
 class StepFunction(Primitive):
-    """A function that is constant between jumps, and never decreases: its values are exact.
+    """A step function, constant between jumps, which never decreases; its float64 values are exact.
 
     Attributes:
         evaluate: float64 arrays to float64 arrays, exactly.
@@ -187,7 +187,7 @@ class StepFunction(Primitive):
 
 @dataclass(frozen=True)
 class Wave(Primitive):
-    """The sine or the cosine: between -1 and 1, which it reaches once in every turn of 2 pi.
+    """The sine or the cosine: between -1 and 1, each of which it reaches once in every turn of 2 pi.
 
     Attributes:
         evaluate, reference: as in `Monotone`.
@@ -293,7 +293,7 @@ def _rsqrt_derivative(x: IntervalArray) -> IntervalArray:
 
 
 def _only(argument: int, value: Fraction) -> Callable[[Fraction], Fraction | None]:
-    """A function whose values at rational arguments are irrational but for one."""
+    """The rational values of a function that has an irrational value at every rational point but one."""
     return lambda x: value if x == argument else None
 
 
@@ -427,7 +427,10 @@ STEP = StepFunction("step", lambda x: np.where(x >= 0, 1.0, 0.0), lambda c, x: c
 
 @functools.cache
 def real_power(exponent: float) -> Monotone:
-    """x ** exponent for a float64 exponent that is no integer; defined from zero, or above zero where negative."""
+    """x ** exponent for a float64 exponent that is not an integer.
+
+    It is defined for x >= 0; for x > 0 if the exponent is negative.
+    """
 
     def derivative(x: IntervalArray) -> IntervalArray:
         scaled = intervals.multiply(intervals.constant(exponent, exponent), real_power(exponent).enclose(x))
