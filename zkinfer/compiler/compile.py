@@ -53,23 +53,24 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     Args:
         model: a path to an ONNX file, the bytes of one, a ModelProto, or a torch module.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
-            an input, or a mapping from input names to arrays. It sets the range of every input and activation: what
-            goes beyond is refused (inputs) or saturates (activations).
-        batch: how many samples one proof will cover.
-        precision: what to spend on accuracy: by default "native", 16 bits for activations and weights and tables of up
-            to 65,536 entries. Circuits that ezkl is to prove want "ezkl": 8 bits and small tables.
-        activation_bits, weight_bits, max_table_entries, ranges: in place of what `precision` says of them.
-        target: what the circuit's outputs have to keep of the float model's, such as "cosine>=0.999", "top1>=0.99",
-            "max_error<=0.01", or several with commas between; see `calibration.target.parse_target`. Bits and tables
-            are then lowered, tensor by tensor, to where proving costs least and the target still holds: on every other
-            sample of the calibration data, while the rest calibrates. Precision is then the most that may be spent.
-            `circuit.tuning` says what was traded.
+            for each input, or a mapping from input names to arrays. It sets the range of every input and activation:
+            inputs beyond it are refused, activations beyond it saturate.
+        batch: how many samples one proof covers.
+        precision: a `Precision` or the name of a preset. The default, "native", has 16 bits for activations and
+            weights, and tables of up to 65,536 entries. "ezkl", for circuits that ezkl proves, has 8 bits and small
+            tables.
+        activation_bits, weight_bits, max_table_entries, ranges: replace these fields of `precision`.
+        target: how close the circuit's outputs have to be to those of the float model, such as "cosine>=0.999",
+            "top1>=0.99", "max_error<=0.01", or several with commas between; see `calibration.target.parse_target`. Bits
+            and table sizes are then lowered, tensor by tensor, to where proving costs least and the target still holds.
+            `precision` is then the largest allowed. Every other sample of the calibration data measures, the rest
+            calibrates. `circuit.tuning` has the result.
         exporter: how to export a torch module, see `zkinfer.export`.
 
     Raises:
-        InvalidInputError: an argument is not what is asked for; among its children ShapeError and NotFiniteError.
-        CompileError: the model cannot become a circuit; its children UnsupportedOperatorError, DynamicShapeError,
-            BoundsError and ToleranceError say why, the last one that a target is out of reach.
+        InvalidInputError: an argument is not of the form described; also as ShapeError and NotFiniteError.
+        CompileError: the model cannot become a circuit; also as UnsupportedOperatorError, DynamicShapeError and
+            BoundsError, or as ToleranceError if the target cannot be reached.
         MissingDependencyError: a torch module without torch.
     """
     requirements = None if target is None else parse_target(target)

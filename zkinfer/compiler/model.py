@@ -62,10 +62,10 @@ class Circuit:
     Attributes:
         program: the public part.
         weights: contents of the program's weights, in order; int64. Secret.
-        layers: where the float model's tensors are found again in the program.
-        model: the float model that it was compiled from, normalized; bytes of an ONNX file. Secret.
-        samples: some of the calibration data, one array an input; None after loading. Never saved.
-        tuning: what was traded for what, where the circuit was compiled for a target; else None. Never saved.
+        layers: which tensors of the float model the program's values stand for.
+        model: the normalized float model that it was compiled from; bytes of an ONNX file. Secret.
+        samples: some of the calibration data, one array for each input; None after loading. Never saved.
+        tuning: the result of tuning, if the circuit was compiled for a target; else None. Never saved.
     """
 
     program: Program
@@ -77,7 +77,7 @@ class Circuit:
 
     @property
     def digest(self) -> str:
-        """Names the public part: architecture, formats, bounds, tables, batch; 64 hexadecimal digits."""
+        """Identifies the public part: architecture, formats, bounds, tables, batch; 64 hexadecimal digits."""
         return program_digest(self.program).hex()
 
     @property
@@ -86,18 +86,18 @@ class Circuit:
         return self.program.inputs[0].shape[0]
 
     def run(self, x: Any, *, saturate: bool = False) -> FloatArray | tuple[FloatArray, ...]:
-        """The integer program on real numbers: what a proof will state, de-quantized.
+        """Run the integer program on real numbers; a proof states these outputs, as integers.
 
         Args:
             x: any number of samples along the first axis, numpy or torch; one sample without that axis where the
                 batch is 1; a list of arrays, or a mapping from names to arrays, for several inputs.
-            saturate: values beyond an input's range become the nearest bound, instead of an error.
+            saturate: whether values beyond an input's range become the nearest bound; otherwise they are an error.
 
         Returns:
             float64 outputs of shape (samples, ...); a tuple of them for a model with several.
 
         Raises:
-            InvalidInputError, ShapeError, NotFiniteError, InputRangeError: `x` is not what the circuit takes.
+            InvalidInputError, ShapeError, NotFiniteError, InputRangeError: `x` does not fit the circuit's inputs.
         """
         arrays = as_arrays(x, [tensor.label for tensor in self.program.inputs])
         batches = [
@@ -115,10 +115,10 @@ class Circuit:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run_integers(self, inputs: Sequence[IntArray]) -> tuple[IntArray, ...]:
-        """The integer program on integers.
+        """Run the integer program on integers.
 
-        Where the batch does not divide the number of samples, the last run is filled with samples from the front,
-        and what they give is cut off.
+        If the batch does not divide the number of samples, the first samples fill the last run, and their second
+        outputs are discarded.
 
         Args:
             inputs: for each input, integers of shape (samples, ...), in order.
@@ -148,13 +148,13 @@ class Circuit:
         return tuple(from_runs(np.concatenate(piece), self.batch, count) for piece in pieces)
 
     def report(self, x: Any = None, labels: Any = None, *, targets: Any = None) -> Report:
-        """How far the circuit is from its float model.
+        """Compare the circuit with its float model.
 
         Args:
-            x: samples, as for `run`; None takes calibration data, which the circuit has until it is loaded from a
-                file. Values beyond an input's range saturate, and are counted.
-            labels: the right classes, one whole number for each answer of the first output; needs `x`.
-            targets: of a regression, what the first output should be, real numbers of its shape; needs `x`.
+            x: samples, as for `run`. None means the calibration data, which a circuit from a file does not have.
+                Values beyond an input's range saturate, and are counted.
+            labels: the right classes, one integer for each answer of the first output; needs `x`.
+            targets: for a regression, the right values of the first output, real numbers of its shape; needs `x`.
 
         Raises:
             InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or there
@@ -170,7 +170,7 @@ class Circuit:
         return compare(self._graph(), Lowered(self.program, self.weights, self.layers), arrays, labels, targets)
 
     def float_model(self) -> FloatModel:
-        """The float model that it was compiled from, in onnxruntime.
+        """The float model that the circuit was compiled from, in onnxruntime.
 
         Raises:
             ArtifactError: the float model in the circuit's file is damaged.
@@ -202,7 +202,7 @@ class Circuit:
         """A circuit from the content of a circuit file, its bounds proven again.
 
         Raises:
-            ArtifactError: truncated, edited, of another version, or not a circuit.
+            ArtifactError: the data is truncated, edited, of another version, or not a circuit.
         """
         try:
             payload = _decoder.decode(unwrap(data, CIRCUIT_KIND, CIRCUIT_VERSION, max_bytes=MAX_CIRCUIT_BYTES))

@@ -63,7 +63,7 @@ def test_a_tuned_circuit_costs_less_and_holds_the_target(model: onnx_ir.Model, t
     assert judge.holds(judge.figures(lowered))
     assert tuning.cost_after == program_cost(lowered.program).total
     assert tuning.cost_after < tuning.cost_before / 4
-    assert tuning.after == judge.said(judge.figures(lowered))
+    assert tuning.after == judge.described(judge.figures(lowered))
 
 
 def test_the_tuned_precision_gives_the_tuned_circuit_again(model: onnx_ir.Model) -> None:

@@ -45,9 +45,9 @@ class CostModel(Protocol):
 class ElementCount:
     """Reference cost: the rows of all columns of a lookup argument.
 
-    Each element is one row, which is looked up in the function's table. With a shift s, each limb of at most `limb_bits`
-    bits of its remainder, 0 <= r < 2^s, is another row, which is looked up in a range table. Both tables take one row
-    for each entry.
+    Each element is one row, which is looked up in the function's table. With a shift s, each limb of at most
+    `limb_bits` bits of its remainder, 0 <= r < 2^s, is another row, which is looked up in a range table. Both tables
+    take one row for each entry.
 
     Attributes:
         limb_bits: size of the largest range table.

@@ -4,8 +4,8 @@ A primitive knows how to evaluate itself in every arithmetic: float64 values, fl
 mpmath intervals. A new primitive is one record in this file.
 
 Error of the float64 values: numpy's and the C library's exp, log, tanh, ... are not correctly rounded and differ
-between machines, by at most 4 units in the last place by numpy's own accuracy tests. `ASSUMED_ULPS` allows twice
-that; a test measures each primitive against mpmath and fails above half of the allowance.
+between machines, by at most 4 units in the last place according to numpy's accuracy tests. `ASSUMED_ULPS` is twice as
+much; a test measures each primitive against mpmath and fails above half of it.
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""Arithmetic of two activations, or of one and a constant: what fuses, what is exact, what is a product."""
+"""Arithmetic of two activations, or of an activation and a constant.
+
+A function of one value fuses into the pending function. Sums are exact. Products of different values are contractions.
+"""
 
 import math
 import string
@@ -20,11 +23,11 @@ from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
 MAX_FUNCTIONS = 64
-"""How many functions of one tensor's elements are told apart by a constant."""
+"""How many different functions a constant may choose for the elements of one tensor."""
 
 
 def require_activation(operand: Operand) -> Activation:
-    """The operand, which has to depend on the model's inputs.
+    """The operand as an activation.
 
     Raises:
         UnsupportedOperatorError: it is a constant.
@@ -68,7 +71,7 @@ def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
 def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activation:
     a = broadcast(g, a, b.shape)
     uniform = b.uniform
-    # A tensor of one element after a linear layer is a bias, and a bias is a weight.
+    # A tensor of one element after a linear layer is a bias, and so a weight.
     learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, AffineMap))
     if not learned and uniform is not None:
         return g.affine(a, offset=sign * uniform)
@@ -76,7 +79,7 @@ def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activati
 
 
 def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
-    """`a * b`, broadcast: a pending function where it can be one, else an exact product."""
+    """`a * b`, broadcast: a pending function if both are functions of one value, else an exact product."""
     if isinstance(a, Constant):
         return multiply(g, require_activation(b), a)
     if isinstance(b, Constant):
@@ -99,7 +102,7 @@ def multiply_weight(g: Emitter, a: Activation, constant: Constant, array: FloatA
     """
     (shape_a, shape_w), subscripts = hadamard(a.shape, array.shape)
     weight = g.weight(constant, array.reshape(shape_w))
-    # Nothing is summed, so a wide value may stay wide as long as a lookup can follow.
+    # No sum makes the product wider, so that a wide value needs no lookup as long as one can follow.
     width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
     return g.einsum(subscripts, reshape(g, a, shape_a), weight, width=width)
 
@@ -147,9 +150,9 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
-    """What the extremum of a and b adds to b, where d = a - b: max(d, 0) or min(d, 0).
+    """The difference between the extremum of a and b, and b, where d = a - b: max(d, 0) or min(d, 0).
 
-    Exact where a table tells all differences apart.
+    It is exact where a table has an entry for every difference.
     """
     bounds = (d.value.tensor.lo, d.value.tensor.hi)
     if not isinstance(d.pending, AffineMap) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
@@ -166,10 +169,10 @@ def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
 def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], str]:
     """How an Einsum multiplies two tensors element by element, broadcast.
 
-    An axis along which an operand is repeated is left out of that operand.
+    The operands are reshaped first: an axis along which an operand is repeated is removed from it.
 
     Returns:
-        The shapes that the operands are given first, and the subscripts.
+        The shapes of both operands, and the subscripts.
     """
     out = np.broadcast_shapes(a, b)
     rank = len(out)
@@ -209,13 +212,13 @@ def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
 def apply_each(
     g: Emitter, a: Activation, b: Constant, function: Callable[[Fraction], functions.Function]
 ) -> Activation:
-    """Of every element the function that the constant's element there stands for, broadcast.
+    """To every element, apply the function that the constant's element at its place chooses; broadcast.
 
     Args:
-        g: emits a lookup for each number that the constant holds, of the elements that it belongs to.
+        g: emits a lookup for each different number of the constant.
         a: the arguments.
         b: chooses the functions.
-        function: from a number of the constant to its function.
+        function: the function for a number of the constant.
 
     Raises:
         UnsupportedOperatorError: the constant holds more than `MAX_FUNCTIONS` numbers.
@@ -246,7 +249,7 @@ def total(g: Emitter, a: Activation, axes: Sequence[int], *, keepdims: bool) -> 
     count = math.prod(a.shape[i] for i in axes)
     letters = string.ascii_lowercase[:rank]
     out = "".join(letters[i] for i in kept)
-    # A sum is no product: a wide value may stay wide as long as a lookup can follow.
+    # A sum alone needs no narrow operand, as long as a lookup can follow.
     width = max(g.operand_bits, g.accumulator_bits - count.bit_length())
     summed = g.einsum(f"{letters}->{out}", a, width=width)
     shape = tuple(1 if i in axes else a.shape[i] for i in range(rank))

@@ -1,7 +1,7 @@
 """A program under construction: integers alone, every value with its proven bounds.
 
-Nodes are emitted in order, each as a `Value` that later nodes may name. What is emitted twice exists once: weights
-and tables are shared by content, nodes by what they compute. What no output needs is left out at the end.
+Nodes are emitted in order, each as a `ProgramValue` that later nodes may read. Equal weights, tables and nodes exist
+once. Nodes that no output depends on are not part of the finished program.
 """
 
 import math
@@ -48,8 +48,8 @@ class ProgramValue:
     Attributes:
         number: order of emission, over inputs, weights and nodes alike; not its number in the program.
         tensor: shape, format, and bounds as they are published.
-        interval: the exact proven bounds, from the weights' contents.
-        content: what a weight holds; None for everything else.
+        interval: the exact proven bounds, which depend on the contents of weights.
+        content: the integers of a weight; None of other values.
     """
 
     number: int
@@ -75,7 +75,7 @@ class ProgramValue:
 
     @property
     def bits(self) -> int:
-        """Width of the magnitude that the bounds admit, without sign."""
+        """Bits of the largest magnitude within the bounds, without a sign bit."""
         return max(-self.interval[0], self.interval[1], 0).bit_length()
 
 
@@ -107,7 +107,7 @@ def is_dyadic(x: Fraction) -> bool:
 
 
 class Builder:
-    """Emits nodes; keeps bounds; shares what is equal."""
+    """Emits nodes with their proven bounds, and shares equal ones."""
 
     def __init__(self) -> None:
         self._values: list[ProgramValue] = []
@@ -130,7 +130,7 @@ class Builder:
         return value
 
     def weight(self, label: str, content: IntArray, frac_bits: int) -> ProgramValue:
-        """A weight; one that exists already if it has the same contents, shape and format.
+        """A weight; the existing one if there is one with the same contents, shape and format.
 
         Args:
             label: name in the model.
@@ -139,7 +139,7 @@ class Builder:
         """
         content = np.array(content, dtype=np.int64, order="C")
         content.setflags(write=False)
-        # The digest, and not the contents, which would stay in memory a second time.
+        # The key holds a digest, because the contents would be in memory a second time.
         key = (frac_bits, content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest())
         if key not in self._weights:
             interval = weight_interval(content)
@@ -211,7 +211,7 @@ class Builder:
         return list(self._tables.values())[position]
 
     def _flattened(self, value: ProgramValue, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, ProgramValue]:
-        """A term, and the value that it reads: through a View that only re-indexes, what that View reads."""
+        """A term and the value that it reads; a View of one term and no offset is replaced by what it reads."""
         node = self._nodes.get(value.number)
         if isinstance(node, View) and len(node.terms) == 1 and not node.offset:
             inner = node.terms[0]
@@ -233,7 +233,7 @@ class Builder:
         return self._emit(Lookup(out, source.number, position, shift), interval)
 
     def finish(self, outputs: Sequence[ProgramValue]) -> Built:
-        """The program that gives these outputs: every input, and of the rest what the outputs need."""
+        """The program that computes these outputs: every input, and the weights and nodes that the outputs need."""
         needed = {value.number for value in outputs}
         for number in sorted(self._nodes, reverse=True):
             if number in needed:
@@ -279,7 +279,7 @@ def _require_exact(label: str, factor: Fraction, otherwise: str) -> None:
 
 @contextmanager
 def _named(label: str) -> Iterator[None]:
-    """Let a BoundsError say which tensor it is about."""
+    """Put the name of the tensor in front of the message of a BoundsError."""
     try:
         yield
     except BoundsError as error:

@@ -1,4 +1,4 @@
-"""Exact sums: of activations, and of an activation and a weight."""
+"""Exact sums of activations, and of an activation and a weight."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -2,13 +2,13 @@
 
     p_i = e_i / s,        e_i = c * exp(x_i - m),        s = sum_j e_j.
 
-The reference point m and the factor c can be any numbers. Where the calibrated range of x is short, its upper end
-serves as m, and the exponential fuses with whatever is pending on x. Otherwise m is the maximum, so that the largest
-e is exactly c and s lies between c and n * c.
+The reference point m and the factor c can be any numbers. If the calibrated range of x is short, m is its upper end,
+and the exponential fuses with the function that is pending on x. Otherwise m is the maximum, so that the largest e is
+exactly c, and s lies between c and n * c.
 
-Error. What limits the accuracy is the table of 1 / s, whose index steps are n * c / entries at best; c is chosen so
-that they are, and so that s = c, the case of one sure answer, falls on an index. Half a step costs p at most
-`n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. Where m is the
+Error. The table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen so that they are
+this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step changes p by at
+most `n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. If m is the
 upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with a mask.
 """
 
@@ -35,16 +35,16 @@ from zkinfer.compiler.lowering.tables import entries
 
 
 def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
-    """Softmax along an axis; the product with the reciprocal stays wide until something needs it narrow.
+    """Softmax along an axis. The result is the exact product with the reciprocal, which is wide.
 
     Args:
         g: emits the nodes.
         x: the scores.
         axis: the axis.
-        kept: 1 where a score counts, 0 where it is masked; None counts all. Where none counts, all results are 0.
+        kept: 1 where a score counts, 0 where it is masked; None if all count. If none counts, all results are 0.
     """
     n = x.shape[axis]
-    # With a mask, one score at least counts, but perhaps not more.
+    # With a mask, perhaps only one score counts.
     counting = n if kept is None else 1
     if _range_is_short(g, x, n // counting):
         lo, hi = _rounded_outward(*x.observed)
@@ -78,7 +78,7 @@ def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
 
 
 def _rounded_outward(lo: float, hi: float) -> Range:
-    """The range widened to eight binary digits, so that the last bits of float arithmetic decide nothing."""
+    """The range rounded outward to eight binary digits, so that it does not depend on the last bits of floats."""
     digits = frac_bits_for(max(abs(lo), abs(hi)), 8)
     return math.ldexp(math.floor(math.ldexp(lo, digits)), -digits), math.ldexp(
         math.ceil(math.ldexp(hi, digits)), -digits
@@ -86,12 +86,12 @@ def _rounded_outward(lo: float, hi: float) -> Range:
 
 
 def _range_is_short(g: Emitter, x: Activation, times: int) -> bool:
-    """Whether the upper end of the calibrated range is close enough to every maximum: see the module's text.
+    """Whether the upper end of the calibrated range is close enough to every maximum; see the module's docstring.
 
     Args:
         g: gives the precision.
         x: the scores.
-        times: how many scores are added up for each that is sure to count.
+        times: how many scores are summed for each score that surely counts.
     """
     span = x.observed[1] - x.observed[0]
     half_unit = 2.0 ** -(g.precision.activation_bits + 1)
@@ -110,10 +110,10 @@ def times_truth(g: Emitter, value: ProgramValue, truth: Operand) -> ProgramValue
 
 
 def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
-    """x minus the maximum along the axis of what is kept; of what is not, some number."""
+    """x minus the maximum, along the axis, of the scores that are kept; any number for those that are not."""
     integers = comparable(g, x, fine=True)
     if kept is not None:
-        # What is masked takes the lowest place, so that it raises no maximum.
+        # Masked scores become the lowest number, so that they raise no maximum.
         lowest = integers.limits[0] * Fraction(2) ** -integers.value.frac_bits
         above = times_truth(g, g.builder.combine(g.label, [Summand(integers.value)], offset=-lowest), kept)
         integers = replace(integers, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
@@ -130,10 +130,10 @@ def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = 
 
 
 def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) -> ProgramValue:
-    """c * exp(min(x, 0)), between c * smallest and c: see the module's text for c.
+    """c * exp(min(x, 0)), between c * smallest and c; see the module's docstring for c.
 
-    It has a few digits more than the output: more of them where many, or small ones, are summed; the sum is c * least
-    at least.
+    It has a few more fraction bits than the output, and still more of them if many numbers, or small ones, are summed.
+    The sum is at least c * least.
     """
     digits = g.precision.activation_bits + 3
     digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))

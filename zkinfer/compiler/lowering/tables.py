@@ -1,4 +1,4 @@
-"""Lookup tables of a circuit: at which index resolution a function is tabulated."""
+"""Lookup tables of a circuit: the index resolution at which a function is tabulated."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from zkinfer.typing import IntArray
 
 MIN_LEVELS = 32
 MAX_INDEX_ERROR = 2.0**-5
-"""A lookup is too coarse if it tells fewer than this many inputs apart over the range seen, and if the rounding of its
-index alone could cost more than this share of the largest result."""
+"""A lookup is too coarse if it has fewer than `MIN_LEVELS` indices over the observed range, and if the rounding to an
+index alone can cause an error of more than `MAX_INDEX_ERROR` times the largest result."""
 
 EXTRA_INDEX_BITS = 2
-"""How much finer than the output's resolution the index need be: then it adds at most 1/8 unit of error."""
+"""How much finer than the output's resolution an index is useful: it then adds an error of at most 1/8 unit."""
 
 _SAMPLES = 257
 _NAME_LENGTH = 48
 _REMEMBERED = 96
-"""How many tables are kept for later circuits: a search over precisions asks for most of them many times."""
+"""How many tables are kept for later circuits: a search over precisions needs most of them many times."""
 
 
 def entries(bounds: Interval, shift: int) -> int:
@@ -49,9 +49,9 @@ def integer_table(name: str, bounds: Interval, function: Callable[[IntArray], In
 
 
 def slope_and_size(function: Function, observed: Range, out: Range) -> tuple[float, float]:
-    """The largest slope and the largest magnitude of the function, clamped to `out`, over the range seen.
+    """The largest slope and the largest magnitude of the function, clamped to `out`, over the observed range.
 
-    From samples, and to three digits: the last bits of float arithmetic differ between machines.
+    They are computed from samples, and rounded to three digits: the last bits of floats differ between machines.
     """
     x = np.linspace(*observed, _SAMPLES)
     y = np.clip(function(x), *out)
@@ -66,21 +66,21 @@ def choose_shift(
 ) -> int:
     """The rounding shift with which a function of `source` is tabulated.
 
-    Zero where every integer has its own entry. Otherwise, of the shifts that fit `max_table_entries` and are as fine
-    as the output's resolution asks for, the one with the fewest entries in both tables: the function's and the
-    remainders'.
+    It is zero where every integer can have an entry of its own. Otherwise it is, of the shifts that fit
+    `max_table_entries` and are fine enough for the output's resolution, the one with the fewest entries in both tables:
+    that of the function and that of the remainders.
 
     Args:
         label: names the tensor in messages.
-        source: what is looked up; its published bounds fix the number of entries.
-        function: of the source's real number.
-        seen: range of the source's real number on calibration data.
+        source: the value that is looked up; its published bounds determine the number of entries.
+        function: a function of the source's real number.
+        observed: range of the source's real number on calibration data.
         out: format of the result.
         precision: gives `max_table_entries`.
 
     Raises:
-        BoundsError: what fits is too coarse: see `MIN_LEVELS` and `MAX_INDEX_ERROR`; half a unit of the output is
-            always fine enough.
+        BoundsError: the finest table that fits is too coarse: see `MAX_INDEX_ERROR`. An index error of half a unit of
+            the output is always fine enough.
     """
     bounds = (source.tensor.lo, source.tensor.hi)
     least = least_shift(bounds, precision.max_table_entries)

@@ -8,10 +8,13 @@ from zkinfer.errors import CompileError, ZkinferError
 
 @contextmanager
 def blame(what: str) -> Iterator[None]:
-    """Turn whatever a library raises over a model into a CompileError that says what was being done.
+    """Turn any exception that a library raises over a model into a CompileError.
 
-    Hostile and merely unusual models make ONNX's tools raise nearly anything, from their own classes to bare
-    RuntimeErrors of their C++ side.
+    Malicious and unusual models make ONNX's tools raise exceptions of many classes, their own and bare RuntimeErrors of
+    their C++ code.
+
+    Args:
+        what: says what is wrong with the model; the library's message follows it.
     """
     try:
         yield

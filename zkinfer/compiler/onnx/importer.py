@@ -52,7 +52,7 @@ def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Prec
 class _Importer:
     def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
         self._model, self._calibration = model, calibration
-        # What an unrolled layer computes at every step has one format, so that the steps share their tables.
+        # A tensor of an unrolled layer has one format at all steps of the sequence, so that they share tables.
         self._kept: dict[str, Range] = {}
         for name, stats in calibration.tensors.items():
             low, high = kept_range(stats, precision.activation_bits_of(name), precision.ranges)
@@ -83,7 +83,7 @@ class _Importer:
         return Lowered(built.program, built.weights, self._layers(built, outputs))
 
     def _observed(self, value: onnx_ir.Value) -> Range | None:
-        """What is kept of the calibrated range of a tensor; None of one that does not hold floats."""
+        """The kept part of the calibrated range of a tensor; None if it does not hold floats."""
         if not is_float(value):
             return None
         self._stats(value)
@@ -150,7 +150,7 @@ class _Importer:
         return self._emitter.named(result, value.name or "", observed=self._observed(value), shared=shared)
 
     def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
-        """Where the program holds tensors that the model's nodes compute."""
+        """The tensors of the model's nodes that values of the program stand for."""
         layers: dict[str, Layer] = {}
         for node in self._model.graph:
             for value in node.outputs:
@@ -183,16 +183,16 @@ _LIMITS: Mapping[onnx_ir.DataType | None, tuple[int, int]] = {
         if dtype.is_integer() and dtype.bitwidth >= 8
     },
 }
-"""Smallest and largest number that a type of whole numbers holds."""
+"""Smallest and largest number of each integer type."""
 
 _PASSING_ON = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def integral_bounds(value: onnx_ir.Value, observed: Range) -> tuple[int, int]:
-    """Bounds of an input of whole numbers.
+    """Bounds of an input of integers.
 
-    Those of its type, if that has 8 bits or fewer; all positions, if something is looked up by it; otherwise those of
-    calibration data, rounded outward.
+    They are those of its type, if that has 8 bits or fewer; all positions, if a Gather chooses by the input; otherwise
+    those of calibration data, rounded outward.
     """
     lo, hi = _LIMITS[value.dtype]
     if hi < 256:
@@ -205,7 +205,7 @@ def integral_bounds(value: onnx_ir.Value, observed: Range) -> tuple[int, int]:
 
 
 def _looked_up(value: onnx_ir.Value) -> list[int]:
-    """How many elements there are to choose from, wherever a value is used to choose by."""
+    """For each Gather that chooses by a value, the number of elements to choose from."""
     sizes = []
     for node, index in value.uses():
         if node.op_type == "Gather" and index == 1 and node.inputs[0] is not None:
@@ -221,7 +221,7 @@ def _is_read(value: onnx_ir.Value) -> bool:
 
 
 def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:
-    """Whole numbers stay within their type, where the model would wrap around.
+    """Check that integers stay within their type, because the model would wrap around.
 
     Raises:
         UnsupportedOperatorError: they could leave it.
@@ -239,7 +239,7 @@ def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple
 
 
 def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
-    """What a node of constants gives, by ONNX's reference implementation."""
+    """The results of a node of constants, by ONNX's reference implementation."""
     if node.op_type == "DequantizeLinear":
         return (_dequantized(node, inputs),)
     proto = onnx_ir.serde.serialize_node(node)
@@ -256,7 +256,7 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
-    """Quantized weights, which remember the scale that the model gives them."""
+    """Quantized weights, with the scale that the model gives them."""
     integers, scale, *zero_point = inputs
     axis, block = (
         node.attributes[name].as_int() if name in node.attributes else default

@@ -1,9 +1,8 @@
-"""Reading a model: from whatever the caller has to one normalized `onnx_ir.Model`.
+"""Loading a model: from the caller's form of it to one normalized `onnx_ir.Model`.
 
 Normalized means: the ONNX checker accepts it, the batch is a number, every value has a static shape and a dtype,
-functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it,
-and layers that normalize by statistics of their input are in steps. The same model gives the same result every time:
-names, order and bytes.
+functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it, and
+operators with a decomposition are decomposed. The same model gives the same result every time: names, order and bytes.
 """
 
 import logging
@@ -39,10 +38,10 @@ MIN_OPSET = 13
 """Older models are converted to this version of the operator set."""
 
 MAX_OPSET = 26
-"""The newest version of the operator set that is read: the newest that onnxruntime runs."""
+"""The newest version of the operator set that is supported: the newest that onnxruntime runs."""
 
 IR_VERSION = 10
-"""Version of the file format that the normalized model states: old enough for every onnxruntime that is supported."""
+"""Version of the file format of the normalized model: old enough for every supported onnxruntime."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _READ_DOMAINS = (*_STANDARD_DOMAINS, trees.DOMAIN)
@@ -79,10 +78,10 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
         _require_finite(model)
         simplify(model)
         model.ir_version = IR_VERSION
-        # What follows a layer that shape inference does not know has a shape only once that layer is in steps.
-        in_steps = True
-        while in_steps:
-            in_steps = decompose(model)
+        # Shape inference does not know every layer: values after one have shapes once the layer is decomposed.
+        replaced = True
+        while replaced:
+            replaced = decompose(model)
             proto = onnx_ir.serde.serialize_model(model)
             model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
         common.ClearMetadataAndDocStringPass()(model)
@@ -106,7 +105,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     _require_known_domains(proto)
     for output in proto.graph.output:
         if output.type.HasField("tensor_type"):
-            # The checker wants a shape stated; it is not looked at, and inferred later.
+            # The checker requires a shape, which is inferred later.
             output.type.tensor_type.shape.SetInParent()
     with blame("the ONNX checker refuses the model"):
         onnx.checker.check_model(proto)
@@ -169,7 +168,7 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
 
 
 def _without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without the shapes that it states for what it computes, so that they are inferred anew."""
+    """The model without the stated shapes of computed values, so that they are inferred again."""
     del proto.graph.value_info[:]
     for output in proto.graph.output:
         if output.type.HasField("tensor_type"):
@@ -187,7 +186,7 @@ def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
-    """Every input is a tensor of a known dtype whose first axis is the batch."""
+    """Check that every input is a tensor of a known dtype whose first axis is the batch."""
     if not model.graph.inputs:
         raise CompileError("the model has no inputs: its outputs are constants")
     if not model.graph.outputs:
@@ -205,7 +204,7 @@ def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
 
 
 def _require_finite(model: onnx_ir.Model) -> None:
-    """No constant holds NaN or infinity; those of trees, where NaN separates lists, once they are in steps."""
+    """Check that no constant holds NaN or infinity; in trees, NaN separates lists until they are decomposed."""
     constants = [(value.name, value.const_value) for value in model.graph.initializers.values()]
     constants += [
         (node.outputs[0].name, attribute.as_tensor())
@@ -227,7 +226,7 @@ def _require_finite(model: onnx_ir.Model) -> None:
 
 
 def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
-    """No control flow, standard operators alone, static shapes and dtypes everywhere, outputs that are computed."""
+    """Check: no control flow, standard operators alone, static shapes and dtypes, and outputs that are computed."""
     if not len(model.graph):
         raise CompileError("the model computes nothing: its outputs are its inputs or constants")
     for node in model.graph:
@@ -277,7 +276,7 @@ def _require_static(node: onnx_ir.Node, value: onnx_ir.Value, opset: int) -> Non
 
 
 def _require_whole_reshape(node: onnx_ir.Node) -> None:
-    """Shape inference takes a Reshape's sizes as they are: hold them against the number of elements."""
+    """Check the number of elements of a Reshape, which shape inference does not check."""
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     if math.prod(static_shape(source)) != math.prod(static_shape(result)):
@@ -288,7 +287,7 @@ def _require_whole_reshape(node: onnx_ir.Node) -> None:
 
 
 def _is_constant(output: onnx_ir.Value) -> bool:
-    """Whether the value is a constant handed on unchanged."""
+    """Whether the value is the Identity of a constant."""
     node = output.producer()
     return (
         node is not None

@@ -14,7 +14,7 @@ MAX_MODEL_BYTES = (1 << 31) - 1
 
 
 def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
-    """A model as the caller has it, in a copy that is complete in itself: external data included.
+    """A copy of the caller's model that includes its external data.
 
     Raises:
         InvalidInputError: see `load_model`.

@@ -1,10 +1,10 @@
-"""Which ONNX operators are lowered, and by what.
+"""Which ONNX operators are lowered one by one, and by which handler.
 
 A handler is a function whose signature is the operator's schema: inputs are positional parameters, attributes are
 keyword-only ones with the standard's defaults. Its first parameter is the `Emitter`. An input annotated `Constant`
 has to be one, one annotated `Activation` has to depend on the model's inputs, an `Operand` is either. A handler is
-registered for the exact versions of the operator that it implements; which version a model means follows from its
-operator set.
+registered for the exact versions of the operator that it implements. The operator set of a model determines which
+version it uses.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Const
 from zkinfer.errors import UnsupportedOperatorError
 
 Intermediate = Activation | Constant | MaskedScores
-"""What a tensor of a model becomes."""
+"""A tensor of a model while it is lowered."""
 
 Result = Intermediate | tuple[Intermediate, ...]
 Handler = Callable[..., Result]
@@ -44,11 +44,11 @@ class Operator:
     handler: Handler
 
     def bind(self, inputs: Sequence[Intermediate | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
-        """The handler's arguments but the first.
+        """The handler's arguments after the first.
 
         Raises:
-            UnsupportedOperatorError: an attribute or an input that the handler does not know or that is missing, or a
-                constant input where the handler takes a computed one, or the other way round.
+            UnsupportedOperatorError: an attribute or an input is unknown to the handler, or missing; or an input is a
+                constant where the handler takes a computed one, or the other way round.
         """
         _, *parameters = inspect.signature(self.handler).parameters.values()
         known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -77,7 +77,7 @@ class Operator:
 
 
 def kinds(hint: Any) -> tuple[object, ...]:
-    """What a parameter that is annotated like this accepts."""
+    """The types that a parameter with this annotation accepts."""
     return typing.get_args(hint) or (hint,)
 
 
@@ -127,7 +127,7 @@ def operators() -> tuple[Operator, ...]:
 
 
 def find(domain: str, name: str, opset: int) -> Operator:
-    """The operator as it is at a version of the operator set.
+    """The operator at a version of the operator set.
 
     Raises:
         UnsupportedOperatorError: it is not lowered; the message names the nearest that is.

@@ -20,9 +20,9 @@ _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def simplify(model: onnx_ir.Model) -> None:
-    """Fold, rewrite, remove what is unused: onnxscript's own passes, in place."""
+    """Fold constants, rewrite, and remove unused nodes, in place, by onnxscript's passes."""
     names = [value.name for value in model.graph.outputs]
-    # What overflows here is found, and named, when the constants are checked afterwards.
+    # Constants that overflow here are found, and named, by the check of constants afterwards.
     with blame("the model cannot be simplified"), np.errstate(all="ignore"):
         _unshare_batch_norm_inputs(model)
         optimizer.optimize_ir(model, num_iterations=8, should_fold=_folds)
@@ -36,9 +36,9 @@ def simplify(model: onnx_ir.Model) -> None:
 
 
 def _folds(node: onnx_ir.Node) -> bool | None:
-    """Whether to compute a node of constants now: yes, unless the result is large or of unknown size.
+    """Whether to compute a node of constants: None, the default, if the result is large or of unknown size.
 
-    Quantized weights stay the integers that they are.
+    Quantized weights are not computed, so that their integers are kept.
     """
     if node.op_type == "DequantizeLinear":
         return False
@@ -47,7 +47,7 @@ def _folds(node: onnx_ir.Node) -> bool | None:
 
 
 def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
-    """Give every layer before a BatchNormalization constants of its own: shared ones would keep it from folding."""
+    """Give every layer before a BatchNormalization constants of its own, because shared ones prevent folding."""
     for node in model.graph:
         if node.op_type != "BatchNormalization" or (layer := _layer_before(node)) is None:
             continue
@@ -65,7 +65,7 @@ def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
 
 
 def _layer_before(batch_norm: onnx_ir.Node) -> onnx_ir.Node | None:
-    """The layer into whose constant weights a BatchNormalization can be folded, if there is one."""
+    """The layer into whose constant weights a BatchNormalization can be folded; None if there is none."""
     source = batch_norm.inputs[0]
     layer = source.producer() if source is not None else None
     if source is None or layer is None or layer.op_type not in _WITH_WEIGHTS or len(source.uses()) != 1:
@@ -75,12 +75,12 @@ def _layer_before(batch_norm: onnx_ir.Node) -> onnx_ir.Node | None:
 
 
 def unfolded_batch_norms(model: onnx_ir.Model) -> list[onnx_ir.Node]:
-    """The BatchNormalizations that should have been folded into the layer before them."""
+    """The BatchNormalizations that could be folded into the layer before them, but are not."""
     return [n for n in model.graph if n.op_type == "BatchNormalization" and _layer_before(n) is not None]
 
 
 def bound_masks(model: onnx_ir.Model) -> None:
-    """Put a finite number in place of minus infinity where it masks scores: a softmax makes zero of either."""
+    """Replace minus infinity by a finite number where it masks scores: the softmax of either is zero."""
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if tensor is None or not tensor.dtype.is_floating_point():
@@ -94,7 +94,7 @@ def bound_masks(model: onnx_ir.Model) -> None:
 
 
 def _masks_scores(value: onnx_ir.Value) -> bool:
-    """Whether whatever is made of the value ends in a softmax, or in the layer that holds one."""
+    """Whether every result of the value passes through a softmax, or through a layer with one."""
     return not value.is_graph_output() and all(
         node.op_type in ("Attention", "Softmax")
         or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))

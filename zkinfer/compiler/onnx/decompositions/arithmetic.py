@@ -10,7 +10,7 @@ from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
 @decomposition("Einsum", 12)
 def einsum(s: Subgraph, *operands: Value) -> list[Value] | None:
-    """An Einsum of three tensors or more, from left to right."""
+    """An Einsum of three or more tensors, contracted from left to right."""
     if len(operands) < 3:
         return None
     equation = s.node.attributes["equation"].as_string()
@@ -27,12 +27,12 @@ def einsum(s: Subgraph, *operands: Value) -> list[Value] | None:
 
 @decomposition("Pow", 13)
 def power(s: Subgraph, x: Value, y: Value) -> list[Value] | None:
-    """Of computed bases and exponents, exp(y * log(x)): the base has to be positive."""
+    """A computed base to a computed exponent: exp(y * log(x)), for positive bases."""
     exponents = content_of(y)
     if not is_float(x) or content_of(x) is not None:
         return None
     if exponents is not None:
-        # Unsigned ones are not known to onnxruntime.
+        # onnxruntime does not support unsigned exponents.
         exact = s.constant("exponents", exponents.astype(numpy_type(x)))
         return [s.op("power", "Pow", x, exact)] if exponents.dtype.kind == "u" else None
     assert x.dtype is not None
@@ -42,7 +42,7 @@ def power(s: Subgraph, x: Value, y: Value) -> list[Value] | None:
 
 @decomposition("Split", 13)
 def equal_split(s: Subgraph, x: Value) -> list[Value]:
-    """A Split without sizes: into as many equal parts as it has outputs."""
+    """A Split without sizes: as many equal parts as it has outputs."""
     axis = s.integer("axis", 0)
     each = static_shape(x)[axis] // len(s.node.outputs)
     return [s.slice(f"part{k}", x, axis, k * each, (k + 1) * each) for k in range(len(s.node.outputs))]

@@ -1,9 +1,9 @@
-"""Attention and rotary position embeddings, in steps.
+"""Attention and rotary position embeddings.
 
     softmax(scale * Q K^T + mask) V
 
-Queries that share a key and value head are computed together, so that nothing is repeated. All that is known of the
-mask when the model is read (causality, windows, constants) becomes one constant mask.
+Queries that share a key and value head are computed in one product, so that keys and values are not repeated. The part
+of the mask that is known when the model is read (causality, windows, constants) becomes one constant mask.
 """
 
 import math
@@ -31,9 +31,9 @@ def attention(
     past_value: Value | None = None,
     lengths: Value | None = None,
 ) -> list[Value] | None:
-    """An Attention layer: its result, its keys and values with those of the past, and its inner products.
+    """An Attention layer: its result, its keys and values including those of the past, and its inner products.
 
-    None where inner products are an output with a mask of minus infinity in them.
+    None if the inner products are an output and contain masked scores, which are minus infinity.
     """
     shapes = [static_shape(x) for x in (q, k, v)]
     joined = len(shapes[0]) == 3
@@ -81,7 +81,7 @@ def attention(
     y = s.reshape("result", y, (batch, heads, queries, value_size)) if heads != kv_heads else y
     if joined:
         y = s.reshape("joined", s.transpose("result/rows", y, (0, 2, 1, 3)), (batch, queries, heads * value_size))
-    # As values of their own: what is handed on may be an input of the model, or read by the steps.
+    # Outputs need values of their own, because these may be inputs of the model, or be read by other operators.
     handed_on = [("present/keys", k), ("present/values", v), ("products", products[wanted])]
     return [y, *(s.op(step, "Identity", x) if s.uses(i) else x for i, (step, x) in enumerate(handed_on, 1))]
 
@@ -91,9 +91,9 @@ class _Masks:
     """All masks that apply to the scores of an Attention layer.
 
     Attributes:
-        bias: what is added to the scores: finite numbers; None where there is nothing.
-        allowed: which keys each query may attend to, as far as that is known; broadcast to the scores.
-        conditions: further truth values, which depend on the model's inputs.
+        bias: finite numbers that are added to the scores; None if there are none.
+        allowed: which keys each query may attend to, as far as it is known; broadcast to the scores.
+        conditions: truth values that depend on the model's inputs and have to hold as well.
     """
 
     bias: Value | None
@@ -105,7 +105,7 @@ class _Masks:
         return scores if self.bias is None else s.op("biased", "Add", scores, self.bias)
 
     def applied(self, s: Subgraph, scores: Value, like: Value) -> Value:
-        """The scores, so low where they are masked that a softmax makes zero of them."""
+        """The scores, with a number where they are masked that is so low that its softmax is zero."""
         dtype = np.dtype(numpy_type(like))
         lowest = np.finfo(dtype).min / 2
         if not self.conditions:
@@ -121,15 +121,15 @@ class _Masks:
 def _masks(
     s: Subgraph, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
 ) -> _Masks:
-    """The masks of a layer: the one that it is given, causality, windows, and the number of keys that count.
+    """The masks of a layer: its mask input, causality, windows, and the number of keys that count.
 
     Args:
-        s: emits the steps.
+        s: emits the operators.
         mask: truth values, or numbers to add; its last axis may be shorter than the keys.
         lengths: how many keys count, (batch,); None if all do.
-        shape: how many queries and keys there are.
-        past: how many keys come before that of the first query, unless `lengths` says so.
-        like: has the type of the scores.
+        shape: numbers of queries and keys.
+        past: number of keys before that of the first query; not used with `lengths`.
+        like: a value with the type of the scores.
     """
     queries, keys = shape
     conditions: list[Value] = []
@@ -161,14 +161,14 @@ def _masks(
 
 
 def _windows(s: Subgraph) -> tuple[float, float]:
-    """How many keys before its own, and how many after it, a query may attend to."""
+    """The numbers of keys before and after its own that a query may attend to."""
     left, right = s.integer("left_window_size", -1), s.integer("right_window_size", -1)
     right = 0 if s.integer("is_causal", 0) else right
     return math.inf if left < 0 else left, math.inf if right < 0 else right
 
 
 def _ahead(shape: tuple[int, int]) -> IntArray:
-    """By how much each key comes after the one whose number is that of the query."""
+    """The number of each key minus the number of each query."""
     return np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
 
 
@@ -180,7 +180,7 @@ def _allowed(s: Subgraph, shape: tuple[int, int], past: IntArray) -> BoolArray:
 
 
 def _conditions(s: Subgraph, lengths: Value, shape: tuple[int, int]) -> list[Value]:
-    """The same where the number of keys that count is computed: (batch, 1, 1, 1)."""
+    """As `_allowed`, where the number of keys that count is computed: (batch, 1, 1, 1)."""
     left, right = _windows(s)
     # The last query belongs to the last key that counts.
     ahead = _ahead(shape) + shape[0]
@@ -194,7 +194,7 @@ def _conditions(s: Subgraph, lengths: Value, shape: tuple[int, int]) -> list[Val
 
 @decomposition("RotaryEmbedding", 23)
 def rotary_embedding(s: Subgraph, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
-    """A RotaryEmbedding: pairs of elements, turned by the angle of their position."""
+    """A RotaryEmbedding: pairs of elements, rotated by the angle of their position."""
     shape = static_shape(x)
     joined = len(shape) == 3
     if joined:

@@ -20,7 +20,7 @@ def _centred(s: Subgraph, x: Value, mean: Value) -> Value:
 
 
 def _root(s: Subgraph, x: Value, axes: Sequence[int], like: Value) -> Value:
-    """The root of the mean square, with epsilon under it."""
+    """The root of the mean square plus epsilon."""
     power = s.reduce("power", "ReduceMean", s.op("squares", "Mul", x, x), axes)
     return s.op("root", "Sqrt", s.op("shifted", "Add", power, s.number("epsilon", s.real("epsilon", 1e-5), like)))
 
@@ -72,7 +72,7 @@ def group_normalization(s: Subgraph, x: Value, scale: Value, bias: Value) -> lis
 
 @decomposition("GroupNormalization", 18, hint="supported are constant scales")
 def group_normalization_18(s: Subgraph, x: Value, scale: Value, bias: Value) -> list[Value] | None:
-    """With one scale and one bias a group."""
+    """As `group_normalization`, with one scale and one bias for each group."""
     scales, biases = content_of(scale), content_of(bias)
     if scales is None or biases is None:
         return None

@@ -1,7 +1,7 @@
 """Recurrent layers, unrolled: one copy of the cell for every step of the sequence.
 
-The inputs' part of all gates is one matrix product over the whole sequence; only the state's part is computed step by
-step. Gate order, formulas and layouts are those of ONNX's LSTM, GRU and RNN.
+The contribution of the inputs to all gates is one matrix product over the whole sequence; only the contribution of the
+state is computed step by step. Gate order, formulas and layouts are those of ONNX's LSTM, GRU and RNN.
 """
 
 import re
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.floating]
 
 _PARAMETERS = {"LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "Elu": (1.0, None), "HardSigmoid": (0.2, 0.5)}
 _ACTIVATIONS = ("Relu", "Tanh", "Sigmoid", "Softsign", "Softplus", *_PARAMETERS)
-"""Activations that are operators of their own, and the defaults of those that take alpha, or alpha and beta."""
+"""Activations that are ONNX operators, and the defaults of those that take alpha, or alpha and beta."""
 
 
 _STEP = re.compile(r"/step\d+(?=/)")
@@ -36,12 +36,12 @@ class _Cell:
     """One direction of a layer.
 
     Attributes:
-        s: emits the steps.
-        name: tells the direction's steps apart.
+        s: emits the operators.
+        name: of the direction, a part of the names of its operators.
         hidden: size of the state.
-        weight, bias: of the state's part of the gates: (gates * hidden, hidden) and (gates * hidden,).
+        weight, bias: for the state's contribution to the gates: (gates * hidden, hidden) and (gates * hidden,).
         activations: of the direction, in the standard's order.
-        peepholes: of an LSTM, (3, hidden): the memory's weights in the input, output and forget gates; None without.
+        peepholes: the memory's weights in the input, output and forget gates of an LSTM, (3, hidden); or None.
     """
 
     s: Subgraph
@@ -53,7 +53,7 @@ class _Cell:
     peepholes: Array | None = None
 
     def recurrent(self, step: str, h: Value | None, first: int, last: int, *, bias: bool) -> Value | None:
-        """`h @ weight.T` of some gates, plus their bias; None where that is zero."""
+        """`h @ weight.T` for some gates, plus their bias; None if that is zero."""
         rows = slice(first * self.hidden, last * self.hidden)
         value = None
         if h is not None:
@@ -65,15 +65,15 @@ class _Cell:
         return constant if value is None else self.s.op(f"{step}/biased", "Add", value, constant)
 
     def gate(self, step: str, gates: Value, k: int) -> Value:
-        """Gate `k` of several, before its activation."""
+        """Gate `k`, before its activation."""
         return self.s.slice(step, gates, -1, k * self.hidden, (k + 1) * self.hidden)
 
     def plus(self, step: str, a: Value, b: Value | None) -> Value:
-        """a + b, where b may be zero."""
+        """a + b; None means that b is zero."""
         return a if b is None else self.s.op(step, "Add", a, b)
 
     def peeped(self, step: str, gate: Value, k: int, memory: Value | None) -> Value:
-        """A gate of an LSTM, before its activation, with what it sees of the memory."""
+        """A gate of an LSTM, before its activation, plus the memory's contribution through peepholes."""
         if self.peepholes is None or memory is None:
             return gate
         seen = self.s.op(f"{step}/seen", "Mul", memory, self.s.constant(f"{step}/peephole", self.peepholes[k]))
@@ -135,13 +135,13 @@ def _rnn_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, 
 
 @dataclass(frozen=True)
 class _Layer:
-    """What tells the three layers apart.
+    """The differences between the three layers.
 
     Attributes:
-        gates: how many there are.
-        activations: defaults, for one direction.
-        states: how many tensors are handed from step to step.
-        advance: one step.
+        gates: number of gates.
+        activations: defaults for one direction.
+        states: number of tensors that a step passes to the next.
+        advance: computes one step.
     """
 
     gates: int
@@ -187,7 +187,7 @@ def _unrolled(
     lengths: Value | None,
     initial: CellState,
 ) -> list[Value] | None:
-    """The outputs of the layer: all states, then the last of each; None where the layer has to stay whole."""
+    """The outputs of the layer: all states, then the last of each; None if its form is not covered."""
     w, r, b, p = contents = [None if value is None else content_of(value) for value in parameters]
     batch_first = bool(s.integer("layout", 0))
     steps, batch = static_shape(x)[:2] if not batch_first else static_shape(x)[1::-1]
@@ -206,7 +206,7 @@ def _unrolled(
     sequences, ends = [], []
     for d in range(directions):
         own, recurrent = np.split(bias[d], 2)
-        # Only a GRU that is linear before the reset keeps the bias of the last gate's state apart.
+        # Only a GRU that is linear before the reset does not add the state's bias of the last gate to the inputs'.
         apart = np.zeros_like(recurrent)
         if layer is _GRU and s.integer("linear_before_reset", 0):
             apart[2 * hidden :] = recurrent[2 * hidden :]
@@ -245,7 +245,7 @@ def _unrolled(
 
 
 def _going_on(s: Subgraph, step: str, lengths: Value, t: int) -> Value | None:
-    """Which sequences have a step `t`, (batch, 1); None where all have."""
+    """Which sequences have a step `t`, (batch, 1); None if all do."""
     content = content_of(lengths)
     if content is not None:
         going = content.reshape(-1, 1) > t
@@ -257,7 +257,7 @@ def _going_on(s: Subgraph, step: str, lengths: Value, t: int) -> Value | None:
 def _either(
     s: Subgraph, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
 ) -> Value | None:
-    """What is new of the sequences that go on, and what is old, or zero, of the others."""
+    """The new state of sequences that have the step, and the old one, or zero, of the others."""
     if going is None:
         return new
     content = content_of(going)
@@ -267,7 +267,7 @@ def _either(
 
 
 def _initial(s: Subgraph, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:
-    """The initial state of a direction; None where it is zero."""
+    """The initial state of a direction; None if it is zero."""
     content = None if h is None else content_of(h)
     if h is None or (content is not None and not content.any()):
         return None
@@ -276,7 +276,7 @@ def _initial(s: Subgraph, step: str, h: Value | None, direction: int, batch_firs
 
 
 def _activations(s: Subgraph, layer: _Layer, directions: int) -> list[list[Callable[[str, Value], Value]]] | None:
-    """The activations of each direction; None if one is not an operator of its own."""
+    """The activations of each direction; None if one is not an ONNX operator."""
     attributes = s.node.attributes
     names = list(attributes["activations"].as_strings()) if "activations" in attributes else []
     names = names or list(layer.activations) * directions
@@ -291,7 +291,7 @@ def _activations(s: Subgraph, layer: _Layer, directions: int) -> list[list[Calla
 
 
 def _activation(s: Subgraph, op_type: str, alphas: list[float], betas: list[float]) -> Callable[[str, Value], Value]:
-    """One activation, clipped first where the layer says so; takes its parameters from the front of the lists."""
+    """One activation, after clipping if the layer has it; removes its parameters from the front of the lists."""
     attributes = {}
     alpha, beta = _PARAMETERS.get(op_type, (None, None))
     if alpha is not None:

@@ -1,4 +1,4 @@
-"""Reductions that are no sum, mean or maximum of the input itself."""
+"""Reductions other than sums, means and maxima of the input itself."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def norm(s: Subgraph, x: Value, axes: Sequence[int], p: int, *, keepdims: bool) 
 
 
 def _reduced_axes(s: Subgraph, x: Value, axes: Value | None) -> list[int] | None:
-    """The axes of a reduction, from its attribute or its input; None where they are computed, or there are none."""
+    """The axes of a reduction, from its attribute or its input; None if they are computed, or if there are none."""
     if axes is not None:
         content = content_of(axes)
         given = None if content is None else [int(a) for a in content.ravel()]
@@ -59,7 +59,7 @@ def reduce_log_sum(s: Subgraph, x: Value, axes: Value | None = None) -> list[Val
 
 @decomposition("ReduceLogSumExp", 13)
 def reduce_log_sum_exp(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
-    """max + log(sum(exp(x - max))), which does not overflow."""
+    """max + log(sum(exp(x - max))), which cannot overflow."""
     reduced = _reduced_axes(s, x, axes)
     if reduced is None:
         return None
@@ -76,7 +76,7 @@ def reduce_log_sum_exp(s: Subgraph, x: Value, axes: Value | None = None) -> list
 
 @decomposition("ReduceProd", 13, hint=f"supported are products of up to {MAX_FACTORS} elements along constant axes")
 def reduce_prod(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
-    """A product of many, in rounds of products of two: each in a format of its own, as their sizes differ much."""
+    """A product of many factors, in rounds of products of two, each with a format of its own: magnitudes differ."""
     reduced, shape = _reduced_axes(s, x, axes), static_shape(x)
     gone = sorted(axis % len(shape) for axis in reduced or ())
     count = math.prod(shape[i] for i in gone)
@@ -96,7 +96,7 @@ def reduce_prod(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value]
 
 @decomposition("CumProd", 26)
 def cumulative_product(s: Subgraph, x: Value, axis: Value) -> list[Value] | None:
-    """Products of the first elements, in rounds that double how many they are of (Hillis and Steele, 1986)."""
+    """Products of the first elements; each round doubles the number of factors (Hillis and Steele, 1986)."""
     content, shape = content_of(axis), static_shape(x)
     if content is None:
         return None

@@ -1,4 +1,4 @@
-"""Sliding windows: sums of powers over them, and blocks put back in place."""
+"""Sliding windows: sums of powers over windows, and images from blocks."""
 
 import math
 
@@ -12,7 +12,7 @@ from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
 @decomposition("LpPool", 11, hint="supported are p of 1 and 2, without ceil_mode")
 def lp_pool(s: Subgraph, x: Value) -> list[Value] | None:
-    """Sums of absolute values over windows, or roots of sums of squares; None for other powers."""
+    """An LpPool: sums of absolute values over windows, or roots of sums of squares; None for other powers."""
     a, p, channels = s.node.attributes, s.integer("p", 2), static_shape(x)[1]
     if s.integer("ceil_mode", 0) or p not in (1, 2):
         return None

@@ -1,4 +1,4 @@
-"""Operators that act on every element alone: functions that fuse into the next table, or exact arithmetic."""
+"""Elementwise operators: functions that fuse into the next table, or exact arithmetic."""
 
 from fractions import Fraction
 
@@ -12,7 +12,7 @@ from zkinfer.errors import UnsupportedOperatorError
 
 
 def _number(constant: Constant, what: str) -> Fraction:
-    """The number that a constant holds.
+    """The number that all elements of a constant equal.
 
     Raises:
         UnsupportedOperatorError: its elements differ.
@@ -23,7 +23,7 @@ def _number(constant: Constant, what: str) -> Fraction:
 
 
 def truncated(function: functions.Function) -> functions.Function:
-    """The values of a function without their digits after the point."""
+    """The values of a function, rounded toward zero."""
     toward_zero = functions.maximum(functions.floor, 0) + functions.minimum(functions.ceil, 0)
     return toward_zero(function)
 
@@ -54,7 +54,7 @@ def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 
 def _not_zero(divisor: Constant) -> Constant:
-    """The constant.
+    """The constant, which has to hold no zeros.
 
     Raises:
         UnsupportedOperatorError: it holds zeros.

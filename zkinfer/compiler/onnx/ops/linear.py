@@ -21,7 +21,7 @@ from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import Array
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
-"""Letters for the positions of windows along each spatial axis, and for the places within them."""
+"""Letters for the positions of windows along each spatial axis, and for the places within a window."""
 
 
 def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation:
@@ -32,8 +32,8 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
         return _contract(g, f"{second},{first}->{out}", arithmetic.require_activation(b), a)
     if not isinstance(b, Constant):
         return g.einsum(subscripts, a, b)
-    # What is summed over comes last, so that claims on weights of as many inputs are opened together; and a weight that
-    # is a table of rows elsewhere, as tied embeddings are, is the same weight.
+    # Contracted axes come last: claims on weights with equally many inputs are then opened together, and a weight that
+    # is an embedding elsewhere, as with tied embeddings, exists once.
     left, _, out = subscripts.partition("->")
     first, _, second = left.partition(",")
     kept = [c for c in second if c in out]
@@ -72,7 +72,7 @@ def Gemm(
 
 @operator(13)
 def MatMul(g: Emitter, A: Operand, B: Operand) -> Activation:
-    # A vector is a matrix of one row on the left, of one column on the right, whose axis is then left out.
+    # A vector is a matrix of one row on the left, of one column on the right, without that axis in the result.
     rows, columns = "x" * (len(A.shape) > 1), "z" * (len(B.shape) > 1)
     (batch_a, batch_b), batches = hadamard(A.shape[:-2], B.shape[:-2])
     left, _, out = batches.partition("->")
@@ -137,7 +137,7 @@ def ConvTranspose(
     channels, filters, *kernel = W.shape
     batch, _, *spatial = X.shape
     rank = len(kernel)
-    # A convolution over the input with zeros between its elements, with the kernel turned around.
+    # It is a convolution with the flipped kernel over the input, with zeros between its elements.
     x, along = g.as_operand(X), []
     for i, (n, size) in enumerate(zip(spatial, kernel, strict=True)):
         stride, dilation = (strides or [1] * rank)[i], (dilations or [1] * rank)[i]

@@ -1,4 +1,4 @@
-"""Normalization layers whose statistics are constants."""
+"""Normalization by constant statistics."""
 
 import numpy as np
 

@@ -78,7 +78,7 @@ def AveragePool(
         counts = counts[..., None] * counted
     common = math.lcm(*(int(n) for n in counts.ravel()))
     if (counts != common).any():
-        # Windows at the border hold fewer elements: their sums are multiplied up to the common count, exactly.
+        # Windows at the border hold fewer elements: integer factors bring their sums to the common count, exactly.
         factors = g.builder.weight(f"{g.label}/counts", (common / counts).astype(np.int64), 0)
         letters = "abcdefgh"[: counts.ndim]
         sums = g.einsum(f"nm{letters},{letters}->nm{letters}", sums, factors, width=g.accumulator_bits)

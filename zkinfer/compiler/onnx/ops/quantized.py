@@ -1,7 +1,7 @@
 """Quantized operators: the integers and the scales are the model's own.
 
-Products of quantized tensors are exact. What is rounded is rounded where the model rounds: in one lookup from the sum
-to the integers of the result, which saturates as its type does.
+Products of quantized tensors are exact. Rounding happens where the model rounds: in one lookup from the sum to the
+integers of the result, which saturates as its type does.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def along(constant: Constant, axis: int, shape: Sequence[int], block: int = 0) -
 
     Args:
         constant: one number, a list of them along an axis, or one for each block of elements along it.
-        axis: counted from the front; of no meaning for one number.
+        axis: counted from the front; not used for one number.
         shape: of the tensor.
         block: size of the blocks; 0 means none.
     """
@@ -64,10 +64,10 @@ def _requantized(g: Emitter, x: Activation, factor: FloatArray, zero_point: Floa
     """`saturate(round(factor * x) + zero_point)`; the factor and the zero point are one number, or broadcast.
 
     Args:
-        g: emits the lookup: a second one where zero points differ.
-        x: what is quantized.
+        g: emits the lookup, and a second one if zero points differ.
+        x: the tensor that is quantized.
         factor: the inverse of the scale.
-        zero_point: whole numbers.
+        zero_point: integers.
         dtype: of the result.
     """
     lo, hi = _limits(dtype)
@@ -84,7 +84,7 @@ def _requantized(g: Emitter, x: Activation, factor: FloatArray, zero_point: Floa
 
 
 def _times(g: Emitter, x: Activation, factor: FloatArray) -> Activation:
-    """x times constant factors, with as many digits as a lookup of the product can take."""
+    """x times constant factors, which have as many bits as a lookup of the product allows."""
     (shape_x, shape_f), subscripts = arithmetic.hadamard(x.shape, factor.shape)
     bits = max(g.precision.weight_bits, min(_FACTOR_BITS, g.accumulator_bits - x.value.bits))
     frac_bits = weight_frac_bits(float(np.abs(factor).max()), bits)
@@ -93,7 +93,7 @@ def _times(g: Emitter, x: Activation, factor: FloatArray) -> Activation:
 
 
 def _held(g: Emitter, x: Activation, lo: int, hi: int) -> Activation:
-    """Whole numbers within limits, by a table."""
+    """Integers clamped to limits, by a table."""
     limited = g.apply(x, clip(lo, hi), (float(lo), float(hi)), integral=True)
     return g.activation(g.tabulated(limited, Format(0, lo, hi)), integral=True)
 
@@ -149,7 +149,7 @@ def _centred(g: Emitter, x: Activation, zero_point: Constant | None, axis: int =
 
 
 def _centred_operand(g: Emitter, x: Operand, zero_point: Constant | None, axis: int = 0) -> Operand:
-    """The same of weights, which stay integers."""
+    """As `_centred`, also of weights, which remain integers."""
     if isinstance(x, Activation):
         return _centred(g, x, zero_point, axis)
     zeros = np.zeros(()) if zero_point is None else along(zero_point, axis, x.shape)
@@ -201,7 +201,7 @@ def ConvInteger(
     pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> Activation:
-    # What is padded is the zero point, which is zero after it is subtracted.
+    # The padding is the zero point, which is zero after the subtraction.
     centred = g.as_operand(_centred(g, x, x_zero_point))
     weight = _centred_operand(g, w, w_zero_point)
     assert isinstance(weight, Constant)

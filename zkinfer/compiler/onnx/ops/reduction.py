@@ -18,7 +18,7 @@ from zkinfer.compiler.onnx.registry import operator
 
 
 def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
-    """The axes to reduce, in order: none given means all of them, or none where the attribute says so."""
+    """The axes to reduce, in order. If none are given: all axes, or no axis if the attribute says so."""
     if not axes:
         return [] if noop_with_empty_axes else list(range(rank))
     return sorted({axis_of(axis, rank) for axis in axes})

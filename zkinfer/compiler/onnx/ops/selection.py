@@ -106,7 +106,7 @@ _REDUCTIONS: dict[str, Callable[[Emitter, Operand, Operand], Operand]] = {
 
 
 def _scattered(g: Emitter, data: Operand, places: IntArray, updates: Operand, reduction: str) -> Activation:
-    """Data with updates at public places, which are numbers of elements; those that come twice in order.
+    """Data with updates at public places, given as numbers of elements; repeated places are updated in order.
 
     Raises:
         UnsupportedOperatorError: an unknown reduction, or constants alone at a place where they are combined.
@@ -126,7 +126,7 @@ def _scattered(g: Emitter, data: Operand, places: IntArray, updates: Operand, re
 
 
 def _occurrences(places: IntArray) -> IntArray:
-    """How often each number has come before."""
+    """For each number, how often it occurs before."""
     order = np.argsort(places, kind="stable")
     _, counts = np.unique(places, return_counts=True)
     starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""Operators that move elements: Views, which cost next to nothing to prove."""
+"""Operators that move elements: Views, whose proofs cost very little."""
 
 import math
 from collections.abc import Sequence
@@ -150,7 +150,7 @@ def _split(g: Emitter, data: Activation, axis: int, sizes: Sequence[int]) -> tup
 
 @operator(13, name="Split")
 def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0) -> tuple[Activation, ...]:
-    # Sizes that are left out are stated when the model is read.
+    # A Split without sizes is decomposed when the model is loaded.
     return _split(g, input, axis, integers(split) or ())
 
 
@@ -196,7 +196,7 @@ def Pad(
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(along):
         before[axis], after[axis] = margins[i], margins[len(along) + i]
-    # A negative pad cuts off.
+    # A negative pad removes elements.
     data = g.reindex(
         data,
         *(
