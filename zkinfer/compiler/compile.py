@@ -128,7 +128,7 @@ def _tuned(
         arrays: the samples of each input.
         requirements: the target.
         lower: lowers the model with statistics of all samples.
-        most: the most that may be spent.
+        most: the largest parameters allowed.
     """
     if len(arrays[0]) < 2:
         raise InvalidInputError("a target is measured on samples held out of calibration: hand in two or more")

@@ -1,22 +1,20 @@
-"""Lazy activations: what is put off, what is exact, and when a lookup is due."""
+"""The emitter: which functions stay pending, which arithmetic is exact, and when a lookup is emitted."""
 
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Transpose
 from zkinfer.compiler.approx.functions import abs_, log, relu, sigmoid, sign, sqrt
 from zkinfer.compiler.lowering.activation import Activation, Addend, Constant
-from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap, is_simple
+from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps, sampled_range
 from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.precision import EZKL
-from zkinfer.errors import CompileError, NotFiniteError
+from zkinfer.errors import CompileError
 
 
 @pytest.fixture
@@ -46,37 +44,7 @@ def lookups(g: Emitter, *activations: Activation) -> list[Lookup]:
 X = np.array([-8.0, -3 / 16, 0.0, 8.0])
 
 
-class TestAffine:
-    @given(*[st.fractions(-5, 5, max_denominator=9)] * 5)
-    def test_composes_and_inverts(self, a: Fraction, b: Fraction, c: Fraction, d: Fraction, x: Fraction) -> None:
-        outer, inner = AffineMap(a or Fraction(1), b), AffineMap(c or Fraction(1), d)
-        assert outer.compose(inner).exactly(x) == outer.exactly(inner.exactly(x))
-        assert outer.solve(outer.at(float(x))) == pytest.approx(float(x), abs=1e-9)
-        assert outer.tree(np.array([float(x)]))[0] == pytest.approx(outer.at(float(x)), abs=1e-9)
-
-    @pytest.mark.parametrize(
-        ("factor", "simple"),
-        [(1, True), (-3, True), (Fraction(7, 8), True), (63, True), (65, False), (Fraction(1, 3), False), (0.1, False)],
-    )
-    def test_simple_factors_are_small_integers_over_powers_of_two(self, factor: float, simple: bool) -> None:
-        assert is_simple(Fraction(factor)) == simple
-
-
-class TestConstant:
-    def test_knows_whether_it_is_one_number(self) -> None:
-        assert Constant("c", np.full((2, 3), 0.1, dtype=np.float32)).uniform == Fraction(float(np.float32(0.1)))
-        assert Constant("c", np.array([1.0, 2.0])).uniform is None
-        assert Constant("c", np.zeros((0,))).uniform is None
-
-    def test_holds_integers_for_shapes(self) -> None:
-        assert Constant("c", np.array([[2, -1]], dtype=np.int64)).integers == (2, -1)
-
-    def test_refuses_what_is_not_finite_by_name(self) -> None:
-        with pytest.raises(NotFiniteError, match="'c' holds NaN"):
-            _ = Constant("c", np.array([1.0, np.nan])).reals
-
-
-class TestPutOff:
+class TestPending:
     def test_nothing_is_emitted_for_functions_and_scalars(self, g: Emitter, x: Activation) -> None:
         y = g.affine(g.apply(g.affine(x, Fraction(1, 3)), sigmoid), Fraction(2), Fraction(1))
         assert y.value is x.value
@@ -207,6 +175,30 @@ class TestAddConstant:
         y = add_weight(g, g.affine(x, Fraction(1, 3)), bias, bias.reals, broadcast_steps((4,), (1, 4)))
         assert y.pending == AffineMap(Fraction(1, 3))
         np.testing.assert_allclose(outputs(g, g.activation(y.value))[0][0] / 3, X / 3 + bias.reals, atol=2.0**-8)
+
+
+class TestState:
+    def test_emitters_of_other_operators_share_the_program_and_narrow_forms(self, g: Emitter, x: Activation) -> None:
+        other = g.for_operator("other", integer=True, outputs=2)
+        assert (other.label, other.integer, other.outputs) == ("other", True, 2)
+        assert (g.label, g.integer, g.outputs) == ("out", False, 1)
+        y = g.apply(x, sigmoid)
+        assert other.narrow(y) is g.narrow(y)
+        assert other.ranges.of(x.value) == (-8.0, 8.0)
+        assert other.apply(x, sigmoid).label == "other"
+
+    def test_a_tensor_under_another_name_has_the_same_narrow_form(self, g: Emitter, x: Activation) -> None:
+        y = g.apply(x, sigmoid)
+        named = g.named(y, "y", observed=(0.25, 0.75), shared=True)
+        assert named.tensor == y.tensor
+        assert g.narrow(named) is g.narrow(y)
+
+    def test_another_function_is_another_tensor(self, g: Emitter, x: Activation) -> None:
+        y = g.affine(x)
+        assert y.tensor != x.tensor
+        assert g.narrow_forms == {}
+        g.narrow(y)
+        assert list(g.narrow_forms) == [y.tensor]
 
 
 class TestOutput:

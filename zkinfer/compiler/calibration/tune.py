@@ -239,8 +239,8 @@ def not_reached(judge: Judge, figures: Sequence[float], precision: Precision) ->
     return ToleranceError(
         f"the target {target} is not reached: with {precision.activation_bits} activation bits, "
         f"{precision.weight_bits} weight bits and tables of {precision.max_table_entries} entries it is "
-        f"{judge.described(figures)}, on {judge.samples} held-out samples. Ask for less, hand in more calibration data, "
-        "or allow more with precision"
+        f"{judge.described(figures)}, on {judge.samples} held-out samples. Ask for less, hand in more calibration "
+        "data, or allow more with precision"
     )
 
 

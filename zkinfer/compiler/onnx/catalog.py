@@ -14,9 +14,9 @@ _HEAD = f"""# Operators
 Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against the code.
 
 A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: values
-that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold floats, truth
-values or integers. An integer by which a `Gather` chooses may be any position; other integers range over the values in
-the calibration data.
+that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold floats,
+truth values or integers. An integer by which a `Gather` chooses may be any position; other integers range over the
+values in the calibration data.
 
 An operator that is not in the list is an error when the model is compiled. The error names the node, the operator, its
 version and the nearest operator that is supported.
