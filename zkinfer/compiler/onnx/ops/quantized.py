@@ -17,8 +17,8 @@ from zkinfer.compiler.lowering import arithmetic
 from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
-from zkinfer.compiler.onnx.ops import linear
 from zkinfer.compiler.onnx.ops.arguments import axis_of
+from zkinfer.compiler.onnx.ops.linear import Conv, MatMul
 from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
@@ -165,7 +165,7 @@ def MatMulInteger(
     b_zero_point: Constant | None = None,
 ) -> Activation:
     a = _centred_operand(g, A, a_zero_point, len(A.shape) - 2)
-    return linear.MatMul(g, a, _centred_operand(g, B, b_zero_point, len(B.shape) - 1))
+    return MatMul(g, a, _centred_operand(g, B, b_zero_point, len(B.shape) - 1))
 
 
 @operator(10, 21)
@@ -205,9 +205,7 @@ def ConvInteger(
     centred = g.as_operand(_centred(g, x, x_zero_point))
     weight = _centred_operand(g, w, w_zero_point)
     assert isinstance(weight, Constant)
-    return linear.Conv(
-        g, centred, weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides
-    )
+    return Conv(g, centred, weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
 
 
 @operator(10)
