@@ -127,7 +127,7 @@ class TestForest:
         assert (labels == result.floats[0][:, 0]).all()
         np.testing.assert_allclose(scores, self.forest.predict_proba(self.held_out), atol=1e-3)
         assert (labels == self.forest.predict(self.held_out)).all()
-        # One lookup for each node and each leaf, and the tournament of the scores.
+        # One lookup for each node and each leaf, and the maximum of the scores.
         assert sum(lookup.out.size for lookup in result.lookups) <= 8 * (23 + 24) + 4 * 10
 
     def test_features_thresholds_and_paths_are_secret(self) -> None:
