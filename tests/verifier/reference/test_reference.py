@@ -20,7 +20,7 @@ from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Term
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
 from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue, Summand
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
 from zkinfer.files.commitment import SumcheckKey
@@ -48,7 +48,7 @@ def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int
     return make_case(program, built.weights, inputs, *flags, small(log_columns))
 
 
-def rescaling(source: Value, shift: int, kind: str) -> Table:
+def rescaling(source: ProgramValue, shift: int, kind: str) -> Table:
     """A table over what a value reaches, of each kind that a proof tells apart."""
     lo, hi = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
     rows = range(lo, hi + 1)
