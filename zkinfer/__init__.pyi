@@ -9,9 +9,9 @@ from zkinfer.audits.commitment import audit_weights as audit_weights
 from zkinfer.audits.log import AuditReport as AuditReport
 from zkinfer.audits.log import audit as audit
 from zkinfer.backend import Keys as Keys
+from zkinfer.compiler.compile import compile as compile  # noqa: A004 (as torch.compile)
 from zkinfer.compiler.lowering.precision import Precision as Precision
 from zkinfer.compiler.model import Circuit as Circuit
-from zkinfer.compiler.model import compile as compile  # noqa: A004 (as torch.compile)
 from zkinfer.compiler.onnx.export import export as export
 from zkinfer.files.commitment import Commitment as Commitment
 from zkinfer.files.proof import Proof as Proof

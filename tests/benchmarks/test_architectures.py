@@ -46,7 +46,7 @@ def test_sixteen_bits_survive_a_large_channel_and_eight_suffer(
 
 
 def test_a_network_that_is_refused_is_no_success(architectures: ModuleType) -> None:
-    class Determinant(torch.nn.Module):
+    class Determinant(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.linalg.det(x.reshape(-1, 2, 2))
 

@@ -5,6 +5,7 @@ import pickle
 import stat
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,9 +19,10 @@ from sklearn.neural_network import MLPClassifier
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.compiler.compile import REPORT_SAMPLES, compile  # noqa: A004
 from zkinfer.compiler.lowering.builder import Builder, Summand
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
-from zkinfer.compiler.model import REPORT_SAMPLES, Circuit, compile  # noqa: A004
+from zkinfer.compiler.model import Circuit
 from zkinfer.errors import (
     ArtifactError,
     BoundsError,
@@ -199,7 +201,7 @@ class TestCompile:
             compile(mlp, CALIBRATION, precision="halo2")
 
     @pytest.mark.parametrize("bits", [{"weight_bits": 0}, {"activation_bits": 99}, {"weight_bits": 7.5}])
-    def test_bits_out_of_range_are_refused(self, mlp: onnx.ModelProto, bits: dict[str, object]) -> None:
+    def test_bits_out_of_range_are_refused(self, mlp: onnx.ModelProto, bits: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError, match=next(iter(bits))):
             compile(mlp, CALIBRATION, **bits)
 

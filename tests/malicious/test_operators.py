@@ -31,7 +31,7 @@ from support.witness_judge import ENTRIES, RESULTS, SOURCES, WitnessJudge
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
 from zkinfer.circuit.table import Table
-from zkinfer.compiler.onnx.decompose import layers
+from zkinfer.compiler.onnx import decomposition
 from zkinfer.compiler.onnx.registry import operators
 from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.native.prove import public_values
@@ -54,7 +54,7 @@ every_operator = pytest.mark.parametrize("name", CASES)
 
 
 def test_every_operator_and_layer_has_a_case() -> None:
-    known = {operator.name for operator in operators()} | {name for name, _ in layers()}
+    known = {operator.name for operator in operators()} | {known.name for known in decomposition.decompositions()}
     assert {name.split(":")[0] for name in CASES} == known
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from support.examples import everything
+from support.example_programs import everything
 from support.native_prover import Case, make_case
 from support.random_statements import random_case, witness_of
 from support.two_layer_program import INPUT, PROGRAM, SUMS, WEIGHTS, X

@@ -26,7 +26,7 @@ from zkinfer.typing import FloatArray
 def build(
     body: str,
     inputs: Mapping[str, Sequence[int]],
-    weights: Mapping[str, npt.ArrayLike] | None = None,
+    weights: Mapping[str, object] | None = None,
     *,
     outputs: Sequence[str] = ("y",),
     integer_outputs: Sequence[str] = (),

@@ -8,7 +8,7 @@ from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue, Summand
 from zkinfer.typing import IntArray
 
 MAX_ENTRIES = 200
@@ -40,7 +40,7 @@ def random_inputs(rng: np.random.Generator, program: Program, runs: int = 1) -> 
     return arrays
 
 
-def _random_lookup(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+def _random_lookup(builder: Builder, rng: np.random.Generator, source: ProgramValue, label: str) -> ProgramValue:
     shift = 0
     bounds = source.tensor.lo, source.tensor.hi
     while (span := lookup_indices(bounds, shift))[1] - span[0] >= MAX_ENTRIES:
@@ -51,7 +51,7 @@ def _random_lookup(builder: Builder, rng: np.random.Generator, source: Value, la
     return builder.lookup(label, source, Table(label, lo, values), shift, 2)
 
 
-def _random_einsum(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+def _random_einsum(builder: Builder, rng: np.random.Generator, source: ProgramValue, label: str) -> ProgramValue:
     letters = "abcdefgh"[: len(source.shape)]
     choice = rng.integers(3)
     if choice == 0:
@@ -62,7 +62,7 @@ def _random_einsum(builder: Builder, rng: np.random.Generator, source: Value, la
     return builder.einsum(label, f"{letters}->{letters[0]}", source)
 
 
-def _random_view(builder: Builder, rng: np.random.Generator, source: Value, label: str) -> Value:
+def _random_view(builder: Builder, rng: np.random.Generator, source: ProgramValue, label: str) -> ProgramValue:
     shape, axis = source.shape, int(rng.integers(len(source.shape)))
     n, rank = shape[axis], len(shape)
     steps: tuple[tuple[Step, ...], ...] = (

@@ -6,23 +6,23 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.compiler.approx.domain import LINE, NEGATIVE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Piece
+from zkinfer.compiler.approx.domain import LINE, NEGATIVE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Segment
 
 ENDS = st.one_of(st.none(), st.integers(-4, 4).map(Fraction))
 
 
 @st.composite
-def pieces(draw: st.DrawFn) -> Piece:
+def segments(draw: st.DrawFn) -> Segment:
     lo, hi = draw(ENDS), draw(ENDS)
     if lo is not None and hi is not None and lo > hi:
         lo, hi = hi, lo
     point = lo is not None and lo == hi
-    return Piece(
+    return Segment(
         lo, hi, lo is not None and (point or draw(st.booleans())), hi is not None and (point or draw(st.booleans()))
     )
 
 
-DOMAINS = st.lists(pieces(), max_size=4).map(lambda ps: Domain.of(*ps))
+DOMAINS = st.lists(segments(), max_size=4).map(lambda ps: Domain.of(*ps))
 PROBES = [Fraction(k, 2) for k in range(-11, 12)]
 
 
@@ -30,11 +30,11 @@ def members(domain: Domain) -> set[Fraction]:
     return {x for x in PROBES if x in domain}
 
 
-@given(st.lists(pieces(), max_size=5))
-def test_a_union_has_the_points_of_its_pieces_in_disjoint_order(parts: list[Piece]) -> None:
+@given(st.lists(segments(), max_size=5))
+def test_a_union_has_the_points_of_its_pieces_in_disjoint_order(parts: list[Segment]) -> None:
     domain = Domain.of(*parts)
     assert members(domain) == {x for x in PROBES if any(x in part for part in parts)}
-    for left, right in zip(domain.pieces, domain.pieces[1:], strict=False):
+    for left, right in zip(domain.segments, domain.segments[1:], strict=False):
         assert not left.touches(right)
 
 
@@ -67,7 +67,7 @@ def test_membership_of_arrays(a: Domain) -> None:
 
 
 def test_membership_is_exact_at_ends_that_float64_does_not_hold() -> None:
-    above_third = Domain.of(Piece(lo=Fraction(1, 3)))
+    above_third = Domain.of(Segment(lo=Fraction(1, 3)))
     near = np.float64(1 / 3)
     assert Fraction(float(near)) < Fraction(1, 3)
     x = np.array([near, np.nextafter(near, 1.0)])

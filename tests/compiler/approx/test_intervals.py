@@ -13,7 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -22,11 +22,11 @@ NUMBERS = st.one_of(FINITE, SIMPLE)
 PAIRS = st.tuples(NUMBERS, NUMBERS).map(sorted)
 
 
-def interval(lo: float, hi: float) -> Interval:
-    return Interval(np.array([lo]), np.array([hi]))
+def interval(lo: float, hi: float) -> IntervalArray:
+    return IntervalArray(np.array([lo]), np.array([hi]))
 
 
-def contains(result: Interval, exact: Fraction) -> bool:
+def contains(result: IntervalArray, exact: Fraction) -> bool:
     lo, hi = float(result.lo[0]), float(result.hi[0])
     above = lo == -math.inf or (lo != math.inf and Fraction(lo) <= exact)
     below = hi == math.inf or (hi != -math.inf and exact <= Fraction(hi))
@@ -100,7 +100,7 @@ class TestTightness:
         operation, exact = OPERATIONS[name]
         assume(name != "divide" or y != 0)
         a, b = np.array([x]), np.array([y])
-        result = operation(Interval(a, a), Interval(b, b))
+        result = operation(IntervalArray(a, a), IntervalArray(b, b))
         truth = exact(Fraction(x), Fraction(y))
         # Far from overflow and underflow.
         assume(all(number == 0 or 2.0**-800 < abs(number) < 2.0**900 for number in (truth, x, y)))

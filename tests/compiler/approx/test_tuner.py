@@ -19,7 +19,7 @@ INT12 = {"in_frac_bits": 8, "in_lo": -2048, "in_hi": 2047}
 
 
 def tuned(function: Any = functions.gelu, **changes: Any) -> TunedTable:
-    arguments = {**INT12, "max_error": 1e-2, "elements": 1000, "cost": ElementCount()}
+    arguments: dict[str, Any] = {**INT12, "max_error": 1e-2, "elements": 1000, "cost": ElementCount()}
     return tune(function, **(arguments | changes))
 
 

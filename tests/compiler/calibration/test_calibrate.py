@@ -14,6 +14,7 @@ import zkinfer.circuit.samples
 from zkinfer.compiler.calibration.calibrate import PERCENTILES, SHARES, TensorStats, calibrate
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import InvalidInputError, NotFiniteError, ShapeError
+from zkinfer.typing import Array
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
 
@@ -52,7 +53,7 @@ def _two_inputs() -> onnx_ir.Model:
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
-    return (load_digits().data[:100] / 16).astype(np.float32)
+    return np.asarray(load_digits().data[:100] / 16, dtype=np.float32)
 
 
 def test_statistics_are_those_of_the_float_tensors(digits: np.ndarray) -> None:
@@ -110,7 +111,7 @@ def test_one_sample_needs_no_batch_axis(digits: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, np.uint8, np.bool_])
 def test_other_real_dtypes_are_converted(dtype: type) -> None:
-    x = np.tile(np.array([0, 1], dtype=dtype), (3, 32))
+    x: Array = np.tile(np.array([0, 1], dtype=dtype), (3, 32))
     assert calibrate(_linear_relu(), x).tensors["x"].hi == 1.0
 
 

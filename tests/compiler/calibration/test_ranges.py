@@ -26,7 +26,7 @@ def stats_of(x: np.ndarray) -> TensorStats:
 def rounded(x: np.ndarray, kept: tuple[float, float], bits: int) -> np.ndarray:
     """To the integers of the format that a kept range gets."""
     frac_bits, lo, hi = activation_format(*kept, bits)
-    return np.ldexp(np.clip(np.rint(np.ldexp(x, frac_bits)), lo, hi), -frac_bits)
+    return np.asarray(np.ldexp(np.clip(np.rint(np.ldexp(x, frac_bits)), lo, hi), -frac_bits))
 
 
 @given(seed=st.integers(0, 2**32 - 1), bits=st.integers(5, 10), power=st.integers(1, 2))

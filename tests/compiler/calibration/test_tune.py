@@ -5,10 +5,11 @@ import onnx_ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from zkinfer.circuit.program import Program
 from zkinfer.compiler.calibration.calibrate import calibrate
 from zkinfer.compiler.calibration.target import Judge, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
-from zkinfer.compiler.lowering.cost import program_cost
+from zkinfer.compiler.lowering.cost import ProgramCost, program_cost
 from zkinfer.compiler.lowering.precision import NATIVE, Precision
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.onnx.importer import import_model
@@ -62,7 +63,7 @@ def test_a_tuned_circuit_costs_less_and_holds_the_target(model: onnx_ir.Model, t
     assert judge.holds(judge.figures(lowered))
     assert tuning.cost_after == program_cost(lowered.program).total
     assert tuning.cost_after < tuning.cost_before / 4
-    assert tuning.after == judge.said(judge.figures(lowered))
+    assert tuning.after == judge.described(judge.figures(lowered))
 
 
 def test_the_tuned_precision_gives_the_tuned_circuit_again(model: onnx_ir.Model) -> None:
@@ -133,7 +134,7 @@ def test_the_search_ends(model: onnx_ir.Model, monkeypatch: pytest.MonkeyPatch) 
 def test_the_cost_that_is_handed_in_is_what_is_lowered(model: onnx_ir.Model) -> None:
     """A hundred runs pay for larger tables: the elements count, and the tables hardly."""
 
-    def of_many(program: object) -> object:
+    def of_many(program: Program) -> ProgramCost:
         return program_cost(program, runs=1000)
 
     judge = Judge(model, [X[1::2]], parse_target("max_error<=0.005"))

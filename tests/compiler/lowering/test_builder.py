@@ -13,7 +13,7 @@ from zkinfer.circuit.program import MAX_MAGNITUDE, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Transpose
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value, exponent, is_dyadic
+from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue, Summand, exponent, is_dyadic
 from zkinfer.errors import BoundsError, ShapeError
 
 
@@ -31,7 +31,7 @@ def builder() -> Builder:
 
 
 @pytest.fixture
-def x(builder: Builder) -> Value:
+def x(builder: Builder) -> ProgramValue:
     return builder.input("x", (2, 3), 4, -20, 30)
 
 
@@ -39,7 +39,7 @@ IDENTITY = Table("identity", -20, tuple(range(-20, 31)))
 
 
 class TestBounds:
-    def test_a_product_has_the_row_norms_of_its_weight(self, builder: Builder, x: Value) -> None:
+    def test_a_product_has_the_row_norms_of_its_weight(self, builder: Builder, x: ProgramValue) -> None:
         weight = builder.weight("w", np.array([[1, -2, 3], [0, 0, 1]]), 2)
         y = builder.einsum("y", "bi,oi->bo", x, weight)
         assert y.frac_bits == 6
@@ -48,12 +48,12 @@ class TestBounds:
         assert y.real_bounds == (-140 / 64, 160 / 64)
         assert y.bits == 8
 
-    def test_a_lookup_reaches_what_its_table_holds_there(self, builder: Builder, x: Value) -> None:
+    def test_a_lookup_reaches_what_its_table_holds_there(self, builder: Builder, x: ProgramValue) -> None:
         squares = Table("square", -30, tuple(i * i for i in range(-30, 40)))
         assert builder.lookup("y", x, squares, 0, 8).interval == (0, 900)
 
     def test_a_table_has_to_cover_the_published_bounds_not_just_the_exact_ones(
-        self, builder: Builder, x: Value
+        self, builder: Builder, x: ProgramValue
     ) -> None:
         doubled = builder.combine("d", [Summand(x), Summand(x)])
         assert (doubled.interval, doubled.tensor.hi) == ((-40, 60), 63)
@@ -67,7 +67,7 @@ class TestBounds:
         with pytest.raises(BoundsError, match="total: a sum could reach"):
             builder.combine("total", [Summand(big), Summand(big)])
 
-    def test_formats_too_far_apart_are_refused_by_name(self, builder: Builder, x: Value) -> None:
+    def test_formats_too_far_apart_are_refused_by_name(self, builder: Builder, x: ProgramValue) -> None:
         fine = builder.input("fine", (2, 3), 70, -1, 1)
         with pytest.raises(BoundsError, match="y: the formats of its terms are too far apart"):
             builder.combine("y", [Summand(x), Summand(fine)])
@@ -94,18 +94,18 @@ class TestCombine:
             expected = expected + float(c) * array * 2.0**-frac_bits
         np.testing.assert_array_equal(run(builder.finish([y]), *arrays)[0], expected)
 
-    def test_takes_the_coarsest_format_that_is_exact(self, builder: Builder, x: Value) -> None:
+    def test_takes_the_coarsest_format_that_is_exact(self, builder: Builder, x: ProgramValue) -> None:
         assert builder.combine("y", [Summand(x, Fraction(6))]).frac_bits == 3
         assert builder.combine("y", [Summand(x, Fraction(3, 8))]).frac_bits == 7
 
-    def test_rounds_the_offset_to_even(self, builder: Builder, x: Value) -> None:
+    def test_rounds_the_offset_to_even(self, builder: Builder, x: ProgramValue) -> None:
         y = builder.combine("y", [Summand(x)], offset=Fraction(5, 32))
         z = builder.combine("z", [Summand(x)], offset=Fraction(7, 32))
         zeros = np.zeros((2, 3), dtype=np.int64)
         real = run(builder.finish([y, z]), zeros)
         assert [r[0, 0] for r in real] == [2 / 16, 4 / 16]
 
-    def test_reads_through_a_view_that_only_moves(self, builder: Builder, x: Value) -> None:
+    def test_reads_through_a_view_that_only_moves(self, builder: Builder, x: ProgramValue) -> None:
         moved = builder.combine("a", [Summand(x, Fraction(3), (Transpose((1, 0)),))])
         y = builder.combine("y", [Summand(moved, Fraction(-1), (Pad((0, 1), (0, 0)), Reshape((9,))))])
         program = builder.finish([y]).program
@@ -115,23 +115,23 @@ class TestCombine:
             [0, 0, -9, 0, -3, -12, 0, -6, -15],
         )
 
-    def test_does_not_read_through_an_offset(self, builder: Builder, x: Value) -> None:
+    def test_does_not_read_through_an_offset(self, builder: Builder, x: ProgramValue) -> None:
         shifted = builder.combine("a", [Summand(x)], offset=Fraction(1))
         y = builder.combine("y", [Summand(shifted, steps=(Pad((0, 1), (0, 0)),))])
         assert len(builder.finish([y]).program.nodes) == 2
         assert run(builder.finish([y]), np.zeros((2, 3), dtype=np.int64))[0].tolist() == [[0, 1, 1, 1]] * 2
 
-    def test_of_one_value_is_that_value(self, builder: Builder, x: Value) -> None:
+    def test_of_one_value_is_that_value(self, builder: Builder, x: ProgramValue) -> None:
         assert builder.combine("y", [Summand(x)]) is x
 
     @pytest.mark.parametrize("coefficient", [Fraction(0), Fraction(1, 3)])
     def test_refuses_coefficients_that_are_not_integers_over_powers_of_two(
-        self, builder: Builder, x: Value, coefficient: Fraction
+        self, builder: Builder, x: ProgramValue, coefficient: Fraction
     ) -> None:
         with pytest.raises(ValueError, match="y: every coefficient"):
             builder.combine("y", [Summand(x, coefficient)])
 
-    def test_refuses_steps_that_do_not_fit(self, builder: Builder, x: Value) -> None:
+    def test_refuses_steps_that_do_not_fit(self, builder: Builder, x: ProgramValue) -> None:
         with pytest.raises(ShapeError):
             builder.combine("y", [Summand(x, steps=(Expand((4, 3)),))])
 
@@ -144,19 +144,19 @@ class TestSharing:
         assert builder.weight("c", content, 4) is not first
         assert builder.weight("d", content.reshape(4), 3) is not first
 
-    def test_weights_are_copied(self, builder: Builder, x: Value) -> None:
+    def test_weights_are_copied(self, builder: Builder, x: ProgramValue) -> None:
         content = np.array([1, 2, 3])
         weight = builder.weight("a", content, 0)
         content[:] = 0
         y = builder.einsum("y", "bi,i->bi", x, weight)
         assert run(builder.finish([y]), np.ones((2, 3), dtype=np.int64))[0].tolist() == [[1 / 16, 2 / 16, 3 / 16]] * 2
 
-    def test_equal_nodes_are_one_under_the_first_name(self, builder: Builder, x: Value) -> None:
+    def test_equal_nodes_are_one_under_the_first_name(self, builder: Builder, x: ProgramValue) -> None:
         first = builder.einsum("a", "bi->b", x)
         assert builder.einsum("b", "bi->b", x) is first
         assert first.tensor.label == "a"
 
-    def test_equal_tables_are_one_whatever_their_names(self, builder: Builder, x: Value) -> None:
+    def test_equal_tables_are_one_whatever_their_names(self, builder: Builder, x: ProgramValue) -> None:
         a = builder.lookup("a", x, IDENTITY, 0, 4)
         b = builder.lookup("b", x, Table("other name", IDENTITY.lo, IDENTITY.values), 0, 5)
         program = builder.finish([a, b]).program
@@ -165,7 +165,7 @@ class TestSharing:
 
 
 class TestFinish:
-    def test_leaves_out_what_no_output_needs(self, builder: Builder, x: Value) -> None:
+    def test_leaves_out_what_no_output_needs(self, builder: Builder, x: ProgramValue) -> None:
         unused = builder.weight("unused", np.array([1, 2, 3]), 0)
         used = builder.weight("used", np.array([4, 5, 6]), 0)
         builder.einsum("dead", "bi,i->b", x, unused)
@@ -179,11 +179,11 @@ class TestFinish:
         assert unused.number not in built.numbers
         assert built.numbers[z.number] == built.program.outputs[0] == 3
 
-    def test_keeps_inputs_that_no_output_needs(self, builder: Builder, x: Value) -> None:
+    def test_keeps_inputs_that_no_output_needs(self, builder: Builder, x: ProgramValue) -> None:
         other = builder.input("other", (1,), 0, 0, 1)
         assert builder.finish([x]).program.inputs == (x.tensor, other.tensor)
 
-    def test_numbers_weights_before_nodes_though_they_came_later(self, builder: Builder, x: Value) -> None:
+    def test_numbers_weights_before_nodes_though_they_came_later(self, builder: Builder, x: ProgramValue) -> None:
         y = builder.combine("y", [Summand(x), Summand(x)])
         weight = builder.weight("w", np.array([1, 2, 3]), 0)
         z = builder.einsum("z", "bi,i->b", y, weight)

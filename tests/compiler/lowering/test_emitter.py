@@ -1,36 +1,25 @@
-"""Lazy activations: what is put off, what is exact, and when a lookup is due."""
+"""The emitter: which functions stay pending, which arithmetic is exact, and when a lookup is emitted."""
 
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Transpose
 from zkinfer.compiler.approx.functions import abs_, log, relu, sigmoid, sign, sqrt
-from zkinfer.compiler.lowering.emitter import (
-    IDENTITY,
-    Activation,
-    Affine,
-    Constant,
-    Emitter,
-    Part,
-    broadcast_steps,
-    is_simple,
-    sampled_range,
-)
+from zkinfer.compiler.lowering.activation import Activation, Addend, Constant
+from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps, sampled_range
+from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.precision import EZKL
-from zkinfer.errors import CompileError, NotFiniteError
+from zkinfer.errors import CompileError
 
 
 @pytest.fixture
 def g() -> Emitter:
-    emitter = Emitter(EZKL)
-    emitter.label = "out"
-    return emitter
+    return Emitter(EZKL, label="out")
 
 
 @pytest.fixture
@@ -55,37 +44,7 @@ def lookups(g: Emitter, *activations: Activation) -> list[Lookup]:
 X = np.array([-8.0, -3 / 16, 0.0, 8.0])
 
 
-class TestAffine:
-    @given(*[st.fractions(-5, 5, max_denominator=9)] * 5)
-    def test_composes_and_inverts(self, a: Fraction, b: Fraction, c: Fraction, d: Fraction, x: Fraction) -> None:
-        outer, inner = Affine(a or Fraction(1), b), Affine(c or Fraction(1), d)
-        assert outer.of(inner).exactly(x) == outer.exactly(inner.exactly(x))
-        assert outer.solve(outer.at(float(x))) == pytest.approx(float(x), abs=1e-9)
-        assert outer.tree(np.array([float(x)]))[0] == pytest.approx(outer.at(float(x)), abs=1e-9)
-
-    @pytest.mark.parametrize(
-        ("factor", "simple"),
-        [(1, True), (-3, True), (Fraction(7, 8), True), (63, True), (65, False), (Fraction(1, 3), False), (0.1, False)],
-    )
-    def test_simple_factors_are_small_integers_over_powers_of_two(self, factor: float, simple: bool) -> None:
-        assert is_simple(Fraction(factor)) == simple
-
-
-class TestConstant:
-    def test_knows_whether_it_is_one_number(self) -> None:
-        assert Constant("c", np.full((2, 3), 0.1, dtype=np.float32)).uniform == Fraction(float(np.float32(0.1)))
-        assert Constant("c", np.array([1.0, 2.0])).uniform is None
-        assert Constant("c", np.zeros((0,))).uniform is None
-
-    def test_holds_integers_for_shapes(self) -> None:
-        assert Constant("c", np.array([[2, -1]], dtype=np.int64)).integers == (2, -1)
-
-    def test_refuses_what_is_not_finite_by_name(self) -> None:
-        with pytest.raises(NotFiniteError, match="'c' holds NaN"):
-            _ = Constant("c", np.array([1.0, np.nan])).reals
-
-
-class TestPutOff:
+class TestPending:
     def test_nothing_is_emitted_for_functions_and_scalars(self, g: Emitter, x: Activation) -> None:
         y = g.affine(g.apply(g.affine(x, Fraction(1, 3)), sigmoid), Fraction(2), Fraction(1))
         assert y.value is x.value
@@ -93,15 +52,15 @@ class TestPutOff:
 
     def test_affine_steps_stay_affine(self, g: Emitter, x: Activation) -> None:
         y = g.affine(g.affine(x, Fraction(2), Fraction(1)), Fraction(1, 4), Fraction(3))
-        assert y.pending == Affine(Fraction(1, 2), Fraction(13, 4))
-        assert y.seen == (-0.75, 7.25)
+        assert y.pending == AffineMap(Fraction(1, 2), Fraction(13, 4))
+        assert y.observed == (-0.75, 7.25)
 
     def test_a_factor_of_zero_is_a_constant(self, g: Emitter, x: Activation) -> None:
         y = g.affine(x, Fraction(0), Fraction(5))
         assert outputs(g, y)[0].tolist() == [[5.0] * 4]
 
     def test_the_range_of_a_function_is_that_over_the_range_seen(self, g: Emitter, x: Activation) -> None:
-        lo, hi = g.apply(x, relu).seen
+        lo, hi = g.apply(x, relu).observed
         assert (lo, hi) == (0.0, 8.0)
 
     def test_what_is_pending_comes_first_if_the_domain_of_the_whole_is_unknown(self, g: Emitter, x: Activation) -> None:
@@ -127,14 +86,14 @@ class TestOperand:
 
     def test_an_offset_that_is_not_exact_is_looked_up(self, g: Emitter, x: Activation) -> None:
         shifted = g.affine(x, offset=Fraction(1, 3))
-        assert g.operand(shifted) == (g.narrow(shifted), 1)
+        assert g.operand(shifted) == (g.narrow(shifted), Fraction(1))
 
     def test_a_wide_value_is_looked_up_once(self, g: Emitter, x: Activation) -> None:
         wide = g.affine(g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) / 3))), Fraction(1, 3))
         first, _ = g.operand(wide)
         assert first is g.narrow(wide)
         assert first is not wide.value
-        assert len(lookups(g, g.exact(first))) == 1
+        assert len(lookups(g, g.activation(first))) == 1
 
     def test_a_wide_value_passes_where_the_caller_takes_wide_ones(self, g: Emitter, x: Activation) -> None:
         wide = g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) / 3)))
@@ -143,32 +102,34 @@ class TestOperand:
 
 class TestSum:
     def test_of_different_formats_is_exact(self, g: Emitter, x: Activation) -> None:
-        y = g.sum([Part(x), Part(g.affine(x, Fraction(3, 64)), Fraction(-1))])
+        y = add_all(g, [Addend(x), Addend(g.affine(x, Fraction(3, 64)), Fraction(-1))])
         assert outputs(g, y)[0].tolist() == [(X * (1 - 3 / 64)).tolist()]
 
     def test_keeps_a_common_factor_pending(self, g: Emitter, x: Activation) -> None:
         third = g.affine(x, Fraction(1, 3))
-        y = g.sum([Part(third), Part(g.affine(x, Fraction(2, 3)))])
-        assert y.pending == Affine(Fraction(1, 3))
-        assert not lookups(g, g.exact(y.value))
+        y = add_all(g, [Addend(third), Addend(g.affine(x, Fraction(2, 3)))])
+        assert y.pending == AffineMap(Fraction(1, 3))
+        assert not lookups(g, g.activation(y.value))
 
     def test_looks_up_what_has_another_factor(self, g: Emitter, x: Activation) -> None:
-        y = g.sum([Part(x), Part(g.affine(x, Fraction(1, 3)))])
+        y = add_all(g, [Addend(x), Addend(g.affine(x, Fraction(1, 3)))])
         assert len(lookups(g, y)) == 1
         np.testing.assert_allclose(outputs(g, y)[0][0], X * 4 / 3, atol=1 / 64)
 
     def test_collects_offsets_without_rounding(self, g: Emitter, x: Activation) -> None:
-        y = g.sum([Part(g.affine(x, offset=Fraction(1, 3))), Part(x, Fraction(1))])
-        assert y.pending == Affine(Fraction(1), Fraction(1, 3))
+        y = add_all(g, [Addend(g.affine(x, offset=Fraction(1, 3))), Addend(x, Fraction(1))])
+        assert y.pending == AffineMap(Fraction(1), Fraction(1, 3))
 
     def test_what_outgrew_its_table_is_made_narrow_if_others_read_it_too(self, g: Emitter, x: Activation) -> None:
         # As the sums that run through a network of residual blocks.
         stream = g.named(
-            g.exact(g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) * 4))).value), "s", seen=(-1.0, 1.0)
+            g.activation(g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) * 4))).value),
+            "s",
+            observed=(-1.0, 1.0),
         )
-        private = g.sum([Part(stream), Part(x)])
+        private = add_all(g, [Addend(stream), Addend(x)])
         assert not lookups(g, private)
-        shared = g.sum([Part(g.named(stream, "s", shared=True)), Part(x)])
+        shared = add_all(g, [Addend(g.named(stream, "s", shared=True)), Addend(x)])
         assert [lookup.out.label for lookup in lookups(g, shared)] == ["s"]
 
 
@@ -193,27 +154,51 @@ class TestReindex:
 
     def test_padding_makes_zero_part_of_the_range(self, g: Emitter) -> None:
         x = g.input("x", (1, 4), (4.0, 8.0))
-        assert g.reindex(x, Pad((0, 1), (0, 0))).seen == (0.0, 8.0)
+        assert g.reindex(x, Pad((0, 1), (0, 0))).observed == (0.0, 8.0)
 
 
 class TestAddConstant:
     def test_a_weight_comes_at_the_scale_of_a_wide_sum(self, g: Emitter, x: Activation) -> None:
         wide = g.einsum("bi,oi->bo", x, g.weight(Constant("w", np.eye(4) / 3)))
         bias = Constant("b", np.array([0.1, -0.2, 0.3, 0.4]))
-        y = g.add_constant(wide, bias, bias.reals, broadcast_steps((4,), (1, 4)))
+        y = add_weight(g, wide, bias, bias.reals, broadcast_steps((4,), (1, 4)))
         assert y.value.frac_bits == wide.value.frac_bits
         assert y.pending == IDENTITY
 
     def test_a_weight_brings_its_own_digits_beside_a_narrow_value(self, g: Emitter, x: Activation) -> None:
         bias = Constant("b", np.array([0.1, -0.2, 0.3, 0.4]))
-        y = g.add_constant(x, bias, bias.reals, broadcast_steps((4,), (1, 4)))
+        y = add_weight(g, x, bias, bias.reals, broadcast_steps((4,), (1, 4)))
         np.testing.assert_allclose(outputs(g, y)[0][0], X + bias.reals, atol=2.0**-9)
 
     def test_a_factor_that_is_pending_stays_so(self, g: Emitter, x: Activation) -> None:
         bias = Constant("b", np.array([0.1, -0.2, 0.3, 0.4]))
-        y = g.add_constant(g.affine(x, Fraction(1, 3)), bias, bias.reals, broadcast_steps((4,), (1, 4)))
-        assert y.pending == Affine(Fraction(1, 3))
-        np.testing.assert_allclose(outputs(g, g.exact(y.value))[0][0] / 3, X / 3 + bias.reals, atol=2.0**-8)
+        y = add_weight(g, g.affine(x, Fraction(1, 3)), bias, bias.reals, broadcast_steps((4,), (1, 4)))
+        assert y.pending == AffineMap(Fraction(1, 3))
+        np.testing.assert_allclose(outputs(g, g.activation(y.value))[0][0] / 3, X / 3 + bias.reals, atol=2.0**-8)
+
+
+class TestState:
+    def test_emitters_of_other_operators_share_the_program_and_narrow_forms(self, g: Emitter, x: Activation) -> None:
+        other = g.for_operator("other", integer=True, outputs=2)
+        assert (other.label, other.integer, other.outputs) == ("other", True, 2)
+        assert (g.label, g.integer, g.outputs) == ("out", False, 1)
+        y = g.apply(x, sigmoid)
+        assert other.narrow(y) is g.narrow(y)
+        assert other.ranges.of(x.value) == (-8.0, 8.0)
+        assert other.apply(x, sigmoid).label == "other"
+
+    def test_a_tensor_under_another_name_has_the_same_narrow_form(self, g: Emitter, x: Activation) -> None:
+        y = g.apply(x, sigmoid)
+        named = g.named(y, "y", observed=(0.25, 0.75), shared=True)
+        assert named.tensor == y.tensor
+        assert g.narrow(named) is g.narrow(y)
+
+    def test_another_function_is_another_tensor(self, g: Emitter, x: Activation) -> None:
+        y = g.affine(x)
+        assert y.tensor != x.tensor
+        assert g.narrow_forms == {}
+        g.narrow(y)
+        assert list(g.narrow_forms) == [y.tensor]
 
 
 class TestOutput:

@@ -13,10 +13,10 @@ from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.approx.functions import sigmoid
-from zkinfer.compiler.lowering.builder import Built, Value
+from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import (
-    Contest,
+    PairwiseMaximum,
     Window,
     argmax,
     clamped,
@@ -28,7 +28,7 @@ from zkinfer.compiler.lowering.precision import EZKL
 from zkinfer.errors import BoundsError
 
 
-def run(g: Emitter, value: Value, x: np.ndarray) -> tuple[Built, np.ndarray]:
+def run(g: Emitter, value: ProgramValue, x: np.ndarray) -> tuple[Built, np.ndarray]:
     built = g.builder.finish([value])
     validate(built.program)
     check_bounds(built.program, built.weights)
@@ -67,7 +67,7 @@ def test_what_cannot_be_compared_as_it_is_loses_as_few_digits_as_possible() -> N
 def test_a_maximum_of_n_takes_n_minus_one_comparisons() -> None:
     g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
     x = g.input("x", (1, 6), (-8.0, 8.0))
-    built, _ = run(g, Contest(g, x.value.interval).along(x.value, 1).value, np.zeros((1, 1, 6), dtype=np.int64))
+    built, _ = run(g, PairwiseMaximum(g, x.value.interval).along(x.value, 1).value, np.zeros((1, 1, 6), dtype=np.int64))
     assert sum(node.out.size for node in built.program.nodes if isinstance(node, Lookup)) == 5
 
 
@@ -112,8 +112,7 @@ class TestClamped:
         assert built.program.output_tensors[0].lo == -5
 
     def test_refuses_what_no_table_holds(self) -> None:
-        g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=200))
-        g.label = "pool"
+        g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=200), label="pool")
         x = g.input("x", (1, 4), (-8.0, 8.0))
         with pytest.raises(BoundsError, match="pool: a maximum of values from -5 to 7 needs tables of 257 entries"):
             clamped(g, x.value, (-5, 7))

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.compiler.approx.functions import X, exp, relu, rsqrt
-from zkinfer.compiler.lowering.builder import Builder, Value
+from zkinfer.compiler.lowering.builder import Builder, ProgramValue
 from zkinfer.compiler.lowering.precision import EZKL, Format, activation_format
-from zkinfer.compiler.lowering.tables import Tables, choose_shift, entries, least_shift, slope_and_size
+from zkinfer.compiler.lowering.tables import choose_shift, entries, function_lookup, least_shift, slope_and_size
 from zkinfer.errors import BoundsError
 
 COARSE = msgspec.structs.replace(EZKL, max_table_entries=256)
 
 
-def source(lo: int, hi: int, frac_bits: int) -> Value:
+def source(lo: int, hi: int, frac_bits: int) -> ProgramValue:
     return Builder().input("source", (4,), frac_bits, lo, hi)
 
 
@@ -81,12 +81,11 @@ def test_slope_and_size_are_those_of_what_comes_out() -> None:
 
 def test_a_table_is_built_once() -> None:
     builder = Builder()
-    tables = Tables(builder, EZKL)
     a = builder.input("a", (4,), 4, -100, 100)
     b = builder.input("b", (4,), 4, -100, 100)
     out = Format(5, 0, 255)
-    first = tables.lookup("first", a, relu, (-6.0, 6.0), out)
-    second = tables.lookup("second", b, relu, (-6.0, 6.0), out)
+    first = function_lookup(builder, EZKL, "first", a, relu, (-6.0, 6.0), out)
+    second = function_lookup(builder, EZKL, "second", b, relu, (-6.0, 6.0), out)
     program = builder.finish([first, second]).program
     assert len(program.tables) == 1
     assert program.tables[0].name == "relu"

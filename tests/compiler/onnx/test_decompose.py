@@ -1,5 +1,7 @@
 """Normalization layers in steps: the same numbers as the layer itself."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir
 import onnxruntime
@@ -20,9 +22,7 @@ FINE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 RNG = np.random.default_rng(0)
 
 
-def stepwise(
-    body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int, **options: object
-) -> onnx_ir.Model:
+def stepwise(body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int, **options: Any) -> onnx_ir.Model:
     """The model with its layer decomposed, shapes inferred."""
     model = onnx_ir.serde.deserialize_model(infer_shapes(build(body, {"x": shape}, weights, opset=opset, **options)))
     decompose(model)
@@ -31,12 +31,12 @@ def stepwise(
 
 
 def assert_same(body: str, shape: list[int], weights: dict[str, np.ndarray], opset: int) -> None:
-    whole = onnxruntime.InferenceSession(build(body, {"x": shape}, weights, opset=opset).SerializeToString())
+    undecomposed = onnxruntime.InferenceSession(build(body, {"x": shape}, weights, opset=opset).SerializeToString())
     steps = stepwise(body, shape, weights, opset)
     assert "Sqrt" in {node.op_type for node in steps.graph}
     assert not any("Normalization" in node.op_type for node in steps.graph)
     x = (RNG.normal(size=shape) * 2 + 3).astype(np.float32)
-    np.testing.assert_allclose(FloatModel(steps).run([x[None]])["y"][0], whole.run(None, {"x": x})[0], atol=1e-4)
+    np.testing.assert_allclose(FloatModel(steps).run([x[None]])["y"][0], undecomposed.run(None, {"x": x})[0], atol=1e-4)
 
 
 @given(

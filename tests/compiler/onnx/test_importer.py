@@ -14,7 +14,8 @@ from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, View
 from zkinfer.circuit.qformat import quantize
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats, calibrate
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter
+from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.importer import import_model
@@ -138,12 +139,15 @@ class TestRefused:
             compare(build("[tangent] y = Tan(x)", {"x": [1, 4]}), grid(8, 4))
 
     def test_an_output_that_a_lowering_does_not_give(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole = registry.find("", "TopK", 17)
+        all_outputs = registry.find("", "TopK", 17)
 
         def only_first(g: Emitter, X: Activation, K: Constant, *, axis: int = -1) -> Activation:
-            return whole.handler(g, X, K, axis=axis)[0]
+            results = all_outputs.handler(g, X, K, axis=axis)
+            assert isinstance(results, tuple)
+            assert isinstance(results[0], Activation)
+            return results[0]
 
-        monkeypatch.setitem(registry._operators, ("", "TopK", 11), replace(whole, handler=only_first))
+        monkeypatch.setitem(registry._operators, ("", "TopK", 11), replace(all_outputs, handler=only_first))
         call, tensors = "[top] v, i = TopK(x, k)", {"k": np.array([1])}
         assert compare(build(call, {"x": [1, 4]}, tensors, outputs=["v"]), grid(8, 4)).error == 0
         both = build(call, {"x": [1, 4]}, tensors, outputs=["v", "i"], integer_outputs=["i"])

@@ -1,10 +1,12 @@
 """A part of the standard's own operator tests: none crashes, none is silently wrong, and what is wrong is seen."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import zkinfer
 from benchmarks import node_cases
 from benchmarks.node_cases import NodeCase, Outcome, check, difference, forms
 from zkinfer.errors import CompileError
@@ -61,7 +63,7 @@ def test_any_exception_but_the_library_s_own_is_a_crash(relu: NodeCase, monkeypa
         def fail(*args: object, **kwargs: object) -> None:
             raise error
 
-        monkeypatch.setattr(node_cases.zk, "compile", fail)
+        monkeypatch.setattr(zkinfer, "compile", fail)
 
     failing(KeyError("lost"))
     assert (check(relu).outcome, check(relu).error) == (Outcome.CRASHED, "KeyError")
@@ -72,14 +74,14 @@ def test_any_exception_but_the_library_s_own_is_a_crash(relu: NodeCase, monkeypa
 def test_the_gravest_form_counts(cases: list[NodeCase], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a matrix product with both factors computed, and with a constant one, the first crashes here."""
     case = next(case for case in cases if case.name == "test_matmul_2d")
-    genuine = node_cases.zk.compile
+    genuine = zkinfer.compile
 
-    def crashing(model: object, arrays: list[object], **kwargs: object) -> object:
+    def crashing(model: Any, arrays: list[Any], **kwargs: Any) -> object:
         if len(arrays) == 2:
             raise RuntimeError("both computed")
         return genuine(model, arrays, **kwargs)
 
-    monkeypatch.setattr(node_cases.zk, "compile", crashing)
+    monkeypatch.setattr(zkinfer, "compile", crashing)
     assert forms(case) == [(0, 1), (0,)]
     assert check(case).outcome is Outcome.CRASHED
 

@@ -1,7 +1,7 @@
-"""What a function can be evaluated in: one expression tree, several meanings.
+"""The arithmetics in which an expression tree can be evaluated.
 
 `Function.evaluate(arithmetic, x)` walks the tree once and calls the operations below. Values, intervals, slopes and
-multiprecision intervals are four implementations of the same protocol, so no rule is written twice in the trees.
+multiprecision intervals are implementations of the same protocol, so that an expression is written once for all.
 """
 
 from fractions import Fraction
@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval
 from zkinfer.compiler.approx.primitives import Primitive
 from zkinfer.typing import BoolArray, FloatArray
@@ -32,7 +32,7 @@ class Arithmetic(Protocol[T]):
     def apply(self, primitive: Primitive, a: T) -> T: ...
 
 
-class Values:
+class FloatArithmetic:
     """Float64 arrays, rounded to nearest at each operation."""
 
     def constant(self, value: Fraction) -> FloatArray:
@@ -48,7 +48,7 @@ class Values:
         return a * b
 
     def divide(self, a: FloatArray, b: FloatArray) -> FloatArray:
-        # Nothing is defined at b = 0, and NaN says so.
+        # A quotient by zero is undefined, which NaN stands for.
         return np.where(b == 0, np.nan, a / b)
 
     def minimum(self, a: FloatArray, b: FloatArray) -> FloatArray:
@@ -64,69 +64,69 @@ class Values:
         return primitive.value(a)
 
 
-class Ranges:
+class IntervalArithmetic:
     """Float64 intervals: `zkinfer.compiler.approx.intervals`."""
 
-    def constant(self, value: Fraction) -> Interval:
+    def constant(self, value: Fraction) -> IntervalArray:
         nearest = float(value)
         lo = nearest if Fraction(nearest) <= value else np.nextafter(nearest, -np.inf)
         hi = nearest if Fraction(nearest) >= value else np.nextafter(nearest, np.inf)
         if lo == hi:
             point = np.asarray(nearest)
-            return Interval(point, point)
+            return IntervalArray(point, point)
         return intervals.constant(float(lo), float(hi))
 
-    def pi(self) -> Interval:
+    def pi(self) -> IntervalArray:
         # The float64 below pi, and its successor.
         return intervals.constant(np.pi, float(np.nextafter(np.pi, 4.0)))
 
-    def add(self, a: Interval, b: Interval) -> Interval:
+    def add(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return intervals.add(a, b)
 
-    def multiply(self, a: Interval, b: Interval) -> Interval:
+    def multiply(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return intervals.multiply(a, b)
 
-    def divide(self, a: Interval, b: Interval) -> Interval:
+    def divide(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return intervals.divide(a, b)
 
-    def minimum(self, a: Interval, b: Interval) -> Interval:
+    def minimum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return intervals.minimum(a, b)
 
-    def maximum(self, a: Interval, b: Interval) -> Interval:
+    def maximum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return intervals.maximum(a, b)
 
-    def power(self, a: Interval, exponent: int) -> Interval:
+    def power(self, a: IntervalArray, exponent: int) -> IntervalArray:
         return intervals.power(a, exponent)
 
-    def apply(self, primitive: Primitive, a: Interval) -> Interval:
+    def apply(self, primitive: Primitive, a: IntervalArray) -> IntervalArray:
         return primitive.enclose(a)
 
 
 class Slope(NamedTuple):
     """The range of a function over intervals, and of its secant slopes (f(u) - f(v)) / (u - v), u != v."""
 
-    range: Interval
-    slope: Interval
+    range: IntervalArray
+    slope: IntervalArray
 
 
-class Slopes:
-    """Ranges and secant slopes together. Slopes need no derivative: kinks and jumps are covered."""
+class SlopeArithmetic:
+    """Ranges and secant slopes together. A secant slope needs no derivative, so that kinks and jumps are covered."""
 
     def __init__(self) -> None:
-        self._ranges = Ranges()
+        self._ranges = IntervalArithmetic()
 
-    def variable(self, x: Interval) -> Slope:
+    def variable(self, x: IntervalArray) -> Slope:
         """The identity over the intervals."""
         one = np.asarray(1.0)
-        return Slope(x, Interval(one, one))
+        return Slope(x, IntervalArray(one, one))
 
     def constant(self, value: Fraction) -> Slope:
         zero = np.asarray(0.0)
-        return Slope(self._ranges.constant(value), Interval(zero, zero))
+        return Slope(self._ranges.constant(value), IntervalArray(zero, zero))
 
     def pi(self) -> Slope:
         zero = np.asarray(0.0)
-        return Slope(self._ranges.pi(), Interval(zero, zero))
+        return Slope(self._ranges.pi(), IntervalArray(zero, zero))
 
     def add(self, a: Slope, b: Slope) -> Slope:
         return Slope(intervals.add(a.range, b.range), intervals.add(a.slope, b.slope))
@@ -141,16 +141,16 @@ class Slopes:
         quotient = intervals.divide(a.range, b.range)
         rest = intervals.subtract(a.slope, intervals.multiply(quotient, b.slope))
         slope = intervals.divide(rest, b.range)
-        # Where the divisor touches zero, the quotient rule's own factors are unbounded.
+        # Where the divisor's range contains zero, the factors of the quotient rule are unbounded.
         unknown = (b.range.lo <= 0) & (b.range.hi >= 0)
-        return Slope(quotient, Interval(np.where(unknown, -np.inf, slope.lo), np.where(unknown, np.inf, slope.hi)))
+        return Slope(quotient, IntervalArray(np.where(unknown, -np.inf, slope.lo), np.where(unknown, np.inf, slope.hi)))
 
-    def _choice(self, a: Slope, b: Slope, a_always: BoolArray, b_always: BoolArray, range_: Interval) -> Slope:
-        # (max(u) - max(v)) lies between a(u) - a(v) and b(u) - b(v), in whatever way the maxima are attained.
+    def _choice(self, a: Slope, b: Slope, a_always: BoolArray, b_always: BoolArray, range_: IntervalArray) -> Slope:
+        # max(u) - max(v) lies between a(u) - a(v) and b(u) - b(v), whichever of the two is the larger at u and at v.
         both = intervals.hull([a.slope, b.slope])
         lo = np.where(a_always, a.slope.lo, np.where(b_always, b.slope.lo, both.lo))
         hi = np.where(a_always, a.slope.hi, np.where(b_always, b.slope.hi, both.hi))
-        return Slope(range_, Interval(lo, hi))
+        return Slope(range_, IntervalArray(lo, hi))
 
     def minimum(self, a: Slope, b: Slope) -> Slope:
         x, y = a.range, b.range
@@ -172,7 +172,7 @@ class Slopes:
         return Slope(primitive.enclose(a.range), intervals.multiply(primitive.slope(a.range), a.slope))
 
 
-class Rationals:
+class RationalArithmetic:
     """Exact rational numbers; None where the value is undefined, irrational, or not known to be rational."""
 
     def constant(self, value: Fraction) -> Fraction | None:
@@ -203,7 +203,7 @@ class Rationals:
         return primitive.rational(a) if a is not None and a in primitive.domain else None
 
 
-class BigRanges(BigArithmetic):
+class BigIntervalArithmetic(BigArithmetic):
     """Multiprecision intervals, with primitives."""
 
     def apply(self, primitive: Primitive, a: BigInterval) -> BigInterval:

@@ -2,12 +2,13 @@
 
 Claim. Entry i of the table is f(i * step) * 2^out_frac_bits rounded to the nearest integer, ties upward, and clamped
 to [out_lo, out_hi], where step = 2^(shift - in_frac_bits). Float64 intervals decide almost every entry; mpmath, at
-growing precision, the rest. Correct rounding leaves nothing to the machine, so the entries are the same everywhere.
+growing precision, decides the rest. Correct rounding does not depend on the machine, so that the entries are the
+same on every machine.
 
 Error. `max_error` bounds |clamp(f(x)) - entry / 2^out_frac_bits| over all *real* x that round to an index of the
 table, |x / step - i| <= 1/2. It comes from enclosures of f over these intervals, refined by bisection where the
 error is largest, and every rounding is outward. A function with a user-defined part and no promise about it is
-sampled instead, and the result says that nothing is proven.
+sampled instead, and `BuiltTable.proven` is False.
 """
 
 import math
@@ -18,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from zkinfer.circuit.table import MAX_SHIFT, MAX_TABLE_ENTRIES, Table
-from zkinfer.compiler.approx.arithmetic import BigRanges
+from zkinfer.compiler.approx.arithmetic import BigIntervalArithmetic
 from zkinfer.compiler.approx.custom import Custom
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigInterval
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.typing import BoolArray, FloatArray, IntArray
@@ -36,19 +37,19 @@ MAX_OUTPUT = 1 << 52
 MAX_FRAC_BITS = 256
 
 _SAMPLES = 17
-"""Points an interval at which functions without enclosure are measured."""
+"""Number of points of an interval at which a function without an enclosure is measured."""
 _TIGHTNESS = 1 / 256
-"""Gap between the proven and the observed maximum error at which refining stops: this part of the error."""
+"""Refinement stops when the proven maximum error exceeds the observed one by at most this share."""
 _MAX_ROUNDS = 30
 _MAX_OPEN = 1 << 18
-"""Bisections, and intervals bisected at once, at which refining stops short; the bound is then less tight."""
+"""Refinement stops after so many bisections, or at so many intervals at once; the bound is then less tight."""
 _INFINITESIMAL = 1 << 70
-"""An interval of width 2^-(2^70) is small enough for a logarithm to leave every range of outputs."""
+"""On an interval of width 2^-(2^70) from zero even a logarithm lies outside every range of outputs."""
 
 
 @dataclass(frozen=True)
 class BuiltTable:
-    """A table and what is known about it.
+    """A table and its errors.
 
     Attributes:
         table: indices and integer outputs.
@@ -96,12 +97,12 @@ def build_table(
         shift: they are divided by 2^shift, rounded to nearest (ties upward), to make the index.
         index_lo, index_hi: smallest and largest index.
         out_frac_bits: fraction bits of the outputs.
-        out_lo, out_hi: smallest and largest output; what lies beyond saturates.
-        name: of the table, for people; the function's own by default.
+        out_lo, out_hi: smallest and largest output, at which values saturate.
+        name: of the table, for display; the function's own by default.
 
     Raises:
         InvalidInputError: an empty or inverted range, formats out of range, a function nowhere defined on the table,
-            or a user-defined function that is not vectorized or breaks its promise.
+            or a user-defined function that is not vectorized or violates its promise.
         NotFiniteError: a user-defined function is NaN or infinite on its domain.
         BoundsError: more entries than a table can have.
     """
@@ -193,7 +194,7 @@ class _Output:
     hi: int
 
     def round(self, y: FloatArray) -> tuple[FloatArray, BoolArray]:
-        """Nearest integers, ties upward, clamped; and where they were clamped. NaN stays."""
+        """Nearest integers, ties upward, clamped; and where they were clamped. NaN gives NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = np.ldexp(y, self.frac_bits)
             below = np.floor(scaled)
@@ -202,14 +203,14 @@ class _Output:
         return np.clip(nearest, self.lo, self.hi), (nearest < self.lo) | (nearest > self.hi)
 
     def round_exact(self, y: Fraction) -> tuple[int, bool]:
-        """The same of one rational number."""
+        """As `round`, of one rational number."""
         nearest = math.floor(y * Fraction(2) ** self.frac_bits + Fraction(1, 2))
         return min(max(nearest, self.lo), self.hi), not self.lo <= nearest <= self.hi
 
     def round_big(self, y: Any, context: Any) -> tuple[int, bool]:
-        """The same of one mpmath number, which may be infinite."""
+        """As `round`, of one mpmath number, which may be infinite."""
         scaled = context.ldexp(y, self.frac_bits)
-        # Huge and tiny numbers are decided first: they have too many digits to compute with exactly.
+        # Very large and very small numbers come first: exact sums with them would take too many digits.
         if scaled >= self.hi + 1:
             return self.hi, True
         if scaled < self.lo - 1:
@@ -222,38 +223,38 @@ class _Output:
         return np.ldexp(entries.astype(np.float64), -self.frac_bits)
 
     def clamp(self, y: FloatArray) -> FloatArray:
-        """Real numbers held within what outputs stand for."""
+        """Real numbers clamped to the range that outputs stand for."""
         return np.clip(y, math.ldexp(self.lo, -self.frac_bits), math.ldexp(self.hi, -self.frac_bits))
 
-    def error(self, values: Interval, target: FloatArray) -> FloatArray:
+    def error(self, values: IntervalArray, target: FloatArray) -> FloatArray:
         """The largest |clamp(y) - target| of y within the intervals, rounded up; NaN where the values are."""
         worst = np.maximum(self.clamp(values.hi) - target, target - self.clamp(values.lo))
         return np.where(worst == 0, 0.0, np.nextafter(worst, np.inf))
 
-    def least_error(self, values: Interval, target: FloatArray) -> FloatArray:
-        """What |clamp(y) - target| is at least, for y within the intervals, up to rounding; NaN where they are."""
+    def least_error(self, values: IntervalArray, target: FloatArray) -> FloatArray:
+        """A lower bound of |clamp(y) - target| for y within the intervals, up to rounding; NaN where the values are."""
         return np.maximum(self.clamp(values.lo) - target, target - self.clamp(values.hi))
 
 
 def _check_function(function: Function, points: FloatArray) -> None:
-    """Catch, at a few points, user-defined functions that are not elementwise or not what their reference says.
+    """Check user-defined functions at a few points: that they are elementwise, and equal to their reference.
 
     Raises:
-        InvalidInputError: one is caught.
+        InvalidInputError: one is not.
     """
     if not any(isinstance(p, Custom) for p in function.primitives):
         return
     together = function.point(points)
     for k in np.unique(np.linspace(0, points.size - 1, _SAMPLES).astype(np.int64)):
         low, high = (float(end[0]) for end in function.point(points[k : k + 1]))
-        # Vector code may round the ends of an array differently from its middle.
+        # Vectorized code may round the first and last elements of an array differently from the others.
         slack = 1e-9 * max(abs(low), abs(high), np.finfo(np.float64).tiny)
         if not (together.lo[k] <= high + slack and low - slack <= together.hi[k]):
             raise InvalidInputError(
                 f"{function.name} at {points[k]} depends on what else is in the array: it must work element by element"
             )
         if function.has_reference:
-            arithmetic = BigRanges(128)
+            arithmetic = BigIntervalArithmetic(128)
             exact = function.evaluate(arithmetic, arithmetic.constant(Fraction(float(points[k]))))
             if exact.hi < low or exact.lo > high:
                 raise InvalidInputError(
@@ -262,7 +263,9 @@ def _check_function(function: Function, points: FloatArray) -> None:
                 )
 
 
-def _round_at(function: Function, points: FloatArray, values: Interval, output: _Output) -> tuple[IntArray, BoolArray]:
+def _round_at(
+    function: Function, points: FloatArray, values: IntervalArray, output: _Output
+) -> tuple[IntArray, BoolArray]:
     """Correctly rounded outputs at points of the domain, where the values are enclosed; and where they saturate."""
     low, low_clamped = output.round(values.lo)
     high, high_clamped = output.round(values.hi)
@@ -284,22 +287,22 @@ def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, 
         return int(rounded[0]), bool(outside[0])
     bits = 128
     while bits <= MAX_BITS:
-        arithmetic = BigRanges(bits)
+        arithmetic = BigIntervalArithmetic(bits)
         value = function.evaluate(arithmetic, arithmetic.constant(point))
         low, high = output.round_big(value.lo, arithmetic.context), output.round_big(value.hi, arithmetic.context)
         if low == high:
             return high
         bits *= 2
-    # Closer to a half than 2^-8000: a tie that only algebra could tell from one. Ties go up.
+    # The value is closer to a half than 2^-8000. Numbers cannot distinguish it from a tie, and ties are rounded up.
     if high[0] - low[0] <= 1:
         return high
     raise InvalidInputError(f"{function.name} cannot be evaluated at {point}; state its domain with .on(lo, hi)")
 
 
 def _fill_undefined(function: Function, grid: _Grid, output: _Output, entries: IntArray, defined: BoolArray) -> None:
-    """Give every undefined index the limit toward the nearest domain point (from above, of two as near)."""
-    pieces = function.domain.pieces
-    for before, after in zip([None, *pieces], [*pieces, None], strict=True):
+    """Give every undefined index the limit at the nearest point of the domain: the one above, of two equally near."""
+    segments = function.domain.segments
+    for before, after in zip([None, *segments], [*segments, None], strict=True):
         below = None if before is None else before.hi
         above = None if after is None else after.lo
         # The indices in this gap: from `first` to before `stop`; those before `split` are nearer to its lower end.
@@ -324,7 +327,7 @@ def _fill_undefined(function: Function, grid: _Grid, output: _Output, entries: I
 def _limit(function: Function, end: Fraction, side: int, output: _Output) -> int | None:
     """The rounded, clamped limit of the function at an end of its domain, from above (1) or from below (-1).
 
-    None where interval arithmetic on shrinking intervals does not settle it.
+    None where interval arithmetic on shrinking intervals does not decide it.
     """
     if end in function.domain:
         return _decide(function, end, output)[0]
@@ -332,7 +335,7 @@ def _limit(function: Function, end: Fraction, side: int, output: _Output) -> int
         return None
     near = function.compose(lift(end) + Variable())
     for bits, distance in ((256, 256), (1024, 1024), (MAX_BITS, _INFINITESIMAL)):
-        arithmetic = BigRanges(bits)
+        arithmetic = BigIntervalArithmetic(bits)
         c = arithmetic.context
         width = c.ldexp(c.one, -distance)
         box = BigInterval(-width, c.zero) if side < 0 else BigInterval(c.zero, width)
@@ -349,11 +352,11 @@ def _max_error(function: Function, grid: _Grid, output: _Output, entries: IntArr
     hi = np.ldexp(indices + 0.5, grid.exponent)
     target = output.real(entries[defined])
     worst = 0.0
-    for piece in function.domain.pieces:
-        low = lo if piece.lo is None else np.maximum(lo, _down(piece.lo))
-        high = hi if piece.hi is None else np.minimum(hi, -_down(-piece.hi))
+    for segment in function.domain.segments:
+        low = lo if segment.lo is None else np.maximum(lo, _down(segment.lo))
+        high = hi if segment.hi is None else np.minimum(hi, -_down(-segment.hi))
         met = (low < high) | ((low == high) & function.domain.contains(low))
-        boxes = Interval(low[met], high[met])
+        boxes = IntervalArray(low[met], high[met])
         if boxes.lo.size:
             measure = _proven_error if function.proven else _measured_error
             worst = max(worst, measure(function, boxes, output, target[met]))
@@ -365,7 +368,7 @@ def _down(x: Fraction) -> float:
     return nearest if Fraction(nearest) <= x else float(np.nextafter(nearest, -np.inf))
 
 
-def _proven_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
+def _proven_error(function: Function, boxes: IntervalArray, output: _Output, target: FloatArray) -> float:
     """Branch and bound: an upper bound of the error over all boxes, refined where it is largest."""
     reached, settled, rounds = 0.0, 0.0, 0
     while True:
@@ -382,15 +385,15 @@ def _proven_error(function: Function, boxes: Interval, output: _Output, target: 
         if not 0 < np.count_nonzero(open_) <= _MAX_OPEN or rounds == _MAX_ROUNDS:
             return max(settled, float(np.max(upper[open_], initial=0.0)))
         lo, middle, hi, target = boxes.lo[open_], middle[open_], boxes.hi[open_], target[open_]
-        boxes = Interval(np.concatenate([lo, middle]), np.concatenate([middle, hi]))
+        boxes = IntervalArray(np.concatenate([lo, middle]), np.concatenate([middle, hi]))
         target = np.concatenate([target, target])
 
 
-def _check_enclosure(function: Function, boxes: Interval, enclosure: Enclosure) -> None:
-    """Values at points lie within the enclosures around them, unless a promise of the user's was false.
+def _check_enclosure(function: Function, boxes: IntervalArray, enclosure: Enclosure) -> None:
+    """Check that values at points lie within the enclosures around them.
 
     Raises:
-        InvalidInputError: one was.
+        InvalidInputError: one does not, so that a promise of the user's is false.
     """
     lo, hi = enclosure.bounds
     middle = boxes.lo + (boxes.hi - boxes.lo) / 2
@@ -404,11 +407,11 @@ def _check_enclosure(function: Function, boxes: Interval, enclosure: Enclosure) 
             )
 
 
-def _measured_error(function: Function, boxes: Interval, output: _Output, target: FloatArray) -> float:
+def _measured_error(function: Function, boxes: IntervalArray, output: _Output, target: FloatArray) -> float:
     worst = 0.0
     for part in np.linspace(0.0, 1.0, _SAMPLES):
         values = function(boxes.lo + (boxes.hi - boxes.lo) * part)
-        worst = max(worst, float(np.fmax.reduce(output.error(Interval(values, values), target))))
+        worst = max(worst, float(np.fmax.reduce(output.error(IntervalArray(values, values), target))))
     return worst
 
 

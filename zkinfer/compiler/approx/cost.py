@@ -1,8 +1,8 @@
 """What a lookup costs a backend to prove.
 
-The tuner compares tables by one number. What the number counts is the backend's business (cells of a halo2 circuit,
-field multiplications, seconds), so each backend brings its own model; the reference model here counts what every
-lookup argument pays for.
+The tuner compares tables by one number. What that number counts depends on the backend (cells of a halo2 circuit,
+field multiplications, seconds), so each backend brings a model of its own. The reference model here counts rows, which
+every lookup argument has to process.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class LookupSize:
-    """All that the cost of one lookup can depend on.
+    """The properties that the cost of one lookup can depend on.
 
     Attributes:
         elements: how many elements are looked up.
@@ -33,7 +33,7 @@ class CostModel(Protocol):
 
     @property
     def unit(self) -> str:
-        """What `lookup` counts, for people: "cells", "seconds"."""
+        """The unit of `lookup`, for display: "cells", "seconds"."""
         ...
 
     def lookup(self, size: LookupSize) -> float:
@@ -43,11 +43,11 @@ class CostModel(Protocol):
 
 @dataclass(frozen=True)
 class ElementCount:
-    """Reference cost: rows of all the columns that a lookup argument runs over.
+    """Reference cost: the rows of all columns of a lookup argument.
 
-    An element is one row of the column that is looked up in the function's table; with a shift s its remainder,
-    0 <= r < 2^s, is one more row in a range table for each limb of at most `limb_bits` bits. A table takes as many rows
-    as it is long, and so does the range table of the limbs.
+    Each element is one row, which is looked up in the function's table. With a shift s, each limb of at most
+    `limb_bits` bits of its remainder, 0 <= r < 2^s, is another row, which is looked up in a range table. Both tables
+    take one row for each entry.
 
     Attributes:
         limb_bits: size of the largest range table.

@@ -1,4 +1,4 @@
-"""Functions given by the user: any vectorized numpy callable, with or without a promise about it."""
+"""Functions of the user's: any vectorized numpy callable, with or without a promise about its values."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import mpmath
 import numpy as np
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.domain import LINE, Domain, Piece
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.domain import LINE, Domain, Segment
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, Number
 from zkinfer.compiler.approx.primitives import ASSUMED_ULPS, Primitive
 from zkinfer.errors import InvalidInputError, NotFiniteError
@@ -50,11 +50,11 @@ class Custom(Primitive):
     """A user's function.
 
     Attributes:
-        name: for people, and in messages.
+        name: for display and in messages.
         function: float64 array to array of real numbers of the same shape, finite on the domain. Without `reference`
             its float64 values *are* the function; with it, they are within `ASSUMED_ULPS` of it.
-        promise: what is known of it between points; an `IntervalFunction` bounds it over the intervals given. None if
-            nothing is known.
+        promise: bounds the function between points; an `IntervalFunction` bounds it over given intervals. None if there
+            is no promise.
         domain: one piece, closed where finite.
         reference: the same function of one mpmath number at mpmath's working precision; None if there is none.
     """
@@ -71,9 +71,9 @@ class Custom(Primitive):
 
     def _inside(self, x: FloatArray) -> FloatArray:
         """The nearest points of the domain, and any point of it in place of NaN and infinities."""
-        piece = self.domain.pieces[0]
-        low = -math.inf if piece.lo is None else float(piece.lo)
-        high = math.inf if piece.hi is None else float(piece.hi)
+        segment = self.domain.segments[0]
+        low = -math.inf if segment.lo is None else float(segment.lo)
+        high = math.inf if segment.hi is None else float(segment.hi)
         return np.clip(np.where(np.isfinite(x), x, 0.0), low, high)
 
     def value(self, x: FloatArray) -> FloatArray:
@@ -84,7 +84,7 @@ class Custom(Primitive):
         """The callable's values at points of the domain, checked.
 
         Raises:
-            InvalidInputError: it fails on arrays, or returns something else than real numbers of the same shape.
+            InvalidInputError: it fails on arrays, or does not return real numbers of the same shape.
             NotFiniteError: a value is NaN or infinite.
         """
         advice = (
@@ -111,12 +111,12 @@ class Custom(Primitive):
             )
         return values
 
-    def _at(self, x: FloatArray) -> Interval:
+    def _at(self, x: FloatArray) -> IntervalArray:
         values = self._call(x)
-        point = Interval(values, values)
+        point = IntervalArray(values, values)
         return point if self.reference is None else intervals.widen(point, ASSUMED_ULPS)
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         lo = self._inside(x.lo)
         start = self._at(lo)
         if x.lo is x.hi:
@@ -126,30 +126,32 @@ class Custom(Primitive):
         same, bounded = lo == hi, np.isfinite(x.lo) & np.isfinite(x.hi)
         low = np.where(same, start.lo, bounds.lo)
         high = np.where(same, start.hi, bounds.hi)
-        return Interval(np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf))
+        return IntervalArray(np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf))
 
-    def _between(self, lo: FloatArray, hi: FloatArray, start: Interval) -> Interval:
+    def _between(self, lo: FloatArray, hi: FloatArray, start: IntervalArray) -> IntervalArray:
         """Bounds over intervals of the domain, by the promise; `start` are the values at `lo`."""
         promise = self.promise
         if promise is None:
             return intervals.everything()
         if isinstance(promise, Lipschitz):
             # (f(lo) + f(hi)) / 2 would be tighter by a second call; the mean value form of `Function` does better.
-            width = intervals.subtract(Interval(hi, hi), Interval(lo, lo)).hi
-            reach = intervals.multiply(Interval(width, width), intervals.constant(promise.constant, promise.constant))
-            return intervals.add(start, Interval(-reach.hi, reach.hi))
+            width = intervals.subtract(IntervalArray(hi, hi), IntervalArray(lo, lo)).hi
+            reach = intervals.multiply(
+                IntervalArray(width, width), intervals.constant(promise.constant, promise.constant)
+            )
+            return intervals.add(start, IntervalArray(-reach.hi, reach.hi))
         if isinstance(promise, Increasing):
-            return Interval(start.lo, self._at(hi).hi)
+            return IntervalArray(start.lo, self._at(hi).hi)
         if isinstance(promise, Decreasing):
-            return Interval(self._at(hi).lo, start.hi)
+            return IntervalArray(self._at(hi).lo, start.hi)
         low, high = (np.asarray(end, dtype=np.float64) for end in promise(lo.copy(), hi.copy()))
         if low.shape != lo.shape or high.shape != lo.shape or not (low <= high).all():
             raise InvalidInputError(
                 f"the enclosure of custom function {self.name!r} must return arrays lo <= hi of shape {lo.shape}"
             )
-        return Interval(low, high)
+        return IntervalArray(low, high)
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         if isinstance(self.promise, Lipschitz):
             return intervals.constant(-self.promise.constant, self.promise.constant)
         if isinstance(self.promise, Increasing):
@@ -177,10 +179,10 @@ class Custom(Primitive):
 
 
 def check_promise(promise: Any) -> None:
-    """Refuse what is no promise.
+    """Check that an argument is a promise.
 
     Raises:
-        InvalidInputError: neither a promise object, nor callable, nor None.
+        InvalidInputError: it is neither a promise object, nor callable, nor None.
     """
     if promise is not None and not isinstance(promise, Lipschitz | Increasing | Decreasing) and not callable(promise):
         raise InvalidInputError(
@@ -199,4 +201,4 @@ def closed_domain(lo: float | Fraction, hi: float | Fraction) -> Domain:
         raise InvalidInputError(f"a domain is a pair (lo, hi) with lo < hi, got ({lo}, {hi})")
     low = Fraction(lo) if math.isfinite(lo) else None
     high = Fraction(hi) if math.isfinite(hi) else None
-    return Domain.of(Piece(low, high, lo_included=low is not None, hi_included=high is not None))
+    return Domain.of(Segment(low, high, lo_included=low is not None, hi_included=high is not None))

@@ -17,19 +17,26 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.compiler.approx import intervals, primitives
-from zkinfer.compiler.approx.arithmetic import Arithmetic, BigRanges, Ranges, Rationals, Slopes, Values
+from zkinfer.compiler.approx.arithmetic import (
+    Arithmetic,
+    BigIntervalArithmetic,
+    FloatArithmetic,
+    IntervalArithmetic,
+    RationalArithmetic,
+    SlopeArithmetic,
+)
 from zkinfer.compiler.approx.custom import Custom, closed_domain
-from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Piece
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, NOT_ZERO, NOWHERE, POSITIVE, Domain, Segment
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.primitives import Primitive
 from zkinfer.errors import InvalidInputError, NotFiniteError, ToleranceError
 from zkinfer.typing import FloatArray
 
 T = TypeVar("T")
-Operand = Union["Function", float, int, Fraction]
+FunctionLike = Union["Function", float, int, Fraction]
 
 MAX_BITS = 1 << 13
-"""Working precision at which undecided questions are given up."""
+"""The largest working precision that is tried."""
 
 
 class Enclosure(NamedTuple):
@@ -38,16 +45,16 @@ class Enclosure(NamedTuple):
     Points outside the domain have NaN.
     """
 
-    bounds: Interval
-    start: Interval
-    middle: Interval
-    end: Interval
+    bounds: IntervalArray
+    start: IntervalArray
+    middle: IntervalArray
+    end: IntervalArray
 
 
 class Function:
     """A real function of one real variable; immutable, hashable, equal to trees of the same form."""
 
-    # numpy hands `np.float32(2) * X` over to us instead of looping over it.
+    # With this, numpy leaves `np.float32(2) * X` to the operators of this class.
     __array_ufunc__ = None
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
@@ -66,17 +73,17 @@ class Function:
 
     @property
     def name(self) -> str:
-        """For people: the short name if it has one, else the formula."""
+        """For display: the short name if it has one, else the formula."""
         return str(self)
 
     @cached_property
     def proven(self) -> bool:
-        """Whether it can be enclosed: no user-defined function without a promise is in it."""
+        """Whether it can be enclosed: it contains no user-defined function without a promise."""
         return all(p.proven for p in self.primitives)
 
     @cached_property
     def has_reference(self) -> bool:
-        """Whether it is known to any precision: every user-defined function in it has a multiprecision reference."""
+        """Whether it can be computed to any precision: every user-defined function in it has a reference."""
         return not any(isinstance(p, Custom) and p.reference is None for p in self.primitives)
 
     @cached_property
@@ -84,7 +91,7 @@ class Function:
         """Where the function is defined: a union of intervals with exact ends.
 
         Raises:
-            InvalidInputError: it could not be worked out; `on` states it.
+            InvalidInputError: it cannot be worked out; the caller can state it with `on`.
         """
         domain = self._own_domain()
         for child in self.children:
@@ -96,17 +103,17 @@ class Function:
         return LINE
 
     def preimage(self, target: Domain) -> Domain:
-        """Where the function's value, if it is defined, lies in `target`.
+        """The set of points whose value, where defined, lies in `target`.
 
         Raises:
-            InvalidInputError: it could not be worked out.
+            InvalidInputError: it cannot be worked out.
         """
         if self.proven:
             with np.errstate(all="ignore"):
-                lo, hi = (float(end) for end in self.evaluate(Ranges(), intervals.everything()))
+                lo, hi = (float(end) for end in self.evaluate(IntervalArithmetic(), intervals.everything()))
             low, high = (Fraction(end) if math.isfinite(end) else None for end in (lo, hi))
             above_zero = lo == 0 and self._positive
-            image = Domain.of(Piece(low, high, low is not None and not above_zero, high is not None))
+            image = Domain.of(Segment(low, high, low is not None and not above_zero, high is not None))
             if image & target == image:
                 return LINE
             if image & target == NOWHERE:
@@ -117,7 +124,7 @@ class Function:
 
     @property
     def _positive(self) -> bool:
-        """Whether the value is known to be above zero wherever it is defined."""
+        """Whether the value is known to be positive everywhere on the domain."""
         return False
 
     @overload
@@ -130,30 +137,30 @@ class Function:
             return self.compose(x)
         array = np.asarray(x, dtype=np.float64)
         with np.errstate(all="ignore"):
-            values = np.broadcast_to(self.evaluate(Values(), array), array.shape)
+            values = np.broadcast_to(self.evaluate(FloatArithmetic(), array), array.shape)
         return np.where(self.domain.contains(array), values, np.nan)
 
     def compose(self, inner: "Function") -> "Function":
         """The function `x -> self(inner(x))`."""
-        return self if inner == Variable() else self.evaluate(_Trees(), inner)
+        return self if inner == Variable() else self.evaluate(_TreeArithmetic(), inner)
 
-    def point(self, x: npt.ArrayLike) -> Interval:
+    def point(self, x: npt.ArrayLike) -> IntervalArray:
         """Rigorous float64 bounds of the values at an array of points; NaN outside the domain."""
         array = np.asarray(x, dtype=np.float64)
         with np.errstate(all="ignore"):
-            lo, hi = self.evaluate(Ranges(), Interval(array, array))
+            lo, hi = self.evaluate(IntervalArithmetic(), IntervalArray(array, array))
         inside = self.domain.contains(array)
-        return Interval(np.where(inside, lo, np.nan), np.where(inside, hi, np.nan))
+        return IntervalArray(np.where(inside, lo, np.nan), np.where(inside, hi, np.nan))
 
-    def enclose(self, lo: npt.ArrayLike, hi: npt.ArrayLike) -> Interval:
+    def enclose(self, lo: npt.ArrayLike, hi: npt.ArrayLike) -> IntervalArray:
         """Rigorous bounds over intervals: every f(x), lo <= x <= hi, x in the domain, lies within the result.
 
         Args:
             lo, hi: arrays of one shape, lo <= hi; may be infinite.
 
         Returns:
-            (lo, hi): arrays of that shape; infinite where no bound is known, meaningless for intervals that do not
-            meet the domain.
+            (lo, hi): arrays of that shape; infinite where no bound is known. For intervals outside the domain they have
+            no meaning.
 
         Raises:
             InvalidInputError: an interval is inverted, or there is no enclosure (see `proven`).
@@ -164,10 +171,10 @@ class Function:
             raise NotFiniteError(f"{self.name}: an end of an interval is NaN")
         if (low > high).any():
             raise InvalidInputError(f"{self.name}: an interval is inverted, lo > hi")
-        return self.enclose_and_sample(Interval(low, high)).bounds
+        return self.enclose_and_sample(IntervalArray(low, high)).bounds
 
-    def enclose_and_sample(self, x: Interval) -> Enclosure:
-        """As `enclose` for intervals known to be in order, with the bounds at points that it computes anyway.
+    def enclose_and_sample(self, x: IntervalArray) -> Enclosure:
+        """As `enclose` for intervals that are in order, with the bounds at points, which it computes as well.
 
         Raises:
             InvalidInputError: there is no enclosure (see `proven`).
@@ -175,28 +182,28 @@ class Function:
         if not self.proven:
             raise InvalidInputError(f"{self.name} has no enclosure; make the custom functions in it with a promise")
         with np.errstate(all="ignore"):
-            slopes = Slopes()
+            slopes = SlopeArithmetic()
             natural, slope = self.evaluate(slopes, slopes.variable(x))
             centre = np.where(np.isfinite(x.lo) & np.isfinite(x.hi), x.lo + (x.hi - x.lo) / 2, np.nan)
             start, middle, end = self.point(x.lo), self.point(centre), self.point(x.hi)
-            # Monotone over the interval: the ends bound it. Bounds that are NaN are passed over.
+            # A function that is monotone over the interval is bounded by its ends. NaN bounds are ignored.
             rising, falling = slope.lo >= 0, slope.hi <= 0
-            by_ends = Interval(
+            by_ends = IntervalArray(
                 np.where(rising, start.lo, np.where(falling, end.lo, np.nan)),
                 np.where(rising, end.hi, np.where(falling, start.hi, np.nan)),
             )
             # Mean value form: f(centre) + slope * (x - centre).
-            reach = Interval(np.nextafter(x.lo - centre, -np.inf), np.nextafter(x.hi - centre, np.inf))
+            reach = IntervalArray(np.nextafter(x.lo - centre, -np.inf), np.nextafter(x.hi - centre, np.inf))
             by_slope = intervals.add(middle, intervals.multiply(slope, reach))
             bounds = intervals.intersect(intervals.intersect(natural, by_ends), by_slope)
         shape = x.lo.shape
         return Enclosure(
-            Interval(np.broadcast_to(bounds.lo, shape), np.broadcast_to(bounds.hi, shape)), start, middle, end
+            IntervalArray(np.broadcast_to(bounds.lo, shape), np.broadcast_to(bounds.hi, shape)), start, middle, end
         )
 
     def rational(self, x: Fraction) -> Fraction | None:
-        """The exact value at a rational point; None if it is, or may be, irrational or undefined."""
-        return self.evaluate(Rationals(), x)
+        """The exact value at a rational point; None if it may be irrational or undefined."""
+        return self.evaluate(RationalArithmetic(), x)
 
     def exact(self, x: float | Fraction, bits: int = 128) -> Any:
         """The value at one point as an mpmath `mpf` with `bits` correct bits.
@@ -214,7 +221,7 @@ class Function:
                 return mpmath.mpf(value.numerator) / value.denominator
         working = bits + 32
         while working <= bits + MAX_BITS:
-            arithmetic = BigRanges(working)
+            arithmetic = BigIntervalArithmetic(working)
             low, high = self.evaluate(arithmetic, arithmetic.constant(point))
             if high - low <= arithmetic.context.ldexp(abs(low), -bits):
                 return mpmath.mp.make_mpf(((low + high) / 2)._mpf_)
@@ -230,36 +237,36 @@ class Function:
     def on(self, lo: float | Fraction = -math.inf, hi: float | Fraction = math.inf) -> "Function":
         """The same function on a closed interval only.
 
-        Where the natural domain cannot be worked out, the caller states with this that the function is defined there.
+        Where the natural domain cannot be worked out, the caller states here that the function is defined there.
         """
         return Restricted(self, closed_domain(lo, hi))
 
-    def __add__(self, other: Operand) -> "Function":
+    def __add__(self, other: FunctionLike) -> "Function":
         return add(self, lift(other))
 
-    def __radd__(self, other: Operand) -> "Function":
+    def __radd__(self, other: FunctionLike) -> "Function":
         return add(lift(other), self)
 
-    def __sub__(self, other: Operand) -> "Function":
+    def __sub__(self, other: FunctionLike) -> "Function":
         return add(self, -lift(other))
 
-    def __rsub__(self, other: Operand) -> "Function":
+    def __rsub__(self, other: FunctionLike) -> "Function":
         return add(lift(other), -self)
 
-    def __mul__(self, other: Operand) -> "Function":
+    def __mul__(self, other: FunctionLike) -> "Function":
         return multiply(self, lift(other))
 
-    def __rmul__(self, other: Operand) -> "Function":
+    def __rmul__(self, other: FunctionLike) -> "Function":
         return multiply(lift(other), self)
 
-    def __truediv__(self, other: Operand) -> "Function":
+    def __truediv__(self, other: FunctionLike) -> "Function":
         return divide(self, lift(other))
 
-    def __rtruediv__(self, other: Operand) -> "Function":
+    def __rtruediv__(self, other: FunctionLike) -> "Function":
         return divide(lift(other), self)
 
     def __neg__(self) -> "Function":
-        return multiply(Constant(Fraction(-1)), self)
+        return multiply(ConstantFunction(Fraction(-1)), self)
 
     def __pow__(self, exponent: float | Fraction) -> "Function":
         return raise_to(self, exponent)
@@ -283,7 +290,7 @@ class Variable(Function):
 
 
 @dataclass(frozen=True)
-class Constant(Function):
+class ConstantFunction(Function):
     """A rational constant; floats are taken at their exact value."""
 
     constant: Fraction
@@ -301,7 +308,7 @@ class Constant(Function):
 
 @dataclass(frozen=True)
 class Pi(Function):
-    """The circle's constant."""
+    """The number pi."""
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
         return arithmetic.pi()
@@ -320,7 +327,7 @@ class _Binary(Function):
         return self.left, self.right
 
 
-class Sum(_Binary):
+class Addition(_Binary):
     """left + right."""
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
@@ -328,7 +335,7 @@ class Sum(_Binary):
 
     def preimage(self, target: Domain) -> Domain:
         for inner, other in ((self.left, self.right), (self.right, self.left)):
-            if isinstance(other, Constant):
+            if isinstance(other, ConstantFunction):
                 return inner.preimage(target.map_affine(Fraction(1), -other.constant))
         return super().preimage(target)
 
@@ -340,14 +347,14 @@ class Sum(_Binary):
         return f"({self.left} + {self.right})"
 
 
-class Product(_Binary):
+class Multiplication(_Binary):
     """left * right."""
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
         return arithmetic.multiply(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
 
     def preimage(self, target: Domain) -> Domain:
-        if isinstance(self.left, Constant) and self.left.constant:
+        if isinstance(self.left, ConstantFunction) and self.left.constant:
             return self.right.preimage(target.map_affine(1 / self.left.constant, Fraction(0)))
         if target == NOT_ZERO:
             return self.left.preimage(target) & self.right.preimage(target)
@@ -361,7 +368,7 @@ class Product(_Binary):
         return f"{self.left}*{self.right}"
 
 
-class Quotient(_Binary):
+class Division(_Binary):
     """left / right; undefined where right is zero."""
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
@@ -371,7 +378,7 @@ class Quotient(_Binary):
         return self.right.preimage(NOT_ZERO)
 
     def preimage(self, target: Domain) -> Domain:
-        if isinstance(self.right, Constant):
+        if isinstance(self.right, ConstantFunction):
             return self.left.preimage(target.map_affine(self.right.constant, Fraction(0)))
         if target == NOT_ZERO:
             return self.left.preimage(target)
@@ -520,7 +527,7 @@ class Named(Function):
 
 @dataclass(frozen=True)
 class Restricted(Function):
-    """An expression on a part of the line that the caller states."""
+    """An expression on a domain that the caller states."""
 
     inner: Function
     stated: Domain
@@ -559,11 +566,11 @@ class Restricted(Function):
         return str(self.inner)
 
 
-class _Trees:
-    """The arithmetic in which evaluation is substitution."""
+class _TreeArithmetic:
+    """The arithmetic of expression trees, in which evaluating a tree at another one substitutes it."""
 
     def constant(self, value: Fraction) -> Function:
-        return Constant(value)
+        return ConstantFunction(value)
 
     def pi(self) -> Function:
         return Pi()
@@ -590,11 +597,11 @@ class _Trees:
         return Applied(primitive, a)
 
 
-def lift(value: Operand) -> Function:
+def lift(value: FunctionLike) -> Function:
     """A number as a constant function, exactly; a function as it is.
 
     Raises:
-        InvalidInputError: neither.
+        InvalidInputError: it is neither.
         NotFiniteError: NaN or infinity.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -603,40 +610,40 @@ def lift(value: Operand) -> Function:
         case Function():
             return value
         case Fraction():
-            return Constant(value)
+            return ConstantFunction(value)
         case numbers.Integral():
-            return Constant(Fraction(int(value)))
+            return ConstantFunction(Fraction(int(value)))
         case numbers.Real():
             if not math.isfinite(value):
                 raise NotFiniteError(f"{value} cannot be a constant of a function")
-            return Constant(Fraction(float(value)))
+            return ConstantFunction(Fraction(float(value)))
     raise InvalidInputError(f"a function or a number is needed, got {type(value).__name__}")
 
 
 def add(a: Function, b: Function) -> Function:
     """a + b, constants folded."""
     match a, b:
-        case Constant(constant=x), Constant(constant=y):
-            return Constant(x + y)
-        case Constant(constant=x), _ if x == 0:
+        case ConstantFunction(constant=x), ConstantFunction(constant=y):
+            return ConstantFunction(x + y)
+        case ConstantFunction(constant=x), _ if x == 0:
             return b
-        case _, Constant(constant=y) if y == 0:
+        case _, ConstantFunction(constant=y) if y == 0:
             return a
-    return Sum(a, b)
+    return Addition(a, b)
 
 
 def multiply(a: Function, b: Function) -> Function:
-    """a * b, constants folded and put in front."""
+    """a * b, constants folded and moved to the front."""
     match a, b:
-        case Constant(constant=x), Constant(constant=y):
-            return Constant(x * y)
-        case Constant(constant=x), _ if x == 1:
+        case ConstantFunction(constant=x), ConstantFunction(constant=y):
+            return ConstantFunction(x * y)
+        case ConstantFunction(constant=x), _ if x == 1:
             return b
-        case _, Constant():
+        case _, ConstantFunction():
             return multiply(b, a)
-        case Constant(constant=x), Product(left=Constant(constant=y), right=rest):
-            return multiply(Constant(x * y), rest)
-    return Power(a, 2) if a == b else Product(a, b)
+        case ConstantFunction(constant=x), Multiplication(left=ConstantFunction(constant=y), right=rest):
+            return multiply(ConstantFunction(x * y), rest)
+    return Power(a, 2) if a == b else Multiplication(a, b)
 
 
 def divide(a: Function, b: Function) -> Function:
@@ -646,24 +653,24 @@ def divide(a: Function, b: Function) -> Function:
         InvalidInputError: b is the constant zero.
     """
     match a, b:
-        case _, Constant(constant=y) if y == 0:
+        case _, ConstantFunction(constant=y) if y == 0:
             raise InvalidInputError(f"{a} is divided by zero")
-        case Constant(constant=x), Constant(constant=y):
-            return Constant(x / y)
-        case _, Constant(constant=y) if y.denominator == 1 and abs(y.numerator).bit_count() == 1:
-            return multiply(Constant(1 / y), a)
-    return Quotient(a, b)
+        case ConstantFunction(constant=x), ConstantFunction(constant=y):
+            return ConstantFunction(x / y)
+        case _, ConstantFunction(constant=y) if y.denominator == 1 and abs(y.numerator).bit_count() == 1:
+            return multiply(ConstantFunction(1 / y), a)
+    return Division(a, b)
 
 
 def raise_to(base: Function, exponent: float | Fraction) -> Function:
-    """base ** exponent for a constant exponent; one that is no integer is taken at its float64 value.
+    """base ** exponent for a constant exponent; one that is not an integer is rounded to float64.
 
     Raises:
         NotFiniteError: the exponent is NaN or infinite.
-        InvalidInputError: it is an integer above `MAX_EXPONENT` in absolute value, or no number.
+        InvalidInputError: it is an integer above `MAX_EXPONENT` in absolute value, or not a number.
     """
     constant = lift(exponent)
-    if not isinstance(constant, Constant):
+    if not isinstance(constant, ConstantFunction):
         raise InvalidInputError("an exponent is a number")
     value = constant.constant
     if value.denominator == 1:
@@ -671,9 +678,9 @@ def raise_to(base: Function, exponent: float | Fraction) -> Function:
         if abs(n) > MAX_EXPONENT:
             raise InvalidInputError(f"an integer exponent is at most {MAX_EXPONENT} in absolute value, got {n}")
         if n == 0:
-            return Constant(Fraction(1))
+            return ConstantFunction(Fraction(1))
         whole = base if abs(n) == 1 else Power(base, abs(n))
-        return whole if n > 0 else divide(Constant(Fraction(1)), whole)
+        return whole if n > 0 else divide(ConstantFunction(Fraction(1)), whole)
     if value == Fraction(1, 2):
         return Applied(primitives.SQRT, base)
     if value == Fraction(-1, 2):

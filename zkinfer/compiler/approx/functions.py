@@ -1,13 +1,13 @@
-"""The functions that tables are built from: ready-made ones, and the means to write more.
+"""The functions that tables are built from, and the means to write more.
 
-`X` is the identity. Everything else is made from it with `+ - * / **`, numbers, and the functions below, which are
-themselves expressions: called with an expression they compose, called with an array they evaluate.
+`X` is the identity. Other functions are made from it with `+ - * / **`, numbers, and the functions below, which are
+expressions too: called with an expression they compose, called with an array they evaluate.
 
     half_gelu = 0.5 * gelu
     quick_gelu = X * sigmoid(1.702 * X)
     quick_gelu([-1.0, 0.0, 1.0])
 
-To add an activation: one line at the end.
+A new activation function is one line at the end of this file.
 """
 
 import math
@@ -28,9 +28,9 @@ from zkinfer.compiler.approx.custom import (
 from zkinfer.compiler.approx.expressions import (
     Applied,
     Function,
+    FunctionLike,
     Maximum,
     Minimum,
-    Operand,
     Pi,
     Variable,
     lift,
@@ -91,23 +91,23 @@ X = Variable()
 PI = Pi()
 
 
-def constant(value: Operand) -> Function:
+def constant(value: FunctionLike) -> Function:
     """The constant function of this value; a float means its exact value."""
     return lift(value)
 
 
-def minimum(a: Operand, b: Operand) -> Function:
+def minimum(a: FunctionLike, b: FunctionLike) -> Function:
     """The smaller of two functions or numbers."""
     return Minimum(lift(a), lift(b))
 
 
-def maximum(a: Operand, b: Operand) -> Function:
+def maximum(a: FunctionLike, b: FunctionLike) -> Function:
     """The larger of two functions or numbers."""
     return Maximum(lift(a), lift(b))
 
 
 def clip(lo: float | None = None, hi: float | None = None) -> Function:
-    """The identity held within bounds: ONNX's Clip. None or an infinity means no bound.
+    """The identity clamped to bounds: ONNX's Clip. None or infinity means no bound.
 
     Raises:
         InvalidInputError: lo > hi.
@@ -121,7 +121,7 @@ def clip(lo: float | None = None, hi: float | None = None) -> Function:
 
 
 def power(exponent: float | Fraction) -> Function:
-    """x ** exponent for a constant exponent; one that is no integer is taken at its float64 value."""
+    """x ** exponent for a constant exponent; one that is not an integer is rounded to float64."""
     return raise_to(X, exponent)
 
 
@@ -135,14 +135,14 @@ def custom(
     """A user-defined function.
 
     Args:
-        name: for people.
+        name: for display.
         function: vectorized: float64 array to array of the same shape, element by element, finite on the domain.
         enclosure: `Lipschitz(c)`, `Increasing()`, `Decreasing()`, or a function (lo, hi) -> (lo, hi) of arrays that
-            bounds f over intervals. Errors proven with it are as true as it is. Without it they are measured.
+            bounds f over intervals. Errors that are proven with it hold if it holds. Without it, errors are measured.
         domain: closed where finite.
         exact: the same function of one mpmath `mpf`, at mpmath's working precision. With it, tables are the same on
             every machine, provided that `function` is within 8 units in the last place of it; without it, the function
-            is by definition whatever `function` returns on the machine that builds the table.
+            is by definition what `function` returns on the machine that builds the table.
 
     Raises:
         InvalidInputError: not callable, an empty domain, an enclosure of another kind.

@@ -1,8 +1,8 @@
 """Interval arithmetic on mpmath numbers, rounded outward, at any precision.
 
-The same rules as in `intervals`, for one interval at a time: it decides what float64 cannot, and gives reference
-values. Sums, products and quotients use mpmath's correct directed rounding; for other functions an error of 8 units
-in the last place is allowed for, far above what mpmath's guard digits leave.
+The rules are those of `intervals`, for one interval at a time. It decides the cases that float64 cannot, and gives
+reference values. Sums, products and quotients use mpmath's correct directed rounding. Other functions are assumed to
+have an error of at most 8 units in the last place, which is far above that of mpmath.
 """
 
 from collections.abc import Callable
@@ -40,16 +40,16 @@ class BigArithmetic:
         return BigInterval(c.fdiv(numerator, denominator, rounding="f"), c.fdiv(numerator, denominator, rounding="c"))
 
     def pi(self) -> BigInterval:
-        """The circle's constant."""
+        """The number pi."""
         value = +self.context.pi
         return self.around(value)
 
     def whole(self) -> BigInterval:
-        """The whole line."""
+        """All real numbers."""
         return BigInterval(self.context.ninf, self.context.inf)
 
     def around(self, value: Number) -> BigInterval:
-        """What a value computed to within 8 units in the last place can really be."""
+        """The interval of the true value, where `value` has an error of at most 8 units in the last place."""
         c = self.context
         slack = c.ldexp(abs(value), _GUARD_BITS - self.bits)
         return BigInterval(c.fsub(value, slack, rounding="f"), c.fadd(value, slack, rounding="c"))
@@ -74,7 +74,7 @@ class BigArithmetic:
         return BigInterval(min(corner(x, y, "f") for x, y in corners), max(corner(x, y, "c") for x, y in corners))
 
     def divide(self, a: BigInterval, b: BigInterval) -> BigInterval:
-        """{x / y, y != 0}; the whole line where b has zero in its inside or is zero."""
+        """{x / y, y != 0}; all real numbers where b is zero or has zero in its interior."""
         c = self.context
         if b.lo < 0 < b.hi or b.lo == b.hi == 0:
             return self.whole()
@@ -120,7 +120,7 @@ class BigArithmetic:
         Args:
             function: maps (context, x) to the value to within 8 units in the last place.
             a: the argument, within the closure of the function's domain.
-            decreasing: otherwise it increases.
+            decreasing: whether the function decreases.
         """
 
         def at(x: Number) -> BigInterval:

@@ -1,11 +1,11 @@
 """The elementary functions out of which `functions` builds everything else.
 
 A primitive knows how to evaluate itself in every arithmetic: float64 values, float64 intervals, secant slopes and
-mpmath intervals. To add one: one record here.
+mpmath intervals. A new primitive is one record in this file.
 
 Error of the float64 values: numpy's and the C library's exp, log, tanh, ... are not correctly rounded and differ
-between machines, by at most 4 units in the last place by numpy's own accuracy tests. `ASSUMED_ULPS` allows twice
-that; a test measures each primitive against mpmath and fails above half of the allowance.
+between machines, by at most 4 units in the last place according to numpy's accuracy tests. `ASSUMED_ULPS` is twice as
+much; a test measures each primitive against mpmath and fails above half of it.
 """
 
 import functools
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from zkinfer.compiler.approx import intervals
-from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, POSITIVE, Domain, Piece
-from zkinfer.compiler.approx.intervals import Interval
+from zkinfer.compiler.approx.domain import LINE, NOT_NEGATIVE, POSITIVE, Domain, Segment
+from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigArithmetic, BigInterval, Number
 from zkinfer.typing import BoolArray, FloatArray
 
 ASSUMED_ULPS = 8
-"""Error allowed for in a transcendental primitive's float64 values, in units in the last place."""
+"""Assumed error of a transcendental primitive's float64 values, in units in the last place."""
 
 _ONE = intervals.constant(1.0, 1.0)
 _ZERO = intervals.constant(0.0, 0.0)
@@ -36,19 +36,19 @@ class Primitive:
     name: str
     domain: Domain
     root: Fraction | None = None
-    """The only point where the value is zero; it is above zero to the right of it."""
+    """The only point where the value is zero; to the right of it the value is positive."""
     positive: bool = False
-    """Whether the value is above zero wherever it is defined."""
+    """Whether the value is positive everywhere on the domain."""
 
     def value(self, x: FloatArray) -> FloatArray:
         """Float64 values; NaN outside the domain."""
         raise NotImplementedError
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         """Contains every value on the part of the intervals that lies in the domain."""
         raise NotImplementedError
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         """Contains (p(u) - p(v)) / (u - v) for all u != v of the domain within the intervals."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class Primitive:
         raise NotImplementedError
 
     def rational(self, x: Fraction) -> Fraction | None:
-        """The exact value at a rational point of the domain; None if it is, or may be, irrational."""
+        """The exact value at a rational point of the domain; None if it may be irrational."""
         raise NotImplementedError
 
     @property
@@ -76,14 +76,14 @@ class Monotone(Primitive):
         derivative: contains the derivative over the intervals given, which lie in the domain's closure.
         lowest, highest: the closure of the range.
         rational_value: see `Primitive.rational`.
-        decreasing: otherwise it increases.
+        decreasing: whether the function decreases.
         root, positive: see `Primitive`.
     """
 
     name: str
     evaluate: Callable[[FloatArray], FloatArray] = field(compare=False, repr=False)
     reference: Callable[[Any, Number], Number] = field(compare=False, repr=False)
-    derivative: Callable[[Interval], Interval] = field(compare=False, repr=False)
+    derivative: Callable[[IntervalArray], IntervalArray] = field(compare=False, repr=False)
     domain: Domain = LINE
     lowest: float = -math.inf
     highest: float = math.inf
@@ -95,27 +95,27 @@ class Monotone(Primitive):
     def value(self, x: FloatArray) -> FloatArray:
         return self.evaluate(x)
 
-    def _clip(self, x: Interval) -> Interval:
-        bottom = self.domain.pieces[0].lo
+    def _clip(self, x: IntervalArray) -> IntervalArray:
+        bottom = self.domain.segments[0].lo
         if bottom is None:
             return x
         edge = float(bottom)
         lo = np.maximum(x.lo, edge)
-        return Interval(lo, lo if x.lo is x.hi else np.maximum(x.hi, edge))
+        return IntervalArray(lo, lo if x.lo is x.hi else np.maximum(x.hi, edge))
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         x = self._clip(x)
         low = self.evaluate(x.lo)
         high = low if x.lo is x.hi else self.evaluate(x.hi)
-        ends = Interval(high, low) if self.decreasing else Interval(low, high)
+        ends = IntervalArray(high, low) if self.decreasing else IntervalArray(low, high)
         wide = intervals.widen(ends, ASSUMED_ULPS)
-        return Interval(np.maximum(wide.lo, self.lowest), np.minimum(wide.hi, self.highest))
+        return IntervalArray(np.maximum(wide.lo, self.lowest), np.minimum(wide.hi, self.highest))
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         return self.derivative(self._clip(x))
 
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
-        bottom = self.domain.pieces[0].lo
+        bottom = self.domain.segments[0].lo
         if bottom is not None:
             edge = arithmetic.constant(bottom).lo
             x = BigInterval(max(x.lo, edge), max(x.hi, edge))
@@ -138,11 +138,11 @@ class Absolute(Primitive):
     def value(self, x: FloatArray) -> FloatArray:
         return np.abs(x)
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         return intervals.absolute(x)
 
-    def slope(self, x: Interval) -> Interval:
-        return Interval(np.where(x.lo >= 0, 1.0, -1.0), np.where(x.hi <= 0, -1.0, 1.0))
+    def slope(self, x: IntervalArray) -> IntervalArray:
+        return IntervalArray(np.where(x.lo >= 0, 1.0, -1.0), np.where(x.hi <= 0, -1.0, 1.0))
 
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
         return arithmetic.absolute(x)
@@ -152,8 +152,8 @@ class Absolute(Primitive):
 
 
 @dataclass(frozen=True)
-class Steps(Primitive):
-    """A function that is constant between jumps, and never decreases: its values are exact.
+class StepFunction(Primitive):
+    """A step function, constant between jumps, which never decreases; its float64 values are exact.
 
     Attributes:
         evaluate: float64 arrays to float64 arrays, exactly.
@@ -170,13 +170,13 @@ class Steps(Primitive):
     def value(self, x: FloatArray) -> FloatArray:
         return self.evaluate(x)
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         low = self.evaluate(x.lo)
-        return Interval(low, low if x.lo is x.hi else self.evaluate(x.hi))
+        return IntervalArray(low, low if x.lo is x.hi else self.evaluate(x.hi))
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         jump = self.evaluate(x.lo) != self.evaluate(x.hi)
-        return Interval(np.zeros(jump.shape), np.where(jump, np.inf, 0.0))
+        return IntervalArray(np.zeros(jump.shape), np.where(jump, np.inf, 0.0))
 
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
         return BigInterval(*(self.reference(arithmetic.context, end) for end in x))
@@ -187,7 +187,7 @@ class Steps(Primitive):
 
 @dataclass(frozen=True)
 class Wave(Primitive):
-    """The sine or the cosine: between -1 and 1, which it reaches once in every turn of 2 pi.
+    """The sine or the cosine: between -1 and 1, each of which it reaches once in every turn of 2 pi.
 
     Attributes:
         evaluate, reference: as in `Monotone`.
@@ -201,22 +201,24 @@ class Wave(Primitive):
     evaluate: Callable[[FloatArray], FloatArray] = field(compare=False, repr=False)
     reference: Callable[[Any, Number], Number] = field(compare=False, repr=False)
     crest: Fraction
-    derivative: Callable[[Interval], Interval] = field(compare=False, repr=False)
+    derivative: Callable[[IntervalArray], IntervalArray] = field(compare=False, repr=False)
     at_zero: Fraction
     domain: Domain = LINE
 
     def value(self, x: FloatArray) -> FloatArray:
         return self.evaluate(x)
 
-    def enclose(self, x: Interval) -> Interval:
+    def enclose(self, x: IntervalArray) -> IntervalArray:
         ends = [self.evaluate(x.lo)] if x.lo is x.hi else [self.evaluate(x.lo), self.evaluate(x.hi)]
-        wide = intervals.widen(Interval(np.minimum(ends[0], ends[-1]), np.maximum(ends[0], ends[-1])), ASSUMED_ULPS)
-        return Interval(
+        wide = intervals.widen(
+            IntervalArray(np.minimum(ends[0], ends[-1]), np.maximum(ends[0], ends[-1])), ASSUMED_ULPS
+        )
+        return IntervalArray(
             np.where(self._reaches(x, float(self.crest) + 0.5), -1.0, np.maximum(wide.lo, -1.0)),
             np.where(self._reaches(x, float(self.crest)), 1.0, np.minimum(wide.hi, 1.0)),
         )
 
-    def _reaches(self, x: Interval, turns: float) -> BoolArray:
+    def _reaches(self, x: IntervalArray, turns: float) -> BoolArray:
         """Whether the intervals may hold a point at so many turns, and any whole number of them more."""
         first, last = x.lo / (2 * math.pi) - turns, x.hi / (2 * math.pi) - turns
         # Errors of the division and of pi, and a few units more.
@@ -225,7 +227,7 @@ class Wave(Primitive):
         reached: BoolArray = within | ~np.isfinite(first) | ~np.isfinite(last)
         return reached
 
-    def slope(self, x: Interval) -> Interval:
+    def slope(self, x: IntervalArray) -> IntervalArray:
         return self.derivative(x)
 
     def enclose_big(self, arithmetic: BigArithmetic, x: BigInterval) -> BigInterval:
@@ -255,43 +257,43 @@ def _erf_values(x: FloatArray) -> FloatArray:
     return np.asarray(_erf(x), dtype=np.float64)
 
 
-def _exp_derivative(x: Interval) -> Interval:
+def _exp_derivative(x: IntervalArray) -> IntervalArray:
     return EXP.enclose(x)
 
 
-def _erf_derivative(x: Interval) -> Interval:
+def _erf_derivative(x: IntervalArray) -> IntervalArray:
     two_over_root_pi = intervals.widen(intervals.constant(2 / math.sqrt(math.pi), 2 / math.sqrt(math.pi)), 4)
     return intervals.multiply(two_over_root_pi, EXP.enclose(intervals.negate(intervals.power(x, 2))))
 
 
-def _tanh_derivative(x: Interval) -> Interval:
+def _tanh_derivative(x: IntervalArray) -> IntervalArray:
     square = intervals.power(TANH.enclose(x), 2)
     return intervals.maximum(intervals.subtract(_ONE, square), _ZERO)
 
 
-def _sigmoid_derivative(x: Interval) -> Interval:
-    def at(end: FloatArray) -> Interval:
-        return intervals.multiply(SIGMOID.enclose(Interval(end, end)), SIGMOID.enclose(Interval(-end, -end)))
+def _sigmoid_derivative(x: IntervalArray) -> IntervalArray:
+    def at(end: FloatArray) -> IntervalArray:
+        return intervals.multiply(SIGMOID.enclose(IntervalArray(end, end)), SIGMOID.enclose(IntervalArray(-end, -end)))
 
     # The derivative, s(x) s(-x), falls with |x|.
     nearest, farthest = intervals.absolute(x)
-    return Interval(at(farthest).lo, at(nearest).hi)
+    return IntervalArray(at(farthest).lo, at(nearest).hi)
 
 
-def _reciprocal(x: Interval) -> Interval:
+def _reciprocal(x: IntervalArray) -> IntervalArray:
     return intervals.divide(_ONE, x)
 
 
-def _sqrt_derivative(x: Interval) -> Interval:
+def _sqrt_derivative(x: IntervalArray) -> IntervalArray:
     return _reciprocal(intervals.multiply(intervals.constant(2.0, 2.0), SQRT.enclose(x)))
 
 
-def _rsqrt_derivative(x: Interval) -> Interval:
+def _rsqrt_derivative(x: IntervalArray) -> IntervalArray:
     return intervals.multiply(intervals.constant(-0.5, -0.5), intervals.divide(RSQRT.enclose(x), x))
 
 
 def _only(argument: int, value: Fraction) -> Callable[[Fraction], Fraction | None]:
-    """A function whose values at rational arguments are irrational but for one."""
+    """The rational values of a function that has an irrational value at every rational point but one."""
     return lambda x: value if x == argument else None
 
 
@@ -406,7 +408,7 @@ ACOSH = Monotone(
     np.arccosh,
     lambda c, x: c.acosh(x),
     lambda x: RSQRT.enclose(intervals.subtract(intervals.power(x, 2), _ONE)),
-    Domain.of(Piece(lo=Fraction(1), lo_included=True)),
+    Domain.of(Segment(lo=Fraction(1), lo_included=True)),
     lowest=0.0,
     rational_value=_only(1, Fraction(0)),
     root=Fraction(1),
@@ -416,18 +418,21 @@ COS: Wave = Wave(
     "cos", np.cos, lambda c, x: c.cos(x), Fraction(0), lambda x: intervals.negate(SIN.enclose(x)), Fraction(1)
 )
 ABS = Absolute()
-FLOOR = Steps("floor", np.floor, lambda c, x: c.floor(x), math.floor)
-CEIL = Steps("ceil", np.ceil, lambda c, x: c.ceil(x), math.ceil)
-ROUND = Steps("round", np.rint, lambda c, x: c.nint(x), round)
-SIGN = Steps("sign", np.sign, lambda c, x: c.sign(x), lambda x: (x > 0) - (x < 0))
-STEP = Steps("step", lambda x: np.where(x >= 0, 1.0, 0.0), lambda c, x: c.mpf(x >= 0), lambda x: int(x >= 0))
+FLOOR = StepFunction("floor", np.floor, lambda c, x: c.floor(x), math.floor)
+CEIL = StepFunction("ceil", np.ceil, lambda c, x: c.ceil(x), math.ceil)
+ROUND = StepFunction("round", np.rint, lambda c, x: c.nint(x), round)
+SIGN = StepFunction("sign", np.sign, lambda c, x: c.sign(x), lambda x: (x > 0) - (x < 0))
+STEP = StepFunction("step", lambda x: np.where(x >= 0, 1.0, 0.0), lambda c, x: c.mpf(x >= 0), lambda x: int(x >= 0))
 
 
 @functools.cache
 def real_power(exponent: float) -> Monotone:
-    """x ** exponent for a float64 exponent that is no integer; defined from zero, or above zero where negative."""
+    """x ** exponent for a float64 exponent that is not an integer.
 
-    def derivative(x: Interval) -> Interval:
+    It is defined for x >= 0; for x > 0 if the exponent is negative.
+    """
+
+    def derivative(x: IntervalArray) -> IntervalArray:
         scaled = intervals.multiply(intervals.constant(exponent, exponent), real_power(exponent).enclose(x))
         return intervals.divide(scaled, x)
 

@@ -1,11 +1,11 @@
 """Choosing a table: the cheapest format whose proven error is within a stated accuracy.
 
 The error of a table has two parts: rounding the input to an index, which a smaller shift lessens, and rounding the
-output, which more fraction bits lessen. The cost depends on the shift alone (it decides how many entries there are
-and how large the remainder is). So the shifts are tried in order of cost, each first with as many output bits as
-make the second part negligible: if that fails the shift is too coarse, and so is every larger one. For the first
-shift that does not fail, output bits are taken away while the bound still holds: fewer bits make everything after
-the table cheaper.
+output, which more fraction bits lessen. The cost depends on the shift alone, which decides how many entries there are
+and how large the remainder is. The shifts are therefore tried in order of cost, each first with so many output bits
+that the second part is negligible: if that fails, this shift and every larger one are too coarse. For the first shift
+that succeeds, output bits are removed while the bound still holds, because fewer bits make all that follows the table
+cheaper.
 
 The accuracy is that of the circuit's integers: the error is bounded over all integers n within the bounds, each
 standing for the real number n / 2^in_frac_bits exactly. Rounding a real input to such an integer happened before.
@@ -22,7 +22,7 @@ from zkinfer.errors import InvalidInputError, ToleranceError
 
 DEFAULT_MAX_ENTRIES = 1 << 16
 _NEGLIGIBLE_BITS = 8
-"""Output bits beyond the accuracy with which a shift is first tried: rounding then adds at most 1/256 of it."""
+"""A shift is first tried with so many output bits beyond the accuracy; rounding then adds at most 1/256 of it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TunedTable:
         cost: of the lookups.
         unit: of the cost.
         error: bound on the error over all integers within the bounds; see `BuiltTable.proven`.
-        max_error: what was asked for.
+        max_error: the largest error that was allowed.
         trials: every format that was tried, in order; the last one accepted is this one.
     """
 
@@ -90,7 +90,7 @@ def tune(
     """The cheapest table of a function with an error of at most `max_error`.
 
     Args:
-        function: what to tabulate.
+        function: the function to tabulate.
         in_frac_bits: fraction bits of the integers looked up.
         in_lo, in_hi: their bounds, inclusive.
         max_error: largest |clamp(f(n / 2^in_frac_bits)) - output| allowed, in real units.
@@ -100,7 +100,7 @@ def tune(
         max_entries: longest table to consider.
 
     Raises:
-        InvalidInputError: an empty range, or an accuracy that is no positive number.
+        InvalidInputError: an empty range, or an accuracy that is not a positive number.
         ToleranceError: no format reaches the accuracy; the message says which error the best one has.
     """
     if not (math.isfinite(max_error) and max_error > 0):
@@ -129,7 +129,7 @@ def tune(
     # Rounding outputs to b fraction bits costs 2^-(b + 1).
     enough = min(max(-math.frexp(max_error)[1] + _NEGLIGIBLE_BITS, -MAX_FRAC_BITS), MAX_FRAC_BITS)
     shifts = [s for s in range(MAX_SHIFT + 1) if math.isfinite(price(s))]
-    # A shift beyond the one that leaves a single index changes nothing.
+    # Shifts beyond the first one with a single index give the same table.
     useful = [s for s in shifts if s == 0 or _indices(in_lo, in_hi, s - 1) != (0, 0)]
     coarsest = MAX_SHIFT
     for shift in sorted(useful, key=lambda s: (price(s), s)):
@@ -139,7 +139,7 @@ def tune(
         if not trials[-1].accepted:
             coarsest = shift
             continue
-        # With b bits the outputs' rounding adds at most 2^-(b + 1) to the error: start where that is sure to fit.
+        # With b bits the outputs' rounding adds at most 2^-(b + 1) to the error: start where this surely fits.
         slack = max_error - trials[-1].error
         fitting = -math.frexp(slack)[1] if slack > 0 else enough
         for out_frac_bits in range(min(fitting, enough - 1), -MAX_FRAC_BITS - 1, -1):

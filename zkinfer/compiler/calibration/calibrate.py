@@ -1,11 +1,11 @@
-"""Calibration: which values each tensor of the float model takes on real data.
+"""Calibration: the values that each tensor of the float model takes on real data.
 
-The float model runs over the data in onnxruntime; of every float tensor a few statistics are kept. They choose
-Q-formats and table domains, and nothing else: what the data leaves open is bounded by interval analysis.
+The float model runs over the data in onnxruntime, and a few statistics of every float tensor are kept. They determine
+Q-formats and table domains alone: the bounds of the program are proven by interval analysis, not by data.
 
-Formats are powers of two, so that last-bit differences between machines' float arithmetic change nothing, except
-where a maximum lies exactly at the edge between two powers. A circuit is compiled once, by whoever publishes it,
-and its digest names the result; nobody needs to reproduce the calibration.
+Formats are powers of two, so that differences between machines in the last bits of floats change nothing, except where
+a maximum lies exactly between two powers. The publisher of a circuit compiles it once, and its digest identifies the
+result, so that nobody has to reproduce the calibration.
 """
 
 import math
@@ -24,10 +24,10 @@ from zkinfer.progress import progress
 from zkinfer.typing import Array
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
-"""Of the absolute values, which percentiles are kept."""
+"""The percentiles of the absolute values that are kept."""
 
 SHARES = tuple(2.0 ** (-k / 32) for k in range(161))
-"""Of the largest magnitude: limits for which the cost of saturating is kept, the first being all of it."""
+"""Shares of the largest magnitude at which the error of saturating is kept; the first is all of it."""
 
 _MANTISSA_BITS = 5
 _SHIFT = 23 - _MANTISSA_BITS
@@ -35,15 +35,15 @@ _BINS = 1 << (8 + _MANTISSA_BITS)
 
 
 class TensorStats(msgspec.Struct, frozen=True):
-    """What a tensor held over all calibration samples, in real units.
+    """Statistics of a tensor over all calibration samples, in real units.
 
     Attributes:
         lo, hi: smallest and largest element.
         mean_abs: mean of the absolute values.
         abs_percentiles: one for each of `PERCENTILES`, of the absolute values; rounded up by at most 1/32 of itself.
-        clipping: mean squared error of saturating at each of `SHARES` of the largest magnitude; of values that are off
-            by up to 1/64 of themselves.
-        elements: how many elements were seen.
+        clipping: mean squared error of saturating at each of `SHARES` of the largest magnitude, computed from values
+            with a relative error of up to 1/64.
+        elements: number of elements.
     """
 
     lo: float
@@ -64,7 +64,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
     Attributes:
         tensors: in order of execution, inputs first.
-        samples: how many samples were seen.
+        samples: number of samples.
     """
 
     tensors: Mapping[str, TensorStats]
@@ -72,17 +72,17 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 class _Accumulator:
-    """Statistics of one tensor, fed piece by piece; the order and the size of the pieces do not matter."""
+    """Statistics of one tensor, added part by part; the order and the sizes of the parts do not matter."""
 
     def __init__(self) -> None:
         self._lo, self._hi, self._sum, self._elements = math.inf, -math.inf, 0.0, 0
-        # By the leading bits of the float32 pattern: 256 exponents with 32 bins in each, whatever the range is.
+        # Bins are the leading bits of the float32 pattern: 32 for each of the 256 exponents, for any range.
         self._histogram = np.zeros(_BINS, dtype=np.int64)
 
     def add(self, array: Array) -> None:
         if not array.size:
             return
-        # Whole numbers as float64, where the lowest of a type has a magnitude too.
+        # Integers become float64, because the lowest one of a type has no absolute value in that type.
         magnitude = np.abs(array if array.dtype.kind == "f" else array.astype(np.float64))
         self._lo = min(self._lo, float(array.min()))
         self._hi = max(self._hi, float(array.max()))

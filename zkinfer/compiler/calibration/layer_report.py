@@ -1,23 +1,23 @@
-"""One tensor of a report."""
+"""How far one tensor of a circuit is from the same tensor of the float model."""
 
 import msgspec
 
 
 class LayerReport(msgspec.Struct, frozen=True):
-    """One tensor of the float model, beside what the circuit holds in its place; real units.
+    """A comparison of one tensor of the float model with the circuit's, in real units.
 
     Attributes:
         name: of the tensor in the ONNX model.
         op: operator that computes it there; "Input" for inputs.
-        step: what one unit of the integer stands for.
-        lo, hi: smallest and largest float value seen.
+        step: the real number that one unit of the integer stands for.
+        lo, hi: smallest and largest value of the float tensor.
         max_error, mean_error: of the absolute differences.
-        relative_error: `max_error` over the range `hi - lo`; of a constant tensor, over its magnitude.
+        relative_error: `max_error` divided by the range `hi - lo`; for a constant tensor, by its magnitude.
         cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
-        saturated: how many elements lie at the end of their format while the float value lies beyond.
+        saturated: how many elements lie at an end of their format where the float value lies beyond it.
         elements: how many were compared.
-        agreement: of an output, share of the answers with the same top class, see `top_classes`; None where it gives
-            no classes, and of other tensors.
+        agreement: share of the answers of an output with the same top class, see `metrics.top_classes`; None if the
+            output gives no classes, and for other tensors.
     """
 
     name: str
@@ -40,5 +40,5 @@ class LayerReport(msgspec.Struct, frozen=True):
 
 
 def share_text(share: float) -> str:
-    """A share from 0 on as a percentage that tells nothing from little: "0%", "<0.01%", "0.86%"."""
+    """A share as a percentage that distinguishes a small share from none: "0%", "<0.01%", "0.86%"."""
     return "0%" if share == 0 else "<0.01%" if share < 1e-4 else f"{share:.2%}"

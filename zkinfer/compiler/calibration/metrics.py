@@ -1,4 +1,4 @@
-"""How good answers are: the figures that compare a model's outputs in fixed point, in float, and the truth."""
+"""Metrics that compare a model's outputs in fixed point with those in float, and both with labels or targets."""
 
 import math
 from typing import Any
@@ -17,16 +17,16 @@ def cosine_similarity(product: float, square_a: float, square_b: float) -> float
 
 
 def top_classes(in_float: Array, in_fixed: Array) -> tuple[Array, Array] | None:
-    """The classes that float and fixed point answer, where an output is one of a classifier.
+    """The classes that float and fixed point give, if the output is that of a classifier.
 
     Args:
         in_float: values of the output in float, of shape (samples, classes) or (samples, positions, classes) with two
-            classes or more; or whole numbers, one a sample, which are classes themselves.
+            classes or more; or integers, one for each sample, which are classes themselves.
         in_fixed: in fixed point, of the same shape.
 
     Returns:
-        Twice whole numbers of shape (samples,) or (samples, positions), of equal largest values the first; None for an
-        output of another kind.
+        Two arrays of integers, of shape (samples,) or (samples, positions): the first position of the largest value;
+        None for an output of another kind.
     """
     if in_float.dtype.kind in "iu":
         return (in_float.ravel(), in_fixed.ravel()) if in_float.size == len(in_float) else None
@@ -41,11 +41,11 @@ def share_equal(a: Array, b: Array) -> float:
 
 
 def checked_labels(labels: Any, shape: tuple[int, ...]) -> Array:
-    """Labels as an array of whole numbers.
+    """Labels as an array of integers.
 
     Raises:
-        InvalidInputError: not whole numbers.
-        ShapeError: not one label for each answer.
+        InvalidInputError: they are not integers.
+        ShapeError: there is not one label for each answer.
     """
     array = as_array(labels)
     if array.dtype.kind == "f":
@@ -63,8 +63,8 @@ def checked_targets(targets: Any, shape: tuple[int, ...]) -> FloatArray:
         shape: the output's, samples first.
 
     Raises:
-        InvalidInputError: not real numbers, or all equal in every column: R^2 does not exist.
-        ShapeError: another shape.
+        InvalidInputError: they are not real numbers, or all equal in every column, so that R^2 does not exist.
+        ShapeError: they have another shape.
         NotFiniteError: NaN or infinity.
     """
     array = as_array(targets).astype(np.float64)
@@ -79,11 +79,11 @@ def checked_targets(targets: Any, shape: tuple[int, ...]) -> FloatArray:
 
 
 def r_squared(targets: FloatArray, outputs: Array) -> float:
-    """R^2 of outputs: 1 - sum((y - output)^2) / sum((y - mean(y))^2), the mean that of each column.
+    """R^2 of outputs: 1 - sum((y - output)^2) / sum((y - mean(y))^2), where mean(y) is that of each column.
 
     Args:
         targets: y, shape (samples, columns), not constant in all columns.
-        outputs: as many elements.
+        outputs: the same number of elements, in the same order.
     """
     residual = targets - outputs.reshape(targets.shape).astype(np.float64)
     spread = targets - targets.mean(axis=0)

@@ -1,21 +1,19 @@
-"""How much of what calibration saw of a tensor its format holds, and what saturates."""
+"""The part of a tensor's calibrated range that its format holds; values beyond it saturate."""
 
 import math
 
 from zkinfer.compiler.calibration.calibrate import PERCENTILES, SHARES, TensorStats
-from zkinfer.compiler.lowering.precision import activation_format
-
-Range = tuple[float, float]
+from zkinfer.compiler.lowering.precision import Range, activation_format
 
 
 def kept_range(stats: TensorStats, bits: int, ranges: str) -> Range:
-    """The range that a format of so many bits is made for.
+    """The range that a format of so many bits holds.
 
     Args:
         stats: of the tensor.
         bits: width of its format.
-        ranges: "full" keeps all that was seen; "mse" what makes the mean squared error of rounding and saturating
-            together least; a percentage, such as "99.9%", this share of the magnitudes, one of `PERCENTILES`.
+        ranges: "full" keeps the observed range; "mse" the range with the least mean squared error of rounding and
+            saturating together; a percentage, such as "99.9%", this share of the magnitudes, one of `PERCENTILES`.
     """
     if ranges == "full":
         return stats.lo, stats.hi

@@ -1,4 +1,4 @@
-"""The float model, run in onnxruntime: what calibration measures and what fixed point is compared with."""
+"""The float model in onnxruntime: calibration measures its tensors, and reports compare circuits with it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
 
     Raises:
         InvalidInputError: floats where the model takes integers.
-        ShapeError: not the shape of samples of this input, or no sample.
+        ShapeError: the shape is not that of samples of this input, or there is no sample.
         NotFiniteError: NaN or infinity, also after the conversion to the model's dtype.
     """
     dtype = numpy_type(value)
@@ -60,10 +60,10 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
 
 
 class FloatModel:
-    """A normalized model in onnxruntime, every intermediate tensor an output.
+    """A normalized model in onnxruntime, with every intermediate tensor as an output.
 
-    One thread and no graph optimization: the same machine gives the same floats every time, and every tensor of the
-    model exists under its name.
+    It runs in one thread without graph optimization: the same machine then computes the same floats every time, and
+    every tensor of the model exists under its name.
 
     Attributes:
         inputs: the model's inputs.
@@ -71,7 +71,7 @@ class FloatModel:
         values: every value that a node computes, in order of execution.
         ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
-        elements: of all inputs and values of one run together.
+        elements: number of elements of all inputs and values of one run together.
 
     Args:
         model: as `zkinfer.compiler.onnx.load.load_model` returns it.

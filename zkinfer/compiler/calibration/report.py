@@ -1,4 +1,4 @@
-"""How far a circuit is from its float model: layer by layer, and in the answers."""
+"""How far a circuit is from its float model, tensor by tensor and in the outputs."""
 
 import io
 import math
@@ -32,22 +32,21 @@ from zkinfer.progress import progress
 from zkinfer.typing import Array, FloatArray, IntArray
 
 SCATTER_POINTS = 4096
-"""At most so many output elements are kept for the picture."""
+"""How many output elements are kept for the plot, at most."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A circuit beside its float model, over some samples.
+    """A comparison of a circuit with its float model on some samples.
 
     Attributes:
-        samples: how many there were.
+        samples: number of samples.
         layers: inputs and inner tensors, in order of execution.
         outputs: the model's outputs.
-        accuracy_float, accuracy_fixed: share of the answers of the first output whose top class is the label; None
-            without labels. The circuit's, `accuracy_fixed`, is that of what is proven.
+        accuracy_float, accuracy_fixed: share of the answers of the first output whose top class is the label, in the
+            float model and in the circuit; None without labels. The circuit's outputs are what a proof states.
         r2_float, r2_fixed: R^2 of the first output, 1 - sum((y - output)^2) / sum((y - mean(y))^2) over all samples and
-            columns, the mean that of the column; None without targets.
-        float_outputs, fixed_outputs: elements of the outputs, at most `SCATTER_POINTS`, evenly spaced, for the
-            picture.
+            columns, where mean(y) is that of the column; None without targets.
+        float_outputs, fixed_outputs: elements of the outputs for the plot, evenly spaced, at most `SCATTER_POINTS`.
     """
 
     samples: int
@@ -72,7 +71,7 @@ class Report(msgspec.Struct, frozen=True):
 
     def table(self) -> Table:
         """The figures as a table for a terminal."""
-        table = Table(title=f"Fixed point against float, {self.samples} samples", caption=self._answers())
+        table = Table(title=self._title, caption=Text(";  ".join(self.answers())))
         table.add_column("tensor", overflow="fold")
         table.add_column("operator")
         for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated", "same top"):
@@ -84,11 +83,12 @@ class Report(msgspec.Struct, frozen=True):
             table.add_row(*_cells(row), style="bold")
         return table
 
-    def _answers(self) -> Text:
-        return Text(";  ".join(self.answers()))
+    @property
+    def _title(self) -> str:
+        return f"Fixed point against float, {self.samples} samples"
 
     def answers(self) -> list[str]:
-        """What became of the model's answers, one phrase a figure."""
+        """The figures about the model's answers, as one phrase each."""
         phrases = []
         if self.agreement is not None:
             phrases.append(f"same answer as float: {self.agreement:.2%}")
@@ -103,19 +103,20 @@ class Report(msgspec.Struct, frozen=True):
         Console().print(self.table())
 
     def plot(self, path: str | Path) -> None:
-        """Write a picture: the error of each layer, and the outputs in fixed point against float.
+        """Write a plot of the error of each tensor, and of the outputs in fixed point against float.
 
         Args:
             path: ends with a format that matplotlib writes, such as ".png".
 
         Raises:
-            InvalidInputError: another ending.
+            InvalidInputError: the path has another ending.
             ResourceError: the file cannot be written.
         """
+        # matplotlib takes a while to import, and is needed here alone.
         from zkinfer.compiler.calibration.report_plot import plot
 
-        headline = "   |   ".join((f"Fixed point against float, {self.samples} samples", *self.answers()))
-        plot(Path(path), headline, self.layers, self.outputs, (self.float_outputs, self.fixed_outputs))
+        headline = "   |   ".join((self._title, *self.answers()))
+        plot(Path(path), headline, self.layers, self.outputs, self.float_outputs, self.fixed_outputs)
 
     def __str__(self) -> str:
         buffer = io.StringIO()
@@ -139,7 +140,7 @@ def _cells(row: LayerReport) -> tuple[Text, ...]:
 
 
 class _Comparison:
-    """Running sums over one tensor, fed run by run."""
+    """Running sums over one tensor, to which runs are added."""
 
     def __init__(self, layer: Layer, op: str, frac_bits: int) -> None:
         self._layer, self._op, self._frac_bits = layer, op, frac_bits
@@ -149,11 +150,11 @@ class _Comparison:
 
     @property
     def step(self) -> float:
-        """What one unit of the integer stands for."""
+        """The real number that one unit of the integer stands for."""
         return abs(self._layer.scale) * math.ldexp(1.0, -self._frac_bits)
 
     def add(self, floats: FloatArray, integers: IntArray) -> None:
-        """Compare; equal shapes."""
+        """Add some runs; both arrays have one shape."""
         fixed = self._layer.read(integers, self._frac_bits)
         error = np.abs(fixed - floats)
         self._lo, self._hi = min(self._lo, float(floats.min())), max(self._hi, float(floats.max()))
@@ -190,7 +191,7 @@ class _Comparison:
 
 
 def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
-    """Inputs and inner tensors, and outputs, each as the layer to compare it by.
+    """The layers to compare: inputs and inner tensors, and outputs.
 
     Raises:
         InvalidInputError: the circuit is of another model.
@@ -225,12 +226,12 @@ def compare(
     """Run a circuit and its float model over the same samples, and compare every tensor that both have.
 
     Inputs beyond the circuit's range saturate, and are counted. Where the batch does not divide the number of
-    samples, the first samples are repeated to fill the last batch: they count twice in the figures of tensors, and
-    once in those of answers.
+    samples, the first samples are repeated to fill the last batch: they count twice in the figures of tensors, and once
+    in the figures of answers.
 
     Args:
         model: the normalized float model.
-        lowered: what it was lowered to.
+        lowered: the lowered model.
         arrays: one array an input, of shape (n, ...); real numbers.
         labels: the right classes, whole numbers, one for each answer of the first output, see `top_classes`; or None.
         targets: what the first output should be, real numbers of its shape; or None.

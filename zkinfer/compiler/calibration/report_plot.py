@@ -1,4 +1,4 @@
-"""The picture of a report: where the error comes from, and what it does to the answers."""
+"""The plot of a report: the error of each tensor, and the outputs in fixed point against float."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,33 +11,23 @@ from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
 from zkinfer.errors import InvalidInputError, ResourceError
 
 MAX_ROWS = 40
-"""Of a longer model, so many tensors with the largest error of their range are drawn."""
+"""How many tensors are drawn: those with the largest error relative to their range."""
 
 MAX_LABEL = 34
 
 BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
 
 
-Points = tuple[Sequence[float], Sequence[float]]
-"""Elements of the float model's outputs, and the circuit's in their place."""
-
-
 def plot(
-    path: Path, headline: str, layers: Sequence[LayerReport], outputs: Sequence[LayerReport], points: Points
+    path: Path,
+    headline: str,
+    layers: Sequence[LayerReport],
+    outputs: Sequence[LayerReport],
+    float_outputs: Sequence[float],
+    fixed_outputs: Sequence[float],
 ) -> None:
-    """Write the picture of a report.
-
-    Args:
-        path: ends with a format that matplotlib writes.
-        headline: stands above.
-        layers, outputs: as in a `Report`, at least one output.
-        points: at least one of each.
-
-    Raises:
-        InvalidInputError: another ending.
-        ResourceError: the file cannot be written.
-    """
-    figure = draw(headline, layers, outputs, points)
+    """Write the plot; see `Report.plot` and `draw`."""
+    figure = draw(headline, layers, outputs, float_outputs, fixed_outputs)
     try:
         figure.savefig(path, dpi=130)
     except ValueError as error:
@@ -46,23 +36,35 @@ def plot(
         raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def draw(headline: str, layers: Sequence[LayerReport], outputs: Sequence[LayerReport], points: Points) -> Figure:
-    """The figure: error of each tensor on the left, outputs in fixed point against float on the right."""
-    drawn = _worst(layers, max(MAX_ROWS - len(outputs), 0))
-    rows = [*drawn, *outputs]
+def draw(
+    headline: str,
+    layers: Sequence[LayerReport],
+    outputs: Sequence[LayerReport],
+    float_outputs: Sequence[float],
+    fixed_outputs: Sequence[float],
+) -> Figure:
+    """The figure: the error of each tensor on the left, the outputs in fixed point against float on the right.
+
+    Args:
+        headline: stands above both.
+        layers: inputs and inner tensors, in order of execution; at most `MAX_ROWS` tensors are drawn.
+        outputs: the model's outputs.
+        float_outputs, fixed_outputs: elements of the outputs.
+    """
+    drawn = _drawn_layers(layers, MAX_ROWS - len(outputs))
     labels = [_label(row, row.op) for row in drawn] + [_label(row, f"output, {row.op}") for row in outputs]
-    figure = Figure(figsize=(13, max(4.8, 1.9 + 0.27 * len(rows))), layout="constrained")
+    figure = Figure(figsize=(13, max(4.8, 1.9 + 0.27 * len(labels))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _draw_errors(left, rows, labels, len(layers) + len(outputs))
-    _draw_outputs(right, outputs, points)
+    _draw_errors(left, [*drawn, *outputs], labels, len(layers) + len(outputs))
+    _draw_outputs(right, outputs, float_outputs, fixed_outputs)
     figure.suptitle(headline, fontsize=13, fontweight="bold")
     return figure
 
 
-def _worst(layers: Sequence[LayerReport], count: int) -> list[LayerReport]:
-    """The layers with the largest error of their range, in order of execution."""
+def _drawn_layers(layers: Sequence[LayerReport], most: int) -> list[LayerReport]:
+    """The layers with the largest error relative to their range, at most so many, in order of execution."""
     by_error = sorted(range(len(layers)), key=lambda i: layers[i].relative_error, reverse=True)
-    return [layers[i] for i in sorted(by_error[:count])]
+    return [layers[i] for i in sorted(by_error[: max(most, 0)])]
 
 
 def _label(row: LayerReport, kind: str) -> str:
@@ -71,7 +73,7 @@ def _label(row: LayerReport, kind: str) -> str:
 
 
 def _draw_errors(axes: Any, rows: Sequence[LayerReport], labels: list[str], total: int) -> None:
-    """Relative to each tensor's range, so that tensors of different sizes compare."""
+    """Errors as shares of each tensor's range, so that tensors of different magnitudes can be compared."""
     ranges = [row.hi - row.lo or abs(row.hi) or 1.0 for row in rows]
     steps = [row.step / size for row, size in zip(rows, ranges, strict=True)]
     largest = [row.max_error / size for row, size in zip(rows, ranges, strict=True)]
@@ -110,11 +112,13 @@ def _draw_errors(axes: Any, rows: Sequence[LayerReport], labels: list[str], tota
         axes.spines[side].set_visible(False)
 
 
-def _draw_outputs(axes: Any, outputs: Sequence[LayerReport], points: Points) -> None:
-    floats, fixed = points
-    low, high = min(*floats, *fixed), max(*floats, *fixed)
+def _draw_outputs(
+    axes: Any, outputs: Sequence[LayerReport], float_outputs: Sequence[float], fixed_outputs: Sequence[float]
+) -> None:
+    low = min(*float_outputs, *fixed_outputs)
+    high = max(*float_outputs, *fixed_outputs)
     axes.plot([low, high], [low, high], color=GREY, linewidth=1, zorder=1, label="equal")
-    axes.scatter(floats, fixed, s=9, color=BLUE, alpha=0.35, linewidth=0, zorder=2)
+    axes.scatter(float_outputs, fixed_outputs, s=9, color=BLUE, alpha=0.35, linewidth=0, zorder=2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel("float model")
     axes.set_ylabel("circuit (fixed point)")

@@ -1,4 +1,4 @@
-"""Accuracy targets: what is asked of a circuit's outputs, and how far a circuit is from it."""
+"""Accuracy targets: conditions on a circuit's outputs, and how a circuit is measured against them."""
 
 import operator
 import re
@@ -57,7 +57,7 @@ METRICS: dict[str, tuple[str, Callable[[Outputs], float]]] = {
     "top1": (">=", least_agreement),
     "max_error": ("<=", largest_error),
 }
-"""By name: in which direction a figure is good, and how it is measured."""
+"""For each metric, the relation to a bound that a target demands, and the function that measures it."""
 
 _HOLDS = {">=": operator.ge, "<=": operator.le}
 _REQUIREMENT = re.compile(r"\s*(\w+)\s*(>=|<=)\s*([-+.\w]+)\s*")
@@ -68,7 +68,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
     Attributes:
         metric: a name in `METRICS`.
-        bound: the figure that is just good enough.
+        bound: the figure that is just sufficient.
     """
 
     metric: str
@@ -83,7 +83,7 @@ class Requirement(msgspec.Struct, frozen=True):
         return METRICS[self.metric][1](outputs)
 
     def holds(self, figure: float) -> bool:
-        """Whether a figure is good enough."""
+        """Whether a figure is sufficient."""
         return bool(_HOLDS[METRICS[self.metric][0]](figure, self.bound))
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def parse_target(text: str) -> tuple[Requirement, ...]:
     class is that of float (0 to 1), `max_error` the largest absolute error of any output, in its own units (above 0).
 
     Raises:
-        InvalidInputError: not such text, a metric named twice, or a bound out of range.
+        InvalidInputError: the text has another form, names a metric twice, or has a bound out of range.
     """
     if not isinstance(text, str):
         raise InvalidInputError(f"a target is text such as 'cosine>=0.999', got {type(text).__name__}")
@@ -127,7 +127,7 @@ def _require_reachable(requirement: Requirement) -> None:
 
 
 class Judge:
-    """Holds circuits of one model against a target, on samples whose float outputs are computed once.
+    """Measures circuits of one model against a target, on samples whose float outputs are computed once.
 
     Args:
         model: the normalized float model.
@@ -155,7 +155,7 @@ class Judge:
         ]
 
     def figures(self, lowered: Lowered) -> tuple[float, ...]:
-        """What a circuit of the model reaches, one figure a requirement; inputs beyond its range saturate.
+        """The figures of a circuit of the model, one for each requirement; inputs beyond its range saturate.
 
         Raises:
             InvalidInputError: see `Requirement.measured`.
@@ -176,6 +176,6 @@ class Judge:
         """Whether the figures are within the target."""
         return all(r.holds(figure) for r, figure in zip(self.requirements, figures, strict=True))
 
-    def said(self, figures: Sequence[float]) -> str:
+    def described(self, figures: Sequence[float]) -> str:
         """The figures by name: "cosine 0.99931, top1 1"."""
         return ", ".join(f"{r.metric} {figure:.6g}" for r, figure in zip(self.requirements, figures, strict=True))

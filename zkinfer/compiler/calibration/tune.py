@@ -1,16 +1,17 @@
-"""Spending less while a target holds: widths of activations and weights, and sizes of tables, chosen by cost.
+"""Tuning: widths of activations and weights, and sizes of tables, that cost least while a target holds.
 
-The search starts from the most that may be spent and lowers one knob after another:
+The search starts from the largest parameters allowed, and lowers one after another:
 
 1. activations and weights together, each width with the smallest table that it allows;
 2. weights alone, activations alone, the size of the largest table;
-3. single tensors by name, those first whose lookups cost most, and then inputs and weights.
+3. single tensors by name, in the order of the cost of their lookups, and then inputs and weights.
 
-The second and third go round until a round makes nothing cheaper.
+The second and third are repeated until they make the circuit no cheaper.
 
-A knob is lowered step by step until the target no longer holds, on samples that calibration has not seen. Of the steps
-that hold, the cheapest is kept, and of equally cheap ones the first: the cost is a step function of the widths (a
-remainder takes one limb or two, an accumulator fits a table or does not), and what makes nothing cheaper is left.
+A parameter is lowered step by step until the target no longer holds, on samples that are held out of calibration. Of
+the steps at which it holds, the cheapest is kept, and the first of equally cheap ones. The cost is a step function of
+the widths: a remainder has one limb or two, an accumulator fits a table or does not. A step that makes the circuit no
+cheaper is not taken.
 """
 
 import io
@@ -31,13 +32,13 @@ from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.errors import CompileError, ToleranceError
 
 MAX_CIRCUITS = 300
-"""After so many circuits the search ends with the best found."""
+"""The search ends with the best circuit found after so many."""
 
 MAX_TENSOR_STEPS = 4
-"""By how many bits a single tensor is lowered at most, beyond what all are lowered by."""
+"""By how many bits a single tensor is lowered at most, beyond those by which all are lowered."""
 
 Lower = Callable[[Precision], Lowered]
-"""Lowers one model, with one set of statistics, at a precision."""
+"""Lowers a model at a precision, with fixed statistics."""
 
 
 class Trade(msgspec.Struct, frozen=True):
@@ -59,16 +60,16 @@ class Trade(msgspec.Struct, frozen=True):
 
 
 class Tuning(msgspec.Struct, frozen=True):
-    """What was traded for what.
+    """The result of tuning: figures, precision and cost before and after.
 
     Attributes:
-        target: what was asked for.
-        samples: on how many samples it was measured; calibration had not seen them while the widths were chosen.
-        before, after: what the circuit reached with everything that may be spent, and reaches now.
-        precision_before, precision_after: what it was lowered with.
-        cost_before, cost_after: of all its lookups and tables.
+        target: the target.
+        samples: number of samples it was measured on, which were held out of calibration while the widths were chosen.
+        before, after: figures of the circuit with the largest parameters allowed, and of the tuned one.
+        precision_before, precision_after: the precision of each.
+        cost_before, cost_after: cost of all lookups and tables of each.
         trades: every input, weight and looked-up tensor.
-        circuits: how many were tried.
+        circuits: how many circuits were tried.
     """
 
     target: str
@@ -117,10 +118,10 @@ class _Tried:
 
 
 class _Search:
-    """The circuits tried, and the best of them that holds the target.
+    """The circuits tried, and those kept because they hold the target at a lower cost.
 
     Raises:
-        ToleranceError: not even the first does.
+        ToleranceError: the target does not even hold for the first.
     """
 
     def __init__(self, lower: Lower, judge: Judge, start: Precision, cost: CostFunction) -> None:
@@ -132,7 +133,7 @@ class _Search:
         self.kept, self._seen = [first], 0
 
     def improves(self) -> bool:
-        """Whether something was kept since this was last asked; at first, that is so."""
+        """Whether a circuit was kept since the last call; the first call is always true."""
         kept, self._seen = self._seen, len(self.kept)
         return len(self.kept) > kept
 
@@ -167,7 +168,7 @@ class _Search:
             yield tried
 
     def least(self, steps: Sequence[Precision]) -> Iterator[_Tried]:
-        """Circuits on the way to the last step that holds, by bisection, of steps of which the first are better."""
+        """The circuits that hold among those which a bisection for the last holding step tries."""
         low, high = -1, len(steps)
         while high - low > 1:
             middle = (low + high) // 2
@@ -192,13 +193,13 @@ def tune(
 
     Args:
         lower: lowers the model with statistics of samples that the judge does not have.
-        lower_all: the same with statistics of all samples; makes the circuit that is returned.
+        lower_all: lowers the model with statistics of all samples, as for the circuit that is returned.
         judge: measures circuits.
-        start: the most that may be spent.
+        start: the largest parameters allowed.
         cost: prices programs.
 
     Raises:
-        ToleranceError: the target does not hold with `start`; the message says what is reached.
+        ToleranceError: the target does not hold with `start`; the message has the figures.
         BoundsError: `start` gives no circuit.
     """
     search = _Search(lower, judge, start, cost)
@@ -208,7 +209,7 @@ def tune(
         for name, is_weight in _tensors(lower(search.best.precision).program, search.best.cost):
             _lower_tensor(search, name, is_weight=is_weight)
     before = lower_all(start)
-    # Statistics of all samples can make a format coarser: then the last step that still holds is taken.
+    # Statistics of all samples can make a format coarser. The result is the last step that still holds.
     for step in reversed(search.kept):
         lowered = lower_all(step.precision)
         figures = judge.figures(lowered)
@@ -220,8 +221,8 @@ def tune(
     tuning = Tuning(
         target=", ".join(str(requirement) for requirement in judge.requirements),
         samples=judge.samples,
-        before=judge.said(judge.figures(before)),
-        after=judge.said(figures),
+        before=judge.described(judge.figures(before)),
+        after=judge.described(figures),
         precision_before=start,
         precision_after=step.precision,
         cost_before=costs[0].total,
@@ -233,18 +234,18 @@ def tune(
 
 
 def not_reached(judge: Judge, figures: Sequence[float], precision: Precision) -> ToleranceError:
-    """The error that a target does not hold even with the most that may be spent."""
+    """The error that a target does not hold even with the largest parameters allowed."""
     target = ", ".join(str(requirement) for requirement in judge.requirements)
     return ToleranceError(
         f"the target {target} is not reached: with {precision.activation_bits} activation bits, "
         f"{precision.weight_bits} weight bits and tables of {precision.max_table_entries} entries it is "
-        f"{judge.said(figures)}, on {judge.samples} held-out samples. Ask for less, hand in more calibration data, or "
-        "allow more with precision"
+        f"{judge.described(figures)}, on {judge.samples} held-out samples. Ask for less, hand in more calibration "
+        "data, or allow more with precision"
     )
 
 
 def _lower_together(search: _Search) -> None:
-    """Activations and weights of one width, and for each width tables as small as it allows."""
+    """Lower activations and weights to one width, each width with tables as small as it allows."""
     start = search.best.precision
     for bits in range(max(start.activation_bits, start.weight_bits), MIN_BITS - 1, -1):
         fields = {"activation_bits": min(start.activation_bits, bits), "weight_bits": min(start.weight_bits, bits)}
@@ -255,7 +256,7 @@ def _lower_together(search: _Search) -> None:
 
 
 def _lower_kinds(search: _Search) -> None:
-    """All weights, all activations, all tables."""
+    """Lower all weights, then all activations, then all tables."""
     for field in ("weight_bits", "activation_bits"):
         start = search.best.precision
         bits = range(getattr(start, field) - 1, MIN_BITS - 1, -1)
@@ -271,12 +272,12 @@ def _lower_tensor(search: _Search, name: str, *, is_weight: bool) -> None:
 
 
 def _changed(precision: Precision, **fields: Any) -> Precision:
-    """A precision with other fields, checked."""
+    """A precision with other values of some fields, validated."""
     return Precision(**{**msgspec.structs.asdict(precision), **fields})
 
 
 def _smaller_tables(precision: Precision) -> Iterator[Precision]:
-    """With tables half as large again and again, down to what the activations need."""
+    """Precisions whose tables are halved repeatedly, down to the size that the activations need."""
     entries = precision.max_table_entries
     least = max(1 << (precision.activation_bits - 1), MIN_TABLE_ENTRIES)
     while (entries := entries // 2) >= least:
@@ -294,7 +295,7 @@ def _tensors(program: Program, cost: ProgramCost) -> list[tuple[str, bool]]:
 
 
 def _trades(programs: tuple[Program, Program], costs: tuple[ProgramCost, ProgramCost]) -> tuple[Trade, ...]:
-    """Before and after of every tensor that either program has."""
+    """Every tensor that one of the programs has, before and after."""
     before, after = (_widths(program) for program in programs)
     return tuple(
         Trade(name, kind, before.get(key, 0), after.get(key, 0), *(c.tensors.get(name, 0) for c in costs))

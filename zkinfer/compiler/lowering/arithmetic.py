@@ -1,4 +1,7 @@
-"""Arithmetic of two activations, or of one and a constant: what fuses, what is exact, what is a product."""
+"""Arithmetic of two activations, or of an activation and a constant.
+
+A function of one value fuses into the pending function. Sums are exact. Products of different values are contractions.
+"""
 
 import math
 import string
@@ -11,17 +14,20 @@ import numpy as np
 from zkinfer.circuit.steps import Pad, Reshape, Take
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X
-from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Operand, Part, broadcast_steps
+from zkinfer.compiler.lowering.activation import Activation, Addend, Constant, Operand
+from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
+from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
 MAX_FUNCTIONS = 64
-"""How many functions of one tensor's elements are told apart by a constant."""
+"""How many different functions a constant may choose for the elements of one tensor."""
 
 
 def require_activation(operand: Operand) -> Activation:
-    """The operand, which has to depend on the model's inputs.
+    """The operand as an activation.
 
     Raises:
         UnsupportedOperatorError: it is a constant.
@@ -47,31 +53,33 @@ def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
     if isinstance(b, Constant):
         return _add_constant(g, a, b, sign)
     if a.value is b.value:
-        if isinstance(a.pending, Affine) and isinstance(b.pending, Affine) and a.pending.scale + sign * b.pending.scale:
-            scale = a.pending.scale + sign * b.pending.scale
-            return g.exact(a.value, Affine(scale, a.pending.offset + sign * b.pending.offset))
+        if isinstance(a.pending, AffineMap) and isinstance(b.pending, AffineMap):
+            scale, offset = (x + sign * y for x, y in zip(a.pending, b.pending, strict=True))
+            if scale:
+                return g.activation(a.value, AffineMap(scale, offset))
         return g.fused(a, a.function + sign * b.function)
     target = np.broadcast_shapes(a.shape, b.shape)
-    return g.sum(
+    return add_all(
+        g,
         [
-            Part(a, Fraction(1), broadcast_steps(a.shape, target)),
-            Part(b, Fraction(sign), broadcast_steps(b.shape, target)),
-        ]
+            Addend(a, Fraction(1), broadcast_steps(a.shape, target)),
+            Addend(b, Fraction(sign), broadcast_steps(b.shape, target)),
+        ],
     )
 
 
 def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activation:
     a = broadcast(g, a, b.shape)
     uniform = b.uniform
-    # A tensor of one element after a linear layer is a bias, and a bias is a weight.
-    learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, Affine))
+    # A tensor of one element after a linear layer is a bias, and so a weight.
+    learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, AffineMap))
     if not learned and uniform is not None:
         return g.affine(a, offset=sign * uniform)
-    return g.add_constant(a, b, sign * b.reals, broadcast_steps(b.shape, a.shape))
+    return add_weight(g, a, b, sign * b.reals, broadcast_steps(b.shape, a.shape))
 
 
 def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
-    """`a * b`, broadcast: a pending function where it can be one, else an exact product."""
+    """`a * b`, broadcast: a pending function if both are functions of one value, else an exact product."""
     if isinstance(a, Constant):
         return multiply(g, require_activation(b), a)
     if isinstance(b, Constant):
@@ -94,7 +102,7 @@ def multiply_weight(g: Emitter, a: Activation, constant: Constant, array: FloatA
     """
     (shape_a, shape_w), subscripts = hadamard(a.shape, array.shape)
     weight = g.weight(constant, array.reshape(shape_w))
-    # Nothing is summed, so a wide value may stay wide as long as a lookup can follow.
+    # No sum makes the product wider, so that a wide value needs no lookup as long as one can follow.
     width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
     return g.einsum(subscripts, reshape(g, a, shape_a), weight, width=width)
 
@@ -114,10 +122,10 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
         return multiply_weight(g, a, b, 1 / b.reals)
     if isinstance(a, Activation) and a.value is b.value:
         return g.fused(a, a.function / b.function)
-    if b.seen[0] <= 0 <= b.seen[1]:
+    if b.observed[0] <= 0 <= b.observed[1]:
         raise UnsupportedOperatorError(
-            f"it divides by {b.label!r}, which ranges from {b.seen[0]:.4g} to {b.seen[1]:.4g} on calibration data. A "
-            "divisor has to stay on one side of zero: add a constant to it in the model"
+            f"it divides by {b.label!r}, which ranges from {b.observed[0]:.4g} to {b.observed[1]:.4g} on calibration "
+            "data. A divisor has to stay on one side of zero: add a constant to it in the model"
         )
     if isinstance(a, Constant) and a.uniform is not None:
         return broadcast(g, g.apply(b, a.uniform / X), a.shape)
@@ -132,38 +140,39 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     if isinstance(b, Constant):
         a = broadcast(g, a, b.shape)
         if b.uniform is not None:
-            return g.apply(a, pick(X, b.uniform), whole=g.integer)
+            return g.apply(a, pick(X, b.uniform), integral=g.integer)
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
         return g.fused(a, pick(a.function, b.function))
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
-    return g.sum([Part(b), Part(_excess(g, g.sum([Part(a), Part(b, Fraction(-1))]), largest=largest))])
+    difference = add_all(g, [Addend(a), Addend(b, Fraction(-1))])
+    return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:
-    """What the extremum of a and b adds to b, where d = a - b: max(d, 0) or min(d, 0).
+    """The difference between the extremum of a and b, and b, where d = a - b: max(d, 0) or min(d, 0).
 
-    Exact where a table tells all differences apart.
+    It is exact where a table has an entry for every difference.
     """
     bounds = (d.value.tensor.lo, d.value.tensor.hi)
-    if not isinstance(d.pending, Affine) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
+    if not isinstance(d.pending, AffineMap) or d.pending.offset or entries(bounds, 0) > g.precision.max_table_entries:
         return g.apply(d, functions.relu if largest else functions.minimum(X, 0))
     if largest == (d.pending.scale > 0):
         table = integer_table("relu", bounds, lambda i: np.maximum(i, 0))
     else:
         table = integer_table("negative part", bounds, lambda i: np.minimum(i, 0))
     value = g.builder.lookup(g.label, d.value, table, 0, d.value.frac_bits)
-    ends = [max(end, 0.0) if largest else min(end, 0.0) for end in d.seen]
-    return g.exact(value, d.pending, (ends[0], ends[1]), whole=d.whole)
+    ends = [max(end, 0.0) if largest else min(end, 0.0) for end in d.observed]
+    return g.activation(value, d.pending, (ends[0], ends[1]), integral=d.integral)
 
 
 def hadamard(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], str]:
     """How an Einsum multiplies two tensors element by element, broadcast.
 
-    An axis along which an operand is repeated is left out of that operand.
+    The operands are reshaped first: an axis along which an operand is repeated is removed from it.
 
     Returns:
-        The shapes that the operands are given first, and the subscripts.
+        The shapes of both operands, and the subscripts.
     """
     out = np.broadcast_shapes(a, b)
     rank = len(out)
@@ -186,7 +195,9 @@ def reshape(g: Emitter, a: Activation, shape: tuple[int, ...]) -> Activation:
 
 def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
     """Tensors one after the other along an axis, which is counted from the front."""
-    handles = [g.exact(g.weight(x)) if isinstance(x, Constant) else g.settled(x, g.accumulator_bits) for x in operands]
+    handles = [
+        g.activation(g.weight(x)) if isinstance(x, Constant) else g.as_operand(x, g.accumulator_bits) for x in operands
+    ]
     rank = len(handles[0].shape)
     ends = list(accumulate(handle.shape[axis] for handle in handles))
     parts = []
@@ -194,27 +205,27 @@ def concat(g: Emitter, operands: Sequence[Operand], axis: int) -> Activation:
         before, after = [0] * rank, [0] * rank
         before[axis], after[axis] = end - handle.shape[axis], ends[-1] - end
         steps = (Pad(tuple(before), tuple(after)),) if any(before) or any(after) else ()
-        parts.append(Part(handle, Fraction(1), steps))
-    return g.sum(parts)
+        parts.append(Addend(handle, Fraction(1), steps))
+    return add_all(g, parts)
 
 
 def apply_each(
     g: Emitter, a: Activation, b: Constant, function: Callable[[Fraction], functions.Function]
 ) -> Activation:
-    """Of every element the function that the constant's element there stands for, broadcast.
+    """To every element, apply the function that the constant's element at its place chooses; broadcast.
 
     Args:
-        g: emits a lookup for each number that the constant holds, of the elements that it belongs to.
+        g: emits a lookup for each different number of the constant.
         a: the arguments.
         b: chooses the functions.
-        function: from a number of the constant to its function.
+        function: the function for a number of the constant.
 
     Raises:
         UnsupportedOperatorError: the constant holds more than `MAX_FUNCTIONS` numbers.
     """
     a = broadcast(g, a, b.shape)
     if b.uniform is not None:
-        return g.apply(a, function(b.uniform), whole=g.integer)
+        return g.apply(a, function(b.uniform), integral=g.integer)
     choice = np.broadcast_to(b.reals, a.shape).ravel()
     numbers = np.unique(choice)
     if len(numbers) > MAX_FUNCTIONS:
@@ -224,7 +235,7 @@ def apply_each(
         )
     flat, places = reshape(g, a, (choice.size,)), [np.flatnonzero(choice == n) for n in numbers]
     parts = [
-        g.apply(g.reindex(flat, Take(0, tuple(at.tolist()))), function(Fraction(float(n))), whole=g.integer)
+        g.apply(g.reindex(flat, Take(0, tuple(at.tolist()))), function(Fraction(float(n))), integral=g.integer)
         for n, at in zip(numbers, places, strict=True)
     ]
     back = Take(0, tuple(np.argsort(np.concatenate(places)).tolist()))
@@ -238,7 +249,7 @@ def total(g: Emitter, a: Activation, axes: Sequence[int], *, keepdims: bool) -> 
     count = math.prod(a.shape[i] for i in axes)
     letters = string.ascii_lowercase[:rank]
     out = "".join(letters[i] for i in kept)
-    # A sum is no product: a wide value may stay wide as long as a lookup can follow.
+    # A sum alone needs no narrow operand, as long as a lookup can follow.
     width = max(g.operand_bits, g.accumulator_bits - count.bit_length())
     summed = g.einsum(f"{letters}->{out}", a, width=width)
     shape = tuple(1 if i in axes else a.shape[i] for i in range(rank))

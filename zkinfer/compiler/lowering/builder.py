@@ -1,7 +1,7 @@
 """A program under construction: integers alone, every value with its proven bounds.
 
-Nodes are emitted in order, each as a `Value` that later nodes may name. What is emitted twice exists once: weights
-and tables are shared by content, nodes by what they compute. What no output needs is left out at the end.
+Nodes are emitted in order, each as a `ProgramValue` that later nodes may read. Equal weights, tables and nodes exist
+once. Nodes that no output depends on are not part of the finished program.
 """
 
 import math
@@ -42,14 +42,14 @@ from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class ProgramValue:
     """A value of the program under construction.
 
     Attributes:
         number: order of emission, over inputs, weights and nodes alike; not its number in the program.
         tensor: shape, format, and bounds as they are published.
-        interval: the exact proven bounds, from the weights' contents.
-        content: what a weight holds; None for everything else.
+        interval: the exact proven bounds, which depend on the contents of weights.
+        content: the integers of a weight; None of other values.
     """
 
     number: int
@@ -75,14 +75,14 @@ class Value:
 
     @property
     def bits(self) -> int:
-        """Width of the magnitude that the bounds admit, without sign."""
+        """Bits of the largest magnitude within the bounds, without a sign bit."""
         return max(-self.interval[0], self.interval[1], 0).bit_length()
 
 
 class Summand(NamedTuple):
     """`coefficient * steps(value)` in real numbers; the coefficient is an integer over a power of two."""
 
-    value: Value
+    value: ProgramValue
     coefficient: Fraction = Fraction(1)
     steps: tuple[Step, ...] = ()
 
@@ -107,30 +107,30 @@ def is_dyadic(x: Fraction) -> bool:
 
 
 class Builder:
-    """Emits nodes; keeps bounds; shares what is equal."""
+    """Emits nodes with their proven bounds, and shares equal ones."""
 
     def __init__(self) -> None:
-        self._values: list[Value] = []
+        self._values: list[ProgramValue] = []
         self._inputs: list[int] = []
-        self._weights: dict[tuple[int, tuple[int, ...], bytes], Value] = {}
+        self._weights: dict[tuple[int, tuple[int, ...], bytes], ProgramValue] = {}
         self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
-        self._shared: dict[Node, Value] = {}
+        self._shared: dict[Node, ProgramValue] = {}
         self._known = Known(self._source, self._table)
 
-    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> Value:
-        value = Value(len(self._values), tensor, interval, content)
+    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> ProgramValue:
+        value = ProgramValue(len(self._values), tensor, interval, content)
         self._values.append(value)
         return value
 
-    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> Value:
+    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> ProgramValue:
         """A new input of the program, with its bounds."""
         value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi))
         self._inputs.append(value.number)
         return value
 
-    def weight(self, label: str, content: IntArray, frac_bits: int) -> Value:
-        """A weight; one that exists already if it has the same contents, shape and format.
+    def weight(self, label: str, content: IntArray, frac_bits: int) -> ProgramValue:
+        """A weight; the existing one if there is one with the same contents, shape and format.
 
         Args:
             label: name in the model.
@@ -139,7 +139,7 @@ class Builder:
         """
         content = np.array(content, dtype=np.int64, order="C")
         content.setflags(write=False)
-        # The digest, and not the contents, which would stay in memory a second time.
+        # The key holds a digest, because the contents would be in memory a second time.
         key = (frac_bits, content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest())
         if key not in self._weights:
             interval = weight_interval(content)
@@ -147,7 +147,7 @@ class Builder:
             self._weights[key] = self._append(Tensor(label, content.shape, frac_bits, lo, hi), interval, content)
         return self._weights[key]
 
-    def _emit(self, node: Node, interval: Interval) -> Value:
+    def _emit(self, node: Node, interval: Interval) -> ProgramValue:
         lo, hi = round_outward(interval)
         label = node.out.label
         anonymous = msgspec.structs.replace(node, out=msgspec.structs.replace(node.out, label="", lo=lo, hi=hi))
@@ -158,7 +158,7 @@ class Builder:
             self._shared[anonymous] = value
         return self._shared[anonymous]
 
-    def einsum(self, label: str, subscripts: str, *operands: Value) -> Value:
+    def einsum(self, label: str, subscripts: str, *operands: ProgramValue) -> ProgramValue:
         """An exact contraction of one or two values; fraction bits add up.
 
         Raises:
@@ -174,7 +174,7 @@ class Builder:
 
     def combine(
         self, label: str, summands: Sequence[Summand], *, offset: Fraction = Fraction(0), extra_bits: int = 0
-    ) -> Value:
+    ) -> ProgramValue:
         """The sum of the summands, plus an offset everywhere.
 
         Formats are aligned by integer coefficients, so that the sum is exact. Its format is the coarsest that holds
@@ -210,15 +210,15 @@ class Builder:
     def _table(self, position: int) -> Table:
         return list(self._tables.values())[position]
 
-    def _flattened(self, value: Value, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, Value]:
-        """A term, and the value that it reads: through a View that only re-indexes, what that View reads."""
+    def _flattened(self, value: ProgramValue, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, ProgramValue]:
+        """A term and the value that it reads; a View of one term and no offset is replaced by what it reads."""
         node = self._nodes.get(value.number)
         if isinstance(node, View) and len(node.terms) == 1 and not node.offset:
             inner = node.terms[0]
             coefficient, steps, value = coefficient * inner.coefficient, inner.steps + steps, self._values[inner.source]
         return Term(value.number, coefficient, steps), value
 
-    def lookup(self, label: str, source: Value, table: Table, shift: int, frac_bits: int) -> Value:
+    def lookup(self, label: str, source: ProgramValue, table: Table, shift: int, frac_bits: int) -> ProgramValue:
         """Every element of the source through a table, after a rounding shift.
 
         Raises:
@@ -232,8 +232,8 @@ class Builder:
         out = Tensor(label, source.shape, frac_bits, *interval)
         return self._emit(Lookup(out, source.number, position, shift), interval)
 
-    def finish(self, outputs: Sequence[Value]) -> Built:
-        """The program that gives these outputs: every input, and of the rest what the outputs need."""
+    def finish(self, outputs: Sequence[ProgramValue]) -> Built:
+        """The program that computes these outputs: every input, and the weights and nodes that the outputs need."""
         needed = {value.number for value in outputs}
         for number in sorted(self._nodes, reverse=True):
             if number in needed:
@@ -279,7 +279,7 @@ def _require_exact(label: str, factor: Fraction, otherwise: str) -> None:
 
 @contextmanager
 def _named(label: str) -> Iterator[None]:
-    """Let a BoundsError say which tensor it is about."""
+    """Put the name of the tensor in front of the message of a BoundsError."""
     try:
         yield
     except BoundsError as error:

@@ -1,7 +1,7 @@
 """Truth values: comparisons by one lookup of a difference, and choices by a product with a truth value.
 
-A truth value is a whole number, 0 or 1. A comparison is exact on integers. On real numbers it is as exact as its
-operands are: numbers that fixed point does not tell apart compare as equal.
+A truth value is an integer, 0 or 1. A comparison is exact on integers. On real numbers it is as exact as its operands:
+numbers that are equal in fixed point compare as equal.
 """
 
 from fractions import Fraction
@@ -11,8 +11,10 @@ import numpy as np
 
 from zkinfer.compiler.approx.domain import LINE
 from zkinfer.compiler.approx.functions import Function, X, step
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, MaskedScores, Operand
+from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Affine, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.tables import entries
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -25,40 +27,40 @@ _OF_DIFFERENCE: dict[Relation, Function] = {
     ">=": step,
     ">": 1 - step(-X),
 }
-"""Whether a - b compares with 0."""
+"""For each relation, the function of a - b that is 1 where the relation holds, and else 0."""
 
 
 def indicator(g: Emitter, a: Activation, function: Function) -> Activation:
-    """A function with the values 0 and 1 of every element."""
-    return g.apply(a, function, (0.0, 1.0), whole=True)
+    """A function of every element whose values are 0 and 1."""
+    return g.apply(a, function, (0.0, 1.0), integral=True)
 
 
-def is_whole(operand: Operand) -> bool:
-    """Whether all elements are whole numbers by their type or meaning."""
-    return operand.whole if isinstance(operand, Activation) else operand.array.dtype.kind in "iub"
+def is_integral(operand: Operand) -> bool:
+    """Whether all elements are integers by their type or meaning."""
+    return operand.integral if isinstance(operand, Activation) else operand.array.dtype.kind in "iub"
 
 
 def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activation:
     """Where `a relation b` holds, broadcast.
 
     Raises:
-        UnsupportedOperatorError: real numbers compared for equality, or whole numbers so far apart that no table
-            tells all their differences apart.
+        UnsupportedOperatorError: real numbers compared for equality, or integers so far apart that no table has an
+            entry for each of their differences.
     """
-    whole = is_whole(a) and is_whole(b)
-    if relation == "==" and not whole:
+    integral = is_integral(a) and is_integral(b)
+    if relation == "==" and not integral:
         raise UnsupportedOperatorError(
             "it compares real numbers for equality, which rounding decides; compare with a tolerance instead"
         )
     d = require_activation(add(g, a, b, sign=-1))
-    return indicator(g, require_exact(g, d) if whole else d, _OF_DIFFERENCE[relation])
+    return indicator(g, require_exact(g, d) if integral else d, _OF_DIFFERENCE[relation])
 
 
 def require_exact(g: Emitter, a: Activation) -> Activation:
-    """The activation, if a table tells all its whole numbers apart.
+    """The activation, if a table has an entry for each of its integers.
 
     Raises:
-        UnsupportedOperatorError: it does not.
+        UnsupportedOperatorError: no table has.
     """
     bounds = (a.value.tensor.lo, a.value.tensor.hi)
     if entries(bounds, 0) > g.precision.max_table_entries:
@@ -87,19 +89,19 @@ def differ(g: Emitter, a: Operand, b: Operand) -> Activation:
 
 
 def _truth(g: Emitter, a: Activation) -> Activation:
-    """A sum that is 0 or 1, which interval analysis does not see: held there by a table that changes nothing."""
+    """A sum that is always 0 or 1. A table that changes no value lets interval analysis prove that."""
     return g.narrowed(indicator(g, a, step(X - 1)))
 
 
-def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | Masked:
+def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | MaskedScores:
     """`a` where the condition is 1 and `b` where it is 0, broadcast.
 
-    Of one constant that is so low that a softmax makes it zero, the result is `Masked`.
+    If `a` or `b` is a constant so low that its softmax is zero, the result is `MaskedScores`.
     """
     if isinstance(b, Constant) and isinstance(a, Activation) and _is_low(b):
-        return Masked(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
+        return MaskedScores(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
     if isinstance(a, Constant) and isinstance(b, Activation) and _is_low(a):
-        return Masked(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
+        return MaskedScores(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
     shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
     if isinstance(condition, Constant) and condition.uniform is not None:
         return broadcast(g, require_activation(a if condition.uniform else b), shape)
@@ -133,7 +135,7 @@ def _is_low(constant: Constant) -> bool:
 
 
 def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | None:
-    """One pending function, where everything is one of the same value and defined everywhere."""
+    """The choice as one pending function, if all operands are functions of one value that are defined everywhere."""
     if not isinstance(condition, Activation):
         return None
     functions = []
@@ -150,10 +152,10 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
     return g.fused(condition, c * functions[0] + (1 - c) * functions[1])
 
 
-def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
-    """`scores + mask` as masked scores, where the mask is in parts so low that a softmax makes it zero; else None.
+def masked(g: Emitter, scores: Operand, mask: Operand) -> MaskedScores | None:
+    """`scores + mask` as masked scores, if the mask is so low in places that the softmax there is zero; else None.
 
-    A mask that is computed is taken for one if it is nothing but zero and low.
+    A computed tensor is a mask if each of its elements is either zero or low.
     """
     if isinstance(scores, Constant):
         return None
@@ -164,17 +166,17 @@ def masked(g: Emitter, scores: Operand, mask: Operand) -> Masked | None:
             return None
         bias = Constant(mask.name, np.where(low, 0.0, reals))
         scores = require_activation(add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape))
-        return Masked(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
+        return MaskedScores(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
     kept = _kept_by(g, mask)
-    return None if kept is None else Masked(broadcast(g, scores, mask.shape), kept)
+    return None if kept is None else MaskedScores(broadcast(g, scores, mask.shape), kept)
 
 
 def _kept_by(g: Emitter, mask: Activation) -> Operand | None:
-    """1 where a computed mask is zero, and 0 where it is low; None of what is no such mask."""
-    if not isinstance(mask.pending, Affine) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
+    """1 where a computed mask is zero, and 0 where it is low; None if the tensor is not such a mask."""
+    if not isinstance(mask.pending, AffineMap) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
         return None
     ends = [mask.pending.exactly(Fraction(x)) for x in (0, 1)]
     if mask.value.frac_bits or max(ends) or min(ends) > MASKED_BELOW:
         return None
-    truth = g.exact(mask.value, whole=True)
+    truth = g.activation(mask.value, integral=True)
     return truth if ends[1] == 0 else negated(g, truth)

@@ -1,4 +1,4 @@
-"""What the lookups of a program cost the native prover, counted in cells that it commits to."""
+"""The cost of a program's lookups for the native prover, in cells that it commits to."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,11 @@ UNIT = "cells"
 
 
 class ProgramCost(msgspec.Struct, frozen=True):
-    """What the lookups of a program cost.
+    """The cost of a program's lookups.
 
     Attributes:
         tensors: for each label of a looked-up tensor, its elements and the limbs of their remainders.
-        tables: rows of all tables, and of all ranges that limbs are looked up in; each counted once.
+        tables: rows of all tables, and of all ranges in which limbs are looked up; each is counted once.
     """
 
     tensors: dict[str, int]
@@ -23,7 +23,7 @@ class ProgramCost(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """Of the whole program."""
+        """The cost of the whole program."""
         return sum(self.tensors.values()) + self.tables
 
 
@@ -36,7 +36,7 @@ def program_cost(program: Program, runs: int = 1) -> ProgramCost:
     Everything else that a proof commits to, inputs and weights, does not depend on formats.
 
     Args:
-        program: what is proven.
+        program: the program that is proven.
         runs: how many runs of it one proof covers; they share tables.
     """
     tensors: dict[str, int] = {}

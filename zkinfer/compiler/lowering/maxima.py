@@ -1,19 +1,20 @@
-"""Maxima by pairwise comparison, exact on integers: max(a, b) = b + relu(a - b), one lookup a pair.
+"""Maxima by pairwise comparison, exact on integers: max(a, b) = b + relu(a - b), one lookup for each pair.
 
-Claim. Every value that comes out is the largest of the integers that went in, and so lies within the same limits.
-Interval analysis does not see that: to it, the sum reaches as far as a and the difference together. So the limits
-are carried along, and a value whose proven interval would outgrow the tables is first clamped to them, by a lookup
-that changes nothing.
+Claim. Every result is the largest of the integers compared, and so lies within the same limits as they do.
 
-The position of the maximum is carried as integers too: with `wins` the table of a - b >= 0, the position is
-`position_b + wins * (position_a - position_b)`. The first operand of a pair comes first in the tensor.
+Interval analysis does not see this: it bounds the sum by the bounds of b and of the difference added up. The limits
+are therefore passed along, and a value whose proven interval would outgrow the tables is first clamped to them, by a
+lookup that changes no value.
+
+The position of the maximum is computed in integers too: with `first` the table of a - b >= 0, the position is
+`position_b + first * (position_a - position_b)`. The first operand of a pair comes first in the tensor.
 """
 
 import itertools
 import math
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -22,8 +23,10 @@ import numpy as np
 from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Pad, Slice, Step
 from zkinfer.compiler.approx.functions import constant
-from zkinfer.compiler.lowering.builder import Summand, Value
-from zkinfer.compiler.lowering.emitter import IDENTITY, Activation, Affine, Emitter
+from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
+from zkinfer.compiler.lowering.builder import ProgramValue, Summand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import MAX_FRAC_BITS, Format
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.errors import BoundsError
@@ -33,19 +36,19 @@ _ROUND_MAGNITUDES = [(c << e) - 1 for e in range(24) for c in range(4, 8)]
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """One side of a comparison.
+class Candidate:
+    """The maxima of some groups of elements: one side of a comparison.
 
     Attributes:
-        value: integers; within the contest's limits whatever their interval says.
-        steps: which elements of it compete, and in which shape.
-        position: of each element in its group, counted from the group's start; None where all are 0.
-        size: how many elements each group has.
+        value: integers, within the comparison's limits even where their interval is wider.
+        steps: which elements of the value are compared, and in which shape.
+        position: of each maximum in its group, counted from the group's start; None where all are 0.
+        size: number of elements of each group.
     """
 
-    value: Value
+    value: ProgramValue
     steps: tuple[Step, ...] = ()
-    position: Value | None = None
+    position: ProgramValue | None = None
     size: int = 1
 
 
@@ -55,53 +58,53 @@ class Comparable:
 
     Attributes:
         value: integers within `limits`.
-        reading: from the value's real number to the activation's; its scale is positive.
+        to_activation: maps the value's real number to the activation's; its scale is positive.
         limits: smallest and largest integer that can occur.
     """
 
-    value: Value
-    reading: Affine
+    value: ProgramValue
+    to_activation: AffineMap
     limits: Interval
 
 
 def _table_entries(limits: Interval) -> int:
-    """The largest table that comparing integers within the limits takes: of a difference, or to clamp a maximum."""
+    """Entries of the largest table that a comparison needs: that of a difference, or one that clamps a maximum."""
     lo, hi = limits
     reach = hi - lo
     return max(entries(round_outward((-reach, reach)), 0), entries(round_outward((lo, hi + reach)), 0))
 
 
 def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
-    """The activation in integers that can be compared: as it is if it is narrow enough, else by one lookup.
+    """The activation as integers that can be compared: its own if they are narrow enough, else those of one lookup.
 
     Args:
         g: emits the lookup.
         a: the activation.
-        fine: spend all of `max_table_entries` on resolution, rather than `activation_bits`.
+        fine: whether the resolution uses all of `max_table_entries`, rather than `activation_bits`.
     """
     most = g.precision.max_table_entries
-    if isinstance(a.pending, Affine) and a.pending.scale < 0:
+    if isinstance(a.pending, AffineMap) and a.pending.scale < 0:
         negative = g.builder.combine(g.label, [Summand(a.value, Fraction(-1))])
-        a = g.exact(negative, Affine(-a.pending.scale, a.pending.offset), a.seen)
-    # Limits end up in public tables, so they are the published ones, which say little about the weights.
+        a = g.activation(negative, AffineMap(-a.pending.scale, a.pending.offset), a.observed)
+    # The limits appear in public tables: the published bounds reveal less about the weights than the exact ones.
     published = (a.value.tensor.lo, a.value.tensor.hi)
-    if isinstance(a.pending, Affine) and a.pending.scale > 0 and _table_entries(published) <= most:
+    if isinstance(a.pending, AffineMap) and a.pending.scale > 0 and _table_entries(published) <= most:
         return Comparable(a.value, a.pending, published)
     narrow = g.format(a)
     if not fine and _table_entries((narrow.lo, narrow.hi)) <= most:
         return Comparable(g.narrow(a), IDENTITY, (narrow.lo, narrow.hi))
-    # Centred, so that what is looked up and compared is symmetric around zero.
-    half = a.seen[1] / 2 - a.seen[0] / 2 or 1.0
+    # Centred: a range that is symmetric around zero gives the differences most room.
+    half = a.observed[1] / 2 - a.observed[0] / 2 or 1.0
     top = max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= most)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
-    middle = Fraction(round(math.ldexp(a.seen[0] / 2 + a.seen[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
+    middle = Fraction(round(math.ldexp(a.observed[0] / 2 + a.observed[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
-    value = g.table(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
-    return Comparable(value, Affine(offset=middle), (-reach, reach))
+    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
+    return Comparable(value, AffineMap(offset=middle), (-reach, reach))
 
 
-def clamped(g: Emitter, value: Value, limits: Interval) -> Value:
-    """The value, unchanged, with an interval within the limits.
+def clamped(g: Emitter, value: ProgramValue, limits: Interval) -> ProgramValue:
+    """The value with a proven interval within the limits, where all its integers are known to lie.
 
     Raises:
         BoundsError: its interval does not fit a table.
@@ -136,137 +139,136 @@ class Window(NamedTuple):
     after: int
 
 
-class Contest:
-    """Comparisons between values of one format and common limits."""
+class PairwiseMaximum:
+    """Maxima of values of one format and with common limits."""
 
     def __init__(self, g: Emitter, limits: Interval, *, positions: bool = False, last: bool = False) -> None:
         """
         Args:
             g: emits the nodes.
             limits: smallest and largest integer that can occur.
-            positions: carry the position of the maximum.
-            last: of equals, the last wins, not the first.
+            positions: compute the position of each maximum too.
+            last: the position of equal elements is that of the last one, not of the first.
         """
         self._g, self._limits, self._positions, self._last = g, limits, positions, last
 
-    def _compare(self, a: Contestant, b: Contestant) -> tuple[Contestant, Contestant, Value]:
-        """Both sides, clamped if the table of their difference, or of the larger one, needs it; and the difference."""
+    def largest(self, candidates: Sequence[Candidate]) -> Candidate:
+        """The largest of several values, element by element; halves their number in each round."""
+        left = list(candidates)
+        while len(left) > 1:
+            paired = [self.larger(left[i], left[i + 1]) for i in range(0, len(left) - 1, 2)]
+            left = paired + left[len(paired) * 2 :]
+        return left[0]
 
-        def difference() -> Value:
+    def along(self, value: ProgramValue, axis: int) -> Candidate:
+        """The largest element along an axis, which stays with size 1."""
+        main = Candidate(value)
+        odd: list[Candidate] = []
+        while (n := main.value.shape[axis]) > 1:
+            if n % 2:
+                odd.append(_part(main, Slice(axis, n - 1, 1, 1)))
+            main = self.larger(_part(main, Slice(axis, 0, n // 2, 2)), _part(main, Slice(axis, 1, n // 2, 2)))
+        while odd:
+            # The elements that were set aside first are the last of the tensor.
+            last = odd.pop(0)
+            if odd:
+                odd[0] = self.larger(odd[0], last)
+            else:
+                main = self.larger(main, last)
+        return main
+
+    def larger(self, a: Candidate, b: Candidate) -> Candidate:
+        """The larger of two, element by element; the elements of `a` come before those of `b` in the tensor."""
+        g = self._g
+        a, b, difference = self._difference(a, b)
+        bounds = (difference.tensor.lo, difference.tensor.hi)
+        relu = integer_table("relu", bounds, lambda i: np.maximum(i, 0))
+        excess = g.builder.lookup(g.label, difference, relu, 0, difference.frac_bits)
+        value = g.builder.combine(g.label, [Summand(b.value, Fraction(1), b.steps), Summand(excess)])
+        if not self._positions:
+            return Candidate(value)
+        least = 1 if self._last else 0
+        step = integer_table("step", bounds, lambda i: (i >= least).astype(np.int64))
+        first = g.builder.lookup(g.label, difference, step, 0, 0)
+        return Candidate(value, (), self._position(a, b, first), a.size + b.size)
+
+    def _difference(self, a: Candidate, b: Candidate) -> tuple[Candidate, Candidate, ProgramValue]:
+        """Both sides and a - b; both are clamped first if a table of the difference or of the maximum needs it."""
+
+        def difference() -> ProgramValue:
             minus = Summand(b.value, Fraction(-1), b.steps)
             return g.builder.combine(g.label, [Summand(a.value, Fraction(1), a.steps), minus])
 
         g = self._g
         d = difference()
-        grown = round_outward((b.value.interval[0], b.value.interval[1] + max(d.interval[1], 0)))
-        if max(entries((d.tensor.lo, d.tensor.hi), 0), entries(grown, 0)) > g.precision.max_table_entries:
-            a = Contestant(clamped(g, a.value, self._limits), a.steps, a.position, a.size)
-            b = Contestant(clamped(g, b.value, self._limits), b.steps, b.position, b.size)
+        maximum = round_outward((b.value.interval[0], b.value.interval[1] + max(d.interval[1], 0)))
+        if max(entries((d.tensor.lo, d.tensor.hi), 0), entries(maximum, 0)) > g.precision.max_table_entries:
+            a = replace(a, value=clamped(g, a.value, self._limits))
+            b = replace(b, value=clamped(g, b.value, self._limits))
             d = difference()
         return a, b, d
 
-    def winner(self, a: Contestant, b: Contestant) -> Contestant:
-        """Element by element the larger of two, `a` before `b` in the tensor."""
-        g = self._g
-        a, b, d = self._compare(a, b)
-        bounds = (d.tensor.lo, d.tensor.hi)
-        gain = g.builder.lookup(g.label, d, integer_table("relu", bounds, lambda i: np.maximum(i, 0)), 0, d.frac_bits)
-        value = g.builder.combine(g.label, [Summand(b.value, Fraction(1), b.steps), Summand(gain)])
-        if not self._positions:
-            return Contestant(value)
-        least = 1 if self._last else 0
-        wins = g.builder.lookup(
-            g.label, d, integer_table("step", bounds, lambda i: (i >= least).astype(np.int64)), 0, 0
-        )
-        return Contestant(value, (), self._position(a, b, wins), a.size + b.size)
-
-    def _position(self, a: Contestant, b: Contestant, wins: Value) -> Value:
-        """Where the winner is in the joined group: in b's part, after a's, or in a's where `wins` is 1."""
+    def _position(self, a: Candidate, b: Candidate, first: ProgramValue) -> ProgramValue:
+        """The position of the larger in the joined group: in a's part where `first` is 1, else in b's, after a's."""
         g, size = self._g, Fraction(a.size)
-        behind = [] if b.position is None else [Summand(b.position, Fraction(1), b.steps)]
-        back = [summand._replace(coefficient=Fraction(-1)) for summand in behind]
+        in_b = [] if b.position is None else [Summand(b.position, Fraction(1), b.steps)]
+        from_b_to_a = [summand._replace(coefficient=Fraction(-1)) for summand in in_b]
         if a.position is not None:
-            back.append(Summand(a.position, Fraction(1), a.steps))
-        if back:
-            letters = string.ascii_lowercase[: len(wins.shape)]
-            distance = g.builder.combine(g.label, back, offset=-size)
-            moved = Summand(g.builder.einsum(g.label, f"{letters},{letters}->{letters}", wins, distance))
+            from_b_to_a.append(Summand(a.position, Fraction(1), a.steps))
+        if from_b_to_a:
+            letters = string.ascii_lowercase[: len(first.shape)]
+            distance = g.builder.combine(g.label, from_b_to_a, offset=-size)
+            moved = Summand(g.builder.einsum(g.label, f"{letters},{letters}->{letters}", first, distance))
         else:
-            moved = Summand(wins, -size)
-        return g.builder.combine(g.label, [*behind, moved], offset=size)
+            moved = Summand(first, -size)
+        return g.builder.combine(g.label, [*in_b, moved], offset=size)
 
-    def largest(self, contestants: Sequence[Contestant]) -> Contestant:
-        """The largest of several values, in rounds."""
-        field = list(contestants)
-        while len(field) > 1:
-            paired = [self.winner(field[i], field[i + 1]) for i in range(0, len(field) - 1, 2)]
-            field = paired + field[len(paired) * 2 :]
-        return field[0]
 
-    def along(self, value: Value, axis: int) -> Contestant:
-        """The largest element along an axis, which stays with size 1."""
-        main = Contestant(value)
-        odd: list[Contestant] = []
-        while (n := main.value.shape[axis]) > 1:
-            if n % 2:
-                odd.append(self._part(main, Slice(axis, n - 1, 1, 1)))
-            main = self.winner(self._part(main, Slice(axis, 0, n // 2, 2)), self._part(main, Slice(axis, 1, n // 2, 2)))
-        while odd:
-            # What was left over last comes first.
-            last = odd.pop(0)
-            if odd:
-                odd[0] = self.winner(odd[0], last)
-            else:
-                main = self.winner(main, last)
-        return main
-
-    def _part(self, whole: Contestant, step: Slice) -> Contestant:
-        return Contestant(whole.value, (*whole.steps, step), whole.position, whole.size)
+def _part(group: Candidate, step: Slice) -> Candidate:
+    return replace(group, steps=(*group.steps, step))
 
 
 def max_along(g: Emitter, a: Activation, axis: int) -> Activation:
     """The maximum along an axis, which stays with size 1."""
-    contest = comparable(g, a, fine=False)
-    largest = Contest(g, contest.limits).along(contest.value, axis).value
-    return g.exact(clamped(g, largest, contest.limits), contest.reading)
+    integers = comparable(g, a, fine=False)
+    largest = PairwiseMaximum(g, integers.limits).along(integers.value, axis).value
+    return g.activation(clamped(g, largest, integers.limits), integers.to_activation)
 
 
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
-    """The maximum over sliding windows, one axis after the other; outside the tensor is lower than everything."""
-    contest = comparable(g, a, fine=False)
-    value, (low, high) = contest.value, contest.limits
+    """The maximum over sliding windows, one axis after the other; padding is below every element."""
+    integers = comparable(g, a, fine=False)
+    value, (low, high), to_activation = integers.value, integers.limits, integers.to_activation
     before, after = [0] * len(value.shape), [0] * len(value.shape)
     for window in windows:
         before[window.axis], after[window.axis] = window.before, window.after
-    reading = contest.reading
     if any(before) or any(after):
-        # Padding is with zeros, so zero has to be the least value.
+        # The padding is zero, so zero has to be the smallest value.
         least = min(low, 0)
         offset = least * Fraction(2) ** -value.frac_bits
         value = g.builder.combine(g.label, [Summand(value)], offset=-offset)
         value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
-        low, high, reading = 0, high - least, reading.of(Affine(offset=offset))
-    rounds = Contest(g, (low, high))
+        low, high, to_activation = 0, high - least, to_activation.compose(AffineMap(offset=offset))
+    maximum = PairwiseMaximum(g, (low, high))
     for axis, size, stride, dilation, *_ in windows:
         count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
-        places = [Contestant(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)]
-        largest = rounds.largest(places)
+        largest = maximum.largest([Candidate(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)])
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
-    return g.exact(clamped(g, value, (low, high)), reading)
+    return g.activation(clamped(g, value, (low, high)), to_activation)
 
 
 def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], order: Sequence[int]) -> Activation:
-    """Where the maximum of each window lies: the number of the element within the whole tensor; of equals the first.
+    """The position of the maximum of each window as the number of an element of the whole tensor; the first of equals.
 
     Args:
         g: emits the nodes.
         a: the tensor.
         windows: one for each axis that is pooled.
-        order: the axes from the one whose neighbours' numbers are furthest apart to the one where they differ by one.
+        order: the axes by stride, the largest first: along the last one, numbers of neighbours differ by one.
     """
-    contest = comparable(g, a, fine=False)
-    value, (low, high) = contest.value, contest.limits
-    # Padding is zero, and lower than every element.
+    integers = comparable(g, a, fine=False)
+    value, (low, high) = integers.value, integers.limits
+    # The padding is zero, and below every element.
     value = g.builder.combine(g.label, [Summand(value)], offset=(1 - low) * Fraction(2) ** -value.frac_bits)
     before, after = [0] * len(value.shape), [0] * len(value.shape)
     for window in windows:
@@ -274,34 +276,34 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
     counts = {w.axis: (value.shape[w.axis] - (w.size - 1) * w.dilation - 1) // w.stride + 1 for w in windows}
     places = list(itertools.product(*(range(w.size) for w in windows)))
-    contestants = [
-        Contestant(
+    candidates = [
+        Candidate(
             value,
             tuple(Slice(w.axis, k * w.dilation, counts[w.axis], w.stride) for w, k in zip(windows, place, strict=True)),
         )
         for place in places
     ]
-    winner = Contest(g, (0, high - low + 1), positions=True).largest(contestants)
-    # The number of the first element of each window, and how much further the one at each place is.
+    largest = PairwiseMaximum(g, (0, high - low + 1), positions=True).largest(candidates)
+    # The number of the first element of each window, and by how much the number at each place of a window is larger.
     apart = {axis: math.prod(a.shape[i] for i in order[at + 1 :]) for at, axis in enumerate(order)}
-    at = dict.fromkeys(range(len(a.shape)), 1) | {w.axis: w.stride for w in windows}
+    stride = dict.fromkeys(range(len(a.shape)), 1) | {w.axis: w.stride for w in windows}
     grid = np.indices([counts.get(axis, n) for axis, n in enumerate(a.shape)])
-    starts = sum(apart[axis] * (at[axis] * grid[axis] - before[axis]) for axis in apart)
+    starts = sum(apart[axis] * (stride[axis] * grid[axis] - before[axis]) for axis in apart)
     further = np.array([sum(k * w.dilation * apart[w.axis] for w, k in zip(windows, p, strict=True)) for p in places])
     first = g.builder.weight(f"{g.label}/windows", np.asarray(starts), 0)
-    if winner.position is None:
-        return g.exact(first, whole=True)
-    bounds = (winner.position.tensor.lo, winner.position.tensor.hi)
+    if largest.position is None:
+        return g.activation(first, integral=True)
+    bounds = (largest.position.tensor.lo, largest.position.tensor.hi)
     table = integer_table("place", bounds, lambda i: further[np.clip(i, 0, len(places) - 1)])
-    distance = g.builder.lookup(g.label, winner.position, table, 0, 0)
+    distance = g.builder.lookup(g.label, largest.position, table, 0, 0)
     number = g.builder.combine(g.label, [Summand(first), Summand(distance)])
-    return g.exact(number, seen=(0.0, float(math.prod(a.shape) - 1)), whole=True)
+    return g.activation(number, observed=(0.0, float(math.prod(a.shape) - 1)), integral=True)
 
 
 def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:
-    """The position of the maximum along an axis, which stays with size 1; of equals the first, or the last."""
-    contest = comparable(g, a, fine=True)
-    winner = Contest(g, contest.limits, positions=True, last=last).along(contest.value, axis)
-    if winner.position is None:
+    """The position of the maximum along an axis, which stays with size 1; the first of equals, or the last."""
+    integers = comparable(g, a, fine=True)
+    largest = PairwiseMaximum(g, integers.limits, positions=True, last=last).along(integers.value, axis)
+    if largest.position is None:
         return g.apply(a, constant(0))
-    return g.exact(winner.position, seen=(0.0, float(a.shape[axis] - 1)))
+    return g.activation(largest.position, observed=(0.0, float(a.shape[axis] - 1)))

@@ -16,13 +16,18 @@ MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES = 16, 1 << 24
 RANGES = ("full", "mse", "99%", "99.9%", "99.99%")
 
 HEADROOM, HEADROOM_BITS = 1.25, 12
-"""Activations of at least `HEADROOM_BITS` have room for values this much larger than any seen.
+"""Activations of at least `HEADROOM_BITS` have room for values larger by this factor than any observed.
 
-A third of a bit, which so fine a format hardly misses, where one element that saturates costs more than all rounding.
+The room takes a third of a bit of resolution. In so fine a format, one element that saturates costs more accuracy than
+all rounding.
 """
 
 MAX_FRAC_BITS = 40
 """No format is finer than this: a tensor that always stays below 2**-41 becomes zero."""
+
+
+Range = tuple[float, float]
+"""Smallest and largest real number of a tensor."""
 
 
 class Format(NamedTuple):
@@ -38,23 +43,23 @@ class Format(NamedTuple):
     hi: int
 
 
-def _require_whole(what: str, value: object, lo: int, hi: int) -> None:
+def _require_integer(what: str, value: object, lo: int, hi: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not lo <= value <= hi:
         raise InvalidInputError(f"{what} is a whole number from {lo} to {hi}, got {value!r}")
 
 
 class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a circuit may spend on accuracy.
+    """The bits and table sizes that a circuit may use.
 
     Attributes:
-        activation_bits: width of the tensors that are multiplied: they take at most `2**activation_bits` levels,
-            divided between both signs as the calibrated range is. 2 to 24.
+        activation_bits: width of the tensors that are multiplied: they have at most `2**activation_bits` levels,
+            divided between both signs in proportion to the calibrated range. 2 to 24.
         weight_bits: width of the weights, sign included. 2 to 24.
         max_table_entries: size of the largest lookup table, at least half as many as an activation has levels.
-        ranges: how much of the calibrated range of an activation is kept, and what saturates: "full", "mse", or a
-            percentage from `RANGES`; see `quantize.ranges.kept_range`. Inputs are always kept in full.
-        tensors: widths of single tensors in place of `activation_bits` or `weight_bits`, by their names in the model;
-            2 to 24.
+        ranges: which part of an activation's calibrated range its format holds; values beyond it saturate. "full",
+            "mse", or a percentage from `RANGES`; see `calibration.ranges.kept_range`. Inputs keep their full range.
+        tensors: widths of single tensors, by their names in the model, which replace `activation_bits` or
+            `weight_bits`; 2 to 24.
 
     Raises:
         InvalidInputError: a field outside its range.
@@ -72,11 +77,11 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("weight_bits", MIN_BITS, MAX_BITS),
             ("max_table_entries", MIN_TABLE_ENTRIES, MAX_TABLE_ENTRIES),
         ):
-            _require_whole(field, getattr(self, field), lo, hi)
+            _require_integer(field, getattr(self, field), lo, hi)
         if self.ranges not in RANGES:
             raise InvalidInputError(f"ranges is one of {', '.join(RANGES)}, got {self.ranges!r}")
         for name, bits in self.tensors.items():
-            _require_whole(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
+            _require_integer(f"the width of tensor {name!r}", bits, MIN_BITS, MAX_BITS)
         least = 1 << (self.activation_bits - 1)
         if self.max_table_entries < least:
             raise InvalidInputError(
@@ -94,19 +99,19 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NATIVE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 16)
-"""What the native prover affords: its tables cost their rows once, however many elements are looked up."""
+"""The preset for the native prover: it pays for the rows of a table once, for any number of lookups."""
 
 EZKL = Precision(activation_bits=8, weight_bits=8, max_table_entries=2032)
-"""What ezkl affords: its tables are columns, and one of these fits 2**11 rows."""
+"""The preset for ezkl: its tables are columns, and a table of this size fits 2**11 rows."""
 
 PRESETS = {"native": NATIVE, "ezkl": EZKL}
 
 
 def preset(name: str) -> Precision:
-    """A precision by its name, that of the backend which it is made for.
+    """A preset by the name of the backend for which it is made.
 
     Raises:
-        InvalidInputError: there is none of that name.
+        InvalidInputError: there is no preset of that name.
     """
     if name not in PRESETS:
         raise InvalidInputError(f"there is no precision {name!r}; there are {' and '.join(map(repr, PRESETS))}")
@@ -116,30 +121,31 @@ def preset(name: str) -> Precision:
 def frac_bits_for(magnitude: float, bits: int) -> int:
     """The largest number of fraction bits with `magnitude * 2**frac_bits <= 2**bits`, at most `MAX_FRAC_BITS`.
 
-    Of nothing but zeros, the magnitude counts as 1.
+    A magnitude of 0 counts as 1.
     """
     mantissa, exponent = math.frexp(magnitude or 1.0)
     return min(bits - exponent + (mantissa == 0.5), MAX_FRAC_BITS)
 
 
 def _reach(magnitude: float) -> int:
-    """The largest integer that a value of that magnitude, in units, may become.
+    """The largest integer for values of that magnitude, in units.
 
-    One less than the magnitude rounded up to three significant bits: such a bound is published as it is.
+    It is one less than the magnitude rounded up to three significant bits; `round_outward` does not change such a
+    bound.
     """
-    whole = math.ceil(magnitude)
-    if whole < 8:
-        return whole
-    step = 1 << ((whole - 1).bit_length() - 3)
-    return -(-whole // step) * step - 1
+    units = math.ceil(magnitude)
+    if units < 8:
+        return units
+    step = 1 << ((units - 1).bit_length() - 3)
+    return -(-units // step) * step - 1
 
 
 def activation_format(lo: float, hi: float, bits: int) -> Format:
-    """The finest format in which an activation that was seen between `lo` and `hi` takes at most `2**bits` levels.
+    """The finest format in which an activation that was observed between `lo` and `hi` has at most `2**bits` levels.
 
-    The range includes zero, and in wide formats headroom: see `HEADROOM`. Levels that the range does not take are given
-    to both ends, as room for data that goes beyond. An end of exactly three significant bits saturates one unit early
-    where no room is left: that is the error that half the resolution would have everywhere.
+    The range includes zero, and headroom in wide formats: see `HEADROOM`. Levels that the range does not use are added
+    at both ends, for data beyond the range. Where there are none, an end of exactly three significant bits saturates
+    one unit early: half the resolution would have an error of that size everywhere.
     """
     headroom = HEADROOM if bits >= HEADROOM_BITS else 1.0
     return _finest(headroom * lo, headroom * hi, bits)
@@ -159,7 +165,7 @@ def _finest(lo: float, hi: float, bits: int) -> Format:
 
 
 def _stretched(end: int, taken: int, levels: int) -> int:
-    """An end of a range, moved out in the proportion in which levels are left: again one that `_reach` gives."""
+    """An end of a range, moved outward in proportion to the unused levels; as `_reach`, one below three bits."""
     if not end or taken >= levels:
         return end
     count = (end + 1) * levels // taken
@@ -168,15 +174,14 @@ def _stretched(end: int, taken: int, levels: int) -> int:
 
 
 def input_format(lo: float, hi: float, bits: int) -> Format:
-    """As `activation_format`, but bounded by what was seen, the largest magnitude included and rounded outward.
+    """As `activation_format`, but its bounds are those of the observed range, rounded outward.
 
-    There is no headroom: what goes beyond is refused.
-
-    An input's bounds are part of the statement, and the tables behind it end where they end.
+    There is no headroom, because inputs beyond the bounds are refused. The bounds of an input are part of the
+    statement, and limit the tables that it is looked up in.
     """
     frac_bits, low, high = _finest(lo, hi, bits)
-    seen = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
-    least, most = round_outward((min(seen[0], 0), max(seen[1], 0)))
+    observed = math.floor(math.ldexp(lo, frac_bits)), math.ceil(math.ldexp(hi, frac_bits))
+    least, most = round_outward((min(observed[0], 0), max(observed[1], 0)))
     return Format(frac_bits, max(low - (low < 0), least), min(high + (high > 0), most))
 
 

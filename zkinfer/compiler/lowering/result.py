@@ -1,4 +1,4 @@
-"""A model in integers, and where its float tensors are found again in it."""
+"""A lowered model: the integer program, its weights, and which of its values stand for which float tensor."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Layer:
         name: of the tensor in the ONNX model; its shape is the value's.
         value: number of the value in the program.
         scale, offset: the tensor is `scale * value + offset`, the value read in its own Q-format.
-        saturation: smallest and largest integer that the value saturates at, where it comes from a table that
-            clamps to a format; None where nothing is cut off.
+        saturation: the integers at which the value saturates, where it comes from a table that clamps to a format;
+            None where it does not saturate.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Lowered:
-    """What an ONNX model becomes.
+    """A model as an integer program.
 
     Attributes:
         program: the public part.
         weights: int64 contents of the program's weights, in order.
-        layers: in order of execution; at most one for each tensor of the model, and none for a tensor that the
-            program never holds, because it is fused into a table.
+        layers: in order of execution; at most one for each tensor of the model, and none for a tensor that is fused
+            into a table, so that no value of the program stands for it.
     """
 
     program: Program

@@ -1,10 +1,10 @@
 """Choosing elements at computed positions, by exact contraction with zeros and ones.
 
 A position i among n becomes a row of n truth values, of which the one at i is 1: `[i - j == 0]` for every j, one lookup
-each. Of many positions, i = h * 2**s + l is first split by one lookup of its high digit h, so that a row costs about
-2 * sqrt(n) lookups; the row is then the outer product of its digits' rows.
+each. If n is large, i = h * 2**s + l is first split by one lookup of its high digit h, so that a row costs about
+2 * sqrt(n) lookups. The row is then the outer product of the rows of both digits.
 
-Claim. If i is a whole number from 0 to n - 1, which its bounds say, exactly one element of its row is 1.
+Claim. If i is an integer from 0 to n - 1, as its bounds prove, exactly one element of its row is 1.
 """
 
 import math
@@ -17,8 +17,10 @@ from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import rounding_half
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.compiler.approx.functions import clip
-from zkinfer.compiler.lowering.builder import Summand, Value
-from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter
+from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.builder import ProgramValue, Summand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import comparable
 from zkinfer.compiler.lowering.precision import Format
 from zkinfer.compiler.lowering.tables import entries, integer_table
@@ -28,17 +30,17 @@ MAX_ROW = 256
 """Rows up to this length are made without splitting the position."""
 
 
-def whole_value(g: Emitter, a: Activation, lo: int, hi: int) -> Value:
-    """The integers of an activation of whole numbers, proven to lie within bounds; beyond them, it saturates."""
-    if isinstance(a.pending, Affine) and a.pending.scale == 1 and a.pending.offset.denominator == 1:
+def integral_value(g: Emitter, a: Activation, lo: int, hi: int) -> ProgramValue:
+    """The integers of an integral activation, proven to lie within bounds, at which they saturate."""
+    if isinstance(a.pending, AffineMap) and a.pending.scale == 1 and a.pending.offset.denominator == 1:
         value = g.builder.combine(a.label, [Summand(a.value)], offset=a.pending.offset)
         if value.frac_bits == 0 and lo <= value.interval[0] and value.interval[1] <= hi:
             return value
-    return g.table(g.apply(a, clip(lo, hi), (float(lo), float(hi)), whole=True), Format(0, lo, hi))
+    return g.tabulated(g.apply(a, clip(lo, hi), (float(lo), float(hi)), integral=True), Format(0, lo, hi))
 
 
-def _row(g: Emitter, value: Value, n: int, *, wrapped: bool = False) -> Value:
-    """For every position, a row of n truth values along a new last axis; with `wrapped`, -1 is the last position."""
+def _row(g: Emitter, value: ProgramValue, n: int, *, wrapped: bool = False) -> ProgramValue:
+    """For every position, a row of n truth values along a new last axis; if `wrapped`, -1 is the last position."""
     places = g.builder.weight(f"{g.label}/positions", np.arange(n), 0)
     shape = (*value.shape, n)
     ones = (1,) * len(value.shape)
@@ -54,22 +56,22 @@ def _row(g: Emitter, value: Value, n: int, *, wrapped: bool = False) -> Value:
     return g.builder.lookup(g.label, distance, equal, 0, 0)
 
 
-def _rows(g: Emitter, position: Activation, n: int) -> list[Value]:
+def _rows(g: Emitter, position: Activation, n: int) -> list[ProgramValue]:
     """The rows of a position's digits, the highest first: together they reach up to n - 1 or a little further.
 
     Raises:
         UnsupportedOperatorError: the position can be negative.
     """
-    if position.seen[0] < 0:
+    if position.observed[0] < 0:
         raise UnsupportedOperatorError(
-            f"its indices {position.label!r} go down to {position.seen[0]:.4g}; count them from the front"
+            f"its indices {position.label!r} go down to {position.observed[0]:.4g}; count them from the front"
         )
-    value = whole_value(g, position, 0, n - 1)
+    value = integral_value(g, position, 0, n - 1)
     if n <= MAX_ROW:
         return [_row(g, value, n)]
     shift = (n - 1).bit_length() // 2
     half = rounding_half(shift)
-    # Moved by half a step, so that the rounding shift of the lookup rounds down.
+    # Reduced by half a step, so that the rounding shift of the lookup rounds down.
     moved = g.builder.combine(g.label, [Summand(value)], offset=Fraction(-half))
     digits = integer_table("digit", lookup_indices((moved.tensor.lo, moved.tensor.hi), shift), lambda i: i)
     high = g.builder.lookup(g.label, moved, digits, shift, 0)
@@ -82,21 +84,21 @@ def one_hot(g: Emitter, position: Activation, n: int) -> Activation:
 
     Args:
         g: emits the nodes.
-        position: whole numbers from 0 to n - 1. If calibration data goes beyond, -1 is the last position, and those
-            that are none have no 1.
+        position: integers from 0 to n - 1. If calibration data has others, -1 is the last position, and the row of a
+            number that is no position has no 1.
         n: length of the rows.
     """
-    if position.seen[0] < 0 or position.seen[1] > n - 1:
-        row = _row(g, whole_value(g, position, -n - 1, n), n, wrapped=True)
-        return g.exact(row, seen=(0.0, 1.0), whole=True)
+    if position.observed[0] < 0 or position.observed[1] > n - 1:
+        row = _row(g, integral_value(g, position, -n - 1, n), n, wrapped=True)
+        return g.activation(row, observed=(0.0, 1.0), integral=True)
     rows = _rows(g, position, n)
     if len(rows) == 1:
-        return g.exact(rows[0], seen=(0.0, 1.0), whole=True)
+        return g.activation(rows[0], observed=(0.0, 1.0), integral=True)
     rank = len(position.shape)
     outer = g.builder.einsum(g.label, _outer(rank), *rows)
     steps = (Reshape((*position.shape, math.prod(outer.shape[rank:]))), Slice(rank, 0, n, 1))
     value = g.builder.combine(g.label, [Summand(outer, steps=steps)])
-    return g.exact(value, seen=(0.0, 1.0), whole=True)
+    return g.activation(value, observed=(0.0, 1.0), integral=True)
 
 
 def _outer(rank: int) -> str:
@@ -128,9 +130,9 @@ def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> A
     )
     bounds = (taken.tensor.lo, taken.tensor.hi)
     if math.prod(taken.shape) < math.prod(weight.shape) and entries(bounds, 0) <= g.precision.max_table_entries:
-        # Looked up as they are: whatever reads them makes one claim on the table in the end, not each its own.
+        # A lookup of the identity: all readers of the rows then share one claim on the weight.
         taken = g.builder.lookup(g.label, taken, integer_table("held", bounds, lambda i: i), 0, taken.frac_bits)
-    return g.exact(taken)
+    return g.activation(taken)
 
 
 def take(g: Emitter, data: Activation, position: Activation, axis: int) -> Activation:
@@ -143,10 +145,10 @@ def take(g: Emitter, data: Activation, position: Activation, axis: int) -> Activ
 
 
 def _contracted(g: Emitter, subscripts: str, selector: Activation, data: Activation) -> Activation:
-    """The elements of `data` that the selector chooses: within its range."""
+    """The elements of `data` that the selector chooses, which lie within the range of `data`."""
     chosen = g.einsum(subscripts, selector, data)
-    assert isinstance(chosen.pending, Affine)
-    return g.exact(chosen.value, chosen.pending, data.seen, whole=data.whole)
+    assert isinstance(chosen.pending, AffineMap)
+    return g.activation(chosen.value, chosen.pending, data.observed, integral=data.integral)
 
 
 def take_each(g: Emitter, data: Activation, position: Activation, axis: int) -> Activation:
@@ -157,16 +159,16 @@ def take_each(g: Emitter, data: Activation, position: Activation, axis: int) -> 
 
 
 def top(g: Emitter, x: Activation, axis: int, k: int, *, largest: bool) -> tuple[Activation, Activation]:
-    """The k largest, or smallest, elements along an axis, in order, and their positions; of equals, the first is first.
+    """The k largest, or smallest, elements along an axis, in order, and their positions; equal ones in their order.
 
-    An element's rank is the number of those that come before it: one comparison for every pair.
+    The rank of an element is the number of elements before it, from one comparison for every pair.
 
     Raises:
         UnsupportedOperatorError: the sum of all positions along the axis does not fit a table.
     """
     n, rank = x.shape[axis], len(x.shape)
     last = (*(i for i in range(rank) if i != axis), axis)
-    x = g.settled(g.reindex(x, Transpose(last)))
+    x = g.as_operand(g.reindex(x, Transpose(last)))
     value = comparable(g, x if largest else g.affine(x, Fraction(-1)), fine=True).value
     letters = string.ascii_lowercase[: rank - 1]
 
@@ -194,8 +196,8 @@ def top(g: Emitter, x: Activation, axis: int, k: int, *, largest: bool) -> tuple
             f"axis {axis} has {n} elements; sorting so many needs tables of {entries(bounds, 0)} entries. Compile with "
             f"max_table_entries={entries(bounds, 0)}, or return all scores and choose outside the circuit"
         )
-    # Each rank is that of one element, which interval analysis of the sum does not see.
+    # Exactly one element has each rank, which interval analysis of the sum does not see.
     held = integer_table("clamp", bounds, lambda i: np.clip(i, 0, n - 1))
-    found = g.exact(g.builder.lookup(g.label, position, held, 0, 0), seen=(0.0, float(n - 1)), whole=True)
+    found = g.activation(g.builder.lookup(g.label, position, held, 0, 0), observed=(0.0, float(n - 1)), integral=True)
     back = Transpose(tuple(last.index(i) for i in range(rank)))
     return g.reindex(take_each(g, x, found, rank - 1), back), g.reindex(found, back)

@@ -2,13 +2,13 @@
 
     p_i = e_i / s,        e_i = c * exp(x_i - m),        s = sum_j e_j.
 
-The reference point m and the factor c can be any numbers. Where the calibrated range of x is short, its upper end
-serves as m, and the exponential fuses with whatever is pending on x. Otherwise m is the maximum, so that the largest
-e is exactly c and s lies between c and n * c.
+The reference point m and the factor c can be any numbers. If the calibrated range of x is short, m is its upper end,
+and the exponential fuses with the function that is pending on x. Otherwise m is the maximum, so that the largest e is
+exactly c, and s lies between c and n * c.
 
-Error. What limits the accuracy is the table of 1 / s, whose index steps are n * c / entries at best; c is chosen so
-that they are, and so that s = c, the case of one sure answer, falls on an index. Half a step costs p at most
-`n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. Where m is the
+Error. The table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen so that they are
+this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step changes p by at
+most `n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. If m is the
 upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with a mask.
 """
 
@@ -22,29 +22,32 @@ import numpy as np
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand
 from zkinfer.compiler.approx.functions import X, clip, exp, log, maximum, minimum
+from zkinfer.compiler.lowering.activation import Activation, Addend, Constant, Operand
+from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import hadamard, reshape, total
-from zkinfer.compiler.lowering.builder import Summand, Value
-from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Operand, Part, broadcast_steps
-from zkinfer.compiler.lowering.maxima import Contest, clamped, comparable
-from zkinfer.compiler.lowering.precision import Format, frac_bits_for
-from zkinfer.compiler.lowering.selection import whole_value
-from zkinfer.compiler.lowering.tables import Range, entries
+from zkinfer.compiler.lowering.builder import ProgramValue, Summand
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
+from zkinfer.compiler.lowering.linear import add_all
+from zkinfer.compiler.lowering.maxima import PairwiseMaximum, clamped, comparable
+from zkinfer.compiler.lowering.precision import Format, Range, frac_bits_for
+from zkinfer.compiler.lowering.selection import integral_value
+from zkinfer.compiler.lowering.tables import entries
 
 
 def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
-    """Softmax along an axis; the product with the reciprocal stays wide until something needs it narrow.
+    """Softmax along an axis. The result is the exact product with the reciprocal, which is wide.
 
     Args:
         g: emits the nodes.
         x: the scores.
         axis: the axis.
-        kept: 1 where a score counts, 0 where it is masked; None counts all. Where none counts, all results are 0.
+        kept: 1 where a score counts, 0 where it is masked; None if all count. If none counts, all results are 0.
     """
     n = x.shape[axis]
-    # With a mask, one score at least counts, but perhaps not more.
+    # With a mask, perhaps only one score counts.
     counting = n if kept is None else 1
     if _range_is_short(g, x, n // counting):
-        lo, hi = _rounded_outward(*x.seen)
+        lo, hi = _rounded_outward(*x.observed)
         below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
     else:
         below, smallest = _below_maximum(g, x, axis, kept), 0.0
@@ -54,13 +57,13 @@ def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -
     least *= largest
     if kept is not None:
         powers = times_truth(g, powers, kept)
-    sums = total(g, g.exact(powers), [axis], keepdims=False)
+    sums = total(g, g.activation(powers), [axis], keepdims=False)
     digits = g.precision.activation_bits + 1
-    inverse = g.apply(sums, 1 / maximum(X, least), seen=(1 / (n * largest), 1 / least))
-    inverses = g.table(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
+    inverse = g.apply(sums, 1 / maximum(X, least), observed=(1 / (n * largest), 1 / least))
+    inverses = g.tabulated(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
     letters = string.ascii_lowercase[: len(x.shape)]
     value = g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
-    return g.exact(value, seen=(0.0, 1.0))
+    return g.activation(value, observed=(0.0, 1.0))
 
 
 def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
@@ -68,14 +71,14 @@ def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
     n = x.shape[axis]
     below = _below_maximum(g, x, axis)
     powers = _powers(g, below, n, 0.0, 1.0)
-    sums = total(g, g.exact(powers), [axis], keepdims=True)
+    sums = total(g, g.activation(powers), [axis], keepdims=True)
     ratio = X / Fraction(powers.real_bounds[1])
-    logarithm = g.apply(sums, log(maximum(ratio, 1)), seen=(0.0, math.log(n)))
-    return g.sum([Part(below), Part(logarithm, Fraction(-1), broadcast_steps(sums.shape, x.shape))])
+    logarithm = g.apply(sums, log(maximum(ratio, 1)), observed=(0.0, math.log(n)))
+    return add_all(g, [Addend(below), Addend(logarithm, Fraction(-1), broadcast_steps(sums.shape, x.shape))])
 
 
 def _rounded_outward(lo: float, hi: float) -> Range:
-    """The range widened to eight binary digits, so that the last bits of float arithmetic decide nothing."""
+    """The range rounded outward to eight binary digits, so that it does not depend on the last bits of floats."""
     digits = frac_bits_for(max(abs(lo), abs(hi)), 8)
     return math.ldexp(math.floor(math.ldexp(lo, digits)), -digits), math.ldexp(
         math.ceil(math.ldexp(hi, digits)), -digits
@@ -83,54 +86,54 @@ def _rounded_outward(lo: float, hi: float) -> Range:
 
 
 def _range_is_short(g: Emitter, x: Activation, times: int) -> bool:
-    """Whether the upper end of the calibrated range is close enough to every maximum: see the module's text.
+    """Whether the upper end of the calibrated range is close enough to every maximum; see the module's docstring.
 
     Args:
         g: gives the precision.
         x: the scores.
-        times: how many scores are added up for each that is sure to count.
+        times: how many scores are summed for each score that surely counts.
     """
-    span = x.seen[1] - x.seen[0]
+    span = x.observed[1] - x.observed[0]
     half_unit = 2.0 ** -(g.precision.activation_bits + 1)
     return span < 16 and times * math.exp(span) <= 8 * g.precision.max_table_entries * half_unit
 
 
-def times_truth(g: Emitter, value: Value, truth: Operand) -> Value:
+def times_truth(g: Emitter, value: ProgramValue, truth: Operand) -> ProgramValue:
     """A value where the truth value, broadcast, is 1; zero elsewhere."""
     (shape, kept_shape), subscripts = hadamard(value.shape, truth.shape)
     assert shape == value.shape
     if isinstance(truth, Constant):
         factor = g.builder.weight(truth.name, truth.array.astype(np.int64).reshape(kept_shape), 0)
     else:
-        factor = whole_value(g, reshape(g, truth, kept_shape), 0, 1)
+        factor = integral_value(g, reshape(g, truth, kept_shape), 0, 1)
     return g.builder.einsum(g.label, subscripts, value, factor)
 
 
 def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
-    """x minus the maximum along the axis of what is kept; of what is not, some number."""
-    contest = comparable(g, x, fine=True)
+    """x minus the maximum, along the axis, of the scores that are kept; any number for those that are not."""
+    integers = comparable(g, x, fine=True)
     if kept is not None:
-        # What is masked takes the lowest place, so that it raises no maximum.
-        lowest = contest.limits[0] * Fraction(2) ** -contest.value.frac_bits
-        above = times_truth(g, g.builder.combine(g.label, [Summand(contest.value)], offset=-lowest), kept)
-        contest = replace(contest, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
-    largest = Contest(g, contest.limits).along(contest.value, axis).value
+        # Masked scores become the lowest number, so that they raise no maximum.
+        lowest = integers.limits[0] * Fraction(2) ** -integers.value.frac_bits
+        above = times_truth(g, g.builder.combine(g.label, [Summand(integers.value)], offset=-lowest), kept)
+        integers = replace(integers, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
+    largest = PairwiseMaximum(g, integers.limits).along(integers.value, axis).value
 
-    def difference(subtrahend: Value) -> Value:
+    def difference(subtrahend: ProgramValue) -> ProgramValue:
         minus = Summand(subtrahend, Fraction(-1), (Expand(x.shape),))
-        return g.builder.combine(g.label, [Summand(contest.value), minus])
+        return g.builder.combine(g.label, [Summand(integers.value), minus])
 
     d = difference(largest)
     if entries((d.tensor.lo, d.tensor.hi), 0) > g.precision.max_table_entries:
-        d = difference(clamped(g, largest, contest.limits))
-    return g.exact(d, Affine(contest.reading.scale), (x.seen[0] - x.seen[1], 0.0))
+        d = difference(clamped(g, largest, integers.limits))
+    return g.activation(d, AffineMap(integers.to_activation.scale), (x.observed[0] - x.observed[1], 0.0))
 
 
-def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) -> Value:
-    """c * exp(min(x, 0)), between c * smallest and c: see the module's text for c.
+def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) -> ProgramValue:
+    """c * exp(min(x, 0)), between c * smallest and c; see the module's docstring for c.
 
-    It has a few digits more than the output: more of them where many, or small ones, are summed; the sum is c * least
-    at least.
+    It has a few more fraction bits than the output, and still more of them if many numbers, or small ones, are summed.
+    The sum is at least c * least.
     """
     digits = g.precision.activation_bits + 3
     digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))
@@ -141,4 +144,4 @@ def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) ->
     top = steps << shift
     frac_bits = (top - 1).bit_length()
     powers = g.apply(x, exp(minimum(X, 0)) * Fraction(top, 1 << frac_bits))
-    return g.table(powers, Format(frac_bits, math.floor(smallest * top), top))
+    return g.tabulated(powers, Format(frac_bits, math.floor(smallest * top), top))

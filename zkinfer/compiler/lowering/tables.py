@@ -1,4 +1,4 @@
-"""Lookup tables of a circuit: at which index resolution a function is tabulated."""
+"""Lookup tables of a circuit: the index resolution at which a function is tabulated."""
 
 import math
 from collections.abc import Callable
@@ -10,25 +10,23 @@ from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
 from zkinfer.compiler.approx.functions import Function
-from zkinfer.compiler.lowering.builder import Builder, Value
-from zkinfer.compiler.lowering.precision import Format, Precision
+from zkinfer.compiler.lowering.builder import Builder, ProgramValue
+from zkinfer.compiler.lowering.precision import Format, Precision, Range
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
 MIN_LEVELS = 32
 MAX_INDEX_ERROR = 2.0**-5
-"""A lookup is too coarse if it tells fewer than this many inputs apart over the range seen, and if the rounding of its
-index alone could cost more than this share of the largest result."""
+"""A lookup is too coarse if it has fewer than `MIN_LEVELS` indices over the observed range, and if the rounding to an
+index alone can cause an error of more than `MAX_INDEX_ERROR` times the largest result."""
 
 EXTRA_INDEX_BITS = 2
-"""How much finer than the output's resolution the index need be: then it adds at most 1/8 unit of error."""
+"""How much finer than the output's resolution an index is useful: it then adds an error of at most 1/8 unit."""
 
 _SAMPLES = 257
 _NAME_LENGTH = 48
 _REMEMBERED = 96
-"""How many tables are kept for later circuits: a search over precisions asks for most of them many times."""
-
-Range = tuple[float, float]
+"""How many tables are kept for later circuits: a search over precisions needs most of them many times."""
 
 
 def entries(bounds: Interval, shift: int) -> int:
@@ -50,12 +48,12 @@ def integer_table(name: str, bounds: Interval, function: Callable[[IntArray], In
     return Table(name, bounds[0], tuple(function(np.arange(bounds[0], bounds[1] + 1)).tolist()))
 
 
-def slope_and_size(function: Function, seen: Range, out: Range) -> tuple[float, float]:
-    """The largest slope and the largest magnitude of the function, clamped to `out`, over the range seen.
+def slope_and_size(function: Function, observed: Range, out: Range) -> tuple[float, float]:
+    """The largest slope and the largest magnitude of the function, clamped to `out`, over the observed range.
 
-    From samples, and to three digits: the last bits of float arithmetic differ between machines.
+    They are computed from samples, and rounded to three digits: the last bits of floats differ between machines.
     """
-    x = np.linspace(*seen, _SAMPLES)
+    x = np.linspace(*observed, _SAMPLES)
     y = np.clip(function(x), *out)
     slopes = np.abs(np.diff(y)) / np.maximum(np.diff(x), np.finfo(np.float64).tiny)
     slope = float(np.max(slopes, initial=0.0, where=np.isfinite(slopes)))
@@ -63,29 +61,31 @@ def slope_and_size(function: Function, seen: Range, out: Range) -> tuple[float, 
     return float(f"{slope:.3g}"), float(f"{size:.3g}")
 
 
-def choose_shift(label: str, source: Value, function: Function, seen: Range, out: Format, precision: Precision) -> int:
+def choose_shift(
+    label: str, source: ProgramValue, function: Function, observed: Range, out: Format, precision: Precision
+) -> int:
     """The rounding shift with which a function of `source` is tabulated.
 
-    Zero where every integer has its own entry. Otherwise, of the shifts that fit `max_table_entries` and are as fine
-    as the output's resolution asks for, the one with the fewest entries in both tables: the function's and the
-    remainders'.
+    It is zero where every integer can have an entry of its own. Otherwise it is, of the shifts that fit
+    `max_table_entries` and are fine enough for the output's resolution, the one with the fewest entries in both tables:
+    that of the function and that of the remainders.
 
     Args:
         label: names the tensor in messages.
-        source: what is looked up; its published bounds fix the number of entries.
-        function: of the source's real number.
-        seen: range of the source's real number on calibration data.
+        source: the value that is looked up; its published bounds determine the number of entries.
+        function: a function of the source's real number.
+        observed: range of the source's real number on calibration data.
         out: format of the result.
         precision: gives `max_table_entries`.
 
     Raises:
-        BoundsError: what fits is too coarse: see `MIN_LEVELS` and `MAX_INDEX_ERROR`; half a unit of the output is
-            always fine enough.
+        BoundsError: the finest table that fits is too coarse: see `MAX_INDEX_ERROR`. An index error of half a unit of
+            the output is always fine enough.
     """
     bounds = (source.tensor.lo, source.tensor.hi)
     least = least_shift(bounds, precision.max_table_entries)
     unit = math.ldexp(1.0, -out.frac_bits)
-    slope, size = slope_and_size(function, seen, (out.lo * unit, out.hi * unit))
+    slope, size = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
     if least == 0 or slope == 0:
         return least
 
@@ -96,12 +96,12 @@ def choose_shift(label: str, source: Value, function: Function, seen: Range, out
     useful = coarsest(unit / 2 ** (EXTRA_INDEX_BITS + 1))
     if useful >= least:
         return min(range(least, useful + 1), key=lambda shift: (entries(bounds, shift) + (1 << shift), shift))
-    levels = math.floor(math.log2(math.ldexp(seen[1] - seen[0], source.frac_bits) / MIN_LEVELS))
+    levels = math.floor(math.log2(math.ldexp(observed[1] - observed[0], source.frac_bits) / MIN_LEVELS))
     tolerable = max(coarsest(max(MAX_INDEX_ERROR * size, unit / 2)), levels, 0)
     if least > tolerable:
         raise BoundsError(
-            f"{label}: on calibration data its input ranges from {seen[0]:.4g} to {seen[1]:.4g}, but is proven only to "
-            f"stay within {source.real_bounds[0]:.4g} to {source.real_bounds[1]:.4g}, too far for a table of "
+            f"{label}: on calibration data its input ranges from {observed[0]:.4g} to {observed[1]:.4g}, but is proven "
+            f"only to stay within {source.real_bounds[0]:.4g} to {source.real_bounds[1]:.4g}, too far for a table of "
             f"{precision.max_table_entries} entries. Compile with max_table_entries={entries(bounds, tolerable)} or "
             "more, or train with weight decay or fewer inputs to the layer, so that its weights add up to less"
         )
@@ -123,27 +123,32 @@ def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval,
     )
 
 
-class Tables:
-    """Tables of one circuit; what a circuit before it built is not built again."""
+def function_lookup(
+    builder: Builder,
+    precision: Precision,
+    label: str,
+    source: ProgramValue,
+    function: Function,
+    observed: Range,
+    out: Format,
+) -> ProgramValue:
+    """A lookup that applies a function to every element, in the format `out`, at whose ends it saturates.
 
-    def __init__(self, builder: Builder, precision: Precision) -> None:
-        self._builder = builder
-        self._precision = precision
+    A table that was built for an earlier circuit is not built again.
 
-    def lookup(self, label: str, source: Value, function: Function, seen: Range, out: Format) -> Value:
-        """`function` of every element, in the format `out`, where it saturates.
+    Args:
+        builder: the program under construction.
+        precision: gives `max_table_entries`.
+        label: names the result.
+        source: the value that is looked up.
+        function: a function of the source's real number.
+        observed: range of the source's real number on calibration data.
+        out: format and saturation of the result.
 
-        Args:
-            label: names the result.
-            source: what is looked up.
-            function: of the source's real number.
-            seen: range of the source's real number on calibration data.
-            out: format and saturation of the result.
-
-        Raises:
-            BoundsError: see `choose_shift`.
-        """
-        shift = choose_shift(label, source, function, seen, out, self._precision)
-        indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-        table = _built(function, source.frac_bits, shift, indices, out).table
-        return self._builder.lookup(label, source, table, shift, out.frac_bits)
+    Raises:
+        BoundsError: see `choose_shift`.
+    """
+    shift = choose_shift(label, source, function, observed, out, precision)
+    indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
+    table = _built(function, source.frac_bits, shift, indices, out).table
+    return builder.lookup(label, source, table, shift, out.frac_bits)

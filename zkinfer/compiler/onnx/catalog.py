@@ -1,25 +1,25 @@
-"""The operators that are supported, as a document: `python -m zkinfer.compiler.onnx.catalog > docs/operators.md`."""
+"""The supported operators as a document: `python -m zkinfer.compiler.onnx.catalog > docs/operators.md`."""
 
 import inspect
 import typing
 from collections import defaultdict
 
-from zkinfer.compiler.lowering.emitter import Activation, Constant
-from zkinfer.compiler.onnx import ops, registry
-from zkinfer.compiler.onnx.decompose import layers
+from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.onnx import decompose, ops, registry
+from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
 
 _HEAD = f"""# Operators
 
 Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against the code.
 
-A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: what
-does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats, truth
-values or integers. An integer by which a `Gather` chooses may be any position; other integers range over what the
-calibration data showed.
+A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: values
+that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold floats,
+truth values or integers. An integer by which a `Gather` chooses may be any position; other integers range over the
+values in the calibration data.
 
-What is not in the list fails when the model is compiled. The error names the node, the operator, its version and the
-nearest that is supported.
+An operator that is not in the list is an error when the model is compiled. The error names the node, the operator, its
+version and the nearest operator that is supported.
 
 ## Lowered one by one
 
@@ -30,8 +30,8 @@ _STEPS = """
 ## Taken apart first
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
-unrolled: one copy of the cell for every step of the sequence. Trees become all their comparisons, and the leaf that
-these agree on; their features share one format, so bring them to one range before training.
+unrolled: one copy of the cell for every step of the sequence. Of trees, all comparisons are computed, and then the leaf
+that they lead to; the features of a forest share one format, so scale them to one range before training.
 """
 
 _HINTS = """
@@ -43,6 +43,7 @@ _HINTS = """
 def document() -> str:
     """The whole document, in Markdown."""
     assert ops
+    assert decompose
     return "\n".join([_HEAD, *_operators(), _STEPS, *_layers(), _HINTS.rstrip(), "", *_hints()]) + "\n"
 
 
@@ -60,7 +61,7 @@ def _operators() -> list[str]:
 
 
 def _constants(operator: registry.Operator) -> list[str]:
-    """The inputs of an operator that may not be computed."""
+    """The inputs of an operator that have to be constants."""
     hints = typing.get_type_hints(operator.handler)
     _, *parameters = inspect.signature(operator.handler).parameters.values()
     inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
@@ -70,15 +71,16 @@ def _constants(operator: registry.Operator) -> list[str]:
 
 def _layers() -> list[str]:
     rows = ["| layer | from version |", "|---|---|"]
-    whole = {operator.name for operator in registry.operators()}
-    first = {
-        name: min(since for other, since in layers() if other == name) for name, _ in layers() if name not in whole
-    }
+    lowered = {operator.name for operator in registry.operators()}
+    first: dict[str, int] = {}
+    for known in decompositions():
+        if known.name not in lowered:
+            first[known.name] = min(known.since_version, first.get(known.name, known.since_version))
     return rows + [f"| {name} | {since} |" for name, since in sorted(first.items())]
 
 
 def _hints() -> list[str]:
-    return [f"* {name}: {hint.removeprefix('in this form; ')}" for name, hint in sorted(registry.HINTS.items())]
+    return [f"* {name}: {hint.removeprefix('in this form; ')}" for name, hint in sorted(registry.hints().items())]
 
 
 if __name__ == "__main__":

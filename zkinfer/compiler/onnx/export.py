@@ -31,13 +31,13 @@ def export(
     Args:
         module: takes tensors whose first axis is the batch.
         example_inputs: a tensor or numpy array; a list or tuple of them, one for each parameter of `forward`; or a
-            mapping from parameter names to them. Values do not matter, shapes and dtypes do.
+            mapping from parameter names to them. Only their shapes and dtypes matter.
         exporter: "dynamo" (torch.export, the newer one) or "torchscript" (tracing, the older one).
         opset: version of the ONNX operator set to write; dynamo writes 18 and newer.
 
     Raises:
         MissingDependencyError: torch is not installed.
-        InvalidInputError: not a module, examples it does not take, or an unknown exporter.
+        InvalidInputError: the argument is not a module, the module fails on the examples, or the exporter is unknown.
         CompileError: the exporter fails on the module.
     """
     torch = _import_torch()
@@ -66,7 +66,7 @@ def export(
 
 
 def is_module(source: Any) -> bool:
-    """Whether this is a torch module; does not import torch, for an object of torch's has done that."""
+    """Whether this is a torch module; torch is not imported, because it already is if there is a module."""
     return any(c.__module__ == "torch.nn.modules.module" and c.__name__ == "Module" for c in type(source).__mro__)
 
 
@@ -80,9 +80,9 @@ def _import_torch() -> ModuleType:
 
 
 def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list[str], list[Any]]:
-    """Names and tensors of the inputs, in the order of `forward`'s parameters, with two samples at least.
+    """Names and tensors of the inputs, in the order of `forward`'s parameters, with at least two samples.
 
-    torch.export takes an axis of size 1 for a fixed one, so that a single sample is doubled.
+    A single sample is doubled, because torch.export regards an axis of size 1 as fixed.
     """
     parameters = inspect.signature(module.forward).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -111,7 +111,7 @@ def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list
 
 
 def _output_names(torch: ModuleType, module: Any, examples: list[Any]) -> list[str]:
-    """What to call the outputs; runs the module once.
+    """Names for the outputs; runs the module once.
 
     Raises:
         InvalidInputError: the module fails on the examples, or returns something other than tensors.
@@ -164,7 +164,7 @@ def _by_torchscript(
 
 @contextmanager
 def _evaluation_mode(module: Any) -> Iterator[None]:
-    """Every submodule in evaluation mode, and its own flag back afterwards."""
+    """Put every submodule in evaluation mode, and restore its own flag afterwards."""
     flags = [(submodule, submodule.training) for submodule in module.modules()]
     module.eval()
     try:
@@ -176,7 +176,7 @@ def _evaluation_mode(module: Any) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings about themselves."""
+    """Suppress the exporters' warnings and log messages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:
@@ -191,7 +191,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _gist(error: Exception) -> str:
-    """The first line of the innermost cause: exporters wrap it in pages of their own."""
+    """The first line of the innermost cause: exporters wrap it in long messages."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

@@ -14,14 +14,15 @@ from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
 from zkinfer.compiler.calibration.ranges import kept_range
 from zkinfer.compiler.calibration.reference import is_float, static_shape
-from zkinfer.compiler.lowering.builder import Built, Value
-from zkinfer.compiler.lowering.emitter import Activation, Affine, Constant, Emitter, Masked
-from zkinfer.compiler.lowering.precision import Precision
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
+from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.builder import Built, ProgramValue
+from zkinfer.compiler.lowering.emitter import Emitter
+from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.result import Layer, Lowered
-from zkinfer.compiler.lowering.tables import Range
 from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.ops.quantized import along
-from zkinfer.compiler.onnx.recurrence import step_independent
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.typing import Array
 
@@ -51,7 +52,7 @@ def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Prec
 class _Importer:
     def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
         self._model, self._calibration = model, calibration
-        # What an unrolled layer computes at every step has one format, so that the steps share their tables.
+        # A tensor of an unrolled layer has one format at all steps of the sequence, so that they share tables.
         self._kept: dict[str, Range] = {}
         for name, stats in calibration.tensors.items():
             low, high = kept_range(stats, precision.activation_bits_of(name), precision.ranges)
@@ -75,14 +76,14 @@ class _Importer:
             operand = self._operands[value]
             if isinstance(operand, Constant):
                 raise UnsupportedOperatorError(f"output {value.name!r} is a constant; leave it out of the model")
-            if isinstance(operand, Masked):
+            if isinstance(operand, MaskedScores):
                 raise UnsupportedOperatorError(f"output {value.name!r} holds masked scores; only a Softmax takes them")
             outputs.append(self._emitter.output(operand))
         built = self._emitter.builder.finish(outputs)
         return Lowered(built.program, built.weights, self._layers(built, outputs))
 
-    def _seen(self, value: onnx_ir.Value) -> Range | None:
-        """What is kept of the calibrated range of a tensor; None of one that does not hold floats."""
+    def _observed(self, value: onnx_ir.Value) -> Range | None:
+        """The kept part of the calibrated range of a tensor; None if it does not hold floats."""
         if not is_float(value):
             return None
         self._stats(value)
@@ -96,16 +97,16 @@ class _Importer:
 
     def _input(self, value: onnx_ir.Value) -> Activation:
         name, shape, stats = value.name or "", static_shape(value), self._stats(value)
-        seen = stats.lo, stats.hi
+        observed = stats.lo, stats.hi
         if is_float(value):
-            return self._emitter.input(name, shape, seen)
+            return self._emitter.input(name, shape, observed)
         assert value.dtype is not None
         if value.dtype not in _LIMITS:
             raise UnsupportedOperatorError(
                 f"input {name!r} holds {value.dtype.name}; supported are float16, float32, float64, bool and integers "
                 "of 8 to 64 bits"
             )
-        return self._emitter.whole_input(name, shape, *whole_bounds(value, seen))
+        return self._emitter.integral_input(name, shape, *integral_bounds(value, observed))
 
     def _node(self, node: onnx_ir.Node) -> None:
         opset = self._opsets.get(node.domain or "", 0)
@@ -119,15 +120,17 @@ class _Importer:
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
-        self._emitter.label = node.outputs[0].name or ""
-        self._emitter.integer = node.outputs[0].dtype in _LIMITS
-        self._emitter.outputs = max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1)
         attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
             return _computed(node, opset, constants)
         bound = operator.bind(inputs, attributes)
-        result = operator.handler(self._emitter, *bound.args, **bound.kwargs)
+        emitter = self._emitter.for_operator(
+            node.outputs[0].name or "",
+            integer=node.outputs[0].dtype in _LIMITS,
+            outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
+        )
+        result = operator.handler(emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for value in node.outputs[len(results) :]:
             if _is_read(value):
@@ -141,13 +144,13 @@ class _Importer:
         if not isinstance(result, Activation):
             return result
         if (limits := _LIMITS.get(value.dtype)) is not None:
-            result = replace(result, whole=True)
+            result = replace(result, integral=True)
             _require_no_overflow(value, result, limits)
         shared = len(value.uses()) + value.is_graph_output() > 1
-        return self._emitter.named(result, value.name or "", seen=self._seen(value), shared=shared)
+        return self._emitter.named(result, value.name or "", observed=self._observed(value), shared=shared)
 
-    def _layers(self, built: Built, outputs: list[Value]) -> tuple[Layer, ...]:
-        """Where the program holds tensors that the model's nodes compute."""
+    def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
+        """The tensors of the model's nodes that values of the program stand for."""
         layers: dict[str, Layer] = {}
         for node in self._model.graph:
             for value in node.outputs:
@@ -162,10 +165,11 @@ class _Importer:
         return tuple(layers.values())
 
     def _layer(self, a: Activation, numbers: Mapping[int, int]) -> Layer | None:
-        if a.made and a.made[0].number in numbers:
+        narrow = self._emitter.narrow_forms.get(a.tensor)
+        if narrow is not None and narrow.number in numbers:
             _, lo, hi = self._emitter.format(a)
-            return Layer(a.label, numbers[a.made[0].number], 1.0, 0.0, (lo, hi))
-        if isinstance(a.pending, Affine) and a.value.number in numbers:
+            return Layer(a.label, numbers[narrow.number], 1.0, 0.0, (lo, hi))
+        if isinstance(a.pending, AffineMap) and a.value.number in numbers:
             scale, offset = a.pending
             return Layer(a.label, numbers[a.value.number], float(scale), float(offset), None)
         return None
@@ -179,16 +183,16 @@ _LIMITS: Mapping[onnx_ir.DataType | None, tuple[int, int]] = {
         if dtype.is_integer() and dtype.bitwidth >= 8
     },
 }
-"""Smallest and largest number that a type of whole numbers holds."""
+"""Smallest and largest number of each integer type."""
 
 _PASSING_ON = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
-def whole_bounds(value: onnx_ir.Value, seen: Range) -> tuple[int, int]:
-    """Bounds of an input of whole numbers.
+def integral_bounds(value: onnx_ir.Value, observed: Range) -> tuple[int, int]:
+    """Bounds of an input of integers.
 
-    Those of its type, if that has 8 bits or fewer; all positions, if something is looked up by it; otherwise those of
-    calibration data, rounded outward.
+    They are those of its type, if that has 8 bits or fewer; all positions, if a Gather chooses by the input; otherwise
+    those of calibration data, rounded outward.
     """
     lo, hi = _LIMITS[value.dtype]
     if hi < 256:
@@ -196,12 +200,12 @@ def whole_bounds(value: onnx_ir.Value, seen: Range) -> tuple[int, int]:
     sizes = _looked_up(value)
     if sizes:
         return 0, min(sizes) - 1
-    least, most = round_outward((min(int(seen[0]), 0), max(int(seen[1]), 0)))
+    least, most = round_outward((min(int(observed[0]), 0), max(int(observed[1]), 0)))
     return max(lo, least), min(hi, most)
 
 
 def _looked_up(value: onnx_ir.Value) -> list[int]:
-    """How many elements there are to choose from, wherever a value is used to choose by."""
+    """For each Gather that chooses by a value, the number of elements to choose from."""
     sizes = []
     for node, index in value.uses():
         if node.op_type == "Gather" and index == 1 and node.inputs[0] is not None:
@@ -217,12 +221,12 @@ def _is_read(value: onnx_ir.Value) -> bool:
 
 
 def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple[int, int]) -> None:
-    """Whole numbers stay within their type, where the model would wrap around.
+    """Check that integers stay within their type, because the model would wrap around.
 
     Raises:
         UnsupportedOperatorError: they could leave it.
     """
-    if not isinstance(result.pending, Affine):
+    if not isinstance(result.pending, AffineMap):
         return
     unit = Fraction(2) ** -result.value.frac_bits
     ends = [result.pending.exactly(end * unit) for end in result.value.interval]
@@ -235,7 +239,7 @@ def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple
 
 
 def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
-    """What a node of constants gives, by ONNX's reference implementation."""
+    """The results of a node of constants, by ONNX's reference implementation."""
     if node.op_type == "DequantizeLinear":
         return (_dequantized(node, inputs),)
     proto = onnx_ir.serde.serialize_node(node)
@@ -252,7 +256,7 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
-    """Quantized weights, which remember the scale that the model gives them."""
+    """Quantized weights, with the scale that the model gives them."""
     integers, scale, *zero_point = inputs
     axis, block = (
         node.attributes[name].as_int() if name in node.attributes else default

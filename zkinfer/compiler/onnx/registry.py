@@ -1,10 +1,10 @@
-"""Which ONNX operators are lowered, and by what.
+"""Which ONNX operators are lowered one by one, and by which handler.
 
 A handler is a function whose signature is the operator's schema: inputs are positional parameters, attributes are
 keyword-only ones with the standard's defaults. Its first parameter is the `Emitter`. An input annotated `Constant`
 has to be one, one annotated `Activation` has to depend on the model's inputs, an `Operand` is either. A handler is
-registered for the exact versions of the operator that it implements; which version a model means follows from its
-operator set.
+registered for the exact versions of the operator that it implements. The operator set of a model determines which
+version it uses.
 """
 
 import difflib
@@ -17,30 +17,15 @@ from typing import Any, TypeVar
 import onnx
 import onnx_ir
 
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW, Activation, Constant, Masked
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, MaskedScores
 from zkinfer.errors import UnsupportedOperatorError
 
-Intermediate = Activation | Constant | Masked
-"""What a tensor of a model becomes."""
+Intermediate = Activation | Constant | MaskedScores
+"""A tensor of a model while it is lowered."""
 
 Result = Intermediate | tuple[Intermediate, ...]
 Handler = Callable[..., Result]
 H = TypeVar("H", bound=Handler)
-
-HINTS = {
-    "Attention": "in this form; scores that are masked are no output, as they are minus infinity",
-    "DFT": "in this form; supported are constant sizes of up to 4096 points",
-    "DynamicQuantizeLinear": "its scale depends on the data; quantize with scales from calibration",
-    "GRU": "in this form; supported are constant weights, and activations that are operators",
-    "GroupNormalization": "in this form; supported are constant scales",
-    "LSTM": "in this form; supported are constant weights, and activations that are operators",
-    "LpPool": "in this form; supported are p of 1 and 2, without ceil_mode",
-    "RNN": "in this form; supported are constant weights, and activations that are operators",
-    "ReduceProd": "in this form; supported are products of up to 64 elements along constant axes",
-    "STFT": "in this form; supported are real signals, constant windows, and constant sizes of up to 4096 points",
-    "Upsample": "use Resize",
-}
-"""In which form layers are lowered that are in others not, and what to use in place of operators without neighbours."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +44,11 @@ class Operator:
     handler: Handler
 
     def bind(self, inputs: Sequence[Intermediate | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
-        """The handler's arguments but the first.
+        """The handler's arguments after the first.
 
         Raises:
-            UnsupportedOperatorError: an attribute or an input that the handler does not know or that is missing, or a
-                constant input where the handler takes a computed one, or the other way round.
+            UnsupportedOperatorError: an attribute or an input is unknown to the handler, or missing; or an input is a
+                constant where the handler takes a computed one, or the other way round.
         """
         _, *parameters = inspect.signature(self.handler).parameters.values()
         known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -92,7 +77,7 @@ class Operator:
 
 
 def kinds(hint: Any) -> tuple[object, ...]:
-    """What a parameter that is annotated like this accepts."""
+    """The types that a parameter with this annotation accepts."""
     return typing.get_args(hint) or (hint,)
 
 
@@ -101,7 +86,7 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
         raise UnsupportedOperatorError(
             f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
         )
-    if isinstance(value, Masked) and Masked not in accepted:
+    if isinstance(value, MaskedScores) and MaskedScores not in accepted:
         raise UnsupportedOperatorError(
             f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only a Softmax takes them"
         )
@@ -110,6 +95,7 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
 
 
 _operators: dict[tuple[str, str, int], Operator] = {}
+_hints: dict[str, str] = {}
 
 
 def operator(*since_versions: int, name: str | None = None, domain: str = "") -> Callable[[H], H]:
@@ -125,13 +111,23 @@ def operator(*since_versions: int, name: str | None = None, domain: str = "") ->
     return register
 
 
+def add_hint(name: str, hint: str) -> None:
+    """Register what the error about an operator that is not lowered says: which forms are, or what to use instead."""
+    _hints[name] = hint
+
+
+def hints() -> dict[str, str]:
+    """The hint for every operator that has one, by its name."""
+    return dict(_hints)
+
+
 def operators() -> tuple[Operator, ...]:
     """All that are registered."""
     return tuple(_operators.values())
 
 
 def find(domain: str, name: str, opset: int) -> Operator:
-    """The operator as it is at a version of the operator set.
+    """The operator at a version of the operator set.
 
     Raises:
         UnsupportedOperatorError: it is not lowered; the message names the nearest that is.
@@ -164,7 +160,7 @@ def _instead(domain: str, name: str) -> str:
     versions = sorted(known.since_version for known in same)
     if versions:
         return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
-    if name in HINTS:
-        return f"{' ' if HINTS[name].startswith('in ') else '; '}{HINTS[name]}"
+    if name in _hints:
+        return f"{' ' if _hints[name].startswith('in ') else '; '}{_hints[name]}"
     near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
     return f"; the nearest that is supported is {near[0]}" if near else ""

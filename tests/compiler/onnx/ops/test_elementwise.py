@@ -8,7 +8,8 @@ from onnx import TensorProto
 from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Constant, Emitter
+from zkinfer.compiler.lowering.activation import Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.onnx.ops import elementwise
 from zkinfer.errors import NotFiniteError, UnsupportedOperatorError
@@ -61,7 +62,7 @@ FUNCTIONS = [
     ("Min(hi, x)", 17),
 ]
 CONSTANTS = {
-    "s": np.float32([0.25]),
+    "s": np.array([0.25], dtype=np.float32),
     "lo": np.float32(-1.5),
     "hi": np.float32(2.25),
     "two": np.float32(2),
@@ -71,7 +72,7 @@ CONSTANTS = {
 
 def constants(body: str) -> dict[str, np.ndarray]:
     names = {word.strip("() \n") for word in body.replace("(", ",").split(",")}
-    return {name: value for name, value in CONSTANTS.items() if name in names}
+    return {name: np.asarray(value) for name, value in CONSTANTS.items() if name in names}
 
 
 @pytest.mark.parametrize(("call", "opset"), FUNCTIONS)
@@ -298,20 +299,20 @@ class TestOneFunctionForEachElement:
         assert result.error == 0
 
     def test_of_exponents(self) -> None:
-        tensors = {"e": np.float32([[0.5], [2.0], [-1.0]])}
+        tensors = {"e": np.array([[0.5], [2.0], [-1.0]], dtype=np.float32)}
         result = compare(build("y = Pow(x, e)", {"x": [1, 3, 4]}, tensors), grid(20, 3, 4, lo=8, frac_bits=5))
         assert len(result.lookups) == 3
         # Each function has a format of its own; the coarsest, of squares up to 15.75, has steps of 1/8.
         assert result.error <= ROUNDING / 8
 
     def test_of_bases(self) -> None:
-        tensors = {"b": np.float32([2.0, 0.5, 3.0])}
+        tensors = {"b": np.array([2.0, 0.5, 3.0], dtype=np.float32)}
         result = compare(build("y = Pow(b, x)", {"x": [1, 4, 3]}, tensors), grid(20, 4, 3, frac_bits=6))
         # Powers of 3 reach 9, and have steps of 1/8 up to 16.
         assert result.error <= SATURATION / 8
 
     def test_broadcasts_both_ways(self) -> None:
-        tensors = {"e": np.float32([[1.0, 2.0, 3.0]])}
+        tensors = {"e": np.array([[1.0, 2.0, 3.0]], dtype=np.float32)}
         result = compare(build("y = Pow(x, e)", {"x": [1, 4, 1]}, tensors), grid(20, 4, 1, frac_bits=6))
         assert result.program.output_tensors[0].shape == (1, 4, 3)
         assert result.error <= ROUNDING / 8
@@ -343,9 +344,8 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match="divided by 'j', which is computed; cast to float"):
             compare(build("y = Div(i, j)", {"i": [1, 2], "j": [1, 2]}, types=types), [[4, 5]], [[2, 2]])
 
-        emitter = Emitter(EZKL)
-        emitter.integer = True
-        i = emitter.whole_input("i", (2,), -4, 4)
+        emitter = Emitter(EZKL, integer=True)
+        i = emitter.integral_input("i", (2,), -4, 4)
         for handler in (elementwise.Mod, elementwise.Div):
             with pytest.raises(UnsupportedOperatorError, match="divides by 'c', which holds zeros"):
                 handler(emitter, i, Constant("c", np.array([2, 0])))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.model_comparison import FloatArray, build, compare, grid
+from support.model_comparison import build, compare, grid
 
 from zkinfer.circuit.program import Einsum
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import FloatArray
 
 WIDE = Precision(activation_bits=16, weight_bits=8, max_table_entries=1 << 16)
 
@@ -87,7 +88,8 @@ def test_a_wide_operand_is_made_narrow_once() -> None:
 
 def test_the_bias_is_secret_even_if_it_is_one_number() -> None:
     result = compare(
-        build("y = Gemm(x, w, c)", {"x": [1, 4]}, {"w": weights(4, 1), "c": np.float32([0.75])}), grid(8, 4)
+        build("y = Gemm(x, w, c)", {"x": [1, 4]}, {"w": weights(4, 1), "c": np.array([0.75], dtype=np.float32)}),
+        grid(8, 4),
     )
     assert len(result.lowered.weights) == 2
     assert result.error == 0
@@ -96,7 +98,9 @@ def test_the_bias_is_secret_even_if_it_is_one_number() -> None:
 def test_a_bias_added_after_a_product_is_secret_even_if_it_is_one_number() -> None:
     body = """h = MatMul(x, w)
     y = Add(h, c)"""
-    result = compare(build(body, {"x": [1, 3, 4]}, {"w": weights(4, 1), "c": np.float32([0.75])}), grid(8, 3, 4))
+    result = compare(
+        build(body, {"x": [1, 3, 4]}, {"w": weights(4, 1), "c": np.array([0.75], dtype=np.float32)}), grid(8, 3, 4)
+    )
     assert len(result.lowered.weights) == 2
     assert result.error == 0
 

@@ -29,7 +29,7 @@ def test_comparisons_of_two_tensors_also_where_they_are_equal(op: str, other: tu
 @pytest.mark.parametrize("op", COMPARISONS)
 @pytest.mark.parametrize("call", ["{}(x, c)", "{}(c, x)", "{}(x, w)"])
 def test_comparisons_with_constants(op: str, call: str) -> None:
-    constants = {"c": np.float32(0.25), "w": np.float32([-0.5, 0.0, 0.25, 0.75])}
+    constants = {"c": np.float32(0.25), "w": np.array([-0.5, 0.0, 0.25, 0.75], dtype=np.float32)}
     used = {name: value for name, value in constants.items() if name in call}
     result = compare(build(f"y = {call.format(op)}", {"x": [1, 4]}, used, types={"y": BOOL}), few(30, 4))
     assert result.error == 0
@@ -64,7 +64,7 @@ class TestWhere:
         if not computed and "x" not in call:
             return
         mask = np.array([[True, False, False, True]])
-        tensors = {"w": np.float32([0.5, -1.0, 2.0, 0.25]), "one": np.float32(1), "two": np.float32(2)}
+        tensors = {"w": np.array([0.5, -1.0, 2.0, 0.25], dtype=np.float32), "one": np.float32(1), "two": np.float32(2)}
         used = {name: value for name, value in tensors.items() if name in call}
         inputs = {name: [1, 4] for name in "xz" if name in call} | ({"c": [1, 4]} if computed else {})
         model = build(f"y = {call}", inputs, used if computed else used | {"c": mask}, types={"c": BOOL})
@@ -180,7 +180,7 @@ class TestMasks:
         assert (compare(model, grid(8, 2, 2)).fixed[0][..., 1, :] == 0).all()
 
     def test_anything_but_a_softmax_refuses_masked_scores(self) -> None:
-        tensors = {"m": np.float32([0, -1e9])}
+        tensors = {"m": np.array([0, -1e9], dtype=np.float32)}
         with pytest.raises(
             UnsupportedOperatorError, match=r"holds scores that are masked .* only a Softmax takes them"
         ):

@@ -1,5 +1,7 @@
 """Quantized operators: integers equal to those of onnxruntime, but for what lies at the edge between two."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def test_quantize(dtype: type, zero: int) -> None:
 
 @pytest.mark.parametrize("zeros", [[5, 5, 5], [0, 3, 9]])
 def test_a_scale_for_each_channel(zeros: list[int]) -> None:
-    tensors = {"s": np.float32([0.25, 0.5, 0.125]), "z": np.array(zeros, dtype=np.uint8)}
+    tensors = {"s": np.array([0.25, 0.5, 0.125], dtype=np.float32), "z": np.array(zeros, dtype=np.uint8)}
     model = build("y = QuantizeLinear<axis=1>(x, s, z)", {"x": [1, 3, 8]}, tensors, types={"y": UINT8})
     assert_integers(compare(model, grid(20, 3, 8)))
 
@@ -49,8 +51,8 @@ def test_a_scale_for_each_channel(zeros: list[int]) -> None:
 @pytest.mark.parametrize(
     ("scale", "zero"), [(0.25, 7), ([0.25, 0.5, 0.125], [7, 7, 7]), ([0.25, 0.5, 0.125], [1, 2, 3])]
 )
-def test_dequantize_is_exact(scale: object, zero: object) -> None:
-    tensors = {"s": np.float32(scale), "z": np.array(zero, dtype=np.uint8)}
+def test_dequantize_is_exact(scale: Any, zero: object) -> None:
+    tensors = {"s": np.asarray(scale, dtype=np.float32), "z": np.array(zero, dtype=np.uint8)}
     model = build("y = DequantizeLinear<axis=1>(x, s, z)", {"x": [1, 3, 8]}, tensors, types={"x": UINT8})
     result = compare(model, bytes_of(np.uint8, 20, 3, 8))
     assert not result.lookups
@@ -83,13 +85,13 @@ def test_integer_convolutions_pad_with_the_zero_point() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.02, [0.02, 0.01, 0.015, 0.03]])
-def test_quantized_matrix_product(scale: object) -> None:
-    zeros = np.zeros(np.shape(scale), dtype=np.int8)
+def test_quantized_matrix_product(scale: Any) -> None:
+    zeros = np.zeros(np.asarray(scale).shape, dtype=np.int8)
     tensors = {
         "sx": np.float32(0.03),
         "zx": np.uint8(120),
         "w": bytes_of(np.int8, 6, 4),
-        "sw": np.float32(scale),
+        "sw": np.asarray(scale, dtype=np.float32),
         "zw": zeros,
         "sy": np.float32(0.2),
         "zy": np.uint8(128),
@@ -107,7 +109,7 @@ def test_quantized_convolution(scale: list[float], bias: bool) -> None:
         "sx": np.float32(0.03),
         "zx": np.uint8(120),
         "w": bytes_of(np.int8, 4, 2, 3, 3),
-        "sw": np.float32(scale),
+        "sw": np.asarray(scale, dtype=np.float32),
         "zw": np.zeros(len(scale), dtype=np.int8),
         "sy": np.float32(0.3),
         "zy": np.uint8(128),
@@ -147,7 +149,7 @@ def test_a_model_between_quantize_and_dequantize_keeps_its_integer_weights() -> 
 @pytest.mark.parametrize("zeros", [[[0, 0], [0, 0]], [[1, 7], [9, 3]]])
 def test_scales_of_blocks(zeros: list[list[int]]) -> None:
     """Three elements share a scale, and in the last block of an axis two."""
-    tensors = {"s": np.float32([[[0.25, 0.5], [0.125, 1.0]]]), "z": np.array([zeros], dtype=np.uint8)}
+    tensors = {"s": np.array([[[0.25, 0.5], [0.125, 1.0]]], dtype=np.float32), "z": np.array([zeros], dtype=np.uint8)}
     body = """q = QuantizeLinear<axis=2, block_size=3>(x, s, z)
     y = DequantizeLinear<axis=2, block_size=3>(q, s, z)"""
     result = compare(build(body, {"x": [1, 2, 5]}, tensors, opset=21), np.abs(grid(20, 2, 5)), precision=WIDE)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.model_comparison import build, compare, grid
+from support.model_comparison import Comparison, build, compare, grid
 
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.ops import resize
@@ -11,8 +11,8 @@ from zkinfer.errors import UnsupportedOperatorError
 FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 14)
 
 
-def resized(attributes: str, *, scales: list[float] | None = None, sizes: list[int] | None = None) -> object:
-    tensors = {"s": np.float32(scales)} if scales else {"s": np.array(sizes)}
+def resized(attributes: str, *, scales: list[float] | None = None, sizes: list[int] | None = None) -> Comparison:
+    tensors = {"s": np.array(scales, dtype=np.float32)} if scales else {"s": np.array(sizes)}
     call = f"y = Resize<{attributes}>(x, , {'s' if scales else ', s'})"
     return compare(build(call, {"x": [1, 2, 4, 5]}, tensors, opset=19), grid(8, 2, 4, 5), precision=FINE)
 
@@ -53,7 +53,7 @@ def test_align_corners_with_a_fraction_of_an_element_is_refused() -> None:
 
 
 def test_only_some_axes() -> None:
-    model = build("y = Resize<axes=[3]>(x, , s)", {"x": [1, 2, 4, 5]}, {"s": np.float32([2])}, opset=19)
+    model = build("y = Resize<axes=[3]>(x, , s)", {"x": [1, 2, 4, 5]}, {"s": np.array([2], dtype=np.float32)}, opset=19)
     assert compare(model, grid(8, 2, 4, 5)).error == 0
 
 
@@ -62,7 +62,7 @@ def test_only_some_axes() -> None:
 def test_a_part_of_the_image(mode: str, extrapolation: float) -> None:
     """From within the rows and from beyond the columns: what is outside is one number."""
     attributes = f'mode="{mode}", coordinate_transformation_mode="tf_crop_and_resize"'
-    tensors = {"r": np.float32([0, 0, 0.2, 0.4, 1, 1, 0.7, 1.3]), "s": np.array([1, 2, 5, 7])}
+    tensors = {"r": np.array([0, 0, 0.2, 0.4, 1, 1, 0.7, 1.3], dtype=np.float32), "s": np.array([1, 2, 5, 7])}
     call = f"y = Resize<{attributes}, extrapolation_value={extrapolation}>(x, r, , s)"
     model = build(call, {"x": [1, 2, 4, 5]}, tensors, opset=19)
     result = compare(model, grid(8, 2, 4, 5), precision=FINE)
@@ -88,7 +88,7 @@ def test_antialiasing(mode: str, exclude: int) -> None:
 
 def test_a_matrix_is_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     attributes = {"mode": "linear"}
-    whole = resize.interpolation(9, attributes, resize.Given(size=7))
+    matrix = resize.interpolation(9, attributes, resize.AxisScale(size=7))
     monkeypatch.setattr(resize, "_ELEMENTS", 20)
-    np.testing.assert_array_equal(resize.interpolation(9, attributes, resize.Given(size=7)), whole)
-    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(resize.interpolation(9, attributes, resize.AxisScale(size=7)), matrix)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)

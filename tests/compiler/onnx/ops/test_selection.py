@@ -10,7 +10,8 @@ from support.model_comparison import build, compare, grid
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum
-from zkinfer.compiler.lowering.emitter import Constant, Emitter
+from zkinfer.compiler.lowering.activation import Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.onnx.ops.selection import ScatterElements
 from zkinfer.errors import InputRangeError, UnsupportedOperatorError
@@ -144,7 +145,7 @@ def test_gather_nd(index: list[object], batch: int) -> None:
 @pytest.mark.parametrize("axis", [-1, 0, 1, 2])
 @pytest.mark.parametrize("values", [[0.0, 1.0], [-0.5, 2.0]])
 def test_one_hot(axis: int, values: list[float]) -> None:
-    tensors = {"d": np.array(6), "v": np.float32(values)}
+    tensors = {"d": np.array(6), "v": np.array(values, dtype=np.float32)}
     result = compare(
         build(f"y = OneHot<axis={axis}>(i, d, v)", {"i": [1, 4]}, tensors, types={"i": INT64}), positions(6, 9, 4)
     )
@@ -172,7 +173,7 @@ def test_one_hot_of_positions_that_count_from_the_end_or_are_none(axis: int) -> 
     model = build(
         f"y = OneHot<axis={axis}>(i, d, v)",
         {"i": [1, 4]},
-        {"d": np.array(5), "v": np.float32([-0.5, 2.0])},
+        {"d": np.array(5), "v": np.array([-0.5, 2.0], dtype=np.float32)},
         types={"i": INT64},
     )
     result = compare(model, np.arange(-9, 11).reshape(5, 4))

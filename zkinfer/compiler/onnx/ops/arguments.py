@@ -1,11 +1,11 @@
-"""What operators take besides tensors: axes, shapes and other integers that have to be known."""
+"""Constant inputs and attributes of operators: axes, shapes and other integers."""
 
-from zkinfer.compiler.lowering.emitter import Constant
+from zkinfer.compiler.lowering.activation import Constant
 from zkinfer.errors import UnsupportedOperatorError
 
 
 def integers(constant: Constant | None) -> tuple[int, ...] | None:
-    """The integers of a constant input; None where it is left out."""
+    """The integers of a constant input; None if it is absent."""
     return None if constant is None else constant.integers
 
 

@@ -1,17 +1,18 @@
-"""Operators that act on every element alone: functions that fuse into the next table, or exact arithmetic."""
+"""Elementwise operators: functions that fuse into the next table, or exact arithmetic."""
 
 from fractions import Fraction
 
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
 
 
 def _number(constant: Constant, what: str) -> Fraction:
-    """The number that a constant holds.
+    """The number that all elements of a constant equal.
 
     Raises:
         UnsupportedOperatorError: its elements differ.
@@ -22,13 +23,13 @@ def _number(constant: Constant, what: str) -> Fraction:
 
 
 def truncated(function: functions.Function) -> functions.Function:
-    """The values of a function without their digits after the point."""
+    """The values of a function, rounded toward zero."""
     toward_zero = functions.maximum(functions.floor, 0) + functions.minimum(functions.ceil, 0)
     return toward_zero(function)
 
 
 @operator(13, 14)
-def Add(g: Emitter, A: Operand, B: Operand) -> Activation | Masked:
+def Add(g: Emitter, A: Operand, B: Operand) -> Activation | MaskedScores:
     return comparison.masked(g, A, B) or comparison.masked(g, B, A) or arithmetic.add(g, A, B)
 
 
@@ -53,7 +54,7 @@ def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 
 def _not_zero(divisor: Constant) -> Constant:
-    """The constant.
+    """The constant, which has to hold no zeros.
 
     Raises:
         UnsupportedOperatorError: it holds zeros.
@@ -108,12 +109,12 @@ def Neg(g: Emitter, X: Activation) -> Activation:
 
 @operator(13)
 def Abs(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.abs_, whole=X.whole)
+    return g.apply(X, functions.abs_, integral=X.integral)
 
 
 @operator(13, 14)
 def Relu(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.relu, whole=X.whole)
+    return g.apply(X, functions.relu, integral=X.integral)
 
 
 @operator(6, 16)
@@ -219,7 +220,7 @@ def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Consta
         clipped = functions.maximum(clipped, _number(min, "lower bound"))
     if max is not None:
         clipped = functions.minimum(clipped, _number(max, "upper bound"))
-    return g.apply(input, clipped, whole=g.integer)
+    return g.apply(input, clipped, integral=g.integer)
 
 
 @operator(13)
@@ -298,19 +299,19 @@ def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
 
 @operator(13)
 def Floor(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.floor, whole=True)
+    return g.apply(X, functions.floor, integral=True)
 
 
 @operator(13)
 def Ceil(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.ceil, whole=True)
+    return g.apply(X, functions.ceil, integral=True)
 
 
 @operator(11, 22)
 def Round(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.round_half_even, whole=True)
+    return g.apply(X, functions.round_half_even, integral=True)
 
 
 @operator(13)
 def Sign(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.sign, whole=True)
+    return g.apply(input, functions.sign, integral=True)

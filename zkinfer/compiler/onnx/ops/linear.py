@@ -10,8 +10,10 @@ import numpy as np
 
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.compiler.lowering import arithmetic
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import hadamard, reshape
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand, broadcast_steps
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
+from zkinfer.compiler.lowering.linear import add_weight
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
@@ -19,7 +21,7 @@ from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import Array
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
-"""Letters for the positions of windows along each spatial axis, and for the places within them."""
+"""Letters for the positions of windows along each spatial axis, and for the places within a window."""
 
 
 def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation:
@@ -30,8 +32,8 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
         return _contract(g, f"{second},{first}->{out}", arithmetic.require_activation(b), a)
     if not isinstance(b, Constant):
         return g.einsum(subscripts, a, b)
-    # What is summed over comes last, so that claims on weights of as many inputs are opened together; and a weight that
-    # is a table of rows elsewhere, as tied embeddings are, is the same weight.
+    # Contracted axes come last: claims on weights with equally many inputs are then opened together, and a weight that
+    # is an embedding elsewhere, as with tied embeddings, exists once.
     left, _, out = subscripts.partition("->")
     first, _, second = left.partition(",")
     kept = [c for c in second if c in out]
@@ -49,7 +51,7 @@ def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0
     steps: tuple[Step, ...] = broadcast_steps(bias.shape, a.shape)
     if axis != -1:
         steps = (Reshape(tuple(n if i == axis else 1 for i, n in enumerate(a.shape))), Expand(a.shape))
-    return g.add_constant(a, bias, factor * bias.reals, steps) if bias.reals.any() else a
+    return add_weight(g, a, bias, factor * bias.reals, steps) if bias.reals.any() else a
 
 
 @operator(13)
@@ -70,7 +72,7 @@ def Gemm(
 
 @operator(13)
 def MatMul(g: Emitter, A: Operand, B: Operand) -> Activation:
-    # A vector is a matrix of one row on the left, of one column on the right, whose axis is then left out.
+    # A vector is a matrix of one row on the left, of one column on the right, without that axis in the result.
     rows, columns = "x" * (len(A.shape) > 1), "z" * (len(B.shape) > 1)
     (batch_a, batch_b), batches = hadamard(A.shape[:-2], B.shape[:-2])
     left, _, out = batches.partition("->")
@@ -135,8 +137,8 @@ def ConvTranspose(
     channels, filters, *kernel = W.shape
     batch, _, *spatial = X.shape
     rank = len(kernel)
-    # A convolution over the input with zeros between its elements, with the kernel turned around.
-    x, along = g.settled(X), []
+    # It is a convolution with the flipped kernel over the input, with zeros between its elements.
+    x, along = g.as_operand(X), []
     for i, (n, size) in enumerate(zip(spatial, kernel, strict=True)):
         stride, dilation = (strides or [1] * rank)[i], (dilations or [1] * rank)[i]
         extra, reach = (output_padding or [0] * rank)[i], (size - 1) * dilation

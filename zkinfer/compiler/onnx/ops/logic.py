@@ -3,7 +3,8 @@
 import numpy as np
 
 from zkinfer.compiler.lowering import arithmetic, comparison
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked, Operand
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.registry import operator
 
 
@@ -53,7 +54,7 @@ def Xor(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 
 @operator(9, 16)
-def Where(g: Emitter, condition: Operand, X: Operand, Y: Operand) -> Activation | Constant | Masked:
+def Where(g: Emitter, condition: Operand, X: Operand, Y: Operand) -> Activation | Constant | MaskedScores:
     return comparison.where(g, condition, X, Y)
 
 

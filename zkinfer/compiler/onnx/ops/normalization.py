@@ -1,10 +1,12 @@
-"""Normalization layers whose statistics are constants."""
+"""Normalization by constant statistics."""
 
 import numpy as np
 
 from zkinfer.circuit.steps import Expand, Reshape
+from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.arithmetic import multiply_weight
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter
+from zkinfer.compiler.lowering.emitter import Emitter
+from zkinfer.compiler.lowering.linear import add_weight
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -29,4 +31,4 @@ def BatchNormalization(
     scaled = multiply_weight(g, X, scale, factor.reshape(shape))
     offset = B.reals - input_mean.reals * factor
     axes = tuple(n if axis == 1 else 1 for axis, n in enumerate(X.shape))
-    return g.add_constant(scaled, B, offset, (Reshape(axes), Expand(X.shape)))
+    return add_weight(g, scaled, B, offset, (Reshape(axes), Expand(X.shape)))

@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from zkinfer.compiler.lowering.activation import Activation
 from zkinfer.compiler.lowering.arithmetic import reshape, total
-from zkinfer.compiler.lowering.emitter import Activation, Emitter
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import Window, max_along, max_pool, max_pool_positions
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
@@ -77,7 +78,7 @@ def AveragePool(
         counts = counts[..., None] * counted
     common = math.lcm(*(int(n) for n in counts.ravel()))
     if (counts != common).any():
-        # Windows at the border hold fewer elements: their sums are multiplied up to the common count, exactly.
+        # Windows at the border hold fewer elements: integer factors bring their sums to the common count, exactly.
         factors = g.builder.weight(f"{g.label}/counts", (common / counts).astype(np.int64), 0)
         letters = "abcdefgh"[: counts.ndim]
         sums = g.einsum(f"nm{letters},{letters}->nm{letters}", sums, factors, width=g.accumulator_bits)

@@ -1,7 +1,7 @@
 """Quantized operators: the integers and the scales are the model's own.
 
-Products of quantized tensors are exact. What is rounded is rounded where the model rounds: in one lookup from the sum
-to the integers of the result, which saturates as its type does.
+Products of quantized tensors are exact. Rounding happens where the model rounds: in one lookup from the sum to the
+integers of the result, which saturates as its type does.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,18 @@ import onnx_ir
 from zkinfer.compiler.approx import functions
 from zkinfer.compiler.approx.functions import X, clip, round_half_even
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
-from zkinfer.compiler.onnx.ops import linear
 from zkinfer.compiler.onnx.ops.arguments import axis_of
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.ops.linear import Conv, MatMul
+from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
 DType = np.dtype[Any]
+
+add_hint("DynamicQuantizeLinear", "its scale depends on the data; quantize with scales from calibration")
 
 _ONE = functions.constant(1)
 
@@ -47,7 +50,7 @@ def along(constant: Constant, axis: int, shape: Sequence[int], block: int = 0) -
 
     Args:
         constant: one number, a list of them along an axis, or one for each block of elements along it.
-        axis: counted from the front; of no meaning for one number.
+        axis: counted from the front; not used for one number.
         shape: of the tensor.
         block: size of the blocks; 0 means none.
     """
@@ -61,10 +64,10 @@ def _requantized(g: Emitter, x: Activation, factor: FloatArray, zero_point: Floa
     """`saturate(round(factor * x) + zero_point)`; the factor and the zero point are one number, or broadcast.
 
     Args:
-        g: emits the lookup: a second one where zero points differ.
-        x: what is quantized.
+        g: emits the lookup, and a second one if zero points differ.
+        x: the tensor that is quantized.
         factor: the inverse of the scale.
-        zero_point: whole numbers.
+        zero_point: integers.
         dtype: of the result.
     """
     lo, hi = _limits(dtype)
@@ -81,7 +84,7 @@ def _requantized(g: Emitter, x: Activation, factor: FloatArray, zero_point: Floa
 
 
 def _times(g: Emitter, x: Activation, factor: FloatArray) -> Activation:
-    """x times constant factors, with as many digits as a lookup of the product can take."""
+    """x times constant factors, which have as many bits as a lookup of the product allows."""
     (shape_x, shape_f), subscripts = arithmetic.hadamard(x.shape, factor.shape)
     bits = max(g.precision.weight_bits, min(_FACTOR_BITS, g.accumulator_bits - x.value.bits))
     frac_bits = weight_frac_bits(float(np.abs(factor).max()), bits)
@@ -90,9 +93,9 @@ def _times(g: Emitter, x: Activation, factor: FloatArray) -> Activation:
 
 
 def _held(g: Emitter, x: Activation, lo: int, hi: int) -> Activation:
-    """Whole numbers within limits, by a table."""
-    limited = g.apply(x, clip(lo, hi), (float(lo), float(hi)), whole=True)
-    return g.exact(g.table(limited, Format(0, lo, hi)), whole=True)
+    """Integers clamped to limits, by a table."""
+    limited = g.apply(x, clip(lo, hi), (float(lo), float(hi)), integral=True)
+    return g.activation(g.tabulated(limited, Format(0, lo, hi)), integral=True)
 
 
 @operator(13, 19, 21, 23, 24, 25)
@@ -146,7 +149,7 @@ def _centred(g: Emitter, x: Activation, zero_point: Constant | None, axis: int =
 
 
 def _centred_operand(g: Emitter, x: Operand, zero_point: Constant | None, axis: int = 0) -> Operand:
-    """The same of weights, which stay integers."""
+    """As `_centred`, also of weights, which remain integers."""
     if isinstance(x, Activation):
         return _centred(g, x, zero_point, axis)
     zeros = np.zeros(()) if zero_point is None else along(zero_point, axis, x.shape)
@@ -162,7 +165,7 @@ def MatMulInteger(
     b_zero_point: Constant | None = None,
 ) -> Activation:
     a = _centred_operand(g, A, a_zero_point, len(A.shape) - 2)
-    return linear.MatMul(g, a, _centred_operand(g, B, b_zero_point, len(B.shape) - 1))
+    return MatMul(g, a, _centred_operand(g, B, b_zero_point, len(B.shape) - 1))
 
 
 @operator(10, 21)
@@ -198,13 +201,11 @@ def ConvInteger(
     pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> Activation:
-    # What is padded is the zero point, which is zero after it is subtracted.
-    centred = g.settled(_centred(g, x, x_zero_point))
+    # The padding is the zero point, which is zero after the subtraction.
+    centred = g.as_operand(_centred(g, x, x_zero_point))
     weight = _centred_operand(g, w, w_zero_point)
     assert isinstance(weight, Constant)
-    return linear.Conv(
-        g, centred, weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides
-    )
+    return Conv(g, centred, weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
 
 
 @operator(10)

@@ -9,16 +9,16 @@ import numpy as np
 
 from zkinfer.circuit.steps import Transpose
 from zkinfer.compiler.approx import functions
-from zkinfer.compiler.lowering import maxima as tournament
-from zkinfer.compiler.lowering import selection, softmax
+from zkinfer.compiler.lowering import maxima, selection, softmax
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.arithmetic import reshape, total
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Masked
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of, integers
 from zkinfer.compiler.onnx.registry import operator
 
 
 def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
-    """The axes to reduce, in order: none given means all of them, or none where the attribute says so."""
+    """The axes to reduce, in order. If none are given: all axes, or no axis if the attribute says so."""
     if not axes:
         return [] if noop_with_empty_axes else list(range(rank))
     return sorted({axis_of(axis, rank) for axis in axes})
@@ -42,7 +42,7 @@ def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int
     kept = [i for i in range(len(shape)) if i not in reduced]
     last = g.reindex(data, Transpose((*kept, *reduced)))
     flat = reshape(g, last, (*(shape[i] for i in kept), math.prod(shape[i] for i in reduced)))
-    largest = tournament.max_along(g, flat, len(kept))
+    largest = maxima.max_along(g, flat, len(kept))
     left = tuple(1 if i in reduced else n for i, n in enumerate(shape) if keepdims or i not in reduced)
     return reshape(g, largest, left)
 
@@ -110,9 +110,9 @@ def ReduceSumSquare(
 
 
 @operator(13)
-def Softmax(g: Emitter, input: Activation | Masked, *, axis: int = -1) -> Activation:
+def Softmax(g: Emitter, input: Activation | MaskedScores, *, axis: int = -1) -> Activation:
     axis = axis_of(axis, len(input.shape))
-    if isinstance(input, Masked):
+    if isinstance(input, MaskedScores):
         return softmax.softmax(g, input.scores, axis, input.kept)
     return softmax.softmax(g, input, axis)
 
@@ -120,7 +120,7 @@ def Softmax(g: Emitter, input: Activation | Masked, *, axis: int = -1) -> Activa
 @operator(13)
 def Hardmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
     axis = axis_of(axis, len(input.shape))
-    position = tournament.argmax(g, input, axis, last=False)
+    position = maxima.argmax(g, input, axis, last=False)
     flat = reshape(g, position, input.shape[:axis] + input.shape[axis + 1 :])
     rank = len(input.shape)
     rows = selection.one_hot(g, flat, input.shape[axis])
@@ -134,7 +134,7 @@ def LogSoftmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
 
 def _position(g: Emitter, data: Activation, axis: int, keepdims: int, select_last_index: int) -> Activation:
     axis = axis_of(axis, len(data.shape))
-    position = tournament.argmax(g, data, axis, last=bool(select_last_index))
+    position = maxima.argmax(g, data, axis, last=bool(select_last_index))
     return position if keepdims else reshape(g, position, data.shape[:axis] + data.shape[axis + 1 :])
 
 

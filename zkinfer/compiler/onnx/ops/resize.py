@@ -1,6 +1,7 @@
-"""Resize: an interpolation along one axis after the other, each a constant matrix.
+"""Resize: an interpolation along one axis after the other, each by a constant matrix.
 
-The matrix is what onnxruntime makes of unit vectors. Where each of its rows chooses one element, it is a View.
+The columns of the matrix are onnxruntime's results for unit vectors. If each of its rows chooses one element, the
+interpolation is a View.
 """
 
 import string
@@ -13,12 +14,15 @@ from onnx import TensorProto, helper
 
 from zkinfer.circuit.steps import Take
 from zkinfer.compiler.lowering import arithmetic
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter
+from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import weight_frac_bits
 from zkinfer.compiler.onnx.ops.arguments import axis_of
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
+
+add_hint("Upsample", "use Resize")
 
 _OPSET, _IR_VERSION = 19, 10
 
@@ -59,14 +63,14 @@ def Resize(
     }
     y = X
     for i, axis in enumerate(along):
-        n, given = X.shape[axis], Given()
+        n, given = X.shape[axis], AxisScale()
         if sizes is not None and sizes.array.size:
             pairs = sorted(zip((X.shape[a] for a in along), sizes.integers, strict=True), key=lambda p: p[1] / p[0])
             decisive = {"not_larger": pairs[0], "not_smaller": pairs[-1]}
-            given = Given(size=sizes.integers[i], beside=decisive.get(keep_aspect_ratio_policy, (1, 1)))
+            given = AxisScale(size=sizes.integers[i], beside=decisive.get(keep_aspect_ratio_policy, (1, 1)))
         elif scales is not None:
             scale = float(scales.reals.ravel()[i])
-            given = Given(scale=scale)
+            given = AxisScale(scale=scale)
             if coordinate_transformation_mode == "align_corners" and scale * n % 1 > _SLACK:
                 raise UnsupportedOperatorError(
                     f"align_corners with a scale of {scale:g} for {n} elements leaves open where the last one lies; "
@@ -77,7 +81,7 @@ def Resize(
             given = given._replace(start=float(starts[i]), end=float(ends[i]))
         y = _interpolated(g, y, axis, interpolation(n, attributes, given))
         if extrapolation_value and coordinate_transformation_mode == "tf_crop_and_resize":
-            # What is outside is zero so far.
+            # Elements outside the input are zero so far.
             outside = interpolation(n, attributes | {"extrapolation_value": 1.0}, given, np.zeros((1, n)))
             shape = [-1 if j == axis else 1 for j in range(len(y.shape))]
             filled = Constant(f"{g.label}/outside{axis}", extrapolation_value * outside.reshape(shape))
@@ -85,13 +89,13 @@ def Resize(
     return y
 
 
-class Given(NamedTuple):
-    """What a Resize is told of one axis.
+class AxisScale(NamedTuple):
+    """How a Resize scales one axis.
 
     Attributes:
         scale, size: the factor, or the size afterwards.
-        beside: an axis's size before and after that decides by which factor all are scaled, if the policy is so.
-        start, end: the part of the axis that is cropped, where both of its ends are 0 and 1.
+        beside: the size before and after of the axis whose factor scales all axes, where the aspect ratio is kept.
+        start, end: the part of the axis that is resized, from 0 to 1.
     """
 
     scale: float | None = None
@@ -101,14 +105,16 @@ class Given(NamedTuple):
     end: float = 1.0
 
 
-def interpolation(n: int, attributes: Mapping[str, object], given: Given, rows: FloatArray | None = None) -> FloatArray:
-    """What a Resize along one axis makes of rows, as columns: (size after, rows).
+def interpolation(
+    n: int, attributes: Mapping[str, object], given: AxisScale, rows: FloatArray | None = None
+) -> FloatArray:
+    """The result of a Resize of rows along one axis, as columns: (size after, rows).
 
     Args:
         n: size before.
         attributes: of the operator.
-        given: what it is told of the axis.
-        rows: (rows, n); the unit vectors by default, of which the result is the matrix of the Resize.
+        given: how the axis is scaled.
+        rows: (rows, n); by default the unit vectors, for which the result is the matrix of the Resize.
     """
     rows = np.eye(n) if rows is None else rows
     before, after = given.beside if given.size is not None else (1, 1)
@@ -147,9 +153,9 @@ def _interpolated(g: Emitter, x: Activation, axis: int, matrix: FloatArray) -> A
         return g.reindex(x, Take(axis, tuple(int(i) for i in matrix.argmax(axis=1))))
     letters = string.ascii_lowercase[: len(x.shape)]
     matrix_bits = weight_frac_bits(float(np.abs(matrix).max()), g.precision.weight_bits)
-    # Quarters and the like need no more digits than they have.
+    # Multiples of a quarter, for example, need only two fraction bits.
     exact = (f for f in range(matrix_bits) if (np.ldexp(matrix, f) == np.rint(np.ldexp(matrix, f))).all())
     weight = g.weight_at(Constant(f"{g.label}/interpolation{axis}", matrix), matrix, next(exact, matrix_bits))
-    # The next axis follows, or a lookup: a wide value may stay wide as long as either can take it.
+    # The next axis or a lookup follows: a wide value needs no narrow form as long as both can take it.
     width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
     return g.einsum(f"{letters},z{letters[axis]}->{letters.replace(letters[axis], 'z')}", x, weight, width=width)

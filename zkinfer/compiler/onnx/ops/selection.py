@@ -10,8 +10,9 @@ import numpy as np
 
 from zkinfer.circuit.steps import Reshape, Take, Transpose
 from zkinfer.compiler.lowering import arithmetic, selection
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
-from zkinfer.compiler.lowering.emitter import Activation, Constant, Emitter, Operand
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
@@ -105,7 +106,7 @@ _REDUCTIONS: dict[str, Callable[[Emitter, Operand, Operand], Operand]] = {
 
 
 def _scattered(g: Emitter, data: Operand, places: IntArray, updates: Operand, reduction: str) -> Activation:
-    """Data with updates at public places, which are numbers of elements; those that come twice in order.
+    """Data with updates at public places, given as numbers of elements; repeated places are updated in order.
 
     Raises:
         UnsupportedOperatorError: an unknown reduction, or constants alone at a place where they are combined.
@@ -125,7 +126,7 @@ def _scattered(g: Emitter, data: Operand, places: IntArray, updates: Operand, re
 
 
 def _occurrences(places: IntArray) -> IntArray:
-    """How often each number has come before."""
+    """For each number, how often it occurs before."""
     order = np.argsort(places, kind="stable")
     _, counts = np.unique(places, return_counts=True)
     starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""Operators that move elements: Views, which cost next to nothing to prove."""
+"""Operators that move elements: Views, whose proofs cost very little."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,10 @@ import onnx_ir
 from zkinfer.circuit import steps as views
 from zkinfer.compiler.approx.functions import X
 from zkinfer.compiler.lowering import comparison
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, Operand
+from zkinfer.compiler.lowering.affine import IDENTITY
 from zkinfer.compiler.lowering.arithmetic import concat, multiply_weight, reshape
-from zkinfer.compiler.lowering.emitter import (
-    IDENTITY,
-    MASKED_BELOW,
-    Activation,
-    Constant,
-    Emitter,
-    Operand,
-    broadcast_steps,
-)
+from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.onnx.ops.arguments import axis_of, integers
 from zkinfer.compiler.onnx.ops.elementwise import truncated
 from zkinfer.compiler.onnx.registry import operator
@@ -51,7 +45,7 @@ def Dropout(
 def Cast(g: Emitter, input: Activation, *, to: int, saturate: int = 1, round_mode: str = "up") -> Activation:
     dtype = onnx_ir.DataType(to)
     if dtype is onnx_ir.DataType.BOOL:
-        if not input.whole:
+        if not input.integral:
             raise UnsupportedOperatorError("real numbers become truth values; compare them with 0.0")
         if input.pending == IDENTITY and input.value.interval in ((0, 1), (0, 0)):
             return input
@@ -61,14 +55,14 @@ def Cast(g: Emitter, input: Activation, *, to: int, saturate: int = 1, round_mod
         raise UnsupportedOperatorError(
             f"a cast to {dtype.name} is not supported; supported are floats from 16 bits on, bool, integers from 8 on"
         )
-    return g.apply(input, truncated(X), whole=True) if g.integer and not input.whole else input
+    return g.apply(input, truncated(X), integral=True) if g.integer and not input.integral else input
 
 
 @operator(15, 19, 21, 23, 24, 25)
 def CastLike(
     g: Emitter, input: Activation, target_type: Operand, *, saturate: int = 1, round_mode: str = "up"
 ) -> Activation:
-    return g.apply(input, truncated(X), whole=True) if g.integer and not input.whole else input
+    return g.apply(input, truncated(X), integral=True) if g.integer and not input.integral else input
 
 
 @operator(13, 21, 23, 24, 25)
@@ -156,7 +150,7 @@ def _split(g: Emitter, data: Activation, axis: int, sizes: Sequence[int]) -> tup
 
 @operator(13, name="Split")
 def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0) -> tuple[Activation, ...]:
-    # Sizes that are left out are stated when the model is read.
+    # A Split without sizes is decomposed when the model is loaded.
     return _split(g, input, axis, integers(split) or ())
 
 
@@ -202,7 +196,7 @@ def Pad(
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(along):
         before[axis], after[axis] = margins[i], margins[len(along) + i]
-    # A negative pad cuts off.
+    # A negative pad removes elements.
     data = g.reindex(
         data,
         *(

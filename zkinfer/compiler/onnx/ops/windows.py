@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from zkinfer.circuit.steps import Pad, Step, Windows
-from zkinfer.compiler.lowering.emitter import Activation, Emitter
+from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -26,7 +27,7 @@ def sliding_windows(
         shape: of the tensor: batch, channels, then the spatial axes.
         kernel: size of the window along each spatial axis.
         strides, pads, dilations, auto_pad, ceil_mode: as in ONNX's Conv, MaxPool and AveragePool. With ceil_mode,
-            `after` holds the padding that the last window reaches into, which may be less or more than stated.
+            `after` is the padding that the last window covers, which may be less or more than stated.
 
     Raises:
         UnsupportedOperatorError: no spatial axes, lists of another length, or a negative pad.
@@ -57,7 +58,7 @@ def sliding_windows(
             before = after = 0
         if ceil_mode:
             count = -(-(n + before + after - reach) // stride) + 1
-            # A window that would start in the padding behind is left out.
+            # There is no window that starts in the padding at the end.
             count -= (count - 1) * stride >= n + before
             after = max((count - 1) * stride + reach - n - before, 0)
         result.append(Window(i + 2, size, stride, dilation, before, after))
@@ -73,8 +74,8 @@ def windowed(g: Emitter, x: Activation, along: Sequence[Window], width: int | No
         along: a window for each spatial axis.
         width: bits up to which x is taken as it is; see `Emitter.operand`.
     """
-    # First narrow, then windows: they repeat elements.
-    x = g.settled(x, width)
+    # Windows repeat elements, so that the lookup comes first.
+    x = g.as_operand(x, width)
     before, after = [0, 0], [0, 0]
     for window in along:
         before.append(window.before)

@@ -1,7 +1,7 @@
 """Recurrent layers, unrolled: one copy of the cell for every step of the sequence.
 
-The inputs' part of all gates is one matrix product over the whole sequence; only the state's part is computed step by
-step. Gate order, formulas and layouts are those of ONNX's LSTM, GRU and RNN.
+The contribution of the inputs to all gates is one matrix product over the whole sequence; only the contribution of the
+state is computed step by step. Gate order, formulas and layouts are those of ONNX's LSTM, GRU and RNN.
 """
 
 import re
@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Value
 
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
 Array = npt.NDArray[np.floating]
 
 _PARAMETERS = {"LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "Elu": (1.0, None), "HardSigmoid": (0.2, 0.5)}
 _ACTIVATIONS = ("Relu", "Tanh", "Sigmoid", "Softsign", "Softplus", *_PARAMETERS)
-"""Activations that are operators of their own, and the defaults of those that take alpha, or alpha and beta."""
+"""Activations that are ONNX operators, and the defaults of those that take alpha, or alpha and beta."""
 
 
 _STEP = re.compile(r"/step\d+(?=/)")
@@ -34,15 +36,15 @@ class _Cell:
     """One direction of a layer.
 
     Attributes:
-        s: emits the steps.
-        name: tells the direction's steps apart.
+        s: emits the operators.
+        name: of the direction, a part of the names of its operators.
         hidden: size of the state.
-        weight, bias: of the state's part of the gates: (gates * hidden, hidden) and (gates * hidden,).
+        weight, bias: for the state's contribution to the gates: (gates * hidden, hidden) and (gates * hidden,).
         activations: of the direction, in the standard's order.
-        peepholes: of an LSTM, (3, hidden): the memory's weights in the input, output and forget gates; None without.
+        peepholes: the memory's weights in the input, output and forget gates of an LSTM, (3, hidden); or None.
     """
 
-    s: Steps
+    s: Subgraph
     name: str
     hidden: int
     weight: Array
@@ -51,7 +53,7 @@ class _Cell:
     peepholes: Array | None = None
 
     def recurrent(self, step: str, h: Value | None, first: int, last: int, *, bias: bool) -> Value | None:
-        """`h @ weight.T` of some gates, plus their bias; None where that is zero."""
+        """`h @ weight.T` for some gates, plus their bias; None if that is zero."""
         rows = slice(first * self.hidden, last * self.hidden)
         value = None
         if h is not None:
@@ -63,26 +65,26 @@ class _Cell:
         return constant if value is None else self.s.op(f"{step}/biased", "Add", value, constant)
 
     def gate(self, step: str, gates: Value, k: int) -> Value:
-        """Gate `k` of several, before its activation."""
+        """Gate `k`, before its activation."""
         return self.s.slice(step, gates, -1, k * self.hidden, (k + 1) * self.hidden)
 
     def plus(self, step: str, a: Value, b: Value | None) -> Value:
-        """a + b, where b may be zero."""
+        """a + b; None means that b is zero."""
         return a if b is None else self.s.op(step, "Add", a, b)
 
     def peeped(self, step: str, gate: Value, k: int, memory: Value | None) -> Value:
-        """A gate of an LSTM, before its activation, with what it sees of the memory."""
+        """A gate of an LSTM, before its activation, plus the memory's contribution through peepholes."""
         if self.peepholes is None or memory is None:
             return gate
         seen = self.s.op(f"{step}/seen", "Mul", memory, self.s.constant(f"{step}/peephole", self.peepholes[k]))
         return self.s.op(f"{step}/peeped", "Add", gate, seen)
 
 
-State = tuple[Value | None, ...]
-Advance = Callable[[_Cell, str, Value, State], tuple[Value, ...]]
+CellState = tuple[Value | None, ...]
+CellStep = Callable[[_Cell, str, Value, CellState], tuple[Value, ...]]
 
 
-def _lstm_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _lstm_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     s, (f, g, h) = cell.s, cell.activations
     hidden, memory = state
     gates = cell.plus(f"{at}/gates", x, cell.recurrent(at, hidden, 0, 4, bias=False))
@@ -101,7 +103,7 @@ def _lstm_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...
     return s.op(f"{at}/state", "Mul", o, h(f"{at}/read", c)), c
 
 
-def _gru_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _gru_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     s, (f, g) = cell.s, cell.activations
     (h,) = state
     both = s.slice(f"{at}/gates/input", x, -1, 0, 2 * cell.hidden)
@@ -125,7 +127,7 @@ def _gru_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]
     return (s.op(f"{at}/state", "Add", new, moved),)
 
 
-def _rnn_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]:
+def _rnn_step(cell: _Cell, at: str, x: Value, state: CellState) -> tuple[Value, ...]:
     (f,) = cell.activations
     (h,) = state
     return (f(f"{at}/state", cell.plus(f"{at}/sum", x, cell.recurrent(at, h, 0, 1, bias=False))),)
@@ -133,19 +135,19 @@ def _rnn_step(cell: _Cell, at: str, x: Value, state: State) -> tuple[Value, ...]
 
 @dataclass(frozen=True)
 class _Layer:
-    """What tells the three layers apart.
+    """The differences between the three layers.
 
     Attributes:
-        gates: how many there are.
-        activations: defaults, for one direction.
-        states: how many tensors are handed from step to step.
-        advance: one step.
+        gates: number of gates.
+        activations: defaults for one direction.
+        states: number of tensors that a step passes to the next.
+        advance: computes one step.
     """
 
     gates: int
     activations: tuple[str, ...]
     states: int
-    advance: Advance
+    advance: CellStep
 
 
 _LSTM = _Layer(4, ("Sigmoid", "Tanh", "Tanh"), 2, _lstm_step)
@@ -153,36 +155,42 @@ _GRU = _Layer(3, ("Sigmoid", "Tanh"), 1, _gru_step)
 _RNN = _Layer(1, ("Tanh",), 1, _rnn_step)
 
 
-def lstm(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+_HINT = "supported are constant weights, and activations that are operators"
+
+
+@decomposition("LSTM", 13, hint=_HINT)
+def lstm(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An LSTM, unrolled."""
     lengths, h, c, peepholes = (*rest, None, None, None, None)[:4]
     return _unrolled(s, _LSTM, x, (w, r, b, peepholes), lengths, (h, c))
 
 
-def gru(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+@decomposition("GRU", 13, hint=_HINT)
+def gru(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """A GRU, unrolled."""
     lengths, h = (*rest, None, None)[:2]
     return _unrolled(s, _GRU, x, (w, r, b, None), lengths, (h,))
 
 
-def rnn(s: Steps, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
+@decomposition("RNN", 13, hint=_HINT)
+def rnn(s: Subgraph, x: Value, w: Value, r: Value, b: Value | None = None, *rest: Value | None) -> list[Value] | None:
     """An Elman network, unrolled."""
     lengths, h = (*rest, None, None)[:2]
     return _unrolled(s, _RNN, x, (w, r, b, None), lengths, (h,))
 
 
 def _unrolled(
-    s: Steps,
+    s: Subgraph,
     layer: _Layer,
     x: Value,
     parameters: tuple[Value, Value, Value | None, Value | None],
     lengths: Value | None,
-    initial: State,
+    initial: CellState,
 ) -> list[Value] | None:
-    """The outputs of the layer: all states, then the last of each; None where the layer has to stay whole."""
+    """The outputs of the layer: all states, then the last of each; None if its form is not covered."""
     w, r, b, p = contents = [None if value is None else content_of(value) for value in parameters]
     batch_first = bool(s.integer("layout", 0))
-    steps, batch = shape_of(x)[:2] if not batch_first else shape_of(x)[1::-1]
+    steps, batch = static_shape(x)[:2] if not batch_first else static_shape(x)[1::-1]
     computed = any(value is not None and content is None for value, content in zip(parameters, contents, strict=True))
     if w is None or r is None or computed:
         return None
@@ -191,14 +199,14 @@ def _unrolled(
     if chosen is None:
         return None
     x = s.transpose("input", x, (1, 0, 2)) if batch_first else x
-    bias = np.zeros((directions, 2 * layer.gates * hidden), dtype=dtype_of(x) if x.dtype else r.dtype)
+    bias = np.zeros((directions, 2 * layer.gates * hidden), dtype=numpy_type(x) if x.dtype else r.dtype)
     bias = bias if b is None else b
     nothing = None if lengths is None else s.constant("nothing", np.zeros((batch, hidden), dtype=bias.dtype))
     reverse = [False, True] if directions == 2 else [s.text("direction", "forward") == "reverse"]
     sequences, ends = [], []
     for d in range(directions):
         own, recurrent = np.split(bias[d], 2)
-        # Only a GRU that is linear before the reset keeps the bias of the last gate's state apart.
+        # Only a GRU that is linear before the reset does not add the state's bias of the last gate to the inputs'.
         apart = np.zeros_like(recurrent)
         if layer is _GRU and s.integer("linear_before_reset", 0):
             apart[2 * hidden :] = recurrent[2 * hidden :]
@@ -207,7 +215,9 @@ def _unrolled(
         weight = s.constant(f"{cell.name}/weight", np.ascontiguousarray(w[d].T))
         inputs = s.op(f"{cell.name}/product", "MatMul", x, weight)
         inputs = s.op(f"{cell.name}/inputs", "Add", inputs, s.constant(f"{cell.name}/bias", own + recurrent - apart))
-        state: State = tuple(_initial(s, f"{cell.name}/initial{k}", h, d, batch_first) for k, h in enumerate(initial))
+        state: CellState = tuple(
+            _initial(s, f"{cell.name}/initial{k}", h, d, batch_first) for k, h in enumerate(initial)
+        )
         states: dict[int, Value] = {}
         for t in reversed(range(steps)) if reverse[d] else range(steps):
             at = f"{cell.name}/step{t}"
@@ -234,20 +244,20 @@ def _unrolled(
     return outputs
 
 
-def _going_on(s: Steps, step: str, lengths: Value, t: int) -> Value | None:
-    """Which sequences have a step `t`, (batch, 1); None where all have."""
+def _going_on(s: Subgraph, step: str, lengths: Value, t: int) -> Value | None:
+    """Which sequences have a step `t`, (batch, 1); None if all do."""
     content = content_of(lengths)
     if content is not None:
         going = content.reshape(-1, 1) > t
         return None if going.all() else s.constant(step, going)
-    number = s.constant(f"{step}/number", np.array(t, dtype=dtype_of(lengths)))
+    number = s.constant(f"{step}/number", np.array(t, dtype=numpy_type(lengths)))
     return s.op(step, "Less", number, s.reshape(f"{step}/lengths", lengths, (-1, 1)))
 
 
 def _either(
-    s: Steps, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
+    s: Subgraph, step: str, going: Value | None, new: Value, old: Value | None, nothing: Value | None
 ) -> Value | None:
-    """What is new of the sequences that go on, and what is old, or zero, of the others."""
+    """The new state of sequences that have the step, and the old one, or zero, of the others."""
     if going is None:
         return new
     content = content_of(going)
@@ -256,8 +266,8 @@ def _either(
     return s.op(step, "Where", going, new, nothing if old is None else old)
 
 
-def _initial(s: Steps, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:
-    """The initial state of a direction; None where it is zero."""
+def _initial(s: Subgraph, step: str, h: Value | None, direction: int, batch_first: bool) -> Value | None:
+    """The initial state of a direction; None if it is zero."""
     content = None if h is None else content_of(h)
     if h is None or (content is not None and not content.any()):
         return None
@@ -265,8 +275,8 @@ def _initial(s: Steps, step: str, h: Value | None, direction: int, batch_first: 
     return s.op(step, "Gather", h, index, axis=1 if batch_first else 0)
 
 
-def _activations(s: Steps, layer: _Layer, directions: int) -> list[list[Callable[[str, Value], Value]]] | None:
-    """The activations of each direction; None if one is not an operator of its own."""
+def _activations(s: Subgraph, layer: _Layer, directions: int) -> list[list[Callable[[str, Value], Value]]] | None:
+    """The activations of each direction; None if one is not an ONNX operator."""
     attributes = s.node.attributes
     names = list(attributes["activations"].as_strings()) if "activations" in attributes else []
     names = names or list(layer.activations) * directions
@@ -280,8 +290,8 @@ def _activations(s: Steps, layer: _Layer, directions: int) -> list[list[Callable
     return [made[d * per : (d + 1) * per] for d in range(directions)]
 
 
-def _activation(s: Steps, op_type: str, alphas: list[float], betas: list[float]) -> Callable[[str, Value], Value]:
-    """One activation, clipped first where the layer says so; takes its parameters from the front of the lists."""
+def _activation(s: Subgraph, op_type: str, alphas: list[float], betas: list[float]) -> Callable[[str, Value], Value]:
+    """One activation, after clipping if the layer has it; removes its parameters from the front of the lists."""
     attributes = {}
     alpha, beta = _PARAMETERS.get(op_type, (None, None))
     if alpha is not None:

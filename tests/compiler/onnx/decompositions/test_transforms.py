@@ -20,7 +20,7 @@ def transformed(body: str, x: np.ndarray, tensors: dict[str, np.ndarray], *, ops
     """What the steps give; they hold no transform any more."""
     model = load_model(build(body, {"x": list(x.shape)}, tensors, opset=opset), batch=len(x))
     assert not {node.op_type for node in model.graph} & {"DFT", "STFT"}
-    return FloatModel(model).run([x[None]])["y"][0]
+    return np.asarray(FloatModel(model).run([x[None]])["y"][0])
 
 
 def signals(*shape: int) -> np.ndarray:

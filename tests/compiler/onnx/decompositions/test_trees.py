@@ -1,6 +1,7 @@
 """Forests and boosted trees: the same answers as onnxruntime's own operators, on scikit-learn's data."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,14 +24,14 @@ FINE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 
 def ensemble(
     kind: str,
-    trees: Sequence[object],
+    trees: Sequence[Any],
     features: int,
     *,
     outputs: int,
     scale: float = 1.0,
     columns: Sequence[int] | None = None,
     mode: str = "BRANCH_LEQ",
-    **attributes: object,
+    **attributes: Any,
 ) -> onnx.ModelProto:
     """Scikit-learn's trees in ONNX's form.
 
@@ -44,15 +45,21 @@ def ensemble(
         mode: how nodes compare.
         attributes: more of them.
     """
-    nodes: dict[str, list[object]] = {
+    nodes: dict[str, list[Any]] = {
         name: [] for name in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
     }
-    leaves: dict[str, list[object]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
+    leaves: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
     for t, estimator in enumerate(trees):
         tree = estimator.tree_
         for n in range(tree.node_count):
             leaf = tree.children_left[n] < 0
-            row = (t, n, max(tree.feature[n], 0), "LEAF" if leaf else mode, 0.0 if leaf else tree.threshold[n])
+            row: tuple[Any, ...] = (
+                t,
+                n,
+                max(tree.feature[n], 0),
+                "LEAF" if leaf else mode,
+                0.0 if leaf else tree.threshold[n],
+            )
             row += (max(tree.children_left[n], 0), max(tree.children_right[n], 0))
             for values, value in zip(nodes.values(), row, strict=True):
                 values.append(value)
@@ -83,15 +90,15 @@ def ensemble(
 def assert_same(model: onnx.ModelProto, x: np.ndarray) -> None:
     """The steps give what onnxruntime's operator gives."""
     x = x.astype(np.float32)
-    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    reference = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
     steps = FloatModel(load_model(model, batch=len(x))).run([x[None]])
-    for value, expected in zip(model.graph.output, whole, strict=True):
+    for value, expected in zip(model.graph.output, reference, strict=True):
         np.testing.assert_allclose(steps[value.name][0], expected, atol=1e-4)
 
 
-def split(load: object) -> list[np.ndarray]:
+def split(load: Any) -> list[np.ndarray]:
     x, y = load(return_X_y=True)
-    return train_test_split(x, y, test_size=0.4, random_state=0)
+    return list(train_test_split(x, y, test_size=0.4, random_state=0))
 
 
 class TestForest:
@@ -99,8 +106,8 @@ class TestForest:
         self.x, self.held_out, y, self.labels = split(load_digits)
         self.forest = RandomForestClassifier(8, max_leaf_nodes=24, random_state=0).fit(self.x, y)
 
-    def model(self, **attributes: object) -> onnx.ModelProto:
-        options = {"classlabels_int64s": list(range(10)), "scale": 1 / 8} | attributes
+    def model(self, **attributes: Any) -> onnx.ModelProto:
+        options: dict[str, Any] = {"classlabels_int64s": list(range(10)), "scale": 1 / 8} | attributes
         return ensemble("class", self.forest.estimators_, 64, outputs=10, **options)
 
     @pytest.mark.parametrize("transform", ["NONE", "SOFTMAX", "LOGISTIC"])
@@ -120,7 +127,7 @@ class TestForest:
         assert (labels == result.floats[0][:, 0]).all()
         np.testing.assert_allclose(scores, self.forest.predict_proba(self.held_out), atol=1e-3)
         assert (labels == self.forest.predict(self.held_out)).all()
-        # One lookup for each node and each leaf, and the tournament of the scores.
+        # One lookup for each node and each leaf, and the maximum of the scores.
         assert sum(lookup.out.size for lookup in result.lookups) <= 8 * (23 + 24) + 4 * 10
 
     def test_features_thresholds_and_paths_are_secret(self) -> None:
@@ -134,18 +141,18 @@ class TestForest:
 class TestBoosting:
     @pytest.mark.parametrize("transform", ["LOGISTIC", "NONE"])
     @pytest.mark.parametrize("base", [{}, {"base_values": [0.25]}])
-    def test_two_classes_with_one_score(self, transform: str, base: dict[str, list[float]]) -> None:
+    def test_two_classes_with_one_score(self, transform: str, base: dict[str, Any]) -> None:
         x, held_out, y, _ = split(load_breast_cancer)
         boosted = GradientBoostingClassifier(n_estimators=8, max_depth=3, random_state=0).fit(x, y)
         trees = boosted.estimators_[:, 0]
-        options = {"columns": [0] * 8, "classlabels_int64s": [0, 1], "post_transform": transform}
+        options: dict[str, Any] = {"columns": [0] * 8, "classlabels_int64s": [0, 1], "post_transform": transform}
         assert_same(ensemble("class", trees, 30, outputs=2, scale=0.1, **options, **base), held_out)
 
     @pytest.mark.parametrize("transform", ["LOGISTIC", "NONE"])
     def test_one_score_that_is_a_probability(self, transform: str) -> None:
         x, held_out, y, _ = split(load_breast_cancer)
         forest = [DecisionTreeRegressor(max_leaf_nodes=8, random_state=k).fit(x, y) for k in range(4)]
-        options = {"columns": [0] * 4, "classlabels_int64s": [0, 1], "post_transform": transform}
+        options: dict[str, Any] = {"columns": [0] * 4, "classlabels_int64s": [0, 1], "post_transform": transform}
         assert_same(ensemble("class", forest, 30, outputs=2, scale=0.24, **options), held_out)
 
     def test_in_integers(self) -> None:
@@ -181,14 +188,15 @@ def test_regression(aggregate: str) -> None:
     assert np.median(np.abs(result.fixed[0] - result.floats[0])) <= 0.05
 
 
-def numbered(
-    trees: Sequence[object], targets: Sequence[int], *, mode: int = 0, **attributes: object
-) -> onnx.ModelProto:
+def numbered(trees: Sequence[Any], targets: Sequence[int], *, mode: int = 0, **attributes: Any) -> onnx.ModelProto:
     """Scikit-learn's trees as a TreeEnsemble, in which inner nodes and leaves are numbered over all trees."""
-    nodes: dict[str, list[object]] = {
+    nodes: dict[str, list[Any]] = {
         name: [] for name in ("featureids", "truenodeids", "trueleafs", "falsenodeids", "falseleafs")
     }
-    splits, weights, owners, roots = [], [], [], []
+    splits: list[float] = []
+    weights: list[float] = []
+    owners: list[int] = []
+    roots: list[int] = []
     for estimator, target in zip(trees, targets, strict=True):
         tree, first = estimator.tree_, len(splits)
         inner = [n for n in range(tree.node_count) if tree.children_left[n] >= 0]
@@ -212,8 +220,8 @@ def numbered(
         domain="ai.onnx.ml",
         tree_roots=roots,
         nodes_modes=numpy_helper.from_array(np.full(len(splits), mode, dtype=np.uint8)),
-        nodes_splits=numpy_helper.from_array(np.float32(splits)),
-        leaf_weights=numpy_helper.from_array(np.float32(weights)),
+        nodes_splits=numpy_helper.from_array(np.array(splits, dtype=np.float32)),
+        leaf_weights=numpy_helper.from_array(np.array(weights, dtype=np.float32)),
         leaf_targetids=owners,
         n_targets=max(targets) + 1,
         **{f"nodes_{name}": values for name, values in nodes.items()},
@@ -252,7 +260,7 @@ class TestNumberedOverAllTrees:
     def test_other_forms_are_refused(self, attributes: dict[str, int]) -> None:
         if attributes.get("mode") == 6:
             # Lists of members end in NaN, which is no mistake in the model's weights.
-            attributes["membership_values"] = numpy_helper.from_array(np.float32([1, np.nan] * 19))
+            attributes["membership_values"] = numpy_helper.from_array(np.array([1, np.nan] * 19, dtype=np.float32))
         with pytest.raises(UnsupportedOperatorError, match="TreeEnsemble, which is not supported in this form"):
             compare(numbered(self.trees, [0, 0, 0, 0], **attributes), self.held_out)
 
@@ -261,7 +269,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "attributes", [{"mode": "BRANCH_EQ"}, {"aggregate_function": "MAX"}, {"post_transform": "PROBIT"}]
     )
-    def test_forms_of_trees(self, attributes: dict[str, str]) -> None:
+    def test_forms_of_trees(self, attributes: dict[str, Any]) -> None:
         x, held_out, y, _ = split(load_diabetes)
         tree = DecisionTreeRegressor(max_leaf_nodes=4).fit(x, y)
         model = ensemble("target", [tree], 10, outputs=1, n_targets=1, **attributes)

@@ -1,5 +1,7 @@
 """Attention and rotary embeddings in steps: the same numbers as the standard's reference implementation."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,16 +21,16 @@ FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 15)
 
 
 def assert_same(
-    body: str, inputs: dict[str, list[int]], tensors: dict[str, np.ndarray], *, opset: int = 24, **options: object
+    body: str, inputs: dict[str, list[int]], tensors: dict[str, np.ndarray], *, opset: int = 24, **options: Any
 ) -> None:
     model = build(body, inputs, tensors, opset=opset, **options)
     data = {name: RNG.normal(size=shape).astype(np.float32) for name, shape in inputs.items()}
     expected = ReferenceEvaluator(model).run(None, data)
     normalized = load_model(model, batch=BATCH)
     assert not {node.op_type for node in normalized.graph} & {"Attention", "RotaryEmbedding"}
-    results = FloatModel(normalized).run([data[value.name][None] for value in normalized.graph.inputs])
+    results = FloatModel(normalized).run([data[value.name or ""][None] for value in normalized.graph.inputs])
     for value, array in zip(normalized.graph.outputs, expected, strict=True):
-        np.testing.assert_allclose(results[value.name][0], array, atol=1e-5)
+        np.testing.assert_allclose(results[value.name or ""][0], array, atol=1e-5)
 
 
 def qkv(heads: int, kv_heads: int, queries: int, *, joined: bool) -> dict[str, list[int]]:
@@ -132,7 +134,10 @@ def test_a_mask_shorter_than_the_keys_hides_the_rest(mask: np.ndarray, computed:
     inputs = qkv(2, 2, 5, joined=False)
     tensors = {"m": mask}
     if computed:
-        inputs, tensors = inputs | {"b": [BATCH, 1, 5, 3]}, {"zero": np.float32(0), "w": np.float32([1, 0, 1])}
+        inputs, tensors = (
+            inputs | {"b": [BATCH, 1, 5, 3]},
+            {"zero": np.array(0, dtype=np.float32), "w": np.array([1, 0, 1], dtype=np.float32)},
+        )
     # Zero is allowed in every row, so that none is masked altogether.
     comparison = "m = LessOrEqual(c, zero)" if mask.dtype == bool else "m = Add(c, zero)"
     comparison = f"c = Mul(b, w)\n{comparison}"

@@ -1,9 +1,9 @@
-"""Attention and rotary position embeddings, in steps.
+"""Attention and rotary position embeddings.
 
     softmax(scale * Q K^T + mask) V
 
-Queries that share a key and value head are computed together, so that nothing is repeated. All that is known of the
-mask when the model is read (causality, windows, constants) becomes one constant mask.
+Queries that share a key and value head are computed in one product, so that keys and values are not repeated. The part
+of the mask that is known when the model is read (causality, windows, constants) becomes one constant mask.
 """
 
 import math
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from onnx_ir import DataType, Value
 
-from zkinfer.compiler.lowering.emitter import MASKED_BELOW
-from zkinfer.compiler.onnx.steps import Steps, content_of, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.lowering.activation import MASKED_BELOW
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 from zkinfer.typing import BoolArray, IntArray
 
 
+@decomposition("Attention", 23, hint="scores that are masked are no output, as they are minus infinity")
 def attention(
-    s: Steps,
+    s: Subgraph,
     q: Value,
     k: Value,
     v: Value,
@@ -28,11 +31,11 @@ def attention(
     past_value: Value | None = None,
     lengths: Value | None = None,
 ) -> list[Value] | None:
-    """An Attention layer: its result, its keys and values with those of the past, and its inner products.
+    """An Attention layer: its result, its keys and values including those of the past, and its inner products.
 
-    None where inner products are an output with a mask of minus infinity in them.
+    None if the inner products are an output and contain masked scores, which are minus infinity.
     """
-    shapes = [shape_of(x) for x in (q, k, v)]
+    shapes = [static_shape(x) for x in (q, k, v)]
     joined = len(shapes[0]) == 3
     if joined:
         heads, kv_heads = s.integer("q_num_heads", 0), s.integer("kv_num_heads", 0)
@@ -48,7 +51,7 @@ def attention(
     (batch, heads, queries, size), (_, kv_heads, keys, _), (*_, value_size) = shapes
     past = 0
     if past_key is not None and past_value is not None:
-        past = shape_of(past_key)[2]
+        past = static_shape(past_key)[2]
         k, v = s.concat("keys", [past_key, k], 2), s.concat("values", [past_value, v], 2)
         keys += past
 
@@ -78,7 +81,7 @@ def attention(
     y = s.reshape("result", y, (batch, heads, queries, value_size)) if heads != kv_heads else y
     if joined:
         y = s.reshape("joined", s.transpose("result/rows", y, (0, 2, 1, 3)), (batch, queries, heads * value_size))
-    # As values of their own: what is handed on may be an input of the model, or read by the steps.
+    # Outputs need values of their own, because these may be inputs of the model, or be read by other operators.
     handed_on = [("present/keys", k), ("present/values", v), ("products", products[wanted])]
     return [y, *(s.op(step, "Identity", x) if s.uses(i) else x for i, (step, x) in enumerate(handed_on, 1))]
 
@@ -88,22 +91,22 @@ class _Masks:
     """All masks that apply to the scores of an Attention layer.
 
     Attributes:
-        bias: what is added to the scores: finite numbers; None where there is nothing.
-        allowed: which keys each query may attend to, as far as that is known; broadcast to the scores.
-        conditions: further truth values, which depend on the model's inputs.
+        bias: finite numbers that are added to the scores; None if there are none.
+        allowed: which keys each query may attend to, as far as it is known; broadcast to the scores.
+        conditions: truth values that depend on the model's inputs and have to hold as well.
     """
 
     bias: Value | None
     allowed: BoolArray
     conditions: Sequence[Value]
 
-    def added(self, s: Steps, scores: Value) -> Value:
+    def added(self, s: Subgraph, scores: Value) -> Value:
         """The scores with the bias."""
         return scores if self.bias is None else s.op("biased", "Add", scores, self.bias)
 
-    def applied(self, s: Steps, scores: Value, like: Value) -> Value:
-        """The scores, so low where they are masked that a softmax makes zero of them."""
-        dtype = np.dtype(dtype_of(like))
+    def applied(self, s: Subgraph, scores: Value, like: Value) -> Value:
+        """The scores, with a number where they are masked that is so low that its softmax is zero."""
+        dtype = np.dtype(numpy_type(like))
         lowest = np.finfo(dtype).min / 2
         if not self.conditions:
             constant = np.where(self.allowed, 0, lowest).astype(dtype)
@@ -116,17 +119,17 @@ class _Masks:
 
 
 def _masks(
-    s: Steps, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
+    s: Subgraph, mask: Value | None, lengths: Value | None, shape: tuple[int, int], past: int, like: Value
 ) -> _Masks:
-    """The masks of a layer: the one that it is given, causality, windows, and the number of keys that count.
+    """The masks of a layer: its mask input, causality, windows, and the number of keys that count.
 
     Args:
-        s: emits the steps.
+        s: emits the operators.
         mask: truth values, or numbers to add; its last axis may be shorter than the keys.
         lengths: how many keys count, (batch,); None if all do.
-        shape: how many queries and keys there are.
-        past: how many keys come before that of the first query, unless `lengths` says so.
-        like: has the type of the scores.
+        shape: numbers of queries and keys.
+        past: number of keys before that of the first query; not used with `lengths`.
+        like: a value with the type of the scores.
     """
     queries, keys = shape
     conditions: list[Value] = []
@@ -141,7 +144,7 @@ def _masks(
         conditions = _conditions(s, s.reshape("lengths", lengths, (-1, 1, 1, 1)), shape)
     if mask is None:
         return _Masks(None, allowed, conditions)
-    missing, truth = keys - shape_of(mask)[-1], mask.dtype is DataType.BOOL
+    missing, truth = keys - static_shape(mask)[-1], mask.dtype is DataType.BOOL
     allowed = allowed & (np.arange(keys) < keys - missing)
     content = content_of(mask)
     if content is not None:
@@ -149,35 +152,35 @@ def _masks(
         if truth:
             return _Masks(None, allowed & content, conditions)
         low = content <= MASKED_BELOW
-        bias = np.where(low, 0, content).astype(dtype_of(like))
+        bias = np.where(low, 0, content).astype(numpy_type(like))
         return _Masks(s.constant("bias", bias) if bias.any() else None, allowed & ~low, conditions)
     if missing:
-        rest = np.zeros((*shape_of(mask)[:-1], missing), dtype=dtype_of(mask))
+        rest = np.zeros((*static_shape(mask)[:-1], missing), dtype=numpy_type(mask))
         mask = s.concat("mask/padded", [mask, s.constant("mask/padding", rest)], -1)
     return _Masks(None, allowed, [mask, *conditions]) if truth else _Masks(mask, allowed, conditions)
 
 
-def _windows(s: Steps) -> tuple[float, float]:
-    """How many keys before its own, and how many after it, a query may attend to."""
+def _windows(s: Subgraph) -> tuple[float, float]:
+    """The numbers of keys before and after its own that a query may attend to."""
     left, right = s.integer("left_window_size", -1), s.integer("right_window_size", -1)
     right = 0 if s.integer("is_causal", 0) else right
     return math.inf if left < 0 else left, math.inf if right < 0 else right
 
 
 def _ahead(shape: tuple[int, int]) -> IntArray:
-    """By how much each key comes after the one whose number is that of the query."""
+    """The number of each key minus the number of each query."""
     return np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
 
 
-def _allowed(s: Steps, shape: tuple[int, int], past: IntArray) -> BoolArray:
+def _allowed(s: Subgraph, shape: tuple[int, int], past: IntArray) -> BoolArray:
     """Which keys each query may attend to, by causality and by windows."""
     left, right = _windows(s)
     ahead = _ahead(shape) - past
     return (ahead <= right) & (ahead >= -left)
 
 
-def _conditions(s: Steps, lengths: Value, shape: tuple[int, int]) -> list[Value]:
-    """The same where the number of keys that count is computed: (batch, 1, 1, 1)."""
+def _conditions(s: Subgraph, lengths: Value, shape: tuple[int, int]) -> list[Value]:
+    """As `_allowed`, where the number of keys that count is computed: (batch, 1, 1, 1)."""
     left, right = _windows(s)
     # The last query belongs to the last key that counts.
     ahead = _ahead(shape) + shape[0]
@@ -189,9 +192,10 @@ def _conditions(s: Steps, lengths: Value, shape: tuple[int, int]) -> list[Value]
     return conditions
 
 
-def rotary_embedding(s: Steps, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
-    """A RotaryEmbedding: pairs of elements, turned by the angle of their position."""
-    shape = shape_of(x)
+@decomposition("RotaryEmbedding", 23)
+def rotary_embedding(s: Subgraph, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> list[Value]:
+    """A RotaryEmbedding: pairs of elements, rotated by the angle of their position."""
+    shape = static_shape(x)
     joined = len(shape) == 3
     if joined:
         heads = s.integer("num_heads", 0)

@@ -1,15 +1,16 @@
-"""Forests and boosted trees, in steps: every comparison of every tree, then the leaf that all comparisons agree on.
+"""Forests and boosted trees: every comparison of every tree, then the leaf on whose path all outcomes are as required.
 
-A leaf is reached if every node on its path went its way. With `b` the outcomes of a tree's comparisons as zeros and
-ones, and a path matrix P that holds 1 where a leaf needs a node to be true and -1 where it needs it to be false,
+Let `b` be the outcomes of a tree's comparisons as zeros and ones, and let the path matrix P hold 1 where a leaf
+requires a node to be true, -1 where it requires it to be false, and 0 where the node is not on its path. Then
 
-    b P = (true ones that were needed) - (true ones that were not wanted),
+    b P = (number of true nodes required to be true) - (number of true nodes required to be false).
 
-which is as large as the number of nodes that have to be true for the leaf that is reached, and smaller for all others.
-Features are chosen by a matrix too, so that which feature a node reads is as secret as its threshold; the number of
-trees, and the largest number of nodes and leaves of one, are public.
+For the leaf that is reached, this is the number of nodes that it requires to be true; for all other leaves it is
+smaller. A matrix chooses the features too, so that the feature that a node reads is as secret as its threshold. The
+number of trees, and the largest number of nodes and of leaves of a tree, are public.
 
-All features are one input and share its Q-format: those of very different ranges lose accuracy unless they are scaled.
+All features are one input and share its Q-format: features of very different ranges lose accuracy unless they are
+scaled.
 """
 
 from collections.abc import Mapping
@@ -19,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Attr, DataType, Value
 
-from zkinfer.compiler.onnx.steps import Steps, dtype_of, shape_of
+from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.subgraph import Subgraph
 from zkinfer.typing import FloatArray, IntArray
 
 DOMAIN = "ai.onnx.ml"
 
 Key = tuple[int, int]
-"""A node: the tree that it belongs to, and its number in it."""
+"""A node: the number of its tree, and its number in the tree."""
 
 _COMPARISONS = {
     "BRANCH_LEQ": "LessOrEqual",
@@ -45,14 +48,14 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Forest:
-    """Trees as they stand in a model.
+    """The trees of a model.
 
     Attributes:
         branches: inner nodes.
         leaves: the numbers that a leaf adds to each output.
-        comparison: the operator that decides at every inner node.
-        outputs: how many there are.
-        base: what is added to the outputs.
+        comparison: the operator of every inner node.
+        outputs: number of outputs.
+        base: numbers that are added to the outputs.
     """
 
     branches: Mapping[Key, _Branch]
@@ -63,14 +66,14 @@ class _Forest:
 
     @property
     def roots(self) -> list[Key]:
-        """The nodes that no other leads to, in order."""
+        """The nodes that are no children, in order."""
         reached = {key for branch in self.branches.values() for key in (branch.true, branch.false)}
         return sorted(key for key in (*self.branches, *self.leaves) if key not in reached)
 
 
 @dataclass
 class _Paths:
-    """A tree's inner nodes, and its leaves with the nodes on their paths and which way these have to go."""
+    """A tree's inner nodes, and its leaves, each with the required outcome of the nodes on its path."""
 
     nodes: list[_Branch] = field(default_factory=list)
     leaves: list[tuple[FloatArray, dict[int, bool]]] = field(default_factory=list)
@@ -92,19 +95,19 @@ def _paths(forest: _Forest, root: Key) -> _Paths:
 
 
 def _list(attributes: Mapping[str, Attr], name: str) -> list[float]:
-    """Numbers from a list attribute, or from the tensor that may stand in its place."""
+    """Numbers of a list attribute, or of the tensor attribute that may replace it."""
     if f"{name}_as_tensor" in attributes:
         return [float(x) for x in attributes[f"{name}_as_tensor"].as_tensor().numpy().ravel()]
     return [float(x) for x in attributes[name].as_floats()] if name in attributes else []
 
 
-def _forest(s: Steps, kind: str, outputs: int) -> _Forest | None:
-    """The trees of a classifier or a regressor; None if they compare in several ways, or in one that is not lowered.
+def _forest(s: Subgraph, kind: str, outputs: int) -> _Forest | None:
+    """The trees of a classifier or a regressor; None if they have several comparisons, or one that is not lowered.
 
     Args:
         s: gives the node.
-        kind: "class" or "target", by which the attributes of leaves begin.
-        outputs: how many outputs there are.
+        kind: "class" or "target", the prefix of the attributes of leaves.
+        outputs: number of outputs.
     """
     a = s.node.attributes
     trees, numbers = a["nodes_treeids"].as_ints(), a["nodes_nodeids"].as_ints()
@@ -133,16 +136,16 @@ def _forest(s: Steps, kind: str, outputs: int) -> _Forest | None:
     return _Forest(branches, leaves, _COMPARISONS[comparisons.pop()], outputs, base)
 
 
-def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
-    """The sum of the leaves that are reached, and of the base: shape (batch, outputs)."""
-    batch, width = shape_of(x)
+def _scores(s: Subgraph, x: Value, forest: _Forest) -> Value:
+    """The sum of the leaves that are reached and the base: shape (batch, outputs)."""
+    batch, width = static_shape(x)
     trees = [_paths(forest, root) for root in forest.roots]
     nodes, leaves = max(len(t.nodes) for t in trees) or 1, max(len(t.leaves) for t in trees)
     count = len(trees)
     choice = np.zeros((width, count, nodes), dtype=np.int8)
     thresholds = np.zeros((count, nodes))
     way = np.zeros((count, nodes, leaves), dtype=np.int8)
-    # A leaf that only fills up needs one node more than there are.
+    # A leaf that pads a smaller tree requires more nodes than there are, so that it is never reached.
     needed = np.full((count, 1, leaves), nodes + 1.0)
     values = np.zeros((count, leaves, forest.outputs))
     for t, tree in enumerate(trees):
@@ -153,9 +156,11 @@ def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
             for n, true in path.items():
                 way[t, n, k] = 1 if true else -1
 
-    # Small whole numbers stay what they are, for which there is no operator with double precision.
+    # Small integers are exact weights by way of DequantizeLinear, which has no form with double precision.
     double = x.dtype is DataType.DOUBLE
-    dtype, x = (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (dtype_of(x), x)
+    dtype, x = (
+        (np.float32, s.op("features/single", "Cast", x, to=int(DataType.FLOAT))) if double else (numpy_type(x), x)
+    )
     chosen = s.op("features", "MatMul", x, _integers(s, "choice", choice.reshape(width, -1), dtype))
     outcomes = s.op("outcomes", forest.comparison, chosen, s.constant("thresholds", thresholds.ravel().astype(dtype)))
     ones = s.reshape("outcomes/trees", _numbers(s, "outcomes/numbers", outcomes, dtype), (batch, count, 1, nodes))
@@ -168,26 +173,27 @@ def _scores(s: Steps, x: Value, forest: _Forest) -> Value:
     return s.op("scores/double", "Cast", total, to=int(DataType.DOUBLE)) if double else total
 
 
-def _numbers(s: Steps, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
+def _numbers(s: Subgraph, step: str, truth: Value, dtype: npt.DTypeLike) -> Value:
     """Truth values as zeros and ones."""
     return s.op(step, "Cast", truth, to=int(DataType.from_numpy(np.dtype(dtype))))
 
 
-def _integers(s: Steps, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
-    """A constant of small whole numbers, which stay what they are in the circuit."""
+def _integers(s: Subgraph, step: str, array: npt.NDArray[np.int8], dtype: npt.DTypeLike) -> Value:
+    """A constant of small integers, which are exact weights of the circuit."""
     unit = s.constant(f"{step}/unit", np.array(1.0, dtype=dtype))
     return s.op(step, "DequantizeLinear", s.constant(f"{step}/integers", array), unit)
 
 
-def _aggregated(s: Steps, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
-    """The outputs of a forest that adds up its trees, or averages them."""
+def _aggregated(s: Subgraph, x: Value, forest: _Forest, aggregate: str) -> list[Value] | None:
+    """The outputs of a forest that sums or averages its trees; None for other aggregates."""
     if aggregate == "AVERAGE":
         count = len(forest.roots)
         forest = replace(forest, leaves={key: value / count for key, value in forest.leaves.items()})
     return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
 
 
-def regressor(s: Steps, x: Value) -> list[Value] | None:
+@decomposition("TreeEnsembleRegressor", 1, domain=DOMAIN)
+def regressor(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleRegressor, without an activation."""
     forest = _forest(s, "target", s.integer("n_targets", 1))
     if forest is None or s.text("post_transform", "NONE") != "NONE":
@@ -197,13 +203,14 @@ def regressor(s: Steps, x: Value) -> list[Value] | None:
 
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
-"""What the numbers stand for by which a TreeEnsemble names these."""
+"""The comparisons and aggregates of a TreeEnsemble, by their numbers in the standard."""
 
 
-def ensemble(s: Steps, x: Value) -> list[Value] | None:
-    """A TreeEnsemble, of version 5 of the domain: inner nodes and leaves are numbered apart, over all trees.
+@decomposition("TreeEnsemble", 1, domain=DOMAIN)
+def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
+    """A TreeEnsemble of version 5 of the domain: inner nodes and leaves are numbered separately, over all trees.
 
-    None also where an activation follows: onnxruntime reads their numbers otherwise than the standard does.
+    None also if an activation follows: onnxruntime and the standard number the activations differently.
     """
     a = s.node.attributes
     modes = [_MODES[int(mode)] for mode in a["nodes_modes"].as_tensor().numpy()]
@@ -212,7 +219,7 @@ def ensemble(s: Steps, x: Value) -> list[Value] | None:
     outputs = s.integer("n_targets", 1)
 
     def ways(which: str) -> list[Key]:
-        """Where each node leads: inner nodes are those of a tree 0, leaves those of a tree 1."""
+        """The child of each node: inner nodes have the tree number 0, leaves 1."""
         return list(zip(a[f"nodes_{which}leafs"].as_ints(), a[f"nodes_{which}nodeids"].as_ints(), strict=True))
 
     splits = a["nodes_splits"].as_tensor().numpy().tolist()
@@ -231,7 +238,8 @@ def ensemble(s: Steps, x: Value) -> list[Value] | None:
     return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
-def classifier(s: Steps, x: Value) -> list[Value] | None:
+@decomposition("TreeEnsembleClassifier", 1, domain=DOMAIN)
+def classifier(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleClassifier: the label, and a score for each class."""
     attributes = s.node.attributes
     labels = np.array(attributes["classlabels_int64s"].as_ints() if "classlabels_int64s" in attributes else [])
@@ -250,10 +258,10 @@ def classifier(s: Steps, x: Value) -> list[Value] | None:
     return [_labelled(s, index, labels), scores]
 
 
-def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
-    """Two classes of which the leaves score the second, as their first output: the other's score follows from it.
+def _binary(s: Subgraph, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
+    """Two classes, where the leaves hold the score of the second as their first output; the other follows from it.
 
-    Scores that cannot be negative are probabilities, and those that can are log odds, as onnxruntime takes them.
+    As in onnxruntime, scores that cannot be negative are probabilities, and others are log odds.
     """
     if any(s.node.attributes["class_ids"].as_ints()) or transform == "SOFTMAX" or forest.base[1]:
         return None
@@ -261,7 +269,7 @@ def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArra
     positive = all((value >= 0).all() for value in leaves.values())
     score = _scores(s, x, _Forest(forest.branches, leaves, forest.comparison, 1, forest.base[:1]))
     decided = s.op("decided", "Greater", score, s.number("middle", 0.5 if positive else 0.0, x))
-    index = s.op("index", "Cast", s.reshape("decided/flat", decided, (shape_of(x)[0],)), to=7)
+    index = s.op("index", "Cast", s.reshape("decided/flat", decided, (static_shape(x)[0],)), to=7)
     if positive and transform == "NONE":
         return [
             _labelled(s, index, labels),
@@ -271,7 +279,7 @@ def _binary(s: Steps, x: Value, forest: _Forest, transform: str, labels: IntArra
     return [_labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
 
 
-def _labelled(s: Steps, index: Value, labels: IntArray) -> Value:
+def _labelled(s: Subgraph, index: Value, labels: IntArray) -> Value:
     """The labels of classes, from their positions."""
     if np.array_equal(labels, np.arange(len(labels))) or not len(labels):
         return index

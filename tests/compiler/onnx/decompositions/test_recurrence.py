@@ -1,5 +1,7 @@
 """Recurrent layers, unrolled: the same numbers as the layer itself, in every form that is covered."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,6 +15,10 @@ from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.typing import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 STEPS, BATCH, INPUTS, HIDDEN = 4, 2, 3, 5
@@ -68,13 +74,13 @@ def model_of(
     return model, {name: array.astype(np.float32) for name, array in data.items()}
 
 
-def assert_same(*args: object, **options: object) -> None:
+def assert_same(*args: Any, **options: Any) -> None:
     model, data = model_of(*args, **options)
-    whole = ReferenceEvaluator(model).run(None, data)
+    reference = ReferenceEvaluator(model).run(None, data)
     normalized = load_model(model, batch=BATCH)
     assert not {node.op_type for node in normalized.graph} & set(GATES)
-    runs = FloatModel(normalized).run([data[value.name][None] for value in normalized.graph.inputs])
-    for i, expected in enumerate(whole):
+    runs = FloatModel(normalized).run([data[value.name or ""][None] for value in normalized.graph.inputs])
+    for i, expected in enumerate(reference):
         np.testing.assert_allclose(runs[f"z{i}"][0], expected, atol=1e-5)
 
 
@@ -123,11 +129,11 @@ def assert_same_as_whole(body: str, tensors: dict[str, np.ndarray], **inputs: np
     types = {"n": TensorProto.INT32}
     outputs = ["z", "zh", "zc"] if "LSTM" in body else ["z", "zh"]
     model = build(body, shapes, tensors, outputs=outputs, types=types)
-    whole = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
+    reference = onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
     normalized = load_model(model, batch=BATCH)
     assert not {node.op_type for node in normalized.graph} & set(GATES)
-    runs = FloatModel(normalized).run([inputs[value.name][None] for value in normalized.graph.inputs])
-    for name, expected in zip(outputs, whole, strict=True):
+    runs = FloatModel(normalized).run([inputs[value.name or ""][None] for value in normalized.graph.inputs])
+    for name, expected in zip(outputs, reference, strict=True):
         np.testing.assert_allclose(runs[name][0], expected, atol=1e-5)
 
 
@@ -207,11 +213,12 @@ def test_other_activations_and_clipping(attributes: str) -> None:
     """Against the formula: `h' = f(W x + R h + b)`."""
     model, data = model_of("RNN", attributes=attributes)
     tensors = {name: array[0].astype(np.float32) for name, array in parameters("RNN", 1).items()}
-    f = {
+    activations: dict[str, Callable[[FloatArray], FloatArray]] = {
         "Relu": lambda v: np.maximum(v, 0),
         "Hard": lambda v: np.clip(0.3 * v + 0.4, 0, 1),
         "clip": lambda v: np.tanh(np.clip(v, -0.5, 0.5)),
-    }[next(key for key in ("Relu", "Hard", "clip") if key in attributes)]
+    }
+    f = activations[next(key for key in activations if key in attributes)]
     h = np.zeros((BATCH, HIDDEN))
     for t in range(STEPS):
         h = f(data["x"][:, t] @ tensors["w"].T + h @ tensors["r"].T + tensors["b"][:HIDDEN] + tensors["b"][HIDDEN:])

@@ -1,30 +1,30 @@
-"""The steps that take the place of one node of a model, under construction.
+"""The subgraph that replaces one node of a model, under construction.
 
-Steps are ordinary operators of the standard, so that each of them is calibrated, and gets a Q-format, of its own.
+It consists of ordinary operators of the standard, so that each of them is calibrated and gets a Q-format.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir
 from onnx_ir import Value
 
+from zkinfer.compiler.calibration.reference import numpy_type
 from zkinfer.typing import Array
 
 AXES_AS_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "ReduceSum": 13}
-"""From this version of the operator set on, a reduction takes its axes as an input."""
+"""The version of the operator set from which a reduction has its axes as an input."""
 
 
-class Steps:
-    """The nodes that take the place of one, named after its first output.
+class Subgraph:
+    """The nodes that replace one node, named after its first output.
 
     Attributes:
-        node: what they take the place of.
+        node: the node that is replaced.
         opset: version of the standard operator set.
-        nodes: the steps, in order of execution.
-        constants: tensors that the steps need.
+        nodes: in order of execution.
+        constants: constant tensors that the nodes read.
 
     Args:
         node, opset: see above.
@@ -37,26 +37,26 @@ class Steps:
         self.constants: list[Value] = []
 
     def uses(self, output: int) -> bool:
-        """Whether the model reads an output of the node."""
+        """Whether the model reads an output of the replaced node."""
         if output >= len(self.node.outputs):
             return False
         value = self.node.outputs[output]
         return bool(value.uses()) or value.is_graph_output()
 
     def integer(self, name: str, default: int) -> int:
-        """An attribute of the node."""
+        """An integer attribute of the replaced node."""
         return self.node.attributes[name].as_int() if name in self.node.attributes else default
 
     def real(self, name: str, default: float) -> float:
-        """An attribute of the node."""
+        """A real attribute of the replaced node."""
         return self.node.attributes[name].as_float() if name in self.node.attributes else default
 
     def text(self, name: str, default: str) -> str:
-        """An attribute of the node."""
+        """A text attribute of the replaced node."""
         return self.node.attributes[name].as_string() if name in self.node.attributes else default
 
     def op(self, step: str, op_type: str, *inputs: Value | None, **attributes: Any) -> Value:
-        """A step with one output."""
+        """A new node with one output."""
         name = f"{self._name}/{step}"
         result = Value(name=name)
         self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=[result]))
@@ -76,7 +76,7 @@ class Steps:
 
     def number(self, step: str, x: float, like: Value) -> Value:
         """A constant number of the type of a tensor."""
-        return self.constant(step, np.array(x, dtype=dtype_of(like)))
+        return self.constant(step, np.array(x, dtype=numpy_type(like)))
 
     def reduce(self, step: str, op_type: str, x: Value, axes: Sequence[int], *, keepdims: bool = True) -> Value:
         """A reduction over axes."""
@@ -104,18 +104,6 @@ class Steps:
         return parts[0] if len(parts) == 1 else self.op(step, "Concat", *parts, axis=axis)
 
 
-def shape_of(x: Value) -> tuple[int, ...]:
-    """The static shape of a tensor of the model."""
-    assert x.shape is not None
-    return tuple(int(n) for n in x.shape.numpy())
-
-
-def dtype_of(x: Value) -> npt.DTypeLike:
-    """The numpy type of a tensor of the model."""
-    assert x.dtype is not None
-    return x.dtype.numpy()
-
-
 def content_of(x: Value) -> Array | None:
-    """The elements of a constant of the model; None for everything else."""
+    """The elements of a constant of the model; None of other values."""
     return None if x.const_value is None else x.const_value.numpy()

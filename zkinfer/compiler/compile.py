@@ -1,0 +1,178 @@
+"""From a model and calibration data to a circuit: every step of the compiler, in order."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnx_ir
+
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.qformat import as_array, as_arrays, as_batch
+from zkinfer.circuit.validate import validate
+from zkinfer.compiler.calibration.calibrate import calibrate
+from zkinfer.compiler.calibration.reference import static_shape
+from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
+from zkinfer.compiler.calibration.tune import Tuning, tune
+from zkinfer.compiler.lowering.precision import Precision, preset
+from zkinfer.compiler.lowering.result import Lowered
+from zkinfer.compiler.model import Circuit
+from zkinfer.compiler.onnx.export import Exporter, export, is_module
+from zkinfer.compiler.onnx.importer import import_model
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.progress import activity
+from zkinfer.typing import Array
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    import torch
+
+REPORT_SAMPLES = 256
+"""How many of the calibration samples a circuit remembers, until it is saved, for its report."""
+
+
+def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
+    model: "str | Path | bytes | onnx.ModelProto | torch.nn.Module",
+    calibration: Any,
+    *,
+    batch: int = 1,
+    precision: Precision | str = "native",
+    activation_bits: int | None = None,
+    weight_bits: int | None = None,
+    max_table_entries: int | None = None,
+    ranges: str | None = None,
+    target: str | None = None,
+    exporter: Exporter = "dynamo",
+) -> Circuit:
+    """Turn a model into a circuit.
+
+    Args:
+        model: a path to an ONNX file, the bytes of one, a ModelProto, or a torch module.
+        calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
+            for each input, or a mapping from input names to arrays. It sets the range of every input and activation:
+            inputs beyond it are refused, activations beyond it saturate.
+        batch: how many samples one proof covers.
+        precision: a `Precision` or the name of a preset. The default, "native", has 16 bits for activations and
+            weights, and tables of up to 65,536 entries. "ezkl", for circuits that ezkl proves, has 8 bits and small
+            tables.
+        activation_bits, weight_bits, max_table_entries, ranges: replace these fields of `precision`.
+        target: how close the circuit's outputs have to be to those of the float model, such as "cosine>=0.999",
+            "top1>=0.99", "max_error<=0.01", or several with commas between; see `calibration.target.parse_target`. Bits
+            and table sizes are then lowered, tensor by tensor, to where proving costs least and the target still holds.
+            `precision` is then the largest allowed. Every other sample of the calibration data measures, the rest
+            calibrates. `circuit.tuning` has the result.
+        exporter: how to export a torch module, see `zkinfer.export`.
+
+    Raises:
+        InvalidInputError: an argument is not of the form described; also as ShapeError and NotFiniteError.
+        CompileError: the model cannot become a circuit; also as UnsupportedOperatorError, DynamicShapeError and
+            BoundsError, or as ToleranceError if the target cannot be reached.
+        MissingDependencyError: a torch module without torch.
+    """
+    requirements = None if target is None else parse_target(target)
+    most = _precision(
+        precision,
+        activation_bits=activation_bits,
+        weight_bits=weight_bits,
+        max_table_entries=max_table_entries,
+        ranges=ranges,
+    )
+    if is_module(model):
+        with activity("exporting the module"):
+            model = export(model, _example_inputs(model, calibration), exporter=exporter)
+    with activity("reading the model"):
+        normalized = load_model(model, batch=batch)
+    _require_tensors(normalized, most)
+    statistics = calibrate(normalized, calibration)
+    arrays = _samples(normalized, calibration)
+
+    def lower(precision: Precision) -> Lowered:
+        return import_model(normalized, statistics, precision)
+
+    tuning = None
+    if requirements is None:
+        with activity("building the circuit"):
+            lowered = lower(most)
+    else:
+        lowered, tuning = _tuned(normalized, arrays, requirements, lower, most)
+    with activity("proving the circuit's bounds"):
+        validate(lowered.program)
+        check_bounds(lowered.program, lowered.weights)
+    samples = tuple(array[:REPORT_SAMPLES].copy() for array in arrays)
+    source = onnx_ir.serde.serialize_model(normalized).SerializeToString(deterministic=True)
+    return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples, tuning)
+
+
+def _samples(model: onnx_ir.Model, calibration: Any) -> list[Array]:
+    """The calibration data as one array for each input, samples first."""
+    shapes = {value.name or "": static_shape(value) for value in model.graph.inputs}
+    given = as_arrays(calibration, list(shapes))
+    return [as_batch(a, shape, f"input {name!r}") for a, (name, shape) in zip(given, shapes.items(), strict=True)]
+
+
+def _tuned(
+    model: onnx_ir.Model,
+    arrays: Sequence[Array],
+    requirements: Sequence[Requirement],
+    lower: Callable[[Precision], Lowered],
+    most: Precision,
+) -> tuple[Lowered, Tuning]:
+    """The cheapest circuit found that holds a target; one half of the samples calibrates, the other measures.
+
+    Args:
+        model: the normalized model.
+        arrays: the samples of each input.
+        requirements: the target.
+        lower: lowers the model with statistics of all samples.
+        most: the largest parameters allowed.
+    """
+    if len(arrays[0]) < 2:
+        raise InvalidInputError("a target is measured on samples held out of calibration: hand in two or more")
+    statistics = calibrate(model, [array[::2] for array in arrays])
+    with activity("tuning the circuit"):
+        judge = Judge(model, [array[1::2][:REPORT_SAMPLES] for array in arrays], requirements)
+        return tune(lambda precision: import_model(model, statistics, precision), lower, judge, most)
+
+
+def _precision(precision: Precision | str, **fields: int | str | None) -> Precision:
+    """A precision or a preset, with the fields that are not None in place of its own."""
+    chosen = preset(precision) if isinstance(precision, str) else precision
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Precision(**{**msgspec.structs.asdict(chosen), **given})
+
+
+def _require_tensors(model: onnx_ir.Model, precision: Precision) -> None:
+    """Check that every tensor with a width of its own is one of the model.
+
+    Raises:
+        InvalidInputError: one is not; the message names the nearest that is.
+    """
+    values = (*model.graph.inputs, *model.graph.initializers.values(), *(v for n in model.graph for v in n.outputs))
+    names = {value.name or "" for value in values}
+    unknown = sorted(set(precision.tensors) - names)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        instead = f"; the nearest is {near[0]!r}" if near else ""
+        raise InvalidInputError(f"precision.tensors names {unknown[0]!r}, which the model does not have{instead}")
+
+
+def _example_inputs(module: Any, calibration: Any) -> Any:
+    """The first samples of calibration data, in the module's own floating-point dtype, for the exporter."""
+    dtypes = [str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.is_floating_point()]
+    dtype = np.dtype(dtypes[0] if dtypes else "float32")
+
+    def example(x: Any) -> Array:
+        array = as_array(x)
+        if array.ndim == 0:
+            raise ShapeError("calibration data has samples along its first axis, got a scalar")
+        return array[:2].astype(dtype) if array.dtype.kind == "f" else array[:2]
+
+    if isinstance(calibration, Mapping):
+        return {name: example(x) for name, x in calibration.items()}
+    if isinstance(calibration, (list, tuple)):
+        return [example(x) for x in calibration]
+    return example(calibration)

@@ -1,0 +1,131 @@
+"""The tensors of a model while it is lowered: constants, and activations that have no format of their own yet.
+
+An `Activation` is a value of the program, which has a format, and a real function of it that is still pending. An
+elementwise operator only composes its function onto the pending one. The activation gets a format of its own, its
+narrow form, when something needs it as integers: see `Emitter.narrow`.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zkinfer.circuit.steps import Step
+from zkinfer.compiler.approx.functions import Function
+from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.builder import ProgramValue
+from zkinfer.compiler.lowering.precision import Range
+from zkinfer.errors import NotFiniteError
+from zkinfer.typing import FloatArray
+
+MASKED_BELOW = -1e4
+"""A number this low, alone or added to a score, is a mask: the softmax of a masked score is zero."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor of the model that does not depend on its inputs.
+
+    Attributes:
+        name: in the model.
+        array: contents, any numeric dtype.
+        unit: a number of which every element is an integer multiple, where the model gives one: the scale of
+            quantized weights.
+    """
+
+    name: str
+    array: npt.NDArray[np.generic]
+    unit: Fraction | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.array.shape
+
+    @property
+    def reals(self) -> FloatArray:
+        """The contents as float64.
+
+        Raises:
+            NotFiniteError: NaN or infinity.
+        """
+        reals = self.array.astype(np.float64)
+        if not np.isfinite(reals).all():
+            raise NotFiniteError(f"constant {self.name!r} holds NaN or infinity; correct the model's weights")
+        return reals
+
+    @property
+    def integers(self) -> tuple[int, ...]:
+        """The contents, flat, of a constant that holds integers, such as a shape or axes."""
+        return tuple(int(x) for x in self.array.ravel())
+
+    @property
+    def uniform(self) -> Fraction | None:
+        """The number that every element equals, exactly; None if they differ or there are none."""
+        reals = self.reals
+        return Fraction(float(reals.flat[0])) if reals.size and (reals == reals.flat[0]).all() else None
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """A real tensor that depends on the model's inputs: a pending function of a value of the program.
+
+    Attributes:
+        tensor: number of the tensor. The same tensor under another name, or with another observed range, keeps it.
+        value: the value; its shape is the tensor's.
+        pending: the function that is still to be applied to the value's real number.
+        observed: range of the tensor, after the function, on calibration data.
+        label: name in the model.
+        shared: whether several operators read the tensor.
+        integral: whether every element is an integer by its meaning: an index, a truth value, a rounded number.
+    """
+
+    tensor: int
+    value: ProgramValue
+    pending: AffineMap | Function
+    observed: Range
+    label: str
+    shared: bool = False
+    integral: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.value.shape
+
+    @property
+    def function(self) -> Function:
+        """The pending function as an expression tree."""
+        return self.pending.tree if isinstance(self.pending, AffineMap) else self.pending
+
+
+Operand = Activation | Constant
+"""An input of an operator of the model."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedScores:
+    """Scores of which some are minus infinity; only a softmax takes them.
+
+    Attributes:
+        scores: the scores, finite everywhere; those that are masked may hold any number.
+        kept: 1 where a score counts and 0 where it is masked; broadcast to the scores by numpy's rules.
+    """
+
+    scores: Activation
+    kept: Operand
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.scores.shape
+
+
+class Addend(NamedTuple):
+    """`coefficient * steps(activation)`, one summand of a sum."""
+
+    activation: Activation
+    coefficient: Fraction = Fraction(1)
+    steps: tuple[Step, ...] = ()

@@ -1,0 +1,92 @@
+"""Reading a model: from what the caller has to a ModelProto that is complete in itself."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+
+from zkinfer.errors import InvalidInputError
+
+MAX_MODEL_BYTES = (1 << 31) - 1
+"""The most that a protobuf message can hold, and so the most that the ONNX tools can handle."""
+
+
+def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the caller's model that includes its external data.
+
+    Raises:
+        InvalidInputError: see `load_model`.
+    """
+    proto = onnx.ModelProto()
+    folder: Path | None = None
+    match source:
+        case onnx.ModelProto():
+            proto.CopyFrom(source)
+        case bytes():
+            _parse(proto, source, "the bytes")
+        case str() | Path():
+            path = Path(source)
+            try:
+                size = path.stat().st_size
+                if size > MAX_MODEL_BYTES:
+                    raise InvalidInputError(f"{path}: {size} bytes are more than an ONNX file can hold")
+                data = path.read_bytes()
+            except (OSError, ValueError) as error:
+                raise InvalidInputError(f"{path}: cannot read the model: {error}") from None
+            _parse(proto, data, str(path))
+            folder = path.resolve().parent
+        case _:
+            raise InvalidInputError(
+                f"a model is a path, the bytes of an ONNX file or an onnx.ModelProto, got {type(source).__name__}"
+            )
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
+    _load_external_data(proto, folder)
+    return proto
+
+
+def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
+    try:
+        proto.ParseFromString(data)
+    except DecodeError:
+        raise InvalidInputError(f"{where}: not an ONNX model; the file is truncated, or of another format") from None
+
+
+def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
+    functions = (pair for function in proto.functions for pair in _node_tensors(function.node))
+    for name, tensor in (*_tensors(proto.graph), *functions):
+        if not uses_external_data(tensor):
+            continue
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        if folder is None:
+            raise InvalidInputError(
+                f"tensor {name!r} is stored in another file, {location!r}; hand in the path of the model instead, "
+                "or save it with save_as_external_data=False"
+            )
+        target = folder / location
+        if not target.resolve().is_relative_to(folder) or target.is_symlink() or not target.is_file():
+            raise InvalidInputError(
+                f"tensor {name!r} is stored in {location!r}, which is not a file within {folder}; put it there"
+            )
+        try:
+            load_external_data_for_tensor(tensor, str(folder))
+        except Exception as error:  # the checker's exception, OSError or ValueError, by the cause
+            raise InvalidInputError(f"tensor {name!r}: cannot read {location!r}: {error}") from None
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Every stored tensor of a graph and of the graphs within it, named."""
+    for tensor in graph.initializer:
+        yield tensor.name, tensor
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for node in nodes:
+        for attribute in node.attribute:
+            for tensor in (attribute.t, *attribute.tensors):
+                yield tensor.name or next(iter(node.output), node.name), tensor
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _tensors(graph)

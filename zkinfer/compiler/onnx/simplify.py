@@ -1,0 +1,102 @@
+"""Simplifying a model: constants are computed, batch normalization is folded, what is unused is removed."""
+
+import math
+
+import numpy as np
+import onnx_ir
+from onnx_ir.passes import common
+from onnxscript import optimizer
+
+from zkinfer.compiler.onnx.blame import blame
+
+MAX_FOLDED_ELEMENTS = 1 << 26
+"""Constants larger than this are not computed while the model is read."""
+
+_MASKING = ("Add", "Cast", "ConstantOfShape", "Expand", "Reshape", "Slice", "Trilu", "Unsqueeze", "Where")
+"""The operators that a mask may pass through on its way to the scores."""
+
+_WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
+"""The layers into which a batch normalization that follows is folded."""
+
+
+def simplify(model: onnx_ir.Model) -> None:
+    """Fold constants, rewrite, and remove unused nodes, in place, by onnxscript's passes."""
+    names = [value.name for value in model.graph.outputs]
+    # Constants that overflow here are found, and named, by the check of constants afterwards.
+    with blame("the model cannot be simplified"), np.errstate(all="ignore"):
+        _unshare_batch_norm_inputs(model)
+        optimizer.optimize_ir(model, num_iterations=8, should_fold=_folds)
+        common.IdentityEliminationPass()(model)
+        common.RemoveUnusedNodesPass()(model)
+        common.TopologicalSortPass()(model)
+        common.OutputFixPass()(model)
+        for value, name in zip(model.graph.outputs, names, strict=True):
+            value.name = name
+        common.NameFixPass()(model)
+
+
+def _folds(node: onnx_ir.Node) -> bool | None:
+    """Whether to compute a node of constants: None, the default, if the result is large or of unknown size.
+
+    Quantized weights are not computed, so that their integers are kept.
+    """
+    if node.op_type == "DequantizeLinear":
+        return False
+    sizes = [math.prod(v.shape.numpy()) if v.shape is not None and v.shape.is_static() else None for v in node.outputs]
+    return True if all(size is not None and size <= MAX_FOLDED_ELEMENTS for size in sizes) else None
+
+
+def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
+    """Give every layer before a BatchNormalization constants of its own, because shared ones prevent folding."""
+    for node in model.graph:
+        if node.op_type != "BatchNormalization" or (layer := _layer_before(node)) is None:
+            continue
+        for index, value in enumerate(layer.inputs):
+            if value is None or value.const_value is None or len(value.uses()) == 1:
+                continue
+            copy = onnx_ir.Value(
+                name=f"{value.name}/{layer.outputs[0].name}",
+                shape=value.shape,
+                type=value.type,
+                const_value=value.const_value,
+            )
+            model.graph.register_initializer(copy)
+            layer.replace_input_with(index, copy)
+
+
+def _layer_before(batch_norm: onnx_ir.Node) -> onnx_ir.Node | None:
+    """The layer into whose constant weights a BatchNormalization can be folded; None if there is none."""
+    source = batch_norm.inputs[0]
+    layer = source.producer() if source is not None else None
+    if source is None or layer is None or layer.op_type not in _WITH_WEIGHTS or len(source.uses()) != 1:
+        return None
+    constants = [value for value in (*layer.inputs[1:], *batch_norm.inputs[1:]) if value is not None]
+    return layer if all(value.const_value is not None for value in constants) and not source.is_graph_output() else None
+
+
+def unfolded_batch_norms(model: onnx_ir.Model) -> list[onnx_ir.Node]:
+    """The BatchNormalizations that could be folded into the layer before them, but are not."""
+    return [n for n in model.graph if n.op_type == "BatchNormalization" and _layer_before(n) is not None]
+
+
+def bound_masks(model: onnx_ir.Model) -> None:
+    """Replace minus infinity by a finite number where it masks scores: the softmax of either is zero."""
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or not tensor.dtype.is_floating_point():
+            continue
+        array = tensor.numpy()
+        masks = np.isneginf(array)
+        if masks.any() and _masks_scores(value):
+            # Half the lowest, so that adding a score does not overflow.
+            finite = np.where(masks, np.finfo(array.dtype).min / 2, array).astype(array.dtype)
+            value.const_value = onnx_ir.tensor(finite, name=value.name)
+
+
+def _masks_scores(value: onnx_ir.Value) -> bool:
+    """Whether every result of the value passes through a softmax, or through a layer with one."""
+    return not value.is_graph_output() and all(
+        node.op_type in ("Attention", "Softmax")
+        or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
+        for node, _ in value.uses()
+    )
