@@ -1,15 +1,17 @@
 """Random small programs of every kind of node, and a slow evaluator to hold the fast one to."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+from support.steps import by_definition
 
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, apply_steps
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
 from zkinfer.typing import IntArray
@@ -91,7 +93,7 @@ def slow_evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequenc
             case Einsum(subscripts=subscripts, operands=operands):
                 values.append(_slow_einsum(subscripts, [values[v] for v in operands]))
             case View(terms=terms, offset=offset):
-                moved = [t.coefficient * apply_steps(t.steps, values[t.source]) for t in terms]
+                moved = [t.coefficient * functools.reduce(_moved, t.steps, values[t.source]) for t in terms]
                 values.append(sum(moved[1:], moved[0]) + offset)
             case Lookup(source=source, table=table, shift=shift):
                 entries = program.tables[table]
@@ -99,6 +101,10 @@ def slow_evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequenc
                 looked_up = [entries.values[i - entries.lo] for i in index]
                 values.append(np.array(looked_up, dtype=object).reshape(node.out.shape))
     return [np.array(value.tolist(), dtype=np.int64).reshape(value.shape) for value in values]
+
+
+def _moved(array: npt.NDArray[np.object_], step: Step) -> npt.NDArray[np.object_]:
+    return by_definition(step, array)
 
 
 def _slow_einsum(subscripts: str, operands: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:
