@@ -1,5 +1,7 @@
 """One program has one encoding; anything else is refused, whatever the bytes."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_another_version_is_named() -> None:
 def test_the_digest_does_not_see_weights_but_sees_everything_else() -> None:
     program = random_program(np.random.default_rng(11)).program
     digests = {program_digest(program)}
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"inputs": (msgspec.structs.replace(program.inputs[0], label="other"), *program.inputs[1:])},
         {"inputs": (msgspec.structs.replace(program.inputs[0], frac_bits=9), *program.inputs[1:])},
         {"inputs": (msgspec.structs.replace(program.inputs[0], hi=7), *program.inputs[1:])},

@@ -46,7 +46,7 @@ def relu(lo: int, hi: int) -> Table:
 @given(st.integers(-5, 5), st.integers(0, 6), st.integers(-5, 5), st.integers(0, 6))
 def test_a_maximum_reaches_no_further_than_the_larger_of_both(a: int, width_a: int, b: int, width_b: int) -> None:
     inputs = [tensor(lo=a, hi=a + width_a), tensor(lo=b, hi=b + width_b)]
-    nodes = [
+    nodes: list[Node] = [
         View(tensor(), (Term(0, 1, ()), Term(1, -1, ()))),
         Lookup(tensor(), 2, 0, 0),
         View(tensor(), (Term(1, 1, ()), Term(3, 1, ()))),
@@ -58,7 +58,7 @@ def test_a_maximum_reaches_no_further_than_the_larger_of_both(a: int, width_a: i
 @given(st.integers(0, 300), st.integers(1, 5))
 def test_a_remainder_is_less_than_the_divisor(most: int, shift: int) -> None:
     half = 1 << (shift - 1)
-    nodes = [
+    nodes: list[Node] = [
         View(tensor(), (Term(0, 1, ()),), -half),
         Lookup(tensor(), 1, 0, shift),
         View(tensor(), (Term(0, 1, ()), Term(2, -(1 << shift), ()))),
@@ -77,7 +77,7 @@ def test_no_sum_with_a_lookup_leaves_its_bounds(
     coefficients: tuple[int, ...], offsets: tuple[int, int], table: list[int], shift: int
 ) -> None:
     a, b, k, c, d = coefficients
-    nodes = [
+    nodes: list[Node] = [
         View(tensor(), (Term(0, a, ()), Term(1, b, ())), offsets[0]),
         Lookup(tensor(), 2, 0, shift),
         View(tensor(), (Term(0, c, ()), Term(1, d, ()), Term(3, k, ())), offsets[1]),
@@ -100,7 +100,7 @@ def test_a_lookup_of_one_tensor_bounds_a_sum_with_that_tensor() -> None:
 def test_other_elements_of_the_same_tensor_are_not_taken_for_the_same() -> None:
     """y = x[1] + relu(x[0] - x[2]): the lookup knows nothing of x[1]."""
     at = [(Slice(0, i, 1, 1),) for i in range(3)]
-    nodes = [
+    nodes: list[Node] = [
         View(tensor((1,)), (Term(0, 1, at[0]), Term(0, -1, at[2]))),
         Lookup(tensor((1,)), 1, 0, 0),
         View(tensor((1,)), (Term(0, 1, at[1]), Term(2, 1, ()))),
