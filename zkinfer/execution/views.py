@@ -59,7 +59,11 @@ def execute_all(index_maps: Sequence[IndexMap], array: Array) -> Array:
 def _strided(array: Array, axis: int, along: Strided) -> Array:
     """The axis replaced by the map's axes, as a view of the same memory. `shape_after` has checked the places."""
     start, steps = along.effective()
-    from_start = array[(slice(None),) * axis + (slice(start, None),)]
+    before = (slice(None),) * axis
+    if len(steps) == 1 and steps[0]:
+        end = start + along.sizes[0] * steps[0]
+        return array[(*before, slice(start, end if end >= 0 else None, steps[0]))]
+    from_start = array[(*before, slice(start, None))]
     shape = (*array.shape[:axis], *along.sizes, *array.shape[axis + 1 :])
     new = (step * array.strides[axis] for step in steps)
     strides = (*array.strides[:axis], *new, *array.strides[axis + 1 :])

@@ -1,7 +1,7 @@
 """`Expand`."""
 
 from zkinfer.circuit.steps.base import Index, ReindexingStep
-from zkinfer.circuit.steps.index_map import Gather, IndexMap, Shape, Strided
+from zkinfer.circuit.steps.index_map import Gather, IndexMap, Listed, Shape, Strided
 
 
 class Expand(ReindexingStep, frozen=True, tag="expand"):
@@ -17,7 +17,10 @@ class Expand(ReindexingStep, frozen=True, tag="expand"):
         """Axes of another size than 1 must keep it."""
         if len(self.sizes) != len(shape):
             return None
-        changed = {axis: m for axis, (n, m) in enumerate(zip(shape, self.sizes, strict=True)) if n != m}
-        if any(shape[axis] != 1 for axis in changed):
-            return None
-        return Gather({axis: Strided(0, (m,), (0,)) for axis, m in changed.items()})
+        along: dict[int, Strided | Listed] = {}
+        for axis, (n, m) in enumerate(zip(shape, self.sizes, strict=True)):
+            if n != m:
+                if n != 1:
+                    return None
+                along[axis] = Strided(0, (m,), (0,))
+        return Gather(along)

@@ -7,8 +7,8 @@ the three has one case a kind, so mypy reports a kind that one of them lacks.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from zkinfer.typing import Array, IntArray
@@ -19,8 +19,7 @@ MAX_RANK = 32
 """Most axes that a tensor has between steps; keeps hostile programs from making their own reading slow."""
 
 
-@dataclass(frozen=True)
-class Regroup:
+class Regroup(msgspec.Struct, frozen=True):
     """The same elements in row-major order, on axes of these sizes."""
 
     sizes: Shape
@@ -32,8 +31,7 @@ class Regroup:
         return sizes if fits else None
 
 
-@dataclass(frozen=True)
-class Permute:
+class Permute(msgspec.Struct, frozen=True):
     """Axis `i` of the result is axis `axes[i]` of the source."""
 
     axes: tuple[int, ...]
@@ -43,8 +41,7 @@ class Permute:
         return tuple(shape[a] for a in self.axes) if sorted(self.axes) == list(range(len(shape))) else None
 
 
-@dataclass(frozen=True)
-class Embed:
+class Embed(msgspec.Struct, frozen=True):
     """The source with zeros around it: `before[i]` and `after[i]` of them along axis `i`.
 
     The only kind whose result has elements that are not elements of the source.
@@ -59,8 +56,7 @@ class Embed:
         return tuple(b + n + a for b, n, a in zip(self.before, shape, self.after, strict=True)) if fits else None
 
 
-@dataclass(frozen=True)
-class Strided:
+class Strided(msgspec.Struct, frozen=True):
     """Index (i, j, ...) of one or more new axes comes from place `start + i * strides[0] + j * strides[1] + ...`.
 
     Strides may be zero, which repeats elements, or negative.
@@ -74,8 +70,12 @@ class Strided:
         """Whether all places are within an axis of this size."""
         if not self.sizes or len(self.sizes) != len(self.strides) or any(n < 0 for n in self.sizes):
             return False
-        ends = [stride * (n - 1) for n, stride in zip(self.sizes, self.strides, strict=True)]
-        lowest, highest = self.start + sum(min(e, 0) for e in ends), self.start + sum(max(e, 0) for e in ends)
+        lowest = highest = self.start
+        for n, stride in zip(self.sizes, self.strides, strict=True):
+            if stride < 0:
+                lowest += stride * (n - 1)
+            else:
+                highest += stride * (n - 1)
         return 0 in self.sizes or (lowest >= 0 and highest < size)
 
     def effective(self) -> tuple[int, tuple[int, ...]]:
@@ -92,8 +92,7 @@ class Strided:
         return places
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True):
     """Index i of one new axis comes from place `indices[i]`; places may repeat."""
 
     indices: tuple[int, ...]
@@ -112,8 +111,7 @@ class Listed:
         return np.array(self.indices, dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class Gather:
+class Gather(msgspec.Struct, frozen=True):
     """Some axes of the source are replaced: each by the new axes of its map, in its position.
 
     Attributes:
@@ -124,14 +122,17 @@ class Gather:
 
     def shape_after(self, shape: Shape) -> Shape | None:
         """The shape that the map gives, or None if it does not fit a source of this shape."""
-        if not all(0 <= axis < len(shape) and places.fits(shape[axis]) for axis, places in self.along.items()):
-            return None
-        sizes = (self.along[axis].sizes if axis in self.along else (n,) for axis, n in enumerate(shape))
-        return tuple(n for group in sizes for n in group)
+        for axis, places in self.along.items():
+            if not 0 <= axis < len(shape) or not places.fits(shape[axis]):
+                return None
+        sizes: list[int] = []
+        for axis, n in enumerate(shape):
+            sizes.extend(self.along[axis].sizes if axis in self.along else (n,))
+        return tuple(sizes)
 
     def from_last(self) -> list[tuple[int, Strided | Listed]]:
         """The axes and their maps, the last axis first: replacing an axis then renumbers none of those that follow."""
-        return sorted(self.along.items(), key=lambda item: -item[0])
+        return [(axis, self.along[axis]) for axis in sorted(self.along, reverse=True)]
 
 
 IndexMap = Regroup | Permute | Embed | Gather

@@ -4,6 +4,8 @@ For weights U of the result, the weights V of the source are those with  sum U *
 tensors have an axis of runs in front, which index maps do not touch.
 """
 
+import math
+
 from zkinfer.circuit.steps import Embed, Gather, IndexMap, Listed, Permute, Regroup, Shape, Strided
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.scalar import ONE, Ext
@@ -45,8 +47,9 @@ def _scatter(factors: list[IntArray], axis: int, along: Strided | Listed, size: 
     factors, at = isolate(factors, axis, axis + axes)
     local = 1 + axis - spans(factors)[at][0]
     array = factors[at]
-    places = along.places().ravel()
-    flat = array.reshape(*array.shape[:local], len(places), *array.shape[local + axes :])
-    # With a single place, every element is a copy of the one there.
-    summed = modular.sum_axis(flat, local) if size == 1 else modular.scatter_add(flat, local, places, size)
+    flat = array.reshape(*array.shape[:local], math.prod(along.sizes), *array.shape[local + axes :])
+    if size == 1:  # every element is a copy of the only one
+        summed = modular.sum_axis(flat, local)
+    else:
+        summed = modular.scatter_add(flat, local, along.places().ravel(), size)
     return [*factors[:at], summed, *factors[at + 1 :]]
