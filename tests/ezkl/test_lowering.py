@@ -1,6 +1,7 @@
 """The lowered graph computes what the evaluator computes, and nothing in it is left to the prover."""
 
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from onnx import numpy_helper
 from py_ecc.optimized_bn128 import curve_order
 from support.example_programs import everything
 from support.random_programs import random_inputs, random_program
+from support.steps import random_step
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.steps import STEPS, Shape, Step, apply_steps
 from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built
+from zkinfer.compiler.lowering.builder import Builder, Built, Summand
 from zkinfer.errors import BoundsError
 from zkinfer.ezkl.lowering import Hint, LoweredProgram, lower
 from zkinfer.ezkl.prove import prove
@@ -106,6 +109,22 @@ def test_graph_agrees_with_the_evaluator_bit_for_bit(seed: int) -> None:
     expected = [*inputs, *(values[v][0] for v in built.program.outputs)]
     for found, want in zip(rest, expected, strict=True):
         np.testing.assert_array_equal(found, want.ravel())
+
+
+@pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from([(), (1,), (5,), (3, 1), (1, 4), (3, 1, 5)]), st.integers(0, 2**32 - 1))
+def test_the_graph_of_every_step_agrees_with_the_evaluator(kind: type[Step], shape: Shape, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    step = random_step(rng, kind, shape)
+    if step is None or 0 in step.shape(shape):
+        return
+    builder = Builder()
+    x = builder.input("x", shape, 0, 1, 99)
+    built = builder.finish([builder.combine("y", [Summand(x, Fraction(-3), (step,))])])
+    array = rng.integers(1, 100, shape)
+    *_, output = graph_outputs(lower(built.program, salt=SALT, logrows=LOGROWS), built, [array])
+    np.testing.assert_array_equal(output, -3 * apply_steps([step], array).ravel())
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(1, 20), st.integers(-1000, 1000))

@@ -8,10 +8,10 @@ import numpy as np
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.steps import Reshape, Slice, Transpose
 from zkinfer.circuit.table import Table
-from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
+from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue, Summand
 
 
-def rescaling(source: Value, shift: int, kind: str) -> Table:
+def rescaling(source: ProgramValue, shift: int, kind: str) -> Table:
     """A table over what a value reaches, of each kind that a proof tells apart."""
     lo, hi = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
     rows = range(lo, hi + 1)

@@ -1,13 +1,15 @@
 """A program evaluated element by element in Python integers, by the definitions of its nodes."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from support.steps import by_definition
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
-from zkinfer.circuit.steps import apply_steps
+from zkinfer.circuit.steps import Step
 from zkinfer.typing import IntArray
 
 
@@ -19,7 +21,7 @@ def evaluate_by_definition(program: Program, weights: Sequence[IntArray], inputs
             case Einsum(subscripts=subscripts, operands=operands):
                 values.append(_einsum(subscripts, [values[v] for v in operands]))
             case View(terms=terms, offset=offset):
-                moved = [t.coefficient * apply_steps(t.steps, values[t.source]) for t in terms]
+                moved = [t.coefficient * functools.reduce(_moved, t.steps, values[t.source]) for t in terms]
                 values.append(sum(moved[1:], moved[0]) + offset)
             case Lookup(source=source, table=table, shift=shift):
                 entries = program.tables[table]
@@ -27,6 +29,10 @@ def evaluate_by_definition(program: Program, weights: Sequence[IntArray], inputs
                 looked_up = [entries.values[i - entries.lo] for i in index]
                 values.append(np.array(looked_up, dtype=object).reshape(node.out.shape))
     return [np.array(value.tolist(), dtype=np.int64).reshape(value.shape) for value in values]
+
+
+def _moved(array: npt.NDArray[np.object_], step: Step) -> npt.NDArray[np.object_]:
+    return by_definition(step, array)
 
 
 def _einsum(subscripts: str, operands: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:

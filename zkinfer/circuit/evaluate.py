@@ -6,34 +6,16 @@ All of it is numpy on int64, over a leading axis of independent runs.
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from zkinfer.circuit.inputs import check_inputs
 from zkinfer.circuit.lookup import lookup
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
-from zkinfer.typing import Array, IntArray
+from zkinfer.circuit.steps import apply_to_runs
+from zkinfer.typing import IntArray
 
 FLOAT64_EXACT = 1 << 53
 """Below this, float64 holds every integer, so BLAS sums integers exactly."""
-
-
-def _apply(step: Step, array: Array) -> Array:
-    """The step on an array that has an axis of runs in front."""
-    over_runs: Step
-    match step:
-        case Reshape(sizes=sizes):
-            over_runs = Reshape((len(array), *sizes))
-        case Expand(sizes=sizes):
-            over_runs = Expand((len(array), *sizes))
-        case Transpose(axes=axes):
-            over_runs = Transpose((0, *(axis + 1 for axis in axes)))
-        case Pad(before=before, after=after):
-            over_runs = Pad((0, *before), (0, *after))
-        case Slice() | Windows() | Take():
-            over_runs = msgspec.structs.replace(step, axis=step.axis + 1)
-    return over_runs.apply(array)
 
 
 def evaluate_einsum(subscripts: str, operands: Sequence[IntArray], magnitude: int) -> IntArray:
@@ -98,9 +80,7 @@ def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[Int
             case View(terms=terms, offset=offset):
                 total: IntArray | None = None
                 for term in terms:
-                    moved = values[term.source]
-                    for step in term.steps:
-                        moved = _apply(step, moved)
+                    moved = apply_to_runs(term.steps, values[term.source])
                     scaled = moved * np.int64(term.coefficient) if term.coefficient != 1 else moved
                     total = scaled if total is None else total + scaled
                 assert total is not None

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Lookup, Node, Term, View, rounding_half
-from zkinfer.circuit.steps import Pad, Shape, apply_steps, shape_after
+from zkinfer.circuit.steps import Embed, Pad, Shape, apply_steps, moves, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
@@ -81,7 +81,7 @@ def term_interval(term: Term, known: Known) -> Interval:
         moved = apply_steps(term.steps, source.content)
         if moved.size:
             a, b = int(moved.min()), int(moved.max())
-    elif any(isinstance(step, Pad) for step in term.steps):
+    elif any(isinstance(move.index_map, Embed) for move in moves(term.steps, source.shape)):
         a, b = min(a, 0), max(b, 0)
     ends = term.coefficient * a, term.coefficient * b
     return min(ends), max(ends)

@@ -14,12 +14,13 @@ import numpy as np
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.inputs import check_inputs
 from zkinfer.circuit.program import Einsum, Lookup, Program, View
+from zkinfer.circuit.steps import moves
 from zkinfer.circuit.validate import node_sources
 from zkinfer.execution.narrow import narrow, smallest_type
 from zkinfer.execution.operands import RUNS, Operand
 from zkinfer.execution.products import PreparedEinsum, prepare_einsum
 from zkinfer.execution.tables import AppliedTable
-from zkinfer.execution.views import Alias, Combination, MovedTerm, Values, copied_bytes, move
+from zkinfer.execution.views import Alias, Combination, MovedTerm, Values, copied_bytes, execute_all
 from zkinfer.typing import Array, IntArray
 
 
@@ -210,15 +211,14 @@ class Executor:
         return prepare_einsum(RUNS + out, operands, self._intervals[value])
 
     def _view(self, value: int, node: View) -> Alias | Combination:
-        shapes = [self.program.tensor(term.source).shape for term in node.terms]
-        moved = [
-            copied_bytes(term.steps, shape, self._dtypes[term.source].itemsize)
-            for term, shape in zip(node.terms, shapes, strict=True)
-        ]
-        if len(node.terms) == 1 and node.terms[0].coefficient == 1 and not node.offset:
-            return Alias(node.terms[0].source, node.terms[0].steps, moved[0])
+        terms, copied = [], 0
+        for term in node.terms:
+            path = moves(term.steps, self.program.tensor(term.source).shape)
+            terms.append(MovedTerm(term.source, term.coefficient, tuple(move.index_map for move in path)))
+            copied += copied_bytes(path, self._dtypes[term.source].itemsize)
+        if len(terms) == 1 and terms[0].coefficient == 1 and not node.offset:
+            return Alias(terms[0].source, terms[0].index_maps, copied)
         dtype = smallest_type(*self._intervals[value])
-        terms = [MovedTerm(term.source, term.coefficient, term.steps) for term in node.terms]
         known = [term for term in terms if term.source in self._constants]
         if len(known) == len(terms):
             known = []
@@ -227,7 +227,7 @@ class Executor:
         if overwritten is not None:
             computed.remove(overwritten)
             computed.insert(0, overwritten)
-        temporary = sum(moved) + node.out.size * dtype.itemsize
+        temporary = copied + node.out.size * dtype.itemsize
         constant = self._known_sum(known, node.offset, dtype, len(node.out.shape))
         return Combination(tuple(computed), constant, dtype, overwritten is not None, temporary)
 
@@ -248,7 +248,7 @@ class Executor:
         total = None if not offset else np.full((1,) * (rank + 1), np.int64(offset).astype(dtype))
         for term in known:
             scaled = self._constants[term.source].astype(dtype) * np.int64(term.coefficient).astype(dtype)
-            moved = move(scaled, term.steps)
+            moved = execute_all(term.index_maps, scaled)
             total = moved if total is None else total + moved
         return total
 

@@ -1,4 +1,4 @@
-"""Views without copies: steps as changes of strides, sums in place, modulo the width of the result.
+"""Views without copies: re-indexing as changes of strides, sums in place, modulo the width of the result.
 
 Integers of w bits add and multiply modulo 2^w, and what a View gives is known to fit its type. So every term may be
 cut to that type first, whatever its own width and whatever sums are in between.
@@ -13,43 +13,61 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Shape, Slice, Step, Take, Transpose, Windows
+from zkinfer.circuit.steps import Embed, Gather, IndexMap, Listed, Move, Permute, Regroup, Shape, Strided
 from zkinfer.typing import Array
 
 Values = Sequence[Array | None]
 
 
-def move(array: Array, steps: Sequence[Step]) -> Array:
-    """All steps, in order, on an array with an axis of runs in front; a view of the array wherever strides allow."""
-    for step in steps:
-        array = _moved(array, step)
-    return array
+def execute(index_map: IndexMap, array: Array) -> Array:
+    """What `circuit.steps.evaluate` computes, as a view of the array's memory wherever strides allow.
 
+    Args:
+        index_map: one that fits a source of shape `array.shape[1:]`.
+        array: of any dtype; axis 0 numbers runs.
 
-def _moved(array: Array, step: Step) -> Array:
-    match step:
-        case Reshape(sizes=sizes):
+    Returns:
+        An array that may share memory with the given one: do not write to it.
+    """
+    match index_map:
+        case Regroup(sizes=sizes):
             return array.reshape(len(array), *sizes)
-        case Transpose(axes=axes):
+        case Permute(axes=axes):
             return array.transpose(0, *(axis + 1 for axis in axes))
-        case Slice(axis=axis, start=start, count=count, stride=stride):
-            end = start + count * stride
-            part = slice(start, end if end >= 0 else None, stride) if count else slice(0)
-            return array[(slice(None),) * (axis + 1) + (part,)]
-        case Pad(before=before, after=after):
+        case Embed(before=before, after=after):
             sizes = (len(array), *(b + n + a for b, n, a in zip(before, array.shape[1:], after, strict=True)))
             padded = _zeros(sizes, array)
             inside = (slice(b, b + n) for b, n in zip(before, array.shape[1:], strict=True))
             padded[(slice(None), *inside)] = array
             return padded
-        case Expand(sizes=sizes):
-            return np.broadcast_to(array, (len(array), *sizes))
-        case Windows(axis=axis, stride=stride, dilation=dilation):
-            shape, along = step.shape(array.shape[1:]), array.strides[axis + 1]
-            strides = (*array.strides[: axis + 1], stride * along, dilation * along, *array.strides[axis + 2 :])
-            return as_strided(array, (len(array), *shape), strides, writeable=False)
-        case Take(axis=axis, indices=indices):
-            return array.take(np.array(indices, dtype=np.intp), axis=axis + 1)
+        case Gather():
+            for axis, along in index_map.from_last():
+                if isinstance(along, Listed):
+                    array = array.take(along.places(), axis=axis + 1)
+                else:
+                    array = _strided(array, axis + 1, along)
+            return array
+
+
+def execute_all(index_maps: Sequence[IndexMap], array: Array) -> Array:
+    """All maps, in order: see `execute`."""
+    for index_map in index_maps:
+        array = execute(index_map, array)
+    return array
+
+
+def _strided(array: Array, axis: int, along: Strided) -> Array:
+    """The axis replaced by the map's axes, as a view of the same memory. `shape_after` has checked the places."""
+    start, steps = along.effective()
+    before = (slice(None),) * axis
+    if len(steps) == 1 and steps[0]:
+        end = start + along.sizes[0] * steps[0]
+        return array[(*before, slice(start, end if end >= 0 else None, steps[0]))]
+    from_start = array[(*before, slice(start, None))]
+    shape = (*array.shape[:axis], *along.sizes, *array.shape[axis + 1 :])
+    new = (step * array.strides[axis] for step in steps)
+    strides = (*array.strides[:axis], *new, *array.strides[axis + 1 :])
+    return as_strided(from_start, shape, strides, writeable=False)
 
 
 def _zeros(sizes: Shape, like: Array) -> Array:
@@ -58,28 +76,33 @@ def _zeros(sizes: Shape, like: Array) -> Array:
     return np.zeros([sizes[axis] for axis in order], dtype=like.dtype).transpose(np.argsort(order))
 
 
-def copied_bytes(steps: Sequence[Step], shape: Shape, itemsize: int) -> int:
-    """Bytes that `move` allocates for each run, at most, for a tensor of this shape: steps that may copy all do."""
-    total = 0
-    for step in steps:
-        shape = step.shape(shape)
-        if isinstance(step, Reshape | Pad | Take):
-            total += math.prod(shape) * itemsize
-    return total
+def copied_bytes(moves: Sequence[Move], itemsize: int) -> int:
+    """Bytes that `execute_all` allocates for each run, at most: maps that may copy all do."""
+    return sum(math.prod(move.after) * itemsize for move in moves if _may_copy(move.index_map))
+
+
+def _may_copy(index_map: IndexMap) -> bool:
+    match index_map:
+        case Regroup() | Embed():
+            return True
+        case Permute():
+            return False
+        case Gather(along=along):
+            return any(isinstance(places, Listed) for places in along.values())
 
 
 @dataclass(frozen=True)
 class MovedTerm:
-    """`coefficient * steps(values[source])`."""
+    """`coefficient * values[source]`, re-indexed by all maps in order."""
 
     source: int
     coefficient: int
-    steps: tuple[Step, ...]
+    index_maps: tuple[IndexMap, ...]
 
     @property
     def is_bijection(self) -> bool:
-        """Whether every element of the source is in the result once, by the kinds of the steps."""
-        return all(isinstance(step, Reshape | Transpose) for step in self.steps)
+        """Whether every element of the source is in the result once, by the kinds of the maps."""
+        return all(isinstance(index_map, Regroup | Permute) for index_map in self.index_maps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +114,14 @@ class Alias:
     """
 
     source: int
-    steps: tuple[Step, ...]
+    index_maps: tuple[IndexMap, ...]
     bytes_per_run: int
 
     def __call__(self, values: Values) -> Array:
         """The moved source."""
         source = values[self.source]
         assert source is not None
-        return move(source, self.steps)
+        return execute_all(self.index_maps, source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +133,7 @@ class Combination:
         constant: what weights and the offset add, of shape (1, ...); None where that is nothing.
         dtype: of the result.
         in_place: the first term's source may be overwritten: nobody else reads it, it has the result's dtype, the
-            coefficient is 1 and the steps are a bijection.
+            coefficient is 1 and the maps are a bijection.
         bytes_per_run: allocated at most, beside the result.
     """
 
@@ -135,7 +158,7 @@ class Combination:
     def _moved(self, values: Values, term: MovedTerm) -> Array:
         source = values[term.source]
         assert source is not None
-        moved = move(source, term.steps)
+        moved = execute_all(term.index_maps, source)
         if term.coefficient == 1:
             return moved
         factor = np.int64(term.coefficient).astype(self.dtype)

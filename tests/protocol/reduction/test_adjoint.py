@@ -1,12 +1,25 @@
-"""Each step backwards, on weights small enough to see where each goes; `test_functional` tries steps at random."""
+"""Index maps backwards, on weights small enough to see where each goes; `circuit/steps` tries every step at random."""
 
 import numpy as np
 import pytest
 
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
+from zkinfer.circuit.steps import (
+    Expand,
+    Gather,
+    Listed,
+    Pad,
+    Reshape,
+    Shape,
+    Slice,
+    Step,
+    Strided,
+    Take,
+    Transpose,
+    Windows,
+)
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE
-from zkinfer.protocol.reduction.adjoint import adjoint
+from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.reduction import adjoint as under_test
 from zkinfer.protocol.reduction.factors import ones
 from zkinfer.typing import IntArray
 
@@ -15,6 +28,11 @@ def base(values: list[int] | list[list[int]]) -> IntArray:
     """Extension elements that are base elements, as an extension array."""
     array = np.array(values, dtype=np.int64)
     return np.stack([array, np.zeros_like(array), np.zeros_like(array)])
+
+
+def adjoint(step: Step, factors: list[IntArray], shape: Shape) -> tuple[list[IntArray], Ext]:
+    """The adjoint of the step's index map."""
+    return under_test.adjoint(step.move(shape).index_map, factors, shape)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +105,13 @@ def test_a_scalar_that_was_given_axes() -> None:
     factors, scale = adjoint(Reshape((1, 1)), [base([5, 6]), base([7]), base([1])], ())
     assert [f.tolist() for f in factors] == [base([5, 6]).tolist()]
     assert scale == (7, 0, 0)
+
+
+def test_several_axes_are_restored_each_in_its_position() -> None:
+    """Axis 0 became windows of 2, axis 1 was summed over, of axis 2 places 2 and 0 were taken."""
+    along: dict[int, Strided | Listed] = {0: Strided(0, (2, 2), (1, 1)), 1: Strided(0, (3,), (0,)), 2: Listed((2, 0))}
+    factors = [ones(1), base([[1, 2], [4, 8]]), base([1, 10, 100]), base([3, 5])]
+    restored, scale = under_test.adjoint(Gather(along), factors, (3, 1, 3))
+    assert scale == ONE
+    expected = [base([1, 6, 8]), base([111]), base([5, 0, 3])]
+    assert [f.tolist() for f in restored[1:]] == [f.tolist() for f in expected]

@@ -63,6 +63,12 @@ def test_the_second_half_is_the_first_row_that_is_not_zero() -> None:
     assert right.tolist() == matrix[:, 1].tolist()
 
 
+@pytest.mark.parametrize(("m", "n"), [(0, 3), (3, 0), (0, 0)])
+def test_a_matrix_without_entries_is_a_product(m: int, n: int) -> None:
+    left, right = under_test.rank_one(np.zeros((3, m, n), dtype=np.int64)) or pytest.fail("it has no rank")
+    assert (left.shape, right.shape) == ((3, m), (3, n))
+
+
 def test_the_zero_matrix_is_a_product_of_zeros() -> None:
     left, right = under_test.rank_one(np.zeros((3, 4, 5), dtype=np.int64)) or pytest.fail("zero has no rank")
     assert left.shape == (3, 4)

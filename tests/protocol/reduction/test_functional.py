@@ -1,16 +1,39 @@
 """Functionals against their definition: every weight written out in Python integers."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.functionals import (
+    entry_at,
+    indices,
+    product,
+    product_of,
+    random_array,
+    random_ext,
+    random_functional,
+    random_groups,
+    value_on,
+    weights,
+)
+from support.steps import random_step
 
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows, shape_after
+from zkinfer.circuit.steps import (
+    STEPS,
+    Expand,
+    Pad,
+    Reshape,
+    Slice,
+    Step,
+    Take,
+    Transpose,
+    Windows,
+    apply_to_runs,
+    shape_after,
+)
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
@@ -19,7 +42,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.reduction import functional as under_test
 from zkinfer.protocol.reduction.boxes import cut
 from zkinfer.protocol.reduction.functional import Functional
-from zkinfer.typing import IntArray
+from zkinfer.typing import Array
 
 Shape = tuple[int, ...]
 
@@ -29,70 +52,8 @@ shapes_of_values = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple
 """With an axis of runs in front."""
 
 
-def random_ext(rng: np.random.Generator) -> Ext:
-    return tuple(int(c) for c in rng.integers(0, P, 3))
-
-
 def random_point(rng: np.random.Generator, variables: int) -> tuple[Ext, ...]:
     return tuple(random_ext(rng) for _ in range(variables))
-
-
-def random_array(rng: np.random.Generator, *sizes: int) -> IntArray:
-    """Extension elements, some of them zero."""
-    return rng.integers(0, P, (3, *sizes)) * rng.choice([0, 1], sizes, p=[0.2, 0.8])
-
-
-def random_groups(rng: np.random.Generator, shape: Shape) -> list[Shape]:
-    """The sizes of a random number of consecutive axes each."""
-    inner = [i for i in range(1, len(shape)) if rng.random() < 0.6]
-    return [shape[a:b] for a, b in itertools.pairwise([0, *inner, len(shape)])] if shape else []
-
-
-def random_functional(rng: np.random.Generator, shape: Shape) -> Functional:
-    """Factors of one axis or more; those of several are products or not."""
-    factors = []
-    for sizes in random_groups(rng, shape):
-        factor = random_array(rng, *sizes)
-        if rng.random() < 0.5:
-            factor = product_of([random_array(rng, n) for n in sizes])
-        factors.append(factor)
-    return Functional(shape, tuple(factors), random_ext(rng))
-
-
-def product_of(vectors: Sequence[IntArray]) -> IntArray:
-    """The outer product, entry by entry, in Python integers."""
-    sizes = [v.shape[1] for v in vectors]
-    exts = [to_exts(v) for v in vectors]
-    entries = [product([e[i] for e, i in zip(exts, index, strict=True)]) for index in indices(sizes)]
-    return from_exts(entries).reshape(3, *sizes)
-
-
-def product(values: Sequence[Ext]) -> Ext:
-    result = ONE
-    for value in values:
-        result = scalar.ext_mul(result, value)
-    return result
-
-
-def indices(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    return list(itertools.product(*(range(n) for n in shape)))
-
-
-def weights(functional: Functional) -> list[Ext]:
-    """Every weight, row-major: the definition."""
-    result = []
-    for index in indices(functional.shape):
-        value, rest = functional.scale, index
-        for factor in functional.factors:
-            axes = factor.ndim - 1
-            value = scalar.ext_mul(value, tuple(int(c) for c in factor[(slice(None), *rest[:axes])]))
-            rest = rest[axes:]
-        result.append(value)
-    return result
-
-
-def value_on(all_weights: Sequence[Ext], array: npt.NDArray[np.int64]) -> Ext:
-    return scalar.ext_base_dot(all_weights, [int(x) for x in array.ravel()])
 
 
 def assert_canonical(functional: Functional) -> None:
@@ -103,14 +64,15 @@ def assert_canonical(functional: Functional) -> None:
 def test_factors_must_be_extension_arrays_over_the_axes_of_the_shape() -> None:
     vector = np.zeros((3, 4), dtype=np.int64)
     Functional((4, 4), (vector, vector))
-    for shape, factors in [
+    cases: list[tuple[Shape, tuple[Array, ...]]] = [
         ((4, 5), (vector, vector)),
         ((4,), (vector, vector)),
         ((4, 4), (vector,)),
         ((4,), (vector.astype(np.int32),)),
         ((4,), (vector[:2],)),
         ((), (vector[:, 0],)),
-    ]:
+    ]
+    for shape, factors in cases:
         with pytest.raises(ShapeError):
             Functional(shape, factors)
 
@@ -143,54 +105,16 @@ def test_a_point_has_a_coordinate_for_each_variable_of_the_box() -> None:
         under_test.eq_functional(cutting, cutting.boxes[0], (ONE, ONE))
 
 
-def random_step(rng: np.random.Generator, shape: Shape) -> Step:
-    """Any of the seven kinds, on a tensor of this shape."""
-    rank = len(shape)
-    steps: list[Step] = [
-        Reshape((1, *shape)),
-        Reshape(tuple(n for n in shape if n > 1)),
-        Reshape((math.prod(shape),)),
-        Reshape(tuple(int(n) for n in rng.permutation(shape))),
-        Transpose(tuple(int(i) for i in rng.permutation(rank))),
-        Expand(tuple(int(rng.integers(1, 4)) if n == 1 else n for n in shape)),
-    ]
-    if rank:
-        axis = int(rng.integers(rank))
-        n = shape[axis]
-        size = int(rng.integers(1, n + 1))
-        steps += [
-            Pad(tuple(int(n) for n in rng.integers(0, 2, rank)), tuple(int(n) for n in rng.integers(0, 2, rank))),
-            Slice(axis, n - 1, n, -1),
-            Slice(axis, 0, (n + 1) // 2, 2),
-            Take(axis, tuple(int(i) for i in rng.integers(0, n, 3))),
-            Windows(axis, size, int(rng.integers(1, 3)), 1 if n < 2 * size else int(rng.integers(1, 3))),
-        ]
-        divisor = next(d for d in range(2, n + 2) if n % d == 0 or d > n)
-        if n % divisor == 0:
-            steps.append(Reshape((*shape[:axis], divisor, n // divisor, *shape[axis + 1 :])))
-    return steps[int(rng.integers(len(steps)))]
-
-
-def over_runs(steps: Sequence[Step], array: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The steps, on each run by itself."""
-    runs = []
-    for run in array:
-        for step in steps:
-            run = step.apply(run)
-        runs.append(run)
-    return np.stack(runs)
-
-
 @given(shapes_of_values, st.integers(0, 4), seeds)
 def test_pulling_back_through_steps_keeps_the_value(shape: Shape, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     steps: list[Step] = []
     for _ in range(count):
-        steps.append(random_step(rng, shape_after(tuple(steps), shape[1:])))
+        kind = STEPS[int(rng.integers(len(STEPS)))]
+        step = random_step(rng, kind, shape_after(steps, shape[1:]))
+        steps += [] if step is None else [step]
     array = rng.integers(-99, 99, shape)
-    moved = over_runs(steps, array)
-    if moved.size > 500:
-        return
+    moved = apply_to_runs(steps, array)
     functional = random_functional(rng, moved.shape)
     pulled = under_test.pull(functional, steps, shape)
     assert pulled.shape == shape
@@ -403,8 +327,8 @@ def test_parts_over_any_letters_are_arranged(letters: list[str], sizes: list[int
     expected = []
     for index in indices(shape):
         at = dict(zip(names, index, strict=True))
-        entries = [array[(slice(None), *(at[c] for c in part))] for part, array in parts]
-        expected.append(product([scale, *(tuple(int(c) for c in entry) for entry in entries)]))
+        entries = [entry_at(array, tuple(at[c] for c in part)) for part, array in parts]
+        expected.append(product([scale, *entries]))
     assert functional.shape == shape
     assert_canonical(functional)
     assert weights(functional) == expected

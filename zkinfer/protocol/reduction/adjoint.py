@@ -1,67 +1,55 @@
-"""Weights through one re-indexing step, backwards: from weights of the step's result to weights of its source.
+"""Weights through one index map, backwards: from weights of the map's result to weights of its source.
 
-For weights U of the result, the weights V of the source are those with  sum U * step(x) = sum V * x  for every x. All
-tensors have an axis of runs in front, which steps do not touch.
+For weights U of the result, the weights V of the source are those with  sum U * map(x) = sum V * x  for every x. All
+tensors have an axis of runs in front, which index maps do not touch.
 """
 
-import numpy as np
+import math
 
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
+from zkinfer.circuit.steps import Embed, Gather, IndexMap, Listed, Permute, Regroup, Shape, Strided
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.reduction.factors import assemble, isolate, regroup, spans
 from zkinfer.typing import IntArray
 
 
-def adjoint(step: Step, factors: list[IntArray], shape: tuple[int, ...]) -> tuple[list[IntArray], Ext]:
+def adjoint(index_map: IndexMap, factors: list[IntArray], shape: Shape) -> tuple[list[IntArray], Ext]:
     """The weights of the source as factors and a scale.
 
     Args:
-        step: as in a program, its axes not counting that of runs.
-        factors: of the result's weights, over (runs, *step.shape(shape)).
+        index_map: one that fits the source.
+        factors: of the result's weights, over (runs, *index_map.shape_after(shape)).
         shape: of the source, without the axis of runs.
     """
-    match step:
-        case Reshape():
+    match index_map:
+        case Regroup():
             return regroup(factors, (factors[0].shape[1], *shape))
-        case Transpose(axes=axes):
+        case Permute(axes=axes):
             order = (0, *(1 + axis for axis in axes))
             return assemble([(order[a:b], f) for (a, b), f in zip(spans(factors), factors, strict=True)]), ONE
-        case Slice(axis=axis, start=start, count=count, stride=stride):
-            return _scatter(factors, axis, 1, start + stride * np.arange(count), shape[axis]), ONE
-        case Take(axis=axis, indices=indices):
-            return _scatter(factors, axis, 1, np.array(indices, dtype=np.int64), shape[axis]), ONE
-        case Windows(axis=axis, size=size, stride=stride, dilation=dilation):
-            positions = stride * np.arange(step.shape(shape)[axis])
-            places = positions[:, None] + dilation * np.arange(size)
-            return _scatter(factors, axis, 2, places.ravel(), shape[axis]), ONE
-        case Pad(before=before):
+        case Embed(before=before):
             return _crop(factors, before, shape), ONE
-        case Expand(sizes=sizes):
-            return _sum_repeated(factors, shape, sizes), ONE
+        case Gather():
+            for axis, along in reversed(index_map.from_last()):
+                factors = _scatter(factors, 1 + axis, along, shape[axis])
+            return factors, ONE
 
 
-def _scatter(factors: list[IntArray], axis: int, axes: int, places: IntArray, size: int) -> list[IntArray]:
-    """`axes` axes of the result, in row-major order, came from these places of one axis of the source."""
-    factors, at = isolate(factors, 1 + axis, 1 + axis + axes)
-    local = 2 + axis - spans(factors)[at][0]
-    array = factors[at]
-    flat = array.reshape(*array.shape[:local], len(places), *array.shape[local + axes :])
-    return [*factors[:at], modular.scatter_add(flat, local, places, size), *factors[at + 1 :]]
-
-
-def _crop(factors: list[IntArray], before: tuple[int, ...], shape: tuple[int, ...]) -> list[IntArray]:
+def _crop(factors: list[IntArray], before: tuple[int, ...], shape: Shape) -> list[IntArray]:
     """Zeros around the source have no weight."""
     kept = [slice(None), *(slice(b, b + n) for b, n in zip(before, shape, strict=True))]
     return [f[(slice(None), *kept[a:b])] for (a, b), f in zip(spans(factors), factors, strict=True)]
 
 
-def _sum_repeated(factors: list[IntArray], shape: tuple[int, ...], sizes: tuple[int, ...]) -> list[IntArray]:
-    """An element that was repeated has the sum of its copies' weights."""
-    result = []
-    for (start, end), factor in zip(spans(factors), factors, strict=True):
-        for axis in range(max(start, 1), end):
-            if shape[axis - 1] != sizes[axis - 1]:
-                factor = modular.sum_axis(factor, 1 + axis - start)
-        result.append(factor)
-    return result
+def _scatter(factors: list[IntArray], axis: int, along: Strided | Listed, size: int) -> list[IntArray]:
+    """An element has the sum of its copies' weights; the map's new axes, from `axis` on, become one of this size."""
+    axes = len(along.sizes)
+    factors, at = isolate(factors, axis, axis + axes)
+    local = 1 + axis - spans(factors)[at][0]
+    array = factors[at]
+    flat = array.reshape(*array.shape[:local], math.prod(along.sizes), *array.shape[local + axes :])
+    if size == 1:  # every element is a copy of the only one
+        summed = modular.sum_axis(flat, local)
+    else:
+        summed = modular.scatter_add(flat, local, along.places().ravel(), size)
+    return [*factors[:at], summed, *factors[at + 1 :]]

@@ -63,7 +63,7 @@ def rank_one(matrix: IntArray) -> tuple[IntArray, IntArray] | None:
     nonzero = (matrix != 0).any(axis=0)
     rows = nonzero.any(axis=1)
     if not rows.any():
-        return np.zeros_like(matrix[:, :, 0]), np.zeros_like(matrix[:, 0])
+        return np.zeros(matrix.shape[:2], dtype=np.int64), np.zeros((DEGREE, matrix.shape[2]), dtype=np.int64)
     row = int(rows.argmax())
     column = int(nonzero[row].argmax())
     right = np.ascontiguousarray(matrix[:, row])

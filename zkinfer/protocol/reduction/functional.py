@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.circuit.steps import Step
+from zkinfer.circuit.steps import Step, moves
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.modular import from_exts, to_exts
@@ -124,16 +124,15 @@ def pull(functional: Functional, steps: Sequence[Step], source_shape: tuple[int,
         ShapeError: the steps do not lead from the source's shape to that of the functional.
     """
     runs, *sizes = source_shape
-    shapes = [tuple(sizes)]
-    for step in steps:
-        shapes.append(step.shape(shapes[-1]))
-    if functional.shape[1:] != shapes[-1] or runs not in (1, functional.shape[0]):
-        raise ShapeError(f"the steps lead from {source_shape} to (runs, *{shapes[-1]}), not to {functional.shape}")
+    path = moves(steps, tuple(sizes))
+    after = path[-1].after if path else tuple(sizes)
+    if functional.shape[1:] != after or runs not in (1, functional.shape[0]):
+        raise ShapeError(f"the steps lead from {source_shape} to (runs, *{after}), not to {functional.shape}")
     factors, scale = list(functional.factors), functional.scale
     if runs != functional.shape[0]:
         factors[0] = modular.sum_axis(factors[0], 1)
-    for step, shape in zip(reversed(steps), reversed(shapes[:-1]), strict=True):
-        factors, factor = adjoint(step, factors, shape)
+    for move in reversed(path):
+        factors, factor = adjoint(move.index_map, factors, move.before)
         scale = ext_mul(scale, factor)
     return Functional(source_shape, tuple(factors), scale)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zkinfer.circuit.program import Einsum, Term
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose, Windows
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq_table, ext_add, ext_inv, ext_mul, ext_scale
 from zkinfer.verifier.reference.elements import Point, total
@@ -90,29 +89,6 @@ def axis_tables(sizes: Sequence[int], point: Point) -> list[list[Ext]]:
 # Views and Einsums of one operand
 
 
-def _source_index(step: Step, index: Index, before: Shape, after: Shape) -> Index | None:
-    """Where an element of a step's result was before it; None for a zero that the step put there."""
-    match step:
-        case Reshape():
-            return unplace(place(index, after), before)
-        case Transpose(axes=axes):
-            source = [0] * len(axes)
-            for i, axis in zip(index, axes, strict=True):
-                source[axis] = i
-            return tuple(source)
-        case Slice(axis=axis, start=start, stride=stride):
-            return (*index[:axis], start + stride * index[axis], *index[axis + 1 :])
-        case Pad(before=margin):
-            moved = tuple(i - m for i, m in zip(index, margin, strict=True))
-            return moved if all(0 <= i < n for i, n in zip(moved, before, strict=True)) else None
-        case Expand():
-            return tuple(0 if n == 1 else i for i, n in zip(index, before, strict=True))
-        case Windows(axis=axis, stride=stride, dilation=dilation):
-            return (*index[:axis], stride * index[axis] + dilation * index[axis + 1], *index[axis + 2 :])
-        case Take(axis=axis, indices=taken):
-            return (*index[:axis], taken[index[axis]], *index[axis + 1 :])
-
-
 def pull_term(weights: Weights, term: Term, source: Shape) -> Weights:
     """The weights of a term's source, shape (runs or 1, ...), for weights of the View's result."""
     shapes = [source[1:]]
@@ -121,8 +97,8 @@ def pull_term(weights: Weights, term: Term, source: Shape) -> Weights:
     entries = [ZERO] * math.prod(source)
     for (run, *rest), weight in zip(indices(weights.shape), weights.entries, strict=True):
         index: Index | None = tuple(rest)
-        for step, before, after in zip(term.steps[::-1], shapes[-2::-1], shapes[::-1], strict=False):
-            index = None if index is None else _source_index(step, index, before, after)
+        for step, before in zip(term.steps[::-1], shapes[-2::-1], strict=True):
+            index = None if index is None else step.source_index(index, before)
         if index is not None:
             at = place((run if source[0] > 1 else 0, *index), source)
             entries[at] = ext_add(entries[at], ext_scale(weight, term.coefficient % P))
