@@ -10,8 +10,8 @@ from support.batch_jobs import RecordingKeys, item_integers
 
 from zkinfer.errors import InvalidInputError, ResourceError
 from zkinfer.files.proof import Proof
-from zkinfer.jobs.executors import Inline
-from zkinfer.jobs.work import Proven, Tensor, Work
+from zkinfer.jobs.executors import InlineExecutor
+from zkinfer.jobs.work import Proven, TensorData, Work
 
 
 class PatientKeys(RecordingKeys):
@@ -28,13 +28,13 @@ class PatientKeys(RecordingKeys):
 
 def work(first: int) -> Work:
     runs = item_integers(np.arange(first, first + 2)).reshape(2, 1, 3)
-    return Work(first, 2, (Tensor.of(runs),), b"", False, False)
+    return Work(first, 2, (TensorData.of(runs),), b"", False, False)
 
 
 def test_one_batch_is_proven_while_another_waits_and_is_taken_back(tmp_path: Path) -> None:
     keys = PatientKeys(tmp_path / "keys")
     keys.begun, keys.may_go_on = Event(), Event()
-    executor = Inline(keys)
+    executor = InlineExecutor(keys)
     assert (executor.workers, executor.places) == (1, 2)
 
     def use() -> str:
@@ -61,7 +61,7 @@ def test_what_uses_it_may_fail(tmp_path: Path) -> None:
         raise InvalidInputError("damaged")
 
     with pytest.raises(InvalidInputError, match="damaged"):
-        Inline(RecordingKeys(tmp_path / "keys")).serve(use)
+        InlineExecutor(RecordingKeys(tmp_path / "keys")).serve(use)
 
 
 def test_an_interruption_ends_what_uses_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_an_interruption_ends_what_uses_it(tmp_path: Path) -> None:
         def prove(self, *arguments: Any, **options: bool) -> Proof:
             raise KeyboardInterrupt
 
-    executor = Inline(Interrupted(tmp_path / "keys"))
+    executor = InlineExecutor(Interrupted(tmp_path / "keys"))
 
     def use() -> None:
         executor.submit(work(0))

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.statement import VALUES_CONTEXT
-from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, Batch, DeadLetter, Manifest, item_digests
+from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, DeadLetter, JobBatch, Manifest, item_digests
 
 
 def digests(items: int) -> bytes:
     return bytes(32 * items)
 
 
-FIRST = Batch(0, 3, (1,), digests(2), digests(2), "000.proof", bytes(32))
-SECOND = Batch(3, 5, (), digests(2), digests(2), "003.proof", bytes(32))
-ALL_DEAD = Batch(5, 6, (5,), b"", b"", "", b"")
+FIRST = JobBatch(0, 3, (1,), digests(2), digests(2), "000.proof", bytes(32))
+SECOND = JobBatch(3, 5, (), digests(2), digests(2), "003.proof", bytes(32))
+ALL_DEAD = JobBatch(5, 6, (5,), b"", b"", "", b"")
 JOB = Manifest(
     commitment=bytes(32),
     program=bytes(32),

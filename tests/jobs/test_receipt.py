@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.jobs.manifest import Batch, DeadLetter, Manifest
+from zkinfer.jobs.manifest import DeadLetter, JobBatch, Manifest
 from zkinfer.jobs.receipt import (
     Item,
     ItemReceipt,
@@ -27,8 +27,8 @@ def digests(*seeds: int) -> bytes:
     return b"".join(bytes([seed]) * 32 for seed in seeds)
 
 
-FIRST = Batch(0, 3, (1,), digests(1, 2), digests(11, 12), "000.proof", digests(100))
-SECOND = Batch(3, 5, (), digests(3, 4), digests(13, 14), "003.proof", digests(101))
+FIRST = JobBatch(0, 3, (1,), digests(1, 2), digests(11, 12), "000.proof", digests(100))
+SECOND = JobBatch(3, 5, (), digests(3, 4), digests(13, 14), "003.proof", digests(101))
 JOB = Manifest(
     commitment=digests(200),
     program=digests(201),

@@ -23,7 +23,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import Proof
-from zkinfer.jobs.manifest import MANIFEST_FILE, Batch, DeadLetter
+from zkinfer.jobs.manifest import MANIFEST_FILE, DeadLetter, JobBatch
 from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
 from zkinfer.jobs.verification import verify_item
 from zkinfer.verifier import VerifiedInference
@@ -218,7 +218,7 @@ class TestCheatingProvers:
             job.verify()
 
 
-def drop(batch: Batch, position: int) -> Batch:
+def drop(batch: JobBatch, position: int) -> JobBatch:
     """The batch without one of its items, as an honest prover would write it."""
 
     def without(digests: bytes) -> bytes:

@@ -14,7 +14,7 @@ from zkinfer.circuit.qformat import dequantize
 from zkinfer.files import budget
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.jobs import api as verbs
+from zkinfer.jobs import api
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 from zkinfer.typing import IntArray
@@ -134,6 +134,6 @@ def begin_or_resume(folder: Path, batch_size: int) -> None:
     """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
     keys, job = RecordingKeys(folder / "keys"), folder / "job"
     if (job / "state.sqlite").exists():
-        verbs.resume(job, keys)
+        api.resume(job, keys)
     else:
-        verbs.run(job, keys, folder / "x.npy", batch_size=batch_size)
+        api.run(job, keys, folder / "x.npy", batch_size=batch_size)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zkinfer.jobs.runner import Outcome
-    from zkinfer.jobs.state import Counts
+    from zkinfer.jobs.state import JobCounts
 
 INCOMPLETE = 5
 STOPPED = 6
@@ -243,7 +243,7 @@ def _rate(items: int, seconds: float) -> str:
     return f"{items} items in {duration(seconds)}{rate}"
 
 
-def _rows(folder: Path, counts: "Counts") -> list[tuple[str, str]]:
+def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
     share = counts.done / counts.items
     proofs = "none"
     if counts.batches_done:

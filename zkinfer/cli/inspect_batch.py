@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from zkinfer.cli.console import facts
 from zkinfer.jobs.challenge import COMMITTED_KIND, SAMPLED_KIND, SampleCommitment, SampledReceipt
 from zkinfer.jobs.manifest import MANIFEST_KIND, Manifest
-from zkinfer.jobs.receipt import ITEM_KIND, Header, ItemReceipt, receipt_of
+from zkinfer.jobs.receipt import ITEM_KIND, ItemReceipt, JobHeader, receipt_of
 
 Rows = list[tuple[str, str]]
 
@@ -29,7 +29,7 @@ def describe_manifest(data: bytes, head: Rows) -> RenderableType:
     manifest = Manifest.from_bytes(data)
     rows = [
         *head,
-        *_header_rows(Header.of(manifest)),
+        *_header_rows(JobHeader.of(manifest)),
         ("proven", f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"),
         ("dead letters", str(len(manifest.dead_letters))),
         ("receipt", receipt_of(manifest).hex()),
@@ -71,7 +71,7 @@ def describe_sample(data: bytes, head: Rows) -> RenderableType:
     return Group(facts("Sampled receipt", rows), "", SAMPLED_REVEALS)
 
 
-def _header_rows(header: Header) -> Rows:
+def _header_rows(header: JobHeader) -> Rows:
     return [("for commitment", header.commitment.hex()), ("items", str(header.items))]
 
 

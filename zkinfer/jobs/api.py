@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import InvalidInputError, WrongKeyError
 from zkinfer.jobs.challenge import COMMITMENT_FILE
-from zkinfer.jobs.executors import Executor, Inline, Processes
+from zkinfer.jobs.executors import BatchExecutor, InlineExecutor, ProcessExecutor
 from zkinfer.jobs.inputs import Inputs, PathLike, paths_of
 from zkinfer.jobs.items import ItemShapes
 from zkinfer.jobs.job import (
@@ -26,13 +26,13 @@ from zkinfer.jobs.job import (
 )
 from zkinfer.jobs.lock import is_worked_on, working_on
 from zkinfer.jobs.runner import Observer, Outcome, Progress, Runner
-from zkinfer.jobs.state import Counts, State
+from zkinfer.jobs.state import JobCounts, State
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
 
 
-def _tell_nobody(progress: Progress) -> None:
+def _ignore_progress(progress: Progress) -> None:
     """The observer of those who do not ask for one."""
 
 
@@ -54,7 +54,7 @@ def run(
     workers: int = 1,
     retries: int = 3,
     backoff: float = 1.0,
-    observer: Observer = _tell_nobody,
+    observer: Observer = _ignore_progress,
     stopping: Callable[[], bool] = _never,
 ) -> Outcome:
     """Begin a job: prove all items of some files, and write proofs, outputs and a manifest into a folder.
@@ -125,7 +125,7 @@ def resume(
     *,
     executor: ExecutorName | None = None,
     workers: int | None = None,
-    observer: Observer = _tell_nobody,
+    observer: Observer = _ignore_progress,
     stopping: Callable[[], bool] = _never,
 ) -> Outcome:
     """Go on with a job that ended before it was complete, however it ended; what failed is tried again.
@@ -164,7 +164,7 @@ class Status:
     """
 
     job: Job
-    counts: Counts
+    counts: JobCounts
     running: bool
     complete: bool
 
@@ -195,20 +195,20 @@ def _work(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> Outcome:
-    def work(chosen: Executor) -> Outcome:
+    def work(chosen: BatchExecutor) -> Outcome:
         with closing(State(folder)) as state:
             return Runner(folder, state, keys, chosen, observer, stopping).run()
 
     if executor == "inline":
-        inline = Inline(keys)
+        inline = InlineExecutor(keys)
         return inline.serve(lambda: work(inline))
     with closing(_others(folder, keys, executor, workers)) as others:
         return work(others)
 
 
-def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> Executor:
+def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> BatchExecutor:
     if name == "processes":
-        return Processes(keys.folder, workers, folder / WORKERS_LOG)
-    from zkinfer.jobs.cluster import Cluster
+        return ProcessExecutor(keys.folder, workers, folder / WORKERS_LOG)
+    from zkinfer.jobs.cluster import RayExecutor
 
-    return Cluster(keys, workers)
+    return RayExecutor(keys, workers)

@@ -30,8 +30,8 @@ from zkinfer.files.artifact import one_line, wrap, write_atomically
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
 from zkinfer.jobs.files import decode, load
 from zkinfer.jobs.job import proof_name
-from zkinfer.jobs.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, Batch
-from zkinfer.jobs.receipt import Header, Item, follow_path, tree_head
+from zkinfer.jobs.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, JobBatch
+from zkinfer.jobs.receipt import Item, JobHeader, follow_path, tree_head
 
 SALTED_LEAF_KEY = b"zkinfer 2026 salted item v1".ljust(32, b"\0")
 SAMPLE_KEY = b"zkinfer 2026 sample commitment".ljust(32, b"\0")
@@ -67,9 +67,9 @@ class Span(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         """How many of its items are no dead letters."""
         return self.stop - self.first - len(self.dead)
 
-    def unopened(self) -> Batch:
+    def unopened(self) -> JobBatch:
         """The batch of a job, of which nothing is shown."""
-        return Batch(self.first, self.stop, self.dead, b"", b"", "", b"")
+        return JobBatch(self.first, self.stop, self.dead, b"", b"", "", b"")
 
     def items(self, input_digests: bytes, output_digests: bytes) -> list[Item]:
         """Its items, given the digests of those that are no dead letters, 32 bytes each."""
@@ -96,7 +96,7 @@ class SampleCommitment(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
         head: of the tree over the batches.
     """
 
-    header: Header
+    header: JobHeader
     circuit_batch: int
     spans: tuple[Span, ...]
     size: int
@@ -278,9 +278,9 @@ class OpenedBatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         if follow_path(head, self.number, len(commitment.spans), self.siblings) != commitment.head:
             raise InvalidProofError(f"batch {self.number} of the sample is not the one that was committed")
 
-    def batch(self, span: Span) -> Batch:
+    def batch(self, span: Span) -> JobBatch:
         """The batch, as that of a job."""
-        return Batch(
+        return JobBatch(
             span.first,
             span.stop,
             span.dead,

@@ -12,13 +12,13 @@ import msgspec
 
 from zkinfer.errors import VerificationError, VerifierUnavailableError
 from zkinfer.jobs.batch_checker import BatchChecker, Setting
-from zkinfer.jobs.manifest import Batch
+from zkinfer.jobs.manifest import JobBatch
 
 _KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
 _ERRORS = {error.__name__: error for error in _KINDS}
 
 
-class Verdict(msgspec.Struct, frozen=True, array_like=True):
+class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
     """What came of a batch.
 
     Attributes:
@@ -43,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
             raise _ERRORS[self.error](self.message)
 
 
-def judge(checker: BatchChecker, batch: Batch) -> Verdict:
+def judge(checker: BatchChecker, batch: JobBatch) -> BatchVerdict:
     """Check a batch."""
     try:
         result = checker.check(batch)
@@ -52,19 +52,19 @@ def judge(checker: BatchChecker, batch: Batch) -> Verdict:
     except (MemoryError, RecursionError) as error:
         return refusal(VerifierUnavailableError(f"not enough memory or stack to verify ({type(error).__name__})"))
     if result is None:
-        return Verdict("", "", math.inf, False)
-    return Verdict("", "", result.security_bits, result.test_only)
+        return BatchVerdict("", "", math.inf, False)
+    return BatchVerdict("", "", result.security_bits, result.test_only)
 
 
-def refusal(error: VerificationError) -> Verdict:
+def refusal(error: VerificationError) -> BatchVerdict:
     """The verdict on a batch that is not."""
-    return Verdict(type(error).__name__, str(error), 0.0, False)
+    return BatchVerdict(type(error).__name__, str(error), 0.0, False)
 
 
 def serve(connection: Connection) -> None:
     """Answer until the other side closes."""
     setting = msgspec.msgpack.decode(connection.recv_bytes(), type=Setting)
-    decoder = msgspec.msgpack.Decoder(Batch)
+    decoder = msgspec.msgpack.Decoder(JobBatch)
     try:
         checker = BatchChecker(setting)
     except VerificationError as error:

@@ -35,7 +35,7 @@ GRACE_SECONDS = 10.0
 LOST = "its worker died: killed, perhaps for memory, or crashed; see workers.log"
 
 
-class Executor(ABC):
+class BatchExecutor(ABC):
     """Where batches are proven.
 
     Attributes:
@@ -67,7 +67,7 @@ class Executor(ABC):
         """Let the workers go; a batch that they work on is lost."""
 
 
-class Inline(Executor):
+class InlineExecutor(BatchExecutor):
     """This process proves, one batch at a time; what is proven is written beside it, in a thread: see `serve`.
 
     One more batch waits, so that proving goes on without a pause, in which it would lose the processor's caches.
@@ -101,11 +101,11 @@ class Inline(Executor):
         return done.result()
 
     def submit(self, work: Work) -> None:
-        """See `Executor.submit`."""
+        """See `BatchExecutor.submit`."""
         self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`.
+        """See `BatchExecutor.results`.
 
         Raises:
             ResourceError: the thread that proves was interrupted.
@@ -117,13 +117,13 @@ class Inline(Executor):
         return []
 
     def withdraw(self) -> list[Work]:
-        """See `Executor.withdraw`."""
+        """See `BatchExecutor.withdraw`."""
         with suppress(Empty):
             return [work for work in (self._works.get_nowait(),) if work is not None]
         return []
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `BatchExecutor.close`."""
 
 
 @dataclass
@@ -134,7 +134,7 @@ class _Worker:
     answered: bool = False
 
 
-class Processes(Executor):
+class ProcessExecutor(BatchExecutor):
     """Other processes on this machine: each loads the keys once, mapped, so that they share their memory.
 
     The processors are divided among them. A worker that dies is replaced.
@@ -156,14 +156,14 @@ class Processes(Executor):
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, work: Work) -> None:
-        """See `Executor.submit`."""
+        """See `BatchExecutor.submit`."""
         worker = next(worker for worker in self._workers if worker.work is None)
         worker.work = work
         with suppress(OSError):  # a dead worker shows when results are waited for
             worker.connection.send_bytes(msgspec.msgpack.encode(work))
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`."""
+        """See `BatchExecutor.results`."""
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
         return [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
 
@@ -209,7 +209,7 @@ class Processes(Executor):
         return _Worker(process, Connection(ours.detach()))
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `BatchExecutor.close`."""
         for worker in self._workers:
             _end(worker)
 

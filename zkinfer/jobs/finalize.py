@@ -18,7 +18,7 @@ from zkinfer.files.artifact import writing
 from zkinfer.files.budget import sync_folder
 from zkinfer.files.proof import Proof
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
-from zkinfer.jobs.manifest import Batch, Manifest
+from zkinfer.jobs.manifest import JobBatch, Manifest
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
 from zkinfer.jobs.state import Row, State
 
@@ -75,7 +75,7 @@ def complete(
     """
     job = state.job
     dead = {letter.index: letter for letter in state.dead_letters()}
-    batches: list[Batch] = []
+    batches: list[JobBatch] = []
     damaged = False
     for row in state.rows():
         batch = _batch(row, tuple(item for item in range(row.first, row.stop) if item in dead))
@@ -108,11 +108,11 @@ def complete(
     return True
 
 
-def _batch(row: Row, dead: tuple[int, ...]) -> Batch:
+def _batch(row: Row, dead: tuple[int, ...]) -> JobBatch:
     if row.announced is None:
-        return Batch(row.first, row.stop, dead, b"", b"", "", b"")
+        return JobBatch(row.first, row.stop, dead, b"", b"", "", b"")
     proof = row.announced
-    return Batch(
+    return JobBatch(
         row.first,
         row.stop,
         dead,

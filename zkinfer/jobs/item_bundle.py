@@ -23,7 +23,7 @@ from zkinfer.jobs.batch_checker import as_reals, map_rows, read_items, read_proo
 from zkinfer.jobs.inputs import Inputs, PathLike
 from zkinfer.jobs.items import ItemShapes
 from zkinfer.jobs.job import check_inputs, manifest_file, proofs_folder
-from zkinfer.jobs.manifest import Batch, Manifest, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, batch_of, item_receipt
 from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import enough_memory, load_commitment, verify_item
@@ -76,7 +76,7 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
     return found
 
 
-def _proof(path: Path, batch: Batch) -> Proof:
+def _proof(path: Path, batch: JobBatch) -> Proof:
     """The proof of a batch, as it was recorded."""
     try:
         return read_proof(path, batch.proof_digest)
@@ -86,7 +86,7 @@ def _proof(path: Path, batch: Batch) -> Proof:
         ) from None
 
 
-def _read_inputs(paths: Sequence[Path], batch: Batch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
+def _read_inputs(paths: Sequence[Path], batch: JobBatch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
     """What the batch's items were run on, as real numbers: an array of shape (items, *item shape) an input."""
     program = commitment.program
     shapes = ItemShapes(program)

@@ -48,7 +48,7 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     reason: str
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class JobBatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A range of items and the proof of those that are no dead letters.
 
     Attributes:
@@ -106,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     circuit_batch: int
     batch_size: int
     items: int
-    batches: tuple[Batch, ...]
+    batches: tuple[JobBatch, ...]
     dead_letters: tuple[DeadLetter, ...]
 
     @property
@@ -115,7 +115,7 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         return sum(batch.size for batch in self.batches if batch.proof)
 
     @property
-    def unproven(self) -> tuple[Batch, ...]:
+    def unproven(self) -> tuple[JobBatch, ...]:
         """The batches that hold items and have no proof: none where all of the job was proven."""
         return tuple(batch for batch in self.batches if batch.size and not batch.proof)
 
@@ -212,7 +212,7 @@ def _check(manifest: Manifest) -> None:
     )
 
 
-def _check_batch(number: int, batch: Batch, manifest: Manifest) -> None:
+def _check_batch(number: int, batch: JobBatch, manifest: Manifest) -> None:
     bounded = (batch.first - 1, *batch.dead, batch.stop)
     _require(
         all(one < another for one, another in itertools.pairwise(bounded)),

@@ -18,7 +18,7 @@ from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofE
 from zkinfer.files.artifact import wrap, write_atomically
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
 from zkinfer.jobs.files import decode, load
-from zkinfer.jobs.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, Batch, Manifest
+from zkinfer.jobs.manifest import DIGEST_BYTES, MAX_BATCH_ITEMS, MAX_ITEMS, JobBatch, Manifest
 
 LEAF_KEY = b"zkinfer 2026 receipt leaf v1".ljust(32, b"\0")
 NODE_KEY = b"zkinfer 2026 receipt node v1".ljust(32, b"\0")
@@ -31,7 +31,7 @@ MAX_ITEM_BYTES = 1 << 20
 """Of an item's file: a context, a reason and at most 48 digests fit many times."""
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class JobHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What all items of a job share, as in `Manifest`.
 
     Attributes:
@@ -50,9 +50,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     items: int
 
     @staticmethod
-    def of(manifest: Manifest) -> "Header":
+    def of(manifest: Manifest) -> "JobHeader":
         """Of a job."""
-        return Header(
+        return JobHeader(
             manifest.commitment,
             manifest.program,
             manifest.context,
@@ -183,7 +183,7 @@ def items_of(manifest: Manifest) -> Iterator[Item]:
 
 def receipt_of(manifest: Manifest) -> bytes:
     """The receipt of a job: 32 bytes."""
-    return Header.of(manifest).receipt(tree_head([item.leaf() for item in items_of(manifest)]))
+    return JobHeader.of(manifest).receipt(tree_head([item.leaf() for item in items_of(manifest)]))
 
 
 class ItemReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -196,7 +196,7 @@ class ItemReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         siblings: the path, from the leaf upward.
     """
 
-    header: Header
+    header: JobHeader
     item: Item
     position: int
     siblings: bytes
@@ -285,13 +285,13 @@ def item_receipt(manifest: Manifest, index: int) -> ItemReceipt:
         raise InvalidInputError(f"the job has items 0 to {manifest.items - 1}, and no item {index}")
     items = list(items_of(manifest))
     siblings = tree_path([item.leaf() for item in items], index)
-    return ItemReceipt(Header.of(manifest), items[index], _position(batch_of(manifest, index), index), siblings)
+    return ItemReceipt(JobHeader.of(manifest), items[index], _position(batch_of(manifest, index), index), siblings)
 
 
-def batch_of(manifest: Manifest, index: int) -> Batch:
+def batch_of(manifest: Manifest, index: int) -> JobBatch:
     """The batch that an item of the job belongs to."""
     return next(batch for batch in manifest.batches if index < batch.stop)
 
 
-def _position(batch: Batch, index: int) -> int:
+def _position(batch: JobBatch, index: int) -> int:
     return 0 if index in batch.dead else index - batch.first - sum(dead < index for dead in batch.dead)

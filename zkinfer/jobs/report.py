@@ -22,7 +22,7 @@ from zkinfer.jobs.inputs import PathLike
 from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
-from zkinfer.jobs.state import Announcement, Counts, Row, State
+from zkinfer.jobs.state import Announcement, JobCounts, Row, State
 from zkinfer.typing import Array, FloatArray
 
 Cells = Sequence[object]
@@ -206,7 +206,7 @@ def _accuracy_facts(accuracy: Accuracy) -> list[tuple[str, str]]:
     return facts
 
 
-def _summary(folder: Path, counts: Counts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
+def _summary(folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
     complete = manifest_file(folder).exists()
     facts = [
         ("state", "complete" if complete else "not complete"),

@@ -17,16 +17,16 @@ from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import write_atomically
-from zkinfer.jobs.executors import Executor
+from zkinfer.jobs.executors import BatchExecutor
 from zkinfer.jobs.finalize import complete, write_dead_letters
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, quantize_items
 from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
-from zkinfer.jobs.manifest import Batch, item_digests
+from zkinfer.jobs.manifest import JobBatch, item_digests
 from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
-from zkinfer.jobs.state import Announcement, Counts, State
-from zkinfer.jobs.work import Failed, Proven, Result, Tensor, Work
+from zkinfer.jobs.state import Announcement, JobCounts, State
+from zkinfer.jobs.work import Failed, Proven, Result, TensorData, Work
 from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Progress:
         event: what just happened, one line; empty where it is a proof like all others.
     """
 
-    counts: Counts
+    counts: JobCounts
     items: int
     seconds: float
     memory: int
@@ -107,7 +107,7 @@ class Runner:
         folder: Path,
         state: State,
         keys: "Keys",
-        executor: Executor,
+        executor: BatchExecutor,
         observer: Observer,
         stopping: Callable[[], bool],
     ) -> None:
@@ -129,11 +129,11 @@ class Runner:
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
         self._stopped = False
-        self._spoilt: BudgetError | InvalidInputError | None = None
+        self._fatal: BudgetError | InvalidInputError | None = None
         self._outputs: OutputFiles | None = None
         self._collected: set[int] = set()
         self._items = self._memory = 0
-        self._began, self._told = time.monotonic(), 0.0
+        self._began, self._reported = time.monotonic(), 0.0
 
     def run(self) -> Outcome:
         """Prove what is left; then, if nothing failed, write outputs and manifest.
@@ -151,15 +151,15 @@ class Runner:
             while True:
                 self._prove_what_is_left()
                 write_dead_letters(self._folder, self._state)
-                if self._spoilt is not None:
-                    raise self._spoilt
+                if self._fatal is not None:
+                    raise self._fatal
                 counts = self._state.counts()
                 if counts.done < counts.items:
                     return Outcome(self._progress(), complete=False, stopped=self._halting)
-                self._tell("writing outputs and manifest")
+                self._report("writing outputs and manifest")
                 if complete(self._folder, self._state, self._keys.program, self._outputs, self._collected):
                     return Outcome(self._progress(), complete=True, stopped=False)
-                self._tell("proofs were damaged on disk: proving them again")
+                self._report("proofs were damaged on disk: proving them again")
 
     def _prove_what_is_left(self) -> None:
         job, waiting = self._state.job, self._state.count_waiting()
@@ -188,7 +188,7 @@ class Runner:
                     for leased, proof in proven:
                         self._persistently(self._write, leased, proof)
                         self._items += leased.stop - proof.first
-                    self._tell()
+                    self._report()
                 elif self._retries and not self._halting:
                     time.sleep(POLL_SECONDS if self._options.backoff else 0)
                 else:
@@ -197,7 +197,7 @@ class Runner:
     @property
     def _halting(self) -> bool:
         self._stopped = self._stopped or self._stopping()
-        return self._stopped or self._spoilt is not None
+        return self._stopped or self._fatal is not None
 
     def _submit(self, inputs: Inputs, sizing: Sizing, most: int) -> None:
         """Hand in batches, until there are as many as that whose results were not taken."""
@@ -244,7 +244,7 @@ class Runner:
             try:
                 leased = self._read(inputs, *span)
             except InvalidInputError as error:  # what is being proven is finished first
-                self._spoilt = error
+                self._fatal = error
                 return None
             if leased.work.items:
                 return leased
@@ -269,7 +269,7 @@ class Runner:
         work = Work(
             first,
             items,
-            tuple(Tensor.of(runs) for runs in as_runs(arrays, program)) if items else (),
+            tuple(TensorData.of(runs) for runs in as_runs(arrays, program)) if items else (),
             options.context,
             options.private_inputs,
             options.private_outputs,
@@ -304,7 +304,7 @@ class Runner:
         self._state.finish(first)
         if self._outputs is not None:
             dead = tuple(sorted(leased.dead))
-            batch = Batch(first, leased.stop, dead, input_digests, output_digests, name, digest)
+            batch = JobBatch(first, leased.stop, dead, input_digests, output_digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
 
@@ -314,15 +314,15 @@ class Runner:
         span = f"items {first} to {leased.stop - 1}"
         failures = self._failures[first] = self._failures.get(first, 0) + 1
         if failed.no_budget:
-            self._spoilt = BudgetError(failed.reason)
+            self._fatal = BudgetError(failed.reason)
             self._persistently(self._state.release, first, failed.reason)
         elif failed.passes and failures <= self._options.retries:
             pause = self._pause(failures)
             self._retries.append(_Retry(time.monotonic() + pause, leased))
-            self._tell(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
+            self._report(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
         else:
             self._persistently(self._state.fail, first, failed.reason)
-            self._tell(f"{span} failed: {failed.reason}")
+            self._report(f"{span} failed: {failed.reason}")
 
     def _pause(self, failures: int) -> float:
         return min(LONGEST_PAUSE, self._options.backoff * 2.0 ** (failures - 1))
@@ -337,15 +337,15 @@ class Runner:
             try:
                 return write(*args, **kwargs)
             except ResourceError as error:
-                self._tell(f"{error}; again in {self._pause(failures):.0f} s")
+                self._report(f"{error}; again in {self._pause(failures):.0f} s")
                 time.sleep(self._pause(failures))
         return write(*args, **kwargs)
 
     def _progress(self, event: str = "") -> Progress:
         return Progress(self._state.counts(), self._items, time.monotonic() - self._began, self._memory, event)
 
-    def _tell(self, event: str = "") -> None:
+    def _report(self, event: str = "") -> None:
         """Tell the observer, of mere progress not too often."""
-        if event or time.monotonic() - self._told >= POLL_SECONDS:
-            self._told = time.monotonic()
+        if event or time.monotonic() - self._reported >= POLL_SECONDS:
+            self._reported = time.monotonic()
             self._observer(self._progress(event))

@@ -53,7 +53,7 @@ from zkinfer.jobs.items import ItemShapes, as_runs
 from zkinfer.jobs.job import STATE_FILE, proof_name, proofs_folder
 from zkinfer.jobs.manifest import item_digests
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
-from zkinfer.jobs.receipt import Header, tree_head, tree_path
+from zkinfer.jobs.receipt import JobHeader, tree_head, tree_path
 from zkinfer.progress import progress
 from zkinfer.typing import IntArray
 
@@ -137,7 +137,9 @@ def commit_sample(
     spans, digests, items = _execute(target, native, files, batch_size, saturate)
     executed = _Executed(seed, rate, tuple(one for one, _ in digests), tuple(other for _, other in digests))
     size = batches_needed([span.size for span in spans], rate, confidence)
-    header = Header(native.commitment.digest, native.commitment.program_digest, context, saturate, False, False, items)
+    header = JobHeader(
+        native.commitment.digest, native.commitment.program_digest, context, saturate, False, False, items
+    )
     head = tree_head(executed.heads(spans))
     commitment = SampleCommitment(header, batch_of(program), tuple(spans), size, head)
     secret = wrap(SECRET_KIND, SECRET_VERSION, msgspec.msgpack.encode(executed))

@@ -48,7 +48,7 @@ class Announcement:
     """A proof that is about to be written.
 
     Attributes:
-        input_digests, output_digests: as in `manifest.Batch`.
+        input_digests, output_digests: as in `manifest.JobBatch`.
         proof_digest: BLAKE3 of the file.
         proof_bytes: its size.
         seconds: how long proving took.
@@ -84,7 +84,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Counts:
+class JobCounts:
     """Where a job stands.
 
     Attributes:
@@ -297,7 +297,7 @@ class State:
         query = "SELECT stop - first, min(seconds) FROM batches WHERE status = 'done' AND proof_bytes > 0 GROUP BY 1"
         return list(self._connection.execute(query))
 
-    def counts(self) -> Counts:
+    def counts(self) -> JobCounts:
         """Where the job stands."""
         query = (
             "SELECT total(CASE status WHEN 'done' THEN stop - first END), "
@@ -310,7 +310,9 @@ class State:
             *numbers, seconds = self._connection.execute(query).fetchone()
             (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
         done, failed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
-        return Counts(self.job.items, done, dead, failed, batches_done, batches_failed, leased, retries, size, seconds)
+        return JobCounts(
+            self.job.items, done, dead, failed, batches_done, batches_failed, leased, retries, size, seconds
+        )
 
 
 def _announcement(

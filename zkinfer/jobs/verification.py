@@ -33,11 +33,11 @@ from zkinfer.errors import (
 from zkinfer.files.artifact import one_line
 from zkinfer.files.commitment import Commitment
 from zkinfer.jobs.batch_checker import BatchChecker, Setting, check_proof, read_proof
-from zkinfer.jobs.check_worker import Verdict, judge
+from zkinfer.jobs.check_worker import BatchVerdict, judge
 from zkinfer.jobs.inputs import PathLike, paths_of
 from zkinfer.jobs.items import quantize_items
 from zkinfer.jobs.job import manifest_file
-from zkinfer.jobs.manifest import Batch, Manifest, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.progress import progress
 from zkinfer.typing import IntArray
@@ -254,7 +254,7 @@ def make_setting(
     return Setting(str(folder), commitment.to_bytes(), job, tuple(map(str, files)))
 
 
-def check_batches(setting: Setting, batches: Sequence[Batch], workers: int) -> list[Verdict]:
+def check_batches(setting: Setting, batches: Sequence[JobBatch], workers: int) -> list[BatchVerdict]:
     """Check batches of a job, in increasing order.
 
     Args:
@@ -277,13 +277,13 @@ def check_batches(setting: Setting, batches: Sequence[Batch], workers: int) -> l
     return verdicts
 
 
-def _here(setting: Setting, batches: Sequence[Batch]) -> Generator[Verdict, None, None]:
+def _here(setting: Setting, batches: Sequence[JobBatch]) -> Generator[BatchVerdict, None, None]:
     with closing(BatchChecker(setting)) as checker:
         for batch in batches:
             yield judge(checker, batch)
 
 
-def _in_processes(setting: Setting, batches: Sequence[Batch], workers: int) -> Generator[Verdict, None, None]:
+def _in_processes(setting: Setting, batches: Sequence[JobBatch], workers: int) -> Generator[BatchVerdict, None, None]:
     waiting = iter(batches)
     with ExitStack() as stack:
         busy = []
@@ -332,9 +332,9 @@ def _send(connection: Connection, *messages: bytes) -> None:
             connection.send_bytes(message)
 
 
-def _receive(connection: Connection) -> Verdict:
+def _receive(connection: Connection) -> BatchVerdict:
     try:
-        return msgspec.msgpack.decode(connection.recv_bytes(), type=Verdict)
+        return msgspec.msgpack.decode(connection.recv_bytes(), type=BatchVerdict)
     except (EOFError, ConnectionError):
         raise VerifierUnavailableError("a process that verifies died, perhaps for want of memory") from None
 
