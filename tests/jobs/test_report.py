@@ -91,7 +91,7 @@ def test_dead_letters_are_listed_as_far_as_there_is_room(tmp_path: Path) -> None
 
 def test_phases_add_up_to_the_time_of_all_proofs() -> None:
     def proof(seconds: float, **phases: float) -> Announcement:
-        return Announcement(b"", b"", b"", 0, seconds, phases)
+        return Announcement(b"", 0, seconds, phases)
 
     found = phase_seconds([proof(3.0, execution=0.5, openings=2.0), proof(1.0, execution=0.25)])
     assert found == {"execution": 0.75, "openings": 2.0, OTHER: 1.25}

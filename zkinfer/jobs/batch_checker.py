@@ -35,7 +35,8 @@ from zkinfer.files.proof import MAX_PROOF_BYTES, OutputTensor, Proof
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
-from zkinfer.jobs.manifest import DIGEST_BYTES, JobBatch, Manifest, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
+from zkinfer.jobs.tree import DIGEST_BYTES
 from zkinfer.typing import FloatArray, IntArray
 from zkinfer.verifier import VerifiedInference, verify
 
@@ -103,7 +104,8 @@ class BatchChecker:
 
     def _read(self, inputs: Inputs, batch: JobBatch) -> list[IntArray]:
         """The integers of the batch's items, by the verifier's own inputs."""
-        arrays, dead = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+        arrays, reasons = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+        dead = tuple(reasons)
         if dead != batch.dead:
             item = min(set(dead) ^ set(batch.dead))
             what = "proves an item that the circuit cannot take" if item in dead else "leaves out an item without need"
@@ -138,21 +140,25 @@ class BatchChecker:
 
 def read_items(
     inputs: Inputs, first: int, stop: int, program: Program, saturate: bool
-) -> tuple[list[IntArray], tuple[int, ...]]:
-    """The integers of those of the items `range(first, stop)` that the circuit can take, and the numbers of the others.
+) -> tuple[list[IntArray], dict[int, str]]:
+    """The integers of those of the items `range(first, stop)` that the circuit can take, and what is wrong with others.
+
+    Returns:
+        For each input int64 of shape (good items, *item shape); and for each other item, by its number and in
+        increasing order, why the circuit cannot take it.
 
     Raises:
         InvalidInputError: the files cannot be read.
     """
     pieces: list[list[IntArray]] = []
-    dead: list[int] = []
+    dead: dict[int, str] = {}
     position = first
     for block in inputs.read(first, stop):
         integers, reasons = quantize_items(block, program, saturate=saturate)
         pieces.append(integers)
-        dead += [position + offset for offset in sorted(reasons)]
+        dead |= {position + offset: reasons[offset] for offset in sorted(reasons)}
         position += len(block[0])
-    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], tuple(dead)
+    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], dead
 
 
 def read_proof(path: Path, digest: bytes) -> Proof:

@@ -24,8 +24,8 @@ class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         error: name of the VerificationError that refuses it; empty where it is right.
         message: of that error.
-        bits: whoever forges its proof does work of about 2**bits; infinite where there was nothing to prove.
-        test_only: its proof can be forged by whoever made the reference string.
+        bits: forging its proof takes work of about 2**bits; infinite where there was nothing to prove.
+        test_only: its proof can be forged by the maker of its reference string.
     """
 
     error: str

@@ -1,4 +1,4 @@
-"""One item of a job, handed out: a folder for whoever asks about this item and nothing else.
+"""One item of a job: a folder for a person who asks about this item and nothing else.
 
 item.zkm            the item, with its path to the receipt
 batch.proof         the proof that covers it
@@ -107,8 +107,8 @@ class VerifiedItem:
         items: how many the job has.
         outputs: an array of one item's shape for each output; none where the proof hides them.
         fingerprint: of the commitment, to compare with what the model's owner publishes.
-        security_bits: whoever forges the proof does work of about 2**security_bits.
-        test_only: the proof can be forged by whoever made its reference string.
+        security_bits: forging the proof takes work of about 2**security_bits.
+        test_only: the proof can be forged by the maker of its reference string.
         seconds: how long verifying took.
     """
 

@@ -1,8 +1,8 @@
 """Working on a job until nothing is left to prove: lease, prove, announce, write, record.
 
-Whatever ends a process, `resume` goes on from what is recorded. What may pass is tried again, later each time; what
-spoils one batch fails it and leaves the others alone; what would spoil every batch (no budget, a full disk) stops the
-job, which can be resumed.
+However a process ends, `resume` goes on from what is recorded. A failure that may pass is tried again, later each time;
+one that concerns a single batch fails that batch and leaves the others alone; one that concerns every batch (no budget,
+a full disk) stops the job, which can be resumed.
 """
 
 import time
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-import numpy as np
 from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import write_atomically
+from zkinfer.jobs.batch_checker import read_items
 from zkinfer.jobs.executors import BatchExecutor
 from zkinfer.jobs.finalize import complete, write_dead_letters
 from zkinfer.jobs.inputs import Inputs
-from zkinfer.jobs.items import ItemShapes, as_runs, quantize_items
+from zkinfer.jobs.items import ItemShapes, as_runs
 from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
-from zkinfer.jobs.manifest import JobBatch, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
 from zkinfer.jobs.state import Announcement, JobCounts, State
@@ -72,13 +72,16 @@ class Outcome:
 
     Attributes:
         progress: where it stood then.
-        complete: every item is proven or a dead letter, and the manifest is written.
+        complete: every item that has to be proven is, or is a dead letter, and the manifest is written.
         stopped: it was asked to stop.
+        committed: of a sampled job that waits for its challenge, what it committed to; its `digest` is to be
+            published.
     """
 
     progress: Progress
     complete: bool
     stopped: bool
+    committed: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,13 @@ class Runner:
             state: of the job.
             keys: of the job.
             executor: who proves.
-            observer: told of everything that happens.
+            observer: is called for everything that happens.
             stopping: asked now and then; once true, what is being proven is finished and nothing else begun.
         """
         self._folder, self._state, self._keys, self._executor = folder, state, keys, executor
         self._observer, self._stopping = observer, stopping
         self._options = state.job.options
+        self._sampled = state.job.options.sample is not None
         self._proving: dict[int, _Leased] = {}
         self._retries: list[_Retry] = []
         self._failures: dict[int, int] = {}
@@ -138,6 +142,8 @@ class Runner:
     def run(self) -> Outcome:
         """Prove what is left; then, if nothing failed, write outputs and manifest.
 
+        A sampled job has its challenge, so that what is left are batches that the challenge picks.
+
         Raises:
             BudgetError: the keys cannot make the proofs that are missing.
             ResourceError: the disk is full, or no worker can be started.
@@ -145,7 +151,7 @@ class Runner:
         """
         self._state.recover()
         with ExitStack() as files:
-            if not self._options.private_outputs:
+            if not self._options.private_outputs and not self._sampled:
                 outputs = OutputFiles(self._folder, self._state.job.items, self._keys.program)
                 self._outputs = files.enter_context(closing(outputs))
             while True:
@@ -212,7 +218,7 @@ class Runner:
             self._executor.submit(leased.work)
 
     def _withdraw(self) -> None:
-        """Take back what nobody began to prove."""
+        """Take back the batches that no worker began to prove."""
         for work in self._executor.withdraw():
             del self._proving[work.first]
             self._persistently(self._state.withdraw, work.first)
@@ -256,15 +262,9 @@ class Runner:
     def _read(self, inputs: Inputs, first: int, stop: int) -> _Leased:
         """Read a batch, and put aside what the circuit cannot take."""
         program, options = self._keys.program, self._options
-        pieces: list[list[IntArray]] = []
-        dead: dict[int, str] = {}
-        position = first
-        for block in inputs.read(first, stop):
-            integers, reasons = quantize_items(block, program, saturate=options.saturate)
-            pieces.append(integers)
-            dead |= {position + offset: reason for offset, reason in reasons.items()}
-            position += len(block[0])
-        arrays = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        arrays, dead = read_items(inputs, first, stop, program, options.saturate)
+        if self._sampled and item_digests(arrays) != self._state.digests(first)[0]:
+            raise InvalidInputError(f"items {first} to {stop - 1} changed since they were committed")
         items = len(arrays[0])
         work = Work(
             first,
@@ -281,6 +281,8 @@ class Runner:
         proven = []
         for result in results:
             leased = self._proving.pop(result.first)
+            if isinstance(result, Proven) and not self._is_committed(result):
+                result = Failed(result.first, "what is proven is not what was committed; was it another model?")
             if isinstance(result, Failed):
                 self._handle(result, leased)
                 continue
@@ -289,24 +291,34 @@ class Runner:
             self._memory = max(self._memory, result.memory)
         return proven
 
+    def _is_committed(self, proven: Proven) -> bool:
+        """Whether the outputs are those that a sampled job committed to."""
+        outputs = [tensor.integers() for tensor in proven.outputs]
+        return not self._sampled or item_digests(outputs) == self._state.digests(proven.first)[1]
+
     def _write(self, leased: _Leased, proven: Proven) -> None:
         """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
         first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
-        input_digests = b"" if self._options.private_inputs else item_digests(leased.integers)
-        output_digests = item_digests(outputs) if outputs else b""
+        digests = self._state.digests(first) if self._sampled else self._digests(leased, outputs)
         digest: bytes = blake3(proven.proof).digest()
         self._state.announce(
             first,
-            Announcement(input_digests, output_digests, digest, len(proven.proof), proven.seconds, proven.phases),
+            digests,
+            Announcement(digest, len(proven.proof), proven.seconds, proven.phases),
         )
         name = proof_name(first)
         write_atomically(proofs_folder(self._folder) / name, proven.proof)
         self._state.finish(first)
         if self._outputs is not None:
             dead = tuple(sorted(leased.dead))
-            batch = JobBatch(first, leased.stop, dead, input_digests, output_digests, name, digest)
+            batch = JobBatch(first, leased.stop, dead, *digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
+
+    def _digests(self, leased: _Leased, outputs: list[IntArray]) -> tuple[bytes, bytes]:
+        """Of the inputs and outputs of a batch, as in `manifest.JobBatch`."""
+        hidden = self._options.private_inputs
+        return b"" if hidden else item_digests(leased.integers), item_digests(outputs) if outputs else b""
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""
@@ -345,7 +357,7 @@ class Runner:
         return Progress(self._state.counts(), self._items, time.monotonic() - self._began, self._memory, event)
 
     def _report(self, event: str = "") -> None:
-        """Tell the observer, of mere progress not too often."""
+        """Call the observer, for mere progress not too often."""
         if event or time.monotonic() - self._reported >= POLL_SECONDS:
             self._reported = time.monotonic()
             self._observer(self._progress(event))

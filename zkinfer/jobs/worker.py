@@ -1,4 +1,4 @@
-"""A worker process: loads the keys once, proves what it is sent, and ends when nobody sends any more.
+"""A worker process: loads the keys once, proves what it is sent, and ends when the other side closes.
 
 python -m zkinfer.jobs.worker DESCRIPTOR KEYS
 
