@@ -193,7 +193,7 @@ def test_batches_that_fail_give_5_and_another_process_at_work_gives_4(
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(shop: Path, tmp_path: Path) -> None:
-    job, killed = tmp_path / "job", []
+    job, killed = tmp_path / "job", list[int]()
 
     def observe(progress: object) -> None:
         if done(job) >= 1 and not killed:

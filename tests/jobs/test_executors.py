@@ -1,8 +1,8 @@
 """Proving in the process itself: one batch after another, and what waits can be taken back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from zkinfer.errors import InvalidInputError, ResourceError
 from zkinfer.files.proof import Proof
 from zkinfer.jobs.executors import InlineExecutor
 from zkinfer.jobs.work import Proven, TensorData, Work
+from zkinfer.typing import IntArray
 
 
 class PatientKeys(RecordingKeys):
@@ -20,10 +21,10 @@ class PatientKeys(RecordingKeys):
     begun: Event
     may_go_on: Event
 
-    def prove(self, *arguments: Any, **options: bool) -> Proof:
+    def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
         self.begun.set()
         assert self.may_go_on.wait(30)
-        return super().prove(*arguments, **options)
+        return super().prove(inputs, context, **options)
 
 
 def work(first: int) -> Work:
@@ -66,7 +67,7 @@ def test_what_uses_it_may_fail(tmp_path: Path) -> None:
 
 def test_an_interruption_ends_what_uses_it(tmp_path: Path) -> None:
     class Interrupted(RecordingKeys):
-        def prove(self, *arguments: Any, **options: bool) -> Proof:
+        def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
             raise KeyboardInterrupt
 
     executor = InlineExecutor(Interrupted(tmp_path / "keys"))

@@ -105,7 +105,8 @@ class TestTheCallersWordCounts:
             job.verify(commitment=other)
 
     def test_no_inputs(self, job: ProvenJob) -> None:
-        for missing in (None, []):
+        nothing: tuple[Any, ...] = (None, [])
+        for missing in nothing:
             with pytest.raises(StatementError, match="hand in"):
                 job.verify(inputs=missing)
 
