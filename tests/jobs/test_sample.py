@@ -185,6 +185,8 @@ def test_the_receipt_covers_all_of_the_manifest(job: SampledJob) -> None:
         assert receipt_of(other) != receipt
     job.forge_part("proof_digest", lambda digest: bytes(32))
     assert receipt_of(job.manifest) != receipt
+    with pytest.raises(MalformedProofError, match="not the proof that the job names"):
+        job.verify()
 
 
 class TestPolicy:
@@ -632,7 +634,13 @@ class TestOneRunner:
     def test_stopped_it_goes_on_and_repeats_nothing(self, tmp_path: Path) -> None:
         job, keys = make(tmp_path, prove=False), some_keys()
         left = keys.proofs_left
-        outcome = api.resume(job.folder, keys, challenge=CHALLENGE, stopping=lambda: keys.proofs_left < left)
+        outcome = api.resume(
+            job.folder,
+            keys,
+            challenge=CHALLENGE,
+            executor="processes",  # of one worker, for which no second batch waits
+            stopping=lambda: keys.proofs_left < left,
+        )
         assert outcome.stopped
         assert api.status(job.folder).counts.batches_done == 1
         assert api.resume(job.folder, some_keys()).complete

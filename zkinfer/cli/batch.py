@@ -8,23 +8,10 @@ import msgspec
 import typer
 from rich.filesize import decimal
 
+from zkinfer.cli import batch_options as option
 from zkinfer.cli.app import Context, Saturate, app
 from zkinfer.cli.arrays import read_context
-from zkinfer.cli.batch_options import (
-    Challenge,
-    Circuit,
-    Executor,
-    Folder,
-    Inputs,
-    Keys,
-    Report,
-    Strict,
-    Workers,
-    batch,
-    missed_row,
-    read_challenge,
-    required,
-)
+from zkinfer.cli.batch_options import batch, missed_row, read_challenge, required
 from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
@@ -120,7 +107,7 @@ def run_job(
         Path, typer.Argument(metavar="JOB", help="JOB.toml, or the folder that the job is put into, with the options.")
     ],
     keys: Annotated[Path | None, typer.Option(help="Folder of the keys.")] = None,
-    inputs: Inputs = None,
+    inputs: option.Inputs = None,
     context: Context = "",
     saturate: Saturate = False,
     private_inputs: Annotated[bool, typer.Option("--private-inputs", help="Hide the inputs.")] = False,
@@ -128,13 +115,13 @@ def run_job(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Items a proof; by default, as many as make an item cheap.")
     ] = None,
-    executor: Executor = None,
-    workers: Workers = None,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Further attempts at a batch; 3 by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Where the folder holds the job, go on with it.")] = False,
-    circuit: Circuit = None,
-    report: Report = None,
-    strict: Strict = False,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
 ) -> None:
     """Begin a job: prove all items of some files."""
     from zkinfer.jobs.api import run
@@ -174,13 +161,13 @@ def run_job(
 @batch.command("resume")
 @guarded
 def resume_job(
-    folder: Folder,
-    keys: Keys = None,
-    executor: Executor = None,
-    workers: Workers = None,
-    circuit: Circuit = None,
-    report: Report = None,
-    strict: Strict = False,
+    folder: option.Folder,
+    keys: option.Keys = None,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
 ) -> None:
     """Go on with a job, however it ended; what failed is tried again. Says so if it is complete."""
     _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict)
@@ -189,10 +176,10 @@ def resume_job(
 @batch.command("commit-sample")
 @guarded
 def commit_sample(
-    folder: Folder,
+    folder: option.Folder,
     keys: Annotated[Path, typer.Option(help="Folder of the keys.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Items a proof: smaller batches show more.")],
-    inputs: Inputs = None,
+    inputs: option.Inputs = None,
     rate: Annotated[float, typer.Option(help="Rate of wrong outputs that must not go unnoticed.")] = 0.01,
     confidence: Annotated[float, typer.Option(help="With which it must not.")] = 0.99,
     context: Context = "",
@@ -217,18 +204,18 @@ def commit_sample(
 @batch.command("prove-sample")
 @guarded
 def prove_sample(
-    folder: Folder,
-    challenge: Challenge,
-    keys: Keys = None,
-    inputs: Inputs = None,
+    folder: option.Folder,
+    challenge: option.Challenge,
+    keys: option.Keys = None,
+    inputs: option.Inputs = None,
     rate: Annotated[
         float | None, typer.Option(help="Rate of wrong outputs that the manifest speaks of; else as committed.")
     ] = None,
-    executor: Executor = None,
-    workers: Workers = None,
-    circuit: Circuit = None,
-    report: Report = None,
-    strict: Strict = False,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
 ) -> None:
     """Prove the batches that a challenge picks. Killed, it is called again, or zkinfer batch resume is."""
     options = {"challenge": read_challenge(challenge), "rate": rate, "inputs": inputs or None}
@@ -357,7 +344,7 @@ def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
 
 @batch.command("status")
 @guarded
-def job_status(folder: Folder) -> None:
+def job_status(folder: option.Folder) -> None:
     """Say where a job stands, from any terminal."""
     from zkinfer.jobs.api import status
 

@@ -41,6 +41,9 @@ Report = Annotated[
     bool | None, typer.Option("--report/--no-report", help="Write report.html at the end, as is the default.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 where there are dead letters.")]
+Receipt = Annotated[
+    str | None, typer.Option(help="The receipt that was published, hexadecimal; else it is only printed.")
+]
 Challenge = Annotated[
     str,
     typer.Option(

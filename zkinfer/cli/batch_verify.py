@@ -5,21 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zkinfer.cli import batch_options as option
 from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
 from zkinfer.cli.arrays import read_context
-from zkinfer.cli.batch_options import (
-    Challenge,
-    Checkers,
-    Commitment,
-    Folder,
-    Inputs,
-    Keys,
-    batch,
-    missed_row,
-    read_challenge,
-    read_digest,
-    required,
-)
+from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
 from zkinfer.cli.console import facts, guarded, out
 from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
@@ -28,16 +17,14 @@ if TYPE_CHECKING:
     from zkinfer.jobs.item_bundle import VerifiedItem
     from zkinfer.jobs.verification import VerifiedJob
 
-RECEIPT_OPTION = typer.Option(help="The receipt that was published, hexadecimal; else it is only printed.")
-
 
 @batch.command("item")
 @guarded
 def write_item(
-    folder: Folder,
+    folder: option.Folder,
     number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for a person who asks for it.")],
-    keys: Keys = None,
+    keys: option.Keys = None,
 ) -> None:
     """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
     from zkinfer.backend import COMMITMENT_FILE
@@ -58,15 +45,15 @@ def write_item(
 @guarded
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the job; with --item, of that item.")],
-    commitment: Commitment,
-    inputs: Inputs = None,
+    commitment: option.Commitment,
+    inputs: option.Inputs = None,
     context: Context = "",
     saturate: Saturate = False,
-    receipt: Annotated[str | None, RECEIPT_OPTION] = None,
+    receipt: option.Receipt = None,
     item: Annotated[
         int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
     ] = None,
-    workers: Checkers = 1,
+    workers: option.Checkers = 1,
 ) -> None:
     """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
     from zkinfer.jobs.item_bundle import verify_item_folder
@@ -101,23 +88,23 @@ def verify(
 @batch.command("verify-sample")
 @guarded
 def verify_sample(
-    folder: Folder,
-    commitment: Commitment,
+    folder: option.Folder,
+    commitment: option.Commitment,
     published: Annotated[
         str, typer.Option(help="The digest that was published before the challenge was drawn, hexadecimal.")
     ],
-    challenge: Challenge,
-    inputs: Inputs = None,
+    challenge: option.Challenge,
+    inputs: option.Inputs = None,
     context: Context = "",
     saturate: Saturate = False,
-    receipt: Annotated[str | None, RECEIPT_OPTION] = None,
+    receipt: option.Receipt = None,
     rate: Annotated[
         float | None, typer.Option(help="Rate of wrong outputs that you ask about; else the operator's choice.")
     ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Refuse samples that would miss it with a probability above 1 - confidence.")
     ] = None,
-    workers: Checkers = 1,
+    workers: option.Checkers = 1,
 ) -> None:
     """Check a sampled job, with your own inputs, digest and challenge. It is not a proof of all items."""
     from zkinfer.jobs.verification import verify_job

@@ -15,61 +15,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zkinfer.jobs.api import Status, resume, run, status
-    from zkinfer.jobs.item_bundle import VerifiedItem, verify_item_folder, write_item_folder
-    from zkinfer.jobs.job import SamplePolicy
-    from zkinfer.jobs.manifest import Manifest
-    from zkinfer.jobs.report import write_report
-    from zkinfer.jobs.runner import Outcome, Progress
-    from zkinfer.jobs.sampled import commit_sample, prove_sample
-    from zkinfer.jobs.verification import VerifiedJob, VerifiedSample, verify_job, verify_sample
+    from zkinfer.jobs.api import Status as Status
+    from zkinfer.jobs.api import resume as resume
+    from zkinfer.jobs.api import run as run
+    from zkinfer.jobs.api import status as status
+    from zkinfer.jobs.item_bundle import VerifiedItem as VerifiedItem
+    from zkinfer.jobs.item_bundle import verify_item_folder as verify_item_folder
+    from zkinfer.jobs.item_bundle import write_item_folder as write_item_folder
+    from zkinfer.jobs.job import SamplePolicy as SamplePolicy
+    from zkinfer.jobs.manifest import Manifest as Manifest
+    from zkinfer.jobs.report import write_report as write_report
+    from zkinfer.jobs.runner import Outcome as Outcome
+    from zkinfer.jobs.runner import Progress as Progress
+    from zkinfer.jobs.sampled import commit_sample as commit_sample
+    from zkinfer.jobs.sampled import prove_sample as prove_sample
+    from zkinfer.jobs.verification import VerifiedJob as VerifiedJob
+    from zkinfer.jobs.verification import VerifiedSample as VerifiedSample
+    from zkinfer.jobs.verification import verify_job as verify_job
+    from zkinfer.jobs.verification import verify_sample as verify_sample
 
-_HOME = {
-    "Manifest": "zkinfer.jobs.manifest",
-    "Outcome": "zkinfer.jobs.runner",
-    "Progress": "zkinfer.jobs.runner",
-    "SamplePolicy": "zkinfer.jobs.job",
-    "Status": "zkinfer.jobs.api",
-    "VerifiedItem": "zkinfer.jobs.item_bundle",
-    "VerifiedJob": "zkinfer.jobs.verification",
-    "VerifiedSample": "zkinfer.jobs.verification",
-    "commit_sample": "zkinfer.jobs.sampled",
-    "prove_sample": "zkinfer.jobs.sampled",
-    "resume": "zkinfer.jobs.api",
-    "run": "zkinfer.jobs.api",
-    "status": "zkinfer.jobs.api",
-    "verify_item_folder": "zkinfer.jobs.item_bundle",
-    "verify_job": "zkinfer.jobs.verification",
-    "verify_sample": "zkinfer.jobs.verification",
-    "write_item_folder": "zkinfer.jobs.item_bundle",
-    "write_report": "zkinfer.jobs.report",
+_MODULES = {
+    "api": ("Status", "resume", "run", "status"),
+    "item_bundle": ("VerifiedItem", "verify_item_folder", "write_item_folder"),
+    "job": ("SamplePolicy",),
+    "manifest": ("Manifest",),
+    "report": ("write_report",),
+    "runner": ("Outcome", "Progress"),
+    "sampled": ("commit_sample", "prove_sample"),
+    "verification": ("VerifiedJob", "VerifiedSample", "verify_job", "verify_sample"),
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "Manifest",
-    "Outcome",
-    "Progress",
-    "SamplePolicy",
-    "Status",
-    "VerifiedItem",
-    "VerifiedJob",
-    "VerifiedSample",
-    "commit_sample",
-    "prove_sample",
-    "resume",
-    "run",
-    "status",
-    "verify_item_folder",
-    "verify_job",
-    "verify_sample",
-    "write_item_folder",
-    "write_report",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'zkinfer.jobs' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(f"zkinfer.jobs.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -13,6 +13,7 @@ import msgspec
 from zkinfer.errors import VerificationError, VerifierUnavailableError
 from zkinfer.jobs.batch_checker import BatchChecker, Setting
 from zkinfer.jobs.manifest import JobBatch
+from zkinfer.jobs.processes import answer
 
 _KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
 _ERRORS = {error.__name__: error for error in _KINDS}
@@ -71,12 +72,7 @@ def serve(connection: Connection) -> None:
         connection.send_bytes(msgspec.msgpack.encode(refusal(error)))
         return
     with closing(checker):
-        while True:
-            try:
-                message = connection.recv_bytes()
-            except (EOFError, ConnectionError):
-                return
-            connection.send_bytes(msgspec.msgpack.encode(judge(checker, decoder.decode(message))))
+        answer(connection, lambda message: msgspec.msgpack.encode(judge(checker, decoder.decode(message))))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ gives a result too: its batch failed, and may be tried again.
 """
 
 import os
-import socket
 import subprocess
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from zkinfer.errors import ResourceError
+from zkinfer.jobs.processes import start_process
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -190,23 +189,13 @@ class ProcessExecutor(BatchExecutor):
         self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Worker:
-        ours, theirs = socket.socketpair()
         threads = max(1, (os.cpu_count() or 1) // self.places)
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         try:
-            with theirs, self._log.open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "zkinfer.jobs.worker", str(theirs.fileno()), str(self._keys)],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=_with_path(environment),
-                )
+            with self._log.open("ab") as log:
+                return _Worker(*start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log))
         except OSError as error:
-            ours.close()
             raise ResourceError(f"cannot start a worker: {error}") from error
-        return _Worker(process, Connection(ours.detach()))
 
     def close(self) -> None:
         """See `BatchExecutor.close`."""
@@ -225,11 +214,6 @@ def _end(worker: _Worker) -> int:
             return worker.process.wait(GRACE_SECONDS)
     worker.process.kill()
     return worker.process.wait()
-
-
-def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, in which a worker finds the modules that this process finds."""
-    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _last_line(log: Path) -> str:

@@ -3,19 +3,15 @@
 All of them follow from the job's state and its proofs, and can be written again.
 """
 
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from blake3 import blake3
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import MalformedProofError
-from zkinfer.files.artifact import writing
-from zkinfer.files.budget import sync_folder
+from zkinfer.files.artifact import write_atomically
 from zkinfer.files.proof import Proof
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest
@@ -24,36 +20,14 @@ from zkinfer.jobs.sample import ExecutedJob
 from zkinfer.jobs.state import Row, State
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that replaces another once it is whole.
-
-    Raises:
-        ResourceError: the disk is full or not writable; the old file stays.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            sync_folder(path.parent)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-
-
 def write_dead_letters(folder: Path, state: State) -> None:
     """Write the dead letters found so far: a line of JSON each, with its item and reason.
 
     Raises:
         ResourceError: the disk is full or not writable.
     """
-    with _replacing(folder / DEAD_LETTERS_FILE) as file:
-        for letter in state.dead_letters():
-            file.write(msgspec.json.encode({"item": letter.index, "reason": letter.reason}) + b"\n")
+    lines = (msgspec.json.encode({"item": letter.index, "reason": letter.reason}) for letter in state.dead_letters())
+    write_atomically(folder / DEAD_LETTERS_FILE, b"".join(line + b"\n" for line in lines))
 
 
 def executed_job(state: State) -> ExecutedJob:

@@ -52,31 +52,12 @@ class JobHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     @staticmethod
     def of(manifest: Manifest) -> "JobHeader":
         """Of a job."""
-        return JobHeader(
-            manifest.commitment,
-            manifest.program,
-            manifest.context,
-            manifest.saturate,
-            manifest.private_inputs,
-            manifest.private_outputs,
-            manifest.items,
-        )
+        return JobHeader(*(getattr(manifest, field) for field in JobHeader.__struct_fields__))
 
     def job(self, circuit_batch: int) -> Manifest:
         """A manifest that says what the header says, without batches."""
-        return Manifest(
-            self.commitment,
-            self.program,
-            self.context,
-            self.saturate,
-            self.private_inputs,
-            self.private_outputs,
-            circuit_batch,
-            batch_size=1,
-            items=self.items,
-            batches=(),
-            dead_letters=(),
-        )
+        shared = msgspec.structs.asdict(self)
+        return Manifest(**shared, circuit_batch=circuit_batch, batch_size=1, batches=(), dead_letters=())
 
     def receipt(self, head: bytes) -> bytes:
         """The receipt of a job whose items' tree has this head: 32 bytes."""

@@ -94,14 +94,6 @@ class _Leased:
     dead: dict[int, str]
 
 
-@dataclass
-class _Retry:
-    """A batch that failed, to be tried again."""
-
-    due: float
-    leased: _Leased
-
-
 class Runner:
     """One run of a job."""
 
@@ -129,7 +121,7 @@ class Runner:
         self._options = state.job.options
         self._sampled = state.job.options.sample is not None
         self._proving: dict[int, _Leased] = {}
-        self._retries: list[_Retry] = []
+        self._retries: list[tuple[float, _Leased]] = []  # when a batch that failed is due, and the batch
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
         self._stopped = False
@@ -225,10 +217,9 @@ class Runner:
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
-        for retry in self._retries:
-            if retry.due <= time.monotonic():
-                self._retries.remove(retry)
-                return retry.leased
+        for position, (due, _) in enumerate(self._retries):
+            if due <= time.monotonic():
+                return self._retries.pop(position)[1]
         return None
 
     def _read_ahead(self, inputs: Inputs, sizing: Sizing) -> None:
@@ -330,7 +321,7 @@ class Runner:
             self._persistently(self._state.release, first, failed.reason)
         elif failed.passes and failures <= self._options.retries:
             pause = self._pause(failures)
-            self._retries.append(_Retry(time.monotonic() + pause, leased))
+            self._retries.append((time.monotonic() + pause, leased))
             self._report(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
         else:
             self._persistently(self._state.fail, first, failed.reason)

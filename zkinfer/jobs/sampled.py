@@ -11,7 +11,7 @@ The same with workers, an observer and a way to stop: `api.run(..., sample=Sampl
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zkinfer.audit.log import DEFAULT_CONFIDENCE, DEFAULT_RATE
 from zkinfer.errors import InvalidInputError, ProvingError
@@ -35,14 +35,13 @@ def commit_sample(
     batch_size: int,
     rate: float = DEFAULT_RATE,
     confidence: float = DEFAULT_CONFIDENCE,
-    context: bytes = b"",
-    saturate: bool = False,
     seed: bytes | None = None,
+    **options: Any,
 ) -> Manifest:
     """Execute all items and commit to their inputs and outputs: begin a sampled job.
 
     Args:
-        folder, keys, inputs, context, saturate: as in `api.run`; the keys are of the native backend.
+        folder, keys, inputs, options: as in `api.run`; the keys are of the native backend.
         batch_size: items a proof, a multiple of the circuit's batch.
         rate, confidence, seed: see `SamplePolicy`.
 
@@ -54,10 +53,9 @@ def commit_sample(
             or the folder holds a job already.
         ResourceError: the disk is full or not writable.
     """
-    policy = SamplePolicy(rate=rate, confidence=confidence)
-    if seed is not None:
-        policy = SamplePolicy(rate=rate, confidence=confidence, seed=seed)
-    run(folder, keys, inputs, batch_size=batch_size, context=context, saturate=saturate, sample=policy)
+    salts = {} if seed is None else {"seed": seed}
+    policy = SamplePolicy(rate=rate, confidence=confidence, **salts)
+    run(folder, keys, inputs, batch_size=batch_size, sample=policy, **options)
     return Manifest.load(Path(folder) / SAMPLE_COMMITMENT_FILE)
 
 

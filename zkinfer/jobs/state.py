@@ -390,19 +390,9 @@ class State:
             *numbers, seconds = self._connection.execute(query).fetchone()
             (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
         done, failed, executed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
-        return JobCounts(
-            items=self.job.items - executed,
-            done=done,
-            dead=dead,
-            failed=failed,
-            batches_done=batches_done,
-            batches_failed=batches_failed,
-            batches_leased=leased,
-            retries=retries,
-            proof_bytes=size,
-            prove_seconds=seconds,
-            executed=executed,
-        )
+        items = self.job.items - executed
+        proofs = batches_done, batches_failed, leased, retries, size, seconds
+        return JobCounts(items, done, dead, failed, *proofs, executed)
 
 
 def _announcement(digest: bytes, size: int, seconds: float, phases: bytes) -> Announcement:

@@ -8,9 +8,6 @@ each batch; of the batches that a challenge did not pick only which of their ite
 import itertools
 import math
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -40,6 +37,7 @@ from zkinfer.jobs.inputs import PathLike, paths_of
 from zkinfer.jobs.items import quantize_items
 from zkinfer.jobs.job import describe_missing, holds_earlier_sample, manifest_file
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
+from zkinfer.jobs.processes import start_process
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.jobs.sample import TOLERANCE, check_sample, job_miss_probability
 from zkinfer.progress import progress
@@ -175,30 +173,10 @@ def verify_sample(
     inputs: PathLike | Sequence[PathLike],
     published: bytes,
     challenge: bytes,
-    *,
-    context: bytes = b"",
-    saturate: bool = False,
-    rate: float | None = None,
-    confidence: float | None = None,
-    workers: int = 1,
+    **options: Any,
 ) -> VerifiedJob:
-    """Check a sampled job: `verify_job` with what was published and the challenge.
-
-    Raises:
-        VerificationError: something is not as it should be.
-    """
-    return verify_job(
-        folder,
-        commitment,
-        inputs,
-        context=context,
-        saturate=saturate,
-        workers=workers,
-        published=published,
-        challenge=challenge,
-        rate=rate,
-        confidence=confidence,
-    )
+    """Check a sampled job: `verify_job`, whose options it takes, with what was published and the challenge."""
+    return verify_job(folder, commitment, inputs, published=published, challenge=challenge, **options)
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -436,19 +414,10 @@ def _in_processes(setting: Setting, batches: Sequence[JobBatch], workers: int) -
 
 @contextmanager
 def _worker() -> Iterator[Connection]:
-    """A process that checks, and what it is spoken to with; it is ended at the end."""
-    ours, theirs = socket.socketpair()
-    connection = Connection(ours.detach())
+    """A process that checks, by the connection to it; it is ended at the end."""
     try:
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "zkinfer.jobs.check_worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+        process, connection = start_process("zkinfer.jobs.check_worker", [], os.environ)
     except OSError as error:
-        connection.close()
         raise VerifierUnavailableError(f"cannot start a process to verify with: {error}") from None
     try:
         yield connection

@@ -14,22 +14,14 @@ from pathlib import Path
 import msgspec
 
 from zkinfer.backend import Keys
+from zkinfer.jobs.processes import answer
 from zkinfer.jobs.work import Work, prove_work
 
 
 def serve(connection: Connection, keys: Keys) -> None:
     """Prove batches until the other side closes."""
     decoder = msgspec.msgpack.Decoder(Work)
-    while True:
-        try:
-            message = connection.recv_bytes()
-        except (EOFError, ConnectionError):
-            return
-        result = prove_work(keys, decoder.decode(message))
-        try:
-            connection.send_bytes(msgspec.msgpack.encode(result))
-        except ConnectionError:
-            return
+    answer(connection, lambda message: msgspec.msgpack.encode(prove_work(keys, decoder.decode(message))))
 
 
 def main() -> None:
