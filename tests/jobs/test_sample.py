@@ -189,6 +189,29 @@ def test_the_receipt_covers_all_of_the_manifest(job: SampledJob) -> None:
         job.verify()
 
 
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"context": b"night 2"}, "another context"),
+        ({"saturate": True}, "does not clip"),
+        ({"inputs": None}, "hand in your own copy"),
+        ({"inputs": []}, "there are no inputs"),
+    ],
+)
+def test_what_the_verifier_says_counts(job: SampledJob, asked: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(StatementError, match=complaint):
+        job.verify(**asked)
+
+
+def test_the_inputs_are_those_of_the_verifier(job: SampledJob) -> None:
+    item = job.manifest.batches[job.picked[0]].items[0]
+    x = items()
+    x[item, 0] += 0.25
+    np.save(job.inputs, x)
+    with pytest.raises(StatementError, match=f"item {item} was run on another input than yours"):
+        job.verify()
+
+
 class TestPolicy:
     """A sample is never taken for a proof of all items, nor the other way round."""
 
@@ -587,6 +610,7 @@ class TestOperator:
 
         assert sample().rate == RATE
         assert sample(rate=0.9).miss_probability == 0.0
+        assert sample().rate == RATE
         with pytest.raises(InvalidInputError, match="rate"):
             sample(rate=0.0)
 
@@ -660,6 +684,8 @@ class TestOneRunner:
             c for c in (bytes([i]) * 16 for i in range(256)) if set(picked(job.manifest, c)) != set(job.picked)
         )
         first, left = set(job.picked), some_keys().proofs_left
+        assert api.resume(job.folder, some_keys(), inputs=job.inputs, challenge=other, stopping=lambda: True).stopped
+        assert not api.status(job.folder).complete
         prove_sample(job.folder, some_keys(), job.inputs, other)
         second = set(job.picked)
         assert some_keys().proofs_left == left - len(second - first)

@@ -173,11 +173,12 @@ def resume(
     with working_on(target):
         if inputs is not None or challenge is not None or rate is not None:
             with closing(State(target)) as state:
-                _choose_sample(state, loaded, inputs, challenge, rate)
+                _choose_sample(target, state, loaded, inputs, challenge, rate)
         return _work(target, loaded, chosen, workers or job.options.workers, observer, stopping)
 
 
 def _choose_sample(
+    folder: Path,
     state: State,
     keys: "Keys",
     inputs: PathLike | Sequence[PathLike] | None,
@@ -189,8 +190,8 @@ def _choose_sample(
     Raises:
         InvalidInputError: see `resume`.
     """
-    sample = state.sample
-    if sample is None:
+    policy, sample = state.job.options.sample, state.sample
+    if policy is None or sample is None:
         raise InvalidInputError(
             "inputs, challenge and rate are for sampled jobs that have committed to their outputs: this job has not"
         )
@@ -201,11 +202,14 @@ def _choose_sample(
             if opened.length != state.job.items:
                 raise InvalidInputError(f"there are {opened.length} inputs; the job has {state.job.items} items")
         state.relocate(files)
-    challenge, rate = sample.challenge if challenge is None else challenge, sample.rate if rate is None else rate
+    if rate is None:
+        rate = sample.rate if challenge is None else policy.rate
     check_rate(rate)
+    challenge = sample.challenge if challenge is None else challenge
     if (challenge, rate) != (sample.challenge, sample.rate):
         commitment = executed_job(state).commit()
         firsts = [commitment.batches[number].first for number in picked(commitment, challenge)]
+        manifest_file(folder).unlink(missing_ok=True)  # the job is not complete any more
         state.recover()  # a proof that a crash left unrecorded is kept
         state.pick(challenge, rate, firsts)
 
