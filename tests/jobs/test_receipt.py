@@ -99,7 +99,7 @@ def test_digests_do_not_slide_into_each_other() -> None:
 
 
 def test_a_node_is_no_leaf() -> None:
-    """Whoever shows a job of half the size, with the nodes above its leaves as leaves, has another receipt."""
+    """A job of half the size, with the nodes above the leaves as its leaves, has another receipt."""
     leaves = [item.leaf() for item in items_of(JOB)]
     left, right = tree_head(leaves[:4]), leaves[4]
     assert tree_head([left, right]) == tree_head(leaves)

@@ -83,7 +83,7 @@ def test_a_batch_of_dead_letters_alone_takes_no_proof(tmp_path: Path) -> None:
 
 
 class FailingKeys(RecordingKeys):
-    """Keys that fail as told: a list of errors for each batch, by its first item, before it succeeds."""
+    """Keys that fail as often as they should: for each batch, by its first item, errors before it succeeds."""
 
     failures: dict[int, list[Exception]]
 

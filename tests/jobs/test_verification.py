@@ -132,7 +132,7 @@ class TestTheCallersWordCounts:
 
 
 class TestCheatingProvers:
-    """Whoever did the job changes what its folder holds."""
+    """The operator of the job changes what its folder holds."""
 
     def test_an_item_is_called_a_dead_letter(self, job: ProvenJob) -> None:
         letters = (DeadLetter(1, "unwelcome"), *job.manifest.dead_letters)

@@ -1,4 +1,4 @@
-"""Who proves: this process, or others on this machine. One small interface, so that there can be more.
+"""Where batches are proven: in this process, or in others on this machine. `cluster` has another executor.
 
 An executor is handed one batch for each free place and gives results in whatever order they come. A worker that dies
 gives a result too: its batch failed, and may be tried again.

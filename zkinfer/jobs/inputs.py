@@ -221,7 +221,7 @@ class _JsonLines:
         return line
 
     def _parse(self, line: bytes) -> list[Any]:
-        """What the line holds for each input; what is no item is one for which `items` has a complaint."""
+        """What the line holds for each input; where it holds nothing that can be read, an error in its place."""
         try:
             item = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
