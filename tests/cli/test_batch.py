@@ -21,12 +21,12 @@ from zkinfer.cli import app
 from zkinfer.cli.batch_progress import summary
 from zkinfer.errors import ProvingError, ResourceError
 from zkinfer.jobs.api import run as run_job
-from zkinfer.jobs.executors import Processes
+from zkinfer.jobs.executors import ProcessExecutor
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.lock import working_on
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 from zkinfer.jobs.state import State
-from zkinfer.jobs.work import Tensor, Work
+from zkinfer.jobs.work import TensorData, Work
 from zkinfer.native.keys import SumcheckKeys
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
@@ -193,7 +193,7 @@ def test_batches_that_fail_give_5_and_another_process_at_work_gives_4(
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(shop: Path, tmp_path: Path) -> None:
-    job, killed = tmp_path / "job", []
+    job, killed = tmp_path / "job", list[int]()
 
     def observe(progress: object) -> None:
         if done(job) >= 1 and not killed:
@@ -228,8 +228,8 @@ def _command(pid: int) -> str:
 
 
 def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -> None:
-    with closing(Processes(tmp_path / "nowhere", 1, tmp_path / "log")) as executor:
-        work = Work(0, 1, (Tensor.of(mlp().x[None]),), b"", False, False)
+    with closing(ProcessExecutor(tmp_path / "nowhere", 1, tmp_path / "log")) as executor:
+        work = Work(0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
         executor.submit(work)
         with pytest.raises(ResourceError, match=r"could not begin: .*not a folder of zkinfer keys"):
             executor.results(60.0)
@@ -237,9 +237,9 @@ def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -
 
 def test_progress_in_one_line() -> None:
     from zkinfer.jobs.runner import Progress
-    from zkinfer.jobs.state import Counts
+    from zkinfer.jobs.state import JobCounts
 
-    counts = Counts(1000, 500, 3, 10, 5, 1, 1, 2, 1 << 20, 9.0)
+    counts = JobCounts(1000, 500, 3, 10, 5, 1, 1, 2, 1 << 20, 9.0)
     assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1000 items, 25/s, 20 s left, 10 failed, 3 dead letters"
     assert summary(Progress(counts, 0, 0.0, 0)).startswith("500 of 1000 items, 0/s, unknown time left")
     assert summary(Progress(counts, 250, 10.0, 320_000_000)).endswith("320.0 MB")

@@ -9,6 +9,7 @@ from support.recording_keys import item_reals
 from typer.testing import CliRunner
 
 from zkinfer.cli import app
+from zkinfer.files.artifact import wrap
 from zkinfer.native.setup import setup
 
 ITEMS = 24
@@ -77,6 +78,7 @@ class TestSample:
         assert "30% wrong" in text
         code, text = run("verify", shop / "sample", shop / "model.zkc", "--inputs", shop / "x.npy")
         assert code == 1
+        assert "zkinfer batch verify-sample" in text
         assert "holds a sampled job, not a proof of all items" in text
 
     def test_a_sample_too_small_for_the_verifier_is_refused(self, shop: Path, digest: str) -> None:
@@ -99,7 +101,7 @@ class TestSample:
     @pytest.mark.parametrize(
         ("command", "options", "code", "complaint"),
         [
-            ("commit-sample", ("--batch-size", "4"), 3, "holds a sampled job already"),
+            ("commit-sample", ("--batch-size", "4"), 3, "holds a job already"),
             ("commit-sample", (), 2, "--batch-size"),
             ("prove-sample", (), 2, "--challenge"),
             ("prove-sample", ("--challenge", "short"), 3, "from 16 to"),
@@ -153,6 +155,35 @@ class TestItem:
         assert "NaN" in text
 
 
+def test_a_sampled_job_is_a_job(shop: Path, digest: str, tmp_path: Path) -> None:
+    """It is resumed, has a status and a report like any other, and waits for its challenge between its two steps."""
+    own = (tmp_path / "job", "--keys", shop / "keys", "--inputs", shop / "x.npy", "--batch-size", "4")
+    code, text = run("commit-sample", *own, "--rate", "0.3", "--confidence", "0.8")
+    assert code == 0, text
+    committed = value(text, "digest")
+    code, text = run("status", tmp_path / "job")
+    assert code == 0
+    assert "waiting for a challenge: zkinfer batch prove-sample" in text
+    assert "24 items, executed and committed to" in text
+    code, text = run("resume", tmp_path / "job")
+    assert code == 0
+    assert value(text, "digest") == committed
+    code, text = run("prove-sample", tmp_path / "job", "--challenge", CHALLENGE, "--executor", "processes", "--strict")
+    assert code == 7, text
+    assert "a sample of 4 batches" in (tmp_path / "job" / "report.html").read_text()
+    code, text = run("resume", tmp_path / "job")
+    assert code == 0
+    assert "Sample proven: the other items are not" in text
+    assert "Job: complete" in run("status", tmp_path / "job")[1]
+
+
+def test_inspect_names_the_version_of_earlier_samples(tmp_path: Path) -> None:
+    (tmp_path / "sampled.zkm").write_bytes(wrap("smpl", 1, b""))
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "sampled.zkm")])
+    assert result.exit_code == 0
+    assert "an early version of zkinfer 0.1" in result.output
+
+
 @pytest.mark.usefixtures("digest", "receipt")
 @pytest.mark.parametrize(
     ("path", "words"),
@@ -160,8 +191,10 @@ class TestItem:
         ("night/manifest.zkm", ("Manifest of a batch job", "23 items", "receipt", "not checked here")),
         ("item/item.zkm", ("Item of a batch job", "leads to receipt", "not checked here")),
         ("sample/sample-commitment.zkm", ("Commitment of a sampled job", "6, of which 4 are picked", "nothing yet")),
-        ("sample/sampled.zkm", ("Sampled receipt", "not a proof of all items", "0.0667, it says", "not checked here")),
-        ("sample/sample-secret.zkk", ("Secret part of a sampled job", "Keep it private")),
+        (
+            "sample/manifest.zkm",
+            ("Manifest of a sampled job", "not a proof of all items", "0.0667, it says", "not checked here"),
+        ),
     ],
 )
 def test_inspect_tells_what_the_files_are(shop: Path, path: str, words: tuple[str, ...]) -> None:

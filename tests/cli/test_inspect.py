@@ -13,7 +13,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.cli import app
 from zkinfer.files.artifact import wrap
 from zkinfer.files.commitment import Commitment, EzklKey, Srs, SumcheckKey
-from zkinfer.files.kinds import KEY_SECRET, SAMPLE_SECRET, FileKind
+from zkinfer.files.kinds import EARLIER, KEY_SECRET
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import Rotation
 
@@ -133,17 +133,20 @@ def test_damaged_commitment_is_refused(
     assert "REFUSED (commitment file)" in text
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [(KEY_SECRET, "It holds the weights, or the seed"), (SAMPLE_SECRET, "It holds the seed of the salts")],
-    ids=lambda value: value.tag if isinstance(value, FileKind) else "",
-)
-def test_secrets_are_named_and_not_read(kind: FileKind, message: str, tmp_path: Path) -> None:
-    (tmp_path / "secret.zkk").write_bytes(wrap(kind.tag, kind.version, b"secret"))
+def test_secrets_are_named_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.zkk").write_bytes(wrap(KEY_SECRET.tag, KEY_SECRET.version, b"secret"))
     code, text = run("inspect", str(tmp_path / "secret.zkk"))
     assert code == 0
-    assert f"{kind.name}, version {kind.version}" in text
-    assert message in text
+    assert f"{KEY_SECRET.name}, version {KEY_SECRET.version}" in text
+    assert "It holds the weights, or the seed" in text
+
+
+@pytest.mark.parametrize("tag", EARLIER)
+def test_kinds_of_early_versions_are_named_and_not_read(tag: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(wrap(tag, 1, b"anything"))
+    code, text = run("inspect", str(tmp_path / "file"))
+    assert code == 0
+    assert "an early version of zkinfer 0.1" in text
 
 
 def test_rotation(tmp_path: Path) -> None:

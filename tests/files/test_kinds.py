@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from zkinfer.cli.inspect import DESCRIPTIONS, REVEALS_OF_SECRETS
+from zkinfer.cli.inspect import DESCRIPTIONS
 from zkinfer.errors import ArtifactError, MalformedCommitmentError, MalformedProofError, ZkinferError
 from zkinfer.files.artifact import HEADER_BYTES, MAGIC, wrap
-from zkinfer.files.kinds import CIRCUIT, COMMITMENT, KINDS, FileKind
+from zkinfer.files.kinds import CIRCUIT, COMMITMENT, KEY_SECRET, KINDS, FileKind
 
 READABLE = [kind for kind in KINDS.values() if kind.home]
 
@@ -102,8 +102,8 @@ def test_kinds_cannot_be_mistaken_for_each_other() -> None:
 
 
 def test_the_command_line_describes_every_kind() -> None:
-    assert {*DESCRIPTIONS, *REVEALS_OF_SECRETS} == {*KINDS}
-    assert {*REVEALS_OF_SECRETS} == {kind.tag for kind in KINDS.values() if not kind.home}
+    assert {*DESCRIPTIONS, KEY_SECRET.tag} == {*KINDS}
+    assert {KEY_SECRET.tag} == {kind.tag for kind in KINDS.values() if not kind.home}
 
 
 def test_what_holds_secrets_is_private() -> None:

@@ -12,13 +12,13 @@ from support.example_programs import mlp
 from support.recording_keys import RecordingKeys, item_reals
 
 from zkinfer.errors import MissingDependencyError
-from zkinfer.jobs import api as verbs
-from zkinfer.jobs.cluster import Cluster, block_size
+from zkinfer.jobs import api
+from zkinfer.jobs.cluster import RayExecutor, block_size
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 from zkinfer.jobs.runner import Runner
 from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import verify_job
-from zkinfer.jobs.work import Failed, Tensor, Work
+from zkinfer.jobs.work import Failed, TensorData, Work
 from zkinfer.native.setup import setup
 
 ITEMS = 40
@@ -39,9 +39,9 @@ def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: 
     keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=100)
     np.save(tmp_path / "x.npy", item_reals(ITEMS))
     job = tmp_path / "job"
-    verbs.run(job, keys, tmp_path / "x.npy", batch_size=5, backoff=0.0, stopping=lambda: True)
+    api.run(job, keys, tmp_path / "x.npy", batch_size=5, backoff=0.0, stopping=lambda: True)
     killed: list[int] = []
-    with closing(State(job)) as state, closing(Cluster(keys, 2)) as cluster:
+    with closing(State(job)) as state, closing(RayExecutor(keys, 2)) as cluster:
         assert cluster.key_folder.stat().st_mode & 0o077 == 0
 
         def observe(progress: object) -> None:
@@ -62,8 +62,8 @@ def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: 
 def test_workers_stop_where_the_budget_ends(tmp_path: Path) -> None:
     """A copy of the keys brings no proof that was not taken from the true budget."""
     keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=2)
-    work = Work(0, 1, (Tensor.of(mlp().x[None]),), b"", False, False)
-    with closing(Cluster(keys, 1)) as cluster:
+    work = Work(0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
+    with closing(RayExecutor(keys, 1)) as cluster:
         results = []
         for _ in range(3):
             cluster.submit(work)
@@ -82,4 +82,4 @@ def test_blocks_are_small_where_the_budget_is(left: int, workers: int, size: int
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"zkinfer\[ray\]"):
-        Cluster(RecordingKeys(tmp_path / "keys"), 1)
+        RayExecutor(RecordingKeys(tmp_path / "keys"), 1)

@@ -1,8 +1,8 @@
 """Proving in the process itself: one batch after another, and what waits can be taken back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ from support.recording_keys import RecordingKeys, item_integers
 
 from zkinfer.errors import InvalidInputError, ResourceError
 from zkinfer.files.proof import Proof
-from zkinfer.jobs.executors import Inline
-from zkinfer.jobs.work import Proven, Tensor, Work
+from zkinfer.jobs.executors import InlineExecutor
+from zkinfer.jobs.work import Proven, TensorData, Work
+from zkinfer.typing import IntArray
 
 
 class PatientKeys(RecordingKeys):
@@ -20,21 +21,21 @@ class PatientKeys(RecordingKeys):
     begun: Event
     may_go_on: Event
 
-    def prove(self, *arguments: Any, **options: bool) -> Proof:
+    def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
         self.begun.set()
         assert self.may_go_on.wait(30)
-        return super().prove(*arguments, **options)
+        return super().prove(inputs, context, **options)
 
 
 def work(first: int) -> Work:
     runs = item_integers(np.arange(first, first + 2)).reshape(2, 1, 3)
-    return Work(first, 2, (Tensor.of(runs),), b"", False, False)
+    return Work(first, 2, (TensorData.of(runs),), b"", False, False)
 
 
 def test_one_batch_is_proven_while_another_waits_and_is_taken_back(tmp_path: Path) -> None:
     keys = PatientKeys(tmp_path / "keys")
     keys.begun, keys.may_go_on = Event(), Event()
-    executor = Inline(keys)
+    executor = InlineExecutor(keys)
     assert (executor.workers, executor.places) == (1, 2)
 
     def use() -> str:
@@ -61,15 +62,15 @@ def test_what_uses_it_may_fail(tmp_path: Path) -> None:
         raise InvalidInputError("damaged")
 
     with pytest.raises(InvalidInputError, match="damaged"):
-        Inline(RecordingKeys(tmp_path / "keys")).serve(use)
+        InlineExecutor(RecordingKeys(tmp_path / "keys")).serve(use)
 
 
 def test_an_interruption_ends_what_uses_it(tmp_path: Path) -> None:
     class Interrupted(RecordingKeys):
-        def prove(self, *arguments: Any, **options: bool) -> Proof:
+        def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
             raise KeyboardInterrupt
 
-    executor = Inline(Interrupted(tmp_path / "keys"))
+    executor = InlineExecutor(Interrupted(tmp_path / "keys"))
 
     def use() -> None:
         executor.submit(work(0))

@@ -133,7 +133,7 @@ class Unpickled:
         return (pytest.fail, ("unpickled",))
 
 
-def spoiled(name: str, data: bytes | None = None) -> Callable[[Path], Path]:
+def damaged(name: str, data: bytes | None = None) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         good = as_npy(folder).read_bytes()
         (folder / name).write_bytes(good[:-4] if data is None else data)
@@ -169,12 +169,12 @@ def damaged_member(folder: Path) -> Path:
     ("write", "complaint"),
     [
         (lambda folder: folder / "missing.npy", "no file"),
-        (spoiled("x.csv"), "not '.csv'"),
-        (spoiled("x2.npy"), "another size"),
-        (spoiled("x2.npy", b"\x93NUMPY\x09\x00"), "not an array in NumPy's format"),
-        (spoiled("x2.npy", b""), "not an array in NumPy's format"),
-        (spoiled("x2.npz"), "cannot be read"),
-        (spoiled("x.jsonl", b""), "no items"),
+        (damaged("x.csv"), "not '.csv'"),
+        (damaged("x2.npy"), "another size"),
+        (damaged("x2.npy", b"\x93NUMPY\x09\x00"), "not an array in NumPy's format"),
+        (damaged("x2.npy", b""), "not an array in NumPy's format"),
+        (damaged("x2.npz"), "cannot be read"),
+        (damaged("x.jsonl", b""), "no items"),
         (with_objects, "Python objects"),
         (in_fortran_order, "Fortran order"),
         (of_other_shape, r"items of shape \(2,\); input 'x' takes \(3,\)"),
@@ -190,7 +190,7 @@ def test_a_bad_file_is_refused_before_anything_is_proven(
 def test_a_bad_parquet_file_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(InvalidInputError, match="not a readable Parquet"):
-        Inputs([spoiled("x.parquet")(tmp_path)], ONE_INPUT)
+        Inputs([damaged("x.parquet")(tmp_path)], ONE_INPUT)
     with pytest.raises(InvalidInputError, match="columns"):
         Inputs([as_parquet(tmp_path)], TWO_INPUTS)
 

@@ -1,4 +1,4 @@
-"""One item in a folder of its own: who asked about it checks it, and whatever is changed in the folder is found."""
+"""One item in a folder of its own: its recipient checks it, and whatever is changed in the folder is found."""
 
 import os
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> ProvenJob:
 
 
 def hand_out(job: ProvenJob, index: int = ASKED) -> Path:
-    """The folder of an item, and whoever asked's own copy of its input beside it."""
+    """The folder of an item, and the recipient's own copy of its input beside it."""
     folder = job.folder.parent / f"item-{index}"
     write_item_folder(job.folder, index, folder, some_keys().commitment)
     np.save(job.folder.parent / "mine.npy", items()[[index]])

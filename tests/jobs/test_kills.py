@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from support.killed_jobs import PRELOADED, kill_often
-from support.recording_keys import RecordingKeys, begin_or_resume, check_complete, item_reals
+from support.recording_keys import SAMPLE, RecordingKeys, begin_or_resume, check_complete, item_reals
 
 KILLS = 30
 
@@ -13,6 +13,13 @@ KILLS = 30
 def test_killed_at_any_moment_a_job_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     tally = kill_often(tmp_path, KILLS, seed=7)
     assert tally.kills == KILLS
+    assert tally.proofs >= tally.batches
+
+
+def test_a_sampled_job_is_killed_while_it_executes_and_while_it_proves(tmp_path: Path) -> None:
+    tally = kill_often(tmp_path, KILLS, seed=8, items=300, sample=SAMPLE, seconds=0.6)
+    assert tally.kills == KILLS
+    assert 0 < tally.batches < 100 * tally.jobs
     assert tally.proofs >= tally.batches
 
 

@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import MalformedProofError
+from zkinfer.files.artifact import wrap
 from zkinfer.files.statement import VALUES_CONTEXT
-from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, Batch, DeadLetter, Manifest, item_digests
+from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, DeadLetter, JobBatch, Manifest, item_digests
 
 
 def digests(items: int) -> bytes:
     return bytes(32 * items)
 
 
-FIRST = Batch(0, 3, (1,), digests(2), digests(2), "000.proof", bytes(32))
-SECOND = Batch(3, 5, (), digests(2), digests(2), "003.proof", bytes(32))
-ALL_DEAD = Batch(5, 6, (5,), b"", b"", "", b"")
+FIRST = JobBatch(0, 3, (1,), digests(2), digests(2), "000.proof", bytes(32))
+SECOND = JobBatch(3, 5, (), digests(2), digests(2), "003.proof", bytes(32))
+ALL_DEAD = JobBatch(5, 6, (5,), b"", b"", "", b"")
 JOB = Manifest(
     commitment=bytes(32),
     program=bytes(32),
@@ -41,6 +42,19 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Any) -> None:
     assert Manifest.load(tmp_path / "manifest.zkm") == JOB
     assert JOB.proven == 4
     assert JOB.unproven == ()
+
+
+def test_the_content_of_a_manifest_without_a_sample_by_hand() -> None:
+    """As it was before jobs could be sampled, so that manifests and receipts of then are read and checked."""
+    batches = [
+        [0, 3, [1], digests(2), digests(2), "000.proof", bytes(32)],
+        [3, 5, [], digests(2), digests(2), "003.proof", bytes(32)],
+        [5, 6, [5], b"", b"", "", b""],
+    ]
+    fields = [bytes(32), bytes(32), b"night 1", False, False, False, 1, 3, 6, batches, [[1, "NaN"], [5, "shape"]]]
+    assert JOB.to_bytes() == wrap("mani", 1, msgspec.msgpack.encode(fields))
+    with pytest.raises(MalformedProofError, match="not in canonical form"):
+        Manifest.from_bytes(wrap("mani", 1, msgspec.msgpack.encode([*fields, None])))
 
 
 def test_a_batch_knows_the_samples_of_its_proof() -> None:

@@ -12,14 +12,14 @@ from support.recording_keys import PROGRAM
 
 from zkinfer.errors import MalformedProofError, ResourceError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.jobs.manifest import Batch
+from zkinfer.jobs.manifest import JobBatch
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
 
 ITEMS, SIZE = 10, 3
 
 
-def batch(first: int, dead: tuple[int, ...] = ()) -> Batch:
-    return Batch(first, min(first + SIZE, ITEMS), dead, b"", b"", "", b"")
+def batch(first: int, dead: tuple[int, ...] = ()) -> JobBatch:
+    return JobBatch(first, min(first + SIZE, ITEMS), dead, b"", b"", "", b"")
 
 
 def integers(items: np.ndarray) -> np.ndarray:

@@ -9,26 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
-from zkinfer.jobs.manifest import Batch, DeadLetter, Manifest
-from zkinfer.jobs.receipt import (
-    Item,
-    ItemReceipt,
-    follow_path,
-    hash_node,
-    item_receipt,
-    items_of,
-    receipt_of,
-    tree_head,
-    tree_path,
-)
+from zkinfer.jobs.manifest import DeadLetter, JobBatch, Manifest
+from zkinfer.jobs.receipt import Item, ItemReceipt, item_receipt, items_of, receipt_of
+from zkinfer.jobs.tree import tree_head
 
 
 def digests(*seeds: int) -> bytes:
     return b"".join(bytes([seed]) * 32 for seed in seeds)
 
 
-FIRST = Batch(0, 3, (1,), digests(1, 2), digests(11, 12), "000.proof", digests(100))
-SECOND = Batch(3, 5, (), digests(3, 4), digests(13, 14), "003.proof", digests(101))
+FIRST = JobBatch(0, 3, (1,), digests(1, 2), digests(11, 12), "000.proof", digests(100))
+SECOND = JobBatch(3, 5, (), digests(3, 4), digests(13, 14), "003.proof", digests(101))
 JOB = Manifest(
     commitment=digests(200),
     program=digests(201),
@@ -43,44 +34,6 @@ JOB = Manifest(
     dead_letters=(DeadLetter(1, "NaN"),),
 )
 RECEIPT = receipt_of(JOB)
-
-leaf_lists = st.integers(1, 70).map(lambda n: [blake3(bytes([i])).digest() for i in range(n)])
-
-
-def recursive_head(leaves: list[bytes]) -> bytes:
-    """As RFC 6962, section 2.1, says it: the left part is the largest power of two below their number."""
-    if len(leaves) == 1:
-        return leaves[0]
-    left = 1 << ((len(leaves) - 1).bit_length() - 1)
-    return hash_node(recursive_head(leaves[:left]), recursive_head(leaves[left:]))
-
-
-class TestTree:
-    @given(leaf_lists)
-    def test_shape(self, leaves: list[bytes]) -> None:
-        assert tree_head(leaves) == recursive_head(leaves)
-
-    @given(leaf_lists, st.data())
-    def test_a_path_leads_from_its_leaf_to_the_head(self, leaves: list[bytes], data: st.DataObject) -> None:
-        index = data.draw(st.integers(0, len(leaves) - 1))
-        path = tree_path(leaves, index)
-        assert follow_path(leaves[index], index, len(leaves), path) == tree_head(leaves)
-        assert len(path) <= 32 * (len(leaves) - 1).bit_length()
-
-    @given(leaf_lists, st.data())
-    def test_a_path_leads_there_from_no_other_place(self, leaves: list[bytes], data: st.DataObject) -> None:
-        index, claimed = (data.draw(st.integers(0, len(leaves) - 1)) for _ in range(2))
-        if index != claimed:
-            try:
-                head = follow_path(leaves[index], claimed, len(leaves), tree_path(leaves, index))
-            except MalformedProofError:
-                return
-            assert head != tree_head(leaves)
-
-    @pytest.mark.parametrize("change", [b"", bytes(32), bytes(31), bytes(96), bytes(128)])
-    def test_a_path_has_one_length(self, change: bytes) -> None:
-        with pytest.raises(MalformedProofError, match="a path of 64 bytes leads from leaf 2 of 4"):
-            follow_path(bytes(32), 2, 4, change)
 
 
 def test_the_receipt_by_hand() -> None:
@@ -146,7 +99,7 @@ def test_digests_do_not_slide_into_each_other() -> None:
 
 
 def test_a_node_is_no_leaf() -> None:
-    """Whoever shows a job of half the size, with the nodes above its leaves as leaves, has another receipt."""
+    """A job of half the size, with the nodes above the leaves as its leaves, has another receipt."""
     leaves = [item.leaf() for item in items_of(JOB)]
     left, right = tree_head(leaves[:4]), leaves[4]
     assert tree_head([left, right]) == tree_head(leaves)

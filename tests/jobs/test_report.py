@@ -10,7 +10,7 @@ import pytest
 from support.recording_keys import RecordingKeys, item_reals, new_job
 
 from zkinfer.errors import InvalidInputError, ProvingError, ShapeError
-from zkinfer.jobs import api as verbs
+from zkinfer.jobs import api
 from zkinfer.jobs.job import manifest_file
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
@@ -37,7 +37,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     keys, x = new_job(tmp_path, 100)
-    verbs.run(tmp_path / "job", keys, x, batch_size=7)
+    api.run(tmp_path / "job", keys, x, batch_size=7)
     return tmp_path / "job"
 
 
@@ -70,7 +70,7 @@ def test_reasons_are_text_and_not_markup(tmp_path: Path) -> None:
             raise ProvingError("<script>alert(1)</script>")
 
     _, x = new_job(tmp_path, 4)
-    verbs.run(tmp_path / "job", Broken(tmp_path / "keys"), x, batch_size=2)
+    api.run(tmp_path / "job", Broken(tmp_path / "keys"), x, batch_size=2)
     page = Page(write_report(tmp_path / "job"))
     assert page.text.count("<script>alert(1)</script>") == 2
     assert "script" not in {tag for tag, _ in page.tags}
@@ -83,7 +83,7 @@ def test_dead_letters_are_listed_as_far_as_there_is_room(tmp_path: Path) -> None
     x = item_reals(80)
     x[10:70] = np.nan
     np.save(tmp_path / "x.npy", x)
-    verbs.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=8)
+    api.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=8)
     text = Page(write_report(tmp_path / "job")).text
     assert text.count("NaN or infinite") == MAX_ROWS
     assert "and 10 more" in text
@@ -91,7 +91,7 @@ def test_dead_letters_are_listed_as_far_as_there_is_room(tmp_path: Path) -> None
 
 def test_phases_add_up_to_the_time_of_all_proofs() -> None:
     def proof(seconds: float, **phases: float) -> Announcement:
-        return Announcement(b"", b"", b"", 0, seconds, phases)
+        return Announcement(b"", 0, seconds, phases)
 
     found = phase_seconds([proof(3.0, execution=0.5, openings=2.0), proof(1.0, execution=0.25)])
     assert found == {"execution": 0.75, "openings": 2.0, OTHER: 1.25}
@@ -123,7 +123,7 @@ class TestAccuracy:
     def test_nothing_but_dead_letters(self, tmp_path: Path) -> None:
         keys, _ = new_job(tmp_path, 1)
         np.save(tmp_path / "x.npy", np.full((3, 3), np.nan))
-        verbs.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=2)
+        api.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=2)
         with pytest.raises(InvalidInputError, match="all items are dead letters"):
             write_report(tmp_path / "job", float_outputs=[np.zeros((3, 2))])
         write_report(tmp_path / "job")

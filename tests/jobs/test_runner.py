@@ -24,7 +24,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files import budget
 from zkinfer.files.proof import Proof
-from zkinfer.jobs import api as verbs
+from zkinfer.jobs import api
 from zkinfer.jobs import state as state_module
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.job import proofs_folder
@@ -35,7 +35,7 @@ from zkinfer.jobs.state import State
 
 def test_a_job_proves_every_item_once(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 100)
-    outcome = verbs.run(tmp_path / "job", keys, x, batch_size=7, context=b"night")
+    outcome = api.run(tmp_path / "job", keys, x, batch_size=7, context=b"night")
     assert outcome.complete
     assert keys.proven == list(range(0, 100, 7))
     manifest = check_complete(tmp_path / "job", 100)
@@ -47,7 +47,7 @@ def test_a_job_proves_every_item_once(tmp_path: Path) -> None:
 def test_the_size_of_batches_is_chosen_where_none_is_given(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 3000)
     keys.seconds = 0.02
-    assert verbs.run(tmp_path / "job", keys, x).complete
+    assert api.run(tmp_path / "job", keys, x).complete
     sizes = [batch.stop - batch.first for batch in check_complete(tmp_path / "job", 3000).batches]
     assert sizes[:3] == [16, 32, 64]
     assert sizes == sorted(sizes[:-1]) + sizes[-1:]
@@ -61,7 +61,7 @@ def test_poisoned_items_take_nothing_down(tmp_path: Path) -> None:
         lines[item] = line
     (tmp_path / "x.jsonl").write_text("\n".join(lines) + "\n")
     job = tmp_path / "job"
-    assert verbs.run(job, keys, tmp_path / "x.jsonl", batch_size=4).complete
+    assert api.run(job, keys, tmp_path / "x.jsonl", batch_size=4).complete
     check_complete(job, 40, dead=sorted(poisoned))
     letters = [json.loads(line) for line in (job / "dead-letters.jsonl").read_text().splitlines()]
     assert [letter["item"] for letter in letters] == sorted(poisoned)
@@ -74,7 +74,7 @@ def test_a_batch_of_dead_letters_alone_takes_no_proof(tmp_path: Path) -> None:
     x = item_reals(12)
     x[4:8] = np.nan
     np.save(tmp_path / "x.npy", x)
-    outcome = verbs.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=4)
+    outcome = api.run(tmp_path / "job", keys, tmp_path / "x.npy", batch_size=4)
     assert outcome.complete
     assert keys.proven == [0, 8]
     manifest = check_complete(tmp_path / "job", 12, dead=range(4, 8))
@@ -83,7 +83,7 @@ def test_a_batch_of_dead_letters_alone_takes_no_proof(tmp_path: Path) -> None:
 
 
 class FailingKeys(RecordingKeys):
-    """Keys that fail as told: a list of errors for each batch, by its first item, before it succeeds."""
+    """Keys that fail as often as they should: for each batch, by its first item, errors before it succeeds."""
 
     failures: dict[int, list[Exception]]
 
@@ -106,7 +106,7 @@ def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     _, x = new_job(tmp_path, 10)
     keys = failing(tmp_path, {2: [ResourceError("memory"), MemoryError(), OSError("network")]})
     events: list[Progress] = []
-    outcome = verbs.run(tmp_path / "job", keys, x, batch_size=2, retries=3, backoff=0.0, observer=events.append)
+    outcome = api.run(tmp_path / "job", keys, x, batch_size=2, retries=3, backoff=0.0, observer=events.append)
     assert outcome.complete
     assert outcome.progress.counts.retries == 3
     assert sum("memory; again in" in event.event for event in events) == 1
@@ -125,7 +125,7 @@ def test_attempts_come_later_each_time(tmp_path: Path, monkeypatch: pytest.Monke
         if "again in" in progress.event:
             pauses.append(progress.event.partition("again in ")[2])
 
-    assert verbs.run(tmp_path / "job", keys, x, batch_size=2, retries=4, backoff=2.0, observer=observe).complete
+    assert api.run(tmp_path / "job", keys, x, batch_size=2, retries=4, backoff=2.0, observer=observe).complete
     assert pauses == ["2 s (1 of 4)", "4 s (2 of 4)", "8 s (3 of 4)", "16 s (4 of 4)"]
     assert now[0] >= 30
 
@@ -134,13 +134,13 @@ def test_a_batch_that_fails_for_good_leaves_the_others_alone_and_is_tried_by_the
     _, x = new_job(tmp_path, 10)
     keys = failing(tmp_path, {4: [ProvingError("a defect"), RuntimeError("another")], 8: [ResourceError("full")] * 2})
     job = tmp_path / "job"
-    outcome = verbs.run(job, keys, x, batch_size=2, retries=1, backoff=0.0)
+    outcome = api.run(job, keys, x, batch_size=2, retries=1, backoff=0.0)
     assert not outcome.complete
     assert not outcome.stopped
     assert (outcome.progress.counts.done, outcome.progress.counts.failed) == (6, 4)
     assert not (job / MANIFEST_FILE).exists()
-    assert not verbs.resume(job, keys).complete
-    assert verbs.resume(job, keys).complete
+    assert not api.resume(job, keys).complete
+    assert api.resume(job, keys).complete
     check_complete(job, 10)
     assert sorted(keys.proven) == [0, 2, 4, 6, 8]
 
@@ -149,7 +149,7 @@ def test_a_job_that_the_budget_does_not_allow_is_refused_before_it_spends_any(tm
     _, x = new_job(tmp_path, 10)
     keys = RecordingKeys(tmp_path / "keys", proofs=4)
     with pytest.raises(BudgetError, match="take 5 proofs, and these keys can make 4"):
-        verbs.run(tmp_path / "job", keys, x, batch_size=2)
+        api.run(tmp_path / "job", keys, x, batch_size=2)
     assert keys.proven == []
 
 
@@ -163,10 +163,10 @@ def test_a_budget_that_someone_else_spends_stops_the_job(tmp_path: Path) -> None
 
     job = tmp_path / "job"
     with pytest.raises(BudgetError, match="has served the 5 proofs"):
-        verbs.run(job, keys, x, batch_size=2, observer=steal)
+        api.run(job, keys, x, batch_size=2, observer=steal)
     before = keys.proven
     more = RecordingKeys(tmp_path / "keys", proofs=50)
-    assert verbs.resume(job, more).complete
+    assert api.resume(job, more).complete
     check_complete(job, 10)
     assert sorted(before + keys.proven[len(before) :]) == [0, 2, 4, 6, 8]
 
@@ -174,7 +174,7 @@ def test_a_budget_that_someone_else_spends_stops_the_job(tmp_path: Path) -> None
 def test_two_jobs_share_a_budget(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 10)
     for name in ("one", "two"):
-        assert verbs.run(tmp_path / name, keys, x, batch_size=5).complete
+        assert api.run(tmp_path / name, keys, x, batch_size=5).complete
         check_complete(tmp_path / name, 10)
     assert keys.budget - keys.proofs_left == 4
 
@@ -207,13 +207,13 @@ def test_asked_to_stop_it_finishes_the_batch_and_can_be_resumed(tmp_path: Path) 
         return found == ["done", "leased", "waiting"]
 
     keys.looks = {2: withdrawn}
-    outcome = verbs.run(job, keys, x, batch_size=2, stopping=lambda: bool(asked))
+    outcome = api.run(job, keys, x, batch_size=2, stopping=lambda: bool(asked))
     assert outcome.stopped
     assert not outcome.complete
     assert outcome.progress.counts.done == 4
-    assert verbs.resume(job, keys).complete
+    assert api.resume(job, keys).complete
     assert keys.proven == [0, 2, 4, 6, 8]
-    assert verbs.status(job).counts.retries == 0
+    assert api.status(job).counts.retries == 0
     check_complete(job, 10)
 
 
@@ -234,7 +234,7 @@ def test_a_proof_is_recorded_and_the_next_batch_read_while_another_is_made(
 
     monkeypatch.setattr(Inputs, "read", observed)
     keys.looks = {2: lambda: recorded() and seen == [0, 2, 4, 6]}
-    assert verbs.run(job, keys, x, batch_size=2).complete
+    assert api.run(job, keys, x, batch_size=2).complete
     assert seen == [0, 2, 4, 6]
     check_complete(job, 8)
 
@@ -253,19 +253,19 @@ def test_where_inputs_cannot_be_read_on_what_is_being_proven_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(Inputs, "read", damaged)
         with pytest.raises(InvalidInputError, match="it became shorter"):
-            verbs.run(job, keys, x, batch_size=2)
-    assert verbs.status(job).counts.done == 6
-    assert verbs.resume(job, keys).complete
+            api.run(job, keys, x, batch_size=2)
+    assert api.status(job).counts.done == 6
+    assert api.resume(job, keys).complete
     assert keys.proven == [0, 2, 4, 6, 8]
     check_complete(job, 10)
 
 
 def test_a_complete_job_is_resumed_without_a_proof(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 10)
-    verbs.run(tmp_path / "job", keys, x, batch_size=5)
+    api.run(tmp_path / "job", keys, x, batch_size=5)
     x.unlink()
     before = (tmp_path / "job" / MANIFEST_FILE).read_bytes()
-    assert verbs.resume(tmp_path / "job", keys).complete
+    assert api.resume(tmp_path / "job", keys).complete
     assert (tmp_path / "job" / MANIFEST_FILE).read_bytes() == before
     assert keys.proven == [0, 5]
 
@@ -273,13 +273,13 @@ def test_a_complete_job_is_resumed_without_a_proof(tmp_path: Path) -> None:
 def test_lost_and_damaged_proofs_are_made_again(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 10)
     job = tmp_path / "job"
-    verbs.run(job, keys, x, batch_size=2)
+    api.run(job, keys, x, batch_size=2)
     lost, shortened, damaged, kept, _ = sorted(proofs_folder(job).iterdir())
     lost.unlink()
     shortened.write_bytes(shortened.read_bytes()[:-1])
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
     (proofs_folder(job) / "000000000099.proof").write_bytes(kept.read_bytes())
-    assert verbs.resume(job, keys).complete
+    assert api.resume(job, keys).complete
     assert sorted(keys.proven[5:]) == [0, 2, 4]
     check_complete(job, 10)
 
@@ -289,14 +289,14 @@ def test_only_one_process_works_on_a_job(tmp_path: Path) -> None:
     seen: list[bool] = []
 
     def observe(progress: Progress) -> None:
-        seen.append(verbs.status(tmp_path / "job").running)
+        seen.append(api.status(tmp_path / "job").running)
         with pytest.raises(ResourceError, match="another process works on the job"):
-            verbs.resume(tmp_path / "job", keys)
+            api.resume(tmp_path / "job", keys)
 
-    verbs.run(tmp_path / "job", keys, x, batch_size=2, observer=observe)
+    api.run(tmp_path / "job", keys, x, batch_size=2, observer=observe)
     assert seen
     assert all(seen)
-    status = verbs.status(tmp_path / "job")
+    status = api.status(tmp_path / "job")
     assert not status.running
     assert status.complete
     assert status.counts.batches_done == 2
@@ -317,24 +317,24 @@ def test_only_one_process_works_on_a_job(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     keys, x = new_job(tmp_path, 4)
     with pytest.raises(InvalidInputError, match=complaint):
-        verbs.run(tmp_path / "job", keys, x, **change)
+        api.run(tmp_path / "job", keys, x, **change)
     assert not (tmp_path / "job" / "state.sqlite").exists()
 
 
 def test_a_folder_holds_one_job(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 4)
-    verbs.run(tmp_path / "job", keys, x)
+    api.run(tmp_path / "job", keys, x)
     with pytest.raises(InvalidInputError, match="holds a job already"):
-        verbs.run(tmp_path / "job", keys, x)
+        api.run(tmp_path / "job", keys, x)
     with pytest.raises(InvalidInputError, match="holds no batch job"):
-        verbs.resume(tmp_path, keys)
+        api.resume(tmp_path, keys)
     with pytest.raises(InvalidInputError, match="holds no batch job"):
-        verbs.status(tmp_path / "nowhere")
+        api.status(tmp_path / "nowhere")
 
 
 def stopped_job(folder: Path) -> tuple[RecordingKeys, Path]:
     keys, x = new_job(folder, 10)
-    verbs.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) >= 2)
+    api.run(folder / "job", keys, x, batch_size=2, stopping=lambda: len(keys.proven) >= 2)
     return keys, x
 
 
@@ -342,10 +342,10 @@ def test_other_inputs_than_those_it_began_with_are_refused(tmp_path: Path) -> No
     keys, x = stopped_job(tmp_path)
     np.save(x, item_reals(10)[::-1])
     with pytest.raises(InvalidInputError, match="changed since the job began"):
-        verbs.resume(tmp_path / "job", keys)
+        api.resume(tmp_path / "job", keys)
     x.unlink()
     with pytest.raises(InvalidInputError, match="no file"):
-        verbs.resume(tmp_path / "job", keys)
+        api.resume(tmp_path / "job", keys)
 
 
 def test_other_keys_than_those_it_began_with_are_refused(tmp_path: Path) -> None:
@@ -355,14 +355,14 @@ def test_other_keys_than_those_it_began_with_are_refused(tmp_path: Path) -> None
 
     stopped_job(tmp_path)
     with pytest.raises(WrongKeyError, match="begun with other keys"):
-        verbs.resume(tmp_path / "job", setup(mlp(1).program, mlp(1).weights, proofs=1))
+        api.resume(tmp_path / "job", setup(mlp(1).program, mlp(1).weights, proofs=1))
 
 
 def test_a_damaged_state_is_said_to_be_damaged(tmp_path: Path) -> None:
     keys, _ = stopped_job(tmp_path)
     (tmp_path / "job" / "state.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(ArtifactError, match="damaged"):
-        verbs.resume(tmp_path / "job", keys)
+        api.resume(tmp_path / "job", keys)
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *, fails: Callable[[int], bool]) -> list[int]:
@@ -384,7 +384,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_nothing_but_time(
 ) -> None:
     keys, x = new_job(tmp_path, 6)
     calls = full_disk(monkeypatch, fails=lambda n: n in {3, 6, 7})
-    assert verbs.run(tmp_path / "job", keys, x, batch_size=2, backoff=0.0).complete
+    assert api.run(tmp_path / "job", keys, x, batch_size=2, backoff=0.0).complete
     assert calls[0] > 7
     check_complete(tmp_path / "job", 6)
 
@@ -400,14 +400,14 @@ def test_whichever_write_fails_the_job_can_be_resumed(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             calls = full_disk(patch, fails=lambda n, first=first: n >= first)  # type: ignore[misc]
             try:
-                outcome = verbs.run(job, keys, x, batch_size=2, retries=1, backoff=0.0)
+                outcome = api.run(job, keys, x, batch_size=2, retries=1, backoff=0.0)
             except ResourceError as error:
                 outcome = None
                 assert "No space left" in str(error)  # noqa: PT017
         if not (job / "state.sqlite").exists():
-            verbs.run(job, keys, x, batch_size=2)
+            api.run(job, keys, x, batch_size=2)
         else:
-            verbs.resume(job, keys)
+            api.resume(job, keys)
         check_complete(job, 6)
         if calls[0] < first:
             assert outcome is not None
@@ -422,7 +422,7 @@ def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(
 ) -> None:
     keys, x = new_job(tmp_path, 2000)
     job, connect = tmp_path / "job", state_module._connect
-    verbs.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) >= 5)
+    api.run(job, keys, x, batch_size=50, backoff=0.0, stopping=lambda: len(keys.proven) >= 5)
 
     def cramped(path: Path) -> sqlite3.Connection:
         connection = connect(path)
@@ -433,11 +433,11 @@ def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(state_module, "_connect", cramped)
         with pytest.raises(ResourceError, match="full"):
-            verbs.resume(job, keys)
+            api.resume(job, keys)
     with closing(State(job)) as state:
         done = {row.first for row in state.rows() if row.status == "done"}
     assert 5 < len(done) < 40
     before = len(keys.proven)
-    assert verbs.resume(job, keys).complete
+    assert api.resume(job, keys).complete
     assert not done & set(keys.proven[before:])
     check_complete(job, 2000)

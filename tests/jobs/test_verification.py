@@ -23,7 +23,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import Proof
-from zkinfer.jobs.manifest import MANIFEST_FILE, Batch, DeadLetter
+from zkinfer.jobs.manifest import MANIFEST_FILE, DeadLetter, JobBatch
 from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
 from zkinfer.jobs.verification import verify_item
 from zkinfer.verifier import VerifiedInference
@@ -105,7 +105,8 @@ class TestTheCallersWordCounts:
             job.verify(commitment=other)
 
     def test_no_inputs(self, job: ProvenJob) -> None:
-        for missing in (None, []):
+        nothing: tuple[Any, ...] = (None, [])
+        for missing in nothing:
             with pytest.raises(StatementError, match="hand in"):
                 job.verify(inputs=missing)
 
@@ -131,7 +132,7 @@ class TestTheCallersWordCounts:
 
 
 class TestCheatingProvers:
-    """Whoever did the job changes what its folder holds."""
+    """The operator of the job changes what its folder holds."""
 
     def test_an_item_is_called_a_dead_letter(self, job: ProvenJob) -> None:
         letters = (DeadLetter(1, "unwelcome"), *job.manifest.dead_letters)
@@ -218,7 +219,7 @@ class TestCheatingProvers:
             job.verify()
 
 
-def drop(batch: Batch, position: int) -> Batch:
+def drop(batch: JobBatch, position: int) -> JobBatch:
     """The batch without one of its items, as an honest prover would write it."""
 
     def without(digests: bytes) -> bytes:

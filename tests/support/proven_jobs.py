@@ -14,9 +14,9 @@ import numpy.typing as npt
 from support.example_programs import mlp
 from support.recording_keys import item_reals
 
-from zkinfer.jobs import api as verbs
+from zkinfer.jobs import api
 from zkinfer.jobs.job import manifest_file, proofs_folder
-from zkinfer.jobs.manifest import Batch, Manifest
+from zkinfer.jobs.manifest import JobBatch, Manifest
 from zkinfer.jobs.verification import VerifiedJob, verify_job
 from zkinfer.native.keys import SumcheckKeys
 from zkinfer.native.setup import setup
@@ -72,7 +72,7 @@ class ProvenJob:
         """Let the manifest say something else."""
         msgspec.structs.replace(self.manifest, **changes).save(manifest_file(self.folder))
 
-    def forge_batch(self, number: int, change: Callable[[Batch], Batch], **changes: Any) -> None:
+    def forge_batch(self, number: int, change: Callable[[JobBatch], JobBatch], **changes: Any) -> None:
         """Let the manifest say something else of one batch, and whatever else is to change with it."""
         batches = list(self.manifest.batches)
         batches[number] = change(batches[number])
@@ -83,7 +83,7 @@ class ProvenJob:
 def _made(hides: bool) -> ProvenJob:
     folder = Path(mkdtemp(prefix="zkinfer-job-"))
     np.save(folder / "x.npy", items())
-    verbs.run(
+    api.run(
         folder / "job",
         some_keys(),
         folder / "x.npy",

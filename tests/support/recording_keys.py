@@ -14,9 +14,10 @@ from zkinfer.circuit.qformat import dequantize
 from zkinfer.files import budget
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.jobs import api as verbs
-from zkinfer.jobs.job import proofs_folder
+from zkinfer.jobs import api
+from zkinfer.jobs.job import SAMPLE_COMMITMENT_FILE, SamplePolicy, proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
+from zkinfer.jobs.sample import picked
 from zkinfer.typing import IntArray
 
 PROGRAM = mlp().program
@@ -24,6 +25,9 @@ SPAN = 31
 """Values that an element of an input takes."""
 
 LARGEST_ITEM = SPAN**3
+
+CHALLENGE = b"beacon, round 1234567"
+SAMPLE = SamplePolicy(rate=0.01, confidence=0.9, seed=bytes(32))
 
 
 def item_integers(numbers: npt.ArrayLike) -> IntArray:
@@ -50,6 +54,23 @@ def _commitment() -> Commitment:
     return setup(PROGRAM, mlp().weights, proofs=1).commitment
 
 
+class RecordedExecution:
+    """Computes for items what `RecordingKeys` claim for them."""
+
+    program = PROGRAM
+
+    def run(self, runs: Sequence[IntArray]) -> list[IntArray | None]:
+        """Values as `execution.Executor` gives them, of which only the outputs are there."""
+        values: list[IntArray | None] = [None] * PROGRAM.num_values
+        values[PROGRAM.outputs[0]] = claimed(item_numbers(runs[0]))[:, None]
+        return values
+
+
+def claimed(numbers: IntArray) -> IntArray:
+    """The outputs of items with these numbers: int64 of shape (items, 2)."""
+    return np.stack([numbers, -numbers], axis=1)
+
+
 class RecordingKeys(Keys):
     """Keys whose proofs say nothing but which items they were made of.
 
@@ -71,6 +92,7 @@ class RecordingKeys(Keys):
             _commitment().save(folder / COMMITMENT_FILE)
             budget.create(self.budget_file)
         self.commitment = Commitment.load(folder / COMMITMENT_FILE)
+        self.executor = RecordedExecution()
 
     @property
     def budget(self) -> int:
@@ -94,7 +116,7 @@ class RecordingKeys(Keys):
             log.write(f"{numbers[0]}\n")
         if self.seconds:
             time.sleep(self.seconds)
-        outputs = OutputTensor.of(np.stack([numbers, -numbers], axis=1), 6)
+        outputs = OutputTensor.of(claimed(numbers), 6)
         return Proof("sumcheck", self.commitment.digest, (outputs,), b"no proof")
 
     @property
@@ -130,10 +152,23 @@ def check_complete(job: Path, items: int, dead: Sequence[int] = ()) -> Manifest:
     return manifest
 
 
-def begin_or_resume(folder: Path, batch_size: int) -> None:
+def check_sample_complete(job: Path, items: int) -> Manifest:
+    """Asserts that a sampled job is complete: it proves what the challenge picks, and has the outputs of all items."""
+    manifest = Manifest.load(job / MANIFEST_FILE)
+    assert manifest.digest == Manifest.load(job / SAMPLE_COMMITMENT_FILE).digest
+    assert [number for number, batch in enumerate(manifest.batches) if batch.proof] == picked(manifest, CHALLENGE)
+    assert np.array_equal(np.load(job / "outputs.npy"), np.ldexp(claimed(np.arange(items)).astype(np.float64), -6))
+    names = [batch.proof for batch in manifest.batches if batch.proof]
+    assert sorted(path.name for path in proofs_folder(job).iterdir()) == names
+    return manifest
+
+
+def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None) -> None:
     """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
     keys, job = RecordingKeys(folder / "keys"), folder / "job"
     if (job / "state.sqlite").exists():
-        verbs.resume(job, keys)
+        outcome = api.resume(job, keys)
     else:
-        verbs.run(job, keys, folder / "x.npy", batch_size=batch_size)
+        outcome = api.run(job, keys, folder / "x.npy", batch_size=batch_size, sample=sample)
+    if outcome.committed is not None:
+        api.resume(job, keys, challenge=CHALLENGE)

@@ -3,7 +3,7 @@
 from zkinfer.cli import audit as audit  # commands register themselves, here and below
 from zkinfer.cli import batch as batch
 from zkinfer.cli import batch_report as batch_report
-from zkinfer.cli import batch_sample as batch_sample
+from zkinfer.cli import batch_verify as batch_verify
 from zkinfer.cli import engine as engine
 from zkinfer.cli import rotate as rotate
 from zkinfer.cli.app import app

@@ -1,52 +1,34 @@
-"""The commands about batch jobs: run, resume, status, verify, item."""
+"""The commands of the operator of a batch job: run, resume, status, and the two steps of a sampled job."""
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
 from rich.filesize import decimal
 
-from zkinfer.cli.app import Context, Saturate, app, array_text, warn_test_only
-from zkinfer.cli.arrays import read_bytes, read_context
+from zkinfer.cli import batch_options as option
+from zkinfer.cli.app import Context, Saturate, app
+from zkinfer.cli.arrays import read_context
+from zkinfer.cli.batch_options import batch, missed_row, read_challenge, required
 from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.durations import duration
-from zkinfer.errors import InvalidInputError, StatementError
+from zkinfer.errors import InvalidInputError
 from zkinfer.files.artifact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from zkinfer.jobs.manifest import Manifest
     from zkinfer.jobs.runner import Outcome
-    from zkinfer.jobs.state import Counts
+    from zkinfer.jobs.state import JobCounts
 
 INCOMPLETE = 5
 STOPPED = 6
 DEAD_LETTERS = 7
 
-DIGEST_BYTES = 32
-
-batch = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Prove any number of stored inferences, in jobs that survive any crash.",
-    epilog="Exit codes: 0 complete; 1 to 4 as everywhere; 5 batches failed; 6 stopped by SIGTERM or Ctrl-C; "
-    "7 complete, with dead letters, where --strict is given. After 4 to 6, and after any crash: zkinfer batch resume.",
-)
 app.add_typer(batch, name="batch")
-
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The job's folder.")]
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Option("--inputs", help="File of items: .npy, .npz, .parquet or .jsonl; again for each further one."),
-]
-CircuitFile = Annotated[
-    Path | None,
-    typer.Option(help="Circuit file, for the report: its float model is run on the same inputs, to compare."),
-]
-Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 where there are dead letters.")]
 
 
 class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,27 +49,37 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     circuit: str | None = None
     report: bool = True
 
+    def options(self) -> dict[str, Any]:
+        """How the job is done, as `jobs.run` takes it."""
+        own = ("output", "keys", "inputs", "circuit", "report")
+        found = {name: value for name, value in msgspec.structs.asdict(self).items() if name not in own}
+        return {**found, "context": read_context(self.context)}
 
-def read_job(path: Path) -> JobFile:
-    """A job from a TOML file, its paths made absolute; or an empty one that goes into a folder.
+
+def read_job(path: Path, given: dict[str, Any]) -> JobFile:
+    """A job from a TOML file, its paths made absolute; or an empty one that is put into a folder.
+
+    Args:
+        given: fields that the command line sets; None where it does not.
 
     Raises:
         InvalidInputError: there is no such file, or it is not TOML, or holds what no job has.
     """
+    changes = {name: value for name, value in given.items() if value is not None}
     if path.suffix != ".toml":
-        return JobFile(str(path))
+        return msgspec.structs.replace(JobFile(str(path)), **changes)
     try:
         job = msgspec.toml.decode(path.read_bytes(), type=JobFile)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not the description of a job: {error}") from None
     inputs = [job.inputs] if isinstance(job.inputs, str) else job.inputs or []
-    return msgspec.structs.replace(
-        job,
-        output=str(path.parent / job.output),
-        keys=None if job.keys is None else str(path.parent / job.keys),
-        inputs=[str(path.parent / name) for name in inputs],
-        circuit=None if job.circuit is None else str(path.parent / job.circuit),
-    )
+    placed = {
+        "output": str(path.parent / job.output),
+        "keys": None if job.keys is None else str(path.parent / job.keys),
+        "inputs": [str(path.parent / name) for name in inputs],
+        "circuit": None if job.circuit is None else str(path.parent / job.circuit),
+    }
+    return msgspec.structs.replace(job, **{**placed, **changes})
 
 
 class Stop:
@@ -104,7 +96,7 @@ class Stop:
         self._asked = True
 
     def __call__(self) -> bool:
-        """Was it asked for?"""
+        """Whether the process was asked to stop."""
         return self._asked
 
 
@@ -112,10 +104,10 @@ class Stop:
 @guarded
 def run_job(
     job: Annotated[
-        Path, typer.Argument(metavar="JOB", help="JOB.toml, or the folder that the job goes into, with the options.")
+        Path, typer.Argument(metavar="JOB", help="JOB.toml, or the folder that the job is put into, with the options.")
     ],
     keys: Annotated[Path | None, typer.Option(help="Folder of the keys.")] = None,
-    inputs: Inputs = None,
+    inputs: option.Inputs = None,
     context: Context = "",
     saturate: Saturate = False,
     private_inputs: Annotated[bool, typer.Option("--private-inputs", help="Hide the inputs.")] = False,
@@ -123,50 +115,45 @@ def run_job(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Items a proof; by default, as many as make an item cheap.")
     ] = None,
-    executor: Annotated[
-        Literal["inline", "processes", "ray"] | None, typer.Option(help="Who proves; processes by default.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Batches that are proven at once; 1 by default.")] = None,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Further attempts at a batch; 3 by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Where the folder holds the job, go on with it.")] = False,
-    circuit: CircuitFile = None,
-    report: Report = True,
-    strict: Strict = False,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
 ) -> None:
     """Begin a job: prove all items of some files."""
     from zkinfer.jobs.api import run
     from zkinfer.jobs.job import STATE_FILE
 
-    told = read_job(job)
-    where = keys or told.keys
-    files = inputs or told.inputs
-    circuit = circuit or (None if told.circuit is None else Path(told.circuit))
-    report = report and told.report
-    if resume and (Path(told.output) / STATE_FILE).exists():
-        resume_job(Path(told.output), keys, executor, workers, circuit, report, strict)
+    given = {
+        "keys": keys,
+        "inputs": inputs or None,
+        "context": context or None,
+        "saturate": saturate or None,
+        "private_inputs": private_inputs or None,
+        "private_outputs": private_outputs or None,
+        "batch_size": batch_size,
+        "executor": executor,
+        "workers": workers,
+        "retries": retries,
+        "circuit": circuit,
+        "report": report,
+    }
+    found = read_job(job, given)
+    folder, circuit = Path(found.output), None if found.circuit is None else Path(found.circuit)
+    if resume and (folder / STATE_FILE).exists():
+        resume_job(folder, keys, executor, workers, circuit, found.report, strict)
         return
-    if where is None or not files:
+    if found.keys is None or not found.inputs:
         raise InvalidInputError("a job needs keys and inputs: --keys and --inputs, or keys and inputs in JOB.toml")
+    where, files = found.keys, found.inputs
     _work(
-        Path(told.output),
-        lambda observer, stop: run(
-            told.output,
-            where,
-            files if isinstance(files, list) else [files],
-            context=read_context(context or told.context),
-            saturate=saturate or told.saturate,
-            private_inputs=private_inputs or told.private_inputs,
-            private_outputs=private_outputs or told.private_outputs,
-            batch_size=batch_size or told.batch_size,
-            executor=executor or told.executor,
-            workers=workers or told.workers,
-            retries=told.retries if retries is None else retries,
-            backoff=told.backoff,
-            observer=observer,
-            stopping=stop,
-        ),
+        folder,
+        lambda observer, stop: run(folder, where, files, **found.options(), observer=observer, stopping=stop),
         circuit=circuit,
-        report=report,
+        report=found.report,
         strict=strict,
     )
 
@@ -174,49 +161,113 @@ def run_job(
 @batch.command("resume")
 @guarded
 def resume_job(
-    folder: Folder,
-    keys: Annotated[Path | None, typer.Option(help="Folder of the keys, where it was moved.")] = None,
-    executor: Annotated[
-        Literal["inline", "processes", "ray"] | None, typer.Option(help="Who proves; as before by default.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Batches at once; as before by default.")] = None,
-    circuit: CircuitFile = None,
-    report: Report = True,
-    strict: Strict = False,
+    folder: option.Folder,
+    keys: option.Keys = None,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
 ) -> None:
     """Go on with a job, however it ended; what failed is tried again. Says so if it is complete."""
+    _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict)
+
+
+@batch.command("commit-sample")
+@guarded
+def commit_sample(
+    folder: option.Folder,
+    keys: Annotated[Path, typer.Option(help="Folder of the keys.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Items a proof: smaller batches show more.")],
+    inputs: option.Inputs = None,
+    rate: Annotated[float, typer.Option(help="Rate of wrong outputs that must not go unnoticed.")] = 0.01,
+    confidence: Annotated[float, typer.Option(help="With which it must not.")] = 0.99,
+    context: Context = "",
+    saturate: Saturate = False,
+) -> None:
+    """Execute all items and commit to them, to prove only a sample later. It is not a proof of all items."""
+    from zkinfer.jobs.sampled import commit_sample
+
+    committed = commit_sample(
+        folder,
+        keys,
+        required(inputs),
+        batch_size=batch_size,
+        rate=rate,
+        confidence=confidence,
+        context=read_context(context),
+        saturate=saturate,
+    )
+    _show_commitment(committed, rate)
+
+
+@batch.command("prove-sample")
+@guarded
+def prove_sample(
+    folder: option.Folder,
+    challenge: option.Challenge,
+    keys: option.Keys = None,
+    inputs: option.Inputs = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Rate of wrong outputs that the manifest speaks of; else as committed.")
+    ] = None,
+    executor: option.Executor = None,
+    workers: option.Workers = None,
+    circuit: option.Circuit = None,
+    report: option.Report = None,
+    strict: option.Strict = False,
+) -> None:
+    """Prove the batches that a challenge picks. Killed, it is called again, or zkinfer batch resume is."""
+    options = {"challenge": read_challenge(challenge), "rate": rate, "inputs": inputs or None}
+    _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict, **options)
+
+
+def _resume(
+    folder: Path,
+    keys: Path | None,
+    executor: Any,
+    workers: int | None,
+    *,
+    circuit: Path | None,
+    report: bool | None,
+    strict: bool,
+    **sample: Any,
+) -> None:
     from zkinfer.jobs.api import resume
 
+    options = {**sample, "executor": executor, "workers": workers}
     _work(
         folder,
-        lambda observer, stop: resume(
-            folder, keys, executor=executor, workers=workers, observer=observer, stopping=stop
-        ),
+        lambda observer, stop: resume(folder, keys, **options, observer=observer, stopping=stop),
         circuit=circuit,
-        report=report,
+        report=report is not False,
         strict=strict,
     )
 
 
 def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None, report: bool, strict: bool) -> None:
     """Run a job with its progress shown, say and write what came of it, and end with its exit code."""
-    from zkinfer.cli.batch_progress import shown
+    from zkinfer.cli.batch_progress import shown_progress
     from zkinfer.jobs.job import manifest_file
     from zkinfer.jobs.manifest import Manifest
-    from zkinfer.jobs.receipt import receipt_of
     from zkinfer.jobs.report import REPORT_FILE
 
-    with shown() as observer:
+    with shown_progress() as observer:
         outcome = work(observer, Stop())
+    if outcome.committed is not None:
+        _show_commitment(outcome.committed, None)
+        return
     counts, progress = outcome.progress.counts, outcome.progress
-    title = "Complete" if outcome.complete else "Stopped: go on with zkinfer batch resume" if outcome.stopped else ""
     rows = [
         *_rows(folder, counts),
         ("this run", _rate(progress.items, progress.seconds)),
         ("memory", f"{decimal(progress.memory)} at most in a process that proves" if progress.memory else "no proof"),
     ]
+    title = "Stopped: go on with zkinfer batch resume" if outcome.stopped else ""
     if outcome.complete:
-        rows.append(("receipt", receipt_of(Manifest.load(manifest_file(folder))).hex()))
+        manifest = Manifest.load(manifest_file(folder))
+        title = "Complete" if manifest.sample is None else "Sample proven: the other items are not"
+        rows += _receipt_rows(manifest)
     if report and not outcome.stopped and (progress.items or circuit or not (folder / REPORT_FILE).exists()):
         rows.append(("report", _report(folder, circuit)))
     out.print(facts(title or "Incomplete: batches failed; zkinfer batch resume tries them again", rows))
@@ -226,6 +277,37 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None,
         code = STOPPED if outcome.stopped else INCOMPLETE
     if code:
         raise typer.Exit(code)
+
+
+def _receipt_rows(manifest: "Manifest") -> list[tuple[str, str]]:
+    """The receipt of a complete job; of a sampled one also what it is worth."""
+    from zkinfer.jobs.receipt import receipt_of
+
+    rows = [("receipt", receipt_of(manifest).hex())]
+    if (sample := manifest.sample) is not None:
+        rows += [
+            ("digest", manifest.digest.hex()),
+            ("challenge", sample.challenge.hex()),
+            ("proven", f"{manifest.proven} of {manifest.items} items, in {len(sample.openings)} proofs"),
+            missed_row(sample.rate, sample.miss_probability),
+        ]
+    return rows
+
+
+def _show_commitment(committed: "Manifest", rate: float | None) -> None:
+    """What a sampled job committed to, and what it would be worth if that rate of the outputs were wrong."""
+    from zkinfer.jobs.sample import job_miss_probability
+
+    assert committed.sample is not None
+    dead = len(committed.dead_letters)
+    rows = [
+        ("digest", committed.digest.hex()),
+        ("items", f"{committed.items} in {len(committed.batches)} batches, {dead} dead letters"),
+        ("to be proven", f"{committed.sample.size} batches, which the challenge picks"),
+        *([] if rate is None else [missed_row(rate, job_miss_probability(committed, rate))]),
+        ("next", "publish the digest, have a challenge drawn, then: zkinfer batch prove-sample"),
+    ]
+    out.print(facts("Committed: nothing is proven yet", rows))
 
 
 def _report(folder: Path, circuit: Path | None) -> str:
@@ -243,15 +325,16 @@ def _rate(items: int, seconds: float) -> str:
     return f"{items} items in {duration(seconds)}{rate}"
 
 
-def _rows(folder: Path, counts: "Counts") -> list[tuple[str, str]]:
-    share = counts.done / counts.items
+def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
     proofs = "none"
     if counts.batches_done:
         size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
         proofs = f"{counts.batches_done} batches, {size} together, {mean} each"
+    executed = f"{counts.executed} items, executed and committed to"
     return [
         ("folder", str(folder)),
-        ("items", f"{counts.done} of {counts.items} done ({share:.1%})"),
+        ("items", f"{counts.done} of {counts.items} done ({counts.share:.1%})"),
+        *([("not picked", executed)] if counts.executed else []),
         ("dead letters", str(counts.dead)),
         ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
         ("proofs", proofs),
@@ -261,141 +344,13 @@ def _rows(folder: Path, counts: "Counts") -> list[tuple[str, str]]:
 
 @batch.command("status")
 @guarded
-def job_status(folder: Folder) -> None:
+def job_status(folder: option.Folder) -> None:
     """Say where a job stands, from any terminal."""
     from zkinfer.jobs.api import status
 
     found = status(folder)
     state = "complete" if found.complete else "running" if found.running else "not running: zkinfer batch resume"
+    if found.awaits_challenge and not found.running:
+        state = "committed, and waiting for a challenge: zkinfer batch prove-sample"
     rows = [*_rows(folder, found.counts), ("being proven", f"{found.counts.batches_leased} batches")]
     out.print(facts(f"Job: {state}", rows))
-
-
-@batch.command("item")
-@guarded
-def hand_out(
-    folder: Folder,
-    number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for whoever asks about the item.")],
-    keys: Annotated[Path | None, typer.Option(help="Folder of the keys, where it was moved.")] = None,
-) -> None:
-    """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
-    from zkinfer.backend import COMMITMENT_FILE
-    from zkinfer.jobs.api import status
-    from zkinfer.jobs.item_bundle import write_item_folder
-
-    job = status(folder).job
-    found = write_item_folder(folder, number, output, (keys or Path(job.keys)) / COMMITMENT_FILE)
-    rows = [("item", f"{number} of {found.header.items}"), ("receipt", found.receipt().hex())]
-    if found.item.dead:
-        rows.append(("dead letter", found.item.reason))
-    elif not found.header.private_inputs:
-        rows.append(("shows", "the inputs of all items in the same proof, too"))
-    out.print(facts(f"Wrote {output}", rows))
-
-
-@batch.command("verify")
-@guarded
-def verify_folder(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the job; with --item, of that item.")],
-    commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
-    inputs: Inputs = None,
-    context: Context = "",
-    saturate: Saturate = False,
-    receipt: Annotated[
-        str | None, typer.Option(help="The receipt that was published, hexadecimal; else it is only printed.")
-    ] = None,
-    item: Annotated[
-        int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that check.")] = 1,
-) -> None:
-    """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
-    if item is not None:
-        if receipt is None:
-            raise InvalidInputError("an item is checked against the receipt that was published: --receipt")
-        _verify_item(folder, item, receipt, commitment, inputs, context, saturate=saturate)
-        return
-    from zkinfer.jobs.challenge import COMMITMENT_FILE, SAMPLED_FILE
-    from zkinfer.jobs.verification import verify_job
-
-    if any((folder / name).exists() for name in (COMMITMENT_FILE, SAMPLED_FILE)):
-        raise StatementError(f"{folder} holds a sampled job, not a proof of all items; see zkinfer batch verify-sample")
-    verified = verify_job(
-        folder,
-        commitment,
-        inputs,
-        receipt=None if receipt is None else read_digest("--receipt", receipt),
-        context=read_context(context),
-        saturate=saturate,
-        workers=workers,
-    )
-    rows = [
-        ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
-        ("receipt", verified.receipt.hex()),
-        ("items", f"{verified.proven} proven in {verified.proofs} proofs, {verified.dead} dead letters"),
-        ("security", f"about {verified.security_bits:.0f} bits a proof"),
-        ("checked in", duration(verified.seconds)),
-    ]
-    out.print(facts("VALID: this model gives these outputs for these items", rows))
-    if verified.test_only:
-        warn_test_only()
-
-
-def _verify_item(
-    folder: Path,
-    item: int,
-    receipt: str,
-    commitment: Path,
-    inputs: list[Path] | None,
-    context: str,
-    *,
-    saturate: bool,
-) -> None:
-    from zkinfer.jobs.item_bundle import verify_item_folder
-
-    if len(inputs or ()) > 1:
-        raise InvalidInputError("the input of one item comes in one file: a single --inputs")
-    verified = verify_item_folder(
-        folder,
-        item,
-        read_digest("--receipt", receipt),
-        commitment,
-        inputs[0] if inputs else None,
-        context=read_context(context),
-        saturate=saturate,
-    )
-    rows = [
-        ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
-        ("receipt", receipt),
-        ("item", f"{verified.index}, of a job of {verified.items}"),
-        *(("output", array_text(array)) for array in verified.outputs),
-        ("security", f"about {verified.security_bits:.0f} bits"),
-        ("checked in", duration(verified.seconds)),
-    ]
-    out.print(facts("VALID: this model gives this output for this item", rows))
-    if verified.test_only:
-        warn_test_only()
-
-
-def read_digest(option: str, text: str) -> bytes:
-    """32 bytes in hexadecimal from the command line.
-
-    Raises:
-        InvalidInputError: they are not.
-    """
-    digest = read_bytes(option, f"hex:{text}", max_bytes=DIGEST_BYTES)
-    if len(digest) != DIGEST_BYTES:
-        raise InvalidInputError(f"{option} holds {len(digest)} bytes and takes {DIGEST_BYTES}, in hexadecimal")
-    return digest
-
-
-def required(inputs: list[Path] | None) -> list[Path]:
-    """The files of items.
-
-    Raises:
-        InvalidInputError: there are none.
-    """
-    if not inputs:
-        raise InvalidInputError("there are no inputs: --inputs FILE, again for each further file")
-    return inputs

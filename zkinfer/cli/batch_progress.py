@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zkinfer.jobs.runner import Progress as JobProgress
 
 LINE_SECONDS = 30.0
-"""Between two lines of mere progress, where nobody watches."""
+"""Between two lines of mere progress, where standard error is no terminal."""
 
 
 def summary(progress: "JobProgress") -> str:
@@ -32,8 +32,8 @@ def summary(progress: "JobProgress") -> str:
 
 
 @contextmanager
-def shown() -> "Iterator[Observer]":
-    """An observer that shows what it is told, on standard error."""
+def shown_progress() -> "Iterator[Observer]":
+    """An observer that shows progress on standard error."""
     if not err.is_terminal:
         yield _Lines()
         return
@@ -43,7 +43,7 @@ def shown() -> "Iterator[Observer]":
 
 
 class _Bar:
-    """Keeps a bar; what happens is printed above it."""
+    """Updates a bar; events are printed above it."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
@@ -56,7 +56,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line with the time for whatever happens, and now and then for progress."""
+    """A line with the time for each event, and now and then for progress."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

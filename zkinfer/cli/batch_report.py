@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from zkinfer.cli.batch import CircuitFile, Folder, batch
+from zkinfer.cli.batch_options import Circuit as CircuitFile
+from zkinfer.cli.batch_options import Folder, batch
 from zkinfer.cli.console import facts, guarded, out
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import progress

@@ -52,15 +52,8 @@ KEY_REVEALS = """\
 It holds the weights, or the seed that they are hidden with. Keep it private; what is published is the commitment
 (.zkc)."""
 
-SAMPLE_SECRET_REVEALS = """\
-It holds the seed of the salts that inputs and outputs are hidden with. Keep it private, and keep it: proving the sample
-needs it."""
-
 SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
-
-REVEALS_OF_SECRETS = {kinds.KEY_SECRET.tag: KEY_REVEALS, kinds.SAMPLE_SECRET.tag: SAMPLE_SECRET_REVEALS}
-"""By the kind of a file that is not read here, because nothing in it is for anyone to see."""
 
 
 def describe_file(path: Path) -> RenderableType:
@@ -75,12 +68,18 @@ def describe_file(path: Path) -> RenderableType:
         tag, version = kind_and_version(data)
     except ArtifactError as error:
         raise InvalidInputError(f"{path}: {error}") from None
+    if tag in kinds.EARLIER:
+        rows = [
+            ("file", f"{path}, {decimal(len(data))}"),
+            ("made by", "an early version of zkinfer 0.1, which reads it"),
+        ]
+        return facts(kinds.EARLIER[tag].capitalize(), rows)
     if tag not in kinds.KINDS:
         raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {tag!r}; a newer zkinfer may read it")
     kind = kinds.KINDS[tag]
     head = [("file", f"{path}, {decimal(len(data))}"), ("kind", f"{kind.name}, version {version}")]
-    if tag in REVEALS_OF_SECRETS:
-        return Group(facts(kind.name.capitalize(), head), "", REVEALS_OF_SECRETS[tag])
+    if kind == kinds.KEY_SECRET:
+        return Group(facts(kind.name.capitalize(), head), "", KEY_REVEALS)
     return DESCRIPTIONS[tag](kind.load_class().from_bytes(data), head)
 
 

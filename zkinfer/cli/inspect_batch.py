@@ -7,9 +7,8 @@ from rich.console import Group, RenderableType
 
 from zkinfer.cli.console import facts
 from zkinfer.files import kinds
-from zkinfer.jobs.challenge import SampleCommitment, SampledReceipt
 from zkinfer.jobs.manifest import Manifest
-from zkinfer.jobs.receipt import Header, ItemReceipt, receipt_of
+from zkinfer.jobs.receipt import ItemReceipt, JobHeader, receipt_of
 
 Rows = list[tuple[str, str]]
 
@@ -17,26 +16,41 @@ NOT_CHECKED = "not checked here: use zkinfer batch verify"
 NOT_CHECKED_SAMPLE = "not checked here: use zkinfer batch verify-sample"
 
 MANIFEST_REVEALS = """\
-Public in it: digests of each item's input and output, which whoever guesses one can confirm, unless the proofs hide
-them; and the reasons of dead letters."""
+Public in it: digests of each item's input and output, which a person who guesses one can confirm, unless the proofs
+hide them; and the reasons of dead letters."""
 ITEM_REVEALS = "Public in it: digests of one item's input and output, unless the proof hides them."
-COMMITTED_REVEALS = "Public in it: which items are dead letters. The inputs and outputs are hidden behind salts."
 SAMPLED_REVEALS = """\
-Public in it: digests of the inputs and outputs of the batches that were picked, and which items are dead letters. The
+Public in it: digests of the inputs and outputs of the batches that were picked, and the reasons of dead letters. The
 other inputs and outputs are hidden behind salts."""
 
 
 def describe_manifest(manifest: Manifest, head: Rows) -> RenderableType:
-    """A manifest in words."""
-    rows = [
-        *head,
-        *_header_rows(Header.of(manifest)),
-        ("proven", f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"),
-        ("dead letters", str(len(manifest.dead_letters))),
-        ("receipt", receipt_of(manifest).hex()),
-        ("valid?", NOT_CHECKED),
+    """A manifest in words; that of a sampled job may be its commitment, from before the challenge."""
+    sample = manifest.sample
+    dead = ("dead letters", str(len(manifest.dead_letters)))
+    header = [*head, *_header_rows(JobHeader.of(manifest)), dead]
+    receipt = ("receipt", receipt_of(manifest).hex())
+    proven = f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"
+    if sample is None:
+        rows = [*header, ("proven", proven), receipt, ("valid?", NOT_CHECKED)]
+        return Group(facts("Manifest of a batch job", rows), "", MANIFEST_REVEALS)
+    sampled = [
+        ("digest", manifest.digest.hex()),
+        ("batches", f"{len(manifest.batches)}, of which {sample.size} are picked"),
     ]
-    return Group(facts("Manifest of a batch job", rows), "", MANIFEST_REVEALS)
+    if not sample.challenge:
+        rows = [*header, *sampled, ("proven", "nothing yet")]
+        return Group(facts("Commitment of a sampled job", rows), "", SAMPLED_REVEALS)
+    rows = [
+        *header,
+        *sampled,
+        ("challenge", sample.challenge.hex()),
+        ("proven", f"{proven}: it is not a proof of all items"),
+        (f"{100 * sample.rate:.4g}% wrong", f"missed with probability {sample.miss_probability:.3g}, it says"),
+        receipt,
+        ("valid?", NOT_CHECKED_SAMPLE),
+    ]
+    return Group(facts("Manifest of a sampled job", rows), "", SAMPLED_REVEALS)
 
 
 def describe_item(found: ItemReceipt, head: Rows) -> RenderableType:
@@ -51,41 +65,12 @@ def describe_item(found: ItemReceipt, head: Rows) -> RenderableType:
     return Group(facts("Item of a batch job", rows), "", ITEM_REVEALS)
 
 
-def describe_sample_commitment(commitment: SampleCommitment, head: Rows) -> RenderableType:
-    """The commitment of a sampled job in words."""
-    rows = [*head, *_sample_rows(commitment), ("proven", "nothing yet")]
-    return Group(facts("Commitment of a sampled job", rows), "", COMMITTED_REVEALS)
-
-
-def describe_sample(receipt: SampledReceipt, head: Rows) -> RenderableType:
-    """A sampled receipt in words."""
-    rows = [
-        *head,
-        *_sample_rows(receipt.commitment),
-        ("challenge", receipt.challenge.hex()),
-        ("proven", f"{len(receipt.opened)} batches: it is not a proof of all items"),
-        (f"{100 * receipt.rate:.4g}% wrong", f"missed with probability {receipt.miss_probability:.3g}, it says"),
-        ("valid?", NOT_CHECKED_SAMPLE),
-    ]
-    return Group(facts("Sampled receipt", rows), "", SAMPLED_REVEALS)
-
-
-def _header_rows(header: Header) -> Rows:
+def _header_rows(header: JobHeader) -> Rows:
     return [("for commitment", header.commitment.hex()), ("items", str(header.items))]
-
-
-def _sample_rows(commitment: SampleCommitment) -> Rows:
-    return [
-        ("digest", commitment.digest.hex()),
-        *_header_rows(commitment.header),
-        ("batches", f"{len(commitment.spans)}, of which {commitment.size} are picked"),
-    ]
 
 
 DESCRIPTIONS: dict[str, Callable[[Any, Rows], RenderableType]] = {
     kinds.MANIFEST.tag: describe_manifest,
     kinds.ITEM.tag: describe_item,
-    kinds.SAMPLE_COMMITMENT.tag: describe_sample_commitment,
-    kinds.SAMPLED_RECEIPT.tag: describe_sample,
 }
 """By the kind of the file; each takes what the file holds."""

@@ -40,13 +40,8 @@ ROTATION = FileKind("rota", 1, "rotation", ".zkr", 256 << 20, "zkinfer.files.rot
 KEY_SECRET = FileKind("pkey", 1, "secret part of proving keys", ".zkk", 1 << 34, private=True)
 
 MANIFEST = FileKind("mani", 1, "manifest", ".zkm", 1 << 30, "zkinfer.jobs.manifest:Manifest")
+# A context, a reason and at most 48 digests fit many times.
 ITEM = FileKind("item", 1, "item", ".zkm", 1 << 20, "zkinfer.jobs.receipt:ItemReceipt")
-SAMPLE_COMMITMENT = FileKind(
-    "scom", 1, "commitment of a sampled job", ".zkm", 1 << 30, "zkinfer.jobs.challenge:SampleCommitment"
-)
-SAMPLED_RECEIPT = FileKind("smpl", 1, "sampled receipt", ".zkm", 1 << 30, "zkinfer.jobs.challenge:SampledReceipt")
-SAMPLE_SECRET = FileKind("ssec", 2, "secret part of a sampled job", ".zkk", 1 << 30, private=True)
-
 KINDS = {
     kind.tag: kind
     for kind in (
@@ -57,9 +52,13 @@ KINDS = {
         KEY_SECRET,
         MANIFEST,
         ITEM,
-        SAMPLE_COMMITMENT,
-        SAMPLED_RECEIPT,
-        SAMPLE_SECRET,
     )
 }
 """By tag."""
+
+EARLIER = {
+    "scom": "commitment of a sampled job",
+    "smpl": "sampled receipt",
+    "ssec": "secret part of a sampled job",
+}
+"""Kinds that early versions of zkinfer 0.1 wrote and this one does not read, by tag."""

@@ -5,13 +5,14 @@ from zkinfer.jobs.api import status as status
 from zkinfer.jobs.item_bundle import VerifiedItem as VerifiedItem
 from zkinfer.jobs.item_bundle import verify_item_folder as verify_item_folder
 from zkinfer.jobs.item_bundle import write_item_folder as write_item_folder
+from zkinfer.jobs.job import SamplePolicy as SamplePolicy
 from zkinfer.jobs.manifest import Manifest as Manifest
 from zkinfer.jobs.report import write_report as write_report
 from zkinfer.jobs.runner import Outcome as Outcome
 from zkinfer.jobs.runner import Progress as Progress
-from zkinfer.jobs.sample_verification import VerifiedSample as VerifiedSample
-from zkinfer.jobs.sample_verification import verify_sample as verify_sample
 from zkinfer.jobs.sampled import commit_sample as commit_sample
 from zkinfer.jobs.sampled import prove_sample as prove_sample
 from zkinfer.jobs.verification import VerifiedJob as VerifiedJob
+from zkinfer.jobs.verification import VerifiedSample as VerifiedSample
 from zkinfer.jobs.verification import verify_job as verify_job
+from zkinfer.jobs.verification import verify_sample as verify_sample

@@ -1,16 +1,18 @@
-"""The verbs of batch jobs: run, resume, status."""
+"""What can be done with a job: run, resume, status."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
+from zkinfer.audits.sampling import check_rate
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import InvalidInputError, WrongKeyError
-from zkinfer.jobs.challenge import COMMITMENT_FILE
-from zkinfer.jobs.executors import Executor, Inline, Processes
+from zkinfer.jobs.executors import BatchExecutor, InlineExecutor, ProcessExecutor
+from zkinfer.jobs.finalize import executed_job
 from zkinfer.jobs.inputs import Inputs, PathLike, paths_of
 from zkinfer.jobs.items import ItemShapes
 from zkinfer.jobs.job import (
@@ -20,20 +22,25 @@ from zkinfer.jobs.job import (
     InputFile,
     Job,
     Options,
+    SamplePolicy,
     check_options,
+    describe_missing,
+    holds_earlier_sample,
     manifest_file,
     proofs_folder,
 )
 from zkinfer.jobs.lock import is_worked_on, working_on
 from zkinfer.jobs.runner import Observer, Outcome, Progress, Runner
-from zkinfer.jobs.state import Counts, State
+from zkinfer.jobs.sample import picked
+from zkinfer.jobs.state import JobCounts, State
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
+    from zkinfer.native.keys import SumcheckKeys
 
 
-def _tell_nobody(progress: Progress) -> None:
-    """The observer of those who do not ask for one."""
+def _ignore_progress(progress: Progress) -> None:
+    """The observer where the caller gives none."""
 
 
 def _never() -> bool:
@@ -54,10 +61,14 @@ def run(
     workers: int = 1,
     retries: int = 3,
     backoff: float = 1.0,
-    observer: Observer = _tell_nobody,
+    sample: SamplePolicy | None = None,
+    observer: Observer = _ignore_progress,
     stopping: Callable[[], bool] = _never,
 ) -> Outcome:
     """Begin a job: prove all items of some files, and write proofs, outputs and a manifest into a folder.
+
+    Under the policy of a sample nothing is proven yet: all items are executed, in this process, and committed to, and
+    the job waits for the challenge that is handed to `resume`.
 
     Args:
         folder: of the job, which has none yet; made if need be.
@@ -73,6 +84,7 @@ def run(
         workers: how many batches are proven at once.
         retries: how often a batch is tried again after a failure that may pass.
         backoff: seconds before the first of them, doubled for each further one.
+        sample: prove only a sample of the batches; None proves all.
         observer: called with a `Progress` for everything that happens, inline from a thread beside the one that proves.
         stopping: asked now and then, likewise; once it gives True, the batches that are being proven are finished,
             nothing else is begun, and the job can be resumed.
@@ -94,6 +106,7 @@ def run(
         workers=workers,
         retries=retries,
         backoff=backoff,
+        sample=sample,
     )
     check_options(options, loaded.backend, batch_of(loaded.program))
     paths = paths_of(inputs)
@@ -104,8 +117,8 @@ def run(
     with working_on(target):
         if (target / STATE_FILE).exists():
             raise InvalidInputError(f"{target} holds a job already: resume it, or choose another folder")
-        if (target / COMMITMENT_FILE).exists():
-            raise InvalidInputError(f"{target} holds a sampled job: choose another folder")
+        if holds_earlier_sample(target):
+            raise InvalidInputError(describe_missing(target))
         job = Job(
             keys=str(loaded.folder),
             commitment=loaded.commitment.digest,
@@ -123,9 +136,12 @@ def resume(
     folder: PathLike,
     keys: "Keys | PathLike | None" = None,
     *,
+    inputs: PathLike | Sequence[PathLike] | None = None,
+    challenge: bytes | None = None,
+    rate: float | None = None,
     executor: ExecutorName | None = None,
     workers: int | None = None,
-    observer: Observer = _tell_nobody,
+    observer: Observer = _ignore_progress,
     stopping: Callable[[], bool] = _never,
 ) -> Outcome:
     """Go on with a job that ended before it was complete, however it ended; what failed is tried again.
@@ -133,11 +149,17 @@ def resume(
     Args:
         folder: of the job.
         keys: the job's proving keys, or their folder; where they were when the job began, by default.
+        inputs: of a sampled job that has committed to them, where they lie now; where they were, by default.
+        challenge: picks the batches of a sampled job. It must be drawn after the digest of the commitment was
+            published, and not by the operator. Further ones may follow; the last one counts.
+        rate: of wrong outputs, for which the manifest of a sampled job states the probability that none is in the
+            sample; by default the one that the sample was made large enough for.
         executor, workers: as in `run`; by default as before.
         observer, stopping: as in `run`.
 
     Raises:
-        InvalidInputError: there is no job, or its inputs changed since it began.
+        InvalidInputError: there is no job, its inputs changed since it began, or there is a challenge for a job that
+            has none, has not committed to its outputs yet, or refuses this one.
         WrongKeyError: the keys are others than those of the job.
         BudgetError, ResourceError, MissingDependencyError: as in `run`.
     """
@@ -149,7 +171,47 @@ def resume(
         raise WrongKeyError(f"the job in {target} was begun with other keys than those in {loaded.folder}")
     chosen = executor or ("processes" if job.options.executor == "inline" and workers else job.options.executor)
     with working_on(target):
+        if inputs is not None or challenge is not None or rate is not None:
+            with closing(State(target)) as state:
+                _choose_sample(target, state, loaded, inputs, challenge, rate)
         return _work(target, loaded, chosen, workers or job.options.workers, observer, stopping)
+
+
+def _choose_sample(
+    folder: Path,
+    state: State,
+    keys: "Keys",
+    inputs: PathLike | Sequence[PathLike] | None,
+    challenge: bytes | None,
+    rate: float | None,
+) -> None:
+    """Let a challenge pick the batches of a sampled job. Its lock is held.
+
+    Raises:
+        InvalidInputError: see `resume`.
+    """
+    policy, sample = state.job.options.sample, state.sample
+    if policy is None or sample is None:
+        raise InvalidInputError(
+            "inputs, challenge and rate are for sampled jobs that have committed to their outputs: this job has not"
+        )
+    if inputs is not None:
+        paths = paths_of(inputs)
+        files = tuple(InputFile.of(path) for path in paths)
+        with closing(Inputs(paths, ItemShapes(keys.program))) as opened:
+            if opened.length != state.job.items:
+                raise InvalidInputError(f"there are {opened.length} inputs; the job has {state.job.items} items")
+        state.relocate(files)
+    if rate is None:
+        rate = sample.rate if challenge is None else policy.rate
+    check_rate(rate)
+    challenge = sample.challenge if challenge is None else challenge
+    if (challenge, rate) != (sample.challenge, sample.rate):
+        commitment = executed_job(state).commit()
+        firsts = [commitment.batches[number].first for number in picked(commitment, challenge)]
+        manifest_file(folder).unlink(missing_ok=True)  # the job is not complete any more
+        state.recover()  # a proof that a crash left unrecorded is kept
+        state.pick(challenge, rate, firsts)
 
 
 @dataclass(frozen=True)
@@ -161,23 +223,27 @@ class Status:
         counts: where it stands.
         running: a process works on it.
         complete: its manifest is written.
+        awaits_challenge: it is sampled, has committed to its outputs, and nothing is to be proven yet.
     """
 
     job: Job
-    counts: Counts
+    counts: JobCounts
     running: bool
     complete: bool
+    awaits_challenge: bool = False
 
 
 def status(folder: PathLike) -> Status:
-    """Where a job stands, whoever works on it.
+    """Where a job stands, whether or not a process works on it.
 
     Raises:
         InvalidInputError: there is no job.
     """
     target = Path(folder)
     with closing(State(target)) as state:
-        return Status(state.job, state.counts(), is_worked_on(target), manifest_file(target).exists())
+        sample = state.sample
+        awaits = sample is not None and not sample.challenge
+        return Status(state.job, state.counts(), is_worked_on(target), manifest_file(target).exists(), awaits)
 
 
 def load_keys(keys: "Keys | PathLike") -> "Keys":
@@ -195,20 +261,36 @@ def _work(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> Outcome:
-    def work(chosen: Executor) -> Outcome:
+    with closing(State(folder)) as state:
+        if state.job.options.sample is not None and (waiting := _commit(folder, state, keys)) is not None:
+            return waiting
+
+    def work(chosen: BatchExecutor) -> Outcome:
         with closing(State(folder)) as state:
             return Runner(folder, state, keys, chosen, observer, stopping).run()
 
     if executor == "inline":
-        inline = Inline(keys)
+        inline = InlineExecutor(keys)
         return inline.serve(lambda: work(inline))
     with closing(_others(folder, keys, executor, workers)) as others:
         return work(others)
 
 
-def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> Executor:
-    if name == "processes":
-        return Processes(keys.folder, workers, folder / WORKERS_LOG)
-    from zkinfer.jobs.cluster import Cluster
+def _commit(folder: Path, state: State, keys: "Keys") -> Outcome | None:
+    """Commit to all outputs of a sampled job, unless it has; None once there is a challenge."""
+    from zkinfer.jobs.execution import execute_and_commit
 
-    return Cluster(keys, workers)
+    if state.sample is not None and state.sample.challenge:
+        return None
+    start = time.monotonic()
+    committed = execute_and_commit(folder, state, cast("SumcheckKeys", keys))
+    progress = Progress(state.counts(), 0, time.monotonic() - start, 0)
+    return Outcome(progress, complete=False, stopped=False, committed=committed)
+
+
+def _others(folder: Path, keys: "Keys", name: Literal["processes", "ray"], workers: int) -> BatchExecutor:
+    if name == "processes":
+        return ProcessExecutor(keys.folder, workers, folder / WORKERS_LOG)
+    from zkinfer.jobs.cluster import RayExecutor
+
+    return RayExecutor(keys, workers)

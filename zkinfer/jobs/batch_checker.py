@@ -36,7 +36,8 @@ from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
-from zkinfer.jobs.manifest import DIGEST_BYTES, Batch, Manifest, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
+from zkinfer.jobs.tree import DIGEST_BYTES
 from zkinfer.typing import FloatArray, IntArray
 from zkinfer.verifier import VerifiedInference, verify
 
@@ -84,7 +85,7 @@ class BatchChecker:
         if self._inputs is not None:
             self._inputs.close()
 
-    def check(self, batch: Batch) -> VerifiedInference | None:
+    def check(self, batch: JobBatch) -> VerifiedInference | None:
         """What the batch's proof shows; None where it has none: then its dead letters alone are checked.
 
         Raises:
@@ -102,9 +103,10 @@ class BatchChecker:
             raise StatementError(f"{_named(batch)}: {one_line(error)}") from None
         return result
 
-    def _read(self, inputs: Inputs, batch: Batch) -> list[IntArray]:
+    def _read(self, inputs: Inputs, batch: JobBatch) -> list[IntArray]:
         """The integers of the batch's items, by the verifier's own inputs."""
-        arrays, dead = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+        arrays, reasons = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+        dead = tuple(reasons)
         if dead != batch.dead:
             item = min(set(dead) ^ set(batch.dead))
             what = "proves an item that the circuit cannot take" if item in dead else "leaves out an item without need"
@@ -114,7 +116,7 @@ class BatchChecker:
         return arrays
 
     def _check_proof(
-        self, batch: Batch, integers: Sequence[IntArray] | None
+        self, batch: JobBatch, integers: Sequence[IntArray] | None
     ) -> tuple[VerifiedInference, list[FloatArray]]:
         """What the proof shows, and for each output the real numbers of the batch's items; none where it hides them."""
         try:
@@ -127,7 +129,7 @@ class BatchChecker:
         formats = zip(claimed, self._commitment.program.output_tensors, strict=not self._job.private_outputs)
         return result, [dequantize(array, tensor) for array, tensor in formats]
 
-    def _check_rows(self, batch: Batch, claimed: Sequence[FloatArray]) -> None:
+    def _check_rows(self, batch: JobBatch, claimed: Sequence[FloatArray]) -> None:
         """The job's files of outputs hold what was proven, and NaN for dead letters."""
         for number, array in enumerate(self._outputs):
             expected: FloatArray = np.full((batch.stop - batch.first, *array.shape[1:]), np.nan)
@@ -139,21 +141,25 @@ class BatchChecker:
 
 def read_items(
     inputs: Inputs, first: int, stop: int, program: Program, saturate: bool
-) -> tuple[list[IntArray], tuple[int, ...]]:
-    """The integers of those of the items `range(first, stop)` that the circuit can take, and the numbers of the others.
+) -> tuple[list[IntArray], dict[int, str]]:
+    """The integers of those of the items `range(first, stop)` that the circuit can take, and what is wrong with others.
+
+    Returns:
+        For each input int64 of shape (good items, *item shape); and for each other item, by its number and in
+        increasing order, why the circuit cannot take it.
 
     Raises:
         InvalidInputError: the files cannot be read.
     """
     pieces: list[list[IntArray]] = []
-    dead: list[int] = []
+    dead: dict[int, str] = {}
     position = first
     for block in inputs.read(first, stop):
         integers, reasons = quantize_items(block, program, saturate=saturate)
         pieces.append(integers)
-        dead += [position + offset for offset in sorted(reasons)]
+        dead |= {position + offset: reasons[offset] for offset in sorted(reasons)}
         position += len(block[0])
-    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], tuple(dead)
+    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], dead
 
 
 def read_proof(path: Path, digest: bytes) -> Proof:
@@ -238,7 +244,7 @@ def map_rows(path: Path, shape: tuple[int, ...]) -> FloatArray:
     return array
 
 
-def _compare(ours: bytes, theirs: bytes, batch: Batch) -> None:
+def _compare(ours: bytes, theirs: bytes, batch: JobBatch) -> None:
     """Raises StatementError naming the first item whose input is another."""
     for position, item in enumerate(batch.items):
         part = slice(DIGEST_BYTES * position, DIGEST_BYTES * (position + 1))
@@ -246,5 +252,5 @@ def _compare(ours: bytes, theirs: bytes, batch: Batch) -> None:
             raise StatementError(f"item {item} was run on another input than yours")
 
 
-def _named(batch: Batch) -> str:
+def _named(batch: JobBatch) -> str:
     return f"items {batch.first} to {batch.stop - 1}"

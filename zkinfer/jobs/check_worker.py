@@ -12,20 +12,21 @@ import msgspec
 
 from zkinfer.errors import VerificationError, VerifierUnavailableError
 from zkinfer.jobs.batch_checker import BatchChecker, Setting
-from zkinfer.jobs.manifest import Batch
+from zkinfer.jobs.manifest import JobBatch
+from zkinfer.jobs.processes import answer
 
 _KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
 _ERRORS = {error.__name__: error for error in _KINDS}
 
 
-class Verdict(msgspec.Struct, frozen=True, array_like=True):
+class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
     """What came of a batch.
 
     Attributes:
         error: name of the VerificationError that refuses it; empty where it is right.
         message: of that error.
-        bits: whoever forges its proof does work of about 2**bits; infinite where there was nothing to prove.
-        test_only: its proof can be forged by whoever made the reference string.
+        bits: forging its proof takes work of about 2**bits; infinite where there was nothing to prove.
+        test_only: its proof can be forged by the maker of its reference string.
     """
 
     error: str
@@ -43,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
             raise _ERRORS[self.error](self.message)
 
 
-def judge(checker: BatchChecker, batch: Batch) -> Verdict:
+def judge(checker: BatchChecker, batch: JobBatch) -> BatchVerdict:
     """Check a batch."""
     try:
         result = checker.check(batch)
@@ -52,31 +53,26 @@ def judge(checker: BatchChecker, batch: Batch) -> Verdict:
     except (MemoryError, RecursionError) as error:
         return refusal(VerifierUnavailableError(f"not enough memory or stack to verify ({type(error).__name__})"))
     if result is None:
-        return Verdict("", "", math.inf, False)
-    return Verdict("", "", result.security_bits, result.test_only)
+        return BatchVerdict("", "", math.inf, False)
+    return BatchVerdict("", "", result.security_bits, result.test_only)
 
 
-def refusal(error: VerificationError) -> Verdict:
+def refusal(error: VerificationError) -> BatchVerdict:
     """The verdict on a batch that is not."""
-    return Verdict(type(error).__name__, str(error), 0.0, False)
+    return BatchVerdict(type(error).__name__, str(error), 0.0, False)
 
 
 def serve(connection: Connection) -> None:
     """Answer until the other side closes."""
     setting = msgspec.msgpack.decode(connection.recv_bytes(), type=Setting)
-    decoder = msgspec.msgpack.Decoder(Batch)
+    decoder = msgspec.msgpack.Decoder(JobBatch)
     try:
         checker = BatchChecker(setting)
     except VerificationError as error:
         connection.send_bytes(msgspec.msgpack.encode(refusal(error)))
         return
     with closing(checker):
-        while True:
-            try:
-                message = connection.recv_bytes()
-            except (EOFError, ConnectionError):
-                return
-            connection.send_bytes(msgspec.msgpack.encode(judge(checker, decoder.decode(message))))
+        answer(connection, lambda message: msgspec.msgpack.encode(judge(checker, decoder.decode(message))))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from zkinfer import __version__
 from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
 from zkinfer.files import budget
 from zkinfer.files.artifact import one_line
-from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, Executor
+from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, BatchExecutor
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Shipment:
     budget: int
 
 
-class Prover:
+class ProvingActor:
     """What runs as an actor."""
 
     def __init__(self, shipment: Shipment) -> None:
@@ -161,7 +161,7 @@ class _Actor:
     answered: bool = False
 
 
-class Cluster(Executor):
+class RayExecutor(BatchExecutor):
     """Actors on the cluster that this process is connected to, that `RAY_ADDRESS` names, or else on this machine."""
 
     def __init__(self, keys: "Keys", workers: int) -> None:
@@ -215,7 +215,7 @@ class Cluster(Executor):
         return found
 
     def submit(self, work: Work) -> None:
-        """See `Executor.submit`."""
+        """See `BatchExecutor.submit`."""
         actor = max((actor for actor in self._actors if actor.work is None), key=lambda actor: actor.allowance)
         granted = 0
         if not actor.allowance:
@@ -246,7 +246,7 @@ class Cluster(Executor):
         return taken
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`."""
+        """See `BatchExecutor.results`."""
         found, self._unsent = self._unsent, []
         if self._running and not found:
             ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
@@ -290,11 +290,11 @@ class Cluster(Executor):
         processors = int(self._ray.cluster_resources().get("CPU", 1))
         threads = max(1, processors // self.places)
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
-        remote = self._ray.remote(num_cpus=threads, max_restarts=0, runtime_env={"env_vars": variables})(Prover)
+        remote = self._ray.remote(num_cpus=threads, max_restarts=0, runtime_env={"env_vars": variables})(ProvingActor)
         return _Actor(remote.remote(self._shipment))
 
     def close(self) -> None:
-        """See `Executor.close`: also removes the keys from the machines that the actors run on."""
+        """See `BatchExecutor.close`: also removes the keys from the machines that the actors run on."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             # Of all: one that still begins would unpack the keys again behind the others.
             removals = [actor.handle.remove.remote() for actor in self._actors if actor.work is None]

@@ -1,15 +1,13 @@
-"""Who proves: this process, or others on this machine. One small interface, so that there can be more.
+"""Where batches are proven: in this process, or in others on this machine. `cluster` has another executor.
 
 An executor is handed one batch for each free place and gives results in whatever order they come. A worker that dies
 gives a result too: its batch failed, and may be tried again.
 """
 
 import os
-import socket
 import subprocess
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from zkinfer.errors import ResourceError
+from zkinfer.jobs.processes import start_process
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ GRACE_SECONDS = 10.0
 LOST = "its worker died: killed, perhaps for memory, or crashed; see workers.log"
 
 
-class Executor(ABC):
+class BatchExecutor(ABC):
     """Where batches are proven.
 
     Attributes:
@@ -67,7 +66,7 @@ class Executor(ABC):
         """Let the workers go; a batch that they work on is lost."""
 
 
-class Inline(Executor):
+class InlineExecutor(BatchExecutor):
     """This process proves, one batch at a time; what is proven is written beside it, in a thread: see `serve`.
 
     One more batch waits, so that proving goes on without a pause, in which it would lose the processor's caches.
@@ -101,11 +100,11 @@ class Inline(Executor):
         return done.result()
 
     def submit(self, work: Work) -> None:
-        """See `Executor.submit`."""
+        """See `BatchExecutor.submit`."""
         self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`.
+        """See `BatchExecutor.results`.
 
         Raises:
             ResourceError: the thread that proves was interrupted.
@@ -117,13 +116,13 @@ class Inline(Executor):
         return []
 
     def withdraw(self) -> list[Work]:
-        """See `Executor.withdraw`."""
+        """See `BatchExecutor.withdraw`."""
         with suppress(Empty):
             return [work for work in (self._works.get_nowait(),) if work is not None]
         return []
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `BatchExecutor.close`."""
 
 
 @dataclass
@@ -134,7 +133,7 @@ class _Worker:
     answered: bool = False
 
 
-class Processes(Executor):
+class ProcessExecutor(BatchExecutor):
     """Other processes on this machine: each loads the keys once, mapped, so that they share their memory.
 
     The processors are divided among them. A worker that dies is replaced.
@@ -156,14 +155,14 @@ class Processes(Executor):
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, work: Work) -> None:
-        """See `Executor.submit`."""
+        """See `BatchExecutor.submit`."""
         worker = next(worker for worker in self._workers if worker.work is None)
         worker.work = work
         with suppress(OSError):  # a dead worker shows when results are waited for
             worker.connection.send_bytes(msgspec.msgpack.encode(work))
 
     def results(self, seconds: float) -> list[Result]:
-        """See `Executor.results`."""
+        """See `BatchExecutor.results`."""
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
         return [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
 
@@ -190,26 +189,16 @@ class Processes(Executor):
         self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Worker:
-        ours, theirs = socket.socketpair()
         threads = max(1, (os.cpu_count() or 1) // self.places)
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         try:
-            with theirs, self._log.open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "zkinfer.jobs.worker", str(theirs.fileno()), str(self._keys)],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=_with_path(environment),
-                )
+            with self._log.open("ab") as log:
+                return _Worker(*start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log))
         except OSError as error:
-            ours.close()
             raise ResourceError(f"cannot start a worker: {error}") from error
-        return _Worker(process, Connection(ours.detach()))
 
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `BatchExecutor.close`."""
         for worker in self._workers:
             _end(worker)
 
@@ -225,11 +214,6 @@ def _end(worker: _Worker) -> int:
             return worker.process.wait(GRACE_SECONDS)
     worker.process.kill()
     return worker.process.wait()
-
-
-def _with_path(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, in which a worker finds the modules that this process finds."""
-    return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _last_line(log: Path) -> str:

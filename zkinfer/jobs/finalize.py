@@ -3,45 +3,21 @@
 All of them follow from the job's state and its proofs, and can be written again.
 """
 
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from blake3 import blake3
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import MalformedProofError
-from zkinfer.files.artifact import writing
-from zkinfer.files.budget import sync_folder
+from zkinfer.files.artifact import write_atomically
 from zkinfer.files.proof import Proof
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
-from zkinfer.jobs.manifest import Batch, Manifest
+from zkinfer.jobs.manifest import JobBatch, Manifest
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
+from zkinfer.jobs.sample import ExecutedJob
 from zkinfer.jobs.state import Row, State
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that replaces another once it is whole.
-
-    Raises:
-        ResourceError: the disk is full or not writable; the old file stays.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            sync_folder(path.parent)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
 
 
 def write_dead_letters(folder: Path, state: State) -> None:
@@ -50,20 +26,54 @@ def write_dead_letters(folder: Path, state: State) -> None:
     Raises:
         ResourceError: the disk is full or not writable.
     """
-    with _replacing(folder / DEAD_LETTERS_FILE) as file:
-        for letter in state.dead_letters():
-            file.write(msgspec.json.encode({"item": letter.index, "reason": letter.reason}) + b"\n")
+    lines = (msgspec.json.encode({"item": letter.index, "reason": letter.reason}) for letter in state.dead_letters())
+    write_atomically(folder / DEAD_LETTERS_FILE, b"".join(line + b"\n" for line in lines))
+
+
+def executed_job(state: State) -> ExecutedJob:
+    """What there is of a sampled job, all of whose items are executed."""
+    policy, sample = state.job.options.sample, state.sample
+    assert policy is not None
+    assert sample is not None
+    return ExecutedJob(describe(state), policy.seed, sample.size)
+
+
+def describe(state: State) -> Manifest:
+    """The manifest of a job all of whose items belong to batches; the policy of a sampled one is left out."""
+    job, options = state.job, state.job.options
+    dead = {letter.index: letter for letter in state.dead_letters()}
+    batches = [describe_batch(row, tuple(i for i in range(row.first, row.stop) if i in dead)) for row in state.rows()]
+    return Manifest(
+        commitment=job.commitment,
+        program=job.program,
+        context=options.context,
+        saturate=options.saturate,
+        private_inputs=options.private_inputs,
+        private_outputs=options.private_outputs,
+        circuit_batch=job.circuit_batch,
+        batch_size=max(batch.stop - batch.first for batch in batches),
+        items=job.items,
+        batches=tuple(batches),
+        dead_letters=tuple(dead.values()),
+    )
+
+
+def describe_batch(row: Row, dead: tuple[int, ...]) -> JobBatch:
+    """A batch as a manifest has it, with its proof if there is one."""
+    named = ("", b"") if row.announced is None else (proof_name(row.first), row.announced.proof_digest)
+    return JobBatch(row.first, row.stop, dead, *row.digests, *named)
 
 
 def complete(
     folder: Path, state: State, program: Program, outputs: OutputFiles | None, collected: Collection[int]
 ) -> bool:
-    """Write the outputs and the manifest of a job all of whose batches are done.
+    """Write the outputs and the manifest of a job all of whose batches are done that have to be proven.
 
     Args:
         folder, state: of the job.
         program: of its keys.
-        outputs: files of outputs to be completed; None where the proofs hide them.
+        outputs: files of outputs to be completed; None where the proofs hide them, and where they are written: in a
+            sampled job.
         collected: the batches, by their first items, whose proofs were written just now and whose outputs are in the
             files already. The other proofs are read.
 
@@ -73,13 +83,9 @@ def complete(
     Raises:
         ResourceError: the disk is full or not writable.
     """
-    job = state.job
-    dead = {letter.index: letter for letter in state.dead_letters()}
-    batches: list[Batch] = []
+    manifest = describe(state)
     damaged = False
-    for row in state.rows():
-        batch = _batch(row, tuple(item for item in range(row.first, row.stop) if item in dead))
-        batches.append(batch)
+    for row, batch in zip(state.rows(), manifest.batches, strict=True):
         if row.first in collected:
             continue
         proof = _proof(folder, row)
@@ -92,35 +98,10 @@ def complete(
         return False
     if outputs is not None:
         outputs.publish()
-    Manifest(
-        commitment=job.commitment,
-        program=job.program,
-        context=job.options.context,
-        saturate=job.options.saturate,
-        private_inputs=job.options.private_inputs,
-        private_outputs=job.options.private_outputs,
-        circuit_batch=job.circuit_batch,
-        batch_size=max(batch.stop - batch.first for batch in batches),
-        items=job.items,
-        batches=tuple(batches),
-        dead_letters=tuple(dead.values()),
-    ).save(manifest_file(folder))
+    if (sample := state.sample) is not None:
+        manifest = executed_job(state).open(sample.challenge, sample.rate)
+    manifest.save(manifest_file(folder))
     return True
-
-
-def _batch(row: Row, dead: tuple[int, ...]) -> Batch:
-    if row.announced is None:
-        return Batch(row.first, row.stop, dead, b"", b"", "", b"")
-    proof = row.announced
-    return Batch(
-        row.first,
-        row.stop,
-        dead,
-        proof.input_digests,
-        proof.output_digests,
-        proof_name(row.first),
-        proof.proof_digest,
-    )
 
 
 def _proof(folder: Path, row: Row) -> Proof | None:

@@ -45,7 +45,7 @@ def paths_of(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
     return [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
 
 
-class Reader(Protocol):
+class ItemReader(Protocol):
     """The items of one file, from first to last."""
 
     length: int
@@ -99,7 +99,7 @@ class Inputs:
         for reader in self._readers:
             reader.close()
 
-    def _pieces(self, count: int) -> Iterator[tuple[Reader, int]]:
+    def _pieces(self, count: int) -> Iterator[tuple[ItemReader, int]]:
         """How many of the next `count` items each file holds."""
         self._position += count
         for number, reader in enumerate(self._readers):
@@ -110,7 +110,7 @@ class Inputs:
                 yield reader, here
 
 
-def open_reader(path: Path, shapes: ItemShapes) -> Reader:
+def open_reader(path: Path, shapes: ItemShapes) -> ItemReader:
     """The reader of a file, by its suffix.
 
     Raises:
@@ -221,7 +221,7 @@ class _JsonLines:
         return line
 
     def _parse(self, line: bytes) -> list[Any]:
-        """What the line holds for each input; what is no item is one for which `items` has a complaint."""
+        """What the line holds for each input; where it holds nothing that can be read, an error in its place."""
         try:
             item = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -318,7 +318,7 @@ def _open_npy(path: Path) -> _ArrayStream:
         return _ArrayStream(path.open("rb"), path.stat().st_size, str(path))
 
 
-def _open_npz(path: Path, shapes: ItemShapes) -> Reader:
+def _open_npz(path: Path, shapes: ItemShapes) -> ItemReader:
     with _readable(str(path)):
         archive = zipfile.ZipFile(path)
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}

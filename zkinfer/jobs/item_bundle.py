@@ -1,4 +1,4 @@
-"""One item of a job, handed out: a folder for whoever asks about this item and nothing else.
+"""One item of a job: a folder for a person who asks about this item and nothing else.
 
 item.zkm            the item, with its path to the receipt
 batch.proof         the proof that covers it
@@ -23,7 +23,7 @@ from zkinfer.jobs.batch_checker import as_reals, map_rows, read_items, read_proo
 from zkinfer.jobs.inputs import Inputs, PathLike
 from zkinfer.jobs.items import ItemShapes
 from zkinfer.jobs.job import check_inputs, manifest_file, proofs_folder
-from zkinfer.jobs.manifest import Batch, Manifest, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, batch_of, item_receipt
 from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import enough_memory, load_commitment, verify_item
@@ -76,7 +76,7 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
     return found
 
 
-def _proof(path: Path, batch: Batch) -> Proof:
+def _proof(path: Path, batch: JobBatch) -> Proof:
     """The proof of a batch, as it was recorded."""
     try:
         return read_proof(path, batch.proof_digest)
@@ -86,7 +86,7 @@ def _proof(path: Path, batch: Batch) -> Proof:
         ) from None
 
 
-def _read_inputs(paths: Sequence[Path], batch: Batch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
+def _read_inputs(paths: Sequence[Path], batch: JobBatch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
     """What the batch's items were run on, as real numbers: an array of shape (items, *item shape) an input."""
     program = commitment.program
     shapes = ItemShapes(program)
@@ -107,8 +107,8 @@ class VerifiedItem:
         items: how many the job has.
         outputs: an array of one item's shape for each output; none where the proof hides them.
         fingerprint: of the commitment, to compare with what the model's owner publishes.
-        security_bits: whoever forges the proof does work of about 2**security_bits.
-        test_only: the proof can be forged by whoever made its reference string.
+        security_bits: forging the proof takes work of about 2**security_bits.
+        test_only: the proof can be forged by the maker of its reference string.
         seconds: how long verifying took.
     """
 

@@ -1,19 +1,22 @@
 """What a job is: settled when it begins, the same however often it is resumed; and what lies where in its folder.
 
-state.sqlite        which batches are proven, the only truth about it
-lock                held by the process that works on the job
-proofs/             one file a batch, named for its first item
-outputs.npy         the outputs of all items, or outputs-0.npy, outputs-1.npy, ... where there are several
-dead-letters.jsonl  the items that the circuit cannot take, and why
-manifest.zkm        which proof covers which items; written last, when all are proven
-workers.log         what worker processes printed
+state.sqlite           which batches are proven, the only truth about it; of a sampled job it holds secrets
+lock                   held by the process that works on the job
+proofs/                one file a batch, named for its first item
+outputs.npy            the outputs of all items, or outputs-0.npy, outputs-1.npy, ... where there are several
+dead-letters.jsonl     the items that the circuit cannot take, and why
+sample-commitment.zkm  of a sampled job, what was committed to: its manifest before the challenge
+manifest.zkm           which proof covers which items; written last, when all that have to be are proven
+workers.log            what worker processes printed
 """
 
+import secrets
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from zkinfer.audits.sampling import check_confidence, check_rate
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.statement import check_context
 from zkinfer.jobs.manifest import MANIFEST_FILE, MAX_BATCH_ITEMS, PROOFS_FOLDER
@@ -22,9 +25,28 @@ STATE_FILE = "state.sqlite"
 LOCK_FILE = "lock"
 DEAD_LETTERS_FILE = "dead-letters.jsonl"
 WORKERS_LOG = "workers.log"
+SAMPLE_COMMITMENT_FILE = "sample-commitment.zkm"
+EARLIER_SAMPLE_FILES = (SAMPLE_COMMITMENT_FILE, "sampled.zkm")
+"""Of these one or both are in the folder of a sampled job, with no state, where an early zkinfer 0.1 made it."""
+
 PROOF_DIGITS = 12
+SEED_BYTES = 32
 
 ExecutorName = Literal["inline", "processes", "ray"]
+
+
+class SamplePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prove only a sample of the batches, which a challenge picks after all outputs were committed to; see `sample`.
+
+    Attributes:
+        rate, confidence: so many batches are proven that a wrong output is among them with that confidence, if that
+            rate of all outputs is wrong.
+        seed: 32 secret bytes that the salts are made of; fresh ones by default.
+    """
+
+    rate: float
+    confidence: float
+    seed: bytes = msgspec.field(default_factory=lambda: secrets.token_bytes(SEED_BYTES))
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,11 +56,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         context: what every proof is bound to.
         saturate: inputs beyond the calibrated range become the nearest bound, instead of dead letters.
         private_inputs, private_outputs: hide them.
-        batch_size: items a proof; None lets `sizing` choose.
+        batch_size: items a proof; None lets `sizing` choose, which a sampled job cannot.
         executor: "inline" proves in this process, "processes" in others on this machine, "ray" on a Ray cluster.
         workers: how many of them; inline has one.
         retries: how often a batch is tried again after a failure that may pass.
         backoff: seconds before the first of them, doubled for each further one.
+        sample: the policy of a sampled job; None where all batches are to be proven.
     """
 
     context: bytes = b""
@@ -50,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     workers: int = 1
     retries: int = 3
     backoff: float = 1.0
+    sample: SamplePolicy | None = None
 
 
 class InputFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +148,21 @@ def check_options(options: Options, backend: str, circuit_batch: int) -> None:
         )
     if options.retries < 0 or not 0 <= options.backoff <= 3600:
         raise InvalidInputError("retries are at least 0, and the first comes after at most an hour")
+    if options.sample is not None:
+        _check_policy(options, options.sample, backend)
+
+
+def _check_policy(options: Options, policy: SamplePolicy, backend: str) -> None:
+    check_rate(policy.rate)
+    check_confidence(policy.confidence)
+    if len(policy.seed) != SEED_BYTES:
+        raise InvalidInputError(f"the seed of the salts has {SEED_BYTES} bytes, not {len(policy.seed)}")
+    if backend != "sumcheck":
+        raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {backend!r}")
+    if options.private_inputs or options.private_outputs:
+        raise InvalidInputError("a sampled job hides neither inputs nor outputs")
+    if options.batch_size is None:
+        raise InvalidInputError("a sampled job needs a batch size: smaller batches show more")
 
 
 def check_inputs(files: tuple[InputFile, ...]) -> None:
@@ -157,3 +196,20 @@ def proofs_folder(folder: Path) -> Path:
 def manifest_file(folder: Path) -> Path:
     """Where a job's manifest lies."""
     return folder / MANIFEST_FILE
+
+
+def holds_earlier_sample(folder: Path) -> bool:
+    """Whether the folder holds a sampled job that has no state and no manifest, as an early zkinfer 0.1 made them."""
+    names = (STATE_FILE, MANIFEST_FILE)
+    earlier = any((folder / name).exists() for name in EARLIER_SAMPLE_FILES)
+    return earlier and not any((folder / name).exists() for name in names)
+
+
+def describe_missing(folder: Path) -> str:
+    """Why no job can be worked on or checked in a folder that lacks its state, or its manifest."""
+    if holds_earlier_sample(folder):
+        return (
+            f"{folder} holds a sampled job that an early version of zkinfer 0.1 made: prove and check it with the "
+            "version that made it, or commit to the outputs again, in a new folder"
+        )
+    return f"{folder} holds no batch job"

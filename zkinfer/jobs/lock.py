@@ -12,7 +12,7 @@ from zkinfer.jobs.job import LOCK_FILE
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.05
-"""Whoever asks for a job's status holds its lock for a moment."""
+"""A process that asks for a job's status holds its lock for a moment."""
 
 
 @contextmanager

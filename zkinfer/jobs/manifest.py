@@ -1,37 +1,40 @@
-"""The manifest of a batch job: which items each of its proofs covers, and digests of all that belongs to them.
+"""The manifest of a job: which items each of its proofs covers, and digests of all that belongs to them.
 
 An item is one sample of the job's input files; items are numbered from 0 in their order. A batch is a contiguous range
 of them, covered by one proof; the ranges follow each other without a gap, so that nothing can be left out unseen. An
 item that the circuit cannot take is a dead letter: it stands in the manifest with its reason, in no proof.
 
-The manifest comes from whoever proved. It says what a verifier has to check, and none of it is trusted.
+The policy of a job is to prove all batches, or only a sample of them that a challenge picks. The manifest of a sampled
+job says what was committed to before the challenge, and opens the batches that were picked; see `sample`. Without the
+challenge and what follows from it, the manifest is the commitment itself.
+
+The manifest comes from the prover. It says what a verifier has to check, and none of it is trusted.
 """
 
 import itertools
-import os
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 from blake3 import blake3
 
 from zkinfer.errors import MalformedProofError
-from zkinfer.files.artifact import wrap, write_atomically
+from zkinfer.files import kinds
+from zkinfer.files.file import File
 from zkinfer.files.statement import MAX_CONTEXT_BYTES, VALUES_CONTEXT
-from zkinfer.jobs.files import decode, load
+from zkinfer.jobs.tree import DIGEST_BYTES
 from zkinfer.typing import IntArray
 
-MANIFEST_KIND = "mani"
-MANIFEST_VERSION = 1
-MAX_MANIFEST_BYTES = 1 << 30
 MAX_ITEMS = 1 << 48
 MAX_BATCH_ITEMS = 1 << 24
-DIGEST_BYTES = 32
 
 MANIFEST_FILE = "manifest.zkm"
 PROOFS_FOLDER = "proofs"
 """Where a job's folder holds its manifest and the files that the manifest names."""
+
+COMMITMENT_KEY = b"zkinfer 2026 sample commitment 2".ljust(32, b"\0")
 
 _PROOF_NAME = re.compile(r"[0-9]{1,16}\.proof", re.ASCII)
 
@@ -48,14 +51,14 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     reason: str
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class JobBatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A range of items and the proof of those that are no dead letters.
 
     Attributes:
         first, stop: the items are `range(first, stop)`, at least one.
         dead: those of them that are dead letters, in increasing order.
         input_digests: 32 bytes for each other item, in order, as `item_digests` gives them; empty where the proof
-            hides the inputs.
+            hides the inputs, and in a sampled job where the batch is not proven.
         output_digests: likewise.
         proof: name of the proof's file in the job's folder of proofs; empty where the items have no proof.
         proof_digest: BLAKE3 of that file, 32 bytes; empty where there is none.
@@ -80,7 +83,39 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return self.stop - self.first - len(self.dead)
 
 
-class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What shows that a batch of a sample is the one that was committed to.
+
+    Attributes:
+        salts: 32 bytes for each item of the batch, dead letters included.
+        siblings: the path from the batch's head to that of the job, 32 bytes each.
+    """
+
+    salts: bytes
+    siblings: bytes
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The policy of a sampled job: what was committed to before the challenge, and what came of it.
+
+    Attributes:
+        size: how many batches are proven, of those that hold items that are no dead letters.
+        head: of the tree over the batches, 32 bytes.
+        challenge: picks the batches; empty until there is one, and then the defaults of all further ones hold.
+        rate: of wrong outputs, in (0, 1].
+        miss_probability: that a sample of this size holds no wrong output, if that rate of all outputs is wrong.
+        openings: of the batches that were picked, in order.
+    """
+
+    size: int
+    head: bytes
+    challenge: bytes = b""
+    rate: float = 0.0
+    miss_probability: float = 0.0
+    openings: tuple[Opening, ...] = ()
+
+
+class Manifest(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """All of a job.
 
     Attributes:
@@ -95,7 +130,10 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         items: how many the job has, dead letters included.
         batches: in order; their ranges are those of all items, one after another.
         dead_letters: in order.
+        sample: what belongs to the policy of a sampled job; None where the policy is to prove all batches.
     """
+
+    KIND: ClassVar = kinds.MANIFEST
 
     commitment: bytes
     program: bytes
@@ -106,8 +144,9 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     circuit_batch: int
     batch_size: int
     items: int
-    batches: tuple[Batch, ...]
+    batches: tuple[JobBatch, ...]
     dead_letters: tuple[DeadLetter, ...]
+    sample: Sample | None = None
 
     @property
     def proven(self) -> int:
@@ -115,46 +154,33 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         return sum(batch.size for batch in self.batches if batch.proof)
 
     @property
-    def unproven(self) -> tuple[Batch, ...]:
+    def unproven(self) -> tuple[JobBatch, ...]:
         """The batches that hold items and have no proof: none where all of the job was proven."""
         return tuple(batch for batch in self.batches if batch.size and not batch.proof)
 
-    def to_bytes(self) -> bytes:
-        """The manifest file's content, canonical."""
-        return wrap(MANIFEST_KIND, MANIFEST_VERSION, msgspec.msgpack.encode(self))
+    def committed(self) -> "Manifest":
+        """What a sampled job committed to before the challenge: this manifest without all that follows from it."""
+        assert self.sample is not None
+        bare = dict.fromkeys(("input_digests", "output_digests", "proof_digest"), b"")
+        batches = tuple(msgspec.structs.replace(batch, proof="", **bare) for batch in self.batches)
+        sample = Sample(self.sample.size, self.sample.head)
+        return msgspec.structs.replace(self, batches=batches, sample=sample)
 
-    @staticmethod
-    def from_bytes(data: bytes) -> "Manifest":
-        """A manifest from its file's content: well formed, and complete in that its ranges cover every item.
+    @property
+    def digest(self) -> bytes:
+        """Of what a sampled job committed to: the 32 bytes that are published before the challenge is drawn."""
+        digest: bytes = blake3(self.committed()._encoded(), key=COMMITMENT_KEY).digest()
+        return digest
 
-        Raises:
-            MalformedProofError: truncated, extended, edited, another version, or not a manifest.
-        """
-        manifest = decode(
-            data, MANIFEST_KIND, MANIFEST_VERSION, _decoder, max_bytes=MAX_MANIFEST_BYTES, what="manifest"
-        )
-        _check(manifest)
-        return manifest
+    def _encoded(self) -> bytes:
+        """The payload. `sample` is left out where there is none, as before jobs could be sampled."""
+        fields = msgspec.structs.astuple(self)
+        return msgspec.msgpack.encode(fields if self.sample is not None else fields[:-1])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the manifest file, atomically.
-
-        Raises:
-            ResourceError: the file cannot be written.
-        """
-        write_atomically(path, self.to_bytes())
-
-    @staticmethod
-    def load(path: str | os.PathLike[str]) -> "Manifest":
-        """Read a manifest file.
-
-        Raises:
-            MalformedProofError: see `from_bytes`; also when there is no such file.
-        """
-        return load(path, Manifest.from_bytes, max_bytes=MAX_MANIFEST_BYTES)
-
-
-_decoder = msgspec.msgpack.Decoder(Manifest)
+    def _validate(self) -> None:
+        _check(self)
+        if self.sample is not None:
+            _check_sample(self, self.sample)
 
 
 def item_digests(tensors: Sequence[IntArray]) -> bytes:
@@ -212,7 +238,7 @@ def _check(manifest: Manifest) -> None:
     )
 
 
-def _check_batch(number: int, batch: Batch, manifest: Manifest) -> None:
+def _check_batch(number: int, batch: JobBatch, manifest: Manifest) -> None:
     bounded = (batch.first - 1, *batch.dead, batch.stop)
     _require(
         all(one < another for one, another in itertools.pairwise(bounded)),
@@ -222,7 +248,8 @@ def _check_batch(number: int, batch: Batch, manifest: Manifest) -> None:
         (batch.input_digests, manifest.private_inputs),
         (batch.output_digests, manifest.private_outputs),
     ):
-        expected = 0 if hidden else DIGEST_BYTES * batch.size
+        unopened = manifest.sample is not None and not batch.proof
+        expected = 0 if hidden or unopened else DIGEST_BYTES * batch.size
         _require(len(digests) == expected, f"batch {number} has not one digest for each of its items")
     if batch.proof:
         _require(batch.size > 0, f"batch {number} has a proof of nothing")
@@ -230,3 +257,14 @@ def _check_batch(number: int, batch: Batch, manifest: Manifest) -> None:
     _require(
         len(batch.proof_digest) == (DIGEST_BYTES if batch.proof else 0), f"batch {number} lacks the digest of a proof"
     )
+
+
+def _check_sample(manifest: Manifest, sample: Sample) -> None:
+    candidates = sum(batch.size > 0 for batch in manifest.batches)
+    proofs = sum(bool(batch.proof) for batch in manifest.batches)
+    _require(not manifest.private_inputs and not manifest.private_outputs, "a sampled job hides no inputs or outputs")
+    _require(len(sample.head) == DIGEST_BYTES, f"a digest has {DIGEST_BYTES} bytes each")
+    _require(1 <= sample.size <= candidates, f"a sample of {sample.size} batches, where {candidates} can be picked")
+    _require(len(sample.openings) == proofs, "not every batch of the sample is proven and opened")
+    committed = Sample(sample.size, sample.head)
+    _require(bool(sample.challenge) or sample == committed, "batches of the sample are opened without a challenge")

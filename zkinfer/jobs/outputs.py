@@ -16,7 +16,7 @@ from zkinfer.files.budget import sync_folder
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs.items import item_shape
 from zkinfer.jobs.job import output_names
-from zkinfer.jobs.manifest import Batch
+from zkinfer.jobs.manifest import JobBatch
 from zkinfer.typing import FloatArray, IntArray
 
 
@@ -71,7 +71,7 @@ class OutputFiles:
                 self._starts.append(file.tell())
             self._stack = self._stack.pop_all()
 
-    def write(self, batch: Batch, outputs: Sequence[IntArray]) -> None:
+    def write(self, batch: JobBatch, outputs: Sequence[IntArray]) -> None:
         """Fill in the outputs of a batch.
 
         Args:

@@ -1,7 +1,7 @@
 """The report of a job: one HTML file with what was proven, how fast, how large, and what failed.
 
 It holds its pictures itself, loads nothing and runs nothing, so it can be mailed or archived as it is. It is written
-from the job's state, for whoever did the job. It shows nothing to others: see `verification`.
+from the job's state, for the operator of the job. It shows nothing to others: see `verification`.
 """
 
 import base64
@@ -22,7 +22,7 @@ from zkinfer.jobs.inputs import PathLike
 from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
-from zkinfer.jobs.state import Announcement, Counts, Row, State
+from zkinfer.jobs.state import Announcement, JobCounts, Row, State
 from zkinfer.typing import Array, FloatArray
 
 Cells = Sequence[object]
@@ -206,11 +206,12 @@ def _accuracy_facts(accuracy: Accuracy) -> list[tuple[str, str]]:
     return facts
 
 
-def _summary(folder: Path, counts: Counts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
+def _summary(folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
     complete = manifest_file(folder).exists()
     facts = [
         ("state", "complete" if complete else "not complete"),
         ("items", f"{counts.items}, of which {counts.done} are done, {counts.failed} failed"),
+        *([("not picked", f"{counts.executed} items, executed and committed to")] if counts.executed else ()),
         ("dead letters", str(counts.dead)),
         ("proofs", f"{len(proven)}, {counts.proof_bytes / 2**20:.4g} MiB together"),
         ("batches tried again", str(counts.retries)),
@@ -220,6 +221,9 @@ def _summary(folder: Path, counts: Counts, proven: Sequence[tuple[Row, Announcem
         facts.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
     if complete:
         manifest = Manifest.load(manifest_file(folder))
+        if (sample := manifest.sample) is not None:
+            worth = f"{100 * sample.rate:.4g}% wrong outputs are missed with probability {sample.miss_probability:.3g}"
+            facts.append(("policy", f"a sample of {sample.size} batches: {worth}"))
         facts.append(("receipt", receipt_of(manifest).hex()))
         facts.append(("commitment", manifest.commitment.hex()))
     return facts

@@ -1,8 +1,8 @@
 """Working on a job until nothing is left to prove: lease, prove, announce, write, record.
 
-Whatever ends a process, `resume` goes on from what is recorded. What may pass is tried again, later each time; what
-spoils one batch fails it and leaves the others alone; what would spoil every batch (no budget, a full disk) stops the
-job, which can be resumed.
+However a process ends, `resume` goes on from what is recorded. A failure that may pass is tried again, later each time;
+one that concerns a single batch fails that batch and leaves the others alone; one that concerns every batch (no budget,
+a full disk) stops the job, which can be resumed.
 """
 
 import time
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-import numpy as np
 from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import write_atomically
-from zkinfer.jobs.executors import Executor
+from zkinfer.jobs.batch_checker import read_items
+from zkinfer.jobs.executors import BatchExecutor
 from zkinfer.jobs.finalize import complete, write_dead_letters
 from zkinfer.jobs.inputs import Inputs
-from zkinfer.jobs.items import ItemShapes, as_runs, quantize_items
+from zkinfer.jobs.items import ItemShapes, as_runs
 from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
-from zkinfer.jobs.manifest import Batch, item_digests
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
-from zkinfer.jobs.state import Announcement, Counts, State
-from zkinfer.jobs.work import Failed, Proven, Result, Tensor, Work
+from zkinfer.jobs.state import Announcement, JobCounts, State
+from zkinfer.jobs.work import Failed, Proven, Result, TensorData, Work
 from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Progress:
         event: what just happened, one line; empty where it is a proof like all others.
     """
 
-    counts: Counts
+    counts: JobCounts
     items: int
     seconds: float
     memory: int
@@ -72,13 +72,16 @@ class Outcome:
 
     Attributes:
         progress: where it stood then.
-        complete: every item is proven or a dead letter, and the manifest is written.
+        complete: every item that has to be proven is, or is a dead letter, and the manifest is written.
         stopped: it was asked to stop.
+        committed: of a sampled job that waits for its challenge, what it committed to; its `digest` is to be
+            published.
     """
 
     progress: Progress
     complete: bool
     stopped: bool
+    committed: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,6 @@ class _Leased:
     dead: dict[int, str]
 
 
-@dataclass
-class _Retry:
-    """A batch that failed, to be tried again."""
-
-    due: float
-    leased: _Leased
-
-
 class Runner:
     """One run of a job."""
 
@@ -107,7 +102,7 @@ class Runner:
         folder: Path,
         state: State,
         keys: "Keys",
-        executor: Executor,
+        executor: BatchExecutor,
         observer: Observer,
         stopping: Callable[[], bool],
     ) -> None:
@@ -118,25 +113,28 @@ class Runner:
             state: of the job.
             keys: of the job.
             executor: who proves.
-            observer: told of everything that happens.
+            observer: is called for everything that happens.
             stopping: asked now and then; once true, what is being proven is finished and nothing else begun.
         """
         self._folder, self._state, self._keys, self._executor = folder, state, keys, executor
         self._observer, self._stopping = observer, stopping
         self._options = state.job.options
+        self._sampled = state.job.options.sample is not None
         self._proving: dict[int, _Leased] = {}
-        self._retries: list[_Retry] = []
+        self._retries: list[tuple[float, _Leased]] = []  # when a batch that failed is due, and the batch
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
         self._stopped = False
-        self._spoilt: BudgetError | InvalidInputError | None = None
+        self._fatal: BudgetError | InvalidInputError | None = None
         self._outputs: OutputFiles | None = None
         self._collected: set[int] = set()
         self._items = self._memory = 0
-        self._began, self._told = time.monotonic(), 0.0
+        self._began, self._reported = time.monotonic(), 0.0
 
     def run(self) -> Outcome:
         """Prove what is left; then, if nothing failed, write outputs and manifest.
+
+        A sampled job has its challenge, so that what is left are batches that the challenge picks.
 
         Raises:
             BudgetError: the keys cannot make the proofs that are missing.
@@ -145,21 +143,21 @@ class Runner:
         """
         self._state.recover()
         with ExitStack() as files:
-            if not self._options.private_outputs:
+            if not self._options.private_outputs and not self._sampled:
                 outputs = OutputFiles(self._folder, self._state.job.items, self._keys.program)
                 self._outputs = files.enter_context(closing(outputs))
             while True:
                 self._prove_what_is_left()
                 write_dead_letters(self._folder, self._state)
-                if self._spoilt is not None:
-                    raise self._spoilt
+                if self._fatal is not None:
+                    raise self._fatal
                 counts = self._state.counts()
                 if counts.done < counts.items:
                     return Outcome(self._progress(), complete=False, stopped=self._halting)
-                self._tell("writing outputs and manifest")
+                self._report("writing outputs and manifest")
                 if complete(self._folder, self._state, self._keys.program, self._outputs, self._collected):
                     return Outcome(self._progress(), complete=True, stopped=False)
-                self._tell("proofs were damaged on disk: proving them again")
+                self._report("proofs were damaged on disk: proving them again")
 
     def _prove_what_is_left(self) -> None:
         job, waiting = self._state.job, self._state.count_waiting()
@@ -188,7 +186,7 @@ class Runner:
                     for leased, proof in proven:
                         self._persistently(self._write, leased, proof)
                         self._items += leased.stop - proof.first
-                    self._tell()
+                    self._report()
                 elif self._retries and not self._halting:
                     time.sleep(POLL_SECONDS if self._options.backoff else 0)
                 else:
@@ -197,7 +195,7 @@ class Runner:
     @property
     def _halting(self) -> bool:
         self._stopped = self._stopped or self._stopping()
-        return self._stopped or self._spoilt is not None
+        return self._stopped or self._fatal is not None
 
     def _submit(self, inputs: Inputs, sizing: Sizing, most: int) -> None:
         """Hand in batches, until there are as many as that whose results were not taken."""
@@ -212,17 +210,16 @@ class Runner:
             self._executor.submit(leased.work)
 
     def _withdraw(self) -> None:
-        """Take back what nobody began to prove."""
+        """Take back the batches that no worker began to prove."""
         for work in self._executor.withdraw():
             del self._proving[work.first]
             self._persistently(self._state.withdraw, work.first)
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
-        for retry in self._retries:
-            if retry.due <= time.monotonic():
-                self._retries.remove(retry)
-                return retry.leased
+        for position, (due, _) in enumerate(self._retries):
+            if due <= time.monotonic():
+                return self._retries.pop(position)[1]
         return None
 
     def _read_ahead(self, inputs: Inputs, sizing: Sizing) -> None:
@@ -244,7 +241,7 @@ class Runner:
             try:
                 leased = self._read(inputs, *span)
             except InvalidInputError as error:  # what is being proven is finished first
-                self._spoilt = error
+                self._fatal = error
                 return None
             if leased.work.items:
                 return leased
@@ -256,20 +253,14 @@ class Runner:
     def _read(self, inputs: Inputs, first: int, stop: int) -> _Leased:
         """Read a batch, and put aside what the circuit cannot take."""
         program, options = self._keys.program, self._options
-        pieces: list[list[IntArray]] = []
-        dead: dict[int, str] = {}
-        position = first
-        for block in inputs.read(first, stop):
-            integers, reasons = quantize_items(block, program, saturate=options.saturate)
-            pieces.append(integers)
-            dead |= {position + offset: reason for offset, reason in reasons.items()}
-            position += len(block[0])
-        arrays = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        arrays, dead = read_items(inputs, first, stop, program, options.saturate)
+        if self._sampled and item_digests(arrays) != self._state.digests(first)[0]:
+            raise InvalidInputError(f"items {first} to {stop - 1} changed since they were committed")
         items = len(arrays[0])
         work = Work(
             first,
             items,
-            tuple(Tensor.of(runs) for runs in as_runs(arrays, program)) if items else (),
+            tuple(TensorData.of(runs) for runs in as_runs(arrays, program)) if items else (),
             options.context,
             options.private_inputs,
             options.private_outputs,
@@ -281,6 +272,8 @@ class Runner:
         proven = []
         for result in results:
             leased = self._proving.pop(result.first)
+            if isinstance(result, Proven) and not self._is_committed(result):
+                result = Failed(result.first, "what is proven is not what was committed; was it another model?")
             if isinstance(result, Failed):
                 self._handle(result, leased)
                 continue
@@ -289,24 +282,34 @@ class Runner:
             self._memory = max(self._memory, result.memory)
         return proven
 
+    def _is_committed(self, proven: Proven) -> bool:
+        """Whether the outputs are those that a sampled job committed to."""
+        outputs = [tensor.integers() for tensor in proven.outputs]
+        return not self._sampled or item_digests(outputs) == self._state.digests(proven.first)[1]
+
     def _write(self, leased: _Leased, proven: Proven) -> None:
         """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
         first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
-        input_digests = b"" if self._options.private_inputs else item_digests(leased.integers)
-        output_digests = item_digests(outputs) if outputs else b""
+        digests = self._state.digests(first) if self._sampled else self._digests(leased, outputs)
         digest: bytes = blake3(proven.proof).digest()
         self._state.announce(
             first,
-            Announcement(input_digests, output_digests, digest, len(proven.proof), proven.seconds, proven.phases),
+            digests,
+            Announcement(digest, len(proven.proof), proven.seconds, proven.phases),
         )
         name = proof_name(first)
         write_atomically(proofs_folder(self._folder) / name, proven.proof)
         self._state.finish(first)
         if self._outputs is not None:
             dead = tuple(sorted(leased.dead))
-            batch = Batch(first, leased.stop, dead, input_digests, output_digests, name, digest)
+            batch = JobBatch(first, leased.stop, dead, *digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
+
+    def _digests(self, leased: _Leased, outputs: list[IntArray]) -> tuple[bytes, bytes]:
+        """Of the inputs and outputs of a batch, as in `manifest.JobBatch`."""
+        hidden = self._options.private_inputs
+        return b"" if hidden else item_digests(leased.integers), item_digests(outputs) if outputs else b""
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""
@@ -314,15 +317,15 @@ class Runner:
         span = f"items {first} to {leased.stop - 1}"
         failures = self._failures[first] = self._failures.get(first, 0) + 1
         if failed.no_budget:
-            self._spoilt = BudgetError(failed.reason)
+            self._fatal = BudgetError(failed.reason)
             self._persistently(self._state.release, first, failed.reason)
         elif failed.passes and failures <= self._options.retries:
             pause = self._pause(failures)
-            self._retries.append(_Retry(time.monotonic() + pause, leased))
-            self._tell(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
+            self._retries.append((time.monotonic() + pause, leased))
+            self._report(f"{span}: {failed.reason}; again in {pause:.0f} s ({failures} of {self._options.retries})")
         else:
             self._persistently(self._state.fail, first, failed.reason)
-            self._tell(f"{span} failed: {failed.reason}")
+            self._report(f"{span} failed: {failed.reason}")
 
     def _pause(self, failures: int) -> float:
         return min(LONGEST_PAUSE, self._options.backoff * 2.0 ** (failures - 1))
@@ -337,15 +340,15 @@ class Runner:
             try:
                 return write(*args, **kwargs)
             except ResourceError as error:
-                self._tell(f"{error}; again in {self._pause(failures):.0f} s")
+                self._report(f"{error}; again in {self._pause(failures):.0f} s")
                 time.sleep(self._pause(failures))
         return write(*args, **kwargs)
 
     def _progress(self, event: str = "") -> Progress:
         return Progress(self._state.counts(), self._items, time.monotonic() - self._began, self._memory, event)
 
-    def _tell(self, event: str = "") -> None:
-        """Tell the observer, of mere progress not too often."""
-        if event or time.monotonic() - self._told >= POLL_SECONDS:
-            self._told = time.monotonic()
+    def _report(self, event: str = "") -> None:
+        """Call the observer, for mere progress not too often."""
+        if event or time.monotonic() - self._reported >= POLL_SECONDS:
+            self._reported = time.monotonic()
             self._observer(self._progress(event))

@@ -1,13 +1,15 @@
 """The state of a job, in SQLite: which batches are waiting, being proven, proven, or failed.
 
-A batch passes through waiting -> leased -> (announced) -> done, or failed. A proof is announced with its digest and
+A batch passes through waiting -> leased -> (announced) -> done, or failed. In a sampled job all batches are executed
+first, and wait once a challenge picks them. A proof is announced with its digest and
 durably before its file is written, and done once it is: whatever moment the power goes, `recover` tells from the
 announcement and the file which of the two happened, so that no proof that exists is made again and none is believed
-that does not. Batches are appended as they are first leased, so that their sizes can be chosen as the job goes.
+that does not. Batches are appended as they are first leased, so that their sizes can be chosen as the job goes; those
+of a sampled job are recorded all at once, with the digests that the job commits to.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,8 @@ from blake3 import blake3
 from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import writing
 from zkinfer.files.budget import sync_folder
-from zkinfer.jobs.job import STATE_FILE, Job, proof_name, proofs_folder
-from zkinfer.jobs.manifest import DeadLetter
+from zkinfer.jobs.job import STATE_FILE, InputFile, Job, describe_missing, proof_name, proofs_folder
+from zkinfer.jobs.manifest import DeadLetter, JobBatch
 
 BUSY_SECONDS = 30.0
 
@@ -28,7 +30,7 @@ CREATE TABLE job (one INTEGER PRIMARY KEY CHECK (one = 1), description BLOB NOT 
 CREATE TABLE batches (
     first INTEGER PRIMARY KEY,
     stop INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('waiting', 'leased', 'done', 'failed')),
+    status TEXT NOT NULL CHECK (status IN ('executed', 'waiting', 'leased', 'done', 'failed')),
     attempts INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     input_digests BLOB NOT NULL DEFAULT x'',
@@ -40,6 +42,7 @@ CREATE TABLE batches (
 );
 CREATE INDEX unfinished ON batches (first) WHERE status <> 'done';
 CREATE TABLE dead (item INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE sample (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, challenge BLOB, rate REAL);
 """
 
 
@@ -48,15 +51,12 @@ class Announcement:
     """A proof that is about to be written.
 
     Attributes:
-        input_digests, output_digests: as in `manifest.Batch`.
         proof_digest: BLAKE3 of the file.
         proof_bytes: its size.
         seconds: how long proving took.
         phases: of these, seconds by the name of the part.
     """
 
-    input_digests: bytes
-    output_digests: bytes
     proof_digest: bytes
     proof_bytes: int
     seconds: float
@@ -69,9 +69,11 @@ class Row:
 
     Attributes:
         first, stop: its items.
-        status: "waiting", "leased", "done" or "failed".
+        status: "executed" (of a sampled job, and not picked), "waiting", "leased", "done" or "failed".
         attempts: how often it was leased.
         reason: of the last failure.
+        digests: of its items' inputs and outputs, as in `manifest.JobBatch`: those that a sampled job committed to,
+            or of the announced proof; empty before there are any.
         announced: the proof; None before there is one, and where all items are dead letters.
     """
 
@@ -80,15 +82,31 @@ class Row:
     status: str
     attempts: int
     reason: str
+    digests: tuple[bytes, bytes]
     announced: Announcement | None
 
 
 @dataclass(frozen=True)
-class Counts:
+class SampleState:
+    """How far a sampled job is, all of whose outputs are committed to.
+
+    Attributes:
+        size: how many batches are to be proven.
+        challenge: that picked them; empty until there is one.
+        rate: of wrong outputs, that the manifest states the probability for.
+    """
+
+    size: int
+    challenge: bytes
+    rate: float
+
+
+@dataclass(frozen=True)
+class JobCounts:
     """Where a job stands.
 
     Attributes:
-        items: of the job.
+        items: of the job, but for those of batches that were executed only.
         done: items of batches that are done, dead letters included.
         dead: dead letters found so far.
         failed: items of batches that failed.
@@ -96,6 +114,7 @@ class Counts:
         retries: leases beyond the first, of all batches.
         proof_bytes: size of all proofs.
         prove_seconds: time of all proofs, summed over workers.
+        executed: in a sampled job, items of batches that were executed and committed to, and not picked.
     """
 
     items: int
@@ -108,6 +127,12 @@ class Counts:
     retries: int
     proof_bytes: int
     prove_seconds: float
+    executed: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of what has to be done is done, from 0 to 1."""
+        return self.done / self.items if self.items else 0.0
 
 
 class State:
@@ -122,7 +147,7 @@ class State:
         """
         path = folder / STATE_FILE
         if not path.is_file():
-            raise InvalidInputError(f"{folder} holds no batch job")
+            raise InvalidInputError(describe_missing(folder))
         self._folder = folder
         with _database(path):
             self._connection = _connect(path)
@@ -143,6 +168,9 @@ class State:
         part = folder / f".{STATE_FILE}.part"
         for stale in folder.glob(f"{part.name}*"):
             stale.unlink()
+        if job.options.sample is not None:
+            with writing(path):
+                part.touch(mode=0o600)  # it holds the seed of the salts, and what is hidden behind them
         with _database(path):
             connection = _connect(part)
             try:
@@ -177,6 +205,53 @@ class State:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def relocate(self, inputs: tuple[InputFile, ...]) -> None:
+        """The job's inputs lie elsewhere now. Only for a job that has committed to them, so that changes are found."""
+        self.job = msgspec.structs.replace(self.job, inputs=inputs)
+        with self._writing(durable=True) as connection:
+            connection.execute("UPDATE job SET description = ?", (msgspec.json.encode(self.job),))
+
+    @property
+    def sample(self) -> SampleState | None:
+        """Of a sampled job; None before all its items were executed and committed to."""
+        if self.job.options.sample is None:
+            return None
+        found = self._connection.execute("SELECT size, challenge, rate FROM sample").fetchone()
+        return None if found is None else SampleState(*found)
+
+    def commit(self, size: int, batches: Iterable[JobBatch], reasons: Mapping[int, str]) -> None:
+        """All items of a sampled job are executed. Durable.
+
+        Args:
+            size: how many batches are to be proven.
+            batches: all of them, with the digests of their items.
+            reasons: of the dead letters, by item.
+        """
+        rows = [(b.first, b.stop, "executed" if b.size else "done", b.input_digests, b.output_digests) for b in batches]
+        assert self.job.options.sample is not None
+        rate = self.job.options.sample.rate
+        with self._writing(durable=True) as connection:
+            connection.executemany(
+                "INSERT INTO batches (first, stop, status, input_digests, output_digests) VALUES (?, ?, ?, ?, ?)", rows
+            )
+            connection.executemany("INSERT INTO dead VALUES (?, ?)", sorted(reasons.items()))
+            connection.execute("INSERT INTO sample VALUES (1, ?, x'', ?)", (size, rate))
+
+    def pick(self, challenge: bytes, rate: float, batches: Iterable[int]) -> None:
+        """A challenge picks batches of a sampled job, by their first items. Those that are proven stay so. Durable."""
+        with self._writing(durable=True) as connection:
+            connection.execute("UPDATE sample SET challenge = ?, rate = ?", (challenge, rate))
+            connection.execute("UPDATE batches SET status = 'executed' WHERE status IN ('waiting', 'leased', 'failed')")
+            connection.executemany(
+                "UPDATE batches SET status = 'waiting' WHERE first = ? AND status = 'executed'", zip(batches)
+            )
+
+    def digests(self, first: int) -> tuple[bytes, bytes]:
+        """See `Row`."""
+        query = "SELECT input_digests, output_digests FROM batches WHERE first = ?"
+        found: tuple[bytes, bytes] = self._connection.execute(query, (first,)).fetchone()
+        return found
+
     @property
     def planned(self) -> int:
         """Items below this one belong to batches; the others to none yet."""
@@ -208,15 +283,18 @@ class State:
             )
             connection.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?)", sorted(dead.items()))
 
-    def announce(self, first: int, proof: Announcement) -> None:
-        """A leased batch is proven, and its file about to be written. Durable."""
+    def announce(self, first: int, digests: tuple[bytes, bytes], proof: Announcement) -> None:
+        """A leased batch is proven, and its file about to be written. Durable.
+
+        Args:
+            digests: see `Row`.
+        """
         with self._writing(durable=True) as connection:
             connection.execute(
                 "UPDATE batches SET input_digests = ?, output_digests = ?, proof_digest = ?, proof_bytes = ?, "
                 "seconds = ?, phases = ? WHERE first = ? AND status = 'leased'",
                 (
-                    proof.input_digests,
-                    proof.output_digests,
+                    *digests,
                     proof.proof_digest,
                     proof.proof_bytes,
                     proof.seconds,
@@ -230,7 +308,7 @@ class State:
         self._set(first, "done", "")
 
     def withdraw(self, first: int) -> None:
-        """A leased batch waits again, for nobody began to prove it."""
+        """A leased batch waits again, since no worker began to prove it."""
         with self._writing() as connection:
             connection.execute(
                 "UPDATE batches SET status = 'waiting', attempts = attempts - 1 WHERE first = ?", (first,)
@@ -263,7 +341,7 @@ class State:
             elif row.status == "leased" and proof is not None and _digest(folder / name) == proof.proof_digest:
                 self.finish(row.first)
                 done.add(name)
-            elif row.status != "waiting":
+            elif row.status not in ("executed", "waiting"):
                 self.release(row.first, row.reason)
         for path in folder.iterdir():
             if path.name not in done:
@@ -277,14 +355,15 @@ class State:
             last = found[-1].first
 
     def _page(self, after: int) -> list[Row]:
-        """Some batches behind an item: read at once, so that whoever goes through them may change them."""
+        """Some batches behind an item: read at once, so that they may be changed while the caller goes through them."""
         query = (
             "SELECT first, stop, status, attempts, reason, input_digests, output_digests, proof_digest, proof_bytes, "
             "seconds, phases FROM batches WHERE first > ? ORDER BY first LIMIT 256"
         )
+        rows = self._connection.execute(query, (after,))
         return [
-            Row(first, stop, status, attempts, reason, _announcement(*proof) if proof[2] else None)
-            for first, stop, status, attempts, reason, *proof in self._connection.execute(query, (after,))
+            Row(first, stop, status, attempts, reason, (inputs, outputs), _announcement(*proof) if proof[0] else None)
+            for first, stop, status, attempts, reason, inputs, outputs, *proof in rows
         ]
 
     def dead_letters(self) -> Iterator[DeadLetter]:
@@ -297,11 +376,12 @@ class State:
         query = "SELECT stop - first, min(seconds) FROM batches WHERE status = 'done' AND proof_bytes > 0 GROUP BY 1"
         return list(self._connection.execute(query))
 
-    def counts(self) -> Counts:
+    def counts(self) -> JobCounts:
         """Where the job stands."""
         query = (
             "SELECT total(CASE status WHEN 'done' THEN stop - first END), "
             "total(CASE status WHEN 'failed' THEN stop - first END), "
+            "total(CASE status WHEN 'executed' THEN stop - first END), "
             "total(status = 'done'), total(status = 'failed'), total(status = 'leased'), "
             "total(max(attempts - 1, 0)), total(CASE status WHEN 'done' THEN proof_bytes END), "
             "total(CASE status WHEN 'done' THEN seconds END) FROM batches"
@@ -309,14 +389,14 @@ class State:
         with _database(self._folder / STATE_FILE):
             *numbers, seconds = self._connection.execute(query).fetchone()
             (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
-        done, failed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
-        return Counts(self.job.items, done, dead, failed, batches_done, batches_failed, leased, retries, size, seconds)
+        done, failed, executed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
+        items = self.job.items - executed
+        proofs = batches_done, batches_failed, leased, retries, size, seconds
+        return JobCounts(items, done, dead, failed, *proofs, executed)
 
 
-def _announcement(
-    inputs: bytes, outputs: bytes, digest: bytes, size: int, seconds: float, phases: bytes
-) -> Announcement:
-    return Announcement(inputs, outputs, digest, size, seconds, msgspec.json.decode(phases, type=dict[str, float]))
+def _announcement(digest: bytes, size: int, seconds: float, phases: bytes) -> Announcement:
+    return Announcement(digest, size, seconds, msgspec.json.decode(phases, type=dict[str, float]))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

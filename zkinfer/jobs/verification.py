@@ -1,15 +1,13 @@
-"""Checking a job, or one of its items.
+"""Checking a job, all of which or a sample of which is proven, or one of its items.
 
-Nothing in a job's folder is trusted. The commitment, the inputs, the context, whether inputs are clipped, and the
-receipt come from the caller; `checks` says what is checked of each batch.
+Nothing in a job's folder is trusted. The commitment, the inputs, the context, whether inputs are clipped, the receipt,
+and of a sampled job what was published and the challenge come from the caller. `batch_checker` says what is checked of
+each batch; of the batches that a challenge did not pick only which of their items the circuit cannot take.
 """
 
 import itertools
 import math
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -20,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from zkinfer.audits.sampling import check_confidence
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import (
@@ -33,12 +32,14 @@ from zkinfer.errors import (
 from zkinfer.files.artifact import one_line
 from zkinfer.files.commitment import Commitment
 from zkinfer.jobs.batch_checker import BatchChecker, Setting, check_proof, read_proof
-from zkinfer.jobs.check_worker import Verdict, judge
+from zkinfer.jobs.check_worker import BatchVerdict, judge
 from zkinfer.jobs.inputs import PathLike, paths_of
 from zkinfer.jobs.items import quantize_items
-from zkinfer.jobs.job import manifest_file
-from zkinfer.jobs.manifest import Batch, Manifest, item_digests
+from zkinfer.jobs.job import describe_missing, holds_earlier_sample, manifest_file
+from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
+from zkinfer.jobs.processes import start_process
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
+from zkinfer.jobs.sample import TOLERANCE, check_sample, job_miss_probability
 from zkinfer.progress import progress
 from zkinfer.typing import IntArray
 from zkinfer.verifier import VerifiedInference
@@ -49,7 +50,10 @@ MAX_HIDDEN_ITEMS = 1 << 24
 
 @dataclass(frozen=True)
 class VerifiedJob:
-    """The published model maps every item that is no dead letter to its output.
+    """The published model maps every item that is proven to its output.
+
+    Where all of the job is proven, that is every item that is no dead letter. Of a sampled job it is those in the
+    sample; the others were committed to before the challenge, and not proven.
 
     Attributes:
         receipt: of the job, 32 bytes.
@@ -59,10 +63,15 @@ class VerifiedJob:
             inputs are hidden, that is what the prover says.
         proofs: how many there are.
         fingerprint: of the commitment, to compare with what the model's owner publishes.
-        security_bits: whoever forges one of the proofs does work of about 2**security_bits; infinite where there are
-            none.
-        test_only: a proof can be forged by whoever made its reference string.
+        security_bits: forging one of the proofs takes work of about 2**security_bits; infinite where there are none.
+        test_only: a proof can be forged by the maker of its reference string.
         seconds: how long verifying took.
+        published: of a sampled job, the digest of what was committed to before the challenge; empty where all of the
+            job is proven.
+        rate: of a sampled job, a rate of wrong outputs.
+        miss_probability: that a sample of this size holds no wrong output, if that rate of all outputs is wrong. It
+            is worth something only if the challenge was drawn after the digest was published, by nobody on the
+            operator's side. 0 where all of the job is proven.
     """
 
     receipt: bytes
@@ -74,6 +83,26 @@ class VerifiedJob:
     security_bits: float
     test_only: bool
     seconds: float
+    published: bytes = b""
+    rate: float = 0.0
+    miss_probability: float = 0.0
+
+    @property
+    def sampled(self) -> int:
+        """How many items of a sampled job are in the sample, and proven."""
+        return self.proven
+
+    def __str__(self) -> str:
+        if not self.published:
+            return f"{self.proven} of {self.items} items are proven; the others are dead letters"
+        return (
+            f"sampled: {self.proven} of {self.items} items are proven; if {100 * self.rate:.4g}% of the outputs were "
+            f"wrong, the sample would hold none of them with probability {self.miss_probability:.3g}"
+        )
+
+
+VerifiedSample = VerifiedJob
+"""The same, by the name of what `verify_sample` gives."""
 
 
 def verify_job(
@@ -85,8 +114,12 @@ def verify_job(
     context: bytes = b"",
     saturate: bool = False,
     workers: int = 1,
+    published: bytes | None = None,
+    challenge: bytes | None = None,
+    rate: float | None = None,
+    confidence: float | None = None,
 ) -> VerifiedJob:
-    """Check all of a job: that every item is proven, or is one that the circuit cannot take.
+    """Check all of a job: that every item is proven, or is one that the circuit cannot take; or check a sampled job.
 
     Args:
         folder: of the job: its manifest, proofs and outputs.
@@ -94,22 +127,29 @@ def verify_job(
         inputs: the verifier's own files of items, in the order of the job; None where the proofs hide them.
         receipt: the one that was published, 32 bytes, if it was.
         context: the bytes that every proof must be bound to.
-        saturate: clip inputs beyond the calibrated range, as the prover did if it was told to.
+        saturate: clip inputs beyond the calibrated range, as the prover did if it was asked to.
         workers: processes that check batches; 1 checks in this one.
+        published: of a sampled job, the digest of what it committed to, 32 bytes, received before the challenge was
+            drawn. With neither this nor a challenge, a sampled job is refused.
+        challenge: which the verifier drew then, or took from a beacon.
+        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's.
+        confidence: in (0, 1), with which a sample has to hold a wrong output at that rate; None leaves the size of the
+            sample to the operator.
 
     Raises:
         VerificationError: something is not as it should be; the message names the items.
     """
     start = time.perf_counter()
     with enough_memory():
-        published = load_commitment(commitment)
-        manifest = Manifest.load(manifest_file(Path(folder)))
-        check_manifest(manifest, published, inputs is None, context, saturate)
+        own = load_commitment(commitment)
+        manifest = load_manifest(Path(folder))
+        asked, missed = _check_policy(folder, manifest, published, challenge, rate, confidence)
+        check_manifest(manifest, own, inputs is None, context, saturate)
         _check_extent(manifest)
         found = receipt_of(manifest)
         if receipt is not None and found != receipt:
             raise InvalidProofError(f"the job's receipt is {found.hex()}, and not the one that was published")
-        setting = make_setting(folder, published, manifest, inputs)
+        setting = make_setting(folder, own, manifest, inputs)
         verdicts = check_batches(setting, manifest.batches, workers)
     return VerifiedJob(
         receipt=found,
@@ -117,22 +157,92 @@ def verify_job(
         proven=manifest.proven,
         dead=len(manifest.dead_letters),
         proofs=sum(bool(batch.proof) for batch in manifest.batches),
-        fingerprint=published.fingerprint,
+        fingerprint=own.fingerprint,
         security_bits=min((verdict.bits for verdict in verdicts), default=math.inf),
         test_only=any(verdict.test_only for verdict in verdicts),
         seconds=time.perf_counter() - start,
+        published=published or b"",
+        rate=asked,
+        miss_probability=missed,
     )
 
 
+def verify_sample(
+    folder: PathLike,
+    commitment: Commitment | PathLike,
+    inputs: PathLike | Sequence[PathLike],
+    published: bytes,
+    challenge: bytes,
+    **options: Any,
+) -> VerifiedJob:
+    """Check a sampled job: `verify_job`, whose options it takes, with what was published and the challenge."""
+    return verify_job(folder, commitment, inputs, published=published, challenge=challenge, **options)
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of a job.
+
+    Raises:
+        MalformedProofError: it is missing or damaged, or an early version made the job.
+    """
+    path = manifest_file(folder)
+    if not path.exists() and holds_earlier_sample(folder):
+        raise MalformedProofError(describe_missing(folder))
+    return Manifest.load(path)
+
+
+def _check_policy(
+    folder: PathLike,
+    manifest: Manifest,
+    published: bytes | None,
+    challenge: bytes | None,
+    rate: float | None,
+    confidence: float | None,
+) -> tuple[float, float]:
+    """The job's policy is the one that the caller asks about, and a sample is the one that the challenge picks.
+
+    Returns:
+        The rate of wrong outputs that is asked about, and the probability that they go unnoticed; both 0 where all of
+        the job has to be proven.
+
+    Raises:
+        VerificationError: it is not; or a sample is too small for the caller.
+    """
+    asked = (published, challenge, rate, confidence)
+    if manifest.sample is None:
+        if any(value is not None for value in asked):
+            raise StatementError(f"{folder} holds no sampled job: check it without a digest and a challenge")
+        return 0.0, 0.0
+    if published is None or challenge is None:
+        raise StatementError(
+            f"{folder} holds a sampled job, not a proof of all items: it is checked with the digest that was published "
+            "before the challenge, and the challenge; see zkinfer batch verify-sample"
+        )
+    check_sample(manifest, published, challenge)
+    rate = manifest.sample.rate if rate is None else rate
+    try:
+        if confidence is not None:
+            check_confidence(confidence)
+        missed = job_miss_probability(manifest, rate)
+    except InvalidInputError as error:
+        raise StatementError(one_line(error)) from None
+    if confidence is not None and missed > (1 - confidence) * (1 + TOLERANCE):
+        raise StatementError(
+            f"the sample is too small: if {100 * rate:.4g}% of the outputs were wrong, it would hold none of them with "
+            f"probability {missed:.3g}, and you ask for at most {1 - confidence:.3g}"
+        )
+    return rate, missed
+
+
 def _check_extent(manifest: Manifest) -> None:
-    """The job has a proof of its own for every batch, and not more items than its files account for.
+    """Every batch that has to be proven has a proof of its own, and there are no more items than the files account for.
 
     Raises:
         VerificationError: it has not.
     """
     if manifest.private_inputs and manifest.private_outputs and manifest.items > MAX_HIDDEN_ITEMS:
         raise MalformedProofError(f"a job that hides inputs and outputs has at most {MAX_HIDDEN_ITEMS} items")
-    if manifest.unproven:
+    if manifest.sample is None and manifest.unproven:
         first = manifest.unproven[0]
         raise InvalidProofError(f"items {first.first} to {first.stop - 1} have no proof: the job is not proven")
     seen: set[bytes] = set()
@@ -154,8 +264,8 @@ def verify_item(
 ) -> VerifiedInference:
     """Check one item of a job: that it stands in the receipt, and that its proof covers it.
 
-    A proof covers a batch, so that all inputs of the batch are needed, and its other items are seen by whoever checks
-    this one, unless the proofs hide them.
+    A proof covers a batch, so that all inputs of the batch are needed: the person who checks this item sees the others,
+    unless the proofs hide them.
 
     Args:
         item: the item with its path, or its file.
@@ -254,7 +364,7 @@ def make_setting(
     return Setting(str(folder), commitment.to_bytes(), job, tuple(map(str, files)))
 
 
-def check_batches(setting: Setting, batches: Sequence[Batch], workers: int) -> list[Verdict]:
+def check_batches(setting: Setting, batches: Sequence[JobBatch], workers: int) -> list[BatchVerdict]:
     """Check batches of a job, in increasing order.
 
     Args:
@@ -277,13 +387,13 @@ def check_batches(setting: Setting, batches: Sequence[Batch], workers: int) -> l
     return verdicts
 
 
-def _here(setting: Setting, batches: Sequence[Batch]) -> Generator[Verdict, None, None]:
+def _here(setting: Setting, batches: Sequence[JobBatch]) -> Generator[BatchVerdict, None, None]:
     with closing(BatchChecker(setting)) as checker:
         for batch in batches:
             yield judge(checker, batch)
 
 
-def _in_processes(setting: Setting, batches: Sequence[Batch], workers: int) -> Generator[Verdict, None, None]:
+def _in_processes(setting: Setting, batches: Sequence[JobBatch], workers: int) -> Generator[BatchVerdict, None, None]:
     waiting = iter(batches)
     with ExitStack() as stack:
         busy = []
@@ -304,19 +414,10 @@ def _in_processes(setting: Setting, batches: Sequence[Batch], workers: int) -> G
 
 @contextmanager
 def _worker() -> Iterator[Connection]:
-    """A process that checks, and what it is spoken to with; it is ended at the end."""
-    ours, theirs = socket.socketpair()
-    connection = Connection(ours.detach())
+    """A process that checks, by the connection to it; it is ended at the end."""
     try:
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "zkinfer.jobs.check_worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+        process, connection = start_process("zkinfer.jobs.check_worker", [], os.environ)
     except OSError as error:
-        connection.close()
         raise VerifierUnavailableError(f"cannot start a process to verify with: {error}") from None
     try:
         yield connection
@@ -332,9 +433,9 @@ def _send(connection: Connection, *messages: bytes) -> None:
             connection.send_bytes(message)
 
 
-def _receive(connection: Connection) -> Verdict:
+def _receive(connection: Connection) -> BatchVerdict:
     try:
-        return msgspec.msgpack.decode(connection.recv_bytes(), type=Verdict)
+        return msgspec.msgpack.decode(connection.recv_bytes(), type=BatchVerdict)
     except (EOFError, ConnectionError):
         raise VerifierUnavailableError("a process that verifies died, perhaps for want of memory") from None
 

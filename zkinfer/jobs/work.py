@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from zkinfer.backend import Keys
 
 
-class Tensor(msgspec.Struct, frozen=True, array_like=True):
+class TensorData(msgspec.Struct, frozen=True, array_like=True):
     """Integers of one input or output: int64, little-endian, row-major."""
 
     shape: tuple[int, ...]
     data: bytes
 
     @classmethod
-    def of(cls, array: IntArray) -> "Tensor":
+    def of(cls, array: IntArray) -> "TensorData":
         """The integers of an array."""
         return cls(array.shape, np.ascontiguousarray(array, dtype="<i8").tobytes())
 
@@ -45,7 +45,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
 
     first: int
     items: int
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[TensorData, ...]
     context: bytes
     private_inputs: bool
     private_outputs: bool
@@ -65,7 +65,7 @@ class Proven(msgspec.Struct, frozen=True, array_like=True, tag="proven"):
 
     first: int
     proof: bytes
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[TensorData, ...]
     seconds: float
     phases: dict[str, float]
     memory: int
@@ -103,7 +103,7 @@ def prove_work(keys: "Keys", work: Work) -> Result:
                 private_inputs=work.private_inputs,
                 private_outputs=work.private_outputs,
             )
-        data, outputs = proof.to_bytes(), tuple(map(Tensor.of, claimed_outputs(proof, work.items)))
+        data, outputs = proof.to_bytes(), tuple(map(TensorData.of, claimed_outputs(proof, work.items)))
         return Proven(work.first, data, outputs, time.perf_counter() - start, phases, peak_memory())
     except BudgetError as error:
         return Failed(work.first, one_line(error), no_budget=True)

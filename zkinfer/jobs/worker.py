@@ -1,4 +1,4 @@
-"""A worker process: loads the keys once, proves what it is sent, and ends when nobody sends any more.
+"""A worker process: loads the keys once, proves what it is sent, and ends when the other side closes.
 
 python -m zkinfer.jobs.worker DESCRIPTOR KEYS
 
@@ -14,22 +14,14 @@ from pathlib import Path
 import msgspec
 
 from zkinfer.backend import Keys
+from zkinfer.jobs.processes import answer
 from zkinfer.jobs.work import Work, prove_work
 
 
 def serve(connection: Connection, keys: Keys) -> None:
     """Prove batches until the other side closes."""
     decoder = msgspec.msgpack.Decoder(Work)
-    while True:
-        try:
-            message = connection.recv_bytes()
-        except (EOFError, ConnectionError):
-            return
-        result = prove_work(keys, decoder.decode(message))
-        try:
-            connection.send_bytes(msgspec.msgpack.encode(result))
-        except ConnectionError:
-            return
+    answer(connection, lambda message: msgspec.msgpack.encode(prove_work(keys, decoder.decode(message))))
 
 
 def main() -> None:

@@ -1,0 +1,143 @@
+"""The commands with which others check a batch job, all of it or one item, and the one that writes an item for them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zkinfer.cli import batch_options as option
+from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
+from zkinfer.cli.arrays import read_context
+from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
+from zkinfer.cli.console import facts, guarded, out
+from zkinfer.durations import duration
+from zkinfer.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from zkinfer.jobs.item_bundle import VerifiedItem
+    from zkinfer.jobs.verification import VerifiedJob
+
+
+@batch.command("item")
+@guarded
+def write_item(
+    folder: option.Folder,
+    number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for a person who asks for it.")],
+    keys: option.Keys = None,
+) -> None:
+    """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
+    from zkinfer.backend import COMMITMENT_FILE
+    from zkinfer.jobs.api import status
+    from zkinfer.jobs.item_bundle import write_item_folder
+
+    job = status(folder).job
+    found = write_item_folder(folder, number, output, (keys or Path(job.keys)) / COMMITMENT_FILE)
+    rows = [("item", f"{number} of {found.header.items}"), ("receipt", found.receipt().hex())]
+    if found.item.dead:
+        rows.append(("dead letter", found.item.reason))
+    elif not found.header.private_inputs:
+        rows.append(("shows", "the inputs of all items in the same proof, too"))
+    out.print(facts(f"Wrote {output}", rows))
+
+
+@batch.command("verify")
+@guarded
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the job; with --item, of that item.")],
+    commitment: option.Commitment,
+    inputs: option.Inputs = None,
+    context: Context = "",
+    saturate: Saturate = False,
+    receipt: option.Receipt = None,
+    item: Annotated[
+        int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
+    ] = None,
+    workers: option.Checkers = 1,
+) -> None:
+    """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
+    from zkinfer.jobs.item_bundle import verify_item_folder
+    from zkinfer.jobs.verification import verify_job
+
+    digest = None if receipt is None else read_digest("--receipt", receipt)
+    bound = read_context(context)
+    if item is None:
+        verified = verify_job(
+            folder, commitment, inputs, receipt=digest, context=bound, saturate=saturate, workers=workers
+        )
+        rows = [
+            ("receipt", verified.receipt.hex()),
+            ("items", f"{verified.proven} proven in {verified.proofs} proofs, {verified.dead} dead letters"),
+        ]
+        _show("VALID: this model gives these outputs for these items", verified, rows)
+        return
+    if digest is None:
+        raise InvalidInputError("an item is checked against the receipt that was published: --receipt")
+    if len(inputs or ()) > 1:
+        raise InvalidInputError("the input of one item comes in one file: a single --inputs")
+    own = inputs[0] if inputs else None
+    shown = verify_item_folder(folder, item, digest, commitment, own, context=bound, saturate=saturate)
+    rows = [
+        ("receipt", digest.hex()),
+        ("item", f"{shown.index}, of a job of {shown.items}"),
+        *(("output", array_text(array)) for array in shown.outputs),
+    ]
+    _show("VALID: this model gives this output for this item", shown, rows)
+
+
+@batch.command("verify-sample")
+@guarded
+def verify_sample(
+    folder: option.Folder,
+    commitment: option.Commitment,
+    published: Annotated[
+        str, typer.Option(help="The digest that was published before the challenge was drawn, hexadecimal.")
+    ],
+    challenge: option.Challenge,
+    inputs: option.Inputs = None,
+    context: Context = "",
+    saturate: Saturate = False,
+    receipt: option.Receipt = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Rate of wrong outputs that you ask about; else the operator's choice.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Refuse samples that would miss it with a probability above 1 - confidence.")
+    ] = None,
+    workers: option.Checkers = 1,
+) -> None:
+    """Check a sampled job, with your own inputs, digest and challenge. It is not a proof of all items."""
+    from zkinfer.jobs.verification import verify_job
+
+    verified = verify_job(
+        folder,
+        commitment,
+        required(inputs),
+        receipt=None if receipt is None else read_digest("--receipt", receipt),
+        context=read_context(context),
+        saturate=saturate,
+        workers=workers,
+        published=read_digest("--published", published),
+        challenge=read_challenge(challenge),
+        rate=rate,
+        confidence=confidence,
+    )
+    rows = [
+        ("receipt", verified.receipt.hex()),
+        ("proven", f"{verified.proven} of {verified.items} items, in {verified.proofs} proofs"),
+        missed_row(verified.rate, verified.miss_probability),
+        ("", "provided that the challenge came after the digest, from nobody on the operator's side"),
+    ]
+    _show("VALID SAMPLE: not a proof of all items", verified, rows)
+
+
+def _show(title: str, verified: "VerifiedJob | VerifiedItem", rows: list[tuple[str, str]]) -> None:
+    """What was verified, for which model, and how well."""
+    before = [("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)")]
+    after = [
+        ("security", f"about {verified.security_bits:.0f} bits a proof"),
+        ("checked in", duration(verified.seconds)),
+    ]
+    out.print(facts(title, [*before, *rows, *after]))
+    if verified.test_only:
+        warn_test_only()

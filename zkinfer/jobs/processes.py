@@ -1,0 +1,47 @@
+"""Starting another process of this Python, with a connection to it; and what it does there: it answers messages."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import IO
+
+
+def start_process(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None
+) -> tuple["subprocess.Popen[bytes]", Connection]:
+    """Start a process that runs a module, which finds the modules that this process finds.
+
+    Args:
+        module: is run with the number of a file descriptor, its end of the connection, and the arguments.
+        log: for what it prints; None lets it print where this process does.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours.detach())
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+    except OSError:
+        connection.close()
+        raise
+    return process, connection
+
+
+def answer(connection: Connection, reply: Callable[[bytes], bytes]) -> None:
+    """Reply to messages, one after another, until the other side closes."""
+    with suppress(EOFError, ConnectionError):
+        while True:
+            connection.send_bytes(reply(connection.recv_bytes()))
