@@ -74,7 +74,7 @@ def test_from_model_to_a_verified_answer_through_files(
 
 
 def test_the_native_backend_is_the_default(native: "zk.Keys") -> None:
-    assert native.backend == native.commitment.backend == "sumcheck"
+    assert native.backend == native.commitment.backend == "native"
 
 
 def test_one_native_proof_covers_any_number_of_samples(
@@ -169,7 +169,7 @@ def test_an_estimate_is_near_what_ezkl_takes(circuit: "zk.Circuit", keys: "zk.Ke
 
 def test_unknown_backends_are_named(circuit: "zk.Circuit") -> None:
     for call in (zk.setup, zk.estimate):
-        with pytest.raises(InvalidInputError, match="choose one of: sumcheck, ezkl"):
+        with pytest.raises(InvalidInputError, match="choose one of: native, ezkl"):
             call(circuit, backend="groth17")
 
 

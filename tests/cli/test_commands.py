@@ -218,7 +218,7 @@ def test_the_seed_is_written_for_its_owner_alone(shop: Path, tmp_path: Path) -> 
 def test_hidden_inputs_are_not_for_ezkl(shop: Path, tmp_path: Path) -> None:
     done = run("prove", shop / "keys", shop / "x.npy", "-o", tmp_path / "proof.zkp", "--private-inputs")
     assert done.code == 3
-    assert "backend='sumcheck' to hide them" in done.text
+    assert "backend='native' to hide them" in done.text
     assert not (tmp_path / "proof.zkp").exists()
 
 
@@ -294,7 +294,7 @@ def test_hidden_inputs_are_not_asked_for(native: Path) -> None:
 
 
 def test_native_files_are_described(native: Path) -> None:
-    assert re.search(r"backend +sumcheck", run("inspect", native / "native.zkc").text)
+    assert re.search(r"backend +native", run("inspect", native / "native.zkc").text)
     done = run("inspect", native / "native" / "secret.zkk")
     assert "Keep it private" in done.text
     assert zk.Keys.load(native / "native").seed.hex() not in done.text
@@ -305,7 +305,7 @@ def test_the_seed_of_native_keys_is_for_the_auditor(native: Path, tmp_path: Path
     files = [native / "model.zkcircuit", native / "native.zkc"]
     done = run("audit-commitment", *files, "--seed", f"@{tmp_path / 'seed'}")
     assert done.code == 0
-    assert "exactly the published root" in done.text
+    assert "exactly the published commitment" in done.text
     refused(run("audit-commitment", *files, "--seed", f"hex:{bytes(32).hex()}"), "commitment")
 
 

@@ -11,8 +11,10 @@ from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.encoding import encode_program
 from zkinfer.errors import MalformedCommitmentError, WrongKeyError
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
-from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment, SumcheckKey
+from zkinfer.files.commitment import COMMITMENT_KIND, COMMITMENT_VERSION, MAX_COMMITMENT_BYTES, Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 
 FILE = (EZKL_VECTORS / "dense.zkc").read_bytes()
@@ -215,7 +217,7 @@ def test_commitment_is_no_other_thing() -> None:
 
 # The key of the native backend: the program of the golden vector has 24 weights and 4 biases, 7 rows of 4 columns.
 
-NATIVE = SumcheckKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
+NATIVE = NativeVerifyingKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
 
 
 def native(**changes: Any) -> Commitment:
@@ -225,18 +227,18 @@ def native(**changes: Any) -> Commitment:
 def test_native_file_round_trip() -> None:
     commitment = Commitment.from_bytes(native().to_bytes())
     assert commitment == native()
-    assert commitment.sumcheck == NATIVE
-    assert commitment.backend == "sumcheck"
-    assert commitment.sumcheck.opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
-    assert commitment.sumcheck.weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
+    assert commitment.key_as(NativeVerifyingKey) == NATIVE
+    assert commitment.backend == "native"
+    assert commitment.key_as(NativeVerifyingKey).opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
+    assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
 
 
 def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
     assert COMMITMENT.backend == "ezkl"
-    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'sumcheck'"):
-        _ = COMMITMENT.sumcheck
-    with pytest.raises(WrongKeyError, match="for backend 'sumcheck'; one for 'ezkl'"):
-        _ = native().ezkl
+    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'native'"):
+        _ = COMMITMENT.key_as(NativeVerifyingKey)
+    with pytest.raises(WrongKeyError, match="for backend 'native'; one for 'ezkl'"):
+        _ = native().key_as(EzklVerifyingKey)
 
 
 @pytest.mark.parametrize("name", NATIVE.__struct_fields__)
@@ -285,7 +287,10 @@ def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> No
         commitment = Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), ["sumcheck", *members])))
     except MalformedCommitmentError:
         return
-    assert commitment.sumcheck.opening.queries * commitment.sumcheck.proofs <= commitment.sumcheck.blinding
+    assert (
+        commitment.key_as(NativeVerifyingKey).opening.queries * commitment.key_as(NativeVerifyingKey).proofs
+        <= commitment.key_as(NativeVerifyingKey).blinding
+    )
 
 
 def test_a_commitment_made_in_memory_is_checked_on_request() -> None:

@@ -48,7 +48,7 @@ from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.manifest import item_digests
 from zkinfer.jobs.sample_verification import VerifiedSample, verify_sample
 from zkinfer.jobs.sampled import SECRET_FILE, commit_sample, open_item, prove_sample
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 
 CHALLENGE = b"beacon, round 1234567"
 RATE = 0.4
@@ -325,7 +325,7 @@ class TestCheatingOperators:
 
 
 def prove_the_truth(
-    path: Path, keys: SumcheckKeys, commitment: SampleCommitment, arrays: Sequence[Any], output_digests: bytes
+    path: Path, keys: NativeKeys, commitment: SampleCommitment, arrays: Sequence[Any], output_digests: bytes
 ) -> bytes:
     """What a prover writes who does not care what was committed."""
     proof = keys.prove(as_runs(arrays, keys.program), commitment.header.context)

@@ -9,6 +9,7 @@ from support.examples import Example, mlp
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
 from zkinfer.protocol import security
@@ -24,14 +25,14 @@ def example() -> Example:
 
 def test_the_matrix_holds_the_weights(example: Example) -> None:
     keys = setup(example.program, example.weights, proofs=1)
-    expected = weight_matrix(example.program, example.weights, keys.commitment.sumcheck.log_columns)
+    expected = weight_matrix(example.program, example.weights, keys.commitment.key_as(NativeVerifyingKey).log_columns)
     np.testing.assert_array_equal(keys.matrix.data, expected)
     keys.commitment.check()
 
 
 @pytest.mark.parametrize("proofs", [1, DEFAULT_PROOFS])
 def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Example, proofs: int) -> None:
-    key = setup(example.program, example.weights, proofs=proofs).commitment.sumcheck
+    key = setup(example.program, example.weights, proofs=proofs).commitment.key_as(NativeVerifyingKey)
     assert security.combine(security.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
     assert key.proofs == proofs
     assert key.blinding == proofs * key.queries

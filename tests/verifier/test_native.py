@@ -16,7 +16,8 @@ from support.native_prover import SMALL, Case, make_case, prove, small_verifier
 from support.two_layers import INPUT, PROGRAM, RUNS, WEIGHTS
 
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.protocol import native_proof as argument
 from zkinfer.protocol.channel import VerifierChannel
@@ -39,12 +40,12 @@ class Proven:
     proof: NativeProof
 
 
-def key_of(case: Case) -> SumcheckKey:
+def key_of(case: Case) -> NativeVerifyingKey:
     """The commitment's key, of sizes that are worth nothing."""
     opening = case.sizes.weights
     code = opening.code
     sizes = (code.log_columns, code.blinding, code.log_length, opening.queries)
-    return SumcheckKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
+    return NativeVerifyingKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
 
 
 def hidden_values(roots: Sequence[bytes]) -> list[bytes]:
@@ -104,7 +105,9 @@ def test_true_statements_are_accepted(shown: Proven, hidden: Proven) -> None:
 
 def other_key(**changes: Any) -> Callable[[Statement], Statement]:
     def change(statement: Statement) -> Statement:
-        commitment = Commitment(statement.commitment.program, replace(statement.commitment.sumcheck, **changes))
+        commitment = Commitment(
+            statement.commitment.program, replace(statement.commitment.key_as(NativeVerifyingKey), **changes)
+        )
         return dataclasses.replace(statement, commitment=commitment)
 
     return change
@@ -114,7 +117,9 @@ def other_program(statement: Statement) -> Statement:
     """Another label: other bytes of the same program, and another digest."""
     (x,) = PROGRAM.inputs
     program = replace(PROGRAM, inputs=(replace(x, label="renamed"),))
-    return dataclasses.replace(statement, commitment=Commitment(program, statement.commitment.sumcheck))
+    return dataclasses.replace(
+        statement, commitment=Commitment(program, statement.commitment.key_as(NativeVerifyingKey))
+    )
 
 
 def flipped(data: bytes, position: int = 0, bit: int = 0) -> bytes:
@@ -139,7 +144,7 @@ STATEMENTS: dict[str, Callable[[Statement], Statement]] = {
     "first output": lambda s: dataclasses.replace(s, outputs=(moved(s.outputs[0]), s.outputs[1])),
     "second output": lambda s: dataclasses.replace(s, outputs=(s.outputs[0], moved(s.outputs[1]))),
     "program": other_program,
-    "root of the weights": lambda s: other_key(root=flipped(s.commitment.sumcheck.root))(s),
+    "root of the weights": lambda s: other_key(root=flipped(s.commitment.key_as(NativeVerifyingKey).root))(s),
     "queries": other_key(queries=2),
     "blinding": other_key(blinding=6),
     "length": other_key(log_length=6),

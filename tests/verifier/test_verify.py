@@ -262,7 +262,7 @@ def test_artifact_of_the_same_shape_from_another_key(dense: Any) -> None:
 
 
 def test_other_backend(dense: Any) -> None:
-    with pytest.raises(CommitmentMismatchError, match="'sumcheck'"):
+    with pytest.raises(CommitmentMismatchError, match="'native'"):
         dense.verify(proof=dense.bend_proof(backend="sumcheck"))
 
 

@@ -11,9 +11,9 @@ from rich.filesize import decimal
 from zkinfer.cli.app import Context, Saturate, app, array_text, warn_test_only
 from zkinfer.cli.arrays import read_bytes, read_context
 from zkinfer.cli.console import ExitCode, facts, guarded, out
-from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError, StatementError
 from zkinfer.files.artifact import one_line
+from zkinfer.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -280,7 +280,7 @@ def hand_out(
     keys: Annotated[Path | None, typer.Option(help="Folder of the keys, where it was moved.")] = None,
 ) -> None:
     """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
-    from zkinfer.backend import COMMITMENT_FILE
+    from zkinfer.files.key_folder import COMMITMENT_FILE
     from zkinfer.jobs.api import status
     from zkinfer.jobs.item_bundle import write_item_folder
 

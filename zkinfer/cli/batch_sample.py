@@ -9,7 +9,7 @@ from zkinfer.cli.app import Context, Saturate, warn_test_only
 from zkinfer.cli.arrays import read_bytes, read_context
 from zkinfer.cli.batch import Folder, Inputs, batch, read_digest, required
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.durations import duration
+from zkinfer.progress import duration
 
 Challenge = Annotated[
     str,

@@ -22,6 +22,7 @@ from zkinfer.ezkl.keys import (
 from zkinfer.ezkl.runner import Call, ProcessLimits, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.ezkl.settings import SETTINGS_FILE
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import writing
 from zkinfer.files.budget import spend
 from zkinfer.files.proof import OutputTensor, Proof
@@ -107,7 +108,7 @@ def prove_graph(
             limits=limits,
         )
         proof_bytes = bytes(json.loads(proof.read_text())["proof"])
-    points = b"".join(keys.commitment.ezkl.weight_points)
+    points = b"".join(keys.commitment.key_as(EzklVerifyingKey).weight_points)
     if proof_bytes[: len(points)] != points:
         raise WrongKeyError("the proof commits to other weights than the published commitment; make the keys again")
     return proof_bytes

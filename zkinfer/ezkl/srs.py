@@ -21,8 +21,8 @@ from py_ecc.optimized_bn128 import FQ2, G2, curve_order, field_modulus, multiply
 
 from zkinfer.errors import ArtifactError
 from zkinfer.ezkl.verifier.kzg import srs_bytes
+from zkinfer.ezkl.verifying_key import Srs
 from zkinfer.files.artifact import write_atomically
-from zkinfer.files.commitment import Srs
 from zkinfer.progress import activity
 
 TEST_SEED = b"zkinfer test-only structured reference string: everyone can forge proofs under it"

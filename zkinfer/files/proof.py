@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import ArtifactError, MalformedProofError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
@@ -134,7 +135,7 @@ class Proof:
     """A proof of any number of runs of a program.
 
     Attributes:
-        backend: which prover made it.
+        backend: the name of the backend that made it, as the proof says.
         commitment_digest: digest of the commitment that it was made for.
         output_tensors: for each output of the program its integers, or, where it is hidden, a commitment to them.
         data: the backend's proof bytes.
@@ -153,7 +154,7 @@ class Proof:
         private_inputs: tuple[PrivateTensor | None, ...] = (),
         stated: bytes = b"",
     ) -> None:
-        self.backend = backend
+        self.backend = registry.public_name(backend)
         self.commitment_digest = commitment_digest
         self.output_tensors = output_tensors
         self.data = data
@@ -175,7 +176,12 @@ class Proof:
     def to_bytes(self) -> bytes:
         """The proof file's content, canonical."""
         payload = _Payload(
-            self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data, self.stated
+            registry.name_in_files(self.backend),
+            self.commitment_digest,
+            self.private_inputs,
+            self.output_tensors,
+            self.data,
+            self.stated,
         )
         return wrap(PROOF_KIND, PROOF_VERSION, msgspec.msgpack.encode(payload))
 

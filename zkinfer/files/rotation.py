@@ -12,6 +12,7 @@ import msgspec
 from zkinfer.errors import ArtifactError, CommitmentMismatchError, MalformedProofError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.pcs.params import DIGEST_BYTES
 
 ROTATION_KIND = "rota"
@@ -51,7 +52,7 @@ class Rotation:
         Raises:
             CommitmentMismatchError: the step starts from another commitment.
         """
-        if self.old_digest != old.digest or old.backend != "sumcheck":
+        if self.old_digest != old.digest or not isinstance(old.key, NativeVerifyingKey):
             raise CommitmentMismatchError(
                 f"it starts from another commitment than {old.fingerprint}; rotations go from the published commitment "
                 "to that of the proof, in order"
@@ -111,7 +112,7 @@ def renewed(old: Commitment, root: bytes) -> Commitment:
     Raises:
         WrongKeyError: it is of another backend.
     """
-    return Commitment(old.program, msgspec.structs.replace(old.sumcheck, root=root))
+    return Commitment(old.program, msgspec.structs.replace(old.key_as(NativeVerifyingKey), root=root))
 
 
 def rotation_context(old: Commitment, new: Commitment) -> bytes:

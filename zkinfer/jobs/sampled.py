@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -59,7 +59,7 @@ from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
-    from zkinfer.native.keys import SumcheckKeys
+    from zkinfer.native.keys import NativeKeys
 
 
 SECRET_FILE = "sample-secret.zkk"
@@ -146,21 +146,23 @@ def commit_sample(
     return commitment
 
 
-def _native(keys: "Keys | PathLike") -> "SumcheckKeys":
+def _native(keys: "Keys | PathLike") -> "NativeKeys":
     """Keys of the native backend.
 
     Raises:
         InvalidInputError: they are of another.
     """
+    from zkinfer.native.keys import NativeKeys
+
     loaded = load_keys(keys)
-    if loaded.backend != "sumcheck":
+    if not isinstance(loaded, NativeKeys):
         raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {loaded.backend!r}")
-    return cast("SumcheckKeys", loaded)
+    return loaded
 
 
 def _execute(
     folder: Path,
-    keys: "SumcheckKeys",
+    keys: "NativeKeys",
     inputs: Sequence[Path],
     batch_size: int,
     saturate: bool,
@@ -252,7 +254,7 @@ def prove_sample(
 
 def _prove(
     path: Path,
-    keys: "SumcheckKeys",
+    keys: "NativeKeys",
     commitment: SampleCommitment,
     arrays: Sequence[IntArray],
     output_digests: bytes,

@@ -30,7 +30,7 @@ from zkinfer.ezkl.verifier.kzg import (
     srs_rows,
     weight_points,
 )
-from zkinfer.files.commitment import Srs
+from zkinfer.ezkl.verifying_key import Srs
 
 LOGROWS = 4
 CAPACITY = (1 << LOGROWS) - UNUSABLE_ROWS

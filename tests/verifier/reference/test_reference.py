@@ -22,8 +22,8 @@ from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Trans
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand, Value
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import MatrixCommitment as CommitmentFile
-from zkinfer.files.commitment import SumcheckKey
+from zkinfer.files.commitment import Commitment as CommitmentFile
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol import native_proof as argument
@@ -276,7 +276,9 @@ def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> No
     parameters, matrix = case.sizes.weights, case.matrix.commitment
     code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
     sizes = (code.log_columns, code.blinding, code.log_length)
-    commitment = CommitmentFile(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
+    commitment = CommitmentFile(
+        case.plan.program, NativeVerifyingKey(matrix.root, matrix.rows, *sizes, *work, proofs=1)
+    )
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
     data = argument.encode(prove(case).proof)
     for check in (native.check, reference.check):

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from zkinfer.errors import InvalidProofError, MalformedCommitmentError, VerifierUnavailableError
+from zkinfer.errors import (
+    InvalidProofError,
+    MalformedCommitmentError,
+    VerifierNotInstalledError,
+    VerifierUnavailableError,
+)
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, G2Point
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import one_line
-from zkinfer.files.commitment import EzklKey
 
 TIMEOUT_SECONDS = 300.0
 _CHILD = Path(__file__).with_name("child.py")
@@ -78,7 +83,7 @@ def _ask(folder: Path) -> _Outcome:
         ) from None
 
 
-def check(key: EzklKey, negated_s_g2: G2Point, instances: list[int], proof: bytes) -> None:
+def check(key: EzklVerifyingKey, negated_s_g2: G2Point, instances: list[int], proof: bytes) -> None:
     """Have ezkl verify a proof.
 
     Args:
@@ -103,8 +108,9 @@ def check(key: EzklKey, negated_s_g2: G2Point, instances: list[int], proof: byte
     except OSError as error:
         raise VerifierUnavailableError(f"cannot write the files that ezkl reads: {error.strerror or error}") from None
     if answer.outcome == "absent":
-        raise VerifierUnavailableError(
-            "ezkl is not installed here: install zkinfer[ezkl], or verify with engine='python', which does not need it"
+        raise VerifierNotInstalledError(
+            "ezkl is not installed here: pip install 'zkinfer[ezkl]', or verify with engine='python', which does not "
+            "need it"
         )
     if answer.version != key.ezkl_version:
         raise VerifierUnavailableError(

@@ -12,8 +12,9 @@ from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2Point, is_canonical_point
 from zkinfer.ezkl.verifier.halo2 import POINT_BYTES, Artifact, load
 from zkinfer.ezkl.verifier.kzg import UNUSABLE_ROWS, column_count
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import one_line
-from zkinfer.files.commitment import Commitment, EzklKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.statement import STATEMENT_WORDS
 
 EZKL_VERSION = "23.0.5"
@@ -73,7 +74,7 @@ def instance_count(program: Program) -> int:
     return STATEMENT_WORDS + sum(tensor.size for tensor in (*program.inputs, *program.output_tensors))
 
 
-def _check_weight_points(key: EzklKey, program: Program, committed: list[int], artifact: Artifact) -> None:
+def _check_weight_points(key: EzklVerifyingKey, program: Program, committed: list[int], artifact: Artifact) -> None:
     """The proof must begin with exactly the points of the columns that the weights and their salt fill.
 
     A column holds weights, then `salt_count` elements of salt; so do all the columns that the weights need.
@@ -102,7 +103,7 @@ def check_key(commitment: Commitment) -> Artifact:
     Raises:
         MalformedCommitmentError: something does not.
     """
-    key, program = commitment.ezkl, commitment.program
+    key, program = commitment.key_as(EzklVerifyingKey), commitment.program
     if key.ezkl_version != EZKL_VERSION:
         raise _fail(f"made with ezkl {key.ezkl_version[:20]!a}; this zkinfer checks proofs of ezkl {EZKL_VERSION}")
     artifact = load(key.artifact)

@@ -27,7 +27,7 @@ from zkinfer.ezkl.verifier.bn254 import (
     negate,
     to_affine,
 )
-from zkinfer.files.commitment import Srs
+from zkinfer.ezkl.verifying_key import Srs
 
 UNUSABLE_ROWS = 6
 POINT_BYTES = 64
