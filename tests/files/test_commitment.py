@@ -305,3 +305,18 @@ def test_a_program_without_weights_has_no_native_commitment() -> None:
     for rows in (0, 1):
         with pytest.raises(MalformedCommitmentError, match=r"empty|fill 0"):
             Commitment(bare, msgspec.structs.replace(NATIVE, rows=rows)).check()
+
+
+def test_a_key_that_is_nested_too_deeply_is_refused() -> None:
+    """No decoder that skips it may run out of stack."""
+    program = msgspec.msgpack.encode(encode_program(COMMITMENT.program))
+    payload = b"\x92" + program + b"\x92" + msgspec.msgpack.encode("ezkl") + b"\x91" * 10**6 + b"\xc0"
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(payload))
+
+
+@pytest.mark.parametrize("key", [["native", 1], ["plonk"], [], [3], "ezkl", None, {"ezkl": 1}])
+def test_a_key_of_no_backend_is_refused(key: Any) -> None:
+    """Also one that is tagged with a name that only callers use."""
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key)))

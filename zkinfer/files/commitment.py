@@ -73,8 +73,8 @@ def _decode_key(data: msgspec.Raw) -> VerifyingKey:
     name = _tag_decoder.decode(data).backend
     try:
         key_type: type[VerifyingKey] = registry.find(name).verifying_key
-    except InvalidInputError as error:
-        raise ArtifactError(f"made for a backend that this zkinfer does not have: {error}") from None
+    except InvalidInputError:
+        raise ArtifactError(f"made for backend {name[:20]!a}, which this zkinfer does not have") from None
     return msgspec.msgpack.decode(data, type=key_type)
 
 
