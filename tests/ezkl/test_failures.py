@@ -25,7 +25,7 @@ from zkinfer.ezkl import prove as proving
 from zkinfer.ezkl import setup as making
 from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SETTINGS_FILE, EzklKeys
 from zkinfer.ezkl.prove import prove
-from zkinfer.ezkl.runner import Call, EzklCallError, ProcessLimits, run
+from zkinfer.ezkl.runner import EzklCall, EzklCallError, ProcessLimits, run
 from zkinfer.ezkl.setup import setup
 from zkinfer.ezkl.srs import forgeable_srs, generate
 
@@ -174,7 +174,7 @@ def test_a_full_disk_while_proving(keys: EzklKeys, example: Example, monkeypatch
 def test_ezkl_says_true_or_raises(tmp_path: Path) -> None:
     """The fact that our reading of its answer rests on."""
     with pytest.raises(EzklCallError):
-        run([Call("verify", ("no", "no", "no", "no"))], folder=tmp_path, what="verifying")
+        run([EzklCall("verify", ("no", "no", "no", "no"))], folder=tmp_path, what="verifying")
 
 
 def test_two_setups_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

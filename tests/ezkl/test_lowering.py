@@ -20,11 +20,11 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built
 from zkinfer.errors import BoundsError
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.lowering import Hint, LoweredProgram, lower
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.settings import circuit_size, lay_out
 from zkinfer.ezkl.setup import setup
-from zkinfer.files.statement import STATEMENT_WORDS
 
 Tensors = npt.NDArray[Any]
 

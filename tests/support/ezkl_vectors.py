@@ -17,10 +17,10 @@ import pytest
 from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.program import Program
+from zkinfer.ezkl.instances import public_instances, statement_digest
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.files.statement import public_instances, statement_digest
 from zkinfer.verifier import VerifiedInference, verify
 from zkinfer.verifier.claims import claimed_outputs, stated_inputs
 

@@ -6,6 +6,9 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError
 from zkinfer.files.commitment import VerifyingKey
 
+EZKL_VERSION = "23.0.5"
+"""The one version whose keys, verifiers and proofs are made and understood here."""
+
 DEFAULT_PROOFS = 256
 """How many proofs keys are made for where the caller does not say."""
 
@@ -20,7 +23,7 @@ class Srs(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     Attributes:
         logrows: it serves circuits of up to 2**logrows rows.
         digest: BLAKE3 of the file that the keys were made from, 32 bytes.
-        test_only: it was generated locally, so whoever generated it can forge proofs.
+        test_only: it was generated locally: the person who generated it can forge proofs.
     """
 
     logrows: int
@@ -38,7 +41,7 @@ class EzklVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="ezkl", f
         artifact: the verifier that ezkl writes for this key (Solidity source), which holds the constraint
             system; interpreted, never executed.
         srs: the structured reference string.
-        weight_points: affine BN254 points, 64 bytes each (x then y, big-endian), one a committed column.
+        weight_points: affine BN254 points, 64 bytes each (x then y, big-endian), one for each committed column.
         salt_count: random field elements in each committed column of weights. Each proof opens every column at one
             more point, so they hide the weights for `salt_count - 1` proofs.
     """
@@ -57,7 +60,7 @@ class EzklVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="ezkl", f
         return self.srs.test_only
 
     def check(self, program: Program) -> None:
-        """Check the sizes. Whether the key is that of the program, `verifier.key.check_key` says.
+        """Check the sizes. `verifier.key.check_key` checks that the key fits the program, and needs py_ecc.
 
         Raises:
             ArtifactError: they are possible in no key.

@@ -15,7 +15,7 @@ from zkinfer.ezkl.verifier.bn254 import (
     GENERATOR,
     INFINITY,
     SCALAR_MODULUS,
-    Point,
+    G1Point,
     add,
     add_affine,
     double,
@@ -32,7 +32,7 @@ P = BASE_MODULUS
 SCALARS = st.integers(0, 2**256 - 1) | st.integers(0, 20) | st.integers(SCALAR_MODULUS - 20, SCALAR_MODULUS + 20)
 
 
-def multiple(scalar: int) -> Point:
+def multiple(scalar: int) -> G1Point:
     """A multiple of the generator, by py_ecc."""
     point = reference.multiply(reference.G1, scalar % SCALAR_MODULUS)
     if reference.is_inf(point):
@@ -41,7 +41,7 @@ def multiple(scalar: int) -> Point:
     return int(x), int(y)
 
 
-def rescaled(point: Point, z: int) -> tuple[int, int, int]:
+def rescaled(point: G1Point, z: int) -> tuple[int, int, int]:
     """The same point with another Z."""
     return point[0] * z * z % P, point[1] * z**3 % P, z
 
@@ -93,7 +93,7 @@ def test_scaling_infinity() -> None:
 @pytest.mark.parametrize(
     "point", [(0, 0), (1, 1), (1 + P, 2), (1, 2 + P), (1, -2), (P, P), (-1, 2), (2**256 - 1, 2**256 - 1)]
 )
-def test_points_off_the_curve_or_not_reduced(point: Point) -> None:
+def test_points_off_the_curve_or_not_reduced(point: G1Point) -> None:
     assert not is_canonical_point(*point)
 
 

@@ -1,6 +1,6 @@
-"""The other opinion: ezkl's own verifier, on a proof file rebuilt from the caller's statement.
+"""The engine "ezkl": ezkl's own verifier, called on a proof file that is rebuilt from the caller's statement.
 
-Needs no structured reference string: the G2 part that verification uses is in the commitment's artifact.
+It needs no structured reference string: the G2 part that verification uses is in the commitment's artifact.
 """
 
 import json
@@ -19,6 +19,7 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, G2Point
+from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import one_line
 
@@ -33,25 +34,16 @@ class _Outcome(msgspec.Struct, frozen=True):
     version: str
 
 
-def _montgomery(coordinate: int) -> bytes:
-    return (coordinate * (1 << 256) % BASE_MODULUS).to_bytes(32, "little")
-
-
-def _g2_bytes(point: G2Point) -> bytes:
-    x_imaginary, x_real, y_imaginary, y_real = point
-    return b"".join(map(_montgomery, (x_real, x_imaginary, y_real, y_imaginary)))
-
-
 def smallest_srs(negated_s_g2: G2Point) -> bytes:
-    """A string for two rows with the G2 points of the real one: all that checking an opening reads."""
+    """A string for two rows, with the G2 points of the real one: checking an opening reads nothing else of it."""
     x_1, x_2, y_1, y_2 = negated_s_g2
     s_g2 = (x_1, x_2, -y_1 % BASE_MODULUS, -y_2 % BASE_MODULUS)
-    generator = b"".join(map(_montgomery, GENERATOR))
-    return (1).to_bytes(4, "little") + 4 * generator + _g2_bytes(G2_GENERATOR) + _g2_bytes(s_g2)
+    generator = b"".join(map(coordinate_bytes, GENERATOR))
+    return (1).to_bytes(4, "little") + 4 * generator + g2_bytes(G2_GENERATOR) + g2_bytes(s_g2)
 
 
 def proof_json(instances: list[int], proof: bytes) -> str:
-    """ezkl's proof file: only these two members count."""
+    """ezkl's proof file, of which it reads the instances and the proof."""
     elements = [x.to_bytes(32, "little").hex() for x in instances]
     return json.dumps(
         {"protocol": None, "instances": [elements], "proof": list(proof), "hex_proof": None, "split": None}
