@@ -164,7 +164,7 @@ class TestCommands:
         text = self.run(0, "setup", circuit, "-o", keys, "--publish", published, *named)
         assert "forge" not in text
         self.run(0, "prove", keys, tmp_path / "x.npy", "-o", tmp_path / "proof.zkp", "--context", "nonce")
-        files = [tmp_path / "proof.zkp", published, "--inputs", tmp_path / "x.npy"]
+        files: list[str | Path] = [tmp_path / "proof.zkp", published, "--inputs", tmp_path / "x.npy"]
         assert "4 runs of the circuit" in self.run(0, "verify", *files, "--context", "nonce")
         assert "REFUSED (cryptographic check)" in self.run(1, "verify", *files, "--context", "another")
         assert "takes engine 'python'" in self.run(4, "verify", *files, "--engine", "reference")
@@ -179,7 +179,9 @@ class TestCommands:
     @pytest.mark.parametrize("command", ["setup", "estimate"])
     def test_a_backend_that_does_not_exist_is_wrong_usage(self, shop: Shop, tmp_path: Path, command: str) -> None:
         shop.circuit.save(tmp_path / "c")
-        arguments = [tmp_path / "c", "--backend", "groth16", *(["-o", tmp_path / "keys"] if command == "setup" else [])]
+        arguments: list[str | Path] = [tmp_path / "c", "--backend", "groth16"]
+        if command == "setup":
+            arguments += ["-o", tmp_path / "keys"]
         text = " ".join(self.run(2, command, *arguments).replace("\u2502", " ").split())
         assert "choose one of: native, ezkl, revealing" in text
         assert not (tmp_path / "keys").exists()

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -62,7 +63,7 @@ class TestDisplay:
 
 
 @pytest.mark.parametrize("shown", [progress("work", 1), activity("work")])
-def test_errors_pass_through(shown: object) -> None:
+def test_errors_pass_through(shown: AbstractContextManager[object]) -> None:
     with pytest.raises(ValueError, match="inside"), shown:
         raise ValueError("inside")
 

@@ -71,7 +71,7 @@ def test_an_interrupted_caller_leaves_no_worker(tmp_path: Path, monkeypatch: pyt
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner.time, "sleep", interrupt)
+    monkeypatch.setattr("zkinfer.ezkl.runner.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run([EzklCall("setup")], folder=tmp_path, what="test")
 

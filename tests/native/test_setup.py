@@ -9,9 +9,9 @@ from support.examples import Example, mlp
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
-from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
+from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, setup
 from zkinfer.protocol import security
 from zkinfer.protocol.reduction.layout import weight_matrix
 

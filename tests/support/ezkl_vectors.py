@@ -14,11 +14,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from support.claims import public
 from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.program import Program
 from zkinfer.ezkl.instances import public_instances, statement_digest
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.verifier import VerifiedInference, verify
@@ -38,6 +40,11 @@ class Vector:
     context: bytes
     fingerprint: str
 
+    @property
+    def key(self) -> EzklVerifyingKey:
+        """The published verifying key."""
+        return self.commitment.key_as(EzklVerifyingKey)
+
     def verify(self, **changes: Any) -> VerifiedInference:
         """`verify` on the vector's own arguments, but for the changes."""
         own = {"proof": self.proof, "commitment": self.commitment, "inputs": self.inputs, "context": self.context}
@@ -55,7 +62,7 @@ class Vector:
 
     def bend_values(self, change: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Proof:
         """The proof with `change` applied to the integers of its first claimed output."""
-        first = self.proof.output_tensors[0]
+        first = public(self.proof.output_tensors[0])
         return self.bend_output(values=OutputTensor.of(change(first.integers()), first.frac_bits).values)
 
     def bend_output(self, **changes: Any) -> Proof:
@@ -65,7 +72,7 @@ class Vector:
 
     def bend_key(self, **changes: Any) -> Commitment:
         """The commitment with other fields in its key."""
-        return Commitment(self.commitment.program, msgspec.structs.replace(self.commitment.key, **changes))
+        return Commitment(self.commitment.program, msgspec.structs.replace(self.key, **changes))
 
     def bend_program(self, program: Program) -> Commitment:
         """The commitment with another program."""
@@ -73,7 +80,7 @@ class Vector:
 
     def bend_settings(self, change: Callable[[dict[str, Any]], None]) -> Commitment:
         """The commitment with settings edited in place by `change`."""
-        settings = json.loads(self.commitment.key.settings)
+        settings = json.loads(self.key.settings)
         change(settings)
         return self.bend_key(settings=json.dumps(settings).encode())
 
@@ -85,15 +92,15 @@ class Vector:
     def instances(self) -> list[int]:
         """The public instances of the vector's statement, as scalars."""
         program = self.commitment.program
-        integers = stated_inputs(self.inputs, self.proof, program, 1, saturate=False)
-        outputs = claimed_outputs(self.proof.output_tensors, program, 1)
+        inputs = map(np.asarray, stated_inputs(self.inputs, self.proof, program, 1, saturate=False))
+        outputs = map(np.asarray, claimed_outputs(self.proof.output_tensors, program, 1))
         digest = statement_digest(self.commitment, self.context)
-        return [x % SCALAR_MODULUS for x in public_instances(digest, integers, outputs)]
+        return [x % SCALAR_MODULUS for x in public_instances(digest, list(inputs), list(outputs))]
 
     @property
     def points(self) -> tuple[bytes, ...]:
         """The published weight points."""
-        return self.commitment.key.weight_points
+        return self.key.weight_points
 
 
 def read_vector(name: str) -> Vector:

@@ -12,7 +12,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 from zkinfer.native.storage import StoredMatrix, create
 from zkinfer.protocol.field.scalar import ZERO
-from zkinfer.protocol.pcs.prover import commit, open_padded_claims
+from zkinfer.protocol.pcs.prover import OpenableMatrix, commit, open_padded_claims
 from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
@@ -63,6 +63,6 @@ def forged(old: Committed, data: np.ndarray) -> Rotation:
     root = masks.commitment.root
     context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root))
     statement = state_rotation(parameters, old.matrix.commitment, new.commitment, root, context)
-    matrices = [old.matrix, new, masks]
+    matrices: list[OpenableMatrix] = [old.matrix, new, masks]
     opening, _ = open_padded_claims(parameters, matrices, statement.groups, statement.transcript, [ZERO])
     return Rotation(old.commitment.digest, new.commitment.root, root + opening)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def loaded(forbidden: list[str], engine: str = "python", **statement: object) -> list[str]:
+def loaded(forbidden: list[str], engine: str = "python", **statement: Any) -> list[str]:
     """Modules of a fresh interpreter without some packages, after it accepted a proof and refused it once."""
     script = SCRIPT.format(forbidden=forbidden, engine=engine, **statement)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -57,7 +58,7 @@ def loaded(forbidden: list[str], engine: str = "python", **statement: object) ->
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def native(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A native proof in files, and what it is of."""
     folder, example = tmp_path_factory.mktemp("native"), mlp()
     keys = setup(example.program, example.weights, proofs=1)
@@ -69,7 +70,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def ezkl(data: Path) -> dict[str, object]:
+def ezkl(data: Path) -> dict[str, Any]:
     """A stored proof of ezkl, and what it is of."""
     text = json.loads((data / "dense.json").read_text())
     files = {"proof": str(data / "dense.proof"), "commitment": str(data / "dense.zkc")}
@@ -77,7 +78,7 @@ def ezkl(data: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("engine", ["python", "reference"])
-def test_native_proofs_need_three_packages(native: dict[str, object], engine: str) -> None:
+def test_native_proofs_need_three_packages(native: dict[str, Any], engine: str) -> None:
     names = loaded([*FORBIDDEN, "py_ecc"], engine, **native)
     assert {name.split(".")[0] for name in names if not name.startswith("_")} - BASE == set()
     assert not [name for name in names if name.startswith(tuple(f"zkinfer.{part}." for part in PROVER))]
@@ -85,7 +86,7 @@ def test_native_proofs_need_three_packages(native: dict[str, object], engine: st
     assert not [name for name in names if name.startswith("zkinfer.ezkl.verifier")]
 
 
-def test_proofs_of_ezkl_need_py_ecc_as_well(ezkl: dict[str, object]) -> None:
+def test_proofs_of_ezkl_need_py_ecc_as_well(ezkl: dict[str, Any]) -> None:
     """And what py_ecc brings."""
     names = loaded(FORBIDDEN, **ezkl)
     assert {name.split(".")[0] for name in names if not name.startswith("_")} - BASE == {"py_ecc"}

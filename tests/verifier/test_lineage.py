@@ -22,10 +22,11 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.files.rotation import Rotation
+from zkinfer.files.rotation import Rotation, rotation_context
 from zkinfer.protocol import security
 from zkinfer.verifier import rotation as rotation_check
 from zkinfer.verifier.lineage import follow
+from zkinfer.verifier.native_proof import MIN_BITS
 from zkinfer.verifier.rotation import rotation_bits
 
 
@@ -76,7 +77,7 @@ class TestTrueLineages:
         assert follow(chain.published, [], bytes(32)) is chain.published
 
     def test_what_lies_beyond_is_not_looked_at(self, chain: Chain) -> None:
-        steps = [chain.rotations[0], b"no rotation"]
+        steps: list[Any] = [chain.rotations[0], b"no rotation"]
         assert follow(chain.published, steps, chain.links[1].commitment.digest) == chain.links[1].commitment
 
     def test_those_that_end_elsewhere_end_there(self, chain: Chain) -> None:
@@ -149,7 +150,7 @@ class TestFalseLineages:
         false = Rotation(posed.digest, true.root, true.data)
         with pytest.raises(VerificationError, match="rotation 1"):
             follow(posed, [false], bytes(32))
-        context = rotation_check.rotation_context(old.commitment, new.commitment)
+        context = rotation_context(old.commitment, new.commitment)
         monkeypatch.setattr(rotation_check, "rotation_context", lambda *_: context)
         assert follow(posed, [false], bytes(32)).key_as(NativeVerifyingKey).root == true.root
 
@@ -177,4 +178,4 @@ class TestWhatIsNoLineage:
 
 def test_bits_are_those_of_a_rotation(chain: Chain) -> None:
     terms = security.combine(security.rotation(KEY.opening))
-    assert rotation_bits(chain.published) == terms.bits > rotation_check.MIN_BITS
+    assert rotation_bits(chain.published) == terms.bits > MIN_BITS

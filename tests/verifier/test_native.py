@@ -367,7 +367,8 @@ def test_one_proof_has_one_encoding(shown: Proven) -> None:
     assert msgspec.msgpack.decode(number) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
         argument.decode(number)
-    for other in ([], {}, None, [1] * 9, list(range(10))):
+    others: list[object] = [[], {}, None, [1] * 9, list(range(10))]
+    for other in others:
         with pytest.raises(MalformedProofError):
             argument.decode(msgspec.msgpack.encode(other))
 

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.claims import hidden_root
+from support.claims import public as shown
 from support.examples import mlp
 
 from zkinfer.circuit.evaluate import evaluate
@@ -99,8 +101,8 @@ def test_hidden_values_are_named_by_their_commitments(keys: NativeKeys, hidden: 
     assert result.inputs is None
     assert result.outputs is None
     assert hidden.outputs is None
-    assert result.input_commitments == (hidden.private_inputs[0].root,)
-    assert result.output_commitments == (hidden.output_tensors[0].root,)
+    assert result.input_commitments == (hidden_root(hidden.private_inputs[0]),)
+    assert result.output_commitments == (hidden_root(hidden.output_tensors[0]),)
     assert result.runs == RUNS
     assert "the inputs" not in result.public
     assert result.zero_knowledge.startswith("hidden: the inputs, the outputs, the weights")
@@ -108,8 +110,8 @@ def test_hidden_values_are_named_by_their_commitments(keys: NativeKeys, hidden: 
 
 
 def test_the_commitment_that_the_caller_expects_is_compared(keys: NativeKeys, hidden: Proof) -> None:
-    (root,) = (claim.root for claim in hidden.private_inputs)
-    (out,) = (claim.root for claim in hidden.output_tensors)
+    (root,) = map(hidden_root, hidden.private_inputs)
+    (out,) = map(hidden_root, hidden.output_tensors)
     check(keys, hidden, inputs=root, outputs=out)
     for changes in ({"inputs": out, "outputs": out}, {"inputs": root, "outputs": root}, {"inputs": bytes(32)}):
         with pytest.raises(StatementError, match="another commitment"):
@@ -118,7 +120,7 @@ def test_the_commitment_that_the_caller_expects_is_compared(keys: NativeKeys, hi
 
 def test_equal_inputs_are_hidden_differently_in_each_proof(keys: NativeKeys, hidden: Proof) -> None:
     again = prove(keys, private_inputs=True)
-    assert again.private_inputs[0].root != hidden.private_inputs[0].root
+    assert hidden_root(again.private_inputs[0]) != hidden_root(hidden.private_inputs[0])
 
 
 @pytest.mark.parametrize("which", ["private_inputs", "private_outputs"])
@@ -141,7 +143,7 @@ def test_another_input_in_any_run(keys: NativeKeys, public: Proof, run: int) -> 
 
 
 def test_another_output_in_any_run(keys: NativeKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+    (claim,) = map(shown, public.output_tensors)
     for place in np.eye(2 * RUNS, dtype=int).reshape(-1, RUNS, 2):
         integers = claim.integers()
         wrong = OutputTensor.of(np.where(integers > 0, integers - place, integers + place), claim.frac_bits)
@@ -150,14 +152,14 @@ def test_another_output_in_any_run(keys: NativeKeys, public: Proof) -> None:
 
 
 def test_runs_in_another_order(keys: NativeKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+    (claim,) = map(shown, public.output_tensors)
     swapped = OutputTensor.of(claim.integers()[::-1], claim.frac_bits)
     with pytest.raises(InvalidProofError):
         check(keys, bend(public, output_tensors=(swapped,)), inputs=X[::-1])
 
 
 def test_fewer_runs_than_were_proven(keys: NativeKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+    (claim,) = map(shown, public.output_tensors)
     fewer = bend(public, output_tensors=(OutputTensor.of(claim.integers()[:2], claim.frac_bits),))
     with pytest.raises(StatementError, match="makes 2 runs of the program; the proof is of 3"):
         check(keys, public, inputs=X[:2])
@@ -180,7 +182,8 @@ def test_values_cannot_be_held_against_a_commitment(keys: NativeKeys, hidden: Pr
 
 
 def test_public_inputs_are_the_callers(keys: NativeKeys, public: Proof) -> None:
-    for nothing in (None, bytes(32), {}):
+    cases: list[Any] = [None, bytes(32), {}]
+    for nothing in cases:
         with pytest.raises(StatementError, match="'x' is public in this proof"):
             check(keys, public, inputs=nothing)
 
