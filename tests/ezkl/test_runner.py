@@ -104,7 +104,7 @@ def test_a_killed_caller_takes_its_worker_along(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from zkinfer.ezkl import runner\n"
         "runner.WORKER = ('-c', 'import time; time.sleep(60)')\n"
-        "print('begun', flush=True); runner.run([runner.Call('setup')], folder=Path(sys.argv[1]), what='test')"
+        "print('begun', flush=True); runner.run([runner.EzklCall('setup')], folder=Path(sys.argv[1]), what='test')"
     )
     caller = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     assert caller.stdout is not None

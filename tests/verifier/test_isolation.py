@@ -92,4 +92,4 @@ def test_proofs_of_ezkl_need_py_ecc_as_well(ezkl: dict[str, Any]) -> None:
     assert {name.split(".")[0] for name in names if not name.startswith("_")} - BASE == {"py_ecc"}
     assert not [name for name in names if name.startswith(tuple(f"zkinfer.{part}." for part in PROVER))]
     prover = {name for name in names if name.startswith("zkinfer.ezkl.") and ".verifier" not in name}
-    assert prover == {"zkinfer.ezkl.backend", "zkinfer.ezkl.verifying_key"}
+    assert prover == {f"zkinfer.ezkl.{name}" for name in ("backend", "instances", "verifying_key")}

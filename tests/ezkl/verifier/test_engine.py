@@ -211,7 +211,7 @@ def test_child_says_when_ezkl_is_absent(tmp_path: Path) -> None:
 
 
 def test_child_limits_its_own_memory(tmp_path: Path) -> None:
-    code = "import resource, ezkl_child as c; c.limit(); print(resource.getrlimit(resource.RLIMIT_AS)[0])"
+    code = "import resource, child as c; c.limit(); print(resource.getrlimit(resource.RLIMIT_AS)[0])"
     folder = str(Path(ezkl_engine.__file__).parent)
     shown = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=folder)
     assert int(shown) == 16 << 30
