@@ -52,8 +52,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
-# What a third party installs: the verifier and nothing of the prover's dependencies.
+# What a third party installs: the verifier, with what the demonstration's ezkl proof takes, and nothing of the prover's
+# dependencies.
 $(VERIFIER_VENV)/.installed: pyproject.toml $(PACKAGE)
 	$(PYTHON) -m venv $(VERIFIER_VENV)
-	$(VERIFIER_BIN)/python -m pip install --quiet --disable-pip-version-check .
+	$(VERIFIER_BIN)/python -m pip install --quiet --disable-pip-version-check '.[ezkl-verifier]'
 	@touch $@

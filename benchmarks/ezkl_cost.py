@@ -38,12 +38,12 @@ from zkinfer.ezkl.cost import (
     CircuitSize,
     Rates,
 )
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SRS_FILE, VERIFYING_KEY_FILE
-from zkinfer.ezkl.runner import Call, run
+from zkinfer.ezkl.runner import EzklCall, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE, lay_out, minimum_logrows
 from zkinfer.ezkl.srs import forgeable_srs
-from zkinfer.files.statement import STATEMENT_WORDS
 from zkinfer.typing import IntArray
 
 SALT = 257
@@ -143,8 +143,8 @@ def measure(workload: Workload, logrows: int) -> Measurement:
         lowered, settings = lay_out(program, SALT, logrows, folder)
         shutil.copyfile(forgeable_srs(logrows), folder / SRS_FILE)
         calls = [
-            Call("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
-            Call("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
+            EzklCall("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
+            EzklCall("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
         ]
         watch = Stopwatch()
         made = run(calls, folder=folder, what="making keys")
@@ -158,9 +158,9 @@ def measure(workload: Workload, logrows: int) -> Measurement:
             lowered.witness.fill([0] * STATEMENT_WORDS + flat + hints, (1,) * lowered.witness.salt_count),
         ]
         (folder / "input.json").write_text(json.dumps({"input_data": [[felt(v) for v in vec] for vec in vectors]}))
-        witness = Call("gen_witness", ("input.json", CIRCUIT_FILE, "witness.json", VERIFYING_KEY_FILE, SRS_FILE))
+        witness = EzklCall("gen_witness", ("input.json", CIRCUIT_FILE, "witness.json", VERIFYING_KEY_FILE, SRS_FILE))
         run([witness], folder=folder, what="computing the witness")
-        prove = Call("prove", ("witness.json", CIRCUIT_FILE, PROVING_KEY_FILE, "proof"), {"srs_path": SRS_FILE})
+        prove = EzklCall("prove", ("witness.json", CIRCUIT_FILE, PROVING_KEY_FILE, "proof"), {"srs_path": SRS_FILE})
         watch = Stopwatch()
         proven = run([prove], folder=folder, what="proving")
         prove_seconds = watch.processor

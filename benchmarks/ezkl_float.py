@@ -28,7 +28,7 @@ from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.errors import ZkinferError
 from zkinfer.ezkl.cost import PROVING_SECONDS, blocks
-from zkinfer.ezkl.runner import Call, ProcessLimits, run
+from zkinfer.ezkl.runner import EzklCall, ProcessLimits, run
 from zkinfer.ezkl.srs import forgeable_srs
 
 DECOMPOSITIONS = ((128, 2), (256, 2), (512, 2), (1024, 2), (4096, 2), (64, 3), (128, 3), (256, 3), (1024, 3), (128, 4))
@@ -172,9 +172,9 @@ def try_out(case: Case, configuration: Configuration, count: int | None = None) 
         calibration = case.calibration[: CALIBRATION_SAMPLES if count is None else 0]
         inputs = _write_inputs(folder, np.concatenate([case.samples[:count], calibration]))
         calls = [
-            Call("gen_settings", (MODEL, SETTINGS), {"py_run_args": configuration.arguments()}),
-            Call("compile_circuit", (MODEL, CIRCUIT, SETTINGS)),
-            *(Call("gen_witness", (path, CIRCUIT, f"witness-{path}")) for path in inputs),
+            EzklCall("gen_settings", (MODEL, SETTINGS), {"py_run_args": configuration.arguments()}),
+            EzklCall("compile_circuit", (MODEL, CIRCUIT, SETTINGS)),
+            *(EzklCall("gen_witness", (path, CIRCUIT, f"witness-{path}")) for path in inputs),
         ]
         run(calls, folder=folder, what="trying settings", limits=LIMITS)
         settings = json.loads((folder / SETTINGS).read_text())
@@ -250,18 +250,18 @@ def prove_once(case: Case, configuration: Configuration) -> FloatProof:
         (folder / MODEL).write_bytes(case.model)
         sample = _write_inputs(folder, case.samples[:1])[0]
         watch = Stopwatch()
-        layout = Call("gen_settings", (MODEL, SETTINGS), {"py_run_args": configuration.arguments()})
+        layout = EzklCall("gen_settings", (MODEL, SETTINGS), {"py_run_args": configuration.arguments()})
         run([layout], folder=folder, what="layout", limits=LIMITS)
         keys = [
-            Call("compile_circuit", (MODEL, CIRCUIT, SETTINGS)),
-            Call("setup", (CIRCUIT, VERIFYING_KEY, PROVING_KEY, srs)),
+            EzklCall("compile_circuit", (MODEL, CIRCUIT, SETTINGS)),
+            EzklCall("setup", (CIRCUIT, VERIFYING_KEY, PROVING_KEY, srs)),
         ]
         made = run(keys, folder=folder, what="setup", limits=LIMITS)
         setup_seconds = watch.processor
-        verify = Call("verify", (PROOF, SETTINGS, VERIFYING_KEY, srs))
-        prove = Call("prove", ("witness.json", CIRCUIT, PROVING_KEY, PROOF), {"srs_path": srs})
+        verify = EzklCall("verify", (PROOF, SETTINGS, VERIFYING_KEY, srs))
+        prove = EzklCall("prove", ("witness.json", CIRCUIT, PROVING_KEY, PROOF), {"srs_path": srs})
         watch = Stopwatch()
-        witness = Call("gen_witness", (sample, CIRCUIT, "witness.json", VERIFYING_KEY, srs))
+        witness = EzklCall("gen_witness", (sample, CIRCUIT, "witness.json", VERIFYING_KEY, srs))
         computed = run([witness], folder=folder, what="witness", limits=LIMITS)
         proven = run([prove, verify], folder=folder, what="prove", limits=LIMITS)
         prove_seconds, wall = watch.processor, watch.wall

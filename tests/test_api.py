@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import zkinfer as zk
 from zkinfer.errors import BudgetError, InvalidInputError, ShapeError, VerificationError, ZkinferError
+from zkinfer.ezkl.estimate import EzklEstimate
+from zkinfer.typing import Array
 
 
 def two_layers(batch: object = "n") -> bytes:
@@ -36,12 +38,12 @@ def two_layers(batch: object = "n") -> bytes:
 
 
 @pytest.fixture(scope="module")
-def calibration() -> np.ndarray:  # type: ignore[type-arg]
+def calibration() -> Array:
     return np.random.default_rng(1).uniform(-1, 1, (64, 4)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def circuit(calibration: np.ndarray) -> "zk.Circuit":  # type: ignore[type-arg]
+def circuit(calibration: Array) -> "zk.Circuit":
     return zk.compile(two_layers(), calibration, precision="ezkl")
 
 
@@ -60,7 +62,7 @@ def native(circuit: "zk.Circuit") -> "zk.Keys":
 @pytest.mark.parametrize("backend", ["sumcheck", "ezkl"])
 def test_from_model_to_a_verified_answer_through_files(
     circuit: "zk.Circuit",
-    calibration: np.ndarray,  # type: ignore[type-arg]
+    calibration: Array,
     tmp_path: Path,
     backend: str,
 ) -> None:
@@ -75,13 +77,13 @@ def test_from_model_to_a_verified_answer_through_files(
 
 
 def test_the_native_backend_is_the_default(native: "zk.Keys") -> None:
-    assert native.backend == native.commitment.backend == "sumcheck"
+    assert native.backend == native.commitment.backend == "native"
 
 
 def test_one_native_proof_covers_any_number_of_samples(
     circuit: "zk.Circuit",
     native: "zk.Keys",
-    calibration: np.ndarray,  # type: ignore[type-arg]
+    calibration: Array,
 ) -> None:
     for count in (1, 2, 11):
         proof = zk.prove(native, calibration[:count])
@@ -89,7 +91,7 @@ def test_one_native_proof_covers_any_number_of_samples(
         assert zk.verify(proof, native.commitment, inputs=calibration[:count]).runs == count
 
 
-def test_a_native_proof_covers_whole_batches(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_native_proof_covers_whole_batches(calibration: Array) -> None:
     circuit = zk.compile(two_layers(), calibration, batch=3, precision="ezkl")
     keys = zk.setup(circuit, proofs=2)
     proof = zk.prove(keys, calibration[:6])
@@ -104,14 +106,14 @@ def test_both_backends_give_one_answer(
     circuit: "zk.Circuit",
     native: "zk.Keys",
     keys: "zk.Keys",
-    calibration: np.ndarray,  # type: ignore[type-arg]
+    calibration: Array,
 ) -> None:
     x = calibration[5:6]
     assert zk.prove(native, x).output_tensors == zk.prove(keys, x).output_tensors
     assert native.commitment.program_digest == keys.commitment.program_digest
 
 
-def test_inputs_and_outputs_may_be_hidden(native: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_inputs_and_outputs_may_be_hidden(native: "zk.Keys", calibration: Array) -> None:
     proof = zk.prove(native, calibration[:2], private_inputs=True)
     result = zk.verify(proof, native.commitment)
     assert result.inputs is None
@@ -121,7 +123,7 @@ def test_inputs_and_outputs_may_be_hidden(native: "zk.Keys", calibration: np.nda
     assert zk.verify(both, native.commitment).outputs is None
 
 
-def test_no_proof_beyond_the_budget(circuit: "zk.Circuit", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_no_proof_beyond_the_budget(circuit: "zk.Circuit", calibration: Array) -> None:
     keys = zk.setup(circuit, proofs=2)
     for _ in range(2):
         zk.prove(keys, calibration[:1])
@@ -129,7 +131,7 @@ def test_no_proof_beyond_the_budget(circuit: "zk.Circuit", calibration: np.ndarr
         zk.prove(keys, calibration[:1])
 
 
-def test_a_batch_is_one_ezkl_proof(calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_batch_is_one_ezkl_proof(calibration: Array) -> None:
     circuit = zk.compile(two_layers(), calibration, batch=3, precision="ezkl")
     keys = zk.setup(circuit, backend="ezkl", proofs=2)
     proof = zk.prove(keys, calibration[:3])
@@ -142,7 +144,7 @@ def test_a_batch_is_one_ezkl_proof(calibration: np.ndarray) -> None:  # type: ig
 
 
 @pytest.mark.parametrize("which", ["native", "keys"])
-def test_one_sample_needs_no_batch_axis(request: pytest.FixtureRequest, which: str, calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_one_sample_needs_no_batch_axis(request: pytest.FixtureRequest, which: str, calibration: Array) -> None:
     keys = request.getfixturevalue(which)
     proof = zk.prove(keys, calibration[0])
     zk.verify(proof, keys.commitment, inputs=calibration[0])
@@ -163,6 +165,7 @@ def test_saturation_is_asked_for_on_both_sides(request: pytest.FixtureRequest, w
 def test_an_estimate_is_near_what_ezkl_takes(circuit: "zk.Circuit", keys: "zk.Keys") -> None:
     estimate = zk.estimate(circuit, backend="ezkl", proofs=16)
     on_disk = sum(path.stat().st_size for path in keys.folder.iterdir())
+    assert isinstance(estimate, EzklEstimate)
     assert estimate.disk_bytes / 2 < on_disk < 2 * estimate.disk_bytes
     assert 1 << estimate.logrows > max(len(table.values) for table in circuit.program.tables)
     assert estimate.prove_seconds > 0
@@ -170,16 +173,16 @@ def test_an_estimate_is_near_what_ezkl_takes(circuit: "zk.Circuit", keys: "zk.Ke
 
 def test_unknown_backends_are_named(circuit: "zk.Circuit") -> None:
     for call in (zk.setup, zk.estimate):
-        with pytest.raises(InvalidInputError, match="choose one of: sumcheck, ezkl"):
+        with pytest.raises(InvalidInputError, match="choose one of: native, ezkl"):
             call(circuit, backend="groth17")
 
 
-def test_what_a_backend_does_not_do_is_named(circuit: "zk.Circuit", keys: "zk.Keys", calibration: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_what_a_backend_does_not_do_is_named(circuit: "zk.Circuit", keys: "zk.Keys", calibration: Array) -> None:
     with pytest.raises(InvalidInputError, match="needs no reference string"):
         zk.setup(circuit, srs_path="some.srs")
-    for hidden in ({"private_inputs": True}, {"private_outputs": True}):
+    for inputs, outputs in ((True, False), (False, True)):
         with pytest.raises(InvalidInputError, match="to hide them"):
-            zk.prove(keys, calibration[:1], **hidden)
+            zk.prove(keys, calibration[:1], private_inputs=inputs, private_outputs=outputs)
 
 
 def test_every_public_name_loads() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zkinfer.cli.app import app
-from zkinfer.cli.console import EXTRAS
+from zkinfer.extras import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zkinfer"
@@ -31,7 +31,7 @@ SOURCES = [
 MAX_PYTHON_BYTES = 36_000
 MAX_DATA_BYTES = 1_000_000
 
-LIGHT = {"numpy", "blake3", "msgspec", "py_ecc"}
+LIGHT = {"numpy", "blake3", "msgspec"}
 """All that the verifier may import besides the standard library."""
 
 COMMAND_LINE = {"typer", "rich"}
@@ -270,6 +270,7 @@ def test_verifier_and_command_line_start_where_no_prover_package_is_installed() 
         "matplotlib",
         "psutil",
         "ezkl",
+        "py_ecc",
         "torch",
     ]
     code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport zkinfer.verifier, zkinfer.cli"

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 import zkinfer.progress
-from zkinfer.progress import activity, progress
+from zkinfer.progress import activity, duration, progress
 
 
 class _Terminal(io.StringIO):
@@ -66,3 +66,11 @@ class TestDisplay:
 def test_errors_pass_through(shown: AbstractContextManager[object]) -> None:
     with pytest.raises(ValueError, match="inside"), shown:
         raise ValueError("inside")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 us"), (0.00134, "1.34 ms"), (12.5, "12.5 s"), (119, "119 s"), (192, "3.2 min"), (9000, "2.5 h")],
+)
+def test_durations_have_three_digits_and_a_fitting_unit(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

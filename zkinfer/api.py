@@ -1,10 +1,10 @@
-"""The verbs of the public interface: setup, prove, rotate, estimate (compile and verify have modules of their own)."""
+"""The public functions setup, prove, rotate and estimate; compile and verify have modules of their own."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkinfer.backend import Keys, require_backend
+from zkinfer.backend import Estimate, Keys, find_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
@@ -12,14 +12,12 @@ from zkinfer.files.proof import Proof
 
 if TYPE_CHECKING:
     from zkinfer.compiler.model import Circuit
-    from zkinfer.ezkl.estimate import Estimate
-    from zkinfer.native.estimate import NativeEstimate
 
 
 def setup(
     circuit: "Circuit",
     *,
-    backend: str = "sumcheck",
+    backend: str = "native",
     folder: str | os.PathLike[str] | None = None,
     srs_path: str | os.PathLike[str] | None = None,
     proofs: int | None = None,
@@ -29,14 +27,15 @@ def setup(
 
     Args:
         circuit: a compiled circuit.
-        backend: "sumcheck", the native prover: transparent, any number of samples a proof, inputs and outputs that may
-            be hidden; or "ezkl", halo2 over KZG: small proofs of one batch, and a structured reference string to trust.
+        backend: "native" (formerly "sumcheck"): no trusted setup, any number of samples in a proof, inputs and outputs
+            that may be hidden; or "ezkl", halo2 over KZG: small proofs of one batch, and a structured reference string
+            to trust.
         folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
             object, when None.
         srs_path: for ezkl, a public ceremony's structured reference string for the k that `estimate` reports. None
             takes a test-only one, under which everyone can forge proofs.
         proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 100 with
-            "sumcheck" and 256 with "ezkl".
+            "native" and 256 with "ezkl".
         seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None.
 
     Raises:
@@ -45,30 +44,18 @@ def setup(
         ResourceError: too little memory, disk or time.
         BoundsError, ProvingError: the backend refuses the circuit.
     """
-    target = None if folder is None else Path(folder)
-    if require_backend(backend) == "ezkl":
-        from zkinfer.ezkl import keys as ezkl_keys
-        from zkinfer.ezkl.setup import setup as setup_ezkl
-
-        return setup_ezkl(
-            circuit.program,
-            circuit.weights,
-            folder=target,
-            srs_path=None if srs_path is None else Path(srs_path),
-            proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs,
-            seed=seed,
-        )
-    if srs_path is not None:
-        raise InvalidInputError("srs_path is for backend='ezkl'; the native backend needs no reference string")
-    from zkinfer.native import setup as sumcheck
-
-    return sumcheck.setup(
+    chosen = find_backend(backend)
+    if srs_path is not None and not chosen.takes_reference_string:
+        raise InvalidInputError(f"the {chosen.name} backend needs no reference string: leave srs_path out")
+    keys: Keys = chosen.setup(
         circuit.program,
         circuit.weights,
-        folder=target,
-        proofs=sumcheck.DEFAULT_PROOFS if proofs is None else proofs,
+        folder=None if folder is None else Path(folder),
+        srs_path=None if srs_path is None else Path(srs_path),
+        proofs=chosen.default_proofs if proofs is None else proofs,
         seed=seed,
     )
+    return keys
 
 
 def prove(
@@ -129,27 +116,23 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
             ones when None.
 
     Raises:
-        InvalidInputError: keys of another backend, or the seed is not what is asked for.
+        InvalidInputError: keys of a backend without rotations, or the seed is not what is asked for.
         BudgetError: the keys have made all their proofs.
         ResourceError: the folder exists, or too little disk.
     """
-    if keys.backend != "sumcheck":
-        raise InvalidInputError(f"keys of backend {keys.backend!r} are not rotated: make new ones with setup")
-    from zkinfer.native.keys import SumcheckKeys
-    from zkinfer.native.rotate import rotate as rotate_sumcheck
-
-    assert isinstance(keys, SumcheckKeys)
-    return rotate_sumcheck(keys, folder=None if folder is None else Path(folder), seed=seed)
+    target = None if folder is None else Path(folder)
+    rotated: Keys = find_backend(keys.backend).rotate(keys, folder=target, seed=seed)
+    return rotated
 
 
 def estimate(
-    circuit: "Circuit", *, backend: str = "sumcheck", samples: int | None = None, proofs: int | None = None
-) -> "NativeEstimate | Estimate":
+    circuit: "Circuit", *, backend: str = "native", samples: int | None = None, proofs: int | None = None
+) -> Estimate:
     """What keys and proofs of a circuit will take: time, memory, disk, sizes; makes none of them.
 
     Args:
         circuit: a compiled circuit.
-        backend: "sumcheck" or "ezkl".
+        backend: "native" or "ezkl".
         samples: how many one proof covers: a multiple of the circuit's batch, which is the default. ezkl always proves
             one batch.
         proofs: budget of the keys; the default is that of `setup`.
@@ -160,17 +143,11 @@ def estimate(
     """
     batch = batch_of(circuit.program)
     samples = batch if samples is None else samples
-    if require_backend(backend) == "ezkl":
-        from zkinfer.ezkl import keys as ezkl_keys
-        from zkinfer.ezkl.setup import estimate as estimate_ezkl
-
-        if samples != batch:
-            raise InvalidInputError(f"ezkl proves the circuit's batch of {batch} at once, not {samples} samples")
-        return estimate_ezkl(circuit.program, proofs=ezkl_keys.DEFAULT_PROOFS if proofs is None else proofs)
-    from zkinfer.native import setup as native
-    from zkinfer.native.estimate import estimate as estimate_native
-
     if samples < 1 or samples % batch:
         raise InvalidInputError(f"{samples} samples are no multiple of the circuit's batch, {batch}")
-    budget = native.DEFAULT_PROOFS if proofs is None else proofs
-    return estimate_native(circuit.program, circuit.weights, runs=samples // batch, proofs=budget)
+    chosen, runs = find_backend(backend), samples // batch
+    most = chosen.limits.runs
+    if most is not None and runs > most:
+        raise InvalidInputError(f"one proof of the {chosen.name} backend covers at most {most * batch} samples")
+    budget = chosen.default_proofs if proofs is None else proofs
+    return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget)

@@ -1,42 +1,29 @@
-"""What a backend is: keys that prove, for any program of the three primitives."""
+"""What a backend is: everything that the rest of zkinfer asks of one way of proving, for any program.
+
+A backend is one object, of a subclass of `Backend`, in a folder of its own; `zkinfer.registry` has its name. Nothing
+else in zkinfer depends on which backend it has to do with.
+"""
 
 import os
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from zkinfer import registry
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
+from zkinfer.errors import CommitmentMismatchError, InvalidInputError
 from zkinfer.files.budget import spent
-from zkinfer.files.commitment import Backend, Commitment
-from zkinfer.files.kinds import KEY_SECRET
-from zkinfer.files.moving import move_keys
+from zkinfer.files.commitment import Commitment, VerifyingKey
+from zkinfer.files.key_folder import move_keys, read_commitment
 from zkinfer.files.proof import Proof
+from zkinfer.files.rotation import Rotation
+from zkinfer.files.statement import Statement
 from zkinfer.typing import IntArray
 
-COMMITMENT_FILE = "commitment.zkc"
-SECRET_FILE = "secret.zkk"
-"""Where a folder of keys holds its commitment and its secrets, whatever the backend."""
-
-SECRET_KIND = KEY_SECRET.tag
-SEED_BYTES = 32
-
-
-def new_seed() -> bytes:
-    """A fresh seed from the operating system."""
-    return secrets.token_bytes(SEED_BYTES)
-
-
-def require_seed(seed: bytes) -> bytes:
-    """The seed, once it has the length of one.
-
-    Raises:
-        InvalidInputError: it has another.
-    """
-    if len(seed) != SEED_BYTES:
-        raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
-    return seed
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Keys(ABC):
@@ -49,7 +36,7 @@ class Keys(ABC):
         seed: the secret seed that the commitment hides its weights with. An auditor who holds the weights needs it too.
     """
 
-    backend: Backend
+    backend: str
     folder: Path
     commitment: Commitment
     seed: bytes
@@ -67,14 +54,13 @@ class Keys(ABC):
     @property
     @abstractmethod
     def budget_file(self) -> Path:
-        """Where it is accounted for how many were made."""
+        """The file that counts how many were made."""
 
     @property
     def proofs_left(self) -> int:
         """How many proofs the keys may still make."""
         return max(0, self.budget - spent(self.budget_file))
 
-    @abstractmethod
     def prove(
         self,
         inputs: Sequence[IntArray],
@@ -95,6 +81,9 @@ class Keys(ABC):
             BudgetError: the keys have made all their proofs.
             ProvingError: the backend fails.
         """
+        return find_backend(self.backend).prove(
+            self, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Move the keys to a folder that does not exist yet; it appears whole or not at all.
@@ -109,43 +98,237 @@ class Keys(ABC):
 
     @staticmethod
     def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "Keys":
-        """Read a folder of keys, of whichever backend.
+        """Read a folder of keys, of any backend.
 
         Args:
             folder: as `setup` or `save` made it.
-            verify_files: also read every byte of the native backend's files and compare them with what was written,
-                which for large models takes a while. Those of ezkl are always compared.
+            verify_files: also read every byte of the folder and compare it with what was written, which for large
+                models takes a while. A backend with small files always does.
 
         Raises:
             ArtifactError: a file is missing, truncated, edited or of another version.
             WrongKeyError: the folder mixes files of different keys.
+            MissingDependencyError: the backend is not installed.
         """
         path = Path(folder).absolute()
-        if not path.is_dir():
-            raise ArtifactError(f"{path} is not a folder of zkinfer keys")
-        try:
-            commitment = Commitment.load(path / COMMITMENT_FILE)
-        except MalformedCommitmentError as error:
-            raise ArtifactError(str(error)) from None
-        if commitment.backend == "ezkl":
-            from zkinfer.ezkl.keys import EzklKeys
+        backend = find_backend(read_commitment(path).backend)
+        loaded: Keys = backend.load(path, verify_files=verify_files)
+        return loaded
 
-            return EzklKeys.load(path)
-        from zkinfer.native.keys import SumcheckKeys
-
-        return SumcheckKeys.load(path, verify_files=verify_files)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
 
 
-BACKENDS: tuple[Backend, ...] = ("sumcheck", "ezkl")
+@dataclass(frozen=True)
+class Limits:
+    """What one proof of a backend can be of.
+
+    Attributes:
+        runs: of the program, at most; None for any number (up to `statement.MAX_RUNS`).
+        hides_values: whether a proof may hide inputs and outputs.
+    """
+
+    runs: int | None = None
+    hides_values: bool = True
 
 
-def require_backend(name: str) -> Backend:
+@dataclass(frozen=True)
+class Guarantee:
+    """What the accepted proofs of one commitment are worth.
+
+    Attributes:
+        bits: whoever forges one does work of about 2**bits.
+        soundness: what that rests on, in words.
+        hiding: what a proof does not show of the model, and to whom, in words.
+        test_only: made with a reference string whose maker can forge.
+    """
+
+    bits: float
+    soundness: str
+    hiding: str
+    test_only: bool = False
+
+
+Check: TypeAlias = Callable[[Statement, Proof], Guarantee]
+"""The check of proofs for one commitment: returns what an accepted proof rests on, or raises a VerificationError."""
+
+
+class Estimate(ABC):
+    """What keys and proofs will take. Each backend predicts more than this, as attributes of its own class.
+
+    Attributes:
+        prove_seconds: wall-clock time of one proof.
+        memory_bytes: peak memory.
+        disk_bytes: size of the folder of keys.
+    """
+
+    prove_seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What was predicted, and for which machine, in one line."""
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, str]]:
+        """The prediction in words: names and values."""
+
+    def table(self) -> "Table | None":
+        """The cost part by part as a table for a terminal, where the backend can say that."""
+        return None
+
+
+@dataclass(frozen=True)
+class KeyDescription:
+    """A verifying key in words.
+
+    Attributes:
+        rows: names and values.
+        hidden_behind: what hides the weights in the commitment; ends the sentence "the weights are hidden behind".
+    """
+
+    rows: tuple[tuple[str, str], ...]
+    hidden_behind: str
+
+
+K = TypeVar("K", bound=Keys)
+
+
+class Backend(ABC, Generic[K]):
+    """One way of proving, for keys of type `K`.
+
+    Attributes:
+        name: what callers name it by; that of its line in `zkinfer.registry`.
+        verifying_key: the type of its part of a commitment.
+        engines: the verifiers that check its proofs, by name; the first is "python", which needs no other program.
+        default_proofs: how many proofs keys are made for where the caller does not say.
+        limits: what one proof can be of.
+        takes_reference_string: whether keys are made with a structured reference string, and audited with it.
+    """
+
+    name: ClassVar[str]
+    verifying_key: ClassVar[type[VerifyingKey]]
+    engines: ClassVar[tuple[str, ...]]
+    default_proofs: ClassVar[int]
+    limits: ClassVar[Limits] = Limits()
+    takes_reference_string: ClassVar[bool] = False
+
+    # For the owner of a model.
+
+    @abstractmethod
+    def setup(
+        self,
+        program: Program,
+        weights: Sequence[IntArray],
+        *,
+        folder: Path | None,
+        srs_path: Path | None,
+        proofs: int,
+        seed: bytes | None,
+    ) -> K:
+        """Make proving keys and the commitment; see `zkinfer.setup`.
+
+        Args:
+            program: what to prove.
+            weights: its weights, int64, in order.
+            folder: where the keys go, a path that does not exist yet; a temporary folder when None.
+            srs_path: a structured reference string; None also where the backend takes none.
+            proofs: how many the keys may make.
+            seed: 32 secret bytes; fresh ones when None.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, *, verify_files: bool) -> K:
+        """Read a folder of keys of this backend; see `Keys.load`."""
+
+    @abstractmethod
+    def prove(
+        self, keys: K, inputs: Sequence[IntArray], context: bytes, *, private_inputs: bool, private_outputs: bool
+    ) -> Proof:
+        """A proof of one or more runs; see `Keys.prove`."""
+
+    @abstractmethod
+    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+        """What keys for so many proofs, and a proof of so many runs, will take; see `zkinfer.estimate`."""
+
+    def rotate(self, keys: K, *, folder: Path | None, seed: bytes | None) -> K:
+        """Make keys with a fresh commitment to the same weights; see `zkinfer.rotate`.
+
+        Raises:
+            InvalidInputError: this backend cannot prove that two commitments are to the same weights.
+        """
+        raise InvalidInputError(f"keys of backend {self.name!r} are not rotated: make new ones with setup")
+
+    # For auditors.
+
+    @abstractmethod
+    def commits_to(
+        self, commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: Path | None
+    ) -> bool:
+        """Whether the commitment is the one to these weights with this seed: it is made again and compared.
+
+        Raises:
+            ArtifactError: the file is not the structured reference string of the commitment.
+            ResourceError: too little disk.
+        """
+
+    def audit_keys(self, commitment: Commitment, srs_path: Path) -> str:
+        """Derive all public keys from the program again; says in a sentence what was found to be true.
+
+        Raises:
+            InvalidInputError: a commitment of this backend has no such keys.
+            CommitmentMismatchError: a key is not the one that follows from the program.
+        """
+        raise InvalidInputError(
+            f"a commitment of the {self.name} backend has no keys to audit: each verification derives what it needs"
+        )
+
+    # For verifiers.
+
+    @abstractmethod
+    def checker(self, commitment: Commitment, engine: str) -> Check:
+        """The check of proofs for one commitment.
+
+        Args:
+            commitment: of this backend, from anyone.
+            engine: one of `engines`.
+
+        Raises:
+            MalformedCommitmentError: the commitment contradicts itself.
+            VerifierNotInstalledError: the verifier needs a package that is not installed.
+        """
+
+    def follow_rotation(self, old: Commitment, rotation: Rotation) -> Commitment:
+        """The commitment that a rotation leads to, once its proof is verified.
+
+        Raises:
+            VerificationError: it does not start from the old commitment, or is refused.
+        """
+        raise CommitmentMismatchError(f"commitments of backend {self.name!r} have no rotations")
+
+    def rotation_bits(self, commitment: Commitment) -> float:
+        """The security of one rotation of this commitment, and of every chain of them, in bits."""
+        raise CommitmentMismatchError(f"commitments of backend {self.name!r} have no rotations")
+
+    # For readers.
+
+    @abstractmethod
+    def describe(self, commitment: Commitment) -> KeyDescription:
+        """The commitment's verifying key in words."""
+
+
+def find_backend(name: str) -> Backend[Any]:
     """The backend of that name.
 
     Raises:
-        InvalidInputError: there is none; the message lists those that do.
+        InvalidInputError: there is none; the message lists those that there are.
     """
-    for backend in BACKENDS:
-        if backend == name:
-            return backend
-    raise InvalidInputError(f"there is no backend {name!r}; choose one of: {', '.join(BACKENDS)}")
+    backend: Backend[Any] = registry.find(name)
+    return backend
+
+
+def all_backends() -> tuple[Backend[Any], ...]:
+    """Every backend of the registry, in its order."""
+    return tuple(find_backend(name) for name in registry.BACKENDS)

@@ -97,3 +97,10 @@ class InvalidProofError(VerificationError):
 
 class VerifierUnavailableError(VerificationError):
     """The verifier that the caller asked for cannot run here; nothing is said about the proof."""
+
+
+class VerifierNotInstalledError(VerifierUnavailableError, MissingDependencyError):
+    """The verifier of this backend's proofs needs a package that is not installed; the message names the extra.
+
+    It is a `VerificationError` too, because a stranger's files may be what asks for that verifier.
+    """

@@ -1,4 +1,4 @@
-"""Showing that long work is under way: on standard error, in a terminal and nowhere else."""
+"""Time that work takes: progress on standard error of a terminal, and durations in words."""
 
 import sys
 import threading
@@ -73,3 +73,11 @@ def activity(what: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """A duration in words, with three digits and a fitting unit: "1.34 ms", "12.5 s", "3.2 min"."""
+    for limit, unit, name in ((1e-3, 1e-6, "us"), (1, 1e-3, "ms"), (120, 1, "s"), (7200, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 3600:.3g} h"

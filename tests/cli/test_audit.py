@@ -1,6 +1,7 @@
 """`zkinfer audit`: what it says of a log, how it exits, and which files it reads."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,9 +73,10 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     circuit = Circuit(example.program, example.weights, (), b"")
     circuit.save(tmp_path / "c.zkcircuit")
     rng = np.random.default_rng(0)
-    x = {"x": rng.integers(-4, 5, (20, 5)) / 4, "gate": rng.integers(0, 4, (20, 2)) / 1}
+    x: dict[str, Any] = {"x": rng.integers(-4, 5, (20, 5)) / 4, "gate": rng.integers(0, 4, (20, 2)) / 1}
     np.savez(tmp_path / "x.npz", **x)
-    np.savez(tmp_path / "y.npz", **dict(zip(("pooled", "shifted"), circuit.run(x), strict=True)))
+    y: dict[str, Any] = dict(zip(("pooled", "shifted"), circuit.run(x), strict=True))
+    np.savez(tmp_path / "y.npz", **y)
     code, text = run(tmp_path / "c.zkcircuit", tmp_path / "x.npz", tmp_path / "y.npz")
     assert (code, text.split()[0]) == (0, "AGREES")
 

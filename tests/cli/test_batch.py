@@ -27,7 +27,7 @@ from zkinfer.jobs.lock import working_on
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 from zkinfer.jobs.state import State
 from zkinfer.jobs.work import TensorData, Work
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 
@@ -179,7 +179,7 @@ def test_batches_that_fail_give_5_and_another_process_at_work_gives_4(
     job = tmp_path / "job"
     own = ("run", job, "--keys", shop / "keys", "--inputs", shop / "x.npy", "--executor", "inline")
     with monkeypatch.context() as patch:
-        patch.setattr(SumcheckKeys, "prove", fail)
+        patch.setattr(NativeKeys, "prove", fail)
         code, text = run(*own, "--batch-size", "20")
     assert code == 5, text
     assert "zkinfer batch resume tries them again" in text

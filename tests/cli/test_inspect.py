@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.cli import app
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey, Srs
 from zkinfer.files.artifact import wrap
-from zkinfer.files.commitment import Commitment, EzklKey, Srs, SumcheckKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import EARLIER, KEY_SECRET
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import Rotation
 
@@ -29,7 +31,7 @@ def commitment() -> Commitment:
         outputs=(1,),
     )
     srs = Srs(logrows=8, digest=bytes(32), test_only=True)
-    return Commitment(program, EzklKey("23.0.5", b"{}", b"key", b"contract", srs, (), 0))
+    return Commitment(program, EzklVerifyingKey("23.0.5", b"{}", b"key", b"contract", srs, (), 0))
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -50,7 +52,7 @@ def test_commitment(commitment: Commitment, tmp_path: Path) -> None:
 
 
 def test_commitment_with_salt_says_for_how_many_proofs(commitment: Commitment, tmp_path: Path) -> None:
-    key = EzklKey("23.0.5", b"{}", b"key", b"contract", Srs(8, bytes(32), False), (bytes(64),), 257)
+    key = EzklVerifyingKey("23.0.5", b"{}", b"key", b"contract", Srs(8, bytes(32), False), (bytes(64),), 257)
     Commitment(commitment.program, key).save(tmp_path / "model.zkc")
     code, text = run("inspect", str(tmp_path / "model.zkc"))
     assert code == 0
@@ -71,7 +73,7 @@ def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_pat
 def test_native_commitment(commitment: Commitment, tmp_path: Path) -> None:
     weights = (Tensor("w", (3, 5), 0, -1, 1),)
     program = msgspec.structs.replace(commitment.program, weights=weights, outputs=(2,))
-    key = SumcheckKey(bytes(range(32)), 4, 2, 60, 8, 6, 0, 0, 10)
+    key = NativeVerifyingKey(bytes(range(32)), 4, 2, 60, 8, 6, 0, 0, 10)
     Commitment(program, key).save(tmp_path / "model.zkc")
     code, text = run("inspect", str(tmp_path / "model.zkc"))
     assert code == 0

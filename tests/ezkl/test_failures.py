@@ -21,13 +21,14 @@ from zkinfer.errors import (
     ResourceError,
     ShapeError,
 )
-from zkinfer.ezkl import prove as proving
 from zkinfer.ezkl import setup as making
-from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, SETTINGS_FILE, EzklKeys
+from zkinfer.ezkl.keys import CIRCUIT_FILE, PROVING_KEY_FILE, EzklKeys
 from zkinfer.ezkl.prove import prove
-from zkinfer.ezkl.runner import Call, EzklCallError, ProcessLimits, run
+from zkinfer.ezkl.runner import EzklCall, EzklCallError, ProcessLimits, run
+from zkinfer.ezkl.settings import SETTINGS_FILE
 from zkinfer.ezkl.setup import setup
 from zkinfer.ezkl.srs import forgeable_srs, generate
+from zkinfer.typing import IntArray
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +117,7 @@ def test_a_reference_string_of_the_right_size_with_other_points(example: Example
     assert not (tmp_path / "keys").exists()
 
 
-def _prove_in_child(keys: EzklKeys, x: np.ndarray) -> int:  # type: ignore[type-arg]
+def _prove_in_child(keys: EzklKeys, x: IntArray) -> int:
     return len(prove(keys, [x], b"").data)
 
 
@@ -166,7 +167,7 @@ def test_a_full_disk_while_proving(keys: EzklKeys, example: Example, monkeypatch
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(proving.Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(ResourceError, match="No space left"):
         prove(keys, [example.x], b"")
 
@@ -174,7 +175,7 @@ def test_a_full_disk_while_proving(keys: EzklKeys, example: Example, monkeypatch
 def test_ezkl_says_true_or_raises(tmp_path: Path) -> None:
     """The fact that our reading of its answer rests on."""
     with pytest.raises(EzklCallError):
-        run([Call("verify", ("no", "no", "no", "no"))], folder=tmp_path, what="verifying")
+        run([EzklCall("verify", ("no", "no", "no", "no"))], folder=tmp_path, what="verifying")
 
 
 def test_two_setups_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -15,11 +15,18 @@ from support.paths import TESTS
 
 from zkinfer.backend import Keys
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ResourceError, WrongKeyError
-from zkinfer.ezkl import setup as making
-from zkinfer.ezkl.keys import SECRET_FILE, EzklKeys
+from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.setup import setup
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import building_folder
+from zkinfer.files.key_folder import SECRET_FILE
+
+
+def key_of(keys: EzklKeys) -> EzklVerifyingKey:
+    """The verifying key that is published."""
+    return keys.commitment.key_as(EzklVerifyingKey)
+
 
 DAMAGES = {
     "a byte short": lambda data: data[:-1],
@@ -121,15 +128,15 @@ def test_the_same_seed_gives_the_same_commitment(keys: EzklKeys, example: Exampl
     again = setup(example.program, example.weights, proofs=64, seed=bytes(32))
     fresh = setup(example.program, example.weights, proofs=64)
     assert again.commitment == keys.commitment
-    assert fresh.commitment.key.weight_points != keys.commitment.key.weight_points
-    assert fresh.commitment.key.verifying_key == keys.commitment.key.verifying_key
+    assert key_of(fresh).weight_points != key_of(keys).weight_points
+    assert key_of(fresh).verifying_key == key_of(keys).verifying_key
 
 
 def test_the_verifying_key_does_not_depend_on_the_weights(keys: EzklKeys, example: Example) -> None:
     other = setup(example.program, [w // 2 for w in example.weights], proofs=64, seed=bytes(32))
-    assert other.commitment.key.verifying_key == keys.commitment.key.verifying_key
-    assert other.commitment.key.artifact == keys.commitment.key.artifact
-    assert other.commitment.key.weight_points != keys.commitment.key.weight_points
+    assert key_of(other).verifying_key == key_of(keys).verifying_key
+    assert key_of(other).artifact == key_of(keys).artifact
+    assert key_of(other).weight_points != key_of(keys).weight_points
 
 
 def test_arguments_out_of_range(example: Example) -> None:
@@ -145,7 +152,7 @@ def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeyp
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(making.shutil, "copyfile", full)
+    monkeypatch.setattr("zkinfer.ezkl.setup.shutil.copyfile", full)
     with pytest.raises(ResourceError, match="No space left"):
         setup(example.program, example.weights, folder=tmp_path / "keys")
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 from py_ecc.optimized_bn128 import curve_order
+from support.claims import public
 from support.example_programs import everything
 from support.random_programs import random_inputs, random_program
 from support.steps import random_step
@@ -23,11 +24,11 @@ from zkinfer.circuit.steps import STEPS, Shape, Step, apply_steps
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand
 from zkinfer.errors import BoundsError
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.lowering import Hint, LoweredProgram, lower
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.settings import circuit_size, lay_out
 from zkinfer.ezkl.setup import setup
-from zkinfer.files.statement import STATEMENT_WORDS
 
 Tensors = npt.NDArray[Any]
 
@@ -188,4 +189,4 @@ def test_values_far_beyond_float32_are_exact_in_the_field(tmp_path: Path) -> Non
     program = Program(1, (x,), (), (), (square,), (1,))
     keys = setup(program, (), folder=tmp_path / "keys", proofs=2)
     proof = prove(keys, [np.array([[top - 1, -top + 3]])], b"")
-    assert proof.output_tensors[0].integers().ravel().tolist() == [(top - 1) ** 2, (top - 3) ** 2]
+    assert public(proof.output_tensors[0]).integers().ravel().tolist() == [(top - 1) ** 2, (top - 3) ** 2]

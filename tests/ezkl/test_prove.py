@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.claims import public
 from support.example_programs import Example, everything, mlp
 from support.random_programs import random_inputs, random_program
 
@@ -14,20 +15,22 @@ from zkinfer.ezkl import prove as prove_module
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.setup import setup
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
+from zkinfer.typing import FloatArray, IntArray
 from zkinfer.verifier import verify
 
 
-def real_inputs(keys: EzklKeys, inputs: list[np.ndarray]) -> list[np.ndarray]:  # type: ignore[type-arg]
+def real_inputs(keys: EzklKeys, inputs: list[IntArray]) -> list[FloatArray]:
     return [np.ldexp(a.astype(float), -t.frac_bits) for a, t in zip(inputs, keys.program.inputs, strict=True)]
 
 
-def check(keys: EzklKeys, inputs: list[np.ndarray], proof: Proof) -> None:  # type: ignore[type-arg]
+def check(keys: EzklKeys, inputs: list[IntArray], proof: Proof) -> None:
     """Exact against the evaluator, and accepted by both verifiers."""
     values = evaluate(keys.program, keys.weights, [a[None] for a in inputs])
     for tensor, number in zip(proof.output_tensors, keys.program.outputs, strict=True):
-        assert tensor.integers().ravel().tolist() == values[number].ravel().tolist()
+        assert public(tensor).integers().ravel().tolist() == values[number].ravel().tolist()
     verify(proof, keys.commitment, inputs=real_inputs(keys, inputs), engine="both")
 
 
@@ -57,7 +60,7 @@ def test_one_key_proves_many_inputs_at_the_extremes(keys: EzklKeys, example: Exa
 def test_proofs_of_one_statement_differ(keys: EzklKeys, example: Example) -> None:
     """Fresh salt and blinding: two proofs share the weights' points and nothing else of their first words."""
     first, second = (prove(keys, [example.x], b"").data for _ in range(2))
-    shared = 64 * len(keys.commitment.key.weight_points)
+    shared = 64 * len(keys.commitment.key_as(EzklVerifyingKey).weight_points)
     assert first[:shared] == second[:shared]
     assert all(first[i : i + 32] != second[i : i + 32] for i in range(shared, shared + 256, 32))
 
@@ -71,7 +74,7 @@ def test_proofs_of_one_statement_differ(keys: EzklKeys, example: Example) -> Non
         (np.full((1, 3), -(2**40)), InputRangeError),
     ],
 )
-def test_inputs_that_do_not_fit_cost_no_budget(keys: EzklKeys, x: np.ndarray, error: type[Exception]) -> None:  # type: ignore[type-arg]
+def test_inputs_that_do_not_fit_cost_no_budget(keys: EzklKeys, x: IntArray, error: type[Exception]) -> None:
     left = keys.proofs_left
     with pytest.raises(error):
         prove(keys, [x], b"")
@@ -86,7 +89,7 @@ def test_a_context_that_is_too_long_is_refused(keys: EzklKeys, example: Example)
 def test_a_disagreement_about_outputs_stops_before_proving(
     keys: EzklKeys, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def off_by_one(*arguments: object) -> list[np.ndarray]:  # type: ignore[type-arg]
+    def off_by_one(*arguments: object) -> list[IntArray]:
         values = execute(*arguments)  # type: ignore[arg-type]
         values[example.program.outputs[0]] += 1
         return values

@@ -12,6 +12,7 @@ from zkinfer.errors import ResourceError
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.salting import SaltedVector, capacity, salt_from_seed
 from zkinfer.ezkl.verifier.kzg import column_count
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 
 
 @given(count=st.integers(0, 700), salt=st.integers(1, 200), logrows=st.integers(8, 10))
@@ -77,9 +78,10 @@ def test_a_proof_opens_each_committed_column_at_one_point(keys: EzklKeys) -> Non
 
     They are opened for the permutation argument alone, at the one point at which it is checked.
     """
-    committed = json.loads(keys.commitment.key.settings)["module_sizes"]["polycommit"]
-    columns = sum(column_count(length, keys.commitment.key.srs.logrows) for length in committed)
-    read = {int(column) for column in re.findall(r"let a_(\d+)[a-z_0-9]* :=", keys.commitment.key.artifact.decode())}
+    key = keys.commitment.key_as(EzklVerifyingKey)
+    committed = json.loads(key.settings)["module_sizes"]["polycommit"]
+    columns = sum(column_count(length, key.srs.logrows) for length in committed)
+    read = {int(column) for column in re.findall(r"let a_(\d+)[a-z_0-9]* :=", key.artifact.decode())}
     assert columns >= 2
     assert min(read) == columns
 

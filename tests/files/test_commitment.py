@@ -11,14 +11,16 @@ from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.encoding import encode_program
 from zkinfer.errors import MalformedCommitmentError, WrongKeyError
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import COMMITMENT as KIND
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 
 FILE = (EZKL_VECTORS / "dense.zkc").read_bytes()
 COMMITMENT = Commitment.from_bytes(FILE)
-KEY = COMMITMENT.ezkl
+KEY = COMMITMENT.key_as(EzklVerifyingKey)
 PAYLOAD = unwrap(FILE, KIND.tag, KIND.version, max_bytes=KIND.max_bytes)
 
 
@@ -217,7 +219,7 @@ def test_commitment_is_no_other_thing() -> None:
 
 # The key of the native backend: the program of the golden vector has 24 weights and 4 biases, 7 rows of 4 columns.
 
-NATIVE = SumcheckKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
+NATIVE = NativeVerifyingKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
 
 
 def native(**changes: Any) -> Commitment:
@@ -227,18 +229,18 @@ def native(**changes: Any) -> Commitment:
 def test_native_file_round_trip() -> None:
     commitment = Commitment.from_bytes(native().to_bytes())
     assert commitment == native()
-    assert commitment.sumcheck == NATIVE
-    assert commitment.backend == "sumcheck"
-    assert commitment.sumcheck.opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
-    assert commitment.sumcheck.weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
+    assert commitment.key_as(NativeVerifyingKey) == NATIVE
+    assert commitment.backend == "native"
+    assert commitment.key_as(NativeVerifyingKey).opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
+    assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
 
 
 def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
     assert COMMITMENT.backend == "ezkl"
-    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'sumcheck'"):
-        _ = COMMITMENT.sumcheck
-    with pytest.raises(WrongKeyError, match="for backend 'sumcheck'; one for 'ezkl'"):
-        _ = native().ezkl
+    with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'native'"):
+        _ = COMMITMENT.key_as(NativeVerifyingKey)
+    with pytest.raises(WrongKeyError, match="for backend 'native'; one for 'ezkl'"):
+        _ = native().key_as(EzklVerifyingKey)
 
 
 @pytest.mark.parametrize("name", NATIVE.__struct_fields__)
@@ -287,7 +289,10 @@ def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> No
         commitment = Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), ["sumcheck", *members])))
     except MalformedCommitmentError:
         return
-    assert commitment.sumcheck.opening.queries * commitment.sumcheck.proofs <= commitment.sumcheck.blinding
+    assert (
+        commitment.key_as(NativeVerifyingKey).opening.queries * commitment.key_as(NativeVerifyingKey).proofs
+        <= commitment.key_as(NativeVerifyingKey).blinding
+    )
 
 
 def test_a_commitment_made_in_memory_is_checked_on_request() -> None:
@@ -302,3 +307,18 @@ def test_a_program_without_weights_has_no_native_commitment() -> None:
     for rows in (0, 1):
         with pytest.raises(MalformedCommitmentError, match=r"empty|fill 0"):
             Commitment(bare, msgspec.structs.replace(NATIVE, rows=rows)).check()
+
+
+def test_a_key_that_is_nested_too_deeply_is_refused() -> None:
+    """No decoder that skips it may run out of stack."""
+    program = msgspec.msgpack.encode(encode_program(COMMITMENT.program))
+    payload = b"\x92" + program + b"\x92" + msgspec.msgpack.encode("ezkl") + b"\x91" * 10**6 + b"\xc0"
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(payload))
+
+
+@pytest.mark.parametrize("key", [["native", 1], ["plonk"], [], [3], "ezkl", None, {"ezkl": 1}])
+def test_a_key_of_no_backend_is_refused(key: Any) -> None:
+    """Also one that is tagged with a name that only callers use."""
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key)))

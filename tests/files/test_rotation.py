@@ -12,6 +12,7 @@ from zkinfer.errors import CommitmentMismatchError, MalformedProofError
 from zkinfer.files.artifact import unwrap, wrap
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import ROTATION as KIND
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 
 OLD = Commitment(EXAMPLE.program, KEY)
@@ -39,7 +40,7 @@ def test_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_leads_to_the_old_commitment_with_another_root() -> None:
     new = ROTATION.apply(OLD)
     assert new.program == OLD.program
-    assert new.sumcheck == msgspec.structs.replace(KEY, root=ROOT)
+    assert new.key_as(NativeVerifyingKey) == msgspec.structs.replace(KEY, root=ROOT)
     assert new == renewed(OLD, ROOT)
 
 

@@ -69,9 +69,9 @@ def test_a_full_disk_is_said_to_be_full(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_a_proof_claims_of_its_items() -> None:
     outputs = integers(np.arange(4))
-    proof = Proof("sumcheck", bytes(32), (OutputTensor.of(outputs, 6),), b"")
+    proof = Proof("native", bytes(32), (OutputTensor.of(outputs, 6),), b"")
     assert np.array_equal(claimed_outputs(proof, 3)[0], outputs[:3])
     with pytest.raises(MalformedProofError, match="of 5 items"):
         claimed_outputs(proof, 5)
-    hidden = Proof("sumcheck", bytes(32), (OutputTensor.of(outputs, 6), PrivateTensor((4, 2), bytes(32))), b"")
+    hidden = Proof("native", bytes(32), (OutputTensor.of(outputs, 6), PrivateTensor((4, 2), bytes(32))), b"")
     assert claimed_outputs(hidden, 4) == []

@@ -14,7 +14,7 @@ PROGRAM = mlp().program
 
 def choose(fixed: float, each: float, *, items: int = 10**6, proofs: int = 10**6, workers: int = 1) -> list[int]:
     """The sizes of a job's batches until they no longer change, where a batch takes fixed + each * items seconds."""
-    sizes = Sizing(None, PROGRAM, "sumcheck", workers=workers, items=items, proofs=proofs)
+    sizes = Sizing(None, PROGRAM, "native", workers=workers, items=items, proofs=proofs)
     chosen: list[int] = []
     while len(chosen) < 3 or chosen[-1] != chosen[-2]:
         chosen.append(sizes.size)
@@ -47,27 +47,27 @@ def test_the_budget_forbids_small_batches() -> None:
 
 def test_too_small_a_budget_is_said_before_anything_is_proven() -> None:
     with pytest.raises(BudgetError, match=r"take 10 proofs, and these keys can make 9 more.*--proofs"):
-        Sizing(None, PROGRAM, "sumcheck", workers=1, items=10 * LARGEST, proofs=9)
+        Sizing(None, PROGRAM, "native", workers=1, items=10 * LARGEST, proofs=9)
     with pytest.raises(BudgetError, match="batches of 5 take 20"):
-        Sizing(5, PROGRAM, "sumcheck", workers=1, items=100, proofs=19)
+        Sizing(5, PROGRAM, "native", workers=1, items=100, proofs=19)
 
 
 def test_memory_bounds_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizing, "available_memory", lambda: 1 << 20)
-    one = Sizing(None, PROGRAM, "sumcheck", workers=1, items=10**6, proofs=10**6).largest
-    two = Sizing(None, PROGRAM, "sumcheck", workers=2, items=10**6, proofs=10**6).largest
+    one = Sizing(None, PROGRAM, "native", workers=1, items=10**6, proofs=10**6).largest
+    two = Sizing(None, PROGRAM, "native", workers=2, items=10**6, proofs=10**6).largest
     assert 1 < two < one < LARGEST
 
 
 def test_sizes_are_multiples_of_the_circuits_batch() -> None:
     program = everything().program
-    sizes = Sizing(None, program, "sumcheck", workers=1, items=1005, proofs=30)
+    sizes = Sizing(None, program, "native", workers=1, items=1005, proofs=30)
     assert sizes.smallest % 2 == sizes.largest % 2 == 0
     assert Sizing(None, program, "ezkl", workers=1, items=100, proofs=1000).size == 2
 
 
 def test_the_users_size_is_taken() -> None:
-    sizes = Sizing(7, PROGRAM, "sumcheck", workers=1, items=100, proofs=100)
+    sizes = Sizing(7, PROGRAM, "native", workers=1, items=100, proofs=100)
     sizes.record(7, 1.0)
     sizes.record(14, 0.1)
     assert sizes.size == 7
@@ -75,7 +75,7 @@ def test_the_users_size_is_taken() -> None:
 
 def test_one_slow_batch_of_a_size_decides_nothing() -> None:
     """The first batch of a process pays for loading its kernels."""
-    sizes = Sizing(None, PROGRAM, "sumcheck", workers=1, items=10**6, proofs=10**6)
+    sizes = Sizing(None, PROGRAM, "native", workers=1, items=10**6, proofs=10**6)
     for seconds in (9.0, 1.6):
         sizes.record(16, seconds)
     sizes.record(32, 3.2)
@@ -83,10 +83,10 @@ def test_one_slow_batch_of_a_size_decides_nothing() -> None:
 
 
 def test_a_size_is_settled_once_no_larger_one_is_to_be_tried() -> None:
-    sizes = Sizing(None, PROGRAM, "sumcheck", workers=1, items=10_000, proofs=10_000)
+    sizes = Sizing(None, PROGRAM, "native", workers=1, items=10_000, proofs=10_000)
     assert (sizes.size, sizes.settled) == (16, False)
     sizes.record(16, 1.0)
     assert (sizes.size, sizes.settled) == (32, False)
     sizes.record(32, 1.9)
     assert (sizes.size, sizes.settled) == (16, True)
-    assert Sizing(8, PROGRAM, "sumcheck", workers=1, items=10_000, proofs=10_000).settled
+    assert Sizing(8, PROGRAM, "native", workers=1, items=10_000, proofs=10_000).settled

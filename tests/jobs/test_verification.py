@@ -22,6 +22,7 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.jobs.manifest import MANIFEST_FILE, DeadLetter, JobBatch
 from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
@@ -97,7 +98,9 @@ class TestTheCallersWordCounts:
             job.verify(saturate=True)
 
     def test_another_commitment(self, job: ProvenJob) -> None:
-        other = Commitment(mlp().program, msgspec.structs.replace(some_keys().commitment.sumcheck, root=bytes(32)))
+        other = Commitment(
+            mlp().program, msgspec.structs.replace(some_keys().commitment.key_as(NativeVerifyingKey), root=bytes(32))
+        )
         with pytest.raises(CommitmentMismatchError, match="another commitment"):
             job.verify(commitment=other)
         job.forge(commitment=other.digest)

@@ -21,13 +21,13 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.runner import EzklCallError
 from zkinfer.ezkl.salting import felt, salt_from_seed
 from zkinfer.ezkl.setup import setup
 from zkinfer.files.proof import Proof
-from zkinfer.files.statement import STATEMENT_WORDS
 from zkinfer.typing import IntArray
 from zkinfer.verifier import verify
 

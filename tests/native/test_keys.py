@@ -15,12 +15,13 @@ import pytest
 from support.example_programs import Example, everything, mlp
 from support.paths import TESTS as TESTS_FOLDER
 
-from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, Keys
+from zkinfer.backend import Keys
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import wrap
 from zkinfer.files.budget import spent
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND
 from zkinfer.native import storage
-from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, SumcheckKeys
+from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, NativeKeys
 from zkinfer.native.setup import setup
 
 SEED = bytes(range(100, 132))
@@ -35,12 +36,12 @@ def example() -> Example:
 
 
 @pytest.fixture(scope="module")
-def keys(example: Example) -> SumcheckKeys:
+def keys(example: Example) -> NativeKeys:
     return setup(example.program, example.weights, proofs=4, seed=SEED)
 
 
 @pytest.fixture
-def copy(keys: SumcheckKeys, tmp_path: Path) -> Path:
+def copy(keys: NativeKeys, tmp_path: Path) -> Path:
     """A copy of the keys to damage."""
     return Path(shutil.copytree(keys.folder, tmp_path / "copy"))
 
@@ -55,10 +56,10 @@ def flip(path: Path, position: int = -1) -> None:
     path.write_bytes(data)
 
 
-def test_load_gives_back_what_setup_made(keys: SumcheckKeys, example: Example) -> None:
+def test_load_gives_back_what_setup_made(keys: NativeKeys, example: Example) -> None:
     for verify_files in (False, True):
         loaded = Keys.load(keys.folder, verify_files=verify_files)
-        assert isinstance(loaded, SumcheckKeys)
+        assert isinstance(loaded, NativeKeys)
         assert loaded.commitment == keys.commitment
         assert loaded.seed == SEED
         assert loaded.proofs_left == loaded.budget == 4
@@ -78,14 +79,14 @@ def test_weights_of_every_width_come_back(tmp_path: Path, top: int) -> None:
     program = Program(PROGRAM_VERSION, inputs, weights, (), nodes, (3,))
     values = [np.array([top, -top, 0]), np.array(-5)]
     setup(program, values, folder=tmp_path / "keys", proofs=1)
-    loaded = SumcheckKeys.load(tmp_path / "keys", verify_files=True)
+    loaded = NativeKeys.load(tmp_path / "keys", verify_files=True)
     for found, expected in zip(loaded.weights, values, strict=True):
         np.testing.assert_array_equal(found, expected)
     widths = {127: 1, 128: 2, 32768: 4, 2**40: 8}
     assert (tmp_path / "keys" / WEIGHTS_FILE).stat().st_size == 3 * widths[top] + 1
 
 
-def test_all_but_the_commitment_is_for_the_owner_alone(keys: SumcheckKeys) -> None:
+def test_all_but_the_commitment_is_for_the_owner_alone(keys: NativeKeys) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files(keys.folder)}
     assert modes.pop(COMMITMENT_FILE) == 0o644
     assert set(modes.values()) == {0o600}
@@ -94,7 +95,7 @@ def test_all_but_the_commitment_is_for_the_owner_alone(keys: SumcheckKeys) -> No
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_the_seed_is_in_one_file(keys: SumcheckKeys) -> None:
+def test_the_seed_is_in_one_file(keys: NativeKeys) -> None:
     assert [path.name for path in files(keys.folder) if SEED in path.read_bytes()] == [SECRET_FILE]
 
 
@@ -132,7 +133,7 @@ def test_a_flipped_bit_in_what_is_mapped_is_found_on_request(copy: Path, name: s
 
 
 def test_damaged_weights_are_found_before_a_proof_is_spent(copy: Path, example: Example) -> None:
-    keys = SumcheckKeys.load(copy)
+    keys = NativeKeys.load(copy)
     flip(copy / WEIGHTS_FILE)
     with pytest.raises(WrongKeyError, match="damaged"):
         keys.prove([example.x[None]], b"")
@@ -171,18 +172,18 @@ def test_keys_of_ezkl_are_not_mistaken(copy: Path) -> None:
     with pytest.raises((ArtifactError, WrongKeyError)):
         Keys.load(copy)
     with pytest.raises((ArtifactError, WrongKeyError)):
-        SumcheckKeys.load(copy)
+        NativeKeys.load(copy)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        for load in (Keys.load, SumcheckKeys.load):
+        for load in (Keys.load, NativeKeys.load):
             with pytest.raises(ArtifactError):
                 load(path)
 
 
 def test_save_moves_keys_and_budget(copy: Path, tmp_path: Path) -> None:
-    keys = SumcheckKeys.load(copy)
+    keys = NativeKeys.load(copy)
     keys.matrix.spend(keys.matrix.queries)
     assert keys.save(tmp_path / "moved") == tmp_path / "moved"
     assert not copy.exists()
@@ -194,8 +195,8 @@ def test_save_moves_keys_and_budget(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_process_that_still_has_the_old_path_spends_nothing(copy: Path, tmp_path: Path) -> None:
-    behind = SumcheckKeys.load(copy)
-    SumcheckKeys.load(copy).save(tmp_path / "moved")
+    behind = NativeKeys.load(copy)
+    NativeKeys.load(copy).save(tmp_path / "moved")
     with pytest.raises(ArtifactError, match="budget file"):
         behind.matrix.spend(behind.matrix.queries)
     assert Keys.load(tmp_path / "moved").proofs_left == 4
@@ -212,7 +213,7 @@ def test_parallel_provers_share_the_budget(example: Example, tmp_path: Path) -> 
 
 
 def _spend_all(folder: Path) -> int:
-    keys = SumcheckKeys.load(folder)
+    keys = NativeKeys.load(folder)
     made = 0
     while True:
         try:
@@ -239,8 +240,8 @@ def run_until_killed(script: str, *arguments: str, seconds: float) -> str:
 PROVE_FOREVER = """
 from pathlib import Path
 from support.example_programs import mlp
-from zkinfer.native.keys import SumcheckKeys
-keys, x = SumcheckKeys.load(Path(sys.argv[1])), mlp().x
+from zkinfer.native.keys import NativeKeys
+keys, x = NativeKeys.load(Path(sys.argv[1])), mlp().x
 while True:
     keys.prove([x[None]], b"")
     print("made", flush=True)

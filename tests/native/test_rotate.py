@@ -12,23 +12,25 @@ from zkinfer.backend import Keys
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.errors import BudgetError, CommitmentMismatchError, InvalidInputError, ResourceError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import ROTATION_FILE, Rotation
 from zkinfer.native import rotate as rotate_module
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 from zkinfer.native.rotate import rotate
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
-from zkinfer.verifier.lineage import follow, rotation_bits
+from zkinfer.verifier.lineage import follow
+from zkinfer.verifier.rotation import rotation_bits
 
 EXAMPLE = mlp()
 SEED = bytes(range(32))
 
 
-def fresh(folder: Path, proofs: int = 3) -> SumcheckKeys:
+def fresh(folder: Path, proofs: int = 3) -> NativeKeys:
     return setup(EXAMPLE.program, EXAMPLE.weights, folder=folder, proofs=proofs)
 
 
-def reached(published: Commitment, *keys: SumcheckKeys) -> Commitment:
+def reached(published: Commitment, *keys: NativeKeys) -> Commitment:
     """Where the rotations of these keys lead to."""
     return follow(published, [k.folder / ROTATION_FILE for k in keys], keys[-1].commitment.digest)
 
@@ -68,7 +70,7 @@ def test_without_its_own_rotation_the_proof_is_for_another_commitment(tmp_path: 
 def test_the_public_function_takes_keys_of_the_native_backend_alone(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old")
     new = zk.rotate(old, folder=tmp_path / "new", seed=SEED)
-    assert isinstance(new, SumcheckKeys)
+    assert isinstance(new, NativeKeys)
     assert new.seed == SEED
     assert reached(old.commitment, new) == new.commitment
     old.backend = "ezkl"
@@ -88,10 +90,10 @@ def test_new_keys_are_whole_keys(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old")
     rotate(old, folder=tmp_path / "new")
     loaded = Keys.load(tmp_path / "new")
-    assert isinstance(loaded, SumcheckKeys)
+    assert isinstance(loaded, NativeKeys)
     for loaded_weights, weights in zip(loaded.weights, EXAMPLE.weights, strict=True):
         np.testing.assert_array_equal(loaded_weights, weights)
-    assert SumcheckKeys.load(tmp_path / "new", verify_files=True).proofs_left == 2
+    assert NativeKeys.load(tmp_path / "new", verify_files=True).proofs_left == 2
     secrets = [p for p in (tmp_path / "new").rglob("*") if p.is_file() and p.suffix not in {".zkc", ".zkr"}]
     assert {stat.S_IMODE(p.stat().st_mode) for p in secrets} == {0o600}
 
@@ -107,7 +109,9 @@ def test_a_temporary_folder_by_default(tmp_path: Path) -> None:
 
 def test_an_auditor_with_the_seed_finds_the_new_root_again(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old")
-    roots = {rotate(old, folder=tmp_path / name, seed=SEED).commitment.sumcheck.root for name in ("a", "b")}
+    roots = {
+        rotate(old, folder=tmp_path / name, seed=SEED).commitment.key_as(NativeVerifyingKey).root for name in ("a", "b")
+    }
     assert len(roots) == 1
 
 
@@ -115,7 +119,7 @@ def test_without_a_seed_the_randomness_is_fresh(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old")
     a, b = (rotate(old, folder=tmp_path / name) for name in ("a", "b"))
     assert a.seed != b.seed
-    assert a.commitment.sumcheck.root != b.commitment.sumcheck.root
+    assert a.commitment.key_as(NativeVerifyingKey).root != b.commitment.key_as(NativeVerifyingKey).root
 
 
 def test_the_seed_of_the_old_keys_is_refused(tmp_path: Path) -> None:
@@ -152,7 +156,7 @@ def test_a_crash_leaves_no_half_made_keys(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         rotate(old, folder=tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert SumcheckKeys.load(tmp_path / "old").proofs_left == 2
+    assert NativeKeys.load(tmp_path / "old").proofs_left == 2
 
 
 def test_the_rotation_shows_no_secret(tmp_path: Path) -> None:
@@ -162,4 +166,7 @@ def test_the_rotation_shows_no_secret(tmp_path: Path) -> None:
     assert new.seed not in content
     assert old.seed not in content
     rotation = Rotation.from_bytes(content)
-    assert (rotation.old_digest, rotation.root) == (old.commitment.digest, new.commitment.sumcheck.root)
+    assert (rotation.old_digest, rotation.root) == (
+        old.commitment.digest,
+        new.commitment.key_as(NativeVerifyingKey).root,
+    )

@@ -9,8 +9,9 @@ from support.example_programs import Example, mlp
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
+from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.setup import COLUMN_POINTS, DEFAULT_PROOFS, ERROR_BITS, setup
+from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, setup
 from zkinfer.protocol import security
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.reduction.layout import weight_matrix
@@ -25,14 +26,14 @@ def example() -> Example:
 
 def test_the_matrix_holds_the_weights(example: Example) -> None:
     keys = setup(example.program, example.weights, proofs=1)
-    expected = weight_matrix(example.program, example.weights, keys.commitment.sumcheck.log_columns)
+    expected = weight_matrix(example.program, example.weights, keys.commitment.key_as(NativeVerifyingKey).log_columns)
     np.testing.assert_array_equal(keys.matrix.data, expected)
     keys.commitment.check()
 
 
 @pytest.mark.parametrize("proofs", [1, DEFAULT_PROOFS])
 def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Example, proofs: int) -> None:
-    key = setup(example.program, example.weights, proofs=proofs).commitment.sumcheck
+    key = setup(example.program, example.weights, proofs=proofs).commitment.key_as(NativeVerifyingKey)
     assert security.combine(soundness.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
     assert key.proofs == proofs
     assert key.blinding == proofs * key.queries

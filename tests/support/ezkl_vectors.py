@@ -5,7 +5,7 @@ check that it is about and not the first one on the way.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from support.claims import public
 from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.program import Program
+from zkinfer.ezkl.instances import public_instances, statement_digest
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
-from zkinfer.files.commitment import Commitment, EzklKey
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.files.statement import public_instances, statement_digest
-from zkinfer.typing import IntArray
 from zkinfer.verifier import VerifiedInference, verify
 from zkinfer.verifier.claims import claimed_outputs, stated_inputs
 
@@ -39,16 +40,15 @@ class Vector:
     context: bytes
     fingerprint: str
 
+    @property
+    def key(self) -> EzklVerifyingKey:
+        """The published verifying key."""
+        return self.commitment.key_as(EzklVerifyingKey)
+
     def verify(self, **changes: Any) -> VerifiedInference:
         """`verify` on the vector's own arguments, but for the changes."""
         own = {"proof": self.proof, "commitment": self.commitment, "inputs": self.inputs, "context": self.context}
         return verify(**{**own, **changes})
-
-    @property
-    def key(self) -> EzklKey:
-        """The key of the vector's commitment."""
-        assert isinstance(self.commitment.key, EzklKey)
-        return self.commitment.key
 
     def bend_proof(self, data: bytes | None = None, commitment: Commitment | None = None, **changes: Any) -> Proof:
         """The proof with other bytes, other outputs, or addressed to another commitment."""
@@ -62,8 +62,7 @@ class Vector:
 
     def bend_values(self, change: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Proof:
         """The proof with `change` applied to the integers of its first claimed output."""
-        first = self.proof.output_tensors[0]
-        assert isinstance(first, OutputTensor)
+        first = public(self.proof.output_tensors[0])
         return self.bend_output(values=OutputTensor.of(change(first.integers()), first.frac_bits).values)
 
     def bend_output(self, **changes: Any) -> Proof:
@@ -73,7 +72,7 @@ class Vector:
 
     def bend_key(self, **changes: Any) -> Commitment:
         """The commitment with other fields in its key."""
-        return Commitment(self.commitment.program, msgspec.structs.replace(self.commitment.key, **changes))
+        return Commitment(self.commitment.program, msgspec.structs.replace(self.key, **changes))
 
     def bend_program(self, program: Program) -> Commitment:
         """The commitment with another program."""
@@ -93,22 +92,15 @@ class Vector:
     def instances(self) -> list[int]:
         """The public instances of the vector's statement, as scalars."""
         program = self.commitment.program
-        inputs = stated_inputs(self.inputs, self.proof, program, 1, saturate=False)
-        outputs = claimed_outputs(self.proof.output_tensors, program, 1)
+        inputs = map(np.asarray, stated_inputs(self.inputs, self.proof, program, 1, saturate=False))
+        outputs = map(np.asarray, claimed_outputs(self.proof.output_tensors, program, 1))
         digest = statement_digest(self.commitment, self.context)
-        return [x % SCALAR_MODULUS for x in public_instances(digest, shown(inputs), shown(outputs))]
+        return [x % SCALAR_MODULUS for x in public_instances(digest, list(inputs), list(outputs))]
 
     @property
     def points(self) -> tuple[bytes, ...]:
         """The published weight points."""
         return self.key.weight_points
-
-
-def shown(values: Sequence[IntArray | bytes]) -> list[IntArray]:
-    """Values of which none is hidden, as in every proof of this backend."""
-    arrays = [value for value in values if not isinstance(value, bytes)]
-    assert len(arrays) == len(values)
-    return arrays
 
 
 def read_vector(name: str) -> Vector:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.samples import batch_of, stacked_shape
+from zkinfer.ezkl.instances import statement_digest
 from zkinfer.ezkl.keys import (
     CIRCUIT_FILE,
     PROVING_KEY_FILE,
@@ -19,10 +20,9 @@ from zkinfer.ezkl.keys import (
     EzklKeys,
 )
 from zkinfer.ezkl.prove import witness_vector
-from zkinfer.ezkl.runner import Call, ProcessLimits, run
+from zkinfer.ezkl.runner import EzklCall, ProcessLimits, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.files.statement import statement_digest
 
 Witness = dict[str, Any]
 
@@ -46,13 +46,13 @@ def lie(
     with tempfile.TemporaryDirectory() as work:
         data, file, proof = (str(Path(work) / name) for name in ("input.json", "witness.json", "proof.json"))
         Path(data).write_text(json.dumps({"input_data": [[felt(v) for v in vector] for vector in (weights, witness)]}))
-        generate = Call("gen_witness", (data, CIRCUIT_FILE, file, VERIFYING_KEY_FILE, SRS_FILE))
+        generate = EzklCall("gen_witness", (data, CIRCUIT_FILE, file, VERIFYING_KEY_FILE, SRS_FILE))
         run([generate], folder=folder, what="lying", limits=limits)
         if edit:
             content = json.loads(Path(file).read_text())
             edit(content)
             Path(file).write_text(json.dumps(content))
-        prove = Call("prove", (file, CIRCUIT_FILE, PROVING_KEY_FILE, proof), {"srs_path": SRS_FILE})
+        prove = EzklCall("prove", (file, CIRCUIT_FILE, PROVING_KEY_FILE, proof), {"srs_path": SRS_FILE})
         run([prove], folder=folder, what="lying", limits=limits)
         return bytes(json.loads(Path(proof).read_text())["proof"])
 

@@ -18,7 +18,7 @@ from zkinfer.jobs import api
 from zkinfer.jobs.job import manifest_file, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest
 from zkinfer.jobs.verification import VerifiedJob, verify_job
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
 
 ITEMS = 8
@@ -27,7 +27,7 @@ CONTEXT = b"night 1"
 
 
 @lru_cache(maxsize=1)
-def some_keys() -> SumcheckKeys:
+def some_keys() -> NativeKeys:
     """Proving keys for `mlp`."""
     return setup(mlp().program, mlp().weights, proofs=64)
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from support.example_programs import mlp
 
-from zkinfer.backend import COMMITMENT_FILE, Keys
+from zkinfer.backend import Keys
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.files import budget
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.key_folder import COMMITMENT_FILE
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.jobs import api
 from zkinfer.jobs.job import SAMPLE_COMMITMENT_FILE, SamplePolicy, proofs_folder

@@ -8,7 +8,8 @@ import numpy as np
 from support.channels import open_falsely
 from support.example_programs import mlp
 
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 from zkinfer.native.storage import StoredMatrix, create
 from zkinfer.protocol.pcs.prover import OpenableMatrix, commit
@@ -18,7 +19,7 @@ from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
 
 EXAMPLE = mlp()
 LOG_COLUMNS = 3
-KEY = SumcheckKey(
+KEY = NativeVerifyingKey(
     root=bytes(32),
     rows=weight_rows(EXAMPLE.program, LOG_COLUMNS),
     log_columns=LOG_COLUMNS,
@@ -40,7 +41,7 @@ class Committed:
     matrix: StoredMatrix
 
 
-def committed(folder: Path, data: np.ndarray = DATA, key: SumcheckKey = KEY) -> Committed:
+def committed(folder: Path, data: np.ndarray = DATA, key: NativeVerifyingKey = KEY) -> Committed:
     """A fresh commitment to a matrix of weights, stored in a new folder."""
     matrix = create(folder, key.opening.code, data, key.queries)
     key = msgspec.structs.replace(key, root=matrix.commitment.root)
@@ -50,13 +51,13 @@ def committed(folder: Path, data: np.ndarray = DATA, key: SumcheckKey = KEY) -> 
 def rotated(old: Committed, new: Committed) -> Rotation:
     """An honest rotation."""
     context = rotation_context(old.commitment, new.commitment)
-    proof = prove_rotation(old.matrix, new.matrix, old.commitment.sumcheck.opening, context)
+    proof = prove_rotation(old.matrix, new.matrix, old.commitment.key_as(NativeVerifyingKey).opening, context)
     return Rotation(old.commitment.digest, new.matrix.commitment.root, proof)
 
 
 def forged(old: Committed, data: np.ndarray) -> Rotation:
     """A rotation to other data, its messages honest in all else."""
-    parameters = old.commitment.sumcheck.opening
+    parameters = old.commitment.key_as(NativeVerifyingKey).opening
     new = commit(parameters.code, data, 0)
     masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), MASKS)
     root = masks.commitment.root

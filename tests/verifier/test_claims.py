@@ -29,7 +29,7 @@ def proof_of(outputs: Any = (), private_inputs: Any = ()) -> Proof:
 def inputs(values: Any, program: Program = ONE, runs: int = 1, *, saturate: bool = False) -> list[list[Any]]:
     """What is stated of public inputs, without the axis of runs where there is one run."""
     stated = stated_inputs(values, proof_of(), program, runs, saturate=saturate)
-    return [(array[0] if runs == 1 else array).tolist() for array in stated]
+    return [(array[0] if runs == 1 else array).tolist() for array in map(np.asarray, stated)]
 
 
 def test_inputs_go_to_the_grid() -> None:
@@ -84,8 +84,9 @@ TWO_RUNS = [[0.25, 0, 0], [0, 0, -2.0]]
 
 def test_inputs_of_several_runs() -> None:
     assert inputs([TWO_RUNS], runs=2) == [[[[1, 0, 0]], [[0, 0, -8]]]]
-    two = stated_inputs([TWO_RUNS, [[1, 2], [3, 4]]], proof_of(), TWO, 2, saturate=False)
-    assert [array.shape for array in two] == [(2, 1, 3), (2, 2)], "an input without the batch axis gets one of runs"
+    values: list[Any] = [TWO_RUNS, [[1, 2], [3, 4]]]
+    two = stated_inputs(values, proof_of(), TWO, 2, saturate=False)
+    assert [np.shape(array) for array in two] == [(2, 1, 3), (2, 2)], "an input without the batch axis gets one of runs"
 
 
 @pytest.mark.parametrize("runs", [1, 3])
@@ -102,7 +103,7 @@ HIDDEN = proof_of(private_inputs=(None, PrivateTensor((1, 2), ROOT)))
 )
 def test_a_hidden_input_is_stated_by_its_commitment(values: Any) -> None:
     shown, hidden = stated_inputs(values, HIDDEN, TWO, 1, saturate=False)
-    assert shown.tolist() == [[[0, 0, 4]]]
+    assert np.asarray(shown).tolist() == [[[0, 0, 4]]]
     assert hidden == ROOT
 
 
@@ -121,10 +122,11 @@ def claim(values: Any = ((4, 0, -8),), frac_bits: int = 2) -> list[OutputTensor]
 
 def test_claims_that_fit() -> None:
     (array,) = claimed_outputs(claim(), ONE, 1)
+    assert isinstance(array, np.ndarray)
     assert array.dtype == np.int64
     assert array.tolist() == [[[4, 0, -8]]]
     (runs,) = claimed_outputs(claim([[4, 0, -8], [1, 1, 1]]), ONE, 2)
-    assert runs.tolist() == [[[4, 0, -8]], [[1, 1, 1]]]
+    assert np.asarray(runs).tolist() == [[[4, 0, -8]], [[1, 1, 1]]]
     assert claimed_outputs([PrivateTensor((1, 3), ROOT)], ONE, 1) == [ROOT]
 
 

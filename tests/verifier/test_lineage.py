@@ -21,11 +21,14 @@ from zkinfer.errors import (
     VerificationError,
 )
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.rotation import Rotation
+from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.files.rotation import Rotation, rotation_context
 from zkinfer.protocol import security
 from zkinfer.protocol.pcs import soundness
-from zkinfer.verifier import lineage
-from zkinfer.verifier.lineage import follow, rotation_bits
+from zkinfer.verifier import rotation as rotation_check
+from zkinfer.verifier.lineage import follow
+from zkinfer.verifier.native_proof import MIN_BITS
+from zkinfer.verifier.rotation import rotation_bits
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class TestTrueLineages:
         assert follow(chain.published, [], bytes(32)) is chain.published
 
     def test_what_lies_beyond_is_not_looked_at(self, chain: Chain) -> None:
-        steps = [chain.rotations[0], b"no rotation"]
+        steps: list[Any] = [chain.rotations[0], b"no rotation"]
         assert follow(chain.published, steps, chain.links[1].commitment.digest) == chain.links[1].commitment
 
     def test_those_that_end_elsewhere_end_there(self, chain: Chain) -> None:
@@ -131,7 +134,7 @@ class TestFalseLineages:
         changed = msgspec.structs.replace(table, values=(*table.values[:-1], table.values[-1] - 1))
         program = msgspec.structs.replace(chain.published.program, tables=(changed,))
         with pytest.raises(CommitmentMismatchError, match="rotation 1"):
-            follow(Commitment(program, chain.published.sumcheck), chain.rotations, chain.last.digest)
+            follow(Commitment(program, chain.published.key_as(NativeVerifyingKey)), chain.rotations, chain.last.digest)
 
     def test_parameters_under_which_equality_is_easily_forged(self, tmp_path: Path) -> None:
         weak = msgspec.structs.replace(KEY, queries=100, blinding=450)
@@ -148,9 +151,9 @@ class TestFalseLineages:
         false = Rotation(posed.digest, true.root, true.data)
         with pytest.raises(VerificationError, match="rotation 1"):
             follow(posed, [false], bytes(32))
-        context = lineage.rotation_context(old.commitment, new.commitment)
-        monkeypatch.setattr(lineage, "rotation_context", lambda *_: context)
-        assert follow(posed, [false], bytes(32)).sumcheck.root == true.root
+        context = rotation_context(old.commitment, new.commitment)
+        monkeypatch.setattr(rotation_check, "rotation_context", lambda *_: context)
+        assert follow(posed, [false], bytes(32)).key_as(NativeVerifyingKey).root == true.root
 
 
 class TestWhatIsNoLineage:
@@ -169,11 +172,11 @@ class TestWhatIsNoLineage:
             follow(chain.published, [chain.rotations[0]] * 257, chain.last.digest)
 
     def test_a_published_commitment_that_contradicts_itself(self, chain: Chain) -> None:
-        key = msgspec.structs.replace(chain.published.sumcheck, rows=KEY.rows + 1)
+        key = msgspec.structs.replace(chain.published.key_as(NativeVerifyingKey), rows=KEY.rows + 1)
         with pytest.raises(MalformedCommitmentError, match="weights fill"):
             follow(Commitment(mlp().program, key), chain.rotations, chain.last.digest)
 
 
 def test_bits_are_those_of_a_rotation(chain: Chain) -> None:
     terms = security.combine(soundness.rotation(KEY.opening))
-    assert rotation_bits(chain.published) == terms.bits > lineage.MIN_BITS
+    assert rotation_bits(chain.published) == terms.bits > MIN_BITS

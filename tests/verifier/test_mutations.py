@@ -28,8 +28,8 @@ from zkinfer.ezkl.verifier.bn254 import (
     BASE_MODULUS,
     G2_GENERATOR,
     SCALAR_MODULUS,
+    G1Point,
     G2Point,
-    Point,
     is_canonical_point,
     pairings_cancel,
     scale,
@@ -43,7 +43,7 @@ WORD = 32
 SECRET = _test_tau()
 
 
-def cancel_by_secret(pairs: Sequence[tuple[Point, G2Point]]) -> bool:
+def cancel_by_secret(pairs: Sequence[tuple[G1Point, G2Point]]) -> bool:
     """What `pairings_cancel` answers for a KZG opening under the test string."""
     (left, generator), (right, _) = pairs
     assert generator == G2_GENERATOR

@@ -18,7 +18,8 @@ from support.two_layer_program import INPUT, PROGRAM, RUNS, WEIGHTS
 from zkinfer.circuit.program import Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.native_proof import protocol
@@ -40,12 +41,12 @@ class Proven:
     proof: NativeProof
 
 
-def key_of(case: Case) -> SumcheckKey:
+def key_of(case: Case) -> NativeVerifyingKey:
     """The commitment's key, of sizes that are worth nothing."""
     opening = case.sizes.weights
     code = opening.code
     sizes = (code.log_columns, code.blinding, code.log_length, opening.queries)
-    return SumcheckKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
+    return NativeVerifyingKey(case.matrix.commitment.root, case.matrix.commitment.rows, *sizes, 0, 0, 1)
 
 
 def named_values(roots: Sequence[bytes]) -> list[bytes]:
@@ -105,7 +106,9 @@ def test_true_statements_are_accepted(shown: Proven, hidden: Proven) -> None:
 
 def other_key(**changes: Any) -> Callable[[Statement], Statement]:
     def change(statement: Statement) -> Statement:
-        commitment = Commitment(statement.commitment.program, replace(statement.commitment.sumcheck, **changes))
+        commitment = Commitment(
+            statement.commitment.program, replace(statement.commitment.key_as(NativeVerifyingKey), **changes)
+        )
         return dataclasses.replace(statement, commitment=commitment)
 
     return change
@@ -115,7 +118,9 @@ def other_program(statement: Statement) -> Statement:
     """Another label: other bytes of the same program, and another digest."""
     (x,) = PROGRAM.inputs
     program = replace(PROGRAM, inputs=(replace(x, label="renamed"),))
-    return dataclasses.replace(statement, commitment=Commitment(program, statement.commitment.sumcheck))
+    return dataclasses.replace(
+        statement, commitment=Commitment(program, statement.commitment.key_as(NativeVerifyingKey))
+    )
 
 
 def flipped(data: bytes, position: int = 0, bit: int = 0) -> bytes:
@@ -140,7 +145,7 @@ STATEMENTS: dict[str, Callable[[Statement], Statement]] = {
     "first output": lambda s: dataclasses.replace(s, outputs=(moved(s.outputs[0]), s.outputs[1])),
     "second output": lambda s: dataclasses.replace(s, outputs=(s.outputs[0], moved(s.outputs[1]))),
     "program": other_program,
-    "root of the weights": lambda s: other_key(root=flipped(s.commitment.sumcheck.root))(s),
+    "root of the weights": lambda s: other_key(root=flipped(s.commitment.key_as(NativeVerifyingKey).root))(s),
     "queries": other_key(queries=2),
     "blinding": other_key(blinding=6),
     "length": other_key(log_length=6),
@@ -365,7 +370,8 @@ def test_one_proof_has_one_encoding(shown: Proven) -> None:
     assert msgspec.msgpack.decode(number) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
         decode(number)
-    for other in ([], {}, None, [1] * 9, list(range(10))):
+    others: list[object] = [[], {}, None, [1] * 9, list(range(10))]
+    for other in others:
         with pytest.raises(MalformedProofError):
             decode(msgspec.msgpack.encode(other))
 

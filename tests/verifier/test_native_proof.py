@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.claims import hidden_root
+from support.claims import public as shown
 from support.example_programs import mlp
 
 from zkinfer.circuit.evaluate import evaluate
@@ -23,8 +25,9 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
 from zkinfer.verifier import VerifiedInference, native, verify
 
@@ -36,26 +39,26 @@ CONTEXT = b"request 1"
 
 
 @pytest.fixture(scope="module")
-def keys() -> SumcheckKeys:
+def keys() -> NativeKeys:
     return setup(EXAMPLE.program, EXAMPLE.weights, proofs=20, seed=bytes(32))
 
 
-def prove(keys: SumcheckKeys, **hidden: bool) -> Proof:
+def prove(keys: NativeKeys, **hidden: bool) -> Proof:
     return keys.prove([INTEGERS.reshape(RUNS, 1, 3)], CONTEXT, **hidden)
 
 
 @pytest.fixture(scope="module")
-def public(keys: SumcheckKeys) -> Proof:
+def public(keys: NativeKeys) -> Proof:
     return prove(keys)
 
 
 @pytest.fixture(scope="module")
-def hidden(keys: SumcheckKeys) -> Proof:
+def hidden(keys: NativeKeys) -> Proof:
     """Both inputs and outputs."""
     return prove(keys, private_inputs=True, private_outputs=True)
 
 
-def check(keys: SumcheckKeys, proof: Proof, **changes: Any) -> VerifiedInference:
+def check(keys: NativeKeys, proof: Proof, **changes: Any) -> VerifiedInference:
     """`verify`, with nothing in the proof file that tells what it was made for: the argument itself has to notice."""
     own = {"commitment": keys.commitment, "inputs": X, "context": CONTEXT}
     return verify(bend(proof), **{**own, **changes})
@@ -72,7 +75,7 @@ def bend(proof: Proof, **changes: Any) -> Proof:
 # WitnessJudge.
 
 
-def test_all_runs_are_verified_at_once(keys: SumcheckKeys, public: Proof) -> None:
+def test_all_runs_are_verified_at_once(keys: NativeKeys, public: Proof) -> None:
     result = check(keys, Proof.from_bytes(public.to_bytes()))
     expected = evaluate(EXAMPLE.program, EXAMPLE.weights, [INTEGERS.reshape(RUNS, 1, 3)])[7].reshape(RUNS, 2) / 64
     np.testing.assert_array_equal(result.outputs, expected)
@@ -83,7 +86,7 @@ def test_all_runs_are_verified_at_once(keys: SumcheckKeys, public: Proof) -> Non
     assert not result.test_only
 
 
-def test_the_result_says_what_it_rests_on(keys: SumcheckKeys, public: Proof) -> None:
+def test_the_result_says_what_it_rests_on(keys: NativeKeys, public: Proof) -> None:
     result = check(keys, public)
     assert result.security_bits >= 128
     assert "random oracle" in result.security
@@ -93,35 +96,35 @@ def test_the_result_says_what_it_rests_on(keys: SumcheckKeys, public: Proof) -> 
     assert "128 bits" in repr(result)
 
 
-def test_hidden_values_are_named_by_their_commitments(keys: SumcheckKeys, hidden: Proof) -> None:
+def test_hidden_values_are_named_by_their_commitments(keys: NativeKeys, hidden: Proof) -> None:
     result = check(keys, hidden, inputs=None)
     assert result.inputs is None
     assert result.outputs is None
     assert hidden.outputs is None
-    assert result.input_commitments == (hidden.private_inputs[0].root,)
-    assert result.output_commitments == (hidden.output_tensors[0].root,)
+    assert result.input_commitments == (hidden_root(hidden.private_inputs[0]),)
+    assert result.output_commitments == (hidden_root(hidden.output_tensors[0]),)
     assert result.runs == RUNS
     assert "the inputs" not in result.public
     assert result.zero_knowledge.startswith("hidden: the inputs, the outputs, the weights")
     assert "hidden" in repr(result)
 
 
-def test_the_commitment_that_the_caller_expects_is_compared(keys: SumcheckKeys, hidden: Proof) -> None:
-    (root,) = (claim.root for claim in hidden.private_inputs)
-    (out,) = (claim.root for claim in hidden.output_tensors)
+def test_the_commitment_that_the_caller_expects_is_compared(keys: NativeKeys, hidden: Proof) -> None:
+    (root,) = map(hidden_root, hidden.private_inputs)
+    (out,) = map(hidden_root, hidden.output_tensors)
     check(keys, hidden, inputs=root, outputs=out)
     for changes in ({"inputs": out, "outputs": out}, {"inputs": root, "outputs": root}, {"inputs": bytes(32)}):
         with pytest.raises(StatementError, match="another commitment"):
             check(keys, hidden, **changes)
 
 
-def test_equal_inputs_are_hidden_differently_in_each_proof(keys: SumcheckKeys, hidden: Proof) -> None:
+def test_equal_inputs_are_hidden_differently_in_each_proof(keys: NativeKeys, hidden: Proof) -> None:
     again = prove(keys, private_inputs=True)
-    assert again.private_inputs[0].root != hidden.private_inputs[0].root
+    assert hidden_root(again.private_inputs[0]) != hidden_root(hidden.private_inputs[0])
 
 
 @pytest.mark.parametrize("which", ["private_inputs", "private_outputs"])
-def test_one_side_may_be_hidden(keys: SumcheckKeys, which: str) -> None:
+def test_one_side_may_be_hidden(keys: NativeKeys, which: str) -> None:
     proof = prove(keys, **{which: True})
     result = check(keys, proof, inputs=None if which == "private_inputs" else X)
     assert (result.inputs is None) == (which == "private_inputs")
@@ -132,15 +135,15 @@ def test_one_side_may_be_hidden(keys: SumcheckKeys, which: str) -> None:
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-def test_another_input_in_any_run(keys: SumcheckKeys, public: Proof, run: int) -> None:
+def test_another_input_in_any_run(keys: NativeKeys, public: Proof, run: int) -> None:
     other = X.copy()
     other[run, 1] += 0.125 if other[run, 1] < 1 else -0.125
     with pytest.raises(InvalidProofError, match="does not show this statement"):
         check(keys, public, inputs=other)
 
 
-def test_another_output_in_any_run(keys: SumcheckKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+def test_another_output_in_any_run(keys: NativeKeys, public: Proof) -> None:
+    (claim,) = map(shown, public.output_tensors)
     for place in np.eye(2 * RUNS, dtype=int).reshape(-1, RUNS, 2):
         integers = claim.integers()
         wrong = OutputTensor.of(np.where(integers > 0, integers - place, integers + place), claim.frac_bits)
@@ -148,15 +151,15 @@ def test_another_output_in_any_run(keys: SumcheckKeys, public: Proof) -> None:
             check(keys, bend(public, output_tensors=(wrong,)))
 
 
-def test_runs_in_another_order(keys: SumcheckKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+def test_runs_in_another_order(keys: NativeKeys, public: Proof) -> None:
+    (claim,) = map(shown, public.output_tensors)
     swapped = OutputTensor.of(claim.integers()[::-1], claim.frac_bits)
     with pytest.raises(InvalidProofError):
         check(keys, bend(public, output_tensors=(swapped,)), inputs=X[::-1])
 
 
-def test_fewer_runs_than_were_proven(keys: SumcheckKeys, public: Proof) -> None:
-    (claim,) = public.output_tensors
+def test_fewer_runs_than_were_proven(keys: NativeKeys, public: Proof) -> None:
+    (claim,) = map(shown, public.output_tensors)
     fewer = bend(public, output_tensors=(OutputTensor.of(claim.integers()[:2], claim.frac_bits),))
     with pytest.raises(StatementError, match="makes 2 runs of the program; the proof is of 3"):
         check(keys, public, inputs=X[:2])
@@ -165,21 +168,22 @@ def test_fewer_runs_than_were_proven(keys: SumcheckKeys, public: Proof) -> None:
 
 
 @pytest.mark.parametrize("context", [b"", b"request 2", b"request 1\0"])
-def test_another_context(keys: SumcheckKeys, public: Proof, hidden: Proof, context: bytes) -> None:
+def test_another_context(keys: NativeKeys, public: Proof, hidden: Proof, context: bytes) -> None:
     for proof, inputs in ((public, X), (hidden, None)):
         with pytest.raises(InvalidProofError):
             check(keys, proof, inputs=inputs, context=context)
 
 
-def test_values_cannot_be_held_against_a_commitment(keys: SumcheckKeys, hidden: Proof) -> None:
+def test_values_cannot_be_held_against_a_commitment(keys: NativeKeys, hidden: Proof) -> None:
     with pytest.raises(StatementError, match="'x' is hidden"):
         check(keys, hidden)
     with pytest.raises(StatementError, match="'y' is hidden"):
         check(keys, hidden, inputs=None, outputs=np.zeros((RUNS, 2)))
 
 
-def test_public_inputs_are_the_callers(keys: SumcheckKeys, public: Proof) -> None:
-    for nothing in (None, bytes(32), {}):
+def test_public_inputs_are_the_callers(keys: NativeKeys, public: Proof) -> None:
+    cases: list[Any] = [None, bytes(32), {}]
+    for nothing in cases:
         with pytest.raises(StatementError, match="'x' is public in this proof"):
             check(keys, public, inputs=nothing)
 
@@ -187,7 +191,7 @@ def test_public_inputs_are_the_callers(keys: SumcheckKeys, public: Proof) -> Non
 # Visibility: who may claim that something is hidden, or is not.
 
 
-def test_public_values_cannot_be_passed_off_as_hidden(keys: SumcheckKeys, public: Proof) -> None:
+def test_public_values_cannot_be_passed_off_as_hidden(keys: NativeKeys, public: Proof) -> None:
     """Else a proof would verify for a caller who does not know its inputs."""
     for changes in (
         {"private_inputs": (PrivateTensor((RUNS, 3), bytes(32)),)},
@@ -197,13 +201,13 @@ def test_public_values_cannot_be_passed_off_as_hidden(keys: SumcheckKeys, public
             check(keys, bend(public, **changes), inputs=None if "private_inputs" in changes else X)
 
 
-def test_hidden_values_cannot_be_passed_off_as_public_ones(keys: SumcheckKeys, hidden: Proof, public: Proof) -> None:
+def test_hidden_values_cannot_be_passed_off_as_public_ones(keys: NativeKeys, hidden: Proof, public: Proof) -> None:
     for changes in ({"private_inputs": ()}, {"output_tensors": public.output_tensors}):
         with pytest.raises(VerificationError):
             check(keys, bend(hidden, **changes), inputs=X if "private_inputs" in changes else None)
 
 
-def test_a_hidden_value_is_bound_by_its_commitment(keys: SumcheckKeys, hidden: Proof) -> None:
+def test_a_hidden_value_is_bound_by_its_commitment(keys: NativeKeys, hidden: Proof) -> None:
     other = prove(keys, private_inputs=True, private_outputs=True)
     for changes in (
         {"private_inputs": other.private_inputs},
@@ -217,7 +221,7 @@ def test_a_hidden_value_is_bound_by_its_commitment(keys: SumcheckKeys, hidden: P
 # The commitment.
 
 
-def test_a_proof_under_another_commitment_to_the_same_weights(keys: SumcheckKeys, public: Proof) -> None:
+def test_a_proof_under_another_commitment_to_the_same_weights(keys: NativeKeys, public: Proof) -> None:
     other = setup(EXAMPLE.program, EXAMPLE.weights, proofs=20).commitment
     with pytest.raises(CommitmentMismatchError, match="another commitment"):
         check(keys, public, commitment=other)
@@ -225,8 +229,8 @@ def test_a_proof_under_another_commitment_to_the_same_weights(keys: SumcheckKeys
         check(keys, bend(public, commitment_digest=other.digest), commitment=other)
 
 
-def test_a_commitment_made_in_memory_is_checked_first(keys: SumcheckKeys, public: Proof) -> None:
-    key = keys.commitment.sumcheck
+def test_a_commitment_made_in_memory_is_checked_first(keys: NativeKeys, public: Proof) -> None:
+    key = keys.commitment.key_as(NativeVerifyingKey)
     more_rows = {"rows": key.rows + 1}
     for changes, message in ((more_rows, "weights fill"), ({"queries": 0}, "queries"), ({"root": b""}, "32 bytes")):
         broken = Commitment(EXAMPLE.program, msgspec.structs.replace(key, **changes))
@@ -234,7 +238,7 @@ def test_a_commitment_made_in_memory_is_checked_first(keys: SumcheckKeys, public
             check(keys, bend(public, commitment_digest=broken.digest), commitment=broken)
 
 
-def test_weak_parameters_are_no_evidence(keys: SumcheckKeys, public: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weak_parameters_are_no_evidence(keys: NativeKeys, public: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who publishes a commitment chooses its parameters, and could choose ones under which it can forge."""
     monkeypatch.setattr(native, "check", lambda *_: 99.0)
     with pytest.raises(InvalidProofError, match=r"2\*\*99"):
@@ -242,15 +246,15 @@ def test_weak_parameters_are_no_evidence(keys: SumcheckKeys, public: Proof, monk
 
 
 @pytest.mark.parametrize("engine", ["ezkl", "both"])
-def test_engines_of_ezkl_do_not_check_native_proofs(keys: SumcheckKeys, public: Proof, engine: str) -> None:
-    with pytest.raises(VerifierUnavailableError, match="takes engine 'python' or 'slow', not"):
+def test_engines_of_ezkl_do_not_check_native_proofs(keys: NativeKeys, public: Proof, engine: str) -> None:
+    with pytest.raises(VerifierUnavailableError, match="takes engine 'python' or 'reference', not"):
         check(keys, public, engine=engine)
 
 
 # Any bytes.
 
 
-def test_every_region_of_the_proof_matters(keys: SumcheckKeys, public: Proof) -> None:
+def test_every_region_of_the_proof_matters(keys: NativeKeys, public: Proof) -> None:
     """One bit in each of 60 places from the first byte to the last."""
     size = len(public.data)
     for position in sorted({*range(0, size, size // 60), size - 1}):
@@ -261,12 +265,12 @@ def test_every_region_of_the_proof_matters(keys: SumcheckKeys, public: Proof) ->
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"\x99", bytes(1000)])
-def test_bytes_that_are_no_proof(keys: SumcheckKeys, public: Proof, data: bytes) -> None:
+def test_bytes_that_are_no_proof(keys: NativeKeys, public: Proof, data: bytes) -> None:
     with pytest.raises(MalformedProofError):
         check(keys, bend(public, data=data))
 
 
-def test_truncated_and_extended_proofs(keys: SumcheckKeys, public: Proof) -> None:
+def test_truncated_and_extended_proofs(keys: NativeKeys, public: Proof) -> None:
     for data in (public.data[:-1], public.data[: len(public.data) // 2], public.data + b"\0"):
         with pytest.raises(MalformedProofError):
             check(keys, bend(public, data=data))
@@ -293,7 +297,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def test_verifying_needs_no_package_of_the_prover(keys: SumcheckKeys, public: Proof, tmp_path: Path) -> None:
+def test_verifying_needs_no_package_of_the_prover(keys: NativeKeys, public: Proof, tmp_path: Path) -> None:
     keys.commitment.save(tmp_path / "model.zkc")
     public.save(tmp_path / "answer.proof")
     np.save(tmp_path / "x.npy", X)

@@ -7,7 +7,7 @@ from support.example_programs import mlp
 from zkinfer.errors import InvalidProofError, StatementError
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import Statement
-from zkinfer.native.keys import SumcheckKeys
+from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 
@@ -18,13 +18,13 @@ CONTEXT = b"request 1"
 
 
 @pytest.fixture(scope="module")
-def keys() -> SumcheckKeys:
+def keys() -> NativeKeys:
     example = mlp()
     return setup(example.program, example.weights, proofs=4, seed=bytes(32))
 
 
 @pytest.fixture(scope="module")
-def proof(keys: SumcheckKeys) -> Proof:
+def proof(keys: NativeKeys) -> Proof:
     return keys.prove([INTEGERS], CONTEXT)
 
 
@@ -37,7 +37,7 @@ def with_other_output(proof: Proof, stated: bytes) -> Proof:
     return Proof(proof.backend, proof.commitment_digest, changed, proof.data, stated=stated)
 
 
-def test_it_names_what_differs(keys: SumcheckKeys, proof: Proof) -> None:
+def test_it_names_what_differs(keys: NativeKeys, proof: Proof) -> None:
     with pytest.raises(StatementError, match="the inputs differ"):
         verify(proof, keys.commitment, inputs=OTHER, context=CONTEXT)
     with pytest.raises(StatementError, match="the outputs differ"):
@@ -47,7 +47,7 @@ def test_it_names_what_differs(keys: SumcheckKeys, proof: Proof) -> None:
     verify(proof, keys.commitment, inputs=X, context=CONTEXT)
 
 
-def test_a_liar_who_tells_what_the_verifier_wants_to_hear(keys: SumcheckKeys, proof: Proof) -> None:
+def test_a_liar_who_tells_what_the_verifier_wants_to_hear(keys: NativeKeys, proof: Proof) -> None:
     (claim,) = proof.output_tensors
     assert isinstance(claim, OutputTensor)
     inputs = (OTHER * 8).astype(np.int64).reshape(INTEGERS.shape)
@@ -59,16 +59,16 @@ def test_a_liar_who_tells_what_the_verifier_wants_to_hear(keys: SumcheckKeys, pr
         verify(told, keys.commitment, inputs=OTHER, context=CONTEXT)
 
 
-def test_who_tells_nothing_is_refused_by_the_argument(keys: SumcheckKeys, proof: Proof) -> None:
+def test_who_tells_nothing_is_refused_by_the_argument(keys: NativeKeys, proof: Proof) -> None:
     with pytest.raises(InvalidProofError):
         verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT)
 
 
-def test_the_second_verifier_is_an_engine(keys: SumcheckKeys, proof: Proof) -> None:
+def test_the_second_verifier_is_an_engine(keys: NativeKeys, proof: Proof) -> None:
     fast = verify(proof, keys.commitment, inputs=X, context=CONTEXT)
     slow = verify(proof, keys.commitment, inputs=X, context=CONTEXT, engine="slow")
     np.testing.assert_array_equal(fast.outputs, slow.outputs)
     assert fast.security_bits == pytest.approx(slow.security_bits)
-    assert slow.engine == "slow"
+    assert slow.engine == "reference"
     with pytest.raises(InvalidProofError):
         verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT, engine="slow")

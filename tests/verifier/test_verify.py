@@ -159,7 +159,7 @@ def test_inputs_that_are_no_statement(dense: Any, inputs: Any, message: str) -> 
 
 def test_stated_output_that_was_not_proven(dense: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused before any cryptography."""
-    monkeypatch.setattr(halo2.Artifact, "check", None)
+    monkeypatch.setattr(halo2.EvmVerifier, "check", None)
     outputs = np.array(dense.proof.outputs)
     outputs[0, 2] += 0.125
     with pytest.raises(StatementError, match=r"at index \(0, 2\)"):
@@ -262,7 +262,7 @@ def test_artifact_of_the_same_shape_from_another_key(dense: Any) -> None:
 
 
 def test_other_backend(dense: Any) -> None:
-    with pytest.raises(CommitmentMismatchError, match="'sumcheck'"):
+    with pytest.raises(CommitmentMismatchError, match="'native'"):
         dense.verify(proof=dense.bend_proof(backend="sumcheck"))
 
 
@@ -300,7 +300,7 @@ def test_exhausted_resources_say_nothing_about_the_proof(
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(halo2.Artifact, "check", exhausted)
+    monkeypatch.setattr(halo2.EvmVerifier, "check", exhausted)
     with pytest.raises(VerifierUnavailableError, match=f"{error.__name__}"):
         dense.verify()
 
@@ -363,7 +363,7 @@ def counting(function: Callable[..., Any], calls: list[str], name: str) -> Calla
 
 def test_cheap_checks_come_before_the_pairing(dense: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(halo2.Artifact, "check", counting(halo2.Artifact.check, calls, "check"))
+    monkeypatch.setattr(halo2.EvmVerifier, "check", counting(halo2.EvmVerifier.check, calls, "check"))
     for changes in (
         {"context": "text"},
         {"inputs": [np.zeros((1, 5))]},

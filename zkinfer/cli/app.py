@@ -10,12 +10,12 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 import zkinfer
+from zkinfer.backend import all_backends, find_backend
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
-from zkinfer.durations import duration
-from zkinfer.errors import CommitmentMismatchError
+from zkinfer.errors import CommitmentMismatchError, InvalidInputError, VerifierUnavailableError
 from zkinfer.files.artifact import write_atomically
-from zkinfer.files.commitment import EzklKey
+from zkinfer.progress import duration
 from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -32,15 +32,37 @@ app = typer.Typer(
     "or memory, disk, time or an optional package is missing.",
 )
 
+DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
+
+
+def known_backend(name: str) -> str:
+    """The name of a backend that exists; any other is wrong usage."""
+    try:
+        return find_backend(name).name
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def known_engine(name: str) -> str:
+    """The name of a verifier that exists; any other is wrong usage."""
+    from zkinfer.verifier.verify import engine_name
+
+    try:
+        return engine_name(name)
+    except VerifierUnavailableError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+BackendName = Annotated[
+    str,
+    typer.Option(
+        callback=known_backend, help=f"How to prove: {' or '.join(backend.name for backend in all_backends())}."
+    ),
+]
 Context = Annotated[
     str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
 ]
-Proofs = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="How many proofs the keys may make, and hide the weights for: 100, or 256 with ezkl, by default."
-    ),
-]
+Proofs = Annotated[int | None, typer.Option(min=1, help=f"How many proofs the keys may make: by default {DEFAULTS}.")]
 Saturate = Annotated[
     bool,
     typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike."),
@@ -140,9 +162,7 @@ def compile_model(
 def setup(
     circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the keys.")],
-    backend: Annotated[
-        Literal["sumcheck", "ezkl"], typer.Option(help="Our own prover, or ezkl: smaller proofs, of one batch each.")
-    ] = "sumcheck",
+    backend: BackendName = "native",
     srs: Annotated[
         Path | None,
         typer.Option(help="For ezkl: reference string of a public ceremony. Without it, one for tests alone."),
@@ -169,7 +189,7 @@ def setup(
         keys.commitment.save(publish)
     rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
     out.print(facts("Commitment, to be published; keep the rest of the folder private", rows))
-    if isinstance(keys.commitment.key, EzklKey) and keys.commitment.key.srs.test_only:
+    if keys.commitment.key.test_only:
         warn_test_only()
 
 
@@ -219,8 +239,11 @@ def verify(
     ] = None,
     context: Context = "",
     engine: Annotated[
-        Literal["python", "slow", "ezkl", "both"],
-        typer.Option(help="Which verifier: our own; for native proofs the slow one; for ezkl proofs ezkl's, or both."),
+        str,
+        typer.Option(
+            callback=known_engine,
+            help="Which verifier: python; for native proofs also reference; for ezkl proofs also ezkl, or both.",
+        ),
     ] = "python",
     saturate: Saturate = False,
     rotation: Annotated[
@@ -314,12 +337,13 @@ def estimate(
     circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
     proofs: Proofs = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
-    backend: Annotated[str, typer.Option(help="sumcheck or ezkl.")] = "sumcheck",
+    backend: BackendName = "native",
 ) -> None:
     """Say what keys and proofs will take, before making any."""
-    from zkinfer.cli.estimates import show_estimate
-
-    show_estimate(zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs))
+    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs)
+    if (table := cost.table()) is not None:
+        out.print(table)
+    out.print(facts(cost.title, cost.rows()))
 
 
 @app.command()

@@ -13,9 +13,9 @@ from zkinfer.cli.app import Context, Saturate, app
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, required
 from zkinfer.cli.console import ExitCode, facts, guarded, out
-from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.artifact import one_line
+from zkinfer.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from zkinfer.cli.console import err, printable
-from zkinfer.durations import duration
+from zkinfer.progress import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

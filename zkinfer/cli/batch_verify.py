@@ -10,8 +10,8 @@ from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
+from zkinfer.progress import duration
 
 if TYPE_CHECKING:
     from zkinfer.jobs.item_bundle import VerifiedItem
@@ -27,7 +27,7 @@ def write_item(
     keys: option.Keys = None,
 ) -> None:
     """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
-    from zkinfer.backend import COMMITMENT_FILE
+    from zkinfer.files.key_folder import COMMITMENT_FILE
     from zkinfer.jobs.api import status
     from zkinfer.jobs.item_bundle import write_item_folder
 

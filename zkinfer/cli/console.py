@@ -23,6 +23,7 @@ from zkinfer.errors import (
     WrongKeyError,
     ZkinferError,
 )
+from zkinfer.extras import EXTRAS, optional_package
 
 P = ParamSpec("P")
 
@@ -45,25 +46,6 @@ class ExitCode(enum.IntEnum):
     BAD_INPUT = 3
     FAILED = 4
 
-
-# Which package belongs to which extra, for imports that fail in a command.
-EXTRAS = {
-    "ezkl": "ezkl",
-    "google": "prove",
-    "llvmlite": "prove",
-    "matplotlib": "prove",
-    "mpmath": "prove",
-    "numba": "prove",
-    "onnx": "prove",
-    "onnx_ir": "prove",
-    "onnxruntime": "prove",
-    "onnxscript": "prove",
-    "psutil": "prove",
-    "pyarrow": "parquet",
-    "ray": "ray",
-    "sklearn": "examples",
-    "torch": "torch",
-}
 
 # The part of a verification that each error stands for.
 CHECKS: dict[type[VerificationError], str] = {
@@ -95,8 +77,8 @@ def exit_code(error: ZkinferError) -> ExitCode:
 
 def missing_extra(error: ModuleNotFoundError) -> MissingDependencyError | None:
     """The advice for a missing optional package; None where the package is no option of zkinfer."""
-    package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS:
+    package = optional_package(error)
+    if package is None:
         return None
     return MissingDependencyError(
         f"this command needs {package}, which is not installed: pip install 'zkinfer[{EXTRAS[package]}]'"

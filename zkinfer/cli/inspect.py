@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
 
+from zkinfer.backend import find_backend
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.cli.console import facts
@@ -15,7 +16,7 @@ from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files import kinds
 from zkinfer.files.artifact import kind_and_version, read_bounded
-from zkinfer.files.commitment import Commitment, EzklKey, SumcheckKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import Rotation
 
@@ -27,11 +28,6 @@ MAX_FILE_BYTES = 1 << 32
 COMMITMENT_REVEALS = """\
 Public in it: the architecture, the shapes, every fixed-point format, bound and lookup table. These show how large
 weights and activations are. The weights themselves are hidden behind """
-
-BEHIND_POINTS = "KZG points with random salt."
-BEHIND_ROOT = "a Merkle root of salted columns of random symbols."
-
-NO_SALT = "none: whoever guesses all weights can confirm the guess"
 
 PROOF_REVEALS = {
     (False, False): "Public in it: the outputs. Whoever checks it needs the inputs too.",
@@ -117,49 +113,16 @@ def table_rows(program: Program) -> list[tuple[str, str]]:
 
 def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
     """A commitment in words."""
-    behind, key_rows = (
-        _ezkl_rows(commitment.key) if isinstance(commitment.key, EzklKey) else _native_rows(commitment.key)
-    )
+    key = find_backend(commitment.backend).describe(commitment)
     rows = [
         *head,
         ("fingerprint", commitment.fingerprint),
-        *key_rows,
+        ("backend", commitment.backend),
+        *key.rows,
         *program_rows(commitment.program),
         *table_rows(commitment.program),
     ]
-    return Group(facts("Commitment", rows), "", COMMITMENT_REVEALS + behind)
-
-
-def _ezkl_rows(key: EzklKey) -> tuple[str, list[tuple[str, str]]]:
-    """What the weights are hidden behind, and the key in words."""
-    srs = f"2^{key.srs.logrows} rows, " + (
-        "TEST ONLY: everyone can forge proofs under it"
-        if key.srs.test_only
-        else "which audit-keys compares with a file"
-    )
-    rows = [
-        ("backend", f"ezkl, version {key.ezkl_version}"),
-        ("reference string", srs),
-        ("its BLAKE3 digest", key.srs.digest.hex()),
-        ("weight points", str(len(key.weight_points))),
-        ("weights hidden for", f"{key.salt_count - 1} proofs" if key.salt_count else NO_SALT),
-        ("verifying key", decimal(len(key.verifying_key))),
-        ("verifier", decimal(len(key.artifact))),
-    ]
-    return BEHIND_POINTS, rows
-
-
-def _native_rows(key: SumcheckKey) -> tuple[str, list[tuple[str, str]]]:
-    """What the weights are hidden behind, and the key in words."""
-    code = key.opening.code
-    rows = [
-        ("backend", "sumcheck"),
-        ("root of the weights", key.root.hex()),
-        ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
-        ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
-        ("weights hidden for", f"{key.proofs} proofs"),
-    ]
-    return BEHIND_ROOT, rows
+    return Group(facts("Commitment", rows), "", f"{COMMITMENT_REVEALS}{key.hidden_behind}.")
 
 
 def claim_text(claim: OutputTensor | PrivateTensor) -> str:

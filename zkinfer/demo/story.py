@@ -18,8 +18,8 @@ import zkinfer as zk
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
 from zkinfer.demo.reference import Images, Reference, run_float, share_correct, time_float
 from zkinfer.demo.third_party import PROVER_PACKAGES, REQUEST, Attempt, ThirdParty, Verdict
-from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError
+from zkinfer.progress import duration
 from zkinfer.typing import IntArray
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class _Story:
         proof, prove_seconds = self._prove(keys)
         verdict = self._verify()
         refused = self._forge(keys, proof)
-        native = Price("sumcheck", len(self.images), setup_seconds, prove_seconds, verdict.seconds)
+        native = Price("native", len(self.images), setup_seconds, prove_seconds, verdict.seconds)
         self._price(
             self._sized(native, keys, self.sent / "proof.zkp", self.sent / "model.zkc"), self._other_backend(circuit)
         )

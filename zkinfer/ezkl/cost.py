@@ -12,8 +12,8 @@ from zkinfer.compiler.approx.cost import LookupSize
 INNER_COLUMNS = 2
 """ezkl's `num_inner_cols`: how many cells of the main region share a row."""
 
-UNUSABLE_ROWS = 16
-"""Rows at a column's end that ezkl keeps for blinding, with room to spare."""
+RESERVED_ROWS = 16
+"""Rows at a column's end that are planned for blinding; ezkl takes six."""
 
 REFERENCE_ROWS = 4096
 
@@ -71,7 +71,7 @@ PEAK_MEGABYTES = Rates(35.0, 22.0, 17.0, 12.5, 34.5, 6.7)
 
 def blocks(cells: int, logrows: int) -> int:
     """How many columns of 2**logrows rows hold this many cells."""
-    return -(-cells // ((1 << logrows) - UNUSABLE_ROWS))
+    return -(-cells // ((1 << logrows) - RESERVED_ROWS))
 
 
 def cheapest_logrows(size: CircuitSize, least: int, most: int) -> int:
@@ -98,6 +98,6 @@ class CellCount:
 
     def lookup(self, size: LookupSize) -> float:
         remainders = 1 << size.shift if size.shift else 0
-        if max(size.entries, remainders) + UNUSABLE_ROWS > 1 << self.max_logrows:
+        if max(size.entries, remainders) + RESERVED_ROWS > 1 << self.max_logrows:
             return math.inf
         return float(size.elements * (9 if size.shift else 4) + 3 * (size.entries + remainders))

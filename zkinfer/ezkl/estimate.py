@@ -1,11 +1,13 @@
-"""What the work will take, said before it starts."""
+"""What keys and proofs of the ezkl backend will take, predicted before any is made."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from rich.filesize import decimal
 
+from zkinfer.backend import Estimate
 from zkinfer.errors import ResourceError
 from zkinfer.ezkl.cost import (
     KEY_MEGABYTES,
@@ -14,10 +16,11 @@ from zkinfer.ezkl.cost import (
     SETUP_SECONDS,
     CircuitSize,
 )
+from zkinfer.progress import duration
 
 
 @dataclass(frozen=True)
-class Estimate:
+class EzklEstimate(Estimate):
     """Predicted cost on one core of the reference machine; within a factor of about two.
 
     Attributes:
@@ -35,10 +38,26 @@ class Estimate:
     memory_bytes: int
     disk_bytes: int
 
+    @property
+    def title(self) -> str:
+        """See `Estimate.title`."""
+        return "Estimate, ezkl, for one core; within a factor of about two"
 
-def estimate_size(size: CircuitSize, logrows: int) -> Estimate:
+    def rows(self) -> list[tuple[str, str]]:
+        """See `Estimate.rows`."""
+        return [
+            ("rows", f"2^{self.logrows}: the reference string has to be for k = {self.logrows}"),
+            ("cells", f"{self.cells:,}"),
+            ("setup", duration(self.setup_seconds)),
+            ("prove", duration(self.prove_seconds)),
+            ("memory", decimal(self.memory_bytes)),
+            ("disk", decimal(self.disk_bytes)),
+        ]
+
+
+def estimate_size(size: CircuitSize, logrows: int) -> EzklEstimate:
     """The estimate for a circuit of this size at this k."""
-    return Estimate(
+    return EzklEstimate(
         logrows=logrows,
         cells=size.cells,
         setup_seconds=SETUP_SECONDS.predict(size, logrows),
@@ -48,7 +67,7 @@ def estimate_size(size: CircuitSize, logrows: int) -> Estimate:
     )
 
 
-def check_resources(estimate: Estimate, folder: Path) -> None:
+def check_resources(estimate: EzklEstimate, folder: Path) -> None:
     """Refuse work that this machine cannot finish.
 
     Raises:

@@ -15,17 +15,17 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
+from zkinfer.backend import Keys
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.samples import batch_of
-from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, ShapeError, WrongKeyError
+from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.ezkl.lowering import LoweredProgram, lower
 from zkinfer.ezkl.salting import salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.budget import create, spent
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.proof import Proof
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
 from zkinfer.typing import IntArray
 
 CIRCUIT_FILE = "circuit.ezkl"
@@ -47,7 +47,6 @@ DIGESTED_FILES = (
 
 KEY_VERSION = 1
 MAX_SECRET_BYTES = 1 << 34
-DEFAULT_PROOFS = 256
 MAX_PROOFS = 1 << 20
 
 
@@ -97,7 +96,7 @@ class EzklKeys(Keys):
     @cached_property
     def lowered(self) -> LoweredProgram:
         """How the program is fed to ezkl."""
-        key = self.commitment.ezkl
+        key = self.commitment.key_as(EzklVerifyingKey)
         return lower(self.program, salt=key.salt_count, logrows=key.srs.logrows)
 
     @property
@@ -110,34 +109,12 @@ class EzklKeys(Keys):
     @property
     def budget(self) -> int:
         """How many proofs these keys may make in all."""
-        return self.commitment.ezkl.salt_count - 1
+        return self.commitment.key_as(EzklVerifyingKey).salt_count - 1
 
     @property
     def budget_file(self) -> Path:
-        """Where it is accounted for how many were made."""
+        """The file that counts how many were made."""
         return self.folder / BUDGET_FILE
-
-    def prove(
-        self,
-        inputs: Sequence[IntArray],
-        context: bytes,
-        *,
-        private_inputs: bool = False,
-        private_outputs: bool = False,
-    ) -> Proof:
-        """See `Keys.prove` and `prove.prove`: of one run, inputs and outputs public."""
-        from zkinfer.ezkl.prove import prove
-
-        if private_inputs or private_outputs:
-            raise InvalidInputError(
-                "the ezkl backend shows inputs and outputs; make keys with backend='sumcheck' to hide them"
-            )
-        if any(len(array) != 1 for array in inputs):
-            raise ShapeError(
-                f"keys of the ezkl backend prove batches of exactly {batch_of(self.program)}; split or pad the data, "
-                "compile with another batch, or make keys with backend='sumcheck'"
-            )
-        return prove(self, [array[0] for array in inputs], context)
 
     @staticmethod
     def load(folder: str | os.PathLike[str], *, verify_files: bool = True) -> "EzklKeys":
@@ -148,12 +125,7 @@ class EzklKeys(Keys):
             WrongKeyError: the folder mixes files of different keys.
         """
         path = Path(folder).absolute()
-        if not path.is_dir():
-            raise ArtifactError(f"{path} is not a folder of zkinfer keys")
-        try:
-            commitment = Commitment.load(path / COMMITMENT_FILE)
-        except MalformedCommitmentError as error:
-            raise ArtifactError(str(error)) from None
+        commitment = read_commitment(path)
         payload = unwrap(
             read_bounded(path / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
             SECRET_KIND,
@@ -178,9 +150,6 @@ class EzklKeys(Keys):
         check_bounds(commitment.program, weights)
         spent(path / BUDGET_FILE)
         return EzklKeys(path, commitment, weights, secret.seed)
-
-    def __repr__(self) -> str:
-        return f"EzklKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
 
 
 def _weight_array(data: bytes, shape: tuple[int, ...]) -> IntArray:

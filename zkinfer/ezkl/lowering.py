@@ -11,7 +11,7 @@ acceptable price. So the quotient ``q`` comes in as a hint, and is pinned down b
 
     r = x + half - q * 2**shift,      r in the remainder table [0, 2**shift),      q in the table's domain.
 
-Both ranges are far below the field's size, so exactly one ``q`` satisfies them, whoever proves. A lookup's
+Both ranges are far below the field's size, so exactly one ``q`` satisfies them, also for a dishonest prover. A lookup's
 index columns are constants of the verifying key, which is what makes a table a range check.
 
 Views are free: ezkl moves cells without new ones when a Gather's indices are constant.
@@ -28,8 +28,8 @@ from onnx import TensorProto
 from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View, rounding_half
 from zkinfer.circuit.steps import Step, apply_steps
 from zkinfer.ezkl.graph import Graph
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.salting import SaltedVector
-from zkinfer.files.statement import STATEMENT_WORDS
 from zkinfer.typing import IntArray
 
 WITNESS_SALT = 4
@@ -232,7 +232,7 @@ def lower(program: Program, *, salt: int, logrows: int) -> LoweredProgram:
     Args:
         program: a validated program.
         salt: random field elements in each committed column of weights.
-        logrows: k; says how the committed vectors fall into columns.
+        logrows: k, which gives the length of the columns of a committed vector.
 
     Raises:
         ResourceError: the salt does not fit a column.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import ProvingError, WrongKeyError
 from zkinfer.execution.executor import execute
+from zkinfer.ezkl.instances import public_instances, statement_digest, statement_words
 from zkinfer.ezkl.keys import (
     BUDGET_FILE,
     CIRCUIT_FILE,
@@ -20,13 +20,14 @@ from zkinfer.ezkl.keys import (
     VERIFYING_KEY_FILE,
     EzklKeys,
 )
-from zkinfer.ezkl.runner import Call, ProcessLimits, run
+from zkinfer.ezkl.runner import EzklCall, ProcessLimits, run
 from zkinfer.ezkl.salting import felt
 from zkinfer.ezkl.settings import SETTINGS_FILE
+from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import writing
 from zkinfer.files.budget import spend
 from zkinfer.files.proof import OutputTensor, Proof
-from zkinfer.files.statement import public_instances, statement_digest, statement_words
 from zkinfer.typing import IntArray
 
 
@@ -35,7 +36,7 @@ def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes) ->
     layout = keys.lowered.witness
     inputs = [int(x) for array in values[: len(keys.program.inputs)] for x in array.ravel()]
     hints = [int(q) for hint in keys.lowered.hints for q in hint.compute(values[hint.source])]
-    salt = tuple(secrets.randbelow(curve_order) for _ in range(layout.salt_count))
+    salt = tuple(secrets.randbelow(SCALAR_MODULUS) for _ in range(layout.salt_count))
     return layout.fill([*statement_words(digest), *inputs, *hints], salt)
 
 
@@ -44,7 +45,7 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
 
     Args:
         keys: proving keys.
-        inputs: one integer array an input of the program, of its exact shape.
+        inputs: one integer array for each input of the program, of its exact shape.
         context: bytes that the proof is bound to (a nonce or request id), at most `statement.MAX_CONTEXT_BYTES`.
         limits: time and memory for each step.
 
@@ -85,7 +86,7 @@ def prove_graph(
     with writing("a temporary file"), tempfile.TemporaryDirectory(prefix="zkinfer-prove-") as work:
         data, witness, proof = (Path(work) / name for name in ("input.json", "witness.json", "proof.json"))
         data.write_text(json.dumps({"input_data": graph_inputs}))
-        generate = Call("gen_witness", (str(data), CIRCUIT_FILE, str(witness), VERIFYING_KEY_FILE, SRS_FILE))
+        generate = EzklCall("gen_witness", (str(data), CIRCUIT_FILE, str(witness), VERIFYING_KEY_FILE, SRS_FILE))
         run([generate], folder=folder, what="computing the witness", limits=limits)
         found = [element for output in json.loads(witness.read_text())["outputs"] for element in output]
         if found != instances:
@@ -96,19 +97,19 @@ def prove_graph(
         spend(keys.folder / BUDGET_FILE, keys.budget)
         run(
             [
-                Call(
+                EzklCall(
                     "prove",
                     (str(witness), CIRCUIT_FILE, PROVING_KEY_FILE, str(proof)),
                     {"srs_path": SRS_FILE},
                 ),
-                Call("verify", (str(proof), SETTINGS_FILE, VERIFYING_KEY_FILE, SRS_FILE)),
+                EzklCall("verify", (str(proof), SETTINGS_FILE, VERIFYING_KEY_FILE, SRS_FILE)),
             ],
             folder=folder,
             what="proving",
             limits=limits,
         )
         proof_bytes = bytes(json.loads(proof.read_text())["proof"])
-    points = b"".join(keys.commitment.ezkl.weight_points)
+    points = b"".join(keys.commitment.key_as(EzklVerifyingKey).weight_points)
     if proof_bytes[: len(points)] != points:
         raise WrongKeyError("the proof commits to other weights than the published commitment; make the keys again")
     return proof_bytes

@@ -24,15 +24,15 @@ from typing import Any
 import psutil
 
 from zkinfer.errors import MissingDependencyError, ProvingError, ResourceError
+from zkinfer.ezkl.verifying_key import EZKL_VERSION
 from zkinfer.progress import activity
 
-EZKL_VERSION = "23.0.5"
 WORKER = ("-P", "-m", "zkinfer.ezkl.worker")
 POLL_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-"""ezkl would download reference strings and compilers; a proxy that nobody serves keeps it to what it was given."""
+"""ezkl would download reference strings and compilers; with a proxy that does not exist, it cannot."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ProcessLimits:
 
 
 @dataclass(frozen=True)
-class Call:
+class EzklCall:
     """One ezkl function with its arguments, all of them JSON."""
 
     name: str
@@ -59,10 +59,10 @@ class Call:
 
 @dataclass(frozen=True)
 class WorkerOutcome:
-    """What the calls returned, and what they took.
+    """What the calls returned, and their time and memory.
 
     Attributes:
-        results: one a call, None for what JSON does not carry.
+        results: one for each call; None for a result that JSON cannot carry.
         seconds: wall-clock time of the whole worker.
         peak_bytes: largest resident memory seen.
     """
@@ -103,7 +103,7 @@ def require_ezkl() -> None:
         )
 
 
-def run(calls: Sequence[Call], *, folder: Path, what: str, limits: ProcessLimits | None = None) -> WorkerOutcome:
+def run(calls: Sequence[EzklCall], *, folder: Path, what: str, limits: ProcessLimits | None = None) -> WorkerOutcome:
     """Run ezkl calls, in order, in one fresh process whose working folder is `folder`.
 
     Args:
@@ -142,11 +142,11 @@ def run(calls: Sequence[Call], *, folder: Path, what: str, limits: ProcessLimits
 
 
 def _bind_to_parent(parent: int) -> None:
-    """In the worker, before ezkl: no core dump of the witness, and no life beyond the caller's."""
+    """In the worker, before ezkl starts: write no core dump of the witness, and end when the caller ends."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before it was asked to take this process along
+        if os.getppid() != parent:  # the caller ended before the request above
             os._exit(1)
 
 
@@ -154,7 +154,7 @@ def _supervise(
     worker: subprocess.Popen[bytes],
     read_end: int,
     request: str,
-    calls: Sequence[Call],
+    calls: Sequence[EzklCall],
     started: float,
     seconds: float,
     memory: int,
@@ -209,7 +209,9 @@ def _reader(open_stream: Callable[[], Any], into: dict[str, bytes], key: str) ->
     return thread
 
 
-def _outcome(code: int, collected: dict[str, bytes], calls: Sequence[Call], seconds: float, peak: int) -> WorkerOutcome:
+def _outcome(
+    code: int, collected: dict[str, bytes], calls: Sequence[EzklCall], seconds: float, peak: int
+) -> WorkerOutcome:
     try:
         answer = json.loads(collected.get("answer", b""))
     except ValueError:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
-from py_ecc.optimized_bn128 import curve_order
 
 from zkinfer.errors import ResourceError
+from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.ezkl.verifier.kzg import UNUSABLE_ROWS
 from zkinfer.typing import IntArray
 
@@ -79,7 +79,7 @@ class SaltedVector:
         room = capacity(self.logrows) - self.salt
         vector: list[int] = []
         for column in range(self.columns):
-            vector += [value % curve_order for value in data[column * room : (column + 1) * room]]
+            vector += [value % SCALAR_MODULUS for value in data[column * room : (column + 1) * room]]
             vector += salt[column * self.salt : (column + 1) * self.salt]
         return vector
 
@@ -87,10 +87,10 @@ class SaltedVector:
 def salt_from_seed(seed: bytes, count: int) -> tuple[int, ...]:
     """Uniform field elements: 64 bytes of BLAKE3 output each, reduced, so that the bias is below 2**-256."""
     stream = blake3(seed, derive_key_context=SALT_CONTEXT).digest(length=64 * count)
-    return tuple(int.from_bytes(stream[i : i + 64], "little") % curve_order for i in range(0, 64 * count, 64))
+    return tuple(int.from_bytes(stream[i : i + 64], "little") % SCALAR_MODULUS for i in range(0, 64 * count, 64))
 
 
 def felt(value: int) -> str:
     """A field element as ezkl reads it: 32 bytes, little-endian, hex."""
-    element: bytes = (value % curve_order).to_bytes(32, "little")
+    element: bytes = (value % SCALAR_MODULUS).to_bytes(32, "little")
     return element.hex()

@@ -11,10 +11,10 @@ from typing import Any
 
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import ResourceError
-from zkinfer.ezkl.cost import INNER_COLUMNS, UNUSABLE_ROWS, CircuitSize, cheapest_logrows
+from zkinfer.ezkl.cost import INNER_COLUMNS, RESERVED_ROWS, CircuitSize, cheapest_logrows
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.lowering import LoweredProgram, lower
-from zkinfer.ezkl.runner import Call, ProcessLimits, run
-from zkinfer.files.statement import STATEMENT_WORDS
+from zkinfer.ezkl.runner import EzklCall, ProcessLimits, run
 
 DECOMPOSITION_BASE = 256
 DECOMPOSITION_LEGS = 4
@@ -69,7 +69,7 @@ def minimum_logrows(program: Program, salt: int) -> int:
     lookups = [node for node in program.nodes if isinstance(node, Lookup)]
     tables = [max(len(program.tables[node.table].values) + len(lookups), 1 << node.shift) for node in lookups]
     public = STATEMENT_WORDS + sum(t.size for t in (*program.inputs, *program.output_tensors))
-    needed = max([public, 2 * salt, *tables]) + UNUSABLE_ROWS
+    needed = max([public, 2 * salt, *tables]) + RESERVED_ROWS
     logrows = max(MIN_LOGROWS, (needed - 1).bit_length())
     if logrows > MAX_LOGROWS:
         raise ResourceError(
@@ -109,7 +109,7 @@ def lay_out(
     """
     lowered = lower(program, salt=salt, logrows=logrows)
     (folder / MODEL_FILE).write_bytes(lowered.model)
-    call = Call("gen_settings", (MODEL_FILE, SETTINGS_FILE), {"py_run_args": run_arguments(logrows)})
+    call = EzklCall("gen_settings", (MODEL_FILE, SETTINGS_FILE), {"py_run_args": run_arguments(logrows)})
     run([call], folder=folder, what="laying out the circuit", limits=limits)
     path = folder / SETTINGS_FILE
     text = canonical(path.read_text())
@@ -128,7 +128,7 @@ def canonical(text: str) -> str:
 
 
 def circuit_size(text: str) -> CircuitSize:
-    """What a settings file says of the circuit's size."""
+    """The size of the circuit, from a settings file."""
     settings = json.loads(text)
     return CircuitSize(
         cells=settings["total_assignments"],

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zkinfer.backend import new_seed, require_seed
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import InvalidInputError, ProvingError
-from zkinfer.ezkl.estimate import Estimate, check_resources, estimate_size
+from zkinfer.ezkl.estimate import EzklEstimate, check_resources, estimate_size
 from zkinfer.ezkl.keys import (
     ARTIFACT_FILE,
     CIRCUIT_FILE,
-    DEFAULT_PROOFS,
     MAX_PROOFS,
     PROVING_KEY_FILE,
     SRS_FILE,
@@ -23,12 +21,14 @@ from zkinfer.ezkl.keys import (
     EzklKeys,
     write_keys,
 )
-from zkinfer.ezkl.runner import EZKL_VERSION, Call, EzklCallError, ProcessLimits, require_ezkl, run
+from zkinfer.ezkl.runner import EzklCall, EzklCallError, ProcessLimits, require_ezkl, run
 from zkinfer.ezkl.salting import felt, salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE, Settings, choose_settings, lay_out
 from zkinfer.ezkl.srs import forgeable_srs, identify
+from zkinfer.ezkl.verifying_key import DEFAULT_PROOFS, EZKL_VERSION, EzklVerifyingKey
 from zkinfer.files.artifact import building_folder
-from zkinfer.files.commitment import Commitment, EzklKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.typing import IntArray
 
 
@@ -67,10 +67,7 @@ def setup(
     seed = new_seed() if seed is None else require_seed(seed)
     validate(program)
     check_bounds(program, weights)
-    temporary = None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
-        folder = Path(temporary.name) / "keys"
+    folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
         commitment = _make(program, weights, seed, proofs + 1, part, srs_path, limits)
         write_keys(part, commitment, weights, seed)
@@ -95,10 +92,10 @@ def _make(
     flat = [w for array in weights for w in array.ravel().tolist()]
     vector = lowered.weights.fill(flat, salt_from_seed(seed, lowered.weights.salt_count))
     felts = [felt(element) for element in vector]
-    commit = Call("kzg_commit", (felts, VERIFYING_KEY_FILE, SETTINGS_FILE, SRS_FILE))
+    commit = EzklCall("kzg_commit", (felts, VERIFYING_KEY_FILE, SETTINGS_FILE, SRS_FILE))
     (committed,) = run([commit], folder=part, what="committing to the weights", limits=limits).results
     points = tuple(_big_endian(x) + _big_endian(y) for x, y in committed)
-    key = EzklKey(EZKL_VERSION, public.settings, public.verifying_key, public.artifact, srs, points, salt)
+    key = EzklVerifyingKey(EZKL_VERSION, public.settings, public.verifying_key, public.artifact, srs, points, salt)
     return Commitment(program, key)
 
 
@@ -140,8 +137,8 @@ def derive_public_keys(
 
 def _make_public_keys(settings: Settings, folder: Path, limits: ProcessLimits | None) -> PublicKeys:
     calls = [
-        Call("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
-        Call("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
+        EzklCall("compile_circuit", (MODEL_FILE, CIRCUIT_FILE, SETTINGS_FILE)),
+        EzklCall("setup", (CIRCUIT_FILE, VERIFYING_KEY_FILE, PROVING_KEY_FILE, SRS_FILE)),
     ]
     run(calls, folder=folder, what="making keys", limits=limits)
     verifying_key = (folder / VERIFYING_KEY_FILE).read_bytes()
@@ -159,7 +156,7 @@ def _make_artifact(folder: Path, limits: ProcessLimits | None) -> bytes:
     ezkl writes the file and then fails when it finds no Solidity compiler; only the file is wanted.
     """
     files = (VERIFYING_KEY_FILE, SETTINGS_FILE, ARTIFACT_FILE, "verifier.abi", SRS_FILE)
-    call = Call("create_evm_verifier", (*files, False))
+    call = EzklCall("create_evm_verifier", (*files, False))
     path = folder / ARTIFACT_FILE
     try:
         run([call], folder=folder, what="writing the verifier", limits=limits)
@@ -172,7 +169,7 @@ def _make_artifact(folder: Path, limits: ProcessLimits | None) -> bytes:
     return source
 
 
-def estimate(program: Program, *, proofs: int = DEFAULT_PROOFS, limits: ProcessLimits | None = None) -> Estimate:
+def estimate(program: Program, *, proofs: int = DEFAULT_PROOFS, limits: ProcessLimits | None = None) -> EzklEstimate:
     """What keys and proofs of a program will cost, before any are made.
 
     Raises:

@@ -8,8 +8,8 @@ File format (halo2's, as ezkl reads it), all integers little-endian, coordinates
     128 bytes          G2
     128 bytes          tau G2
 
-The test string's tau is derived from a public constant: everyone can forge proofs under it, nobody can mistake
-it for a ceremony, and it is the same on every machine, so that reference commitments can be reproduced.
+The tau of the test string is derived from a public constant. So everyone can forge proofs under it; the string is
+recognized wherever it is used; and it is the same on every machine, so that reference commitments can be reproduced.
 """
 
 import os
@@ -17,22 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blake3 import blake3
-from py_ecc.optimized_bn128 import FQ2, G2, curve_order, field_modulus, multiply, normalize
 
 from zkinfer.errors import ArtifactError
-from zkinfer.ezkl.verifier.kzg import srs_bytes
+from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, SCALAR_MODULUS, G1Point, scale_g2
+from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes, srs_bytes
+from zkinfer.ezkl.verifying_key import Srs
 from zkinfer.files.artifact import write_atomically
-from zkinfer.files.commitment import Srs
 from zkinfer.progress import activity
 
 TEST_SEED = b"zkinfer test-only structured reference string: everyone can forge proofs under it"
 TWO_ADICITY = 28
-ROOT_OF_UNITY = pow(7, (curve_order - 1) >> TWO_ADICITY, curve_order)
+ROOT_OF_UNITY = pow(7, (SCALAR_MODULUS - 1) >> TWO_ADICITY, SCALAR_MODULUS)
 MAX_LOGROWS = 26
 WINDOW_BITS = 8
-G1_GENERATOR = (1, 2)
-
-Affine = tuple[int, int]
 
 
 def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
@@ -63,7 +60,7 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
             f"{path} is not a structured reference string for k = {logrows}: it says k = {found} and has {size} bytes, "
             f"{srs_bytes(logrows)} are needed; take the ceremony's file for this k"
         )
-    return Srs(logrows, hasher.digest(), test_only or tail == _g2_bytes(_test_tau()))
+    return Srs(logrows, hasher.digest(), test_only or tail == g2_bytes(scale_g2(_test_tau())))
 
 
 def forgeable_srs(logrows: int, folder: Path | None = None) -> Path:
@@ -83,7 +80,7 @@ def forgeable_srs(logrows: int, folder: Path | None = None) -> Path:
 
 
 def generate(logrows: int, tau: int) -> bytes:
-    """The file for a known tau: whoever knows tau can forge proofs.
+    """The file for a given tau. With tau, proofs can be forged.
 
     Raises:
         ArtifactError: k is out of range.
@@ -93,27 +90,27 @@ def generate(logrows: int, tau: int) -> bytes:
     rows = 1 << logrows
     powers = [1]
     for _ in range(rows - 1):
-        powers.append(powers[-1] * tau % curve_order)
+        powers.append(powers[-1] * tau % SCALAR_MODULUS)
     points = multiply_generator([*powers, *_lagrange(logrows, tau)])
-    body = b"".join(_montgomery(x) + _montgomery(y) for x, y in points)
-    return logrows.to_bytes(4, "little") + body + _g2_bytes(1) + _g2_bytes(tau)
+    body = b"".join(coordinate_bytes(x) + coordinate_bytes(y) for x, y in points)
+    return logrows.to_bytes(4, "little") + body + g2_bytes(G2_GENERATOR) + g2_bytes(scale_g2(tau))
 
 
 def _test_tau() -> int:
-    tau: int = int.from_bytes(blake3(TEST_SEED).digest(), "big") % curve_order
+    tau: int = int.from_bytes(blake3(TEST_SEED).digest(), "big") % SCALAR_MODULUS
     return tau
 
 
 def _lagrange(logrows: int, tau: int) -> list[int]:
     """L_i(tau) = w^i (tau^n - 1) / (n (tau - w^i)) for the n-th root of unity w."""
     rows = 1 << logrows
-    omega = pow(ROOT_OF_UNITY, 1 << (TWO_ADICITY - logrows), curve_order)
+    omega = pow(ROOT_OF_UNITY, 1 << (TWO_ADICITY - logrows), SCALAR_MODULUS)
     roots = [1]
     for _ in range(rows - 1):
-        roots.append(roots[-1] * omega % curve_order)
-    numerator = (pow(tau, rows, curve_order) - 1) * pow(rows, -1, curve_order) % curve_order
-    inverses = _invert_all([(tau - root) % curve_order for root in roots], curve_order)
-    return [root * numerator * inverse % curve_order for root, inverse in zip(roots, inverses, strict=True)]
+        roots.append(roots[-1] * omega % SCALAR_MODULUS)
+    numerator = (pow(tau, rows, SCALAR_MODULUS) - 1) * pow(rows, -1, SCALAR_MODULUS) % SCALAR_MODULUS
+    inverses = _invert_all([(tau - root) % SCALAR_MODULUS for root in roots], SCALAR_MODULUS)
+    return [root * numerator * inverse % SCALAR_MODULUS for root, inverse in zip(roots, inverses, strict=True)]
 
 
 def _invert_all(values: Sequence[int], modulus: int) -> list[int]:
@@ -129,9 +126,9 @@ def _invert_all(values: Sequence[int], modulus: int) -> list[int]:
     return out[::-1]
 
 
-def _add_all(left: Sequence[Affine | None], right: Sequence[Affine | None]) -> list[Affine | None]:
+def _add_all(left: Sequence[G1Point | None], right: Sequence[G1Point | None]) -> list[G1Point | None]:
     """Pairwise sums of affine points (None is the identity), sharing one inversion."""
-    q = field_modulus
+    q = BASE_MODULUS
     slopes: list[int] = []
     for a, b in zip(left, right, strict=True):
         if a is None or b is None:
@@ -141,7 +138,7 @@ def _add_all(left: Sequence[Affine | None], right: Sequence[Affine | None]) -> l
         else:
             slopes.append(2 * a[1] % q if a[1] == b[1] else 1)
     inverses = _invert_all(slopes, q)
-    out: list[Affine | None] = []
+    out: list[G1Point | None] = []
     for a, b, inverse in zip(left, right, inverses, strict=True):
         if a is None or b is None:
             out.append(b if a is None else a)
@@ -158,20 +155,20 @@ def _add_all(left: Sequence[Affine | None], right: Sequence[Affine | None]) -> l
     return out
 
 
-def multiply_generator(scalars: Sequence[int]) -> list[Affine]:
+def multiply_generator(scalars: Sequence[int]) -> list[G1Point]:
     """Multiples of G1's generator, affine: all scalars at once, window by window.
 
     Args:
         scalars: residues modulo the group order, none of them 0.
     """
-    bases: list[Affine | None] = [G1_GENERATOR]
-    windows = -(-curve_order.bit_length() // WINDOW_BITS)
+    bases: list[G1Point | None] = [GENERATOR]
+    windows = -(-SCALAR_MODULUS.bit_length() // WINDOW_BITS)
     for _ in range(windows * WINDOW_BITS):
         bases += _add_all(bases[-1:], bases[-1:])
-    sums: list[Affine | None] = [None] * len(scalars)
+    sums: list[G1Point | None] = [None] * len(scalars)
     mask = (1 << WINDOW_BITS) - 1
     for window in range(windows):
-        table: list[Affine | None] = [None]
+        table: list[G1Point | None] = [None]
         for bit in range(WINDOW_BITS):
             table += _add_all(table, [bases[window * WINDOW_BITS + bit]] * len(table))
         digits = [(scalar >> (window * WINDOW_BITS)) & mask for scalar in scalars]
@@ -180,14 +177,3 @@ def multiply_generator(scalars: Sequence[int]) -> list[Affine]:
     if len(points) != len(scalars):
         raise ValueError("a scalar is a multiple of the group order")
     return points
-
-
-def _montgomery(value: int) -> bytes:
-    data: bytes = (value * (1 << 256) % field_modulus).to_bytes(32, "little")
-    return data
-
-
-def _g2_bytes(scalar: int) -> bytes:
-    x, y = normalize(multiply(G2, scalar))
-    coordinates: list[FQ2] = [x, y]
-    return b"".join(_montgomery(int(c)) for coordinate in coordinates for c in coordinate.coeffs)

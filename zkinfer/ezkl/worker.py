@@ -1,4 +1,4 @@
-"""The process in which ezkl runs: one call, then it ends.
+"""The process in which ezkl runs. It serves one request and ends.
 
 Run as ``python -m zkinfer.ezkl.worker`` with a request on standard input:
 ``{"calls": [[name, args, kwargs], ...]}``. Answers with one JSON line on the descriptor given as its argument.

@@ -1,152 +1,79 @@
 """The commitment: the one small file that a model's owner publishes, and all that a verifier trusts.
 
-It names a model by its program (public) and by a commitment to its weights, and carries what checking a proof of
-its backend needs. A short fingerprint stands for the whole of it.
+It names a model by its program (public) and by a commitment to its weights, and carries the verifying key of its
+backend. A short fingerprint stands for the whole of it.
 """
 
-from typing import Literal
+from typing import TypeVar
 
 import msgspec
 from blake3 import blake3
 
+from zkinfer import registry
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, WrongKeyError
 from zkinfer.files.artifact import one_line
 from zkinfer.files.file import File
 from zkinfer.files.kinds import COMMITMENT
-from zkinfer.protocol.pcs import params as pcs
-from zkinfer.protocol.reduction.layout import weight_rows
 
-MAX_LOGROWS = 28
-POINT_BYTES = 64
-DIGEST_BYTES = 32
 FINGERPRINT_CONTEXT = "zkinfer 2026 commitment fingerprint v1"
 
-Backend = Literal["sumcheck", "ezkl"]
 
+class VerifyingKey(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A backend's part of a commitment: what checking its proofs needs.
 
-class Srs(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Which structured reference string the keys were made with.
-
-    Attributes:
-        logrows: it serves circuits of up to 2**logrows rows.
-        digest: BLAKE3 of the file that the keys were made from, 32 bytes.
-        test_only: it was generated locally, so whoever generated it can forge proofs.
+    Each backend has a subclass, whose tag (`msgspec.Struct`) is the backend's name in files.
     """
-
-    logrows: int
-    digest: bytes
-    test_only: bool
-
-
-class EzklKey(msgspec.Struct, frozen=True, array_like=True, tag="ezkl", forbid_unknown_fields=True):
-    """What verifying an ezkl proof needs.
-
-    Attributes:
-        ezkl_version: the version that made the keys; proofs of another are refused.
-        settings: ezkl's settings file, JSON.
-        verifying_key: ezkl's verifying key.
-        artifact: the verifier that ezkl writes for this key (Solidity source), which holds the constraint
-            system; interpreted, never executed.
-        srs: the structured reference string.
-        weight_points: affine BN254 points, 64 bytes each (x then y, big-endian), one a committed column.
-        salt_count: random field elements in each committed column of weights. Each proof opens every column at one
-            more point, so they hide the weights for `salt_count - 1` proofs.
-    """
-
-    ezkl_version: str
-    settings: bytes
-    verifying_key: bytes
-    artifact: bytes
-    srs: Srs
-    weight_points: tuple[bytes, ...]
-    salt_count: int
-
-
-class SumcheckKey(msgspec.Struct, frozen=True, array_like=True, tag="sumcheck", forbid_unknown_fields=True):
-    """What verifying a proof of the native backend needs: the commitment to the matrix of weights, and its sizes.
-
-    Attributes:
-        root: Merkle root over the columns of the encoded matrix, 32 bytes.
-        rows: of the matrix.
-        log_columns: the matrix has 2**log_columns columns.
-        blinding: random symbols behind each row.
-        log_length: a row is encoded as 2**log_length symbols.
-        queries: columns that each proof shows.
-        query_grinding, weight_grinding: bits of work before the columns, and before the coefficients, are drawn.
-        proofs: how many proofs the random symbols hide the weights for, `queries` of them in each.
-    """
-
-    root: bytes
-    rows: int
-    log_columns: int
-    blinding: int
-    log_length: int
-    queries: int
-    query_grinding: int
-    weight_grinding: int
-    proofs: int
 
     @property
-    def opening(self) -> pcs.OpeningParameters:
-        """How the matrix is opened.
+    def test_only(self) -> bool:
+        """Whether the key was made with a reference string whose maker can forge proofs."""
+        return False
+
+    def check(self, program: Program) -> None:
+        """Check that the key is possible and made for this program.
 
         Raises:
-            InvalidInputError: the sizes are none of a code, or out of range.
+            InvalidInputError: it is not.
         """
-        code = pcs.Code(self.log_columns, self.blinding, self.log_length)
-        return pcs.OpeningParameters(code, self.queries, self.query_grinding, self.weight_grinding)
-
-    @property
-    def weights(self) -> pcs.MatrixCommitment:
-        """The commitment to the matrix. It brings no masks: every proof has a matrix of its own that does.
-
-        Raises:
-            InvalidInputError: the root or the number of rows is none of a matrix.
-        """
-        return pcs.MatrixCommitment(self.root, self.rows, masks=0)
+        raise NotImplementedError
 
 
-Key = EzklKey | SumcheckKey
+KeyType = TypeVar("KeyType", bound=VerifyingKey)
 
 
 class _CommitmentPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
-    key: Key
+    key: msgspec.Raw
+
+
+class _Tagged(msgspec.Struct, frozen=True, array_like=True):
+    """A key of any backend, of which only the first member is read."""
+
+    backend: str
 
 
 _decoder = msgspec.msgpack.Decoder(_CommitmentPayload)
+_tag_decoder = msgspec.msgpack.Decoder(_Tagged)
 
 
-def _check_ezkl(key: EzklKey) -> None:
-    if not 1 <= key.srs.logrows <= MAX_LOGROWS or len(key.srs.digest) != DIGEST_BYTES:
-        raise ArtifactError("what it says of its structured reference string cannot be true")
-    if any(len(point) != POINT_BYTES for point in key.weight_points):
-        raise ArtifactError(f"a weight commitment is not a point of {POINT_BYTES} bytes")
-    if not 0 <= key.salt_count <= 1 << MAX_LOGROWS:
-        raise ArtifactError(f"{key.salt_count} salt elements do not fit any circuit")
+def _name_in_files(key_type: type[VerifyingKey]) -> str:
+    return str(key_type.__struct_config__.tag)
 
 
-def _check_sumcheck(key: SumcheckKey, program: Program) -> None:
-    """The sizes are those of a code and of a matrix, and the matrix is that of the program's weights."""
-    opening, weights = key.opening, key.weights
-    if key.proofs < 1 or opening.queries * key.proofs > opening.code.blinding:
-        raise ArtifactError(
-            f"{opening.code.blinding} random symbols a row do not hide the weights for {key.proofs} proofs of "
-            f"{opening.queries} columns"
-        )
-    needed = weight_rows(program, key.log_columns)
-    if weights.rows != needed:
-        raise ArtifactError(f"a matrix of {weights.rows} rows, where the program's weights fill {needed}")
+def _decode_key(data: msgspec.Raw) -> VerifyingKey:
+    """The key, of the type of the backend that it names.
 
-
-def _check_key(key: Key, program: Program) -> None:
-    match key:
-        case EzklKey():
-            _check_ezkl(key)
-        case SumcheckKey():
-            _check_sumcheck(key, program)
+    Raises:
+        ArtifactError, msgspec.MsgspecError: there is no such backend, or it is no key of it.
+    """
+    name = _tag_decoder.decode(data).backend
+    try:
+        key_type: type[VerifyingKey] = registry.find(name).verifying_key
+    except InvalidInputError:
+        raise ArtifactError(f"made for backend {name[:20]!a}, which this zkinfer does not have") from None
+    return msgspec.msgpack.decode(data, type=key_type)
 
 
 class Commitment(File):
@@ -154,42 +81,31 @@ class Commitment(File):
 
     Attributes:
         program: the integer program, without weights.
-        key: the backend's part.
+        key: the verifying key, of the type of its backend.
     """
 
     KIND = COMMITMENT
     REFUSAL = MalformedCommitmentError
 
-    def __init__(self, program: Program, key: Key) -> None:
+    def __init__(self, program: Program, key: VerifyingKey) -> None:
         self.program = program
         self.key = key
-        self._payload = msgspec.msgpack.encode(_CommitmentPayload(encode_program(program), key))
+        self._payload = msgspec.msgpack.encode((encode_program(program), key))
 
     @property
-    def backend(self) -> Backend:
-        """Which prover's proofs this commitment checks."""
-        return "ezkl" if isinstance(self.key, EzklKey) else "sumcheck"
+    def backend(self) -> str:
+        """The name of the backend whose proofs this commitment checks."""
+        return registry.public_name(_name_in_files(type(self.key)))
 
-    @property
-    def ezkl(self) -> EzklKey:
-        """The key of an ezkl commitment.
+    def key_as(self, key_type: type[KeyType]) -> KeyType:
+        """The backend's part, of the type of that backend.
 
         Raises:
-            WrongKeyError: it is of another backend.
+            WrongKeyError: the commitment is of another backend.
         """
-        if not isinstance(self.key, EzklKey):
-            raise WrongKeyError(f"the commitment is for backend {self.backend!r}; one for 'ezkl' is needed")
-        return self.key
-
-    @property
-    def sumcheck(self) -> SumcheckKey:
-        """The key of a commitment of the native backend.
-
-        Raises:
-            WrongKeyError: it is of another backend.
-        """
-        if not isinstance(self.key, SumcheckKey):
-            raise WrongKeyError(f"the commitment is for backend {self.backend!r}; one for 'sumcheck' is needed")
+        if not isinstance(self.key, key_type):
+            wanted = registry.public_name(_name_in_files(key_type))
+            raise WrongKeyError(f"the commitment is for backend {self.backend!r}; one for {wanted!r} is needed")
         return self.key
 
     @property
@@ -216,7 +132,7 @@ class Commitment(File):
             MalformedCommitmentError: it is not.
         """
         try:
-            _check_key(self.key, self.program)
+            self.key.check(self.program)
         except InvalidInputError as error:
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
 
@@ -226,7 +142,7 @@ class Commitment(File):
     @classmethod
     def _decoded(cls, payload: bytes) -> "Commitment":
         decoded = _decoder.decode(payload)
-        return cls(decode_program(decoded.program), decoded.key)
+        return cls(decode_program(decoded.program), _decode_key(decoded.key))
 
     def _validate(self) -> None:
         self.check()

@@ -59,7 +59,7 @@ class File:
         try:
             payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
             value = cls._decoded(payload)
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
         value._validate()
         if not value._is_canonical(payload):

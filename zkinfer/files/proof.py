@@ -9,6 +9,7 @@ import math
 import msgspec
 import numpy as np
 
+from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.file import File
@@ -99,7 +100,7 @@ class Proof(File):
     """A proof of any number of runs of a program; a `.zkp` file. Reading one says nothing about whether it is valid.
 
     Attributes:
-        backend: which prover made it.
+        backend: the name of the backend that made it, as the proof says.
         commitment_digest: digest of the commitment that it was made for.
         output_tensors: for each output of the program its integers, or, where it is hidden, a commitment to them.
         data: the backend's proof bytes.
@@ -120,7 +121,7 @@ class Proof(File):
         private_inputs: tuple[PrivateTensor | None, ...] = (),
         stated: bytes = b"",
     ) -> None:
-        self.backend = backend
+        self.backend = registry.public_name(backend)
         self.commitment_digest = commitment_digest
         self.output_tensors = output_tensors
         self.data = data
@@ -140,11 +141,15 @@ class Proof(File):
         return arrays[0] if len(arrays) == 1 else arrays
 
     def _encoded(self) -> bytes:
-        return msgspec.msgpack.encode(
-            _ProofPayload(
-                self.backend, self.commitment_digest, self.private_inputs, self.output_tensors, self.data, self.stated
-            )
+        payload = _ProofPayload(
+            registry.name_in_files(self.backend),
+            self.commitment_digest,
+            self.private_inputs,
+            self.output_tensors,
+            self.data,
+            self.stated,
         )
+        return msgspec.msgpack.encode(payload)
 
     @classmethod
     def _decoded(cls, payload: bytes) -> "Proof":

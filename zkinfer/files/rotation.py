@@ -11,6 +11,7 @@ from zkinfer.errors import CommitmentMismatchError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.file import File
 from zkinfer.files.kinds import ROTATION
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 
 ROTATION_FILE = "rotation.zkr"
@@ -38,7 +39,7 @@ class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknow
         Raises:
             CommitmentMismatchError: the step starts from another commitment.
         """
-        if self.old_digest != old.digest or old.backend != "sumcheck":
+        if self.old_digest != old.digest or not isinstance(old.key, NativeVerifyingKey):
             raise CommitmentMismatchError(
                 f"it starts from another commitment than {old.fingerprint}; rotations go from the published commitment "
                 "to that of the proof, in order"
@@ -59,7 +60,7 @@ def renewed(old: Commitment, root: bytes) -> Commitment:
     Raises:
         WrongKeyError: it is of another backend.
     """
-    return Commitment(old.program, msgspec.structs.replace(old.sumcheck, root=root))
+    return Commitment(old.program, msgspec.structs.replace(old.key_as(NativeVerifyingKey), root=root))
 
 
 def rotation_context(old: Commitment, new: Commitment) -> bytes:

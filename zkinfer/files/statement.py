@@ -4,7 +4,6 @@ The verifier builds it from what its caller hands in. Of the proof it takes the 
 commitments to values that are hidden, both of which are then proven.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,17 +15,12 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.typing import IntArray
 
 PROTOCOL_VERSION = 1
-STATEMENT_CONTEXT = "zkinfer 2026 statement v1"
 RUNS_STATEMENT_CONTEXT = "zkinfer 2026 statement of runs v1"
 VALUES_CONTEXT = "zkinfer 2026 public values v1"
 PARTS_CONTEXT = "zkinfer 2026 part of a statement v1"
 MAX_CONTEXT_BYTES = 1 << 16
 MAX_RUNS = 1 << 20
 """Runs of the program that one proof may cover."""
-
-STATEMENT_WORDS = 11
-STATEMENT_WORD_BITS = 24
-"""The 256-bit digest as eleven words that single-precision tensors carry exactly."""
 
 Shown: TypeAlias = IntArray | bytes
 """A public value: its integers, int64 of shape (runs, *tensor.shape). A hidden one: its 32-byte commitment."""
@@ -107,45 +101,3 @@ def _values_digest(integers: IntArray) -> bytes:
     data = np.ascontiguousarray(integers, dtype="<i8").reshape(-1).view(np.uint8).data
     digest: bytes = blake3(data, derive_key_context=VALUES_CONTEXT).digest()
     return digest
-
-
-def statement_digest(commitment: Commitment, context: bytes) -> bytes:
-    """What an ezkl proof binds beside its values, which stand in the public instances: 32 bytes.
-
-    Over protocol version, program digest, commitment digest (which covers weights and keys) and context.
-
-    Args:
-        commitment: the published commitment.
-        context: a nonce or request id, at most `MAX_CONTEXT_BYTES`.
-
-    Raises:
-        InvalidInputError: the context is longer.
-    """
-    check_context(context)
-    hasher = blake3(derive_key_context=STATEMENT_CONTEXT)
-    hasher.update(PROTOCOL_VERSION.to_bytes(4, "little"))
-    hasher.update(commitment.program_digest)
-    hasher.update(commitment.digest)
-    hasher.update(len(context).to_bytes(8, "little"))
-    hasher.update(context)
-    digest: bytes = hasher.digest()
-    return digest
-
-
-def statement_words(digest: bytes) -> tuple[int, ...]:
-    """A digest as `STATEMENT_WORDS` integers below 2**24, least significant first."""
-    number = int.from_bytes(digest, "little")
-    mask = (1 << STATEMENT_WORD_BITS) - 1
-    return tuple((number >> (STATEMENT_WORD_BITS * i)) & mask for i in range(STATEMENT_WORDS))
-
-
-def public_instances(
-    digest: bytes,
-    inputs: Sequence[IntArray],
-    outputs: Sequence[IntArray],
-) -> list[int]:
-    """The public instances of an ezkl proof, in order: statement words, inputs, outputs; negative ones as they are."""
-    values = list(statement_words(digest))
-    for array in (*inputs, *outputs):
-        values.extend(int(x) for x in array.ravel())
-    return values

@@ -36,7 +36,7 @@ from zkinfer.jobs.state import JobCounts, State
 
 if TYPE_CHECKING:
     from zkinfer.backend import Keys
-    from zkinfer.native.keys import SumcheckKeys
+    from zkinfer.native.keys import NativeKeys
 
 
 def _ignore_progress(progress: Progress) -> None:
@@ -283,7 +283,7 @@ def _commit(folder: Path, state: State, keys: "Keys") -> Outcome | None:
     if state.sample is not None and state.sample.challenge:
         return None
     start = time.monotonic()
-    committed = execute_and_commit(folder, state, cast("SumcheckKeys", keys))
+    committed = execute_and_commit(folder, state, cast("NativeKeys", keys))
     progress = Progress(state.counts(), 0, time.monotonic() - start, 0)
     return Outcome(progress, complete=False, stopped=False, committed=committed)
 

@@ -26,10 +26,10 @@ from zkinfer.progress import progress
 from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
-    from zkinfer.native.keys import SumcheckKeys
+    from zkinfer.native.keys import NativeKeys
 
 
-def execute_and_commit(folder: Path, state: State, keys: "SumcheckKeys") -> Manifest:
+def execute_and_commit(folder: Path, state: State, keys: "NativeKeys") -> Manifest:
     """Execute all items of a sampled job, and write their outputs and what is committed to; returns the latter.
 
     A job that has committed is not executed again.
@@ -51,7 +51,7 @@ def execute_and_commit(folder: Path, state: State, keys: "SumcheckKeys") -> Mani
     return committed
 
 
-def _execute(folder: Path, state: State, keys: "SumcheckKeys") -> tuple[list[JobBatch], dict[int, str]]:
+def _execute(folder: Path, state: State, keys: "NativeKeys") -> tuple[list[JobBatch], dict[int, str]]:
     """The batches with the digests of their items, and the reasons of dead letters; writes the outputs."""
     job, program = state.job, keys.program
     batch_size = job.options.batch_size

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from zkinfer.audits.sampling import check_confidence, check_rate
+from zkinfer.backend import find_backend
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.statement import check_context
 from zkinfer.jobs.manifest import MANIFEST_FILE, MAX_BATCH_ITEMS, PROOFS_FOLDER
@@ -138,10 +139,12 @@ def check_options(options: Options, backend: str, circuit_batch: int) -> None:
         raise InvalidInputError(f"a batch has from 1 to {MAX_BATCH_ITEMS} items, not {size}")
     if size is not None and size % circuit_batch:
         raise InvalidInputError(f"the circuit was compiled for batches of {circuit_batch}: take a multiple, not {size}")
-    if backend == "ezkl" and size not in (None, circuit_batch):
-        raise InvalidInputError(f"a proof of ezkl covers {circuit_batch} items, the circuit's batch, not {size}")
-    if backend == "ezkl" and (options.private_inputs or options.private_outputs):
-        raise InvalidInputError("the ezkl backend hides neither inputs nor outputs")
+    limits = find_backend(backend).limits
+    if size is not None and limits.runs is not None and size > limits.runs * circuit_batch:
+        most = limits.runs * circuit_batch
+        raise InvalidInputError(f"a proof of the {backend} backend covers at most {most} items, not {size}")
+    if not limits.hides_values and (options.private_inputs or options.private_outputs):
+        raise InvalidInputError(f"the {backend} backend hides neither inputs nor outputs")
     if not 1 <= options.workers <= 4096 or (options.executor == "inline" and options.workers != 1):
         raise InvalidInputError(
             f"{options.workers} workers: one with executor 'inline', from 1 to 4096 with the others"
@@ -157,7 +160,7 @@ def _check_policy(options: Options, policy: SamplePolicy, backend: str) -> None:
     check_confidence(policy.confidence)
     if len(policy.seed) != SEED_BYTES:
         raise InvalidInputError(f"the seed of the salts has {SEED_BYTES} bytes, not {len(policy.seed)}")
-    if backend != "sumcheck":
+    if backend != "native":
         raise InvalidInputError(f"a sampled job takes keys of the native backend, not of {backend!r}")
     if options.private_inputs or options.private_outputs:
         raise InvalidInputError("a sampled job hides neither inputs nor outputs")

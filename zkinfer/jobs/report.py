@@ -15,7 +15,6 @@ from types import ModuleType
 
 import numpy as np
 
-from zkinfer.durations import duration
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
 from zkinfer.files.artifact import write_atomically
 from zkinfer.jobs.inputs import PathLike
@@ -23,6 +22,7 @@ from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.state import Announcement, JobCounts, Row, State
+from zkinfer.progress import duration
 from zkinfer.typing import Array, FloatArray
 
 Cells = Sequence[object]

@@ -8,6 +8,7 @@ smaller than the budget of the keys demands.
 
 import os
 
+from zkinfer.backend import find_backend
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, elements_per_run
 from zkinfer.errors import BudgetError
@@ -43,9 +44,10 @@ class Sizing:
     ) -> None:
         self._best: dict[int, float] = {}
         unit = batch_of(program)
+        most = find_backend(backend).limits.runs
         largest = max(LARGEST, unit) // unit * unit
-        if backend == "ezkl":
-            fixed = unit
+        if most is not None:
+            largest = min(largest, most * unit)
         if fixed is None:
             memory = SHARE_OF_MEMORY * available_memory() / workers
             runs = max(1, int(memory / (BYTES_PER_ELEMENT * elements_per_run(program))))

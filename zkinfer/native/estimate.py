@@ -1,14 +1,20 @@
-"""What keys and proofs of the native backend will take, said before any is made."""
+"""What keys and proofs of the native backend will take, predicted before any is made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from zkinfer.backend import Estimate
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.execution.executor import Executor
 from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import opening_for
 from zkinfer.native.witness import values_read
+from zkinfer.progress import duration
 from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.layout import weight_rows
@@ -36,7 +42,7 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
-class NativeEstimate:
+class NativeEstimate(Estimate):
     """Predicted cost of the native backend on two cores of the reference machine.
 
     Attributes:
@@ -58,6 +64,33 @@ class NativeEstimate:
     disk_bytes: int
     proof_bytes: int
     security_bits: float
+
+    @property
+    def title(self) -> str:
+        """See `Estimate.title`."""
+        return "Estimate, native backend, for two cores like those of docs/benchmarks.md"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """See `Estimate.rows`."""
+        return [
+            ("runs in one proof", f"{self.runs:,}"),
+            ("prove", duration(self.prove_seconds)),
+            ("memory", decimal(self.memory_bytes)),
+            ("proof", decimal(self.proof_bytes)),
+            ("keys on disk", decimal(self.disk_bytes)),
+            ("security", f"{self.security_bits:.1f} bits"),
+        ]
+
+    def table(self) -> Table:
+        """The lookups of each layer."""
+        table = Table(title="Lookups of one proof", title_justify="left")
+        table.add_column("layer", overflow="fold")
+        for name in ("elements", "entries", "table", "rows"):
+            table.add_column(name, justify="right")
+        for layer in self.layers:
+            numbers = (f"{layer.elements:,}", f"{layer.entries:,}", layer.table, f"{layer.table_rows:,}")
+            table.add_row(*(Text(cell) for cell in (layer.label, *numbers)))
+        return table
 
 
 def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, proofs: int) -> NativeEstimate:

@@ -17,14 +17,15 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.backend import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, Keys
+from zkinfer.backend import Keys
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
+from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.integers import WIDTHS, array_width
-from zkinfer.files.proof import Proof
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.witness import values_read
@@ -58,7 +59,7 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 _decoder = msgspec.msgpack.Decoder(Secrets)
 
 
-class SumcheckKeys(Keys):
+class NativeKeys(Keys):
     """Everything that proving needs, in a folder.
 
     Attributes:
@@ -68,7 +69,7 @@ class SumcheckKeys(Keys):
         matrix: the committed weights, mapped from their files.
     """
 
-    backend = "sumcheck"
+    backend = "native"
 
     def __init__(
         self,
@@ -115,21 +116,8 @@ class SumcheckKeys(Keys):
 
     @property
     def budget_file(self) -> Path:
-        """Where it is accounted for how many were made."""
+        """The file that counts how many were made."""
         return self.folder / MATRIX_FOLDER / storage.BUDGET
-
-    def prove(
-        self,
-        inputs: Sequence[IntArray],
-        context: bytes,
-        *,
-        private_inputs: bool = False,
-        private_outputs: bool = False,
-    ) -> Proof:
-        """See `Keys.prove` and `prove.prove`."""
-        from zkinfer.native.prove import prove
-
-        return prove(self, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """See `Keys.save`."""
@@ -138,7 +126,7 @@ class SumcheckKeys(Keys):
         return target
 
     @staticmethod
-    def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "SumcheckKeys":
+    def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "NativeKeys":
         """Read a folder of keys.
 
         Checked: commitment and secrets are whole and belong together; every other file is there and has its size; the
@@ -154,11 +142,8 @@ class SumcheckKeys(Keys):
             WrongKeyError: the folder mixes files of different keys, or, with `verify_files`, one is damaged.
         """
         path = Path(folder).absolute()
-        try:
-            commitment = Commitment.load(path / COMMITMENT_FILE)
-        except MalformedCommitmentError as error:
-            raise ArtifactError(str(error)) from None
-        keys = SumcheckKeys(path, commitment, _read_secrets(path, commitment))
+        commitment = read_commitment(path)
+        keys = NativeKeys(path, commitment, _read_secrets(path, commitment))
         if verify_files:
             keys.verify_files()
         return keys
@@ -174,9 +159,6 @@ class SumcheckKeys(Keys):
                 raise _damaged(self.folder / name)
         if not np.array_equal(build_tree(self.matrix.leaves)[1:], self.matrix.nodes[1:]):
             raise _damaged(self.matrix.folder)
-
-    def __repr__(self) -> str:
-        return f"SumcheckKeys({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
 
 
 def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> Secrets:
@@ -224,7 +206,7 @@ def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
 
 def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
     matrix = storage.load(folder / MATRIX_FOLDER)
-    key = commitment.sumcheck
+    key = commitment.key_as(NativeVerifyingKey)
     if (matrix.commitment, matrix.code, matrix.queries) != (key.weights, key.opening.code, key.queries):
         raise WrongKeyError(f"{folder / MATRIX_FOLDER} belongs to other keys than {COMMITMENT_FILE}")
     if matrix.budget != key.proofs:

@@ -11,6 +11,7 @@ import numpy as np
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
 from zkinfer.execution.tables import AppliedTable
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
@@ -33,7 +34,7 @@ from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.typing import Array, Floats, IntArray
 
 if TYPE_CHECKING:
-    from zkinfer.native.keys import SumcheckKeys
+    from zkinfer.native.keys import NativeKeys
 
 
 ERROR_BITS = 131
@@ -230,7 +231,7 @@ def public_values(plan: Plan, values: Mapping[int, Array]) -> dict[int, Array]:
 
 
 def prove(
-    keys: "SumcheckKeys",
+    keys: "NativeKeys",
     inputs: Sequence[IntArray],
     context: bytes,
     *,
@@ -252,7 +253,7 @@ def prove(
         ProvingError: the statement cannot be proven with 128 bits of security.
     """
     keep_freed_memory()
-    program, key = keys.program, keys.commitment.sumcheck
+    program, key = keys.program, keys.commitment.key_as(NativeVerifyingKey)
     if not inputs or not len(inputs[0]):
         raise InvalidInputError("a proof covers one run at least: hand in inputs")
     if not keys.proofs_left:
@@ -280,10 +281,10 @@ def prove(
             outputs.append(PrivateTensor(shape, shown))
         else:
             outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
-    return Proof("sumcheck", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
+    return Proof("native", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
 
 
-def _statement(keys: "SumcheckKeys", run: CommittedRun, context: bytes) -> Statement:
+def _statement(keys: "NativeKeys", run: CommittedRun, context: bytes) -> Statement:
     """What is proven: public values as they are, hidden ones by the commitment to their matrix."""
     plan = run.plan
 

@@ -1,18 +1,18 @@
 """Handing a model on to fresh keys: a new commitment to the same weights, and the proof that it is one."""
 
-import tempfile
 from pathlib import Path
 
-from zkinfer.backend import new_seed, require_seed
 from zkinfer.errors import BudgetError, InvalidInputError
 from zkinfer.files.artifact import building_folder
+from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import ROTATION_FILE, Rotation, renewed, rotation_context
-from zkinfer.native.keys import MATRIX_FOLDER, SumcheckKeys, write_keys
+from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.setup import commit_weights
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 
 
-def rotate(keys: SumcheckKeys, *, folder: Path | None = None, seed: bytes | None = None) -> SumcheckKeys:
+def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None = None) -> NativeKeys:
     """Make keys with a new commitment to the same weights, and prove that it is.
 
     It takes one proof from the budget of the old keys and one from that of the new. The folder of the new keys also
@@ -38,15 +38,12 @@ def rotate(keys: SumcheckKeys, *, folder: Path | None = None, seed: bytes | None
             "these keys have made all their proofs, and a rotation takes one: make new keys with setup, and publish "
             "their commitment"
         )
-    old, parameters, weights = keys.commitment, keys.commitment.sumcheck.opening, keys.weights
-    temporary = None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
-        folder = Path(temporary.name) / "keys"
+    old, parameters, weights = keys.commitment, keys.commitment.key_as(NativeVerifyingKey).opening, keys.weights
+    folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
         matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER)
         new = renewed(old, matrix.commitment.root)
         secrets = write_keys(part, new, weights, seed)
         proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
-        Rotation(old.digest, new.sumcheck.root, proof).save(part / ROTATION_FILE)
-    return SumcheckKeys(folder, new, secrets, temporary)
+        Rotation(old.digest, new.key_as(NativeVerifyingKey).root, proof).save(part / ROTATION_FILE)
+    return NativeKeys(folder, new, secrets, temporary)

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.backend import new_seed, require_seed
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.files.artifact import building_folder
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
+from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.keys import MATRIX_FOLDER, SumcheckKeys, write_keys
+from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
@@ -25,7 +26,6 @@ from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix
 from zkinfer.protocol.reduction.plan import check_program
 from zkinfer.typing import IntArray
 
-DEFAULT_PROOFS = 100
 ERROR_BITS = 131.0
 """The terms of an opening of the weights sum to at most 2^-131: a quarter of what 128 bits of security allow."""
 
@@ -42,7 +42,7 @@ def setup(
     folder: Path | None = None,
     proofs: int = DEFAULT_PROOFS,
     seed: bytes | None = None,
-) -> SumcheckKeys:
+) -> NativeKeys:
     """Make proving keys and the commitment.
 
     Args:
@@ -70,15 +70,12 @@ def setup(
     check_program(program)
     check_bounds(program, weights)
     parameters = opening_for(program, proofs)
-    temporary = None
-    if folder is None:
-        temporary = tempfile.TemporaryDirectory(prefix="zkinfer-keys-")
-        folder = Path(temporary.name) / "keys"
+    folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
         matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER)
         commitment = Commitment(program, _key(matrix, parameters, proofs))
         secrets = write_keys(part, commitment, weights, seed)
-    return SumcheckKeys(folder, commitment, secrets, temporary)
+    return NativeKeys(folder, commitment, secrets, temporary)
 
 
 def opening_for(program: Program, proofs: int) -> OpeningParameters:
@@ -112,9 +109,23 @@ def commit_weights(
     return storage.create(folder, code, data, parameters.queries, Randomness(stream.digest()))
 
 
-def _key(matrix: StoredMatrix, parameters: OpeningParameters, proofs: int) -> SumcheckKey:
+def commits_to(commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> bool:
+    """Whether the published root is that of these weights and the random symbols of this seed.
+
+    The matrix is made again, in a temporary folder for as long as that takes.
+
+    Raises:
+        ResourceError: too little disk.
+    """
+    key = commitment.key_as(NativeVerifyingKey)
+    with tempfile.TemporaryDirectory(prefix="zkinfer-audit-") as folder:
+        matrix = commit_weights(commitment.program, weights, key.opening, seed, Path(folder) / "matrix")
+        return matrix.commitment == key.weights
+
+
+def _key(matrix: StoredMatrix, parameters: OpeningParameters, proofs: int) -> NativeVerifyingKey:
     code = parameters.code
-    return SumcheckKey(
+    return NativeVerifyingKey(
         root=matrix.commitment.root,
         rows=matrix.commitment.rows,
         log_columns=code.log_columns,

@@ -3,13 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from zkinfer.errors import InvalidProofError, MalformedProofError, StatementError, VerificationError
+from zkinfer.backend import find_backend
+from zkinfer.errors import MalformedProofError, StatementError, VerificationError
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.rotation import Rotation, rotation_context
-from zkinfer.protocol.pcs.rotation import verify_rotation
-from zkinfer.protocol.pcs.soundness import rotation as rotation_terms
-from zkinfer.protocol.security import combine
-from zkinfer.verifier.native_proof import MIN_BITS
+from zkinfer.files.rotation import Rotation
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 Lineage = Rotation | Source | Sequence[Rotation | Source]
@@ -35,7 +32,7 @@ def follow(published: Commitment, lineage: Lineage, wanted: bytes) -> Commitment
         StatementError: not a list of rotations, or more than `MAX_ROTATIONS`.
         MalformedCommitmentError: the published commitment contradicts itself.
         MalformedProofError: a rotation is not well formed.
-        CommitmentMismatchError: a rotation does not start where the one before ends.
+        CommitmentMismatchError: a rotation does not start where the one before ends, or the backend has none.
         InvalidProofError: a proof of equality is refused, or the published parameters make it worth too little.
     """
     steps = [lineage] if isinstance(lineage, (Rotation, *_SOURCES)) else lineage
@@ -50,27 +47,10 @@ def follow(published: Commitment, lineage: Lineage, wanted: bytes) -> Commitment
         if number == 1:
             published.check()
         try:
-            commitment = _verified(commitment, _rotation(step))
+            commitment = find_backend(commitment.backend).follow_rotation(commitment, _rotation(step))
         except VerificationError as error:
             raise type(error)(f"rotation {number} of the lineage: {error}") from None
     return commitment
-
-
-def rotation_bits(commitment: Commitment) -> float:
-    """The security of one rotation of this commitment, and of every chain of them."""
-    return combine(rotation_terms(commitment.sumcheck.opening)).bits
-
-
-def _verified(old: Commitment, rotation: Rotation) -> Commitment:
-    """The commitment that the rotation leads to."""
-    new = rotation.apply(old)
-    key = old.sumcheck
-    if rotation_bits(old) < MIN_BITS:
-        raise InvalidProofError(
-            f"the commitment's parameters make forging it a work of 2**{rotation_bits(old):.0f}, which is too little"
-        )
-    verify_rotation(key.opening, key.weights, new.sumcheck.weights, rotation.data, rotation_context(old, new))
-    return new
 
 
 def _rotation(source: Rotation | Source) -> Rotation:

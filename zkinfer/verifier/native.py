@@ -16,6 +16,7 @@ from zkinfer.errors import (
     ProvingError,
 )
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Statement
 from zkinfer.protocol import security
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, hidden_values
@@ -61,7 +62,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     publics = {i: value for i, value in enumerate(statement.inputs) if not isinstance(value, bytes)}
     first = plan.program.num_values
     publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
-    key = commitment.sumcheck
+    key = commitment.key_as(NativeVerifyingKey)
     return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 
+from zkinfer.backend import Guarantee
 from zkinfer.errors import InvalidProofError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.files.statement import Statement
-from zkinfer.verifier.result import Guarantee
 
 MIN_BITS = 100.0
 """A commitment's owner chooses its parameters. Under ones that are worth less than this, a proof is no evidence."""
 
-Check = Callable[[Commitment, Statement, bytes], float]
+BytesCheck = Callable[[Commitment, Statement, bytes], float]
 """Verifies a proof's bytes; the bits that it is worth, or a VerificationError."""
 
 SECURITY = (
@@ -32,7 +33,7 @@ class NativeCheck:
         MalformedCommitmentError: its parameters are out of range, or not those of its program.
     """
 
-    def __init__(self, commitment: Commitment, check: Check) -> None:
+    def __init__(self, commitment: Commitment, check: BytesCheck) -> None:
         commitment.check()
         self.commitment = commitment
         self._check = check
@@ -57,6 +58,6 @@ class NativeCheck:
             )
         hiding = (
             f"the weights and all values between inputs and outputs; from everyone who cannot break BLAKE3, in the "
-            f"{self.commitment.sumcheck.proofs} proofs that the commitment is made for"
+            f"{self.commitment.key_as(NativeVerifyingKey).proofs} proofs that the commitment is made for"
         )
         return Guarantee(bits, SECURITY, hiding)

@@ -2,31 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from zkinfer.typing import FloatArray
 
-Engine = Literal["python", "slow", "ezkl", "both"]
-
 Revealed = FloatArray | tuple[FloatArray | None, ...] | None
 """Real numbers: one array, or None where the proof hides it; a tuple of these for a model with several tensors."""
-
-
-@dataclass(frozen=True)
-class Guarantee:
-    """What the accepted proofs of one commitment are worth.
-
-    Attributes:
-        bits: whoever forges one does work of about 2**bits.
-        soundness: what that rests on, in words.
-        hiding: what a proof does not show of the model, and to whom, in words.
-        test_only: made with a reference string whose maker can forge.
-    """
-
-    bits: float
-    soundness: str
-    hiding: str
-    test_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +43,7 @@ class VerifiedInference:
     fingerprint: str
     program_digest: str
     context: bytes
-    engine: Engine
+    engine: str
     test_only: bool
     security_bits: float
     public: str

@@ -7,10 +7,11 @@ of runs; the caller's inputs, outputs and context make a statement; the backend'
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from zkinfer.backend import Check, all_backends, find_backend
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.circuit.samples import batch_of, stacked_shape
@@ -22,20 +23,18 @@ from zkinfer.errors import (
     StatementError,
     VerifierUnavailableError,
 )
-from zkinfer.ezkl.verifier.proof import EzklCheck
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.typing import FloatArray
-from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
-from zkinfer.verifier.lineage import Lineage, follow, rotation_bits
-from zkinfer.verifier.native_proof import NativeCheck
-from zkinfer.verifier.result import Engine, Guarantee, Revealed, VerifiedInference, in_words
+from zkinfer.verifier.lineage import Lineage, follow
+from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 PARTS = ("inputs differ", "outputs differ", "context differs")
-ENGINES: tuple[Engine, ...] = ("python", "slow", "ezkl", "both")
+ENGINE_ALIASES = {"slow": "reference"}
+"""Former names of engines."""
 
 
 def _commitment(source: Commitment | Source) -> Commitment:
@@ -90,14 +89,26 @@ def _commitments(values: Sequence[Shown]) -> tuple[bytes | None, ...]:
     return tuple(value if isinstance(value, bytes) else None for value in values)
 
 
-def _checker(commitment: Commitment, engine: Engine) -> Callable[[Statement, Proof], Guarantee]:
+def engine_name(engine: str) -> str:
+    """The name of an engine that some backend has.
+
+    Raises:
+        VerifierUnavailableError: none has it; the message lists those that there are.
+    """
+    name = ENGINE_ALIASES.get(engine, engine)
+    engines = dict.fromkeys(engine for backend in all_backends() for engine in backend.engines)
+    if name not in engines:
+        raise VerifierUnavailableError(f"there is no engine {engine!r}; choose one of {', '.join(engines)}")
+    return name
+
+
+def _checker(commitment: Commitment, engine: str) -> Check:
     """The check of the commitment's backend."""
-    own = ("python", "ezkl", "both") if commitment.backend == "ezkl" else ("python", "slow")
-    if engine not in own:
-        raise VerifierUnavailableError(f"this commitment takes engine {' or '.join(map(repr, own))}, not {engine!r}")
-    if commitment.backend == "ezkl":
-        return EzklCheck(commitment, engine)
-    return NativeCheck(commitment, reference.check if engine == "slow" else native.check)
+    backend = find_backend(commitment.backend)
+    if engine not in backend.engines:
+        own = " or ".join(map(repr, backend.engines))
+        raise VerifierUnavailableError(f"this commitment takes engine {own}, not {engine!r}")
+    return backend.checker(commitment, engine)
 
 
 def _statement(
@@ -138,13 +149,12 @@ def _verify(
     inputs: Values,
     outputs: Values,
     context: bytes,
-    engine: Engine,
+    engine: str,
     saturate: bool,
     lineage: Lineage,
 ) -> VerifiedInference:
     start = time.perf_counter()
-    if engine not in ENGINES:
-        raise VerifierUnavailableError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
+    engine = engine_name(engine)
     published = _commitment(commitment)
     proof = _proof(proof)
     commitment = follow(published, lineage, proof.commitment_digest)
@@ -156,6 +166,9 @@ def _verify(
     program, runs = commitment.program, statement.runs
     hidden = _commitments(statement.inputs), _commitments(statement.outputs)
     public, zero_knowledge = in_words(guarantee.hiding, *hidden)
+    bits = guarantee.bits
+    if commitment is not published:
+        bits = min(bits, find_backend(published.backend).rotation_bits(published))
     return VerifiedInference(
         outputs=_floats(statement.outputs, program.output_tensors, program, runs),
         inputs=_floats(statement.inputs, program.inputs, program, runs),
@@ -167,7 +180,7 @@ def _verify(
         context=statement.context,
         engine=engine,
         test_only=guarantee.test_only,
-        security_bits=guarantee.bits if commitment is published else min(guarantee.bits, rotation_bits(published)),
+        security_bits=bits,
         public=public,
         zero_knowledge=zero_knowledge,
         security=guarantee.soundness,
@@ -181,7 +194,7 @@ def verify(
     inputs: Values = None,
     outputs: Values = None,
     context: bytes = b"",
-    engine: Engine = "python",
+    engine: str = "python",
     saturate: bool = False,
     lineage: Lineage = (),
 ) -> VerifiedInference:
@@ -199,9 +212,9 @@ def verify(
         outputs: the outputs that the caller was told, likewise, to be compared exactly; when None, the outputs that are
             proven are those in the result.
         context: the bytes that the proof must be bound to (a nonce or request id).
-        engine: "python" needs nothing but zkinfer. For native proofs, "slow" is a second verifier, written from the
-            protocol's text in plain Python: for small programs. For ezkl proofs, "ezkl" asks ezkl, "both" demands that
-            they agree.
+        engine: "python" runs in this process. For native proofs, "reference" (formerly "slow") is a second verifier,
+            written from the protocol's text in plain Python: for small programs. For ezkl proofs, "ezkl" asks ezkl,
+            "both" demands that they agree.
         saturate: clip inputs beyond the circuit's bounds, as the prover did if it was told to, instead of refusing.
         lineage: where the proof was made under a rotated commitment, the rotations (or contents of their files, or
             paths) that lead to it from the published one, in order. They are verified too, and trusted no more than
@@ -214,6 +227,8 @@ def verify(
         StatementError: the inputs, outputs or context cannot be what was proven.
         InvalidProofError: the cryptographic check refuses it.
         VerifierUnavailableError: the engine asked for cannot run here, or there is too little memory to verify.
+        VerifierNotInstalledError: the same, because a package is missing: proofs of the ezkl backend need
+            `zkinfer[ezkl-verifier]`. This is a MissingDependencyError as well.
     """
     try:
         with np.errstate(all="ignore"):

@@ -99,14 +99,14 @@ def refuse(*_: object) -> None:
 
 @pytest.mark.parametrize(("python", "ezkl"), [(accept, refuse), (refuse, accept)])
 def test_disagreement_is_a_refusal(dense: Any, monkeypatch: pytest.MonkeyPatch, python: Any, ezkl: Any) -> None:
-    monkeypatch.setattr(halo2.Artifact, "check", python)
+    monkeypatch.setattr(halo2.EvmVerifier, "check", python)
     monkeypatch.setattr(ezkl_engine, "check", ezkl)
     with pytest.raises(InvalidProofError, match="disagree"):
         dense.verify(engine="both")
 
 
 def test_each_engine_is_asked_alone(dense: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halo2.Artifact, "check", refuse)
+    monkeypatch.setattr(halo2.EvmVerifier, "check", refuse)
     dense.verify(engine="ezkl")
     with pytest.raises(InvalidProofError):
         dense.verify(engine="python")
@@ -211,7 +211,7 @@ def test_child_says_when_ezkl_is_absent(tmp_path: Path) -> None:
 
 
 def test_child_limits_its_own_memory(tmp_path: Path) -> None:
-    code = "import resource, ezkl_child as c; c.limit(); print(resource.getrlimit(resource.RLIMIT_AS)[0])"
+    code = "import resource, child as c; c.limit(); print(resource.getrlimit(resource.RLIMIT_AS)[0])"
     folder = str(Path(ezkl_engine.__file__).parent)
     shown = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=folder)
     assert int(shown) == 16 << 30

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from zkinfer.errors import InvalidProofError, MalformedCommitmentError, MalformedProofError, VerificationError
-from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, SCALAR_MODULUS, Point, scale
-from zkinfer.ezkl.verifier.halo2 import Artifact, load
+from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, SCALAR_MODULUS, G1Point, scale
+from zkinfer.ezkl.verifier.halo2 import EvmVerifier, load
 from zkinfer.ezkl.verifier.machine import EC_ADD, EC_PAIRING, Machine, MachineLimits, Returned, Reverted
 
 R = SCALAR_MODULUS
@@ -59,7 +59,7 @@ def test_honest_artifact_accepts(vector: Any) -> None:
 def test_budgets_leave_room_and_are_not_wasteful(vector: Any) -> None:
     artifact = load(vector.commitment.key.artifact)
 
-    def limited(**limits: int) -> Artifact:
+    def limited(**limits: int) -> EvmVerifier:
         changed = dataclasses.replace(artifact.limits, **limits)
         return dataclasses.replace(artifact, limits=changed)
 
@@ -207,7 +207,7 @@ def test_artifact_of_another_key_refuses(dense: Any, columns: Any) -> None:
 
 # Small artifacts that deviate in one thing.
 
-PROOF_POINTS: tuple[Point, ...] = (scale(GENERATOR, 11), scale(GENERATOR, 12), scale(GENERATOR, 13))
+PROOF_POINTS: tuple[G1Point, ...] = (scale(GENERATOR, 11), scale(GENERATOR, 12), scale(GENERATOR, 13))
 PROOF = b"".join(c.to_bytes(32, "big") for point in PROOF_POINTS for c in point)
 KEY_DIGEST = bytes(range(32))
 INSTANCES = [5, 6]
@@ -215,9 +215,9 @@ MINUS_G2 = (G2_GENERATOR[0], G2_GENERATOR[1], BASE_MODULUS - G2_GENERATOR[2], BA
 """A reference string of secret 1: the check is that the last sum is the proof's last point."""
 
 
-def small(run: Callable[[Machine], None]) -> Artifact:
+def small(run: Callable[[Machine], None]) -> EvmVerifier:
     limits = MachineLimits(steps=1000, memory=4096, curve_operations=10)
-    return Artifact(len(INSTANCES), 4, len(PROOF), KEY_DIGEST, MINUS_G2, limits, run)
+    return EvmVerifier(len(INSTANCES), 4, len(PROOF), KEY_DIGEST, MINUS_G2, limits, run)
 
 
 def put(m: Machine, *words: int) -> None:
@@ -232,7 +232,7 @@ def absorb(m: Machine, words: int = 4) -> None:
     m.keccak(0, 32 * (3 + words))
 
 
-def combine(m: Machine) -> Point:
+def combine(m: Machine) -> G1Point:
     """11 G + 12 G - 10 G = 13 G, over the first two points of the proof."""
     put(m, *PROOF_POINTS[0], *PROOF_POINTS[1])
     m.call(EC_ADD, 0, 0x80, 0, 0x40)
@@ -241,7 +241,7 @@ def combine(m: Machine) -> Point:
     return m.load(0), m.load(32)
 
 
-def pair(m: Machine, left: Point, right: Point = PROOF_POINTS[2], twist: Any = MINUS_G2) -> int:
+def pair(m: Machine, left: G1Point, right: G1Point = PROOF_POINTS[2], twist: Any = MINUS_G2) -> int:
     put(m, *left, *G2_GENERATOR, *right, *twist)
     m.call(EC_PAIRING, 0, 0x180, 0, 0x20)
     return m.load(0)

@@ -30,7 +30,7 @@ from zkinfer.ezkl.verifier.kzg import (
     srs_rows,
     weight_points,
 )
-from zkinfer.files.commitment import Srs
+from zkinfer.ezkl.verifying_key import Srs
 
 LOGROWS = 4
 CAPACITY = (1 << LOGROWS) - UNUSABLE_ROWS
@@ -174,7 +174,7 @@ def test_golden_commitment_is_that_of_its_weights(columns: Any) -> None:
 
 def test_agrees_with_ezkl(dense: Any, tmp_path: Path) -> None:
     """`ezkl.kzg_commit` on mixed values, for counts around the capacity of a column."""
-    from zkinfer.ezkl.runner import Call, run
+    from zkinfer.ezkl.runner import EzklCall, run
     from zkinfer.ezkl.srs import forgeable_srs
 
     key = dense.commitment.key
@@ -184,7 +184,7 @@ def test_agrees_with_ezkl(dense: Any, tmp_path: Path) -> None:
     capacity = (1 << key.srs.logrows) - UNUSABLE_ROWS
     cases = [[(-3) ** (i % 170) for i in range(count)] for count in (1, capacity - 1, capacity, capacity + 1)]
     calls = [
-        Call(
+        EzklCall(
             "kzg_commit",
             ([(v % SCALAR_MODULUS).to_bytes(32, "little").hex() for v in case], "vk", "settings.json", str(srs_path)),
         )

@@ -9,7 +9,7 @@ from zkinfer.ezkl.verifier.bn254 import (
     GENERATOR,
     INFINITY,
     SCALAR_MODULUS,
-    Point,
+    G1Point,
     negate,
     scale,
 )
@@ -40,7 +40,7 @@ def put(m: Machine, *words: int) -> None:
         m.store(32 * i, word)
 
 
-def point(m: Machine) -> Point:
+def point(m: Machine) -> G1Point:
     return m.load(0), m.load(32)
 
 
@@ -123,7 +123,7 @@ BAD_POINTS = [(1, 1), (1, 2 + BASE_MODULUS), (1 + BASE_MODULUS, 2), (0, BASE_MOD
 
 
 @pytest.mark.parametrize("bad", BAD_POINTS)
-def test_point_off_the_curve_fails_the_call(bad: Point) -> None:
+def test_point_off_the_curve_fails_the_call(bad: G1Point) -> None:
     m = machine()
     put(m, *GENERATOR, *bad)
     assert m.call(EC_ADD, 0, 0x80, 0, 0x40) == 0

@@ -17,10 +17,10 @@ from zkinfer.ezkl.verifier.yul import (
     Let,
     Name,
     Number,
-    Statement,
     YulBlock,
     YulCall,
     YulFunction,
+    YulStatement,
     parse,
 )
 
@@ -36,7 +36,7 @@ contract Halo2Verifier {
 """
 
 
-def body(text: str) -> tuple[Statement, ...]:
+def body(text: str) -> tuple[YulStatement, ...]:
     """The statements of an assembly block."""
     return parse((SHELL % text).encode()).body.statements
 

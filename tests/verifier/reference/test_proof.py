@@ -16,7 +16,8 @@ from support.random_statements import random_case
 
 from zkinfer.compiler.lowering.builder import Built
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
-from zkinfer.files.commitment import Commitment, SumcheckKey
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
@@ -193,7 +194,7 @@ def test_both_checks_refuse_a_proof_whose_own_sizes_are_worth_too_little() -> No
     parameters, matrix = case.sizes.weights, case.matrix.commitment
     code, work = parameters.code, (parameters.queries, parameters.query_grinding, parameters.weight_grinding)
     sizes = (code.log_columns, code.blinding, code.log_length)
-    commitment = Commitment(case.plan.program, SumcheckKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
+    commitment = Commitment(case.plan.program, NativeVerifyingKey(matrix.root, matrix.rows, *sizes, *work, proofs=1))
     statement = Statement(commitment, case.plan.runs, *shown(case), b"")
     data = encode(prove(case).proof)
     for check in (native.check, reference.check):

@@ -25,12 +25,12 @@ sys.setrecursionlimit(_recursion_limit)
 BASE_MODULUS: int = field_modulus
 SCALAR_MODULUS: int = curve_order
 
-Point = tuple[int, int]
+G1Point = tuple[int, int]
 Jacobian = tuple[int, int, int]
 """(X, Y, Z) stands for the affine point (X / Z^2, Y / Z^3), and for infinity where Z is 0."""
 
-INFINITY: Point = (0, 0)
-GENERATOR: Point = (1, 2)
+INFINITY: G1Point = (0, 0)
+GENERATOR: G1Point = (1, 2)
 G2Point = tuple[int, int, int, int]
 """A G2 point as EIP-197 writes it: imaginary part of x, real part of x, imaginary part of y, real part of y."""
 
@@ -51,12 +51,12 @@ def is_canonical_point(x: int, y: int) -> bool:
     return 0 <= x < _P and 0 <= y < _P and (y * y - x * x * x - 3) % _P == 0
 
 
-def to_jacobian(point: Point) -> Jacobian:
+def to_jacobian(point: G1Point) -> Jacobian:
     """The Jacobian form of an affine point."""
     return (*point, 1) if point != INFINITY else _JACOBIAN_INFINITY
 
 
-def to_affine(point: Jacobian) -> Point:
+def to_affine(point: Jacobian) -> G1Point:
     """The affine form, (0, 0) for infinity."""
     x, y, z = point
     if z == 0:
@@ -66,7 +66,7 @@ def to_affine(point: Jacobian) -> Point:
     return x * square % _P, y * square * inverse % _P
 
 
-def negate(point: Point) -> Point:
+def negate(point: G1Point) -> G1Point:
     """The inverse in the group."""
     return point[0], -point[1] % _P
 
@@ -103,7 +103,7 @@ def add(p: Jacobian, q: Jacobian) -> Jacobian:
     return x3, (r * (v - x3) - 2 * s1 * j) % _P, 2 * z1 * z2 * h % _P
 
 
-def add_affine(p: Jacobian, q: Point) -> Jacobian:
+def add_affine(p: Jacobian, q: G1Point) -> Jacobian:
     """p + q for an affine, finite q: `add` with fewer multiplications (formulas madd-2007-bl)."""
     x1, y1, z1 = p
     x2, y2 = q
@@ -120,7 +120,7 @@ def add_affine(p: Jacobian, q: Point) -> Jacobian:
     return x3, (r * (v - x3) - 2 * y1 * j) % _P, 2 * z1 * h % _P
 
 
-def scale(point: Point, scalar: int) -> Point:
+def scale(point: G1Point, scalar: int) -> G1Point:
     """scalar * point, for any integer scalar: a fixed window over the scalar's bits."""
     scalar %= SCALAR_MODULUS
     if scalar == 0 or point == INFINITY:
@@ -141,6 +141,13 @@ def _decode_g2(point: G2Point) -> tuple[FQ2, FQ2, FQ2]:
     return FQ2([x_real, x_imaginary]), FQ2([y_real, y_imaginary]), FQ2.one()
 
 
+def scale_g2(scalar: int) -> G2Point:
+    """scalar * generator of G2, for a scalar that is not a multiple of the group's order."""
+    x, y, z = multiply(_decode_g2(G2_GENERATOR), scalar % SCALAR_MODULUS)
+    (x_real, x_imaginary), (y_real, y_imaginary) = (x / z).coeffs, (y / z).coeffs
+    return int(x_imaginary), int(x_real), int(y_imaginary), int(y_real)
+
+
 @lru_cache(maxsize=16)
 def is_canonical_g2(point: G2Point) -> bool:
     """Whether the point is finite, reduced, on the twist and in the subgroup of order `SCALAR_MODULUS`."""
@@ -150,7 +157,7 @@ def is_canonical_g2(point: G2Point) -> bool:
     return bool(is_on_curve(decoded, b2)) and bool(is_inf(multiply(decoded, SCALAR_MODULUS)))
 
 
-def pairings_cancel(pairs: Sequence[tuple[Point, G2Point]]) -> bool:
+def pairings_cancel(pairs: Sequence[tuple[G1Point, G2Point]]) -> bool:
     """Whether the product of e(p, q) over the pairs is 1.
 
     Args:

@@ -24,7 +24,7 @@ def limit() -> None:
 
 
 def outcome() -> dict[str, str]:
-    """What ezkl says: "accepted", "refused" (with why) or "absent"; the version that was asked."""
+    """What ezkl answers: "accepted", "refused" (with the reason) or "absent"; and its version."""
     try:
         import ezkl
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""The other opinion: ezkl's own verifier, on a proof file rebuilt from the caller's statement.
+"""The engine "ezkl": ezkl's own verifier, called on a proof file that is rebuilt from the caller's statement.
 
-Needs no structured reference string: the G2 part that verification uses is in the commitment's artifact.
+It needs no structured reference string: the G2 part that verification uses is in the commitment's artifact.
 """
 
 import json
@@ -12,10 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-from zkinfer.errors import InvalidProofError, MalformedCommitmentError, VerifierUnavailableError
+from zkinfer.errors import (
+    InvalidProofError,
+    MalformedCommitmentError,
+    VerifierNotInstalledError,
+    VerifierUnavailableError,
+)
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, G2Point
+from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import one_line
-from zkinfer.files.commitment import EzklKey
 
 TIMEOUT_SECONDS = 300.0
 _CHILD = Path(__file__).with_name("child.py")
@@ -28,25 +34,16 @@ class _Outcome(msgspec.Struct, frozen=True):
     version: str
 
 
-def _montgomery(coordinate: int) -> bytes:
-    return (coordinate * (1 << 256) % BASE_MODULUS).to_bytes(32, "little")
-
-
-def _g2_bytes(point: G2Point) -> bytes:
-    x_imaginary, x_real, y_imaginary, y_real = point
-    return b"".join(map(_montgomery, (x_real, x_imaginary, y_real, y_imaginary)))
-
-
 def smallest_srs(negated_s_g2: G2Point) -> bytes:
-    """A string for two rows with the G2 points of the real one: all that checking an opening reads."""
+    """A string for two rows, with the G2 points of the real one: checking an opening reads nothing else of it."""
     x_1, x_2, y_1, y_2 = negated_s_g2
     s_g2 = (x_1, x_2, -y_1 % BASE_MODULUS, -y_2 % BASE_MODULUS)
-    generator = b"".join(map(_montgomery, GENERATOR))
-    return (1).to_bytes(4, "little") + 4 * generator + _g2_bytes(G2_GENERATOR) + _g2_bytes(s_g2)
+    generator = b"".join(map(coordinate_bytes, GENERATOR))
+    return (1).to_bytes(4, "little") + 4 * generator + g2_bytes(G2_GENERATOR) + g2_bytes(s_g2)
 
 
 def proof_json(instances: list[int], proof: bytes) -> str:
-    """ezkl's proof file: only these two members count."""
+    """ezkl's proof file, of which it reads the instances and the proof."""
     elements = [x.to_bytes(32, "little").hex() for x in instances]
     return json.dumps(
         {"protocol": None, "instances": [elements], "proof": list(proof), "hex_proof": None, "split": None}
@@ -78,7 +75,7 @@ def _ask(folder: Path) -> _Outcome:
         ) from None
 
 
-def check(key: EzklKey, negated_s_g2: G2Point, instances: list[int], proof: bytes) -> None:
+def check(key: EzklVerifyingKey, negated_s_g2: G2Point, instances: list[int], proof: bytes) -> None:
     """Have ezkl verify a proof.
 
     Args:
@@ -103,8 +100,9 @@ def check(key: EzklKey, negated_s_g2: G2Point, instances: list[int], proof: byte
     except OSError as error:
         raise VerifierUnavailableError(f"cannot write the files that ezkl reads: {error.strerror or error}") from None
     if answer.outcome == "absent":
-        raise VerifierUnavailableError(
-            "ezkl is not installed here: install zkinfer[ezkl], or verify with engine='python', which does not need it"
+        raise VerifierNotInstalledError(
+            "ezkl is not installed here: pip install 'zkinfer[ezkl]', or verify with engine='python', which does not "
+            "need it"
         )
     if answer.version != key.ezkl_version:
         raise VerifierUnavailableError(

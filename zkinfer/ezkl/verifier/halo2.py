@@ -1,4 +1,4 @@
-"""ezkl's verifier artifact: what it says of itself, whether that makes sense, and running it on a proof.
+"""ezkl's EVM verifier, the artifact of a commitment: its parameters, whether they are consistent, and running it.
 
 The artifact is the Solidity file that ezkl writes for a verifying key: constraints, key and the G2 part of the SRS.
 It is as trustworthy as the commitment that holds it. What can be checked without knowing the circuit is checked:
@@ -22,8 +22,8 @@ from zkinfer.ezkl.verifier.bn254 import (
     G2_GENERATOR,
     GENERATOR,
     SCALAR_MODULUS,
+    G1Point,
     G2Point,
-    Point,
     is_canonical_g2,
 )
 from zkinfer.ezkl.verifier.interpreter import translate
@@ -31,24 +31,24 @@ from zkinfer.ezkl.verifier.machine import CurveRecord, Machine, MachineLimits, R
 from zkinfer.ezkl.verifier.transcript import WORD, KeccakTranscript
 from zkinfer.ezkl.verifier.yul import (
     Assign,
-    Contract,
     Evaluate,
     For,
     If,
     Let,
     Name,
     Number,
-    Statement,
     YulBlock,
     YulCall,
+    YulContract,
     YulFunction,
+    YulStatement,
     parse,
 )
+from zkinfer.ezkl.verifying_key import POINT_BYTES
 
 MAX_LOGROWS = 28
 """The scalar field's two-adicity."""
 
-POINT_BYTES = 2 * WORD
 _BLINDED_ROWS = 6
 _DELTA = pow(7, 1 << MAX_LOGROWS, SCALAR_MODULUS)
 _TRUE = (1).to_bytes(WORD, "big")
@@ -58,7 +58,7 @@ def _fail(message: str) -> MalformedCommitmentError:
     return MalformedCommitmentError(f"verifier artifact: {message}")
 
 
-def _statements(block: YulBlock) -> Iterator[Statement]:
+def _statements(block: YulBlock) -> Iterator[YulStatement]:
     """All statements of a block, depth first."""
     for node in block.statements:
         yield node
@@ -74,7 +74,7 @@ def _statements(block: YulBlock) -> Iterator[Statement]:
                 pass
 
 
-def _key_words(contract: Contract) -> dict[int, int]:
+def _key_words(contract: YulContract) -> dict[int, int]:
     """What the artifact loads into memory as the verifying key: address -> word.
 
     Raises:
@@ -94,7 +94,7 @@ def _key_words(contract: Contract) -> dict[int, int]:
     return words
 
 
-def _proof_length(contract: Contract) -> int:
+def _proof_length(contract: YulContract) -> int:
     """The proof length that the artifact compares with.
 
     Raises:
@@ -123,7 +123,7 @@ def _compared_lengths(call: YulCall) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class EvmVerifier:
     """A parsed verifier artifact.
 
     Attributes:
@@ -198,7 +198,7 @@ class Artifact:
             raise _fail("the commitment to the weights takes no part in the check")
 
 
-def _point(data: bytes) -> Point:
+def _point(data: bytes) -> G1Point:
     return int.from_bytes(data[:WORD], "big"), int.from_bytes(data[WORD:POINT_BYTES], "big")
 
 
@@ -223,7 +223,7 @@ def _g2(word: Callable[[str], int], prefix: str) -> G2Point:
     return x_1, x_2, y_1, y_2
 
 
-def _limits(contract: Contract, num_instances: int, proof_bytes: int) -> MachineLimits:
+def _limits(contract: YulContract, num_instances: int, proof_bytes: int) -> MachineLimits:
     """Several times what ezkl's verifiers need: their loops run over instances, proof words and key words."""
     words = num_instances + proof_bytes // WORD
     return MachineLimits(
@@ -234,7 +234,7 @@ def _limits(contract: Contract, num_instances: int, proof_bytes: int) -> Machine
 
 
 @lru_cache(maxsize=4)
-def load(source: bytes) -> Artifact:
+def load(source: bytes) -> EvmVerifier:
     """Read an artifact and check what can be checked without a proof.
 
     Args:
@@ -270,4 +270,4 @@ def load(source: bytes) -> Artifact:
         raise _fail(f"a proof of {proof_bytes} bytes is impossible")
     limits = _limits(contract, num_instances, proof_bytes)
     key_digest = word("VK_DIGEST_MPTR").to_bytes(WORD, "big")
-    return Artifact(num_instances, logrows, proof_bytes, key_digest, negated_s_g2, limits, translate(contract))
+    return EvmVerifier(num_instances, logrows, proof_bytes, key_digest, negated_s_g2, limits, translate(contract))

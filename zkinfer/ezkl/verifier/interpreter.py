@@ -16,23 +16,26 @@ from zkinfer.ezkl.verifier.machine import PROOF_OFFSET, Machine, Returned, Rever
 from zkinfer.ezkl.verifier.yul import (
     WORD_MASK,
     Assign,
-    Contract,
     Evaluate,
-    Expression,
     For,
     If,
     Let,
     Name,
     Number,
-    Statement,
     YulBlock,
     YulCall,
+    YulContract,
+    YulExpression,
     YulFunction,
+    YulStatement,
 )
 
 Frame = list[int]
-Value = Callable[[Machine, Frame], int]
-Action = Callable[[Machine, Frame], None]
+"""The variables of a function that is running, by slot."""
+
+CompiledExpression = Callable[[Machine, Frame], int]
+CompiledStatement = Callable[[Machine, Frame], None]
+"""What one node of the tree does: an expression gives a word below 2**256, a statement has an effect."""
 
 _BINARY: Mapping[str, Callable[[int, int], int]] = {
     "add": lambda a, b: (a + b) & WORD_MASK,
@@ -63,7 +66,7 @@ _VALUES = {
     "gas": 0,
 }
 _GAS = WORD_MASK
-_CALLDATA: Mapping[str, Value] = {
+_CALLDATA: Mapping[str, CompiledExpression] = {
     "proof.offset": lambda m, f: PROOF_OFFSET,
     "proof.length": lambda m, f: len(m.proof),
     "instances.offset": lambda m, f: m.instances_offset,
@@ -133,12 +136,12 @@ class _Scope:
         return self.variables[name]
 
 
-def _weight(node: Expression) -> int:
+def _weight(node: YulExpression) -> int:
     """Nodes in an expression: what evaluating it costs."""
     return 1 + sum(map(_weight, node.arguments)) if isinstance(node, YulCall) else 1
 
 
-def _expression(node: Expression, scope: _Scope) -> Value:
+def _expression(node: YulExpression, scope: _Scope) -> CompiledExpression:
     match node:
         case Number(value=value):
             return lambda m, f: value
@@ -154,7 +157,7 @@ def _expression(node: Expression, scope: _Scope) -> Value:
             return lambda m, f: call(m, f)[0]
 
 
-def _name(name: str, scope: _Scope) -> Value:
+def _name(name: str, scope: _Scope) -> CompiledExpression:
     slot = scope.find_variable(name)
     if slot is not None:
         return lambda m, f: f[slot]
@@ -166,7 +169,7 @@ def _name(name: str, scope: _Scope) -> Value:
     raise _malformed(f"{name[:60]!a} is not declared")
 
 
-def _builtin(name: str, values: list[Value]) -> Value:
+def _builtin(name: str, values: list[CompiledExpression]) -> CompiledExpression:
     if name in _BINARY:
         return _binary(_BINARY[name], *values)
     match name, values:
@@ -208,7 +211,9 @@ def _builtin(name: str, values: list[Value]) -> Value:
             return lambda m, f: _GAS
 
 
-def _binary(operation: Callable[[int, int], int], first: Value, second: Value) -> Value:
+def _binary(
+    operation: Callable[[int, int], int], first: CompiledExpression, second: CompiledExpression
+) -> CompiledExpression:
     def apply(m: Machine, f: Frame) -> int:
         b = second(m, f)
         return operation(first(m, f), b)
@@ -216,7 +221,9 @@ def _binary(operation: Callable[[int, int], int], first: Value, second: Value) -
     return apply
 
 
-def _binary_with_machine(operation: Callable[[Machine, int, int], int], first: Value, second: Value) -> Value:
+def _binary_with_machine(
+    operation: Callable[[Machine, int, int], int], first: CompiledExpression, second: CompiledExpression
+) -> CompiledExpression:
     def apply(m: Machine, f: Frame) -> int:
         b = second(m, f)
         return operation(m, first(m, f), b)
@@ -225,7 +232,7 @@ def _binary_with_machine(operation: Callable[[Machine, int, int], int], first: V
 
 
 def _function_call(
-    name: str, values: list[Value], scope: _Scope, *, results: int
+    name: str, values: list[CompiledExpression], scope: _Scope, *, results: int
 ) -> Callable[[Machine, Frame], list[int]]:
     function = scope.find_function(name)
     if function is None:
@@ -241,7 +248,7 @@ def _function_call(
     return call
 
 
-def _effect(call: YulCall, scope: _Scope) -> Action:
+def _effect(call: YulCall, scope: _Scope) -> CompiledStatement:
     name = call.name
     values = [_expression(argument, scope) for argument in call.arguments]
     if name not in _EFFECTS:
@@ -283,7 +290,7 @@ def _effect(call: YulCall, scope: _Scope) -> Action:
     return write
 
 
-def _assignment(slots: list[int], value: Expression, scope: _Scope) -> Action:
+def _assignment(slots: list[int], value: YulExpression, scope: _Scope) -> CompiledStatement:
     if len(slots) == 1:
         (slot,), single = slots, _expression(value, scope)
 
@@ -302,7 +309,7 @@ def _assignment(slots: list[int], value: Expression, scope: _Scope) -> Action:
     return assign_all
 
 
-def _statement(node: Statement, scope: _Scope) -> tuple[Action, int]:
+def _statement(node: YulStatement, scope: _Scope) -> tuple[CompiledStatement, int]:
     """What a statement does, and what it costs beyond the blocks inside it."""
     match node:
         case YulBlock():
@@ -338,7 +345,7 @@ def _statement(node: Statement, scope: _Scope) -> tuple[Action, int]:
             raise _malformed("defines a function where none can be")
 
 
-def _if(condition: Expression, body: YulBlock, scope: _Scope) -> Action:
+def _if(condition: YulExpression, body: YulBlock, scope: _Scope) -> CompiledStatement:
     test, run = _expression(condition, scope), _block(body, scope.inner())
 
     def branch(m: Machine, f: Frame) -> None:
@@ -348,7 +355,7 @@ def _if(condition: Expression, body: YulBlock, scope: _Scope) -> Action:
     return branch
 
 
-def _for(node: For, scope: _Scope) -> Action:
+def _for(node: For, scope: _Scope) -> CompiledStatement:
     outer = scope.inner()
     start = _block(node.start, outer)
     test, cost = _expression(node.condition, outer), _weight(node.condition) + 1
@@ -364,7 +371,7 @@ def _for(node: For, scope: _Scope) -> Action:
     return loop
 
 
-def _block(block: YulBlock, scope: _Scope) -> Action:
+def _block(block: YulBlock, scope: _Scope) -> CompiledStatement:
     """The block's statements, in this very scope (the caller opens it)."""
     for node in block.statements:
         if isinstance(node, YulFunction):
@@ -400,7 +407,7 @@ def _function(node: YulFunction, constants: Mapping[str, int]) -> _CompiledFunct
     return _CompiledFunction(len(node.parameters), len(node.returns), run)
 
 
-def translate(contract: Contract) -> Callable[[Machine], None]:
+def translate(contract: YulContract) -> Callable[[Machine], None]:
     """What runs the contract on a machine.
 
     The result ends by raising `Returned` or `Reverted`, or returns where the contract just ends.

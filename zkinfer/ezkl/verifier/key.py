@@ -1,23 +1,21 @@
-"""Is a commitment consistent with itself? Checked before any proof is looked at.
+"""Checking that a commitment of the ezkl backend is consistent with itself, before any proof is looked at.
 
-Claim: the artifact, the settings, the weight points and the program of the commitment speak of one circuit size, one
-number of public values and one weight vector, and a commitment made with the public test string says so. Whether the
-artifact's constraints are the program's is not decided here: that takes making the keys again.
+Claim: the artifact, the settings, the weight points and the program of the commitment agree on one circuit size, one
+number of public values and one weight vector, and a commitment made with the public test string is marked as such. Not
+decided here is whether the artifact's constraints are the program's: for that, the keys have to be made again.
 """
 
 import msgspec
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import MalformedCommitmentError
+from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2Point, is_canonical_point
-from zkinfer.ezkl.verifier.halo2 import POINT_BYTES, Artifact, load
+from zkinfer.ezkl.verifier.halo2 import EvmVerifier, load
 from zkinfer.ezkl.verifier.kzg import UNUSABLE_ROWS, column_count
+from zkinfer.ezkl.verifying_key import EZKL_VERSION, POINT_BYTES, EzklVerifyingKey
 from zkinfer.files.artifact import one_line
-from zkinfer.files.commitment import Commitment, EzklKey
-from zkinfer.files.statement import STATEMENT_WORDS
-
-EZKL_VERSION = "23.0.5"
-"""The one version whose artifacts and proofs are understood here."""
+from zkinfer.files.commitment import Commitment
 
 MAX_SETTINGS_BYTES = 1 << 20
 MAX_SETTINGS_DEPTH = 32
@@ -73,7 +71,7 @@ def instance_count(program: Program) -> int:
     return STATEMENT_WORDS + sum(tensor.size for tensor in (*program.inputs, *program.output_tensors))
 
 
-def _check_weight_points(key: EzklKey, program: Program, committed: list[int], artifact: Artifact) -> None:
+def _check_weight_points(key: EzklVerifyingKey, program: Program, committed: list[int], artifact: EvmVerifier) -> None:
     """The proof must begin with exactly the points of the columns that the weights and their salt fill.
 
     A column holds weights, then `salt_count` elements of salt; so do all the columns that the weights need.
@@ -96,13 +94,13 @@ def _check_weight_points(key: EzklKey, program: Program, committed: list[int], a
         raise _fail("its proofs are too short to hold the weight commitments")
 
 
-def check_key(commitment: Commitment) -> Artifact:
+def check_key(commitment: Commitment) -> EvmVerifier:
     """The commitment's verifier artifact, once everything around it fits.
 
     Raises:
         MalformedCommitmentError: something does not.
     """
-    key, program = commitment.ezkl, commitment.program
+    key, program = commitment.key_as(EzklVerifyingKey), commitment.program
     if key.ezkl_version != EZKL_VERSION:
         raise _fail(f"made with ezkl {key.ezkl_version[:20]!a}; this zkinfer checks proofs of ezkl {EZKL_VERSION}")
     artifact = load(key.artifact)

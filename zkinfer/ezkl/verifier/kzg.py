@@ -18,8 +18,9 @@ from zkinfer.errors import ArtifactError
 from zkinfer.ezkl.verifier.bn254 import (
     BASE_MODULUS,
     SCALAR_MODULUS,
+    G1Point,
+    G2Point,
     Jacobian,
-    Point,
     add,
     add_affine,
     double,
@@ -27,10 +28,9 @@ from zkinfer.ezkl.verifier.bn254 import (
     negate,
     to_affine,
 )
-from zkinfer.files.commitment import Srs
+from zkinfer.ezkl.verifying_key import POINT_BYTES, Srs
 
 UNUSABLE_ROWS = 6
-POINT_BYTES = 64
 MAX_LOGROWS = 24
 """Beyond what plain Python sums in reasonable time; a string of this size is 2 GiB."""
 
@@ -47,6 +47,17 @@ def column_count(values: int, logrows: int) -> int:
 def srs_bytes(logrows: int) -> int:
     """Size of the file of a string for 2**logrows rows."""
     return 2 * POINT_BYTES * (1 << logrows) + 4 + 256
+
+
+def coordinate_bytes(coordinate: int) -> bytes:
+    """A coordinate as the file has it: 32 bytes, little-endian, in Montgomery form."""
+    return (coordinate * (1 << 256) % BASE_MODULUS).to_bytes(32, "little")
+
+
+def g2_bytes(point: G2Point) -> bytes:
+    """A point of G2 as the file has it: 128 bytes."""
+    x_imaginary, x_real, y_imaginary, y_real = point
+    return b"".join(map(coordinate_bytes, (x_real, x_imaginary, y_real, y_imaginary)))
 
 
 def read_srs(path: str | os.PathLike[str], expected: Srs) -> bytes:
@@ -86,7 +97,7 @@ def srs_rows(srs: bytes) -> int:
     return 1 << logrows
 
 
-def lagrange_point(srs: bytes, row: int) -> Point:
+def lagrange_point(srs: bytes, row: int) -> G1Point:
     """The commitment of the column that holds 1 in this row and 0 elsewhere.
 
     Raises:
@@ -99,7 +110,7 @@ def lagrange_point(srs: bytes, row: int) -> Point:
     return point
 
 
-def multi_scalar(terms: Iterable[tuple[int, Point]]) -> Point:
+def multi_scalar(terms: Iterable[tuple[int, G1Point]]) -> G1Point:
     """The sum of scalar * point over pairs of an integer and an affine, finite point.
 
     Pippenger's bucket method, with signed scalars: small negative integers, which are large modulo r, stay cheap.

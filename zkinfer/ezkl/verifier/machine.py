@@ -12,8 +12,8 @@ from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.verifier.bn254 import (
     INFINITY,
     SCALAR_MODULUS,
+    G1Point,
     G2Point,
-    Point,
     add,
     is_canonical_g2,
     is_canonical_point,
@@ -67,8 +67,8 @@ class PairingCall:
         last_sum: the result of the last addition before it.
     """
 
-    pairs: tuple[tuple[Point, G2Point], ...]
-    last_sum: Point
+    pairs: tuple[tuple[G1Point, G2Point], ...]
+    last_sum: G1Point
 
 
 @dataclass
@@ -82,8 +82,8 @@ class CurveRecord:
         verdict: what the pairing check answers; None: compute it.
     """
 
-    results: dict[tuple[int, ...], Point] = field(default_factory=dict)
-    operands: set[Point] = field(default_factory=set)
+    results: dict[tuple[int, ...], G1Point] = field(default_factory=dict)
+    operands: set[G1Point] = field(default_factory=set)
     pairings: list[PairingCall] = field(default_factory=list)
     verdict: bool | None = None
 
@@ -206,7 +206,7 @@ class Machine:
         self.store(out_start + WORD, result[1])
         return 1
 
-    def _curve_operation(self, address: int, words: list[int]) -> Point | None:
+    def _curve_operation(self, address: int, words: list[int]) -> G1Point | None:
         self._curve_operations += 1
         if self._curve_operations > self.limits.curve_operations:
             raise MalformedCommitmentError("verifier artifact: more work on the curve than one of its size has to do")
@@ -229,7 +229,7 @@ class Machine:
     def _pairing(self, words: list[int]) -> bool | None:
         if self.record.pairings:
             raise MalformedCommitmentError("verifier artifact: asks for more than one pairing check")
-        pairs: list[tuple[Point, G2Point]] = []
+        pairs: list[tuple[G1Point, G2Point]] = []
         for i in range(0, len(words), 6):
             point, twist = (words[i], words[i + 1]), (words[i + 2], words[i + 3], words[i + 4], words[i + 5])
             if not (point == INFINITY or is_canonical_point(*point)) or not is_canonical_g2(twist):

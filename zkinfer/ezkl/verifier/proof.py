@@ -4,15 +4,17 @@ Steps: the commitment's key fits together; the proof has the one length that pro
 the published weight points; the statement's public values are rebuilt; the pairing check accepts.
 """
 
+from zkinfer.backend import Guarantee
 from zkinfer.errors import CommitmentMismatchError, InvalidProofError, MalformedProofError
+from zkinfer.ezkl.instances import public_instances, statement_digest
 from zkinfer.ezkl.verifier import engine as ezkl_engine
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
-from zkinfer.ezkl.verifier.halo2 import Artifact
+from zkinfer.ezkl.verifier.halo2 import EvmVerifier
 from zkinfer.ezkl.verifier.key import check_key
-from zkinfer.files.commitment import Commitment, EzklKey
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import Proof
-from zkinfer.files.statement import Statement, public_instances, statement_digest
-from zkinfer.verifier.result import Engine, Guarantee
+from zkinfer.files.statement import Statement
 
 SECURITY = (
     "KZG over BN254: about 100 bits against the best known attacks (Kim and Barbulescu, CRYPTO 2016; "
@@ -36,7 +38,7 @@ class EzklCheck:
         MalformedCommitmentError: its key contradicts itself or its program.
     """
 
-    def __init__(self, commitment: Commitment, engine: Engine) -> None:
+    def __init__(self, commitment: Commitment, engine: str) -> None:
         self.commitment = commitment
         self.engine = engine
         self.artifact = check_key(commitment)
@@ -51,7 +53,7 @@ class EzklCheck:
             InvalidProofError: it is refused.
             VerifierUnavailableError: the engine cannot run here.
         """
-        key = self.commitment.ezkl
+        key = self.commitment.key_as(EzklVerifyingKey)
         inputs = [value[0] for value in statement.inputs if not isinstance(value, bytes)]
         outputs = [value[0] for value in statement.outputs if not isinstance(value, bytes)]
         if statement.runs != 1 or len(inputs) + len(outputs) != len(statement.inputs) + len(statement.outputs):
@@ -63,7 +65,7 @@ class EzklCheck:
         return Guarantee(SECURITY_BITS, SECURITY, HIDDEN, key.srs.test_only)
 
 
-def _check_layout(proof: bytes, weight_points: tuple[bytes, ...], artifact: Artifact) -> None:
+def _check_layout(proof: bytes, weight_points: tuple[bytes, ...], artifact: EvmVerifier) -> None:
     """The proof's bytes have the one possible length, and begin with the published weight points."""
     if len(proof) != artifact.proof_bytes:
         raise MalformedProofError(
@@ -75,7 +77,7 @@ def _check_layout(proof: bytes, weight_points: tuple[bytes, ...], artifact: Arti
         raise CommitmentMismatchError("the proof commits to other weights than the published commitment")
 
 
-def _run_engines(engine: Engine, key: EzklKey, artifact: Artifact, instances: list[int], proof: bytes) -> None:
+def _run_engines(engine: str, key: EzklVerifyingKey, artifact: EvmVerifier, instances: list[int], proof: bytes) -> None:
     """Ask each verifier; an acceptance counts only where none refuses."""
     refusals: list[InvalidProofError] = []
     asked = ("python", "ezkl") if engine == "both" else (engine,)

@@ -58,17 +58,17 @@ class YulCall:
     """A builtin or a function applied to arguments."""
 
     name: str
-    arguments: "tuple[Expression, ...]"
+    arguments: "tuple[YulExpression, ...]"
 
 
-Expression = Number | Name | YulCall
+YulExpression = Number | Name | YulCall
 
 
 @dataclass(frozen=True, slots=True)
 class YulBlock:
     """Statements in a scope of their own."""
 
-    statements: "tuple[Statement, ...]"
+    statements: "tuple[YulStatement, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Let:
     """Declares variables; without a value they start at 0."""
 
     names: tuple[str, ...]
-    value: Expression | None
+    value: YulExpression | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Assign:
     """Sets declared variables."""
 
     names: tuple[str, ...]
-    value: Expression
+    value: YulExpression
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Evaluate:
 class If:
     """Runs the body where the condition is not 0."""
 
-    condition: Expression
+    condition: YulExpression
     body: YulBlock
 
 
@@ -107,7 +107,7 @@ class For:
     """A loop; the scope of `start` covers all of it."""
 
     start: YulBlock
-    condition: Expression
+    condition: YulExpression
     step: YulBlock
     body: YulBlock
 
@@ -122,11 +122,11 @@ class YulFunction:
     body: YulBlock
 
 
-Statement = YulBlock | Let | Assign | Evaluate | If | For | YulFunction
+YulStatement = YulBlock | Let | Assign | Evaluate | If | For | YulFunction
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class YulContract:
     """A parsed verifier.
 
     Attributes:
@@ -231,7 +231,7 @@ class _Parser:
                 f"verifier artifact, token {self.position}: nested deeper than {MAX_DEPTH} levels"
             )
 
-    def contract(self) -> Contract:
+    def contract(self) -> YulContract:
         self.expect("pragma", "solidity", "^0.8.0", ";", "contract")
         self.name()
         self.expect("{")
@@ -251,7 +251,7 @@ class _Parser:
         self.expect("}", "}")
         if self.peek():
             raise self.fail("the end")
-        return Contract(constants, body, len(self.tokens))
+        return YulContract(constants, body, len(self.tokens))
 
     def block(self) -> YulBlock:
         self.enter()
@@ -262,7 +262,7 @@ class _Parser:
         self.depth -= 1
         return YulBlock(tuple(statements))
 
-    def statement(self) -> Statement:
+    def statement(self) -> YulStatement:
         if self.peek() == "{":
             return self.block()
         if self.accept("let"):
@@ -291,7 +291,7 @@ class _Parser:
         returns = self.names() if self.accept("->") else ()
         return YulFunction(name, parameters, returns, self.block())
 
-    def expression(self) -> Expression:
+    def expression(self) -> YulExpression:
         token = self.peek()
         if token[:1].isdecimal():
             return Number(self.number())
@@ -312,7 +312,7 @@ class _Parser:
         return YulCall(name, tuple(arguments))
 
 
-def parse(source: bytes) -> Contract:
+def parse(source: bytes) -> YulContract:
     """The syntax tree of a verifier's source.
 
     Raises:

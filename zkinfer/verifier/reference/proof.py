@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Statement
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference.channel import Channel
@@ -74,7 +75,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
         [None if isinstance(value, bytes) else [int(v) for v in value.ravel()] for value in values]
         for values in (statement.inputs, statement.outputs)
     )
-    key = commitment.sumcheck
+    key = commitment.key_as(NativeVerifyingKey)
     sizes = OpeningSizes(
         key.log_columns, key.blinding, key.log_length, key.queries, key.query_grinding, key.weight_grinding
     )

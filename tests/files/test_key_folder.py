@@ -7,7 +7,7 @@ import pytest
 
 from zkinfer.errors import BudgetError, ResourceError
 from zkinfer.files.budget import create, spend, spent
-from zkinfer.files.moving import move_keys
+from zkinfer.files.key_folder import move_keys
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_to_another_file_system_it_is_copied_and_removed(source: Path, tmp_path:
 def test_whoever_still_has_the_old_folder_gets_nothing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zkinfer.files.moving.shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr("zkinfer.files.key_folder.shutil.rmtree", lambda *_, **__: None)
     target = move(source, tmp_path / "target")
     with pytest.raises(BudgetError):
         spend(source / "budget", 3)
@@ -72,7 +72,7 @@ def test_a_copy_that_fails_leaves_the_old_folder_in_use(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("zkinfer.files.moving.shutil.copytree", full)
+    monkeypatch.setattr("zkinfer.files.key_folder.shutil.copytree", full)
     with pytest.raises(ResourceError, match="No space left"):
         move(source, tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -1,0 +1,93 @@
+"""The folder of proving keys: what every backend keeps in it, how it begins, and how it moves with its budget."""
+
+import errno
+import secrets
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, ResourceError
+from zkinfer.files.artifact import building_folder, writing
+from zkinfer.files.budget import retiring, sync_folder
+from zkinfer.files.commitment import Commitment
+
+COMMITMENT_FILE = "commitment.zkc"
+SECRET_FILE = "secret.zkk"
+"""Where a folder of keys holds its commitment and its secrets, whatever the backend."""
+
+SECRET_KIND = "pkey"
+SEED_BYTES = 32
+
+
+def new_seed() -> bytes:
+    """A fresh seed from the operating system."""
+    return secrets.token_bytes(SEED_BYTES)
+
+
+def require_seed(seed: bytes) -> bytes:
+    """The seed, once it has the length of one.
+
+    Raises:
+        InvalidInputError: it has another.
+    """
+    if len(seed) != SEED_BYTES:
+        raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
+    return seed
+
+
+def read_commitment(folder: Path) -> Commitment:
+    """The commitment in a folder of keys.
+
+    Raises:
+        ArtifactError: this is no folder of keys, or its commitment is damaged.
+    """
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is not a folder of zkinfer keys")
+    try:
+        return Commitment.load(folder / COMMITMENT_FILE)
+    except MalformedCommitmentError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def place_for_keys(folder: Path | None) -> tuple[Path, TemporaryDirectory[str] | None]:
+    """Where new keys go: the folder; or, when None, a temporary one, with the object that removes it at its end."""
+    if folder is not None:
+        return folder, None
+    temporary = TemporaryDirectory(prefix="zkinfer-keys-")
+    return Path(temporary.name) / "keys", temporary
+
+
+def move_keys(source: Path, target: Path, budget_file: Path, budget: int) -> Path:
+    """Move a folder of keys to a path that does not exist yet, whatever other processes do with it meanwhile.
+
+    Within a file system the folder is renamed. To another one it is copied while nothing can be spent; then the old
+    budget is used up before the new folder appears. A crash in between may cost the keys, but never gives proofs back.
+
+    Args:
+        source: the folder.
+        target: absolute.
+        budget_file: in `source`.
+        budget: proofs in all.
+
+    Returns:
+        The target.
+
+    Raises:
+        ResourceError: the target exists, or cannot be written.
+    """
+    if target.exists():
+        raise ResourceError(f"{target} exists; choose another folder or remove it first")
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        else:
+            sync_folder(target.parent)
+            return target
+    with building_folder(target) as part, retiring(budget_file, budget):
+        shutil.copytree(source, part, dirs_exist_ok=True)
+    shutil.rmtree(source, ignore_errors=True)
+    return target

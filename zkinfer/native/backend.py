@@ -1,0 +1,118 @@
+"""The native backend: sumchecks and lookups over a hash-based commitment to the weights. No trusted setup."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zkinfer.backend import Backend, Check, Estimate, KeyDescription
+from zkinfer.circuit.program import Program
+from zkinfer.extras import requiring
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
+from zkinfer.files.proof import Proof
+from zkinfer.files.rotation import Rotation
+from zkinfer.typing import IntArray
+
+if TYPE_CHECKING:
+    from zkinfer.native.keys import NativeKeys
+
+PROVER = "the native prover", "prove"
+"""What is missing, and the extra that installs it, where an import of the prover fails."""
+
+
+class NativeBackend(Backend["NativeKeys"]):
+    """See the module. The prover's modules are imported by the methods that need them."""
+
+    name = "native"
+    verifying_key = NativeVerifyingKey
+    engines = ("python", "reference")
+    default_proofs = DEFAULT_PROOFS
+
+    def setup(
+        self,
+        program: Program,
+        weights: Sequence[IntArray],
+        *,
+        folder: Path | None,
+        srs_path: Path | None,
+        proofs: int,
+        seed: bytes | None,
+    ) -> "NativeKeys":
+        """See `zkinfer.native.setup.setup`."""
+        with requiring(*PROVER):
+            from zkinfer.native.setup import setup
+        return setup(program, weights, folder=folder, proofs=proofs, seed=seed)
+
+    def load(self, folder: Path, *, verify_files: bool) -> "NativeKeys":
+        """See `zkinfer.native.keys.NativeKeys.load`."""
+        with requiring(*PROVER):
+            from zkinfer.native.keys import NativeKeys
+        return NativeKeys.load(folder, verify_files=verify_files)
+
+    def prove(
+        self,
+        keys: "NativeKeys",
+        inputs: Sequence[IntArray],
+        context: bytes,
+        *,
+        private_inputs: bool,
+        private_outputs: bool,
+    ) -> Proof:
+        """See `zkinfer.native.prove.prove`."""
+        from zkinfer.native.prove import prove
+
+        return prove(keys, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
+
+    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+        """See `zkinfer.native.estimate.estimate`."""
+        with requiring(*PROVER):
+            from zkinfer.native.estimate import estimate
+        return estimate(program, weights, runs=runs, proofs=proofs)
+
+    def rotate(self, keys: "NativeKeys", *, folder: Path | None, seed: bytes | None) -> "NativeKeys":
+        """See `zkinfer.native.rotate.rotate`."""
+        from zkinfer.native.rotate import rotate
+
+        return rotate(keys, folder=folder, seed=seed)
+
+    def commits_to(
+        self, commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: Path | None
+    ) -> bool:
+        """See `zkinfer.native.setup.commits_to`."""
+        with requiring(*PROVER):
+            from zkinfer.native.setup import commits_to
+        return commits_to(commitment, weights, seed)
+
+    def checker(self, commitment: Commitment, engine: str) -> Check:
+        """See `zkinfer.verifier.native_proof.NativeCheck`."""
+        from zkinfer.verifier import native, reference
+        from zkinfer.verifier.native_proof import NativeCheck
+
+        return NativeCheck(commitment, reference.check if engine == "reference" else native.check)
+
+    def follow_rotation(self, old: Commitment, rotation: Rotation) -> Commitment:
+        """See `zkinfer.verifier.rotation.check_rotation`."""
+        from zkinfer.verifier.rotation import check_rotation
+
+        return check_rotation(old, rotation)
+
+    def rotation_bits(self, commitment: Commitment) -> float:
+        """See `zkinfer.verifier.rotation.rotation_bits`."""
+        from zkinfer.verifier.rotation import rotation_bits
+
+        return rotation_bits(commitment)
+
+    def describe(self, commitment: Commitment) -> KeyDescription:
+        """The committed matrix and its opening in words."""
+        key = commitment.key_as(NativeVerifyingKey)
+        code = key.opening.code
+        rows = (
+            ("root of the weights", key.root.hex()),
+            ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
+            ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
+            ("weights hidden for", f"{key.proofs} proofs"),
+        )
+        return KeyDescription(rows, "a Merkle root of salted columns of random symbols")
+
+
+BACKEND = NativeBackend()
