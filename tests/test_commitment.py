@@ -172,7 +172,7 @@ def test_malformed_program_is_refused() -> None:
 
 def test_declared_sizes_are_not_allocated() -> None:
     """A header that announces four billion members, and nothing behind it."""
-    with pytest.raises(MalformedCommitmentError, match="truncated"):
+    with pytest.raises(MalformedCommitmentError, match="has not the form of a commitment"):
         Commitment.from_bytes(rewrap(b"\x92\xc4\x00\xdd\xff\xff\xff\xff"))
     with pytest.raises(MalformedCommitmentError):
         Commitment.from_bytes(rewrap(encode(b"\x96\x01\xdd\xff\xff\xff\xff", key_members())))

@@ -234,8 +234,12 @@ class Commitment:
             payload = unwrap(data, COMMITMENT_KIND, COMMITMENT_VERSION, max_bytes=MAX_COMMITMENT_BYTES)
             decoded = _decoder.decode(payload)
             commitment = cls(decode_program(decoded.program), decoded.key)
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except ArtifactError as error:
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedCommitmentError(
+                f"commitment: its content has not the form of a commitment: {one_line(error)}"
+            ) from None
         commitment.check()
         if commitment._payload != payload:
             raise MalformedCommitmentError("commitment: not in canonical form")

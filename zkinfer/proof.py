@@ -190,8 +190,10 @@ class Proof:
         """
         try:
             payload = _decoder.decode(unwrap(data, PROOF_KIND, PROOF_VERSION, max_bytes=MAX_PROOF_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except ArtifactError as error:
             raise MalformedProofError(f"proof: {one_line(error)}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedProofError(f"proof: its content has not the form of a proof: {one_line(error)}") from None
         _check_payload(payload)
         proof = cls(
             payload.backend, payload.commitment, payload.outputs, payload.proof, payload.private_inputs, payload.stated

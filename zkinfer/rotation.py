@@ -72,8 +72,12 @@ class Rotation:
         """
         try:
             payload = _decoder.decode(unwrap(data, ROTATION_KIND, ROTATION_VERSION, max_bytes=MAX_ROTATION_BYTES))
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except ArtifactError as error:
             raise MalformedProofError(f"rotation: {one_line(error)}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedProofError(
+                f"rotation: its content has not the form of a rotation: {one_line(error)}"
+            ) from None
         if len(payload.old) != DIGEST_BYTES or len(payload.root) != DIGEST_BYTES:
             raise MalformedProofError(f"rotation: the digest of a commitment and a root have {DIGEST_BYTES} bytes each")
         rotation = cls(payload.old, payload.root, payload.proof)

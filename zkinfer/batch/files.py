@@ -26,8 +26,10 @@ def decode(
     """
     try:
         found = decoder.decode(unwrap(data, kind, version, max_bytes=max_bytes))
-    except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except ArtifactError as error:
         raise MalformedProofError(f"{what}: {one_line(error)}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedProofError(f"{what}: its content has not the form of such a file: {one_line(error)}") from None
     if wrap(kind, version, msgspec.msgpack.encode(found)) != data:
         raise MalformedProofError(f"{what}: not in canonical form")
     return found
