@@ -265,6 +265,12 @@ def test_no_operator_that_saturates_reaches_onnxruntime(
     assert recorder.operators() != set()
 
 
+def test_models_are_run_in_few_places() -> None:
+    """The float reference; Resize, which is float32; and the demonstration, which times a float model."""
+    files = {path.stem for path in Path(zk.__file__).parent.rglob("*.py") if "InferenceSession(" in path.read_text()}
+    assert files == {"reference", "resize"}
+
+
 def test_the_model_itself_stays_as_it_is() -> None:
     model = load_model(QUANTIZED_MODELS["QLinearConv"], batch=1)
     names = [value.name for value in FloatModel(model).values]
