@@ -164,8 +164,8 @@ def test_claims_are_outputs_or_refused_by_name(shape: list[int], frac_bits: int,
         (("public", [1], 0, little_endian([-(2**63)], 8)), "larger than any value"),
         (("private", [0], bytes(32)), "shape that no tensor has"),
         (("private", [1], bytes(31)), "hidden tensor has 32 bytes"),
-        (("private", [1], bytes(32), 0), "has not the form of a proof"),
-        (("secret", [1], bytes(32)), "has not the form of a proof"),
+        (("private", [1], bytes(32), 0), "does not have the form of a proof"),
+        (("secret", [1], bytes(32)), "does not have the form of a proof"),
     ],
 )
 def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> None:
@@ -180,7 +180,7 @@ def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> Non
         ([None, None], "hides none"),
         ([["private", [1], bytes(31)]], "hidden tensor has 32 bytes"),
         ([["private", [-1], bytes(32)]], "shape that no tensor has"),
-        ([["public", [1], 0, b"\1"]], "has not the form of a proof"),
+        ([["public", [1], 0, b"\1"]], "does not have the form of a proof"),
     ],
 )
 def test_impossible_hidden_input_is_named(private_inputs: list[Any], message: str) -> None:
@@ -205,7 +205,7 @@ def test_digest_has_32_bytes() -> None:
 
 
 def test_backend_is_text() -> None:
-    with pytest.raises(MalformedProofError, match="has not the form of a proof"):
+    with pytest.raises(MalformedProofError, match="does not have the form of a proof"):
         Proof.from_bytes(rewrap(PAYLOAD.replace(b"ezkl", b"ezk\xff", 1)))
 
 

@@ -238,7 +238,7 @@ class Commitment:
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise MalformedCommitmentError(
-                f"commitment: its content has not the form of a commitment: {one_line(error)}"
+                f"commitment: its content does not have the form of a commitment: {one_line(error)}"
             ) from None
         commitment.check()
         if commitment._payload != payload:

@@ -193,7 +193,9 @@ class Proof:
         except ArtifactError as error:
             raise MalformedProofError(f"proof: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedProofError(f"proof: its content has not the form of a proof: {one_line(error)}") from None
+            raise MalformedProofError(
+                f"proof: its content does not have the form of a proof: {one_line(error)}"
+            ) from None
         _check_payload(payload)
         proof = cls(
             payload.backend, payload.commitment, payload.outputs, payload.proof, payload.private_inputs, payload.stated

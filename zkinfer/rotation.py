@@ -76,7 +76,7 @@ class Rotation:
             raise MalformedProofError(f"rotation: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise MalformedProofError(
-                f"rotation: its content has not the form of a rotation: {one_line(error)}"
+                f"rotation: its content does not have the form of a rotation: {one_line(error)}"
             ) from None
         if len(payload.old) != DIGEST_BYTES or len(payload.root) != DIGEST_BYTES:
             raise MalformedProofError(f"rotation: the digest of a commitment and a root have {DIGEST_BYTES} bytes each")

@@ -29,7 +29,9 @@ def decode(
     except ArtifactError as error:
         raise MalformedProofError(f"{what}: {one_line(error)}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise MalformedProofError(f"{what}: its content has not the form of such a file: {one_line(error)}") from None
+        raise MalformedProofError(
+            f"{what}: its content does not have the form of such a file: {one_line(error)}"
+        ) from None
     if wrap(kind, version, msgspec.msgpack.encode(found)) != data:
         raise MalformedProofError(f"{what}: not in canonical form")
     return found
