@@ -1,5 +1,10 @@
-"""Settings that all tests share."""
+"""What all tests share: the same examples and the same random numbers in every run."""
 
+import random
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import settings
 
 # Kernels compile at their first call, which no single example should be timed by. `make test` tries the same examples
@@ -7,3 +12,16 @@ from hypothesis import settings
 settings.register_profile("fixed", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=200, database=None, print_blob=True)
 settings.load_profile("fixed")
+
+_FIRST_STATES: dict[str, Any] = {}
+"""By a test module's name: the state of its generator `RNG` before its first test."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A module's generator starts every test in the same state, whichever tests of the module ran before it here."""
+    module = getattr(item, "module", None)
+    match getattr(module, "RNG", None):
+        case np.random.Generator() as rng:
+            rng.bit_generator.state = _FIRST_STATES.setdefault(module.__name__, rng.bit_generator.state)
+        case random.Random() as rng:
+            rng.setstate(_FIRST_STATES.setdefault(module.__name__, rng.getstate()))
