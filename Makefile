@@ -30,7 +30,7 @@ MINUTES ?= 30
 comma := ,
 
 # A processor with AVX2 and FMA and without AVX-512. The name alone would leave numba with this machine's features.
-OLDER := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+fma NUMBA_CACHE_DIR=$(VENV)/kernels-older
+OLDER := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+fma NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/kernels-older
 # Two tests that start processes with settings of their own are left out.
 OLDER_TESTS := tests/field tests/sumcheck/test_protocol.py tests/lookup/test_protocol.py \
 	tests/pcs/test_merkle_kernels.py tests/pcs/test_modular.py tests/approx/test_kernels.py \
@@ -73,10 +73,10 @@ test-older: $(VENV)/.installed
 test-newest:
 	test -d .venv-newest || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/$(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable '.[$(VERSIONED_EXTRAS)]'
-	NUMBA_CACHE_DIR=.venv-newest/kernels .venv-newest/bin/pytest -n 2 --dist worksteal $(VERSIONED_TESTS)
+	NUMBA_CACHE_DIR=$(CURDIR)/.venv-newest/kernels .venv-newest/bin/pytest -n 2 --dist worksteal $(VERSIONED_TESTS)
 
 test-lowest: .venv-lowest/.installed
-	NUMBA_CACHE_DIR=.venv-lowest/kernels .venv-lowest/bin/pytest -n 2 --dist worksteal $(VERSIONED_TESTS)
+	NUMBA_CACHE_DIR=$(CURDIR)/.venv-lowest/kernels .venv-lowest/bin/pytest -n 2 --dist worksteal $(VERSIONED_TESTS)
 
 # pip installs what uv has chosen, because uv does not read pip's settings, by which torch's CPU builds are found.
 lock: $(VENV)/.installed
