@@ -142,7 +142,7 @@ def test_members_of_wrong_types_are_refused_by_name(program: Any, member: Any, n
         ({"weight_points": [bytes(64), bytes(63)]}, "not a point of 64 bytes"),
         ({"salt_count": -1}, "-1 salt elements"),
         ({"salt_count": (1 << 28) + 1}, "268435457 salt elements"),
-        ({"ezkl_version": "23.0.5\ud800"}, "(?i)utf-8"),
+        ({"ezkl_version": "23.0.5\ud800"}, "does not have the form"),
     ],
 )
 def test_impossible_members_are_named(changes: dict[str, Any], message: str) -> None:
@@ -176,7 +176,7 @@ def test_malformed_program_is_refused() -> None:
 
 def test_declared_sizes_are_not_allocated() -> None:
     """A header that announces four billion members, and nothing behind it."""
-    with pytest.raises(MalformedCommitmentError, match="truncated"):
+    with pytest.raises(MalformedCommitmentError, match="does not have the form of a commitment"):
         Commitment.from_bytes(rewrap(b"\x92\xc4\x00\xdd\xff\xff\xff\xff"))
     with pytest.raises(MalformedCommitmentError):
         Commitment.from_bytes(rewrap(encode(b"\x96\x01\xdd\xff\xff\xff\xff", key_members())))

@@ -169,8 +169,8 @@ def test_claims_are_outputs_or_refused_by_name(shape: list[int], frac_bits: int,
         (("public", [1], 0, little_endian([-(2**63)], 8)), "larger than any value"),
         (("private", [0], bytes(32)), "shape that no tensor has"),
         (("private", [1], bytes(31)), "hidden tensor has 32 bytes"),
-        (("private", [1], bytes(32), 0), "at most length 2, got 3"),
-        (("secret", [1], bytes(32)), "secret"),
+        (("private", [1], bytes(32), 0), "does not have the form of a proof"),
+        (("secret", [1], bytes(32)), "does not have the form of a proof"),
     ],
 )
 def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> None:
@@ -185,7 +185,7 @@ def test_impossible_claim_is_named(output: tuple[Any, ...], message: str) -> Non
         ([None, None], "hides none"),
         ([["private", [1], bytes(31)]], "hidden tensor has 32 bytes"),
         ([["private", [-1], bytes(32)]], "shape that no tensor has"),
-        ([["public", [1], 0, b"\1"]], "Invalid value 'public'"),
+        ([["public", [1], 0, b"\1"]], "does not have the form of a proof"),
     ],
 )
 def test_impossible_hidden_input_is_named(private_inputs: list[Any], message: str) -> None:
@@ -211,7 +211,7 @@ def test_digest_has_32_bytes() -> None:
 
 
 def test_backend_is_text() -> None:
-    with pytest.raises(MalformedProofError, match=r"(?i)utf-8"):
+    with pytest.raises(MalformedProofError, match="does not have the form"):
         Proof.from_bytes(rewrap(PAYLOAD.replace(b"ezkl", b"ezk\xff", 1)))
 
 

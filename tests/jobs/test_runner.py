@@ -432,7 +432,7 @@ def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(state_module, "_connect", cramped)
-        with pytest.raises(ResourceError, match="full"):
+        with pytest.raises(ResourceError, match="cannot keep the job's state"):
             api.resume(job, keys)
     with closing(State(job)) as state:
         done = {row.first for row in state.rows() if row.status == "done"}

@@ -64,10 +64,8 @@ def test_result_is_safe_to_hand_around(dense: Any) -> None:
     result = dense.verify()
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.engine = "none"
-    with pytest.raises(ValueError, match="read-only"):
-        result.outputs[0, 0] = 1.0
-    with pytest.raises(ValueError, match="read-only"):
-        result.inputs[0, 0] = 1.0
+    assert not result.outputs.flags.writeable
+    assert not result.inputs.flags.writeable
 
 
 def test_result_says_what_it_rests_on(dense: Any) -> None:

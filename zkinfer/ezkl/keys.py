@@ -135,7 +135,7 @@ class EzklKeys(Keys):
         try:
             secret = _decoder.decode(payload)
         except msgspec.MsgspecError as error:
-            raise ArtifactError(f"{SECRET_FILE}: {error}") from None
+            raise ArtifactError(f"{SECRET_FILE}: its content does not have the form of such a file: {error}") from None
         if set(secret.digests) != set(DIGESTED_FILES):
             raise ArtifactError(f"{SECRET_FILE}: does not name the files of a key folder")
         for name, digest in secret.digests.items():

@@ -59,8 +59,12 @@ class File:
         try:
             payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
             value = cls._decoded(payload)
-        except (ArtifactError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except ArtifactError as error:
             raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise cls.REFUSAL(
+                f"{kind.name}: its content does not have the form of this kind of file: {one_line(error)}"
+            ) from None
         value._validate()
         if not value._is_canonical(payload):
             raise cls.REFUSAL(f"{kind.name}: not in canonical form")

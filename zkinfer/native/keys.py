@@ -191,7 +191,7 @@ def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
     try:
         secrets = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{SECRET_FILE}: {error}") from None
+        raise ArtifactError(f"{SECRET_FILE}: its content does not have the form of such a file: {error}") from None
     if secrets.commitment != commitment.digest:
         raise WrongKeyError(f"{folder / SECRET_FILE} belongs to other keys than {COMMITMENT_FILE}")
     if (

@@ -486,7 +486,7 @@ class TestRefusals:
             load_model(proto, batch=1)
 
     def test_an_operator_that_does_not_exist(self) -> None:
-        with pytest.raises(CompileError, match=r"checker refuses the model: .*Relux"):
+        with pytest.raises(CompileError, match="the ONNX checker refuses the model"):
             load_model(_proto(_node("Relux", "x", "y")), batch=1)
 
     def test_an_input_that_is_no_tensor(self) -> None:
@@ -498,7 +498,7 @@ class TestRefusals:
     def test_a_file_format_newer_than_known(self) -> None:
         proto = _linear()
         proto.ir_version = 99
-        with pytest.raises(CompileError, match="ir_version"):
+        with pytest.raises(CompileError, match="the ONNX checker refuses the model"):
             load_model(proto, batch=1)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -1,15 +1,22 @@
-"""The float model in onnxruntime: calibration measures its tensors, and reports compare circuits with it."""
+"""The float model as the ONNX standard defines it: what calibration measures and what fixed point is compared with.
+
+onnxruntime runs it, except for products of 8-bit integers, which it saturates on some processors: these are written in
+operators that are exact everywhere. `inference` says what that changes on this
+processor.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir
 import onnxruntime
 
 from zkinfer.circuit.qformat import as_batch
 from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.compiler.calibration.integer_products import with_exact_products
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array
 
@@ -59,11 +66,30 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
     return converted
 
 
-class FloatModel:
-    """A normalized model in onnxruntime, with every intermediate tensor as an output.
+def open_session(model: onnx.ModelProto, *, optimized: bool) -> onnxruntime.InferenceSession:
+    """The model in onnxruntime, on one thread.
 
-    It runs in one thread without graph optimization: the same machine then computes the same floats every time, and
-    every tensor of the model exists under its name.
+    Args:
+        model: complete in itself.
+        optimized: whether operators are fused, as onnxruntime does by default.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class FloatModel:
+    """A normalized model as the ONNX standard defines it, every intermediate tensor an output.
+
+    It runs in onnxruntime, on one thread, without graph optimization and without any operator that saturates: the same
+    machine gives the same floats every time, every processor gives the same integers, and every tensor of the model
+    exists under its name.
 
     Attributes:
         inputs: the model's inputs.
@@ -87,20 +113,11 @@ class FloatModel:
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
         self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))
-        proto = onnx_ir.serde.serialize_model(model)
+        proto = with_exact_products(model)
         del proto.graph.output[:]
         proto.graph.output.extend(onnx_ir.serde.serialize_value(value) for value in self.values)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.use_deterministic_compute = True
-        options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(proto, optimized=False)
         except Exception as error:  # onnxruntime's exceptions share no root of their own
             raise CompileError(f"onnxruntime does not run this model: {error}") from error
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.inference import InferenceDifference, ProcessorInference
 from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
@@ -47,6 +48,8 @@ class Report(msgspec.Struct, frozen=True):
         r2_float, r2_fixed: R^2 of the first output, 1 - sum((y - output)^2) / sum((y - mean(y))^2) over all samples and
             columns, where mean(y) is that of the column; None without targets.
         float_outputs, fixed_outputs: elements of the outputs for the plot, evenly spaced, at most `SCATTER_POINTS`.
+        inference: how a quantized model's outputs in onnxruntime on this processor differ from those of the float
+            model, which are the ONNX standard's; None for other models, and where onnxruntime does not run it.
     """
 
     samples: int
@@ -58,6 +61,7 @@ class Report(msgspec.Struct, frozen=True):
     r2_fixed: float | None
     float_outputs: tuple[float, ...]
     fixed_outputs: tuple[float, ...]
+    inference: InferenceDifference | None = None
 
     @property
     def agreement(self) -> float | None:
@@ -88,7 +92,7 @@ class Report(msgspec.Struct, frozen=True):
         return f"Fixed point against float, {self.samples} samples"
 
     def answers(self) -> list[str]:
-        """The figures about the model's answers, as one phrase each."""
+        """The figures about the model's answers, one phrase each, and where inference on this processor is wrong."""
         phrases = []
         if self.agreement is not None:
             phrases.append(f"same answer as float: {self.agreement:.2%}")
@@ -96,6 +100,11 @@ class Report(msgspec.Struct, frozen=True):
             phrases.append(f"accuracy: float {self.accuracy_float:.2%}, fixed point {self.accuracy_fixed:.2%}")
         if self.r2_float is not None and self.r2_fixed is not None:
             phrases.append(f"R^2: float {self.r2_float:.4f}, fixed point {self.r2_fixed:.4f}")
+        if self.inference is not None and self.inference.differing:
+            phrases.append(
+                f"onnxruntime on this processor differs from the ONNX standard in {self.inference.differing} of "
+                f"{self.inference.elements} output elements, by up to {self.inference.max_error:.3g}"
+            )
         return phrases
 
     def print(self) -> None:
@@ -244,7 +253,8 @@ def compare(
     samples = float_model.prepare(arrays)
     count = len(samples[0])
     inner, outputs = _compared_layers(model, lowered)
-    rows, runs = _sweep(float_model, lowered, samples, inner + outputs, kept=len(outputs))
+    inference = ProcessorInference(model)
+    rows, runs = _sweep(float_model, inference, lowered, samples, inner + outputs, kept=len(outputs))
     answers = [(from_runs(a, float_model.batch, count), from_runs(b, float_model.batch, count)) for a, b in runs]
     classes = [top_classes(in_float, in_fixed) for in_float, in_fixed in answers]
     accuracies = (None, None) if labels is None else _accuracies(classes[0], answers[0][0].shape, labels)
@@ -266,6 +276,7 @@ def compare(
         r2_fixed=fits[1],
         float_outputs=tuple(float_points[kept].tolist()),
         fixed_outputs=tuple(fixed_points[kept].tolist()),
+        inference=inference.difference(),
     )
 
 
@@ -285,7 +296,13 @@ def _fits(in_float: Array, in_fixed: Array, targets: Any) -> tuple[float, float]
 
 
 def _sweep(
-    float_model: FloatModel, lowered: Lowered, samples: Sequence[Array], layers: Sequence[Layer], *, kept: int
+    float_model: FloatModel,
+    inference: ProcessorInference,
+    lowered: Lowered,
+    samples: Sequence[Array],
+    layers: Sequence[Layer],
+    *,
+    kept: int,
 ) -> tuple[list[LayerReport], list[tuple[Array, FloatArray]]]:
     """The figures of every layer, and the values of the last `kept` ones: in float, in fixed point; (runs, *shape)."""
     program = lowered.program
@@ -305,6 +322,7 @@ def _sweep(
             integers = [quantize(a, t, saturate=True) for a, t in zip(feed, program.inputs, strict=True)]
             values = executor.integers(integers, compared)
             floats = float_model.run(feed)
+            inference.add(feed, floats)
             for layer, comparison, value in zip(layers, comparisons, values, strict=True):
                 comparison.add(floats[layer.name].astype(np.float64), value)
             first = len(layers) - kept
