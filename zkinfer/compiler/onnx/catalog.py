@@ -13,10 +13,10 @@ _HEAD = f"""# Operators
 
 `python -m zkinfer.compiler.onnx.catalog` writes this page, and a test compares it with the code.
 
-A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: a tensor that
-does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats, truth
-values or integers. An integer by which a `Gather` chooses may be any position; other integers have the range that the
-calibration data showed.
+A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: a tensor
+that does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats,
+truth values or integers. An integer by which a `Gather` chooses may be any position; other integers have the range that
+the calibration data showed.
 
 A model with an operator that is not in the list fails to compile. The error names the node, the operator, its version
 and the nearest operator that is supported.
