@@ -11,27 +11,27 @@ from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
 
 _HEAD = f"""# Operators
 
-`python -m zkinfer.compiler.onnx.catalog` writes this page, and a test compares it with the code.
+Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against the code.
 
-A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: a tensor
-that does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats,
-truth values or integers. An integer by which a `Gather` chooses may be any position; other integers have the range that
-the calibration data showed.
+A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: what
+does not depend on the model's inputs (shapes, ranges, masks) needs no operator of this list. Inputs hold floats, truth
+values or integers. An integer by which a `Gather` chooses may be any position; other integers range over what the
+calibration data showed.
 
-A model with an operator that is not in the list fails to compile. The error names the node, the operator, its version
-and the nearest operator that is supported.
+What is not in the list fails when the model is compiled. The error names the node, the operator, its version and the
+nearest that is supported.
 
 ## Lowered one by one
 
-Versions are those of the operator itself: the operator sets that introduced them.
+Versions are those of the operator itself: the operator set that introduced each.
 """
 
 _STEPS = """
 ## Taken apart first
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
-unrolled: there is one copy of the cell for every step of the sequence. Trees become all their comparisons, and the leaf
-that the comparisons lead to. Their features share one format, so scale the features to one range before training.
+unrolled: one copy of the cell for every step of the sequence. Trees become all their comparisons, and the leaf that
+these agree on; their features share one format, so bring them to one range before training.
 """
 
 _HINTS = """
