@@ -26,30 +26,31 @@ COLUMNS = (Outcome.PASSED, Outcome.FOLDED, Outcome.REFUSED, Outcome.WRONG, Outco
 
 HEAD = """# The standard's own operator tests
 
-The onnx package ships tests of single operators: inputs, and the outputs expected of them. Each one that takes
-and gives tensors of numbers and has one node is compiled and run. This page is written by
+The onnx package contains tests of single operators: inputs and the expected outputs. Every test that has one node, and
+whose inputs and outputs are tensors of numbers, is compiled and run. This command writes the page:
 
 ```
 python benchmarks/operators.py --markdown docs/operator-tests.md
 ```
 
-* **Passed**: every output is off by at most {tolerance:g} of the largest magnitude in it, or where that is less, by
-  2^-15 of the largest input, which has steps of about that size. Truth values and whole numbers are equal, except whole
-  numbers of 16 bits, which are as fine as the circuit's own and count as real ones. Circuits have {activation} bits for
-  activations, {weight} for weights, tables of up to {entries} entries, and are calibrated on the test's own inputs.
-* **Folded**: what the operator gives is known when the model is read, as with Shape, so that a proof has nothing to
-  say about it. The constant that it becomes is held against the test.
-* **Refused**: with an error of this library that says what is not supported. Among these are tests of tensors without
-  elements, of NaN and infinity, of integers that wrap around in their type, and of training; and what onnxruntime,
-  which runs the float model, does not implement.
-* **Wrong**: it compiled, and an output is further off, or is NaN or infinite by the standard.
+* **Passed**: every output differs by at most {tolerance:g} of the largest magnitude in it, or, where that is less,
+  by 2^-15 of the largest input, because inputs have steps of about that size. Truth values and whole numbers are equal,
+  except whole numbers of 16 bits, which are as fine as the circuit's own steps and are compared as real numbers.
+  Circuits have {activation} bits for activations, {weight} for weights, tables of up to {entries} entries, and are
+  calibrated on the test's own inputs.
+* **Folded**: the operator's output is known when the model is read, as with Shape, so that there is nothing to prove.
+  The constant that it becomes is compared with the test.
+* **Refused**: the library raises an error that says what is not supported. Examples are tests of tensors without
+  elements, of NaN and infinity, of integers that wrap around in their type, and of training, and tests that
+  onnxruntime, which runs the float model, does not implement.
+* **Wrong**: the model compiled, but an output differs by more, or is NaN or infinite by the standard.
 * **Crashed**: any other exception, or no answer within a minute.
 
-A test does not say which of its inputs are data and which belong to the model. Each is compiled in up to four forms
-(all inputs computed; those that [may be](operators.md); those that hold floats; only the first of these, or of all),
-and the worst outcome that is no refusal counts. Tests of operator sets beyond {opset} are stated in operator set
-{opset}. Left out are tests with dtypes that numpy lacks (bfloat16, floats of 8 bits, integers of 4 and 2 bits), and
-tests of strings, sequences and optional values.
+A test does not say which of its inputs are data and which belong to the model. So each test is compiled in up to four
+forms (all inputs are computed; those that [may be](operators.md); those that hold floats; only the first of these, or
+of all), and the worst outcome that is not a refusal counts. Tests of operator sets beyond {opset} are stated in
+operator set {opset}. Tests with dtypes that numpy lacks (bfloat16, floats of 8 bits, integers of 4 and 2 bits), and
+tests of strings, sequences and optional values, are left out.
 """
 
 

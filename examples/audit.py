@@ -1,6 +1,9 @@
-"""Running logged answers again, bit for bit: floats fail when all was honest, a circuit finds what was not.
+"""Running logged answers again and comparing bit for bit: this fails for honest floats, and works for a circuit.
 
-python examples/audit.py
+    python examples/audit.py
+
+Float answers differ when an honest log is run again in another way, so a comparison shows nothing. A circuit's answers
+do not differ, so an audit finds the answers that are wrong.
 """
 
 import numpy as np
@@ -27,7 +30,7 @@ def train(inputs: np.ndarray, labels: np.ndarray, width: int) -> nn.Module:
 
 
 def in_torch(model: nn.Module, inputs: np.ndarray, batch: int, threads: int = 1) -> np.ndarray:
-    """The model's float32 outputs, so many samples at a time."""
+    """The model's float32 outputs, computed `batch` samples at a time."""
     torch.set_num_threads(threads)
     with torch.no_grad():
         return np.concatenate([model(torch.from_numpy(part)).numpy() for part in batches(inputs, batch)])
@@ -61,7 +64,7 @@ def main() -> None:
         different = (served != again).any(axis=1).sum()
         print(f"  {different:4d}  {how} (by {np.abs(served - again).max():.1e} at most)")
 
-    # The circuit of the same model: one answer, wherever and however it is computed.
+    # The circuit of the same model: there is one answer, wherever and however it is computed.
     circuit = zk.compile(exported, x_train)
     log = np.concatenate([circuit.run(x, saturate=True) for x in x_served])
     report = zk.audit(circuit, x_served, log, sample=len(x_served), saturate=True)

@@ -1,4 +1,4 @@
-"""A model owner and a customer who share nothing but files, and a second process that verifies.
+"""A model owner and a customer who share only files, and a second process that verifies.
 
     python examples/diagnosis_from_files.py
 
@@ -20,7 +20,7 @@ MODEL = Path(__file__).parent.parent / "circuits" / "breast-cancer"
 
 
 def provider_publishes(private: Path, published: Path) -> None:
-    """Once a model: keys stay private, the commitment is published."""
+    """Once for each model: circuit file and keys stay private, the commitment is published."""
     circuit = zk.compile(MODEL / "model.onnx", np.load(MODEL / "calibration.npy"))
     circuit.save(private / "model.zkcircuit")
     keys = zk.setup(circuit, folder=private / "keys")
@@ -29,7 +29,7 @@ def provider_publishes(private: Path, published: Path) -> None:
 
 
 def provider_answers(private: Path, record: Path) -> None:
-    """Once a request: the answer is in the proof."""
+    """Once for each request: the answer is in the proof."""
     keys = zk.Keys.load(private / "keys")
     proof = zk.prove(keys, np.load(record / "measurements.npy"), context=(record / "request.txt").read_bytes())
     proof.save(record / "proof.zkp")
@@ -43,7 +43,7 @@ def clinic_asks(record: Path, patient: int) -> None:
 
 
 def auditor_checks(published: Path, record: Path) -> bool:
-    """In a process of its own, by the command that the base install brings."""
+    """In a process of its own, with the command of the base install."""
     command = ["verify", record / "proof.zkp", published / "model.zkc", "--inputs", record / "measurements.npy"]
     arguments = [*map(str, command), "--context", f"@{record / 'request.txt'}"]
     done = subprocess.run([sys.executable, "-m", "zkinfer", *arguments], capture_output=True, text=True, check=False)
@@ -63,7 +63,7 @@ def main() -> None:
         assert auditor_checks(published, record)
         print(f"clinic: {classes[zk.Proof.load(record / 'proof.zkp').outputs.argmax()]}, as the auditor confirmed")
 
-        # Somebody changes one measurement in the record afterwards.
+        # Afterwards somebody changes one measurement in the record.
         measurements = np.load(record / "measurements.npy")
         measurements[0, 0] += 1
         np.save(record / "measurements.npy", measurements)

@@ -1,10 +1,10 @@
-"""Boosted trees on hidden inputs: the diagnosis is proven, the patient's measurements are not shown.
+"""Boosted trees on hidden inputs: the diagnosis is proven, and the patient's measurements are not shown.
 
     python examples/diagnosis_trees.py
 
-An insurer wants to know what a clinic's published model says of a patient, and gets the answer with a proof that holds
-only a commitment to the 30 measurements. Features, thresholds and paths of the trees stay secret as well. That they are
-the measurements of this patient is what no proof says: for that, the insurer trusts the clinic.
+An insurer wants to know the diagnosis that a clinic's published model gives for a patient. It gets the answer with a
+proof that holds only a commitment to the 30 measurements. Features, thresholds and paths of the trees stay secret as
+well. No proof can show that the measurements are those of this patient: for that, the insurer has to trust the clinic.
 """
 
 import time
@@ -20,13 +20,13 @@ from zkinfer.errors import VerificationError
 from zkinfer.verifier import verify
 
 STEPS = 1000
-"""In which the largest value of every feature is measured."""
+"""The steps into which the range of every feature is divided: its largest value is this number."""
 
 
 def main() -> None:
     data = load_breast_cancer()
-    # The features of a circuit's input share one format. As whole steps of their own range, they are exact in it, and
-    # the circuit decides at every node as the float model does.
+    # The features of a circuit's input share one format. Measured in whole steps of their own range, they are exact in
+    # it, and the circuit decides at every node as the float model does.
     measurements = np.rint(STEPS * data.data / data.data.max(axis=0)).astype(np.float32)
     x_train, x_test, y_train, y_test = train_test_split(measurements, data.target, random_state=0)
     model = GradientBoostingClassifier(n_estimators=20, max_depth=3, random_state=0).fit(x_train, y_train)
@@ -56,7 +56,7 @@ def main() -> None:
         f"{result.input_commitments[0].hex()[:16]}..."
     )
 
-    # The clinic's letter states another diagnosis than the proof.
+    # The clinic's letter states a diagnosis that differs from the proof's.
     try:
         verify(proof, keys.commitment, outputs=[1 - label, probability[:, ::-1]], context=case)
     except VerificationError as refusal:

@@ -2,7 +2,7 @@
 
     python examples/digits_from_torch.py
 
-How close the circuit has to be to the float model is stated as a target; bits and tables follow from it.
+A target says how close the circuit has to be to the float model; the compiler chooses bits and tables for it.
 """
 
 import time
@@ -20,7 +20,7 @@ from zkinfer.verifier import verify
 
 def train(images: np.ndarray, labels: np.ndarray) -> nn.Module:
     """A convolutional network on images of shape (1, 8, 8)."""
-    torch.set_num_threads(1)  # more than one have too little to do on tensors this small
+    torch.set_num_threads(1)  # tensors this small give more threads too little work
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1),
@@ -56,13 +56,13 @@ def main() -> None:
     keys = zk.setup(circuit)
     print(f"commitment {keys.commitment.fingerprint}")
 
-    # A customer asks, with a number that nobody used before, and gets an answer with a proof.
+    # A customer asks, with a request number that was not used before, and gets an answer with a proof.
     x, request = x_test[:1], b"request 1"
     start = time.perf_counter()
     proof = zk.prove(keys, x, context=request)
     print(f"proven in {time.perf_counter() - start:.2f} s, {len(proof.to_bytes()) / 1e3:.0f} kB")
 
-    # The customer, or anyone whom it shows the proof to.
+    # The customer, or anyone who gets the proof from the customer.
     start = time.perf_counter()
     result = verify(proof, keys.commitment, inputs=x, context=request)
     print(

@@ -1,8 +1,8 @@
-"""A vision transformer: trained on handwritten digits, many answers in one proof, a forged answer refused.
+"""A vision transformer for handwritten digits: many answers in one proof, and a forged answer that is refused.
 
     python examples/digits_transformer.py
 
-Attention, normalization and GELU need finer numbers than convolutions: the 16 bits that circuits have by default.
+Attention, normalization and GELU need finer numbers than convolutions do: the 16 bits that circuits have by default.
 """
 
 import time
@@ -19,7 +19,7 @@ from zkinfer.files.proof import OutputTensor
 from zkinfer.verifier import verify
 
 SERVED = 64
-"""Images that one proof is about."""
+"""Images that one proof covers."""
 
 
 class VisionTransformer(nn.Module):
@@ -41,7 +41,7 @@ class VisionTransformer(nn.Module):
 
 def train(images: np.ndarray, labels: np.ndarray) -> nn.Module:
     """The transformer, trained on images of shape (1, 8, 8)."""
-    torch.set_num_threads(1)  # more than one have too little to do on tensors this small
+    torch.set_num_threads(1)  # tensors this small give more threads too little work
     torch.manual_seed(0)
     model = VisionTransformer()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -79,7 +79,7 @@ def main() -> None:
     right = (result.outputs.argmax(axis=1) == y_test[:SERVED]).sum()
     print(f"verified in {time.perf_counter() - start:.2f} s: {right} of them as labelled")
 
-    # A provider that wants the first image to be something else writes other scores into its proof.
+    # A provider that wants another answer for the first image writes other scores into its proof.
     claimed = proof.output_tensors[0]
     scores = claimed.integers()
     scores[0] = np.roll(scores[0], 1)

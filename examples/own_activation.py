@@ -1,9 +1,9 @@
-"""An activation function of one's own, what it costs, and what precision buys.
+"""An activation function that no library has: what it costs, and what more bits improve.
 
     python examples/own_activation.py [PICTURE.png]
 
-Whatever formula an activation has, it becomes one lookup table, with a proven error, and proving it costs the same as
-ReLU. The report compares the integer circuit with the float model, layer by layer, and draws it.
+An activation with any formula becomes one lookup table with a proven error, and proving it costs the same as ReLU. The
+report compares the integer circuit with the float model, layer by layer, and draws it.
 """
 
 import sys

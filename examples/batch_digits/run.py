@@ -1,8 +1,8 @@
 """A batch job: proofs that one committed model classified all 1,797 digits of a data set, checked by someone else.
 
-python examples/batch_digits/run.py [FOLDER]
+    python examples/batch_digits/run.py [FOLDER]
 
-Interrupt it at any moment, and run it again with the same folder: it goes on where it was.
+You can interrupt it at any moment and run it again with the same folder: it continues where it stopped.
 """
 
 import sys
@@ -19,14 +19,14 @@ CONTEXT = b"all digits, first night"
 
 
 def prepare(folder: Path) -> None:
-    """A file of inputs, and keys; the commitment among them is what the owner publishes."""
+    """Makes a file of inputs and a folder of keys. The owner publishes the commitment that is in this folder."""
     pixels, _ = load_digits(return_X_y=True)
     np.save(folder / "digits.npy", (pixels / 16).astype(np.float32))
     circuit = zk.compile(MODEL / "model.onnx", np.load(MODEL / "calibration.npy"))
     zk.setup(circuit, folder=folder / "keys", proofs=200)
 
 
-def report(progress: zk.batch.Progress) -> None:
+def report(progress: zk.jobs.Progress) -> None:
     counts = progress.counts
     print(f"{counts.done} of {counts.items} digits proven in {progress.seconds:.0f} s {progress.event}")
 
@@ -34,19 +34,19 @@ def report(progress: zk.batch.Progress) -> None:
 def main(folder: Path) -> None:
     job = folder / "job"
     if (job / "state.sqlite").exists():
-        outcome = zk.batch.resume(job, observer=report)
+        outcome = zk.jobs.resume(job, observer=report)
     else:
         if not (folder / "keys").exists():
             prepare(folder)
-        outcome = zk.batch.run(job, folder / "keys", folder / "digits.npy", context=CONTEXT, observer=report)
+        outcome = zk.jobs.run(job, folder / "keys", folder / "digits.npy", context=CONTEXT, observer=report)
     counts = outcome.progress.counts
     size, seconds = counts.proof_bytes / 1e6, outcome.progress.seconds
     print(f"{counts.batches_done} proofs of {size:.1f} MB together in {seconds:.0f} s")
-    print(f"report: {zk.batch.write_report(job)}")
+    print(f"report: {zk.jobs.write_report(job)}")
 
-    # Someone else: has the commitment, the inputs, and the job's folder, and trusts none of the latter.
+    # Someone else has the commitment, the inputs and the job's folder, and trusts nothing in that folder.
     commitment = folder / "keys" / "commitment.zkc"
-    verified = zk.batch.verify_job(job, commitment, folder / "digits.npy", context=CONTEXT)
+    verified = zk.jobs.verify_job(job, commitment, folder / "digits.npy", context=CONTEXT)
     print(f"verified: {verified.proven} of {verified.items} digits, in {verified.seconds:.0f} s")
     print(f"receipt: {verified.receipt.hex()}")
 
