@@ -73,7 +73,7 @@ MOVED = {
     "quantize.lazy": "compiler.lowering.emitter",
     "quantize.lowered": "compiler.lowering.result",
     "quantize.ranges": "compiler.calibration.ranges",
-    "quantize.reference": "compiler.calibration.reference",
+    "quantize.reference": "compiler.calibration.float_model",
     "quantize.report": "compiler.calibration.report",
     "quantize.report_plot": "compiler.calibration.report_plot",
     "quantize.target": "compiler.calibration.target",

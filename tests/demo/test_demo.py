@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from rich.console import Console
 
 from zkinfer.demo import run_demo
+from zkinfer.demo.digits import Reference, run_float
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
-from zkinfer.demo.reference import Reference, run_float
 from zkinfer.demo.story import draw_digit
 from zkinfer.demo.third_party import PROVER_PACKAGES, Attempt, ThirdParty
 from zkinfer.errors import InvalidInputError, ProvingError

@@ -15,7 +15,7 @@ from zkinfer.circuit.program import Lookup, Program
 from zkinfer.circuit.qformat import dequantize, quantize
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
-from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import EZKL, Precision
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.onnx.importer import import_model

@@ -79,7 +79,7 @@ def float_outputs_of(folder: Path, circuit_file: Path) -> Iterator[list[Array]]:
         ArtifactError: the circuit's file is damaged.
         CompileError: the float model does not run.
     """
-    from zkinfer.compiler.calibration.reference import numpy_type
+    from zkinfer.compiler.calibration.float_model import numpy_type
     from zkinfer.compiler.model import Circuit
     from zkinfer.jobs.inputs import Inputs
     from zkinfer.jobs.items import ItemShapes, item_shape

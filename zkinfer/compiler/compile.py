@@ -12,7 +12,7 @@ from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
-from zkinfer.compiler.calibration.reference import static_shape
+from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset

@@ -18,7 +18,7 @@ from zkinfer.circuit.encoding import decode_program, encode_program, program_dig
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
 from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
-from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.calibration.report import Report, compare
 from zkinfer.compiler.calibration.tune import Tuning
 from zkinfer.compiler.lowering.result import Layer, Lowered

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import zkinfer as zk
+from zkinfer.demo.digits import Images, Reference, run_float, share_correct, time_float
 from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
-from zkinfer.demo.reference import Images, Reference, run_float, share_correct, time_float
 from zkinfer.demo.third_party import PROVER_PACKAGES, REQUEST, Attempt, ThirdParty, Verdict
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import duration

@@ -13,8 +13,8 @@ from support.model_comparison import build
 from support.saturation import SaturatingSession
 
 import zkinfer as zk
+from zkinfer.compiler.calibration.float_model import FloatModel, open_session
 from zkinfer.compiler.calibration.integer_products import FORMULAS, with_exact_products
-from zkinfer.compiler.calibration.reference import FloatModel, open_session
 from zkinfer.compiler.onnx.load import load_model
 
 TYPES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}

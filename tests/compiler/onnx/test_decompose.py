@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.shape_inference import infer_shapes
 from support.model_comparison import build, compare
 
-from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.load import load_model

@@ -18,7 +18,7 @@ import onnx_ir
 
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import chunks, into_runs
-from zkinfer.compiler.calibration.reference import FloatModel, is_float
+from zkinfer.compiler.calibration.float_model import FloatModel, is_float
 from zkinfer.errors import NotFiniteError
 from zkinfer.progress import progress
 from zkinfer.typing import Array

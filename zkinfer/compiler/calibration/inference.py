@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import onnx_ir
 
+from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.calibration.integer_products import has_quantized
-from zkinfer.compiler.calibration.reference import open_session
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:

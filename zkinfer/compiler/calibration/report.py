@@ -15,6 +15,7 @@ from rich.text import Text
 
 from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.float_model import FloatModel, static_shape
 from zkinfer.compiler.calibration.inference import InferenceDifference, ProcessorInference
 from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
 from zkinfer.compiler.calibration.metrics import (
@@ -25,7 +26,6 @@ from zkinfer.compiler.calibration.metrics import (
     share_equal,
     top_classes,
 )
-from zkinfer.compiler.calibration.reference import FloatModel, static_shape
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import InvalidInputError
 from zkinfer.execution.executor import Executor

@@ -10,8 +10,8 @@ import onnx_ir
 
 from zkinfer.circuit.qformat import dequantize, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.calibration.metrics import cosine_similarity, share_equal, top_classes
-from zkinfer.compiler.calibration.reference import FloatModel
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.errors import InvalidInputError
 from zkinfer.execution.executor import Executor

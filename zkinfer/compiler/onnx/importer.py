@@ -12,8 +12,8 @@ import onnx_ir
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
+from zkinfer.compiler.calibration.float_model import is_float, static_shape
 from zkinfer.compiler.calibration.ranges import kept_range
-from zkinfer.compiler.calibration.reference import is_float, static_shape
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import Built, ProgramValue

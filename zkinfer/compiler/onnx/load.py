@@ -15,7 +15,7 @@ import onnx_ir
 from onnx_ir.passes import common
 
 from zkinfer.circuit.validate import MAX_TENSOR_ELEMENTS
-from zkinfer.compiler.calibration.reference import static_shape
+from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.decompose import decompose

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir
 from onnx_ir import Value
 
-from zkinfer.compiler.calibration.reference import numpy_type
+from zkinfer.compiler.calibration.float_model import numpy_type
 from zkinfer.typing import Array
 
 AXES_AS_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "ReduceSum": 13}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 from support.model_comparison import build, compare
 
-from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import UnsupportedOperatorError

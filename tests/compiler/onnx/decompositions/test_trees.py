@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeRegressor
 from support.model_comparison import compare
 
-from zkinfer.compiler.calibration.reference import FloatModel
+from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import UnsupportedOperatorError

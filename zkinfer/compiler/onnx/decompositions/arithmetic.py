@@ -2,7 +2,7 @@
 
 from onnx_ir import Value
 
-from zkinfer.compiler.calibration.reference import is_float, numpy_type, static_shape
+from zkinfer.compiler.calibration.float_model import is_float, numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.ops.linear import explicit_subscripts
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx_ir import DataType, Value
 
-from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.lowering.activation import MASKED_BELOW
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of

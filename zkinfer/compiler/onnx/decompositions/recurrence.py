@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx_ir import Value
 
-from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx_ir import Value
 
-from zkinfer.compiler.calibration.reference import numpy_type, static_shape
+from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
