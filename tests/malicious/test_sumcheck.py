@@ -14,8 +14,8 @@ from support.channels import Change, constants, prove_on_channel, unchanged, ver
 from zkinfer.errors import InvalidProofError
 from zkinfer.protocol.channel import AffineForm, VerifierChannel
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_inv, ext_mul, ext_sub, mle
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial, powers
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_inv, ext_mul, ext_powers, ext_sub, mle
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial
 from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK, run_sumcheck
 from zkinfer.protocol.sumcheck.reference import instance_sum, plain_witness
 
@@ -116,5 +116,7 @@ def test_lies_that_cancel_in_a_batch_need_a_challenge_to_be_caught(monkeypatch: 
 
     with pytest.raises(InvalidProofError, match=FINAL_CHECK):
         run()
-    monkeypatch.setattr("zkinfer.protocol.sumcheck.protocol.powers", lambda base, n: powers(base if n > 2 else ONE, n))
+    monkeypatch.setattr(
+        "zkinfer.protocol.sumcheck.protocol.ext_powers", lambda base, n: ext_powers(base if n > 2 else ONE, n)
+    )
     run()

@@ -15,12 +15,11 @@ from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import Ext, ext_mul
+from zkinfer.protocol.field.scalar import Ext, ext_mul, ext_powers
 from zkinfer.protocol.native_proof.protocol import reduce_to_openings
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.protocol.sumcheck.params import powers
 from zkinfer.protocol.transcript import Transcript
 
 seeds = st.integers(0, 2**32 - 1)
@@ -66,7 +65,7 @@ def prover_of(seed: int, pads: list[Ext] | None = None) -> tuple[ProverChannel, 
     header, witness = case.sizes.header, witness_of(case)
     shape = make_shape(case.plan, SMALL.weights.code, header)
     count = sum(variable is None for variable in shape.variables)
-    pads = powers((3, 1, 2), count) if pads is None else pads
+    pads = ext_powers((3, 1, 2), count) if pads is None else pads
     stacks = [case.matrix.data.reshape(-1), *witness.stacks]
     answers = NativeReductionWitness(case.plan, case.values, stacks, witness.blocks, witness.counts)
     channel = ProverChannel(Transcript(b"test"), Writer(), pads)
@@ -87,4 +86,4 @@ def test_the_pads_satisfy_the_constraints_of_the_reduction(seed: int) -> None:
 
 def test_too_few_pads_are_noticed() -> None:
     with pytest.raises(InvalidInputError, match="too few"):
-        prover_of(0, powers((3, 1, 2), 10))
+        prover_of(0, ext_powers((3, 1, 2), 10))

@@ -18,7 +18,7 @@ is one. All three then do the same, on the same affine forms.
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -26,7 +26,17 @@ import numpy as np
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ProvingError
 from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES, decode_array, decode_ext, encode_array, encode_ext
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_neg, ext_sub
+from zkinfer.protocol.field.scalar import (
+    ONE,
+    ZERO,
+    Ext,
+    ext_add,
+    ext_dot,
+    ext_mul,
+    ext_neg,
+    ext_scale_each,
+    ext_sub_each,
+)
 from zkinfer.protocol.security import SoundnessTerm
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
@@ -53,22 +63,18 @@ class AffineForm:
     def __add__(self, other: "AffineForm") -> "AffineForm":
         if not other.variables:
             return AffineForm(ext_add(self.constant, other.constant), self.variables)
-        variables = dict(self.variables)
-        _add_terms(variables, other.variables)
-        return AffineForm(ext_add(self.constant, other.constant), variables)
+        return combination((self, other), (ONE, ONE))
 
     def __sub__(self, other: "AffineForm") -> "AffineForm":
-        negated = {variable: ext_neg(c) for variable, c in other.variables.items()}
-        return self + AffineForm(ext_neg(other.constant), negated)
+        return combination((self, other), (ONE, MINUS_ONE))
 
     def scale(self, factor: Ext) -> "AffineForm":
         """factor * self, for a public factor."""
-        if factor == ONE:
-            return self
-        return AffineForm(ext_mul(factor, self.constant), _scaled_terms(self.variables, factor))
+        return self if factor == ONE else combination((self,), (factor,))
 
 
 ZERO_FORM = AffineForm(ZERO)
+MINUS_ONE = ext_neg(ONE)
 
 
 def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
@@ -77,23 +83,22 @@ def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> Aff
     Raises:
         ValueError: not as many coefficients as forms.
     """
-    constant, variables = ZERO, dict[int, Ext]()
-    for form, coefficient in zip(forms, coefficients, strict=True):
-        constant = ext_add(constant, ext_mul(coefficient, form.constant))
-        _add_terms(variables, _scaled_terms(form.variables, coefficient))
-    return AffineForm(constant, variables)
+    variables: dict[int, Ext] = {}
+    for form, factor in zip(forms, coefficients, strict=True):
+        for variable, coefficient in _scaled(form.variables, factor):
+            known = variables.get(variable)
+            variables[variable] = coefficient if known is None else ext_add(known, coefficient)
+    return AffineForm(ext_dot(coefficients, [form.constant for form in forms]), variables)
 
 
-def _add_terms(variables: dict[int, Ext], others: Mapping[int, Ext]) -> None:
-    """Adds coefficients to those of a form."""
-    for variable, coefficient in others.items():
-        known = variables.get(variable)
-        variables[variable] = coefficient if known is None else ext_add(known, coefficient)
-
-
-def _scaled_terms(variables: Mapping[int, Ext], factor: Ext) -> dict[int, Ext]:
-    """Coefficients times a factor; that of a pad just received is one."""
-    return {variable: factor if c == ONE else ext_mul(factor, c) for variable, c in variables.items()}
+def _scaled(variables: Mapping[int, Ext], factor: Ext) -> Iterable[tuple[int, Ext]]:
+    """Variables, and their coefficients times a factor. Most forms are one pad with coefficient one."""
+    if factor == ONE:
+        return variables.items()
+    if len(variables) == 1:
+        ((variable, coefficient),) = variables.items()
+        return ((variable, factor if coefficient == ONE else ext_mul(factor, coefficient)),)
+    return zip(variables, ext_scale_each(variables.values(), factor), strict=True)
 
 
 @dataclass(frozen=True)
@@ -160,10 +165,9 @@ class PadConstraints:
                 a, b = variable
                 raise InvalidProofError(f"variable {index} is not the product of variables {a} and {b}")
         for constraint in self.linear:
-            total = constraint.form.constant
-            for index, coefficient in constraint.form.variables.items():
-                total = ext_add(total, ext_mul(coefficient, contents[index]))
-            if total != ZERO:
+            variables = constraint.form.variables
+            total = ext_dot(list(variables.values()), [contents[variable] for variable in variables])
+            if ext_add(constraint.form.constant, total) != ZERO:
                 raise InvalidProofError(f"the check {constraint.check!r} fails")
 
 
@@ -327,11 +331,14 @@ class Channel(ABC):
 
     def multiply(self, a: AffineForm, b: AffineForm) -> AffineForm:
         """The product; in the padded form each product of two variables becomes a variable of its own."""
-        result = AffineForm(ZERO, a.scale(b.constant).variables) + b.scale(a.constant)
+        products: dict[int, Ext] = {}
         for i, x in a.variables.items():
             for j, y in b.variables.items():
-                result = result + AffineForm(ZERO, {self._product(min(i, j), max(i, j)): ext_mul(x, y)})
-        return result
+                variable = self._product(min(i, j), max(i, j))
+                product = y if x == ONE else x if y == ONE else ext_mul(x, y)
+                products[variable] = ext_add(products[variable], product) if variable in products else product
+        linear = AffineForm(ZERO, a.variables), b, AffineForm(ZERO, products)
+        return combination(linear, (b.constant, a.constant, ONE))
 
     def require_zero(self, check: str, form: AffineForm) -> None:
         """Plain: checks that the form is zero. Padded: records that it must be.
@@ -405,7 +412,7 @@ class ProverChannel(Channel):
             pads = self._pads[self._sent : self._sent + count]
             if len(pads) < count:
                 raise InvalidInputError(f"only {len(self._pads)} pads were committed: too few for what is sent")
-            values = [ext_sub(value, pad) for value, pad in zip(values, pads, strict=True)]
+            values = ext_sub_each(values, pads)
         self._sent += count
         return wire.exchange(count * EXT_BYTES, lambda: encode_ext(values)), values
 

@@ -158,3 +158,33 @@ def test_codewords_are_values_of_the_message_polynomial() -> None:
     w = scalar.root_of_unity(8)
     assert scalar.rs_encode(message) == [(5 + 7 * pow(w, k, P)) % P for k in range(8)]
     assert len(scalar.rs_encode(message, 8)) == 16
+
+
+@given(st.lists(ext, max_size=5), st.lists(ext, max_size=5), ext)
+def test_vectors_are_computed_element_by_element(a: list[Ext], b: list[Ext], r: Ext) -> None:
+    shared = min(len(a), len(b))
+    assert scalar.ext_scale_each(a, r) == [scalar.ext_mul(r, x) for x in a]
+    assert scalar.ext_sub_each(a[:shared], b[:shared]) == [scalar.ext_sub(x, y) for x, y in zip(a, b, strict=False)]
+    longest = max(len(a), len(b))
+    left, right = ([*x, *[ZERO] * (longest - len(x))] for x in (a, b))
+    expected = [scalar.ext_add(x, scalar.ext_mul(r, y)) for x, y in zip(left, right, strict=True)]
+    assert scalar.ext_add_scaled(a, r, b) == expected
+
+
+@given(ext, ext, ext, st.integers(0, 6))
+def test_powers_lines_and_the_weights_of_a_round(a: Ext, b: Ext, r: Ext, count: int) -> None:
+    assert scalar.ext_powers(a, count) == [scalar.ext_pow(a, k) for k in range(count)]
+    assert scalar.ext_between(a, b, ZERO) == a
+    assert scalar.ext_between(a, b, ONE) == b
+    assert scalar.ext_between(a, b, r) == scalar.mle([a, b], [r])
+    expected = [scalar.ext_sub(scalar.ext_pow(r, k), a) for k in range(1, count + 1)]
+    assert scalar.round_weights(r, a, count) == expected
+
+
+@given(ext, ext, ext, st.none() | ext.filter(lambda x: x != ZERO))
+def test_a_quadratic_has_the_values_that_it_is_made_of(at0: Ext, square: Ext, target: Ext, here: Ext | None) -> None:
+    polynomial = scalar.quadratic(at0, square, target, here)
+    assert (polynomial[0], polynomial[2]) == (at0, square)
+    at1 = scalar.ext_polynomial(polynomial, ONE)
+    weights = (ONE, ONE) if here is None else (scalar.ext_sub(ONE, here), here)
+    assert scalar.ext_dot(weights, [at0, at1]) == target

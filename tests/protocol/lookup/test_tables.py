@@ -7,15 +7,13 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import mle
+from zkinfer.protocol.field.scalar import index_at, mle, threshold_at
 from zkinfer.protocol.lookup.tables import (
     AffinePiece,
     ExplicitTable,
     PiecewiseTable,
     RangeTable,
     affine_table,
-    from_threshold,
-    index_at,
     step_table,
 )
 
@@ -82,7 +80,7 @@ def test_thresholds_at_a_point(point, data):
     threshold = data.draw(st.integers(0, size))
     indicator = [int(i >= threshold) for i in range(size)]
     weighted = [i * int(i >= threshold) for i in range(size)]
-    assert from_threshold(threshold, point) == (mle(lifted(indicator), point), mle(lifted(weighted), point))
+    assert threshold_at(threshold, point) == (mle(lifted(indicator), point), mle(lifted(weighted), point))
     assert index_at(point) == mle(lifted(range(size)), point)
 
 

@@ -11,14 +11,13 @@ from support.random_programs import random_inputs
 from support.random_statements import knowing, random_case, reduce_knowing
 
 from zkinfer.protocol.channel import AffineForm
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_neg
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_neg, ext_powers
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction import opening as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.functional import as_point
 from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, plan_openings
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
-from zkinfer.protocol.sumcheck.params import powers
 
 Claims = list[CommittedClaim]
 
@@ -89,7 +88,7 @@ def test_opposite_errors_do_not_cancel_under_the_challenge(direct_cells: int, mo
         CommittedClaim(claim.terms, claim.value + AffineForm(ext_neg(ONE))),
     ]
     assert refused(case, lies)
-    monkeypatch.setattr(under_test, "powers", lambda _, count: powers(ONE, count))
+    monkeypatch.setattr(under_test, "ext_powers", lambda _, count: ext_powers(ONE, count))
     assert not refused(case, lies)
 
 

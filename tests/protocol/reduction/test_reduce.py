@@ -7,6 +7,7 @@ from support.native_prover import Case, make_case
 from support.random_statements import knowing, random_case, reduce_knowing
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
+from zkinfer.protocol.field.scalar import ext_powers
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
@@ -117,8 +118,8 @@ def test_claims_on_one_value_are_combined_by_a_challenge(monkeypatch: pytest.Mon
     publics[first] += 1
     publics[second] -= 1
     assert reduced(case, publics)[1].false
-    challenge = under_test.powers
-    monkeypatch.setattr(under_test, "powers", lambda _, count: challenge((1, 0, 0), count))
+    challenge = ext_powers
+    monkeypatch.setattr(under_test, "ext_powers", lambda _, count: challenge((1, 0, 0), count))
     assert not reduced(case, publics)[1].false
 
 

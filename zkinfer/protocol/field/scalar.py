@@ -6,7 +6,8 @@ nothing here tries to take the same time for all values.
 """
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 from zkinfer.errors import InvalidInputError, ShapeError
@@ -111,6 +112,52 @@ def ext_pow(a: Ext, exponent: int) -> Ext:
     return result
 
 
+def ext_scale_each(values: Iterable[Ext], factor: Ext) -> list[Ext]:
+    """factor times each of the values."""
+    return [ext_mul(factor, value) for value in values]
+
+
+def ext_sub_each(a: Sequence[Ext], b: Sequence[Ext]) -> list[Ext]:
+    """a - b, for vectors of one length."""
+    return [ext_sub(x, y) for x, y in zip(a, b, strict=True)]
+
+
+def ext_add_scaled(a: Sequence[Ext], factor: Ext, b: Sequence[Ext]) -> list[Ext]:
+    """a + factor * b, for vectors; the shorter one is continued with zeros."""
+    pairs = zip_longest(a, b, fillvalue=ZERO)
+    return [ext_add(x, ext_mul(factor, y)) for x, y in pairs]
+
+
+def ext_between(a: Ext, b: Ext, r: Ext) -> Ext:
+    """(1 - r) a + r b: the linear polynomial with the values a at 0 and b at 1, at r."""
+    return ext_add(a, ext_mul(r, ext_sub(b, a)))
+
+
+def ext_powers(base: Ext, count: int) -> list[Ext]:
+    """1, base, base^2, ..., `count` of them."""
+    result = [ONE] * count
+    for i in range(1, count):
+        result[i] = ext_mul(result[i - 1], base)
+    return result
+
+
+def round_weights(challenge: Ext, weight: Ext, degree: int) -> list[Ext]:
+    """challenge^k - weight for k = 1, ..., degree: what a sumcheck's round weighs its message with."""
+    return [ext_sub(power, weight) for power in ext_powers(challenge, degree + 1)[1:]]
+
+
+def quadratic(at0: Ext, square: Ext, target: Ext, here: Ext | None) -> list[Ext]:
+    """The polynomial g of degree 2 with w0 g(0) + w1 g(1) = target, the coefficient of X^0 first.
+
+    Args:
+        at0, square: g(0), and the coefficient of X^2.
+        here: a coordinate of eq, not zero: the weights are 1 - here and here; or None for weights 1 and 1.
+    """
+    w0, inverse = (ONE, ONE) if here is None else (ext_sub(ONE, here), ext_inv(here))
+    at1 = ext_mul(ext_sub(target, ext_mul(w0, at0)), inverse)
+    return [at0, ext_sub(ext_sub(at1, at0), square), square]
+
+
 def batch_inv(values: Sequence[int]) -> list[int]:
     """The inverses of nonzero base elements."""
     return [inv(v) for v in values]
@@ -170,6 +217,36 @@ def eq(a: Sequence[Ext], b: Sequence[Ext]) -> Ext:
         term = ext_add(ext_sub(ext_sub(ONE, x), y), ext_add(product, product))
         result = ext_mul(result, term)
     return result
+
+
+def index_at(point: Sequence[Ext]) -> Ext:
+    """The multilinear extension of the index i itself, its most significant bit first, at a point."""
+    total = ZERO
+    for r in point:
+        total = ext_add(ext_add(total, total), r)
+    return total
+
+
+def threshold_at(threshold: int, point: Sequence[Ext]) -> tuple[Ext, Ext]:
+    """The multilinear extensions, at a point of n coordinates, of [i >= threshold] and of i [i >= threshold].
+
+    `threshold` is in [0, 2^n]. Built up from the least significant bit: with b the threshold's bit and r the
+    coordinate of the same significance s, i >= threshold holds where r > b, or where r = b and it holds below.
+    """
+    if threshold == 1 << len(point):
+        return ZERO, ZERO
+    indicator, weighted, index = ONE, ZERO, ZERO
+    for position, r in enumerate(reversed(point)):
+        significance = 1 << position
+        if threshold >> position & 1:
+            weighted = ext_mul(r, ext_add(weighted, ext_scale(indicator, significance)))
+            indicator = ext_mul(r, indicator)
+        else:
+            above = ext_add(index, (significance, 0, 0))
+            weighted = ext_add(weighted, ext_mul(r, ext_sub(above, weighted)))
+            indicator = ext_add(indicator, ext_mul(r, ext_sub(ONE, indicator)))
+        index = ext_add(index, ext_scale(r, significance))
+    return indicator, weighted
 
 
 def fold(values: Sequence[Ext], r: Ext) -> list[Ext]:

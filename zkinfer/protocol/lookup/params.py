@@ -18,9 +18,9 @@ from itertools import accumulate
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_base
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul
-from zkinfer.protocol.lookup.tables import LookupTable, from_threshold
-from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point, powers
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul, ext_powers, threshold_at
+from zkinfer.protocol.lookup.tables import LookupTable
+from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Stack:
 
     def unfilled(self, point: Point) -> Ext:
         """The extension of [cell belongs to no vector]."""
-        return from_threshold(self.filled, point)[0]
+        return threshold_at(self.filled, point)[0]
 
 
 MAX_ENTRY_STACKS = 4
@@ -160,7 +160,7 @@ class LookupInstance:
 
         The row, the zeros and the table's number are the coefficients of a polynomial that is evaluated at gamma.
         """
-        *weights, last = powers(gamma, self.columns + 1)
+        *weights, last = ext_powers(gamma, self.columns + 1)
         return weights[: self.tables[table].columns], ext_mul(last, (table, 0, 0))
 
     def description(self) -> bytes:

@@ -117,7 +117,8 @@ def _descend(
         point = (*max((claim.point for claim in reduced), key=len), child)
         for i, claim in zip(active, reduced, strict=True):
             p0, p1, q0, q1 = claim.values
-            fractions[i] = (p0 + (p1 - p0).scale(child), q0 + (q1 - q0).scale(child))
+            weights = ext_sub(ONE, child), child
+            fractions[i] = combination((p0, p1), weights), combination((q0, q1), weights)
             if trees is not None:
                 trees[i].bind(child)
     return point

@@ -18,7 +18,7 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import encode_array, encode_base
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_scale, ext_sub
+from zkinfer.protocol.field.scalar import ZERO, Ext, ext_add, ext_scale, ext_sub, index_at, threshold_at
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
 
@@ -48,36 +48,6 @@ class LookupTable(Protocol):
 
     def description(self) -> bytes:
         """Bytes that only this table has: what a transcript absorbs."""
-
-
-def index_at(point: Sequence[Ext]) -> Ext:
-    """The multilinear extension of i itself, at a point."""
-    total = ZERO
-    for r in point:
-        total = ext_add(ext_add(total, total), r)
-    return total
-
-
-def from_threshold(threshold: int, point: Sequence[Ext]) -> tuple[Ext, Ext]:
-    """The multilinear extensions, at a point of n coordinates, of [i >= threshold] and of i [i >= threshold].
-
-    `threshold` is in [0, 2^n]. Built up from the least significant bit: with b the threshold's bit and r the
-    coordinate of the same significance s, i >= threshold holds where r > b, or where r = b and it holds below.
-    """
-    if threshold == 1 << len(point):
-        return ZERO, ZERO
-    indicator, weighted, index = ONE, ZERO, ZERO
-    for position, r in enumerate(reversed(point)):
-        significance = 1 << position
-        if threshold >> position & 1:
-            weighted = ext_mul(r, ext_add(weighted, ext_scale(indicator, significance)))
-            indicator = ext_mul(r, indicator)
-        else:
-            above = ext_add(index, (significance, 0, 0))
-            weighted = ext_add(weighted, ext_mul(r, ext_sub(above, weighted)))
-            indicator = ext_add(indicator, ext_mul(r, ext_sub(ONE, indicator)))
-        index = ext_add(index, ext_scale(r, significance))
-    return indicator, weighted
 
 
 @dataclass(frozen=True)
@@ -158,7 +128,7 @@ class PiecewiseTable:
         repeated = AffinePiece(self.rows, last.offset + last.slope * (self.rows - 1), 0)
         output, offset, slope = ZERO, 0, 0
         for piece in (*self.pieces, repeated):
-            indicator, weighted = from_threshold(piece.first, point)
+            indicator, weighted = threshold_at(piece.first, point)
             output = ext_add(output, ext_scale(indicator, (piece.offset - offset) % P))
             output = ext_add(output, ext_scale(weighted, (piece.slope - slope) % P))
             offset, slope = piece.offset, piece.slope
@@ -238,7 +208,7 @@ def _row_numbers(rows: int) -> IntArray:
 
 def _inputs_at(rows: int, start: int, point: Point) -> Ext:
     """The multilinear extension of start + min(i, rows - 1), at a point."""
-    beyond, weighted = from_threshold(rows, point)
+    beyond, weighted = threshold_at(rows, point)
     number = ext_add(ext_sub(index_at(point), weighted), ext_scale(beyond, rows - 1))
     return ext_add((start % P, 0, 0), number)
 

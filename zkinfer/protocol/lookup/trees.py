@@ -17,7 +17,18 @@ from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arrays import GRAIN, balance_ext, from_ints
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
+from zkinfer.protocol.field.scalar import (
+    ONE,
+    ZERO,
+    Ext,
+    ext_add,
+    ext_between,
+    ext_inv,
+    ext_mul,
+    ext_polynomial,
+    ext_sub,
+    quadratic,
+)
 from zkinfer.protocol.lookup import kernels
 from zkinfer.protocol.lookup.params import Stack
 from zkinfer.protocol.lookup.witness import Fraction
@@ -27,9 +38,8 @@ from zkinfer.protocol.sumcheck.rounds import (
     EqTables,
     ProductRounds,
     add_parts,
-    complete_polynomial,
 )
-from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import Rounds
 from zkinfer.typing import Floats
 
@@ -81,7 +91,7 @@ class TableLayer:
         return TableLayer(out)
 
     def children(self, x: int) -> tuple[Fraction, Fraction]:
-        values = [first_ext(self.tables.factor(k)[:, x:]) for k in range(self.tables.factors)]
+        values = self.tables.values_at(x)
         if self.unit:
             return (ONE, values[0]), (ONE, values[1])
         p0, q1, p1, q0 = values
@@ -204,7 +214,7 @@ class UnitColumnRounds:
         added, multiplied, square = add_parts(parts)
         c, by = self._shift, self._lambda
         at0 = ext_add(ext_mul(c, ext_sub(c, ext_mul(by, added))), ext_mul(ext_mul(by, by), multiplied))
-        self._polynomial = complete_polynomial(at0, ext_mul(ext_mul(by, by), square), self._target, self._point[0])
+        self._polynomial = quadratic(at0, ext_mul(ext_mul(by, by), square), self._target, self._point[0])
         inverse = ext_inv(by)
         return [ext_mul(inverse, v) for v in (ext_sub(at0, ONE), *self._polynomial[1:])]
 
@@ -262,12 +272,8 @@ class KernelTree:
         """Joins the claims about both children of the layer's nodes."""
         assert self._rounds is not None
         p0, p1, q0, q1 = self._rounds.values()
-        self._fraction = _between(p0, p1, child), _between(q0, q1, child)
+        self._fraction = ext_between(p0, p1, child), ext_between(q0, q1, child)
         self._rounds = None
-
-
-def _between(a: Ext, b: Ext, r: Ext) -> Ext:
-    return ext_add(a, ext_mul(r, ext_sub(b, a)))
 
 
 def leaves(

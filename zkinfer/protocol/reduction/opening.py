@@ -21,7 +21,7 @@ from zkinfer.protocol import security
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul
+from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul, ext_powers
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
@@ -32,7 +32,7 @@ from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
 from zkinfer.protocol.reduction.witness import ReductionWitness
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point, powers
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
 from zkinfer.typing import IntArray
 
 DIRECT_CELLS = 64
@@ -219,7 +219,7 @@ class _OpeningPlanner:
         rows = np.zeros((3, self.rows[columns.opening]), dtype=np.int64)
         total = ZERO_FORM
         log_columns = self.codes[columns.opening].log_columns
-        for claim, coefficient in zip(found, powers(challenge, len(found)), strict=True):
+        for claim, coefficient in zip(found, ext_powers(challenge, len(found)), strict=True):
             total = total + claim.value.scale(coefficient)
             for part in claim.parts:
                 assert part.by_rows is not None
@@ -231,7 +231,7 @@ class _OpeningPlanner:
 
     def _summed(self, rest: Sequence[PartsClaim]) -> list[tuple[int, ClaimGroup]]:
         """The sumcheck over cells, and what it leaves: a group for each opening."""
-        coefficients = powers(self._challenge("committed claims", len(rest)), len(rest))
+        coefficients = ext_powers(self._challenge("committed claims", len(rest)), len(rest))
         by_block: dict[tuple[int, int], BlockSum] = {}
         total = ZERO_FORM
         for claim, coefficient in zip(rest, coefficients, strict=True):
@@ -272,7 +272,7 @@ class _OpeningPlanner:
         rows = np.zeros((3, self.rows[opening]), dtype=np.int64)
         total = ZERO_FORM
         columns: Point = ()
-        coefficients = powers(self._challenge("units", len(sums)), len(sums))
+        coefficients = ext_powers(self._challenge("units", len(sums)), len(sums))
         for one, (point, value), coefficient in zip(sums, claims, coefficients, strict=True):
             if (one.matrix != WEIGHTS) != opening:
                 continue

@@ -16,14 +16,14 @@ from zkinfer.protocol import security
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_scale
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_powers, ext_scale
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.protocol.reduction.witness import ReductionWitness
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Point, powers
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.typing import IntArray
@@ -217,7 +217,7 @@ class _Reduction:
         challenge = self.channel.challenge("combined claims")
         combined = []
         for value, claims in by_value.items():
-            coefficients = powers(challenge, len(claims))
+            coefficients = ext_powers(challenge, len(claims))
             functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
             total_value = ZERO_FORM
             for c, claim in zip(coefficients, claims, strict=True):

@@ -17,7 +17,7 @@ from zkinfer.protocol.sumcheck.rounds import (
     kernel_rounds,
     weigh_nothing,
 )
-from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import Rounds
 
 
@@ -90,7 +90,7 @@ class BaseRounds:
         """After the last round, the values of the factors."""
         if self._rest is not None:
             return self._rest.values()
-        return [first_ext(self._tables.factor(k)) for k in range(self._tables.factors)]
+        return self._tables.values_at(0)
 
 
 def _in_base_field(element: Ext) -> bool:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul, ext_scale
+from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_scale
 
 Point: TypeAlias = tuple[Ext, ...]
 Polynomial: TypeAlias = list[Ext]
@@ -138,11 +138,3 @@ class Batch:
     def message_elements(self) -> int:
         """Extension elements that the prover sends in all."""
         return self.variables * self.degree + sum(i.factors for i in self.instances)
-
-
-def powers(base: Ext, count: int) -> list[Ext]:
-    """1, base, base^2, ..., `count` of them."""
-    result = [ONE] * count
-    for i in range(1, count):
-        result[i] = ext_mul(result[i - 1], base)
-    return result

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul, ext_sub
-from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, powers
+from zkinfer.protocol.channel import AffineForm, Channel, combination
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul, ext_neg, ext_powers, round_weights
+from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 
 FINAL_CHECK = "sumcheck: evaluations against the last round"
@@ -48,15 +48,15 @@ def run_sumcheck(
     """
     if len(claims) != len(batch.instances):
         raise InvalidInputError(f"{len(batch.instances)} instances need as many claims, not {len(claims)}")
-    coefficients = powers(channel.challenge("sumcheck batch"), len(claims)) if len(claims) > 1 else [ONE]
+    coefficients = ext_powers(channel.challenge("sumcheck batch"), len(claims)) if len(claims) > 1 else [ONE]
     target = combination(claims, coefficients)
     point: list[Ext] = []
     for index in range(batch.variables):
         make = None if witness is None else partial(witness.round_polynomial, coefficients, point)
         message = channel.exchange("sumcheck round", batch.degree, make)
-        challenge, weight = channel.challenge("sumcheck point"), batch.weight(index)
-        weights = [ext_sub(power, weight) for power in powers(challenge, batch.degree + 1)[1:]]
-        target = target + combination(message, weights)
+        challenge = channel.challenge("sumcheck point")
+        weights = round_weights(challenge, batch.weight(index), batch.degree)
+        target = combination((target, *message), (ONE, *weights))
         point.append(challenge)
         if witness is not None:
             witness.bind(challenge)
@@ -64,8 +64,8 @@ def run_sumcheck(
     for number, (instance, coefficient) in enumerate(zip(batch.instances, coefficients, strict=True)):
         make = None if witness is None else partial(witness.values, number)
         values = channel.exchange("sumcheck evaluations", instance.factors, make)
-        scale = ext_mul(coefficient, batch.final_scale(instance, point))
-        target = target - evaluate(instance, values, channel).scale(scale)
+        scale = ext_neg(ext_mul(coefficient, batch.final_scale(instance, point)))
+        target = combination((target, evaluate(instance, values, channel)), (ONE, scale))
         reduced.append(Claim(batch.suffix(instance, point), tuple(values)))
     channel.require_zero(FINAL_CHECK, target)
     return reduced
@@ -73,10 +73,10 @@ def run_sumcheck(
 
 def evaluate(instance: Instance, values: Sequence[AffineForm], channel: Channel) -> AffineForm:
     """The sum of the instance's terms, its factors having these values."""
-    total = ZERO_FORM
+    products = []
     for term in instance.terms:
         product = values[term.factors[0]]
         for factor in term.factors[1:]:
             product = channel.multiply(product, values[factor])
-        total = total + product.scale(term.coefficient)
-    return total
+        products.append(product)
+    return combination(products, [term.coefficient for term in instance.terms])

@@ -12,16 +12,19 @@ from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arrays import balance_ext, ext_from_ints
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_polynomial, ext_sub
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_base_dot, ext_polynomial, ext_sub, quadratic
 from zkinfer.protocol.sumcheck import kernels
 from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES
 from zkinfer.protocol.sumcheck.params import Instance, Point, Polynomial
-from zkinfer.protocol.sumcheck.tables import FactorTables, first_ext
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import Rounds, multiply
 from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 12
 """Places below which another thread does not pay."""
+
+
+_BALANCED_ZERO = balance_ext(ZERO)
 
 
 class EqTables:
@@ -57,13 +60,6 @@ def add_parts(parts: Sequence[Floats]) -> list[Ext]:
     return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), DEGREE)]
 
 
-def complete_polynomial(at0: Ext, square: Ext, target: Ext, here: Ext | None) -> Polynomial:
-    """The polynomial of degree 2 with w0 g(0) + w1 g(1) = target: weights 1 and 1, or 1 - here and here, not zero."""
-    w0, inverse = (ONE, ONE) if here is None else (ext_sub(ONE, here), ext_inv(here))
-    at1 = ext_mul(ext_sub(target, ext_mul(w0, at0)), inverse)
-    return [at0, ext_sub(ext_sub(at1, at0), square), square]
-
-
 class _KernelRounds:
     """What both kinds of instance share: the tables, the challenge that is not bound yet, the split into blocks."""
 
@@ -78,7 +74,7 @@ class _KernelRounds:
         """Calls a kernel for the next round and adds up what it returns."""
         self._rest -= 1
         weights = weigh_nothing(self._rest) if self._eq is None else self._eq.arguments(self._rest)
-        challenge = balance_ext(ZERO if self._challenge is None else self._challenge)
+        challenge = _BALANCED_ZERO if self._challenge is None else balance_ext(self._challenge)
         half, folding, weighted = 1 << self._rest, self._challenge is not None, self._eq is not None
         buffer, block = (self._tables.flat, self._tables.stride), weights[-1]
         grain = max(1, FEW_PLACES // block)
@@ -96,7 +92,7 @@ class _KernelRounds:
         if self._challenge is not None:
             kernels.fold_last(tables.flat, tables.stride, tables.factors, *balance_ext(self._challenge))
             self._challenge = None
-        return [first_ext(tables.factor(k)) for k in range(tables.factors)]
+        return tables.values_at(0)
 
 
 class ProductRounds(_KernelRounds):
@@ -121,11 +117,11 @@ class ProductRounds(_KernelRounds):
         """target = w0 g(0) + w1 g(1), with weights 1 and 1 or those of eq, gives g(1) unless w1 = 0."""
         here = None if self._point is None else self._point[len(self._point) - self._rest]
         known = self._target is not None and here != ZERO
-        mixing, by = self._mix is not None, balance_ext(self._mix or ZERO)
+        mixing, by = self._mix is not None, _BALANCED_ZERO if self._mix is None else balance_ext(self._mix)
         at0, square, at1 = self._run(kernels.product_sums, self._tables.factors // 2, not known, mixing, *by)
         self._mix = None
         if self._target is not None and known:
-            self._polynomial = complete_polynomial(at0, square, self._target, here)
+            self._polynomial = quadratic(at0, square, self._target, here)
         else:
             self._polynomial = [at0, ext_sub(ext_sub(at1, at0), square), square]
         return self._polynomial
@@ -166,14 +162,7 @@ def all_products(instance: Instance) -> bool:
 def interpolate(values: Sequence[Ext]) -> Polynomial:
     """The polynomial of least degree with these values at 0, 1, ..."""
     lines = zip(*(_lagrange(k, len(values)) for k in range(len(values))), strict=True)
-    return [_dot(line, values) for line in lines]
-
-
-def _dot(numbers: Sequence[int], values: Sequence[Ext]) -> Ext:
-    total = ZERO
-    for number, value in zip(numbers, values, strict=True):
-        total = ext_add(total, ext_mul((number, 0, 0), value))
-    return total
+    return [ext_base_dot(values, line) for line in lines]
 
 
 @functools.cache

@@ -72,6 +72,10 @@ class FactorTables:
         lines = self.flat.reshape(-1, self.stride)[self.rows[k] : self.rows[k + 1], : 1 << self.variables]
         return lines[0] if k in self.base else lines
 
+    def values_at(self, place: int) -> list[Ext]:
+        """The value of every factor at a place, canonical."""
+        return [first_ext(self.factor(k)[..., place:]) for k in range(self.factors)]
+
     def require(self, factors: int, variables: int) -> None:
         """Raises ShapeError unless there are this many factors of 2^variables values."""
         if (self.factors, self.variables) != (factors, variables):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul, ext_scale, ext_sub
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_add_scaled, ext_mul, ext_scale_each, ext_sub
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Polynomial
 
 
@@ -48,8 +49,8 @@ class SumcheckWitness:
         message = [ZERO] * (self._batch.degree + 1)
         for coefficient, instance, rounds in zip(coefficients, self._batch.instances, self._rounds, strict=True):
             if self._is_active(instance):
-                for k, c in enumerate(_share(self._batch, instance, point, rounds.sums())):
-                    message[k] = ext_add(message[k], ext_mul(coefficient, c))
+                share = _share(self._batch, instance, point, rounds.sums())
+                message = ext_add_scaled(message, coefficient, share)
         return message[1:]
 
     def bind(self, challenge: Ext) -> None:
@@ -73,13 +74,13 @@ def _share(batch: Batch, instance: Instance, point: Sequence[Ext], sums: Polynom
     if batch.point is not None:
         return sums
     bound = len(point) - (batch.variables - instance.variables)
-    doubled = [ext_scale(c, 2 ** (bound + 1)) for c in sums]
+    doublings: Ext = (2 ** (bound + 1) % P, 0, 0)
     if instance.point is None:
-        return doubled
+        return ext_scale_each(sums, doublings)
     prefix = eq(instance.point[:bound], point[len(point) - bound :])
     here = instance.point[bound]
     line = [ext_sub(ONE, here), ext_sub(ext_add(here, here), ONE)]
-    return [ext_mul(prefix, c) for c in multiply(doubled, line)]
+    return ext_scale_each(multiply(sums, line), ext_mul(prefix, doublings))
 
 
 def multiply(a: Polynomial, b: Polynomial) -> Polynomial:
