@@ -142,10 +142,13 @@ def execution_with(case: Case, value: int, place: Place, cell: int) -> Values | 
     program, leaves = case.plan.program, len(case.plan.program.inputs) + len(case.plan.program.weights)
     given = [case.values[v].copy() for v in range(value + 1)]
     given[value][place] = cell
+    # What is made of weights alone has one run, which serves all.
+    given = [np.broadcast_to(array, (case.plan.runs, *array.shape[1:])) for array in given]
     wide = [replace(program.tensor(v), lo=int(array.min()), hi=int(array.max())) for v, array in enumerate(given)]
     rest = replace(program, inputs=tuple(wide), weights=(), nodes=program.nodes[value + 1 - leaves :])
     try:
-        return dict(enumerate(evaluate(rest, [], given)))
+        values = evaluate(rest, [], given)
+        return {v: array[: len(case.values[v])] for v, array in enumerate(values)}
     except BoundsError:
         return None
 

@@ -31,8 +31,8 @@ print(compiled())
 
 SIGNATURES = """
 warmup()
-names = ("sumcheck.kernels", "sumcheck.base_kernels", "lookup.kernels", "pcs.merkle_kernels")
-modules = [import_module(f"zkinfer.{name}") for name in names]
+names = ("sumcheck.kernels", "sumcheck.base_kernels", "lookup.kernels", "merkle.kernels")
+modules = [import_module(f"zkinfer.protocol.{name}") for name in names]
 for module in modules:
     for name, member in inspect.getmembers(module, lambda m: isinstance(m, Dispatcher)):
         kept_on_disk = hasattr(member._cache, "_cache_file")

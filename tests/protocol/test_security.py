@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import P
+from zkinfer.protocol.ligero import pads
 from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
@@ -114,8 +115,8 @@ def test_rotations_have_128_bits_with_the_parameters_of_the_commitment(cells: in
 
 def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:
     """Its default is far enough below 2^-129 to leave room for the rest; fewer queries are not."""
-    assert security.pads(PadParameters()).bits > 131
-    assert security.pads(PadParameters(queries=120)).bits < 128
+    assert pads.soundness(PadParameters()).bits > 131
+    assert pads.soundness(PadParameters(queries=120)).bits < 128
 
 
 @pytest.mark.parametrize("weaker", ["query less", "longer rows", "shorter code", "less query work", "less weight work"])

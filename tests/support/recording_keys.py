@@ -80,7 +80,7 @@ class RecordingKeys(Keys):
         seconds: how long a proof takes.
     """
 
-    backend = "sumcheck"
+    backend = "native"
 
     def __init__(self, folder: Path, proofs: int = 1 << 20, seconds: float = 0.0) -> None:
         self.folder = folder

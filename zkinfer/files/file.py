@@ -62,9 +62,7 @@ class File:
         except ArtifactError as error:
             raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise cls.REFUSAL(
-                f"{kind.name}: its content does not have the form of this kind of file: {one_line(error)}"
-            ) from None
+            raise cls.REFUSAL(f"{kind.name}: does not have the form of a {kind.name}: {one_line(error)}") from None
         value._validate()
         if not value._is_canonical(payload):
             raise cls.REFUSAL(f"{kind.name}: not in canonical form")

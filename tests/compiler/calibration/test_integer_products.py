@@ -268,7 +268,7 @@ def test_no_operator_that_saturates_reaches_onnxruntime(
 def test_models_are_run_in_few_places() -> None:
     """The float reference; Resize, which is float32; and the demonstration, which times a float model."""
     files = {path.stem for path in Path(zk.__file__).parent.rglob("*.py") if "InferenceSession(" in path.read_text()}
-    assert files == {"reference", "resize"}
+    assert files == {"float_model", "resize", "digits"}
 
 
 def test_the_model_itself_stays_as_it_is() -> None:

@@ -21,8 +21,6 @@ SHARED = {
     },
     # The program.
     "zkinfer.circuit.program": {"Einsum", "Lookup", "Node", "Program", "Term", "View"},
-    # A step's definition, `source_index`, is written in its own file, beside the index map that the fast code runs.
-    "zkinfer.circuit.steps": {"Step"},
     "zkinfer.circuit.table": {"Table"},
     "zkinfer.circuit.validate": {"node_sources"},
     # The statement, and the structure of the files.
