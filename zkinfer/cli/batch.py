@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -15,6 +15,7 @@ from zkinfer.cli.batch_options import batch, missed_row, read_challenge, require
 from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.artifact import one_line
+from zkinfer.jobs.job import ExecutorName
 from zkinfer.progress import duration
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     private_inputs: bool = False
     private_outputs: bool = False
     batch_size: int | None = None
-    executor: Literal["inline", "processes", "ray"] = "processes"
+    executor: ExecutorName = "processes"
     workers: int = 1
     retries: int = 3
     backoff: float = 1.0

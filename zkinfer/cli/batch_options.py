@@ -1,12 +1,13 @@
 """What the commands about batch jobs share: their group, the options that several of them take, and reading these."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from zkinfer.cli.arrays import read_bytes
 from zkinfer.errors import InvalidInputError
+from zkinfer.jobs.job import ExecutorName
 
 DIGEST_BYTES = 32
 
@@ -26,7 +27,7 @@ Inputs = Annotated[
     typer.Option("--inputs", help="File of items: .npy, .npz, .parquet or .jsonl; again for each further one."),
 ]
 Executor = Annotated[
-    Literal["inline", "processes", "ray"] | None,
+    ExecutorName | None,
     typer.Option(help="Who proves: processes by default; as before where a job is resumed."),
 ]
 Workers = Annotated[

@@ -24,7 +24,7 @@ VARIABLES = 7
 
 
 def warmup() -> None:
-    """Compiles every kernel of field, Merkle trees, sumcheck and lookup that this machine has not compiled yet, and loads them.
+    """Compiles the kernels of field, trees, sumcheck and lookup that this machine has not compiled yet, and loads them.
 
     The first time on a machine this takes about half a minute of one core; later processes find the code on disk (see
     `zkinfer.jit.compiling`) and are ready in a second or two. Without it, each kernel is compiled when it is first
