@@ -14,11 +14,10 @@ from zkinfer.circuit.program import (
     Tensor,
     View,
 )
-from zkinfer.circuit.steps import Shape, shape_after
+from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS, Shape, shape_after
 from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import ArtifactError, ShapeError
 
-MAX_TENSOR_ELEMENTS = 1 << 31
 MAX_DIMENSIONS = 16
 
 

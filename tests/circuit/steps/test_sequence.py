@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from zkinfer.circuit.steps import MAX_RANK, Reshape, Slice, Transpose, Windows, apply_steps, apply_to_runs, shape_after
+from zkinfer.circuit.steps import (
+    MAX_RANK,
+    MAX_TENSOR_ELEMENTS,
+    Expand,
+    Reshape,
+    Slice,
+    Transpose,
+    Windows,
+    apply_steps,
+    apply_to_runs,
+    shape_after,
+)
 from zkinfer.errors import ShapeError
 
 A = np.arange(24).reshape(2, 3, 4)
@@ -34,3 +45,11 @@ def test_tensors_between_steps_have_no_more_axes_than_allowed() -> None:
     assert len(shape_after(windows[1:], (1,))) == MAX_RANK
     with pytest.raises(ShapeError, match="axes"):
         shape_after(windows, (1,))
+
+
+def test_tensors_between_steps_have_no_more_elements_than_allowed() -> None:
+    """A hostile program cannot make its reader allocate what it names, by cutting a huge tensor down again."""
+    first = Slice(0, 0, 1, 1)
+    assert shape_after((Expand((MAX_TENSOR_ELEMENTS,)), first), (1,)) == (1,)
+    with pytest.raises(ShapeError, match="elements"):
+        shape_after((Expand((MAX_TENSOR_ELEMENTS + 1,)), first), (1,))

@@ -39,6 +39,7 @@ from zkinfer.circuit.steps.base import Index, Move, ReindexingStep
 from zkinfer.circuit.steps.expand import Expand
 from zkinfer.circuit.steps.index_map import (
     MAX_RANK,
+    MAX_TENSOR_ELEMENTS,
     Embed,
     Gather,
     IndexMap,
@@ -65,6 +66,7 @@ STEPS: tuple[type[Step], ...] = get_args(Step)
 
 __all__ = [
     "MAX_RANK",
+    "MAX_TENSOR_ELEMENTS",
     "STEPS",
     "Embed",
     "Expand",

@@ -15,6 +15,9 @@ from zkinfer.typing import Array, IntArray
 
 Shape = tuple[int, ...]
 
+MAX_TENSOR_ELEMENTS = 1 << 31
+"""Of a tensor of one run, also between two steps: what reads a large tensor back may need arrays of its size."""
+
 MAX_RANK = 32
 """Most axes that a tensor has between steps; keeps hostile programs from making their own reading slow."""
 

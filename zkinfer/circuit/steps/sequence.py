@@ -1,11 +1,12 @@
 """Steps that follow one another."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from zkinfer.circuit.steps.base import Move, ReindexingStep
-from zkinfer.circuit.steps.index_map import MAX_RANK, Shape, evaluate
+from zkinfer.circuit.steps.index_map import MAX_RANK, MAX_TENSOR_ELEMENTS, Shape, evaluate
 from zkinfer.errors import ShapeError
 from zkinfer.typing import Array
 
@@ -14,7 +15,7 @@ def moves(steps: Sequence[ReindexingStep], shape: Shape) -> list[Move]:
     """All steps, in order, on a source of this shape.
 
     Raises:
-        ShapeError: a step does not fit.
+        ShapeError: a step does not fit, or what it gives has too many axes or elements.
     """
     found = []
     for step in steps:
@@ -22,6 +23,8 @@ def moves(steps: Sequence[ReindexingStep], shape: Shape) -> list[Move]:
         shape = found[-1].after
         if len(shape) > MAX_RANK:
             raise ShapeError(f"the steps give a tensor of more than {MAX_RANK} axes")
+        if math.prod(shape) > MAX_TENSOR_ELEMENTS:
+            raise ShapeError(f"the steps give a tensor of more than {MAX_TENSOR_ELEMENTS} elements")
     return found
 
 

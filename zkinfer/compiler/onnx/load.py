@@ -14,7 +14,7 @@ import onnx
 import onnx_ir
 from onnx_ir.passes import common
 
-from zkinfer.circuit.validate import MAX_TENSOR_ELEMENTS
+from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
