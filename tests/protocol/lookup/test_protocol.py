@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.channels import constants, padded_verifier, prove_on_channel, verify_on_channel
+from support.plain_lookup import PlainWitness
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.jit.threads import threads
@@ -21,7 +22,6 @@ from zkinfer.protocol.lookup import prover, reference
 from zkinfer.protocol.lookup.params import Block, LookupClaims, LookupInstance, Stack
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness
-from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, LookupTable, RangeTable, affine_table, step_table
 from zkinfer.protocol.transcript import Transcript
 
@@ -265,8 +265,8 @@ def test_multiplicities_must_be_integers_in_range(wrong: float) -> None:
         KernelWitness(SMALL, columns, counts)
 
 
-def test_verifiers_and_slow_provers_need_no_prover_package() -> None:
-    parts = ("lookup.protocol", "lookup.reference", "sumcheck.protocol", "ligero.protocol")
+def test_verifiers_need_no_prover_package() -> None:
+    parts = ("lookup.protocol", "sumcheck.protocol", "ligero.protocol")
     modules = ", ".join(f"zkinfer.protocol.{part}" for part in parts)
     code = (
         f"import sys\nfor name in ('numba', 'llvmlite', 'mpmath', 'onnx'): sys.modules[name] = None\nimport {modules}"
