@@ -217,7 +217,7 @@ class _Story:
     def _sized(self, price: "Price", keys: zk.Keys, proof: Path, commitment: Path) -> "Price":
         return replace(
             price,
-            keys=_folder_bytes(keys.folder),
+            keys=sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file()),
             proof=proof.stat().st_size,
             commitment=commitment.stat().st_size,
         )
@@ -285,7 +285,3 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     result = call()
     return result, time.perf_counter() - began
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

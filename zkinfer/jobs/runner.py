@@ -178,7 +178,9 @@ class Runner:
             while True:
                 self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
                 if self._halting:
-                    self._withdraw()
+                    for work in self._executor.withdraw():  # what no worker began to prove
+                        del self._proving[work.first]
+                        self._persistently(self._state.withdraw, work.first)
                 if self._proving:
                     self._read_ahead(inputs, sizing)
                     proven = self._take(self._executor.results(POLL_SECONDS), sizing)
@@ -208,12 +210,6 @@ class Runner:
             self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
             self._proving[leased.work.first] = leased
             self._executor.submit(leased.work)
-
-    def _withdraw(self) -> None:
-        """Take back the batches that no worker began to prove."""
-        for work in self._executor.withdraw():
-            del self._proving[work.first]
-            self._persistently(self._state.withdraw, work.first)
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
