@@ -8,13 +8,7 @@ within limits before anything is allocated for them.
 import math
 from collections.abc import Mapping
 
-from zkinfer.errors import (
-    CompileError,
-    InvalidInputError,
-    MalformedCommitmentError,
-    MalformedProofError,
-    ProvingError,
-)
+from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Statement
