@@ -150,9 +150,7 @@ class ItemReceipt(File, msgspec.Struct, frozen=True, array_like=True, forbid_unk
         Raises:
             MalformedProofError: the path has another length than one from there.
         """
-        return self.header.receipt(
-            follow_path(self.item.leaf(), self.item.index, self.header.items, self.siblings),
-        )
+        return self.header.receipt(follow_path(self.item.leaf(), self.item.index, self.header.items, self.siblings))
 
     def check(self, receipt: bytes) -> None:
         """Check that the item stands in the job of a receipt, where it says.

@@ -288,11 +288,7 @@ class Runner:
         first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
         digests = self._state.digests(first) if self._sampled else self._digests(leased, outputs)
         digest: bytes = blake3(proven.proof).digest()
-        self._state.announce(
-            first,
-            digests,
-            Announcement(digest, len(proven.proof), proven.seconds, proven.phases),
-        )
+        self._state.announce(first, digests, Announcement(digest, len(proven.proof), proven.seconds, proven.phases))
         name = proof_name(first)
         write_atomically(proofs_folder(self._folder) / name, proven.proof)
         self._state.finish(first)

@@ -296,10 +296,7 @@ def verify_item(
         result, claimed = check_proof(opened, published, integers, job, items)
         if found.position >= (items or result.runs * batch_of(published.program)):
             raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
-        for what, arrays, digest in (
-            ("input", integers, leaf.input_digest),
-            ("output", claimed, leaf.output_digest),
-        ):
+        for what, arrays, digest in (("input", integers, leaf.input_digest), ("output", claimed, leaf.output_digest)):
             if arrays and item_digests([array[found.position :][:1] for array in arrays]) != digest:
                 raise InvalidProofError(f"the {what} of item {leaf.index} is not at position {found.position} there")
     return result

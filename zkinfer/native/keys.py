@@ -72,11 +72,7 @@ class NativeKeys(Keys):
     backend = "native"
 
     def __init__(
-        self,
-        folder: Path,
-        commitment: Commitment,
-        secrets: Secrets,
-        temporary: TemporaryDirectory[str] | None = None,
+        self, folder: Path, commitment: Commitment, secrets: Secrets, temporary: TemporaryDirectory[str] | None = None
     ) -> None:
         self.folder = folder
         self.commitment = commitment

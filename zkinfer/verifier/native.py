@@ -94,15 +94,7 @@ def verify_run(
     _check_sizes(plan, proof)
     commitments = Commitments(proof.header, proof.roots, proof.masks, proof.pads)
     return run_proof(
-        plan,
-        publics,
-        statement,
-        weights,
-        parameters,
-        commitments,
-        reading(proof),
-        pads=PADS,
-        own_bits=own_bits,
+        plan, publics, statement, weights, parameters, commitments, reading(proof), pads=PADS, own_bits=own_bits
     )
 
 

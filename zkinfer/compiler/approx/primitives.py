@@ -297,13 +297,7 @@ EXP: Monotone = Monotone(
     positive=True,
 )
 LOG = Monotone(
-    "log",
-    np.log,
-    lambda c, x: c.ln(x),
-    _reciprocal,
-    POSITIVE,
-    rational_value=_only(1, Fraction(0)),
-    root=Fraction(1),
+    "log", np.log, lambda c, x: c.ln(x), _reciprocal, POSITIVE, rational_value=_only(1, Fraction(0)), root=Fraction(1)
 )
 ERF = Monotone(
     "erf",

@@ -91,13 +91,7 @@ def _draw_errors(axes: Any, rows: Sequence[LayerReport], labels: list[str], tota
         if remark:
             where = max(row.max_error / ranges[place], steps[place])
             axes.annotate(
-                remark,
-                (where, place),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=DARK,
+                remark, (where, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8, color=DARK
             )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))

@@ -179,15 +179,7 @@ def unit_column_layer(
 
 @kernel
 def unit_column_sums(
-    column: Floats,
-    half: int,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
+    column: Floats, half: int, low: Floats, low_at: int, high: Floats, high_at: int, block: int, start: int, stop: int
 ) -> Floats:
     """Over the pairs (a, b) of entries at the places x < half, and (a', b') at x + half: sums of eq(x) times a + b, a b
     and (a' - a) (b' - b).

@@ -29,12 +29,7 @@ def Identity(g: Emitter, input: Activation) -> Activation:
 
 @operator(12, 13, 22)
 def Dropout(
-    g: Emitter,
-    data: Activation,
-    ratio: Constant | None = None,
-    training_mode: Constant | None = None,
-    *,
-    seed: int = 0,
+    g: Emitter, data: Activation, ratio: Constant | None = None, training_mode: Constant | None = None, *, seed: int = 0
 ) -> Activation:
     if any(integers(training_mode) or ()):
         raise UnsupportedOperatorError("training_mode=1 is not supported; export the model in evaluation mode")
