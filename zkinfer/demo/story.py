@@ -171,8 +171,11 @@ class _Story:
         """Try the forgeries; True if every one is refused."""
         self._title("5. Forgeries, checked in the same way")
         changed_answer(proof, self.wrong).save(self.sent / "changed-answer.zkp")
-        np.save(self.sent / "changed-digits.npy", self._changed_digits())
-        others = self._keys_for_another_model()
+        changed = self.images.copy()
+        changed[0, 0, 3, 3] = 1 - changed[0, 0, 3, 3]
+        np.save(self.sent / "changed-digits.npy", changed)
+        model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
+        others = zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
         others.commitment.save(self.sent / "another-model.zkc")
         other = passed_off_as(zk.prove(others, self.images, context=REQUEST.encode()), keys.commitment)
         other.save(self.sent / "another-model.zkp")
@@ -192,15 +195,6 @@ class _Story:
             verdicts.append(self.third_party.verify(attempt))
             self._show(what, verdicts[-1])
         return not any(verdict.accepted for verdict in verdicts)
-
-    def _changed_digits(self) -> Images:
-        images = self.images.copy()
-        images[0, 0, 3, 3] = 1 - images[0, 0, 3, 3]
-        return images
-
-    def _keys_for_another_model(self) -> zk.Keys:
-        model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        return zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
 
     def _other_backend(self, circuit: zk.Circuit) -> "Price":
         """The same circuit with ezkl, one digit a proof."""

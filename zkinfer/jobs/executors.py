@@ -185,7 +185,8 @@ class ProcessExecutor(BatchExecutor):
         """
         status = _end(worker)
         if status > 0 and not worker.answered:
-            raise ResourceError(f"a worker could not begin: {_last_line(self._log)}")
+            lines = self._log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
+            raise ResourceError(f"a worker could not begin: {lines[-1]}")
         self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Worker:
@@ -214,8 +215,3 @@ def _end(worker: _Worker) -> int:
             return worker.process.wait(GRACE_SECONDS)
     worker.process.kill()
     return worker.process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"

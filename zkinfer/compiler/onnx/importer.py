@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import onnx
@@ -119,7 +118,10 @@ class _Importer:
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
-        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
+        attributes = {
+            name: a.as_tensor().numpy() if a.type is onnx_ir.AttributeType.TENSOR else a.value
+            for name, a in node.attributes.items()
+        }
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
             return _computed(node, opset, constants)
@@ -265,9 +267,3 @@ def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
     spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
     centred = integers.reals - spread[1] if zero_point else integers.reals
     return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
-
-
-def _attribute(attribute: onnx_ir.Attr) -> Any:
-    if attribute.type is onnx_ir.AttributeType.TENSOR:
-        return attribute.as_tensor().numpy()
-    return attribute.value
