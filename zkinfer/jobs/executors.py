@@ -100,7 +100,6 @@ class InlineExecutor(BatchExecutor):
         return done.result()
 
     def submit(self, work: Work) -> None:
-        """See `BatchExecutor.submit`."""
         self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
@@ -116,7 +115,6 @@ class InlineExecutor(BatchExecutor):
         return []
 
     def withdraw(self) -> list[Work]:
-        """See `BatchExecutor.withdraw`."""
         with suppress(Empty):
             return [work for work in (self._works.get_nowait(),) if work is not None]
         return []
@@ -155,14 +153,12 @@ class ProcessExecutor(BatchExecutor):
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, work: Work) -> None:
-        """See `BatchExecutor.submit`."""
         worker = next(worker for worker in self._workers if worker.work is None)
         worker.work = work
         with suppress(OSError):  # a dead worker shows when results are waited for
             worker.connection.send_bytes(msgspec.msgpack.encode(work))
 
     def results(self, seconds: float) -> list[Result]:
-        """See `BatchExecutor.results`."""
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
         return [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
 
@@ -199,7 +195,6 @@ class ProcessExecutor(BatchExecutor):
             raise ResourceError(f"cannot start a worker: {error}") from error
 
     def close(self) -> None:
-        """See `BatchExecutor.close`."""
         for worker in self._workers:
             _end(worker)
 

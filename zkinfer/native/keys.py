@@ -116,7 +116,6 @@ class NativeKeys(Keys):
         return self.folder / MATRIX_FOLDER / storage.BUDGET
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """See `Keys.save`."""
         target = super().save(folder)
         self.matrix = _load_matrix(target, self.commitment)
         return target

@@ -77,16 +77,7 @@ def verify_run(
     proof: NativeProof,
     own_bits: float = -math.inf,
 ) -> Security:
-    """Verify a proof.
-
-    Args:
-        plan: what the statement says is proven.
-        publics: the statement's integers, as `reduce` takes them.
-        statement: its digest.
-        weights: the published matrix.
-        parameters: of its opening.
-        proof: decoded.
-        own_bits: what the proof has to be worth but for the opening of the weights.
+    """Verify a decoded proof; the other arguments are those of `run_proof`.
 
     Raises:
         VerificationError: it is refused.
