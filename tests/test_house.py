@@ -218,7 +218,7 @@ def test_no_two_modules_import_each_other() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_imports_a_reference(module: str) -> None:
-    """They are slow formulas to hold the package against, and must not become part of what they check."""
+    """The package is compared with it, so it must not become part of what it checks."""
     if "reference" in module.split("."):
         return
     found = {imported for imported in ARROWS[module] if "reference" in imported.split(".")}

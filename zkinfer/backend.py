@@ -62,12 +62,7 @@ class Keys(ABC):
         return max(0, self.budget - spent(self.budget_file))
 
     def prove(
-        self,
-        inputs: Sequence[IntArray],
-        context: bytes,
-        *,
-        private_inputs: bool = False,
-        private_outputs: bool = False,
+        self, inputs: Sequence[IntArray], context: bytes, *, private_inputs: bool = False, private_outputs: bool = False
     ) -> Proof:
         """A proof of one or more runs of the program.
 

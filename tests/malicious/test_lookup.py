@@ -7,7 +7,9 @@ away. A prover whose lie would leave a false claim is caught by the opening; one
 from collections.abc import Callable, Sequence
 
 import pytest
+from support import plain_lookup
 from support.channels import Change, LyingChannel, prove_on_channel, unchanged, verify_on_channel
+from support.plain_lookup import Fractions, PlainTree, PlainWitness
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.protocol.channel import AffineForm, Reader, VerifierChannel, Writer
@@ -15,10 +17,8 @@ from zkinfer.protocol.field.encoding import decode_base
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul, ext_neg, ext_sub, mle
 from zkinfer.protocol.lookup import protocol as lookup
-from zkinfer.protocol.lookup import reference
 from zkinfer.protocol.lookup.params import Block, EntryStack, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
-from zkinfer.protocol.lookup.reference import Fractions, PlainTree, PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, LookupTable, RangeTable, affine_table, step_table
 from zkinfer.protocol.lookup.witness import FractionTree, ZeroDenominatorError
 from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK
@@ -70,15 +70,15 @@ class LyingWitness(PlainWitness):
             self.entries(INSTANCE, part, self.blocks, alpha, gamma),
             self.rows(INSTANCE, self.in_tree, alpha, gamma),
         )
-        return [PlainTree(reference.tree(one)) for one in leaves]
+        return [PlainTree(plain_lookup.tree(one)) for one in leaves]
 
 
 def prove(
     blocks: Blocks,
     counts: Counts,
     *,
-    entries: Leaves = reference.entry_leaves,
-    rows: Leaves = reference.row_leaves,
+    entries: Leaves = plain_lookup.entry_leaves,
+    rows: Leaves = plain_lookup.row_leaves,
     alpha: Ext | None = None,
     change: Change = unchanged,
     committed: Counts | None = None,
@@ -133,7 +133,7 @@ def refused_by(
 
 
 def honest_counts() -> Counts:
-    return reference.multiplicities(INSTANCE, HONEST)
+    return plain_lookup.multiplicities(INSTANCE, HONEST)
 
 
 def test_an_honest_proof_is_accepted() -> None:
@@ -144,7 +144,7 @@ def test_an_honest_proof_is_accepted() -> None:
 @pytest.mark.parametrize("blocks", [OUTSIDE, WRONG_OUTPUT])
 def test_the_honest_prover_refuses_to_begin(blocks: Blocks) -> None:
     with pytest.raises(InvalidInputError, match="is not in table"):
-        reference.multiplicities(INSTANCE, blocks)
+        plain_lookup.multiplicities(INSTANCE, blocks)
 
 
 @pytest.mark.parametrize("blocks", [OUTSIDE, WRONG_OUTPUT])
@@ -180,7 +180,7 @@ def test_a_wrong_table_row(remove: Remove) -> None:
     counts[0][7], counts[0][6] = 1, 1
 
     def rows(instance: LookupInstance, counts: Counts, alpha: Ext, gamma: Ext) -> Fractions:
-        numerators, denominators = reference.row_leaves(instance, counts, alpha, gamma)
+        numerators, denominators = plain_lookup.row_leaves(instance, counts, alpha, gamma)
         denominators[6] = ext_sub(alpha, (8, 0, 0))
         return numerators, denominators
 
@@ -190,7 +190,7 @@ def test_a_wrong_table_row(remove: Remove) -> None:
 
 def test_another_entry_in_the_tree_than_in_the_commitment(remove: Remove) -> None:
     counts = honest_counts()
-    message = prove(OUTSIDE, counts, entries=lambda i, part, _, a, g: reference.entry_leaves(i, part, HONEST, a, g))
+    message = prove(OUTSIDE, counts, entries=lambda i, part, _, a, g: plain_lookup.entry_leaves(i, part, HONEST, a, g))
     refused_by(lookup.ENTRY_DENOMINATOR_CHECK, remove, message, OUTSIDE, counts)
 
 
@@ -208,7 +208,7 @@ def test_an_entry_left_out(remove: Remove) -> None:
     counts[0][7] -= 1
 
     def entries(instance: LookupInstance, part: EntryStack, blocks: Blocks, alpha: Ext, gamma: Ext) -> Fractions:
-        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = plain_lookup.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[2] = ZERO
         return numerators, denominators
 
@@ -223,7 +223,7 @@ def test_garbage_in_the_padding_of_the_entries(remove: Remove) -> None:
     counts[0][7] -= 1
 
     def entries(instance: LookupInstance, part: EntryStack, blocks: Blocks, alpha: Ext, gamma: Ext) -> Fractions:
-        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = plain_lookup.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7] = ext_neg(ext_inv(ext_sub(alpha, (8, 0, 0))))
         return numerators, denominators
 
@@ -237,7 +237,7 @@ def test_garbage_in_denominator_and_numerator_of_the_padding(remove: Remove) -> 
     counts[0][7] -= 1
 
     def entries(instance: LookupInstance, part: EntryStack, blocks: Blocks, alpha: Ext, gamma: Ext) -> Fractions:
-        numerators, denominators = reference.entry_leaves(instance, part, blocks, alpha, gamma)
+        numerators, denominators = plain_lookup.entry_leaves(instance, part, blocks, alpha, gamma)
         numerators[7], denominators[7] = ext_neg(ONE), ext_sub(alpha, (8, 0, 0))
         return numerators, denominators
 
@@ -258,7 +258,7 @@ def test_garbage_in_the_padding_of_the_rows(remove: Remove) -> None:
     counts[0][7] -= 1
 
     def rows(instance: LookupInstance, counts: Counts, alpha: Ext, gamma: Ext) -> Fractions:
-        numerators, denominators = reference.row_leaves(instance, counts, alpha, gamma)
+        numerators, denominators = plain_lookup.row_leaves(instance, counts, alpha, gamma)
         numerators[15] = ext_inv(ext_sub(alpha, (8, 0, 0)))
         return numerators, denominators
 
@@ -282,7 +282,7 @@ def test_an_entry_outside_the_table_in_any_of_four_stacks(position: int, monkeyp
     instance = LookupInstance((RangeTable(8),), tuple(Block(0, k) for k in sizes))
     assert [part.stack.filled for part in instance.entries] == [16, 8, 4, 3]
     blocks = [[[1] * (1 << k)] for k in sizes]
-    counts = reference.multiplicities(instance, blocks)
+    counts = plain_lookup.multiplicities(instance, blocks)
     blocks[position][0][0] = 8
     for row in (1, 7):
         moved = [list(counts[0])]
@@ -361,7 +361,7 @@ def test_roots_that_are_equal_but_not_those_of_the_trees(remove: Remove) -> None
 def test_the_same_row_of_another_table(remove: Remove) -> None:
     """(0, 3) is an entry of the step table only if the table's number is left out of the fingerprint."""
     blocks = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
-    counts = reference.multiplicities(INSTANCE, HONEST)
+    counts = plain_lookup.multiplicities(INSTANCE, HONEST)
     counts[1][3] -= 1
     counts[0][3] += 1
     with pytest.raises(InvalidProofError, match=lookup.SUM_CHECK):
@@ -371,7 +371,7 @@ def test_the_same_row_of_another_table(remove: Remove) -> None:
 def test_the_table_number_is_what_tells_tables_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, the row 3 of the range table stands for (3, 0), which the step table does not have."""
     blocks = [[[1, 7, 7, 0]], [[5]], [[0, 3], [0, 0]]]
-    counts = reference.multiplicities(INSTANCE, HONEST)
+    counts = plain_lookup.multiplicities(INSTANCE, HONEST)
     counts[1][3] -= 1
     counts[0][3] += 1
     honest = LookupInstance.fingerprint_weights
@@ -381,13 +381,13 @@ def test_the_table_number_is_what_tells_tables_apart(monkeypatch: pytest.MonkeyP
 
 def test_a_layer_that_is_not_the_sum_of_its_children(remove: Remove, monkeypatch: pytest.MonkeyPatch) -> None:
     """One node too large, all above it consistent with that: the layer's own sumcheck is wrong."""
-    honest = reference.tree
+    honest = plain_lookup.tree
 
     def tree(leaves: Fractions) -> list[Fractions]:
         layers = honest(leaves)
         layers[1][0][0] = ext_add(layers[1][0][0], ONE)
         return layers
 
-    monkeypatch.setattr(reference, "tree", tree)
+    monkeypatch.setattr(plain_lookup, "tree", tree)
     counts = honest_counts()
     refused_by(FINAL_CHECK, remove, prove(HONEST, counts), HONEST, counts)

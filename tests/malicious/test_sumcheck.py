@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from support.channels import Change, constants, prove_on_channel, unchanged, verify_on_channel
+from support.plain_sumcheck import instance_sum, plain_witness
 
 from zkinfer.errors import InvalidProofError
 from zkinfer.protocol.channel import AffineForm, VerifierChannel
@@ -17,7 +18,6 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_inv, ext_mul, ext_powers, ext_sub, mle
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial
 from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK, run_sumcheck
-from zkinfer.protocol.sumcheck.reference import instance_sum, plain_witness
 
 RNG = random.Random(11)
 FACTORS: list[list[Ext]] = [

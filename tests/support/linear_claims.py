@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from support.channels import Change, LyingChannel, unchanged
+from support.plain_lookup import PlainWitness
+from support.plain_sumcheck import plain_witness
 
 from zkinfer.protocol.channel import AffineForm, Writer
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
-from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.sumcheck.params import Batch
-from zkinfer.protocol.sumcheck.reference import plain_witness
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import Array

@@ -4,10 +4,10 @@ import random
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
+from support import plain_sumcheck
 
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
-from zkinfer.protocol.sumcheck import reference
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 
 Table = list[Ext]
@@ -52,7 +52,7 @@ def make_example(seed: int, sizes: list[int], degree: int, weight: str) -> Examp
 def sums_of(batch: Batch, factors: list[list[Table]]) -> list[Ext]:
     """The true sum of every instance."""
     pairs = zip(batch.instances, factors, strict=True)
-    return [reference.instance_sum(batch, instance, tables) for instance, tables in pairs]
+    return [plain_sumcheck.instance_sum(batch, instance, tables) for instance, tables in pairs]
 
 
 def examples(max_variables: int) -> st.SearchStrategy[Example]:

@@ -35,10 +35,7 @@ class Audit:
 
 
 def audit_weights(
-    commitment: Commitment,
-    weights: Sequence[IntArray],
-    seed: bytes,
-    srs_path: str | os.PathLike[str] | None = None,
+    commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: str | os.PathLike[str] | None = None
 ) -> Audit:
     """Recompute the commitment to these weights and compare.
 

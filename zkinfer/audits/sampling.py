@@ -9,6 +9,7 @@ Whoever made the list must not have known the seed: else only the items that are
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -105,10 +106,15 @@ def sample_size(items: int, rate: float, confidence: float) -> int:
     """
     wrong = wrong_items(items, rate)
     check_confidence(confidence)
-    low, high = 0, items
+    return least(items, lambda size: _finds(items, wrong, size, confidence))
+
+
+def least(most: int, enough: Callable[[int], bool]) -> int:
+    """The least number from 1 to `most` that is enough, as is every larger one; `most` is taken to be."""
+    low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _finds(items, wrong, middle, confidence) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
@@ -122,11 +128,7 @@ def detectable(items: int, size: int, confidence: float) -> int:
     check_confidence(confidence)
     if not size:
         raise InvalidInputError("a sample of no items finds nothing")
-    low, high = 0, items
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _finds(items, middle, size, confidence) else (middle, high)
-    return high
+    return least(items, lambda wrong: _finds(items, wrong, size, confidence))
 
 
 def wrong_items(items: int, rate: float) -> int:

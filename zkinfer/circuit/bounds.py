@@ -63,7 +63,8 @@ def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -
     Raises:
         BoundsError: a partial sum could reach `MAX_MAGNITUDE`.
     """
-    letters, out = _letters(subscripts)
+    terms, out = subscripts.split("->")
+    letters = terms.split(",")
     sizes = {c: n for names, x in zip(letters, operands, strict=True) for c, n in zip(names, x.shape, strict=True)}
     weighted = next((k for k in (1, 0) if k < len(operands) and operands[k].content is not None), None)
     count = math.prod(sizes[c] for c in set(sizes) - set(out))
@@ -91,12 +92,6 @@ def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -
             "compile with fewer bits for activations or weights"
         )
     return lo, hi
-
-
-def _letters(subscripts: str) -> tuple[list[str], str]:
-    """The letters of each operand, and those of the result."""
-    terms, out = subscripts.split("->")
-    return terms.split(","), out
 
 
 def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tuple[int, int, int]:

@@ -26,15 +26,12 @@ def limb_bits(shift: int, elements: int) -> tuple[int, ...]:
         raise InvalidInputError(
             f"a shift is from 0 to {MAX_SHIFT}, got {shift}, and elements at least 0, got {elements}"
         )
-    divisions = [_limbs_of(shift, bits) for bits in range(1, min(shift, MAX_LIMB_BITS) + 1)]
-    return min(divisions, key=lambda limbs: (_cost(limbs, elements), len(limbs)), default=())
 
+    def cost(limbs: tuple[int, ...]) -> int:
+        return len(limbs) * elements + 2 * sum(1 << bits for bits in set(limbs))
 
-def _limbs_of(shift: int, bits: int) -> tuple[int, ...]:
-    """Limbs of so many bits, and at the end one of what is left."""
-    full, left = divmod(shift, bits)
-    return (bits,) * full + (left,) * (left > 0)
-
-
-def _cost(limbs: tuple[int, ...], elements: int) -> int:
-    return len(limbs) * elements + 2 * sum(1 << bits for bits in set(limbs))
+    divisions = []
+    for bits in range(1, min(shift, MAX_LIMB_BITS) + 1):
+        full, left = divmod(shift, bits)
+        divisions.append((bits,) * full + (left,) * (left > 0))
+    return min(divisions, key=lambda limbs: (cost(limbs), len(limbs)), default=())

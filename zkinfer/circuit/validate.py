@@ -4,16 +4,7 @@ import string
 from collections.abc import Sequence
 
 from zkinfer.circuit.bounds import lookup_indices
-from zkinfer.circuit.program import (
-    MAX_MAGNITUDE,
-    PROGRAM_VERSION,
-    Einsum,
-    Lookup,
-    Node,
-    Program,
-    Tensor,
-    View,
-)
+from zkinfer.circuit.program import MAX_MAGNITUDE, PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, View
 from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS, Shape, shape_after
 from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import ArtifactError, ShapeError

@@ -64,8 +64,7 @@ Context = Annotated[
 ]
 Proofs = Annotated[int | None, typer.Option(min=1, help=f"How many proofs the keys may make: by default {DEFAULTS}.")]
 Saturate = Annotated[
-    bool,
-    typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike."),
+    bool, typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike.")
 ]
 
 
@@ -113,8 +112,7 @@ def compile_model(
     output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
     precision: Annotated[
-        Literal["native", "ezkl"],
-        typer.Option(help="For which backend: 16 bits, or 8 and small tables."),
+        Literal["native", "ezkl"], typer.Option(help="For which backend: 16 bits, or 8 and small tables.")
     ] = "native",
     activation_bits: Annotated[
         int | None, typer.Option(min=2, max=24, help="Bits of an activation; with a target, at most.")

@@ -259,9 +259,11 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None,
         _show_commitment(outcome.committed, None)
         return
     counts, progress = outcome.progress.counts, outcome.progress
+    items, seconds = progress.items, progress.seconds
+    rate = f", {items / seconds:.3g} a second" if items and seconds else ""
     rows = [
         *_rows(folder, counts),
-        ("this run", _rate(progress.items, progress.seconds)),
+        ("this run", f"{items} items in {duration(seconds)}{rate}"),
         ("memory", f"{decimal(progress.memory)} at most in a process that proves" if progress.memory else "no proof"),
     ]
     title = "Stopped: go on with zkinfer batch resume" if outcome.stopped else ""
@@ -319,11 +321,6 @@ def _report(folder: Path, circuit: Path | None) -> str:
         return str(write(folder, circuit))
     except Exception as error:
         return f"none: {one_line(error)}"
-
-
-def _rate(items: int, seconds: float) -> str:
-    rate = f", {items / seconds:.3g} a second" if items and seconds else ""
-    return f"{items} items in {duration(seconds)}{rate}"
 
 
 def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:

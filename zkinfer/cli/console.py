@@ -57,11 +57,6 @@ CHECKS: dict[type[VerificationError], str] = {
 }
 
 
-def failed_check(error: ZkinferError) -> str:
-    """Which check refused, in a word or two."""
-    return next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
-
-
 def exit_code(error: ZkinferError) -> ExitCode:
     """The exit code that an error of the library leads to."""
     match error:
@@ -122,7 +117,8 @@ def printable(text: str) -> str:
 def fail(error: ZkinferError) -> typer.Exit:
     """Print an error and give the exit that it leads to."""
     refused = isinstance(error, VerificationError) and not isinstance(error, VerifierUnavailableError)
-    line = Text(f"REFUSED ({failed_check(error)})" if refused else "error", style="bold red")
+    check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
+    line = Text(f"REFUSED ({check})" if refused else "error", style="bold red")
     line.append(f": {printable(str(error))}", style="default not bold")
     err.print(line)
     return typer.Exit(exit_code(error))

@@ -171,8 +171,11 @@ class _Story:
         """Try the forgeries; True if every one is refused."""
         self._title("5. Forgeries, checked in the same way")
         changed_answer(proof, self.wrong).save(self.sent / "changed-answer.zkp")
-        np.save(self.sent / "changed-digits.npy", self._changed_digits())
-        others = self._keys_for_another_model()
+        changed = self.images.copy()
+        changed[0, 0, 3, 3] = 1 - changed[0, 0, 3, 3]
+        np.save(self.sent / "changed-digits.npy", changed)
+        model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
+        others = zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
         others.commitment.save(self.sent / "another-model.zkc")
         other = passed_off_as(zk.prove(others, self.images, context=REQUEST.encode()), keys.commitment)
         other.save(self.sent / "another-model.zkp")
@@ -193,15 +196,6 @@ class _Story:
             self._show(what, verdicts[-1])
         return not any(verdict.accepted for verdict in verdicts)
 
-    def _changed_digits(self) -> Images:
-        images = self.images.copy()
-        images[0, 0, 3, 3] = 1 - images[0, 0, 3, 3]
-        return images
-
-    def _keys_for_another_model(self) -> zk.Keys:
-        model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
-        return zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
-
     def _other_backend(self, circuit: zk.Circuit) -> "Price":
         """The same circuit with ezkl, one digit a proof."""
         image = self.images[:1]
@@ -217,7 +211,7 @@ class _Story:
     def _sized(self, price: "Price", keys: zk.Keys, proof: Path, commitment: Path) -> "Price":
         return replace(
             price,
-            keys=_folder_bytes(keys.folder),
+            keys=sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file()),
             proof=proof.stat().st_size,
             commitment=commitment.stat().st_size,
         )
@@ -285,7 +279,3 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     result = call()
     return result, time.perf_counter() - began
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -76,20 +76,10 @@ def _block(rows: int, vectors: int) -> Any:
 
     @intrinsic
     def block(
-        typingctx: Any,
-        x: Any,
-        at: Any,
-        stride: Any,
-        panels: Any,
-        first: Any,
-        pairs: Any,
-        base: Any,
-        column: Any,
-        out: Any,
-        to: Any,
-        width: Any,
-        columns: Any,
-    ) -> Any:
+        typingctx: Any, x: Any, at: Any, stride: Any,
+        panels: Any, first: Any, pairs: Any, base: Any, column: Any,
+        out: Any, to: Any, width: Any, columns: Any,
+    ) -> Any:  # fmt: skip
         """out[to + width r + c] = base[column + c] + sum over k < 2 pairs of x[at + stride r + k] * panel[k, c].
 
         For c < columns. The panel starts at panels[first]. All arrays are contiguous; `pairs` is at least 1.
@@ -160,18 +150,9 @@ def _panels(columns: int) -> tuple[int, int]:
 
 @device
 def _tile(
-    x: Any,
-    at: int,
-    stride: int,
-    panels: Any,
-    panel: int,
-    pairs: int,
-    base: Any,
-    out: Any,
-    row: int,
-    rows: int,
-    columns: int,
-) -> None:
+    x: Any, at: int, stride: int,
+    panels: Any, panel: int, pairs: int, base: Any, out: Any, row: int, rows: int, columns: int,
+) -> None:  # fmt: skip
     """Multiplies some rows of x with one panel: `rows` rows of the result, from `row` on.
 
     out[columns (row + i) + c] = base[c] + sum over k of x[at + stride i + k] * right[k, c], for i < rows and the
@@ -220,20 +201,10 @@ def _product_kernel(
 
 @kernel
 def _gathered_kernel(
-    memory: Any,
-    apart: int,
-    lines: Any,
-    inner: Any,
-    length: int,
-    offset: int,
-    shift: int,
-    panels: Any,
-    base: Any,
-    out: Any,
-    columns: int,
-    start: int,
-    stop: int,
-) -> None:
+    memory: Any, apart: int, lines: Any, inner: Any, length: int, offset: int, shift: int,
+    panels: Any, base: Any, out: Any, columns: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """Rows start to stop of out[r, c] = base[c] + sum over k of gathered[r, k] * right[k, c].
 
     BLOCK rows at a time are gathered, and multiplied with all panels.

@@ -129,13 +129,26 @@ class AxisSum:
 
 
 @dataclass(frozen=True, eq=False)
-class Elementwise:
-    """Products element by element, one for each place of the inner axis."""
+class _Product:
+    """An Einsum of two operands."""
 
     left: Reading
     right: Reading
     letters: Letters
     dtype: np.dtype[Any]
+
+    def _elements(self, runs: int) -> int:
+        """Of the operands and the result."""
+        groups = (self.left.operand.letters, self.right.operand.letters, self.letters.out)
+        return sum(self.letters.count(group, runs) for group in groups)
+
+    def _read(self, runs: int) -> int:
+        """Bytes for operands that are made when they are read."""
+        return self.left.temporary(runs) + self.right.temporary(runs)
+
+
+class Elementwise(_Product):
+    """Products element by element, one for each place of the inner axis."""
 
     def __call__(self, values: Values) -> Array:
         """The sum of the products modulo the width of the result, which holds it."""
@@ -149,8 +162,7 @@ class Elementwise:
 
     def temporary(self, runs: int) -> int:
         """A product, and the operands where they are summed."""
-        product = self.letters.count(self.letters.out, runs) * self.dtype.itemsize
-        return product + self.left.temporary(runs) + self.right.temporary(runs)
+        return self.letters.count(self.letters.out, runs) * self.dtype.itemsize + self._read(runs)
 
     def _spread(self, reading: Reading, values: Values) -> Array:
         """The operand with an axis for every letter of the result, of size 1 where it has none, then the inner axes."""
@@ -161,13 +173,9 @@ class Elementwise:
 
 
 @dataclass(frozen=True, eq=False)
-class FloatProduct:
+class FloatProduct(_Product):
     """Products by BLAS in a floating-point type that holds every partial sum; a known operand is `prepared`."""
 
-    left: Reading
-    right: Reading
-    letters: Letters
-    dtype: np.dtype[Any]
     floats: np.dtype[Any]
 
     def __call__(self, values: Values) -> Array:
@@ -181,9 +189,7 @@ class FloatProduct:
 
     def temporary(self, runs: int) -> int:
         """Operands and result as floats, and the operands where they are converted."""
-        groups = (self.left.operand.letters, self.right.operand.letters, self.letters.out)
-        floats = self.floats.itemsize * sum(self.letters.count(group, runs) for group in groups)
-        return floats + self.left.temporary(runs) + self.right.temporary(runs)
+        return self.floats.itemsize * self._elements(runs) + self._read(runs)
 
     def _stack(self, reading: Reading, values: Values, first: str, second: str) -> Array:
         """The operand as a stack of matrices."""
@@ -194,14 +200,8 @@ class FloatProduct:
         return np.ascontiguousarray(matrices, dtype=self.floats).reshape(shape)
 
 
-@dataclass(frozen=True, eq=False)
-class WideProduct:
+class WideProduct(_Product):
     """Products in int64, for sums beyond what float64 holds."""
-
-    left: Reading
-    right: Reading
-    letters: Letters
-    dtype: np.dtype[Any]
 
     def __call__(self, values: Values) -> Array:
         """The products, by numpy."""
@@ -211,6 +211,4 @@ class WideProduct:
 
     def temporary(self, runs: int) -> int:
         """Operands and result as int64, twice where numpy rearranges them."""
-        groups = (self.left.operand.letters, self.right.operand.letters, self.letters.out)
-        wide = 16 * sum(self.letters.count(group, runs) for group in groups)
-        return wide + self.left.temporary(runs) + self.right.temporary(runs)
+        return 16 * self._elements(runs) + self._read(runs)

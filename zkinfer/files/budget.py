@@ -52,11 +52,7 @@ def spend(path: Path, budget: int) -> int:
         ArtifactError: there is no such file.
         ResourceError: the file cannot be written; nothing may be opened.
     """
-    spent(path)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    except OSError as error:
-        raise ResourceError(f"cannot account for a proof in {path}: {error.strerror}") from error
+    descriptor = _open(path, f"cannot account for a proof in {path}")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         used = os.fstat(descriptor).st_size
@@ -85,11 +81,7 @@ def retiring(path: Path, budget: int) -> Iterator[None]:
         ArtifactError: there is no such file.
         ResourceError: it cannot be written.
     """
-    spent(path)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    except OSError as error:
-        raise ResourceError(f"cannot retire the budget {path}: {error.strerror}") from error
+    descriptor = _open(path, f"cannot retire the budget {path}")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -97,6 +89,14 @@ def retiring(path: Path, budget: int) -> Iterator[None]:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, failure: str) -> int:
+    spent(path)
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        raise ResourceError(f"{failure}: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

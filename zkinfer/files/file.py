@@ -1,13 +1,16 @@
 """What all of zkinfer's files share: one kind, one encoding, atomic writing and bounded reading."""
 
 import os
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 
 from zkinfer.errors import ArtifactError, MalformedProofError, ZkinferError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
 from zkinfer.files.kinds import FileKind
+
+Source: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
+"""A file's content, or its path."""
 
 
 class File:
@@ -67,6 +70,21 @@ class File:
         if not value._is_canonical(payload):
             raise cls.REFUSAL(f"{kind.name}: not in canonical form")
         return value
+
+    @classmethod
+    def of(cls, source: Self | Source) -> Self:
+        """The value itself, or that of a file's content or path.
+
+        Raises:
+            MalformedProofError, MalformedCommitmentError, ArtifactError: as `load`; also for anything else.
+        """
+        if isinstance(source, cls):
+            return source
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return cls.from_bytes(bytes(source))
+        if isinstance(source, (str, os.PathLike)):
+            return cls.load(source)
+        raise cls.REFUSAL(f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, atomically; what holds secrets is readable by its owner alone.

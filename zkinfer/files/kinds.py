@@ -42,23 +42,8 @@ KEY_SECRET = FileKind("pkey", 1, "secret part of proving keys", ".zkk", 1 << 34,
 MANIFEST = FileKind("mani", 1, "manifest", ".zkm", 1 << 30, "zkinfer.jobs.manifest:Manifest")
 # A context, a reason and at most 48 digests fit many times.
 ITEM = FileKind("item", 1, "item", ".zkm", 1 << 20, "zkinfer.jobs.receipt:ItemReceipt")
-KINDS = {
-    kind.tag: kind
-    for kind in (
-        CIRCUIT,
-        COMMITMENT,
-        PROOF,
-        ROTATION,
-        KEY_SECRET,
-        MANIFEST,
-        ITEM,
-    )
-}
+KINDS = {kind.tag: kind for kind in (CIRCUIT, COMMITMENT, PROOF, ROTATION, KEY_SECRET, MANIFEST, ITEM)}
 """By tag."""
 
-EARLIER = {
-    "scom": "commitment of a sampled job",
-    "smpl": "sampled receipt",
-    "ssec": "secret part of a sampled job",
-}
+EARLIER = {"scom": "commitment of a sampled job", "smpl": "sampled receipt", "ssec": "secret part of a sampled job"}
 """Kinds that early versions of zkinfer 0.1 wrote and this one does not read, by tag."""

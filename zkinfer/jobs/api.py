@@ -254,12 +254,7 @@ def load_keys(keys: "Keys | PathLike") -> "Keys":
 
 
 def _work(
-    folder: Path,
-    keys: "Keys",
-    executor: ExecutorName,
-    workers: int,
-    observer: Observer,
-    stopping: Callable[[], bool],
+    folder: Path, keys: "Keys", executor: ExecutorName, workers: int, observer: Observer, stopping: Callable[[], bool]
 ) -> Outcome:
     with closing(State(folder)) as state:
         if state.job.options.sample is not None and (waiting := _commit(folder, state, keys)) is not None:

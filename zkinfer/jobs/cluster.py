@@ -215,7 +215,6 @@ class RayExecutor(BatchExecutor):
         return found
 
     def submit(self, work: Work) -> None:
-        """See `BatchExecutor.submit`."""
         actor = max((actor for actor in self._actors if actor.work is None), key=lambda actor: actor.allowance)
         granted = 0
         if not actor.allowance:
@@ -246,7 +245,6 @@ class RayExecutor(BatchExecutor):
         return taken
 
     def results(self, seconds: float) -> list[Result]:
-        """See `BatchExecutor.results`."""
         found, self._unsent = self._unsent, []
         if self._running and not found:
             ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)

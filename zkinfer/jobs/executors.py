@@ -100,7 +100,6 @@ class InlineExecutor(BatchExecutor):
         return done.result()
 
     def submit(self, work: Work) -> None:
-        """See `BatchExecutor.submit`."""
         self._works.put(work)
 
     def results(self, seconds: float) -> list[Result]:
@@ -116,7 +115,6 @@ class InlineExecutor(BatchExecutor):
         return []
 
     def withdraw(self) -> list[Work]:
-        """See `BatchExecutor.withdraw`."""
         with suppress(Empty):
             return [work for work in (self._works.get_nowait(),) if work is not None]
         return []
@@ -155,14 +153,12 @@ class ProcessExecutor(BatchExecutor):
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, work: Work) -> None:
-        """See `BatchExecutor.submit`."""
         worker = next(worker for worker in self._workers if worker.work is None)
         worker.work = work
         with suppress(OSError):  # a dead worker shows when results are waited for
             worker.connection.send_bytes(msgspec.msgpack.encode(work))
 
     def results(self, seconds: float) -> list[Result]:
-        """See `BatchExecutor.results`."""
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
         return [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
 
@@ -185,7 +181,8 @@ class ProcessExecutor(BatchExecutor):
         """
         status = _end(worker)
         if status > 0 and not worker.answered:
-            raise ResourceError(f"a worker could not begin: {_last_line(self._log)}")
+            lines = self._log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
+            raise ResourceError(f"a worker could not begin: {lines[-1]}")
         self._workers[self._workers.index(worker)] = self._start()
 
     def _start(self) -> _Worker:
@@ -198,7 +195,6 @@ class ProcessExecutor(BatchExecutor):
             raise ResourceError(f"cannot start a worker: {error}") from error
 
     def close(self) -> None:
-        """See `BatchExecutor.close`."""
         for worker in self._workers:
             _end(worker)
 
@@ -214,8 +210,3 @@ def _end(worker: _Worker) -> int:
             return worker.process.wait(GRACE_SECONDS)
     worker.process.kill()
     return worker.process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"

@@ -42,7 +42,11 @@ def describe(state: State) -> Manifest:
     """The manifest of a job all of whose items belong to batches; the policy of a sampled one is left out."""
     job, options = state.job, state.job.options
     dead = {letter.index: letter for letter in state.dead_letters()}
-    batches = [describe_batch(row, tuple(i for i in range(row.first, row.stop) if i in dead)) for row in state.rows()]
+    batches = []
+    for row in state.rows():
+        named = ("", b"") if row.announced is None else (proof_name(row.first), row.announced.proof_digest)
+        own_dead = tuple(i for i in range(row.first, row.stop) if i in dead)
+        batches.append(JobBatch(row.first, row.stop, own_dead, *row.digests, *named))
     return Manifest(
         commitment=job.commitment,
         program=job.program,
@@ -56,12 +60,6 @@ def describe(state: State) -> Manifest:
         batches=tuple(batches),
         dead_letters=tuple(dead.values()),
     )
-
-
-def describe_batch(row: Row, dead: tuple[int, ...]) -> JobBatch:
-    """A batch as a manifest has it, with its proof if there is one."""
-    named = ("", b"") if row.announced is None else (proof_name(row.first), row.announced.proof_digest)
-    return JobBatch(row.first, row.stop, dead, *row.digests, *named)
 
 
 def complete(

@@ -26,7 +26,7 @@ from zkinfer.jobs.job import check_inputs, manifest_file, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, batch_of, item_receipt
 from zkinfer.jobs.state import State
-from zkinfer.jobs.verification import enough_memory, load_commitment, verify_item
+from zkinfer.jobs.verification import enough_memory, verify_item
 from zkinfer.typing import FloatArray
 
 ITEM_FILE = "item.zkm"
@@ -59,7 +59,7 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
         files = state.job.inputs
     if not manifest_file(source).exists():
         raise InvalidInputError(f"the job in {source} is not complete: go on with zkinfer batch resume")
-    manifest, published = Manifest.load(manifest_file(source)), load_commitment(commitment)
+    manifest, published = Manifest.load(manifest_file(source)), Commitment.of(commitment)
     if manifest.commitment != published.digest:
         raise InvalidInputError(f"the job in {source} was done for another commitment than {published.fingerprint}")
     found, batch = item_receipt(manifest, index), batch_of(manifest, index)
@@ -146,7 +146,7 @@ def verify_item_folder(
     """
     place = Path(folder)
     with enough_memory():
-        published = load_commitment(commitment)
+        published = Commitment.of(commitment)
         found = ItemReceipt.load(place / ITEM_FILE)
         if found.item.index != index:
             raise StatementError(f"the folder is about item {found.item.index}, and not about item {index}")

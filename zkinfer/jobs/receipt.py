@@ -150,9 +150,7 @@ class ItemReceipt(File, msgspec.Struct, frozen=True, array_like=True, forbid_unk
         Raises:
             MalformedProofError: the path has another length than one from there.
         """
-        return self.header.receipt(
-            follow_path(self.item.leaf(), self.item.index, self.header.items, self.siblings),
-        )
+        return self.header.receipt(follow_path(self.item.leaf(), self.item.index, self.header.items, self.siblings))
 
     def check(self, receipt: bytes) -> None:
         """Check that the item stands in the job of a receipt, where it says.
@@ -201,13 +199,11 @@ def item_receipt(manifest: Manifest, index: int) -> ItemReceipt:
         raise InvalidInputError(f"the job has items 0 to {manifest.items - 1}, and no item {index}")
     items = list(items_of(manifest))
     siblings = tree_path([item.leaf() for item in items], index)
-    return ItemReceipt(JobHeader.of(manifest), items[index], _position(batch_of(manifest, index), index), siblings)
+    batch = batch_of(manifest, index)
+    position = 0 if index in batch.dead else index - batch.first - sum(dead < index for dead in batch.dead)
+    return ItemReceipt(JobHeader.of(manifest), items[index], position, siblings)
 
 
 def batch_of(manifest: Manifest, index: int) -> JobBatch:
     """The batch that an item of the job belongs to."""
     return next(batch for batch in manifest.batches if index < batch.stop)
-
-
-def _position(batch: JobBatch, index: int) -> int:
-    return 0 if index in batch.dead else index - batch.first - sum(dead < index for dead in batch.dead)

@@ -178,9 +178,12 @@ class Runner:
             while True:
                 self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
                 if self._halting:
-                    self._withdraw()
+                    for work in self._executor.withdraw():  # what no worker began to prove
+                        del self._proving[work.first]
+                        self._persistently(self._state.withdraw, work.first)
                 if self._proving:
-                    self._read_ahead(inputs, sizing)
+                    if sizing.settled and not self._halting:  # read the next batch while others are being proven
+                        self._ahead = self._next(inputs, sizing)
                     proven = self._take(self._executor.results(POLL_SECONDS), sizing)
                     self._submit(inputs, sizing, self._executor.workers)  # no worker waits until they are written
                     for leased, proof in proven:
@@ -209,23 +212,12 @@ class Runner:
             self._proving[leased.work.first] = leased
             self._executor.submit(leased.work)
 
-    def _withdraw(self) -> None:
-        """Take back the batches that no worker began to prove."""
-        for work in self._executor.withdraw():
-            del self._proving[work.first]
-            self._persistently(self._state.withdraw, work.first)
-
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
         for position, (due, _) in enumerate(self._retries):
             if due <= time.monotonic():
                 return self._retries.pop(position)[1]
         return None
-
-    def _read_ahead(self, inputs: Inputs, sizing: Sizing) -> None:
-        """Read the next batch while others are being proven, unless its size depends on them."""
-        if sizing.settled and not self._halting:
-            self._ahead = self._next(inputs, sizing)
 
     def _next(self, inputs: Inputs, sizing: Sizing) -> _Leased | None:
         """The next batch with anything to prove: the one read ahead, one that an earlier run left, or a new one."""
@@ -290,13 +282,13 @@ class Runner:
     def _write(self, leased: _Leased, proven: Proven) -> None:
         """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
         first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
-        digests = self._state.digests(first) if self._sampled else self._digests(leased, outputs)
+        if self._sampled:
+            digests = self._state.digests(first)
+        else:
+            inputs = b"" if self._options.private_inputs else item_digests(leased.integers)
+            digests = inputs, item_digests(outputs) if outputs else b""
         digest: bytes = blake3(proven.proof).digest()
-        self._state.announce(
-            first,
-            digests,
-            Announcement(digest, len(proven.proof), proven.seconds, proven.phases),
-        )
+        self._state.announce(first, digests, Announcement(digest, len(proven.proof), proven.seconds, proven.phases))
         name = proof_name(first)
         write_atomically(proofs_folder(self._folder) / name, proven.proof)
         self._state.finish(first)
@@ -305,11 +297,6 @@ class Runner:
             batch = JobBatch(first, leased.stop, dead, *digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
-
-    def _digests(self, leased: _Leased, outputs: list[IntArray]) -> tuple[bytes, bytes]:
-        """Of the inputs and outputs of a batch, as in `manifest.JobBatch`."""
-        hidden = self._options.private_inputs
-        return b"" if hidden else item_digests(leased.integers), item_digests(outputs) if outputs else b""
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""

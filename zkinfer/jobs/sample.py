@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.audits.sampling import check_confidence, draw, miss_probability, wrong_items
+from zkinfer.audits.sampling import check_confidence, draw, least, miss_probability, wrong_items
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, StatementError
 from zkinfer.files.artifact import one_line
 from zkinfer.jobs.manifest import JobBatch, Manifest, Opening, Sample
@@ -74,12 +74,8 @@ def batches_needed(sizes: Sequence[int], rate: float, confidence: float) -> int:
         InvalidInputError: an argument is out of range.
     """
     check_confidence(confidence)
-    low, high = 0, sum(bool(n) for n in sizes)
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = sampled_miss_probability(sizes, middle, rate) <= 1 - confidence
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+    most = sum(bool(n) for n in sizes)
+    return least(most, lambda size: sampled_miss_probability(sizes, size, rate) <= 1 - confidence)
 
 
 def job_miss_probability(manifest: Manifest, rate: float) -> float:

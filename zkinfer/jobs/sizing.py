@@ -61,7 +61,8 @@ class Sizing:
             )
         affordable = max(1, int(proofs / (1 + SPARE)))
         least = -(-items // affordable) if items else 1
-        self.smallest = self.largest if fixed is not None else min(self.largest, _round_up(max(FIRST, least), unit))
+        whole = -(-max(FIRST, least) // unit) * unit  # rounded up to whole runs
+        self.smallest = self.largest if fixed is not None else min(self.largest, whole)
 
     def record(self, items: int, seconds: float) -> None:
         """A batch of that size took so long."""
@@ -97,7 +98,3 @@ def available_memory() -> int:
     except ModuleNotFoundError:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     return int(psutil.virtual_memory().available)
-
-
-def _round_up(number: int, unit: int) -> int:
-    return -(-number // unit) * unit

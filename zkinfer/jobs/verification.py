@@ -141,7 +141,7 @@ def verify_job(
     """
     start = time.perf_counter()
     with enough_memory():
-        own = load_commitment(commitment)
+        own = Commitment.of(commitment)
         manifest = load_manifest(Path(folder))
         asked, missed = _check_policy(folder, manifest, published, challenge, rate, confidence)
         check_manifest(manifest, own, inputs is None, context, saturate)
@@ -283,7 +283,7 @@ def verify_item(
         VerificationError: the item is not shown.
     """
     with enough_memory():
-        published = load_commitment(commitment)
+        published = Commitment.of(commitment)
         found = item if isinstance(item, ItemReceipt) else ItemReceipt.load(item)
         found.check(receipt)
         leaf, job = found.item, found.header.job(batch_of(published.program))
@@ -296,10 +296,7 @@ def verify_item(
         result, claimed = check_proof(opened, published, integers, job, items)
         if found.position >= (items or result.runs * batch_of(published.program)):
             raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
-        for what, arrays, digest in (
-            ("input", integers, leaf.input_digest),
-            ("output", claimed, leaf.output_digest),
-        ):
+        for what, arrays, digest in (("input", integers, leaf.input_digest), ("output", claimed, leaf.output_digest)):
             if arrays and item_digests([array[found.position :][:1] for array in arrays]) != digest:
                 raise InvalidProofError(f"the {what} of item {leaf.index} is not at position {found.position} there")
     return result
@@ -323,11 +320,6 @@ def _quantized(inputs: Any, commitment: Commitment, saturate: bool) -> list[IntA
         position, reason = next(iter(reasons.items()))
         raise StatementError(f"the circuit cannot take the input at position {position}: {reason}")
     return integers
-
-
-def load_commitment(source: Commitment | PathLike) -> Commitment:
-    """The commitment, from its file if need be."""
-    return source if isinstance(source, Commitment) else Commitment.load(source)
 
 
 def check_manifest(manifest: Manifest, commitment: Commitment, hidden: bool, context: bytes, saturate: bool) -> None:

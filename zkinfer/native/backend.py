@@ -38,13 +38,11 @@ class NativeBackend(Backend["NativeKeys"]):
         proofs: int,
         seed: bytes | None,
     ) -> "NativeKeys":
-        """See `zkinfer.native.setup.setup`."""
         with requiring(*PROVER):
             from zkinfer.native.setup import setup
         return setup(program, weights, folder=folder, proofs=proofs, seed=seed)
 
     def load(self, folder: Path, *, verify_files: bool) -> "NativeKeys":
-        """See `zkinfer.native.keys.NativeKeys.load`."""
         with requiring(*PROVER):
             from zkinfer.native.keys import NativeKeys
         return NativeKeys.load(folder, verify_files=verify_files)
@@ -58,19 +56,16 @@ class NativeBackend(Backend["NativeKeys"]):
         private_inputs: bool,
         private_outputs: bool,
     ) -> Proof:
-        """See `zkinfer.native.prove.prove`."""
         from zkinfer.native.prove import prove
 
         return prove(keys, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
     def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
-        """See `zkinfer.native.estimate.estimate`."""
         with requiring(*PROVER):
             from zkinfer.native.estimate import estimate
         return estimate(program, weights, runs=runs, proofs=proofs)
 
     def rotate(self, keys: "NativeKeys", *, folder: Path | None, seed: bytes | None) -> "NativeKeys":
-        """See `zkinfer.native.rotate.rotate`."""
         from zkinfer.native.rotate import rotate
 
         return rotate(keys, folder=folder, seed=seed)
@@ -78,26 +73,22 @@ class NativeBackend(Backend["NativeKeys"]):
     def commits_to(
         self, commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: Path | None
     ) -> bool:
-        """See `zkinfer.native.setup.commits_to`."""
         with requiring(*PROVER):
             from zkinfer.native.setup import commits_to
         return commits_to(commitment, weights, seed)
 
     def checker(self, commitment: Commitment, engine: str) -> Check:
-        """See `zkinfer.verifier.native_proof.NativeCheck`."""
         from zkinfer.verifier import native, reference
         from zkinfer.verifier.native_proof import NativeCheck
 
         return NativeCheck(commitment, reference.check if engine == "reference" else native.check)
 
     def follow_rotation(self, old: Commitment, rotation: Rotation) -> Commitment:
-        """See `zkinfer.verifier.rotation.check_rotation`."""
         from zkinfer.verifier.rotation import check_rotation
 
         return check_rotation(old, rotation)
 
     def rotation_bits(self, commitment: Commitment) -> float:
-        """See `zkinfer.verifier.rotation.rotation_bits`."""
         from zkinfer.verifier.rotation import rotation_bits
 
         return rotation_bits(commitment)

@@ -67,11 +67,9 @@ class NativeEstimate(Estimate):
 
     @property
     def title(self) -> str:
-        """See `Estimate.title`."""
         return "Estimate, native backend, for two cores like those of docs/benchmarks.md"
 
     def rows(self) -> list[tuple[str, str]]:
-        """See `Estimate.rows`."""
         return [
             ("runs in one proof", f"{self.runs:,}"),
             ("prove", duration(self.prove_seconds)),

@@ -72,11 +72,7 @@ class NativeKeys(Keys):
     backend = "native"
 
     def __init__(
-        self,
-        folder: Path,
-        commitment: Commitment,
-        secrets: Secrets,
-        temporary: TemporaryDirectory[str] | None = None,
+        self, folder: Path, commitment: Commitment, secrets: Secrets, temporary: TemporaryDirectory[str] | None = None
     ) -> None:
         self.folder = folder
         self.commitment = commitment
@@ -120,7 +116,6 @@ class NativeKeys(Keys):
         return self.folder / MATRIX_FOLDER / storage.BUDGET
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """See `Keys.save`."""
         target = super().save(folder)
         self.matrix = _load_matrix(target, self.commitment)
         return target

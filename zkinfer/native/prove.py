@@ -238,13 +238,7 @@ def prove(
     private_inputs: bool = False,
     private_outputs: bool = False,
 ) -> Proof:
-    """A proof that the committed model maps these inputs to the outputs it carries.
-
-    Args:
-        keys: proving keys.
-        inputs: one integer array an input of the program, of shape (runs, *shape).
-        context: bytes that the proof is bound to (a nonce or request id), at most `statement.MAX_CONTEXT_BYTES`.
-        private_inputs, private_outputs: hide them behind salted commitments.
+    """A proof that the committed model maps these inputs to the outputs it carries; arguments as for `Keys.prove`.
 
     Raises:
         ShapeError, InputRangeError: the inputs do not fit the program.

@@ -46,10 +46,7 @@ def setup(
     """Make proving keys and the commitment.
 
     Args:
-        program: what to prove.
-        weights: its weights, int64, in order.
-        folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
-            object, when None.
+        program, weights, folder: as for `Backend.setup`.
         proofs: how many proofs the keys may make; the commitment hides the weights for that many, and the more there
             are, the longer its rows.
         seed: 32 secret bytes that the commitment's random symbols come from; fresh ones when None. The same seed,

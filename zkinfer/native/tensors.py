@@ -179,13 +179,7 @@ def outer_table(vectors: Sequence[IntArray]) -> Floats:
     table = kernels.from_ints(last)
     for head in reversed(heads):
         rows = kernels.from_ints(head)
-        wide = np.empty((DEGREE, rows.shape[1] * table.shape[1]))
-        _fill_outer(rows, table, wide)
-        table = wide
+        left = np.repeat(rows, table.shape[1], axis=1)
+        right = np.ascontiguousarray(np.tile(table, rows.shape[1]))
+        table = kernels.ext_mul(left, right)
     return table
-
-
-def _fill_outer(rows: Floats, table: Floats, out: Floats) -> None:
-    left = np.repeat(rows, table.shape[1], axis=1)
-    right = np.ascontiguousarray(np.tile(table, rows.shape[1]))
-    out[:] = kernels.ext_mul(left, right)

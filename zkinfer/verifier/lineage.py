@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 
 from zkinfer.backend import find_backend
-from zkinfer.errors import MalformedProofError, StatementError, VerificationError
+from zkinfer.errors import StatementError, VerificationError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.file import Source
 from zkinfer.files.rotation import Rotation
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 Lineage = Rotation | Source | Sequence[Rotation | Source]
 
 _SOURCES = (bytes, bytearray, memoryview, str, os.PathLike)
@@ -47,17 +47,7 @@ def follow(published: Commitment, lineage: Lineage, wanted: bytes) -> Commitment
         if number == 1:
             published.check()
         try:
-            commitment = find_backend(commitment.backend).follow_rotation(commitment, _rotation(step))
+            commitment = find_backend(commitment.backend).follow_rotation(commitment, Rotation.of(step))
         except VerificationError as error:
             raise type(error)(f"rotation {number} of the lineage: {error}") from None
     return commitment
-
-
-def _rotation(source: Rotation | Source) -> Rotation:
-    if isinstance(source, Rotation):
-        return source
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return Rotation.from_bytes(bytes(source))
-    if isinstance(source, (str, os.PathLike)):
-        return Rotation.load(source)
-    raise MalformedProofError(f"a rotation, its bytes or a path is needed, got {type(source).__name__}")

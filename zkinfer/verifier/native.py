@@ -8,13 +8,7 @@ within limits before anything is allocated for them.
 import math
 from collections.abc import Mapping
 
-from zkinfer.errors import (
-    CompileError,
-    InvalidInputError,
-    MalformedCommitmentError,
-    MalformedProofError,
-    ProvingError,
-)
+from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Statement
@@ -83,16 +77,7 @@ def verify_run(
     proof: NativeProof,
     own_bits: float = -math.inf,
 ) -> Security:
-    """Verify a proof.
-
-    Args:
-        plan: what the statement says is proven.
-        publics: the statement's integers, as `reduce` takes them.
-        statement: its digest.
-        weights: the published matrix.
-        parameters: of its opening.
-        proof: decoded.
-        own_bits: what the proof has to be worth but for the opening of the weights.
+    """Verify a decoded proof; the other arguments are those of `run_proof`.
 
     Raises:
         VerificationError: it is refused.
@@ -100,15 +85,7 @@ def verify_run(
     _check_sizes(plan, proof)
     commitments = Commitments(proof.header, proof.roots, proof.masks, proof.pads)
     return run_proof(
-        plan,
-        publics,
-        statement,
-        weights,
-        parameters,
-        commitments,
-        reading(proof),
-        pads=PADS,
-        own_bits=own_bits,
+        plan, publics, statement, weights, parameters, commitments, reading(proof), pads=PADS, own_bits=own_bits
     )
 
 

@@ -5,7 +5,6 @@ that of the proof, which is consistent; the proof names it; it claims outputs th
 of runs; the caller's inputs, outputs and context make a statement; the backend's check accepts.
 """
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -18,12 +17,11 @@ from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
-    MalformedCommitmentError,
-    MalformedProofError,
     StatementError,
     VerifierUnavailableError,
 )
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.file import Source
 from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.typing import FloatArray
@@ -31,30 +29,9 @@ from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compa
 from zkinfer.verifier.lineage import Lineage, follow
 from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str]
 PARTS = ("inputs differ", "outputs differ", "context differs")
 ENGINE_ALIASES = {"slow": "reference"}
 """Former names of engines."""
-
-
-def _commitment(source: Commitment | Source) -> Commitment:
-    if isinstance(source, Commitment):
-        return source
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return Commitment.from_bytes(bytes(source))
-    if isinstance(source, (str, os.PathLike)):
-        return Commitment.load(source)
-    raise MalformedCommitmentError(f"a commitment, its bytes or a path is needed, got {type(source).__name__}")
-
-
-def _proof(source: Proof | Source) -> Proof:
-    if isinstance(source, Proof):
-        return source
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return Proof.from_bytes(bytes(source))
-    if isinstance(source, (str, os.PathLike)):
-        return Proof.load(source)
-    raise MalformedProofError(f"a proof, its bytes or a path is needed, got {type(source).__name__}")
 
 
 def _check_origin(proof: Proof, commitment: Commitment) -> None:
@@ -155,8 +132,8 @@ def _verify(
 ) -> VerifiedInference:
     start = time.perf_counter()
     engine = engine_name(engine)
-    published = _commitment(commitment)
-    proof = _proof(proof)
+    published = Commitment.of(commitment)
+    proof = Proof.of(proof)
     commitment = follow(published, lineage, proof.commitment_digest)
     check = _checker(commitment, engine)
     _check_origin(proof, commitment)

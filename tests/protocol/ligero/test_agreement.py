@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plain_lookup import PlainWitness, multiplicities
+from support.plain_sumcheck import instance_sum, plain_witness
 from support.reference_statements import lookups, pad_sizes, summands
 
 from zkinfer.errors import VerificationError
@@ -23,12 +25,10 @@ from zkinfer.protocol.ligero.protocol import absorb_root, run_pads_proof
 from zkinfer.protocol.ligero.prover import commit_pads
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
-from zkinfer.protocol.lookup.reference import PlainWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
-from zkinfer.protocol.sumcheck.reference import instance_sum, plain_witness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
 

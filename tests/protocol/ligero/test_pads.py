@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plain_lookup import PlainWitness, multiplicities
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
 from zkinfer.protocol.channel import (
@@ -45,7 +46,6 @@ from zkinfer.protocol.ligero.protocol import COLUMN_CHECK, LINEAR_CHECK, PRODUCT
 from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
-from zkinfer.protocol.lookup.reference import PlainWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.randomness import Randomness

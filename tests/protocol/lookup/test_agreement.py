@@ -5,6 +5,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.channels import prove_on_channel, verify_on_channel
+from support.plain_lookup import PlainWitness, multiplicities
 from support.reference_statements import lookups
 
 from zkinfer.errors import VerificationError
@@ -12,7 +13,6 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
-from zkinfer.protocol.lookup.reference import PlainWitness, multiplicities
 from zkinfer.protocol.lookup.tables import AffinePiece, ExplicitTable, LookupTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import plain_lookup
 from support.channels import constants, padded_verifier, prove_on_channel, verify_on_channel
+from support.plain_lookup import PlainWitness
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.jit.threads import threads
@@ -17,11 +19,10 @@ from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.kernels.arrays import from_ints
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, mle
-from zkinfer.protocol.lookup import prover, reference
+from zkinfer.protocol.lookup import prover
 from zkinfer.protocol.lookup.params import Block, LookupClaims, LookupInstance, Stack
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness
-from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, LookupTable, RangeTable, affine_table, step_table
 from zkinfer.protocol.transcript import Transcript
 
@@ -54,14 +55,14 @@ def random_blocks(instance: LookupInstance, seed: int) -> Blocks:
 
 
 def prove(instance: LookupInstance, blocks: Blocks, pads: list[Ext] | None = None) -> tuple[bytes, LookupClaims]:
-    witness = PlainWitness(instance, blocks, reference.multiplicities(instance, blocks))
+    witness = PlainWitness(instance, blocks, plain_lookup.multiplicities(instance, blocks))
     return prove_on_channel(lambda channel: run_lookup(instance, channel, witness), pads)
 
 
 def prove_fast(instance: LookupInstance, blocks: Blocks) -> tuple[bytes, LookupClaims]:
     columns = [[from_ints(np.array(c, dtype=np.int64)) for c in block] for block in blocks]
     counts = prover.multiplicities(instance, columns)
-    assert [c.tolist() for c in counts] == reference.multiplicities(instance, blocks)
+    assert [c.tolist() for c in counts] == plain_lookup.multiplicities(instance, blocks)
     witness = KernelWitness(instance, columns, counts)
     return prove_on_channel(lambda channel: run_lookup(instance, channel, witness))
 
@@ -74,7 +75,7 @@ def accept(instance: LookupInstance, message: bytes) -> LookupClaims:
 @given(instance=instances(4), seed=st.integers(0, 2**32))
 def test_honest_proofs_verify_and_their_claims_are_true(instance: LookupInstance, seed: int) -> None:
     blocks = random_blocks(instance, seed)
-    counts = reference.multiplicities(instance, blocks)
+    counts = plain_lookup.multiplicities(instance, blocks)
     message, claims = prove(instance, blocks)
     assert len(message) == EXT_BYTES * instance.message_elements
     assert accept(instance, message) == claims
@@ -242,7 +243,7 @@ BAD_SHAPES = [
 @pytest.mark.parametrize("blocks", BAD_SHAPES)
 def test_blocks_must_have_the_shapes_of_the_instance(blocks: Blocks) -> None:
     with pytest.raises(InvalidInputError):
-        reference.multiplicities(SMALL, blocks)
+        plain_lookup.multiplicities(SMALL, blocks)
     columns = [[np.array(c, dtype=np.float64) for c in block] for block in blocks]
     with pytest.raises(InvalidInputError):
         prover.multiplicities(SMALL, columns)
@@ -265,8 +266,8 @@ def test_multiplicities_must_be_integers_in_range(wrong: float) -> None:
         KernelWitness(SMALL, columns, counts)
 
 
-def test_verifiers_and_slow_provers_need_no_prover_package() -> None:
-    parts = ("lookup.protocol", "lookup.reference", "sumcheck.protocol", "ligero.protocol")
+def test_verifiers_need_no_prover_package() -> None:
+    parts = ("lookup.protocol", "sumcheck.protocol", "ligero.protocol")
     modules = ", ".join(f"zkinfer.protocol.{part}" for part in parts)
     code = (
         f"import sys\nfor name in ('numba', 'llvmlite', 'mpmath', 'onnx'): sys.modules[name] = None\nimport {modules}"
@@ -293,7 +294,7 @@ def test_an_entry_in_no_row_is_named(table: LookupTable, outside: tuple[int, ...
     instance = LookupInstance((table,), (Block(0, 1),))
     entry = [[int(column[0]), value] for column, value in zip(table.column_values(), outside, strict=True)]
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):
-        reference.multiplicities(instance, [entry])
+        plain_lookup.multiplicities(instance, [entry])
     with pytest.raises(InvalidInputError, match="entry 1 of block 0"):
         prover.multiplicities(instance, [[np.array(c, dtype=np.float64) for c in entry]])
 

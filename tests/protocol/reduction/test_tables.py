@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.channels import prove_on_channel, verify_on_channel
+from support.plain_lookup import PlainWitness
 
 from zkinfer.circuit.table import Table
 from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import SUM_CHECK, run_lookup
-from zkinfer.protocol.lookup.reference import PlainWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
 from zkinfer.protocol.reduction.tables import MAX_PIECES, lookup_table
 

@@ -5,6 +5,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.channels import prove_on_channel, verify_on_channel
+from support.plain_sumcheck import plain_witness
 from support.reference_statements import summands
 from support.sumchecks import Example, examples
 
@@ -13,7 +14,6 @@ from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
-from zkinfer.protocol.sumcheck.reference import plain_witness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
 

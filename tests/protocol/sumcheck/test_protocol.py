@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.channels import constants, padded_verifier, prove_on_channel, verify_on_channel
+from support.plain_sumcheck import plain_witness
 from support.sumchecks import Example, Table, examples, make_example, sums_of
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ShapeError, VerificationError
@@ -21,7 +22,6 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, mle
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
 from zkinfer.protocol.sumcheck.prover import kernel_witness
-from zkinfer.protocol.sumcheck.reference import plain_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.typing import FloatArray

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.channels import prove_on_channel, verify_on_channel
+from support.plain_sumcheck import plain_witness
 from support.reference_statements import summands
 
 from zkinfer.errors import VerificationError
@@ -20,7 +21,6 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
-from zkinfer.protocol.sumcheck.reference import plain_witness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
 

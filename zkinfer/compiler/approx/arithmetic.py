@@ -80,23 +80,9 @@ class IntervalArithmetic:
         # The float64 below pi, and its successor.
         return intervals.constant(np.pi, float(np.nextafter(np.pi, 4.0)))
 
-    def add(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        return intervals.add(a, b)
-
-    def multiply(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        return intervals.multiply(a, b)
-
-    def divide(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        return intervals.divide(a, b)
-
-    def minimum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        return intervals.minimum(a, b)
-
-    def maximum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        return intervals.maximum(a, b)
-
-    def power(self, a: IntervalArray, exponent: int) -> IntervalArray:
-        return intervals.power(a, exponent)
+    add, multiply = staticmethod(intervals.add), staticmethod(intervals.multiply)
+    divide, power = staticmethod(intervals.divide), staticmethod(intervals.power)
+    minimum, maximum = staticmethod(intervals.minimum), staticmethod(intervals.maximum)
 
     def apply(self, primitive: Primitive, a: IntervalArray) -> IntervalArray:
         return primitive.enclose(a)

@@ -231,10 +231,6 @@ class _Output:
         worst = np.maximum(self.clamp(values.hi) - target, target - self.clamp(values.lo))
         return np.where(worst == 0, 0.0, np.nextafter(worst, np.inf))
 
-    def least_error(self, values: IntervalArray, target: FloatArray) -> FloatArray:
-        """A lower bound of |clamp(y) - target| for y within the intervals, up to rounding; NaN where the values are."""
-        return np.maximum(self.clamp(values.lo) - target, target - self.clamp(values.hi))
-
 
 def _check_function(function: Function, points: FloatArray) -> None:
     """Check user-defined functions at a few points: that they are elementwise, and equal to their reference.
@@ -375,7 +371,8 @@ def _proven_error(function: Function, boxes: IntervalArray, output: _Output, tar
         enclosure = function.enclose_and_sample(boxes)
         _check_enclosure(function, boxes, enclosure)
         for sample in (enclosure.start, enclosure.middle, enclosure.end):
-            reached = max(reached, float(np.fmax.reduce(output.least_error(sample, target))))
+            least = np.maximum(output.clamp(sample.lo) - target, target - output.clamp(sample.hi))
+            reached = max(reached, float(np.fmax.reduce(least)))
         upper = output.error(enclosure.bounds, target)
         middle = boxes.lo + (boxes.hi - boxes.lo) / 2
         enough = reached * (1 + _TIGHTNESS) + math.ldexp(_TIGHTNESS, -8 - output.frac_bits)

@@ -326,6 +326,10 @@ class _Binary(Function):
     def children(self) -> tuple[Function, ...]:
         return self.left, self.right
 
+    @property
+    def _positive(self) -> bool:
+        return self.left._positive and self.right._positive
+
 
 class Addition(_Binary):
     """left + right."""
@@ -338,10 +342,6 @@ class Addition(_Binary):
             if isinstance(other, ConstantFunction):
                 return inner.preimage(target.map_affine(Fraction(1), -other.constant))
         return super().preimage(target)
-
-    @property
-    def _positive(self) -> bool:
-        return self.left._positive and self.right._positive
 
     def __str__(self) -> str:
         return f"({self.left} + {self.right})"
@@ -359,10 +359,6 @@ class Multiplication(_Binary):
         if target == NOT_ZERO:
             return self.left.preimage(target) & self.right.preimage(target)
         return super().preimage(target)
-
-    @property
-    def _positive(self) -> bool:
-        return self.left._positive and self.right._positive
 
     def __str__(self) -> str:
         return f"{self.left}*{self.right}"
@@ -384,10 +380,6 @@ class Division(_Binary):
             return self.left.preimage(target)
         return super().preimage(target)
 
-    @property
-    def _positive(self) -> bool:
-        return self.left._positive and self.right._positive
-
     def __str__(self) -> str:
         return f"({self.left} / {self.right})"
 
@@ -402,10 +394,6 @@ class Minimum(_Binary):
         if target in (POSITIVE, NOT_NEGATIVE):
             return self.left.preimage(target) & self.right.preimage(target)
         return super().preimage(target)
-
-    @property
-    def _positive(self) -> bool:
-        return self.left._positive and self.right._positive
 
     def __str__(self) -> str:
         return f"min({self.left}, {self.right})"
@@ -497,11 +485,10 @@ class Applied(Function):
 
 
 @dataclass(frozen=True)
-class Named(Function):
-    """An expression with a short name."""
+class _Wrapper(Function):
+    """An expression, of which something more is stated."""
 
     inner: Function
-    label: str
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
         return self.inner.evaluate(arithmetic, x)
@@ -509,10 +496,6 @@ class Named(Function):
     @property
     def children(self) -> tuple[Function, ...]:
         return (self.inner,)
-
-    @property
-    def name(self) -> str:
-        return self.label
 
     def preimage(self, target: Domain) -> Domain:
         return self.inner.preimage(target)
@@ -526,18 +509,21 @@ class Named(Function):
 
 
 @dataclass(frozen=True)
-class Restricted(Function):
-    """An expression on a domain that the caller states."""
+class Named(_Wrapper):
+    """An expression with a short name."""
 
-    inner: Function
-    stated: Domain
-
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return self.inner.evaluate(arithmetic, x)
+    label: str
 
     @property
-    def children(self) -> tuple[Function, ...]:
-        return (self.inner,)
+    def name(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class Restricted(_Wrapper):
+    """An expression on a domain that the caller states."""
+
+    stated: Domain
 
     @cached_property
     def domain(self) -> Domain:
@@ -554,47 +540,6 @@ class Restricted(Function):
         if inner == Variable():
             return self
         return Restricted(self.inner.compose(inner), inner.preimage(self.stated))
-
-    def preimage(self, target: Domain) -> Domain:
-        return self.inner.preimage(target)
-
-    @property
-    def _positive(self) -> bool:
-        return self.inner._positive
-
-    def __str__(self) -> str:
-        return str(self.inner)
-
-
-class _TreeArithmetic:
-    """The arithmetic of expression trees, in which evaluating a tree at another one substitutes it."""
-
-    def constant(self, value: Fraction) -> Function:
-        return ConstantFunction(value)
-
-    def pi(self) -> Function:
-        return Pi()
-
-    def add(self, a: Function, b: Function) -> Function:
-        return add(a, b)
-
-    def multiply(self, a: Function, b: Function) -> Function:
-        return multiply(a, b)
-
-    def divide(self, a: Function, b: Function) -> Function:
-        return divide(a, b)
-
-    def minimum(self, a: Function, b: Function) -> Function:
-        return Minimum(a, b)
-
-    def maximum(self, a: Function, b: Function) -> Function:
-        return Maximum(a, b)
-
-    def power(self, a: Function, exponent: int) -> Function:
-        return raise_to(a, exponent)
-
-    def apply(self, primitive: Primitive, a: Function) -> Function:
-        return Applied(primitive, a)
 
 
 def lift(value: FunctionLike) -> Function:
@@ -689,3 +634,12 @@ def raise_to(base: Function, exponent: float | Fraction) -> Function:
 
 
 MAX_EXPONENT = 64
+
+
+class _TreeArithmetic:
+    """The arithmetic of expression trees, in which evaluating a tree at another one substitutes it."""
+
+    constant, pi = staticmethod(ConstantFunction), staticmethod(Pi)
+    add, multiply, divide = staticmethod(add), staticmethod(multiply), staticmethod(divide)
+    minimum, maximum = staticmethod(Minimum), staticmethod(Maximum)
+    power, apply = staticmethod(raise_to), staticmethod(Applied)

@@ -54,14 +54,11 @@ class BigArithmetic:
         slack = c.ldexp(abs(value), _GUARD_BITS - self.bits)
         return BigInterval(c.fsub(value, slack, rounding="f"), c.fadd(value, slack, rounding="c"))
 
-    def _extended(self, low: Number, high: Number) -> BigInterval:
-        c = self.context
-        return BigInterval(c.ninf if c.isnan(low) else low, c.inf if c.isnan(high) else high)
-
     def add(self, a: BigInterval, b: BigInterval) -> BigInterval:
         """{x + y}."""
         c = self.context
-        return self._extended(c.fadd(a.lo, b.lo, rounding="f"), c.fadd(a.hi, b.hi, rounding="c"))
+        low, high = c.fadd(a.lo, b.lo, rounding="f"), c.fadd(a.hi, b.hi, rounding="c")
+        return BigInterval(c.ninf if c.isnan(low) else low, c.inf if c.isnan(high) else high)
 
     def multiply(self, a: BigInterval, b: BigInterval) -> BigInterval:
         """{x * y}; infinite ends are never reached, so 0 * inf is 0."""

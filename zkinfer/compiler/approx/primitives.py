@@ -250,25 +250,12 @@ class Wave(Primitive):
 
 
 _erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def _erf_values(x: FloatArray) -> FloatArray:
-    # numpy has no erf.
-    return np.asarray(_erf(x), dtype=np.float64)
-
-
-def _exp_derivative(x: IntervalArray) -> IntervalArray:
-    return EXP.enclose(x)
+"""numpy has no erf."""
 
 
 def _erf_derivative(x: IntervalArray) -> IntervalArray:
     two_over_root_pi = intervals.widen(intervals.constant(2 / math.sqrt(math.pi), 2 / math.sqrt(math.pi)), 4)
     return intervals.multiply(two_over_root_pi, EXP.enclose(intervals.negate(intervals.power(x, 2))))
-
-
-def _tanh_derivative(x: IntervalArray) -> IntervalArray:
-    square = intervals.power(TANH.enclose(x), 2)
-    return intervals.maximum(intervals.subtract(_ONE, square), _ZERO)
 
 
 def _sigmoid_derivative(x: IntervalArray) -> IntervalArray:
@@ -282,14 +269,6 @@ def _sigmoid_derivative(x: IntervalArray) -> IntervalArray:
 
 def _reciprocal(x: IntervalArray) -> IntervalArray:
     return intervals.divide(_ONE, x)
-
-
-def _sqrt_derivative(x: IntervalArray) -> IntervalArray:
-    return _reciprocal(intervals.multiply(intervals.constant(2.0, 2.0), SQRT.enclose(x)))
-
-
-def _rsqrt_derivative(x: IntervalArray) -> IntervalArray:
-    return intervals.multiply(intervals.constant(-0.5, -0.5), intervals.divide(RSQRT.enclose(x), x))
 
 
 def _only(argument: int, value: Fraction) -> Callable[[Fraction], Fraction | None]:
@@ -312,23 +291,17 @@ EXP: Monotone = Monotone(
     "exp",
     np.exp,
     lambda c, x: c.exp(x),
-    _exp_derivative,
+    lambda x: EXP.enclose(x),
     lowest=0.0,
     rational_value=_only(0, Fraction(1)),
     positive=True,
 )
 LOG = Monotone(
-    "log",
-    np.log,
-    lambda c, x: c.ln(x),
-    _reciprocal,
-    POSITIVE,
-    rational_value=_only(1, Fraction(0)),
-    root=Fraction(1),
+    "log", np.log, lambda c, x: c.ln(x), _reciprocal, POSITIVE, rational_value=_only(1, Fraction(0)), root=Fraction(1)
 )
 ERF = Monotone(
     "erf",
-    _erf_values,
+    lambda x: np.asarray(_erf(x), dtype=np.float64),
     lambda c, x: c.erf(x),
     _erf_derivative,
     lowest=-1.0,
@@ -336,11 +309,11 @@ ERF = Monotone(
     rational_value=_only(0, Fraction(0)),
     root=Fraction(0),
 )
-TANH = Monotone(
+TANH: Monotone = Monotone(
     "tanh",
     np.tanh,
     lambda c, x: c.tanh(x),
-    _tanh_derivative,
+    lambda x: intervals.maximum(intervals.subtract(_ONE, intervals.power(TANH.enclose(x), 2)), _ZERO),
     lowest=-1.0,
     highest=1.0,
     rational_value=_only(0, Fraction(0)),
@@ -364,21 +337,21 @@ SOFTPLUS = Monotone(
     lowest=0.0,
     positive=True,
 )
-SQRT = Monotone(
+SQRT: Monotone = Monotone(
     "sqrt",
     np.sqrt,
     lambda c, x: c.sqrt(x),
-    _sqrt_derivative,
+    lambda x: _reciprocal(intervals.multiply(intervals.constant(2.0, 2.0), SQRT.enclose(x))),
     NOT_NEGATIVE,
     lowest=0.0,
     rational_value=_rational_root,
     root=Fraction(0),
 )
-RSQRT = Monotone(
+RSQRT: Monotone = Monotone(
     "rsqrt",
     lambda x: np.asarray(1.0 / np.sqrt(x)),
     lambda c, x: c.inf if x == 0 else 1 / c.sqrt(x),
-    _rsqrt_derivative,
+    lambda x: intervals.multiply(intervals.constant(-0.5, -0.5), intervals.divide(RSQRT.enclose(x), x)),
     POSITIVE,
     lowest=0.0,
     rational_value=_rational_inverse_root,

@@ -95,12 +95,12 @@ class _Formula:
             zero_point: index of the input that holds it.
         """
         zero = _required(self.input(zero_point))
-        dtype = _dtype(zero)
-        limits = np.iinfo(dtype.numpy())
+        assert zero.dtype is not None
+        limits = np.iinfo(zero.dtype.numpy())
         rounded = self.op("Round", self.op("Mul", self.op("Cast", total, to=TensorProto.FLOAT), factor))
         moved = self.op("Add", rounded, self.op("Cast", _name(zero), to=TensorProto.FLOAT))
         ends = (self.constant(np.array(end, dtype=np.float32)) for end in (limits.min, limits.max))
-        return self.op("Cast", self.op("Clip", moved, *ends), to=int(dtype))
+        return self.op("Cast", self.op("Clip", moved, *ends), to=int(zero.dtype))
 
 
 def _required(value: onnx_ir.Value | None) -> onnx_ir.Value:
@@ -112,28 +112,15 @@ def _name(value: onnx_ir.Value) -> str:
     return value.name or ""
 
 
-def _dtype(value: onnx_ir.Value) -> onnx_ir.DataType:
-    assert value.dtype is not None
-    return value.dtype
-
-
 def _shape(value: onnx_ir.Value) -> tuple[int, ...]:
     assert value.shape is not None
     return value.shape.numpy()
-
-
-def _matmul_integer(f: _Formula) -> str:
-    return f.op("MatMul", f.centred(0, 2, axis_from_end=1), f.centred(1, 3))
 
 
 def _qlinear_matmul(f: _Formula) -> str:
     total = f.op("MatMul", f.centred(0, 2, axis_from_end=1), f.centred(3, 5))
     factor = f.op("Div", f.op("Mul", f.scale(1, axis_from_end=1), f.scale(4)), f.scale(6))
     return f.requantized(total, factor, 7)
-
-
-def _conv_integer(f: _Formula) -> str:
-    return _convolution(f, weight=1, zero_points=(2, 3))
 
 
 def _qlinear_conv(f: _Formula) -> str:
@@ -194,8 +181,8 @@ def _windows(
 
 
 FORMULAS: dict[str, Callable[[_Formula], str]] = {
-    "ConvInteger": _conv_integer,
-    "MatMulInteger": _matmul_integer,
+    "ConvInteger": lambda f: _convolution(f, weight=1, zero_points=(2, 3)),
+    "MatMulInteger": lambda f: f.op("MatMul", f.centred(0, 2, axis_from_end=1), f.centred(1, 3)),
     "QLinearConv": _qlinear_conv,
     "QLinearMatMul": _qlinear_matmul,
 }

@@ -258,7 +258,8 @@ def compare(
     answers = [(from_runs(a, float_model.batch, count), from_runs(b, float_model.batch, count)) for a, b in runs]
     classes = [top_classes(in_float, in_fixed) for in_float, in_fixed in answers]
     accuracies = (None, None) if labels is None else _accuracies(classes[0], answers[0][0].shape, labels)
-    fits = (None, None) if targets is None else _fits(*answers[0], targets)
+    truth = None if targets is None else checked_targets(targets, answers[0][0].shape)
+    fits = (None, None) if truth is None else (r_squared(truth, answers[0][0]), r_squared(truth, answers[0][1]))
     float_points = np.concatenate([in_float.ravel().astype(np.float64) for in_float, _ in answers])
     fixed_points = np.concatenate([in_fixed.ravel() for _, in_fixed in answers])
     kept = np.linspace(0, len(float_points) - 1, min(len(float_points), SCATTER_POINTS)).astype(np.int64)
@@ -288,11 +289,6 @@ def _accuracies(classes: tuple[Array, Array] | None, shape: tuple[int, ...], lab
         )
     truth = checked_labels(labels, classes[0].shape)
     return share_equal(classes[0], truth), share_equal(classes[1], truth)
-
-
-def _fits(in_float: Array, in_fixed: Array, targets: Any) -> tuple[float, float]:
-    truth = checked_targets(targets, in_float.shape)
-    return r_squared(truth, in_float), r_squared(truth, in_fixed)
 
 
 def _sweep(

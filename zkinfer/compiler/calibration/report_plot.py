@@ -51,7 +51,9 @@ def draw(
         outputs: the model's outputs.
         float_outputs, fixed_outputs: elements of the outputs.
     """
-    drawn = _drawn_layers(layers, MAX_ROWS - len(outputs))
+    # The layers with the largest error relative to their range, in order of execution.
+    by_error = sorted(range(len(layers)), key=lambda i: layers[i].relative_error, reverse=True)
+    drawn = [layers[i] for i in sorted(by_error[: max(MAX_ROWS - len(outputs), 0)])]
     labels = [_label(row, row.op) for row in drawn] + [_label(row, f"output, {row.op}") for row in outputs]
     figure = Figure(figsize=(13, max(4.8, 1.9 + 0.27 * len(labels))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -59,12 +61,6 @@ def draw(
     _draw_outputs(right, outputs, float_outputs, fixed_outputs)
     figure.suptitle(headline, fontsize=13, fontweight="bold")
     return figure
-
-
-def _drawn_layers(layers: Sequence[LayerReport], most: int) -> list[LayerReport]:
-    """The layers with the largest error relative to their range, at most so many, in order of execution."""
-    by_error = sorted(range(len(layers)), key=lambda i: layers[i].relative_error, reverse=True)
-    return [layers[i] for i in sorted(by_error[: max(most, 0)])]
 
 
 def _label(row: LayerReport, kind: str) -> str:
@@ -91,13 +87,7 @@ def _draw_errors(axes: Any, rows: Sequence[LayerReport], labels: list[str], tota
         if remark:
             where = max(row.max_error / ranges[place], steps[place])
             axes.annotate(
-                remark,
-                (where, place),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=DARK,
+                remark, (where, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8, color=DARK
             )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))

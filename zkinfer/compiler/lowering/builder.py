@@ -15,24 +15,8 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.circuit.bounds import (
-    Interval,
-    einsum_interval,
-    lookup_interval,
-    round_outward,
-    weight_interval,
-)
-from zkinfer.circuit.program import (
-    MAX_MAGNITUDE,
-    PROGRAM_VERSION,
-    Einsum,
-    Lookup,
-    Node,
-    Program,
-    Tensor,
-    Term,
-    View,
-)
+from zkinfer.circuit.bounds import Interval, einsum_interval, lookup_interval, round_outward, weight_interval
+from zkinfer.circuit.program import MAX_MAGNITUDE, PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Step, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, node_sources

@@ -38,7 +38,7 @@ from zkinfer.compiler.lowering.precision import (
 )
 from zkinfer.compiler.lowering.tables import function_lookup
 from zkinfer.errors import CompileError, InvalidInputError
-from zkinfer.typing import FloatArray, IntArray
+from zkinfer.typing import FloatArray
 
 OPERAND_SLACK_BITS = 4
 """How many bits wider than an activation the operand of a product may be before a lookup pays off."""
@@ -143,7 +143,7 @@ class Emitter:
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> ProgramValue:
         """A weight at a given number of fraction bits, ties to even."""
-        return self.builder.weight(constant.name, _rounded(array, frac_bits), frac_bits)
+        return self.builder.weight(constant.name, np.rint(np.ldexp(array, frac_bits)).astype(np.int64), frac_bits)
 
     # Activations from values.
 
@@ -330,7 +330,3 @@ def _solved(pending: AffineMap, observed: Range) -> Range:
     """The range of the value under an affine function that has the observed range."""
     ends = [pending.solve(y) for y in observed]
     return min(ends), max(ends)
-
-
-def _rounded(array: FloatArray, frac_bits: int) -> IntArray:
-    return np.rint(np.ldexp(array, frac_bits)).astype(np.int64)

@@ -235,19 +235,23 @@ def max_along(g: Emitter, a: Activation, axis: int) -> Activation:
     return g.activation(clamped(g, largest, integers.limits), integers.to_activation)
 
 
+def _padding(windows: Sequence[Window], rank: int) -> Pad:
+    sides = {window.axis: (window.before, window.after) for window in windows}
+    before, after = zip(*(sides.get(axis, (0, 0)) for axis in range(rank)), strict=True)
+    return Pad(before, after)
+
+
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
     """The maximum over sliding windows, one axis after the other; padding is below every element."""
     integers = comparable(g, a, fine=False)
     value, (low, high), to_activation = integers.value, integers.limits, integers.to_activation
-    before, after = [0] * len(value.shape), [0] * len(value.shape)
-    for window in windows:
-        before[window.axis], after[window.axis] = window.before, window.after
-    if any(before) or any(after):
+    pad = _padding(windows, len(value.shape))
+    if any(pad.before) or any(pad.after):
         # The padding is zero, so zero has to be the smallest value.
         least = min(low, 0)
         offset = least * Fraction(2) ** -value.frac_bits
         value = g.builder.combine(g.label, [Summand(value)], offset=-offset)
-        value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
+        value = g.builder.combine(g.label, [Summand(value, steps=(pad,))])
         low, high, to_activation = 0, high - least, to_activation.compose(AffineMap(offset=offset))
     maximum = PairwiseMaximum(g, (low, high))
     for axis, size, stride, dilation, *_ in windows:
@@ -270,10 +274,8 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     value, (low, high) = integers.value, integers.limits
     # The padding is zero, and below every element.
     value = g.builder.combine(g.label, [Summand(value)], offset=(1 - low) * Fraction(2) ** -value.frac_bits)
-    before, after = [0] * len(value.shape), [0] * len(value.shape)
-    for window in windows:
-        before[window.axis], after[window.axis] = window.before, window.after
-    value = g.builder.combine(g.label, [Summand(value, steps=(Pad(tuple(before), tuple(after)),))])
+    pad = _padding(windows, len(value.shape))
+    value = g.builder.combine(g.label, [Summand(value, steps=(pad,))])
     counts = {w.axis: (value.shape[w.axis] - (w.size - 1) * w.dilation - 1) // w.stride + 1 for w in windows}
     places = list(itertools.product(*(range(w.size) for w in windows)))
     candidates = [
@@ -288,7 +290,7 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     apart = {axis: math.prod(a.shape[i] for i in order[at + 1 :]) for at, axis in enumerate(order)}
     stride = dict.fromkeys(range(len(a.shape)), 1) | {w.axis: w.stride for w in windows}
     grid = np.indices([counts.get(axis, n) for axis, n in enumerate(a.shape)])
-    starts = sum(apart[axis] * (stride[axis] * grid[axis] - before[axis]) for axis in apart)
+    starts = sum(apart[axis] * (stride[axis] * grid[axis] - pad.before[axis]) for axis in apart)
     further = np.array([sum(k * w.dilation * apart[w.axis] for w, k in zip(windows, p, strict=True)) for p in places])
     first = g.builder.weight(f"{g.label}/windows", np.asarray(starts), 0)
     if largest.position is None:

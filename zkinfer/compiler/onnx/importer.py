@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +23,6 @@ from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.ops.quantized import along
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
-from zkinfer.typing import Array
 
 __all__ = ["import_model", "ops"]
 
@@ -120,7 +118,10 @@ class _Importer:
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
         inputs = [None if value is None else self._operands[value] for value in node.inputs]
-        attributes = {name: _attribute(attribute) for name, attribute in node.attributes.items()}
+        attributes = {
+            name: a.as_tensor().numpy() if a.type is onnx_ir.AttributeType.TENSOR else a.value
+            for name, a in node.attributes.items()
+        }
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
             return _computed(node, opset, constants)
@@ -244,10 +245,11 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
         return (_dequantized(node, inputs),)
     proto = onnx_ir.serde.serialize_node(node)
     feeds = {name: x.array for name, x in zip((n for n in proto.input if n), inputs, strict=True)}
+    kinds = {name: int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype)) for name, array in feeds.items()}
     graph = onnx.helper.make_graph(
         [proto],
         "constants",
-        [onnx.helper.make_tensor_value_info(name, _element_type(array), array.shape) for name, array in feeds.items()],
+        [onnx.helper.make_tensor_value_info(name, kinds[name], array.shape) for name, array in feeds.items()],
         [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)])
@@ -265,13 +267,3 @@ def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
     spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
     centred = integers.reals - spread[1] if zero_point else integers.reals
     return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
-
-
-def _element_type(array: Array) -> int:
-    return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-
-
-def _attribute(attribute: onnx_ir.Attr) -> Any:
-    if attribute.type is onnx_ir.AttributeType.TENSOR:
-        return attribute.as_tensor().numpy()
-    return attribute.value

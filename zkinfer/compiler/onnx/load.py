@@ -122,12 +122,8 @@ def _require_known_domains(proto: onnx.ModelProto) -> None:
             )
 
 
-def _opset(proto: onnx.ModelProto) -> int:
-    return next((int(entry.version) for entry in proto.opset_import if entry.domain in _STANDARD_DOMAINS), 0)
-
-
 def _with_known_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
-    version = _opset(proto)
+    version = next((int(entry.version) for entry in proto.opset_import if entry.domain in _STANDARD_DOMAINS), 0)
     if version > MAX_OPSET:
         raise CompileError(
             f"the model uses ONNX operator set {version}; the newest that is supported is {MAX_OPSET}. Export it "

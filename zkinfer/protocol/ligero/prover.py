@@ -12,13 +12,7 @@ from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import DEGREE, GENERATOR, P
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.protocol.ligero.pads import (
-    Coefficients,
-    PadParameters,
-    Tableau,
-    layout,
-    polynomial_values,
-)
+from zkinfer.protocol.ligero.pads import Coefficients, PadParameters, Tableau, layout, polynomial_values
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.randomness import Randomness

@@ -105,17 +105,10 @@ def combine_unit(flat: Floats, stride: int, l0: float, l1: float, l2: float, sta
 
 @kernel
 def add_column(
-    column: Floats,
-    w0: float,
-    w1: float,
-    w2: float,
-    flat: Floats,
-    at_even: int,
-    at_odd: int,
-    stride: int,
-    start: int,
-    stop: int,
-) -> None:
+    column: Floats, w0: float, w1: float, w2: float,
+    flat: Floats, at_even: int, at_odd: int, stride: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """q -= w * column, for groups of 2 LANES entries, those at even places to one table and those at odd to another.
 
     Args:
@@ -156,18 +149,9 @@ def add_unit_entries(column: Any, x: Any, a0: Any, a1: Any, a2: Any, s0: Any, s1
 
 @kernel
 def unit_column_layer(
-    column: Floats,
-    a0: float,
-    a1: float,
-    a2: float,
-    s0: float,
-    s1: float,
-    s2: float,
-    out: Floats,
-    stride: int,
-    start: int,
-    stop: int,
-) -> None:
+    column: Floats, a0: float, a1: float, a2: float, s0: float, s1: float, s2: float, out: Floats, stride: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """The layer above the leaves 1 / (alpha - entry), for groups of 2 LANES nodes; s is alpha^2."""
     for group in range(start, stop):
         x = 2 * LANES * group
@@ -179,15 +163,7 @@ def unit_column_layer(
 
 @kernel
 def unit_column_sums(
-    column: Floats,
-    half: int,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
+    column: Floats, half: int, low: Floats, low_at: int, high: Floats, high_at: int, block: int, start: int, stop: int
 ) -> Floats:
     """Over the pairs (a, b) of entries at the places x < half, and (a', b') at x + half: sums of eq(x) times a + b, a b
     and (a' - a) (b' - b).
@@ -233,21 +209,10 @@ def store_bound(flat: Any, row: Any, stride: Any, x: Any, a: Any, far: Any, c: A
 
 @kernel
 def unit_column_fold(
-    column: Floats,
-    c0: float,
-    c1: float,
-    c2: float,
-    m0: float,
-    m1: float,
-    m2: float,
-    n0: float,
-    n1: float,
-    n2: float,
-    flat: Floats,
-    stride: int,
-    start: int,
-    stop: int,
-) -> None:
+    column: Floats, c0: float, c1: float, c2: float, m0: float, m1: float, m2: float,
+    n0: float, n1: float, n2: float, flat: Floats, stride: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """The tables c - lambda * entry of even and odd entries, bound to r, for groups of LANES places."""
     half = len(column) // 4
     for x in range(LANES * start, LANES * stop, LANES):

@@ -1,4 +1,4 @@
-"""The witness of a lookup argument in kernels: it makes the same messages as `reference`, element for element."""
+"""The witness of a lookup argument in kernels: it sends the same messages as plain Python would."""
 
 from collections.abc import Sequence
 

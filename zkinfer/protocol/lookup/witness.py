@@ -1,7 +1,7 @@
 """What makes a lookup argument's protocol a prover: trees of fractions, and the values at the leaves.
 
-The numba kernels implement both (`prover`, `trees`), and so does plain Python (`reference`), which tests hold the
-kernels against.
+The numba kernels implement both (`prover`, `trees`), and so does plain Python among the tests, which hold
+the kernels against it.
 """
 
 from collections.abc import Sequence

@@ -36,12 +36,13 @@ def _hash_all(messages: ByteArray, key: bytes, digests: ByteArray) -> None:
     if merkle_kernels.AVAILABLE and size <= merkle_kernels.MAX_BYTES:
         merkle_kernels.hash_messages(messages, key, digests)
     else:
-        parts = split(_hash_one_by_one, count, LEAVES_A_THREAD, messages.reshape(-1).data, size, key)
+        octets = messages.reshape(-1).data
+
+        def hash_some(start: int, stop: int) -> bytes:
+            return b"".join(blake3(octets[size * i : size * (i + 1)], key=key).digest() for i in range(start, stop))
+
+        parts = split(hash_some, count, LEAVES_A_THREAD)
         digests[...] = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(count, DIGEST_BYTES)
-
-
-def _hash_one_by_one(octets: memoryview, size: int, key: bytes, start: int, stop: int) -> bytes:
-    return b"".join(blake3(octets[size * i : size * (i + 1)], key=key).digest() for i in range(start, stop))
 
 
 def prove_leaves(nodes: ByteArray, indices: Sequence[int]) -> bytes:

@@ -100,7 +100,9 @@ def _secure(
     log_columns: int, groups: int, proofs: int, error_bits: float, max_grinding: int
 ) -> Iterator[OpeningParameters]:
     for log_length in range(log_columns + 1, MAX_LOG_LENGTH + 1):
-        weight_grinding = _weight_grinding(1 << log_length, groups, error_bits)
+        # The least work that brings the proximity and claims terms below a quarter of the allowed error.
+        excess = math.log2(((1 << log_length) + groups) / security.FIELD_SIZE) + error_bits + 2
+        weight_grinding = max(0, math.ceil(excess))
         if weight_grinding > max_grinding:
             return
         for query_grinding in range(max_grinding + 1):
@@ -108,12 +110,6 @@ def _secure(
             parameters = _fewest_queries(log_columns, log_length, work, groups, proofs, error_bits)
             if parameters is not None:
                 yield parameters
-
-
-def _weight_grinding(length: int, groups: int, error_bits: float) -> int:
-    """The least work that brings the proximity and claims terms below a quarter of the allowed error."""
-    excess = math.log2((length + groups) / security.FIELD_SIZE) + error_bits + 2
-    return max(0, math.ceil(excess))
 
 
 def _fewest_queries(

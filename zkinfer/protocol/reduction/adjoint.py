@@ -28,17 +28,13 @@ def adjoint(index_map: IndexMap, factors: list[IntArray], shape: Shape) -> tuple
             order = (0, *(1 + axis for axis in axes))
             return assemble([(order[a:b], f) for (a, b), f in zip(spans(factors), factors, strict=True)]), ONE
         case Embed(before=before):
-            return _crop(factors, before, shape), ONE
+            # Zeros around the source have no weight.
+            kept = [slice(None), *(slice(b, b + n) for b, n in zip(before, shape, strict=True))]
+            return [f[(slice(None), *kept[a:b])] for (a, b), f in zip(spans(factors), factors, strict=True)], ONE
         case Gather():
             for axis, along in reversed(index_map.from_last()):
                 factors = _scatter(factors, 1 + axis, along, shape[axis])
             return factors, ONE
-
-
-def _crop(factors: list[IntArray], before: tuple[int, ...], shape: Shape) -> list[IntArray]:
-    """Zeros around the source have no weight."""
-    kept = [slice(None), *(slice(b, b + n) for b, n in zip(before, shape, strict=True))]
-    return [f[(slice(None), *kept[a:b])] for (a, b), f in zip(spans(factors), factors, strict=True)]
 
 
 def _scatter(factors: list[IntArray], axis: int, along: Strided | Listed, size: int) -> list[IntArray]:

@@ -69,20 +69,10 @@ def ext_product(
 
 @kernel
 def first_product_sums(
-    flat: Floats,
-    stride: int,
-    rows: Places,
-    kinds: Places,
-    half: int,
-    weighted: bool,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
-) -> Floats:
+    flat: Floats, stride: int, rows: Places, kinds: Places,
+    half: int, weighted: bool, low: Floats, low_at: int, high: Floats, high_at: int, block: int,
+    start: int, stop: int,
+) -> Floats:  # fmt: skip
     """The first round of a sum of products of two: as `kernels.product_sums`, of which this returns the three sums.
 
     Args:
@@ -157,24 +147,11 @@ def first_product_sums(
 
 @kernel
 def first_sums(
-    flat: Floats,
-    stride: int,
-    base_rows: Places,
-    ext_rows: Places,
-    scales: Floats,
-    coefficients: Floats,
-    scalars: int,
-    degree: int,
-    half: int,
-    weighted: bool,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
-) -> Floats:
+    flat: Floats, stride: int, base_rows: Places, ext_rows: Places, scales: Floats, coefficients: Floats,
+    scalars: int, degree: int,
+    half: int, weighted: bool, low: Floats, low_at: int, high: Floats, high_at: int, block: int,
+    start: int, stop: int,
+) -> Floats:  # fmt: skip
     """The first round: sums of eq(x) F(X) at X = 0, 1, ..., degree, F being the sum of the terms at a place x < half.
 
     Args:
@@ -220,18 +197,10 @@ def first_sums(
 
 @kernel
 def first_fold(
-    flat: Floats,
-    stride: int,
-    rows: Places,
-    half: int,
-    r0: float,
-    r1: float,
-    r2: float,
-    out: Floats,
-    out_stride: int,
-    start: int,
-    stop: int,
-) -> None:
+    flat: Floats, stride: int, rows: Places,
+    half: int, r0: float, r1: float, r2: float, out: Floats, out_stride: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
     """Binds the first variable to r: lo + r (hi - lo) for every factor, for groups start .. stop - 1 of LANES places.
 
     Args:

@@ -142,28 +142,12 @@ def add_lanes(out: Any, lanes: Any) -> Any:
 
 @kernel
 def product_sums(
-    flat: Floats,
-    stride: int,
-    terms: int,
-    ends: bool,
-    mixing: bool,
-    l0: float,
-    l1: float,
-    l2: float,
-    half: int,
-    folding: bool,
-    r0: float,
-    r1: float,
-    r2: float,
-    weighted: bool,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
-) -> Floats:
+    flat: Floats, stride: int, terms: int, ends: bool,
+    mixing: bool, l0: float, l1: float, l2: float,
+    half: int, folding: bool, r0: float, r1: float, r2: float,
+    weighted: bool, low: Floats, low_at: int, high: Floats, high_at: int, block: int,
+    start: int, stop: int,
+) -> Floats:  # fmt: skip
     """One round of a sum of products of two: factors 0 and 1, 2 and 3, ...
 
     With F(X) the sum over the terms of the product of their two factors, at a place x < half of the remaining cube:
@@ -243,25 +227,11 @@ def product_sums(
 
 @kernel
 def term_sums(
-    flat: Floats,
-    stride: int,
-    factors: int,
-    places: IntArray,
-    coefficients: Floats,
-    half: int,
-    folding: bool,
-    r0: float,
-    r1: float,
-    r2: float,
-    weighted: bool,
-    low: Floats,
-    low_at: int,
-    high: Floats,
-    high_at: int,
-    block: int,
-    start: int,
-    stop: int,
-) -> Floats:
+    flat: Floats, stride: int, factors: int, places: IntArray, coefficients: Floats,
+    half: int, folding: bool, r0: float, r1: float, r2: float,
+    weighted: bool, low: Floats, low_at: int, high: Floats, high_at: int, block: int,
+    start: int, stop: int,
+) -> Floats:  # fmt: skip
     """One round of any instance: sums of eq(x) F(X) at X = 0, 1, ..., degree.
 
     Args:

@@ -1,4 +1,4 @@
-"""The witness of a sumcheck in kernels: it makes the same messages as `reference`, element for element. Needs numba."""
+"""The witness of a sumcheck in kernels: it sends the same messages as plain Python would. Needs numba."""
 
 from collections.abc import Sequence
 

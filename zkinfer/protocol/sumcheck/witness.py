@@ -1,7 +1,7 @@
 """What makes a sumcheck's protocol a prover: the instances' rounds, and the message that they add up to.
 
 `Rounds` is one instance between its first round and its last. The numba kernels implement it (`rounds`, `base_rounds`),
-and so does plain Python (`reference`), which tests hold the kernels against.
+and so does plain Python among the tests, which hold the kernels against it.
 """
 
 from collections.abc import Sequence

@@ -58,9 +58,7 @@ def dft(s: Subgraph, x: Value, length: Value | None = None, axis: Value | None =
 
 
 @decomposition(
-    "STFT",
-    17,
-    hint=f"supported are real signals, constant windows, and constant sizes of up to {MAX_POINTS} points",
+    "STFT", 17, hint=f"supported are real signals, constant windows, and constant sizes of up to {MAX_POINTS} points"
 )
 def stft(
     s: Subgraph, signal: Value, step: Value, window: Value | None = None, length: Value | None = None

@@ -7,7 +7,7 @@ from zkinfer.compiler.lowering import arithmetic, comparison
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import Handler, operator
 from zkinfer.errors import UnsupportedOperatorError
 
 
@@ -160,19 +160,9 @@ def Shrink(g: Emitter, input: Activation, *, bias: float = 0.0, lambd: float = 0
     return g.apply(input, ((functions.X - bias) * above + (functions.X + bias) * below).named("shrink"))
 
 
-@operator(6, 13)
-def Sigmoid(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.sigmoid)
-
-
 @operator(6, 22)
 def HardSigmoid(g: Emitter, X: Activation, *, alpha: float = 0.2, beta: float = 0.5) -> Activation:
     return g.apply(X, functions.hardsigmoid(alpha, beta))
-
-
-@operator(13)
-def Tanh(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.tanh)
 
 
 @operator(20)
@@ -183,34 +173,9 @@ def Gelu(g: Emitter, X: Activation, *, approximate: str = "none") -> Activation:
     return g.apply(X, forms[approximate])
 
 
-@operator(13)
-def Erf(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.erf)
-
-
 @operator(24)
 def Swish(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
     return g.apply(X, (functions.X * functions.sigmoid(alpha * functions.X)).named("swish"))
-
-
-@operator(14, 22)
-def HardSwish(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.hardswish)
-
-
-@operator(18, 22)
-def Mish(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.mish)
-
-
-@operator(1, 22)
-def Softplus(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.softplus)
-
-
-@operator(1, 22)
-def Softsign(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.softsign)
 
 
 @operator(13)
@@ -221,61 +186,6 @@ def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Consta
     if max is not None:
         clipped = functions.minimum(clipped, _number(max, "upper bound"))
     return g.apply(input, clipped, integral=g.integer)
-
-
-@operator(13)
-def Exp(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.exp)
-
-
-@operator(13)
-def Log(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.log)
-
-
-@operator(7, 22)
-def Sin(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.sin)
-
-
-@operator(7, 22)
-def Cos(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.cos)
-
-
-@operator(7, 22)
-def Atan(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.atan)
-
-
-@operator(9, 22)
-def Sinh(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.sinh)
-
-
-@operator(9, 22)
-def Cosh(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.cosh)
-
-
-@operator(9, 22)
-def Asinh(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.asinh)
-
-
-@operator(9, 22)
-def Acosh(g: Emitter, input: Activation) -> Activation:
-    return g.apply(input, functions.acosh)
-
-
-@operator(13)
-def Sqrt(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.sqrt)
-
-
-@operator(13)
-def Reciprocal(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.reciprocal)
 
 
 @operator(13, 15)
@@ -298,20 +208,46 @@ def Pow(g: Emitter, X: Operand, Y: Operand) -> Activation:
 
 
 @operator(13)
-def Floor(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.floor, integral=True)
-
-
-@operator(13)
-def Ceil(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.ceil, integral=True)
-
-
-@operator(11, 22)
-def Round(g: Emitter, X: Activation) -> Activation:
-    return g.apply(X, functions.round_half_even, integral=True)
-
-
-@operator(13)
 def Sign(g: Emitter, input: Activation) -> Activation:
     return g.apply(input, functions.sign, integral=True)
+
+
+def _of_X(function: functions.Function, integral: bool = False) -> Handler:
+    """Lowers an operator that applies one function to its input X."""
+
+    def handler(g: Emitter, X: Activation) -> Activation:
+        return g.apply(X, function, integral=integral)
+
+    return handler
+
+
+def _of_input(function: functions.Function, integral: bool = False) -> Handler:
+    """As `_of_X`, where the standard calls the input "input"."""
+
+    def handler(g: Emitter, input: Activation) -> Activation:
+        return g.apply(input, function, integral=integral)
+
+    return handler
+
+
+operator(6, 13, name="Sigmoid")(_of_X(functions.sigmoid))
+operator(13, name="Tanh")(_of_input(functions.tanh))
+operator(13, name="Erf")(_of_input(functions.erf))
+operator(14, 22, name="HardSwish")(_of_X(functions.hardswish))
+operator(18, 22, name="Mish")(_of_X(functions.mish))
+operator(1, 22, name="Softplus")(_of_X(functions.softplus))
+operator(1, 22, name="Softsign")(_of_input(functions.softsign))
+operator(13, name="Exp")(_of_input(functions.exp))
+operator(13, name="Log")(_of_input(functions.log))
+operator(7, 22, name="Sin")(_of_input(functions.sin))
+operator(7, 22, name="Cos")(_of_input(functions.cos))
+operator(7, 22, name="Atan")(_of_input(functions.atan))
+operator(9, 22, name="Sinh")(_of_input(functions.sinh))
+operator(9, 22, name="Cosh")(_of_input(functions.cosh))
+operator(9, 22, name="Asinh")(_of_input(functions.asinh))
+operator(9, 22, name="Acosh")(_of_input(functions.acosh))
+operator(13, name="Sqrt")(_of_X(functions.sqrt))
+operator(13, name="Reciprocal")(_of_X(functions.reciprocal))
+operator(13, name="Floor")(_of_X(functions.floor, integral=True))
+operator(13, name="Ceil")(_of_X(functions.ceil, integral=True))
+operator(11, 22, name="Round")(_of_X(functions.round_half_even, integral=True))

@@ -5,32 +5,21 @@ import numpy as np
 from zkinfer.compiler.lowering import arithmetic, comparison
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import Handler, operator
 
 
-@operator(13)
-def Less(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return comparison.compare(g, A, B, "<")
+def _comparison(relation: comparison.Relation) -> Handler:
+    def handler(g: Emitter, A: Operand, B: Operand) -> Activation:
+        return comparison.compare(g, A, B, relation)
+
+    return handler
 
 
-@operator(12, 16)
-def LessOrEqual(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return comparison.compare(g, A, B, "<=")
-
-
-@operator(13)
-def Greater(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return comparison.compare(g, A, B, ">")
-
-
-@operator(12, 16)
-def GreaterOrEqual(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return comparison.compare(g, A, B, ">=")
-
-
-@operator(13, 19)
-def Equal(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return comparison.compare(g, A, B, "==")
+operator(13, name="Less")(_comparison("<"))
+operator(12, 16, name="LessOrEqual")(_comparison("<="))
+operator(13, name="Greater")(_comparison(">"))
+operator(12, 16, name="GreaterOrEqual")(_comparison(">="))
+operator(13, 19, name="Equal")(_comparison("=="))
 
 
 @operator(1)

@@ -29,13 +29,7 @@ def MaxPool(
     strides: Sequence[int] | None = None,
 ) -> tuple[Activation, ...]:
     along = sliding_windows(
-        X.shape,
-        kernel_shape,
-        strides=strides,
-        pads=pads,
-        dilations=dilations,
-        auto_pad=auto_pad,
-        ceil_mode=ceil_mode,
+        X.shape, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
     largest = max_pool(g, X, along)
     if g.outputs == 1:
@@ -59,13 +53,7 @@ def AveragePool(
 ) -> Activation:
     def along(ceil: int) -> list[Window]:
         return sliding_windows(
-            X.shape,
-            kernel_shape,
-            strides=strides,
-            pads=pads,
-            dilations=dilations,
-            auto_pad=auto_pad,
-            ceil_mode=ceil,
+            X.shape, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil
         )
 
     reaching, stated = along(ceil_mode), along(0)

@@ -158,11 +158,7 @@ def _centred_operand(g: Emitter, x: Operand, zero_point: Constant | None, axis: 
 
 @operator(10)
 def MatMulInteger(
-    g: Emitter,
-    A: Operand,
-    B: Operand,
-    a_zero_point: Constant | None = None,
-    b_zero_point: Constant | None = None,
+    g: Emitter, A: Operand, B: Operand, a_zero_point: Constant | None = None, b_zero_point: Constant | None = None
 ) -> Activation:
     a = _centred_operand(g, A, a_zero_point, len(A.shape) - 2)
     return MatMul(g, a, _centred_operand(g, B, b_zero_point, len(B.shape) - 1))

@@ -2,7 +2,7 @@
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +14,7 @@ from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedSco
 from zkinfer.compiler.lowering.arithmetic import reshape, total
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of, integers
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import Handler, operator
 
 
 def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> list[int]:
@@ -51,62 +51,39 @@ def _min(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int
     return g.affine(_max(g, g.affine(data, Fraction(-1)), axes, keepdims, noop), Fraction(-1))
 
 
-@operator(13)
-def ReduceSum(
-    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Activation:
-    return _sum(g, data, integers(axes), keepdims, noop_with_empty_axes)
+def _sum_square(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+    return _sum(g, g.apply(data, functions.power(2)), axes, keepdims, noop)
 
 
-@operator(13, name="ReduceMean")
-def ReduceMean_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
-    return _mean(g, data, axes, keepdims)
+def _axes_attribute(reduce: Callable[..., Activation]) -> Handler:
+    """Lowers a reduction whose axes are an attribute."""
+
+    def handler(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
+        return reduce(g, data, axes, keepdims)
+
+    return handler
 
 
-@operator(18)
-def ReduceMean(
-    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Activation:
-    return _mean(g, data, integers(axes), keepdims, noop_with_empty_axes)
+def _axes_input(reduce: Callable[..., Activation]) -> Handler:
+    """Lowers a reduction whose axes are an input."""
+
+    def handler(
+        g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Activation:
+        return reduce(g, data, integers(axes), keepdims, noop_with_empty_axes)
+
+    return handler
 
 
-@operator(13, name="ReduceMax")
-def ReduceMax_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
-    return _max(g, data, axes, keepdims)
-
-
-@operator(18, 20)
-def ReduceMax(
-    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Activation:
-    return _max(g, data, integers(axes), keepdims, noop_with_empty_axes)
-
-
-@operator(13, name="ReduceMin")
-def ReduceMin_13(g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1) -> Activation:
-    return _min(g, data, axes, keepdims)
-
-
-@operator(18, 20)
-def ReduceMin(
-    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Activation:
-    return _min(g, data, integers(axes), keepdims, noop_with_empty_axes)
-
-
-@operator(13, name="ReduceSumSquare")
-def ReduceSumSquare_13(
-    g: Emitter, data: Activation, *, axes: Sequence[int] | None = None, keepdims: int = 1
-) -> Activation:
-    return _sum(g, g.apply(data, functions.power(2)), axes, keepdims)
-
-
-@operator(18)
-def ReduceSumSquare(
-    g: Emitter, data: Activation, axes: Constant | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Activation:
-    squares = g.apply(data, functions.power(2))
-    return _sum(g, squares, integers(axes), keepdims, noop_with_empty_axes)
+operator(13, name="ReduceSum")(_axes_input(_sum))
+operator(13, name="ReduceMean")(_axes_attribute(_mean))
+operator(18, name="ReduceMean")(_axes_input(_mean))
+operator(13, name="ReduceMax")(_axes_attribute(_max))
+operator(18, 20, name="ReduceMax")(_axes_input(_max))
+operator(13, name="ReduceMin")(_axes_attribute(_min))
+operator(18, 20, name="ReduceMin")(_axes_input(_min))
+operator(13, name="ReduceSumSquare")(_axes_attribute(_sum_square))
+operator(18, name="ReduceSumSquare")(_axes_input(_sum_square))
 
 
 @operator(13)

@@ -152,15 +152,10 @@ def OneHot(g: Emitter, indices: Activation, depth: Constant, values: Constant, *
     rank = len(indices.shape)
     at = axis_of(axis, rank + 1)
     rows = selection.one_hot(g, indices, depth.integers[0])
-    scaled = rows if values.integers == (0, 1) else _between(g, rows, values)
+    off, on = (Fraction(float(x)) for x in values.reals.ravel())
+    scaled = rows if off == 0 and on == 1 else g.affine(rows, on - off, off)
     order = (*range(at), rank, *range(at, rank))
     return scaled if at == rank else g.reindex(scaled, Transpose(order))
-
-
-def _between(g: Emitter, rows: Activation, values: Constant) -> Activation:
-    """off + rows * (on - off)."""
-    off, on = (Fraction(float(x)) for x in values.reals.ravel())
-    return g.affine(rows, on - off, off)
 
 
 @operator(11, 24)

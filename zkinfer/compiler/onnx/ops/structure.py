@@ -29,12 +29,7 @@ def Identity(g: Emitter, input: Activation) -> Activation:
 
 @operator(12, 13, 22)
 def Dropout(
-    g: Emitter,
-    data: Activation,
-    ratio: Constant | None = None,
-    training_mode: Constant | None = None,
-    *,
-    seed: int = 0,
+    g: Emitter, data: Activation, ratio: Constant | None = None, training_mode: Constant | None = None, *, seed: int = 0
 ) -> Activation:
     if any(integers(training_mode) or ()):
         raise UnsupportedOperatorError("training_mode=1 is not supported; export the model in evaluation mode")
@@ -74,15 +69,11 @@ def Flatten(g: Emitter, input: Activation, *, axis: int = 1) -> Activation:
 
 @operator(13, name="Reshape")
 def Reshape_13(g: Emitter, data: Activation, shape: Constant) -> Activation:
-    return _reshape(g, data, shape, 0)
+    return Reshape(g, data, shape)
 
 
 @operator(14, 19, 21, 23, 24, 25)
 def Reshape(g: Emitter, data: Activation, shape: Constant, *, allowzero: int = 0) -> Activation:
-    return _reshape(g, data, shape, allowzero)
-
-
-def _reshape(g: Emitter, data: Activation, shape: Constant, allowzero: int) -> Activation:
     sizes = list(integers(shape) or ())
     if not allowzero:
         sizes = [data.shape[i] if n == 0 else n for i, n in enumerate(sizes)]
@@ -142,30 +133,25 @@ def Slice(
     return g.reindex(data, *moves)
 
 
-def _split(g: Emitter, data: Activation, axis: int, sizes: Sequence[int]) -> tuple[Activation, ...]:
-    axis = axis_of(axis, len(data.shape))
-    starts = accumulate(sizes, initial=0)
-    return tuple(g.reindex(data, views.Slice(axis, start, n, 1)) for start, n in zip(starts, sizes, strict=False))
-
-
 @operator(13, name="Split")
 def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0) -> tuple[Activation, ...]:
     # A Split without sizes is decomposed when the model is loaded.
-    return _split(g, input, axis, integers(split) or ())
+    return Split(g, input, split, axis=axis)
 
 
 @operator(18)
 def Split(
     g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0, num_outputs: int | None = None
 ) -> tuple[Activation, ...]:
-    sizes = integers(split)
+    sizes, axis = integers(split), axis_of(axis, len(input.shape))
     if sizes is None:
         if num_outputs is None:
             raise UnsupportedOperatorError("neither its sizes nor num_outputs is given")
-        n = input.shape[axis_of(axis, len(input.shape))]
+        n = input.shape[axis]
         each = -(-n // num_outputs)
         sizes = (*(each for _ in range(num_outputs - 1)), n - each * (num_outputs - 1))
-    return _split(g, input, axis, sizes)
+    starts = accumulate(sizes, initial=0)
+    return tuple(g.reindex(input, views.Slice(axis, start, n, 1)) for start, n in zip(starts, sizes, strict=False))
 
 
 def _filler(constant: Constant) -> Fraction:

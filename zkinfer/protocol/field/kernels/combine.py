@@ -280,21 +280,9 @@ def _wide_line(out: Any, at: Any, w: Any, x: Any, c: Any, d: Any, like: Any) -> 
 
 @device
 def _wide_body(
-    flat: Any,
-    o: Any,
-    p: Any,
-    j: Any,
-    a: Any,
-    b: Any,
-    c: Any,
-    d: Any,
-    e: Any,
-    f: Any,
-    out0: Any,
-    out1: Any,
-    out2: Any,
-    like: Any,
-) -> None:
+    flat: Any, o: Any, p: Any, j: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any,
+    out0: Any, out1: Any, out2: Any, like: Any,
+) -> None:  # fmt: skip
     w = load(flat, o[0] + j, like), load(flat, o[1] + j, like), load(flat, o[2] + j, like), load(flat, o[3] + j, like)
     x = load(flat, p[0] + j, like), load(flat, p[1] + j, like), load(flat, p[2] + j, like), load(flat, p[3] + j, like)
     _wide_line(out0, j, w, x, a, b, like)

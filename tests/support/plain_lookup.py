@@ -1,6 +1,8 @@
-"""The witness of a lookup argument in plain Python: the oracle of the kernels, message for message, for tests alone."""
+"""The witness of a lookup argument in plain Python: the oracle of the kernels, message for message."""
 
 from collections.abc import Sequence
+
+from support.plain_sumcheck import PlainRounds
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.params import P
@@ -18,7 +20,6 @@ from zkinfer.protocol.lookup.params import EntryStack, LookupInstance, Stack, fi
 from zkinfer.protocol.lookup.protocol import layer_batch
 from zkinfer.protocol.lookup.witness import Fraction
 from zkinfer.protocol.sumcheck.params import Point
-from zkinfer.protocol.sumcheck.reference import PlainRounds
 
 Column = Sequence[int]
 Fractions = tuple[list[Ext], list[Ext]]

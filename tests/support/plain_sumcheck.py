@@ -1,4 +1,4 @@
-"""The witness of a sumcheck in plain Python: the oracle of the kernels, message for message. Only tests import it."""
+"""The witness of a sumcheck in plain Python: the oracle of the kernels, message for message."""
 
 from collections.abc import Sequence
 
