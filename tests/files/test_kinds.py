@@ -107,4 +107,4 @@ def test_the_command_line_describes_every_kind() -> None:
 
 
 def test_what_holds_secrets_is_private() -> None:
-    assert {kind.tag for kind in KINDS.values() if kind.private} == {"circ", "pkey", "ssec"}
+    assert {kind.tag for kind in KINDS.values() if kind.private} == {"circ", "pkey"}

@@ -72,7 +72,7 @@ Saturate = Annotated[
     bool,
     typer.Option(
         "--saturate",
-        help="Values outside the calibrated range become the nearest bound. Both sides have to ask.",
+        help="Values outside the calibrated range become the nearest bound. Give it both to prove and to verify.",
     ),
 ]
 
