@@ -191,6 +191,7 @@ def test_report_as_table_and_picture(shop: Path, tmp_path: Path) -> None:
     done = run(*arguments, "--report", "--plot", tmp_path / "report.png")
     assert done.code == 0
     assert "Fixed point against float" in done.text
+    assert "…" not in done.text, "figures are cut off"
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -368,6 +369,14 @@ def test_prove_with_an_input_of_another_shape_writes_nothing(shop: Path, tmp_pat
     done = run("prove", shop / "keys", tmp_path / "x.npy", "-o", tmp_path / "proof.zkp")
     assert done.code == 3
     assert not (tmp_path / "proof.zkp").exists()
+
+
+def test_a_proof_that_cannot_be_written_takes_nothing_from_the_budget(native: Path, tmp_path: Path) -> None:
+    left = zk.Keys.load(native / "native").proofs_left
+    done = run("prove", native / "native", native / "three.npy", "-o", tmp_path / "missing" / "proof.zkp")
+    assert done.code == 4
+    assert "there is no folder" in done.text
+    assert zk.Keys.load(native / "native").proofs_left == left
 
 
 def test_no_escape_sequences_where_the_output_is_no_terminal(shop: Path) -> None:

@@ -58,8 +58,10 @@ def audit_weights(
         raise InvalidInputError(f"the program takes weights of shapes {expected}, got {given}")
     backend = find_backend(commitment.backend)
     if (srs_path is not None) != backend.takes_reference_string:
-        needs = "needs the" if backend.takes_reference_string else "takes no"
-        raise InvalidInputError(f"the audit of a commitment of the {backend.name} backend {needs} reference string")
+        needs = "takes no reference string"
+        if backend.takes_reference_string:
+            needs = "needs the reference string that the keys were made with (srs_path, or --srs)"
+        raise InvalidInputError(f"the audit of a commitment of the {backend.name} backend {needs}")
     require_seed(seed)
     try:
         check_bounds(program, weights)

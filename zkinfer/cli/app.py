@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
+from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
 
 import zkinfer
 from zkinfer.backend import all_backends, find_backend
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
 from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
-from zkinfer.errors import CommitmentMismatchError, InvalidInputError, VerifierUnavailableError
+from zkinfer.errors import CommitmentMismatchError, InvalidInputError, ResourceError, VerifierUnavailableError
 from zkinfer.files.artifact import write_atomically
 from zkinfer.progress import duration
 from zkinfer.typing import FloatArray
@@ -28,9 +31,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Zero-knowledge inference: prove that a published model gave this answer.",
-    epilog="Exit codes: 0 done, or the proof is valid; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, "
+    epilog="Exit codes: 0 success, or the proof is valid; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, "
     "or memory, disk, time or an optional package is missing.",
 )
+
+MAX_TABLE_WIDTH = 140
 
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
@@ -64,7 +69,11 @@ Context = Annotated[
 ]
 Proofs = Annotated[int | None, typer.Option(min=1, help=f"How many proofs the keys may make: by default {DEFAULTS}.")]
 Saturate = Annotated[
-    bool, typer.Option("--saturate", help="Values beyond the calibrated range become the nearest bound; verify alike.")
+    bool,
+    typer.Option(
+        "--saturate",
+        help="Values outside the calibrated range become the nearest bound. Give it both to prove and to verify.",
+    ),
 ]
 
 
@@ -77,6 +86,22 @@ def _show_version(shown: bool) -> None:
 def warn_test_only() -> None:
     """Say what a test-only reference string means."""
     err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
+
+
+def require_folder_of(output: Path) -> None:
+    """Refuse a file to write whose folder does not exist, before any work for it.
+
+    Raises:
+        ResourceError: there is no such folder.
+    """
+    if not output.parent.is_dir():
+        raise ResourceError(f"cannot write {output}: there is no folder {output.parent}")
+
+
+def print_table(table: Table) -> None:
+    """Print a table with all its figures whole, also where the terminal is narrower."""
+    width = Measurement.get(out, out.options.update(max_width=MAX_TABLE_WIDTH), table).maximum
+    Console(highlight=False, width=max(out.width, width)).print(table)
 
 
 def array_text(array: FloatArray | None) -> str:
@@ -108,25 +133,31 @@ def options(
 @guarded
 def compile_model(
     model: Annotated[Path, typer.Argument(help="ONNX file.")],
-    calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array an input.")],
+    calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array for each input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
-    batch: Annotated[int, typer.Option(min=1, help="Inputs that one proof covers.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Samples in one run of the circuit; a proof with ezkl covers one run.")
+    ] = 1,
     precision: Annotated[
-        Literal["native", "ezkl"], typer.Option(help="For which backend: 16 bits, or 8 and small tables.")
+        Literal["native", "ezkl"],
+        typer.Option(help="native: 16 bits; ezkl: 8 bits and small tables."),
     ] = "native",
     activation_bits: Annotated[
-        int | None, typer.Option(min=2, max=24, help="Bits of an activation; with a target, at most.")
+        int | None, typer.Option(min=2, max=24, help="Bits of an activation; with --target, the most that it may have.")
     ] = None,
     weight_bits: Annotated[
-        int | None, typer.Option(min=2, max=24, help="Bits of a weight; with a target, at most.")
+        int | None, typer.Option(min=2, max=24, help="Bits of a weight; with --target, the most that it may have.")
     ] = None,
-    max_table_entries: Annotated[int | None, typer.Option(min=16, help="Size of the largest lookup table.")] = None,
+    max_table_entries: Annotated[int | None, typer.Option(min=16, help="Size of the largest table allowed.")] = None,
     ranges: Annotated[
-        str | None, typer.Option(help='How much of what calibration saw is kept: "full", "mse", "99.9%"; for few bits.')
+        str | None,
+        typer.Option(help='Share of the range in calibration that is kept: "full", "mse" or "99.9%".'),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help='Lower bits and tables while this holds: "cosine>=0.999", "top1>=0.99", "max_error<=0.01".'),
+        typer.Option(
+            help='Reduce bits and tables while this holds: "cosine>=0.999", "top1>=0.99" or "max_error<=0.01".'
+        ),
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
@@ -145,11 +176,11 @@ def compile_model(
     )
     circuit.save(output)
     if circuit.tuning is not None:
-        out.print(circuit.tuning.table())
+        print_table(circuit.tuning.table())
     if report or plot is not None:
         comparison = circuit.report()
         if report:
-            out.print(comparison.table())
+            print_table(comparison.table())
         if plot is not None:
             comparison.plot(plot)
     out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
@@ -163,13 +194,13 @@ def setup(
     backend: BackendName = "native",
     srs: Annotated[
         Path | None,
-        typer.Option(help="For ezkl: reference string of a public ceremony. Without it, one for tests alone."),
+        typer.Option(help="For ezkl: the reference string of a public ceremony. The default is only for tests."),
     ] = None,
     proofs: Proofs = None,
     seed: Annotated[
         str | None,
         typer.Option(
-            help="32 secret bytes, @file or hex:, which an auditor of the weights needs too. Fresh by default."
+            help="32 secret bytes, as @file or hex:, which an auditor of the weights needs too. Random by default."
         ),
     ] = None,
     publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
@@ -202,10 +233,11 @@ def prove(
     private_inputs: Annotated[
         bool, typer.Option("--private-inputs", help="Hide the inputs: the proof holds a commitment to them.")
     ] = False,
-    private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs likewise.")] = False,
+    private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs, too.")] = False,
 ) -> None:
-    """Prove inferences: as many as there are inputs, or, with ezkl, one batch."""
+    """Prove inferences: one for each sample in the input file; with ezkl, exactly one batch."""
     began = time.perf_counter()
+    require_folder_of(output)  # before a proof of the budget is used up
     loaded = zkinfer.Keys.load(keys)
     proof = zkinfer.prove(
         loaded,
@@ -230,10 +262,10 @@ def verify(
     commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
     inputs: Annotated[
         Path | None,
-        typer.Option(help="The inputs that the model was run on: .npy or .npz. None where they are hidden."),
+        typer.Option(help="The inputs that the model was run on: .npy or .npz. Leave it out if the proof hides them."),
     ] = None,
     outputs: Annotated[
-        Path | None, typer.Option(help="The outputs that you were told; else those in the proof.")
+        Path | None, typer.Option(help="The outputs that you received, to compare. Default: those in the proof.")
     ] = None,
     context: Context = "",
     engine: Annotated[
@@ -246,7 +278,10 @@ def verify(
     saturate: Saturate = False,
     rotation: Annotated[
         list[Path] | None,
-        typer.Option(help="A rotation (.zkr) of the commitment; again for each further one, in order."),
+        typer.Option(
+            metavar="<path>",
+            help="A rotation (.zkr) of the commitment. Repeat the option for each further one, in order.",
+        ),
     ] = None,
 ) -> None:
     """Check a proof. Exits with 0 if it is valid, 1 if it is refused."""
@@ -280,7 +315,7 @@ def verify(
 @app.command()
 @guarded
 def inspect(path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file.")]) -> None:
-    """Say what a file is, and what it reveals."""
+    """Print what a file is, and what it reveals."""
     from zkinfer.cli.inspect import describe_file
 
     out.print(describe_file(path))
@@ -296,7 +331,7 @@ def audit_commitment(
         Path | None, typer.Option(help="For an ezkl commitment: the reference string that the keys were made with.")
     ] = None,
 ) -> None:
-    """For who holds the weights: is the commitment to these? Exits with 1 if it is not."""
+    """With the weights and the seed, check that a commitment is to these weights. Exits with 1 if it is not."""
     held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
     if held.digest != published.program_digest.hex():
         raise CommitmentMismatchError(f"{commitment} commits to another program than {circuit} holds")
@@ -307,7 +342,7 @@ def audit_commitment(
 @guarded
 def seed(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, for its owner alone.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, readable by its owner alone.")],
 ) -> None:
     """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
     write_atomically(output, zkinfer.Keys.load(keys).seed, private=True)
@@ -320,7 +355,7 @@ def audit_keys(
     commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
     srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
 ) -> None:
-    """For anyone, of an ezkl commitment: do its keys follow from its program? Exits with 1 if they do not."""
+    """Check, without any secret, that the keys in an ezkl commitment follow from its program. Exits with 1 if not."""
     show_audit(zkinfer.audit_keys(zkinfer.Commitment.load(commitment), srs))
 
 
@@ -337,10 +372,10 @@ def estimate(
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
     backend: BackendName = "native",
 ) -> None:
-    """Say what keys and proofs will take, before making any."""
+    """Predict the time, memory and bytes of keys and proofs, without making any."""
     cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs)
     if (table := cost.table()) is not None:
-        out.print(table)
+        print_table(table)
     out.print(facts(cost.title, cost.rows()))
 
 
@@ -351,12 +386,12 @@ def demo(
         Path | None, typer.Option(help="Python of the verifying process; this one by default.")
     ] = None,
     circuits: Annotated[Path, typer.Option(help="The repository's circuits/ folder.")] = Path("circuits"),
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the third party's files go.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the third party's files.")] = Path(
         "demo-output"
     ),
-    sample: Annotated[int, typer.Option(min=0, help="Which held-out digit to prove.")] = 2,
+    sample: Annotated[int, typer.Option(min=0, help="Number of the first held-out digit to prove.")] = 2,
 ) -> None:
-    """Prove a handwritten digit, have a third party check it, and see forgeries refused."""
+    """Prove handwritten digits, let a third party check the proof, and show that forgeries are refused."""
     from zkinfer.demo import run_demo
 
     if not run_demo(circuits, output, verifier_python, sample=sample, console=out):

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 import zkinfer
-from zkinfer.cli.app import Saturate, app
+from zkinfer.cli.app import Saturate, app, print_table
 from zkinfer.cli.arrays import read_arrays, read_seed
 from zkinfer.cli.console import facts, guarded, out
 from zkinfer.errors import InvalidInputError
@@ -19,20 +19,22 @@ from zkinfer.typing import Array
 @guarded
 def audit(
     circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
-    inputs: Annotated[Path, typer.Argument(help="Logged inputs: .npy of any size, or .npz with one array an input.")],
+    inputs: Annotated[
+        Path, typer.Argument(help="Logged inputs: .npy of any size, or .npz with an array for each input.")
+    ],
     outputs: Annotated[Path, typer.Argument(help="Logged outputs, as the circuit gives them: .npy or .npz.")],
     rate: Annotated[float, typer.Option(help="Rate of wrong answers that must not go unnoticed.")] = 0.01,
-    confidence: Annotated[float, typer.Option(help="With which it must not.")] = 0.99,
+    confidence: Annotated[float, typer.Option(help="Probability with which such a rate is noticed.")] = 0.99,
     sample: Annotated[
-        int | None, typer.Option(help="How many to run again; as many as rate and confidence need by default.")
+        int | None, typer.Option(help="How many to run again. Default: as many as --rate and --confidence need.")
     ] = None,
     seed: Annotated[
         str | None,
-        typer.Option(help="32 bytes that the sample is drawn from, @file or hex:. Unknown to whoever wrote the log."),
+        typer.Option(help="32 bytes that choose the sample, as @file or hex:. The log's author must not know them."),
     ] = None,
     saturate: Saturate = False,
 ) -> None:
-    """For who holds the weights: run a random sample of a log again, bit for bit. Exits with 1 if any differs."""
+    """With the weights, run a random sample of a log again and compare bit for bit. Exits with 1 if any differs."""
     report = zkinfer.audit(
         zkinfer.Circuit.load(circuit),
         map_arrays(inputs),
@@ -55,7 +57,7 @@ def audit(
         out.print(facts("AGREES", [*rows, (f"confidence {percent(report.confidence)}", shown)]))
         return
     out.print(facts("DIFFERS", rows))
-    out.print(report.table())
+    print_table(report.table())
     report.raise_for_differences()
 
 

@@ -105,7 +105,7 @@ class Stop:
 @guarded
 def run_job(
     job: Annotated[
-        Path, typer.Argument(metavar="JOB", help="JOB.toml, or the folder that the job is put into, with the options.")
+        Path, typer.Argument(metavar="JOB", help="JOB.toml; or a folder for the job, with --keys and --inputs.")
     ],
     keys: Annotated[Path | None, typer.Option(help="Folder of the keys.")] = None,
     inputs: option.Inputs = None,
@@ -114,12 +114,14 @@ def run_job(
     private_inputs: Annotated[bool, typer.Option("--private-inputs", help="Hide the inputs.")] = False,
     private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs.")] = False,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Items a proof; by default, as many as make an item cheap.")
+        int | None, typer.Option(min=1, help="Items in one proof. Default: found by trying, so that an item is cheap.")
     ] = None,
     executor: option.Executor = None,
     workers: option.Workers = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="Further attempts at a batch; 3 by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Where the folder holds the job, go on with it.")] = False,
+    retries: Annotated[
+        int | None, typer.Option(min=0, help="Further attempts at a failed batch; 3 by default.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="If the folder already holds a job, continue it.")] = False,
     circuit: option.Circuit = None,
     report: option.Report = None,
     strict: option.Strict = False,
@@ -170,7 +172,7 @@ def resume_job(
     report: option.Report = None,
     strict: option.Strict = False,
 ) -> None:
-    """Go on with a job, however it ended; what failed is tried again. Says so if it is complete."""
+    """Continue a job, however it ended. Batches that failed are tried again."""
     _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict)
 
 
@@ -179,10 +181,10 @@ def resume_job(
 def commit_sample(
     folder: option.Folder,
     keys: Annotated[Path, typer.Option(help="Folder of the keys.")],
-    batch_size: Annotated[int, typer.Option(min=1, help="Items a proof: smaller batches show more.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Items in one proof. Smaller batches show more.")],
     inputs: option.Inputs = None,
     rate: Annotated[float, typer.Option(help="Rate of wrong outputs that must not go unnoticed.")] = 0.01,
-    confidence: Annotated[float, typer.Option(help="With which it must not.")] = 0.99,
+    confidence: Annotated[float, typer.Option(help="Probability with which such a rate is noticed.")] = 0.99,
     context: Context = "",
     saturate: Saturate = False,
 ) -> None:
@@ -210,7 +212,8 @@ def prove_sample(
     keys: option.Keys = None,
     inputs: option.Inputs = None,
     rate: Annotated[
-        float | None, typer.Option(help="Rate of wrong outputs that the manifest speaks of; else as committed.")
+        float | None,
+        typer.Option(help="Rate of wrong outputs that the manifest is about. Default: as committed."),
     ] = None,
     executor: option.Executor = None,
     workers: option.Workers = None,
@@ -218,7 +221,7 @@ def prove_sample(
     report: option.Report = None,
     strict: option.Strict = False,
 ) -> None:
-    """Prove the batches that a challenge picks. Killed, it is called again, or zkinfer batch resume is."""
+    """Prove the batches that a challenge picks. If it is killed, call it again, or zkinfer batch resume."""
     options = {"challenge": read_challenge(challenge), "rate": rate, "inputs": inputs or None}
     _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict, **options)
 
@@ -343,7 +346,7 @@ def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
 @batch.command("status")
 @guarded
 def job_status(folder: option.Folder) -> None:
-    """Say where a job stands, from any terminal."""
+    """Print how far a job is, from any terminal."""
     from zkinfer.jobs.api import status
 
     found = status(folder)

@@ -16,7 +16,7 @@ batch = typer.Typer(
     rich_markup_mode="rich",
     help="Prove any number of stored inferences, in jobs that survive any crash.",
     epilog="Exit codes: 0 complete; 1 to 4 as everywhere; 5 batches failed; 6 stopped by SIGTERM or Ctrl-C; "
-    "7 complete, with dead letters, where --strict is given. After 4 to 6, and after any crash: zkinfer batch resume.",
+    "7 complete, with dead letters, and --strict was given. After 4 to 6, and after any crash: zkinfer batch resume.",
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The job's folder.")]
@@ -24,32 +24,37 @@ Commitment = Annotated[Path, typer.Argument(help="The model owner's commitment (
 Keys = Annotated[Path | None, typer.Option(help="Folder of the keys; by default where they were when the job began.")]
 Inputs = Annotated[
     list[Path] | None,
-    typer.Option("--inputs", help="File of items: .npy, .npz, .parquet or .jsonl; again for each further one."),
+    typer.Option(
+        "--inputs",
+        metavar="<path>",
+        help="File of items: .npy, .npz, .parquet or .jsonl. Repeat the option for each further file.",
+    ),
 ]
 Executor = Annotated[
     ExecutorName | None,
-    typer.Option(help="Who proves: processes by default; as before where a job is resumed."),
+    typer.Option(help="Where proofs are made: processes by default; for a resumed job, as before."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Batches that are proven at once: 1 by default, or as before.")
+    int | None, typer.Option(min=1, help="Batches that are proven at once: 1 by default; for a resumed job, as before.")
 ]
 Checkers = Annotated[int, typer.Option("--workers", min=1, help="Processes that check.")]
 Circuit = Annotated[
     Path | None,
-    typer.Option(help="Circuit file, for the report: its float model is run on the same inputs, to compare."),
+    typer.Option(help="Circuit file. The report then compares the outputs with those of its float model."),
 ]
 Report = Annotated[
-    bool | None, typer.Option("--report/--no-report", help="Write report.html at the end, as is the default.")
+    bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. This is the default.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 where there are dead letters.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if there are dead letters.")]
 Receipt = Annotated[
-    str | None, typer.Option(help="The receipt that was published, hexadecimal; else it is only printed.")
+    str | None,
+    typer.Option(help="The published receipt, in hexadecimal. Default: the receipt is only printed."),
 ]
 Challenge = Annotated[
     str,
     typer.Option(
-        help="Drawn after the digest was published, by nobody on the operator's side: a verifier's nonce, or the value "
-        "of a public beacon. Text, @file or hex:, at least 16 bytes."
+        help="Drawn after the digest was published, by someone other than the operator: a verifier's nonce, or the "
+        "value of a public beacon. Text, @file or hex:, at least 16 bytes."
     ),
 ]
 

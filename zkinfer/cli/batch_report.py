@@ -32,7 +32,10 @@ def report(
     circuit: CircuitFile = None,
     float_outputs: Annotated[
         list[Path] | None,
-        typer.Option(help="Instead: the float model's outputs, .npy, items first; again for each further output."),
+        typer.Option(
+            metavar="<path>",
+            help="Instead of --circuit: the float model's outputs, .npy, items first. Repeat for each further output.",
+        ),
     ] = None,
 ) -> None:
     """Write report.html into a job's folder: time by phase, throughput, sizes, failures, accuracy against float."""

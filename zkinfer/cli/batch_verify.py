@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def write_item(
     folder: option.Folder,
     number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for a person who asks for it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for the person who asks.")],
     keys: option.Keys = None,
 ) -> None:
-    """Write what shows one item: its path to the receipt, its proof, and the inputs of its batch."""
+    """Write a folder that shows one item: its path to the receipt, its proof, and the inputs of its batch."""
     from zkinfer.files.key_folder import COMMITMENT_FILE
     from zkinfer.jobs.api import status
     from zkinfer.jobs.item_bundle import write_item_folder
@@ -44,7 +44,9 @@ def write_item(
 @batch.command("verify")
 @guarded
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of the job; with --item, of that item.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The job's folder; with --item, that item's folder.")
+    ],
     commitment: option.Commitment,
     inputs: option.Inputs = None,
     context: Context = "",
@@ -91,7 +93,7 @@ def verify_sample(
     folder: option.Folder,
     commitment: option.Commitment,
     published: Annotated[
-        str, typer.Option(help="The digest that was published before the challenge was drawn, hexadecimal.")
+        str, typer.Option(help="The digest that was published before the challenge was drawn, in hexadecimal.")
     ],
     challenge: option.Challenge,
     inputs: option.Inputs = None,
@@ -99,10 +101,11 @@ def verify_sample(
     saturate: Saturate = False,
     receipt: option.Receipt = None,
     rate: Annotated[
-        float | None, typer.Option(help="Rate of wrong outputs that you ask about; else the operator's choice.")
+        float | None, typer.Option(help="Rate of wrong outputs that you ask about. Default: the operator's choice.")
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Refuse samples that would miss it with a probability above 1 - confidence.")
+        float | None,
+        typer.Option(help="Refuse a sample that misses that rate with a probability above 1 - confidence."),
     ] = None,
     workers: option.Checkers = 1,
 ) -> None:
@@ -126,7 +129,7 @@ def verify_sample(
         ("receipt", verified.receipt.hex()),
         ("proven", f"{verified.proven} of {verified.items} items, in {verified.proofs} proofs"),
         missed_row(verified.rate, verified.miss_probability),
-        ("", "provided that the challenge came after the digest, from nobody on the operator's side"),
+        ("", "provided that the challenge came after the digest, from someone other than the operator"),
     ]
     _show("VALID SAMPLE: not a proof of all items", verified, rows)
 

@@ -13,8 +13,8 @@ from zkinfer.cli.console import facts, guarded, out
 def security(
     cells: Annotated[int, typer.Argument(min=1, help="Field elements to commit to.")],
     groups: Annotated[int, typer.Option(min=1, help="Column points of an opening.")] = 2,
-    proofs: Annotated[int, typer.Option(min=1, help="Openings that the commitment serves.")] = 1,
-    bits: Annotated[float, typer.Option(min=1, help="What the terms add up to, as bits.")] = 130.0,
+    proofs: Annotated[int, typer.Option(min=1, help="Proofs that the commitment can serve.")] = 1,
+    bits: Annotated[float, typer.Option(min=1, help="Security in bits, of all terms together.")] = 130.0,
 ) -> None:
     """Choose the parameters of a matrix commitment, and show their security term by term."""
     from zkinfer.protocol import security
@@ -37,7 +37,7 @@ def security(
 @app.command()
 @guarded
 def warmup() -> None:
-    """Compile the kernels now, so that no later run waits for it."""
+    """Compile the kernels now, so that no later command has to wait for it."""
     from zkinfer.native.warmup import warmup as compile_kernels
 
     compile_kernels()

@@ -23,11 +23,11 @@ def rotate(
     seed: Annotated[
         str | None,
         typer.Option(
-            help="32 secret bytes, @file or hex:, which an auditor of the weights needs too. Fresh by default."
+            help="32 secret bytes, as @file or hex:, which an auditor of the weights needs too. Random by default."
         ),
     ] = None,
 ) -> None:
-    """Make keys with a fresh commitment to the same weights, and the proof of it to publish: more proofs."""
+    """Make new keys for the same weights, for more proofs, and a rotation to publish that proves they are the same."""
     old = zkinfer.Keys.load(keys)
     new = zkinfer.rotate(old, folder=output, seed=None if seed is None else read_seed(seed))
     if publish is not None:

@@ -115,7 +115,7 @@ class _Story:
         card = reference.card
         self._say(
             f"{card['title']}: {card['parameters']:,} weights, trained on {card['data']}.",
-            "A proof speaks of exact integers, so floats become integers and curves become lookup tables.",
+            "A proof is about exact integers, so floats become integers and nonlinear functions become lookup tables.",
         )
         circuit = zk.compile(reference.model, reference.calibration, precision="ezkl")
         in_float = share_correct(run_float(self.float_model, reference.held_out), reference.labels)
@@ -186,9 +186,9 @@ class _Story:
                 f"an honest proof of another model: one weight changed, so that it says {top_classes(other)[0]}",
                 Attempt(proof="another-model.zkp"),
             ),
-            ("the proof held against that other model's commitment", Attempt(commitment="another-model.zkc")),
-            ("the proof shown for other digits: one pixel changed", Attempt(inputs="changed-digits.npy")),
-            (f"the proof shown again, for {OTHER_REQUEST!r}", Attempt(context=OTHER_REQUEST)),
+            ("the proof checked with that other model's commitment", Attempt(commitment="another-model.zkc")),
+            ("the proof used for other digits: one pixel changed", Attempt(inputs="changed-digits.npy")),
+            (f"the proof used again, for {OTHER_REQUEST!r}", Attempt(context=OTHER_REQUEST)),
         ]
         verdicts = []
         for what, attempt in attempts:
@@ -233,7 +233,7 @@ class _Story:
             table.add_column(f"zkinfer, {price.backend}", justify="right", no_wrap=True)
         rows: list[tuple[str, Callable[[Price], str]]] = [
             ("digits in one proof", lambda p: str(p.batch)),
-            ("making the keys, once a model", lambda p: duration(p.setup)),
+            ("making the keys, once for each model", lambda p: duration(p.setup)),
             ("proving", lambda p: duration(p.prove)),
             ("proving, for each digit", lambda p: duration(p.prove / p.batch)),
             ("  in inferences of the float model", lambda p: f"{p.prove / p.batch / float_seconds:,.0f}"),

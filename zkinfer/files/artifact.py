@@ -21,6 +21,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from zkinfer.errors import ArtifactError, ResourceError
+from zkinfer.files.kinds import KINDS
 
 MAGIC = b"zkinfer\0"
 CHECKSUM_CONTEXT = "zkinfer 2026 artifact checksum v1"
@@ -64,7 +65,8 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     """
     found_kind, found_version = kind_and_version(data)
     if found_kind != kind:
-        raise ArtifactError(f"a zkinfer file of kind {found_kind!r} where {kind!r} is needed")
+        name = f" ({KINDS[found_kind].name})" if found_kind in KINDS else ""
+        raise ArtifactError(f"a zkinfer file of kind {found_kind!r}{name} where {kind!r} is needed")
     if found_version != version:
         raise ArtifactError(
             f"file version {found_version}, but this zkinfer reads version {version}: "

@@ -253,7 +253,7 @@ def prove(
     if not keys.proofs_left:
         raise BudgetError(
             f"these keys have made all their {keys.budget} proofs: one more would begin to show the weights; "
-            "make keys with a larger budget, or rotate them"
+            "make new keys with setup, and publish their commitment; a rotation would have taken one proof of these"
         )
     runs = len(inputs[0])
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))

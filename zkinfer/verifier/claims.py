@@ -152,8 +152,8 @@ def _given(
             continue
         if entry is not None and not is_commitment:
             raise StatementError(
-                f"{where} is hidden in this proof, so that no values can be held against it: hand in the commitment to "
-                "it (32 bytes) that you expect, or None"
+                f"{where} is hidden in this proof, so that no values can be compared with it: hand in the commitment "
+                "to it (32 bytes) that you expect, or nothing at all, and compare the commitment that the result shows"
             )
         if is_commitment and bytes(entry) != root:
             raise StatementError(f"{where} is hidden in this proof, behind another commitment than the one handed in")
