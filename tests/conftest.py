@@ -1,12 +1,15 @@
 """What all tests share: the same examples and the same random numbers in every run."""
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from support.ezkl_vectors import columns, data, dense, other_output, product, vector
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["columns", "data", "dense", "other_output", "product", "vector"]
 
@@ -22,7 +25,9 @@ _FIRST_STATES: dict[str, Any] = {}
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A module's generator starts every test in the same state, whichever tests of the module ran before it here."""
-    module = getattr(item, "module", None)
+    module: ModuleType | None = getattr(item, "module", None)
+    if module is None:
+        return
     match getattr(module, "RNG", None):
         case np.random.Generator() as rng:
             rng.bit_generator.state = _FIRST_STATES.setdefault(module.__name__, rng.bit_generator.state)

@@ -39,7 +39,7 @@ def test_ranges_cover_the_work_once(workers: int, count: int, grain: int) -> Non
 
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     n, elements = 1 << 15, Elements(50)
-    a, b = kernels.from_ints([elements.base(n)] * 3), kernels.from_ints([elements.base(n)] * 3)
+    a, b = (kernels.from_ints(np.array([elements.base(n)] * 3)) for _ in range(2))
     (r,) = elements.ext(1)
     point = elements.ext(15)
     matrix = a[0].reshape(16, -1)

@@ -7,7 +7,6 @@ would break, and the standalone verifier, which rebuilds the statement. Both ver
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from py_ecc.optimized_bn128 import curve_order
 from support.example_programs import Example, mlp
@@ -27,8 +26,9 @@ from zkinfer.ezkl.prove import prove
 from zkinfer.ezkl.runner import EzklCallError
 from zkinfer.ezkl.salting import felt, salt_from_seed
 from zkinfer.ezkl.setup import setup
+from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.proof import Proof
-from zkinfer.typing import IntArray
+from zkinfer.typing import FloatArray, IntArray
 from zkinfer.verifier import verify
 
 CONTEXT = b"request 7"
@@ -50,11 +50,13 @@ def proof(keys: EzklKeys, example: Example) -> Proof:
 
 
 def outputs_of(keys: EzklKeys, x: IntArray) -> IntArray:
-    return evaluate(keys.program, keys.weights, [x[None]])[keys.program.outputs[0]][0]
+    outputs: IntArray = evaluate(keys.program, keys.weights, [x[None]])[keys.program.outputs[0]][0]
+    return outputs
 
 
-def real(keys: EzklKeys, x: IntArray) -> npt.NDArray[np.float64]:
-    return np.ldexp(x.astype(float), -keys.program.inputs[0].frac_bits)
+def real(keys: EzklKeys, x: IntArray) -> FloatArray:
+    values: FloatArray = np.ldexp(x.astype(float), -keys.program.inputs[0].frac_bits)
+    return values
 
 
 def refused(keys: EzklKeys, proof: Proof, x: IntArray, context: bytes = CONTEXT) -> VerificationError:
@@ -129,7 +131,7 @@ def test_other_weights_passed_off_as_the_published_ones(keys: EzklKeys, thief: E
     data = lie(keys, weights, witness)
     other = claim(keys, outputs_of(thief, example.x), data)
     assert isinstance(refused(keys, other, example.x), CommitmentMismatchError)
-    points = b"".join(keys.commitment.key.weight_points)
+    points = b"".join(keys.commitment.key_as(EzklVerifyingKey).weight_points)
     swapped = claim(keys, outputs_of(thief, example.x), points + data[len(points) :])
     assert isinstance(refused(keys, swapped, example.x), InvalidProofError)
 
@@ -142,7 +144,7 @@ def test_one_weight_off_by_one(keys: EzklKeys, example: Example) -> None:
     weights = layout.fill(flat, salt_from_seed(keys.seed, layout.salt_count))
     outputs = evaluate(keys.program, changed, [example.x[None]])[keys.program.outputs[0]][0]
     data = lie(keys, weights, honest_inputs(keys, example.x, CONTEXT)[1])
-    points = b"".join(keys.commitment.key.weight_points)
+    points = b"".join(keys.commitment.key_as(EzklVerifyingKey).weight_points)
     assert isinstance(refused(keys, claim(keys, outputs, data), example.x), CommitmentMismatchError)
     swapped = claim(keys, outputs, points + data[len(points) :])
     assert isinstance(refused(keys, swapped, example.x), InvalidProofError)

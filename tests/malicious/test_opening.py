@@ -14,6 +14,8 @@ from support.reference_statements import verify_by_reference
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.protocol import channel
 from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.encoding import decode_array
+from zkinfer.protocol.field.modular import to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.pcs import protocol as verifier
@@ -121,7 +123,7 @@ def test_a_row_that_is_no_codeword_is_found_by_the_combination_of_all_rows(monke
     vector[:, 1] = 0
     rows = [row if i != 1 else [0] * 8 for i, row in enumerate(statement.matrices[0])] + statement.matrices[1]
     point = statement.groups[0].column_point
-    value = scalar.mle(scalar.row_combination(rows, [tuple(map(int, c)) for c in vector.T]), point)
+    value = scalar.mle(scalar.row_combination(rows, to_exts(vector)), point)
     prover = Prover(Statement(SMALL, statement.matrices, [ClaimGroup(point, (public_claim(vector, value),))]))
     opening = prover.open()
     rejected(prover, opening, InvalidProofError, "the combination of all rows does not agree")
@@ -326,11 +328,10 @@ def test_an_element_has_one_encoding(monkeypatch: Patch) -> None:
     prover = Prover(Statement.random(12))
     opening = prover.open()
     rejected(prover, opening, MalformedProofError, "not canonical")
-    decode = channel.decode_array
 
     def lenient(data: bytes, shape: tuple[int, ...]) -> Any:
         reduced = (int.from_bytes(data[i : i + 7], "little") % P for i in range(0, len(data), 7))
-        return decode(b"".join(v.to_bytes(7, "little") for v in reduced), shape)
+        return decode_array(b"".join(v.to_bytes(7, "little") for v in reduced), shape)
 
     monkeypatch.setattr(channel, "decode_array", lenient)
     accepted(prover, opening)

@@ -137,7 +137,7 @@ def test_values_beyond_a_table_or_a_range_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
-def test_values_may_have_any_integer_type_and_order_in_memory(dtype: type) -> None:
+def test_values_may_have_any_integer_type_and_order_in_memory(dtype: type[np.signedinteger]) -> None:
     """As the executor hands them out."""
     case = make_case(PROGRAM, WEIGHTS, [INPUT], (True,), (True, True))
     tables = [AppliedTable(table) for table in PROGRAM.tables]

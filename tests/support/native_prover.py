@@ -301,7 +301,12 @@ def verify(case: Case, proof: NativeProof, publics: Mapping[int, IntArray] | Non
         publics: the statement's integers; by default the true ones.
         other: other arguments of `verify_run` than the case's own.
     """
-    arguments = {"statement": DIGEST, "weights": case.matrix.commitment, "parameters": case.sizes.weights} | other
+    arguments: dict[str, Any] = {
+        "statement": DIGEST,
+        "weights": case.matrix.commitment,
+        "parameters": case.sizes.weights,
+        **other,
+    }
     decoded = decode(encode(proof))
     with small_verifier(case.sizes):
         return native.verify_run(

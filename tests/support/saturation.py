@@ -10,11 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 REAL_SESSION = onnxruntime.InferenceSession
 
 
-class SaturatingSession(REAL_SESSION):
+def saturating_session(model: bytes, *args: Any, **kwargs: Any) -> onnxruntime.InferenceSession:
     """A session in which each pair of products of a MatMulInteger is added in 16 bits, which saturate."""
-
-    def __init__(self, model: bytes, *args: Any, **kwargs: Any) -> None:
-        super().__init__(with_pairs_in_16_bits(onnx.load_model_from_string(model)).SerializeToString(), *args, **kwargs)
+    return REAL_SESSION(with_pairs_in_16_bits(onnx.load_model_from_string(model)).SerializeToString(), *args, **kwargs)
 
 
 def with_pairs_in_16_bits(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -152,21 +152,23 @@ class TestEntries:
         self, name: str, in_frac_bits: int, shift: int, first: int, out_frac_bits: int, out_lo: int, out_hi: int
     ) -> None:
         function, reference = REFERENCES[name]
-        formats = {
-            "in_frac_bits": in_frac_bits,
-            "shift": shift,
-            "index_lo": first,
-            "index_hi": first + 50,
-            "out_frac_bits": out_frac_bits,
-            "out_lo": out_lo,
-            "out_hi": out_hi,
-        }
+        build = partial(
+            build_table,
+            function,
+            in_frac_bits=in_frac_bits,
+            shift=shift,
+            index_lo=first,
+            index_hi=first + 50,
+            out_frac_bits=out_frac_bits,
+            out_lo=out_lo,
+            out_hi=out_hi,
+        )
         step = Fraction(2) ** (shift - in_frac_bits)
         if not any(index * step in function.domain for index in range(first, first + 51)):
             with pytest.raises(InvalidInputError, match="nowhere on the table's points"):
-                build_table(function, **formats)
+                build()
             return
-        built = build_table(function, **formats)
+        built = build()
         undefined = indices(built.undefined)
         for index, (x, entry) in enumerate(zip(points(built), built.table.values, strict=True), first):
             if index not in undefined:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -10,19 +10,20 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 from support.model_comparison import build
-from support.saturation import SaturatingSession
+from support.saturation import saturating_session
 
 import zkinfer as zk
 from zkinfer.compiler.calibration.float_model import FloatModel, open_session
 from zkinfer.compiler.calibration.integer_products import FORMULAS, with_exact_products
 from zkinfer.compiler.onnx.load import load_model
 
-TYPES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
+Bytes: TypeAlias = type[np.uint8] | type[np.int8]
+TYPES: dict[Bytes, int] = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
 INT32 = TensorProto.INT32
 Arrays = Mapping[str, np.ndarray]
 
 
-def numbers(dtype: type, *shape: int, seed: int = 0, bits: int = 8) -> np.ndarray:
+def numbers(dtype: Bytes, *shape: int, seed: int = 0, bits: int = 8) -> np.ndarray:
     """Random integers; of few bits, no processor saturates their products."""
     info = np.iinfo(dtype)
     lo, hi = info.min >> (8 - bits), info.max >> (8 - bits)
@@ -32,12 +33,14 @@ def numbers(dtype: type, *shape: int, seed: int = 0, bits: int = 8) -> np.ndarra
 def reference(model: onnx.ModelProto, **inputs: np.ndarray) -> np.ndarray:
     """The output y of one run of the float model."""
     normalized = load_model(model, batch=1)
-    return FloatModel(normalized).run([array[None] for array in inputs.values()])["y"][0]
+    y: np.ndarray = FloatModel(normalized).run([array[None] for array in inputs.values()])["y"][0]
+    return y
 
 
 def onnxruntime_itself(model: onnx.ModelProto, **inputs: np.ndarray) -> np.ndarray:
     """The same, with the model as it is."""
-    return open_session(model, optimized=False).run(["y"], inputs)[0]
+    y: np.ndarray = open_session(model, optimized=False).run(["y"], inputs)[0]
+    return y
 
 
 def convolved(x: np.ndarray, w: np.ndarray, strides: Any, dilations: Any, pads: Any, group: int) -> np.ndarray:
@@ -65,7 +68,7 @@ def convolved(x: np.ndarray, w: np.ndarray, strides: Any, dilations: Any, pads: 
 @pytest.mark.parametrize("left", TYPES)
 @pytest.mark.parametrize("right", TYPES)
 @pytest.mark.parametrize("computed", [False, True])
-def test_a_matrix_product_of_any_bytes_is_exact(left: type, right: type, computed: bool) -> None:
+def test_a_matrix_product_of_any_bytes_is_exact(left: Bytes, right: Bytes, computed: bool) -> None:
     """64 products of random bytes: where pairs saturate, such a sum is off by tens of thousands."""
     a, b = numbers(left, 1, 3, 64), numbers(right, 1, 64, 5, seed=1)
     inputs = {"a": a, "b": b} if computed else {"a": a}
@@ -105,7 +108,7 @@ def test_a_matrix_product_with_zero_points_of_rows_and_of_columns() -> None:
     ],
 )
 def test_a_convolution_of_any_bytes_is_exact(
-    weights: type, attributes: str, strides: Any, dilations: Any, pads: Any, group: int
+    weights: Bytes, attributes: str, strides: Any, dilations: Any, pads: Any, group: int
 ) -> None:
     x, w = numbers(np.uint8, 1, 4, 7, 8), numbers(weights, 4, 4 // group, 3, 3, seed=1)
     zx, zw = np.uint8(131), numbers(weights, 4, seed=2)
@@ -134,14 +137,16 @@ def test_a_convolution_along_one_axis_and_along_three() -> None:
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("scale", [0.37, [0.37, 0.11, 0.53, 0.29, 0.05]])
-def test_a_quantized_matrix_product_is_rounded_as_onnxruntime_rounds_it(dtype: type, scale: object) -> None:
+def test_a_quantized_matrix_product_is_rounded_as_onnxruntime_rounds_it(
+    dtype: Bytes, scale: float | list[float]
+) -> None:
     """Weights of 4 bits, so that onnxruntime is exact on every processor: the results are equal, bit for bit."""
     zeros = np.zeros(np.shape(scale), dtype=np.int8)
     tensors = {
         "sa": np.float32(0.03),
         "za": dtype(12),
         "b": numbers(np.int8, 16, 5, bits=4),
-        "sb": np.float32(scale),
+        "sb": np.array(scale, dtype=np.float32),
         "zb": zeros,
         "sy": np.float32(0.2),
         "zy": dtype(7),
@@ -161,7 +166,7 @@ def test_a_quantized_convolution_is_rounded_as_onnxruntime_rounds_it(scale: list
         "sx": np.float32(0.03),
         "zx": np.uint8(120),
         "w": numbers(np.int8, 4, 2, 3, 3, bits=4),
-        "sw": np.float32(scale),
+        "sw": np.array(scale, dtype=np.float32),
         "zw": np.zeros(len(scale), dtype=np.int8),
         "sy": np.float32(0.2),
         "zy": np.uint8(128),
@@ -177,13 +182,13 @@ def test_halves_are_rounded_to_even_and_ends_saturate() -> None:
     tensors = {
         "one": np.float32(1),
         "zero": np.int8(0),
-        "b": np.int8([[1]]),
+        "b": np.array([[1]], dtype=np.int8),
         "two": np.float32(2),
         "z": np.uint8(250),
     }
     types = {"a": TYPES[np.int8], "y": TYPES[np.uint8]}
     model = build("y = QLinearMatMul(a, one, zero, b, one, zero, two, z)", {"a": [1, 6, 1]}, tensors, types=types)
-    a = np.int8([1, 3, -3, 127, 10, -128]).reshape(1, 6, 1)
+    a = np.array([1, 3, -3, 127, 10, -128], dtype=np.int8).reshape(1, 6, 1)
     assert reference(model, a=a).ravel().tolist() == [250, 252, 248, 255, 255, 186]
 
 
@@ -295,7 +300,7 @@ class TestOnAProcessorThatSaturates:
         """Both the calibration and the figures of the report come from the exact reference."""
         circuit = zk.compile(INT8_MODEL, SAMPLES)
         report = circuit.report()
-        monkeypatch.setattr(onnxruntime, "InferenceSession", SaturatingSession)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", saturating_session)
         there = zk.compile(INT8_MODEL, SAMPLES)
         assert there.digest == circuit.digest
         found = there.report().to_dict() | {"inference": None}
@@ -303,7 +308,7 @@ class TestOnAProcessorThatSaturates:
 
     def test_the_report_says_that_inference_differs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """And so it is seen that the processor that is played does saturate."""
-        monkeypatch.setattr(onnxruntime, "InferenceSession", SaturatingSession)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", saturating_session)
         report = zk.compile(INT8_MODEL, SAMPLES).report()
         assert report.inference is not None
         assert report.inference.elements == 40 * 3 * 5

@@ -73,13 +73,13 @@ def main() -> None:
     combined = kernels.row_combination(weights, fa[:, :64].copy())
     expect(combined, a[:, :64] @ weights.astype(object))
 
-    @njit
     def packed(x: np.ndarray, y: np.ndarray) -> None:
         zero = splat(0.0)
         store(x, 0, mul_lazy(load(x, 0, zero), load(y, 0, zero)))
 
-    packed(fa[0].copy(), fb[0].copy())
-    (assembly,) = packed.inspect_asm().values()
+    compiled = njit(packed)
+    compiled(fa[0].copy(), fb[0].copy())
+    (assembly,) = compiled.inspect_asm().values()
     registers = {f"{r}mm" for r in re.findall(r"\bvfn?m(?:add|sub)\w+pd\b.*?%?([yz])mm", assembly)}
     print(compared, registers.pop() if registers else "none")
 

@@ -10,6 +10,7 @@ from support.random_contractions import OPERANDS, SUBSCRIPTS, einsum_case, rando
 from zkinfer.circuit.evaluate import evaluate_einsum
 from zkinfer.circuit.program import Einsum, Program, Tensor
 from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field.modular import to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.reduction.contraction import contract, expand_single, multiply, ones
 from zkinfer.protocol.reduction.functional import of_vectors
@@ -86,8 +87,8 @@ def test_products_are_broadcast() -> None:
     a, b = rng.integers(0, P, (3, 4, 1)), rng.integers(0, P, (3, 1, 5))
     product = multiply(a, b)
     assert product.shape == (3, 4, 5)
+    left, right = to_exts(a[:, :, 0]), to_exts(b[:, 0])
     for i in range(4):
         for j in range(5):
-            one = scalar.ext_mul(tuple(map(int, a[:, i, 0])), tuple(map(int, b[:, 0, j])))
-            assert tuple(map(int, product[:, i, j])) == one
+            assert tuple(map(int, product[:, i, j])) == scalar.ext_mul(left[i], right[j])
     assert ones(2).tolist() == [[1, 1], [0, 0], [0, 0]]

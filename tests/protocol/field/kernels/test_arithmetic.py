@@ -240,8 +240,7 @@ def test_extension_products_at_the_largest_factors(ext_mul_add: Any) -> None:
 
 
 def test_transpose() -> None:
-    @njit
-    def transposed(square: Any, out: Any) -> None:
+    def transposed(square: Floats, out: Floats) -> None:
         zero = splat(0.0)
         rows = (
             load(square, 0, zero), load(square, 8, zero), load(square, 16, zero), load(square, 24, zero),
@@ -252,7 +251,7 @@ def test_transpose() -> None:
             store(out, k * LANES, columns[k])
 
     square, out = np.arange(64.0), np.empty(64)
-    transposed(square, out)
+    njit(transposed)(square, out)
     assert np.array_equal(out.reshape(8, 8), square.reshape(8, 8).T)
 
 
@@ -288,15 +287,15 @@ def has_fma() -> bool:
 def test_multiply_adds_are_packed_instructions() -> None:
     """The compiled extension product holds fused multiply-adds on whole registers, and calls no library for them."""
 
-    @njit
-    def products(a: Any, b: Any) -> None:
+    def products(a: Floats, b: Floats) -> None:
         zero = splat(0.0)
         for i in range(0, a.size, LANES):
             x, y = load(a, i, zero), load(b, i, zero)
             store(a, i, arithmetic.sum_of_products(x, x, y, y, x, x, x))
 
-    products(np.zeros(LANES), np.zeros(LANES))
-    (assembly,) = products.inspect_asm().values()
+    compiled = njit(products)
+    compiled(np.zeros(LANES), np.zeros(LANES))
+    (assembly,) = compiled.inspect_asm().values()
     fused = re.findall(r"\bvfn?m(?:add|sub)\w+pd\b.*?%?([yz])mm", assembly)
     assert len(fused) >= 10
     assert not re.search(r"call\w*\s.*\bfma\b", assembly)

@@ -42,7 +42,7 @@ def test_conversion_of_any_integers() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8, np.uint64])
-def test_conversion_of_integer_arrays(dtype: type) -> None:
+def test_conversion_of_integer_arrays(dtype: type[np.integer]) -> None:
     info = np.iinfo(dtype)
     values = np.array([[info.min, 0, info.max]], dtype=dtype)
     assert kernels.to_ints(kernels.from_ints(values)).tolist() == [[int(v) % P for v in values[0]]]

@@ -67,7 +67,7 @@ ODD_LIMBS = (2**24 - 1) * 2**25 + 2**24 - 1
      (np.int16, -(2**15) + 1, 3 * (1 << 13) + 1), (np.float64, HALF, 4099), (np.float64, ODD_LIMBS, 4099)],
 )  # fmt: skip
 @pytest.mark.parametrize("coefficient", [HALF, ODD_LIMBS])
-def test_combinations_of_the_largest_entries(dtype: type, entry: int, rows: int, coefficient: int) -> None:
+def test_combinations_of_the_largest_entries(dtype: type[np.number], entry: int, rows: int, coefficient: int) -> None:
     """The same entry everywhere, the same coefficient everywhere: nothing cancels."""
     matrix = np.full((rows, 2), entry, dtype=dtype)
     coefficients = np.full((3, rows), float(coefficient))

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,13 @@ def test_compiled_kernels_are_bound_to_the_text_of_the_package(monkeypatch: pyte
     def kernel() -> None:
         return None
 
-    first = compiling.kernel(kernel)._cache._cache_file._source_stamp
+    def stamp() -> Any:
+        compiled: Any = compiling.kernel(kernel)
+        return compiled._cache._cache_file._source_stamp
+
+    first = stamp()
     monkeypatch.setattr(compiling, "source_digest", lambda: "another text")
-    second = compiling.kernel(kernel)._cache._cache_file._source_stamp
+    second = stamp()
     assert first != second
     assert first[0] == second[0]
 
