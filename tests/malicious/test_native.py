@@ -319,6 +319,20 @@ def test_an_output_committed_other_than_looked_up(direct_cells: int, monkeypatch
     assert attempt.failing <= {FINAL_CHECK, OPENING_CHECK}
 
 
+def test_a_limb_committed_other_than_looked_up() -> None:
+    """The remainder that is looked up and added is right; that it was fixed before the challenges is the claim."""
+
+    def witness(witness: Witness) -> None:
+        number = site(HIDDEN).blocks[0][1]
+        (limb,) = witness.blocks[number]
+        witness.blocks[number] = [limb.copy()]
+        limb[0] += 1
+
+    attempt = refused(CASE, Lie(witness=witness))
+    assert attempt.failing
+    assert attempt.failing <= {FINAL_CHECK, OPENING_CHECK}
+
+
 # A field that is too small
 
 
