@@ -182,3 +182,14 @@ def test_many_products_are_taken_where_float64_does_not_hold_the_sums() -> None:
     chosen, _ = prepared("ab,cb->ac", [left, right], [most, weight], (1,))
     assert isinstance(chosen, IntegerProduct)
     assert chosen.count > MAX_PRODUCTS
+
+
+def test_sums_beyond_int64_are_multiplied_with_zeros_alone() -> None:
+    """Bounds of a product admit an operand whose sum leaves int64 where the other one is zero."""
+    summed = 1 << 14
+    x = np.full((2, 1, summed), -(1 << 49))
+    operands = [
+        Operand(0, RUNS + "bj", {"b": 1, "j": summed}, (-(1 << 49), 1 << 49)),
+        Operand(1, "ob", {"o": 3, "b": 1}, (0, 0), np.zeros((3, 1), dtype=np.int64)),
+    ]
+    assert not prepare_einsum(RUNS + "o", operands, (0, 0))([x, None]).any()

@@ -300,6 +300,39 @@ def test_other_columns_looked_up_than_committed(direct_cells: int, remove: Remov
     verify(CASE, prove(CASE, Lie(witness=witness)).proof)
 
 
+@pytest.mark.parametrize("direct_cells", [0, 64])
+def test_an_output_committed_other_than_looked_up(direct_cells: int, monkeypatch: Patch) -> None:
+    """A wrong output in the matrix and in all that follows from it; the lookup argument alone is of the true one.
+
+    Nothing but the claim that the columns looked up are those committed can tell.
+    """
+    monkeypatch.setattr(opening, "DIRECT_CELLS", direct_cells)
+
+    def witness(witness: Witness) -> None:
+        number = site(HIDDEN).blocks[0][0]
+        index, output = witness.blocks[number]
+        witness.blocks[number] = [index, output.copy()]
+        output[0] += 1
+
+    attempt = refused(CASE, Lie(execution=hidden(1, place(0)), witness=witness))
+    assert attempt.failing
+    assert attempt.failing <= {FINAL_CHECK, OPENING_CHECK}
+
+
+def test_a_limb_committed_other_than_looked_up() -> None:
+    """The remainder that is looked up and added is right; that it was fixed before the challenges is the claim."""
+
+    def witness(witness: Witness) -> None:
+        number = site(HIDDEN).blocks[0][1]
+        (limb,) = witness.blocks[number]
+        witness.blocks[number] = [limb.copy()]
+        limb[0] += 1
+
+    attempt = refused(CASE, Lie(witness=witness))
+    assert attempt.failing
+    assert attempt.failing <= {FINAL_CHECK, OPENING_CHECK}
+
+
 # A field that is too small
 
 

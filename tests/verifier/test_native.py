@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from support.native_prover import SMALL, Case, make_case, prove, small_verifier, verify
 from support.two_layer_program import INPUT, PROGRAM, RUNS, WEIGHTS
 
-from zkinfer.circuit.program import Lookup, Program, Tensor
+from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
+from zkinfer.circuit.steps import Expand, Reshape
 from zkinfer.circuit.table import Table
+from zkinfer.circuit.validate import validate
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -26,6 +28,7 @@ from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode, hidden_values
 from zkinfer.protocol.native_proof.protocol import witness_commitments
 from zkinfer.protocol.pcs import params
+from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.verifier import native
 
 EXTREMES = [-(1 << 63), -1, 0, 1, 2, 12, 13, 24, 25, 63, 64, 1 << 16, 1 << 24, (1 << 32) + 1, (1 << 63) - 1]
@@ -329,6 +332,37 @@ def test_matrices_of_too_many_rows_are_refused(hidden: Proven, monkeypatch: pyte
     monkeypatch.setattr(params, "MAX_ROWS", 3)
     with pytest.raises(MalformedProofError, match="rows"):
         witness_commitments(plan, hidden.proof.roots, 1, 0)
+
+
+def test_rows_that_the_opening_has_no_bytes_for_are_refused_before_any_work(
+    hidden: Proven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all is hidden, a short file may claim any number of runs, and a header narrow matrices of all of them."""
+    monkeypatch.setattr(protocol, "reduce_to_openings", lambda *_, **__: pytest.fail("the reduction has begun"))
+    header = replace(hidden.proof.header, log_columns=0)
+    proof = replace(hidden.proof, header=header)
+    inputs, outputs = (hidden_values(header, root) for root in proof.roots[:2])
+    statement = dataclasses.replace(hidden.statement, runs=1 << 16, inputs=(inputs,), outputs=(outputs,) * 2)
+    with pytest.raises(MalformedProofError, match="shorter than one column"):
+        check(statement, proof)
+
+
+def test_a_statement_that_is_too_large_for_a_sumcheck_is_malformed(shown: Proven) -> None:
+    """A short program can repeat one number 2^31 times, in each of many runs: more than 40 variables count."""
+    x, w, y = Tensor("x", (1,), 0, -1, 1), Tensor("w", (2,), 0, -3, 3), Tensor("y", (), 0, -1, 1)
+    repeated = Tensor("repeated", (1 << 16, 1 << 15), 0, -1, 1)
+    steps = (Reshape((1, 1)), Expand(repeated.shape))
+    nodes = (View(repeated, (Term(0, 1, steps),)), Einsum(y, "ab,ab->", (2, 2)))
+    program = Program(1, (x,), (w,), (), nodes, (3,))
+    validate(program)
+    key = shown.statement.commitment.key_as(NativeVerifyingKey)
+    key = replace(key, rows=weight_rows(program, key.log_columns))
+    runs = 1 << 10
+    zeros: list[Shown] = [np.zeros((runs, *shape), dtype=np.int64) for shape in (x.shape, y.shape)]
+    statement = Statement(Commitment(program, key), runs, (zeros[0],), (zeros[1],), b"")
+    proof = replace(shown.proof, message=bytes(1 << 16))
+    with pytest.raises(MalformedProofError, match="40 variables"):
+        check(statement, proof)
 
 
 # Encodings

@@ -14,6 +14,8 @@ from zkinfer.typing import IntArray
 MAX_TABLE_ENTRIES = 1 << 24
 """Largest table that any part of zkinfer accepts; also what bounds the decoder's memory."""
 
+INT64 = np.iinfo(np.int64)
+
 MAX_SHIFT = 62
 """Largest rounding shift in front of a table: half of 2^62 and every value of a program still fit int64."""
 
@@ -34,6 +36,8 @@ class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if not 0 < len(self.values) <= MAX_TABLE_ENTRIES:
             raise BoundsError(f"table {self.name!r} has {len(self.values)} entries; from 1 to {MAX_TABLE_ENTRIES} fit")
+        if max(self.values) > INT64.max or min(self.values) < INT64.min:
+            raise BoundsError(f"table {self.name!r} has an output that does not fit int64")
 
     @property
     def hi(self) -> int:

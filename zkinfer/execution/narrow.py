@@ -36,9 +36,13 @@ def narrow(x: Array, lo: int, hi: int, out: Array) -> bool:
 
 
 def smallest_type(lo: int, hi: int) -> np.dtype[Any]:
-    """The smallest of int8, int16, int32 and int64 that holds all integers from lo to hi, which int64 holds."""
+    """The smallest of int8, int16 and int32 that holds all integers from lo to hi; int64 where none does.
+
+    What int64 does not hold either are sums of which only products with zero are taken: `bounds` admits no others. They
+    may be known modulo 2^64.
+    """
     bits = max(hi, -lo - 1).bit_length()
-    return np.dtype(next(f"i{width}" for width in (1, 2, 4, 8) if bits < 8 * width))
+    return np.dtype(next((f"i{width}" for width in (1, 2, 4) if bits < 8 * width), "i8"))
 
 
 def check_flat(x: Array, others: Sequence[Array], *, same_length: bool = True) -> None:

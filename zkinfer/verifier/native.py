@@ -13,6 +13,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Statement
 from zkinfer.protocol import security
+from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, reading, run_proof
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
@@ -57,7 +58,10 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     first = plan.program.num_values
     publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
     key = commitment.key_as(NativeVerifyingKey)
-    return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
+    try:
+        return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
+    except InvalidInputError as error:
+        raise MalformedProofError(f"no proof can be of this statement: {error}") from None
 
 
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
@@ -95,3 +99,6 @@ def _check_sizes(plan: Plan, proof: NativeProof) -> None:
         raise MalformedProofError("the proof's matrices are wider than its witness")
     if proof.header.opening.code.dimension * proof.header.queries > MAX_OPENING_WORK:
         raise MalformedProofError("the proof's opening would be too much work to check")
+    rows = sum(layout.rows(proof.header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1])
+    if rows * BASE_BYTES > len(proof.witness):
+        raise MalformedProofError("the proof's opening of its matrices is shorter than one column of them")

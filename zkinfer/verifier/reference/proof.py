@@ -14,6 +14,7 @@ from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference.channel import Channel
 from zkinfer.verifier.reference.claims import Claims
 from zkinfer.verifier.reference.committed_claims import CommittedClaims
+from zkinfer.verifier.reference.elements import BASE_BYTES
 from zkinfer.verifier.reference.first_claims import Integers, claim_lookups, claim_outputs
 from zkinfer.verifier.reference.merkle import DIGEST_BYTES
 from zkinfer.verifier.reference.openings import ClaimGroup, MatrixRoot, OpeningSizes, u64, verify_opening
@@ -168,6 +169,7 @@ def verify_proof(
 def _check_sizes(plan: Plan, own: OpeningSizes, proof: ProofParts) -> None:
     """Step 1: what a hostile proof could make a verifier do is bounded."""
     cells = sum(matrix.cells for matrix in plan.matrices[INPUTS:])
+    rows = sum(matrix.rows(max(own.log_columns, 0)) for matrix in plan.matrices[INPUTS:])
     possible = (
         all(len(root) in (0, DIGEST_BYTES) for root in (*proof.roots, proof.masks))
         and len(proof.pads) == DIGEST_BYTES
@@ -179,6 +181,7 @@ def _check_sizes(plan: Plan, own: OpeningSizes, proof: ProofParts) -> None:
         and own.dimension < own.length
         and own.columns <= MAX_COLUMNS_PER_CELL * max(cells, SMALL_WITNESS)
         and own.dimension * own.queries <= MAX_OPENING_WORK
+        and BASE_BYTES * rows <= len(proof.witness)
     )
     if not possible:
         raise MalformedProofError("the proof's sizes are out of range")
