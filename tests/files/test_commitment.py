@@ -235,6 +235,12 @@ def test_native_file_round_trip() -> None:
     assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
 
 
+@pytest.mark.parametrize("name", ["sumcheck", "ezkl"])
+def test_the_names_that_the_key_had_before_are_refused_with_the_new_one(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': it is now .key"):
+        getattr(COMMITMENT, name)
+
+
 def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
     assert COMMITMENT.backend == "ezkl"
     with pytest.raises(WrongKeyError, match="for backend 'ezkl'; one for 'native'"):

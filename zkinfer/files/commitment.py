@@ -4,7 +4,7 @@ It names a model by its program (public) and by a commitment to its weights, and
 backend. A short fingerprint stands for the whole of it.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -91,6 +91,11 @@ class Commitment(File):
         self.program = program
         self.key = key
         self._payload = msgspec.msgpack.encode((encode_program(program), key))
+
+    def __getattr__(self, name: str) -> Any:
+        """Only called for what is not there: the two attributes of 0.1.0 are refused with where they went."""
+        moved = ": it is now .key" if name in ("sumcheck", "ezkl") else ""
+        raise AttributeError(f"'Commitment' object has no attribute {name!r}{moved}")
 
     @property
     def backend(self) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from zkinfer.errors import ResourceError
-from zkinfer.jobs.processes import start_process
+from zkinfer.jobs.processes import start_process, stop_signals_blocked
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class ProcessExecutor(BatchExecutor):
         threads = max(1, (os.cpu_count() or 1) // self.places)
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         try:
-            with self._log.open("ab") as log:
+            with self._log.open("ab") as log, stop_signals_blocked():
                 return _Worker(*start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log))
         except OSError as error:
             raise ResourceError(f"cannot start a worker: {error}") from error

@@ -1,11 +1,12 @@
 """Starting another process of this Python, with a connection to it; and what it does there: it answers messages."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import IO
 
@@ -38,6 +39,20 @@ def start_process(
         connection.close()
         raise
     return process, connection
+
+
+@contextmanager
+def stop_signals_blocked() -> Iterator[None]:
+    """Processes that start within do not get the signals by which schedulers and terminals stop a group of processes.
+
+    Unlike a handler that a process sets itself, this holds from its first instruction. This thread gets what comes
+    meanwhile when the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def answer(connection: Connection, reply: Callable[[bytes], bytes]) -> None:

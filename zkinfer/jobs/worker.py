@@ -2,11 +2,10 @@
 
 python -m zkinfer.jobs.worker DESCRIPTOR KEYS
 
-Signals that schedulers and terminals send to a whole group of processes are for the process that leads the job: a
-worker finishes its batch.
+Signals that schedulers and terminals send to a whole group of processes are for the process that leads the job, which
+starts a worker with these signals blocked: a worker finishes its batch.
 """
 
-import signal
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,8 +25,6 @@ def serve(connection: Connection, keys: Keys) -> None:
 
 def main() -> None:
     """The process."""
-    for stop in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(stop, signal.SIG_IGN)
     serve(Connection(int(sys.argv[1])), Keys.load(Path(sys.argv[2])))
 
 

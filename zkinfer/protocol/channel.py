@@ -172,7 +172,13 @@ class PadConstraints:
 
 
 class Wire(Protocol):
-    """One side's end of a sequence of bytes; both sides know the size of every piece."""
+    """One side's end of a sequence of bytes; both sides know the size of every piece.
+
+    Attributes:
+        reads: it is the verifier's end: what comes from it was made by the other side, and has to be checked.
+    """
+
+    reads: bool
 
     def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
         """The next `count` bytes: made and written, or read."""
@@ -191,6 +197,8 @@ class Writer:
     Attributes:
         written: all pieces so far.
     """
+
+    reads = False
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -220,6 +228,8 @@ class Reader:
         name: of these bytes, for errors.
     """
 
+    reads = True
+
     def __init__(self, data: bytes, name: str = "message") -> None:
         self._data = data
         self._name = name
@@ -245,6 +255,8 @@ class Reader:
 
 class ZeroWire:
     """The end of a wire in a dry run: every piece is zeros, and nothing is kept."""
+
+    reads = False
 
     def exchange(self, count: int, make: Callable[[], bytes] | None) -> bytes:
         return bytes(count)

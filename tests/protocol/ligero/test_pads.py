@@ -122,6 +122,15 @@ def verify_pads(
     run_pads_proof(parameters, root, constraints, state, Reader(proof, "proof about the pads"))
 
 
+def test_a_verifier_checks_also_if_it_is_given_a_witness() -> None:
+    """Who reads is who checks: no argument of a caller leaves a check out."""
+    committed, prover_state, state, constraints = complete()
+    proof = bytearray(prove_pads(committed, constraints, prover_state))
+    proof[-1] ^= 1
+    with pytest.raises(InvalidProofError):
+        run_pads_proof(SMALL, committed.root, constraints, state, Reader(bytes(proof)), committed)
+
+
 @pytest.mark.parametrize("parameters", [SMALL, PadParameters(4, 9, 13), PadParameters()])
 def test_an_honest_proof_is_accepted(parameters: PadParameters) -> None:
     committed, prover_state, state, constraints = complete(parameters)

@@ -209,3 +209,16 @@ def test_words_that_are_too_large_are_drawn_again(monkeypatch: pytest.MonkeyPatc
     randomness = Randomness()
     monkeypatch.setattr(randomness, "_words", lambda count: words.pop(0))
     assert randomness.elements(2, 2).tolist() == [[5, 8], [7, P - 1]]
+
+
+def test_a_verifier_checks_also_if_it_is_given_a_witness() -> None:
+    """Who reads is who checks: no argument of a caller leaves a check out."""
+    statement = Statement.random(4)
+    matrices = committed(statement)
+    opening = bytearray(open_claims(SMALL, matrices, statement.groups, Transcript(DOMAIN)))
+    opening[-1] ^= 1
+    witness = MatrixWitness(SMALL, committed(statement))
+    verifier = VerifierChannel(Transcript(DOMAIN), Reader(b""))
+    commitments = [m.commitment for m in matrices]
+    with pytest.raises(InvalidProofError, match="not those that were committed"):
+        run_opening(SMALL, commitments, statement.groups, verifier, Reader(bytes(opening)), witness)

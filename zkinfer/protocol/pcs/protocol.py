@@ -99,7 +99,7 @@ def run_opening(
     indices = sorted(set(transcript.challenge_indices("queries", code.length, parameters.queries)))
     columns = _exchange_columns(code, commitments, indices, wire, witness)
     wire.finish()
-    if witness is None:
+    if wire.reads:
         _check_columns(code, combined, coefficients, indices, columns())
     parts = zip(groups, weights, mask_values, combined[1:], tables, strict=True)
     for group, group_weights, mask_value, message, table in parts:
