@@ -86,7 +86,7 @@ class RevealingEstimate(Estimate):
 
     def table(self) -> Table:
         """See `Estimate.table`."""
-        return Table("cost", title="A table of the revealing backend")
+        return Table("cost", title="Costs")
 
 
 def secret_of(weights: Sequence[IntArray], seed: bytes) -> bytes:
