@@ -138,6 +138,13 @@ def test_bytes_are_put_behind_the_inputs(job: ProvenJob) -> None:
         check(job, folder)
 
 
+def test_inputs_of_another_shape(job: ProvenJob) -> None:
+    folder = hand_out(job)
+    change_inputs(lambda x: x[:, :2])(folder)
+    with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(3,\) an item"):
+        check(job, folder)
+
+
 def test_my_own_file_holds_the_item_alone(job: ProvenJob) -> None:
     folder = hand_out(job)
     with pytest.raises(StatementError, match="hand in item 5 alone"):

@@ -120,9 +120,9 @@ class TestTheCallersWordCounts:
             job.verify()
 
     def test_no_inputs(self, job: ProvenJob) -> None:
-        nothing: tuple[Any, ...] = (None, [])
-        for missing in nothing:
-            with pytest.raises(StatementError, match="hand in"):
+        nothing: dict[str, Any] = {"the job's inputs are public": None, "there are no inputs": []}
+        for complaint, missing in nothing.items():
+            with pytest.raises(StatementError, match=f"{complaint}.* hand in"):
                 job.verify(inputs=missing)
 
     @pytest.mark.parametrize("workers", [1, 2])
@@ -233,6 +233,12 @@ class TestCheatingProvers:
             path.write_bytes(path.read_bytes()[:keep])
         with pytest.raises(MalformedProofError):
             job.verify()
+
+    def test_one_number_is_no_outputs_of_items(self, tmp_path: Path) -> None:
+        """Of items whose output is a single number, too."""
+        np.save(tmp_path / "outputs.npy", np.zeros(()))
+        with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(\) an item"):
+            batch_checker.map_rows(tmp_path / "outputs.npy", ())
 
     def test_bytes_are_put_behind_the_outputs(self, job: ProvenJob) -> None:
         """The same array, in a file that holds more than it."""
@@ -440,7 +446,7 @@ class TestOneItem:
             (np.float64(1), "along their first axis"),
             ("x", "numbers"),
             ({"y": items()[[3, 5]]}, "named"),
-            (None, "hand in"),
+            (None, "the job's inputs are public"),
         ],
     )
     def test_with_other_inputs(self, job: ProvenJob, inputs: Any, complaint: str) -> None:
