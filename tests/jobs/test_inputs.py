@@ -226,13 +226,24 @@ def test_an_archive_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_poisoned_items_are_found_one_by_one() -> None:
     program = mlp().program
     good = dequantize(mlp().x, program.inputs[0])[0].tolist()
-    column = [good, [1, 2], [float("nan"), 0, 0], "text", good, [1e9, 0, 0], None, [[0], [0], [0]]]
+    column = [
+        good,
+        [1, 2],
+        [float("nan"), 0, 0],
+        "text",
+        good,
+        [1e9, 0, 0],
+        None,
+        [[0], [0], [0]],
+        InvalidInputError("no JSON"),
+    ]
     integers, reasons = quantize_items([column], program, saturate=False)
     assert integers[0].tolist() == [mlp().x[0].tolist()] * 2
-    assert sorted(reasons) == [1, 2, 3, 5, 6, 7]
+    assert sorted(reasons) == [1, 2, 3, 5, 6, 7, 8]
     assert "shape (3,), got (2,)" in reasons[1]
     assert "NaN" in reasons[2]
     assert "takes values from" in reasons[5]
+    assert reasons[8] == "no JSON"
     assert all("\n" not in reason for reason in reasons.values())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.example_programs import mlp
 from support.proven_jobs import CONTEXT, DEAD, ProvenJob, items, proven_job, some_keys
 
 from zkinfer.errors import (
@@ -19,6 +20,8 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.jobs.item_bundle import ITEM_FILE, PROOF_FILE, VerifiedItem, verify_item_folder, write_item_folder
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.jobs.state import State
@@ -119,6 +122,29 @@ def test_another_item_than_the_one_asked_about(job: ProvenJob) -> None:
         check(job, folder, index=3)
 
 
+def test_an_item_that_is_proven_though_the_circuit_cannot_take_it(job: ProvenJob) -> None:
+    """The operator proved the item with another input in the place of one that is no number."""
+    folder = hand_out(job)
+    np.save(job.folder.parent / "mine.npy", items()[[DEAD]])
+    with pytest.raises(StatementError, match="item 5 is not what your input shows: the circuit cannot take it"):
+        check(job, folder)
+
+
+def test_bytes_are_put_behind_the_inputs(job: ProvenJob) -> None:
+    folder = hand_out(job)
+    path = folder / "batch-inputs.npy"
+    path.write_bytes(path.read_bytes() + bytes(24))
+    with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(3,\) an item"):
+        check(job, folder)
+
+
+def test_inputs_of_another_shape(job: ProvenJob) -> None:
+    folder = hand_out(job)
+    change_inputs(lambda x: x[:, :2])(folder)
+    with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(3,\) an item"):
+        check(job, folder)
+
+
 def test_my_own_file_holds_the_item_alone(job: ProvenJob) -> None:
     folder = hand_out(job)
     with pytest.raises(StatementError, match="hand in item 5 alone"):
@@ -140,6 +166,9 @@ def test_what_cannot_be_handed_out(job: ProvenJob, tmp_path: Path) -> None:
     commitment, target = some_keys().commitment, tmp_path / "out"
     with pytest.raises(InvalidInputError, match="no item 99"):
         write_item_folder(job.folder, 99, target, commitment)
+    other = Commitment(mlp().program, msgspec.structs.replace(commitment.key_as(NativeVerifyingKey), root=bytes(32)))
+    with pytest.raises(InvalidInputError, match="was done for another commitment than"):
+        write_item_folder(job.folder, ASKED, target, other)
     with pytest.raises(InvalidInputError, match="holds no batch job"):
         write_item_folder(tmp_path, 0, target, commitment)
     with closing(State(job.folder)) as state:
@@ -148,6 +177,13 @@ def test_what_cannot_be_handed_out(job: ProvenJob, tmp_path: Path) -> None:
     os.utime(inputs, ns=(0, 0))
     with pytest.raises(InvalidInputError, match="changed since the job began"):
         write_item_folder(job.folder, ASKED, target, commitment)
+    x = items()
+    x[ASKED, 0] += 0.25
+    np.save(inputs, x)
+    os.utime(inputs, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(InvalidInputError, match="items 3 to 5 changed since they were proven"):
+        write_item_folder(job.folder, ASKED, target, commitment)
+    np.save(inputs, items())
     os.utime(inputs, ns=(before.st_atime_ns, before.st_mtime_ns))
     job.proof(1).write_bytes(b"damaged")
     with pytest.raises(InvalidInputError, match="resume makes lost and damaged proofs again"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.artifact import wrap
 from zkinfer.files.statement import VALUES_CONTEXT
-from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, DeadLetter, JobBatch, Manifest, item_digests
+from zkinfer.jobs.manifest import MAX_BATCH_ITEMS, MAX_ITEMS, DeadLetter, JobBatch, Manifest, item_digests
 
 
 def digests(items: int) -> bytes:
@@ -85,9 +85,11 @@ def of_first(**changes: Any) -> Manifest:
         (of_job(program=b""), "digest"),
         (of_job(context=bytes((1 << 16) + 1)), "context"),
         (of_job(circuit_batch=0), "run"),
+        (of_job(batch_size=0), "a batch has no items"),
         (of_job(batch_size=MAX_BATCH_ITEMS + 1), "more than any proof"),
         (of_job(batch_size=2), "larger than any batch"),
         (of_job(items=0), "no items"),
+        (of_job(items=MAX_ITEMS + 1), "more than there can be"),
         (of_job(items=7), "its batches hold 6 of its 7"),
         (of_job(batches=(FIRST, ALL_DEAD)), "batch 1 does not begin"),
         (of_job(batches=(FIRST, FIRST, SECOND, ALL_DEAD)), "batch 1 does not begin"),

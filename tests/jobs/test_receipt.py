@@ -171,6 +171,7 @@ def test_a_forged_item_is_not_in_the_receipt(forged: ItemReceipt) -> None:
         forged_header(private_outputs=True),
         forged_item(reason="x" * 70_000),
         forged_header(commitment=b""),
+        forged_header(program=b""),
         forged_header(items=1 << 50),
         forged_header(context=bytes(70_000)),
         msgspec.structs.replace(ITEM, position=-1),

@@ -384,6 +384,13 @@ class TestCheatingOperators:
         with pytest.raises(InvalidProofError, match="is not the one that was committed"):
             job.verify()
 
+    @pytest.mark.parametrize("more", [-32, -1, 1, 32])
+    def test_not_one_salt_for_each_item(self, job: SampledJob, more: int) -> None:
+        number = job.picked[0]
+        job.forge_part("salts", lambda data: (data + bytes(32))[: len(data) + more])
+        with pytest.raises(MalformedProofError, match=f"batch {number} of the sample is not opened item by item"):
+            job.verify()
+
     @pytest.mark.parametrize("part", ["salts", "input_digests", "output_digests", "siblings", "proof_digest"])
     @pytest.mark.parametrize("keep", [0, 31, 33])
     def test_a_part_of_another_length(self, job: SampledJob, part: str, keep: int) -> None:
@@ -533,6 +540,11 @@ class TestOneItem:
             msgspec.structs.replace(found, item=msgspec.structs.replace(found.item, index=99)).check(commitment)
         with pytest.raises(InvalidInputError, match="no item 99"):
             open_item(job.folder, 99)
+
+    def test_a_job_of_which_all_is_proven_committed_to_no_item(self, job: SampledJob) -> None:
+        whole = msgspec.structs.replace(job.manifest, sample=None)
+        with pytest.raises(InvalidInputError, match="not a sampled one: all of it is proven"):
+            open_item(job.folder, 2).check(whole)
 
 
 class TestOperator:

@@ -1,5 +1,6 @@
 """Jobs and items are accepted as they are, and every way to cheat on one of their items is found."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from zkinfer.errors import (
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
+from zkinfer.jobs import api, batch_checker, verification
 from zkinfer.jobs.manifest import MANIFEST_FILE, DeadLetter, JobBatch
 from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
 from zkinfer.jobs.verification import verify_item
@@ -107,10 +109,20 @@ class TestTheCallersWordCounts:
         with pytest.raises(CommitmentMismatchError, match="items 0 to 2: the proof was made for another commitment"):
             job.verify(commitment=other)
 
+    def test_another_program_beside_the_right_commitment(self, job: ProvenJob) -> None:
+        job.forge(program=bytes(32))
+        with pytest.raises(CommitmentMismatchError, match="the job was done for another commitment than"):
+            job.verify()
+
+    def test_runs_of_another_size(self, job: ProvenJob) -> None:
+        job.forge(circuit_batch=2)
+        with pytest.raises(StatementError, match="runs 1 items at a time, the job says otherwise"):
+            job.verify()
+
     def test_no_inputs(self, job: ProvenJob) -> None:
-        nothing: tuple[Any, ...] = (None, [])
-        for missing in nothing:
-            with pytest.raises(StatementError, match="hand in"):
+        nothing: dict[str, Any] = {"the job's inputs are public": None, "there are no inputs": []}
+        for complaint, missing in nothing.items():
+            with pytest.raises(StatementError, match=f"{complaint}.* hand in"):
                 job.verify(inputs=missing)
 
     @pytest.mark.parametrize("workers", [1, 2])
@@ -132,6 +144,17 @@ class TestTheCallersWordCounts:
         for workers in (1, 2):
             with pytest.raises(StatementError, match="not an array"):
                 job.verify(workers=workers)
+
+    def test_a_file_with_a_line_that_is_too_long(
+        self, job: ProvenJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That shows only where the last items are read."""
+        lines = [json.dumps(row) for row in items().tolist()]
+        (tmp_path / "x.jsonl").write_text("\n".join(lines) + " " * 100)
+        job.verify(inputs=tmp_path / "x.jsonl")
+        monkeypatch.setattr("zkinfer.jobs.inputs.MAX_LINE_BYTES", 100)
+        with pytest.raises(StatementError, match=r"items 6 to 7: .*a line of more than 100 bytes is no item"):
+            job.verify(inputs=tmp_path / "x.jsonl")
 
 
 class TestCheatingProvers:
@@ -211,6 +234,29 @@ class TestCheatingProvers:
         with pytest.raises(MalformedProofError):
             job.verify()
 
+    def test_one_number_is_no_outputs_of_items(self, tmp_path: Path) -> None:
+        """Of items whose output is a single number, too."""
+        np.save(tmp_path / "outputs.npy", np.zeros(()))
+        with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(\) an item"):
+            batch_checker.map_rows(tmp_path / "outputs.npy", ())
+
+    def test_bytes_are_put_behind_the_outputs(self, job: ProvenJob) -> None:
+        """The same array, in a file that holds more than it."""
+        path = job.folder / "outputs.npy"
+        path.write_bytes(path.read_bytes() + bytes(16))
+        with pytest.raises(MalformedProofError, match=r"outputs\.npy does not hold float64 numbers of shape \(2,\)"):
+            job.verify()
+
+    def test_outputs_are_made_up_where_there_are_none(self, tmp_path: Path) -> None:
+        """No proof covers a batch of dead letters alone, so that its rows of outputs have to be checked without one."""
+        np.save(tmp_path / "x.npy", np.full((2, 3), np.nan))
+        api.run(tmp_path / "job", some_keys(), tmp_path / "x.npy", batch_size=2, context=CONTEXT)
+        job = ProvenJob(tmp_path / "job", tmp_path / "x.npy", hides=False)
+        assert (job.verify().dead, job.verify().proofs) == (2, 0)
+        np.save(job.folder / "outputs.npy", np.zeros((2, 2)))
+        with pytest.raises(InvalidProofError, match="items 0 to 1: the job's file of outputs holds others than were"):
+            job.verify()
+
     def test_a_proof_is_bent_and_its_digest_too(self, job: ProvenJob) -> None:
         good = Proof.load(job.proof(0))
         bent = Proof(
@@ -220,6 +266,68 @@ class TestCheatingProvers:
         job.forge_batch(0, lambda b: msgspec.structs.replace(b, proof_digest=blake3(bent).digest()))
         with pytest.raises(VerificationError, match="items 0 to 2"):
             job.verify()
+
+
+class TestHiddenValues:
+    """Where a proof hides values there is nothing to compare them with: the manifest must not gain by saying so."""
+
+    @pytest.fixture
+    def hidden(self, tmp_path: Path) -> ProvenJob:
+        return proven_job(tmp_path, hides=True)
+
+    def test_a_proof_of_fewer_items(self, hidden: ProvenJob) -> None:
+        """Two batches of different sizes swap their proofs, and no inputs are at hand that would contradict."""
+        swap_proofs(hidden, 0, 1)
+        with pytest.raises(InvalidProofError, match="items 0 to 2: the proof is of 2 runs of the circuit: not as many"):
+            hidden.verify()
+
+    def test_outputs_are_claimed_that_the_proofs_hide(self, hidden: ProvenJob) -> None:
+        show_outputs(hidden)
+        with pytest.raises(InvalidProofError, match="items 0 to 2: the proof hides outputs that the job shows"):
+            hidden.verify()
+
+    def test_an_output_is_claimed_that_the_proof_of_the_item_hides(self, hidden: ProvenJob) -> None:
+        show_outputs(hidden)
+        found, receipt = item_receipt(hidden.manifest, 5), receipt_of(hidden.manifest)
+        with pytest.raises(InvalidProofError, match="the proof hides outputs that the job shows"):
+            verify_item(found, receipt, hidden.proof(1), some_keys().commitment, None, context=CONTEXT)
+
+    def test_outputs_are_withheld_that_the_proofs_show(self, job: ProvenJob) -> None:
+        batches = tuple(msgspec.structs.replace(batch, output_digests=b"") for batch in job.manifest.batches)
+        job.forge(batches=batches, private_outputs=True)
+        with pytest.raises(InvalidProofError, match="or shows some that it hides"):
+            job.verify()
+
+    def test_inputs_are_withheld_that_the_proofs_show(self, job: ProvenJob) -> None:
+        batches = tuple(msgspec.structs.replace(batch, input_digests=b"") for batch in job.manifest.batches)
+        job.forge(batches=batches, private_inputs=True)
+        with pytest.raises(StatementError, match=r"items 0 to 2: .*is public in this proof"):
+            job.verify(inputs=None)
+
+    def test_an_item_stands_at_no_position(self, hidden: ProvenJob) -> None:
+        """Nothing of the item is shown, so that only the number of runs says which positions there are."""
+        found, receipt = item_receipt(hidden.manifest, 5), receipt_of(hidden.manifest)
+        moved: ItemReceipt = msgspec.structs.replace(found, position=2)
+        with pytest.raises(InvalidProofError, match="the proof has no position 2 for item 5"):
+            verify_item(moved, receipt, hidden.proof(1), some_keys().commitment, None, context=CONTEXT)
+
+
+def swap_proofs(job: ProvenJob, one: int, other: int) -> None:
+    """Let the manifest name for each of two batches the proof of the other one."""
+    batches = list(job.manifest.batches)
+    first, second = batches[one], batches[other]
+    batches[one] = msgspec.structs.replace(first, proof=second.proof, proof_digest=second.proof_digest)
+    batches[other] = msgspec.structs.replace(second, proof=first.proof, proof_digest=first.proof_digest)
+    job.forge(batches=tuple(batches))
+
+
+def show_outputs(job: ProvenJob) -> None:
+    """Let a job whose proofs hide the outputs name digests of any outputs, and have a file of them."""
+    batches = tuple(
+        msgspec.structs.replace(batch, output_digests=bytes(32 * batch.size)) for batch in job.manifest.batches
+    )
+    job.forge(batches=batches, private_outputs=False)
+    np.save(job.folder / "outputs.npy", np.full((ITEMS, 2), np.nan))
 
 
 def drop(batch: JobBatch, position: int) -> JobBatch:
@@ -242,6 +350,25 @@ def test_processes_that_cannot_be_had(job: ProvenJob, monkeypatch: pytest.Monkey
         monkeypatch.setattr(sys, "executable", missing)
         with pytest.raises(VerifierUnavailableError, match="process"):
             job.verify(workers=2)
+
+
+@pytest.mark.parametrize("shortage", [MemoryError, RecursionError])
+def test_too_little_memory_is_no_verdict(
+    job: ProvenJob, monkeypatch: pytest.MonkeyPatch, shortage: type[Exception]
+) -> None:
+    """Neither where all of the job is read, nor where one batch is checked."""
+
+    def fail(*args: object, **options: object) -> None:
+        raise shortage
+
+    monkeypatch.setattr(batch_checker, "verify", fail)
+    with pytest.raises(
+        VerifierUnavailableError, match=rf"not enough memory or stack to verify \({shortage.__name__}\)$"
+    ):
+        job.verify()
+    monkeypatch.setattr(verification, "load_manifest", fail)
+    with pytest.raises(VerifierUnavailableError, match=rf"{shortage.__name__}\); nothing is said about the job"):
+        job.verify()
 
 
 class TestOneItem:
@@ -276,6 +403,11 @@ class TestOneItem:
     def test_a_dead_letter(self, job: ProvenJob) -> None:
         with pytest.raises(InvalidProofError, match=f"item {DEAD} is covered by no proof: .*NaN"):
             self.verify(job, DEAD)
+
+    def test_that_was_not_proven(self, job: ProvenJob) -> None:
+        job.forge_batch(1, lambda b: msgspec.structs.replace(b, proof="", proof_digest=b""))
+        with pytest.raises(InvalidProofError, match="item 3 is covered by no proof: it was not proven"):
+            self.verify(job, 3, proof=job.folder / "proofs" / "000000000003.proof")
 
     def test_by_another_proof(self, job: ProvenJob) -> None:
         with pytest.raises(MalformedProofError, match="not the proof"):
@@ -314,7 +446,7 @@ class TestOneItem:
             (np.float64(1), "along their first axis"),
             ("x", "numbers"),
             ({"y": items()[[3, 5]]}, "named"),
-            (None, "hand in"),
+            (None, "the job's inputs are public"),
         ],
     )
     def test_with_other_inputs(self, job: ProvenJob, inputs: Any, complaint: str) -> None:
