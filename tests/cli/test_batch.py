@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from zkinfer.backend import Keys
 from zkinfer.cli import app
+from zkinfer.cli.batch import Stop
 from zkinfer.cli.batch_progress import summary
 from zkinfer.errors import ProvingError, ResourceError
 from zkinfer.jobs.api import run as run_job
@@ -243,3 +244,12 @@ def test_progress_in_one_line() -> None:
     assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1000 items, 25/s, 20 s left, 10 failed, 3 dead letters"
     assert summary(Progress(counts, 0, 0.0, 0)).startswith("500 of 1000 items, 0/s, unknown time left")
     assert summary(Progress(counts, 250, 10.0, 320_000_000)).endswith("320.0 MB")
+
+
+def test_signals_are_taken_as_before_when_a_command_ends() -> None:
+    """A process that calls commands, or forks after one, can still be ended."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

@@ -84,12 +84,21 @@ def read_job(path: Path, given: dict[str, Any]) -> JobFile:
 
 
 class Stop:
-    """Becomes true at the first SIGTERM or Ctrl-C; at the second Ctrl-C the process is interrupted."""
+    """Becomes true at the first SIGTERM or Ctrl-C; at the second Ctrl-C the process is interrupted.
+
+    A context: when it ends, the process takes these signals as it did before.
+    """
 
     def __init__(self) -> None:
         self._asked = False
-        signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, self._ask)
+
+    def __enter__(self) -> "Stop":
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
         if self._asked and number == signal.SIGINT:
@@ -256,8 +265,8 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None,
     from zkinfer.jobs.manifest import Manifest
     from zkinfer.jobs.report import REPORT_FILE
 
-    with shown_progress() as observer:
-        outcome = work(observer, Stop())
+    with shown_progress() as observer, Stop() as stop:
+        outcome = work(observer, stop)
     if outcome.committed is not None:
         _show_commitment(outcome.committed, None)
         return
