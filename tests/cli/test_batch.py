@@ -26,6 +26,7 @@ from zkinfer.jobs.executors import ProcessExecutor
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.lock import working_on
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
+from zkinfer.jobs.runner import Progress
 from zkinfer.jobs.state import State
 from zkinfer.jobs.work import TensorData, Work
 from zkinfer.native.keys import NativeKeys
@@ -196,11 +197,14 @@ def test_batches_that_fail_give_5_and_another_process_at_work_gives_4(
 def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(shop: Path, tmp_path: Path) -> None:
     job, killed = tmp_path / "job", list[int]()
 
-    def observe(progress: object) -> None:
-        if done(job) >= 1 and not killed:
-            worker = next(p for p in _children(os.getpid()) if "zkinfer.jobs.worker" in _command(p))
-            os.kill(worker, signal.SIGKILL)
-            killed.append(worker)
+    def observe(progress: Progress) -> None:
+        """Kills one after another, until one had a batch: a worker may have none for a moment."""
+        children = _children(os.getpid())
+        if done(job) >= 1 and progress.counts.retries == 0 and not set(killed) & set(children):
+            worker = next((p for p in children if "zkinfer.jobs.worker" in _command(p)), None)
+            if worker is not None:
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
 
     outcome = run_job(
         job, shop / "keys", shop / "x.npy", batch_size=5, workers=2, executor="processes", backoff=0.0, observer=observe
@@ -208,7 +212,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_batch_proven_by_another(sho
     assert killed
     assert outcome.complete
     assert outcome.progress.counts.batches_done == 8
-    assert outcome.progress.counts.retries == 1
+    assert 1 <= outcome.progress.counts.retries <= len(killed)
     with closing(State(job)) as state:
         for row in state.rows():
             assert row.announced is not None

@@ -4,9 +4,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 from shutil import copytree
 from tempfile import mkdtemp
@@ -39,42 +37,12 @@ from zkinfer.jobs.job import SAMPLE_COMMITMENT_FILE, STATE_FILE, SamplePolicy, m
 from zkinfer.jobs.manifest import DeadLetter, JobBatch, Manifest, Opening, Sample, item_digests
 from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.runner import Runner
-from zkinfer.jobs.sample import batches_needed, picked, sampled_miss_probability
+from zkinfer.jobs.sample import picked
 from zkinfer.jobs.sampled import commit_sample, open_item, prove_sample
 from zkinfer.jobs.verification import VerifiedJob, verify_job, verify_sample
 
 CHALLENGE = b"beacon, round 1234567"
 RATE = 0.4
-
-sizes_lists = st.lists(st.integers(0, 4), min_size=1, max_size=7).filter(any)
-
-
-class TestProbability:
-    @given(sizes_lists, st.floats(0.01, 1), st.data())
-    def test_the_worst_way_to_be_wrong(self, sizes: list[int], rate: float, data: st.DataObject) -> None:
-        """No choice of batches that hold as many wrong outputs is missed more often than is said."""
-        outputs = [n for n in sizes if n]
-        drawn = data.draw(st.integers(0, len(outputs)))
-        wrong = max(1, math.ceil(Fraction(repr(rate)) * sum(outputs)))
-        fewest = min(
-            count
-            for count in range(1, len(outputs) + 1)
-            for chosen in combinations(outputs, count)
-            if sum(chosen) >= wrong
-        )
-        exact = Fraction(math.comb(len(outputs) - fewest, drawn), math.comb(len(outputs), drawn))
-        assert sampled_miss_probability(sizes, drawn, rate) == pytest.approx(float(exact))
-
-    @given(sizes_lists, st.floats(0.01, 1), st.floats(0.01, 0.99))
-    def test_as_many_as_needed_and_no_more(self, sizes: list[int], rate: float, confidence: float) -> None:
-        needed = batches_needed(sizes, rate, confidence)
-        assert sampled_miss_probability(sizes, needed, rate) <= 1 - confidence
-        assert needed == 1 or sampled_miss_probability(sizes, needed - 1, rate) > 1 - confidence
-
-    @pytest.mark.parametrize("rate", [0.0, -1.0, 1.5, math.nan, math.inf])
-    def test_rates_that_are_none(self, rate: float) -> None:
-        with pytest.raises(InvalidInputError, match="rate"):
-            sampled_miss_probability([1, 2], 1, rate)
 
 
 @dataclass(frozen=True)
