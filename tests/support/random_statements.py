@@ -42,6 +42,6 @@ def knowing(case: Case, seed: int = 0, change: Change = unchanged) -> Knowing:
     return Knowing(KnowingChannel(seed, change), answers)
 
 
-def reduce_knowing(case: Case, publics: Mapping[int, IntArray], party: Knowing) -> list[CommittedClaim]:
+def reduce_knowing(case: Case, publics: Mapping[int, IntArray] | None, party: Knowing) -> list[CommittedClaim]:
     """The claims on committed vectors that the case's statement is reduced to."""
     return reduce_statement(case.plan, publics, party.channel, party.witness)

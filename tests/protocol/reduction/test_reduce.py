@@ -128,8 +128,16 @@ def test_a_dry_run_needs_no_values() -> None:
     case = random_case(3)
     _, party = reduced(case, case.publics)
     dry = knowing(case)
-    reduce_knowing(case, {}, dry)
+    reduce_knowing(case, None, dry)
     assert dry.asked == party.asked
+
+
+def test_a_statement_without_its_public_values_is_no_dry_run() -> None:
+    """Nothing is taken for zero because a caller left it out."""
+    case = random_case(3)
+    assert case.publics
+    with pytest.raises(KeyError):
+        reduced(case, {})
 
 
 def test_a_claim_of_no_terms_must_be_zero() -> None:

@@ -114,7 +114,7 @@ def reading(proof: NativeProof) -> ProofWires:
 
 def reduce_to_openings(
     plan: Plan,
-    publics: Mapping[int, IntArray],
+    publics: Mapping[int, IntArray] | None,
     channel: Channel,
     codes: tuple[Code, Code],
     witness: ReductionWitness | None = None,

@@ -36,7 +36,7 @@ def make_shape(plan: Plan, weights: Code, header: Header) -> Shape:
     """A dry run of the reduction, with these sizes."""
     channel = DryChannel()
     claims = reduce_to_openings(
-        plan, {}, channel, (weights, header.opening.code), lookup_grinding=header.lookup_grinding
+        plan, None, channel, (weights, header.opening.code), lookup_grinding=header.lookup_grinding
     )
     channel.reserve(len(claims.weights) + len(claims.witness))
     places = channel.places

@@ -34,7 +34,7 @@ SUM_CHECK = "the parts of a claim add up to it"
 
 def reduce_statement(
     plan: Plan,
-    publics: Mapping[int, IntArray],
+    publics: Mapping[int, IntArray] | None,
     channel: Channel,
     witness: ReductionWitness | None = None,
     *,
@@ -45,7 +45,7 @@ def reduce_statement(
     Args:
         plan: what the proof is made of.
         publics: for each public input the value's number, for each public output len(program inputs, weights and
-            nodes) + its position, its integers: int64 of shape (runs, *tensor.shape). Empty in a dry run.
+            nodes) + its position, its integers: int64 of shape (runs, *tensor.shape). None in a dry run.
         channel: of this side, padded. Its transcript must have absorbed statement and commitments.
         witness: of the prover's side.
         lookup_grinding: bits of work done just before, for the lookups' challenges.
@@ -65,7 +65,7 @@ class _Reduction:
     def __init__(
         self,
         plan: Plan,
-        publics: Mapping[int, IntArray],
+        publics: Mapping[int, IntArray] | None,
         channel: Channel,
         witness: ReductionWitness | None,
         lookup_grinding: int,
@@ -146,7 +146,7 @@ class _Reduction:
         return self.channel.exchange("private output", 1, make)
 
     def _public(self, key: int, functional: Functional) -> Ext:
-        return evaluate(functional, self.publics[key]) if self.publics else (0, 0, 0)
+        return ZERO if self.publics is None else evaluate(functional, self.publics[key])
 
     def _route(self, value: int, functional: Functional, claimed: AffineForm) -> None:
         """A claim on a value of the program: done where it is committed, pending where it is not."""
