@@ -1,0 +1,96 @@
+"""The fixed cost of a proof, on the digits models at batch 1: `python benchmarks/small_proofs.py [--repeats N]`.
+
+Such a proof spends most of its time in the protocol's Python code, not in kernels. Two figures describe that:
+
+* calls between files: how often one `zk.prove` calls from one file of the package into another;
+* processor seconds of one proof, without execution, on one thread. The prover's randomness is fixed, so that the proofs
+  of two commits are the same bytes and their searches for nonces equally long.
+
+To compare two commits, run this in a checkout of each, in turns.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from measure import ROOT, markdown_table, provenance
+
+import zkinfer as zk
+from zkinfer.circuit.qformat import quantize
+from zkinfer.execution.executor import Executor
+from zkinfer.jit.threads import set_threads
+from zkinfer.native.prove import commit_run, prove_run
+from zkinfer.native.setup import opening_for
+from zkinfer.native.witness import values_read
+from zkinfer.protocol.pcs.prover import commit
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.reduction.layout import weight_matrix
+from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.typing import FloatArray
+
+MODELS = ("digits-mlp", "digits-cnn")
+WARM = 2
+"""Proofs that are made first, which load kernels and fill caches."""
+
+
+def calls_between_files(circuit: zk.Circuit, x: FloatArray) -> int:
+    """How often one proof calls a function of another file of the package than the caller's."""
+    package, count = str(Path(zk.__file__).parent), 0
+
+    def counted(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        if event == "call" and frame.f_back is not None:
+            caller, called = frame.f_back.f_code.co_filename, frame.f_code.co_filename
+            count += called != caller and called.startswith(package) and caller.startswith(package)
+
+    keys = zk.setup(circuit, proofs=WARM + 1)
+    for _ in range(WARM):
+        zk.prove(keys, x)
+    sys.setprofile(counted)
+    try:
+        zk.prove(keys, x)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def proving_seconds(circuit: zk.Circuit, x: FloatArray, repeats: int) -> float:
+    """Processor seconds from an executed run to the bytes of its proof; the least of so many."""
+    program, weights = circuit.program, circuit.weights
+    inputs = [quantize(x.reshape(1, *program.inputs[0].shape), program.inputs[0])]
+    plan, opening = make_plan(program, 1, (False,), (False,)), opening_for(program, 100)
+    executor = Executor(program, weights, keep=values_read(program))
+    values = {number: array for number, array in enumerate(executor.run(inputs)) if array is not None}
+    values |= dict(enumerate(inputs))
+    data, seconds = weight_matrix(program, weights, opening.code.log_columns), []
+    for _ in range(WARM + repeats):
+        matrix = commit(opening.code, data, 0, Randomness(bytes([1] * 32)))
+        start = time.process_time()
+        run = commit_run(plan, dict(values), executor.tables, opening, Randomness(bytes([2] * 32)))
+        prove_run(run, b"statement".ljust(32, b"."), matrix, opening, Randomness(bytes([3] * 32)))
+        seconds.append(time.process_time() - start)
+    return min(seconds[WARM:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=20, help="proofs that are timed, of each model")
+    repeats = parser.parse_args().repeats
+    set_threads(1)
+    rows = []
+    for name in MODELS:
+        folder = Path(ROOT, "circuits", name)
+        circuit = zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"))
+        x = np.load(folder / "held-out.npy")[:1]
+        seconds = proving_seconds(circuit, x, repeats)
+        rows.append([name, f"{calls_between_files(circuit, x):,}", f"{1000 * seconds:.1f}"])
+    print(provenance("python benchmarks/small_proofs.py"))
+    print(markdown_table(["model", "calls between files", "proof, processor ms"], rows))
+
+
+if __name__ == "__main__":
+    main()
