@@ -98,9 +98,9 @@ def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, sto
             else:
                 # A block that ends early is filled up with zeros; lanes without a message hash what was there before.
                 for lane in range(present):
-                    copy = copies[lane * _BLOCK_BYTES : (lane + 1) * _BLOCK_BYTES]
-                    copy[:length] = octets[at + lane * size : at + lane * size + length]
-                    copy[length:] = 0
+                    for i in range(_BLOCK_BYTES):
+                        octet = octets[at + lane * size + i] if i < length else 0
+                        copies[lane * _BLOCK_BYTES + i] = octet
                 _compress(copies, 0, _BLOCK_BYTES, length, flags, chaining)
         for lane in range(present):
             for word in range(DIGEST_WORDS):

@@ -15,7 +15,7 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce, sum_of_products
 from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_lines
-from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store
 from zkinfer.protocol.field.params import P
 from zkinfer.typing import Floats
 
@@ -119,11 +119,11 @@ def _base_kernel(values: Any, out: Any, start: int, stop: int) -> bool:
     block, prefix = np.empty(BLOCK), np.empty(BLOCK)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        block[:count] = values[first : first + count]
+        copy(values, first, block, 0, count)
         block[count:] = 1.0
         if not _invert_block(block, prefix):
             return False
-        out[first : first + count] = block[:count]
+        copy(block, 0, out, first, count)
     return True
 
 
@@ -144,9 +144,10 @@ def _ext_kernel(a0: Any, a1: Any, a2: Any, out0: Any, out1: Any, out2: Any, star
     zero = splat(0.0)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        e0[:count], e0[count:] = a0[first : first + count], 1.0
-        e1[:count], e1[count:] = a1[first : first + count], 0.0
-        e2[:count], e2[count:] = a2[first : first + count], 0.0
+        copy(a0, first, e0, 0, count)
+        copy(a1, first, e1, 0, count)
+        copy(a2, first, e2, 0, count)
+        e0[count:], e1[count:], e2[count:] = 1.0, 0.0, 0.0
         for i in range(0, BLOCK, LANES):
             x0, x1, x2 = load(e0, i, zero), load(e1, i, zero), load(e2, i, zero)
             c0, c1, c2 = _cofactors(x0, x1, x2)
@@ -161,7 +162,7 @@ def _ext_kernel(a0: Any, a1: Any, a2: Any, out0: Any, out1: Any, out2: Any, star
             store(e0, i, mul(load(f0, i, zero), scale))
             store(e1, i, mul(load(f1, i, zero), scale))
             store(e2, i, mul(load(f2, i, zero), scale))
-        out0[first : first + count] = e0[:count]
-        out1[first : first + count] = e1[:count]
-        out2[first : first + count] = e2[:count]
+        copy(e0, 0, out0, first, count)
+        copy(e1, 0, out1, first, count)
+        copy(e2, 0, out2, first, count)
     return True

@@ -24,7 +24,7 @@ from zkinfer.jit.threads import split
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.arrays import from_ints
-from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store, transpose
+from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store, transpose
 from zkinfer.protocol.field.params import BLOWUP, P
 from zkinfer.protocol.field.scalar import root_of_unity
 from zkinfer.typing import Floats
@@ -133,7 +133,7 @@ def _short_kernel(flat: Any, symbols: int, n: int, roots: Any, scale: float, out
     """Rows of n < SHORT numbers: Stockham's radix-2 steps on single numbers, all balanced."""
     x, y = np.empty(n), np.empty(n)
     for row in range(start, stop):
-        x[:symbols] = flat[row * symbols : (row + 1) * symbols]
+        copy(flat, row * symbols, x, 0, symbols)
         x[symbols:] = 0.0
         half, stride = n // 2, 1
         while half >= 1:
@@ -275,7 +275,7 @@ def _rows_kernel(
         first = row * symbols
         for j1 in range(present):
             count = min(n2, symbols - j1 * n2)
-            line[j1 * pitch : j1 * pitch + count] = flat[first + j1 * n2 : first + j1 * n2 + count]
+            copy(flat, first + j1 * n2, line, j1 * pitch, count)
         for j in range(0, n2, BLOCK):
             done = _columns(line, j, pitch, present, n1, roots1, x, y)
             for k in range(0, n1, LANES):

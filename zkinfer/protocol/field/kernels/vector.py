@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global
 from numba.extending import lower_builtin, models, register_model
 
-from zkinfer.jit.compiling import intrinsic
+from zkinfer.jit.compiling import device, intrinsic
 
 LANES = 8
 _DOUBLE = ir.DoubleType()
@@ -197,3 +197,11 @@ def transpose(typingctx: Any, rows: Any) -> Any:
         return context.make_tuple(builder, rows, lines)
 
     return rows(rows), generate
+
+
+@device
+def copy(source: Any, start: Any, target: Any, at: Any, count: Any) -> None:
+    """Copies `count` elements. Assigning one slice to another would also compile numba's error for slices of different
+    lengths, with all that it needs of strings: two seconds on a machine's first use."""
+    for i in range(count):
+        target[at + i] = source[start + i]
