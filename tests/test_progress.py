@@ -1,14 +1,16 @@
 """Progress is shown for long work in a terminal, and for nothing else."""
 
 import io
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import ModuleType
 
 import pytest
 
 import zkinfer.progress
-from zkinfer.progress import activity, duration, progress
+from zkinfer.progress import activity, duration, notice, progress
 
 
 class _Terminal(io.StringIO):
@@ -74,3 +76,25 @@ def test_errors_pass_through(shown: AbstractContextManager[object]) -> None:
 )
 def test_durations_have_three_digits_and_a_fitting_unit(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_notice_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _become_terminal(monkeypatch)
+    notice("compiling")
+    assert terminal.getvalue() == "compiling\n"
+
+
+def test_a_notice_is_for_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = io.StringIO()
+    monkeypatch.setattr("sys.stderr", cell)
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    notice("compiling")
+    assert cell.getvalue() == "compiling\n"
+
+
+def test_a_notice_is_not_for_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr("sys.stderr", log)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    notice("compiling")
+    assert log.getvalue() == ""

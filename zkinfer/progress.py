@@ -1,4 +1,4 @@
-"""Time that work takes: progress on standard error of a terminal, and durations in words."""
+"""Time that work takes: progress on standard error of a terminal, notices, and durations in words."""
 
 import sys
 import threading
@@ -73,6 +73,12 @@ def activity(what: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         bar.stop()
+
+
+def notice(text: str) -> None:
+    """One line on standard error for a person who waits: in a terminal or a notebook, and nowhere else."""
+    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+        print(text, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

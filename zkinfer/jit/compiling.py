@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
+from numba.core import event
 from numba.extending import intrinsic as _intrinsic
+
+from zkinfer.progress import notice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +49,25 @@ def intrinsic(function: F) -> Callable[..., Any]:
     """Defines a function by the LLVM instructions that it stands for."""
     compiled: Callable[..., Any] = _intrinsic(function)
     return compiled
+
+
+class CompilationNotice(event.Listener):  # type: ignore[misc]
+    """Says, once in a process, that kernels of this package are compiled: why the first use takes so long."""
+
+    def __init__(self) -> None:
+        self._announced = False
+
+    def on_start(self, event: Any) -> None:
+        """Numba begins to compile a function, of this package or of another."""
+        if not self._announced and event.data["dispatcher"].py_func.__module__.startswith("zkinfer."):
+            self._announced = True
+            notice("zkinfer: compiling kernels, once on this machine; `zkinfer warmup` does it ahead, in half a minute")
+
+    def on_end(self, event: Any) -> None:
+        """Nothing is said when numba is done."""
+
+
+event.register("numba:compile", CompilationNotice())
 
 
 @cache
