@@ -112,6 +112,20 @@ def test_sizes_of_several_boxes(shape: tuple[int, ...], runs: int, direct_cells:
     accepted(make_case(program, [rng.integers(-9, 10, shape)], [inputs], (runs == 3,), (False, runs == 6), small(3)))
 
 
+def test_logits_of_a_large_vocabulary_on_one_axis() -> None:
+    """Axes over 2^14 behind a flattening: sums of more canonical elements than int64 holds."""
+    shape, rng = (8, 50257), np.random.default_rng(0)
+    clip = Table("clip", -24, tuple(min(9, max(-9, i)) for i in range(-24, 25)))
+    nodes = (
+        Einsum(Tensor("logits", shape, 0, -24, 24), "bi,oi->bo", (0, 1)),
+        View(Tensor("flat", (8 * 50257,), 0, -24, 24), (Term(2, 1, (Reshape((8 * 50257,)),)),)),
+        Lookup(Tensor("y", (8 * 50257,), 0, -9, 9), 3, 0, 0),
+    )
+    x, w = Tensor("x", (8, 2), 0, -4, 4), Tensor("w", (50257, 2), 0, -3, 3)
+    program = Program(1, (x,), (w,), (clip,), nodes, (4,))
+    accepted(make_case(program, [rng.integers(-3, 4, w.shape)], [rng.integers(-4, 5, (1, *x.shape))], sizes=small(9)))
+
+
 def test_a_convolution_with_padding() -> None:
     rng = np.random.default_rng(0)
     steps: tuple[Step, ...] = (Pad((0, 1, 1), (0, 1, 1)), Windows(1, 3, 2, 1), Windows(3, 3, 1, 1))

@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from support.linear_claims import side_values
 from support.random_contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
 
+from zkinfer.circuit.program import Einsum, Program, Tensor
 from zkinfer.native.tensors import contract_columns, contract_rows, outer_table, side_table
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
-from zkinfer.protocol.reduction.contraction import contract
+from zkinfer.protocol.reduction.contraction import contract, ones
+from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import Floats
 
 seeds = st.integers(0, 2**32 - 1)
@@ -92,6 +95,20 @@ def test_columns_around_the_limit_of_exact_products(bits: int) -> None:
     across = np.full((3, 3), P - 1, dtype=np.int64)
     expected = [scalar.ext_base_dot(to_exts(across), [int(x) % P for x in row]) for row in matrix]
     assert to_exts(contract_columns(matrix, across)) == expected
+
+
+@pytest.mark.parametrize("rows", [1 << 14, 1 << 16, 1 << 17])
+def test_letters_that_the_other_operand_lacks_are_summed_however_long(rows: int) -> None:
+    """Weights over rows and columns that are no product: minus one everywhere, and one zero."""
+    x, w = Tensor("x", (rows, 1), 0, 0, 1), Tensor("w", (2, 1), 0, -1, 1)
+    node = Einsum(Tensor("y", (rows, 2), 0, -1, 1), "ab,cb->ac", (0, 1))
+    plan = make_plan(Program(1, (x,), (w,), (), (node,), (2,)), 1)
+    weights = np.zeros((3, rows, 2), dtype=np.int64)
+    weights[0] = P - 1
+    weights[0, 0, 0] = 0
+    contraction = contract(plan, node, Functional((1, rows, 2), (ones(1), weights)))
+    table = side_table(contraction, contraction.left, np.ones((1, rows, 1), dtype=np.int64), scaled=True)
+    assert elements(table) == [(P - rows + 1, 0, 0), (P - rows, 0, 0)]
 
 
 @given(seeds, st.lists(st.integers(0, 3), min_size=1, max_size=3))

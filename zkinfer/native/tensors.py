@@ -18,7 +18,7 @@ _LIMB_BITS = 17
 _LIMBS = 3
 _EXACT = 1 << 53
 _TERMS = 1 << 12
-"""Canonical elements that add up in int64."""
+"""Products that are made at a time where elements are contracted."""
 
 _BLOCK = 1 << 18
 """Elements converted to float64 at a time where a matrix is contracted along its rows."""
@@ -74,7 +74,7 @@ class _Operand:
         total = np.zeros((DEGREE, moved.shape[2]), dtype=np.int64)
         for start in range(0, flat.shape[1], _TERMS):
             part = slice(start, start + _TERMS)
-            total = (total + multiply(moved[:, part], flat[:, part]).sum(axis=1)) % P
+            total = (total + modular.sum_axis(multiply(moved[:, part], flat[:, part]), 1)[:, 0]) % P
         self.elements, self.letters = total.reshape(DEGREE, *sizes), kept
 
     def _contract_integers(self, letters: str, weights: IntArray) -> None:
@@ -168,7 +168,8 @@ def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shar
     product = multiply(elements, spread.reshape(DEGREE, *shape))
     for c in names:
         if c not in shared:
-            product = product.sum(axis=target.index(c) + 1) % P
+            axis = target.index(c) + 1
+            product = modular.sum_axis(product, axis).squeeze(axis)
             target = target.replace(c, "")
     return target, product
 

@@ -12,8 +12,9 @@ from zkinfer.circuit.program import Einsum, Program, Tensor
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import to_exts
 from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, ZERO, ext_add, ext_mul, ext_scale
 from zkinfer.protocol.reduction.contraction import contract, expand_single, multiply, ones
-from zkinfer.protocol.reduction.functional import of_vectors
+from zkinfer.protocol.reduction.functional import Functional, of_vectors
 from zkinfer.protocol.reduction.plan import make_plan
 
 seeds = st.integers(0, 2**32 - 1)
@@ -80,6 +81,32 @@ def test_an_einsum_of_one_operand_sums_with_weight_one(seed: int, subscripts: st
     functional = random_functional(rng, (runs, *node.out.shape))
     expanded = expand_single(plan, node, functional)
     assert value_of(expanded, array) == value_of(functional, evaluate_einsum(subscripts, [array], 1 << 20))
+
+
+@pytest.mark.parametrize("columns", [1 << 14, 1 << 16, 1 << 17])
+def test_letters_that_an_operand_lacks_are_summed_however_long(columns: int) -> None:
+    """Weights that are no product over two axes, as flattening leaves them: minus one everywhere, and one zero.
+
+    What they leave on the left operand, at a point z of the columns, has a closed form: each row has minus the sum of
+    an eq table, which is one, and the first row lacks its first entry.
+    """
+    x, w = Tensor("x", (2, 1), 0, -1, 1), Tensor("w", (columns, 1), 0, -1, 1)
+    node = Einsum(Tensor("y", (2, columns), 0, -1, 1), "ab,cb->ac", (0, 1))
+    plan = make_plan(Program(1, (x,), (w,), (), (node,), (2,)), 1)
+    weights = np.zeros((3, 2, columns), dtype=np.int64)
+    weights[0] = P - 1
+    weights[0, 0, 0] = 0
+    contraction = contract(plan, node, Functional((1, 2, columns), (ones(1), weights)))
+    point = tuple(random_ext(np.random.default_rng(columns)) for _ in range(contraction.instance.variables))
+    on_left, _ = contraction.functionals(point)
+    first = ONE
+    for coordinate in point:
+        first = ext_mul(first, ext_add(ONE, ext_scale(coordinate, -1)))
+    rows = [ext_add((P - 1, 0, 0), first), (P - 1, 0, 0)]
+    for row, expected in enumerate(rows):
+        one = np.zeros((1, 2, 1), dtype=np.int64)
+        one[0, row] = 1
+        assert value_of(on_left, one) == expected != ZERO
 
 
 def test_products_are_broadcast() -> None:

@@ -252,5 +252,4 @@ def evaluate(polynomials: IntArray, points: IntArray) -> IntArray:
     low = powers(points, width)
     values = matmul(blocks.reshape(count * height, width), low).reshape(count, height, len(points))
     high = powers(mul(low[-1], points), height)
-    result: IntArray = mul(values, high[None]).sum(axis=1) % P
-    return result
+    return sum_axis(mul(values, high[None]), 1)[:, 0]

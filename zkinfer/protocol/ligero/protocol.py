@@ -27,7 +27,7 @@ from zkinfer.errors import InvalidProofError
 from zkinfer.protocol.channel import PadConstraints, Wire
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_array
-from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.ligero.pads import (
     Coefficients,
     PadParameters,
@@ -129,7 +129,7 @@ def _check(
     polynomials = _decode_polynomials(parameters, head)
     words = decode_array(b"".join(leaf[SALT_BYTES:] for leaf in leaves), (len(indices), tableau.words, DEGREE))
     at_data = evaluate(polynomials[1:], parameters.coset[: parameters.data])
-    require(LINEAR_CHECK, modular.to_exts(at_data[0].sum(axis=1, keepdims=True) % P) == [drawn.right_side])
+    require(LINEAR_CHECK, modular.to_exts(modular.sum_axis(at_data[0], 1)) == [drawn.right_side])
     require(PRODUCT_CHECK, not at_data[1].any())
     points = parameters.points[indices]
     weights = evaluate(interpolate(parameters, drawn.weights), points)

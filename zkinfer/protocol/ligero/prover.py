@@ -130,7 +130,7 @@ def _masks(parameters: PadParameters, source: Randomness) -> IntArray:
     """The mask of the combination, and the pieces of the masks of both other tests."""
     combination = source.elements(DEGREE, parameters.dimension)[None]
     linear = source.elements(DEGREE, parameters.product_size)
-    total = modular.mul(linear, _power_sums(parameters)).sum(axis=1) % P
+    total = modular.sum_axis(modular.mul(linear, _power_sums(parameters)), 1)[:, 0]
     linear[:, 0] = (linear[:, 0] - modular.mul(total, np.array(pow(parameters.data, -1, P)))) % P
     product = _vanishing_multiple(parameters, source.elements(DEGREE, parameters.product_size - parameters.data))
     pieces = [_pieces(parameters, mask, source) for mask in (linear, product)]

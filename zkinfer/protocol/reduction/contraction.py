@@ -19,7 +19,6 @@ import numpy as np
 
 from zkinfer.circuit.program import Einsum
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul
 from zkinfer.protocol.reduction.factors import monic
 from zkinfer.protocol.reduction.functional import Functional, arrange, split
@@ -104,7 +103,8 @@ class Contraction:
                     weights = multiply(weights, unused.pop(letter).reshape(spread))
             for letter in letters:
                 if letter not in side.letters:
-                    weights = weights.sum(axis=letters.index(letter) + 1) % P
+                    axis = letters.index(letter) + 1
+                    weights = modular.sum_axis(weights, axis).squeeze(axis)
                     letters = letters.replace(letter, "")
             if letters:
                 parts.append((letters, weights))
