@@ -10,9 +10,10 @@ import onnx_ir
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch
+from zkinfer.circuit.samples import into_runs
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
-from zkinfer.compiler.calibration.float_model import static_shape
+from zkinfer.compiler.calibration.float_model import check_samples, static_shape
 from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
@@ -20,7 +21,7 @@ from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
 from zkinfer.compiler.onnx.export import Exporter, export, is_module
 from zkinfer.compiler.onnx.importer import import_model
-from zkinfer.compiler.onnx.load import load_model
+from zkinfer.compiler.onnx.load import load
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.progress import activity
 from zkinfer.typing import Array
@@ -85,10 +86,13 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         with activity("exporting the module"):
             model = export(model, _example_inputs(model, calibration), exporter=exporter)
     with activity("reading the model"):
-        normalized = load_model(model, batch=batch)
+        normalized, conversion = load(model, batch=batch)
     _require_tensors(normalized, most)
     statistics = calibrate(normalized, calibration)
     arrays = _samples(normalized, calibration)
+    if conversion is not None:
+        with activity("comparing the operator sets"):
+            conversion.check(_first_runs(normalized, arrays))
 
     def lower(precision: Precision) -> Lowered:
         return import_model(normalized, statistics, precision)
@@ -112,6 +116,12 @@ def _samples(model: onnx_ir.Model, calibration: Any) -> list[Array]:
     shapes = {value.name or "": static_shape(value) for value in model.graph.inputs}
     given = as_arrays(calibration, list(shapes))
     return [as_batch(a, shape, f"input {name!r}") for a, (name, shape) in zip(given, shapes.items(), strict=True)]
+
+
+def _first_runs(model: onnx_ir.Model, arrays: Sequence[Array]) -> list[Array]:
+    """The first samples as runs of the float model."""
+    inputs = zip(arrays, model.graph.inputs, strict=True)
+    return [into_runs(check_samples(a[:REPORT_SAMPLES], value), static_shape(value)[0]) for a, value in inputs]
 
 
 def _tuned(

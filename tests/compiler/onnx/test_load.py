@@ -19,7 +19,8 @@ from onnx_ir.serde import serialize_model
 from support.model_comparison import build
 
 from zkinfer.compiler.calibration.float_model import static_shape
-from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, MIN_OPSET, load_model
+from zkinfer.compiler.onnx.conversion import MIN_OPSET
+from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, load_model
 from zkinfer.compiler.onnx.read import read_model
 from zkinfer.errors import (
     CompileError,

@@ -6,17 +6,19 @@ from collections import defaultdict
 
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.onnx import decompose, ops, registry
+from zkinfer.compiler.onnx.conversion import MIN_OPSET
 from zkinfer.compiler.onnx.decomposition import decompositions
-from zkinfer.compiler.onnx.load import MAX_OPSET, MIN_OPSET
+from zkinfer.compiler.onnx.load import MAX_OPSET
 
 _HEAD = f"""# Operators
 
 Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against the code.
 
-A model may use operator sets {MIN_OPSET} to {MAX_OPSET}; older ones are converted. Constants are folded first: values
-that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold floats,
-truth values or integers. An integer by which a `Gather` chooses may be any position; other integers range over the
-values in the calibration data.
+A model may use operator sets {MIN_OPSET} to {MAX_OPSET}. Older ones are converted, and the model before and after the
+conversion is run on the calibration data: a difference is an error that names the operator. Constants are folded first:
+values that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold
+floats, truth values or integers. An integer by which a `Gather` chooses may be any position; other integers range over
+the values in the calibration data.
 
 An operator that is not in the list is an error when the model is compiled. The error names the node, the operator, its
 version and the nearest operator that is supported.

@@ -8,6 +8,7 @@ operators with a decomposition are decomposed. The same model gives the same res
 import logging
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
+from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import trees
@@ -34,9 +36,6 @@ from zkinfer.errors import (
 
 logger = logging.getLogger(__name__)
 
-MIN_OPSET = 13
-"""Older models are converted to this version of the operator set."""
-
 MAX_OPSET = 26
 """The newest version of the operator set that is supported: the newest that onnxruntime runs."""
 
@@ -47,7 +46,24 @@ _STANDARD_DOMAINS = ("", "ai.onnx")
 _READ_DOMAINS = (*_STANDARD_DOMAINS, trees.DOMAIN)
 
 
+class Loaded(NamedTuple):
+    """A model that was loaded.
+
+    Attributes:
+        model: normalized.
+        conversion: of its operator set, still to be checked on calibration data; None if it needed none.
+    """
+
+    model: onnx_ir.Model
+    conversion: Conversion | None
+
+
 def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> onnx_ir.Model:
+    """The normalized model that `load` gives, without a check of the conversion of its operator set."""
+    return load(source, batch=batch).model
+
+
+def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
     """A normalized model.
 
     Args:
@@ -67,7 +83,10 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InvalidInputError(f"the batch size is a whole number from 1 on, got {batch!r}")
     proto = _checked(_with_batch(read_model(source), batch))
-    proto = _infer_shapes(_without_shapes(_with_known_opset(proto)))
+    conversion = _conversion(proto)
+    if conversion is not None:
+        proto = conversion.converted
+    proto = _infer_shapes(_without_shapes(proto))
     with blame("the model is malformed"):
         model = onnx_ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
@@ -89,7 +108,7 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
         _require_finite(model)
         for node in unfolded_batch_norms(model):
             logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
-    return model
+    return Loaded(model, conversion)
 
 
 def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -122,20 +141,14 @@ def _require_known_domains(proto: onnx.ModelProto) -> None:
             )
 
 
-def _with_known_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _conversion(proto: onnx.ModelProto) -> Conversion | None:
     version = next((int(entry.version) for entry in proto.opset_import if entry.domain in _STANDARD_DOMAINS), 0)
     if version > MAX_OPSET:
         raise CompileError(
             f"the model uses ONNX operator set {version}; the newest that is supported is {MAX_OPSET}. Export it "
             "with opset=18"
         )
-    if version >= MIN_OPSET:
-        return proto
-    advice = (
-        f"the model uses ONNX operator set {version} and cannot be converted to {MIN_OPSET}; export it with opset=18"
-    )
-    with blame(advice):
-        return onnx.version_converter.convert_version(proto, MIN_OPSET)
+    return convert(proto, version) if version < MIN_OPSET else None
 
 
 def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:

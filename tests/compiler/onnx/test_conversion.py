@@ -1,0 +1,129 @@
+"""Operator sets 7 to 12 against onnxruntime, which runs them as they are; and the check that finds a difference."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from support.model_comparison import build
+
+import zkinfer as zk
+from zkinfer.compiler.calibration.float_model import open_session
+from zkinfer.compiler.onnx import conversion
+from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
+from zkinfer.errors import CompileError
+from zkinfer.typing import Array
+
+RNG = np.random.default_rng(0)
+
+
+def old(body: str, shape: Sequence[int], constants: Mapping[str, object] | None, opset: int) -> onnx.ModelProto:
+    proto = build(body, {"x": shape}, constants, opset=opset)
+    proto.ir_version = 4
+    return proto
+
+
+def uniform(*shape: int) -> Array:
+    return RNG.uniform(-1, 1, shape).astype(np.float32)
+
+
+def runs(proto: onnx.ModelProto, x: Array) -> Array:
+    """The model in onnxruntime, in its own operator set, one sample after the other."""
+    session = open_session(proto, optimized=False)
+    return np.concatenate([session.run(None, {"x": x[k : k + 1]})[0] for k in range(len(x))])
+
+
+S, B, M, V = (np.abs(uniform(3, 4, 4)) + 0.5 for _ in range(4))
+CASES: list[tuple[str, tuple[int, ...], dict[str, Any], tuple[int, ...]]] = [
+    ("y = Hardmax(x)", (1, 3, 4), {}, (7, 11, 12)),
+    ("y = Hardmax<axis=0>(x)", (1, 3, 4), {}, (9, 12)),
+    ("y = Hardmax<axis=2>(x)", (1, 3, 4), {}, (9, 12)),
+    ("y = Hardmax<axis=-2>(x)", (1, 3, 4), {}, (11,)),
+    ("y = Softmax(x)", (1, 3, 4), {}, (7, 12)),
+    ("y = Softmax<axis=-1>(x)", (1, 3, 4), {}, (11,)),
+    ("y = LogSoftmax<axis=0>(x)", (1, 3, 4), {}, (9,)),
+    ('y = Upsample<mode="linear", scales=[1.0, 1.0, 2.0, 3.0]>(x)', (1, 2, 3, 3), {}, (7,)),
+    ('y = Upsample<mode="nearest", scales=[1.0, 1.0, 2.2, 1.3]>(x)', (1, 2, 3, 5), {}, (8,)),
+    ('y = Upsample<mode="linear">(x, s)', (1, 2, 3, 3), {"s": np.array([1.0, 1, 2, 2])}, (9,)),
+    *(
+        (f'y = Resize<mode="{mode}">(x, s)', (1, 2, 4, 5), {"s": np.array([1, 1, *scales])}, (10,))
+        for mode in ("linear", "nearest")
+        for scales in ((2.0, 2.0), (1.5, 2.5), (0.5, 0.5), (0.7, 0.6), (1.0, 0.75))
+    ),
+    ("y = BatchNormalization<spatial=0>(x, s, b, m, v)", (1, 3, 4, 4), {"s": S, "b": B, "m": M, "v": V}, (7, 8)),
+    ("y = Clip<min=-0.3, max=0.4>(x)", (1, 3), {}, (7, 10)),
+    ("y = Pad<pads=[0, 1, 0, 2], value=0.5>(x)", (1, 3), {}, (7, 10)),
+    ("y = Slice<starts=[1], ends=[1000], axes=[1]>(x)", (1, 5), {}, (7, 9)),
+    ("y, i = TopK<k=2>(x)", (1, 5), {}, (7,)),
+    ("y = Dropout<ratio=0.3>(x)\nz = Relu(y)", (1, 5), {}, (7, 11)),
+    ("y = ReduceSum<axes=[1], keepdims=0>(x)", (1, 3, 4), {}, (7, 12)),
+    ("t = Unsqueeze<axes=[1, 3]>(x)\ny = Squeeze<axes=[1]>(t)", (1, 5), {}, (7, 11)),
+    ("a, b = Split<axis=1, split=[1, 2]>(x)\ny = Sub(b, a)", (1, 3), {}, (7, 11)),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "constants", "opset"), [(*case, opset) for *case, opsets in CASES for opset in opsets]
+)
+def test_circuits_of_old_models_are_those_models(
+    body: str, shape: tuple[int, ...], constants: dict[str, Any], opset: int
+) -> None:
+    proto = old(body, shape, constants, opset)
+    inside = uniform(32, *shape[1:])
+    circuit = zk.compile(proto, inside)
+    for x in (inside, 0.9 * uniform(8, *shape[1:])):
+        found, expected = circuit.run(x), runs(proto, x)
+        assert isinstance(found, np.ndarray)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+class TestCheck:
+    HARDMAX = "h = Tanh(x)\nm = Hardmax<axis=1>(h)\ny = Relu(m)"
+
+    def test_a_difference_names_the_operator_and_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With ONNX's converter alone, which keeps the axis of a Hardmax."""
+        monkeypatch.setattr(conversion, "_before", lambda proto: proto)
+        proto = old(self.HARDMAX, (1, 3, 4), None, 11)
+        with pytest.raises(
+            CompileError, match=r"\(Hardmax\) computes 'm' differently in operator set 11 .* by 1 .*Export.*opset=18"
+        ):
+            zk.compile(proto, uniform(16, 3, 4))
+
+    def test_another_shape_is_a_difference(self) -> None:
+        proto = old("y = Relu(x)", (1, 3), None, 9)
+        other = helper.make_node("Unsqueeze", ["x", "axes"], ["y"])
+        converted = convert(proto, 9).converted
+        converted.graph.node[0].CopyFrom(other)
+        converted.graph.initializer.append(numpy_helper.from_array(np.array([0]), "axes"))
+        with pytest.raises(CompileError, match=r"'y' differently .* by inf"):
+            Conversion(9, proto, converted).check([uniform(4, 1, 3)])
+
+    def test_rounding_is_no_difference(self) -> None:
+        proto = old("y = Mul(x, k)", (1, 3), {"k": np.array(1.0)}, 9)
+        converted = convert(proto, 9).converted
+        converted.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32(1 + 1e-6), "k"))
+        Conversion(9, proto, converted).check([uniform(4, 1, 3)])
+        converted.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32(1 + 1e-3), "k"))
+        with pytest.raises(CompileError, match="'y' differently"):
+            Conversion(9, proto, converted).check([uniform(4, 1, 3)])
+
+    def test_what_onnxruntime_does_not_run_is_not_trusted(self) -> None:
+        """It has no Celu of float64."""
+        proto = old("y = Celu<alpha=2.0>(x)", (1, 3), None, 12)
+        converted = convert(proto, 12).converted
+        proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+        with pytest.raises(CompileError, match=r"does not run the model in operator set 12.* cannot be checked.*opset"):
+            Conversion(12, proto, converted).check([uniform(4, 1, 3)])
+
+    def test_an_axis_that_grows_beside_one_that_shrinks_is_refused(self) -> None:
+        proto = old('y = Resize<mode="nearest">(x, s)', (1, 1, 4, 4), {"s": np.array([1.0, 1, 1.3, 0.7])}, 10)
+        with pytest.raises(CompileError, match=r"\(Resize\) computes 'y' differently in operator set 10"):
+            zk.compile(proto, uniform(16, 1, 4, 4))
+
+    def test_newer_models_are_not_converted(self) -> None:
+        proto = old("y = Hardmax<axis=1>(x)", (1, 3, 4), None, MIN_OPSET)
+        x = uniform(16, 3, 4)
+        np.testing.assert_array_equal(zk.compile(proto, x).run(x), runs(proto, x))
