@@ -20,7 +20,8 @@ EXTRAS = {
     "py_ecc": "ezkl-verifier",
     "pyarrow": "parquet",
     "ray": "ray",
-    "sklearn": "examples",
+    "skl2onnx": "sklearn",
+    "sklearn": "sklearn",
     "torch": "torch",
 }
 """Packages that the base install lacks, by the name that they are imported under."""

@@ -160,6 +160,7 @@ _QUANTIZED: dict[str, npt.ArrayLike] = {
     "sy": np.float32(0.2),
     "zy": np.uint8(128),
 }
+_SUPPORTS = "support_vectors=[0.5, -1.0, 1.0, 0.25, -0.5, 0.75], kernel_params=[0.25, 0.5, 2.0]"
 _STUMPS = (
     "nodes_treeids=[0, 0, 0, 1, 1, 1], nodes_nodeids=[0, 1, 2, 0, 1, 2], nodes_featureids=[0, 0, 0, 1, 0, 0], "
     'nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"], '
@@ -330,6 +331,48 @@ CASES: dict[str, OperatorCase] = {
     ),
     "TreeEnsembleRegressor": _case(
         f"y = {ML}.TreeEnsembleRegressor<{_STUMPS.format('target', '0, 0, 0, 0')}, n_targets=1>(x)", {"x": (2,)}
+    ),
+    # Linear models, support vector machines and preprocessing
+    "ArrayFeatureExtractor": _case(f"y = {ML}.ArrayFeatureExtractor(x, k)", {"x": (3,)}, {"k": np.array([2, 0])}),
+    "Imputer": _case(
+        f"y = {ML}.Imputer<imputed_value_floats=[1.0, 2.0, 3.0], replaced_value_float=nan>(x)", {"x": (3,)}
+    ),
+    "LinearClassifier": _case(
+        f"y, v = {ML}.LinearClassifier<coefficients=[0.5, -1.0, 0.25, 1.0], intercepts=[0.1, -0.1], "
+        'classlabels_ints=[3, 7], post_transform="LOGISTIC">(x)',
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "LinearClassifier: one score": _case(
+        f"y, v = {ML}.LinearClassifier<coefficients=[0.5, -1.0], intercepts=[0.1], classlabels_ints=[3, 7]>(x)",
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "LinearRegressor": _case(
+        f"y = {ML}.LinearRegressor<coefficients=[0.5, -1.0], intercepts=[0.1], targets=1>(x)", {"x": (2,)}
+    ),
+    "Normalizer": _case(f'y = {ML}.Normalizer<norm="L1">(p)', {"p": (3,)}),
+    "Scaler": _case(f"y = {ML}.Scaler<offset=[0.5, 1.0], scale=[2.0, 0.5]>(x)", {"x": (2,)}),
+    "SVMClassifier": _case(
+        f"""y, v = {ML}.SVMClassifier<{_SUPPORTS}, kernel_type="RBF", coefficients=[1.0, -0.5, -0.5], rho=[0.1],
+        vectors_per_class=[1, 2], classlabels_ints=[0, 1]>(x)""".replace("\n", " "),
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "SVMClassifier: three classes": _case(
+        f"""y, v = {ML}.SVMClassifier<{_SUPPORTS}, kernel_type="LINEAR", coefficients=[1.0, -0.5, -0.5, 0.5, 1.0, -1.0],
+        rho=[0.1, 0.0, -0.1], vectors_per_class=[1, 1, 1], classlabels_ints=[0, 1, 2]>(x)""".replace("\n", " "),
+        {"x": (2,)},
+        outputs=("y", "v"),
+        y=INT64,
+    ),
+    "SVMRegressor": _case(
+        f"""y = {ML}.SVMRegressor<{_SUPPORTS}, kernel_type="SIGMOID", coefficients=[1.0, -0.5, -0.5], rho=[0.1],
+        n_supports=3>(x)""".replace("\n", " "),
+        {"x": (2,)},
     ),
     # Quantized
     "QLinearConv": _case(

@@ -19,6 +19,7 @@ from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
+from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export, is_module
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import load
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 
     import onnx
     import torch
+    from sklearn.base import BaseEstimator
 
 REPORT_SAMPLES = 256
 """How many of the calibration samples a circuit remembers, until it is saved, for its report."""
 
 
 def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
-    model: "str | Path | bytes | onnx.ModelProto | torch.nn.Module",
+    model: "str | Path | bytes | onnx.ModelProto | torch.nn.Module | BaseEstimator",
     calibration: Any,
     *,
     batch: int = 1,
@@ -52,7 +54,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     """Turn a model into a circuit.
 
     Args:
-        model: a path to an ONNX file, the bytes of one, a ModelProto, or a torch module.
+        model: a path to an ONNX file, the bytes of one, a ModelProto, a torch module, or a fitted estimator or pipeline
+            of scikit-learn, whose features are one float32 input.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
             for each input, or a mapping from input names to arrays. It sets the range of every input and activation:
             inputs beyond it are refused, activations beyond it saturate.
@@ -72,7 +75,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         InvalidInputError: an argument is not of the form described; also as ShapeError and NotFiniteError.
         CompileError: the model cannot become a circuit; also as UnsupportedOperatorError, DynamicShapeError and
             BoundsError, or as ToleranceError if the target cannot be reached.
-        MissingDependencyError: a torch module without torch.
+        MissingDependencyError: a torch module without torch, or an estimator without skl2onnx.
     """
     requirements = None if target is None else parse_target(target)
     most = _precision(
@@ -85,6 +88,9 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     if is_module(model):
         with activity("exporting the module"):
             model = export(model, _example_inputs(model, calibration), exporter=exporter)
+    elif is_estimator(model):
+        with activity("converting the estimator"):
+            model = convert_estimator(model, calibration)
     with activity("reading the model"):
         normalized, conversion = load(model, batch=batch)
     _require_tensors(normalized, most)

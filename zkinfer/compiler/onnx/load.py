@@ -22,8 +22,9 @@ from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decomposition import decompositions
-from zkinfer.compiler.onnx.decompositions import trees
+from zkinfer.compiler.onnx.decompositions import classical
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
+from zkinfer.compiler.onnx.registry import hints
 from zkinfer.compiler.onnx.simplify import bound_masks, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
@@ -43,7 +44,7 @@ IR_VERSION = 10
 """Version of the file format of the normalized model: old enough for every supported onnxruntime."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
-_READ_DOMAINS = (*_STANDARD_DOMAINS, trees.DOMAIN)
+_READ_DOMAINS = (*_STANDARD_DOMAINS, classical.DOMAIN)
 
 
 class Loaded(NamedTuple):
@@ -245,10 +246,11 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
                 "so that loops are unrolled and branches are decided"
             )
         if node.domain not in _STANDARD_DOMAINS:
-            known = sorted(d.name for d in decompositions() if d.domain == trees.DOMAIN)
+            known = sorted(d.name for d in decompositions() if d.domain == node.domain)
             raise UnsupportedOperatorError(
-                f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported in this form; of that "
-                f"domain, supported are {', '.join(known)} with one kind of comparison by size, as a sum of trees"
+                f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported"
+                f" {hints().get(node.op_type, '')}".rstrip()
+                + f"; operators of that domain that are supported: {', '.join(known) or 'none'}"
             )
         for value in node.outputs:
             _require_static(node, value, model.opset_imports.get("", 0))

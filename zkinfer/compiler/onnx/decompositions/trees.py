@@ -22,10 +22,9 @@ from onnx_ir import Attr, DataType, Value
 
 from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
+from zkinfer.compiler.onnx.decompositions.classical import DOMAIN, labelled
 from zkinfer.compiler.onnx.subgraph import Subgraph
 from zkinfer.typing import FloatArray, IntArray
-
-DOMAIN = "ai.onnx.ml"
 
 Key = tuple[int, int]
 """A node: the number of its tree, and its number in the tree."""
@@ -36,6 +35,11 @@ _COMPARISONS = {
     "BRANCH_GTE": "GreaterOrEqual",
     "BRANCH_GT": "Greater",
 }
+
+
+FORMS = (
+    "supported are sums and averages of trees with one kind of comparison by size, and integer labels if they are read"
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def _aggregated(s: Subgraph, x: Value, forest: _Forest, aggregate: str) -> list[
     return [_scores(s, x, forest)] if aggregate in ("SUM", "AVERAGE") else None
 
 
-@decomposition("TreeEnsembleRegressor", 1, domain=DOMAIN)
+@decomposition("TreeEnsembleRegressor", 1, domain=DOMAIN, hint=FORMS)
 def regressor(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleRegressor, without an activation."""
     forest = _forest(s, "target", s.integer("n_targets", 1))
@@ -206,7 +210,7 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 """The comparisons and aggregates of a TreeEnsemble, by their numbers in the standard."""
 
 
-@decomposition("TreeEnsemble", 1, domain=DOMAIN)
+@decomposition("TreeEnsemble", 1, domain=DOMAIN, hint=FORMS)
 def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsemble of version 5 of the domain: inner nodes and leaves are numbered separately, over all trees.
 
@@ -238,7 +242,7 @@ def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
-@decomposition("TreeEnsembleClassifier", 1, domain=DOMAIN)
+@decomposition("TreeEnsembleClassifier", 1, domain=DOMAIN, hint=FORMS)
 def classifier(s: Subgraph, x: Value) -> list[Value] | None:
     """A TreeEnsembleClassifier: the label, and a score for each class."""
     attributes = s.node.attributes
@@ -255,7 +259,7 @@ def classifier(s: Subgraph, x: Value) -> list[Value] | None:
     index = s.op("index", "ArgMax", scores, axis=1, keepdims=0)
     activations = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
     scores = s.op("probabilities", activations[transform], scores) if transform in activations else scores
-    return [_labelled(s, index, labels), scores]
+    return [labelled(s, index, labels), scores]
 
 
 def _binary(s: Subgraph, x: Value, forest: _Forest, transform: str, labels: IntArray) -> list[Value] | None:
@@ -272,15 +276,8 @@ def _binary(s: Subgraph, x: Value, forest: _Forest, transform: str, labels: IntA
     index = s.op("index", "Cast", s.reshape("decided/flat", decided, (static_shape(x)[0],)), to=7)
     if positive and transform == "NONE":
         return [
-            _labelled(s, index, labels),
+            labelled(s, index, labels),
             s.concat("both", [s.op("other", "Sub", s.number("one", 1.0, x), score), score], 1),
         ]
     both = s.concat("both", [s.op("other", "Neg", score), score], 1)
-    return [_labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
-
-
-def _labelled(s: Subgraph, index: Value, labels: IntArray) -> Value:
-    """The labels of classes, from their positions."""
-    if np.array_equal(labels, np.arange(len(labels))) or not len(labels):
-        return index
-    return s.op("label", "Gather", s.constant("labels", labels.astype(np.int64)), index, axis=0)
+    return [labelled(s, index, labels), s.op("probabilities", "Sigmoid", both) if transform == "LOGISTIC" else both]
