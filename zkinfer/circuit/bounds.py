@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View, rounding_half
+from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View
 from zkinfer.circuit.selector_bounds import selector
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.view_bounds import Interval as Interval
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
+from zkinfer.circuit.view_bounds import lookup_indices as lookup_indices
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
@@ -37,12 +38,6 @@ def round_outward(interval: Interval) -> Interval:
     return (-up(-lo) if lo < 0 else 0), (up(hi) if hi > 0 else 0)
 
 
-def lookup_indices(interval: Interval, shift: int) -> Interval:
-    """The table indices that a value within the interval can reach."""
-    half = rounding_half(shift)
-    return (interval[0] + half) >> shift, (interval[1] + half) >> shift
-
-
 def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
     """Sums over all axes but `keep`, flattened, as Python integers; the summands are at most MAX_MAGNITUDE."""
     axes = tuple(axis for axis in range(array.ndim) if axis not in keep)
@@ -61,7 +56,7 @@ def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -
         known: where to look up what they were computed from.
 
     Raises:
-        BoundsError: a partial sum could reach `MAX_MAGNITUDE`.
+        BoundsError: a partial sum could reach the limit.
     """
     terms, out = subscripts.split("->")
     letters = terms.split(",")
@@ -86,7 +81,7 @@ def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -
             total = chosen.total * count // math.prod(operands[k].shape[axis] for axis in chosen.axes)
             lo, hi = max(lo, total * min(a, 0)), min(hi, total * max(b, 0))
             magnitude = min(magnitude, total * max(abs(a), abs(b)))
-    if magnitude >= MAX_MAGNITUDE:
+    if known.limit is not None and magnitude >= known.limit:
         raise BoundsError(
             f"Einsum {subscripts!r} could reach {magnitude.bit_length()} bits, more than exact arithmetic holds; "
             "compile with fewer bits for activations or weights"
@@ -119,8 +114,28 @@ def lookup_interval(table: Table, source: Interval, shift: int) -> Interval:
             f"table {table.name!r} covers indices {table.lo} to {table.hi}, but the values looked up can reach "
             f"{lo} to {hi}; compile again so that the table is built for these weights"
         )
+    if (lo, hi) == (table.lo, table.hi):
+        return table.range
     reached = table.array[lo - table.lo : hi - table.lo + 1]
     return int(reached.min()), int(reached.max())
+
+
+def interval_of(node: Node, known: Known) -> Interval:
+    """Bounds of one node's value, given what is known of the values before it.
+
+    Raises:
+        BoundsError: a value can leave a table's domain, or reach the limit.
+    """
+    match node:
+        case Einsum(subscripts=subscripts, operands=operands):
+            return einsum_interval(subscripts, [known.source(v) for v in operands], known)
+        case View():
+            return view_interval(node, known)
+        case Lookup(source=source, table=table, shift=shift):
+            looked_up = known.table(table)
+            if not known.allows(len(looked_up.values)):
+                return looked_up.range
+            return lookup_interval(looked_up, known.source(source).interval, shift)
 
 
 def node_interval(program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]) -> Interval:
@@ -144,14 +159,7 @@ def node_interval(program: Program, node: Node, intervals: Sequence[Interval], w
         made = program.nodes[value - leaves] if value >= leaves else None
         return Source(program.tensor(value).shape, intervals[value], content, made)
 
-    known = Known(read, program.tables.__getitem__)
-    match node:
-        case Einsum(subscripts=subscripts, operands=operands):
-            return einsum_interval(subscripts, [read(v) for v in operands], known)
-        case View():
-            return view_interval(node, known)
-        case Lookup(source=source, table=table, shift=shift):
-            return lookup_interval(program.tables[table], intervals[source], shift)
+    return interval_of(node, Known(read, program.tables.__getitem__))
 
 
 def weight_interval(weight: IntArray) -> Interval:

@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zkinfer.circuit.program import Einsum, Lookup, View
+from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, View
 from zkinfer.circuit.steps import Expand, Reshape, Shape, Slice, Step, apply_steps, shape_after
 from zkinfer.circuit.view_bounds import Known, Source, term_interval
 
 MAX_WORK = 1 << 24
 """Rows are added up for at most this many pairs of a place and a value."""
+
+MAX_DEPTH = 16
+"""Nodes that are followed from a value back to the lookups that it is made of."""
 
 
 class Selector(NamedTuple):
@@ -32,16 +35,18 @@ class Selector(NamedTuple):
     total: int
 
 
-def selector(value: Source, known: Known) -> Selector | None:
-    """The value as a selector, or None where it is not known to be one."""
+def selector(value: Source, known: Known, depth: int = MAX_DEPTH) -> Selector | None:
+    """The value as a selector, or None where it is not known to be one, which is decided by so many nodes at most."""
+    if not depth:
+        return None
     match value.node:
         case Lookup():
             return _of_lookup(value.node, known)
         case Einsum(subscripts=subscripts, operands=(first, second)):
-            return _of_outer_product(subscripts, known.source(first), known.source(second), known)
+            return _of_outer_product(subscripts, known.source(first), known.source(second), known, depth - 1)
         case View(terms=(term,), offset=0) if term.coefficient == 1:
             source = known.source(term.source)
-            return _after(term.steps, source.shape, selector(source, known))
+            return _after(term.steps, source.shape, selector(source, known, depth - 1))
         case _:
             return None
 
@@ -49,7 +54,9 @@ def selector(value: Source, known: Known) -> Selector | None:
 def _of_lookup(node: Lookup, known: Known) -> Selector | None:
     distance = known.source(node.source).node
     table = known.table(node.table)
-    if not isinstance(distance, View) or node.shift or table.array.min() < 0:
+    if not isinstance(distance, View) or node.shift or abs(distance.offset) >= MAX_MAGNITUDE:
+        return None
+    if not known.allows(len(table.values)) or table.array.min() < 0:
         return None
     shape = distance.out.shape
     places = np.full(shape[-1:], distance.offset, dtype=np.int64)
@@ -66,7 +73,8 @@ def _of_lookup(node: Lookup, known: Known) -> Selector | None:
             lo, hi = lo + a, hi + b
         else:
             return None
-    if not places.size or (hi - lo + 1) * places.size > MAX_WORK:
+    work = (hi - lo + 1) * places.size
+    if not places.size or work > MAX_WORK or not known.allows(work):
         return None
     lowest, highest = lo + int(places.min()) - table.lo, hi + int(places.max()) - table.lo
     if lowest < 0 or highest >= len(table.values):
@@ -84,12 +92,12 @@ def _is_repeated(steps: tuple[Step, ...], shape: Shape) -> bool:
     return bool(steps) and isinstance(steps[-1], Expand) and bool(before) and before[-1] == 1
 
 
-def _of_outer_product(subscripts: str, first: Source, second: Source, known: Known) -> Selector | None:
+def _of_outer_product(subscripts: str, first: Source, second: Source, known: Known, depth: int) -> Selector | None:
     left, _, out = subscripts.partition("->")
     letters = left.split(",")
     if set(letters[0] + letters[1]) != set(out):
         return None
-    factors = selector(first, known), selector(second, known)
+    factors = selector(first, known, depth), selector(second, known, depth)
     if factors[0] is None or factors[1] is None:
         return None
     summed = [[names[axis] for axis in factor.axes] for names, factor in zip(letters, factors, strict=True) if factor]

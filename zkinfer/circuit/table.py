@@ -45,6 +45,11 @@ class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return self.lo + len(self.values) - 1
 
     @cached_property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest value."""
+        return min(self.values), max(self.values)
+
+    @cached_property
     def array(self) -> IntArray:
         """The values as a read-only int64 array of shape (hi - lo + 1,)."""
         array = np.array(self.values, dtype=np.int64)

@@ -47,22 +47,63 @@ class Source(NamedTuple):
     node: Node | None = None
 
 
+TERM_EFFORT = 64
+"""Table entries that numpy looks at while Python looks at a term."""
+
+
+class Effort:
+    """Work that an analysis may still do on a program that a stranger wrote; a rule that would take more is left out.
+
+    Args:
+        units: table entries that rules may look at; a term counts as `TERM_EFFORT` of them.
+    """
+
+    def __init__(self, units: int) -> None:
+        self._left = units
+
+    def allows(self, units: int) -> bool:
+        """Whether so much is left; then it is used up."""
+        if units > self._left:
+            return False
+        self._left -= units
+        return True
+
+
 class Known(NamedTuple):
-    """Where to look values and tables up by their numbers."""
+    """Where to look values and tables up by their numbers, and how far an analysis goes.
+
+    Attributes:
+        source: of a value's number.
+        table: of a table's number.
+        limit: a value or partial sum that could reach it is refused; None if the caller looks at intervals itself.
+        effort: what rules that look at many entries may use in all; None for as much as they need.
+    """
 
     source: Callable[[int], Source]
     table: Callable[[int], Table]
+    limit: int | None = MAX_MAGNITUDE
+    effort: Effort | None = None
+
+    def allows(self, units: int) -> bool:
+        """Whether a rule may do so much work."""
+        return self.effort is None or self.effort.allows(units)
+
+
+def lookup_indices(interval: Interval, shift: int) -> Interval:
+    """The table indices that a value within the interval can reach."""
+    half = rounding_half(shift)
+    return (interval[0] + half) >> shift, (interval[1] + half) >> shift
 
 
 def view_interval(node: View, known: Known) -> Interval:
     """Bounds of a View's result, and of each of its partial sums in absolute value.
 
     Raises:
-        BoundsError: a value could reach `MAX_MAGNITUDE`.
+        BoundsError: a value could reach the limit.
     """
     bounds = [term_interval(term, known) for term in node.terms]
     magnitude = abs(node.offset) + sum(max(abs(lo), abs(hi)) for lo, hi in bounds)
-    if magnitude >= MAX_MAGNITUDE:
+    if known.limit is not None and magnitude >= known.limit:
         raise BoundsError(f"{node.out.label}: a sum could reach {magnitude.bit_length()} bits; compile with fewer bits")
     joined = _joined(node.terms, bounds, known)
     lo, hi = joined if joined is not None else (sum(lo for lo, _ in bounds), sum(hi for _, hi in bounds))
@@ -89,7 +130,7 @@ def term_interval(term: Term, known: Known) -> Interval:
 
 def _joined(terms: Sequence[Term], bounds: Sequence[Interval], known: Known) -> Interval | None:
     """The union of the terms' intervals, if they are padded parts that do not overlap; else None."""
-    if len(terms) < 2:
+    if len(terms) < 2 or not known.allows(TERM_EFFORT * len(terms) ** 2):
         return None
     parts = []
     for term in terms:
@@ -110,14 +151,22 @@ def _given_lookup(terms: Sequence[Term], bounds: Sequence[Interval], k: int, kno
     lookup = known.source(term.source).node
     if not isinstance(lookup, Lookup) or term.steps or len(terms) < 2:
         return None
+    if sum(max(abs(lo), abs(hi)) for lo, hi in bounds) >= MAX_MAGNITUDE:
+        return None
     rest = [(other, bound) for i, (other, bound) in enumerate(zip(terms, bounds, strict=True)) if i != k]
     looked_up = known.source(lookup.source)
     if isinstance(looked_up.node, View):
         inner, offset = looked_up.node.terms, looked_up.node.offset
     else:
         inner, offset = (Term(lookup.source, 1, ()),), 0
+    effort = TERM_EFFORT * (len(terms) + len(inner))
+    if not known.allows(effort):
+        return None
     multiples = _multiples([other for other, _ in rest], inner)
-    if not multiples:
+    if max(abs(looked_up.interval[0]), abs(looked_up.interval[1])) >= MAX_MAGNITUDE:
+        return None
+    first, last = lookup_indices(looked_up.interval, lookup.shift)
+    if not multiples or not known.allows(len(multiples) * (effort + last - first + 1)):
         return None
 
     table = known.table(lookup.table)
@@ -148,7 +197,7 @@ class _Cells:
     def __init__(self, interval: Interval, shift: int) -> None:
         self.lo, self.hi = interval
         half = rounding_half(shift)
-        self.first, self.last = (self.lo + half) >> shift, (self.hi + half) >> shift
+        self.first, self.last = lookup_indices(interval, shift)
         start = (np.arange(self.first, self.last + 1) << shift) - half
         self.start = np.maximum(start, self.lo)
         self.end = np.minimum(start + ((1 << shift) - 1), self.hi)

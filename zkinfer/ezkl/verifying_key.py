@@ -2,8 +2,9 @@
 
 import msgspec
 
+from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError
+from zkinfer.errors import ArtifactError, BoundsError
 from zkinfer.files.commitment import VerifyingKey
 
 EZKL_VERSION = "23.0.5"
@@ -11,6 +12,9 @@ EZKL_VERSION = "23.0.5"
 
 DEFAULT_PROOFS = 256
 """How many proofs keys are made for where the caller does not say."""
+
+MAX_MAGNITUDE = 1 << 252
+"""Integers up to this in absolute value are different elements of the scalar field of BN254, of 254 bits."""
 
 MAX_LOGROWS = 28
 POINT_BYTES = 64
@@ -60,11 +64,16 @@ class EzklVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="ezkl", f
         return self.srs.test_only
 
     def check(self, program: Program) -> None:
-        """Check the sizes. `verifier.key.check_key` checks that the key fits the program, and needs py_ecc.
+        """Check the sizes, and that no value of the program could reach half of the field's order, for weights within
+        their bounds. `verifier.key.check_key` checks that the key fits the program, and needs py_ecc.
 
         Raises:
-            ArtifactError: they are possible in no key.
+            ArtifactError: they are possible in no key, or a value could.
         """
+        try:
+            derived_bounds(program, MAX_MAGNITUDE)
+        except BoundsError as error:
+            raise ArtifactError(str(error)) from None
         if not 1 <= self.srs.logrows <= MAX_LOGROWS or len(self.srs.digest) != DIGEST_BYTES:
             raise ArtifactError("what it says of its structured reference string cannot be true")
         if any(len(point) != POINT_BYTES for point in self.weight_points):

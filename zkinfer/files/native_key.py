@@ -1,10 +1,11 @@
 """The native backend's part of a commitment: a commitment to the matrix of weights, and the sizes of its opening."""
 
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError
+from zkinfer.errors import ArtifactError, ProvingError
 from zkinfer.files.commitment import VerifyingKey
 from zkinfer.protocol.pcs import params as pcs
 from zkinfer.protocol.reduction.layout import weight_rows
+from zkinfer.protocol.reduction.plan import check_program
 
 DEFAULT_PROOFS = 100
 """How many proofs keys are made for where the caller does not say."""
@@ -56,6 +57,9 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
     def check(self, program: Program) -> None:
         """Check that the sizes are those of a code and a matrix, and the matrix that of the program's weights.
 
+        Also checked is that the program computes in integers, for all weights within their bounds: that no value can
+        reach half of the field's order.
+
         Raises:
             InvalidInputError: they are not.
         """
@@ -65,6 +69,10 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
                 f"{opening.code.blinding} random symbols a row do not hide the weights for {self.proofs} proofs of "
                 f"{opening.queries} columns"
             )
+        try:
+            check_program(program)
+        except ProvingError as error:
+            raise ArtifactError(str(error)) from None
         needed = weight_rows(program, self.log_columns)
         if weights.rows != needed:
             raise ArtifactError(f"a matrix of {weights.rows} rows, where the program's weights fill {needed}")

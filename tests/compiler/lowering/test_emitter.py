@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Transpose
@@ -15,6 +16,7 @@ from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps, sampled_
 from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.precision import EZKL
 from zkinfer.errors import CompileError
+from zkinfer.protocol.field.params import P
 
 
 @pytest.fixture
@@ -208,3 +210,39 @@ class TestOutput:
 
     def test_an_offset_is_rounded_with_digits_to_spare(self, g: Emitter, x: Activation) -> None:
         np.testing.assert_allclose(outputs(g, g.affine(x, offset=Fraction(1, 3)))[0][0], X + 1 / 3, atol=2.0**-9)
+
+
+class TestWhatThePublicKnows:
+    """Contents of weights keep sums small; the public knows only the largest weight."""
+
+    @staticmethod
+    def layers(g: Emitter, x: Activation, count: int) -> Activation:
+        """Layers of a single weight each, one after another, which row norms keep as small as their input."""
+        sparse = np.zeros((64, 64))
+        np.fill_diagonal(sparse, 127.0)
+        for i in range(count):
+            weight = g.weight_at(Constant(f"w{i}", sparse), sparse * (i + 1) % 128, 0)
+            x = g.einsum("bi,oi->bo", x, weight, width=60)
+        return x
+
+    def test_an_operand_becomes_narrow_before_a_product_leaves_the_field(self, g: Emitter) -> None:
+        x = g.input("x", (1, 64), (-8.0, 8.0))
+        short, long = self.layers(g, x, 3), self.layers(g, x, 5)
+        assert not lookups(g, short), "8 + 3 * 13 bits"
+        assert len(lookups(g, long)) == 1
+        program = g.builder.finish([g.output(long)]).program
+        derived_bounds(program, P // 2)
+
+    def test_a_summand_becomes_narrow_before_a_sum_leaves_the_field(self, g: Emitter) -> None:
+        x = g.input("x", (1, 64), (-8.0, 8.0))
+        y = self.layers(g, x, 3)
+        total = add_all(g, [Addend(y, Fraction(8)), Addend(x, Fraction(1, 1 << 10))])
+        assert len(lookups(g, total)) == 1
+        derived_bounds(g.builder.finish([g.output(total)]).program, P // 2)
+
+    def test_a_bias_finds_its_sum_in_the_field(self, g: Emitter) -> None:
+        x = g.input("x", (1, 64), (-8.0, 8.0))
+        y = self.layers(g, x, 3)
+        bias = np.full(64, 2.0**-30)
+        total = add_weight(g, y, Constant("b", bias), bias * 2.0**36, (Reshape((1, 64)),))
+        derived_bounds(g.builder.finish([g.output(total)]).program, P // 2)

@@ -15,13 +15,22 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.circuit.bounds import Interval, einsum_interval, lookup_interval, round_outward, weight_interval
+from zkinfer.circuit.bounds import (
+    Interval,
+    einsum_interval,
+    interval_of,
+    lookup_interval,
+    round_outward,
+    weight_interval,
+)
+from zkinfer.circuit.derived_bounds import magnitude, table_domain, within
 from zkinfer.circuit.program import MAX_MAGNITUDE, PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Step, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, node_sources
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.errors import BoundsError
+from zkinfer.protocol.field.params import P
 from zkinfer.typing import IntArray
 
 
@@ -91,7 +100,11 @@ def is_dyadic(x: Fraction) -> bool:
 
 
 class Builder:
-    """Emits nodes with their proven bounds, and shares equal ones."""
+    """Emits nodes with their proven bounds, and shares equal ones.
+
+    Of every value two intervals are kept: the proven one, which the contents of weights make tight, and the one that
+    follows from what is public (`circuit.derived_bounds`), which a verifier has to find below half of the field.
+    """
 
     def __init__(self) -> None:
         self._values: list[ProgramValue] = []
@@ -101,15 +114,20 @@ class Builder:
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
         self._known = Known(self._source, self._table)
+        self._derived: list[Interval] = []
+        self._public = Known(self._public_source, self._table, limit=None)
 
-    def _append(self, tensor: Tensor, interval: Interval, content: IntArray | None = None) -> ProgramValue:
+    def _append(
+        self, tensor: Tensor, interval: Interval, derived: Interval, content: IntArray | None = None
+    ) -> ProgramValue:
         value = ProgramValue(len(self._values), tensor, interval, content)
         self._values.append(value)
+        self._derived.append(derived)
         return value
 
     def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> ProgramValue:
         """A new input of the program, with its bounds."""
-        value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi))
+        value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi), (lo, hi))
         self._inputs.append(value.number)
         return value
 
@@ -128,7 +146,9 @@ class Builder:
         if key not in self._weights:
             interval = weight_interval(content)
             lo, hi = round_outward(interval)
-            self._weights[key] = self._append(Tensor(label, content.shape, frac_bits, lo, hi), interval, content)
+            self._weights[key] = self._append(
+                Tensor(label, content.shape, frac_bits, lo, hi), interval, (lo, hi), content
+            )
         return self._weights[key]
 
     def _emit(self, node: Node, interval: Interval) -> ProgramValue:
@@ -137,7 +157,7 @@ class Builder:
         anonymous = msgspec.structs.replace(node, out=msgspec.structs.replace(node.out, label="", lo=lo, hi=hi))
         if anonymous not in self._shared:
             out = msgspec.structs.replace(anonymous.out, label=label)
-            value = self._append(out, interval)
+            value = self._append(out, interval, interval_of(node, self._public))
             self._nodes[value.number] = msgspec.structs.replace(anonymous, out=out)
             self._shared[anonymous] = value
         return self._shared[anonymous]
@@ -191,6 +211,17 @@ class Builder:
         value = self._values[number]
         return Source(value.shape, value.interval, value.content, self._nodes.get(number))
 
+    def _public_source(self, number: int) -> Source:
+        return Source(self._values[number].shape, self._derived[number], None, self._nodes.get(number))
+
+    def is_provable(self, value: ProgramValue) -> bool:
+        """Whether the value stays below half of the field's order, for all that is public about the weights."""
+        return magnitude(self._derived[value.number]) <= P // 2
+
+    def slack(self, value: ProgramValue) -> int:
+        """How many bits more the value could have, for all that is public, than its published bounds say."""
+        return magnitude(self._derived[value.number]).bit_length() - value.tensor.magnitude.bit_length()
+
     def _table(self, position: int) -> Table:
         return list(self._tables.values())[position]
 
@@ -213,6 +244,7 @@ class Builder:
             interval = lookup_interval(table, source.interval, shift)
         self._tables.setdefault((table.lo, table.values), table)
         position = list(self._tables).index((table.lo, table.values))
+        self._derived[source.number] = within(self._derived[source.number], table_domain(table, shift))
         out = Tensor(label, source.shape, frac_bits, *interval)
         return self._emit(Lookup(out, source.number, position, shift), interval)
 

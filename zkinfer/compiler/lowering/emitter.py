@@ -297,25 +297,25 @@ class Emitter:
     ) -> Activation:
         """An exact contraction of an activation alone, with a weight, or with another activation.
 
+        An operand is made narrow if the product could otherwise leave the field for all that is public about weights.
+
         Args:
             subscripts: as in `circuit.program.Einsum`.
             a: first operand.
             others: at most one more.
             width: see `operand`.
         """
-        value, scale = self.operand(a, width)
-        operands, integral = [value], a.integral
-        for other in others:
-            if isinstance(other, Activation):
-                integral = integral and other.integral
-                other, factor = self.operand(other, width)
-                scale *= factor
-            else:
-                integral = integral and other.frac_bits == 0
-            operands.append(other)
-        return self.activation(
-            self.builder.einsum(self.label, subscripts, *operands), AffineMap(scale), integral=integral
-        )
+        factors = [a, *others]
+        integral = all(x.integral if isinstance(x, Activation) else x.frac_bits == 0 for x in factors)
+        operands = [self.operand(x, width) if isinstance(x, Activation) else (x, Fraction(1)) for x in factors]
+        value = self.builder.einsum(self.label, subscripts, *(operand for operand, _ in operands))
+        for k in sorted(range(len(operands)), key=lambda k: -self.builder.slack(operands[k][0])):
+            factor = factors[k]
+            if not self.builder.is_provable(value) and isinstance(factor, Activation):
+                operands[k] = self.narrow(factor), Fraction(1)
+                value = self.builder.einsum(self.label, subscripts, *(operand for operand, _ in operands))
+        scale = math.prod((scale for _, scale in operands), start=Fraction(1))
+        return self.activation(value, AffineMap(scale), integral=integral)
 
 
 def _domain(function: Function) -> Domain | None:

@@ -19,9 +19,20 @@ def add_all(g: Emitter, summands: Sequence[Addend]) -> Activation:
     """The sum of activations, exact.
 
     A summand is made narrow first if something nonlinear is pending on it, if its factor has too many digits beside
-    the others (see `is_simple`), or if it outgrew its table (see `_outgrown`).
+    the others (see `is_simple`), or if it outgrew its table (see `_outgrown`); and if the sum could leave the field for
+    all that is public about weights.
     """
     affine = [s._replace(activation=g.narrowed(s.activation)) if _outgrown(g, s.activation) else s for s in summands]
+    total = _sum(g, affine)
+    for k in sorted(range(len(affine)), key=lambda k: -g.builder.slack(affine[k].activation.value)):
+        if not g.builder.is_provable(total.value):
+            affine[k] = affine[k]._replace(activation=g.narrowed(affine[k].activation))
+            total = _sum(g, affine)
+    return total
+
+
+def _sum(g: Emitter, affine: Sequence[Addend]) -> Activation:
+    """The sum of activations on which nothing nonlinear is pending."""
     common = _scale(affine[0])
     if not all(is_simple(_scale(s) / common) for s in affine):
         affine = [s if is_simple(_scale(s)) else s._replace(activation=g.narrowed(s.activation)) for s in affine]
@@ -85,5 +96,9 @@ def add_weight(g: Emitter, a: Activation, constant: Constant, array: FloatArray,
         frac_bits = max(frac_bits, min(finest, frac_bits + OPERAND_SLACK_BITS))
     weight = g.weight_at(constant, scaled, frac_bits)
     value = g.builder.combine(g.label, [Summand(a.value, inner), Summand(weight, steps=tuple(steps))])
+    if not g.builder.is_provable(value):
+        narrowed = g.narrowed(a)
+        if g.builder.slack(narrowed.value) < g.builder.slack(a.value):
+            return add_weight(g, narrowed, constant, array, steps)
     ends = a.observed[0] + float(array.min(initial=0.0)), a.observed[1] + float(array.max(initial=0.0))
     return g.activation(value, AffineMap(outer, offset), ends)

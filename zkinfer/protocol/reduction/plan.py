@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
+from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
 from zkinfer.circuit.program import Einsum, Lookup, Program, View
-from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable, RangeTable
@@ -88,8 +89,9 @@ class Plan:
         return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
 
 
+@lru_cache(maxsize=16)
 def check_program(program: Program) -> None:
-    """Check that a program's integers are unique modulo the field's order.
+    """Check that a program's integers are unique modulo the field's order, for all that is public about the weights.
 
     Raises:
         ProvingError: a value could leave the field, or a decomposition wrap around; names the tensor.
@@ -102,9 +104,10 @@ def check_program(program: Program) -> None:
             raise ProvingError(
                 f"{tensor.label}: values of {bits} bits and a sign do not fit the field of {P.bit_length()}; {remedy}"
             )
-    for node in program.nodes:
-        if isinstance(node, Lookup) and len(program.tables[node.table].values) << node.shift > P:
-            raise ProvingError(f"{node.out.label}: a shift by {node.shift} bits does not fit the field; {remedy}")
+    try:
+        derived_bounds(program, P // 2)
+    except BoundsError as error:
+        raise ProvingError(str(error)) from None
 
 
 def varying(program: Program) -> tuple[bool, ...]:

@@ -11,7 +11,7 @@ It accepts a proof if and only if the fast verifier does.
 | transcript and commitment: 2 committing, 2 opening, 6 rotation | `merkle`, `openings`, `rotation` |
 | sumcheck and lookups: 1 channel, 2 sumcheck | `channel`, `sumcheck` |
 | sumcheck and lookups: 3 lookups, 4 proof about the pads | `lookups`, `pads` |
-| reduction: 2 plan, 3 functionals and claims | `plan`, `weights`, `claims` |
+| reduction: 2 plan, 3 functionals and claims | `plan`, `intervals`, `weights`, `claims` |
 | reduction: 4 lookups and outputs, 5 claims on values | `first_claims`, `value_claims` and `contraction` |
 | reduction: 6 claims on committed tensors | `committed_claims` |
 | reduction: 1, 7 and 9 the whole proof | `proof` |

@@ -9,6 +9,7 @@ from zkinfer.circuit.program import Lookup, Node, Program
 from zkinfer.circuit.validate import node_sources
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.protocol.field.params import P
+from zkinfer.verifier.reference.intervals import Intervals
 from zkinfer.verifier.reference.lookups import Lookups, LookupTable, range_table, stack, table_of
 from zkinfer.verifier.reference.weights import Shape, indices, place
 
@@ -207,11 +208,12 @@ class Plan:
             raise MalformedCommitmentError("a proof covers one run at least")
         if any(2 * program.tensor(v).magnitude >= P for v in range(program.num_values)):
             raise MalformedCommitmentError("a value does not fit the field")
+        Intervals(program)
         for node in program.nodes:
             if isinstance(node, Lookup):
                 table = program.tables[node.table]
                 largest = max(map(abs, (*table.values, table.lo, table.hi)))
-                if len(table.values) << node.shift > P or 2 * largest > P:
+                if 2 * largest > P:
                     raise MalformedCommitmentError("a table does not fit the field")
 
     def _place_inputs_and_outputs(self) -> None:

@@ -1,0 +1,93 @@
+"""Which integers each value of a program can be, for all that the public knows: derived, and never believed.
+
+A program says of every node's result within which bounds it lies. Whoever wrote the program may have lied. A verifier
+therefore derives all intervals again, from the bounds of the inputs, which are part of a statement, the bounds of the
+weights, and the contents of the tables.
+
+A proof system computes modulo a prime, and shows of every Lookup that its source is `2^shift * index + remainder -
+half` modulo that prime, with an index of the table. Where all derived intervals, and all these sums, are below half of
+the prime, two that are equal modulo the prime are equal as integers. A derived interval may be wider than the table,
+because contents of weights are not public. Beyond the Lookup it is not: a value that is looked up is within what leads
+to an index of the table, wherever else it is read.
+"""
+
+from zkinfer.circuit.bounds import Interval, interval_of
+from zkinfer.circuit.program import Lookup, Program, rounding_half
+from zkinfer.circuit.table import Table
+from zkinfer.circuit.view_bounds import Effort, Known, Source
+from zkinfer.errors import BoundsError
+
+MAX_EFFORT = 1 << 26
+"""See `Effort`: about a second for the most laborious program."""
+
+
+def table_domain(table: Table, shift: int) -> Interval:
+    """The integers that lead to an index of a table, after a rounding shift."""
+    half = rounding_half(shift)
+    return (table.lo << shift) - half, ((table.hi + 1) << shift) - half - 1
+
+
+def within(interval: Interval, domain: Interval) -> Interval:
+    """The integers of both.
+
+    Raises:
+        BoundsError: there are none.
+    """
+    lo, hi = max(interval[0], domain[0]), min(interval[1], domain[1])
+    if lo > hi:
+        raise BoundsError(
+            f"it can be {interval[0]} to {interval[1]}, but is looked up in a table of {domain[0]} to {domain[1]}"
+        )
+    return lo, hi
+
+
+def magnitude(interval: Interval) -> int:
+    """The largest absolute value in an interval."""
+    return max(abs(interval[0]), abs(interval[1]))
+
+
+def derived_bounds(program: Program, limit: int) -> list[Interval]:
+    """The interval of every value that follows from inputs, bounds of weights, and tables, by value number.
+
+    Args:
+        program: a validated program, perhaps of a stranger.
+        limit: how large a value may be in absolute value: half of a proof system's prime, rounded down.
+
+    Raises:
+        BoundsError: a value could be larger; the message names its tensor.
+    """
+    domains: dict[int, Interval] = {}
+    for node in program.nodes:
+        if isinstance(node, Lookup):
+            domain = table_domain(program.tables[node.table], node.shift)
+            if magnitude(domain) > limit:
+                raise BoundsError(f"{node.out.label}: a shift by {node.shift} bits takes values too large for proofs")
+            known_domain = domains.get(node.source, domain)
+            domains[node.source] = max(domain[0], known_domain[0]), min(domain[1], known_domain[1])
+
+    intervals: list[Interval] = []
+
+    def admit(value: int, interval: Interval) -> None:
+        if magnitude(interval) > limit:
+            raise BoundsError(
+                f"{program.tensor(value).label}: for all that is public about the weights, a value could have "
+                f"{magnitude(interval).bit_length()} bits, more than proofs of this backend tell apart; compile with "
+                "fewer bits for activations or weights"
+            )
+        try:
+            intervals.append(within(interval, domains[value]) if value in domains else interval)
+        except BoundsError as error:
+            raise BoundsError(f"{program.tensor(value).label}: {error}") from None
+
+    leaves = len(program.inputs) + len(program.weights)
+
+    def source(value: int) -> Source:
+        made = program.nodes[value - leaves] if value >= leaves else None
+        return Source(program.tensor(value).shape, intervals[value], None, made)
+
+    known = Known(source, program.tables.__getitem__, None, Effort(MAX_EFFORT))
+    for value, tensor in enumerate((*program.inputs, *program.weights)):
+        admit(value, (tensor.lo, tensor.hi))
+    for value, node in enumerate(program.nodes, leaves):
+        admit(value, interval_of(node, known))
+    return intervals
