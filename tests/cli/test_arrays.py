@@ -120,7 +120,7 @@ def test_damaged_archive(tmp_path: Path) -> None:
 def test_archive_with_something_else_in_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", b"no array")
-    refused(tmp_path / "x.npz", "damaged")
+    refused(tmp_path / "x.npz", "not an array")
 
 
 def test_context_as_text_file_or_hexadecimal(tmp_path: Path) -> None:

@@ -106,21 +106,21 @@ class TestMappedArrays:
     )
     def test_files_that_are_no_arrays(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "x.npy").write_bytes(content)
-        with pytest.raises(InvalidInputError, match="cannot read"):
+        with pytest.raises(InvalidInputError, match=r"x\.npy"):
             map_arrays(tmp_path / "x.npy")
 
     def test_no_such_file(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidInputError, match="cannot read"):
+        with pytest.raises(InvalidInputError, match=r"x\.npy"):
             map_arrays(tmp_path / "x.npy")
 
     def test_python_objects_are_never_read(self, tmp_path: Path) -> None:
         np.save(tmp_path / "x.npy", np.array([{}, []], dtype=object), allow_pickle=True)
-        with pytest.raises(InvalidInputError, match="cannot read"):
+        with pytest.raises(InvalidInputError, match=r"x\.npy"):
             map_arrays(tmp_path / "x.npy")
 
     @pytest.mark.parametrize("change", [-1, 1])
     def test_a_file_of_another_length_than_its_header_says(self, log: Path, change: int) -> None:
         data = (log / "x.npy").read_bytes()
         (log / "x.npy").write_bytes(data[:change] if change < 0 else data + b"\0")
-        with pytest.raises(InvalidInputError, match="cannot read" if change < 0 else "longer than its header says"):
+        with pytest.raises(InvalidInputError, match="cut off or was edited"):
             map_arrays(log / "x.npy")

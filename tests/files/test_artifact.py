@@ -16,7 +16,6 @@ from zkinfer.files.artifact import (
     MAX_MESSAGE,
     building_folder,
     one_line,
-    read_bounded,
     unwrap,
     wrap,
     write_atomically,
@@ -141,25 +140,6 @@ def test_parts_of_killed_builders_are_removed_and_others_kept(tmp_path: Path) ->
 def test_impossible_target_is_named(tmp_path: Path, path: str) -> None:
     with pytest.raises(ResourceError, match="cannot write"):
         write_atomically(tmp_path / path, b"x")
-
-
-def test_reading_is_bounded(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(10))
-    assert read_bounded(path, max_bytes=10) == bytes(10)
-    with pytest.raises(ArtifactError, match="larger than the 9 bytes"):
-        read_bounded(path, max_bytes=9)
-
-
-def test_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(ArtifactError, match="larger than the 100 bytes"):
-        read_bounded("/dev/zero", max_bytes=100)
-
-
-@pytest.mark.parametrize("path", ["missing", ".", "nul\0byte"])
-def test_unreadable_file_is_named(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ArtifactError, match="cannot read"):
-        read_bounded(tmp_path / path, max_bytes=10)
 
 
 @given(st.text())

@@ -1,9 +1,12 @@
 """Reading items from every kind of file: the same items, in order, never unpickled, and clear words about bad files."""
 
+import inspect
 import itertools
 import json
+import os
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,7 @@ from support.example_programs import mlp
 from zkinfer.circuit.program import Tensor
 from zkinfer.circuit.qformat import dequantize, quantize
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.jobs import inputs as inputs_module
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, quantize_items
 
@@ -170,7 +174,7 @@ def damaged_member(folder: Path) -> Path:
     [
         (lambda folder: folder / "missing.npy", "no file"),
         (damaged("x.csv"), "not '.csv'"),
-        (damaged("x2.npy"), "another size"),
+        (damaged("x2.npy"), "cut off or was edited"),
         (damaged("x2.npy", b"\x93NUMPY\x09\x00"), "not an array in NumPy's format"),
         (damaged("x2.npy", b""), "not an array in NumPy's format"),
         (damaged("x2.npz"), "cannot be read"),
@@ -187,6 +191,82 @@ def test_a_bad_file_is_refused_before_anything_is_proven(
         Inputs([write(tmp_path)], ONE_INPUT)
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".jsonl", ".parquet"])
+def test_a_pipe_is_no_file_of_items(tmp_path: Path, suffix: str) -> None:
+    """Opening it would wait for a writer, for ever."""
+    path = tmp_path / f"x{suffix}"
+    os.mkfifo(path)
+    with pytest.raises(InvalidInputError, match="no regular file"):
+        Inputs([path], ONE_INPUT)
+
+
+NO_ITEMS = {
+    "nested too deep": b"[" * 10_000 + b"]" * 10_000,
+    "nested too deep in a field that is not looked at": b'{"x": [1, 2, 3], "id": ' + b"[" * 700 + b"]" * 700 + b"}",
+    "objects": b'{"x":' * 10_000 + b"1" + b"}" * 10_000,
+    "no end": b"[" * 10_000,
+    "a huge number": b"[" + b"9" * 10_000 + b", 1, 1]",
+    "no JSON": b"[1, 2",
+    "no UTF-8": b'"\xff"',
+    "a zero byte": b"\0",
+    "nothing": b"",
+    "axes": b"[" * 64 + b"1" + b"]" * 64,
+}
+
+
+@pytest.mark.parametrize("line", NO_ITEMS.values(), ids=NO_ITEMS.keys())
+def test_a_line_that_is_no_item_is_a_dead_letter_and_no_other(line: bytes, tmp_path: Path) -> None:
+    """Whatever a line holds, the ones before and after it are items, on every stack."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"[1, 1, 1]\n" + line + b"\n[1, 1, 1]\n")
+    deep = 300 + len(inspect.stack())
+
+    def read(depth: int) -> set[int]:
+        if depth < deep:
+            return read(depth + 1)
+        with closing(Inputs([path], ONE_INPUT)) as inputs:
+            _, reasons = quantize_items(inputs.read(0, 3)[0], mlp().program, saturate=False)
+        return set(reasons)
+
+    assert read(deep) == read(0) == {1}
+
+
+def test_brackets_in_text_are_no_lists(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"id": '"\\' + "[" * 1000, "x": [1, 2, 3]}))
+    assert values(Inputs([path], ONE_INPUT), 0, 1) == [[[1, 2, 3]]]
+
+
+def test_a_line_that_is_too_long_is_a_dead_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs_module, "MAX_LINE_BYTES", 1 << 12)
+    monkeypatch.setattr(inputs_module, "READ_BYTES", 1 << 10)
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"[1, 1, 1]\n" + b" " * 100_000 + b"\n[1, 0, 1]\n" + b" " * (1 << 12) + b"\n")
+    with closing(Inputs([path], ONE_INPUT)) as inputs:
+        _, reasons = quantize_items(inputs.read(0, 4)[0], mlp().program, saturate=False)
+    assert set(reasons) == {1, 3}
+    assert "more than 4096 bytes" in reasons[1]
+    with closing(Inputs([path], ONE_INPUT)) as inputs:
+        assert values(inputs, 2, 3) == [[[1, 0, 1]]]
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = arrow.Table.from_arrays([arrow.array(X.tolist())] * 2, names=["x", "x"])
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(InvalidInputError, match="several columns named 'x'"):
+        Inputs([tmp_path / "x.parquet"], ONE_INPUT)
+
+
+def test_a_parquet_file_that_claims_more_rows_than_it_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_parquet(tmp_path)
+    monkeypatch.setattr(inputs_module, "MAX_ROWS_PER_BYTE", 0)
+    with pytest.raises(InvalidInputError, match="cannot hold the 10 rows"):
+        Inputs([path], ONE_INPUT)
+
+
 def test_a_bad_parquet_file_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(InvalidInputError, match="not a readable Parquet"):
@@ -196,7 +276,7 @@ def test_a_bad_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_damage_inside_an_archive_is_found(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"x\.npz, anything: not an array in NumPy's format"):
+    with pytest.raises(InvalidInputError, match=r"x\.npz: cannot be read"):
         Inputs([damaged_member(tmp_path)], ONE_INPUT).read(0, 10)
 
 

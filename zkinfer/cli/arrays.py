@@ -1,23 +1,19 @@
 """Arrays from files that a stranger may have made: bounded, never unpickled, exactly as long as their header says."""
 
 import io
-import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from zkinfer.errors import ArtifactError, InvalidInputError
-from zkinfer.files.artifact import read_bounded
+from zkinfer.files.npy import MAGIC, open_member, parse_npy
+from zkinfer.files.reading import read_bounded
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
 from zkinfer.typing import Array
 
 MAX_ARRAY_BYTES = 1 << 30
 MAX_ARRAYS = 256
 SEED_BYTES = 32
-_NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK"
 
 
@@ -28,36 +24,11 @@ def read_arrays(path: Path) -> Array | Mapping[str, Array]:
         InvalidInputError: no such file, over `MAX_ARRAY_BYTES`, of another format, holding Python objects, or cut off.
     """
     data = read_bounded(path, max_bytes=MAX_ARRAY_BYTES)
-    if data.startswith(_NPY_MAGIC):
-        return _parse_npy(data, str(path))
+    if data.startswith(MAGIC):
+        return parse_npy(data, str(path))
     if data.startswith(_ZIP_MAGIC):
         return _parse_npz(data, path)
     raise InvalidInputError(f"{path}: not a NumPy file; write one with numpy.save (one array) or numpy.savez (several)")
-
-
-def _parse_npy(data: bytes, where: str) -> Array:
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(stream)
-    except KeyError:
-        raise InvalidInputError(f"{where}: a NumPy file of an unknown version") from None
-    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
-        raise InvalidInputError(f"{where}: the header of this NumPy file is damaged: {error}") from None
-    if dtype.hasobject:
-        raise InvalidInputError(f"{where}: holds Python objects, which are never read; save an array of numbers")
-    start = stream.tell()
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(data) - start:
-        raise InvalidInputError(
-            f"{where}: the header declares shape {shape} of {dtype}, but {len(data) - start} bytes follow: "
-            "the file is cut off or was edited"
-        )
-    array = np.frombuffer(data, dtype=dtype, offset=start)
-    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:
@@ -69,11 +40,16 @@ def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:
                     f"{path}: {len(members)} arrays of {sum(m.file_size for m in members)} bytes; at most {MAX_ARRAYS} "
                     f"of {MAX_ARRAY_BYTES} bytes together are read"
                 )
-            return {
-                m.filename.removesuffix(".npy"): _parse_npy(archive.read(m), f"{path}, {m.filename}") for m in members
-            }
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+            return {m.filename.removesuffix(".npy"): _member(archive, m, f"{path}, {m.filename}") for m in members}
+    except (InvalidInputError, MemoryError):
+        raise
+    except Exception as error:  # damaged archives raise errors of many kinds
         raise InvalidInputError(f"{path}: not a readable .npz file: {error}") from None
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Array:
+    with open_member(archive, member, where) as stream:
+        return parse_npy(stream.read(), where)
 
 
 def read_bytes(option: str, text: str, *, max_bytes: int) -> bytes:

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 import zkinfer
 from zkinfer.cli.app import Saturate, app, print_table
 from zkinfer.cli.arrays import read_arrays, read_seed
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.errors import InvalidInputError
+from zkinfer.files.npy import map_npy
 from zkinfer.typing import Array
 
 
@@ -74,10 +73,4 @@ def map_arrays(path: Path) -> Array | Mapping[str, Array]:
     """
     if path.suffix == ".npz":
         return read_arrays(path)
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
-        raise InvalidInputError(f"cannot read {path} as a .npy file: {error}") from None
-    if path.stat().st_size != array.offset + array.nbytes:
-        raise InvalidInputError(f"{path} is longer than its header says: it was edited, or is still being written")
-    return array
+    return map_npy(path)

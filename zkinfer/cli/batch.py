@@ -13,8 +13,9 @@ from zkinfer.cli.app import Context, Saturate, app
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, required
 from zkinfer.cli.console import ExitCode, facts, guarded, out
-from zkinfer.errors import InvalidInputError
+from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.artifact import one_line
+from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.job import ExecutorName
 from zkinfer.progress import duration
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from zkinfer.jobs.manifest import Manifest
     from zkinfer.jobs.runner import Outcome
     from zkinfer.jobs.state import JobCounts
+
+MAX_JOB_FILE_BYTES = 1 << 20
 
 INCOMPLETE = 5
 STOPPED = 6
@@ -70,8 +73,8 @@ def read_job(path: Path, given: dict[str, Any]) -> JobFile:
     if path.suffix != ".toml":
         return msgspec.structs.replace(JobFile(str(path)), **changes)
     try:
-        job = msgspec.toml.decode(path.read_bytes(), type=JobFile)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        job = msgspec.toml.decode(read_bounded(path, max_bytes=MAX_JOB_FILE_BYTES), type=JobFile)
+    except (ArtifactError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path}: not the description of a job: {error}") from None
     inputs = [job.inputs] if isinstance(job.inputs, str) else job.inputs or []
     placed = {

@@ -15,9 +15,10 @@ from zkinfer.cli.console import facts
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files import kinds
-from zkinfer.files.artifact import kind_and_version, read_bounded
+from zkinfer.files.artifact import kind_and_version
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.reading import read_bounded
 from zkinfer.files.rotation import Rotation
 
 if TYPE_CHECKING:

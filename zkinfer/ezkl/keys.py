@@ -22,10 +22,11 @@ from zkinfer.ezkl.lowering import LoweredProgram, lower
 from zkinfer.ezkl.salting import salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
-from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
 from zkinfer.files.budget import create, spent
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
+from zkinfer.files.reading import read_bounded
 from zkinfer.typing import IntArray
 
 CIRCUIT_FILE = "circuit.ezkl"

@@ -23,6 +23,7 @@ from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, S
 from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes, srs_bytes
 from zkinfer.ezkl.verifying_key import Srs
 from zkinfer.files.artifact import write_atomically
+from zkinfer.files.reading import open_regular
 from zkinfer.progress import activity
 
 TEST_SEED = b"zkinfer test-only structured reference string: everyone can forge proofs under it"
@@ -44,8 +45,8 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
         ArtifactError: no such file, or not one for 2**logrows rows.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             found = int.from_bytes(file.read(4), "little")
             hasher = blake3(max_threads=blake3.AUTO)
             file.seek(0)

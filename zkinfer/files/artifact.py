@@ -174,19 +174,3 @@ def one_line(error: Exception) -> str:
     text = str(error).encode("ascii", "backslashreplace").decode("ascii")
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
-
-
-def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
-    """The file's bytes, never reading more than one over `max_bytes`.
-
-    Raises:
-        ArtifactError: there is no such file, it cannot be read, or it is larger.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read {Path(path)}: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > max_bytes:
-        raise ArtifactError(f"{Path(path)} is larger than the {max_bytes} bytes that are accepted here")
-    return data

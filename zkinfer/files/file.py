@@ -6,8 +6,9 @@ from typing import ClassVar, Self, TypeAlias
 import msgspec
 
 from zkinfer.errors import ArtifactError, MalformedProofError, ZkinferError
-from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import HEADER_BYTES, one_line, unwrap, wrap, write_atomically
 from zkinfer.files.kinds import FileKind
+from zkinfer.files.reading import read_bounded
 
 Source: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 """A file's content, or its path."""

@@ -29,10 +29,12 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
-from zkinfer.files.artifact import HEADER_BYTES, one_line, read_bounded
+from zkinfer.files.artifact import HEADER_BYTES, one_line
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import PROOF
+from zkinfer.files.npy import map_npy
 from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
@@ -235,11 +237,10 @@ def map_rows(path: Path, shape: tuple[int, ...]) -> FloatArray:
         MalformedProofError: it is missing, or holds something else.
     """
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-        whole = path.stat().st_size == array.offset + array.nbytes
-    except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
-        raise MalformedProofError(f"cannot read {path}: {one_line(error)}") from None
-    if not whole or array.dtype != np.float64 or not array.ndim or array.shape[1:] != shape:
+        array = map_npy(path)
+    except InvalidInputError as error:
+        raise MalformedProofError(one_line(error)) from None
+    if array.dtype != np.float64 or not array.ndim or array.shape[1:] != shape:
         raise MalformedProofError(f"{path} does not hold float64 numbers of shape {shape} an item")
     return array
 

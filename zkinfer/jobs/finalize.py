@@ -10,9 +10,11 @@ import msgspec
 from blake3 import blake3
 
 from zkinfer.circuit.program import Program
-from zkinfer.errors import MalformedProofError
-from zkinfer.files.artifact import write_atomically
+from zkinfer.errors import ArtifactError, MalformedProofError
+from zkinfer.files.artifact import HEADER_BYTES, write_atomically
+from zkinfer.files.kinds import PROOF
 from zkinfer.files.proof import Proof
+from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
@@ -107,9 +109,9 @@ def _proof(folder: Path, row: Row) -> Proof | None:
     if row.announced is None:
         return None
     try:
-        data = (proofs_folder(folder) / proof_name(row.first)).read_bytes()
+        data = read_bounded(proofs_folder(folder) / proof_name(row.first), max_bytes=PROOF.max_bytes + HEADER_BYTES)
         if blake3(data).digest() != row.announced.proof_digest:
             return None
         return Proof.from_bytes(data)
-    except (OSError, MalformedProofError):
+    except (ArtifactError, MalformedProofError):
         return None

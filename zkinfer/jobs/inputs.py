@@ -7,14 +7,16 @@
 
 For a model with one input, a file with one array or column may name it as it likes; other columns and fields are not
 looked at. Cells and fields may be flat lists, row-major. Nothing is ever unpickled.
+
+A line that holds no item is an item that the circuit cannot take, whatever is wrong with it; a file that cannot be read
+is an error.
 """
 
 import contextlib
 import io
-import math
 import os
+import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
@@ -22,7 +24,10 @@ from typing import IO, Any, Protocol, TypeAlias
 import msgspec
 import numpy as np
 
-from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
+from zkinfer.files.artifact import one_line
+from zkinfer.files.npy import check_length, open_member, read_header
+from zkinfer.files.reading import open_regular
 from zkinfer.jobs.items import ItemShapes
 from zkinfer.typing import Array
 
@@ -33,8 +38,16 @@ Block: TypeAlias = list[Column]
 """Some items: one column an input, all equally long."""
 
 MAX_LINE_BYTES = 1 << 26
+MAX_DEPTH = 64
+"""How deep the lists and objects of a line may be nested: more than any array has axes, and far less than any decoder
+can follow, so that every machine and every worker says the same of a line."""
+
 READ_BYTES = 1 << 20
 PARQUET_ROWS = 1024
+MAX_ROWS_PER_BYTE = 1 << 10
+"""A Parquet file that claims more rows than this for each of its bytes is refused."""
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
 PathLike = str | os.PathLike[str]
@@ -116,7 +129,7 @@ def open_reader(path: Path, shapes: ItemShapes) -> ItemReader:
     Raises:
         InvalidInputError, MissingDependencyError: see `Inputs`.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InvalidInputError(f"there is no file {path}")
     match path.suffix.lower():
         case ".npy":
@@ -138,19 +151,14 @@ class _ArrayStream:
 
     def __init__(self, stream: IO[bytes], size: int, where: str) -> None:
         self._stream, self.where = stream, where
-        shape, fortran, self.dtype = _read_header(stream, where)
-        self.length, self.shape = shape[0] if shape else 0, shape[1:]
-        if self.dtype.hasobject:
-            raise InvalidInputError(f"{where}: holds Python objects, which are never read; save an array of numbers")
-        if not shape:
+        header = read_header(stream, where)
+        if not header.shape:
             raise ShapeError(f"{where}: a single number; items lie along the first axis")
-        if fortran and len(shape) > 1:
+        if header.fortran and len(header.shape) > 1:
             raise InvalidInputError(f"{where}: in Fortran order; save numpy.ascontiguousarray of the array")
-        self._row_bytes = math.prod(self.shape) * self.dtype.itemsize
-        if self.length * self._row_bytes != size - stream.tell():
-            raise InvalidInputError(
-                f"{where}: the header declares {shape} of {self.dtype}, the file holds another size"
-            )
+        check_length(header, size, where)
+        self.length, self.shape, self.dtype = header.shape[0], header.shape[1:], header.dtype
+        self._row_bytes = header.nbytes // max(self.length, 1)
 
     def read(self, count: int) -> Array:
         data = _take(self._stream, count * self._row_bytes, self.where)
@@ -196,12 +204,12 @@ class _JsonLines:
     def __init__(self, path: Path, shapes: ItemShapes) -> None:
         self._where, self._shapes = str(path), shapes
         with _readable(self._where):
-            self._stream = path.open("rb")
+            self._stream = open_regular(path)
             self.length = _count_lines(self._stream)
             self._stream.seek(0)
 
     def read(self, count: int) -> Block:
-        items = [self._parse(self._line()) for _ in range(count)]
+        items = [self._item() for _ in range(count)]
         return [[item[position] for item in items] for position in range(len(self._shapes.of))]
 
     def skip(self, count: int) -> None:
@@ -212,20 +220,21 @@ class _JsonLines:
         self._stream.close()
 
     def _line(self) -> bytes:
+        """The next line, or so much of it that it is seen to be too long; the rest of that is skipped."""
         with _readable(self._where):
-            line = self._stream.readline(MAX_LINE_BYTES + 1)
+            line = piece = self._stream.readline(MAX_LINE_BYTES + 1)
+            while len(piece) > READ_BYTES and not piece.endswith(b"\n"):
+                piece = self._stream.readline(READ_BYTES + 1)
         if not line:
             raise InvalidInputError(f"{self._where}: it became shorter while it was read")
-        if len(line) > MAX_LINE_BYTES:
-            raise InvalidInputError(f"{self._where}: a line of more than {MAX_LINE_BYTES} bytes is no item")
         return line
 
-    def _parse(self, line: bytes) -> list[Any]:
-        """What the line holds for each input; where it holds nothing that can be read, an error in its place."""
+    def _item(self) -> list[Any]:
+        """What the next line holds for each input; where it holds nothing that can be read, an error in its place."""
         try:
-            item = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return [InvalidInputError(f"not JSON: {error}")] * len(self._shapes.of)
+            item = _decoded(self._line())
+        except NoItemError as error:
+            return [error] * len(self._shapes.of)
         if not isinstance(item, dict):
             item = {next(iter(self._shapes.of)): item} if len(self._shapes.of) == 1 else {}
         names = self._shapes.find(list(item))
@@ -235,33 +244,69 @@ class _JsonLines:
         ]
 
 
+class NoItemError(InvalidInputError):
+    """A line that holds no item."""
+
+
+def _decoded(line: bytes) -> Any:
+    """The JSON value of a line.
+
+    Raises:
+        NoItemError: it is too long or nested too deep, or no JSON.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise NoItemError(f"a line of more than {MAX_LINE_BYTES} bytes is no item")
+    if _depth(line) > MAX_DEPTH:
+        raise NoItemError(f"lists within lists, more than {MAX_DEPTH} deep, are no item")
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise NoItemError(f"not JSON: {error}") from None
+
+
+def _depth(line: bytes) -> int:
+    """How deep lists and objects are nested, at most; what is within strings does not count."""
+    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
+        return 0
+    marks = np.frombuffer(_STRING.sub(b"", line), dtype=np.uint8)
+    opening, closing = ((marks == ord(a)) | (marks == ord(b)) for a, b in ("[{", "]}"))
+    return int(np.cumsum(opening.astype(np.int8) - closing, dtype=np.int32).max(initial=0))
+
+
 class _Parquet:
     """A row an item, read some rows at a time."""
 
     def __init__(self, path: Path, shapes: ItemShapes) -> None:
         try:
-            from pyarrow import ArrowException, parquet
+            from pyarrow import parquet
         except ModuleNotFoundError:
             raise MissingDependencyError(
                 f"reading {path} needs pyarrow, which is not installed: pip install 'zkinfer[parquet]'"
             ) from None
+        self._where = str(path)
+        with _readable(self._where):
+            self._stream = open_regular(path)
+            size = os.fstat(self._stream.fileno()).st_size
         try:
-            file = parquet.ParquetFile(path)
-        except (ArrowException, OSError, ValueError) as error:
-            raise InvalidInputError(f"{path}: not a readable Parquet file: {error}") from None
-        self._where, self._file = str(path), file
-        self._damage: tuple[type[Exception], ...] = (ArrowException, OSError)
-        self.length = int(file.metadata.num_rows)
-        found = shapes.find(file.schema_arrow.names)
+            file = parquet.ParquetFile(self._stream)
+            self.length = int(file.metadata.num_rows)
+            present = [str(name) for name in file.schema_arrow.names]
+        except Exception as error:  # damaged files raise errors of many kinds
+            raise InvalidInputError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
+        if not 0 <= self.length <= MAX_ROWS_PER_BYTE * size:
+            raise InvalidInputError(f"{path}: {size} bytes cannot hold the {self.length} rows that it claims")
+        found = shapes.find(present)
         columns = [name for name in found if name is not None]
         if len(columns) < len(found):
-            raise InvalidInputError(f"{path}: columns {list(shapes.of)} are needed, it has {file.schema_arrow.names}")
+            raise InvalidInputError(f"{path}: columns {list(shapes.of)} are needed, it has {present}")
+        if twice := [name for name in columns if present.count(name) > 1]:
+            raise InvalidInputError(f"{path}: it has several columns named {twice[0]!r}")
         self._columns = columns
         self._batches = file.iter_batches(batch_size=PARQUET_ROWS, columns=columns)
         self._rows: Any = None
 
     def read(self, count: int) -> Block:
-        pieces = [[_cells(rows.column(name)) for name in self._columns] for rows in self._take(count)]
+        pieces = [[self._cells(rows, name) for name in self._columns] for rows in self._take(count)]
         return [_joined(columns) for columns in zip(*pieces, strict=True)]
 
     def skip(self, count: int) -> None:
@@ -269,7 +314,13 @@ class _Parquet:
             pass
 
     def close(self) -> None:
-        self._file.close()
+        self._stream.close()
+
+    def _cells(self, rows: Any, name: str) -> Column:
+        try:
+            return _cells(rows.column(name))
+        except Exception as error:  # as above
+            raise InvalidInputError(f"{self._where}: column {name!r} cannot be read: {one_line(error)}") from None
 
     def _take(self, count: int) -> Iterator[Any]:
         """The next rows, in pieces."""
@@ -279,8 +330,8 @@ class _Parquet:
                     self._rows = next(self._batches)
                 except StopIteration:
                     raise InvalidInputError(f"{self._where}: it holds fewer rows than it says") from None
-                except self._damage as error:
-                    raise InvalidInputError(f"{self._where}: cannot be read: {error}") from None
+                except Exception as error:  # as above
+                    raise InvalidInputError(f"{self._where}: cannot be read: {one_line(error)}") from None
             here = min(count, self._rows.num_rows)
             yield self._rows.slice(0, here)
             self._rows = self._rows.slice(here)
@@ -315,21 +366,23 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 def _open_npy(path: Path) -> _ArrayStream:
     with _readable(str(path)):
-        return _ArrayStream(path.open("rb"), path.stat().st_size, str(path))
+        stream = open_regular(path)
+        return _ArrayStream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
 def _open_npz(path: Path, shapes: ItemShapes) -> ItemReader:
     with _readable(str(path)):
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(open_regular(path))
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         names = shapes.find(list(members))
         if None in names:
-            raise InvalidInputError(f"{path}: arrays {list(shapes.of)} are needed, it has {list(members)}")
-        streams = [
-            _ArrayStream(archive.open(members[name]), members[name].file_size, f"{path}, {name}")
-            for name in names
-            if name is not None
-        ]
+            raise InvalidInputError(f"{path}: arrays {list(shapes.of)} are needed, it has {list(members)[:20]}")
+        streams = []
+        for name in names:
+            assert name is not None
+            where = f"{path}, {name}"
+            stream = open_member(archive, members[name], where)
+            streams.append(_ArrayStream(stream, members[name].file_size, where))
         return _Arrays(streams, shapes, list(shapes.of))
 
 
@@ -338,20 +391,12 @@ def _readable(where: str) -> Iterator[None]:
     """Let what damaged files raise be an InvalidInputError that names the file."""
     try:
         yield
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise InvalidInputError(f"{where}: cannot be read: {error}") from None
-
-
-def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream)
-    except (KeyError, ValueError, EOFError, SyntaxError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidInputError(f"{where}: not an array in NumPy's format: {error}") from None
-    if any(n < 0 for n in shape):
-        raise InvalidInputError(f"{where}: the header declares the shape {shape}")
-    return tuple(shape), bool(fortran), dtype
+    except (ZkinferError, MemoryError):
+        raise
+    except Exception as error:  # damaged archives raise errors of many kinds
+        raise InvalidInputError(
+            f"{where}: cannot be read: {getattr(error, 'strerror', None) or one_line(error)}"
+        ) from None
 
 
 def _take(stream: IO[bytes], size: int, where: str) -> bytes:

@@ -23,7 +23,7 @@ def working_on(folder: Path) -> Iterator[None]:
         ResourceError: another process holds it, or it cannot be written.
     """
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDONLY, 0o644)
+        descriptor = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDONLY | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise ResourceError(f"cannot lock {folder}: {error.strerror}") from error
     try:
@@ -41,7 +41,7 @@ def working_on(folder: Path) -> Iterator[None]:
 def is_worked_on(folder: Path) -> bool:
     """Does a process hold the job's lock?"""
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

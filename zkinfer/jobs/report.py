@@ -17,6 +17,7 @@ import numpy as np
 
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
 from zkinfer.files.artifact import write_atomically
+from zkinfer.files.npy import map_npy
 from zkinfer.jobs.inputs import PathLike
 from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
@@ -161,9 +162,9 @@ def compare_outputs(folder: Path, float_outputs: Sequence[Array]) -> list[Accura
     found = []
     for name, in_float in zip(output_names(len(float_outputs)), float_outputs, strict=True):
         try:
-            proven = np.load(folder / name, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise InvalidInputError(f"there are no outputs in {folder / name} to compare: {error}") from None
+            proven = map_npy(folder / name)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"there are no outputs to compare: {error}") from None
         if proven.shape != in_float.shape:
             raise ShapeError(
                 f"{folder / name} holds outputs of shape {proven.shape}; the float model's {in_float.shape}"

@@ -21,11 +21,12 @@ from zkinfer.backend import Keys
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
-from zkinfer.files.artifact import HEADER_BYTES, read_bounded, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
 from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.files.reading import read_bounded
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.witness import values_read

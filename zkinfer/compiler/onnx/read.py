@@ -1,5 +1,6 @@
 """Reading a model: from what the caller has to a ModelProto that is complete in itself."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.files.reading import open_regular, read_bounded
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """The most that a protobuf message can hold, and so the most that the ONNX tools can handle."""
@@ -28,14 +30,7 @@ def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
             _parse(proto, source, "the bytes")
         case str() | Path():
             path = Path(source)
-            try:
-                size = path.stat().st_size
-                if size > MAX_MODEL_BYTES:
-                    raise InvalidInputError(f"{path}: {size} bytes are more than an ONNX file can hold")
-                data = path.read_bytes()
-            except (OSError, ValueError) as error:
-                raise InvalidInputError(f"{path}: cannot read the model: {error}") from None
-            _parse(proto, data, str(path))
+            _parse(proto, read_bounded(path, max_bytes=MAX_MODEL_BYTES), str(path))
             folder = path.resolve().parent
         case _:
             raise InvalidInputError(
@@ -56,6 +51,7 @@ def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
 
 def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
     functions = (pair for function in proto.functions for pair in _node_tensors(function.node))
+    left = MAX_MODEL_BYTES
     for name, tensor in (*_tensors(proto.graph), *functions):
         if not uses_external_data(tensor):
             continue
@@ -65,15 +61,45 @@ def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
                 f"tensor {name!r} is stored in another file, {location!r}; hand in the path of the model instead, "
                 "or save it with save_as_external_data=False"
             )
-        target = folder / location
-        if not target.resolve().is_relative_to(folder) or target.is_symlink() or not target.is_file():
+        if not _is_within(folder, location):
             raise InvalidInputError(
                 f"tensor {name!r} is stored in {location!r}, which is not a file within {folder}; put it there"
             )
+        left -= _external_bytes(tensor, folder / location, f"tensor {name!r}: cannot read {location!r}")
+        if left < 0:
+            raise InvalidInputError(f"the model's tensors in other files have more than {MAX_MODEL_BYTES} bytes")
         try:
             load_external_data_for_tensor(tensor, str(folder))
         except Exception as error:  # the checker's exception, OSError or ValueError, by the cause
             raise InvalidInputError(f"tensor {name!r}: cannot read {location!r}: {error}") from None
+
+
+def _is_within(folder: Path, location: str) -> bool:
+    """Whether a location names a file within the folder, by no link."""
+    target = folder / location
+    try:
+        return target.resolve().is_relative_to(folder) and target.is_file() and not target.is_symlink()
+    except (OSError, ValueError):  # too long a name, or a zero byte within it
+        return False
+
+
+def _external_bytes(tensor: onnx.TensorProto, path: Path, where: str) -> int:
+    """How many bytes of its file a tensor takes, checked before any is read.
+
+    Raises:
+        InvalidInputError: the file does not hold them.
+    """
+    stated = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+        start = int(stated.get("offset") or 0)
+        length = int(stated.get("length") or size - start)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{where}: {error}") from None
+    if not 0 <= start <= size or not 0 <= length <= size - start:
+        raise InvalidInputError(f"{where}: {length} bytes from {start} on are not in a file of {size}")
+    return length
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

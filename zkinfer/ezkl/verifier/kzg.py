@@ -29,6 +29,7 @@ from zkinfer.ezkl.verifier.bn254 import (
     to_affine,
 )
 from zkinfer.ezkl.verifying_key import POINT_BYTES, Srs
+from zkinfer.files.reading import read_bounded
 
 UNUSABLE_ROWS = 6
 MAX_LOGROWS = 24
@@ -70,10 +71,9 @@ def read_srs(path: str | os.PathLike[str], expected: Srs) -> bytes:
         raise ArtifactError(f"a string for 2**{expected.logrows} rows; from 2 to 2**{MAX_LOGROWS} are supported here")
     size = srs_bytes(expected.logrows)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(size + 1)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read the structured reference string {Path(path)}: {error}") from None
+        data = read_bounded(path, max_bytes=size)
+    except ArtifactError as error:
+        raise ArtifactError(f"not a structured reference string for 2**{expected.logrows} rows: {error}") from None
     if len(data) != size or int.from_bytes(data[:4], "little") != expected.logrows:
         raise ArtifactError(f"{Path(path)} is not a structured reference string for 2**{expected.logrows} rows")
     if blake3(data).digest() != expected.digest:

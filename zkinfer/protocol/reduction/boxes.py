@@ -17,7 +17,7 @@ from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.typing import Array
 
 DEFAULT_LIMIT = 64
-"""Boxes of a tensor, at most, as long as flattening axes can keep to it."""
+"""Boxes of a tensor, at most, as long as flattening axes other than that of runs can keep to it."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,10 @@ def cut(shape: tuple[int, ...], limit: int = DEFAULT_LIMIT) -> Cut:
 
     Each axis is a group of its own as long as there are at most `limit` boxes. While there are more, two neighbouring
     groups are flattened into one: the last two neighbours for which that lowers the number of boxes, or if there are
-    none, the last two. Axis 0 stays alone until all others are one group. (Flattening never gives more boxes: a * b is
-    a sum of as many shifted copies of b as a has ones in binary.) A single group may exceed the limit: then it stays.
+    none, the last two. (Flattening never gives more boxes: a * b is a sum of as many shifted copies of b as a has ones
+    in binary.) Axis 0, that of runs, always stays alone: weights over a flattened group are no product, so they take an
+    element for each of its places, and a proof may claim any number of runs. When all other axes are one group, the
+    limit may be exceeded.
 
     Raises:
         InvalidInputError: an axis has size 0, or the limit is not positive.
@@ -127,7 +129,7 @@ def cut(shape: tuple[int, ...], limit: int = DEFAULT_LIMIT) -> Cut:
     if limit < 1:
         raise InvalidInputError(f"a tensor has at least one box: the limit cannot be {limit}")
     groups = [(axis, axis + 1) for axis in range(len(shape))]
-    while len(groups) > 1 and math.prod(_count(shape, group) for group in groups) > limit:
+    while len(groups) > 2 and math.prod(_count(shape, group) for group in groups) > limit:
         groups = _flatten_two(shape, groups)
     parts = [pieces(math.prod(shape[start:end])) for start, end in groups]
     boxes = [Box(tuple(p.start for p in chosen), tuple(p.variables for p in chosen)) for chosen in product(*parts)]
@@ -140,9 +142,7 @@ def _count(shape: tuple[int, ...], group: tuple[int, int]) -> int:
 
 def _flatten_two(shape: tuple[int, ...], groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The groups with two neighbours made one, by the rule of `cut`."""
-    neighbours = list(pairwise(groups))
-    if len(neighbours) > 1:
-        neighbours = neighbours[1:]
+    neighbours = list(pairwise(groups))[1:]
     lower = [(a, b) for a, b in neighbours if _count(shape, (a[0], b[1])) < _count(shape, a) * _count(shape, b)]
     first, second = (lower or neighbours)[-1]
     at = groups.index(first)

@@ -48,11 +48,13 @@ def _ones(shape: Shape, group: tuple[int, int]) -> int:
 
 
 def _groups(shape: Shape) -> list[tuple[int, int]]:
-    """The ranges of axes that are flattened: one axis each, unless that makes more than `MAX_BOXES` boxes."""
+    """The ranges of axes that are flattened: one axis each, unless that makes more than `MAX_BOXES` boxes.
+
+    The axis of runs is never flattened.
+    """
     groups = [(axis, axis + 1) for axis in range(len(shape))]
-    while len(groups) > 1 and math.prod(_ones(shape, g) for g in groups) > MAX_BOXES:
-        neighbours = list(pairwise(groups))
-        neighbours = neighbours[1:] or neighbours
+    while len(groups) > 2 and math.prod(_ones(shape, g) for g in groups) > MAX_BOXES:
+        neighbours = list(pairwise(groups))[1:]
         fewer = [(a, b) for a, b in neighbours if _ones(shape, (a[0], b[1])) < _ones(shape, a) * _ones(shape, b)]
         first, second = (fewer or neighbours)[-1]
         at = groups.index(first)

@@ -1,0 +1,75 @@
+"""Hostile models: named errors, and no memory but for what their bytes hold."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from zkinfer.compiler.onnx import read
+from zkinfer.compiler.onnx.read import read_model
+from zkinfer.errors import InvalidInputError
+
+
+def model(**external: str) -> onnx.ModelProto:
+    """A model whose weights are said to be in another file."""
+    weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, (3, 2), np.zeros(6, np.float32).tobytes(), raw=True)
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in external.items():
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])]
+    ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in (("x", (1, 3)), ("y", (1, 2)))]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+
+
+def saved(folder: Path, proto: onnx.ModelProto) -> Path:
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    return folder / "model.onnx"
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(InvalidInputError, match="no regular file"):
+        read_model(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("location", ["nul\0byte", "x" * 5000, "", ".", "/dev/zero", "pipe"])
+def test_a_location_that_is_no_file_in_the_folder_is_refused(tmp_path: Path, location: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInputError, match="not a file within"):
+        read_model(saved(tmp_path, model(location=location)))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"length": str(1 << 50)},
+        {"offset": "25"},
+        {"offset": "-8"},
+        {"length": "-1"},
+        {"length": "six"},
+        {"offset": "1"},
+    ],
+    ids=str,
+)
+def test_bytes_that_the_file_does_not_hold_are_not_read(tmp_path: Path, place: dict[str, str]) -> None:
+    (tmp_path / "w").write_bytes(bytes(24))
+    with pytest.raises(InvalidInputError, match="'w'"):
+        read_model(saved(tmp_path, model(location="w", **({"length": "24"} | place))))
+
+
+def test_many_tensors_of_one_file_are_as_large_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short model may name a file of gigabytes a thousand times."""
+    (tmp_path / "w").write_bytes(bytes(24))
+    proto = model(location="w")
+    proto.graph.initializer.extend([proto.graph.initializer[0]] * 100)
+    path = saved(tmp_path, proto)
+    assert len(read_model(path).graph.initializer) == 101
+    monkeypatch.setattr(read, "MAX_MODEL_BYTES", 100 * 24)
+    monkeypatch.setattr(read, "read_bounded", lambda path, max_bytes: path.read_bytes())
+    with pytest.raises(InvalidInputError, match="more than 2400 bytes"):
+        read_model(path)
