@@ -171,7 +171,7 @@ class RayExecutor(BatchExecutor):
             MissingDependencyError: Ray is not installed.
             ResourceError: there is no cluster, or its machines cannot run the actors.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else a cluster that starts here reports its size and its packages
         try:
             import ray
         except ModuleNotFoundError:
