@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from zkinfer import registry
 from zkinfer.circuit.program import Program
-from zkinfer.errors import CommitmentMismatchError, InvalidInputError
+from zkinfer.errors import CommitmentMismatchError, InvalidInputError, WrongKeyError
 from zkinfer.files.budget import spent
 from zkinfer.files.commitment import Commitment, VerifyingKey
 from zkinfer.files.key_folder import move_keys, read_commitment
@@ -110,8 +110,33 @@ class Keys(ABC):
         loaded: Keys = backend.load(path, verify_files=verify_files)
         return loaded
 
+    def __reduce__(self) -> tuple[Callable[[str, bytes], "Keys"], tuple[str, bytes]]:
+        """Pickled keys are the path of their folder, which has to be there: secrets and budget stay in it.
+
+        Raises:
+            InvalidInputError: the folder is a temporary one, which ends with this object.
+        """
+        if self.is_temporary:
+            raise InvalidInputError(
+                "these keys lie in a temporary folder, which another process cannot rely on: save them in one of "
+                "their own (keys.save), or make them there (setup with folder=), and pass them on after that"
+            )
+        return _load_same, (str(self.folder), self.commitment.digest)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
+
+
+def _load_same(folder: str, digest: bytes) -> Keys:
+    """The keys in a folder, which have to be those of that commitment.
+
+    Raises:
+        ArtifactError, WrongKeyError, MissingDependencyError: see `Keys.load`; or the folder holds other keys by now.
+    """
+    keys = Keys.load(folder)
+    if keys.commitment.digest != digest:
+        raise WrongKeyError(f"{folder} holds other keys than those that were passed on: they were renewed meanwhile")
+    return keys
 
 
 @dataclass(frozen=True)
