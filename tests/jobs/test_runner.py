@@ -22,7 +22,6 @@ from zkinfer.errors import (
     ResourceError,
     WrongKeyError,
 )
-from zkinfer.files import budget
 from zkinfer.files.proof import Proof
 from zkinfer.jobs import api
 from zkinfer.jobs import state as state_module
@@ -159,7 +158,7 @@ def test_a_budget_that_someone_else_spends_stops_the_job(tmp_path: Path) -> None
 
     def steal(progress: Progress) -> None:
         if keys.proofs_left and not progress.event:
-            budget.spend(keys.budget_file, keys.budget)
+            keys.counter.spend()
 
     job = tmp_path / "job"
     with pytest.raises(BudgetError, match="has served the 5 proofs"):

@@ -18,7 +18,6 @@ from support.paths import TESTS as TESTS_FOLDER
 from zkinfer.backend import Keys
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import wrap
-from zkinfer.files.budget import spent
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, NativeKeys
@@ -254,8 +253,8 @@ def test_killed_provers_never_give_a_proof_back(example: Example, tmp_path: Path
     keys.matrix.spend(keys.matrix.queries)
     made = run_until_killed(PROVE_FOREVER, str(folder), seconds=0.2).count("made")
     assert made >= 1
-    assert made <= spent(keys.budget_file) - 1 <= made + 1
-    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - spent(keys.budget_file)
+    assert made <= keys.counter.spent - 1 <= made + 1
+    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - keys.counter.spent
 
 
 SETUP = """

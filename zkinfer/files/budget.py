@@ -135,7 +135,7 @@ class Budget:
         """The file at the path, which is the one that is held."""
         descriptor = _open(self.path, flags)
         try:
-            if not os.path.sameopenfile(descriptor, self._held):
+            if not self._is_held(descriptor):
                 raise WrongKeyError(
                     f"{self.path} is not the budget that was loaded: its keys were renewed or restored since. "
                     "Load them again"
@@ -143,6 +143,12 @@ class Budget:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _is_held(self, descriptor: int) -> bool:
+        try:
+            return os.path.sameopenfile(descriptor, self._held)
+        except OSError:  # on a network file system: another machine removed it
+            return False
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
