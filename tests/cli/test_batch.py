@@ -232,7 +232,7 @@ def _command(pid: int) -> str:
 
 def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -> None:
     with closing(ProcessExecutor(tmp_path / "nowhere", 1, tmp_path / "log")) as executor:
-        work = Work(0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
+        work = Work(bytes(32), 0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
         executor.submit(work)
         with pytest.raises(ResourceError, match=r"could not begin: .*not a folder of zkinfer keys"):
             executor.results(60.0)

@@ -201,6 +201,29 @@ def test_a_process_that_still_has_the_old_path_spends_nothing(copy: Path, tmp_pa
     assert Keys.load(tmp_path / "moved").proofs_left == 4
 
 
+@pytest.mark.parametrize("how", ["replaced", "overwritten", "restored"])
+def test_a_service_does_not_spend_the_budget_of_keys_that_took_the_place_of_its_own(
+    example: Example, copy: Path, tmp_path: Path, how: str
+) -> None:
+    """It has made two of four proofs when the keys are renewed: by a new folder, by `cp -r`, or from a backup."""
+    backup = shutil.copytree(copy, tmp_path / "backup")
+    service = NativeKeys.load(copy)
+    for _ in range(2):
+        service.prove([example.x[None]], b"")
+    new = tmp_path / "new"
+    setup(example.program, example.weights, folder=new, proofs=4)
+    if how == "overwritten":
+        for path in (COMMITMENT_FILE, f"{MATRIX_FOLDER}/budget"):
+            shutil.copyfile(new / path, copy / path)
+    else:
+        shutil.rmtree(copy)
+        shutil.copytree(new if how == "replaced" else backup, copy)
+    with pytest.raises(WrongKeyError, match=r"renewed"):
+        service.prove([example.x[None]], b"")
+    if how == "replaced":
+        assert NativeKeys.load(copy).proofs_left == 4
+
+
 # Crashes and processes beside one another.
 
 

@@ -125,9 +125,9 @@ class RecordingKeys(Keys):
         return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
 
 
-def new_job(folder: Path, items: int) -> tuple[RecordingKeys, Path]:
-    """Keys, and a file of so many items."""
-    keys = RecordingKeys(folder / "keys")
+def new_job(folder: Path, items: int, proofs: int = 1 << 20) -> tuple[RecordingKeys, Path]:
+    """Keys for so many proofs, and a file of so many items."""
+    keys = RecordingKeys(folder / "keys", proofs)
     np.save(folder / "x.npy", item_reals(items))
     return keys, folder / "x.npy"
 
@@ -163,9 +163,9 @@ def check_sample_complete(job: Path, items: int) -> Manifest:
     return manifest
 
 
-def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None) -> None:
+def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None, proofs: int = 1 << 20) -> None:
     """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
-    keys, job = RecordingKeys(folder / "keys"), folder / "job"
+    keys, job = RecordingKeys(folder / "keys", proofs), folder / "job"
     if (job / "state.sqlite").exists():
         outcome = api.resume(job, keys)
     else:
