@@ -15,6 +15,8 @@
 # Another interpreter: `make test PYTHON=python3.12`. docs/development.md says more.
 
 PYTHON ?= python3
+# For what imports onnxruntime itself, before anything of zkinfer.
+export ORT_DISABLE_TELEMETRY := 1
 VENV := .venv
 VERIFIER_VENV := .venv-verifier
 BIN := $(VENV)/bin

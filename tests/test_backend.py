@@ -1,6 +1,9 @@
 """A backend is an object: one that zkinfer has never heard of goes the whole way, by one line in the registry."""
 
+import copy
+import pickle
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,3 +251,32 @@ class TestMissingVerifier:
         assert "zkinfer[ezkl-verifier]" in text
         assert "REFUSED" not in text
         assert "VALID" not in text
+
+
+@pytest.mark.parametrize("backend", ["revealing", "native"])
+class TestPickling:
+    def test_pickled_keys_are_the_path_of_their_folder(self, tmp_path: Path, backend: str) -> None:
+        keys = zk.setup(circuit_of(), backend=backend, folder=tmp_path / "keys", seed=bytes(range(32)), proofs=3)
+        data = pickle.dumps(keys)
+        assert keys.seed not in data
+        assert len(data) < 1000
+        loaded = pickle.loads(data)
+        assert (loaded.folder, loaded.seed) == (keys.folder, keys.seed)
+        loaded.counter.spend()
+        assert keys.proofs_left == 2
+
+    def test_keys_in_a_temporary_folder_are_not_passed_on(self, tmp_path: Path, backend: str) -> None:
+        """The folder ends with the object, which may be before somebody unpickles."""
+        keys = zk.setup(circuit_of(), backend=backend, proofs=1)
+        for passing_on in (pickle.dumps, copy.copy):
+            with pytest.raises(InvalidInputError, match=r"keys.save"):
+                passing_on(keys)
+        keys.save(tmp_path / "keys")
+        assert pickle.loads(pickle.dumps(keys)).folder == tmp_path / "keys"
+
+    def test_other_keys_in_their_place_are_not_taken_for_them(self, tmp_path: Path, backend: str) -> None:
+        data = pickle.dumps(zk.setup(circuit_of(), backend=backend, folder=tmp_path / "keys", proofs=1))
+        shutil.rmtree(tmp_path / "keys")
+        zk.setup(circuit_of(), backend=backend, folder=tmp_path / "keys", proofs=1)
+        with pytest.raises(WrongKeyError, match="renewed"):
+            pickle.loads(data)

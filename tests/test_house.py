@@ -235,6 +235,12 @@ def test_nothing_is_unpickled() -> None:
         assert "allow_pickle=True" not in path.read_text(), module
 
 
+def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
+    """`zkinfer/compiler/__init__.py` runs before every module of the folder, and switches it off."""
+    importing = {part(module) for module, path in MODULES.items() if "onnxruntime" in all_imports(path)}
+    assert importing == {"compiler"}
+
+
 def test_circles_are_found() -> None:
     """The tests above would pass if this function found nothing."""
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {frozenset("abc")}

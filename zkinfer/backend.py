@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from zkinfer import registry
 from zkinfer.circuit.program import Program
-from zkinfer.errors import CommitmentMismatchError, InvalidInputError
-from zkinfer.files.budget import spent
+from zkinfer.errors import CommitmentMismatchError, InvalidInputError, WrongKeyError
+from zkinfer.files.budget import Budget
 from zkinfer.files.commitment import Commitment, VerifyingKey
 from zkinfer.files.key_folder import move_keys, read_commitment
 from zkinfer.files.proof import Proof
@@ -23,6 +23,8 @@ from zkinfer.files.statement import Statement
 from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from rich.table import Table
 
 
@@ -40,6 +42,7 @@ class Keys(ABC):
     folder: Path
     commitment: Commitment
     seed: bytes
+    _temporary: "TemporaryDirectory[str] | None" = None
 
     @property
     def program(self) -> Program:
@@ -48,18 +51,28 @@ class Keys(ABC):
 
     @property
     @abstractmethod
-    def budget(self) -> int:
-        """How many proofs the commitment hides its weights for, in all."""
+    def counter(self) -> Budget:
+        """The file that counts how many proofs were made, held open."""
 
     @property
-    @abstractmethod
-    def budget_file(self) -> Path:
-        """The file that counts how many were made."""
+    def budget(self) -> int:
+        """How many proofs the commitment hides its weights for, in all."""
+        return self.counter.total
 
     @property
     def proofs_left(self) -> int:
-        """How many proofs the keys may still make."""
-        return max(0, self.budget - spent(self.budget_file))
+        """How many proofs the keys may still make.
+
+        Raises:
+            ArtifactError: the count is gone or damaged.
+            WrongKeyError: the folder holds other keys by now.
+        """
+        return self.counter.left
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the folder is removed with this object."""
+        return self._temporary is not None and self.folder.is_relative_to(self._temporary.name)
 
     def prove(
         self, inputs: Sequence[IntArray], context: bytes, *, private_inputs: bool = False, private_outputs: bool = False
@@ -74,6 +87,7 @@ class Keys(ABC):
         Raises:
             InvalidInputError: the inputs or the context are not what the program and the backend take.
             BudgetError: the keys have made all their proofs.
+            ArtifactError, WrongKeyError: the folder was renewed, restored or damaged since the keys were loaded.
             ProvingError: the backend fails.
         """
         return find_backend(self.backend).prove(
@@ -88,7 +102,7 @@ class Keys(ABC):
         Raises:
             ResourceError: the folder exists, or cannot be written.
         """
-        self.folder = move_keys(self.folder, Path(folder).absolute(), self.budget_file, self.budget)
+        self.folder = move_keys(self.folder, Path(folder).absolute(), self.counter)
         return self.folder
 
     @staticmethod
@@ -110,8 +124,33 @@ class Keys(ABC):
         loaded: Keys = backend.load(path, verify_files=verify_files)
         return loaded
 
+    def __reduce__(self) -> tuple[Callable[[str, bytes], "Keys"], tuple[str, bytes]]:
+        """Pickled keys are the path of their folder, which has to be there: secrets and budget stay in it.
+
+        Raises:
+            InvalidInputError: the folder is a temporary one, which ends with this object.
+        """
+        if self.is_temporary:
+            raise InvalidInputError(
+                "these keys lie in a temporary folder, which another process cannot rely on: save them in one of "
+                "their own (keys.save), or make them there (setup with folder=), and pass them on after that"
+            )
+        return _load_same, (str(self.folder), self.commitment.digest)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
+
+
+def _load_same(folder: str, digest: bytes) -> Keys:
+    """The keys in a folder, which have to be those of that commitment.
+
+    Raises:
+        ArtifactError, WrongKeyError, MissingDependencyError: see `Keys.load`; or the folder holds other keys by now.
+    """
+    keys = Keys.load(folder)
+    if keys.commitment.digest != digest:
+        raise WrongKeyError(f"{folder} holds other keys than those that were passed on: they were renewed meanwhile")
+    return keys
 
 
 @dataclass(frozen=True)

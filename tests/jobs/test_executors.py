@@ -27,9 +27,9 @@ class PatientKeys(RecordingKeys):
         return super().prove(inputs, context, **options)
 
 
-def work(first: int) -> Work:
+def work(keys: RecordingKeys, first: int) -> Work:
     runs = item_integers(np.arange(first, first + 2)).reshape(2, 1, 3)
-    return Work(first, 2, (TensorData.of(runs),), b"", False, False)
+    return Work(keys.commitment.digest, first, 2, (TensorData.of(runs),), b"", False, False)
 
 
 def test_one_batch_is_proven_while_another_waits_and_is_taken_back(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_one_batch_is_proven_while_another_waits_and_is_taken_back(tmp_path: Pat
     assert (executor.workers, executor.places) == (1, 2)
 
     def use() -> str:
-        executor.submit(work(0))
-        executor.submit(work(2))
+        executor.submit(work(keys, 0))
+        executor.submit(work(keys, 2))
         assert keys.begun.wait(30)
         assert executor.results(0.0) == []
         assert [taken.first for taken in executor.withdraw()] == [2]
@@ -49,7 +49,7 @@ def test_one_batch_is_proven_while_another_waits_and_is_taken_back(tmp_path: Pat
         (result,) = executor.results(30.0)
         assert isinstance(result, Proven)
         assert result.first == 0
-        executor.submit(work(4))
+        executor.submit(work(keys, 4))
         assert [result.first for result in executor.results(30.0)] == [4]
         return "used"
 
@@ -70,10 +70,11 @@ def test_an_interruption_ends_what_uses_it(tmp_path: Path) -> None:
         def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
             raise KeyboardInterrupt
 
-    executor = InlineExecutor(Interrupted(tmp_path / "keys"))
+    keys = Interrupted(tmp_path / "keys")
+    executor = InlineExecutor(keys)
 
     def use() -> None:
-        executor.submit(work(0))
+        executor.submit(work(keys, 0))
         while not executor.results(0.01):
             pass
 

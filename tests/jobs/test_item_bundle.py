@@ -22,7 +22,14 @@ from zkinfer.errors import (
 )
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.jobs.item_bundle import ITEM_FILE, PROOF_FILE, VerifiedItem, verify_item_folder, write_item_folder
+from zkinfer.jobs.item_bundle import (
+    ITEM_FILE,
+    PROOF_FILE,
+    VerifiedItem,
+    shown_of_others,
+    verify_item_folder,
+    write_item_folder,
+)
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.jobs.state import State
 
@@ -37,7 +44,7 @@ def job(tmp_path: Path) -> ProvenJob:
 def hand_out(job: ProvenJob, index: int = ASKED) -> Path:
     """The folder of an item, and the recipient's own copy of its input beside it."""
     folder = job.folder.parent / f"item-{index}"
-    write_item_folder(job.folder, index, folder, some_keys().commitment)
+    write_item_folder(job.folder, index, folder, some_keys().commitment, share_batch=True)
     np.save(job.folder.parent / "mine.npy", items()[[index]])
     return folder
 
@@ -60,6 +67,23 @@ def test_an_honest_item(job: ProvenJob) -> None:
     (output,) = verified.outputs
     assert output.tolist() == np.load(job.folder / "outputs.npy")[ASKED].tolist()
     assert verified.security_bits >= 128
+
+
+def test_nothing_is_shown_of_other_items_unasked(job: ProvenJob) -> None:
+    """A proof covers its whole batch, and the other items may be those of other customers."""
+    folder = job.folder.parent / "item"
+    assert shown_of_others(job.folder, ASKED) == "the inputs and outputs of 1 other items in the same proof"
+    with pytest.raises(InvalidInputError, match="would show the inputs and outputs of 1 other items"):
+        write_item_folder(job.folder, ASKED, folder, some_keys().commitment)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("index", [DEAD, ASKED])
+def test_an_item_that_shows_nothing_of_others_needs_no_consent(tmp_path: Path, index: int) -> None:
+    """A dead letter, which comes without a proof, and an item whose batch is hidden."""
+    job = proven_job(tmp_path, hides=index == ASKED)
+    assert shown_of_others(job.folder, index) == ""
+    write_item_folder(job.folder, index, tmp_path / "item", some_keys().commitment)
 
 
 def test_an_item_whose_inputs_and_outputs_are_hidden(tmp_path: Path) -> None:
@@ -165,34 +189,34 @@ def test_a_large_file_of_inputs_is_not_read(job: ProvenJob, monkeypatch: pytest.
 def test_what_cannot_be_handed_out(job: ProvenJob, tmp_path: Path) -> None:
     commitment, target = some_keys().commitment, tmp_path / "out"
     with pytest.raises(InvalidInputError, match="no item 99"):
-        write_item_folder(job.folder, 99, target, commitment)
+        write_item_folder(job.folder, 99, target, commitment, share_batch=True)
     other = Commitment(mlp().program, msgspec.structs.replace(commitment.key_as(NativeVerifyingKey), root=bytes(32)))
     with pytest.raises(InvalidInputError, match="was done for another commitment than"):
         write_item_folder(job.folder, ASKED, target, other)
     with pytest.raises(InvalidInputError, match="holds no batch job"):
-        write_item_folder(tmp_path, 0, target, commitment)
+        write_item_folder(tmp_path, 0, target, commitment, share_batch=True)
     with closing(State(job.folder)) as state:
         inputs = Path(state.job.inputs[0].path)
     before = inputs.stat()
     os.utime(inputs, ns=(0, 0))
     with pytest.raises(InvalidInputError, match="changed since the job began"):
-        write_item_folder(job.folder, ASKED, target, commitment)
+        write_item_folder(job.folder, ASKED, target, commitment, share_batch=True)
     x = items()
     x[ASKED, 0] += 0.25
     np.save(inputs, x)
     os.utime(inputs, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(InvalidInputError, match="items 3 to 5 changed since they were proven"):
-        write_item_folder(job.folder, ASKED, target, commitment)
+        write_item_folder(job.folder, ASKED, target, commitment, share_batch=True)
     np.save(inputs, items())
     os.utime(inputs, ns=(before.st_atime_ns, before.st_mtime_ns))
     job.proof(1).write_bytes(b"damaged")
     with pytest.raises(InvalidInputError, match="resume makes lost and damaged proofs again"):
-        write_item_folder(job.folder, ASKED, target, commitment)
+        write_item_folder(job.folder, ASKED, target, commitment, share_batch=True)
     assert not target.exists()
     target.mkdir()
     with pytest.raises(ResourceError, match="exists"):
-        write_item_folder(job.folder, 0, target, commitment)
+        write_item_folder(job.folder, 0, target, commitment, share_batch=True)
     (job.folder / "manifest.zkm").unlink()
     with pytest.raises(InvalidInputError, match="not complete"):
-        write_item_folder(job.folder, 0, tmp_path / "other", commitment)
+        write_item_folder(job.folder, 0, tmp_path / "other", commitment, share_batch=True)
     assert not (tmp_path / "other").exists()

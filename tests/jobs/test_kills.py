@@ -32,7 +32,7 @@ def test_two_jobs_at_once_share_a_budget_to_its_last_proof(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "x.npy", item_reals(120))
         (tmp_path / name / "keys").symlink_to(keys.folder)
-        processes.append(context.Process(target=begin_or_resume, args=(tmp_path / name, 3)))
+        processes.append(context.Process(target=begin_or_resume, args=(tmp_path / name, 3, None, 80)))
     for process in processes:
         process.start()
     for process in processes:

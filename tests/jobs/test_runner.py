@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.example_programs import mlp
 from support.recording_keys import RecordingKeys, check_complete, item_reals, new_job
 
+from zkinfer.backend import Keys
 from zkinfer.errors import (
     ArtifactError,
     BudgetError,
@@ -22,15 +25,19 @@ from zkinfer.errors import (
     ResourceError,
     WrongKeyError,
 )
-from zkinfer.files import budget
 from zkinfer.files.proof import Proof
 from zkinfer.jobs import api
 from zkinfer.jobs import state as state_module
+from zkinfer.jobs.executors import ProcessExecutor
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE
-from zkinfer.jobs.runner import Progress
+from zkinfer.jobs.runner import Progress, Runner
 from zkinfer.jobs.state import State
+from zkinfer.jobs.verification import verify_job
+from zkinfer.jobs.work import Work
+from zkinfer.native.setup import setup
+from zkinfer.typing import IntArray
 
 
 def test_a_job_proves_every_item_once(tmp_path: Path) -> None:
@@ -146,29 +153,69 @@ def test_a_batch_that_fails_for_good_leaves_the_others_alone_and_is_tried_by_the
 
 
 def test_a_job_that_the_budget_does_not_allow_is_refused_before_it_spends_any(tmp_path: Path) -> None:
-    _, x = new_job(tmp_path, 10)
-    keys = RecordingKeys(tmp_path / "keys", proofs=4)
+    keys, x = new_job(tmp_path, 10, proofs=4)
     with pytest.raises(BudgetError, match="take 5 proofs, and these keys can make 4"):
         api.run(tmp_path / "job", keys, x, batch_size=2)
     assert keys.proven == []
 
 
 def test_a_budget_that_someone_else_spends_stops_the_job(tmp_path: Path) -> None:
-    _, x = new_job(tmp_path, 10)
-    keys = RecordingKeys(tmp_path / "keys", proofs=5)
+    keys, x = new_job(tmp_path, 10, proofs=5)
 
     def steal(progress: Progress) -> None:
         if keys.proofs_left and not progress.event:
-            budget.spend(keys.budget_file, keys.budget)
+            keys.counter.spend()
 
     job = tmp_path / "job"
     with pytest.raises(BudgetError, match="has served the 5 proofs"):
         api.run(job, keys, x, batch_size=2, observer=steal)
     before = keys.proven
-    more = RecordingKeys(tmp_path / "keys", proofs=50)
-    assert api.resume(job, more).complete
+    keys.counter.grant(5)
+    assert api.resume(job, keys).complete
     check_complete(job, 10)
     assert sorted(before + keys.proven[len(before) :]) == [0, 2, 4, 6, 8]
+
+
+def test_keys_that_are_renewed_while_a_job_works_stop_it(tmp_path: Path) -> None:
+    """Workers load keys by themselves, and may find others. Nothing is proven with these, and none of their budget."""
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=50)
+    np.save(tmp_path / "x.npy", item_reals(10))
+    job, own = tmp_path / "job", tmp_path / "own"
+    api.run(job, keys, tmp_path / "x.npy", batch_size=2, stopping=lambda: True)
+
+    class Renewed(ProcessExecutor):
+        def submit(self, work: Work) -> None:
+            if not own.exists():
+                keys.folder.rename(own)
+                setup(mlp().program, mlp().weights, folder=keys.folder, proofs=50)
+                for worker in self.pids:
+                    os.kill(worker, signal.SIGKILL)
+            super().submit(work)
+
+    with closing(State(job)) as state, closing(Renewed(keys.folder, 1, tmp_path / "log")) as executor:
+        runner = Runner(job, state, keys, executor, lambda _: None, lambda: False)
+        with pytest.raises(WrongKeyError, match=f"the job to {keys.commitment.digest.hex()[:16]}"):
+            runner.run()
+        assert state.counts().batches_done == 0
+    assert Keys.load(keys.folder).proofs_left == 50
+    with pytest.raises(WrongKeyError, match="begun with other keys"):
+        api.resume(job)
+    assert api.resume(job, own).complete
+    assert verify_job(job, keys.commitment, tmp_path / "x.npy").proofs == 5
+
+
+def test_a_proof_of_other_keys_is_none_of_the_job(tmp_path: Path) -> None:
+    """Whatever the keys say of themselves: each proof names its commitment."""
+
+    class Mixed(RecordingKeys):
+        def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
+            proof = super().prove(inputs, context, **options)
+            return Proof(proof.backend, bytes(32), proof.output_tensors, proof.data)
+
+    new_job(tmp_path, 4)
+    with pytest.raises(WrongKeyError, match="belong to commitment 0000000000000000"):
+        api.run(tmp_path / "job", Mixed(tmp_path / "keys"), tmp_path / "x.npy", batch_size=2)
+    assert list(proofs_folder(tmp_path / "job").iterdir()) == []
 
 
 def test_two_jobs_share_a_budget(tmp_path: Path) -> None:

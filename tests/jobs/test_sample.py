@@ -212,7 +212,7 @@ class TestPolicy:
 
     def test_no_item_of_it_is_handed_out_as_proven(self, job: SampledJob, tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError, match=r"sampled.open_item"):
-            write_item_folder(job.folder, 0, tmp_path / "item", some_keys().commitment)
+            write_item_folder(job.folder, 0, tmp_path / "item", some_keys().commitment, share_batch=True)
 
 
 def test_the_verifier_asks_about_a_rate_of_its_own(job: SampledJob) -> None:

@@ -18,7 +18,6 @@ from support.paths import TESTS as TESTS_FOLDER
 from zkinfer.backend import Keys
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import wrap
-from zkinfer.files.budget import spent
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, NativeKeys
@@ -202,6 +201,29 @@ def test_a_process_that_still_has_the_old_path_spends_nothing(copy: Path, tmp_pa
     assert Keys.load(tmp_path / "moved").proofs_left == 4
 
 
+@pytest.mark.parametrize("how", ["replaced", "overwritten", "restored"])
+def test_a_service_does_not_spend_the_budget_of_keys_that_took_the_place_of_its_own(
+    example: Example, copy: Path, tmp_path: Path, how: str
+) -> None:
+    """It has made two of four proofs when the keys are renewed: by a new folder, by `cp -r`, or from a backup."""
+    backup = shutil.copytree(copy, tmp_path / "backup")
+    service = NativeKeys.load(copy)
+    for _ in range(2):
+        service.prove([example.x[None]], b"")
+    new = tmp_path / "new"
+    setup(example.program, example.weights, folder=new, proofs=4)
+    if how == "overwritten":
+        for path in (COMMITMENT_FILE, f"{MATRIX_FOLDER}/budget"):
+            shutil.copyfile(new / path, copy / path)
+    else:
+        shutil.rmtree(copy)
+        shutil.copytree(new if how == "replaced" else backup, copy)
+    with pytest.raises(WrongKeyError, match=r"renewed"):
+        service.prove([example.x[None]], b"")
+    if how == "replaced":
+        assert NativeKeys.load(copy).proofs_left == 4
+
+
 # Crashes and processes beside one another.
 
 
@@ -254,8 +276,8 @@ def test_killed_provers_never_give_a_proof_back(example: Example, tmp_path: Path
     keys.matrix.spend(keys.matrix.queries)
     made = run_until_killed(PROVE_FOREVER, str(folder), seconds=0.2).count("made")
     assert made >= 1
-    assert made <= spent(keys.budget_file) - 1 <= made + 1
-    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - spent(keys.budget_file)
+    assert made <= keys.counter.spent - 1 <= made + 1
+    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - keys.counter.spent
 
 
 SETUP = """

@@ -133,7 +133,7 @@ def test_a_missing_budget_is_not_an_unspent_one(folder: Path) -> None:
         prove(matrix)
 
 
-@pytest.mark.parametrize(("key", "value"), [("version", 2), ("root", "00" * 32), ("rows", 3), ("code", [3, 31, 7])])
+@pytest.mark.parametrize(("key", "value"), [("version", 1), ("root", "00" * 32), ("rows", 3), ("code", [3, 31, 7])])
 def test_a_header_of_other_files(folder: Path, key: str, value: object) -> None:
     header = json.loads((folder / storage.HEADER).read_text())
     (folder / storage.HEADER).write_text(json.dumps(header | {key: value}))

@@ -11,7 +11,7 @@ from support.example_programs import mlp
 
 from zkinfer.backend import Keys
 from zkinfer.circuit.qformat import dequantize
-from zkinfer.files import budget
+from zkinfer.files.budget import Budget, create
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import COMMITMENT_FILE
 from zkinfer.files.proof import OutputTensor, Proof
@@ -26,6 +26,9 @@ SPAN = 31
 """Values that an element of an input takes."""
 
 LARGEST_ITEM = SPAN**3
+
+OWNER = b"recording keys".ljust(32)
+"""What their budgets belong to."""
 
 CHALLENGE = b"beacon, round 1234567"
 SAMPLE = SamplePolicy(rate=0.01, confidence=0.9, seed=bytes(32))
@@ -87,21 +90,17 @@ class RecordingKeys(Keys):
         self.seed = bytes(32)
         self.log = folder / "log"
         self.seconds = seconds
-        self._budget = proofs
-        if not self.budget_file.exists():
+        if not (folder / "budget").exists():
             folder.mkdir(parents=True, exist_ok=True)
             _commitment().save(folder / COMMITMENT_FILE)
-            budget.create(self.budget_file)
+            create(folder / "budget", OWNER, proofs)
         self.commitment = Commitment.load(folder / COMMITMENT_FILE)
+        self._counter = Budget(folder / "budget", OWNER, proofs)
         self.executor = RecordedExecution()
 
     @property
-    def budget(self) -> int:
-        return self._budget
-
-    @property
-    def budget_file(self) -> Path:
-        return self.folder / "budget"
+    def counter(self) -> Budget:
+        return self._counter
 
     def prove(
         self,
@@ -112,7 +111,7 @@ class RecordingKeys(Keys):
         private_outputs: bool = False,
     ) -> Proof:
         numbers = item_numbers(inputs[0])
-        budget.spend(self.budget_file, self.budget)
+        self.counter.spend()
         with self.log.open("a") as log:
             log.write(f"{numbers[0]}\n")
         if self.seconds:
@@ -126,9 +125,9 @@ class RecordingKeys(Keys):
         return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
 
 
-def new_job(folder: Path, items: int) -> tuple[RecordingKeys, Path]:
-    """Keys, and a file of so many items."""
-    keys = RecordingKeys(folder / "keys")
+def new_job(folder: Path, items: int, proofs: int = 1 << 20) -> tuple[RecordingKeys, Path]:
+    """Keys for so many proofs, and a file of so many items."""
+    keys = RecordingKeys(folder / "keys", proofs)
     np.save(folder / "x.npy", item_reals(items))
     return keys, folder / "x.npy"
 
@@ -164,9 +163,9 @@ def check_sample_complete(job: Path, items: int) -> Manifest:
     return manifest
 
 
-def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None) -> None:
+def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None, proofs: int = 1 << 20) -> None:
     """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
-    keys, job = RecordingKeys(folder / "keys"), folder / "job"
+    keys, job = RecordingKeys(folder / "keys", proofs), folder / "job"
     if (job / "state.sqlite").exists():
         outcome = api.resume(job, keys)
     else:

@@ -19,7 +19,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.files.artifact import building_folder
-from zkinfer.files.budget import create, spend
+from zkinfer.files.budget import Budget, create
 from zkinfer.files.commitment import Commitment, VerifyingKey
 from zkinfer.files.key_folder import COMMITMENT_FILE, SEED_BYTES, new_seed, place_for_keys, read_commitment
 from zkinfer.files.proof import OutputTensor, Proof
@@ -56,14 +56,10 @@ class RevealingKeys(Keys):
         self._temporary = temporary
 
     @property
-    def budget(self) -> int:
-        """See `Keys.budget`."""
-        return self.commitment.key_as(RevealingVerifyingKey).proofs
-
-    @property
-    def budget_file(self) -> Path:
-        """See `Keys.budget_file`."""
-        return self.folder / "budget"
+    def counter(self) -> Budget:
+        """See `Keys.counter`."""
+        proofs = self.commitment.key_as(RevealingVerifyingKey).proofs
+        return Budget(self.folder / "budget", self.commitment.digest, proofs)
 
 
 @dataclass(frozen=True)
@@ -117,9 +113,10 @@ class RevealingBackend(Backend[RevealingKeys]):
         place, temporary = place_for_keys(folder)
         secret = secret_of(weights, seed or new_seed())
         with building_folder(place) as part:
-            Commitment(program, RevealingVerifyingKey(blake3(secret).digest(), proofs)).save(part / COMMITMENT_FILE)
+            commitment = Commitment(program, RevealingVerifyingKey(blake3(secret).digest(), proofs))
+            commitment.save(part / COMMITMENT_FILE)
             (part / WEIGHTS_FILE).write_bytes(secret)
-            create(part / "budget")
+            create(part / "budget", commitment.digest, proofs)
         return RevealingKeys(place, temporary)
 
     def load(self, folder: Path, *, verify_files: bool) -> RevealingKeys:
@@ -141,7 +138,7 @@ class RevealingBackend(Backend[RevealingKeys]):
             raise InvalidInputError(f"the revealing backend proves up to {MAX_RUNS} runs, and hides nothing")
         if not keys.proofs_left:
             raise BudgetError(f"these keys have made all their {keys.budget} proofs")
-        spend(keys.budget_file, keys.budget)
+        keys.counter.spend()
         outputs = run_again(keys.program, keys.secret, inputs)
         statement = Statement(keys.commitment, runs, tuple(inputs), tuple(outputs), context)
         batch = batch_of(keys.program)

@@ -16,7 +16,7 @@ from zkinfer.cli.console import ExitCode, facts, guarded, out
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.artifact import one_line
 from zkinfer.files.reading import read_bounded
-from zkinfer.jobs.job import ExecutorName
+from zkinfer.jobs.job import DEAD_LETTERS_FILE, ExecutorName
 from zkinfer.progress import duration
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def run_job(
     resume: Annotated[bool, typer.Option("--resume", help="If the folder already holds a job, continue it.")] = False,
     circuit: option.Circuit = None,
     report: option.Report = None,
-    strict: option.Strict = False,
+    allow_dead_letters: option.AllowDeadLetters = False,
 ) -> None:
     """Begin a job: prove all items of some files."""
     from zkinfer.jobs.api import run
@@ -159,7 +159,7 @@ def run_job(
     found = read_job(job, given)
     folder, circuit = Path(found.output), None if found.circuit is None else Path(found.circuit)
     if resume and (folder / STATE_FILE).exists():
-        resume_job(folder, keys, executor, workers, circuit, found.report, strict)
+        resume_job(folder, keys, executor, workers, circuit, found.report, allow_dead_letters)
         return
     if found.keys is None or not found.inputs:
         raise InvalidInputError("a job needs keys and inputs: --keys and --inputs, or keys and inputs in JOB.toml")
@@ -169,7 +169,7 @@ def run_job(
         lambda observer, stop: run(folder, where, files, **found.options(), observer=observer, stopping=stop),
         circuit=circuit,
         report=found.report,
-        strict=strict,
+        allow_dead_letters=allow_dead_letters,
     )
 
 
@@ -182,10 +182,10 @@ def resume_job(
     workers: option.Workers = None,
     circuit: option.Circuit = None,
     report: option.Report = None,
-    strict: option.Strict = False,
+    allow_dead_letters: option.AllowDeadLetters = False,
 ) -> None:
     """Continue a job, however it ended. Batches that failed are tried again."""
-    _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict)
+    _resume(folder, keys, executor, workers, circuit=circuit, report=report, allow_dead_letters=allow_dead_letters)
 
 
 @batch.command("commit-sample")
@@ -231,11 +231,20 @@ def prove_sample(
     workers: option.Workers = None,
     circuit: option.Circuit = None,
     report: option.Report = None,
-    strict: option.Strict = False,
+    allow_dead_letters: option.AllowDeadLetters = False,
 ) -> None:
     """Prove the batches that a challenge picks. If it is killed, call it again, or zkinfer batch resume."""
     options = {"challenge": read_challenge(challenge), "rate": rate, "inputs": inputs or None}
-    _resume(folder, keys, executor, workers, circuit=circuit, report=report, strict=strict, **options)
+    _resume(
+        folder,
+        keys,
+        executor,
+        workers,
+        circuit=circuit,
+        report=report,
+        allow_dead_letters=allow_dead_letters,
+        **options,
+    )
 
 
 def _resume(
@@ -246,7 +255,7 @@ def _resume(
     *,
     circuit: Path | None,
     report: bool | None,
-    strict: bool,
+    allow_dead_letters: bool,
     **sample: Any,
 ) -> None:
     from zkinfer.jobs.api import resume
@@ -257,11 +266,18 @@ def _resume(
         lambda observer, stop: resume(folder, keys, **options, observer=observer, stopping=stop),
         circuit=circuit,
         report=report is not False,
-        strict=strict,
+        allow_dead_letters=allow_dead_letters,
     )
 
 
-def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None, report: bool, strict: bool) -> None:
+def _work(
+    folder: Path,
+    work: "Callable[..., Outcome]",
+    *,
+    circuit: Path | None,
+    report: bool,
+    allow_dead_letters: bool,
+) -> None:
     """Run a job with its progress shown, say and write what came of it, and end with its exit code."""
     from zkinfer.cli.batch_progress import shown_progress
     from zkinfer.jobs.job import manifest_file
@@ -285,12 +301,14 @@ def _work(folder: Path, work: "Callable[..., Outcome]", *, circuit: Path | None,
     if outcome.complete:
         manifest = Manifest.load(manifest_file(folder))
         title = "Complete" if manifest.sample is None else "Sample proven: the other items are not"
+        if counts.dead:
+            title += f"; {counts.dead} dead letters, which no proof covers: see {DEAD_LETTERS_FILE}"
         rows += _receipt_rows(manifest)
     if report and not outcome.stopped and (progress.items or circuit or not (folder / REPORT_FILE).exists()):
         rows.append(("report", _report(folder, circuit)))
     out.print(facts(title or "Incomplete: batches failed; zkinfer batch resume tries them again", rows))
     if outcome.complete:
-        code = DEAD_LETTERS if strict and counts.dead else ExitCode.OK
+        code = DEAD_LETTERS if counts.dead and not allow_dead_letters else ExitCode.OK
     else:
         code = STOPPED if outcome.stopped else INCOMPLETE
     if code:
@@ -346,9 +364,12 @@ def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
     executed = f"{counts.executed} items, executed and committed to"
     return [
         ("folder", str(folder)),
-        ("items", f"{counts.done} of {counts.items} done ({counts.share:.1%})"),
+        (
+            "items",
+            f"{counts.done} of {counts.items} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}",
+        ),
         *([("not picked", executed)] if counts.executed else []),
-        ("dead letters", str(counts.dead)),
+        ("dead letters", f"{counts.dead}: no proof covers them" if counts.dead else "none"),
         ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
         ("proofs", proofs),
         ("repeated", f"{counts.retries} attempts beyond the first"),

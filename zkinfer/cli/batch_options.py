@@ -16,7 +16,7 @@ batch = typer.Typer(
     rich_markup_mode="rich",
     help="Prove any number of stored inferences, in jobs that survive any crash.",
     epilog="Exit codes: 0 complete; 1 to 4 as everywhere; 5 batches failed; 6 stopped by SIGTERM or Ctrl-C; "
-    "7 complete, with dead letters, and --strict was given. After 4 to 6, and after any crash: zkinfer batch resume.",
+    "7 complete, with items that no proof covers. After 4 to 6, and after any crash: zkinfer batch resume.",
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The job's folder.")]
@@ -45,7 +45,13 @@ Circuit = Annotated[
 Report = Annotated[
     bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. This is the default.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with 7 if there are dead letters.")]
+AllowDeadLetters = Annotated[
+    bool,
+    typer.Option(
+        "--allow-dead-letters/--strict",
+        help="Whether to exit with 0, and not with 7, if all but dead letters are proven.",
+    ),
+]
 Receipt = Annotated[
     str | None,
     typer.Option(help="The published receipt, in hexadecimal. Default: the receipt is only printed."),

@@ -1,5 +1,6 @@
 """The commands with which others check a batch job, all of it or one item, and the one that writes an item for them."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from zkinfer.cli import batch_options as option
 from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
-from zkinfer.cli.console import facts, guarded, out
+from zkinfer.cli.console import err, facts, guarded, out
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import duration
 
@@ -25,19 +26,31 @@ def write_item(
     number: Annotated[int, typer.Argument(min=0, metavar="ITEM", help="Number of the item, from 0.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make, for the person who asks.")],
     keys: option.Keys = None,
+    share_batch: Annotated[
+        bool,
+        typer.Option("--share-batch", help="The person may see the other items of the same proof, as the folder does."),
+    ] = False,
 ) -> None:
-    """Write a folder that shows one item: its path to the receipt, its proof, and the inputs of its batch."""
+    """Write a folder that shows one item: its path to the receipt, its proof, and the inputs of its batch.
+
+    If the folder would show other items too, the command says so and asks; where nobody can answer, it writes nothing.
+    """
     from zkinfer.files.key_folder import COMMITMENT_FILE
     from zkinfer.jobs.api import status
-    from zkinfer.jobs.item_bundle import write_item_folder
+    from zkinfer.jobs.item_bundle import shown_of_others, write_item_folder
 
     job = status(folder).job
-    found = write_item_folder(folder, number, output, (keys or Path(job.keys)) / COMMITMENT_FILE)
+    shown = shown_of_others(folder, number)
+    if shown and not share_batch and sys.stdin.isatty():
+        err.print(f"[yellow]{output} will show {shown}[/yellow]")
+        share_batch = typer.confirm("Write it?", err=True)
+    commitment = (keys or Path(job.keys)) / COMMITMENT_FILE
+    found = write_item_folder(folder, number, output, commitment, share_batch=share_batch)
     rows = [("item", f"{number} of {found.header.items}"), ("receipt", found.receipt().hex())]
     if found.item.dead:
         rows.append(("dead letter", found.item.reason))
-    elif not found.header.private_inputs:
-        rows.append(("shows", "the inputs of all items in the same proof, too"))
+    elif shown:
+        rows.append(("shows", f"{shown}, too"))
     out.print(facts(f"Wrote {output}", rows))
 
 

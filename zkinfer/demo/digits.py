@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+import onnx
 
+from zkinfer.compiler.calibration.float_model import Session, open_session
 from zkinfer.errors import InvalidInputError
 from zkinfer.typing import Array, IntArray
 
@@ -48,20 +49,18 @@ class Reference:
             np.load(folder / "held-out-labels.npy", allow_pickle=False),
         )
 
-    def session(self) -> onnxruntime.InferenceSession:
+    def session(self) -> Session:
         """The float model in onnxruntime, on one thread."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(self.model), options, providers=["CPUExecutionProvider"])
+        return open_session(onnx.load(self.model), optimized=True)
 
 
-def run_float(session: onnxruntime.InferenceSession, inputs: Images) -> Array:
+def run_float(session: Session, inputs: Images) -> Array:
     """The float model's first output."""
     output: Array = session.run(None, {session.get_inputs()[0].name: inputs})[0]
     return output
 
 
-def time_float(session: onnxruntime.InferenceSession, one: Images) -> float:
+def time_float(session: Session, one: Images) -> float:
     """Median seconds of one inference of the float model."""
     times = []
     for _ in range(TIMED_RUNS):

@@ -23,7 +23,7 @@ from zkinfer.ezkl.salting import salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
-from zkinfer.files.budget import create, spent
+from zkinfer.files.budget import Budget, create
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
 from zkinfer.files.reading import read_bounded
@@ -93,6 +93,7 @@ class EzklKeys(Keys):
         self.weights = tuple(weights)
         self.seed = seed
         self._temporary = temporary
+        self._counter = _open_budget(folder, commitment)
 
     @cached_property
     def lowered(self) -> LoweredProgram:
@@ -108,14 +109,14 @@ class EzklKeys(Keys):
         return layout.fill(flat, salt_from_seed(self.seed, layout.salt_count))
 
     @property
-    def budget(self) -> int:
-        """How many proofs these keys may make in all."""
-        return self.commitment.key_as(EzklVerifyingKey).salt_count - 1
+    def counter(self) -> Budget:
+        """See `Keys.counter`."""
+        return self._counter
 
-    @property
-    def budget_file(self) -> Path:
-        """The file that counts how many were made."""
-        return self.folder / BUDGET_FILE
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        target = super().save(folder)
+        self._counter = _open_budget(target, self.commitment)
+        return target
 
     @staticmethod
     def load(folder: str | os.PathLike[str], *, verify_files: bool = True) -> "EzklKeys":
@@ -149,7 +150,6 @@ class EzklKeys(Keys):
             for data, tensor in zip(secret.weights, commitment.program.weights, strict=True)
         ]
         check_bounds(commitment.program, weights)
-        spent(path / BUDGET_FILE)
         return EzklKeys(path, commitment, weights, secret.seed)
 
 
@@ -174,4 +174,13 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
         {name: _file_digest(folder / name) for name in DIGESTED_FILES},
     )
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, KEY_VERSION, msgspec.msgpack.encode(secret)), private=True)
-    create(folder / BUDGET_FILE)
+    create(folder / BUDGET_FILE, commitment.digest, _proofs(commitment))
+
+
+def _open_budget(folder: Path, commitment: Commitment) -> Budget:
+    return Budget(folder / BUDGET_FILE, commitment.digest, _proofs(commitment))
+
+
+def _proofs(commitment: Commitment) -> int:
+    """How many proofs the salt hides the weights for."""
+    return commitment.key_as(EzklVerifyingKey).salt_count - 1

@@ -13,7 +13,6 @@ from zkinfer.errors import ProvingError, WrongKeyError
 from zkinfer.execution.executor import execute
 from zkinfer.ezkl.instances import public_instances, statement_digest, statement_words
 from zkinfer.ezkl.keys import (
-    BUDGET_FILE,
     CIRCUIT_FILE,
     PROVING_KEY_FILE,
     SRS_FILE,
@@ -26,7 +25,6 @@ from zkinfer.ezkl.settings import SETTINGS_FILE
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import writing
-from zkinfer.files.budget import spend
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.typing import IntArray
 
@@ -94,7 +92,7 @@ def prove_graph(
                 "ezkl computed other outputs than zkinfer, so nothing was proven; this is a defect of "
                 "zkinfer or a change in ezkl: please report the model"
             )
-        spend(keys.folder / BUDGET_FILE, keys.budget)
+        keys.counter.spend()
         run(
             [
                 EzklCall(

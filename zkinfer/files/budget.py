@@ -3,100 +3,196 @@
 A commitment to weights is opened again in every proof, and its randomness hides the weights for a fixed number of
 openings; beyond it, every further one gives away equations about them.
 
-One byte is appended to the file for each opening, before the opening exists, under a lock and synced to disk: a crash
-wastes at most one proof of the budget and never hands one out twice, and any number of processes share the file
-safely. What no file can notice is its own past: a copy or a restored backup of it counts from where it was copied, so
-neither may ever be used.
+    8 bytes   magic "zkbudget"
+    32 bytes  what the budget belongs to: a digest of the commitment
+    8 bytes   openings in all, little-endian
+    1 byte    for each opening: 0, or 1 once it was begun, the first ones first
+
+The file has its whole length from the beginning, so one that was cut off gives nothing back, and accounting for an
+opening needs no space on the disk. The byte of an opening is set before the opening exists, under a lock and synced to
+disk: a crash wastes at most one proof of the budget and never hands one out twice, and any number of processes share
+the file safely. What no file can notice is its own past: a copy or a restored backup of it counts from where it was
+copied, so neither may ever be used.
 """
 
 import contextlib
 import fcntl
 import os
+import struct
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from zkinfer.errors import ArtifactError, BudgetError, ResourceError
+from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
+
+MAGIC = b"zkbudget"
+_HEADER = struct.Struct("<8s32sQ")
+_BEGUN = b"\x01"
 
 
-def create(path: Path) -> None:
-    """An unspent budget.
+def create(path: Path, owner: bytes, total: int, *, used: int = 0) -> None:
+    """A budget; unspent, but for the first `used` openings.
+
+    Args:
+        path: the file.
+        owner: 32 bytes, a digest of what the budget belongs to.
+        total: openings in all.
+        used: of these, how many count as begun.
 
     Raises:
         FileExistsError: there is one already; it is left alone.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_HEADER.pack(MAGIC, owner, total) + _BEGUN * used + bytes(total - used))
+        file.flush()
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     sync_folder(path.parent)
 
 
-def spent(path: Path) -> int:
-    """How many openings were begun.
+class Budget:
+    """The budget of one commitment, held: nothing is spent from a file that took its place.
 
-    Raises:
-        ArtifactError: there is no such file.
+    The descriptor that is held keeps the file alive, so that no other file can have its number. Each spending opens
+    the path again, because locks of one descriptor would not keep the threads and forks of a process apart.
+
+    Attributes:
+        path: the file.
+        owner: what it belongs to, 32 bytes.
+        total: openings in all.
     """
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise ArtifactError(f"the budget file {path} is missing: {error.strerror}; make the commitment again") from None
 
+    def __init__(self, path: Path, owner: bytes, total: int) -> None:
+        """Open the file.
 
-def spend(path: Path, budget: int) -> int:
-    """Take one opening from the budget, durably; returns how many are left.
+        Raises:
+            ArtifactError: there is none, or it is no whole budget of so many openings.
+            WrongKeyError: it belongs to something else.
+        """
+        self.path, self.owner, self.total = path, owner, total
+        self._held = _open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._held)
+        self._count(self._held)
 
-    Raises:
-        BudgetError: nothing is left.
-        ArtifactError: there is no such file.
-        ResourceError: the file cannot be written; nothing may be opened.
-    """
-    descriptor = _open(path, f"cannot account for a proof in {path}")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        used = os.fstat(descriptor).st_size
-        if used >= budget:
-            raise BudgetError(
-                f"this commitment has served the {budget} proofs that hide its data; "
-                "make a new one, with a larger number of proofs if need be, and publish it"
+    @property
+    def spent(self) -> int:
+        """How many openings were begun.
+
+        Raises:
+            ArtifactError, WrongKeyError: the file is not there any more, or not as it was; see `spend`.
+        """
+        with self._opened(os.O_RDONLY) as descriptor:
+            return self._count(descriptor)
+
+    @property
+    def left(self) -> int:
+        """How many openings may still be begun; raises as `spent` does."""
+        return self.total - self.spent
+
+    def spend(self) -> int:
+        """Take one opening, durably; returns how many are left.
+
+        Raises:
+            BudgetError: nothing is left.
+            ArtifactError: the file is gone, cut off or damaged.
+            WrongKeyError: another file took its place, or it belongs to another commitment by now.
+            ResourceError: the file cannot be written; nothing may be opened.
+        """
+        with self._locked() as descriptor:
+            used = self._count(descriptor)
+            if used == self.total:
+                raise BudgetError(
+                    f"this commitment has served the {self.total} proofs that hide its data; "
+                    "make a new one, with a larger number of proofs if need be, and publish it"
+                )
+            self._write(descriptor, used, _BEGUN)
+        return self.total - used - 1
+
+    @contextlib.contextmanager
+    def retiring(self) -> Iterator[None]:
+        """Nothing is spent while the block runs, and when it ends without an error nothing is left.
+
+        For moving a budget: the block copies it, and whoever still uses the old file then gets nothing from it.
+
+        Raises:
+            ArtifactError, WrongKeyError, ResourceError: see `spend`.
+        """
+        with self._locked() as descriptor:
+            used = self._count(descriptor)
+            yield
+            self._write(descriptor, used, _BEGUN * (self.total - used))
+
+    def grant(self, count: int) -> None:
+        """Let so many openings more be begun, which were taken from the true budget that this one stands for.
+
+        Only for a file that began with all its openings used.
+        """
+        with self._locked() as descriptor:
+            self._write(descriptor, self._count(descriptor) - count, bytes(count))
+
+    @contextlib.contextmanager
+    def _opened(self, flags: int) -> Iterator[int]:
+        """The file at the path, which is the one that is held."""
+        descriptor = _open(self.path, flags)
+        try:
+            if not self._is_held(descriptor):
+                raise WrongKeyError(
+                    f"{self.path} is not the budget that was loaded: its keys were renewed or restored since. "
+                    "Load them again"
+                )
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _is_held(self, descriptor: int) -> bool:
+        try:
+            return os.path.sameopenfile(descriptor, self._held)
+        except OSError:  # on a network file system: another machine removed it
+            return False
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        with self._opened(os.O_RDWR) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield descriptor
+
+    def _count(self, descriptor: int) -> int:
+        """How many openings were begun, of a file that has to be whole and of the owner."""
+        data = os.pread(descriptor, _HEADER.size + self.total + 1, 0)
+        if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
+            raise ArtifactError(f"{self.path} is no budget of this version of zkinfer, or cut off: make the keys again")
+        _, owner, total = _HEADER.unpack_from(data)
+        if owner != self.owner:
+            raise WrongKeyError(f"{self.path} belongs to other keys: they were renewed, or the folder mixes two")
+        begun = data[_HEADER.size :].rstrip(b"\0")
+        if total != self.total or len(data) != _HEADER.size + total or 0 in begun:
+            raise ArtifactError(
+                f"{self.path} is cut off or damaged, and how many proofs were made is not known: make the keys again"
             )
-        if os.write(descriptor, b"\x01") != 1:
-            raise ResourceError(f"cannot account for a proof in {path}: nothing was written")
-        os.fsync(descriptor)
+        return len(begun)
+
+    def _write(self, descriptor: int, position: int, data: bytes) -> None:
+        try:
+            if os.pwrite(descriptor, data, _HEADER.size + position) != len(data):
+                raise ResourceError(f"cannot account for a proof in {self.path}: not all was written")
+            os.fsync(descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ResourceError:
+        return ResourceError(f"cannot account for a proof in {self.path}: {error.strerror}")
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"the budget file {path} is missing: {error.strerror}; make the commitment again") from None
     except OSError as error:
         raise ResourceError(f"cannot account for a proof in {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    return budget - used - 1
-
-
-@contextlib.contextmanager
-def retiring(path: Path, budget: int) -> Iterator[None]:
-    """Nothing is spent while the block runs, and when it ends without an error nothing is left.
-
-    For moving a budget: the block copies it, and whoever still uses the old file then gets nothing from it.
-
-    Raises:
-        ArtifactError: there is no such file.
-        ResourceError: it cannot be written.
-    """
-    descriptor = _open(path, f"cannot retire the budget {path}")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        os.write(descriptor, b"\x01" * max(0, budget - os.fstat(descriptor).st_size))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _open(path: Path, failure: str) -> int:
-    spent(path)
-    try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND)
-    except OSError as error:
-        raise ResourceError(f"{failure}: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:

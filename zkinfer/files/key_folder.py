@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, ResourceError
 from zkinfer.files.artifact import building_folder, writing
-from zkinfer.files.budget import retiring, sync_folder
+from zkinfer.files.budget import Budget, sync_folder
 from zkinfer.files.commitment import Commitment
 
 COMMITMENT_FILE = "commitment.zkc"
@@ -57,7 +57,7 @@ def place_for_keys(folder: Path | None) -> tuple[Path, TemporaryDirectory[str] |
     return Path(temporary.name) / "keys", temporary
 
 
-def move_keys(source: Path, target: Path, budget_file: Path, budget: int) -> Path:
+def move_keys(source: Path, target: Path, budget: Budget) -> Path:
     """Move a folder of keys to a path that does not exist yet, whatever other processes do with it meanwhile.
 
     Within a file system the folder is renamed. To another one it is copied while nothing can be spent; then the old
@@ -66,8 +66,7 @@ def move_keys(source: Path, target: Path, budget_file: Path, budget: int) -> Pat
     Args:
         source: the folder.
         target: absolute.
-        budget_file: in `source`.
-        budget: proofs in all.
+        budget: whose file is in `source`.
 
     Returns:
         The target.
@@ -87,7 +86,7 @@ def move_keys(source: Path, target: Path, budget_file: Path, budget: int) -> Pat
         else:
             sync_folder(target.parent)
             return target
-    with building_folder(target) as part, retiring(budget_file, budget):
+    with building_folder(target) as part, budget.retiring():
         shutil.copytree(source, part, dirs_exist_ok=True)
     shutil.rmtree(source, ignore_errors=True)
     return target

@@ -57,6 +57,7 @@ class Shipment:
         version: of zkinfer that sends them.
         chunks: for each file, by its path in the folder, references to its content in the object store.
         budget_file: path of the budget in the folder, which is not among them.
+        owner: what it belongs to.
         budget: how many proofs the commitment hides the weights for.
     """
 
@@ -64,6 +65,7 @@ class Shipment:
     version: str
     chunks: Mapping[str, list[Any]]
     budget_file: str
+    owner: bytes
     budget: int
 
 
@@ -82,9 +84,9 @@ class ProvingActor:
             raise ResourceError(f"a machine of the cluster has zkinfer {__version__}, the job {shipment.version}")
         self._node = node_folder(shipment.token)
         shared = unpack(shipment, self._node)
-        self._budget_file = self._node / uuid.uuid4().hex / shipment.budget_file
-        own = link_folder(shared, self._budget_file, shipment.budget_file)
-        self._budget_file.write_bytes(bytes(shipment.budget))
+        budget_file = self._node / uuid.uuid4().hex / shipment.budget_file
+        own = link_folder(shared, budget_file, shipment.budget_file)
+        budget.create(budget_file, shipment.owner, shipment.budget, used=shipment.budget)
         self._keys = Keys.load(own)
 
     def pid(self) -> int:
@@ -94,7 +96,7 @@ class ProvingActor:
     def prove(self, work: bytes, granted: int) -> bytes:
         """Prove a batch, with so many proofs more to make; what `work` and a result are, as bytes."""
         if granted:
-            os.truncate(self._budget_file, budget.spent(self._budget_file) - granted)
+            self._keys.counter.grant(granted)
         return msgspec.msgpack.encode(prove_work(self._keys, msgspec.msgpack.decode(work, type=Work)))
 
     def remove(self) -> None:
@@ -171,7 +173,7 @@ class RayExecutor(BatchExecutor):
             MissingDependencyError: Ray is not installed.
             ResourceError: there is no cluster, or its machines cannot run the actors.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else a cluster that starts here reports its size and its packages
         try:
             import ray
         except ModuleNotFoundError:
@@ -235,12 +237,11 @@ class RayExecutor(BatchExecutor):
             BudgetError: nothing is left.
             ResourceError: it cannot be accounted for.
         """
-        file, total = self._keys.budget_file, self._keys.budget
-        budget.spend(file, total)
+        left = self._keys.counter.spend()
         taken = 1
         with contextlib.suppress(BudgetError, ResourceError):
-            for _ in range(block_size(self._keys.proofs_left, self.places) - 1):
-                budget.spend(file, total)
+            for _ in range(block_size(left, self.places) - 1):
+                self._keys.counter.spend()
                 taken += 1
         return taken
 
@@ -276,13 +277,13 @@ class RayExecutor(BatchExecutor):
 
     def _ship(self) -> Shipment:
         """Put the files of the keys, all but the budget, into the object store."""
-        folder, budget_file = self._keys.folder, self._keys.budget_file
+        folder, counter = self._keys.folder, self._keys.counter
         chunks: dict[str, list[Any]] = {}
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path != budget_file:
+            if path.is_file() and path != counter.path:
                 chunks[str(path.relative_to(folder))] = [self._ray.put(piece) for piece in _pieces(path)]
-        relative = str(budget_file.relative_to(folder))
-        return Shipment(uuid.uuid4().hex, __version__, chunks, relative, self._keys.budget)
+        relative = str(counter.path.relative_to(folder))
+        return Shipment(uuid.uuid4().hex, __version__, chunks, relative, counter.owner, counter.total)
 
     def _start(self) -> _Actor:
         processors = int(self._ray.cluster_resources().get("CPU", 1))

@@ -16,20 +16,23 @@ from zkinfer.files.kinds import PROOF
 from zkinfer.files.proof import Proof
 from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, manifest_file, proof_name, proofs_folder
-from zkinfer.jobs.manifest import JobBatch, Manifest
+from zkinfer.jobs.manifest import DeadLetter, JobBatch, Manifest
 from zkinfer.jobs.outputs import OutputFiles, claimed_outputs
 from zkinfer.jobs.sample import ExecutedJob
 from zkinfer.jobs.state import Row, State
 
+HIDDEN_REASON = "the circuit cannot take it"
+"""What is published of a dead letter whose values are hidden."""
+
 
 def write_dead_letters(folder: Path, state: State) -> None:
-    """Write the dead letters found so far: a line of JSON each, with its item and reason.
+    """Write the dead letters found so far, for the operator alone: a line of JSON each, with its item and reason.
 
     Raises:
         ResourceError: the disk is full or not writable.
     """
     lines = (msgspec.json.encode({"item": letter.index, "reason": letter.reason}) for letter in state.dead_letters())
-    write_atomically(folder / DEAD_LETTERS_FILE, b"".join(line + b"\n" for line in lines))
+    write_atomically(folder / DEAD_LETTERS_FILE, b"".join(line + b"\n" for line in lines), private=True)
 
 
 def executed_job(state: State) -> ExecutedJob:
@@ -41,9 +44,14 @@ def executed_job(state: State) -> ExecutedJob:
 
 
 def describe(state: State) -> Manifest:
-    """The manifest of a job all of whose items belong to batches; the policy of a sampled one is left out."""
+    """The manifest of a job all of whose items belong to batches; the policy of a sampled one is left out.
+
+    Reasons of dead letters quote their values, so a job that hides its inputs publishes none.
+    """
     job, options = state.job, state.job.options
     dead = {letter.index: letter for letter in state.dead_letters()}
+    if options.private_inputs:
+        dead = {index: DeadLetter(index, HIDDEN_REASON) for index in dead}
     batches = []
     for row in state.rows():
         named = ("", b"") if row.announced is None else (proof_name(row.first), row.announced.proof_digest)

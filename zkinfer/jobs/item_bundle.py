@@ -40,7 +40,23 @@ def input_names(count: int) -> list[str]:
     return ["batch-inputs.npy"] if count == 1 else [f"batch-inputs-{position}.npy" for position in range(count)]
 
 
-def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment: Commitment | PathLike) -> ItemReceipt:
+def shown_of_others(folder: PathLike, index: int) -> str:
+    """What the folder of an item would show of other items, in words; empty where it shows nothing of them.
+
+    Raises:
+        InvalidInputError: the job in the folder is not complete, or has no such item.
+    """
+    manifest = _manifest(Path(folder))
+    found, batch = item_receipt(manifest, index), batch_of(manifest, index)
+    hidden = {"inputs": manifest.private_inputs, "outputs": manifest.private_outputs}
+    shown = " and ".join(name for name, is_hidden in hidden.items() if not is_hidden)
+    others = batch.size - 1
+    return f"the {shown} of {others} other items in the same proof" if shown and others and not found.item.dead else ""
+
+
+def write_item_folder(
+    folder: PathLike, index: int, target: PathLike, commitment: Commitment | PathLike, *, share_batch: bool = False
+) -> ItemReceipt:
     """Write the folder of one item of a job that is complete.
 
     Args:
@@ -48,21 +64,25 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
         index: of the item.
         target: the folder to make.
         commitment: which the job was done for.
+        share_batch: the recipient may see what `shown_of_others` says. A proof covers its whole batch.
 
     Raises:
         InvalidInputError: the job is not complete, has no such item, was done for another commitment, its inputs
-            changed since, or the proof is damaged.
+            changed since, or the proof is damaged; or the folder would show something of others without `share_batch`.
         ResourceError: the folder exists, or the disk is full or not writable.
     """
     source = Path(folder)
     with closing(State(source)) as state:
         files = state.job.inputs
-    if not manifest_file(source).exists():
-        raise InvalidInputError(f"the job in {source} is not complete: go on with zkinfer batch resume")
-    manifest, published = Manifest.load(manifest_file(source)), Commitment.of(commitment)
+    manifest, published = _manifest(source), Commitment.of(commitment)
     if manifest.commitment != published.digest:
         raise InvalidInputError(f"the job in {source} was done for another commitment than {published.fingerprint}")
     found, batch = item_receipt(manifest, index), batch_of(manifest, index)
+    if (shown := shown_of_others(source, index)) and not share_batch:
+        raise InvalidInputError(
+            f"the folder of item {index} would show {shown}: allow it (--share-batch, or share_batch=True), or do the "
+            "job again with a batch for each customer, or with hidden inputs and outputs"
+        )
     arrays: list[FloatArray] = []
     if not found.item.dead and not manifest.private_inputs:
         check_inputs(files)
@@ -74,6 +94,12 @@ def write_item_folder(folder: PathLike, index: int, target: PathLike, commitment
         for name, array in zip(input_names(len(arrays)), arrays, strict=False):
             np.save(part / name, array)
     return found
+
+
+def _manifest(folder: Path) -> Manifest:
+    if not manifest_file(folder).exists():
+        raise InvalidInputError(f"the job in {folder} is not complete: go on with zkinfer batch resume")
+    return Manifest.load(manifest_file(folder))
 
 
 def _proof(path: Path, batch: JobBatch) -> Proof:

@@ -99,7 +99,7 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
         _section("Dead letters", _table(("item", "reason"), dead)),
     ]
     path = target / REPORT_FILE
-    write_atomically(path, _page(f"Batch job {target.absolute().name}", sections).encode())
+    write_atomically(path, _page(f"Batch job {target.absolute().name}", sections).encode(), private=True)
     return path
 
 

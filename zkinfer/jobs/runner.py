@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from blake3 import blake3
 
-from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
+from zkinfer.errors import BudgetError, InvalidInputError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import write_atomically
 from zkinfer.jobs.batch_checker import read_items
 from zkinfer.jobs.executors import BatchExecutor
@@ -125,7 +125,7 @@ class Runner:
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
         self._stopped = False
-        self._fatal: BudgetError | InvalidInputError | None = None
+        self._fatal: BudgetError | InvalidInputError | WrongKeyError | None = None
         self._outputs: OutputFiles | None = None
         self._collected: set[int] = set()
         self._items = self._memory = 0
@@ -140,6 +140,7 @@ class Runner:
             BudgetError: the keys cannot make the proofs that are missing.
             ResourceError: the disk is full, or no worker can be started.
             InvalidInputError: an input file changed or is damaged.
+            WrongKeyError: keys were renewed while the job was working.
         """
         self._state.recover()
         with ExitStack() as files:
@@ -250,6 +251,7 @@ class Runner:
             raise InvalidInputError(f"items {first} to {stop - 1} changed since they were committed")
         items = len(arrays[0])
         work = Work(
+            self._state.job.commitment,
             first,
             items,
             tuple(TensorData.of(runs) for runs in as_runs(arrays, program)) if items else (),
@@ -303,8 +305,8 @@ class Runner:
         first = failed.first
         span = f"items {first} to {leased.stop - 1}"
         failures = self._failures[first] = self._failures.get(first, 0) + 1
-        if failed.no_budget:
-            self._fatal = BudgetError(failed.reason)
+        if failed.no_budget or failed.bad_keys:
+            self._fatal = (BudgetError if failed.no_budget else WrongKeyError)(failed.reason)
             self._persistently(self._state.release, first, failed.reason)
         elif failed.passes and failures <= self._options.retries:
             pause = self._pause(failures)

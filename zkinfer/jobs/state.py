@@ -168,9 +168,8 @@ class State:
         part = folder / f".{STATE_FILE}.part"
         for stale in folder.glob(f"{part.name}*"):
             stale.unlink()
-        if job.options.sample is not None:
-            with writing(path):
-                part.touch(mode=0o600)  # it holds the seed of the salts, and what is hidden behind them
+        with writing(path):
+            part.touch(mode=0o600)  # it quotes values of dead letters, and holds the salts' seed of a sampled job
         with _database(path):
             connection = _connect(part)
             try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from zkinfer.errors import BudgetError, ResourceError
+from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import one_line
 from zkinfer.jobs.outputs import claimed_outputs
 from zkinfer.typing import IntArray
@@ -37,12 +37,14 @@ class Work(msgspec.Struct, frozen=True, array_like=True):
     """A batch to be proven.
 
     Attributes:
+        commitment: digest of the one that the proof has to be for, 32 bytes.
         first: its first item, which names it.
         items: how many are to be proven; the last run of the circuit may hold others, to fill it.
         inputs: one an input of the program, of shape (runs, *tensor.shape).
         context, private_inputs, private_outputs: as `Keys.prove` takes them.
     """
 
+    commitment: bytes
     first: int
     items: int
     inputs: tuple[TensorData, ...]
@@ -79,12 +81,14 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
         reason: one line.
         passes: the next attempt may succeed.
         no_budget: the keys have made all their proofs.
+        bad_keys: they are not those of the job, or not what they were any more.
     """
 
     first: int
     reason: str
     passes: bool = False
     no_budget: bool = False
+    bad_keys: bool = False
 
 
 Result: TypeAlias = Proven | Failed
@@ -96,6 +100,7 @@ def prove_work(keys: "Keys", work: Work) -> Result:
 
     start = time.perf_counter()
     try:
+        _require_commitment(work, keys.commitment.digest)  # before a proof of another budget is spent
         with collected() as phases:
             proof = keys.prove(
                 [tensor.integers() for tensor in work.inputs],
@@ -103,14 +108,30 @@ def prove_work(keys: "Keys", work: Work) -> Result:
                 private_inputs=work.private_inputs,
                 private_outputs=work.private_outputs,
             )
+        _require_commitment(work, proof.commitment_digest)
         data, outputs = proof.to_bytes(), tuple(map(TensorData.of, claimed_outputs(proof, work.items)))
         return Proven(work.first, data, outputs, time.perf_counter() - start, phases, peak_memory())
     except BudgetError as error:
         return Failed(work.first, one_line(error), no_budget=True)
+    except (ArtifactError, WrongKeyError) as error:
+        return Failed(work.first, one_line(error), bad_keys=True)
     except (ResourceError, MemoryError, OSError) as error:
         return Failed(work.first, f"{type(error).__name__}: {one_line(error)}", passes=True)
     except Exception as error:  # a batch that finds a defect takes down itself and no other
         return Failed(work.first, f"{type(error).__name__}: {one_line(error)}")
+
+
+def _require_commitment(work: Work, digest: bytes) -> None:
+    """Refuse keys that were put where those of the job were.
+
+    Raises:
+        WrongKeyError: they belong to another commitment.
+    """
+    if digest != work.commitment:
+        raise WrongKeyError(
+            f"these keys belong to commitment {digest.hex()[:16]}, the job to {work.commitment.hex()[:16]}: were they "
+            "renewed? Hand in the job's own keys, or begin a new job"
+        )
 
 
 def peak_memory() -> int:

@@ -22,6 +22,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
+from zkinfer.files.budget import Budget
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
@@ -107,14 +108,9 @@ class NativeKeys(Keys):
         return Executor(self.program, self.weights, keep=values_read(self.program))
 
     @property
-    def budget(self) -> int:
-        """How many proofs these keys may make in all."""
-        return self.matrix.budget
-
-    @property
-    def budget_file(self) -> Path:
-        """The file that counts how many were made."""
-        return self.folder / MATRIX_FOLDER / storage.BUDGET
+    def counter(self) -> Budget:
+        """See `Keys.counter`."""
+        return self.matrix.counter
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         target = super().save(folder)

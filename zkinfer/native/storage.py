@@ -19,6 +19,7 @@ import numpy as np
 
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files import budget
+from zkinfer.files.budget import Budget
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.merkle.tree import build_tree
@@ -28,7 +29,7 @@ from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import Array, ByteArray, Floats
 
 HEADER, DATA, BLINDING, LEAVES, NODES, BUDGET = "header.json", "data", "blinding", "leaves", "nodes", "budget"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class StoredMatrix:
 
     Args:
         queries: columns that one opening may show.
+        counter: which openings were begun.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class StoredMatrix:
     blinding: Floats
     leaves: ByteArray
     nodes: ByteArray
+    counter: Budget
 
     @property
     def masks(self) -> Floats:
@@ -56,12 +59,12 @@ class StoredMatrix:
     @property
     def budget(self) -> int:
         """Openings in all: as many as there are random symbols for the columns they show."""
-        return self.code.blinding // self.queries
+        return self.counter.total
 
     @property
     def remaining(self) -> int:
         """Openings left."""
-        return max(self.budget - budget.spent(self.folder / BUDGET), 0)
+        return self.counter.left
 
     def spend(self, queries: int) -> None:
         """Account for one opening, durably, before it exists.
@@ -69,11 +72,11 @@ class StoredMatrix:
         Raises:
             ProvingError: it would show more columns than this commitment was made for.
             BudgetError: no opening is left.
-            ResourceError: the budget file cannot be written.
+            ArtifactError, WrongKeyError, ResourceError: see `Budget.spend`.
         """
         if queries > self.queries:
             raise ProvingError(f"this commitment was made for {self.queries} columns an opening, not {queries}")
-        budget.spend(self.folder / BUDGET, self.budget)
+        self.counter.spend()
 
 
 def create(folder: Path, code: Code, data: Array, queries: int, randomness: Randomness | None = None) -> StoredMatrix:
@@ -105,7 +108,7 @@ def create(folder: Path, code: Code, data: Array, queries: int, randomness: Rand
         nodes[...] = build_tree(leaves)
         for array in (stored, blinding, leaves, nodes):
             array.flush()
-        budget.create(folder / BUDGET)
+        budget.create(folder / BUDGET, nodes[1].tobytes(), code.blinding // queries)
         header = {
             "version": VERSION,
             "code": [code.log_columns, code.blinding, code.log_length],
@@ -126,6 +129,7 @@ def load(folder: Path) -> StoredMatrix:
 
     Raises:
         ArtifactError: a file is missing, or has not the size that the header says.
+        WrongKeyError: the budget is that of another commitment.
     """
     try:
         header = json.loads((folder / HEADER).read_bytes())
@@ -140,13 +144,14 @@ def load(folder: Path) -> StoredMatrix:
         commitment = MatrixCommitment(bytes.fromhex(header["root"]), rows, masks=0)
         if nodes[1].tobytes() != commitment.root:
             raise ArtifactError(f"the files in {folder} do not belong together: make the commitment again")
-        matrix = StoredMatrix(folder, code, commitment, int(header["queries"]), data, blinding, leaves, nodes)
-    except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
+        queries = int(header["queries"])
+        openings = code.blinding // queries
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, InvalidInputError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{folder} holds no commitment, or one that was not finished: {error}") from None
-    budget.spent(folder / BUDGET)
-    return matrix
+    counter = Budget(folder / BUDGET, commitment.root, openings)
+    return StoredMatrix(folder, code, commitment, queries, data, blinding, leaves, nodes, counter)
 
 
 def _sizes(code: Code, rows: int) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,7 @@ processor.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -19,6 +19,9 @@ from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.compiler.calibration.integer_products import with_exact_products
 from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array
+
+Session: TypeAlias = onnxruntime.InferenceSession
+"""A model that onnxruntime has loaded."""
 
 
 def is_float(value: onnx_ir.Value) -> bool:
@@ -66,7 +69,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
     return converted
 
 
-def open_session(model: onnx.ModelProto, *, optimized: bool) -> onnxruntime.InferenceSession:
+def open_session(model: onnx.ModelProto, *, optimized: bool) -> Session:
     """The model in onnxruntime, on one thread.
 
     Args:

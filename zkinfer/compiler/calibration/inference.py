@@ -6,19 +6,14 @@ between two integers may be rounded to the other one.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import onnx_ir
 
-from zkinfer.compiler.calibration.float_model import open_session
+from zkinfer.compiler.calibration.float_model import Session, open_session
 from zkinfer.compiler.calibration.integer_products import has_quantized
 from zkinfer.typing import Array
-
-if TYPE_CHECKING:
-    import onnxruntime
-
 
 NOTICEABLE = 1e-4
 """Share of an output's largest magnitude: the rounding of float32 sums stays below it, a step of 8 bits does not."""
@@ -49,7 +44,7 @@ class ProcessorInference:
         self._names = [value.name or "" for value in model.graph.outputs]
         self._inputs = [value.name or "" for value in model.graph.inputs]
         self._pairs: list[list[tuple[Array, Array]]] = [[] for _ in self._names]
-        self._session: onnxruntime.InferenceSession | None = None
+        self._session: Session | None = None
         if has_quantized(model):
             try:
                 self._session = open_session(onnx_ir.serde.serialize_model(model), optimized=True)
