@@ -27,7 +27,7 @@ def test_the_newest_rule_up_to_the_operator_set_applies(opset: int, rule: object
 
 
 def test_a_rule_belongs_to_a_domain() -> None:
-    assert find_rule(node("TreeEnsemble", rules.trees.DOMAIN), 5) is rules.trees.ensemble
+    assert find_rule(node("TreeEnsemble", rules.classical.DOMAIN), 5) is rules.trees.ensemble
     assert find_rule(node("TreeEnsemble"), 26) is None
     assert find_rule(node("LSTM", "com.example"), 26) is None
 
