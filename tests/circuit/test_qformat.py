@@ -103,8 +103,9 @@ def test_arrays_come_in_many_forms() -> None:
 def test_torch_tensors_are_taken() -> None:
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(as_array(torch.tensor([1.5], requires_grad=True)), [1.5])
+    np.testing.assert_array_equal(as_array(torch.tensor([1.5], dtype=torch.bfloat16)), [1.5])
     with pytest.raises(InvalidInputError):
-        as_array(torch.tensor([1.5], dtype=torch.bfloat16))
+        as_array(torch.tensor([1.5j]))
 
 
 def test_a_list_of_samples_is_told_from_a_list_of_inputs() -> None:

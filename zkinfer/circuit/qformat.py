@@ -21,7 +21,11 @@ def as_array(x: Any) -> Array:
         InvalidInputError: the elements are not real numbers or booleans.
     """
     try:
-        array = np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            # numpy has no bfloat16; every one is a float32.
+            x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+        array = np.asarray(x)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"not an array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":

@@ -199,3 +199,49 @@ def test_modules_are_recognized() -> None:
     assert is_module(_Two())
     assert not is_module("model.onnx")
     assert not is_module(torch.ones(1))
+
+
+class TestParameters:
+    @pytest.mark.parametrize("named", [0, 1, 2])
+    def test_any_number_of_inputs(self, exporter: Exporter, named: int) -> None:
+        """`forward(self, *x)`, alone or after parameters with names."""
+
+        class Zero(nn.Module):  # type: ignore[name-defined, misc]
+            def forward(self, *x: Any) -> Any:
+                return x[0] - 2 * x[1] + x[2]
+
+        class One(nn.Module):  # type: ignore[name-defined, misc]
+            def forward(self, a: Any, *x: Any) -> Any:
+                return a - 2 * x[0] + x[1]
+
+        class Two(nn.Module):  # type: ignore[name-defined, misc]
+            def forward(self, a: Any, b: Any, *x: Any) -> Any:
+                return a - 2 * b + x[0]
+
+        module = (Zero(), One(), Two())[named]
+        x = [torch.rand(6, 4).numpy() - 0.5 for _ in range(3)]
+        names = [value.name for value in export(module, x, exporter=exporter).graph.input]
+        assert names == [["x_0", "x_1", "x_2"], ["a", "x_0", "x_1"], ["a", "b", "x_0"]][named]
+        circuit = compile(module, x, exporter=exporter)
+        np.testing.assert_allclose(circuit.run(x), x[0] - 2 * x[1] + x[2], atol=1e-3)
+
+    def test_an_input_that_is_given_by_name_alone_is_refused(self) -> None:
+        class Named(nn.Module):  # type: ignore[name-defined, misc]
+            def forward(self, a: Any, *, b: Any) -> Any:
+                return a + b
+
+        with pytest.raises(InvalidInputError, match=r"takes \['a'\] by position.*\['a', 'b'\].*wrap it in a module"):
+            export(Named(), {"a": np.ones((2, 3)), "b": np.ones((2, 3))})
+
+
+class TestBfloat16:
+    @pytest.mark.parametrize("of_torch", [True, False])
+    def test_a_module_is_the_one_of_float32_with_the_same_weights(self, exporter: Exporter, of_torch: bool) -> None:
+        torch.manual_seed(1)
+        module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).bfloat16()
+        x = (torch.rand(32, 6) - 0.5).bfloat16()
+        circuit = compile(module, x if of_torch else x.float().numpy(), exporter=exporter)
+        with torch.no_grad():
+            expected = module.float()(x.float()).numpy()
+        np.testing.assert_allclose(circuit.run(x.float().numpy()), expected, atol=1e-3)
+        np.testing.assert_allclose(circuit.run(x if of_torch else x.float().numpy()), expected, atol=1e-3)

@@ -17,11 +17,12 @@ from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats, cal
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL, Precision
-from zkinfer.compiler.onnx import registry
+from zkinfer.compiler.onnx import importer, registry
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import (
     BoundsError,
+    CompileError,
     InvalidInputError,
     NotFiniteError,
     UnsupportedOperatorError,
@@ -190,3 +191,33 @@ class TestRefused:
         model.graph.initializers["w"].const_value = onnx_ir.tensor(np.array([[1, 2], [np.inf, 4]], dtype=np.float32))
         with pytest.raises(NotFiniteError, match="'w' holds NaN or infinity"):
             import_model(model, calibration, EZKL)
+
+
+class TestConstants:
+    @pytest.mark.parametrize("size", [4, 63, 64, 65, 512])
+    def test_elements_of_a_long_axis_are_gathered(self, size: int) -> None:
+        """ONNX's reference evaluator fails from 64 elements on."""
+        body = """t = GatherElements<axis=1>(d, i)
+        f = Cast<to=1>(t)
+        y = Add(x, f)"""
+        table, index = np.arange(size)[None] % 7, np.array([[0, 1, size - 1, -1]])
+        model = build(body, {"x": [1, 4]}, {"d": table, "i": index})
+        result = compare(model, grid(20, 4))
+        assert result.error == 0
+        np.testing.assert_array_equal(result.fixed[0], grid(20, 4)[:, None] + np.take_along_axis(table, index, 1))
+
+    def test_rows_that_such_elements_choose(self) -> None:
+        """The types of tokens, as exporters write them: gathered from a buffer of 512, and looked up."""
+        body = """t = GatherElements<axis=1>(d, i)
+        e = Gather(w, t)
+        y = Add(x, e)"""
+        weights = {"d": np.arange(512)[None] % 2, "i": np.arange(4)[None], "w": grid(2, 3)}
+        result = compare(build(body, {"x": [1, 4, 3]}, weights), grid(20, 4, 3))
+        np.testing.assert_array_equal(result.fixed[0], grid(20, 4, 3)[:, None] + grid(2, 3)[[0, 1, 0, 1]])
+
+    def test_what_cannot_be_computed_is_named(self) -> None:
+        names = [onnx_ir.Value(name=name) for name in "wt"]
+        node = onnx_ir.node("Gather", names, outputs=[onnx_ir.Value(name="e")])
+        constants = [Constant("w", grid(2, 3)), Constant("t", np.array([7]))]
+        with pytest.raises(CompileError, match="cannot be computed from its operands, which are constants"):
+            importer._computed(node, 18, constants)

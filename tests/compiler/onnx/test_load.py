@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.serde import serialize_model
 from support.model_comparison import build
 
+import zkinfer as zk
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.conversion import MIN_OPSET
 from zkinfer.compiler.onnx.load import IR_VERSION, MAX_OPSET, load_model
@@ -206,6 +207,22 @@ class TestShapes:
         with pytest.raises(ShapeError, match="Compile with batch=5"):
             load_model(proto, batch=1)
 
+    @pytest.mark.parametrize("batch", [1, 4])
+    @pytest.mark.parametrize(("op", "shape"), [("ReduceSum", [4, 5]), ("ReduceMean", [4])])
+    def test_a_model_without_a_batch_axis_is_told_apart_from_one_for_another_batch(
+        self, op: str, shape: list[int], batch: int
+    ) -> None:
+        proto = _proto(_node(op, "x", "y", keepdims=0), inputs=[_floats("x", shape)])
+        with pytest.raises(
+            ShapeError, match=r"has no batch axis: it takes 'x' \[4.*gives 'y' \[\]\. Export it with one"
+        ):
+            load_model(proto, batch=batch)
+
+    def test_inputs_without_a_first_size_in_common_have_no_batch_axis(self) -> None:
+        proto = _proto(_node("Add", "x z", "y"), inputs=[_floats("x", [3, 4]), _floats("z", [4])])
+        with pytest.raises(ShapeError, match=r"no batch axis: it takes 'x' \[3,4\], 'z' \[4\] and gives 'y' \[3,4\]"):
+            load_model(proto, batch=1)
+
     @pytest.mark.parametrize("size", [None, "time"])
     def test_another_open_dimension_is_named(self, size: int | str | None) -> None:
         proto = _proto(_node("Relu", "x", "y"), inputs=[_floats("x", ["n", size])])
@@ -296,6 +313,52 @@ class TestNormalForm:
     def test_what_does_nothing_is_removed(self) -> None:
         proto = _proto(_node("Identity", "x", "a"), _node("Dropout", "a", "b"), _node("Relu", "b", "y"))
         assert _ops(load_model(proto, batch=1)) == ["Relu"]
+
+    @pytest.mark.parametrize("also", ["Relu", None])
+    def test_an_output_that_is_an_input_is_passed_on(self, also: str | None) -> None:
+        nodes = [_node("Relu", "x", "y")]
+        model = load_model(_proto(*nodes, outputs="y x" if also else "x"), batch=1)
+        assert [value.name for value in model.graph.outputs] == (["y", "x/output"] if also else ["x/output"])
+        x = RNG.uniform(-1, 1, (16, 4)).astype(np.float32)
+        outputs = zk.compile(_proto(*nodes, outputs="y x"), x).run(x)
+        np.testing.assert_allclose(outputs[0], np.maximum(x, 0), atol=1e-4)
+        np.testing.assert_allclose(outputs[1], x, atol=1e-4)
+
+    def test_a_list_of_dictionaries_from_classes_to_probabilities_is_the_tensor_in_it(self) -> None:
+        """What exporters write for a classifier of trees."""
+        zipped = helper.make_node("ZipMap", ["s"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])
+        proto = _proto(_node("MatMul", "x w", "h"), _node("Sigmoid", "h", "s"), zipped, constants=[W])
+        sequence = helper.make_sequence_type_proto(
+            helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+        )
+        proto.graph.output[0].CopyFrom(helper.make_value_info("y", sequence))
+        proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+        x = RNG.uniform(-1, 1, (16, 4)).astype(np.float32)
+        expected = 1 / (1 + np.exp(-x @ numpy_helper.to_array(W)))
+        np.testing.assert_allclose(zk.compile(proto, x).run(x), expected, atol=1e-3)
+
+    def test_bfloat16_is_widened(self) -> None:
+        """The weights, the input, what lies between, and a graph within a node."""
+        wide = numpy_helper.to_array(W)
+        narrow = helper.make_tensor("w", TensorProto.BFLOAT16, [4, 3], wide.ravel().tolist())
+        value = helper.make_tensor("", TensorProto.BFLOAT16, [], [0.5])
+        inner = helper.make_graph(
+            [_node("Constant", "", "k", value=value)], "b", [], [helper.make_tensor_value_info("k", 16, [])]
+        )
+        proto = _proto(
+            _node("MatMul", "x w", "h"),
+            _node("If", "c", "k", then_branch=inner, else_branch=inner),
+            _node("Add", "h k", "z"),
+            _node("Cast", "z", "f", to=TensorProto.FLOAT),
+            _node("Cast", "f", "y", to=TensorProto.BFLOAT16),
+            constants=[narrow, numpy_helper.from_array(np.array(True), "c")],
+            inputs=[helper.make_tensor_value_info("x", TensorProto.BFLOAT16, ["n", 4])],
+        )
+        proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BFLOAT16
+        x = RNG.uniform(-1, 1, (16, 4)).astype(np.float32)
+        rounded = numpy_helper.to_array(narrow).astype(np.float32)
+        assert np.abs(rounded - wide).max() > 1e-3
+        np.testing.assert_allclose(zk.compile(proto, x).run(x), x @ rounded + 0.5, atol=1e-3)
 
     def test_what_no_output_needs_is_removed(self) -> None:
         proto = _proto(_node("Relu", "x", "y"), _node("MatMul", "x w", "unused"), constants=[W])
@@ -445,6 +508,44 @@ class TestOperatorSets:
         assert _run(_linear(MAX_OPSET), np.ones((1, 4), dtype=np.float32))[0].shape == (1, 3)
 
 
+class TestEmptyTensors:
+    """Values without elements are constants, so that a circuit has none."""
+
+    @staticmethod
+    def _sliced(*nodes: onnx.NodeProto, **options: Any) -> onnx.ModelProto:
+        first = _node("Slice", "x zero zero one", "e")
+        constants = [_int_constant("zero", 0), _int_constant("one", 1), *options.pop("constants", [])]
+        return _proto(first, *nodes, constants=constants, **options)
+
+    @pytest.mark.parametrize(
+        "nodes",
+        [
+            [_node("Concat", "e x", "y", axis=1)],
+            [_node("Relu", "e", "f"), _node("Concat", "x f x", "y", axis=1)],
+            [_node("ReduceSum", "e one", "s", keepdims=1), _node("Add", "x s", "y")],
+            [_node("MatMul", "e none", "s"), _node("Add", "x s", "y")],
+            [_node("Split", "x sizes", "a b", axis=1), _node("Concat", "b a", "y", axis=1)],
+            [
+                _node("Split", "x sizes", "a b", axis=1),
+                _node("ReduceSum", "a one", "s", keepdims=1),
+                _node("Sub", "b s", "y"),
+            ],
+        ],
+    )
+    def test_they_count_for_nothing(self, nodes: list[onnx.NodeProto]) -> None:
+        none = numpy_helper.from_array(np.zeros((0, 4), dtype=np.float32), "none")
+        proto = self._sliced(*nodes, constants=[none, _int_constant("sizes", 0, 4)])
+        for x in (RNG.uniform(-1, 1, (16, 4)), RNG.uniform(-0.9, 0.9, (4, 4))):
+            samples = x.astype(np.float32)
+            circuit = zk.compile(proto, np.concatenate([samples, -np.ones((1, 4)), np.ones((1, 4))]).astype(np.float32))
+            expected = np.concatenate([_run(proto, sample[None])[0] for sample in samples])
+            np.testing.assert_allclose(circuit.run(samples), expected, atol=1e-3)
+
+    def test_as_an_output_they_are_refused(self) -> None:
+        with pytest.raises(ShapeError, match=r"'y' has shape \(1, 0\), and so no elements. Leave it out"):
+            load_model(self._sliced(_node("Relu", "e", "y")), batch=1)
+
+
 class TestRefusals:
     def test_no_nodes(self) -> None:
         with pytest.raises(CompileError, match="no nodes"):
@@ -456,7 +557,7 @@ class TestRefusals:
 
     def test_an_output_that_is_a_constant(self) -> None:
         proto = _proto(_node("Relu", "x", "y"), _node("Relu", "w", "z"), constants=[W], outputs="y z")
-        with pytest.raises(CompileError, match="'z' is an input or a constant"):
+        with pytest.raises(CompileError, match=r"'z' is a constant.*Leave it out"):
             load_model(proto, batch=1)
 
     def test_an_output_listed_twice(self) -> None:

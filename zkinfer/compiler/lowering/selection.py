@@ -15,7 +15,7 @@ import numpy as np
 
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import rounding_half
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose
 from zkinfer.compiler.approx.functions import clip
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.affine import AffineMap
@@ -56,17 +56,24 @@ def _row(g: Emitter, value: ProgramValue, n: int, *, wrapped: bool = False) -> P
     return g.builder.lookup(g.label, distance, equal, 0, 0)
 
 
-def _rows(g: Emitter, position: Activation, n: int) -> list[ProgramValue]:
+def _lowest(position: Activation) -> int:
+    """The lowest number that a position can be: a proven bound where it is exact, else that of calibration data."""
+    lowest: float = position.observed[0]
+    if isinstance(position.pending, AffineMap) and position.pending.scale == 1:
+        lowest = min(lowest, position.value.real_bounds[0] + float(position.pending.offset))
+    return math.floor(lowest)
+
+
+def _rows(g: Emitter, position: Activation, n: int, from_end: int = 0) -> list[ProgramValue]:
     """The rows of a position's digits, the highest first: together they reach up to n - 1 or a little further.
 
-    Raises:
-        UnsupportedOperatorError: the position can be negative.
+    Args:
+        g: emits the nodes.
+        position: integers from `-from_end` on.
+        n: number of positions, those from the end among them.
+        from_end: added to the position first.
     """
-    if position.observed[0] < 0:
-        raise UnsupportedOperatorError(
-            f"its indices {position.label!r} go down to {position.observed[0]:.4g}; count them from the front"
-        )
-    value = integral_value(g, position, 0, n - 1)
+    value = integral_value(g, g.affine(position, offset=Fraction(from_end)), 0, n - 1)
     if n <= MAX_ROW:
         return [_row(g, value, n)]
     shift = (n - 1).bit_length() // 2
@@ -84,11 +91,11 @@ def one_hot(g: Emitter, position: Activation, n: int) -> Activation:
 
     Args:
         g: emits the nodes.
-        position: integers from 0 to n - 1. If calibration data has others, -1 is the last position, and the row of a
-            number that is no position has no 1.
+        position: integers from 0 to n - 1. If there can be negative ones, or calibration data has larger ones, -1 is
+            the last position, and the row of a number that is no position has no 1.
         n: length of the rows.
     """
-    if position.observed[0] < 0 or position.observed[1] > n - 1:
+    if _lowest(position) < 0 or position.observed[1] > n - 1:
         row = _row(g, integral_value(g, position, -n - 1, n), n, wrapped=True)
         return g.activation(row, observed=(0.0, 1.0), integral=True)
     rows = _rows(g, position, n)
@@ -109,19 +116,24 @@ def _outer(rank: int) -> str:
 def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> Activation:
     """The slices of a weight along an axis, at computed positions: an embedding.
 
+    Positions may count from the end: then the last slices come once more, before the first one.
+
     Returns:
         The shape is the weight's, with the axis replaced by the position's axes.
     """
-    n, rank = table.shape[axis], len(position.shape)
-    rows = _rows(g, position, n)
+    from_end = min(max(-_lowest(position), 0), table.shape[axis])
+    n, rank = table.shape[axis] + from_end, len(position.shape)
+    rows = _rows(g, position, n, from_end)
     letters = string.ascii_lowercase[: rank + len(table.shape) - 1]
     places, others = letters[:rank], letters[rank:]
     lengths = [row.shape[-1] for row in rows]
     weight = g.weight(table, np.moveaxis(table.reals, axis, 0))
     steps: list[Step] = []
+    if from_end:
+        steps.append(Take(0, (*range(n - 2 * from_end, n - from_end), *range(n - from_end))))
     if len(rows) > 1:
         nothing = (0,) * (len(weight.shape) - 1)
-        steps = [Pad((0, *nothing), (math.prod(lengths) - n, *nothing)), Reshape((*lengths, *weight.shape[1:]))]
+        steps += [Pad((0, *nothing), (math.prod(lengths) - n, *nothing)), Reshape((*lengths, *weight.shape[1:]))]
     by_digits = g.builder.combine(table.name, [Summand(weight, steps=tuple(steps))])
     selector = rows[0] if len(rows) == 1 else g.builder.einsum(g.label, _outer(rank), *rows)
     digits = "yz"[-len(rows) :]

@@ -17,8 +17,9 @@ Written by `python -m zkinfer.compiler.onnx.catalog`; a test holds it against th
 A model may use operator sets {MIN_OPSET} to {MAX_OPSET}. Older ones are converted, and the model before and after the
 conversion is run on the calibration data: a difference is an error that names the operator. Constants are folded first:
 values that do not depend on the model's inputs (shapes, ranges, masks) need no operator of this list. Inputs hold
-floats, truth values or integers. An integer by which a `Gather` chooses may be any position; other integers range over
-the values in the calibration data.
+floats, truth values or integers; bfloat16 is widened to float32. An integer by which a `Gather` chooses may be any
+position, and a negative one as far from the end as in the calibration data; other integers range over the values in the
+calibration data.
 
 An operator that is not in the list is an error when the model is compiled. The error names the node, the operator, its
 version and the nearest operator that is supported.

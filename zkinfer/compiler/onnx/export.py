@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+from zkinfer.typing import Array
 
 if TYPE_CHECKING:
     import torch
@@ -84,30 +85,43 @@ def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list
 
     A single sample is doubled, because torch.export regards an axis of size 1 as fixed.
     """
-    parameters = inspect.signature(module.forward).parameters.values()
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named, rest = _positional(module)
     if isinstance(example_inputs, Mapping):
         names = [name for name in named if name in example_inputs]
         if len(names) != len(example_inputs) or names != named[: len(names)]:
             raise InvalidInputError(
-                f"the module's forward takes {named}, got examples for {list(example_inputs)}; name its first "
-                "parameters, leaving none out"
+                f"the module's forward takes {named} by position, got examples for {list(example_inputs)}; name its "
+                "first parameters, leaving none out, or wrap it in a module that passes the others by name"
             )
         values: Sequence[Any] = [example_inputs[name] for name in names]
     else:
         values = list(example_inputs) if isinstance(example_inputs, (list, tuple)) else [example_inputs]
-        names = [*named, *(f"input_{i}" for i in range(len(named), len(values)))][: len(values)]
+        names = [*named, *(f"{rest or 'input'}_{i}" for i in range(len(values) - len(named)))][: len(values)]
     if not values:
         raise InvalidInputError("exporting needs an example of every input")
     tensors = []
     for name, value in zip(names, values, strict=True):
-        tensor = value.detach() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
+        tensor = value.detach() if isinstance(value, torch.Tensor) else _tensor(torch, np.array(value))
         if tensor.ndim == 0 or len(tensor) == 0:
             raise InvalidInputError(
                 f"the example for {name!r} has shape {tuple(tensor.shape)}; its first axis is the batch"
             )
         tensors.append(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor)
     return names, tensors
+
+
+def _positional(module: Any) -> tuple[list[str], str | None]:
+    """The names of the parameters of `forward` that are given by position, and of the one that takes any number."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return named, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+
+
+def _tensor(torch: ModuleType, array: Array) -> Any:
+    """A tensor of an array, also of bfloat16, which torch does not take from numpy."""
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.astype(np.float32)).to(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 def _output_names(torch: ModuleType, module: Any, examples: list[Any]) -> list[str]:
@@ -130,6 +144,11 @@ def _by_dynamo(
     torch: ModuleType, module: Any, names: list[str], examples: list[Any], outputs: list[str], opset: int
 ) -> onnx.ModelProto:
     batch = torch.export.Dim("batch")
+    sizes: list[Any] = [{0: batch} for _ in examples]
+    named, rest = _positional(module)
+    if rest is not None:
+        # torch regards the parameters without a name as one, a tuple.
+        sizes[len(named) :] = [tuple(sizes[len(named) :])]
     program = torch.onnx.export(
         module,
         tuple(examples),
@@ -137,7 +156,7 @@ def _by_dynamo(
         opset_version=opset,
         input_names=names,
         output_names=outputs,
-        dynamic_shapes=tuple({0: batch} for _ in examples),
+        dynamic_shapes=tuple(sizes),
         verbose=False,
     )
     proto = program.model_proto

@@ -11,7 +11,7 @@ import onnx_ir
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
-from zkinfer.compiler.calibration.float_model import is_float, static_shape
+from zkinfer.compiler.calibration.float_model import is_float, open_session, static_shape
 from zkinfer.compiler.calibration.ranges import kept_range
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.affine import AffineMap
@@ -20,7 +20,9 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
+from zkinfer.compiler.onnx.load import IR_VERSION
 from zkinfer.compiler.onnx.ops.quantized import along
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 
@@ -192,15 +194,15 @@ _PASSING_ON = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squ
 def integral_bounds(value: onnx_ir.Value, observed: Range) -> tuple[int, int]:
     """Bounds of an input of integers.
 
-    They are those of its type, if that has 8 bits or fewer; all positions, if a Gather chooses by the input; otherwise
-    those of calibration data, rounded outward.
+    They are those of its type, if that has 8 bits or fewer. If a Gather chooses by the input, they are all positions,
+    and from the end as many as in the calibration data. Otherwise they are those of calibration data, rounded outward.
     """
     lo, hi = _LIMITS[value.dtype]
     if hi < 256:
         return lo, hi
     sizes = _looked_up(value)
     if sizes:
-        return 0, min(sizes) - 1
+        return min(int(observed[0]), 0), min(sizes) - 1
     least, most = round_outward((min(int(observed[0]), 0), max(int(observed[1]), 0)))
     return max(lo, least), min(hi, most)
 
@@ -240,7 +242,7 @@ def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple
 
 
 def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
-    """The results of a node of constants, by ONNX's reference implementation."""
+    """The results of a node of constants, by ONNX's reference implementation; by onnxruntime where that fails."""
     if node.op_type == "DequantizeLinear":
         return (_dequantized(node, inputs),)
     proto = onnx_ir.serde.serialize_node(node)
@@ -252,8 +254,14 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
         [onnx.helper.make_tensor_value_info(name, kinds[name], array.shape) for name, array in feeds.items()],
         [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)])
-    arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)], ir_version=IR_VERSION
+    )
+    with blame("it cannot be computed from its operands, which are constants"):
+        try:
+            arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+        except Exception:  # it has limits of its own, such as 64 elements along the axis of a GatherElements
+            arrays = open_session(model, optimized=False).run(None, feeds)
     return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
 
 

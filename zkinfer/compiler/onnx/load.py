@@ -25,7 +25,8 @@ from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import classical
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.registry import hints
-from zkinfer.compiler.onnx.simplify import bound_masks, simplify, unfolded_batch_norms
+from zkinfer.compiler.onnx.shapes import correct_shapes
+from zkinfer.compiler.onnx.simplify import bound_masks, drop_empty, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -83,11 +84,17 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InvalidInputError(f"the batch size is a whole number from 1 on, got {batch!r}")
-    proto = _checked(_with_batch(read_model(source), batch))
+    proto = read_model(source)
+    fixed = _fixes_batch(proto)
+    proto = _checked(_with_batch(proto, batch))
     conversion = _conversion(proto)
     if conversion is not None:
-        proto = conversion.converted
-    proto = _infer_shapes(_without_shapes(proto))
+        proto = onnx.ModelProto()
+        proto.CopyFrom(conversion.converted)
+    proto = _without_shapes(proto)
+    with blame("its shapes cannot be inferred"):
+        correct_shapes(proto)
+    proto = _infer_shapes(proto)
     with blame("the model is malformed"):
         model = onnx_ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
@@ -104,8 +111,9 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
             replaced = decompose(model)
             proto = onnx_ir.serde.serialize_model(model)
             model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
+        drop_empty(model)
         common.ClearMetadataAndDocStringPass()(model)
-        _require_lowerable(model, batch)
+        _require_lowerable(model, batch, fixed=fixed)
         _require_finite(model)
         for node in unfolded_batch_norms(model):
             logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
@@ -123,6 +131,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     if proto.ByteSize() > MAX_MODEL_BYTES:
         raise CompileError(f"the model and its weights are {proto.ByteSize()} bytes; {MAX_MODEL_BYTES} fit")
     _require_known_domains(proto)
+    _give_outputs_nodes(proto)
     for output in proto.graph.output:
         if output.type.HasField("tensor_type"):
             # The checker requires a shape, which is inferred later.
@@ -130,6 +139,22 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     with blame("the ONNX checker refuses the model"):
         onnx.checker.check_model(proto)
     return proto
+
+
+def _give_outputs_nodes(proto: onnx.ModelProto) -> None:
+    """Give an output that is an input a node of its own, and one that is a dictionary the tensor in it; in place."""
+    inputs = {value.name for value in proto.graph.input} - {tensor.name for tensor in proto.graph.initializer}
+    for output in proto.graph.output:
+        if output.name in inputs:
+            source, output.name = output.name, f"{output.name}/output"
+            proto.graph.node.append(onnx.helper.make_node("Identity", [source], [output.name], name=output.name))
+    for node in proto.graph.node:
+        if node.domain == classical.DOMAIN and node.op_type == "ZipMap":
+            # A list of dictionaries from class labels to probabilities.
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input, node.output, name=node.name))
+            for output in proto.graph.output:
+                if output.name == node.output[0]:
+                    output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, onnx.TensorProto.FLOAT, None))
 
 
 def _require_known_domains(proto: onnx.ModelProto) -> None:
@@ -150,6 +175,13 @@ def _conversion(proto: onnx.ModelProto) -> Conversion | None:
             "with opset=18"
         )
     return convert(proto, version) if version < MIN_OPSET else None
+
+
+def _fixes_batch(proto: onnx.ModelProto) -> bool:
+    """Whether the model states a size for the first axis of some input."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    shapes = [value.type.tensor_type.shape for value in proto.graph.input if value.name not in constants]
+    return any(shape.dim and shape.dim[0].dim_value > 0 for shape in shapes)
 
 
 def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
@@ -207,10 +239,30 @@ def _require_inputs(model: onnx_ir.Model, batch: int) -> None:
         if not len(value.shape):
             raise ShapeError(f"input {value.name!r} is a scalar; its first axis has to be the batch")
         if value.shape[0] != batch:
+            size = value.shape[0]
+            same = all(
+                v.shape is not None and v.shape[:1] == (size,) for v in (*model.graph.inputs, *model.graph.outputs)
+            )
             raise ShapeError(
                 f"input {value.name!r} has the shape {value.shape}: its first axis is not the batch of {batch}. "
-                f"Compile with batch={value.shape[0]}, or export the model with a dynamic batch"
+                + (
+                    f"Compile with batch={size}, or export the model with a dynamic batch"
+                    if same
+                    else _without_batch(model)
+                )
             )
+
+
+def _without_batch(model: onnx_ir.Model) -> str:
+    """What to do with a model whose inputs and outputs do not have a first axis in common."""
+    inputs, outputs = (
+        ", ".join(f"{value.name!r} {value.shape}" for value in values)
+        for values in (model.graph.inputs, model.graph.outputs)
+    )
+    return (
+        f"The model has no batch axis: it takes {inputs} and gives {outputs}. Export it with one more axis in front of "
+        "every input and every output"
+    )
 
 
 def _require_finite(model: onnx_ir.Model) -> None:
@@ -235,7 +287,7 @@ def _require_finite(model: onnx_ir.Model) -> None:
             )
 
 
-def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
+def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None:
     """Check: no control flow, standard operators alone, static shapes and dtypes, and outputs that are computed."""
     if not len(model.graph):
         raise CompileError("the model computes nothing: its outputs are its inputs or constants")
@@ -258,12 +310,19 @@ def _require_lowerable(model: onnx_ir.Model, batch: int) -> None:
             _require_whole_reshape(node)
     for output in model.graph.outputs:
         if output.producer() is None or _is_constant(output):
-            raise CompileError(f"output {output.name!r} is an input or a constant: there is nothing to prove about it")
+            raise CompileError(
+                f"output {output.name!r} is a constant: there is nothing to prove about it. Leave it out of the outputs"
+            )
         shape = static_shape(output)
-        if batch > 1 and shape[:1] != (batch,):
+        if not math.prod(shape):
             raise ShapeError(
-                f"output {output.name!r} has shape {shape}: its first axis is not the batch of {batch}. Compile with "
-                "batch=1, or export the model with a dynamic batch"
+                f"output {output.name!r} has shape {shape}, and so no elements. Leave it out of the outputs"
+            )
+        if batch > 1 and shape[:1] != (batch,):
+            advice = "Compile with batch=1, or export the model with a dynamic batch"
+            raise ShapeError(
+                f"output {output.name!r} has shape {shape}: its first axis is not the batch of {batch}. "
+                + (_without_batch(model) if fixed else advice)
             )
 
 

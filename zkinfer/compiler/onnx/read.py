@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
@@ -16,7 +17,7 @@ MAX_MODEL_BYTES = (1 << 31) - 1
 
 
 def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the caller's model that includes its external data.
+    """A copy of the caller's model that includes its external data, with float32 in place of bfloat16.
 
     Raises:
         InvalidInputError: see `load_model`.
@@ -39,6 +40,7 @@ def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
     if not proto.HasField("graph") or not proto.opset_import:
         raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
     _load_external_data(proto, folder)
+    _widen(proto)
     return proto
 
 
@@ -50,9 +52,8 @@ def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
 
 
 def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
-    functions = (pair for function in proto.functions for pair in _node_tensors(function.node))
     left = MAX_MODEL_BYTES
-    for name, tensor in (*_tensors(proto.graph), *functions):
+    for name, tensor in _all_tensors(proto):
         if not uses_external_data(tensor):
             continue
         location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
@@ -100,6 +101,45 @@ def _external_bytes(tensor: onnx.TensorProto, path: Path, where: str) -> int:
     if not 0 <= start <= size or not 0 <= length <= size - start:
         raise InvalidInputError(f"{where}: {length} bytes from {start} on are not in a file of {size}")
     return length
+
+
+def _widen(proto: onnx.ModelProto) -> None:
+    """Make every bfloat16 of a model a float32, in place: the same number, in a type that onnxruntime computes in."""
+    for _, tensor in _all_tensors(proto):
+        if tensor.data_type == onnx.TensorProto.BFLOAT16:
+            wide = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
+    for graph in _graphs(proto):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16:
+                value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for nodes in (*(graph.node for graph in _graphs(proto)), *(function.node for function in proto.functions)):
+        for attribute in (a for node in nodes for a in node.attribute if a.name in ("to", "dtype")):
+            if attribute.i == onnx.TensorProto.BFLOAT16:
+                attribute.i = onnx.TensorProto.FLOAT
+
+
+def _graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """Every graph of a model, those within nodes too."""
+    waiting = [proto.graph, *_inner(node for function in proto.functions for node in function.node)]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        waiting += _inner(graph.node)
+
+
+def _inner(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+    found = []
+    for attribute in (a for node in nodes for a in node.attribute):
+        found += [attribute.g] * attribute.HasField("g") + list(attribute.graphs)
+    return found
+
+
+def _all_tensors(proto: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Every stored tensor of a model, named."""
+    yield from _tensors(proto.graph)
+    for function in proto.functions:
+        yield from _node_tensors(function.node)
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

@@ -12,6 +12,9 @@ from zkinfer.compiler.onnx.blame import blame
 MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
 
+_MAX_CHOICES = 32
+"""The fewest elements between which some version of numpy's `choose` cannot choose."""
+
 _MASKING = ("Add", "Cast", "ConstantOfShape", "Expand", "Reshape", "Slice", "Trilu", "Unsqueeze", "Where")
 """The operators that a mask may pass through on its way to the scores."""
 
@@ -38,12 +41,20 @@ def simplify(model: onnx_ir.Model) -> None:
 def _folds(node: onnx_ir.Node) -> bool | None:
     """Whether to compute a node of constants: None, the default, if the result is large or of unknown size.
 
-    Quantized weights are not computed, so that their integers are kept.
+    Quantized weights are not computed, so that their integers are kept; nor what the optimizer's evaluator fails on.
     """
-    if node.op_type == "DequantizeLinear":
+    if node.op_type == "DequantizeLinear" or _overwhelms_reference(node):
         return False
     sizes = [math.prod(v.shape.numpy()) if v.shape is not None and v.shape.is_static() else None for v in node.outputs]
     return True if all(size is not None and size <= MAX_FOLDED_ELEMENTS for size in sizes) else None
+
+
+def _overwhelms_reference(node: onnx_ir.Node) -> bool:
+    """Whether it is a GatherElements along an axis that numpy's `choose` is too short for; the importer computes it."""
+    if node.op_type != "GatherElements" or node.inputs[0] is None or node.inputs[0].shape is None:
+        return False
+    size = node.inputs[0].shape[node.attributes.get_int("axis", 0)]
+    return not isinstance(size, int) or size >= _MAX_CHOICES
 
 
 def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
@@ -100,3 +111,22 @@ def _masks_scores(value: onnx_ir.Value) -> bool:
         or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
         for node, _ in value.uses()
     )
+
+
+def drop_empty(model: onnx_ir.Model) -> None:
+    """Make a constant of every computed value without elements, in place, so that no element of it is computed."""
+    found = False
+    for node in list(model.graph):
+        for value in node.outputs:
+            sizes = value.shape.numpy() if value.shape is not None and value.shape.is_static() else ()
+            if 0 not in sizes or value.dtype is None or not value.uses() or value.is_graph_output():
+                continue
+            tensor = onnx_ir.tensor(np.zeros(sizes, dtype=value.dtype.numpy()), name=f"{value.name}/empty")
+            constant = onnx_ir.Value(
+                name=tensor.name, shape=value.shape, type=onnx_ir.TensorType(tensor.dtype), const_value=tensor
+            )
+            model.graph.register_initializer(constant)
+            value.replace_all_uses_with(constant)
+            found = True
+    if found:
+        common.RemoveUnusedNodesPass()(model)

@@ -51,6 +51,40 @@ class TestEmbedding:
             with pytest.raises(InputRangeError):
                 evaluate(result.program, result.lowered.weights, [np.full((1, 1, 2), outside)])
 
+    @pytest.mark.parametrize("n", [7, 300])
+    @pytest.mark.parametrize("lowest", [-1, -3, -7])
+    def test_positions_may_count_from_the_end_as_far_as_in_the_calibration(self, n: int, lowest: int) -> None:
+        table = grid(n, 3, lo=-127, frac_bits=7)
+        model = build("y = Gather(w, ids)", {"ids": [1, 2]}, {"w": table}, types={"ids": INT64})
+        result = compare(model, [[lowest, 0], [1, 2]])
+        assert (result.program.inputs[0].lo, result.program.inputs[0].hi) == (lowest, n - 1)
+        assert result.error == 0
+        every = np.arange(lowest, n).repeat(2).reshape(-1, 1, 2)
+        values = evaluate(result.program, result.lowered.weights, [every])
+        expected = np.rint(np.ldexp(table, result.program.output_tensors[0].frac_bits))[every]
+        np.testing.assert_array_equal(values[result.program.outputs[0]], expected)
+
+    def test_computed_positions_may_count_from_the_end_also_where_no_calibration_sample_does(self) -> None:
+        body = """j = Sub(i, one)
+        y = Gather(w, j)"""
+        table = grid(4, 3)
+        model = build(body, {"i": [1, 2]}, {"one": np.array(1), "w": table}, types={"i": INT64})
+        for data in (positions(4, 8, 2), positions(3, 8, 2) + 1):
+            result = compare(model, data)
+            assert result.error == 0
+            values = evaluate(result.program, result.lowered.weights, [np.array([[[0, 3]]])])
+            expected = np.rint(np.ldexp(table, result.program.output_tensors[0].frac_bits))[[[[-1, 2]]]]
+            np.testing.assert_array_equal(values[result.program.outputs[0]], expected)
+
+    def test_tables_of_different_sizes_count_from_their_own_ends(self) -> None:
+        body = """a = Gather(w, i)
+        b = Gather(v, i)
+        y = Add(a, b)"""
+        tables = {"w": grid(10, 3, frac_bits=7), "v": grid(300, 3, frac_bits=7, seed=1)}
+        model = build(body, {"i": [1, 2]}, tables, types={"i": INT64})
+        result = compare(model, positions(20, 9, 2) - 10)
+        assert result.error == 0
+
     def test_reaches_no_further_than_its_rows(self) -> None:
         """One row is chosen, so that bounds are those of a row and not of a sum of rows."""
         result = compare(
@@ -163,6 +197,11 @@ def test_computed_positions_that_count_from_the_end(op: str) -> None:
     y = {op}(x, j)"""
     model = build(body, {"x": [1, 4], "i": [1, 3]}, {"two": np.array(2)}, types={"i": INT64})
     result = compare(model, grid(8, 4), positions(6, 8, 3))
+    unseen = compare(model, grid(8, 4), positions(4, 8, 3) + 2)
+    assert unseen.error == 0
+    x = np.ldexp(grid(1, 4), unseen.program.inputs[0].frac_bits).astype(np.int64)
+    values = evaluate(unseen.program, unseen.lowered.weights, [x[:, None], np.array([[[0, 1, 2]]])])
+    np.testing.assert_array_equal(values[unseen.program.outputs[0]].ravel(), x[0, [-2, -1, 0]])
     # One element is chosen: bounds are those of an element.
     assert result.program.output_tensors[0].hi <= result.program.inputs[0].hi
     assert result.error == 0
@@ -262,13 +301,6 @@ class TestTopK:
 
 
 class TestRefused:
-    def test_positions_in_a_weight_that_count_from_the_end(self) -> None:
-        body = """j = Sub(i, one)
-        y = Gather(w, j)"""
-        model = build(body, {"i": [1, 2]}, {"one": np.array(1), "w": grid(4, 3)}, types={"i": INT64})
-        with pytest.raises(UnsupportedOperatorError, match=r"go down to -1; count them from the front"):
-            compare(model, positions(4, 8, 2))
-
     def test_an_unknown_way_to_scatter(self) -> None:
         emitter = Emitter(EZKL)
         x, index = emitter.input("x", (4,), (-1.0, 1.0)), Constant("i", np.array([1]))

@@ -143,9 +143,11 @@ def ConvTranspose(
         stride, dilation = (strides or [1] * rank)[i], (dilations or [1] * rank)[i]
         extra, reach = (output_padding or [0] * rank)[i], (size - 1) * dilation
         before, after = (pads or [0] * (2 * rank))[i], (pads or [0] * (2 * rank))[rank + i]
-        wanted = output_shape[i] if output_shape else n * stride if auto_pad.startswith("SAME") else None
+        whole = stride * (n - 1) + extra + reach + 1
+        # As in onnxruntime, auto_pad adds no elements where the kernel is smaller than the stride.
+        wanted = output_shape[i] if output_shape else min(n * stride, whole) if auto_pad.startswith("SAME") else None
         if wanted is not None:
-            missing = stride * (n - 1) + extra + reach + 1 - wanted
+            missing = whole - wanted
             smaller, larger = missing // 2, missing - missing // 2
             before, after = (smaller, larger) if auto_pad == "SAME_UPPER" else (larger, smaller)
         elif auto_pad == "VALID":

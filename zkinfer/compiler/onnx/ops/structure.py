@@ -108,7 +108,7 @@ def Unsqueeze(g: Emitter, data: Activation, axes: Constant) -> Activation:
 
 @operator(13)
 def Concat(g: Emitter, *inputs: Operand, axis: int) -> Activation:
-    return concat(g, inputs, axis_of(axis, len(inputs[0].shape)))
+    return concat(g, [x for x in inputs if math.prod(x.shape)], axis_of(axis, len(inputs[0].shape)))
 
 
 @operator(13)
@@ -134,7 +134,9 @@ def Slice(
 
 
 @operator(13, name="Split")
-def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0) -> tuple[Activation, ...]:
+def Split_13(
+    g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0
+) -> tuple[Activation | Constant, ...]:
     # A Split without sizes is decomposed when the model is loaded.
     return Split(g, input, split, axis=axis)
 
@@ -142,7 +144,7 @@ def Split_13(g: Emitter, input: Activation, split: Constant | None = None, *, ax
 @operator(18)
 def Split(
     g: Emitter, input: Activation, split: Constant | None = None, *, axis: int = 0, num_outputs: int | None = None
-) -> tuple[Activation, ...]:
+) -> tuple[Activation | Constant, ...]:
     sizes, axis = integers(split), axis_of(axis, len(input.shape))
     if sizes is None:
         if num_outputs is None:
@@ -151,7 +153,14 @@ def Split(
         each = -(-n // num_outputs)
         sizes = (*(each for _ in range(num_outputs - 1)), n - each * (num_outputs - 1))
     starts = accumulate(sizes, initial=0)
-    return tuple(g.reindex(input, views.Slice(axis, start, n, 1)) for start, n in zip(starts, sizes, strict=False))
+
+    def part(start: int, n: int) -> Activation | Constant:
+        if not n:
+            # Nothing reads it from here: its readers have a constant in its place.
+            return Constant(g.label, np.zeros((*input.shape[:axis], 0, *input.shape[axis + 1 :])))
+        return g.reindex(input, views.Slice(axis, start, n, 1))
+
+    return tuple(part(start, n) for start, n in zip(starts, sizes, strict=False))
 
 
 def _filler(constant: Constant) -> Fraction:

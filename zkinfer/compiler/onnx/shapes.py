@@ -1,0 +1,123 @@
+"""Layers whose shapes ONNX's inference gets wrong, written so that it gets them right.
+
+Up to operator set 21, its rule for ceil_mode counts a window that would start in the padding at the end, which neither
+the standard nor onnxruntime has. Of a ConvTranspose with auto_pad SAME_UPPER or SAME_LOWER it forgets that the output
+is `stride` times the input. The attributes that are set here state the same layer, as onnxruntime computes it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+from onnx import helper
+
+from zkinfer.compiler.lowering.maxima import Window
+from zkinfer.compiler.onnx.ops.windows import sliding_windows
+from zkinfer.errors import UnsupportedOperatorError
+
+_POOLS = ("AveragePool", "LpPool", "MaxPool")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def correct_shapes(proto: onnx.ModelProto) -> None:
+    """Change attributes, in place, until the inferred shapes are those of onnxruntime.
+
+    Args:
+        proto: shapes of computed values are not stated. Models that are wrong otherwise are left as they are.
+    """
+    doubtful = [node for node in proto.graph.node if _is_doubtful(node)]
+    while doubtful:
+        # One after the other, because the shape of the second may follow from that of the first.
+        shapes = _inferred(proto)
+        while doubtful and not _correct(doubtful.pop(0), shapes):
+            pass
+
+
+def _is_doubtful(node: onnx.NodeProto) -> bool:
+    attributes = _attributes(node)
+    if node.op_type in _POOLS:
+        return bool(attributes.get("ceil_mode", 0))
+    automatic = attributes.get("auto_pad", b"").startswith(b"SAME")
+    return node.op_type == "ConvTranspose" and automatic and "output_shape" not in attributes
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def _inferred(proto: onnx.ModelProto) -> Shapes:
+    """The shapes of all values of which every size is known."""
+    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+            shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
+    return shapes
+
+
+def _correct(node: onnx.NodeProto, shapes: Shapes) -> bool:
+    """Change the node if its inferred shape is wrong; whether it was."""
+    if node.input[0] not in shapes or node.output[0] not in shapes:
+        return False
+    before, inferred = shapes[node.input[0]][2:], shapes[node.output[0]][2:]
+    if node.op_type == "ConvTranspose":
+        return _correct_transposed(node, before, shapes.get(node.input[1], ())[2:], inferred)
+    attributes = _attributes(node)
+    windows = {
+        "kernel": attributes["kernel_shape"],
+        "strides": attributes.get("strides"),
+        "pads": attributes.get("pads"),
+        "dilations": attributes.get("dilations"),
+        "auto_pad": attributes.get("auto_pad", b"NOTSET").decode(),
+    }
+    try:
+        up, down = (sliding_windows(shapes[node.input[0]], **windows, ceil_mode=mode) for mode in (1, 0))
+    except UnsupportedOperatorError:
+        return False
+    if _counts(up, before) == inferred:
+        return False
+    if _counts(up, before) == _counts(down, before):
+        _set(node, ceil_mode=0)
+        return True
+    if attributes.get("count_include_pad", 0):
+        # Padding that is stated would be counted: the shapes will be found not to fit.
+        return False
+    pads = [*(window.before for window in up), *(window.after for window in up)]
+    _set(node, ceil_mode=0, auto_pad="NOTSET", pads=pads)
+    return True
+
+
+def _correct_transposed(
+    node: onnx.NodeProto, before: Sequence[int], kernel: Sequence[int], inferred: Sequence[int]
+) -> bool:
+    attributes, ones = _attributes(node), [1] * len(before)
+    along = zip(
+        before,
+        attributes.get("kernel_shape", kernel),
+        attributes.get("strides", ones),
+        attributes.get("dilations", ones),
+        attributes.get("output_padding", [0] * len(before)),
+        strict=False,
+    )
+    # Padding cuts elements off, and adds none where the kernel is smaller than the stride.
+    sizes = [min(n * s, (n - 1) * s + (k - 1) * d + 1 + extra) for n, k, s, d, extra in along]
+    if not sizes or tuple(sizes) == tuple(inferred):
+        return False
+    _set(node, output_shape=sizes)
+    return True
+
+
+def _counts(windows: Sequence[Window], sizes: Sequence[int]) -> tuple[int, ...]:
+    """How many windows there are along each axis."""
+    return tuple(
+        (n + w.before + w.after - (w.size - 1) * w.dilation - 1) // w.stride + 1
+        for w, n in zip(windows, sizes, strict=True)
+    )
+
+
+def _set(node: onnx.NodeProto, **values: object) -> None:
+    kept = [a for a in node.attribute if a.name not in values]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in values.items())])
