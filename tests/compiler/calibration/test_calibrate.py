@@ -138,6 +138,7 @@ def test_a_tensor_of_zeros_has_statistics() -> None:
         abs_percentiles=(0.0,) * len(PERCENTILES),
         clipping=(0.0,) * len(SHARES),
         elements=128,
+        binary=True,
     )
 
 

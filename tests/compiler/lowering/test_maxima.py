@@ -1,18 +1,22 @@
 """Maxima by comparison: exact, and within tables of any allowed size."""
 
 from fractions import Fraction
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.calibrated import run_on
+from support.model_comparison import build
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.approx.functions import sigmoid
+from zkinfer.compiler.compile import compile as compile_model
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import (
@@ -26,6 +30,7 @@ from zkinfer.compiler.lowering.maxima import (
 )
 from zkinfer.compiler.lowering.precision import EZKL
 from zkinfer.errors import BoundsError
+from zkinfer.typing import FloatArray
 
 
 def run(g: Emitter, value: ProgramValue, x: np.ndarray) -> tuple[Built, np.ndarray]:
@@ -134,3 +139,50 @@ def test_the_maximum_of_one_is_itself() -> None:
     assert max_along(g, x, 1).value is x.value
     _, position = run(g, g.output(argmax(g, x, 1, last=False)), np.array([[[5], [-7]]]))
     assert position.ravel().tolist() == [0, 0]
+
+
+class TestBeyondCalibration:
+    """Comparisons of what is larger than anything that calibration data has."""
+
+    BODY = "h = MatMul(x, w)\n"
+    WEIGHTS: ClassVar = {"w": np.array([[1, 0.5], [0.5, 1]]), "k": np.array([1])}
+    CALIBRATION = np.array([[1, -1], [-1, 1], [0.2, 0.1], [-1, -1], [0.3, 0.2]], dtype=np.float32)
+    """The logits reach from -1.5 to 0.5."""
+    DATA = np.array([[0.4, 0.6], [0.6, 0.4], [0.9, 0.8], [0.98, 1.0]], dtype=np.float32)
+
+    def outputs(self, last: str, precision: str) -> tuple[FloatArray, FloatArray]:
+        weights = {name: value for name, value in self.WEIGHTS.items() if name in (self.BODY + last)}
+        model = build(self.BODY + last, {"x": [1, 2]}, weights, integer_outputs=["y"] if "Arg" in last else [])
+        return run_on(model, [self.CALIBRATION], [self.DATA], precision)
+
+    @pytest.mark.parametrize("precision", ["native", "ezkl"])
+    @pytest.mark.parametrize("last", ["y = ArgMax<axis=1>(h)", "y = Hardmax(h)", "n = Neg(h)\ny = ArgMin<axis=1>(n)"])
+    def test_positions_are_right(self, last: str, precision: str) -> None:
+        fixed, floats = self.outputs(last, precision)
+        np.testing.assert_array_equal(fixed, floats)
+
+    @pytest.mark.parametrize("precision", ["native", "ezkl"])
+    @pytest.mark.parametrize("factor", [1.0, 0.25, 20.0])
+    def test_a_softmax_tells_them_apart(self, factor: float, precision: str) -> None:
+        model = build("h = MatMul(x, w)\ny = Softmax(h)", {"x": [1, 2]}, {"w": factor * self.WEIGHTS["w"]})
+        fixed, floats = run_on(model, [self.CALIBRATION], [self.DATA[:1]], precision)
+        assert np.abs(fixed - floats).max() <= (0.001 if precision == "native" else 0.02)
+
+    @given(scale=st.floats(1, 3))
+    @settings(max_examples=10)
+    def test_an_order_holds_at_three_times_the_range(self, scale: float) -> None:
+        g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
+        h = g.activation(g.integral_input("x", (1, 2), -(1 << 13), 1 << 13).value, observed=(-1000.0, 1000.0))
+        x = np.array([[[990 * scale, 970 * scale]], [[-990 * scale, -970 * scale]]]).astype(np.int64)
+        _, position = run(g, g.output(argmax(g, h, 1, last=False)), x)
+        assert position.ravel().tolist() == [0, 1]
+
+    def test_a_report_counts_what_saturates(self) -> None:
+        weights = {"w": np.array([[1, 0.9], [1, 0.9]])}
+        model = build(f"{self.BODY}y = ArgMax<axis=1>(h)", {"x": [1, 2]}, weights, integer_outputs=["y"])
+        circuit = compile_model(model, np.array([[1, -1], [-1, 1], [0.01, 0]], dtype=np.float32))
+        counts = [
+            {row.name: row.saturated for row in circuit.report(np.array([x], dtype=np.float32)).layers}["h"]
+            for x in ([0.01, 0], [1, 1])
+        ]
+        assert counts == [0, 2]

@@ -175,7 +175,7 @@ class TestRefused:
     def test_an_input_of_another_type(self) -> None:
         model = build("f = Cast<to=1>(c)\ny = Neg(f)", {"c": [1, 4]}, types={"c": onnx.TensorProto.INT4}, opset=21)
         normalized = load_model(model, batch=1)
-        calibration = Calibration({"c": TensorStats(0.0, 1.0, 1.0, (), (), 4)}, 1)
+        calibration = Calibration({"c": TensorStats(0.0, 1.0, 1.0, (), (), 4, binary=True)}, 1)
         with pytest.raises(UnsupportedOperatorError, match="input 'c' holds INT4; supported are float16"):
             import_model(normalized, calibration, EZKL)
 

@@ -44,6 +44,7 @@ class TensorStats(msgspec.Struct, frozen=True):
         clipping: mean squared error of saturating at each of `SHARES` of the largest magnitude, computed from values
             with a relative error of up to 1/64.
         elements: number of elements.
+        binary: whether all elements are `lo` or `hi`, as those of a mask are.
     """
 
     lo: float
@@ -52,6 +53,7 @@ class TensorStats(msgspec.Struct, frozen=True):
     abs_percentiles: tuple[float, ...]
     clipping: tuple[float, ...]
     elements: int
+    binary: bool
 
     @property
     def abs_max(self) -> float:
@@ -76,6 +78,8 @@ class _Accumulator:
 
     def __init__(self) -> None:
         self._lo, self._hi, self._sum, self._elements = math.inf, -math.inf, 0.0, 0
+        # The numbers that occurred; None once there were more than two.
+        self._numbers: set[float] | None = set()
         # Bins are the leading bits of the float32 pattern: 32 for each of the 256 exponents, for any range.
         self._histogram = np.zeros(_BINS, dtype=np.int64)
 
@@ -84,8 +88,12 @@ class _Accumulator:
             return
         # Integers become float64, because the lowest one of a type has no absolute value in that type.
         magnitude = np.abs(array if array.dtype.kind == "f" else array.astype(np.float64))
-        self._lo = min(self._lo, float(array.min()))
-        self._hi = max(self._hi, float(array.max()))
+        lo, hi = float(array.min()), float(array.max())
+        self._lo, self._hi = min(self._lo, lo), max(self._hi, hi)
+        if self._numbers is not None:
+            self._numbers |= {lo, hi}
+            if len(self._numbers) > 2 or not ((array == lo) | (array == hi)).all():
+                self._numbers = None
         self._sum += float(magnitude.sum(dtype=np.float64))
         self._elements += array.size
         with np.errstate(over="ignore"):
@@ -94,16 +102,15 @@ class _Accumulator:
 
     def finish(self) -> TensorStats:
         if not self._elements:
-            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), (0.0,) * len(SHARES), 0)
+            return TensorStats(0.0, 0.0, 0.0, (0.0,) * len(PERCENTILES), (0.0,) * len(SHARES), 0, binary=True)
         cumulative = np.cumsum(self._histogram)
         ranks = [math.ceil(self._elements * p / 100) for p in PERCENTILES]
         bins = np.searchsorted(cumulative, ranks).astype(np.uint32)
         edges = (((bins + np.uint32(1)) << np.uint32(_SHIFT)) - np.uint32(1)).view(np.float32).astype(np.float64)
         top = max(abs(self._lo), abs(self._hi))
         percentiles = tuple(float(edge) if edge < top else top for edge in edges)
-        return TensorStats(
-            self._lo, self._hi, self._sum / self._elements, percentiles, self._clipping(top), self._elements
-        )
+        mean, binary = self._sum / self._elements, self._numbers is not None
+        return TensorStats(self._lo, self._hi, mean, percentiles, self._clipping(top), self._elements, binary)
 
     def _clipping(self, top: float) -> tuple[float, ...]:
         filled = np.flatnonzero(self._histogram)

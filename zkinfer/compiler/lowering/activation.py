@@ -6,6 +6,7 @@ narrow form, when something needs it as integers: see `Emitter.narrow`.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from zkinfer.errors import NotFiniteError
 from zkinfer.typing import FloatArray
 
 MASKED_BELOW = -1e4
-"""A number this low, alone or added to a score, is a mask: the softmax of a masked score is zero."""
+"""A number this low in a mask, or in the place of a score, stands for minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Activation:
         label: name in the model.
         shared: whether several operators read the tensor.
         integral: whether every element is an integer by its meaning: an index, a truth value, a rounded number.
+        binary: whether calibration data has at most two different numbers in it, as in a mask.
     """
 
     tensor: int
@@ -89,6 +91,7 @@ class Activation:
     label: str
     shared: bool = False
     integral: bool = False
+    binary: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,17 +108,30 @@ Operand = Activation | Constant
 """An input of an operator of the model."""
 
 
+class Alone(IntEnum):
+    """The softmax of a row in which all scores are masked."""
+
+    SCORES = 0
+    """That of the scores: in float too, the mask only shifts them."""
+    EQUAL = 1
+    """The same for all: in float, scores vanish beside the mask."""
+    ZERO = 2
+    """Zero: in float it is NaN, for which models that know of such rows put zero."""
+
+
 @dataclass(frozen=True, eq=False)
 class MaskedScores:
-    """Scores of which some are minus infinity; only a softmax takes them.
+    """Scores of which some are minus infinity; see `masking`.
 
     Attributes:
         scores: the scores, finite everywhere; those that are masked may hold any number.
         kept: 1 where a score counts and 0 where it is masked; broadcast to the scores by numpy's rules.
+        alone: the softmax of a row in which all scores are masked.
     """
 
     scores: Activation
     kept: Operand
+    alone: Alone
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,11 +11,12 @@ import numpy as np
 
 from zkinfer.compiler.approx.domain import LINE
 from zkinfer.compiler.approx.functions import Function, X, step
-from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, MaskedScores, Operand
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.tables import entries
+from zkinfer.compiler.lowering.truth import opposite
 from zkinfer.errors import UnsupportedOperatorError
 
 Relation = Literal["<", "<=", "==", ">=", ">"]
@@ -48,12 +49,23 @@ def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activatio
             entry for each of their differences.
     """
     integral = is_integral(a) and is_integral(b)
-    if relation == "==" and not integral:
+    if relation == "==" and not integral and not _is_mask(a, b):
         raise UnsupportedOperatorError(
             "it compares real numbers for equality, which rounding decides; compare with a tolerance instead"
         )
     d = require_activation(add(g, a, b, sign=-1))
+    if relation == "==" and not integral:
+        # Equal means: no integer is nearer to the number.
+        scale = d.pending.scale if isinstance(d.pending, AffineMap) else Fraction(1)
+        half = abs(scale) * Fraction(1, 2 << d.value.frac_bits)
+        return indicator(g, d, step(X + half) * step(half - X))
     return indicator(g, require_exact(g, d) if integral else d, _OF_DIFFERENCE[relation])
+
+
+def _is_mask(a: Operand, b: Operand) -> bool:
+    """Whether a number is compared with a tensor that holds only two numbers on calibration data."""
+    number, mask = (a, b) if isinstance(a, Constant) else (b, a)
+    return isinstance(number, Constant) and number.uniform is not None and isinstance(mask, Activation) and mask.binary
 
 
 def require_exact(g: Emitter, a: Activation) -> Activation:
@@ -93,15 +105,8 @@ def _truth(g: Emitter, a: Activation) -> Activation:
     return g.narrowed(indicator(g, a, step(X - 1)))
 
 
-def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation | MaskedScores:
-    """`a` where the condition is 1 and `b` where it is 0, broadcast.
-
-    If `a` or `b` is a constant so low that its softmax is zero, the result is `MaskedScores`.
-    """
-    if isinstance(b, Constant) and isinstance(a, Activation) and _is_low(b):
-        return MaskedScores(broadcast(g, broadcast(g, a, b.shape), condition.shape), condition)
-    if isinstance(a, Constant) and isinstance(b, Activation) and _is_low(a):
-        return MaskedScores(broadcast(g, broadcast(g, b, a.shape), condition.shape), _negated(g, condition))
+def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation:
+    """`a` where the condition is 1 and `b` where it is 0, broadcast; see also `masking.chosen`."""
     shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
     if isinstance(condition, Constant) and condition.uniform is not None:
         return broadcast(g, require_activation(a if condition.uniform else b), shape)
@@ -112,7 +117,7 @@ def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation 
         return require_activation(add(g, multiply(g, condition, difference), b))
     if (fused := _fused(g, condition, a, b)) is not None:
         return fused
-    chosen, other = _kept(g, condition, a), _kept(g, _negated(g, condition), b)
+    chosen, other = _kept(g, condition, a), _kept(g, opposite(g, condition), b)
     return broadcast(g, require_activation(add(g, chosen, other)), shape)
 
 
@@ -121,12 +126,6 @@ def _kept(g: Emitter, condition: Operand, a: Operand) -> Operand:
     if isinstance(condition, Constant) and isinstance(a, Constant):
         return Constant(a.name, condition.reals * a.reals)
     return multiply(g, condition, a)
-
-
-def _negated(g: Emitter, condition: Operand) -> Operand:
-    if isinstance(condition, Constant):
-        return Constant(f"{condition.name}/not", 1 - condition.array.astype(np.int64))
-    return negated(g, condition)
 
 
 def _is_low(constant: Constant) -> bool:
@@ -150,33 +149,3 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
             functions.append(operand.function)
     c = condition.function
     return g.fused(condition, c * functions[0] + (1 - c) * functions[1])
-
-
-def masked(g: Emitter, scores: Operand, mask: Operand) -> MaskedScores | None:
-    """`scores + mask` as masked scores, if the mask is so low in places that the softmax there is zero; else None.
-
-    A computed tensor is a mask if each of its elements is either zero or low.
-    """
-    if isinstance(scores, Constant):
-        return None
-    if isinstance(mask, Constant):
-        reals = mask.reals
-        low = reals <= MASKED_BELOW
-        if not low.any():
-            return None
-        bias = Constant(mask.name, np.where(low, 0.0, reals))
-        scores = require_activation(add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape))
-        return MaskedScores(scores, Constant(f"{mask.name}/kept", (~low).astype(np.int64)))
-    kept = _kept_by(g, mask)
-    return None if kept is None else MaskedScores(broadcast(g, scores, mask.shape), kept)
-
-
-def _kept_by(g: Emitter, mask: Activation) -> Operand | None:
-    """1 where a computed mask is zero, and 0 where it is low; None if the tensor is not such a mask."""
-    if not isinstance(mask.pending, AffineMap) or not 0 <= mask.value.interval[0] <= mask.value.interval[1] <= 1:
-        return None
-    ends = [mask.pending.exactly(Fraction(x)) for x in (0, 1)]
-    if mask.value.frac_bits or max(ends) or min(ends) > MASKED_BELOW:
-        return None
-    truth = g.activation(mask.value, integral=True)
-    return truth if ends[1] == 0 else negated(g, truth)

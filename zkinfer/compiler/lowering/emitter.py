@@ -20,7 +20,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from zkinfer.circuit.bounds import round_outward
+from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.functions import Function, X
@@ -79,9 +79,12 @@ class Emitter:
         label: name given to the values that are emitted.
         integer: whether the operator's result has an integer type in the model, so that a division truncates.
         outputs: how many outputs of the operator have to be emitted: up to the last one that is read.
+        masking: whether minus infinity may be a result: all that read it take `MaskedScores`.
         builder: the program under construction.
         ranges: observed range of each value of the program.
         narrow_forms: the narrow form of each tensor that has one, by the tensor's number.
+        compared_forms: of each tensor that is compared in a form of its own, the integers, what they stand for, and
+            where they saturate; by the tensor's number.
         tensors: numbers for new tensors.
     """
 
@@ -89,14 +92,16 @@ class Emitter:
     label: str = ""
     integer: bool = False
     outputs: int = 1
+    masking: bool = False
     builder: Builder = field(default_factory=Builder)
     ranges: ObservedRanges = field(default_factory=ObservedRanges)
     narrow_forms: dict[int, ProgramValue] = field(default_factory=dict)
+    compared_forms: dict[int, tuple[ProgramValue, AffineMap, Interval]] = field(default_factory=dict)
     tensors: Iterator[int] = field(default_factory=itertools.count)
 
-    def for_operator(self, label: str, *, integer: bool, outputs: int) -> "Emitter":
+    def for_operator(self, label: str, *, integer: bool, outputs: int, masking: bool = False) -> "Emitter":
         """An emitter for another operator of the same model; see the class's attributes."""
-        return replace(self, label=label, integer=integer, outputs=outputs)
+        return replace(self, label=label, integer=integer, outputs=outputs, masking=masking)
 
     @property
     def operand_bits(self) -> int:
@@ -174,14 +179,23 @@ class Emitter:
     ) -> Activation:
         return Activation(next(self.tensors), value, pending, observed, self.label, integral=integral)
 
-    def named(self, a: Activation, name: str, *, observed: Range | None = None, shared: bool = False) -> Activation:
+    def named(
+        self,
+        a: Activation,
+        name: str,
+        *,
+        observed: Range | None = None,
+        shared: bool = False,
+        binary: bool = False,
+    ) -> Activation:
         """The same tensor under the name, and with the calibrated range, of a tensor of the model."""
         if isinstance(a.pending, AffineMap):
             if observed is None:
                 self.ranges.add(a.value, _solved(a.pending, a.observed))
             else:
                 self.ranges.replace(a.value, _solved(a.pending, observed))
-        return replace(a, label=name, observed=a.observed if observed is None else observed, shared=shared)
+        observed = a.observed if observed is None else observed
+        return replace(a, label=name, observed=observed, shared=shared, binary=binary)
 
     # Elementwise functions, which emit nothing.
 

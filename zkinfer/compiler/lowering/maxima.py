@@ -22,14 +22,21 @@ import numpy as np
 
 from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.steps import Pad, Slice, Step
-from zkinfer.compiler.approx.functions import constant
-from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.approx.functions import X, constant, maximum, minimum
+from zkinfer.compiler.lowering.activation import Activation, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
-from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.lowering.precision import MAX_FRAC_BITS, Format
+from zkinfer.compiler.lowering.emitter import Emitter, sampled_range
+from zkinfer.compiler.lowering.precision import HEADROOM, HEADROOM_BITS, MAX_FRAC_BITS, Format, Range
 from zkinfer.compiler.lowering.tables import entries, integer_table
-from zkinfer.errors import BoundsError
+from zkinfer.compiler.lowering.truth import times_truth
+from zkinfer.errors import BoundsError, CompileError
+
+ROOM = 2.0
+"""How many times as long as the calibrated range the range is in which comparisons of real numbers are exact."""
+
+COARSER = 8
+"""How much coarser integers that are compared for their order alone are beyond the calibrated range."""
 
 _ROUND_MAGNITUDES = [(c << e) - 1 for e in range(24) for c in range(4, 8)]
 """The magnitudes that published bounds are rounded to."""
@@ -58,7 +65,8 @@ class Comparable:
 
     Attributes:
         value: integers within `limits`.
-        to_activation: maps the value's real number to the activation's; its scale is positive.
+        to_activation: maps the value's real number to the activation's; its scale is positive, except for a falling
+            order, and it holds within the calibrated range alone where integers are `ranked`.
         limits: smallest and largest integer that can occur.
     """
 
@@ -74,33 +82,117 @@ def _table_entries(limits: Interval) -> int:
     return max(entries(round_outward((-reach, reach)), 0), entries(round_outward((lo, hi + reach)), 0))
 
 
+def _as_it_is(g: Emitter, a: Activation) -> Comparable | None:
+    """The integers under an activation that rises with them, if their differences fit a table: none saturates."""
+    # The limits appear in public tables: the published bounds reveal less about the weights than the exact ones.
+    published = (a.value.tensor.lo, a.value.tensor.hi)
+    if isinstance(a.pending, AffineMap) and a.pending.scale > 0 and _table_entries(published) <= _most(g):
+        return Comparable(a.value, a.pending, published)
+    return None
+
+
+def _most(g: Emitter) -> int:
+    return g.precision.max_table_entries
+
+
 def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     """The activation as integers that can be compared: its own if they are narrow enough, else those of one lookup.
 
     Args:
         g: emits the lookup.
         a: the activation.
-        fine: whether the resolution uses all of `max_table_entries`, rather than `activation_bits`.
+        fine: whether the resolution uses all of `max_table_entries`, rather than `activation_bits`, and the integers
+            reach `ROOM` times as far as calibration data: where an operand saturates, an order is lost.
     """
-    most = g.precision.max_table_entries
-    if isinstance(a.pending, AffineMap) and a.pending.scale < 0:
-        negative = g.builder.combine(g.label, [Summand(a.value, Fraction(-1))])
-        a = g.activation(negative, AffineMap(-a.pending.scale, a.pending.offset), a.observed)
-    # The limits appear in public tables: the published bounds reveal less about the weights than the exact ones.
-    published = (a.value.tensor.lo, a.value.tensor.hi)
-    if isinstance(a.pending, AffineMap) and a.pending.scale > 0 and _table_entries(published) <= most:
-        return Comparable(a.value, a.pending, published)
+    a = _rising(g, a)
+    if (as_it_is := _as_it_is(g, a)) is not None:
+        return as_it_is
     narrow = g.format(a)
-    if not fine and _table_entries((narrow.lo, narrow.hi)) <= most:
+    if not fine and _table_entries((narrow.lo, narrow.hi)) <= _most(g):
         return Comparable(g.narrow(a), IDENTITY, (narrow.lo, narrow.hi))
+    headroom = HEADROOM if g.precision.activation_bits >= HEADROOM_BITS else 1.0
+    lo, hi = _with_room(a, ROOM if fine else headroom)
     # Centred: a range that is symmetric around zero gives the differences most room.
-    half = a.observed[1] / 2 - a.observed[0] / 2 or 1.0
-    top = max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= most)
+    half, top = hi / 2 - lo / 2 or 1.0, _largest_reach(g)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
-    middle = Fraction(round(math.ldexp(a.observed[0] / 2 + a.observed[1] / 2, frac_bits))) / Fraction(2) ** frac_bits
+    middle = _rounded(lo / 2 + hi / 2, frac_bits)
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
     value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
-    return Comparable(value, AffineMap(offset=middle), (-reach, reach))
+    return _seen(g, a.tensor, Comparable(value, AffineMap(offset=middle), (-reach, reach)))
+
+
+def ranked(g: Emitter, a: Activation, *, rising: bool = True) -> Comparable:
+    """As `comparable`, for its order alone: a unit is `COARSER` times as much beyond the calibrated range.
+
+    The integers reach more than three times as far as calibration data, at the cost of a quarter of the levels.
+
+    Args:
+        g: emits the lookup.
+        a: the activation.
+        rising: whether the order is that of the activation, rather than the opposite.
+    """
+    tensor, sign = a.tensor, Fraction(1 if rising else -1)
+    a = _rising(g, a if rising else g.affine(a, sign))
+    if (as_it_is := _as_it_is(g, a)) is not None:
+        return as_it_is
+    half, top = a.observed[1] / 2 - a.observed[0] / 2 or 1.0, _largest_reach(g)
+    frac_bits = min(math.floor(math.log2(0.75 * top / half)), MAX_FRAC_BITS)
+    middle = _rounded(a.observed[0] / 2 + a.observed[1] / 2, frac_bits)
+    inner = _rounded(half, frac_bits) or Fraction(2) ** -frac_bits
+    beyond = (maximum(X - inner, 0) - maximum(-inner - X, 0)) * Fraction(1, COARSER)
+    order = maximum(minimum(X, inner), -inner) + beyond
+    lo, hi = (end - float(middle) for end in _with_room(a, COARSER))
+    reach = min(math.ceil(math.ldexp(float(np.abs(order(np.array([lo, hi]))).max()), frac_bits)), top)
+    value = g.tabulated(g.apply(g.affine(a, offset=-middle), order), Format(frac_bits, -reach, reach))
+    return _seen(g, tensor, Comparable(value, AffineMap(sign, sign * middle), (-reach, reach)))
+
+
+def _rising(g: Emitter, a: Activation) -> Activation:
+    """The same tensor as a function of a value with which it rises, if it falls with its own."""
+    if not isinstance(a.pending, AffineMap) or a.pending.scale > 0:
+        return a
+    negative = g.builder.combine(g.label, [Summand(a.value, Fraction(-1))])
+    return replace(a, value=negative, pending=AffineMap(-a.pending.scale, a.pending.offset))
+
+
+def _with_room(a: Activation, times: float) -> Range:
+    """A range so many times as long as the calibrated one, as far as the proven one reaches."""
+    lo, hi = a.observed
+    extra = (times - 1) * (hi - lo) / 2
+    try:
+        least, most = sampled_range(a.function, a.value.real_bounds)
+    except CompileError:
+        least, most = -math.inf, math.inf
+    return min(lo, max(lo - extra, least)), max(hi, min(hi + extra, most))
+
+
+def _largest_reach(g: Emitter) -> int:
+    return max(t for t in _ROUND_MAGNITUDES if _table_entries((-t, t)) <= _most(g))
+
+
+def _rounded(x: float, frac_bits: int) -> Fraction:
+    return Fraction(round(math.ldexp(x, frac_bits))) / Fraction(2) ** frac_bits
+
+
+def _seen(g: Emitter, tensor: int, integers: Comparable) -> Comparable:
+    """The integers, noted as a form of the tensor, so that a report counts what saturates."""
+    g.compared_forms.setdefault(tensor, (integers.value, integers.to_activation, integers.limits))
+    return integers
+
+
+def lowest_elsewhere(g: Emitter, integers: Comparable, kept: Operand) -> Comparable:
+    """Integers that stay where the truth value, broadcast, is 1, and are the lowest of their limits elsewhere."""
+    lowest = integers.limits[0] * Fraction(2) ** -integers.value.frac_bits
+    above = times_truth(g, g.builder.combine(g.label, [Summand(integers.value)], offset=-lowest), kept)
+    return replace(integers, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
+
+
+def finite(g: Emitter, scores: Activation | MaskedScores) -> Activation:
+    """Scores for a maximum: where they are masked, the lowest number that they can be."""
+    if isinstance(scores, Activation):
+        return scores
+    integers = lowest_elsewhere(g, comparable(g, scores.scores, fine=True), scores.kept)
+    return g.activation(integers.value, integers.to_activation, scores.scores.observed)
 
 
 def clamped(g: Emitter, value: ProgramValue, limits: Interval) -> ProgramValue:
@@ -270,7 +362,7 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
         windows: one for each axis that is pooled.
         order: the axes by stride, the largest first: along the last one, numbers of neighbours differ by one.
     """
-    integers = comparable(g, a, fine=False)
+    integers = ranked(g, a)
     value, (low, high) = integers.value, integers.limits
     # The padding is zero, and below every element.
     value = g.builder.combine(g.label, [Summand(value)], offset=(1 - low) * Fraction(2) ** -value.frac_bits)
@@ -302,10 +394,21 @@ def max_pool_positions(g: Emitter, a: Activation, windows: Sequence[Window], ord
     return g.activation(number, observed=(0.0, float(math.prod(a.shape) - 1)), integral=True)
 
 
-def argmax(g: Emitter, a: Activation, axis: int, *, last: bool) -> Activation:
-    """The position of the maximum along an axis, which stays with size 1; the first of equals, or the last."""
-    integers = comparable(g, a, fine=True)
-    largest = PairwiseMaximum(g, integers.limits, positions=True, last=last).along(integers.value, axis)
-    if largest.position is None:
+def argmax(g: Emitter, scores: Activation | MaskedScores, axis: int, *, last: bool, largest: bool = True) -> Activation:
+    """The position of the maximum, or minimum, along an axis, which stays with size 1.
+
+    Args:
+        g: emits the nodes.
+        scores: the tensor; masked scores are never the maximum, unless all are masked.
+        axis: the axis.
+        last: the position of equal elements is that of the last one, not of the first.
+        largest: whether it is the maximum.
+    """
+    a = scores.scores if isinstance(scores, MaskedScores) else scores
+    integers = ranked(g, a, rising=largest)
+    if isinstance(scores, MaskedScores):
+        integers = lowest_elsewhere(g, integers, scores.kept)
+    found = PairwiseMaximum(g, integers.limits, positions=True, last=last).along(integers.value, axis)
+    if found.position is None:
         return g.apply(a, constant(0))
-    return g.activation(largest.position, observed=(0.0, float(a.shape[axis] - 1)))
+    return g.activation(found.position, observed=(0.0, float(a.shape[axis] - 1)))

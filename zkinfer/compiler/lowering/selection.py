@@ -16,27 +16,17 @@ import numpy as np
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import rounding_half
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose
-from zkinfer.compiler.approx.functions import clip
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.lowering.maxima import comparable
-from zkinfer.compiler.lowering.precision import Format
+from zkinfer.compiler.lowering.maxima import ranked
 from zkinfer.compiler.lowering.tables import entries, integer_table
+from zkinfer.compiler.lowering.truth import integral_value
 from zkinfer.errors import UnsupportedOperatorError
 
 MAX_ROW = 256
 """Rows up to this length are made without splitting the position."""
-
-
-def integral_value(g: Emitter, a: Activation, lo: int, hi: int) -> ProgramValue:
-    """The integers of an integral activation, proven to lie within bounds, at which they saturate."""
-    if isinstance(a.pending, AffineMap) and a.pending.scale == 1 and a.pending.offset.denominator == 1:
-        value = g.builder.combine(a.label, [Summand(a.value)], offset=a.pending.offset)
-        if value.frac_bits == 0 and lo <= value.interval[0] and value.interval[1] <= hi:
-            return value
-    return g.tabulated(g.apply(a, clip(lo, hi), (float(lo), float(hi)), integral=True), Format(0, lo, hi))
 
 
 def _row(g: Emitter, value: ProgramValue, n: int, *, wrapped: bool = False) -> ProgramValue:
@@ -181,7 +171,7 @@ def top(g: Emitter, x: Activation, axis: int, k: int, *, largest: bool) -> tuple
     n, rank = x.shape[axis], len(x.shape)
     last = (*(i for i in range(rank) if i != axis), axis)
     x = g.as_operand(g.reindex(x, Transpose(last)))
-    value = comparable(g, x if largest else g.affine(x, Fraction(-1)), fine=True).value
+    value = ranked(g, x, rising=largest).value
     letters = string.ascii_lowercase[: rank - 1]
 
     # Element j comes before i if it is larger, or as large and earlier.

@@ -3,8 +3,8 @@
     p_i = e_i / s,        e_i = c * exp(x_i - m),        s = sum_j e_j.
 
 The reference point m and the factor c can be any numbers. If the calibrated range of x is short, m is its upper end,
-and the exponential fuses with the function that is pending on x. Otherwise m is the maximum, so that the largest e is
-exactly c, and s lies between c and n * c.
+with room for larger scores, and the exponential fuses with the function that is pending on x. Otherwise m is the
+maximum, so that the largest e is exactly c, and s lies between c and n * c.
 
 Error. The table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen so that they are
 this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step changes p by at
@@ -14,40 +14,41 @@ upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at
 
 import math
 import string
-from dataclasses import replace
 from fractions import Fraction
-
-import numpy as np
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand
 from zkinfer.compiler.approx.functions import X, clip, exp, log, maximum, minimum
-from zkinfer.compiler.lowering.activation import Activation, Addend, Constant, Operand
+from zkinfer.compiler.lowering.activation import Activation, Addend, Alone, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
-from zkinfer.compiler.lowering.arithmetic import hadamard, reshape, total
+from zkinfer.compiler.lowering.arithmetic import total
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.linear import add_all
-from zkinfer.compiler.lowering.maxima import PairwiseMaximum, clamped, comparable
+from zkinfer.compiler.lowering.masking import or_all, without_kept
+from zkinfer.compiler.lowering.maxima import PairwiseMaximum, clamped, comparable, lowest_elsewhere
 from zkinfer.compiler.lowering.precision import Format, Range, frac_bits_for
-from zkinfer.compiler.lowering.selection import integral_value
 from zkinfer.compiler.lowering.tables import entries
+from zkinfer.compiler.lowering.truth import times_truth
 
 
-def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
+def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activation:
     """Softmax along an axis. The result is the exact product with the reciprocal, which is wide.
+
+    Where a score is masked it is 0. Where all of a row are, see `MaskedScores.alone`.
 
     Args:
         g: emits the nodes.
-        x: the scores.
+        scores: the scores.
         axis: the axis.
-        kept: 1 where a score counts, 0 where it is masked; None if all count. If none counts, all results are 0.
     """
+    x, kept, none = _unmasked(g, scores, axis)
     n = x.shape[axis]
     # With a mask, perhaps only one score counts.
     counting = n if kept is None else 1
-    if _range_is_short(g, x, n // counting):
-        lo, hi = _rounded_outward(*x.observed)
+    widened = _widened(x.observed)
+    if _range_is_short(g, widened, n // counting):
+        lo, hi = _rounded_outward(*widened)
         below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
     else:
         below, smallest = _below_maximum(g, x, axis, kept), 0.0
@@ -63,7 +64,26 @@ def softmax(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -
     inverses = g.tabulated(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
     letters = string.ascii_lowercase[: len(x.shape)]
     value = g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
+    if none is not None:
+        share = Fraction(round(2.0**value.frac_bits / n), 1 << value.frac_bits)
+        value = g.builder.combine(g.label, [Summand(value), Summand(none, share, broadcast_steps(none.shape, x.shape))])
     return g.activation(value, observed=(0.0, 1.0))
+
+
+def _unmasked(
+    g: Emitter, scores: Activation | MaskedScores, axis: int
+) -> tuple[Activation, Operand | None, ProgramValue | None]:
+    """Scores that are all finite; which of them count; and the rows in which none does, whose results are all alike."""
+    if isinstance(scores, Activation):
+        return scores, None, None
+    x, kept = scores.scores, scores.kept
+    none = without_kept(g, kept, x.shape, axis)
+    match scores.alone:
+        case Alone.SCORES if none is not None:
+            return x, or_all(g, kept, none), None
+        case Alone.ZERO:
+            return x, kept, None
+    return x, kept, none
 
 
 def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
@@ -85,38 +105,31 @@ def _rounded_outward(lo: float, hi: float) -> Range:
     )
 
 
-def _range_is_short(g: Emitter, x: Activation, times: int) -> bool:
-    """Whether the upper end of the calibrated range is close enough to every maximum; see the module's docstring.
+def _widened(observed: Range) -> Range:
+    """The calibrated range with half its length added at either end, for scores beyond it."""
+    half = observed[1] / 2 - observed[0] / 2
+    return observed[0] - half, observed[1] + half
+
+
+def _range_is_short(g: Emitter, scores: Range, times: int) -> bool:
+    """Whether the upper end of the range is close enough to every maximum; see the module's docstring.
 
     Args:
         g: gives the precision.
-        x: the scores.
+        scores: the range of the scores.
         times: how many scores are summed for each score that surely counts.
     """
-    span = x.observed[1] - x.observed[0]
+    span = scores[1] - scores[0]
     half_unit = 2.0 ** -(g.precision.activation_bits + 1)
     return span < 16 and times * math.exp(span) <= 8 * g.precision.max_table_entries * half_unit
-
-
-def times_truth(g: Emitter, value: ProgramValue, truth: Operand) -> ProgramValue:
-    """A value where the truth value, broadcast, is 1; zero elsewhere."""
-    (shape, kept_shape), subscripts = hadamard(value.shape, truth.shape)
-    assert shape == value.shape
-    if isinstance(truth, Constant):
-        factor = g.builder.weight(truth.name, truth.array.astype(np.int64).reshape(kept_shape), 0)
-    else:
-        factor = integral_value(g, reshape(g, truth, kept_shape), 0, 1)
-    return g.builder.einsum(g.label, subscripts, value, factor)
 
 
 def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
     """x minus the maximum, along the axis, of the scores that are kept; any number for those that are not."""
     integers = comparable(g, x, fine=True)
     if kept is not None:
-        # Masked scores become the lowest number, so that they raise no maximum.
-        lowest = integers.limits[0] * Fraction(2) ** -integers.value.frac_bits
-        above = times_truth(g, g.builder.combine(g.label, [Summand(integers.value)], offset=-lowest), kept)
-        integers = replace(integers, value=g.builder.combine(g.label, [Summand(above)], offset=lowest))
+        # Masked scores raise no maximum.
+        integers = lowest_elsewhere(g, integers, kept)
     largest = PairwiseMaximum(g, integers.limits).along(integers.value, axis).value
 
     def difference(subtrahend: ProgramValue) -> ProgramValue:

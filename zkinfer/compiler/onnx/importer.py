@@ -15,6 +15,7 @@ from zkinfer.compiler.calibration.float_model import is_float, open_session, sta
 from zkinfer.compiler.calibration.ranges import kept_range
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.arithmetic import broadcast
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
@@ -23,6 +24,7 @@ from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.load import IR_VERSION
+from zkinfer.compiler.onnx.masks import MOVING, masking_values
 from zkinfer.compiler.onnx.ops.quantized import along
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 
@@ -61,6 +63,7 @@ class _Importer:
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
+        self._masking = masking_values(model.graph)
 
     def run(self) -> Lowered:
         graph = self._model.graph
@@ -77,7 +80,9 @@ class _Importer:
             if isinstance(operand, Constant):
                 raise UnsupportedOperatorError(f"output {value.name!r} is a constant; leave it out of the model")
             if isinstance(operand, MaskedScores):
-                raise UnsupportedOperatorError(f"output {value.name!r} holds masked scores; only a Softmax takes them")
+                raise UnsupportedOperatorError(
+                    f"output {value.name!r} holds masked scores; only softmaxes and maxima take them"
+                )
             outputs.append(self._emitter.output(operand))
         built = self._emitter.builder.finish(outputs)
         return Lowered(built.program, built.weights, self._layers(built, outputs))
@@ -99,7 +104,7 @@ class _Importer:
         name, shape, stats = value.name or "", static_shape(value), self._stats(value)
         observed = stats.lo, stats.hi
         if is_float(value):
-            return self._emitter.input(name, shape, observed)
+            return replace(self._emitter.input(name, shape, observed), binary=stats.binary)
         assert value.dtype is not None
         if value.dtype not in _LIMITS:
             raise UnsupportedOperatorError(
@@ -124,6 +129,8 @@ class _Importer:
             name: a.as_tensor().numpy() if a.type is onnx_ir.AttributeType.TENSOR else a.value
             for name, a in node.attributes.items()
         }
+        if isinstance(inputs[0], MaskedScores) and node.op_type in MOVING:
+            return (self._moved(node, opset, inputs[0]),)
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
             return _computed(node, opset, constants)
@@ -132,6 +139,7 @@ class _Importer:
             node.outputs[0].name or "",
             integer=node.outputs[0].dtype in _LIMITS,
             outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
+            masking=node.outputs[0] in self._masking,
         )
         result = operator.handler(emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
@@ -140,17 +148,45 @@ class _Importer:
                 raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
         return results
 
+    def _moved(self, node: onnx_ir.Node, opset: int, masked: MaskedScores) -> MaskedScores:
+        """Masked scores whose elements an operator moves: it moves the truth values as well."""
+        source = node.inputs[0]
+        assert source is not None
+        kept = masked.kept
+        if isinstance(kept, Constant):
+            kept = Constant(kept.name, np.broadcast_to(kept.array, masked.shape))
+        else:
+            kept = broadcast(self._emitter, kept, masked.shape)
+        moved: list[registry.Intermediate] = []
+        for part in (masked.scores, kept):
+            self._operands[source] = part
+            moved += self._results(node, opset)
+        self._operands[source] = masked
+        scores, truth = moved
+        assert isinstance(scores, Activation)
+        assert not isinstance(truth, MaskedScores)
+        return replace(masked, scores=scores, kept=truth)
+
     def _checked(self, value: onnx_ir.Value, result: registry.Intermediate) -> registry.Intermediate:
         shape = static_shape(value)
         if result.shape != shape:
             raise ShapeError(f"it gives {value.name!r} the shape {result.shape}, but the model says {shape}")
+        if isinstance(result, MaskedScores) and is_float(value):
+            # Scores that are masked may be larger than any that calibration data has.
+            lo, hi = result.scores.observed
+            highest = min(hi, self._stats(value).hi)
+            return replace(result, scores=replace(result.scores, observed=(min(lo, highest), highest)))
         if not isinstance(result, Activation):
             return result
         if (limits := _LIMITS.get(value.dtype)) is not None:
             result = replace(result, integral=True)
             _require_no_overflow(value, result, limits)
         shared = len(value.uses()) + value.is_graph_output() > 1
-        return self._emitter.named(result, value.name or "", observed=self._observed(value), shared=shared)
+        stats = self._calibration.tensors.get(value.name or "")
+        binary = stats is not None and stats.binary
+        return self._emitter.named(
+            result, value.name or "", observed=self._observed(value), shared=shared, binary=binary
+        )
 
     def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
         """The tensors of the model's nodes that values of the program stand for."""
@@ -172,6 +208,10 @@ class _Importer:
         if narrow is not None and narrow.number in numbers:
             _, lo, hi = self._emitter.format(a)
             return Layer(a.label, numbers[narrow.number], 1.0, 0.0, (lo, hi))
+        if a.tensor in self._emitter.compared_forms:
+            value, (scale, offset), limits = self._emitter.compared_forms[a.tensor]
+            if value.number in numbers and value.shape == a.shape:
+                return Layer(a.label, numbers[value.number], float(scale), float(offset), limits)
         if isinstance(a.pending, AffineMap) and a.value.number in numbers:
             scale, offset = a.pending
             return Layer(a.label, numbers[a.value.number], float(scale), float(offset), None)

@@ -23,10 +23,11 @@ from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import classical
+from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.registry import hints
 from zkinfer.compiler.onnx.shapes import correct_shapes
-from zkinfer.compiler.onnx.simplify import bound_masks, drop_empty, simplify, unfolded_batch_norms
+from zkinfer.compiler.onnx.simplify import drop_empty, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -101,6 +102,7 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
         _require_inputs(model, batch)
         common.InlinePass()(model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        drop_infinite_bounds(model)
         bound_masks(model)
         _require_finite(model)
         simplify(model)

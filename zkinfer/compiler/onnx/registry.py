@@ -88,7 +88,8 @@ def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> Non
         )
     if isinstance(value, MaskedScores) and MaskedScores not in accepted:
         raise UnsupportedOperatorError(
-            f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only a Softmax takes them"
+            f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only softmaxes and maxima "
+            "take such scores, also after sums and operators that move elements"
         )
     if isinstance(value, Activation) and Activation not in accepted:
         raise UnsupportedOperatorError(f"its input {name}, {value.label!r}, is computed; only a constant is supported")

@@ -15,9 +15,6 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 _MAX_CHOICES = 32
 """The fewest elements between which some version of numpy's `choose` cannot choose."""
 
-_MASKING = ("Add", "Cast", "ConstantOfShape", "Expand", "Reshape", "Slice", "Trilu", "Unsqueeze", "Where")
-"""The operators that a mask may pass through on its way to the scores."""
-
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 """The layers into which a batch normalization that follows is folded."""
 
@@ -88,29 +85,6 @@ def _layer_before(batch_norm: onnx_ir.Node) -> onnx_ir.Node | None:
 def unfolded_batch_norms(model: onnx_ir.Model) -> list[onnx_ir.Node]:
     """The BatchNormalizations that could be folded into the layer before them, but are not."""
     return [n for n in model.graph if n.op_type == "BatchNormalization" and _layer_before(n) is not None]
-
-
-def bound_masks(model: onnx_ir.Model) -> None:
-    """Replace minus infinity by a finite number where it masks scores: the softmax of either is zero."""
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if tensor is None or not tensor.dtype.is_floating_point():
-            continue
-        array = tensor.numpy()
-        masks = np.isneginf(array)
-        if masks.any() and _masks_scores(value):
-            # Half the lowest, so that adding a score does not overflow.
-            finite = np.where(masks, np.finfo(array.dtype).min / 2, array).astype(array.dtype)
-            value.const_value = onnx_ir.tensor(finite, name=value.name)
-
-
-def _masks_scores(value: onnx_ir.Value) -> bool:
-    """Whether every result of the value passes through a softmax, or through a layer with one."""
-    return not value.is_graph_output() and all(
-        node.op_type in ("Attention", "Softmax")
-        or (node.op_type in _MASKING and all(_masks_scores(v) for v in node.outputs))
-        for node, _ in value.uses()
-    )
 
 
 def drop_empty(model: onnx_ir.Model) -> None:

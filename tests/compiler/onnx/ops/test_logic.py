@@ -173,20 +173,22 @@ class TestMasks:
         assert (result.fixed[0][np.broadcast_to(keep[:, None] == 0, result.fixed[0].shape)] == 0).all()
         assert result.error <= 2.0**-8 * 1.5
 
-    def test_where_nothing_counts_everything_is_zero(self) -> None:
-        """Float inference divides by zero there, or gives what the masked scores say."""
-        tensors = {"c": np.array([[True, True], [False, False]]), "low": np.float32(-1e9)}
-        model = build("s = Where(c, x, low)\ny = Softmax(s)", {"x": [1, 2, 2]}, tensors)
-        assert (compare(model, grid(8, 2, 2)).fixed[0][..., 1, :] == 0).all()
-
-    def test_anything_but_a_softmax_refuses_masked_scores(self) -> None:
+    def test_anything_but_softmaxes_and_maxima_refuses_masked_scores(self) -> None:
         tensors = {"m": np.array([0, -1e9], dtype=np.float32)}
         with pytest.raises(
-            UnsupportedOperatorError, match=r"holds scores that are masked .* only a Softmax takes them"
+            UnsupportedOperatorError, match=r"holds scores that are masked .* only softmaxes and maxima take"
         ):
             compare(build("s = Add(x, m)\ny = Tanh(s)", {"x": [1, 2]}, tensors), grid(8, 2))
         with pytest.raises(UnsupportedOperatorError, match="output 'y' holds masked scores"):
             compare(build("y = Add(x, m)", {"x": [1, 2]}, tensors), grid(8, 2))
+
+
+def test_a_mask_is_compared_with_a_number_for_equality() -> None:
+    body = """c = Equal(k, zero)
+    y = Where(c, zero, x)"""
+    keep = np.random.default_rng(0).integers(0, 2, (20, 4))
+    result = compare(build(body, {"x": [1, 4], "k": [1, 4]}, {"zero": np.float32(0)}), few(20, 4), keep)
+    assert result.error == 0
 
 
 class TestRefused:

@@ -86,7 +86,7 @@ class TestSoftmax:
         assert fine.error <= 0.01
 
     def test_of_a_short_range_needs_no_maximum(self) -> None:
-        result = compare(build("y = Softmax(x)", {"x": [1, 10]}), grid(40, 10, frac_bits=7))
+        result = compare(build("y = Softmax(x)", {"x": [1, 10]}), grid(40, 10, frac_bits=8))
         # One exponential for each score, and one reciprocal.
         assert sum(lookup.out.size for lookup in result.lookups) == 10 + 1
 

@@ -15,6 +15,7 @@ from onnx_ir import DataType, Value
 
 from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.lowering.activation import MASKED_BELOW
+from zkinfer.compiler.lowering.masking import stand_in
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 from zkinfer.typing import BoolArray, IntArray
@@ -107,7 +108,7 @@ class _Masks:
     def applied(self, s: Subgraph, scores: Value, like: Value) -> Value:
         """The scores, with a number where they are masked that is so low that its softmax is zero."""
         dtype = np.dtype(numpy_type(like))
-        lowest = np.finfo(dtype).min / 2
+        lowest = stand_in(dtype)
         if not self.conditions:
             constant = np.where(self.allowed, 0, lowest).astype(dtype)
             return scores if self.allowed.all() else s.op("masked", "Add", scores, s.constant("mask", constant))

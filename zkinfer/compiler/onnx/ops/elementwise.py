@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from zkinfer.compiler.approx import functions
-from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering import arithmetic, comparison, masking
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation
 from zkinfer.compiler.lowering.emitter import Emitter
@@ -29,22 +29,28 @@ def truncated(function: functions.Function) -> functions.Function:
 
 
 @operator(13, 14)
-def Add(g: Emitter, A: Operand, B: Operand) -> Activation | MaskedScores:
-    return comparison.masked(g, A, B) or comparison.masked(g, B, A) or arithmetic.add(g, A, B)
+def Add(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Activation | MaskedScores:
+    return masking.added(g, A, B)
 
 
 @operator(13, 14)
-def Sub(g: Emitter, A: Operand, B: Operand) -> Activation:
-    return arithmetic.add(g, A, B, sign=-1)
+def Sub(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Activation | MaskedScores:
+    return masking.added(g, A, B, sign=-1)
 
 
 @operator(13, 14)
-def Mul(g: Emitter, A: Operand, B: Operand) -> Activation:
+def Mul(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Activation | MaskedScores:
+    if isinstance(A, MaskedScores):
+        return masking.scaled(g, A, B, divided=False)
+    if isinstance(B, MaskedScores):
+        return masking.scaled(g, B, A, divided=False)
     return arithmetic.multiply(g, A, B)
 
 
 @operator(13, 14)
-def Div(g: Emitter, A: Operand, B: Operand) -> Activation:
+def Div(g: Emitter, A: Operand | MaskedScores, B: Operand) -> Activation | MaskedScores:
+    if isinstance(A, MaskedScores):
+        return masking.scaled(g, A, B, divided=True)
     if not g.integer:
         return arithmetic.divide(g, A, B)
     if not isinstance(B, Constant):
@@ -212,6 +218,11 @@ def Sign(g: Emitter, input: Activation) -> Activation:
     return g.apply(input, functions.sign, integral=True)
 
 
+@operator(13)
+def Exp(g: Emitter, input: Activation | MaskedScores) -> Activation:
+    return masking.exponentials(g, input) if isinstance(input, MaskedScores) else g.apply(input, functions.exp)
+
+
 def _of_X(function: functions.Function, integral: bool = False) -> Handler:
     """Lowers an operator that applies one function to its input X."""
 
@@ -237,7 +248,6 @@ operator(14, 22, name="HardSwish")(_of_X(functions.hardswish))
 operator(18, 22, name="Mish")(_of_X(functions.mish))
 operator(1, 22, name="Softplus")(_of_X(functions.softplus))
 operator(1, 22, name="Softsign")(_of_input(functions.softsign))
-operator(13, name="Exp")(_of_input(functions.exp))
 operator(13, name="Log")(_of_input(functions.log))
 operator(7, 22, name="Sin")(_of_input(functions.sin))
 operator(7, 22, name="Cos")(_of_input(functions.cos))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zkinfer.compiler.lowering import arithmetic, comparison
+from zkinfer.compiler.lowering import arithmetic, comparison, masking
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.registry import Handler, operator
@@ -43,7 +43,13 @@ def Xor(g: Emitter, A: Operand, B: Operand) -> Activation:
 
 
 @operator(9, 16)
-def Where(g: Emitter, condition: Operand, X: Operand, Y: Operand) -> Activation | Constant | MaskedScores:
+def Where(
+    g: Emitter, condition: Operand, X: Operand | MaskedScores, Y: Operand | MaskedScores
+) -> Activation | MaskedScores:
+    if (masked := masking.chosen(g, condition, X, Y)) is not None:
+        return masked
+    assert not isinstance(X, MaskedScores)
+    assert not isinstance(Y, MaskedScores)
     return comparison.where(g, condition, X, Y)
 
 

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from zkinfer.compiler.lowering.activation import Activation
+from zkinfer.compiler.lowering.activation import Activation, MaskedScores
 from zkinfer.compiler.lowering.arithmetic import reshape, total
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.lowering.maxima import Window, max_along, max_pool, max_pool_positions
+from zkinfer.compiler.lowering.maxima import Window, finite, max_along, max_pool, max_pool_positions
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.typing import IntArray
@@ -18,7 +18,7 @@ from zkinfer.typing import IntArray
 @operator(12, 22)
 def MaxPool(
     g: Emitter,
-    X: Activation,
+    X: Activation | MaskedScores,
     *,
     kernel_shape: Sequence[int],
     auto_pad: str = "NOTSET",
@@ -31,6 +31,7 @@ def MaxPool(
     along = sliding_windows(
         X.shape, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
+    X = finite(g, X)
     largest = max_pool(g, X, along)
     if g.outputs == 1:
         return (largest,)
@@ -91,7 +92,8 @@ def GlobalAveragePool(g: Emitter, X: Activation) -> Activation:
 
 
 @operator(1, 22)
-def GlobalMaxPool(g: Emitter, X: Activation) -> Activation:
+def GlobalMaxPool(g: Emitter, X: Activation | MaskedScores) -> Activation:
+    X = finite(g, X)
     batch, channels, *spatial = X.shape
     flat = reshape(g, X, (batch, channels, math.prod(spatial)))
     return reshape(g, max_along(g, flat, 2), (batch, channels, *(1 for _ in spatial)))

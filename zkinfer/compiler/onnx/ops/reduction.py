@@ -34,7 +34,10 @@ def _mean(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: in
     return g.affine(_sum(g, data, axes, keepdims, noop), Fraction(1, count))
 
 
-def _max(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
+def _max(
+    g: Emitter, data: Activation | MaskedScores, axes: Sequence[int] | None, keepdims: int, noop: int = 0
+) -> Activation:
+    data = maxima.finite(g, data)
     shape = data.shape
     reduced = _axes(len(shape), axes, noop)
     if not reduced:
@@ -64,6 +67,12 @@ def _axes_attribute(reduce: Callable[..., Activation]) -> Handler:
     return handler
 
 
+def _of_masked_too(handler: Handler) -> Handler:
+    """The handler of a reduction that takes masked scores as well."""
+    handler.__annotations__["data"] = Activation | MaskedScores
+    return handler
+
+
 def _axes_input(reduce: Callable[..., Activation]) -> Handler:
     """Lowers a reduction whose axes are an input."""
 
@@ -78,8 +87,8 @@ def _axes_input(reduce: Callable[..., Activation]) -> Handler:
 operator(13, name="ReduceSum")(_axes_input(_sum))
 operator(13, name="ReduceMean")(_axes_attribute(_mean))
 operator(18, name="ReduceMean")(_axes_input(_mean))
-operator(13, name="ReduceMax")(_axes_attribute(_max))
-operator(18, 20, name="ReduceMax")(_axes_input(_max))
+operator(13, name="ReduceMax")(_of_masked_too(_axes_attribute(_max)))
+operator(18, 20, name="ReduceMax")(_of_masked_too(_axes_input(_max)))
 operator(13, name="ReduceMin")(_axes_attribute(_min))
 operator(18, 20, name="ReduceMin")(_axes_input(_min))
 operator(13, name="ReduceSumSquare")(_axes_attribute(_sum_square))
@@ -88,14 +97,11 @@ operator(18, name="ReduceSumSquare")(_axes_input(_sum_square))
 
 @operator(13)
 def Softmax(g: Emitter, input: Activation | MaskedScores, *, axis: int = -1) -> Activation:
-    axis = axis_of(axis, len(input.shape))
-    if isinstance(input, MaskedScores):
-        return softmax.softmax(g, input.scores, axis, input.kept)
-    return softmax.softmax(g, input, axis)
+    return softmax.softmax(g, input, axis_of(axis, len(input.shape)))
 
 
 @operator(13)
-def Hardmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
+def Hardmax(g: Emitter, input: Activation | MaskedScores, *, axis: int = -1) -> Activation:
     axis = axis_of(axis, len(input.shape))
     position = maxima.argmax(g, input, axis, last=False)
     flat = reshape(g, position, input.shape[:axis] + input.shape[axis + 1 :])
@@ -109,20 +115,24 @@ def LogSoftmax(g: Emitter, input: Activation, *, axis: int = -1) -> Activation:
     return softmax.log_softmax(g, input, axis_of(axis, len(input.shape)))
 
 
-def _position(g: Emitter, data: Activation, axis: int, keepdims: int, select_last_index: int) -> Activation:
+def _position(
+    g: Emitter, data: Activation | MaskedScores, axis: int, keepdims: int, last: int, *, largest: bool
+) -> Activation:
     axis = axis_of(axis, len(data.shape))
-    position = maxima.argmax(g, data, axis, last=bool(select_last_index))
+    position = maxima.argmax(g, data, axis, last=bool(last), largest=largest)
     return position if keepdims else reshape(g, position, data.shape[:axis] + data.shape[axis + 1 :])
 
 
 @operator(13)
-def ArgMax(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
-    return _position(g, data, axis, keepdims, select_last_index)
+def ArgMax(
+    g: Emitter, data: Activation | MaskedScores, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+) -> Activation:
+    return _position(g, data, axis, keepdims, select_last_index, largest=True)
 
 
 @operator(13)
 def ArgMin(g: Emitter, data: Activation, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Activation:
-    return _position(g, g.affine(data, Fraction(-1)), axis, keepdims, select_last_index)
+    return _position(g, data, axis, keepdims, select_last_index, largest=False)
 
 
 @operator(11, 14)

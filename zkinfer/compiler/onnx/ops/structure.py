@@ -11,8 +11,8 @@ import onnx_ir
 
 from zkinfer.circuit import steps as views
 from zkinfer.compiler.approx.functions import X
-from zkinfer.compiler.lowering import comparison
-from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, Operand
+from zkinfer.compiler.lowering import comparison, masking
+from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Alone, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import IDENTITY
 from zkinfer.compiler.lowering.arithmetic import concat, multiply_weight, reshape
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
@@ -184,7 +184,7 @@ def Pad(
     axes: Constant | None = None,
     *,
     mode: str = "constant",
-) -> Activation:
+) -> Activation | MaskedScores:
     rank = len(data.shape)
     margins = integers(pads) or ()
     along = [axis_of(axis, rank) for axis in integers(axes) or range(rank)]
@@ -202,8 +202,13 @@ def Pad(
     )
     before, after = [max(n, 0) for n in before], [max(n, 0) for n in after]
     if mode == "constant":
+        step = views.Pad(tuple(before), tuple(after))
+        if g.masking and constant_value is not None and masking.is_low(g, constant_value, data):
+            ones = np.ones(data.shape, dtype=np.int64)
+            kept = np.pad(ones, list(zip(before, after, strict=True)))
+            return MaskedScores(g.reindex(data, step), Constant(f"{g.label}/kept", kept), Alone.EQUAL)
         filler = Fraction(0) if constant_value is None else _filler(constant_value)
-        padded = g.reindex(g.affine(data, offset=-filler), views.Pad(tuple(before), tuple(after)))
+        padded = g.reindex(g.affine(data, offset=-filler), step)
         return g.affine(padded, offset=filler)
     if mode not in _PAD_MODES:
         raise UnsupportedOperatorError(f"mode={mode!r} is not supported; supported: constant, {', '.join(_PAD_MODES)}")
