@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import zkinfer.progress
-from zkinfer.progress import activity, duration, notice, progress
+from zkinfer.progress import activity, duration, notice, progress, quiet
 
 
 class _Terminal(io.StringIO):
@@ -62,6 +62,15 @@ class TestDisplay:
         monkeypatch.setattr(zkinfer.progress, "PATIENCE_SECONDS", 0.0)
         work(0.05)
         assert log.getvalue() == ""
+
+
+def test_notices_can_be_kept_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _become_terminal(monkeypatch)
+    notice("one")
+    with quiet():
+        notice("two")
+    notice("three")
+    assert terminal.getvalue() == "one\nthree\n"
 
 
 @pytest.mark.parametrize("shown", [progress("work", 1), activity("work")])

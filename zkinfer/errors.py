@@ -7,6 +7,10 @@ caller can do something about. A message says what is wrong, where, and what to 
 """
 
 
+class AccuracyWarning(UserWarning):
+    """A circuit leaves the float model that it was compiled from; the message says on what inputs, and by how much."""
+
+
 class ZkinferError(Exception):
     """Root of all deliberate zkinfer errors."""
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 PATIENCE_SECONDS = 2.0
 """Work that ends sooner shows nothing."""
@@ -75,9 +76,22 @@ def activity(what: str) -> Iterator[None]:
         bar.stop()
 
 
+_quiet = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No notice appears within."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
 def notice(text: str) -> None:
     """One line on standard error for a person who waits: in a terminal or a notebook, and nowhere else."""
-    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+    if (sys.stderr.isatty() or "ipykernel" in sys.modules) and not _quiet.get():
         print(text, file=sys.stderr, flush=True)
 
 

@@ -191,8 +191,21 @@ def test_report_as_table_and_picture(shop: Path, tmp_path: Path) -> None:
     done = run(*arguments, "--report", "--plot", tmp_path / "report.png")
     assert done.code == 0
     assert "Fixed point against float" in done.text
+    assert "The same on other inputs" in done.text
     assert "…" not in done.text, "figures are cut off"
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compile_says_what_it_measured_and_warns(shop: Path, tmp_path: Path) -> None:
+    arguments: Words = ["compile", shop / "model.onnx", "--calibration", shop / "calibration.npy", "-o", tmp_path / "c"]
+    done = run(*arguments)
+    assert done.code == 0
+    assert "held-out cosine" in done.text
+    assert "leaves the float model" not in done.text
+    warned = run(*arguments, "--activation-bits", "3", "--weight-bits", "3")
+    assert warned.code == 0
+    assert "the circuit leaves the float model: held-out cosine 0." in " ".join(warned.text.split())
+    assert "AccuracyWarning" not in warned.text
 
 
 def test_compile_for_a_target_shows_what_was_traded(shop: Path, tmp_path: Path) -> None:

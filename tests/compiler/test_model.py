@@ -19,9 +19,11 @@ from sklearn.neural_network import MLPClassifier
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.compiler.calibration.stress import CONDITIONS
 from zkinfer.compiler.compile import REPORT_SAMPLES, compile  # noqa: A004
 from zkinfer.compiler.lowering.builder import Builder, Summand
 from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
+from zkinfer.compiler.lowering.result import Saturation
 from zkinfer.compiler.model import Circuit
 from zkinfer.errors import (
     ArtifactError,
@@ -390,6 +392,13 @@ class TestReport:
         answers = np.asarray(circuit.run(DIGITS[TEST], saturate=True)).argmax(axis=1)
         assert report.accuracy_fixed == np.mean(answers == LABELS[TEST])
 
+    def test_it_has_the_samples_themselves_and_every_stress(self, circuit: Circuit) -> None:
+        report = circuit.report(DIGITS[TEST])
+        assert [row.condition for row in report.stress] == ["inputs x 1", *(c.name for c in CONDITIONS)]
+        assert report.stress[0].outputs == report.outputs
+        assert not any(row.leaves for row in report.stress)
+        assert circuit.report(DIGITS[TEST], stress=False) == msgspec.structs.replace(report, stress=())
+
     def test_of_a_batch(self, circuit: Circuit, by_fours: Circuit) -> None:
         x, labels = DIGITS[TEST][:10], LABELS[TEST][:10]
         single, batched = circuit.report(x, labels), by_fours.report(x, labels)
@@ -460,6 +469,32 @@ class TestFile:
         forged = Circuit(circuit.program, tuple(weights), circuit.layers, circuit.model)
         with pytest.raises(ArtifactError, match="do not fit"):
             Circuit.from_bytes(forged.to_bytes())
+
+    @pytest.mark.parametrize(
+        ("saturation", "message"),
+        [
+            (Saturation(99, 0, ()), "does not have"),
+            (Saturation(5, 99, ()), "does not have"),
+            (Saturation(5, 5, ()), "does not have"),
+            (Saturation(1, 0, ()), "does not have"),
+            (Saturation(5, -1, ()), "does not have"),
+            (Saturation(6, 5, ((3, 4), (2, 5))), "not in order"),
+        ],
+    )
+    def test_saturations_of_other_values_are_refused(
+        self, circuit: Circuit, saturation: Saturation, message: str
+    ) -> None:
+        forged = dataclasses.replace(circuit, saturations=(saturation,))
+        with pytest.raises(ArtifactError, match=message):
+            Circuit.from_bytes(forged.to_bytes())
+
+    def test_a_file_without_saturations_is_read(self, circuit: Circuit) -> None:
+        """Those of version 0.1.0 have none."""
+        payload = unwrap(circuit.to_bytes(), CIRCUIT.tag, CIRCUIT.version, max_bytes=1 << 30)
+        fields = msgspec.msgpack.decode(payload)
+        loaded = Circuit.from_bytes(wrap(CIRCUIT.tag, CIRCUIT.version, msgspec.msgpack.encode(fields[:-1])))
+        assert (loaded.digest, loaded.saturations) == (circuit.digest, ())
+        np.testing.assert_array_equal(loaded.run(DIGITS[:7]), circuit.run(DIGITS[:7]))
 
     def test_a_float_model_that_does_not_belong_is_refused(self, circuit: Circuit) -> None:
         damaged = Circuit(circuit.program, circuit.weights, circuit.layers, circuit.model[:100])

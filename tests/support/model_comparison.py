@@ -25,7 +25,7 @@ from zkinfer.typing import FloatArray
 
 def build(
     body: str,
-    inputs: Mapping[str, Sequence[int]],
+    inputs: Mapping[str, Sequence[int | str]],
     weights: Mapping[str, object] | None = None,
     *,
     outputs: Sequence[str] = ("y",),
@@ -37,7 +37,7 @@ def build(
 
     Args:
         body: such as `y = Relu(x)`.
-        inputs: shape of each input, the batch first.
+        inputs: shape of each input, the batch first; an open axis has a name.
         weights: initializers; floats become float32.
         outputs: names of the outputs.
         integer_outputs: those of them that hold int64.

@@ -1,6 +1,7 @@
 """The commands. Each one reads its files, calls the library once, and says what came of it."""
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,14 +16,21 @@ from rich.table import Table
 import zkinfer
 from zkinfer.backend import all_backends, find_backend
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
-from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out
-from zkinfer.errors import CommitmentMismatchError, InvalidInputError, ResourceError, VerifierUnavailableError
+from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out, printable
+from zkinfer.errors import (
+    AccuracyWarning,
+    CommitmentMismatchError,
+    InvalidInputError,
+    ResourceError,
+    VerifierUnavailableError,
+)
 from zkinfer.files.artifact import write_atomically
-from zkinfer.progress import duration
+from zkinfer.progress import duration, quiet
 from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
     from zkinfer.audits.commitment import Audit
+    from zkinfer.compiler.calibration.fidelity import Fidelity
     from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(
@@ -86,6 +94,14 @@ def _show_version(shown: bool) -> None:
 def warn_test_only() -> None:
     """Say what a test-only reference string means."""
     err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
+
+
+def warn_of_accuracy(fidelity: "Fidelity") -> None:
+    """Say where a circuit leaves its float model, and what to look at."""
+    err.print(
+        f"[yellow]the circuit leaves the float model: {escape(printable(str(fidelity)))}; compile with --report to see "
+        "every tensor[/yellow]"
+    )
 
 
 def require_folder_of(output: Path) -> None:
@@ -163,27 +179,34 @@ def compile_model(
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> None:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
-    circuit = zkinfer.compile(
-        model,
-        read_arrays(calibration),
-        batch=batch,
-        precision=precision,
-        activation_bits=activation_bits,
-        weight_bits=weight_bits,
-        max_table_entries=max_table_entries,
-        ranges=ranges,
-        target=target,
-    )
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        circuit = zkinfer.compile(
+            model,
+            read_arrays(calibration),
+            batch=batch,
+            precision=precision,
+            activation_bits=activation_bits,
+            weight_bits=weight_bits,
+            max_table_entries=max_table_entries,
+            ranges=ranges,
+            target=target,
+        )
     circuit.save(output)
     if circuit.tuning is not None:
         print_table(circuit.tuning.table())
     if report or plot is not None:
         comparison = circuit.report()
         if report:
-            print_table(comparison.table())
+            for table in comparison.tables():
+                print_table(table)
         if plot is not None:
             comparison.plot(plot)
     out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
+    if circuit.fidelity is not None and circuit.fidelity.left:
+        warn_of_accuracy(circuit.fidelity)
+    else:
+        out.print(escape(printable(str(circuit.fidelity))))
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """From a model and calibration data to a circuit: every step of the compiler, in order."""
 
 import difflib
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ from zkinfer.circuit.qformat import as_array, as_arrays, as_batch
 from zkinfer.circuit.samples import into_runs
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
+from zkinfer.compiler.calibration.fidelity import Examiner
 from zkinfer.compiler.calibration.float_model import check_samples, static_shape
+from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT
 from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
@@ -23,8 +27,8 @@ from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export, is_module
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import load
-from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.progress import activity
+from zkinfer.errors import AccuracyWarning, InvalidInputError, ShapeError
+from zkinfer.progress import activity, notice
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 REPORT_SAMPLES = 256
 """How many of the calibration samples a circuit remembers, until it is saved, for its report."""
+
+_ADVICE = "circuit.report() shows every tensor, and docs/accuracy.md says what helps"
 
 
 def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
@@ -71,6 +77,13 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             calibrates. `circuit.tuning` has the result.
         exporter: how to export a torch module, see `zkinfer.export`.
 
+    Returns:
+        The circuit. Its `fidelity` says what was measured of it, on samples set aside and under stress; on a terminal
+        that is one line on standard error.
+
+    Warns:
+        AccuracyWarning: the circuit leaves the float model there.
+
     Raises:
         InvalidInputError: an argument is not of the form described; also as ShapeError and NotFiniteError.
         CompileError: the model cannot become a circuit; also as UnsupportedOperatorError, DynamicShapeError and
@@ -94,14 +107,14 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     with activity("reading the model"):
         normalized, conversion = load(model, batch=batch)
     _require_tensors(normalized, most)
-    statistics = calibrate(normalized, calibration)
     arrays = _samples(normalized, calibration)
     if conversion is not None:
         with activity("comparing the operator sets"):
             conversion.check(_first_runs(normalized, arrays))
+    examiner = Examiner(normalized, arrays)
 
     def lower(precision: Precision) -> Lowered:
-        return import_model(normalized, statistics, precision)
+        return import_model(normalized, examiner.statistics, precision)
 
     tuning = None
     if requirements is None:
@@ -112,9 +125,26 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     with activity("proving the circuit's bounds"):
         validate(lowered.program)
         check_bounds(lowered.program, lowered.weights)
+    with activity("comparing the circuit with the model"):
+        chosen = most if tuning is None else tuning.precision_after
+        fidelity = examiner.examine(
+            lowered, lambda statistics: import_model(normalized, statistics, chosen), _typical_limit(requirements)
+        )
+    if fidelity.left:
+        warnings.warn(f"the circuit leaves the float model: {fidelity}. {_ADVICE}", AccuracyWarning, stacklevel=2)
+    else:
+        notice(str(fidelity))
     samples = tuple(array[:REPORT_SAMPLES].copy() for array in arrays)
     source = onnx_ir.serde.serialize_model(normalized).SerializeToString(deterministic=True)
-    return Circuit(lowered.program, lowered.weights, lowered.layers, source, samples, tuning)
+    return Circuit(
+        lowered.program, lowered.weights, lowered.layers, source, lowered.saturations, samples, tuning, fidelity
+    )
+
+
+def _typical_limit(requirements: Sequence[Requirement] | None) -> float:
+    """The deviation of outputs on typical inputs above which a circuit is not the model: none where the target states a
+    cosine, because the circuit has it, and its caller asked for no more."""
+    return math.inf if any(r.metric == "cosine" for r in requirements or ()) else TYPICAL_LIMIT
 
 
 def _samples(model: onnx_ir.Model, calibration: Any) -> list[Array]:

@@ -18,10 +18,13 @@ from zkinfer.circuit.encoding import decode_program, encode_program, program_dig
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
 from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.fidelity import Fidelity
 from zkinfer.compiler.calibration.float_model import FloatModel
+from zkinfer.compiler.calibration.layer_report import StressReport
 from zkinfer.compiler.calibration.report import Report, compare
+from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT, Bench, worst_of
 from zkinfer.compiler.calibration.tune import Tuning
-from zkinfer.compiler.lowering.result import Layer, Lowered
+from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
@@ -39,11 +42,18 @@ class _StoredLayer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     saturation: tuple[int, int] | None
 
 
+class _StoredSaturation(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    value: int
+    source: int
+    runs: tuple[tuple[int, int], ...]
+
+
 class _CircuitPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
     weights: tuple[bytes, ...]
     layers: tuple[_StoredLayer, ...]
     model: bytes
+    saturations: tuple[_StoredSaturation, ...] = ()
 
 
 def _storage_type(tensor: Tensor) -> str:
@@ -60,8 +70,10 @@ class Circuit(File):
         weights: contents of the program's weights, in order; int64. Secret.
         layers: which tensors of the float model the program's values stand for.
         model: the normalized float model that it was compiled from; bytes of an ONNX file. Secret.
+        saturations: for which integers the program's lookups saturate.
         samples: some of the calibration data, one array for each input; None after loading. Never saved.
         tuning: the result of tuning, if the circuit was compiled for a target; else None. Never saved.
+        fidelity: what compiling measured; None after loading. Never saved.
     """
 
     KIND = CIRCUIT
@@ -71,8 +83,10 @@ class Circuit(File):
     weights: tuple[IntArray, ...]
     layers: tuple[Layer, ...]
     model: bytes
+    saturations: tuple[Saturation, ...] = ()
     samples: tuple[Array, ...] | None = None
     tuning: Tuning | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def digest(self) -> str:
@@ -160,7 +174,7 @@ class Circuit(File):
         """What is pickled and copied: not the executor, which is made again where it is needed."""
         return {name: value for name, value in vars(self).items() if name != "executor"}
 
-    def report(self, x: Any = None, labels: Any = None, *, targets: Any = None) -> Report:
+    def report(self, x: Any = None, labels: Any = None, *, targets: Any = None, stress: bool = True) -> Report:
         """Compare the circuit with its float model.
 
         Args:
@@ -168,6 +182,8 @@ class Circuit(File):
                 Values beyond an input's range saturate, and are counted.
             labels: the right classes, one integer for each answer of the first output; needs `x`.
             targets: for a regression, the right values of the first output, real numbers of its shape; needs `x`.
+            stress: whether to compare also on inputs unlike the samples: quieter, louder, with one feature at an end of
+                its range, with noise; see `calibration.stress`. The report says where the circuit leaves the model.
 
         Raises:
             InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or there
@@ -180,7 +196,28 @@ class Circuit(File):
             raise InvalidInputError("a circuit from a file holds no calibration data: hand in samples, report(x)")
         arrays = self.samples if x is None else as_arrays(x, [tensor.label for tensor in self.program.inputs])
         assert arrays is not None
-        return compare(self._graph(), Lowered(self.program, self.weights, self.layers), arrays, labels, targets)
+        graph, lowered = self._graph(), self.lowered
+        float_model = FloatModel(graph)
+        report = compare(graph, lowered, arrays, labels, targets, float_model=float_model)
+        if not stress:
+            return report
+        samples = float_model.prepare(arrays)
+        plain = StressReport(
+            condition="inputs x 1",
+            samples=report.samples,
+            clipped=sum(row.saturated for row in report.layers[: len(self.program.inputs)]),
+            outputs=report.outputs,
+            worst=worst_of((*report.layers[len(self.program.inputs) :], *report.outputs)),
+            saturated=report.saturated,
+            limit=TYPICAL_LIMIT,
+        )
+        others = Bench(graph, float_model, lowered, thorough=True).under_stress(samples)
+        return msgspec.structs.replace(report, stress=(plain, *others))
+
+    @property
+    def lowered(self) -> Lowered:
+        """The program with its weights, its layers, and where it saturates."""
+        return Lowered(self.program, self.weights, self.layers, self.saturations)
 
     def float_model(self) -> FloatModel:
         """The float model that the circuit was compiled from, in onnxruntime.
@@ -206,6 +243,7 @@ class Circuit(File):
             ),
             layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
             model=self.model,
+            saturations=tuple(_StoredSaturation(s.value, s.source, s.runs) for s in self.saturations),
         )
         return msgspec.msgpack.encode(payload)
 
@@ -218,12 +256,19 @@ class Circuit(File):
         weights = tuple(_read_weight(d, t) for d, t in zip(found.weights, program.weights, strict=True))
         if any(not 0 <= layer.value < program.num_values for layer in found.layers):
             raise ArtifactError("a layer names a value that the program does not have")
+        for s in found.saturations:
+            if not 0 <= s.source < s.value < program.num_values or s.value < program.num_values - len(program.nodes):
+                raise ArtifactError("a saturation names a value that the program does not have")
+            edges = [edge for run in s.runs for edge in run]
+            if edges != sorted(edges):
+                raise ArtifactError("the runs of a saturation are not in order")
         try:
             check_bounds(program, weights)
         except BoundsError as error:
             raise ArtifactError(f"the weights do not fit the program: {error}") from None
         layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in found.layers)
-        return cls(program, weights, layers, found.model)
+        saturations = tuple(Saturation(s.value, s.source, s.runs) for s in found.saturations)
+        return cls(program, weights, layers, found.model, saturations)
 
     def _is_canonical(self, payload: bytes) -> bool:
         """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to

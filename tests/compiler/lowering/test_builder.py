@@ -179,6 +179,20 @@ class TestFinish:
         assert unused.number not in built.numbers
         assert built.numbers[z.number] == built.program.outputs[0] == 3
 
+    def test_keeps_the_saturations_of_lookups_that_an_output_needs(self, builder: Builder, x: ProgramValue) -> None:
+        doubled = builder.combine("doubled", [Summand(x, Fraction(2), (Reshape((6,)),))])
+        table = Table("clamp", -20, tuple(min(i, 9) for i in range(-20, 31)))
+        kept = builder.lookup("kept", doubled, table, 1, 4, [(-20, -20), (10, 30)])
+        builder.lookup("unneeded", x, table, 0, 4, [(10, 30)])
+        built = builder.finish([kept])
+        (saturation,) = built.saturations
+        assert built.program.tensor(saturation.value).label == "kept"
+        assert built.program.tensor(saturation.source).label == "doubled"
+        assert saturation.runs == ((-41, -40), (19, 60))
+        np.testing.assert_array_equal(
+            [saturation.count(np.array([i])) for i in (-42, -41, -40, -39, 18, 19, 60, 61)], [0, 1, 1, 0, 0, 1, 1, 0]
+        )
+
     def test_keeps_inputs_that_no_output_needs(self, builder: Builder, x: ProgramValue) -> None:
         other = builder.input("other", (1,), 0, 0, 1)
         assert builder.finish([x]).program.inputs == (x.tensor, other.tensor)

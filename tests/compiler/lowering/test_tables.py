@@ -1,14 +1,23 @@
 """Tables of a circuit: as fine as useful, never larger than allowed, refused when too coarse."""
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.compiler.approx.functions import X, exp, relu, rsqrt
+from zkinfer.circuit.program import Lookup, rounding_half
+from zkinfer.compiler.approx.functions import X, exp, minimum, relu, rsqrt
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue
 from zkinfer.compiler.lowering.precision import EZKL, Format, activation_format
-from zkinfer.compiler.lowering.tables import choose_shift, entries, function_lookup, least_shift, slope_and_size
+from zkinfer.compiler.lowering.tables import (
+    SATURATION_UNITS,
+    choose_shift,
+    entries,
+    function_lookup,
+    least_shift,
+    slope_and_size,
+)
 from zkinfer.errors import BoundsError
 
 COARSE = msgspec.structs.replace(EZKL, max_table_entries=256)
@@ -77,6 +86,40 @@ def test_slope_and_size_are_those_of_what_comes_out() -> None:
     slope, size = slope_and_size(exp, (-8.0, 8.0), (0.0, 1.0))
     assert 0.9 < slope <= 1.0
     assert size == 1.0
+
+
+@pytest.mark.parametrize("most", [1 << 12, 1 << 11])
+def test_where_a_function_leaves_its_format_is_kept(most: int) -> None:
+    """Saturated are exactly the integers whose entry is off by more than a unit and a half."""
+    builder = Builder()
+    a = builder.input("a", (4,), 8, -1600, 1600)
+    precision = msgspec.structs.replace(EZKL, max_table_entries=most)
+    value = function_lookup(builder, precision, "y", a, X * X, (-3.0, 3.0), Format(0, 0, 9))
+    built = builder.finish([value])
+    (saturation,) = built.saturations
+    (node,) = built.program.nodes
+    assert isinstance(node, Lookup)
+    assert (saturation.value, saturation.source) == (1, 0)
+    assert (node.shift > 0) == (most < 3201)
+    for integer in range(-1600, 1601):
+        index = integer + rounding_half(node.shift) >> node.shift
+        exact = (index * 2.0 ** (node.shift - 8)) ** 2
+        assert saturation.count(np.array([integer])) == (exact > 9 + SATURATION_UNITS), integer
+    assert saturation.count(np.arange(-1600, 1601)) == sum(saturation.count(np.array([i])) for i in range(-1600, 1601))
+
+
+def test_an_end_that_is_one_unit_early_is_no_saturation() -> None:
+    builder = Builder()
+    a = builder.input("a", (4,), 4, -100, 100)
+    value = function_lookup(builder, EZKL, "y", a, minimum(X, 1), (-6.0, 6.0), Format(6, -400, 63))
+    assert builder.finish([value]).saturations == ()
+
+
+def test_a_function_that_is_flat_by_itself_does_not_saturate() -> None:
+    builder = Builder()
+    a = builder.input("a", (4,), 4, -100, 100)
+    value = function_lookup(builder, EZKL, "y", a, relu, (-6.0, 6.0), Format(4, 0, 127))
+    assert builder.finish([value]).saturations == ()
 
 
 def test_a_table_is_built_once() -> None:

@@ -9,7 +9,7 @@ result, so that nobody has to reproduce the calibration.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from zkinfer.circuit.samples import chunks, into_runs
 from zkinfer.compiler.calibration.float_model import FloatModel, is_float
 from zkinfer.errors import NotFiniteError
 from zkinfer.progress import progress
-from zkinfer.typing import Array
+from zkinfer.typing import Array, IntArray
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
 """The percentiles of the absolute values that are kept."""
@@ -116,8 +116,8 @@ class _Accumulator:
         filled = np.flatnonzero(self._histogram)
         middles = ((filled.astype(np.uint32) << np.uint32(_SHIFT)) + np.uint32(1 << (_SHIFT - 1))).view(np.float32)
         values, counts = np.minimum(middles.astype(np.float64), top), self._histogram[filled]
-        beyond = (np.maximum(values - top * share, 0.0) for share in SHARES)
-        return tuple(float((counts * excess**2).sum()) / self._elements for excess in beyond)
+        beyond = np.maximum(values - top * np.array(SHARES)[:, None], 0.0)
+        return tuple(((counts * beyond**2).sum(axis=1) / self._elements).tolist())
 
 
 def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
@@ -140,26 +140,56 @@ def calibrate(model: onnx_ir.Model, data: Any) -> Calibration:
     float_model = FloatModel(model)
     samples = float_model.prepare(as_arrays(data, [value.name or "" for value in float_model.inputs]))
     runs = [into_runs(array, float_model.batch) for array in samples]
-    accumulators = {
-        value.name or "": _Accumulator()
-        for value in (*float_model.inputs, *(value for value in float_model.values if is_float(value)))
-    }
-    with progress("calibrating", len(runs[0])) as advance:
-        for part in chunks(len(runs[0]), float_model.elements):
-            tensors = float_model.run([array[part] for array in runs])
-            for name, accumulator in accumulators.items():
-                _require_finite(name, tensors[name], part.start * float_model.batch, float_model.batch)
-                accumulator.add(tensors[name])
-            advance(part.stop - part.start)
-    stats = {name: accumulator.finish() for name, accumulator in accumulators.items()}
-    return Calibration(tensors=stats, samples=len(samples[0]))
+    calibrator = Calibrator(float_model)
+    calibrator.add(runs, np.arange(len(runs[0])))
+    return calibrator.finish(len(samples[0]))
 
 
-def _require_finite(name: str, tensor: Array, first_sample: int, batch: int) -> None:
+class Calibrator:
+    """Collects the statistics of a model over runs that are added to it, in any order.
+
+    Args:
+        float_model: the model.
+    """
+
+    def __init__(self, float_model: FloatModel) -> None:
+        self._float_model = float_model
+        self._accumulators = {
+            value.name or "": _Accumulator()
+            for value in (*float_model.inputs, *(value for value in float_model.values if is_float(value)))
+        }
+
+    def add(self, runs: Sequence[Array], chosen: IntArray) -> None:
+        """Add some of the runs.
+
+        Args:
+            runs: all of them, as for `FloatModel.run`.
+            chosen: the numbers of those to add.
+
+        Raises:
+            NotFiniteError, CompileError: see `calibrate`.
+        """
+        model = self._float_model
+        with progress("calibrating", len(chosen)) as advance:
+            for part in chunks(len(chosen), model.elements):
+                numbers = chosen[part]
+                tensors = model.run([array[numbers] for array in runs])
+                for name, accumulator in self._accumulators.items():
+                    _require_finite(name, tensors[name], numbers, model.batch)
+                    accumulator.add(tensors[name])
+                advance(len(numbers))
+
+    def finish(self, samples: int) -> Calibration:
+        """The statistics of all runs that were added so far, which hold so many samples; more may be added later."""
+        stats = {name: accumulator.finish() for name, accumulator in self._accumulators.items()}
+        return Calibration(tensors=stats, samples=samples)
+
+
+def _require_finite(name: str, tensor: Array, runs: IntArray, batch: int) -> None:
     finite = np.isfinite(tensor)
     if finite.all():
         return
-    first = first_sample + int(np.argwhere(~finite)[0, 0]) * batch
+    first = int(runs[np.argwhere(~finite)[0, 0]]) * batch
     where = f"sample {first}" if batch == 1 else f"one of the samples {first} to {first + batch - 1}"
     raise NotFiniteError(
         f"tensor {name!r} becomes NaN or infinite on {where} of the calibration data: the model itself overflows in "

@@ -1,4 +1,6 @@
-"""How far one tensor of a circuit is from the same tensor of the float model."""
+"""How far one tensor of a circuit is from the same tensor of the float model, and all of them under stress."""
+
+import math
 
 import msgspec
 
@@ -14,10 +16,13 @@ class LayerReport(msgspec.Struct, frozen=True):
         max_error, mean_error: of the absolute differences.
         relative_error: `max_error` divided by the range `hi - lo`; for a constant tensor, by its magnitude.
         cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
+        rms_error: root mean square of the differences, divided by that of the float values; 1 if these are all zero and
+            the differences are not. Unlike the cosine it sees a wrong scale.
         saturated: how many elements lie at an end of their format where the float value lies beyond it.
         elements: how many were compared.
         agreement: share of the answers of an output with the same top class, see `metrics.top_classes`; None if the
             output gives no classes, and for other tensors.
+        differing: share of the elements that are not equal, of a tensor that holds integers by its type; else None.
     """
 
     name: str
@@ -31,12 +36,94 @@ class LayerReport(msgspec.Struct, frozen=True):
     cosine: float
     saturated: int
     elements: int
+    rms_error: float = 0.0
     agreement: float | None = None
+    differing: float | None = None
+
+    @property
+    def deviation(self) -> float:
+        """How far the tensor is from float: `rms_error`, or `differing` of integers, because those have no scale."""
+        return self.rms_error if self.differing is None else self.differing
 
     @property
     def saturated_share(self) -> float:
         """Share of the elements that are saturated, 0 to 1."""
         return self.saturated / self.elements
+
+
+class InnerSaturation(msgspec.Struct, frozen=True):
+    """A lookup within an operator, whose result is no tensor of the float model.
+
+    Attributes:
+        name: the tensor that the operator computes, in the ONNX model.
+        table: what is looked up.
+        saturated: how many elements lie where the table holds an end of its format in place of a number beyond it.
+        elements: how many were looked up.
+    """
+
+    name: str
+    table: str
+    saturated: int
+    elements: int
+
+    @property
+    def saturated_share(self) -> float:
+        """Share of the elements that are saturated, 0 to 1."""
+        return self.saturated / self.elements
+
+
+class StressReport(msgspec.Struct, frozen=True):
+    """A comparison of a circuit with its float model on inputs that are unlike those of calibration.
+
+    Attributes:
+        condition: how the inputs were made: "inputs x 0.1".
+        samples: number of samples for which the float model is finite; the others are left out.
+        clipped: how many input elements were brought back into the circuit's input range, because it refuses others.
+        outputs: the model's outputs; empty without samples.
+        worst: the tensor that is farthest from float, of those that the model computes and that were compared; None
+            without samples.
+        saturated: how many elements saturated, in tensors and within operators; None where they were not counted.
+        limit: the deviation of an output above which the circuit leaves the float model.
+    """
+
+    condition: str
+    samples: int
+    clipped: int
+    outputs: tuple[LayerReport, ...]
+    worst: LayerReport | None
+    saturated: int | None
+    limit: float
+
+    @property
+    def output(self) -> LayerReport | None:
+        """The output that is farthest from float; None without samples."""
+        return max(self.outputs, key=lambda row: row.deviation, default=None)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the circuit leaves the float model here."""
+        return self.output is not None and self.output.deviation > self.limit
+
+    @property
+    def figures(self) -> str:
+        """The figures of the output that is farthest from float: "cosine 0.9998, error 0.02%, worst: relu_3"."""
+        if self.output is None or self.worst is None:
+            return "not measured, because the float model is not finite there"
+        if self.output.differing is None:
+            figures = [f"cosine {shortened(self.output.cosine)}", f"error {share_text(self.output.rms_error)}"]
+        else:
+            figures = [f"{share_text(self.output.differing)} of the integers differ"]
+        if self.saturated:
+            figures.append(f"{self.saturated} saturated")
+        return ", ".join([*figures, f"worst: {self.worst.name}"])
+
+
+def shortened(cosine: float) -> str:
+    """A cosine with as many digits as tell it from 1: two beyond the nines."""
+    if cosine >= 1 - 1e-9:
+        return "1"
+    nines = math.floor(-math.log10(1 - cosine)) if cosine > 0 else 0
+    return f"{cosine:.{min(max(nines + 2, 2), 9)}f}"
 
 
 def share_text(share: float) -> str:

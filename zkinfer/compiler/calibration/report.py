@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.qformat import quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.float_model import FloatModel, static_shape
 from zkinfer.compiler.calibration.inference import InferenceDifference, ProcessorInference
-from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
+from zkinfer.compiler.calibration.layer_report import InnerSaturation, LayerReport, StressReport, share_text
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
     checked_targets,
@@ -48,6 +49,8 @@ class Report(msgspec.Struct, frozen=True):
         r2_float, r2_fixed: R^2 of the first output, 1 - sum((y - output)^2) / sum((y - mean(y))^2) over all samples and
             columns, where mean(y) is that of the column; None without targets.
         float_outputs, fixed_outputs: elements of the outputs for the plot, evenly spaced, at most `SCATTER_POINTS`.
+        inner: saturations within operators; all other saturations are those of `layers` and `outputs`.
+        stress: the same comparison on inputs that are unlike these samples, see `stress`; empty if it was not made.
         inference: how a quantized model's outputs in onnxruntime on this processor differ from those of the float
             model, which are the ONNX standard's; None for other models, and where onnxruntime does not run it.
     """
@@ -61,7 +64,15 @@ class Report(msgspec.Struct, frozen=True):
     r2_fixed: float | None
     float_outputs: tuple[float, ...]
     fixed_outputs: tuple[float, ...]
+    inner: tuple[InnerSaturation, ...] = ()
+    stress: tuple[StressReport, ...] = ()
     inference: InferenceDifference | None = None
+
+    @property
+    def saturated(self) -> int:
+        """How many elements saturated, in tensors and within operators."""
+        rows: tuple[LayerReport | InnerSaturation, ...] = (*self.layers, *self.outputs, *self.inner)
+        return sum(row.saturated for row in rows)
 
     @property
     def agreement(self) -> float | None:
@@ -82,10 +93,31 @@ class Report(msgspec.Struct, frozen=True):
             table.add_column(column, justify="right")
         for row in self.layers:
             table.add_row(*_cells(row))
+        for inner in self.inner:
+            if inner.saturated:
+                cells = (f"within {inner.name}", f"table {inner.table}", *[""] * 6, _saturated(inner), "")
+                table.add_row(*(Text(cell) for cell in cells))
         table.add_section()
         for row in self.outputs:
             table.add_row(*_cells(row), style="bold")
         return table
+
+    def stress_table(self) -> Table:
+        """The comparisons under stress as a table for a terminal; without rows if there were none."""
+        table = Table(title="The same on other inputs", caption=Text(self._stress_caption))
+        table.add_column("inputs", overflow="fold")
+        for column in ("samples", "clipped", "cosine", "error", "max error", "saturated"):
+            table.add_column(column, justify="right")
+        table.add_column("worst tensor", overflow="fold")
+        for row in self.stress:
+            cells = (row.condition, str(row.samples), str(row.clipped), *_stress_cells(row))
+            table.add_row(*(Text(cell) for cell in cells), style="bold red" if row.leaves else "")
+        return table
+
+    @property
+    def _stress_caption(self) -> str:
+        left = [row.condition for row in self.stress if row.leaves]
+        return f"leaves the float model at {', '.join(left)}" if left else "stays with the float model everywhere"
 
     @property
     def _title(self) -> str:
@@ -105,11 +137,16 @@ class Report(msgspec.Struct, frozen=True):
                 f"onnxruntime on this processor differs from the ONNX standard in {self.inference.differing} of "
                 f"{self.inference.elements} output elements, by up to {self.inference.max_error:.3g}"
             )
+        phrases += [f"leaves the float model at {row.condition}: {row.figures}" for row in self.stress if row.leaves]
         return phrases
 
+    def tables(self) -> list[Table]:
+        """All figures as tables for a terminal."""
+        return [self.table(), *([self.stress_table()] if self.stress else [])]
+
     def print(self) -> None:
-        """Write the table to standard output."""
-        Console().print(self.table())
+        """Write the tables to standard output."""
+        Console().print(*self.tables())
 
     def plot(self, path: str | Path) -> None:
         """Write a plot of the error of each tensor, and of the outputs in fixed point against float.
@@ -129,12 +166,11 @@ class Report(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         buffer = io.StringIO()
-        Console(file=buffer, width=140, no_color=True, force_terminal=False).print(self.table())
+        Console(file=buffer, width=140, no_color=True, force_terminal=False).print(*self.tables())
         return buffer.getvalue()
 
 
 def _cells(row: LayerReport) -> tuple[Text, ...]:
-    saturated = f"{row.saturated} ({share_text(row.saturated_share)})" if row.saturated else "0"
     figures = (
         f"{row.lo:.3g} to {row.hi:.3g}",
         f"{row.step:.2g}",
@@ -142,10 +178,27 @@ def _cells(row: LayerReport) -> tuple[Text, ...]:
         f"{row.mean_error:.2g}",
         share_text(row.relative_error),
         f"{row.cosine:.6f}",
-        saturated,
+        _saturated(row),
         "" if row.agreement is None else f"{row.agreement:.2%}",
     )
     return tuple(Text(cell) for cell in (row.name, row.op, *figures))
+
+
+def _saturated(row: LayerReport | InnerSaturation) -> str:
+    return f"{row.saturated} ({share_text(row.saturated_share)})" if row.saturated else "0"
+
+
+def _stress_cells(row: StressReport) -> tuple[str, ...]:
+    output, worst = row.output, row.worst
+    if output is None or worst is None:
+        return "", "", "", "", "the float model is not finite"
+    return (
+        f"{output.cosine:.6f}",
+        share_text(output.deviation),
+        f"{output.max_error:.2g}",
+        "" if row.saturated is None else str(row.saturated),
+        f"{worst.name} ({share_text(worst.deviation)})",
+    )
 
 
 class _Comparison:
@@ -154,18 +207,23 @@ class _Comparison:
     def __init__(self, layer: Layer, op: str, frac_bits: int) -> None:
         self._layer, self._op, self._frac_bits = layer, op, frac_bits
         self._lo, self._hi, self._max_error = math.inf, -math.inf, 0.0
-        self._error = self._product = self._float_square = self._fixed_square = 0.0
-        self._saturated = self._elements = 0
+        self._error = self._error_square = self._product = self._float_square = self._fixed_square = 0.0
+        self._saturated = self._elements = self._unequal = 0
+        self._integral = False
 
     @property
     def step(self) -> float:
         """The real number that one unit of the integer stands for."""
         return abs(self._layer.scale) * math.ldexp(1.0, -self._frac_bits)
 
-    def add(self, floats: FloatArray, integers: IntArray) -> None:
-        """Add some runs; both arrays have one shape."""
+    def add(self, reals: Array, integers: IntArray) -> None:
+        """Add some runs: what the float model computes, and the circuit's integers; both arrays have one shape."""
+        floats = reals.astype(np.float64)
         fixed = self._layer.read(integers, self._frac_bits)
         error = np.abs(fixed - floats)
+        self._integral = reals.dtype.kind != "f"
+        self._unequal += int(np.count_nonzero(error))
+        self._error_square += float(np.vdot(error, error))
         self._lo, self._hi = min(self._lo, float(floats.min())), max(self._hi, float(floats.max()))
         self._max_error = max(self._max_error, float(error.max()))
         self._error += float(error.sum())
@@ -196,11 +254,13 @@ class _Comparison:
             cosine=cosine_similarity(self._product, self._float_square, self._fixed_square),
             saturated=self._saturated,
             elements=self._elements,
+            rms_error=math.sqrt(self._error_square / (self._float_square or self._error_square or 1.0)),
+            differing=self._unequal / self._elements if self._integral else None,
         )
 
 
-def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
-    """The layers to compare: inputs and inner tensors, and outputs.
+def compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
+    """The layers to compare: inputs, then inner tensors; and outputs.
 
     Raises:
         InvalidInputError: the circuit is of another model.
@@ -230,7 +290,13 @@ def _compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer
 
 
 def compare(
-    model: onnx_ir.Model, lowered: Lowered, arrays: Sequence[Array], labels: Any = None, targets: Any = None
+    model: onnx_ir.Model,
+    lowered: Lowered,
+    arrays: Sequence[Array],
+    labels: Any = None,
+    targets: Any = None,
+    *,
+    float_model: FloatModel | None = None,
 ) -> Report:
     """Run a circuit and its float model over the same samples, and compare every tensor that both have.
 
@@ -244,18 +310,21 @@ def compare(
         arrays: one array an input, of shape (n, ...); real numbers.
         labels: the right classes, whole numbers, one for each answer of the first output, see `top_classes`; or None.
         targets: what the first output should be, real numbers of its shape; or None.
+        float_model: the model, where it is ready to run; or None.
 
     Raises:
         InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or the
             circuit is of another model.
     """
-    float_model = FloatModel(model)
+    float_model = FloatModel(model) if float_model is None else float_model
     samples = float_model.prepare(arrays)
     count = len(samples[0])
-    inner, outputs = _compared_layers(model, lowered)
+    inner, outputs = compared_layers(model, lowered)
     inference = ProcessorInference(model)
-    rows, runs = _sweep(float_model, inference, lowered, samples, inner + outputs, kept=len(outputs))
-    answers = [(from_runs(a, float_model.batch, count), from_runs(b, float_model.batch, count)) for a, b in runs]
+    sweep = Sweep(float_model, lowered, inner + outputs, kept=len(outputs))
+    sweep.add([into_runs(array, float_model.batch) for array in samples], inference)
+    rows, batch = sweep.rows(), float_model.batch
+    answers = [(from_runs(a, batch, count), from_runs(b, batch, count)) for a, b in sweep.kept_values()]
     classes = [top_classes(in_float, in_fixed) for in_float, in_fixed in answers]
     accuracies = (None, None) if labels is None else _accuracies(classes[0], answers[0][0].shape, labels)
     truth = None if targets is None else checked_targets(targets, answers[0][0].shape)
@@ -277,6 +346,7 @@ def compare(
         r2_fixed=fits[1],
         float_outputs=tuple(float_points[kept].tolist()),
         fixed_outputs=tuple(fixed_points[kept].tolist()),
+        inner=sweep.inner(),
         inference=inference.difference(),
     )
 
@@ -291,39 +361,97 @@ def _accuracies(classes: tuple[Array, Array] | None, shape: tuple[int, ...], lab
     return share_equal(classes[0], truth), share_equal(classes[1], truth)
 
 
-def _sweep(
-    float_model: FloatModel,
-    inference: ProcessorInference,
-    lowered: Lowered,
-    samples: Sequence[Array],
-    layers: Sequence[Layer],
-    *,
-    kept: int,
-) -> tuple[list[LayerReport], list[tuple[Array, FloatArray]]]:
-    """The figures of every layer, and the values of the last `kept` ones: in float, in fixed point; (runs, *shape)."""
-    program = lowered.program
-    frac_bits = [program.tensor(layer.value).frac_bits for layer in layers]
-    comparisons = [
-        _Comparison(layer, float_model.ops.get(layer.name, "Input"), f)
-        for layer, f in zip(layers, frac_bits, strict=True)
-    ]
-    pieces: list[tuple[list[Array], list[FloatArray]]] = [([], []) for _ in range(kept)]
-    runs = [into_runs(array, float_model.batch) for array in samples]
-    compared = [layer.value for layer in layers]
-    executor = Executor(program, lowered.weights, keep=compared)
-    elements = float_model.elements + elements_per_run(program)
-    with progress("comparing with float", len(runs[0])) as advance:
-        for part in chunks(len(runs[0]), elements):
-            feed = [array[part] for array in runs]
-            integers = [quantize(a, t, saturate=True) for a, t in zip(feed, program.inputs, strict=True)]
-            values = executor.integers(integers, compared)
-            floats = float_model.run(feed)
-            inference.add(feed, floats)
-            for layer, comparison, value in zip(layers, comparisons, values, strict=True):
-                comparison.add(floats[layer.name].astype(np.float64), value)
-            first = len(layers) - kept
-            for layer, f, value, piece in zip(layers[first:], frac_bits[first:], values[first:], pieces, strict=True):
-                piece[0].append(floats[layer.name])
-                piece[1].append(layer.read(value, f))
-            advance(part.stop - part.start)
-    return [c.finish() for c in comparisons], [(np.concatenate(a), np.concatenate(b)) for a, b in pieces]
+class Sweep:
+    """A circuit and its float model over the same runs, tensor by tensor.
+
+    Args:
+        float_model: the float model.
+        lowered: the circuit.
+        layers: the tensors to compare.
+        kept: of how many of them, the last, the values are kept.
+        saturations: whether those within operators are counted.
+    """
+
+    def __init__(
+        self,
+        float_model: FloatModel,
+        lowered: Lowered,
+        layers: Sequence[Layer],
+        *,
+        kept: int = 0,
+        saturations: bool = True,
+    ) -> None:
+        self._float_model, self._program = float_model, lowered.program
+        self._layers, self._kept = tuple(layers), kept
+        self._frac_bits = [lowered.program.tensor(layer.value).frac_bits for layer in layers]
+        seen = {layer.value for layer in layers if layer.saturation is not None}
+        self._saturations = [s for s in lowered.saturations if saturations and s.value not in seen]
+        self._values = [layer.value for layer in layers] + [s.source for s in self._saturations]
+        self._executor = Executor(lowered.program, lowered.weights, keep=self._values)
+        self._elements = float_model.elements + elements_per_run(lowered.program)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the runs that were added."""
+        self._comparisons = [
+            _Comparison(layer, self._float_model.ops.get(layer.name, "Input"), f)
+            for layer, f in zip(self._layers, self._frac_bits, strict=True)
+        ]
+        self._counts = [0] * len(self._saturations)
+        self._pieces: list[tuple[list[Array], list[FloatArray]]] = [([], []) for _ in range(self._kept)]
+        self.runs = 0
+
+    def add(self, runs: Sequence[Array], inference: ProcessorInference | None = None, *, finite: bool = False) -> None:
+        """Add some runs.
+
+        Args:
+            runs: as for `FloatModel.run`. Numbers beyond the circuit's input range saturate.
+            inference: compared with the float model on the same runs.
+            finite: leave out the runs in which a compared tensor of the float model is not finite.
+        """
+        with progress("comparing with float", len(runs[0])) as advance:
+            for part in chunks(len(runs[0]), self._elements):
+                feed = [array[part] for array in runs]
+                tensors = self._float_model.run(feed)
+                if inference is not None:
+                    inference.add(feed, tensors)
+                floats = [tensors[layer.name] for layer in self._layers]
+                chosen = _finite_runs(floats) if finite else np.arange(len(feed[0]))
+                if len(chosen):
+                    self._add([array[chosen] for array in feed], [array[chosen] for array in floats])
+                advance(part.stop - part.start)
+
+    def _add(self, feed: Sequence[Array], floats: Sequence[Array]) -> None:
+        integers = [quantize(a, t, saturate=True) for a, t in zip(feed, self._program.inputs, strict=True)]
+        values = self._executor.integers(integers, self._values)
+        for comparison, real, value in zip(self._comparisons, floats, values, strict=False):
+            comparison.add(real, value)
+        for place, saturation in enumerate(self._saturations):
+            self._counts[place] += saturation.count(values[len(self._layers) + place])
+        for place, (in_float, in_fixed) in enumerate(self._pieces, len(self._layers) - self._kept):
+            in_float.append(floats[place])
+            in_fixed.append(self._layers[place].read(values[place], self._frac_bits[place]))
+        self.runs += len(feed[0])
+
+    def rows(self) -> list[LayerReport]:
+        """The figures of every layer."""
+        return [comparison.finish() for comparison in self._comparisons]
+
+    def inner(self) -> tuple[InnerSaturation, ...]:
+        """The saturations that belong to no layer."""
+        program, rows = self._program, []
+        for saturation, count in zip(self._saturations, self._counts, strict=True):
+            node = program.nodes[saturation.value - len(program.inputs) - len(program.weights)]
+            table = program.tables[node.table].name if isinstance(node, Lookup) else ""
+            rows.append(InnerSaturation(node.out.label, table, count, self.runs * node.out.size))
+        return tuple(rows)
+
+    def kept_values(self) -> list[tuple[Array, FloatArray]]:
+        """The values of the last layers: in float, in fixed point; (runs, *shape)."""
+        return [(np.concatenate(in_float), np.concatenate(in_fixed)) for in_float, in_fixed in self._pieces]
+
+
+def _finite_runs(tensors: Sequence[Array]) -> IntArray:
+    """The numbers of the runs in which every element of every tensor is finite."""
+    finite = [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in tensors]
+    return np.flatnonzero(np.logical_and.reduce(finite))

@@ -24,11 +24,23 @@ from zkinfer.circuit.bounds import (
     weight_interval,
 )
 from zkinfer.circuit.derived_bounds import magnitude, table_domain, within
-from zkinfer.circuit.program import MAX_MAGNITUDE, PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
+from zkinfer.circuit.program import (
+    MAX_MAGNITUDE,
+    PROGRAM_VERSION,
+    Einsum,
+    Lookup,
+    Node,
+    Program,
+    Tensor,
+    Term,
+    View,
+    rounding_half,
+)
 from zkinfer.circuit.steps import Step, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, node_sources
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
+from zkinfer.compiler.lowering.result import Saturation
 from zkinfer.errors import BoundsError
 from zkinfer.protocol.field.params import P
 from zkinfer.typing import IntArray
@@ -87,11 +99,13 @@ class Built(NamedTuple):
         program: public part.
         weights: contents of its weights, in order.
         numbers: from `Value.number` to the value's number in the program, for values that are in it.
+        saturations: of its lookups.
     """
 
     program: Program
     weights: tuple[IntArray, ...]
     numbers: dict[int, int]
+    saturations: tuple[Saturation, ...]
 
 
 def is_dyadic(x: Fraction) -> bool:
@@ -113,6 +127,7 @@ class Builder:
         self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
+        self._saturations: dict[int, Saturation] = {}
         self._known = Known(self._source, self._table)
         self._derived: list[Interval] = []
         self._public = Known(self._public_source, self._table, limit=None)
@@ -233,8 +248,24 @@ class Builder:
             coefficient, steps, value = coefficient * inner.coefficient, inner.steps + steps, self._values[inner.source]
         return Term(value.number, coefficient, steps), value
 
-    def lookup(self, label: str, source: ProgramValue, table: Table, shift: int, frac_bits: int) -> ProgramValue:
+    def lookup(
+        self,
+        label: str,
+        source: ProgramValue,
+        table: Table,
+        shift: int,
+        frac_bits: int,
+        saturated: Sequence[Interval] = (),
+    ) -> ProgramValue:
         """Every element of the source through a table, after a rounding shift.
+
+        Args:
+            label: names the result.
+            source: the value that is looked up.
+            table: what each index becomes.
+            shift: of the source's integers.
+            frac_bits: format of the result.
+            saturated: runs of indices, in order, whose entry is an end of a format in place of a number beyond it.
 
         Raises:
             BoundsError: the table does not cover what the source can reach.
@@ -246,7 +277,13 @@ class Builder:
         position = list(self._tables).index((table.lo, table.values))
         self._derived[source.number] = within(self._derived[source.number], table_domain(table, shift))
         out = Tensor(label, source.shape, frac_bits, *interval)
-        return self._emit(Lookup(out, source.number, position, shift), interval)
+        value = self._emit(Lookup(out, source.number, position, shift), interval)
+        if saturated:
+            half = rounding_half(shift)
+            ends = (((first << shift) - half, (last + 1 << shift) - half - 1) for first, last in saturated)
+            runs = tuple((max(lo, -MAX_MAGNITUDE), min(hi, MAX_MAGNITUDE)) for lo, hi in ends)
+            self._saturations.setdefault(value.number, Saturation(value.number, source.number, runs))
+        return value
 
     def finish(self, outputs: Sequence[ProgramValue]) -> Built:
         """The program that computes these outputs: every input, and the weights and nodes that the outputs need."""
@@ -268,7 +305,12 @@ class Builder:
             nodes=tuple(_renumbered(node, numbers, {old: new for new, old in enumerate(kept)}) for node in nodes),
             outputs=tuple(numbers[value.number] for value in outputs),
         )
-        return Built(program, tuple(w.content for w in weights if w.content is not None), numbers)
+        saturations = tuple(
+            Saturation(numbers[s.value], numbers[s.source], s.runs)
+            for number, s in sorted(self._saturations.items())
+            if number in needed
+        )
+        return Built(program, tuple(w.content for w in weights if w.content is not None), numbers, saturations)
 
 
 def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]) -> Node:

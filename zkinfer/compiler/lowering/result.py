@@ -1,4 +1,5 @@
-"""A lowered model: the integer program, its weights, and which of its values stand for which float tensor."""
+"""A lowered model: the integer program, its weights, which of its values stand for which float tensor, and where it
+saturates."""
 
 from dataclasses import dataclass
 
@@ -32,6 +33,26 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Saturation:
+    """Where a value of the program is an end of its format in place of the number that it stands for.
+
+    Attributes:
+        value: number of the value; the label of its tensor names the operator.
+        source: number of the value that it is computed from.
+        runs: the integers of the source for which that is so, as the first and the last of each run, in order.
+    """
+
+    value: int
+    source: int
+    runs: tuple[tuple[int, int], ...]
+
+    def count(self, integers: IntArray) -> int:
+        """How many of some integers of the source are saturated."""
+        edges = np.array([edge for first, last in self.runs for edge in (first, last + 1)], dtype=np.int64)
+        return int((np.searchsorted(edges, integers, side="right") & 1).sum())
+
+
+@dataclass(frozen=True)
 class Lowered:
     """A model as an integer program.
 
@@ -40,8 +61,10 @@ class Lowered:
         weights: int64 contents of the program's weights, in order.
         layers: in order of execution; at most one for each tensor of the model, and none for a tensor that is fused
             into a table, so that no value of the program stands for it.
+        saturations: of every lookup that saturates for some integers, also within an operator, in order of execution.
     """
 
     program: Program
     weights: tuple[IntArray, ...]
     layers: tuple[Layer, ...]
+    saturations: tuple[Saturation, ...] = ()

@@ -1,8 +1,9 @@
 """Lookup tables of a circuit: the index resolution at which a function is tabulated."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,10 @@ index alone can cause an error of more than `MAX_INDEX_ERROR` times the largest 
 
 EXTRA_INDEX_BITS = 2
 """How much finer than the output's resolution an index is useful: it then adds an error of at most 1/8 unit."""
+
+SATURATION_UNITS = 1.5
+"""An entry at an end of its format is saturated if it is off by more than so many units: the ends of formats are often
+one unit early, see `precision.activation_format`, and that costs no more than rounding does."""
 
 _SAMPLES = 257
 _NAME_LENGTH = 48
@@ -108,9 +113,16 @@ def choose_shift(
     return least
 
 
+class _SaturatingTable(NamedTuple):
+    """A table, and the runs of indices at which a function leaves its format by more than `SATURATION_UNITS`."""
+
+    table: Table
+    saturated: tuple[Interval, ...]
+
+
 @lru_cache(maxsize=_REMEMBERED)
-def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval, out: Format) -> BuiltTable:
-    return build_table(
+def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval, out: Format) -> _SaturatingTable:
+    built = build_table(
         function,
         in_frac_bits=in_frac_bits,
         shift=shift,
@@ -121,6 +133,17 @@ def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval,
         out_hi=out.hi,
         name=function.name[:_NAME_LENGTH],
     )
+    return _SaturatingTable(built.table, tuple(run for clamped in built.saturated for run in _lossy(built, clamped)))
+
+
+def _lossy(built: BuiltTable, clamped: Interval) -> Iterator[Interval]:
+    """The runs within one of clamped indices at which the entry is off by more than `SATURATION_UNITS`."""
+    indices = np.arange(clamped[0], clamped[1] + 1)
+    exact = built.function(np.ldexp(indices.astype(np.float64), built.shift - built.in_frac_bits))
+    units = np.abs(np.ldexp(exact, built.out_frac_bits) - built.table.array[indices - built.table.lo])
+    lossy = np.concatenate([[False], units > SATURATION_UNITS, [False]])
+    edges = np.flatnonzero(lossy[1:] != lossy[:-1])
+    return ((clamped[0] + int(a), clamped[0] + int(b) - 1) for a, b in edges.reshape(-1, 2))
 
 
 def function_lookup(
@@ -150,5 +173,5 @@ def function_lookup(
     """
     shift = choose_shift(label, source, function, observed, out, precision)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-    table = _built(function, source.frac_bits, shift, indices, out).table
-    return builder.lookup(label, source, table, shift, out.frac_bits)
+    table, saturated = _built(function, source.frac_bits, shift, indices, out)
+    return builder.lookup(label, source, table, shift, out.frac_bits, saturated)

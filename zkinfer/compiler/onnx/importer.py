@@ -85,7 +85,7 @@ class _Importer:
                 )
             outputs.append(self._emitter.output(operand))
         built = self._emitter.builder.finish(outputs)
-        return Lowered(built.program, built.weights, self._layers(built, outputs))
+        return Lowered(built.program, built.weights, self._layers(built, outputs), built.saturations)
 
     def _observed(self, value: onnx_ir.Value) -> Range | None:
         """The kept part of the calibrated range of a tensor; None if it does not hold floats."""
