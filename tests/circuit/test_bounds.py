@@ -28,7 +28,7 @@ ends = st.integers(-(2**40), 2**40)
 @given(seeds)
 def test_every_value_stays_within_its_proven_bounds(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    program, weights, _ = random_program(rng)
+    program, weights, *_ = random_program(rng)
     intervals = check_bounds(program, weights)
     for value, (lo, hi) in zip(
         evaluate(program, weights, random_inputs(rng, program, runs=20)), intervals, strict=True
@@ -86,7 +86,7 @@ def test_sums_beyond_exact_arithmetic_do_not_compile() -> None:
 @given(seeds)
 def test_other_weights_than_the_bounds_were_proven_for_are_refused(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    program, weights, _ = random_program(rng, nodes=8)
+    program, weights, *_ = random_program(rng, nodes=8)
     if not weights:
         return
     grown = [*weights[:-1], weights[-1] * 100 + 1000]

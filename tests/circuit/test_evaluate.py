@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**32 - 1)
 @given(seeds)
 def test_agrees_with_the_definitions(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    program, weights, _ = random_program(rng)
+    program, weights, *_ = random_program(rng)
     inputs = random_inputs(rng, program, runs=3)
     values = evaluate(program, weights, inputs)
     for run in range(3):
@@ -35,7 +35,7 @@ def test_einsum_is_exact_beyond_what_float64_holds(bits: int, length: int) -> No
 
 
 def test_inputs_are_checked_before_anything_is_computed() -> None:
-    program, weights, _ = random_program(np.random.default_rng(1))
+    program, weights, *_ = random_program(np.random.default_rng(1))
     good = random_inputs(np.random.default_rng(1), program)
     with pytest.raises(ShapeError, match="inputs"):
         evaluate(program, weights, [])

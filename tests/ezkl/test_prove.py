@@ -45,7 +45,7 @@ def test_every_kind_of_node() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_random_programs_are_proven_exactly(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    program, weights, _ = random_program(rng)
+    program, weights, *_ = random_program(rng)
     keys = setup(program, weights, proofs=2)
     inputs = [a[0] for a in random_inputs(rng, program)]
     check(keys, inputs, prove(keys, inputs, b""))

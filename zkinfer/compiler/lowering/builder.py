@@ -105,7 +105,7 @@ class Built(NamedTuple):
     program: Program
     weights: tuple[IntArray, ...]
     numbers: dict[int, int]
-    saturations: tuple[Saturation, ...]
+    saturations: tuple[Saturation, ...] = ()
 
 
 def is_dyadic(x: Fraction) -> bool:
