@@ -136,6 +136,21 @@ def test_parts_of_killed_builders_are_removed_and_others_kept(tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == sorted([alive, tmp_path / "keys"])
 
 
+def test_a_name_with_wildcards_stands_for_itself(tmp_path: Path) -> None:
+    """The parts of other builds, which `*` and `[]` would match, are left alone."""
+    others = [tmp_path / f".{name}.part-999999999-x" for name in ("keys", "kept")]
+    for other in others:
+        other.mkdir()
+    for name in ("k*", "ke[yp]s", "key?"):
+        with building_folder(tmp_path / name):
+            pass
+    assert all(other.is_dir() for other in others)
+    (tmp_path / ".k[1].part-999999999-x").mkdir()
+    with building_folder(tmp_path / "k[1]"):
+        pass
+    assert not (tmp_path / ".k[1].part-999999999-x").exists()
+
+
 @pytest.mark.parametrize("path", ["no/such/folder/file", "nul\0byte"])
 def test_impossible_target_is_named(tmp_path: Path, path: str) -> None:
     with pytest.raises(ResourceError, match="cannot write"):

@@ -11,6 +11,7 @@ The checksum finds damage and careless edits; it proves nothing about who wrote 
 """
 
 import contextlib
+import glob
 import os
 import shutil
 import struct
@@ -105,7 +106,7 @@ def building_folder(target: Path) -> Iterator[Path]:
         raise ResourceError(f"{target} exists; choose another folder or remove it first")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob(f".{target.name}.part-*"):
+        for stale in target.parent.glob(f".{glob.escape(target.name)}.part-*"):
             if not _builder_is_alive(stale):
                 shutil.rmtree(stale, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.part-{os.getpid()}-", dir=target.parent))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class OutputFiles:
         self._starts = []
         with writing(folder), self._stack:
             for name, shape in zip(self._names, self._shapes, strict=True):
-                file = self._stack.enter_context(_part(folder, name).open("wb"))
+                file = self._stack.enter_context(_new_file(_part(folder, name)))
                 header = {"descr": "<f8", "fortran_order": False, "shape": (items, *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
                 self._files.append(file)
@@ -110,6 +111,12 @@ class OutputFiles:
         for name in self._names:
             with suppress(OSError):
                 _part(self._folder, name).unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """A file that was not there before, to be written: a link or a pipe of that name is removed, and not followed."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb")
 
 
 def _part(folder: Path, name: str) -> Path:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, ParamSpec
 from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError, WrongKeyError
-from zkinfer.files.artifact import write_atomically
+from zkinfer.files.artifact import write_atomically, writing
 from zkinfer.jobs.batch_checker import read_items
 from zkinfer.jobs.executors import BatchExecutor
 from zkinfer.jobs.finalize import complete, write_dead_letters
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs
-from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
+from zkinfer.jobs.job import check_inputs, manifest_file, proof_name, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
@@ -164,6 +164,8 @@ class Runner:
         job, waiting = self._state.job, self._state.count_waiting()
         if not waiting and self._state.planned == job.items:
             return
+        with writing(self._folder):
+            manifest_file(self._folder).unlink(missing_ok=True)  # where proofs were lost: it is not complete any more
         check_inputs(job.inputs)
         sizing = Sizing(
             job.options.batch_size,
