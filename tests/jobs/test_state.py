@@ -97,11 +97,13 @@ def test_what_is_planted_in_the_place_of_a_part_is_not_followed(tmp_path: Path, 
     job, victim = tmp_path / "job", tmp_path / "victim"
     job.mkdir()
     victim.write_text("kept")
-    {
-        "link": lambda: (job / name).symlink_to(victim),
-        "pipe": lambda: os.mkfifo(job / name),
-        "file": lambda: (job / name).write_text("stale"),
-    }[kind]()
+    match kind:
+        case "link":
+            (job / name).symlink_to(victim)
+        case "pipe":
+            os.mkfifo(job / name)
+        case _:
+            (job / name).write_text("stale")
     assert api.run(job, keys, x, batch_size=5).complete
     assert victim.read_text() == "kept"
     check_complete(job, ITEMS)

@@ -1,5 +1,6 @@
 """The outputs of a job: what its proofs claim, and the files that they are collected in."""
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -42,7 +43,8 @@ def claimed_outputs(proof: Proof, items: int) -> list[IntArray]:
 class OutputFiles:
     """Files with the outputs of all items, in NumPy's format: filled in batch by batch, in any order.
 
-    They appear in the folder once they are whole. Until then nothing in them is relied on: after a crash they are begun
+    They have their whole size from the beginning, so that the disk does not fill up while proofs are made, and appear
+    in the folder once they are whole. Until then nothing in them is relied on: after a crash they are begun
     again, from the proofs.
     """
 
@@ -68,8 +70,10 @@ class OutputFiles:
                 file = self._stack.enter_context(_new_file(_part(folder, name)))
                 header = {"descr": "<f8", "fortran_order": False, "shape": (items, *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
+                file.flush()
                 self._files.append(file)
                 self._starts.append(file.tell())
+                os.posix_fallocate(file.fileno(), 0, file.tell() + 8 * items * math.prod(shape))
             self._stack = self._stack.pop_all()
 
     def write(self, batch: JobBatch, outputs: Sequence[IntArray]) -> None:
