@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -184,15 +183,17 @@ def test_keys_that_are_renewed_while_a_job_works_stop_it(tmp_path: Path) -> None
     api.run(job, keys, tmp_path / "x.npy", batch_size=2, stopping=lambda: True)
 
     class Renewed(ProcessExecutor):
+        """Its only worker starts when the keys were renewed."""
+
         def submit(self, work: Work) -> None:
             if not own.exists():
                 keys.folder.rename(own)
                 setup(mlp().program, mlp().weights, folder=keys.folder, proofs=50)
-                for worker in self.pids:
-                    os.kill(worker, signal.SIGKILL)
+                self._workers = [self._start()]
             super().submit(work)
 
-    with closing(State(job)) as state, closing(Renewed(keys.folder, 1, tmp_path / "log")) as executor:
+    with closing(State(job)) as state, closing(Renewed(keys.folder, 0, tmp_path / "log")) as executor:
+        executor.workers = executor.places = 1
         runner = Runner(job, state, keys, executor, lambda _: None, lambda: False)
         with pytest.raises(WrongKeyError, match=f"the job to {keys.commitment.digest.hex()[:16]}"):
             runner.run()

@@ -6,6 +6,7 @@ gives a result too: its batch failed, and may be tried again.
 
 import os
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,9 @@ T = TypeVar("T")
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GRACE_SECONDS = 10.0
 """For a worker without work to end by itself."""
+
+LOOK_SECONDS = 0.2
+"""Between two looks whether it is stopped."""
 
 STOPPED_SECONDS = 30.0
 """For a worker that was stopped (SIGSTOP) in a batch to go on, before the batch is proven by another one."""
@@ -222,8 +226,9 @@ def _is_stopped(worker: _Worker) -> bool:
 def _end(worker: _Worker) -> int:
     """End a worker; returns how it ended: negative where a signal ended it."""
     worker.connection.close()
-    if worker.work is None and not _is_stopped(worker):
+    end = time.monotonic() + GRACE_SECONDS
+    while worker.work is None and time.monotonic() < end and not _is_stopped(worker):
         with suppress(subprocess.TimeoutExpired):
-            return worker.process.wait(GRACE_SECONDS)
+            return worker.process.wait(LOOK_SECONDS)
     worker.process.kill()
     return worker.process.wait()
