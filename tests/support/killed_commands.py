@@ -28,7 +28,7 @@ from zkinfer.jobs.job import proof_name
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 
-ITEMS, BATCH_SIZE, WORKERS = 60, 3, 2
+ITEMS, BATCH_SIZE, WORKERS = 40, 5, 2
 KILLS_OF_A_JOB = 8
 LOST = {"processes": 2 * WORKERS, "ray": (1 + LARGEST_BLOCK) * WORKERS}
 """Proofs that one kill may cost at most: of each worker the one that it makes, and what of it was not used yet."""
