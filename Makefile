@@ -7,6 +7,7 @@
 #   make test-older   kernels and quantized operators, compiled for a processor with AVX2 and without AVX-512
 #   make test-newest  part of the tests with the newest versions of all dependencies
 #   make test-lowest  the same with the lowest versions that pyproject.toml allows (Python 3.11 or 3.12)
+#   make test-read-only  a whole job where neither the package's folder nor a home can be written
 #   make lock         choose the versions in constraints/ anew, from pyproject.toml
 #   make circuits     train the reference models again and rewrite circuits/
 #   make benchmarks   measure the published numbers again
@@ -50,7 +51,7 @@ VERSIONED_TESTS := tests/compiler/onnx/ops tests/compiler/onnx/test_load.py test
 	tests/files/test_file.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
 	tests/native/test_keys.py tests/jobs/test_inputs.py tests/cli/test_arrays.py
 
-.PHONY: demo test lint fuzz test-older test-newest test-lowest lock circuits benchmarks clean
+.PHONY: demo test lint fuzz test-older test-newest test-lowest test-read-only lock circuits benchmarks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed $(VERIFIER_VENV)/.installed
@@ -64,6 +65,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+test-read-only: $(VENV)/.installed
+	PYTHONPATH=tests $(BIN)/python tests/read_only.py
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(TESTS)

@@ -1,17 +1,19 @@
 """Batch jobs: what they cost beside plain calls of prove, memory over a long job, and random kills.
 
     python benchmarks/batch_jobs.py [--models digits-mlp digits-cnn] [--rounds 5] [--items 100000] [--kills 1000]
-                                    [--folder FOLDER]
+                                    [--executors inline processes ray] [--folder FOLDER]
 
 The first proves reference models of circuits/, the second the first of them. A figure is left out where its
-option is 0. `--folder` takes the kills elsewhere: on a file system in memory more batches pass between two kills, on a
-disk more of them hit a write.
+option is 0. Most kills hit jobs that prove inline, the others such with worker processes and on a Ray cluster that is
+started for each. `--folder` takes the kills elsewhere: on a file system in memory more batches pass between two kills,
+on a disk more of them hit a write.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +31,12 @@ BATCH = 1024
 BATCHES = 32
 MIB = 1 << 20
 PROOFS = 400
+
+SHARES = {"inline": 0.8, "processes": 0.15, "ray": 0.05}
+"""Of the kills. Starting workers takes seconds, and a cluster longer."""
+
+SECONDS = {"processes": 1.0, "ray": 2.0}
+"""The longest time from a proof to the next kill."""
 
 
 def make_keys(model: Path) -> zk.Keys:
@@ -86,16 +94,31 @@ def memory(model: Path, items: int, folder: Path) -> None:
     print(f"memory at the end, with outputs and manifest written: {process.memory_info().rss / MIB:.0f} MiB")
 
 
-def kills(count: int, folder: Path) -> None:
-    """Random kills of jobs that record what they do; an assertion fails if anything is lost or repeated."""
+def kills(count: int, folder: Path, executors: Sequence[str]) -> None:
+    """Random kills of jobs; an assertion fails if anything is lost or repeated.
+
+    Inline jobs record what they do and prove nothing, so that many can be killed. The others are whole commands with
+    real proofs, whose leader, workers or session are hit, and their results are checked without anything of a job.
+    """
+    from support.killed_commands import kill_commands
     from support.killed_jobs import kill_often
 
-    start = time.perf_counter()
-    tally = kill_often(folder, count, seed=count)
-    print(
-        f"{tally.kills} kills in {time.perf_counter() - start:.0f} s: {tally.jobs} jobs of {tally.batches} batches "
-        f"completed with {tally.proofs} proofs; none lost, none repeated"
-    )
+    left = count
+    for position, name in enumerate(executors):
+        share = left if position == len(executors) - 1 else round(count * SHARES[name])
+        left -= share
+        place = folder / name
+        place.mkdir()
+        start = time.perf_counter()
+        if name == "inline":
+            tally = kill_often(place, share, seed=count)
+        else:
+            tally = kill_commands(place, share, seed=count, executor=name, seconds=SECONDS[name])
+        print(
+            f"{name}: {tally.kills} kills in {time.perf_counter() - start:.0f} s: {tally.jobs} jobs of {tally.batches} "
+            f"batches completed with {tally.proofs} proofs of the budget; none lost, none repeated",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -104,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--executors", nargs="+", choices=SHARES, default=list(SHARES))
     parser.add_argument("--folder", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +138,7 @@ def main() -> None:
             memory(CIRCUITS / options.models[0], options.items, Path(folder))
     if options.kills:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            kills(options.kills, Path(folder))
+            kills(options.kills, Path(folder), options.executors)
 
 
 if __name__ == "__main__":

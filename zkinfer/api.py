@@ -8,6 +8,7 @@ from zkinfer.backend import Estimate, Keys, find_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
+from zkinfer.files.artifact import ReservedFile
 from zkinfer.files.proof import Proof
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def prove(
     saturate: bool = False,
     private_inputs: bool = False,
     private_outputs: bool = False,
+    save_as: str | os.PathLike[str] | None = None,
 ) -> Proof:
     """Prove inferences of the committed model: any number of them in one proof, or, with ezkl, one batch.
 
@@ -79,6 +81,8 @@ def prove(
             to ask for the same.
         private_inputs: hide the inputs: the proof holds a salted commitment to them. Not with ezkl.
         private_outputs: hide the outputs likewise.
+        save_as: write the proof into this file. Room for it is taken first, so that where it cannot be written, no
+            proof of the budget is used up.
 
     Returns:
         The proof, which carries the outputs.
@@ -87,6 +91,7 @@ def prove(
         InvalidInputError: `x` has a wrong shape, dtype or range, or holds NaN or infinity; or the backend does not hide
             what is to be hidden.
         BudgetError: the keys have made all their proofs.
+        ResourceError: the file cannot be written.
         ProvingError: the backend fails.
     """
     tensors, batch = keys.program.inputs, batch_of(keys.program)
@@ -98,7 +103,14 @@ def prove(
     if len({len(array) for array in runs}) > 1:
         raise ShapeError(f"the inputs have different numbers of samples: {[len(array) * batch for array in runs]}")
     inputs = [quantize(array, tensor, saturate=saturate) for array, tensor in zip(runs, tensors, strict=True)]
-    return keys.prove(inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
+    hidden = {"private_inputs": private_inputs, "private_outputs": private_outputs}
+    if save_as is None:
+        return keys.prove(inputs, context, **hidden)
+    with ReservedFile(save_as, keys.proof_bytes(len(inputs[0]), **hidden)) as file:
+        proof = keys.prove(inputs, context, **hidden)
+        file.fill(proof.to_bytes())
+        file.publish()
+    return proof
 
 
 def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: bytes | None = None) -> Keys:

@@ -105,6 +105,17 @@ class Keys(ABC):
         self.folder = move_keys(self.folder, Path(folder).absolute(), self.counter)
         return self.folder
 
+    def proof_bytes(self, runs: int, *, private_inputs: bool = False, private_outputs: bool = False) -> int:
+        """About how many bytes a proof takes, rather too many: the room to reserve before it costs any of the budget.
+
+        Args:
+            runs: of the program.
+            private_inputs, private_outputs: as for `prove`.
+        """
+        return find_backend(self.backend).proof_bytes(
+            self, runs, private_inputs=private_inputs, private_outputs=private_outputs
+        )
+
     @staticmethod
     def load(folder: str | os.PathLike[str], *, verify_files: bool = False) -> "Keys":
         """Read a folder of keys, of any backend.
@@ -282,6 +293,10 @@ class Backend(ABC, Generic[K]):
         self, keys: K, inputs: Sequence[IntArray], context: bytes, *, private_inputs: bool, private_outputs: bool
     ) -> Proof:
         """A proof of one or more runs; see `Keys.prove`."""
+
+    @abstractmethod
+    def proof_bytes(self, keys: K, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+        """About how many bytes a proof of so many runs takes, rather too many; see `Keys.proof_bytes`."""
 
     @abstractmethod
     def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:

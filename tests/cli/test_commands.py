@@ -1,5 +1,6 @@
 """The commands, end to end: what they write, what they say, how they exit."""
 
+import errno
 import os
 import re
 import subprocess
@@ -390,6 +391,21 @@ def test_a_proof_that_cannot_be_written_takes_nothing_from_the_budget(native: Pa
     assert done.code == 4
     assert "there is no folder" in done.text
     assert zk.Keys.load(native / "native").proofs_left == left
+
+
+def test_a_full_disk_takes_nothing_from_the_budget(
+    native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    left = zk.Keys.load(native / "native").proofs_left
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    done = run("prove", native / "native", native / "three.npy", "-o", tmp_path / "proof.zkp")
+    assert done.code == 4
+    assert "No space left" in done.text
+    assert zk.Keys.load(native / "native").proofs_left == left
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_escape_sequences_where_the_output_is_no_terminal(shop: Path) -> None:

@@ -1,6 +1,7 @@
 """The envelope: what is refused, and that files appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -14,6 +15,7 @@ from zkinfer.errors import ArtifactError, ResourceError
 from zkinfer.files.artifact import (
     HEADER_BYTES,
     MAX_MESSAGE,
+    ReservedFile,
     building_folder,
     one_line,
     unwrap,
@@ -104,6 +106,61 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monk
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class TestReservedFile:
+    def test_has_its_space_before_its_content_and_appears_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"old")
+        with ReservedFile(path, 100_000) as file:
+            (part,) = set(tmp_path.iterdir()) - {path}
+            assert part.stat().st_blocks * 512 >= 100_000
+            file.fill(b"new")
+            assert part.read_bytes() == b"new"
+            assert path.read_bytes() == b"old"
+            file.publish()
+        assert path.read_bytes() == b"new"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_content_may_need_more_than_was_reserved(self, tmp_path: Path) -> None:
+        with ReservedFile(tmp_path / "file", 10) as file:
+            file.fill(bytes(1000))
+            file.publish()
+        assert (tmp_path / "file").read_bytes() == bytes(1000)
+
+    def test_what_is_not_published_leaves_nothing(self, tmp_path: Path) -> None:
+        with contextlib.suppress(RuntimeError), ReservedFile(tmp_path / "file", 10) as file:
+            file.fill(b"new")
+            raise RuntimeError
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_room_there_is_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "posix_fallocate", no_room)
+        with pytest.raises(ResourceError, match="No space left"):
+            ReservedFile(tmp_path / "file", 10)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_each_step_may_be_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with ReservedFile(tmp_path / "file", 10) as file:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", no_room)
+                with pytest.raises(ResourceError, match="No space left"):
+                    file.fill(b"new")
+            file.fill(b"new")
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "replace", no_room)
+                with pytest.raises(ResourceError, match="No space left"):
+                    file.publish()
+            file.publish()
+        assert (tmp_path / "file").read_bytes() == b"new"
+
+    def test_a_folder_in_its_place_is_said_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(ResourceError, match="directory"):
+            ReservedFile(tmp_path)
+
+
 def test_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "keys"
     with building_folder(target) as part:
@@ -134,6 +191,21 @@ def test_parts_of_killed_builders_are_removed_and_others_kept(tmp_path: Path) ->
     with building_folder(tmp_path / "keys"):
         pass
     assert sorted(tmp_path.iterdir()) == sorted([alive, tmp_path / "keys"])
+
+
+def test_a_name_with_wildcards_stands_for_itself(tmp_path: Path) -> None:
+    """The parts of other builds, which `*` and `[]` would match, are left alone."""
+    others = [tmp_path / f".{name}.part-999999999-x" for name in ("keys", "kept")]
+    for other in others:
+        other.mkdir()
+    for name in ("k*", "ke[yp]s", "key?"):
+        with building_folder(tmp_path / name):
+            pass
+    assert all(other.is_dir() for other in others)
+    (tmp_path / ".k[1].part-999999999-x").mkdir()
+    with building_folder(tmp_path / "k[1]"):
+        pass
+    assert not (tmp_path / ".k[1].part-999999999-x").exists()
 
 
 @pytest.mark.parametrize("path", ["no/such/folder/file", "nul\0byte"])

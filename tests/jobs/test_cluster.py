@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +74,41 @@ def test_workers_stop_where_the_budget_ends(tmp_path: Path) -> None:
             results += found
     assert [isinstance(result, Failed) and result.no_budget for result in results] == [False, False, True]
     assert keys.proofs_left == 0
+
+
+SIGTERM_LATER = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from zkinfer.jobs.job import proofs_folder
+job = Path(sys.argv[1])
+def stop():
+    while not (proofs_folder(job).exists() and any(proofs_folder(job).glob("*.proof"))):
+        time.sleep(0.05)
+    os.killpg(0, signal.SIGTERM)
+threading.Thread(target=stop, daemon=True).start()
+sys.argv = ["zkinfer", "batch", "run", *sys.argv[1:]]
+from zkinfer.cli import main
+main()
+"""
+
+
+def test_sigterm_stops_a_job_on_a_cluster_of_its_own_as_any_other(tmp_path: Path) -> None:
+    """Ray exits at SIGTERM by itself. The signal goes to the whole group, in which Ray's own processes are, too."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=200)
+    np.save(tmp_path / "x.npy", item_reals(400))
+    job = tmp_path / "job"
+    options = ("--keys", keys.folder, "--inputs", tmp_path / "x.npy", "--batch-size", "4", "--no-report")
+    command = [sys.executable, "-c", SIGTERM_LATER, job, *options, "--executor", "ray"]
+    done = subprocess.run(
+        [*map(str, command)], start_new_session=True, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 6, done.stderr
+    assert "Stopped: go on with zkinfer batch resume" in done.stdout
+    with closing(State(job)) as state:
+        counts = state.counts()
+    assert 0 < counts.batches_done < 100
+    assert counts.batches_leased == 0
 
 
 @pytest.mark.parametrize(("left", "workers", "size"), [(10_000, 4, 8), (300, 4, 4), (64, 4, 1), (0, 4, 1)])

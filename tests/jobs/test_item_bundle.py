@@ -158,7 +158,7 @@ def test_bytes_are_put_behind_the_inputs(job: ProvenJob) -> None:
     folder = hand_out(job)
     path = folder / "batch-inputs.npy"
     path.write_bytes(path.read_bytes() + bytes(24))
-    with pytest.raises(MalformedProofError, match=r"does not hold float64 numbers of shape \(3,\) an item"):
+    with pytest.raises(MalformedProofError, match=r"declares shape \(2, 3\) of float64"):
         check(job, folder)
 
 

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +29,7 @@ from zkinfer.jobs import api
 from zkinfer.jobs import state as state_module
 from zkinfer.jobs.executors import ProcessExecutor
 from zkinfer.jobs.inputs import Inputs
-from zkinfer.jobs.job import proofs_folder
+from zkinfer.jobs.job import proof_name, proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE
 from zkinfer.jobs.runner import Progress, Runner
 from zkinfer.jobs.state import State
@@ -184,15 +183,17 @@ def test_keys_that_are_renewed_while_a_job_works_stop_it(tmp_path: Path) -> None
     api.run(job, keys, tmp_path / "x.npy", batch_size=2, stopping=lambda: True)
 
     class Renewed(ProcessExecutor):
+        """Its only worker starts when the keys were renewed."""
+
         def submit(self, work: Work) -> None:
             if not own.exists():
                 keys.folder.rename(own)
                 setup(mlp().program, mlp().weights, folder=keys.folder, proofs=50)
-                for worker in self.pids:
-                    os.kill(worker, signal.SIGKILL)
+                self._workers = [self._start()]
             super().submit(work)
 
-    with closing(State(job)) as state, closing(Renewed(keys.folder, 1, tmp_path / "log")) as executor:
+    with closing(State(job)) as state, closing(Renewed(keys.folder, 0, tmp_path / "log")) as executor:
+        executor.workers = executor.places = 1
         runner = Runner(job, state, keys, executor, lambda _: None, lambda: False)
         with pytest.raises(WrongKeyError, match=f"the job to {keys.commitment.digest.hex()[:16]}"):
             runner.run()
@@ -462,6 +463,61 @@ def test_whichever_write_fails_the_job_can_be_resumed(tmp_path: Path) -> None:
             assert first > 10
             return
         first += 1
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_on_a_full_disk_no_attempt_spends_a_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cron repeats it, hour after hour. Once there is room, all is proven."""
+    keys, _ = stopped_job(tmp_path)
+    proven, left = keys.proven, keys.proofs_left
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", no_room)
+        for _ in range(3):
+            with pytest.raises(ResourceError, match="No space left"):
+                api.resume(tmp_path / "job", keys)
+    assert (keys.proven, keys.proofs_left) == (proven, left)
+    assert api.resume(tmp_path / "job", keys).complete
+
+
+def test_a_disk_that_fills_up_meanwhile_costs_no_proof_that_is_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has room is finished and kept; nothing else is begun."""
+    keys, x = new_job(tmp_path, 40)
+    reserved: list[int] = []
+    real = os.posix_fallocate
+
+    def filling_up(descriptor: int, offset: int, size: int) -> None:
+        reserved.append(size)
+        if len(reserved) > 6:  # the first is for the outputs
+            no_room()
+        real(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", filling_up)
+    with pytest.raises(ResourceError, match="No space left"):
+        api.run(tmp_path / "job", keys, x, batch_size=2, retries=0)
+    assert keys.proven == [0, 2, 4, 6, 8]
+    assert sorted(path.name for path in proofs_folder(tmp_path / "job").iterdir()) == [
+        proof_name(first) for first in keys.proven
+    ]
+    monkeypatch.undo()
+    assert api.resume(tmp_path / "job", keys).complete
+    assert keys.proven == list(range(0, 40, 2))
+
+
+def test_outputs_have_their_space_before_anything_is_proven(tmp_path: Path) -> None:
+    keys, x = new_job(tmp_path, 1000)
+    found: list[int] = []
+
+    def observe(_: Progress) -> None:
+        part = tmp_path / "job" / ".outputs.npy.part"
+        found.append(part.stat().st_blocks * 512 if part.exists() else 0)
+
+    api.run(tmp_path / "job", keys, x, batch_size=100, observer=observe)
+    assert found[0] >= 1000 * 2 * 8
 
 
 def test_a_database_that_cannot_grow_stops_the_job_and_loses_nothing(

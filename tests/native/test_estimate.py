@@ -29,6 +29,16 @@ def test_the_size_of_a_proof_is_known_beforehand(runs: int) -> None:
     assert len(proof.to_bytes()) == pytest.approx(estimated(runs).proof_bytes, rel=0.2)
 
 
+@pytest.mark.parametrize("hidden", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("runs", [1, 64])
+def test_the_room_for_a_proof_is_enough_and_not_wasteful(hidden: tuple[bool, bool], runs: int) -> None:
+    keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=PROOFS)
+    (tensor,) = EXAMPLE.program.inputs
+    options = dict(zip(("private_inputs", "private_outputs"), hidden, strict=True))
+    proof = keys.prove([np.zeros((runs, *tensor.shape), dtype=np.int64)], b"", **options)
+    assert 1 <= keys.proof_bytes(runs, **options) / len(proof.to_bytes()) <= 1.6
+
+
 def test_the_size_of_keys_is_known_beforehand() -> None:
     keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=PROOFS)
     files = sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file())

@@ -85,7 +85,7 @@ class RecordingKeys(Keys):
 
     backend = "native"
 
-    def __init__(self, folder: Path, proofs: int = 1 << 20, seconds: float = 0.0) -> None:
+    def __init__(self, folder: Path, proofs: int = 1 << 14, seconds: float = 0.0) -> None:
         self.folder = folder
         self.seed = bytes(32)
         self.log = folder / "log"
@@ -119,13 +119,16 @@ class RecordingKeys(Keys):
         outputs = OutputTensor.of(claimed(numbers), 6)
         return Proof("sumcheck", self.commitment.digest, (outputs,), b"no proof")
 
+    def proof_bytes(self, runs: int, *, private_inputs: bool = False, private_outputs: bool = False) -> int:
+        return 4096 + 16 * runs
+
     @property
     def proven(self) -> list[int]:
         """The first item of each proof ever begun, in order."""
         return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
 
 
-def new_job(folder: Path, items: int, proofs: int = 1 << 20) -> tuple[RecordingKeys, Path]:
+def new_job(folder: Path, items: int, proofs: int = 1 << 14) -> tuple[RecordingKeys, Path]:
     """Keys for so many proofs, and a file of so many items."""
     keys = RecordingKeys(folder / "keys", proofs)
     np.save(folder / "x.npy", item_reals(items))
@@ -163,7 +166,7 @@ def check_sample_complete(job: Path, items: int) -> Manifest:
     return manifest
 
 
-def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None, proofs: int = 1 << 20) -> None:
+def begin_or_resume(folder: Path, batch_size: int, sample: SamplePolicy | None = None, proofs: int = 1 << 14) -> None:
     """Work on a job until it is complete, in a process that may be killed: its keys and items are beside it."""
     keys, job = RecordingKeys(folder / "keys", proofs), folder / "job"
     if (job / "state.sqlite").exists():

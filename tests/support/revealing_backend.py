@@ -123,6 +123,10 @@ class RevealingBackend(Backend[RevealingKeys]):
         """See `Backend.load`."""
         return RevealingKeys(folder)
 
+    def proof_bytes(self, keys: RevealingKeys, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+        """See `Backend.proof_bytes`."""
+        return 4096 + len(keys.secret)
+
     def prove(
         self,
         keys: RevealingKeys,

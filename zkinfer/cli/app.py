@@ -260,17 +260,17 @@ def prove(
 ) -> None:
     """Prove inferences: one for each sample in the input file; with ezkl, exactly one batch."""
     began = time.perf_counter()
-    require_folder_of(output)  # before a proof of the budget is used up
+    require_folder_of(output)
     loaded = zkinfer.Keys.load(keys)
-    proof = zkinfer.prove(
+    zkinfer.prove(
         loaded,
         read_arrays(inputs),
         context=read_context(context),
         saturate=saturate,
         private_inputs=private_inputs,
         private_outputs=private_outputs,
+        save_as=output,
     )
-    proof.save(output)
     took = time.perf_counter() - began
     out.print(
         f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}; "

@@ -21,6 +21,9 @@ PROVER = "the ezkl backend", "ezkl"
 VERIFIER = "the verifier of the ezkl backend", "ezkl-verifier"
 """What is missing, and the extra that installs it, where an import fails."""
 
+PROOF_BYTES = 1 << 17
+"""More than any proof takes, but for its outputs."""
+
 NO_SALT = "none: whoever guesses all weights can confirm the guess"
 
 
@@ -54,6 +57,9 @@ class EzklBackend(Backend["EzklKeys"]):
         with requiring(*PROVER):
             from zkinfer.ezkl.keys import EzklKeys
         return EzklKeys.load(folder, verify_files=verify_files)
+
+    def proof_bytes(self, keys: "EzklKeys", runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+        return PROOF_BYTES + 64 * sum(tensor.size for tensor in keys.program.output_tensors)
 
     def prove(
         self,

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zkinfer.circuit.samples import batch_of, stacked_shape
-from zkinfer.errors import ProvingError, WrongKeyError
+from zkinfer.errors import ProvingError, ResourceError, WrongKeyError
 from zkinfer.execution.executor import execute
 from zkinfer.ezkl.instances import public_instances, statement_digest, statement_words
 from zkinfer.ezkl.keys import (
@@ -27,6 +28,9 @@ from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import writing
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.typing import IntArray
+
+ROOM_TO_PROVE = 16 << 20
+"""Bytes that have to be free in the folder for temporary files before a proof of the budget is spent."""
 
 
 def witness_vector(keys: EzklKeys, values: Sequence[IntArray], digest: bytes) -> list[int]:
@@ -92,6 +96,8 @@ def prove_graph(
                 "ezkl computed other outputs than zkinfer, so nothing was proven; this is a defect of "
                 "zkinfer or a change in ezkl: please report the model"
             )
+        if shutil.disk_usage(work).free < ROOM_TO_PROVE:
+            raise ResourceError(f"cannot prove: less than {ROOM_TO_PROVE >> 20} MiB are free in {work}")
         keys.counter.spend()
         run(
             [

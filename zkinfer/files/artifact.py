@@ -11,6 +11,8 @@ The checksum finds damage and careless edits; it proves nothing about who wrote 
 """
 
 import contextlib
+import errno
+import glob
 import os
 import shutil
 import struct
@@ -105,7 +107,7 @@ def building_folder(target: Path) -> Iterator[Path]:
         raise ResourceError(f"{target} exists; choose another folder or remove it first")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob(f".{target.name}.part-*"):
+        for stale in target.parent.glob(f".{glob.escape(target.name)}.part-*"):
             if not _builder_is_alive(stale):
                 shutil.rmtree(stale, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.part-{os.getpid()}-", dir=target.parent))
@@ -128,6 +130,89 @@ def _builder_is_alive(part: Path) -> bool:
     return True
 
 
+class ReservedFile:
+    """Room on the disk for a file whose content will cost something that cannot be had twice, such as a proof.
+
+    The file appears once it is whole. Until then a hidden one beside it holds the space, as a context: it is removed at
+    the end if nothing took its place.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: int = 0, *, private: bool = False) -> None:
+        """Take the space.
+
+        Args:
+            path: of the file; replaced if it exists.
+            size: bytes to reserve; content may be shorter, or longer if there is room.
+            private: readable by its owner alone (mode 600), for weights and proving keys.
+
+        Raises:
+            ResourceError: the disk is full or not writable; nothing is left behind.
+        """
+        self._target = Path(path)
+        self._part: Path | None = None
+        with self._writing():
+            if self._target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            folder, prefix = self._target.parent, f".{self._target.name}."
+            descriptor, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".part")
+            self._part, self._file = Path(name), os.fdopen(descriptor, "wb")
+            try:
+                os.fchmod(descriptor, 0o600 if private else 0o644)
+                if size:
+                    os.posix_fallocate(descriptor, 0, size)
+            except BaseException:
+                self.close()
+                raise
+
+    def fill(self, data: bytes) -> None:
+        """Write the whole content, durably; the space beyond it is given back. May be tried again.
+
+        Raises:
+            ResourceError: the disk is full or not writable.
+        """
+        with self._writing():
+            self._file.seek(0)
+            self._file.write(data)
+            self._file.truncate()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def publish(self) -> None:
+        """Let the file, which was filled, take its place. May be tried again.
+
+        Raises:
+            ResourceError: the folder is not writable, or not there any more.
+        """
+        with self._writing():
+            if self._part is not None:
+                self._part.replace(self._target)
+                self._part = None
+            _sync_directory(self._target.parent)
+
+    def close(self) -> None:
+        """Give the space back, unless the file has its place."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._part is not None:
+            with contextlib.suppress(OSError):
+                self._part.unlink()
+            self._part = None
+
+    def __enter__(self) -> "ReservedFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ResourceError(f"cannot write {self._target}: {reason}") from error
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
     """Write a file so that a crash at any moment leaves the old file or the new one, never a part.
 
@@ -139,24 +224,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool
     Raises:
         ResourceError: the disk is full or not writable; nothing is left behind.
     """
-    target = Path(path)
-    temporary: str | None = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600 if private else 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-        temporary = None
-        _sync_directory(target.parent)
-    except (OSError, ValueError) as error:
-        raise ResourceError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+    with ReservedFile(path, private=private) as file:
+        file.fill(data)
+        file.publish()
 
 
 def _sync_directory(folder: Path) -> None:

@@ -1,20 +1,23 @@
 """How this package compiles: functions that are inlined, kernels that are kept on disk.
 
 Numba keeps compiled kernels in `__pycache__` beside the source, or in NUMBA_CACHE_DIR, for the processor they were
-compiled on. By itself it looks only at the file of the kernel; here the text of every file of the packages that have
-kernels counts as well, because kernels contain the functions that they call.
+compiled on; where it can write to none of its places, they go to a private folder. By itself it looks only at the file
+of the kernel; here the text of every file of the packages that have kernels counts as well, because kernels contain the
+functions that they call.
 """
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
-from numba.core import event
+from numba.core import config, event
 from numba.extending import intrinsic as _intrinsic
 
+from zkinfer.jit.private_folder import private_folder
 from zkinfer.progress import notice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,11 +41,26 @@ def device(function: F) -> F:
 
 def kernel(function: F) -> F:
     """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
-    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
-    index = compiled._cache._cache_file
-    index._source_stamp = (index._source_stamp, source_digest())
+    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    if _keep(compiled):
+        index = compiled._cache._cache_file
+        index._source_stamp = (index._source_stamp, source_digest())
     result: F = compiled
     return result
+
+
+def _keep(compiled: Any) -> bool:
+    """Let a kernel's code be kept where there is a place for it; returns whether there is."""
+    with suppress(RuntimeError):  # numba finds no folder that can be written
+        compiled.enable_caching()
+        return True
+    folder, before = private_folder(), config.CACHE_DIR
+    if folder is not None:
+        config.CACHE_DIR = str(folder)  # read when a function's place is chosen, and set for these kernels alone
+        with suppress(RuntimeError):
+            compiled.enable_caching()
+        config.CACHE_DIR = before
+    return bool(compiled._cache.cache_path)
 
 
 def intrinsic(function: F) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from zkinfer.audits.sampling import check_rate
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import InvalidInputError, WrongKeyError
+from zkinfer.files.artifact import writing
 from zkinfer.jobs.executors import BatchExecutor, InlineExecutor, ProcessExecutor
 from zkinfer.jobs.finalize import executed_job
 from zkinfer.jobs.inputs import Inputs, PathLike, paths_of
@@ -113,7 +114,8 @@ def run(
     files = tuple(InputFile.of(path) for path in paths)
     with closing(Inputs(paths, ItemShapes(loaded.program))) as opened:
         items = opened.length
-    proofs_folder(target).mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        proofs_folder(target).mkdir(parents=True, exist_ok=True)
     with working_on(target):
         if (target / STATE_FILE).exists():
             raise InvalidInputError(f"{target} holds a job already: resume it, or choose another folder")

@@ -10,7 +10,9 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
 from zkinfer.files import budget
 from zkinfer.files.artifact import one_line
 from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, BatchExecutor
+from zkinfer.jobs.processes import stop_signals_blocked
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -148,6 +151,23 @@ def link_folder(shared: Path, budget_file: Path, relative: str) -> Path:
     return own
 
 
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """What this process does at SIGTERM and Ctrl-C is as before after the block: Ray puts handlers that exit in place.
+
+    Only the main thread can set handlers, in any other thread Ray sets none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _pieces(path: Path) -> Iterator[bytes]:
     """A file's content, in order."""
     with path.open("rb") as file:
@@ -184,7 +204,8 @@ class RayExecutor(BatchExecutor):
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
-                ray.init(include_dashboard=False, log_to_driver=False)
+                with stop_signals_blocked(), handlers_kept():
+                    ray.init(include_dashboard=False, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ResourceError(f"cannot reach a Ray cluster: {one_line(error)}") from None
         self.workers = self.places = workers

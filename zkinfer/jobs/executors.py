@@ -6,6 +6,7 @@ gives a result too: its batch failed, and may be tried again.
 
 import os
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,12 @@ T = TypeVar("T")
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GRACE_SECONDS = 10.0
 """For a worker without work to end by itself."""
+
+LOOK_SECONDS = 0.2
+"""Between two looks whether it is stopped."""
+
+STOPPED_SECONDS = 30.0
+"""For a worker that was stopped (SIGSTOP) in a batch to go on, before the batch is proven by another one."""
 
 LOST = "its worker died: killed, perhaps for memory, or crashed; see workers.log"
 
@@ -129,12 +136,13 @@ class _Worker:
     connection: Connection
     work: Work | None = None
     answered: bool = False
+    stopped: float = 0.0  # seconds of waiting for it, in which this process was running itself
 
 
 class ProcessExecutor(BatchExecutor):
     """Other processes on this machine: each loads the keys once, mapped, so that they share their memory.
 
-    The processors are divided among them. A worker that dies is replaced.
+    The processors are divided among them. A worker that dies is replaced, and so is one that was stopped for good.
 
     Args:
         keys: folder of the keys.
@@ -160,7 +168,13 @@ class ProcessExecutor(BatchExecutor):
 
     def results(self, seconds: float) -> list[Result]:
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
-        return [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
+        found = [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
+        if not found:
+            for worker in busy.values():
+                worker.stopped = worker.stopped + seconds if _is_stopped(worker) else 0.0
+                if worker.stopped >= STOPPED_SECONDS:
+                    worker.process.kill()  # it shows when results are waited for again
+        return found
 
     def _result(self, worker: _Worker) -> Result:
         assert worker.work is not None
@@ -202,11 +216,19 @@ class ProcessExecutor(BatchExecutor):
 _decoder = msgspec.msgpack.Decoder(Result)
 
 
+def _is_stopped(worker: _Worker) -> bool:
+    """Whether a signal has stopped the worker, so that it does nothing until another one lets it go on."""
+    with suppress(ChildProcessError):
+        return os.waitid(os.P_PID, worker.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
+
+
 def _end(worker: _Worker) -> int:
     """End a worker; returns how it ended: negative where a signal ended it."""
     worker.connection.close()
-    if worker.work is None:
+    end = time.monotonic() + GRACE_SECONDS
+    while worker.work is None and time.monotonic() < end and not _is_stopped(worker):
         with suppress(subprocess.TimeoutExpired):
-            return worker.process.wait(GRACE_SECONDS)
+            return worker.process.wait(LOOK_SECONDS)
     worker.process.kill()
     return worker.process.wait()

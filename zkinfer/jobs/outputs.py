@@ -1,9 +1,11 @@
 """The outputs of a job: what its proofs claim, and the files that they are collected in."""
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -41,7 +43,8 @@ def claimed_outputs(proof: Proof, items: int) -> list[IntArray]:
 class OutputFiles:
     """Files with the outputs of all items, in NumPy's format: filled in batch by batch, in any order.
 
-    They appear in the folder once they are whole. Until then nothing in them is relied on: after a crash they are begun
+    They have their whole size from the beginning, so that the disk does not fill up while proofs are made, and appear
+    in the folder once they are whole. Until then nothing in them is relied on: after a crash they are begun
     again, from the proofs.
     """
 
@@ -64,11 +67,13 @@ class OutputFiles:
         self._starts = []
         with writing(folder), self._stack:
             for name, shape in zip(self._names, self._shapes, strict=True):
-                file = self._stack.enter_context(_part(folder, name).open("wb"))
+                file = self._stack.enter_context(_new_file(_part(folder, name)))
                 header = {"descr": "<f8", "fortran_order": False, "shape": (items, *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
+                file.flush()
                 self._files.append(file)
                 self._starts.append(file.tell())
+                os.posix_fallocate(file.fileno(), 0, file.tell() + 8 * items * math.prod(shape))
             self._stack = self._stack.pop_all()
 
     def write(self, batch: JobBatch, outputs: Sequence[IntArray]) -> None:
@@ -110,6 +115,12 @@ class OutputFiles:
         for name in self._names:
             with suppress(OSError):
                 _part(self._folder, name).unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """A file that was not there before, to be written: a link or a pipe of that name is removed, and not followed."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb")
 
 
 def _part(folder: Path, name: str) -> Path:

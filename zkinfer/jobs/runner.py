@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, ParamSpec
 from blake3 import blake3
 
 from zkinfer.errors import BudgetError, InvalidInputError, ResourceError, WrongKeyError
-from zkinfer.files.artifact import write_atomically
+from zkinfer.files.artifact import ReservedFile, writing
 from zkinfer.jobs.batch_checker import read_items
 from zkinfer.jobs.executors import BatchExecutor
 from zkinfer.jobs.finalize import complete, write_dead_letters
 from zkinfer.jobs.inputs import Inputs
 from zkinfer.jobs.items import ItemShapes, as_runs
-from zkinfer.jobs.job import check_inputs, proof_name, proofs_folder
+from zkinfer.jobs.job import check_inputs, manifest_file, proof_name, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.outputs import OutputFiles
 from zkinfer.jobs.sizing import Sizing
@@ -39,6 +39,9 @@ LONGEST_PAUSE = 300.0
 
 POLL_SECONDS = 0.5
 """How long a request to stop may go unnoticed while workers prove, and between two reports of progress."""
+
+ROOM_FOR_RECORDS = 1 << 20
+"""Bytes on the disk for what is recorded while a proof is made, reserved beside the proof."""
 
 MOST_FAILING = 16
 """Batches that wait for another attempt, with their items in memory, before no further ones are begun."""
@@ -84,14 +87,15 @@ class Outcome:
     committed: Manifest | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Leased:
-    """A batch in this process's hands."""
+    """A batch in this process's hands; while it is being proven, with room on the disk for its proof."""
 
     work: Work
     stop: int
     integers: list[IntArray]
     dead: dict[int, str]
+    room: ReservedFile | None = None
 
 
 class Runner:
@@ -121,11 +125,12 @@ class Runner:
         self._options = state.job.options
         self._sampled = state.job.options.sample is not None
         self._proving: dict[int, _Leased] = {}
+        self._sizes: dict[int, int] = {}  # bytes to reserve, by the runs of a batch
         self._retries: list[tuple[float, _Leased]] = []  # when a batch that failed is due, and the batch
         self._failures: dict[int, int] = {}
         self._ahead: _Leased | None = None
         self._stopped = False
-        self._fatal: BudgetError | InvalidInputError | WrongKeyError | None = None
+        self._fatal: BudgetError | InvalidInputError | ResourceError | WrongKeyError | None = None
         self._outputs: OutputFiles | None = None
         self._collected: set[int] = set()
         self._items = self._memory = 0
@@ -144,6 +149,7 @@ class Runner:
         """
         self._state.recover()
         with ExitStack() as files:
+            files.callback(self._give_all_back)
             if not self._options.private_outputs and not self._sampled:
                 outputs = OutputFiles(self._folder, self._state.job.items, self._keys.program)
                 self._outputs = files.enter_context(closing(outputs))
@@ -164,6 +170,8 @@ class Runner:
         job, waiting = self._state.job, self._state.count_waiting()
         if not waiting and self._state.planned == job.items:
             return
+        with writing(self._folder):
+            manifest_file(self._folder).unlink(missing_ok=True)  # where proofs were lost: it is not complete any more
         check_inputs(job.inputs)
         sizing = Sizing(
             job.options.batch_size,
@@ -180,7 +188,7 @@ class Runner:
                 self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
                 if self._halting:
                     for work in self._executor.withdraw():  # what no worker began to prove
-                        del self._proving[work.first]
+                        self._give_back(self._proving.pop(work.first))
                         self._persistently(self._state.withdraw, work.first)
                 if self._proving:
                     if sizing.settled and not self._halting:  # read the next batch while others are being proven
@@ -207,11 +215,33 @@ class Runner:
             leased = self._due() or self._next(inputs, sizing)
             if leased is None:
                 return
+            try:
+                self._persistently(self._reserve, leased)
+            except ResourceError as error:  # what is being proven is finished first
+                self._fatal = error
+                return
             if leased is self._ahead:
                 self._ahead = None
-            self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
             self._proving[leased.work.first] = leased
+            self._persistently(self._state.lease, leased.work.first, leased.stop, leased.dead)
             self._executor.submit(leased.work)
+
+    def _reserve(self, leased: _Leased) -> None:
+        """Take room for a batch's proof, so that no proof of the budget is spent that could not be kept."""
+        runs = len(leased.work.inputs[0].integers())
+        if runs not in self._sizes:
+            hidden = {name: getattr(self._options, name) for name in ("private_inputs", "private_outputs")}
+            self._sizes[runs] = self._keys.proof_bytes(runs, **hidden) + ROOM_FOR_RECORDS
+        leased.room = ReservedFile(proofs_folder(self._folder) / proof_name(leased.work.first), self._sizes[runs])
+
+    def _give_back(self, leased: _Leased) -> None:
+        if leased.room is not None:
+            leased.room.close()
+            leased.room = None
+
+    def _give_all_back(self) -> None:
+        for leased in self._proving.values():
+            self._give_back(leased)
 
     def _due(self) -> _Leased | None:
         """A batch that failed before, once it is time to try again."""
@@ -269,6 +299,7 @@ class Runner:
             if isinstance(result, Proven) and not self._is_committed(result):
                 result = Failed(result.first, "what is proven is not what was committed; was it another model?")
             if isinstance(result, Failed):
+                self._give_back(leased)
                 self._handle(result, leased)
                 continue
             proven.append((leased, result))
@@ -282,7 +313,10 @@ class Runner:
         return not self._sampled or item_digests(outputs) == self._state.digests(proven.first)[1]
 
     def _write(self, leased: _Leased, proven: Proven) -> None:
-        """Announce a proof, write it, and record that it is there: in this order, whatever happens in between."""
+        """Write a proof, announce it, let it appear, and record that it is there: in this order, whatever happens.
+
+        It is written into the room that was reserved for it, which leaves some for the records.
+        """
         first, outputs = proven.first, [tensor.integers() for tensor in proven.outputs]
         if self._sampled:
             digests = self._state.digests(first)
@@ -290,9 +324,11 @@ class Runner:
             inputs = b"" if self._options.private_inputs else item_digests(leased.integers)
             digests = inputs, item_digests(outputs) if outputs else b""
         digest: bytes = blake3(proven.proof).digest()
+        assert leased.room is not None
+        leased.room.fill(proven.proof)
         self._state.announce(first, digests, Announcement(digest, len(proven.proof), proven.seconds, proven.phases))
         name = proof_name(first)
-        write_atomically(proofs_folder(self._folder) / name, proven.proof)
+        leased.room.publish()
         self._state.finish(first)
         if self._outputs is not None:
             dead = tuple(sorted(leased.dead))

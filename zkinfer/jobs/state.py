@@ -8,11 +8,13 @@ that does not. Batches are appended as they are first leased, so that their size
 of a sampled job are recorded all at once, with the digests that the job commits to.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 from blake3 import blake3
@@ -151,9 +153,11 @@ class State:
         self._folder = folder
         with _database(path):
             self._connection = _connect(path)
-            (description,) = self._connection.execute("SELECT description FROM job").fetchone()
+            found = self._connection.execute("SELECT description FROM job").fetchone()
+        if found is None:
+            raise ArtifactError(f"{path} is damaged: it does not say what the job is. Begin a new job")
         try:
-            self.job = msgspec.json.decode(description, type=Job)
+            self.job = msgspec.json.decode(found[0], type=Job)
         except msgspec.MsgspecError as error:
             raise ArtifactError(f"{path}: not a job that this version of zkinfer can go on with: {error}") from None
 
@@ -166,9 +170,9 @@ class State:
         """
         path = folder / STATE_FILE
         part = folder / f".{STATE_FILE}.part"
-        for stale in folder.glob(f"{part.name}*"):
-            stale.unlink()
         with writing(path):
+            for stale in folder.glob(f"{part.name}*"):
+                stale.unlink()
             part.touch(mode=0o600)  # it quotes values of dead letters, and holds the salts' seed of a sampled job
         with _database(path):
             connection = _connect(part)
@@ -280,7 +284,8 @@ class State:
                 "ON CONFLICT (first) DO UPDATE SET status = 'leased', attempts = attempts + 1, proof_digest = x''",
                 (first, stop),
             )
-            connection.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?)", sorted(dead.items()))
+            connection.execute("DELETE FROM dead WHERE item >= ? AND item < ?", (first, stop))
+            connection.executemany("INSERT INTO dead VALUES (?, ?)", sorted(dead.items()))
 
     def announce(self, first: int, digests: tuple[bytes, bytes], proof: Announcement) -> None:
         """A leased batch is proven, and its file about to be written. Durable.
@@ -329,9 +334,17 @@ class State:
         """Make rows and files agree after a crash, and let what failed be tried again.
 
         A leased batch whose file is there and is the announced one is done; every other one waits, as does one that is
-        done and has lost its file. Files that belong to no finished batch are removed.
+        done and has lost its file. Files that belong to no finished batch are removed. Items below the last batch that
+        belong to none, since rows were lost, belong to new batches that wait.
+
+        Raises:
+            ArtifactError: rows were lost that cannot be made again, or an item belongs to two batches.
+            ResourceError: the disk is full or not writable.
         """
         folder = proofs_folder(self._folder)
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        self._fill_gaps()
         done = set()
         for row in self.rows():
             name, proof = proof_name(row.first), row.announced
@@ -342,9 +355,32 @@ class State:
                 done.add(name)
             elif row.status not in ("executed", "waiting"):
                 self.release(row.first, row.reason)
-        for path in folder.iterdir():
-            if path.name not in done:
-                path.unlink()
+        with writing(folder):
+            for path in folder.iterdir():
+                if path.name not in done and (path.is_symlink() or not path.is_dir()):
+                    path.unlink()
+
+    def _fill_gaps(self) -> None:
+        """Let every item below the last batch belong to exactly one."""
+        position, largest, gaps = 0, 1, []
+        for row in self.rows():
+            if row.first < position or row.stop <= row.first:
+                raise ArtifactError(f"{self._folder / STATE_FILE} is damaged: item {row.first} belongs to two batches")
+            if row.first > position:
+                gaps.append((position, row.first))
+            position, largest = row.stop, max(largest, row.stop - row.first)
+        if self.sample is not None and (gaps or position < self.job.items):
+            raise ArtifactError(
+                f"{self._folder / STATE_FILE} is damaged: batches are gone that the job has committed to. "
+                "Commit again, in a new folder"
+            )
+        pieces = [(at, min(stop, at + largest)) for first, stop in gaps for at in range(first, stop, largest)]
+        if pieces:
+            with self._writing() as connection:
+                insert = (
+                    "INSERT INTO batches (first, stop, status, reason) VALUES (?, ?, 'waiting', 'its row was lost')"
+                )
+                connection.executemany(insert, pieces)
 
     def rows(self) -> Iterator[Row]:
         """All batches, in order."""
@@ -400,8 +436,24 @@ def _announcement(digest: bytes, size: int, seconds: float, phases: bytes) -> An
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        if os.access(path.parent, os.W_OK):
+            raise
+        connection.close()
+        return _connect_read_only(path)
     return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """For a folder that cannot be written, which SQLite reads by itself only where a process left its shared memory.
+
+    Nobody changes such a file. What a crash left in its log, however, is a part of it, and is not passed over.
+    """
+    log = _size(path.with_name(f"{path.name}-wal"))
+    uri = f"file:{quote(str(path.absolute()))}?{'mode=ro' if log else 'immutable=1'}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 @contextmanager

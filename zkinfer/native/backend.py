@@ -60,6 +60,11 @@ class NativeBackend(Backend["NativeKeys"]):
 
         return prove(keys, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
+    def proof_bytes(self, keys: "NativeKeys", runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+        from zkinfer.native.estimate import largest_proof
+
+        return largest_proof(keys.commitment, runs, private_inputs=private_inputs, private_outputs=private_outputs)
+
     def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
         with requiring(*PROVER):
             from zkinfer.native.estimate import estimate

@@ -10,6 +10,8 @@ from rich.text import Text
 from zkinfer.backend import Estimate
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.execution.executor import Executor
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import opening_for
@@ -20,6 +22,9 @@ from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import IntArray
+
+MARGIN = 1.25
+"""Of the largest proof over the expected one: drawn columns may share less of their paths."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,20 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )
+
+
+def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+    """Bytes that no proof of so many runs exceeds, and few proofs are far below: the estimate with a margin.
+
+    Raises:
+        ProvingError: the program cannot be proven for so many runs.
+    """
+    program, opening = commitment.program, commitment.key_as(NativeVerifyingKey).opening
+    plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
+    header = header_for(plan)
+    expected = proof_bytes(plan, shape_of(plan, opening.code, header), header, opening)
+    claimed = 0 if private_outputs else sum(runs * program.tensor(value).size for value in program.outputs)
+    return int(MARGIN * expected) + 8 * claimed
 
 
 def _layers(program: Program, runs: int, limbs: dict[int, int]) -> tuple[LayerCost, ...]:
