@@ -8,7 +8,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zkinfer as zk
-from zkinfer.errors import BudgetError, InvalidInputError, ShapeError, VerificationError, ZkinferError
+from zkinfer.errors import (
+    ArtifactError,
+    BudgetError,
+    InvalidInputError,
+    ResourceError,
+    ShapeError,
+    VerificationError,
+    ZkinferError,
+)
 from zkinfer.ezkl.estimate import EzklEstimate
 from zkinfer.typing import Array
 
@@ -183,6 +191,68 @@ def test_what_a_backend_does_not_do_is_named(circuit: "zk.Circuit", keys: "zk.Ke
     for inputs, outputs in ((True, False), (False, True)):
         with pytest.raises(InvalidInputError, match="to hide them"):
             zk.prove(keys, calibration[:1], private_inputs=inputs, private_outputs=outputs)
+
+
+class TestArguments:
+    """What is often handed in by mistake is refused with one line that says what to do."""
+
+    @pytest.mark.parametrize("context", ["request 1", None, 5])
+    def test_a_context_is_bytes(self, native: "zk.Keys", calibration: Array, context: object) -> None:
+        left = native.proofs_left
+        with pytest.raises(InvalidInputError, match=r"a context is bytes, .* got"):
+            zk.prove(native, calibration[:1], context=context)  # type: ignore[arg-type]
+        assert native.proofs_left == left
+
+    @pytest.mark.parametrize("seed", ["s" * 32, b"short", 5])
+    def test_a_seed_is_32_bytes(self, circuit: "zk.Circuit", native: "zk.Keys", seed: object) -> None:
+        with pytest.raises(InvalidInputError, match="a seed "):
+            zk.setup(circuit, seed=seed)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="a seed "):
+            zk.rotate(native, seed=seed)  # type: ignore[arg-type]
+
+    def test_keys_come_first(self, circuit: "zk.Circuit", native: "zk.Keys", calibration: Array) -> None:
+        with pytest.raises(InvalidInputError, match=r"wrong order: prove\(keys, x\)"):
+            zk.prove(calibration[:1], native)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match=r"got Circuit: make them first, zk\.setup"):
+            zk.prove(circuit, calibration[:1])  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match=r"read their folder first, zk\.Keys\.load\('keys'\)"):
+            zk.prove("keys", calibration[:1])  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="rotate takes keys"):
+            zk.rotate(circuit)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("path", ["model.zkcircuit", Path("model.zkcircuit")])
+    def test_a_path_is_no_circuit(self, path: object) -> None:
+        for function in (zk.setup, zk.estimate):
+            with pytest.raises(InvalidInputError, match=r"read it first, zk\.Circuit\.load\('model\.zkcircuit'\)"):
+                function(path)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="got NoneType: compile the model first"):
+            zk.setup(None)  # type: ignore[arg-type]
+
+    def test_numbers_of_numpy_are_numbers(self, calibration: Array) -> None:
+        two = zk.compile(two_layers(), calibration, batch=np.int64(2), activation_bits=np.int32(8))  # type: ignore[arg-type]
+        assert two.batch == 2
+        assert zk.setup(two, proofs=np.int64(3)).proofs_left == 3  # type: ignore[arg-type]
+        assert zk.estimate(two, samples=np.int64(4), proofs=np.int64(3)).prove_seconds > 0  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("number", ["5", 2.5, 0, True])
+    def test_numbers_are_whole(self, circuit: "zk.Circuit", calibration: Array, number: object) -> None:
+        for call in (
+            lambda: zk.compile(two_layers(), calibration, batch=number),  # type: ignore[arg-type]
+            lambda: zk.setup(circuit, proofs=number),  # type: ignore[arg-type]
+            lambda: zk.estimate(circuit, samples=number),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(InvalidInputError, match="is a whole number from 1 on"):
+                call()
+
+    def test_a_folder_whose_name_is_too_long(self, circuit: "zk.Circuit", tmp_path: Path) -> None:
+        with pytest.raises(ResourceError, match="too long"):
+            zk.setup(circuit, folder=tmp_path / ("a" * 300))
+        with pytest.raises(ArtifactError, match="is not a folder of zkinfer keys"):
+            zk.Keys.load(tmp_path / ("a" * 300))
+
+    def test_a_precision_is_no_number(self, calibration: Array) -> None:
+        with pytest.raises(InvalidInputError, match=r"zkinfer\.Precision or a name, got int"):
+            zk.compile(two_layers(), calibration, precision=8)  # type: ignore[arg-type]
 
 
 def test_every_public_name_loads() -> None:

@@ -38,7 +38,7 @@ COMMAND_LINE = {"typer", "rich"}
 
 LAYERS = (
     ("errors", "typing", "moved"),
-    ("progress", "extras", "registry", "lazy"),
+    ("arguments", "progress", "extras", "registry", "lazy"),
     ("jit",),
     ("circuit",),
     ("protocol",),

@@ -1,9 +1,9 @@
 """The public functions setup, prove, rotate and estimate; compile and verify have modules of their own."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zkinfer.arguments import as_path, whole_number
 from zkinfer.backend import Estimate, Keys, find_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
@@ -45,15 +45,16 @@ def setup(
         ResourceError: too little memory, disk or time.
         BoundsError, ProvingError: the backend refuses the circuit.
     """
+    _require_circuit(circuit, "setup")
     chosen = find_backend(backend)
     if srs_path is not None and not chosen.takes_reference_string:
         raise InvalidInputError(f"the {chosen.name} backend needs no reference string: leave srs_path out")
     keys: Keys = chosen.setup(
         circuit.program,
         circuit.weights,
-        folder=None if folder is None else Path(folder),
-        srs_path=None if srs_path is None else Path(srs_path),
-        proofs=chosen.default_proofs if proofs is None else proofs,
+        folder=None if folder is None else as_path("folder", folder),
+        srs_path=None if srs_path is None else as_path("srs_path", srs_path),
+        proofs=chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs),
         seed=seed,
     )
     return keys
@@ -94,6 +95,9 @@ def prove(
         ResourceError: the file cannot be written.
         ProvingError: the backend fails.
     """
+    if isinstance(x, Keys):
+        raise InvalidInputError("the arguments are in the wrong order: prove(keys, x)")
+    _require_keys(keys, "prove")
     tensors, batch = keys.program.inputs, batch_of(keys.program)
     arrays = as_arrays(x, [tensor.label for tensor in tensors])
     runs = [
@@ -132,7 +136,8 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
         BudgetError: the keys have made all their proofs.
         ResourceError: the folder exists, or too little disk.
     """
-    target = None if folder is None else Path(folder)
+    _require_keys(keys, "rotate")
+    target = None if folder is None else as_path("folder", folder)
     rotated: Keys = find_backend(keys.backend).rotate(keys, folder=target, seed=seed)
     return rotated
 
@@ -153,13 +158,33 @@ def estimate(
         InvalidInputError: no such backend, or samples that it cannot prove at once; MissingDependencyError: it is not
             installed; ProvingError: it refuses the circuit.
     """
+    _require_circuit(circuit, "estimate")
     batch = batch_of(circuit.program)
-    samples = batch if samples is None else samples
-    if samples < 1 or samples % batch:
+    samples = batch if samples is None else whole_number("the number of samples", samples)
+    if samples % batch:
         raise InvalidInputError(f"{samples} samples are no multiple of the circuit's batch, {batch}")
     chosen, runs = find_backend(backend), samples // batch
     most = chosen.limits.runs
     if most is not None and runs > most:
         raise InvalidInputError(f"one proof of the {chosen.name} backend covers at most {most * batch} samples")
-    budget = chosen.default_proofs if proofs is None else proofs
+    budget = chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs)
     return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget)
+
+
+def _require_circuit(circuit: object, function: str) -> None:
+    """Check for a circuit, or for keys, which have a program and weights too."""
+    if hasattr(circuit, "program") and hasattr(circuit, "weights"):
+        return
+    advice = "compile the model first, zk.compile(model, calibration)"
+    if isinstance(circuit, (str, os.PathLike)):
+        advice = f"read it first, zk.Circuit.load({os.fspath(circuit)!r}); or compile a model, zk.compile"
+    raise InvalidInputError(f"{function} takes a circuit, got {type(circuit).__name__}: {advice}")
+
+
+def _require_keys(keys: object, function: str) -> None:
+    if isinstance(keys, Keys):
+        return
+    advice = "make them first, zk.setup(circuit)"
+    if isinstance(keys, (str, os.PathLike)):
+        advice = f"read their folder first, zk.Keys.load({os.fspath(keys)!r})"
+    raise InvalidInputError(f"{function} takes keys, got {type(keys).__name__}: {advice}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from zkinfer import registry
+from zkinfer.arguments import as_path
 from zkinfer.circuit.program import Program
 from zkinfer.errors import CommitmentMismatchError, InvalidInputError, WrongKeyError
 from zkinfer.files.budget import Budget
@@ -130,7 +131,7 @@ class Keys(ABC):
             WrongKeyError: the folder mixes files of different keys.
             MissingDependencyError: the backend is not installed.
         """
-        path = Path(folder).absolute()
+        path = as_path("folder", folder).absolute()
         backend = find_backend(read_commitment(path).backend)
         loaded: Keys = backend.load(path, verify_files=verify_files)
         return loaded

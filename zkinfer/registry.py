@@ -36,7 +36,7 @@ def find(name: str) -> Any:
     Raises:
         InvalidInputError: there is none of that name; the message lists those that there are.
     """
-    module = BACKENDS.get(public_name(name))
+    module = BACKENDS.get(public_name(name)) if isinstance(name, str) else None
     if module is None:
-        raise InvalidInputError(f"there is no backend {name[:20]!a}; choose one of: {', '.join(BACKENDS)}")
+        raise InvalidInputError(f"there is no backend {str(name)[:20]!a}; choose one of: {', '.join(BACKENDS)}")
     return import_module(module).BACKEND

@@ -5,13 +5,30 @@ even. All arithmetic is float64, where multiplying by a power of two is exact.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Tensor
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array, BoolArray, FloatArray, IntArray
+
+
+class NamedColumns(Protocol):
+    """A table with named columns, such as a DataFrame of pandas or polars."""
+
+    columns: Any
+
+    def to_numpy(self) -> Any:
+        """All of it, as one array."""
+
+    def __getitem__(self, name: str) -> Any:
+        """One column."""
+
+
+def is_table(x: Any) -> TypeGuard[NamedColumns]:
+    """Whether this has named columns."""
+    return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 
 def as_array(x: Any) -> Array:
@@ -42,9 +59,15 @@ def as_arrays(x: Any, labels: Sequence[str]) -> list[Array]:
         labels: the inputs' labels, in order.
 
     Raises:
-        InvalidInputError: elements that are not numbers, or a mapping with missing or unknown labels.
+        InvalidInputError: elements that are not numbers, a mapping with missing or unknown labels, or a table: its
+            columns have names, and only a circuit may know which of them it takes.
         ShapeError: not one array an input.
     """
+    if is_table(x):
+        raise InvalidInputError(
+            "a table's columns have names, of which nothing is known here: hand in arrays, circuit.arrays(table), "
+            "which chooses columns by name; or table[names].to_numpy() with the names in the order of the calibration"
+        )
     if isinstance(x, Mapping):
         if set(x) != set(labels):
             raise InvalidInputError(f"the inputs are named {list(labels)}, got arrays named {list(x)}")

@@ -10,11 +10,20 @@ import msgspec
 import numpy as np
 import onnx_ir
 
+from zkinfer.arguments import whole_number
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.qformat import as_array, as_arrays, as_batch
+from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, is_table
 from zkinfer.circuit.samples import into_runs
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
+from zkinfer.compiler.calibration.data import (
+    arrays_by_name,
+    column_names,
+    inputs_of_module,
+    is_loader,
+    loaded,
+    matrix,
+)
 from zkinfer.compiler.calibration.fidelity import Examiner
 from zkinfer.compiler.calibration.float_model import check_samples, static_shape
 from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT
@@ -64,8 +73,10 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         model: a path to an ONNX file, the bytes of one, a ModelProto, a torch module, or a fitted estimator or pipeline
             of scikit-learn, whose features are one float32 input.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
-            for each input, or a mapping from input names to arrays. It sets the range of every input and activation:
-            inputs beyond it are refused, activations beyond it saturate.
+            for each input, or a mapping from input names to arrays; a table such as a DataFrame, whose columns the
+            circuit then knows by name; or an iterator or loader, such as torch's DataLoader, that gives such arrays or
+            lists, batch by batch, where what follows the inputs in a list, such as labels, is left out. It sets the
+            range of every input and activation: inputs beyond it are refused, activations beyond it saturate.
         batch: how many samples one proof covers.
         precision: a `Precision` or the name of a preset. The default, "native", has 16 bits for activations and
             weights, and tables of up to 65,536 entries. "ezkl", for circuits that ezkl proves, has 8 bits and small
@@ -99,6 +110,13 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         max_table_entries=max_table_entries,
         ranges=ranges,
     )
+    columns: tuple[str, ...] = ()
+    if is_module(model) or is_estimator(model):
+        if is_loader(calibration):
+            calibration = loaded(calibration, inputs_of_module(model) if is_module(model) else 1)
+        elif is_table(calibration):
+            columns = tuple(getattr(model, "feature_names_in_", ())) or column_names(calibration)
+            calibration = matrix(calibration, columns)
     if is_module(model):
         module = model
         with activity("exporting the module"):
@@ -111,6 +129,13 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     with activity("reading the model"):
         normalized, conversion = load(model, batch=batch)
     _require_tensors(normalized, most)
+    shapes = {value.name or "": static_shape(value) for value in normalized.graph.inputs}
+    if is_loader(calibration):
+        calibration = loaded(calibration, len(shapes), list(shapes.values()))
+    elif is_table(calibration):
+        by_name = arrays_by_name(calibration, shapes)
+        columns = column_names(calibration) if by_name is None else ()
+        calibration = matrix(calibration, columns) if by_name is None else by_name
     arrays = _samples(normalized, calibration)
     if conversion is not None:
         with activity("comparing the operator sets"):
@@ -141,7 +166,15 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     samples = tuple(array[:REPORT_SAMPLES].copy() for array in arrays)
     source = onnx_ir.serde.serialize_model(normalized).SerializeToString(deterministic=True)
     return Circuit(
-        lowered.program, lowered.weights, lowered.layers, source, lowered.saturations, samples, tuning, fidelity
+        lowered.program,
+        lowered.weights,
+        lowered.layers,
+        source,
+        saturations=lowered.saturations,
+        columns=columns,
+        samples=samples,
+        tuning=tuning,
+        fidelity=fidelity,
     )
 
 
@@ -191,7 +224,13 @@ def _tuned(
 def _precision(precision: Precision | str, **fields: int | str | None) -> Precision:
     """A precision or a preset, with the fields that are not None in place of its own."""
     chosen = preset(precision) if isinstance(precision, str) else precision
-    given = {name: value for name, value in fields.items() if value is not None}
+    if not isinstance(chosen, Precision):
+        raise InvalidInputError(f"precision is a zkinfer.Precision or a name, got {type(precision).__name__}")
+    given = {
+        name: value if isinstance(value, str) else whole_number(name, value)
+        for name, value in fields.items()
+        if value is not None
+    }
     return Precision(**{**msgspec.structs.asdict(chosen), **given})
 
 

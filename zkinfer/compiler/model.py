@@ -16,8 +16,9 @@ from rich.text import Text
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
-from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, quantize
+from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, is_table, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
+from zkinfer.compiler.calibration.data import arrays_by_name, matrix
 from zkinfer.compiler.calibration.fidelity import Fidelity
 from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.calibration.layer_report import StressReport
@@ -54,6 +55,7 @@ class _CircuitPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     layers: tuple[_StoredLayer, ...]
     model: bytes
     saturations: tuple[_StoredSaturation, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def _storage_type(tensor: Tensor) -> str:
@@ -71,6 +73,7 @@ class Circuit(File):
         layers: which tensors of the float model the program's values stand for.
         model: the normalized float model that it was compiled from; bytes of an ONNX file. Secret.
         saturations: for which integers the program's lookups saturate.
+        columns: names of the columns of the calibration data, if that was a table and the model has one input.
         samples: some of the calibration data, one array for each input; None after loading. Never saved.
         tuning: the result of tuning, if the circuit was compiled for a target; else None. Never saved.
         fidelity: what compiling measured; None after loading. Never saved.
@@ -84,6 +87,7 @@ class Circuit(File):
     layers: tuple[Layer, ...]
     model: bytes
     saturations: tuple[Saturation, ...] = ()
+    columns: tuple[str, ...] = ()
     samples: tuple[Array, ...] | None = None
     tuning: Tuning | None = None
     fidelity: Fidelity | None = None
@@ -103,7 +107,8 @@ class Circuit(File):
 
         Args:
             x: any number of samples along the first axis, numpy or torch; one sample without that axis where the
-                batch is 1; a list of arrays, or a mapping from names to arrays, for several inputs.
+                batch is 1; a list of arrays, or a mapping from names to arrays, for several inputs; or a table, see
+                `arrays`.
             saturate: whether values beyond an input's range become the nearest bound; otherwise they are an error.
 
         Returns:
@@ -113,7 +118,7 @@ class Circuit(File):
             InvalidInputError, ShapeError, NotFiniteError, InputRangeError: `x` does not fit the circuit's inputs.
             BoundsError: the circuit was put together by hand, of weights that do not fit the program.
         """
-        arrays = as_arrays(x, [tensor.label for tensor in self.program.inputs])
+        arrays = self.arrays(x)
         batches = [
             as_batch(array, tensor.shape, f"input {tensor.label!r}")
             for array, tensor in zip(arrays, self.program.inputs, strict=True)
@@ -127,6 +132,30 @@ class Circuit(File):
             for output, tensor in zip(self.run_integers(integers), self.program.output_tensors, strict=True)
         )
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def arrays(self, x: Any) -> list[Array]:
+        """Samples in any form that `run` takes, as one array an input, in order; `prove` takes such a list.
+
+        Args:
+            x: as for `run`; or a table such as a DataFrame, of which the columns are chosen by name: those that
+                calibration had, in that order, or, for several inputs of one number each, those of the inputs' names.
+
+        Raises:
+            InvalidInputError: elements that are not numbers, or inputs or columns that are missing.
+            ShapeError: not one array an input.
+        """
+        labels = [tensor.label for tensor in self.program.inputs]
+        if not is_table(x):
+            return as_arrays(x, labels)
+        if self.columns:
+            return [matrix(x, self.columns)]
+        found = arrays_by_name(x, {tensor.label: tensor.shape for tensor in self.program.inputs})
+        if found is None:
+            raise InvalidInputError(
+                f"the circuit knows no columns: it was calibrated with arrays, for the inputs {labels}. Calibrate with "
+                "a table, or hand in table[names].to_numpy() with the names in the order of the calibration"
+            )
+        return [found[label] for label in labels]
 
     def run_integers(self, inputs: Sequence[IntArray]) -> tuple[IntArray, ...]:
         """Run the integer program on integers.
@@ -194,7 +223,7 @@ class Circuit(File):
             raise InvalidInputError("labels and targets belong to samples: hand in x too")
         if x is None and self.samples is None:
             raise InvalidInputError("a circuit from a file holds no calibration data: hand in samples, report(x)")
-        arrays = self.samples if x is None else as_arrays(x, [tensor.label for tensor in self.program.inputs])
+        arrays = self.samples if x is None else self.arrays(x)
         assert arrays is not None
         graph, lowered = self._graph(), self.lowered
         float_model = FloatModel(graph)
@@ -244,6 +273,7 @@ class Circuit(File):
             layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
             model=self.model,
             saturations=tuple(_StoredSaturation(s.value, s.source, s.runs) for s in self.saturations),
+            columns=self.columns,
         )
         return msgspec.msgpack.encode(payload)
 
@@ -268,7 +298,7 @@ class Circuit(File):
             raise ArtifactError(f"the weights do not fit the program: {error}") from None
         layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in found.layers)
         saturations = tuple(Saturation(s.value, s.source, s.runs) for s in found.saturations)
-        return cls(program, weights, layers, found.model, saturations)
+        return cls(program, weights, layers, found.model, saturations, found.columns)
 
     def _is_canonical(self, payload: bytes) -> bool:
         """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to

@@ -103,9 +103,9 @@ def building_folder(target: Path) -> Iterator[Path]:
     Raises:
         ResourceError: `target` exists, or the disk is full or not writable.
     """
-    if target.exists():
-        raise ResourceError(f"{target} exists; choose another folder or remove it first")
     with writing(target):
+        if target.exists():
+            raise ResourceError(f"{target} exists; choose another folder or remove it first")
         target.parent.mkdir(parents=True, exist_ok=True)
         for stale in target.parent.glob(f".{glob.escape(target.name)}.part-*"):
             if not _builder_is_alive(stale):

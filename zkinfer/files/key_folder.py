@@ -28,8 +28,10 @@ def require_seed(seed: bytes) -> bytes:
     """The seed, once it has the length of one.
 
     Raises:
-        InvalidInputError: it has another.
+        InvalidInputError: it has another, or is no bytes.
     """
+    if not isinstance(seed, (bytes, bytearray)):
+        raise InvalidInputError(f"a seed is {SEED_BYTES} secret bytes, got {type(seed).__name__}")
     if len(seed) != SEED_BYTES:
         raise InvalidInputError(f"a seed has {SEED_BYTES} bytes, not {len(seed)}")
     return seed
@@ -41,7 +43,11 @@ def read_commitment(folder: Path) -> Commitment:
     Raises:
         ArtifactError: this is no folder of keys, or its commitment is damaged.
     """
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError:  # a name that is too long, or a folder above it that may not be read
+        is_folder = False
+    if not is_folder:
         raise ArtifactError(f"{folder} is not a folder of zkinfer keys")
     try:
         return Commitment.load(folder / COMMITMENT_FILE)

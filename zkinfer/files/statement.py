@@ -27,7 +27,11 @@ Shown: TypeAlias = IntArray | bytes
 
 
 def check_context(context: bytes) -> None:
-    """Raises InvalidInputError where a context is longer than `MAX_CONTEXT_BYTES`."""
+    """Raises InvalidInputError where a context is no bytes, or longer than `MAX_CONTEXT_BYTES`."""
+    if not isinstance(context, (bytes, bytearray, memoryview)):
+        raise InvalidInputError(
+            f'a context is bytes, such as b"request 1" or text.encode(), got {type(context).__name__}'
+        )
     if len(context) > MAX_CONTEXT_BYTES:
         raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
 

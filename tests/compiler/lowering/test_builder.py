@@ -193,6 +193,15 @@ class TestFinish:
             [saturation.count(np.array([i])) for i in (-42, -41, -40, -39, 18, 19, 60, 61)], [0, 1, 1, 0, 0, 1, 1, 0]
         )
 
+    def test_keeps_the_limits_of_lookups(self, builder: Builder, x: ProgramValue) -> None:
+        """Where a table clamps its operand, its elements are saturated too; the runs of both reasons are joined."""
+        coarse = Table("coarse", -10, tuple(range(-10, 16)))
+        value = builder.lookup("y", x, coarse, 1, 3, [(-10, -9), (14, 15)])
+        # An index i stands for i / 8: inside are -0.5 to 1.5, and so the indices -4 to 12.
+        builder.limit(value, lambda reals: (reals >= -0.5) & (reals <= 1.5))
+        (saturation,) = builder.finish([value]).saturations
+        assert saturation.runs == ((-21, -10), (25, 30))
+
     def test_keeps_inputs_that_no_output_needs(self, builder: Builder, x: ProgramValue) -> None:
         other = builder.input("other", (1,), 0, 0, 1)
         assert builder.finish([x]).program.inputs == (x.tensor, other.tensor)

@@ -5,7 +5,7 @@ once. Nodes that no output depends on are not part of the finished program.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -43,7 +43,7 @@ from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.compiler.lowering.result import Saturation
 from zkinfer.errors import BoundsError
 from zkinfer.protocol.field.params import P
-from zkinfer.typing import IntArray
+from zkinfer.typing import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,12 +278,35 @@ class Builder:
         self._derived[source.number] = within(self._derived[source.number], table_domain(table, shift))
         out = Tensor(label, source.shape, frac_bits, *interval)
         value = self._emit(Lookup(out, source.number, position, shift), interval)
-        if saturated:
-            half = rounding_half(shift)
-            ends = (((first << shift) - half, (last + 1 << shift) - half - 1) for first, last in saturated)
-            runs = tuple((max(lo, -MAX_MAGNITUDE), min(hi, MAX_MAGNITUDE)) for lo, hi in ends)
-            self._saturations.setdefault(value.number, Saturation(value.number, source.number, runs))
+        self._saturate(value, saturated)
         return value
+
+    def limit(self, value: ProgramValue, inside: Callable[[FloatArray], BoolArray]) -> None:
+        """Say that a lookup saturates, too, where its table clamps what it looks up to a range of its own.
+
+        Args:
+            value: the result of a lookup.
+            inside: for the real numbers that indices stand for, whether they are in that range.
+        """
+        node = self._nodes[value.number]
+        assert isinstance(node, Lookup)
+        table, step = self._table(node.table), node.shift - self._values[node.source].frac_bits
+        indices = np.arange(table.lo, table.hi + 1)
+        outside = ~inside(np.ldexp(indices.astype(np.float64), step))
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]]).astype(np.int8)))
+        self._saturate(value, [(table.lo + int(a), table.lo + int(b) - 1) for a, b in edges.reshape(-1, 2)])
+
+    def _saturate(self, value: ProgramValue, indices: Sequence[Interval]) -> None:
+        """Add runs of indices to those at which a lookup saturates."""
+        node = self._nodes.get(value.number)
+        if not indices or not isinstance(node, Lookup):
+            return
+        half = rounding_half(node.shift)
+        ends = (((first << node.shift) - half, (last + 1 << node.shift) - half - 1) for first, last in indices)
+        runs = [(max(lo, -MAX_MAGNITUDE), min(hi, MAX_MAGNITUDE)) for lo, hi in ends]
+        if value.number in self._saturations:
+            runs += self._saturations[value.number].runs
+        self._saturations[value.number] = Saturation(value.number, node.source, _merged(runs))
 
     def finish(self, outputs: Sequence[ProgramValue]) -> Built:
         """The program that computes these outputs: every input, and the weights and nodes that the outputs need."""
@@ -311,6 +334,17 @@ class Builder:
             if number in needed
         )
         return Built(program, tuple(w.content for w in weights if w.content is not None), numbers, saturations)
+
+
+def _merged(runs: Sequence[Interval]) -> tuple[Interval, ...]:
+    """Disjoint runs, in order, that hold the same integers."""
+    merged: list[Interval] = []
+    for lo, hi in sorted(runs):
+        if merged and lo <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(hi, merged[-1][1]))
+        else:
+            merged.append((lo, hi))
+    return tuple(merged)
 
 
 def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]) -> Node:

@@ -47,13 +47,17 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
     # With a mask, perhaps only one score counts.
     counting = n if kept is None else 1
     widened = _widened(x.observed)
-    if _range_is_short(g, widened, n // counting):
-        lo, hi = _rounded_outward(*widened)
+    limits = _rounded_outward(*widened) if _range_is_short(g, widened, n // counting) else None
+    if limits is not None:
+        lo, hi = limits
         below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
     else:
         below, smallest = _below_maximum(g, x, axis, kept), 0.0
     least = counting * smallest or 1.0
     powers = _powers(g, below, n, smallest, least)
+    if limits is not None:
+        lo, hi, score = *limits, x.function if below.value is x.value else X
+        g.builder.limit(powers, lambda reals: (lo <= score(reals)) & (score(reals) <= hi))
     largest = powers.real_bounds[1]
     least *= largest
     if kept is not None:

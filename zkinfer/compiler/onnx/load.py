@@ -15,6 +15,7 @@ import onnx
 import onnx_ir
 from onnx_ir.passes import common
 
+from zkinfer.arguments import whole_number
 from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx import registry
@@ -31,7 +32,6 @@ from zkinfer.compiler.onnx.simplify import drop_empty, simplify, unfolded_batch_
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
-    InvalidInputError,
     NotFiniteError,
     ShapeError,
     UnsupportedOperatorError,
@@ -83,8 +83,7 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
         UnsupportedOperatorError: control flow, or an operator outside the standard domain.
         CompileError: the checker, the version converter, the optimizer or shape inference refuses the model.
     """
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise InvalidInputError(f"the batch size is a whole number from 1 on, got {batch!r}")
+    batch = whole_number("the batch size", batch)
     proto = read_model(source)
     fixed = _fixes_batch(proto)
     proto = _checked(_with_batch(proto, batch))

@@ -1,0 +1,46 @@
+"""Arguments of the public functions, as they are needed or refused with a sentence."""
+
+import operator
+import os
+from pathlib import Path
+
+from zkinfer.errors import InvalidInputError
+
+
+def whole_number(name: str, value: object, *, least: int = 1) -> int:
+    """An argument as a Python integer, from Python's integers and numpy's.
+
+    Args:
+        name: of the argument, for the message: "the batch size".
+        value: what the caller handed in.
+        least: the smallest number accepted.
+
+    Raises:
+        InvalidInputError: something else, or a smaller number.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise InvalidInputError(f"{name} is a whole number from {least} on, got {value!r}")
+    return number
+
+
+def as_path(name: str, value: object) -> Path:
+    """An argument as a path.
+
+    Args:
+        name: of the argument, for the message: "folder".
+        value: what the caller handed in.
+
+    Raises:
+        InvalidInputError: it is no path.
+    """
+    try:
+        text = os.fsdecode(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidInputError(f"{name} is a path, text or a pathlib.Path, got {type(value).__name__}") from None
+    if "\0" in text:
+        raise InvalidInputError(f"{name} is a path, and no path has a zero byte in it: {text!r}")
+    return Path(text)
