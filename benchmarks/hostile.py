@@ -41,7 +41,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import ROTATION_FILE
 from zkinfer.jobs.manifest import Manifest
-from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
+from zkinfer.jobs.receipt import ItemReceipt, item_receipt, items_of, receipt_of
 from zkinfer.native.rotate import rotate
 from zkinfer.native.setup import setup
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode, hidden_values
@@ -137,6 +137,12 @@ def targets(folder: Path) -> list[Target]:
         ItemReceipt.from_bytes(data).check(receipt)
         return True
 
+    def accepts_manifest(data: bytes) -> bool:
+        """Whether it says something else of the items, under the receipt that was published."""
+        found = Manifest.from_bytes(data)
+        return receipt_of(found) == receipt and (data == manifest.to_bytes() or list(items_of(found)) != items)
+
+    items = list(items_of(manifest))
     honest = [
         Target("proof", shown.to_bytes(), lambda data: accepts_proof(data, x)),
         Target("proof, hiding all", hidden.to_bytes(), lambda data: accepts_proof(data, None)),
@@ -146,7 +152,7 @@ def targets(folder: Path) -> list[Target]:
             (folder / "later" / ROTATION_FILE).read_bytes(),
             lambda data: accepts_proof(rotated.to_bytes(), x, lineage=[data]),
         ),
-        Target("manifest", manifest.to_bytes(), lambda data: receipt_of(Manifest.from_bytes(data)) == receipt),
+        Target("manifest", manifest.to_bytes(), accepts_manifest),
         Target("item", item_receipt(manifest, 1).to_bytes(), accepts_item),
     ]
     for target in honest:

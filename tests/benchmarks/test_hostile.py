@@ -20,14 +20,14 @@ def hostile() -> Iterator[ModuleType]:
 
 
 def test_a_short_run_finds_nothing(hostile: ModuleType) -> None:
-    tallies = hostile.run(360, 250, seed=2)
+    tallies = hostile.run(240, 150, seed=2)
     assert {name: (tally.accepted, tally.foreign) for name, tally in tallies.items()} == {
         name: ([], []) for name in tallies
     }
     assert len(tallies) == 7
-    assert sum(tally.cases for tally in tallies.values()) > 550
+    assert sum(tally.cases for tally in tallies.values()) > 350
     errors = tallies["hostile program"].errors
-    assert errors["MalformedProofError"] > 50, "most programs have to be read, so that verifying has begun"
+    assert errors["MalformedProofError"] > 30, "most programs have to be read, so that verifying has begun"
     assert "accepted" in hostile.report(tallies)
 
 
