@@ -251,6 +251,7 @@ class Backend(ABC, Generic[K]):
         engines: the verifiers that check its proofs, by name; the first is "python", which needs no other program.
         default_proofs: how many proofs keys are made for where the caller does not say.
         limits: what one proof can be of.
+        min_bits: what its proofs have to be worth where the caller of `verify` does not say.
         takes_reference_string: whether keys are made with a structured reference string, and audited with it.
     """
 
@@ -259,6 +260,7 @@ class Backend(ABC, Generic[K]):
     engines: ClassVar[tuple[str, ...]]
     default_proofs: ClassVar[int]
     limits: ClassVar[Limits] = Limits()
+    min_bits: ClassVar[float]
     takes_reference_string: ClassVar[bool] = False
 
     # For the owner of a model.

@@ -35,6 +35,10 @@ class ArtifactError(InvalidInputError):
     """A zkinfer file is truncated, edited, of another version, or of another kind."""
 
 
+class WrongKindError(ArtifactError):
+    """No zkinfer file, or one of another kind or version than is needed here."""
+
+
 class CompileError(ZkinferError):
     """The model cannot be turned into a circuit."""
 
@@ -89,6 +93,22 @@ class MalformedCommitmentError(VerificationError):
 
 class StatementError(VerificationError):
     """The caller's inputs, outputs or context cannot be a statement about this commitment."""
+
+
+class NothingCheckedError(VerificationError):
+    """What was handed in is not what was asked for, so that nothing was checked; nothing is said about a proof."""
+
+
+class UnreadableProofError(MalformedProofError, NothingCheckedError):
+    """There is no such file, or it is no proof, rotation or manifest but something else."""
+
+
+class UnreadableCommitmentError(MalformedCommitmentError, NothingCheckedError):
+    """There is no such file, or it is no commitment but something else."""
+
+
+class UnusableStatementError(StatementError, NothingCheckedError):
+    """The caller's arguments make no statement: one is missing or no such array, or the proof is of too many runs."""
 
 
 class CommitmentMismatchError(VerificationError):

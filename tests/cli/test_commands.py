@@ -123,12 +123,40 @@ def refused(done: Finished, check: str) -> None:
     assert "VALID" not in done.text
 
 
+def nothing_checked(done: Finished, reason: str) -> None:
+    """Nothing was found out about a proof, so nothing is said to be refused."""
+    assert done.code == 3
+    assert done.text.startswith("error: ")
+    assert reason in done.text
+    assert "REFUSED" not in done.text
+    assert done.text.count("\n") == 1
+
+
+def test_arguments_that_are_no_proof_or_no_commitment_are_bad_input(shop: Path, tmp_path: Path) -> None:
+    """A file that is not there, of another kind, swapped with the other one, or no file at all."""
+    proof, commitment, inputs = shop / "proof.zkp", shop / "model.zkc", shop / "x.npy"
+    os.mkfifo(tmp_path / "pipe")
+    nothing_checked(run("verify", commitment, proof, "--inputs", inputs), "kind 'prof' (proof) where 'comm' is needed")
+    nothing_checked(run("verify", tmp_path / "none", commitment, "--inputs", inputs), "No such file")
+    nothing_checked(run("verify", proof, tmp_path / "none", "--inputs", inputs), "No such file")
+    nothing_checked(run("verify", inputs, commitment, "--inputs", inputs), "not a zkinfer file")
+    nothing_checked(run("verify", tmp_path / "pipe", commitment, "--inputs", inputs), "no regular file")
+    nothing_checked(run("verify", proof, shop, "--inputs", inputs), "no regular file")
+    nothing_checked(run("verify", proof, commitment, "--inputs", commitment), "not a NumPy file")
+    nothing_checked(run("batch", "verify", shop, commitment, "--inputs", inputs), "No such file")
+
+
 def test_another_input_is_refused(shop: Path) -> None:
     refused(verify(shop, inputs="other.npy"), "cryptographic check")
 
 
 def test_another_context_is_refused(shop: Path) -> None:
     refused(verify(shop, context="request 2"), "cryptographic check")
+
+
+def test_a_commitment_that_is_worth_less_than_is_asked_for_is_refused(shop: Path) -> None:
+    refused(verify(shop, "--min-bits", "128"), "cryptographic check")
+    assert verify(shop, "--min-bits", "99").code == 0
 
 
 def test_other_outputs_are_refused(shop: Path, tmp_path: Path) -> None:
@@ -258,7 +286,7 @@ def test_hidden_inputs_are_not_for_ezkl(shop: Path, tmp_path: Path) -> None:
 
 
 def test_public_inputs_have_to_be_handed_in(shop: Path) -> None:
-    refused(run("verify", shop / "proof.zkp", shop / "model.zkc", "--context", CONTEXT), "statement")
+    nothing_checked(run("verify", shop / "proof.zkp", shop / "model.zkc", "--context", CONTEXT), "hand in its values")
 
 
 def test_seed_of_another_length_is_bad_input(shop: Path, tmp_path: Path) -> None:
@@ -340,7 +368,8 @@ def test_hidden_inputs_are_not_asked_for(native: Path) -> None:
     (hidden,) = zk.Proof.load(native / "hidden.zkp").private_inputs
     assert hidden_root(hidden).hex() in done.text
     assert "as the prover chose" in done.text
-    refused(run("verify", *files, "--inputs", native / "three.npy"), "statement")
+    nothing_checked(run("verify", *files, "--inputs", native / "three.npy"), "is hidden in this proof")
+    nothing_checked(run("verify", *files, "--max-runs", "1"), "max_runs=3")
 
 
 def test_native_files_are_described(native: Path) -> None:

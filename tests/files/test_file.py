@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.errors import ArtifactError, MalformedCommitmentError, MalformedProofError, ResourceError
+from zkinfer.errors import (
+    ArtifactError,
+    MalformedCommitmentError,
+    MalformedProofError,
+    ResourceError,
+    UnreadableCommitmentError,
+)
 from zkinfer.files.artifact import HEADER_BYTES, wrap
 from zkinfer.files.file import File
 from zkinfer.files.kinds import FileKind
@@ -92,12 +98,28 @@ def test_what_the_types_leave_open_is_checked() -> None:
 
 
 def test_the_error_is_that_of_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them: for a file of this kind that is damaged, and where there is none of this kind."""
     monkeypatch.setattr(Pair, "REFUSAL", MalformedCommitmentError)
-    for data in (b"", wrap("else", 3, b""), wrap("pair", 2, b""), rewrap(b"\xc1"), rewrap(b"\x92\xcc\x07\xa1x")):
-        with pytest.raises(MalformedCommitmentError):
+    monkeypatch.setattr(Pair, "UNREADABLE", UnreadableCommitmentError)
+    for data in (rewrap(b"\xc1"), rewrap(b"\x92\xcc\x07\xa1x")):
+        with pytest.raises(MalformedCommitmentError) as damaged:
             Pair.from_bytes(data)
-    with pytest.raises(MalformedCommitmentError, match="cannot read"):
+        assert not isinstance(damaged.value, UnreadableCommitmentError)
+    for data in (b"", wrap("else", 3, b""), wrap("pair", 2, b"")):
+        with pytest.raises(UnreadableCommitmentError):
+            Pair.from_bytes(data)
+    with pytest.raises(UnreadableCommitmentError, match="cannot read"):
         Pair.load(tmp_path / "none")
+
+
+def test_a_caller_may_accept_less_than_the_kind_does(tmp_path: Path) -> None:
+    pair = Pair(7, "x")
+    data = pair.to_bytes()
+    (tmp_path / "file").write_bytes(data)
+    for source in (data, tmp_path / "file"):
+        assert Pair.of(source, max_bytes=len(data)) == pair
+        with pytest.raises(MalformedProofError, match="accepted"):
+            Pair.of(source, max_bytes=1)
 
 
 def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:

@@ -148,12 +148,12 @@ class TestTheCallersWordCounts:
     def test_a_file_with_a_line_that_is_too_long(
         self, job: ProvenJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """That shows only where the last items are read."""
+        """The item that it stands for is none that the circuit takes; that shows where the last items are read."""
         lines = [json.dumps(row) for row in items().tolist()]
         (tmp_path / "x.jsonl").write_text("\n".join(lines) + " " * 100)
         job.verify(inputs=tmp_path / "x.jsonl")
         monkeypatch.setattr("zkinfer.jobs.inputs.MAX_LINE_BYTES", 100)
-        with pytest.raises(StatementError, match=r"items 6 to 7: .*a line of more than 100 bytes is no item"):
+        with pytest.raises(StatementError, match=r"items 6 to 7: .*cannot take: item 7"):
             job.verify(inputs=tmp_path / "x.jsonl")
 
 
@@ -244,7 +244,7 @@ class TestCheatingProvers:
         """The same array, in a file that holds more than it."""
         path = job.folder / "outputs.npy"
         path.write_bytes(path.read_bytes() + bytes(16))
-        with pytest.raises(MalformedProofError, match=r"outputs\.npy does not hold float64 numbers of shape \(2,\)"):
+        with pytest.raises(MalformedProofError, match=r"outputs\.npy: .*cut off or was edited"):
             job.verify()
 
     def test_outputs_are_made_up_where_there_are_none(self, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import numpy as np
@@ -21,6 +21,8 @@ from zkinfer.errors import (
     MalformedCommitmentError,
     MalformedProofError,
     StatementError,
+    UnreadableProofError,
+    UnusableStatementError,
     VerificationError,
     VerifierUnavailableError,
 )
@@ -30,6 +32,7 @@ from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
 from zkinfer.verifier import VerifiedInference, native, verify
+from zkinfer.verifier.reference import plan
 
 EXAMPLE = mlp()
 RUNS = 3
@@ -107,6 +110,63 @@ def test_hidden_values_are_named_by_their_commitments(keys: NativeKeys, hidden: 
     assert "the inputs" not in result.public
     assert result.zero_knowledge.startswith("hidden: the inputs, the outputs, the weights")
     assert "hidden" in repr(result)
+
+
+def claiming(proof: Proof, runs: int, **changes: Any) -> Proof:
+    """The proof with other numbers of runs, in the shapes of what it hides."""
+    inputs = tuple(PrivateTensor((runs, *t.shape[1:]), t.root) for t in proof.private_inputs if t is not None)
+    outputs = tuple(PrivateTensor((runs, *t.shape[1:]), t.root) for t in proof.output_tensors if is_hidden(t))
+    return bend(proof, **{"private_inputs": inputs, "output_tensors": outputs} | changes)
+
+
+def is_hidden(tensor: OutputTensor | PrivateTensor) -> TypeGuard[PrivateTensor]:
+    return isinstance(tensor, PrivateTensor)
+
+
+@pytest.mark.parametrize("engine", ["python", "reference"])
+@pytest.mark.parametrize("runs", [(1 << 12) + 1, (1 << 20) - 1])
+def test_runs_that_nothing_of_the_caller_s_bounds_are_limited_before_any_work(
+    keys: NativeKeys, hidden: Proof, runs: int, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of some hundred bytes may claim a million runs where it hides everything."""
+    monkeypatch.setattr(native, "make_plan", lambda *_: pytest.fail("work has begun"))
+    monkeypatch.setattr(plan, "Plan", lambda *_: pytest.fail("work has begun"))
+    with pytest.raises(UnusableStatementError, match=f"max_runs={runs}"):
+        check(keys, claiming(hidden, runs), inputs=None, engine=engine)
+    zeros = np.zeros((runs, 2), dtype=np.int64)
+    shown_outputs = bend(claiming(hidden, runs), output_tensors=(OutputTensor.of(zeros, 6),))
+    with pytest.raises(UnusableStatementError, match=f"max_runs={runs}"):
+        check(keys, shown_outputs, inputs=None, engine=engine)
+
+
+def test_the_caller_says_how_many_runs_may_be_claimed(keys: NativeKeys, hidden: Proof, public: Proof) -> None:
+    assert check(keys, hidden, inputs=None, max_runs=RUNS).runs == RUNS
+    for proof, inputs in ((hidden, None), (public, X)):
+        with pytest.raises(UnusableStatementError, match=f"max_runs={RUNS}"):
+            check(keys, proof, inputs=inputs, max_runs=RUNS - 1)
+    with pytest.raises(MalformedProofError, match="ends at byte"):
+        check(keys, claiming(hidden, (1 << 12) + 1), inputs=None, max_runs=1 << 13)
+
+
+def test_the_reference_verifier_refuses_what_it_has_no_memory_for(keys: NativeKeys, hidden: Proof) -> None:
+    with pytest.raises(VerifierUnavailableError, match="engine='python'"):
+        check(keys, claiming(hidden, 1 << 18), inputs=None, engine="reference", max_runs=1 << 20)
+
+
+def test_the_bits_are_those_that_are_asked_for(keys: NativeKeys, public: Proof) -> None:
+    bits = check(keys, public).security_bits
+    assert check(keys, public, min_bits=bits).security_bits == bits
+    with pytest.raises(InvalidProofError, match=r"less than the 2\*\*200 that are asked for"):
+        check(keys, public, min_bits=200)
+
+
+def test_a_file_that_is_larger_than_any_proof_of_the_program_is_not_read(keys: NativeKeys, tmp_path: Path) -> None:
+    large = tmp_path / "proof.zkp"
+    with large.open("wb") as file:
+        file.truncate(65 << 20)
+    for source in (large, bytes(65 << 20)):
+        with pytest.raises(UnreadableProofError, match="accepted"):
+            verify(source, keys.commitment, inputs=X)
 
 
 def test_the_commitment_that_the_caller_expects_is_compared(keys: NativeKeys, hidden: Proof) -> None:

@@ -306,8 +306,16 @@ def verify(
             help="A rotation (.zkr) of the commitment. Repeat the option for each further one, in order.",
         ),
     ] = None,
+    max_runs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of the circuit that the proof may cover, where your arrays do not bound them."),
+    ] = None,
+    min_bits: Annotated[
+        float | None,
+        typer.Option(help="Security that the parameters must be worth. Default: 128, and 100 for ezkl proofs."),
+    ] = None,
 ) -> None:
-    """Check a proof. Exits with 0 if it is valid, 1 if it is refused."""
+    """Check a proof. Exits with 0 if it is valid, 1 if it was checked and refused, 3 if nothing could be checked."""
     from zkinfer.verifier import verify as verify_proof
 
     verified = verify_proof(
@@ -319,6 +327,8 @@ def verify(
         engine=engine,
         saturate=saturate,
         lineage=rotation or [],
+        max_runs=max_runs,
+        min_bits=min_bits,
     )
     outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
     rows = [

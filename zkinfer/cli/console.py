@@ -17,6 +17,8 @@ from zkinfer.errors import (
     MalformedCommitmentError,
     MalformedProofError,
     MissingDependencyError,
+    NothingCheckedError,
+    ResourceError,
     StatementError,
     VerificationError,
     VerifierUnavailableError,
@@ -35,9 +37,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class ExitCode(enum.IntEnum):
     """How the process ends.
 
-    OK: done, or the proof is valid. REFUSED: the proof, or what was audited, does not hold. USAGE: the
-    command line is wrong. BAD_INPUT: a file or an argument is not what it should be. FAILED: a backend failed,
-    or memory, disk, time or an optional package is missing.
+    OK: done, or the proof is valid. REFUSED: the proof, or what was audited, was checked and does not hold. USAGE: the
+    command line is wrong. BAD_INPUT: a file or an argument is not what it should be, so that nothing was checked.
+    FAILED: a backend failed, or memory, disk, time or an optional package is missing.
     """
 
     OK = 0
@@ -62,6 +64,8 @@ def exit_code(error: ZkinferError) -> ExitCode:
     match error:
         case VerifierUnavailableError():
             return ExitCode.FAILED
+        case NothingCheckedError():
+            return ExitCode.BAD_INPUT
         case VerificationError():
             return ExitCode.REFUSED
         case InvalidInputError() | CompileError() | WrongKeyError():
@@ -102,6 +106,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             if Debug.enabled:
                 raise
             raise fail(error) from None
+        except MemoryError:
+            if Debug.enabled:
+                raise
+            raise fail(ResourceError("there is too little memory for this")) from None
         except KeyboardInterrupt:
             err.print("[red]interrupted[/red]")
             raise typer.Exit(130) from None
@@ -116,7 +124,7 @@ def printable(text: str) -> str:
 
 def fail(error: ZkinferError) -> typer.Exit:
     """Print an error and give the exit that it leads to."""
-    refused = isinstance(error, VerificationError) and not isinstance(error, VerifierUnavailableError)
+    refused = exit_code(error) is ExitCode.REFUSED
     check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
     line = Text(f"REFUSED ({check})" if refused else "error", style="bold red")
     line.append(f": {printable(str(error))}", style="default not bold")

@@ -26,7 +26,7 @@ from zkinfer.compiler.calibration.report import Report, compare
 from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT, Bench, worst_of
 from zkinfer.compiler.calibration.tune import Tuning
 from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
-from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError
+from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError, WrongKindError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
@@ -81,6 +81,7 @@ class Circuit(File):
 
     KIND = CIRCUIT
     REFUSAL = ArtifactError
+    UNREADABLE = WrongKindError
 
     program: Program
     weights: tuple[IntArray, ...]
@@ -306,14 +307,14 @@ class Circuit(File):
         return True
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Circuit":
-        """Read a circuit file, and prove its bounds again.
+    def load(cls, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> "Circuit":
+        """Read a circuit file, and prove its bounds again; `max_bytes` as in `File.of`.
 
         Raises:
             ArtifactError: truncated, edited, of another version, or not a circuit; also when there is no such file.
         """
         with activity("reading the circuit and proving its bounds"):
-            return super().load(path)
+            return super().load(path, max_bytes=max_bytes)
 
     def summary(self) -> Table:
         """Every value of the program, for a terminal: `rich.print(circuit.summary())`."""

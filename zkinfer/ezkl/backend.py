@@ -34,6 +34,7 @@ class EzklBackend(Backend["EzklKeys"]):
     verifying_key = EzklVerifyingKey
     engines = ("python", "ezkl", "both")
     default_proofs = DEFAULT_PROOFS
+    min_bits = 100.0  # what the curve gives: no parameters give more
     limits = Limits(runs=1, hides_values=False)
     takes_reference_string = True
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from zkinfer.errors import ArtifactError, ResourceError
+from zkinfer.errors import ArtifactError, ResourceError, WrongKindError
 from zkinfer.files.kinds import KINDS
 
 MAGIC = b"zkinfer\0"
@@ -50,10 +50,10 @@ def kind_and_version(data: bytes) -> tuple[str, int]:
     """What the header of a file says it is, before anything else of the file is checked.
 
     Raises:
-        ArtifactError: not a zkinfer file.
+        WrongKindError: not a zkinfer file.
     """
     if len(data) < HEADER_BYTES or data[: len(MAGIC)] != MAGIC:
-        raise ArtifactError("not a zkinfer file, or cut off within its header")
+        raise WrongKindError("not a zkinfer file, or cut off within its header")
     _, kind, version, _ = _HEADER.unpack_from(data)
     return kind.decode("ascii", "backslashreplace"), version
 
@@ -62,15 +62,15 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     """The payload of an envelope of this kind and version.
 
     Raises:
-        ArtifactError: not a zkinfer file, another kind or version, truncated, extended, damaged, or over
-            `max_bytes`.
+        WrongKindError: not a zkinfer file, or one of another kind or version.
+        ArtifactError: truncated, extended, damaged, or over `max_bytes`.
     """
     found_kind, found_version = kind_and_version(data)
     if found_kind != kind:
         name = f" ({KINDS[found_kind].name})" if found_kind in KINDS else ""
-        raise ArtifactError(f"a zkinfer file of kind {found_kind!r}{name} where {kind!r} is needed")
+        raise WrongKindError(f"a zkinfer file of kind {found_kind!r}{name} where {kind!r} is needed")
     if found_version != version:
-        raise ArtifactError(
+        raise WrongKindError(
             f"file version {found_version}, but this zkinfer reads version {version}: "
             "install the zkinfer that wrote it, or make the file again"
         )

@@ -12,7 +12,13 @@ from blake3 import blake3
 from zkinfer import registry
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, WrongKeyError
+from zkinfer.errors import (
+    ArtifactError,
+    InvalidInputError,
+    MalformedCommitmentError,
+    UnreadableCommitmentError,
+    WrongKeyError,
+)
 from zkinfer.files.artifact import one_line
 from zkinfer.files.file import File
 from zkinfer.files.kinds import COMMITMENT
@@ -86,6 +92,7 @@ class Commitment(File):
 
     KIND = COMMITMENT
     REFUSAL = MalformedCommitmentError
+    UNREADABLE = UnreadableCommitmentError
 
     def __init__(self, program: Program, key: VerifyingKey) -> None:
         self.program = program
@@ -121,8 +128,12 @@ class Commitment(File):
 
     @property
     def fingerprint(self) -> str:
-        """The digest's first 160 bits for people, in groups of four: compare it over another channel."""
-        text = self.digest.hex()[:40]
+        """The digest for people, all 256 bits in groups of four digits: compare it over another channel.
+
+        All of it, because an owner who looks for two commitments with one fingerprint needs the square root of what
+        finding a second one for a given fingerprint takes.
+        """
+        text = self.digest.hex()
         return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
 
     @property

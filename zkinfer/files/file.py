@@ -5,7 +5,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 
-from zkinfer.errors import ArtifactError, MalformedProofError, ZkinferError
+from zkinfer.errors import ArtifactError, MalformedProofError, UnreadableProofError, WrongKindError, ZkinferError
 from zkinfer.files.artifact import HEADER_BYTES, one_line, unwrap, wrap, write_atomically
 from zkinfer.files.kinds import FileKind
 from zkinfer.files.reading import read_bounded
@@ -17,7 +17,8 @@ Source: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 class File:
     """A value that is kept in a file of its own: a payload in the envelope of `artifact`.
 
-    A subclass names its kind, and the error that refuses a file. By default the payload is the value itself, in
+    A subclass names its kind, and the errors that refuse a file: `UNREADABLE`, a kind of `REFUSAL`, where there is no
+    file of this kind, and `REFUSAL` where there is one that is damaged. By default the payload is the value itself, in
     MessagePack, as suits a `msgspec.Struct`; other classes override `_encoded` and `_decoded`.
     """
 
@@ -25,6 +26,7 @@ class File:
 
     KIND: ClassVar[FileKind]
     REFUSAL: ClassVar[type[ZkinferError]] = MalformedProofError
+    UNREADABLE: ClassVar[type[ZkinferError]] = UnreadableProofError
 
     def _encoded(self) -> bytes:
         """The payload."""
@@ -63,6 +65,8 @@ class File:
         try:
             payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
             value = cls._decoded(payload)
+        except WrongKindError as error:
+            raise cls.UNREADABLE(f"{kind.name}: {one_line(error)}") from None
         except ArtifactError as error:
             raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -73,8 +77,12 @@ class File:
         return value
 
     @classmethod
-    def of(cls, source: Self | Source) -> Self:
+    def of(cls, source: Self | Source, *, max_bytes: int | None = None) -> Self:
         """The value itself, or that of a file's content or path.
+
+        Args:
+            source: any of these.
+            max_bytes: a longer payload is refused, where that is less than what the kind of file allows.
 
         Raises:
             MalformedProofError, MalformedCommitmentError, ArtifactError: as `load`; also for anything else.
@@ -82,10 +90,12 @@ class File:
         if isinstance(source, cls):
             return source
         if isinstance(source, (bytes, bytearray, memoryview)):
+            if max_bytes is not None and len(source) > max_bytes + HEADER_BYTES:
+                raise cls.UNREADABLE(f"{cls.KIND.name}: {len(source)} bytes, where at most {max_bytes} are accepted")
             return cls.from_bytes(bytes(source))
         if isinstance(source, (str, os.PathLike)):
-            return cls.load(source)
-        raise cls.REFUSAL(f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}")
+            return cls.load(source, max_bytes=max_bytes)
+        raise cls.UNREADABLE(f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, atomically; what holds secrets is readable by its owner alone.
@@ -96,15 +106,16 @@ class File:
         write_atomically(path, self.to_bytes(), private=self.KIND.private)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file.
+    def load(cls, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Self:
+        """Read a file; `max_bytes` as in `of`.
 
         Raises:
             MalformedProofError, MalformedCommitmentError, ArtifactError: as `from_bytes`; also when there is no such
                 file, or it is too large.
         """
         try:
-            data = read_bounded(path, max_bytes=cls.KIND.max_bytes + HEADER_BYTES)
+            limit = cls.KIND.max_bytes if max_bytes is None else min(max_bytes, cls.KIND.max_bytes)
+            data = read_bounded(path, max_bytes=limit + HEADER_BYTES)
         except ArtifactError as error:
-            raise cls.REFUSAL(one_line(error)) from None
+            raise cls.UNREADABLE(one_line(error)) from None
         return cls.from_bytes(data)

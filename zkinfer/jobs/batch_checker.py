@@ -198,8 +198,9 @@ def check_proof(
     """
     program = commitment.program
     reals = None if integers is None else as_reals(integers, program)
-    result = verify(proof, commitment, inputs=reals, context=job.context, saturate=job.saturate)
     batch = batch_of(program)
+    most = None if items is None else max(1, count_runs(items, batch))
+    result = verify(proof, commitment, inputs=reals, context=job.context, saturate=job.saturate, max_runs=most)
     if items is not None and result.runs != count_runs(items, batch):
         raise InvalidProofError(f"the proof is of {result.runs} runs of the circuit: not as many as its items fill")
     tensors = [tensor for tensor in proof.output_tensors if isinstance(tensor, OutputTensor)]

@@ -5,6 +5,7 @@ python -m zkinfer.jobs.check_worker DESCRIPTOR
 
 import math
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
 
@@ -15,8 +16,15 @@ from zkinfer.jobs.batch_checker import BatchChecker, Setting
 from zkinfer.jobs.manifest import JobBatch
 from zkinfer.jobs.processes import answer
 
-_KINDS: list[type[VerificationError]] = [VerificationError, *VerificationError.__subclasses__()]
-_ERRORS = {error.__name__: error for error in _KINDS}
+
+def _kinds_of(error: type[VerificationError]) -> Iterator[type[VerificationError]]:
+    """The class and all that are derived from it, at any depth."""
+    yield error
+    for kind in error.__subclasses__():
+        yield from _kinds_of(kind)
+
+
+_ERRORS = {error.__name__: error for error in _kinds_of(VerificationError)}
 
 
 class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):

@@ -27,6 +27,7 @@ class NativeBackend(Backend["NativeKeys"]):
     verifying_key = NativeVerifyingKey
     engines = ("python", "reference")
     default_proofs = DEFAULT_PROOFS
+    min_bits = 128.0
 
     def setup(
         self,

@@ -14,10 +14,13 @@ import numpy.typing as npt
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import as_array, dequantize, quantize
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
-from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
+from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError, UnusableStatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_RUNS, Shown
 from zkinfer.typing import Array
+
+MAX_UNSTATED_RUNS = 1 << 12
+"""Runs that are checked where nothing that the caller hands in bounds their number, unless the caller wants more."""
 
 Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""
@@ -53,6 +56,27 @@ def claimed_runs(proof: Proof, program: Program) -> int:
                 f"the proof claims a tensor of shape {claim.shape} where {tensor.label!r}, in {runs} runs, has {shape}"
             )
     return runs
+
+
+def check_runs(proof: Proof, runs: int, outputs: Values, max_runs: int | None) -> None:
+    """Check that a proof does not make the caller check more runs than the caller asked about.
+
+    Public inputs, or outputs that the caller states, bound the number. Where there is neither, only the prover has
+    chosen it, and a short file may claim any.
+
+    Raises:
+        UnusableStatementError: there are more runs than `max_runs`; by default, than `MAX_UNSTATED_RUNS` if nothing
+            that the caller hands in bounds them.
+    """
+    public_input = not all(proof.private_inputs) or not proof.private_inputs
+    public_output = any(isinstance(tensor, OutputTensor) for tensor in proof.output_tensors)
+    stated = public_input or (public_output and outputs is not None)
+    limit = max_runs if max_runs is not None else MAX_RUNS if stated else MAX_UNSTATED_RUNS
+    if runs > limit:
+        raise UnusableStatementError(
+            f"the proof claims {runs} runs of the circuit, and at most {limit} are checked here, since each takes time "
+            f"and the prover alone has chosen their number; if you want that many, pass max_runs={runs} (--max-runs)"
+        )
 
 
 def claimed_outputs(claims: Sequence[OutputTensor | PrivateTensor], program: Program, runs: int) -> list[Shown]:
@@ -108,7 +132,7 @@ def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, 
         try:
             stated.append(quantize(shaped, tensor, saturate=saturate))
         except InvalidInputError as error:
-            raise StatementError(f"input {error}") from None
+            raise UnusableStatementError(f"input {error}") from None
     return stated
 
 
@@ -144,14 +168,14 @@ def _given(
         is_commitment = isinstance(entry, (bytes, bytearray, memoryview))
         if root is None:
             if entry is None or is_commitment:
-                raise StatementError(f"{where} is public in this proof: hand in its values")
+                raise UnusableStatementError(f"{where} is public in this proof: hand in its values")
             try:
                 yield as_array(entry), None, tensor
             except InvalidInputError as error:
-                raise StatementError(f"{where}: {error}") from None
+                raise UnusableStatementError(f"{where}: {error}") from None
             continue
         if entry is not None and not is_commitment:
-            raise StatementError(
+            raise UnusableStatementError(
                 f"{where} is hidden in this proof, so that no values can be compared with it: hand in the commitment "
                 "to it (32 bytes) that you expect, or nothing at all, and compare the commitment that the result shows"
             )
@@ -167,11 +191,11 @@ def _entries(values: Any, tensors: Sequence[Tensor], what: str) -> list[Any]:
         return [None] * len(tensors)
     if isinstance(values, Mapping):
         if not set(values) <= set(labels):
-            raise StatementError(f"the {what}s are named {labels}, got arrays named {list(values)}")
+            raise UnusableStatementError(f"the {what}s are named {labels}, got arrays named {list(values)}")
         return [values.get(label) for label in labels]
     entries = list(values) if isinstance(values, (list, tuple)) else [values]
     if len(entries) != len(labels):
-        raise StatementError(
+        raise UnusableStatementError(
             f"there are {len(labels)} {what}s {labels}, got {len(entries)} arrays: a list holds one each"
         )
     return entries
@@ -182,7 +206,7 @@ def _shaped(array: Array, tensor: Tensor, program: Program, runs: int, where: st
     try:
         shaped = as_runs(array, tensor.shape, batch_of(program), where)
     except InvalidInputError as error:
-        raise StatementError(str(error)) from None
+        raise UnusableStatementError(str(error)) from None
     if len(shaped) != runs:
         raise StatementError(
             f"{where} has shape {array.shape}, which makes {len(shaped)} runs of the program; the proof is of {runs}"

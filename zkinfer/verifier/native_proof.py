@@ -9,9 +9,6 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.files.statement import Statement
 
-MIN_BITS = 100.0
-"""A commitment's owner chooses its parameters. Under ones that are worth less than this, a proof is no evidence."""
-
 BytesCheck = Callable[[Commitment, Statement, bytes], float]
 """Verifies a proof's bytes; the bits that it is worth, or a VerificationError."""
 
@@ -43,19 +40,15 @@ class NativeCheck:
 
         Raises:
             MalformedProofError: the bytes are no proof of this statement's form.
-            InvalidProofError: it is refused, or accepted under parameters that are worth less than `MIN_BITS`.
+            InvalidProofError: it is refused; its cause is the check of the protocol that fails.
         """
         try:
             bits = self._check(self.commitment, statement, proof.data)
         except InvalidProofError as error:
             raise InvalidProofError(
-                f"the proof does not show this statement for the committed weights, or was altered: {error}"
-            ) from None
-        if bits < MIN_BITS:
-            raise InvalidProofError(
-                f"the commitment's parameters make forging a proof a work of 2**{bits:.0f}, which is too little: ask "
-                "the model's owner for another commitment"
-            )
+                "the proof does not show this statement: it was altered, or is of another model, or of other inputs, "
+                "outputs or context"
+            ) from error
         hiding = (
             f"the weights and all values between inputs and outputs; from everyone who cannot break BLAKE3, in the "
             f"{self.commitment.key_as(NativeVerifyingKey).proofs} proofs that the commitment is made for"

@@ -7,7 +7,6 @@ from zkinfer.files.rotation import Rotation, rotation_context
 from zkinfer.protocol.pcs.rotation import verify_rotation
 from zkinfer.protocol.pcs.soundness import rotation as rotation_terms
 from zkinfer.protocol.security import combine
-from zkinfer.verifier.native_proof import MIN_BITS
 
 
 def rotation_bits(commitment: Commitment) -> float:
@@ -20,15 +19,15 @@ def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
 
     Raises:
         CommitmentMismatchError: the rotation starts from another commitment.
-        InvalidProofError: its proof of equality is refused, or the parameters make it worth too little.
+        InvalidProofError: its proof of equality is refused; the cause is the check of the protocol that fails.
     """
     new = rotation.apply(old)
     key = old.key_as(NativeVerifyingKey)
-    bits = rotation_bits(old)
-    if bits < MIN_BITS:
-        raise InvalidProofError(
-            f"the commitment's parameters make forging it a work of 2**{bits:.0f}, which is too little"
-        )
     weights = new.key_as(NativeVerifyingKey).weights
-    verify_rotation(key.opening, key.weights, weights, rotation.data, rotation_context(old, new))
+    try:
+        verify_rotation(key.opening, key.weights, weights, rotation.data, rotation_context(old, new))
+    except InvalidProofError as error:
+        raise InvalidProofError(
+            "it does not show that both commitments are to the same weights: it was altered, or is of other commitments"
+        ) from error
     return new

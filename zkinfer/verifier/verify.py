@@ -18,6 +18,7 @@ from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
     StatementError,
+    UnusableStatementError,
     VerifierUnavailableError,
 )
 from zkinfer.files.commitment import Commitment
@@ -25,11 +26,15 @@ from zkinfer.files.file import Source
 from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.typing import FloatArray
-from zkinfer.verifier.claims import Values, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
-from zkinfer.verifier.lineage import Lineage, follow
+from zkinfer.verifier.claims import Values, check_runs, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
+from zkinfer.verifier.lineage import Lineage, follow, require_bits
 from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
 PARTS = ("inputs differ", "outputs differ", "context differs")
+BYTES_OF_ANY_PROOF, BYTES_PER_ELEMENT = 64 << 20, 4
+"""A file of a proof may have so many bytes, and so many more for each element of the program's tensors: several times
+what proofs take, and what bounds the memory of checking a hostile one."""
+
 ENGINE_ALIASES = {"slow": "reference"}
 """Former names of engines."""
 
@@ -89,21 +94,29 @@ def _checker(commitment: Commitment, engine: str) -> Check:
 
 
 def _statement(
-    proof: Proof, commitment: Commitment, inputs: Values, outputs: Values, context: bytes, *, saturate: bool
+    proof: Proof,
+    commitment: Commitment,
+    inputs: Values,
+    outputs: Values,
+    context: bytes,
+    *,
+    saturate: bool,
+    max_runs: int | None,
 ) -> Statement:
     """What the caller states, with the outputs that the proof claims."""
     program = commitment.program
     runs = claimed_runs(proof, program)
+    check_runs(proof, runs, outputs, max_runs)
     claimed = claimed_outputs(proof.output_tensors, program, runs)
     if outputs is not None:
         compare_outputs(outputs, claimed, program, runs)
     stated = stated_inputs(inputs, proof, program, runs, saturate=saturate)
     if not isinstance(context, (bytes, bytearray, memoryview)):
-        raise StatementError(f"context: bytes are needed, got {type(context).__name__}")
+        raise UnusableStatementError(f"context: bytes are needed, got {type(context).__name__}")
     try:
         return Statement(commitment, runs, tuple(stated), tuple(claimed), bytes(context))
     except InvalidInputError as error:
-        raise StatementError(f"context: {error}") from None
+        raise UnusableStatementError(f"context: {error}") from None
 
 
 def _compare_stated(proof: Proof, statement: Statement) -> None:
@@ -120,6 +133,12 @@ def _compare_stated(proof: Proof, statement: Statement) -> None:
             raise StatementError(f"the {what} from what the proof was made for")
 
 
+def _max_bytes(program: Program) -> int:
+    """What the file of a proof, or of a rotation, of this program may have."""
+    elements = sum(program.tensor(value).size for value in range(program.num_values))
+    return BYTES_OF_ANY_PROOF + BYTES_PER_ELEMENT * elements
+
+
 def _verify(
     proof: Proof | Source,
     commitment: Commitment | Source,
@@ -129,15 +148,19 @@ def _verify(
     engine: str,
     saturate: bool,
     lineage: Lineage,
+    max_runs: int | None,
+    min_bits: float | None,
 ) -> VerifiedInference:
     start = time.perf_counter()
     engine = engine_name(engine)
     published = Commitment.of(commitment)
-    proof = Proof.of(proof)
-    commitment = follow(published, lineage, proof.commitment_digest)
+    max_bytes = _max_bytes(published.program)
+    proof = Proof.of(proof, max_bytes=max_bytes)
+    least = find_backend(published.backend).min_bits if min_bits is None else min_bits
+    commitment = follow(published, lineage, proof.commitment_digest, max_bytes=max_bytes, min_bits=least)
     check = _checker(commitment, engine)
     _check_origin(proof, commitment)
-    statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate)
+    statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate, max_runs=max_runs)
     _compare_stated(proof, statement)
     guarantee = check(statement, proof)
     program, runs = commitment.program, statement.runs
@@ -146,6 +169,7 @@ def _verify(
     bits = guarantee.bits
     if commitment is not published:
         bits = min(bits, find_backend(published.backend).rotation_bits(published))
+    require_bits(bits, least)
     return VerifiedInference(
         outputs=_floats(statement.outputs, program.output_tensors, program, runs),
         inputs=_floats(statement.inputs, program.inputs, program, runs),
@@ -174,6 +198,8 @@ def verify(
     engine: str = "python",
     saturate: bool = False,
     lineage: Lineage = (),
+    max_runs: int | None = None,
+    min_bits: float | None = None,
 ) -> VerifiedInference:
     """Check that the committed model maps these inputs to the proven outputs.
 
@@ -196,20 +222,27 @@ def verify(
         lineage: where the proof was made under a rotated commitment, the rotations (or contents of their files, or
             paths) that lead to it from the published one, in order. They are verified too, and trusted no more than
             the proof.
+        max_runs: how many runs of the circuit the proof may cover. By default any number that inputs or outputs of
+            yours bound, and 4096 where the proof hides all inputs and you state no outputs: checking takes time for
+            each, and a short file may claim many.
+        min_bits: the security that the parameters in use have to be worth. By default 128 for native proofs, and for
+            ezkl proofs the 100 that their curve gives.
 
     Raises:
         MalformedCommitmentError: the commitment is no commitment, or contradicts itself.
         MalformedProofError: the proof is no proof of this commitment's form.
         CommitmentMismatchError: it was made for another commitment, or for other weights.
         StatementError: the inputs, outputs or context cannot be what was proven.
-        InvalidProofError: the cryptographic check refuses it.
+        InvalidProofError: the cryptographic check refuses it, or the commitment's parameters are worth too little.
+        NothingCheckedError: a kind of some of the errors above: a file is missing or of another kind, or the arguments
+            make no statement, so that nothing is said about the proof.
         VerifierUnavailableError: the engine asked for cannot run here, or there is too little memory to verify.
         VerifierNotInstalledError: the same, because a package is missing: proofs of the ezkl backend need
             `zkinfer[ezkl-verifier]`. This is a MissingDependencyError as well.
     """
     try:
         with np.errstate(all="ignore"):
-            return _verify(proof, commitment, inputs, outputs, context, engine, saturate, lineage)
+            return _verify(proof, commitment, inputs, outputs, context, engine, saturate, lineage, max_runs, min_bits)
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the proof"

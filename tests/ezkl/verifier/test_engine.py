@@ -14,7 +14,7 @@ from zkinfer.errors import (
     InvalidProofError,
     MalformedCommitmentError,
     MalformedProofError,
-    StatementError,
+    UnusableStatementError,
     VerificationError,
     VerifierUnavailableError,
 )
@@ -72,7 +72,7 @@ def test_both_refuse_another_statement(dense: Any, product: Any) -> None:
 def test_both_refuse_what_needs_no_cryptography(dense: Any, columns: Any) -> None:
     assert refusals(dense, proof=dense.bend_proof(dense.proof.data + bytes(32))) == {MalformedProofError}
     assert refusals(dense, proof=columns.proof) == {CommitmentMismatchError}
-    assert refusals(dense, inputs=np.zeros((1, 5))) == {StatementError}
+    assert refusals(dense, inputs=np.zeros((1, 5))) == {UnusableStatementError}
     other = dense.bend_key(weight_points=columns.points[:1])
     assert refusals(dense, commitment=other, proof=dense.bend_proof(commitment=other)) == {CommitmentMismatchError}
 

@@ -18,6 +18,7 @@ SHARED = {
         "MalformedCommitmentError",
         "MalformedProofError",
         "StatementError",
+        "VerifierUnavailableError",
     },
     # The program.
     "zkinfer.circuit.program": {"Einsum", "Lookup", "Node", "Program", "Term", "View"},

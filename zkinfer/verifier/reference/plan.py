@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from zkinfer.circuit.program import Lookup, Node, Program
 from zkinfer.circuit.validate import node_sources
-from zkinfer.errors import MalformedCommitmentError
+from zkinfer.errors import MalformedCommitmentError, VerifierUnavailableError
 from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.intervals import Intervals
 from zkinfer.verifier.reference.lookups import Lookups, LookupTable, range_table, stack, table_of
@@ -16,6 +16,8 @@ from zkinfer.verifier.reference.weights import Shape, indices, place
 MAX_BOXES = 64
 MAX_LIMB_BITS = 20
 MAX_PRIVATE_BITS = 20
+MAX_ELEMENTS = 1 << 21
+"""Elements of all tensors over all runs that are checked here: each takes about 100 bytes, and time."""
 
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 
@@ -171,6 +173,7 @@ class Plan:
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
+        VerifierUnavailableError: the program is too large for this verifier, in so many runs.
     """
 
     def __init__(
@@ -187,6 +190,12 @@ class Plan:
         self.varies = [True] * len(program.inputs) + [False] * len(program.weights)
         for node in program.nodes:
             self.varies.append(any(self.varies[v] for v in node_sources(node)))
+        elements = sum(math.prod(self.shape(value)) for value in range(program.num_values))
+        if elements > MAX_ELEMENTS:
+            raise VerifierUnavailableError(
+                f"the reference verifier is for small programs, of up to {MAX_ELEMENTS} elements in all runs, and this "
+                f"statement is about {elements}; check it with engine='python'"
+            )
         self._check()
         self._place_inputs_and_outputs()
         for value in range(len(program.inputs) + len(program.weights), program.num_values):
