@@ -48,20 +48,26 @@ class _Writer:
         low = self.rng.choice((0, -high, -high, high, -wild))
         return Tensor(label, shape, self.rng.choice((0, 3, -3, 512, -512)), min(low, high), max(low, high))
 
+    def number(self, wild: tuple[int, ...]) -> int:
+        """A coefficient or an entry: small, and seldom one that is out of the ordinary."""
+        return self.rng.choice(wild if self.rng.random() < 0.03 else (1, 1, 2, -3))
+
     def shape(self) -> Shape:
         return tuple(self.rng.choice(SIZES[1:]) for _ in range(self.rng.choice((0, 1, 2, 2, 3, 4))))
 
     def table(self) -> Table:
         rng = self.rng
         count = rng.choice((1, 2, 3, 8, 100, 201))
-        low = rng.choice((0, -(count // 2), rng.choice(NUMBERS)))
+        low = rng.choice((0, -(count // 2), self.number(NUMBERS)))
         kind = rng.randrange(4)
         if kind == 0:
             return Table("identity", low, tuple(range(low, low + count)))
         if kind == 1:
-            slope = rng.choice(NUMBERS) % (1 << 40)
+            slope = self.number(NUMBERS) % (1 << 40)
             return Table("line", low, tuple(slope * i for i in range(count)))
-        return Table("any", low, tuple(rng.choice(NUMBERS if kind == 2 else SIZES) for _ in range(count)))
+        return Table(
+            "any", low, tuple(self.number(NUMBERS) for _ in range(count)) if kind == 2 else (rng.choice(SIZES),) * count
+        )
 
     def step(self, shape: Shape) -> Step:
         """A step that fits the shape, mostly."""
@@ -125,11 +131,11 @@ class _Writer:
         match rng.randrange(3):
             case 0:
                 steps, after = self.steps(shape)
-                terms = [Term(value, rng.choice((1, 1, -3, rng.choice(WILD))), steps)]
+                terms = [Term(value, self.number(WILD), steps)]
                 others = [i for i, tensor in enumerate(known) if tensor.shape == after]
                 added = rng.choices(others, k=rng.choice((0, 1, 2))) if others else []
-                terms += [Term(other, rng.choice(NUMBERS), ()) for other in added]
-                return View(self.tensor(label, after), tuple(terms), rng.choice((0, 0, rng.choice(WILD))))
+                terms += [Term(other, self.number(NUMBERS), ()) for other in added]
+                return View(self.tensor(label, after), tuple(terms), self.number(WILD) - 1)
             case 1:
                 table = self.table()
                 self.tables.append(table)

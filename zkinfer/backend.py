@@ -326,6 +326,10 @@ class Backend(ABC, Generic[K]):
             ResourceError: too little disk.
         """
 
+    def audit_bytes(self, commitment: Commitment) -> int:
+        """About how much disk and memory `commits_to` takes, as far as the commitment's author has chosen that."""
+        return 0
+
     def audit_keys(self, commitment: Commitment, srs_path: Path) -> str:
         """Derive all public keys from the program again; says in a sentence what was found to be true.
 

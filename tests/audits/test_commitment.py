@@ -7,12 +7,13 @@ import pytest
 from support.example_programs import Example, mlp
 
 from zkinfer.audits.commitment import audit_keys, audit_weights
-from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError
+from zkinfer.errors import ArtifactError, CommitmentMismatchError, InvalidInputError, ResourceError
 from zkinfer.ezkl.keys import EzklKeys
 from zkinfer.ezkl.setup import setup
 from zkinfer.ezkl.srs import generate
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup as setup_native
 
@@ -128,6 +129,17 @@ def test_weights_alone_do_not_open_the_root(native: NativeKeys) -> None:
 def test_false_bounds_are_found_under_a_root_too(native: NativeKeys) -> None:
     with pytest.raises(CommitmentMismatchError, match="bounds do not hold"):
         audit_weights(native.commitment, [w * 50 for w in native.weights], native.seed)
+
+
+def test_sizes_that_the_weights_do_not_explain_take_the_auditor_s_consent(native: NativeKeys) -> None:
+    """A commitment of 57 kB may name codewords of 2^24 symbols for any number of rows."""
+    key = native.commitment.key_as(NativeVerifyingKey)
+    huge = Commitment(native.commitment.program, replace(key, log_length=24))
+    with pytest.raises(ResourceError, match=r"pass max_bytes=\d+ \(--max-bytes\)"):
+        audit_weights(huge, native.weights, native.seed)
+    with pytest.raises(ResourceError, match="max_bytes"):
+        audit_weights(native.commitment, native.weights, native.seed, max_bytes=1)
+    assert audit_weights(native.commitment, native.weights, native.seed, max_bytes=1 << 30).checked
 
 
 def test_arguments_of_the_other_backend_are_named(native: NativeKeys, keys: EzklKeys, srs: Path) -> None:

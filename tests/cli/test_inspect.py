@@ -1,5 +1,6 @@
 """`zkinfer inspect`: any file in words, without any prover package."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
-from zkinfer.cli import app
+from zkinfer.cli import app, inspect_batch
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey, Srs
 from zkinfer.files.artifact import wrap
 from zkinfer.files.commitment import Commitment
@@ -18,6 +19,7 @@ from zkinfer.files.kinds import EARLIER, KEY_SECRET
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import Rotation
+from zkinfer.jobs.manifest import JobBatch, Manifest
 
 
 @pytest.fixture
@@ -141,6 +143,52 @@ def test_secrets_are_named_and_not_read(tmp_path: Path) -> None:
     assert code == 0
     assert f"{KEY_SECRET.name}, version {KEY_SECRET.version}" in text
     assert "It holds the weights, or the seed" in text
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "none"])
+def test_what_is_no_file_is_bad_input(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    code, text = run("inspect", str(tmp_path / name))
+    assert code == 3
+    assert "cannot read" in text
+
+
+def test_no_more_than_the_header_is_read_of_what_is_not_described(tmp_path: Path) -> None:
+    """A file of secrets, or of an unknown kind, may have any size."""
+    with (tmp_path / "secret.zkk").open("wb") as file:
+        file.write(wrap(KEY_SECRET.tag, KEY_SECRET.version, b""))
+        file.truncate(1 << 40)
+    assert run("inspect", str(tmp_path / "secret.zkk"))[0] == 0
+
+
+def test_a_short_manifest_of_many_items_is_described_without_counting_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, count = 1 << 24, 20
+    batches = tuple(
+        JobBatch(n * size, (n + 1) * size, (), b"", b"", f"{n:016}.proof", bytes([n]) * 32) for n in range(count)
+    )
+    shared = (bytes(32), bytes(32), b"", False, True, True)
+    Manifest(*shared, 1, size, count * size, batches, ()).save(tmp_path / "manifest.zkm")
+    monkeypatch.setattr(inspect_batch, "receipt_of", lambda _: pytest.fail("the items were counted"))
+    code, text = run("inspect", str(tmp_path / "manifest.zkm"))
+    assert code == 0
+    assert str(count * size) in text
+    assert "minutes or more: shown with --all" in text
+    monkeypatch.setattr(inspect_batch, "receipt_of", lambda _: bytes(range(32)))
+    assert bytes(range(32)).hex() in run("inspect", str(tmp_path / "manifest.zkm"), "--all")[1]
+
+
+def test_the_program_is_written_as_a_graph(commitment: Commitment, tmp_path: Path) -> None:
+    commitment.save(tmp_path / "model.zkc")
+    code, _ = run("inspect", str(tmp_path / "model.zkc"), "--graph", str(tmp_path / "model.dot"))
+    assert code == 0
+    assert (tmp_path / "model.dot").read_text().startswith("digraph program {")
+    Rotation(bytes(32), bytes(32), b"proof").save(tmp_path / "model.zkr")
+    code, text = run("inspect", str(tmp_path / "model.zkr"), "--graph", str(tmp_path / "model.dot"))
+    assert code == 3
+    assert "a rotation holds no program" in text
 
 
 @pytest.mark.parametrize("tag", EARLIER)

@@ -67,6 +67,27 @@ def test_a_short_manifest_cannot_claim_any_number_of_hidden_items(tmp_path: Path
         job.verify()
 
 
+def test_a_hidden_job_is_checked_by_its_proofs_before_its_items_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest of half a megabyte may claim 2^24 items, none of which has a digest in it."""
+    job = proven_job(tmp_path, hides=True)
+    batches, size = list(job.manifest.batches), 1 << 12
+    for n in range(4):
+        first = ITEMS + n * size
+        batches.append(
+            msgspec.structs.replace(batches[-1], first=first, stop=first + size, proof_digest=bytes([n]) * 32)
+        )
+    job.forge(batches=tuple(batches), batch_size=size, items=ITEMS + 4 * size)
+    monkeypatch.setattr(verification, "receipt_of", lambda _: pytest.fail("the items were counted"))
+    with pytest.raises(MalformedProofError, match="is not the proof that the job names"):
+        job.verify()
+    batches[-1] = msgspec.structs.replace(batches[-1], stop=ITEMS + 4 * size + 1)
+    job.forge(batches=tuple(batches), batch_size=2 * size, items=ITEMS + 4 * size + 1)
+    with pytest.raises(MalformedProofError, match="at most 4096 items are checked"):
+        job.verify()
+
+
 def test_it_needs_no_package_of_the_prover(job: ProvenJob) -> None:
     some_keys().commitment.save(job.folder / "model.zkc")
     code = (

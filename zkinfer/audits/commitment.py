@@ -15,10 +15,13 @@ from pathlib import Path
 
 from zkinfer.backend import find_backend
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError
+from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError, ResourceError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import require_seed
 from zkinfer.typing import IntArray
+
+AUDIT_BYTES, AUDIT_BYTES_PER_WEIGHT = 1 << 29, 128
+"""What an audit of weights may take where the caller does not say: several times what keys of any model take."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,12 @@ class Audit:
 
 
 def audit_weights(
-    commitment: Commitment, weights: Sequence[IntArray], seed: bytes, srs_path: str | os.PathLike[str] | None = None
+    commitment: Commitment,
+    weights: Sequence[IntArray],
+    seed: bytes,
+    srs_path: str | os.PathLike[str] | None = None,
+    *,
+    max_bytes: int | None = None,
 ) -> Audit:
     """Recompute the commitment to these weights and compare.
 
@@ -44,12 +52,14 @@ def audit_weights(
         weights: int64 arrays in the program's order, as `Circuit.weights` holds them.
         seed: the owner's 32 secret bytes that the commitment hides the weights with, as `Keys.seed` holds them.
         srs_path: the structured reference string that the keys were made with, where the backend takes one (ezkl).
+        max_bytes: what making the commitment again may take of disk and memory. The sizes in it are its author's
+            choice; by default the audit is refused where they ask for much more than the weights' number explains.
 
     Raises:
         CommitmentMismatchError: the commitment is to other weights, or was made with another seed.
         ArtifactError: the file is not that structured reference string.
         InvalidInputError: the weights do not fit the program, or an argument is missing or too many.
-        ResourceError: too little disk for a temporary copy of the commitment.
+        ResourceError: too little disk for a temporary copy of the commitment, or it takes more than `max_bytes`.
         MissingDependencyError: the audit needs a package that is not installed.
     """
     program = commitment.program
@@ -69,9 +79,15 @@ def audit_weights(
         raise CommitmentMismatchError(
             f"the committed program's bounds do not hold for these weights: {error}"
         ) from None
+    count = sum(array.size for array in weights)
+    needed, allowed = backend.audit_bytes(commitment), AUDIT_BYTES + AUDIT_BYTES_PER_WEIGHT * count
+    if needed > (allowed if max_bytes is None else max_bytes):
+        raise ResourceError(
+            f"with the sizes in this commitment, making it again takes about {needed} bytes of disk and memory: pass "
+            f"max_bytes={needed} (--max-bytes) if you want that"
+        )
     if not backend.commits_to(commitment, weights, seed, None if srs_path is None else Path(srs_path)):
         raise CommitmentMismatchError("the commitment is to other weights, or was made with another seed")
-    count = sum(array.size for array in weights)
     return Audit(
         commitment.fingerprint,
         (

@@ -347,11 +347,25 @@ def verify(
 
 @app.command()
 @guarded
-def inspect(path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file.")]) -> None:
-    """Print what a file is, and what it reveals."""
-    from zkinfer.cli.inspect import describe_file
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all of it, however long that is and takes: every node and table entry.")
+    ] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Write the program of a commitment or circuit as a graph (DOT)."),
+    ] = None,
+) -> None:
+    """Print what a file is, what it reveals, and what the program in it computes."""
+    from zkinfer.cli.inspect import describe_file, program_of
+    from zkinfer.cli.inspect_program import graph_text
 
-    out.print(describe_file(path))
+    if graph is not None:
+        write_atomically(graph, "".join(graph_text(program_of(path))).encode())
+        out.print(f"wrote {escape(str(graph))}; dot -Tsvg draws it")
+        return
+    out.print(describe_file(path, everything=everything))
 
 
 @app.command("audit-commitment")
@@ -363,12 +377,15 @@ def audit_commitment(
     srs: Annotated[
         Path | None, typer.Option(help="For an ezkl commitment: the reference string that the keys were made with.")
     ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Disk and memory that making the commitment again may take.")
+    ] = None,
 ) -> None:
     """With the weights and the seed, check that a commitment is to these weights. Exits with 1 if it is not."""
     held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
     if held.digest != published.program_digest.hex():
         raise CommitmentMismatchError(f"{commitment} commits to another program than {circuit} holds")
-    show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs))
+    show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs, max_bytes=max_bytes))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What a zkinfer file is and what it gives away, in words. Needs no prover package."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +11,23 @@ from rich.filesize import decimal
 
 from zkinfer.backend import find_backend
 from zkinfer.circuit.encoding import program_digest
-from zkinfer.circuit.program import Program, Tensor
+from zkinfer.circuit.program import Program
 from zkinfer.cli.console import facts
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
+from zkinfer.cli.inspect_program import MAX_NODES, node_rows, shape_text, table_rows, tensor_text, weight_rows
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files import kinds
-from zkinfer.files.artifact import kind_and_version
+from zkinfer.files.artifact import HEADER_BYTES, kind_and_version
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.files.reading import read_bounded
+from zkinfer.files.reading import open_regular
 from zkinfer.files.rotation import Rotation
 
 if TYPE_CHECKING:
     from zkinfer.compiler.model import Circuit
 
-MAX_FILE_BYTES = 1 << 32
+MAX_CIRCUIT_BYTES = 1 << 28
+"""A larger circuit is read only where all is asked for."""
 
 COMMITMENT_REVEALS = """\
 Public in it: the architecture, the shapes, every fixed-point format, bound and lookup table. These show how large
@@ -53,66 +56,83 @@ SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
 
-def describe_file(path: Path) -> RenderableType:
+def describe_file(path: Path, *, everything: bool = False) -> RenderableType:
     """A description of any zkinfer file.
+
+    Args:
+        path: the file.
+        everything: show all that there is, however long; by default the output is bounded, and so is the time: what
+            would take long is left out and named.
 
     Raises:
         InvalidInputError: no such file, or not a zkinfer file.
         VerificationError: a commitment or proof that is damaged.
     """
-    data = read_bounded(path, max_bytes=MAX_FILE_BYTES)
-    try:
-        tag, version = kind_and_version(data)
-    except ArtifactError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
+    tag, version, size = _header(path)
     if tag in kinds.EARLIER:
         rows = [
-            ("file", f"{path}, {decimal(len(data))}"),
+            ("file", f"{path}, {decimal(size)}"),
             ("made by", "an early version of zkinfer 0.1, which reads it"),
         ]
         return facts(kinds.EARLIER[tag].capitalize(), rows)
-    if tag not in kinds.KINDS:
-        raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {tag!r}; a newer zkinfer may read it")
-    kind = kinds.KINDS[tag]
-    head = [("file", f"{path}, {decimal(len(data))}"), ("kind", f"{kind.name}, version {version}")]
+    kind = _known(tag, path)
+    head = [("file", f"{path}, {decimal(size)}"), ("kind", f"{kind.name}, version {version}")]
     if kind == kinds.KEY_SECRET:
         return Group(facts(kind.name.capitalize(), head), "", KEY_REVEALS)
-    return DESCRIPTIONS[tag](kind.load_class().from_bytes(data), head)
+    if kind == kinds.CIRCUIT and size > MAX_CIRCUIT_BYTES and not everything:
+        return facts("Circuit", [*head, ("...", "reading it takes memory several times its size: shown with --all")])
+    return DESCRIPTIONS[tag](kind.load_class().load(path), head, everything)
 
 
-def tensor_text(tensor: Tensor) -> str:
-    """A tensor's shape, format and bounds in one line."""
-    unit = 2.0**-tensor.frac_bits
-    return f"{shape_text(tensor.shape)}, steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}"
+def program_of(path: Path) -> Program:
+    """The program in a commitment or a circuit.
+
+    Raises:
+        InvalidInputError: no such file, or one of another kind.
+        VerificationError: a commitment that is damaged.
+    """
+    kind = _known(_header(path)[0], path)
+    if kind not in (kinds.COMMITMENT, kinds.CIRCUIT):
+        raise InvalidInputError(f"{path}: a {kind.name} holds no program; a commitment or a circuit does")
+    program: Program = kind.load_class().load(path).program
+    return program
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 1 x 28 x 28."""
-    return " x ".join(map(str, shape)) or "scalar"
+def _header(path: Path) -> tuple[str, int, int]:
+    """What a file's header says it is, its version, and how many bytes the file has; nothing else of it is read."""
+    try:
+        with open_regular(path) as file:
+            tag, version = kind_and_version(file.read(HEADER_BYTES))
+            return tag, version, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from None
+    except ArtifactError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
 
 
-def program_rows(program: Program) -> list[tuple[str, str]]:
-    """Inputs, outputs, weights, nodes and tables of a program, in words."""
+def _known(tag: str, path: Path) -> kinds.FileKind:
+    if tag not in kinds.KINDS:
+        raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {tag!r}; a newer zkinfer may read it")
+    return kinds.KINDS[tag]
+
+
+def program_rows(program: Program, everything: bool) -> list[tuple[str, str]]:
+    """All of a program, in words."""
     kinds = Counter(type(node).__name__ for node in program.nodes)
-    rows = [("program digest", program_digest(program).hex())]
-    rows += [(f"input {t.label}", tensor_text(t)) for t in program.inputs]
-    rows += [(f"output {t.label}", tensor_text(t)) for t in program.output_tensors]
-    rows += [
+    outputs = [(f"output {t.label}", tensor_text(t)) for t in program.output_tensors]
+    return [
+        ("program digest", program_digest(program).hex()),
+        *((f"input {t.label}", tensor_text(t)) for t in program.inputs),
+        *(outputs if everything else outputs[:MAX_NODES]),
         ("weights", f"{sum(t.size for t in program.weights)} integers in {len(program.weights)} tensors"),
         ("nodes", ", ".join(f"{kinds[kind]} {kind}" for kind in ("Einsum", "View", "Lookup"))),
-    ]
-    return rows
-
-
-def table_rows(program: Program) -> list[tuple[str, str]]:
-    """The lookup tables of a program."""
-    return [
-        (f"table {i}", f"{table.name}, {len(table.values)} entries from {table.lo} to {table.hi}")
-        for i, table in enumerate(program.tables)
+        *weight_rows(program, everything),
+        *node_rows(program, everything),
+        *table_rows(program, everything),
     ]
 
 
-def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> RenderableType:
+def describe_commitment(commitment: Commitment, head: list[tuple[str, str]], everything: bool) -> RenderableType:
     """A commitment in words."""
     key = find_backend(commitment.backend).describe(commitment)
     rows = [
@@ -120,8 +140,7 @@ def describe_commitment(commitment: Commitment, head: list[tuple[str, str]]) -> 
         ("fingerprint", commitment.fingerprint),
         ("backend", commitment.backend),
         *key.rows,
-        *program_rows(commitment.program),
-        *table_rows(commitment.program),
+        *program_rows(commitment.program, everything),
     ]
     return Group(facts("Commitment", rows), "", f"{COMMITMENT_REVEALS}{key.hidden_behind}.")
 
@@ -138,28 +157,30 @@ def hidden_text(claim: PrivateTensor) -> str:
     return f"{shape_text(claim.shape)}, hidden behind {claim.root.hex()}"
 
 
-def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]]) -> RenderableType:
+def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]], everything: bool) -> RenderableType:
     """A circuit in words."""
-    rows = [*head, *program_rows(circuit.program), *table_rows(circuit.program)]
+    rows = [*head, *program_rows(circuit.program, everything)]
     return Group(facts("Circuit", rows), "", SECRET_REVEALS)
 
 
-def describe_proof(proof: Proof, head: list[tuple[str, str]]) -> RenderableType:
+def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) -> RenderableType:
     """A proof in words; says nothing about whether it is valid."""
+    most = None if everything else MAX_NODES
+    private, outputs = proof.private_inputs[:most], proof.output_tensors[:most]
     rows = [
         *head,
         ("backend", proof.backend),
         ("for commitment", proof.commitment_digest.hex()),
         ("proof", decimal(len(proof.data))),
-        *((f"hidden input {i}", hidden_text(t)) for i, t in enumerate(proof.private_inputs) if t is not None),
-        *((f"output {i}", claim_text(t)) for i, t in enumerate(proof.output_tensors)),
+        *((f"hidden input {i}", hidden_text(t)) for i, t in enumerate(private) if t is not None),
+        *((f"output {i}", claim_text(t)) for i, t in enumerate(outputs)),
         ("valid?", "not checked here: use zkinfer verify"),
     ]
     hidden = any(proof.private_inputs), any(isinstance(t, PrivateTensor) for t in proof.output_tensors)
     return Group(facts("Proof", rows), "", PROOF_REVEALS[hidden], ALWAYS_HIDDEN)
 
 
-def describe_rotation(rotation: Rotation, head: list[tuple[str, str]]) -> RenderableType:
+def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everything: bool) -> RenderableType:
     """A rotation in words; says nothing about whether it is valid."""
     rows = [
         *head,
@@ -171,11 +192,11 @@ def describe_rotation(rotation: Rotation, head: list[tuple[str, str]]) -> Render
     return Group(facts("Rotation", rows), "", ROTATION_REVEALS)
 
 
-DESCRIPTIONS: dict[str, Callable[[Any, list[tuple[str, str]]], RenderableType]] = {
+DESCRIPTIONS: dict[str, Callable[[Any, list[tuple[str, str]], bool], RenderableType]] = {
     kinds.CIRCUIT.tag: describe_circuit,
     kinds.COMMITMENT.tag: describe_commitment,
     kinds.PROOF.tag: describe_proof,
     kinds.ROTATION.tag: describe_rotation,
     **BATCH_DESCRIPTIONS,
 }
-"""By the kind of the file; each takes what the file holds."""
+"""By the kind of the file; each takes what the file holds, its first rows, and whether all is to be shown."""

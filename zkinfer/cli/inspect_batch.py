@@ -12,6 +12,9 @@ from zkinfer.jobs.receipt import ItemReceipt, JobHeader, receipt_of
 
 Rows = list[tuple[str, str]]
 
+MAX_ITEMS = 1 << 18
+"""A job of more has a receipt that takes more than about a second to compute, and a short file may claim any number."""
+
 NOT_CHECKED = "not checked here: use zkinfer batch verify"
 NOT_CHECKED_SAMPLE = "not checked here: use zkinfer batch verify-sample"
 
@@ -24,12 +27,14 @@ Public in it: digests of the inputs and outputs of the batches that were picked,
 other inputs and outputs are hidden behind salts."""
 
 
-def describe_manifest(manifest: Manifest, head: Rows) -> RenderableType:
+def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> RenderableType:
     """A manifest in words; that of a sampled job may be its commitment, from before the challenge."""
     sample = manifest.sample
     dead = ("dead letters", str(len(manifest.dead_letters)))
     header = [*head, *_header_rows(JobHeader.of(manifest)), dead]
-    receipt = ("receipt", receipt_of(manifest).hex())
+    receipt = ("receipt", "of so many items it takes minutes or more: shown with --all")
+    if everything or sample is not None or manifest.items <= MAX_ITEMS:
+        receipt = ("receipt", receipt_of(manifest).hex())
     proven = f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"
     if sample is None:
         rows = [*header, ("proven", proven), receipt, ("valid?", NOT_CHECKED)]
@@ -53,7 +58,7 @@ def describe_manifest(manifest: Manifest, head: Rows) -> RenderableType:
     return Group(facts("Manifest of a sampled job", rows), "", SAMPLED_REVEALS)
 
 
-def describe_item(found: ItemReceipt, head: Rows) -> RenderableType:
+def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> RenderableType:
     """An item in words."""
     rows = [
         *head,
@@ -69,7 +74,7 @@ def _header_rows(header: JobHeader) -> Rows:
     return [("for commitment", header.commitment.hex()), ("items", str(header.items))]
 
 
-DESCRIPTIONS: dict[str, Callable[[Any, Rows], RenderableType]] = {
+DESCRIPTIONS: dict[str, Callable[[Any, Rows, bool], RenderableType]] = {
     kinds.MANIFEST.tag: describe_manifest,
     kinds.ITEM.tag: describe_item,
 }

@@ -22,6 +22,9 @@ MAX_CONTEXT_BYTES = 1 << 16
 MAX_RUNS = 1 << 20
 """Runs of the program that one proof may cover."""
 
+MAX_UNSTATED_RUNS = 1 << 12
+"""Runs that are checked where nothing that the verifier's caller hands in bounds their number, unless it wants more."""
+
 Shown: TypeAlias = IntArray | bytes
 """A public value: its integers, int64 of shape (runs, *tensor.shape). A hidden one: its 32-byte commitment."""
 

@@ -188,7 +188,7 @@ def check_proof(
         integers: for each input those of the items; None where the proof hides them.
         job: context, what is hidden, and whether inputs were clipped.
         items: how many they are; the proof repeats them from the front to fill its last run. None where the caller does
-            not know.
+            not know. Where the inputs are hidden, that is the prover's word, and does not bound what is checked.
 
     Returns:
         What the proof shows, and for each output the items' integers, shape (items, ...); none where it hides them.
@@ -199,7 +199,7 @@ def check_proof(
     program = commitment.program
     reals = None if integers is None else as_reals(integers, program)
     batch = batch_of(program)
-    most = None if items is None else max(1, count_runs(items, batch))
+    most = None if items is None or integers is None else count_runs(items, batch)
     result = verify(proof, commitment, inputs=reals, context=job.context, saturate=job.saturate, max_runs=most)
     if items is not None and result.runs != count_runs(items, batch):
         raise InvalidProofError(f"the proof is of {result.runs} runs of the circuit: not as many as its items fill")

@@ -19,7 +19,7 @@ import msgspec
 from zkinfer.audits.sampling import check_confidence, check_rate
 from zkinfer.backend import find_backend
 from zkinfer.errors import InvalidInputError
-from zkinfer.files.statement import check_context
+from zkinfer.files.statement import MAX_UNSTATED_RUNS, check_context
 from zkinfer.jobs.manifest import MANIFEST_FILE, MAX_BATCH_ITEMS, PROOFS_FOLDER
 
 STATE_FILE = "state.sqlite"
@@ -143,6 +143,9 @@ def check_options(options: Options, backend: str, circuit_batch: int) -> None:
     if size is not None and limits.runs is not None and size > limits.runs * circuit_batch:
         most = limits.runs * circuit_batch
         raise InvalidInputError(f"a proof of the {backend} backend covers at most {most} items, not {size}")
+    if size is not None and options.private_inputs and size > MAX_UNSTATED_RUNS * circuit_batch:
+        most = MAX_UNSTATED_RUNS * circuit_batch
+        raise InvalidInputError(f"a proof that hides its inputs is checked for at most {most} items, not {size}")
     if not limits.hides_values and (options.private_inputs or options.private_outputs):
         raise InvalidInputError(f"the {backend} backend hides neither inputs nor outputs")
     if not 1 <= options.workers <= 4096 or (options.executor == "inline" and options.workers != 1):

@@ -31,6 +31,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.artifact import one_line
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.statement import MAX_UNSTATED_RUNS
 from zkinfer.jobs.batch_checker import BatchChecker, Setting, check_proof, read_proof
 from zkinfer.jobs.check_worker import BatchVerdict, judge
 from zkinfer.jobs.inputs import PathLike, paths_of
@@ -146,11 +147,14 @@ def verify_job(
         asked, missed = _check_policy(folder, manifest, published, challenge, rate, confidence)
         check_manifest(manifest, own, inputs is None, context, saturate)
         _check_extent(manifest)
+        setting = make_setting(folder, own, manifest, inputs)
+        # Where all is hidden, a short manifest may claim any number of items: proofs first, since each is a file.
+        all_hidden = manifest.private_inputs and manifest.private_outputs
+        verdicts = check_batches(setting, manifest.batches, workers) if all_hidden else []
         found = receipt_of(manifest)
         if receipt is not None and found != receipt:
             raise InvalidProofError(f"the job's receipt is {found.hex()}, and not the one that was published")
-        setting = make_setting(folder, own, manifest, inputs)
-        verdicts = check_batches(setting, manifest.batches, workers)
+        verdicts = verdicts or check_batches(setting, manifest.batches, workers)
     return VerifiedJob(
         receipt=found,
         items=manifest.items,
@@ -240,8 +244,16 @@ def _check_extent(manifest: Manifest) -> None:
     Raises:
         VerificationError: it has not.
     """
-    if manifest.private_inputs and manifest.private_outputs and manifest.items > MAX_HIDDEN_ITEMS:
-        raise MalformedProofError(f"a job that hides inputs and outputs has at most {MAX_HIDDEN_ITEMS} items")
+    if manifest.private_inputs and manifest.private_outputs:
+        if manifest.items > MAX_HIDDEN_ITEMS:
+            raise MalformedProofError(f"a job that hides inputs and outputs has at most {MAX_HIDDEN_ITEMS} items")
+        most = MAX_UNSTATED_RUNS * manifest.circuit_batch
+        for batch in manifest.batches:
+            if batch.stop - batch.first > most:
+                raise MalformedProofError(
+                    f"items {batch.first} to {batch.stop - 1} are in one proof; of one that hides everything, at most "
+                    f"{most} items are checked"
+                )
     if manifest.sample is None and manifest.unproven:
         first = manifest.unproven[0]
         raise InvalidProofError(f"items {first.first} to {first.stop - 1} have no proof: the job is not proven")

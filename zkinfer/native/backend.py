@@ -83,6 +83,11 @@ class NativeBackend(Backend["NativeKeys"]):
             from zkinfer.native.setup import commits_to
         return commits_to(commitment, weights, seed)
 
+    def audit_bytes(self, commitment: Commitment) -> int:
+        key = commitment.key_as(NativeVerifyingKey)
+        code = key.opening.code
+        return (8 * key.rows + 128) * code.length
+
     def checker(self, commitment: Commitment, engine: str) -> Check:
         from zkinfer.verifier import native, reference
         from zkinfer.verifier.native_proof import NativeCheck

@@ -16,11 +16,8 @@ from zkinfer.circuit.qformat import as_array, dequantize, quantize
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError, UnusableStatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.files.statement import MAX_RUNS, Shown
+from zkinfer.files.statement import MAX_RUNS, MAX_UNSTATED_RUNS, Shown
 from zkinfer.typing import Array
-
-MAX_UNSTATED_RUNS = 1 << 12
-"""Runs that are checked where nothing that the caller hands in bounds their number, unless the caller wants more."""
 
 Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""
