@@ -94,7 +94,7 @@ def test_the_budget_of_another_commitment_is_not_taken_for_it(tmp_path: Path, ot
         held(tmp_path / "budget")
 
 
-@pytest.mark.parametrize("owner", [OWNER, OTHER])
+@pytest.mark.parametrize("owner", [OWNER, OTHER], ids=["restored", "renewed"])
 def test_nothing_is_spent_from_a_file_that_took_its_place(path: Path, tmp_path: Path, owner: bytes) -> None:
     """Keys that are renewed in place, or restored from a backup, while a service goes on with what it has loaded."""
     service = held(path)

@@ -117,6 +117,9 @@ def test_blocks_are_small_where_the_budget_is(left: int, workers: int, size: int
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    """And whatever the environment says, Ray reports nothing of how it is used."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     with pytest.raises(MissingDependencyError, match=r"zkinfer\[ray\]"):
         RayExecutor(RecordingKeys(tmp_path / "keys"), 1)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

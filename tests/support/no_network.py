@@ -1,10 +1,12 @@
-"""A process that ends as soon as anything in it opens a socket, in whatever language it is written.
+"""A process that ends as soon as anything in it opens a socket to a network, in whatever language it is written.
 
-Linux asks a filter before each system call. This one kills the process at `socket`, and lets all others pass.
+Linux asks a filter before each system call. This one kills the process at `socket`, and lets all others pass, and those
+sockets too that lead to this machine alone: looking up the user's own name asks for one.
 """
 
 import ctypes
 import platform
+import socket
 import struct
 
 SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
@@ -15,13 +17,15 @@ _LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _KILL_PROCESS, _ALLOW = 0x80000000, 0x7FFF0000
 
 
-def forbid_sockets() -> None:
+def forbid_networks() -> None:
     """From now on, for this process and those that it starts."""
     program = b"".join(
         struct.pack("HBBI", *line)
         for line in (
             (_LOAD_WORD, 0, 0, 0),  # the number of the call
-            (_JUMP_IF_EQUAL, 0, 1, SOCKET_CALL[platform.machine()]),
+            (_JUMP_IF_EQUAL, 0, 3, SOCKET_CALL[platform.machine()]),
+            (_LOAD_WORD, 0, 0, 16),  # its first argument, the family of addresses
+            (_JUMP_IF_EQUAL, 1, 0, socket.AF_UNIX),
             (_RETURN, 0, 0, _KILL_PROCESS),
             (_RETURN, 0, 0, _ALLOW),
         )
