@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from zkinfer.backend import find_backend
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, Tensor
+from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.cli.console import facts
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
 from zkinfer.errors import ArtifactError, InvalidInputError
@@ -82,8 +83,11 @@ def describe_file(path: Path) -> RenderableType:
 
 def tensor_text(tensor: Tensor) -> str:
     """A tensor's shape, format and bounds in one line."""
-    unit = 2.0**-tensor.frac_bits
-    return f"{shape_text(tensor.shape)}, steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}"
+    bits = frac_bits_of(tensor)
+    units = sorted({2.0 ** -int(bits.max()), 2.0 ** -int(bits.min())})
+    formats = [f"steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}" for unit in units]
+    each = "for each feature, between " if len(units) > 1 else ""
+    return f"{shape_text(tensor.shape)}, {each}{' and '.join(formats)}"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

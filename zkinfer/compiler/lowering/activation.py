@@ -19,7 +19,7 @@ from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue
 from zkinfer.compiler.lowering.precision import Range
 from zkinfer.errors import NotFiniteError
-from zkinfer.typing import FloatArray
+from zkinfer.typing import FloatArray, IntArray
 
 MASKED_BELOW = -1e4
 """A number this low in a mask, or in the place of a score, stands for minus infinity."""
@@ -67,6 +67,14 @@ class Constant:
         """The number that every element equals, exactly; None if they differ or there are none."""
         reals = self.reals
         return Fraction(float(reals.flat[0])) if reals.size and (reals == reals.flat[0]).all() else None
+
+    @property
+    def is_selection(self) -> bool:
+        """Whether a product with this matrix chooses one element for each column."""
+        if self.array.ndim != 2:
+            return False
+        ones = self.array == 1
+        return bool((ones | (self.array == 0)).all() and (ones.sum(axis=0) == 1).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +125,28 @@ class Alone(IntEnum):
     """The same for all: in float, scores vanish beside the mask."""
     ZERO = 2
     """Zero: in float it is NaN, for which models that know of such rows put zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A tensor whose parts have powers of two of their own: it is `activation / 2**exponents`.
+
+    So parts of very different sizes share one format. Most operators take a common format instead, see `scaled.common`.
+
+    Attributes:
+        activation: the tensor times the powers of two.
+        exponents: as many axes as the tensor; each has its size, or is 1 where the exponents do not differ along it.
+        observed: range of the tensor on calibration data.
+    """
+
+    activation: Activation
+    exponents: IntArray
+    observed: Range
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.activation.shape
 
 
 @dataclass(frozen=True, eq=False)

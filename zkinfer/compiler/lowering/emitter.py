@@ -21,6 +21,7 @@ from fractions import Fraction
 import numpy as np
 
 from zkinfer.circuit.bounds import Interval, round_outward
+from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.functions import Function, X
@@ -37,7 +38,7 @@ from zkinfer.compiler.lowering.precision import (
     weight_frac_bits,
 )
 from zkinfer.compiler.lowering.tables import function_lookup
-from zkinfer.errors import CompileError, InvalidInputError
+from zkinfer.errors import BoundsError, CompileError, InvalidInputError
 from zkinfer.typing import FloatArray
 
 OPERAND_SLACK_BITS = 4
@@ -147,8 +148,18 @@ class Emitter:
         return self.weight_at(constant, np.rint(reals / float(constant.unit)), 0), constant.unit
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> ProgramValue:
-        """A weight at a given number of fraction bits, ties to even."""
-        return self.builder.weight(constant.name, np.rint(np.ldexp(array, frac_bits)).astype(np.int64), frac_bits)
+        """A weight at a given number of fraction bits, ties to even.
+
+        Raises:
+            BoundsError: an integer leaves the range of exact arithmetic.
+        """
+        scaled = np.rint(np.ldexp(array, frac_bits))
+        if float(np.abs(scaled).max(initial=0.0)) >= MAX_MAGNITUDE:
+            raise BoundsError(
+                f"{constant.name} is too large beside what it is combined with: {frac_bits} fraction bits, and numbers "
+                f"up to {float(np.abs(array).max()):.3g}; compile with fewer bits"
+            )
+        return self.builder.weight(constant.name, scaled.astype(np.int64), frac_bits)
 
     # Activations from values.
 

@@ -39,7 +39,10 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
     kept = [c for c in second if c in out]
     order = [second.index(c) for c in (*kept, *(c for c in second if c not in out))]
     weight, unit = g.scaled_weight(b, b.reals.transpose(order))
-    return g.affine(g.einsum(f"{first},{''.join(second[i] for i in order)}->{out}", a, weight), unit)
+    # A choice among inputs is no sum, and a comparison may need all their digits.
+    chosen = isinstance(a, Activation) and b.is_selection and g.builder.is_given(a.value)
+    width = g.accumulator_bits if chosen else None
+    return g.affine(g.einsum(f"{first},{''.join(second[i] for i in order)}->{out}", a, weight, width=width), unit)
 
 
 def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0, axis: int = -1) -> Activation:
