@@ -17,6 +17,7 @@ from zkinfer.circuit.steps import Step
 from zkinfer.compiler.approx.functions import Function
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue
+from zkinfer.compiler.lowering.channels import Channels
 from zkinfer.compiler.lowering.precision import Range
 from zkinfer.errors import NotFiniteError
 from zkinfer.typing import FloatArray, IntArray
@@ -89,6 +90,7 @@ class Activation:
         label: name in the model.
         shared: whether several operators read the tensor.
         integral: whether every element is an integer by its meaning: an index, a truth value, a rounded number.
+        channels: powers of two for channels, where a few of them are much larger than all others.
         binary: whether calibration data has at most two different numbers in it, as in a mask.
     """
 
@@ -100,6 +102,7 @@ class Activation:
     shared: bool = False
     integral: bool = False
     binary: bool = False
+    channels: Channels | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedSco
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import broadcast
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
+from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.result import Layer, Lowered
@@ -225,8 +226,12 @@ class _Importer:
             _require_no_overflow(value, result, limits)
         stats = self._calibration.tensors.get(value.name or "")
         binary = stats is not None and stats.binary
+        name = value.name or ""
+        # At all steps of an unrolled layer, channels are alike, so that tables are shared.
+        unrolled = step_independent(name) != name
+        channels = None if stats is None or binary or unrolled or result.integral else channels_of(stats.channels)
         return self._emitter.named(
-            result, value.name or "", observed=self._observed(value), shared=shared, binary=binary
+            result, name, observed=self._observed(value), shared=shared, binary=binary, channels=channels
         )
 
     def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
