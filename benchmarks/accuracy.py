@@ -20,7 +20,9 @@ from measure import markdown_table, provenance
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from rich.table import Table
+from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -168,26 +170,51 @@ CLASSIFIERS = {
 REGRESSIONS = {"linear": linear_regression, "relu": perceptron_regression}
 
 
-def cross_validated(data: str, model: str) -> Score:
+def forest(x: Array, y: Array) -> onnx.ModelProto:
+    """A random forest of 50 trees, as skl2onnx writes it; its first output is the class."""
+    return to_onnx(RandomForestClassifier(50, random_state=SEED).fit(x, y), x[:1], options={"zipmap": False})
+
+
+def boosted_classifier(x: Array, y: Array) -> onnx.ModelProto:
+    """Boosted trees, 50 rounds; the first output is the class."""
+    fitted = GradientBoostingClassifier(n_estimators=50, random_state=SEED).fit(x, y)
+    return to_onnx(fitted, x[:1], options={"zipmap": False})
+
+
+def boosted_regression(x: Array, y: Array) -> onnx.ModelProto:
+    """Boosted trees, 50 rounds."""
+    return to_onnx(GradientBoostingRegressor(n_estimators=50, random_state=SEED).fit(x, y), x[:1])
+
+
+TREES: dict[str, dict[str, Callable[[Array, Array], onnx.ModelProto]]] = {
+    "wine": {"forest": forest, "boosting": boosted_classifier},
+    "breast-cancer": {"forest": forest, "boosting": boosted_classifier},
+    "diabetes": {"boosting": boosted_regression},
+}
+
+
+def cross_validated(data: str, model: str, *, trees: bool = False) -> Score:
     """Train and compile in each fold, and score what all folds hold out.
 
-    Pixels are divided by 16; all other features, and what a regression is of, are standardized.
+    Pixels are divided by 16; all other features, and what a regression is of, are standardized. Trees have the features
+    as they are.
     """
     x, y = DATA[data](return_X_y=True)
     regression = data == "diabetes"
     if regression:
         y = (y - y.mean()) / y.std()
     folds = (KFold if regression else StratifiedKFold)(FOLDS, shuffle=True, random_state=SEED)
-    train = (REGRESSIONS if regression else CLASSIFIERS)[model]
+    train = (TREES[data] if trees else REGRESSIONS if regression else CLASSIFIERS)[model]
     truth: list[Array] = []
     answers: dict[str, list[Array]] = {name: [] for name in ("float", *SETTINGS)}
     for trained, held_out in folds.split(x, y):
-        scaled = x / 16 if data == "digits" else StandardScaler().fit(x[trained]).transform(x)
+        scaled = x if trees else x / 16 if data == "digits" else StandardScaler().fit(x[trained]).transform(x)
         inputs = scaled.astype(np.float32)
         network = train(inputs[trained], y[trained])
         truth.append(y[held_out])
         for name, outputs in run(network, inputs[trained][:CALIBRATION_SAMPLES], inputs[held_out]).items():
-            answers[name].append(outputs[:, 0] if regression else outputs.argmax(axis=1))
+            classes = outputs.ndim > 1 and not regression
+            answers[name].append(outputs.argmax(axis=1) if classes else outputs.reshape(len(outputs)))
     score = r2_score if regression else accuracy_score
     scores = {name: float(score(np.concatenate(truth), np.concatenate(each))) for name, each in answers.items()}
     in_float = scores.pop("float")
@@ -198,7 +225,8 @@ def run(model: onnx.ModelProto, calibration: Array, x: Array) -> dict[str, Array
     """Outputs in float, and as a circuit at every setting; inputs beyond the calibrated range saturate."""
     outputs: dict[str, Array] = {"float": float_outputs(model, x)}
     for name, precision in SETTINGS.items():
-        outputs[name] = np.asarray(zk.compile(model, calibration, precision=precision).run(x, saturate=True))
+        result = zk.compile(model, calibration, precision=precision).run(x, saturate=True)
+        outputs[name] = result[0] if isinstance(result, tuple) else result
     return outputs
 
 
@@ -249,6 +277,9 @@ def cases() -> dict[str, Callable[[], Score]]:
     for data in DATA:
         for model in REGRESSIONS if data == "diabetes" else CLASSIFIERS:
             found[f"{data}-{model}"] = lambda data=data, model=model: cross_validated(data, model)
+    for data, models in TREES.items():
+        for model in models:
+            found[f"{data}-{model}"] = lambda data=data, model=model: cross_validated(data, model, trees=True)
     for name in REFERENCE_MODELS:
         found[f"reference-{name}"] = lambda name=name: reference(name)
     return found

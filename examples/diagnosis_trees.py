@@ -25,8 +25,8 @@ STEPS = 1000
 
 def main() -> None:
     data = load_breast_cancer()
-    # The features of a circuit's input share one format. Measured in whole steps of their own range, they are exact in
-    # it, and the circuit decides at every node as the float model does.
+    # A hidden input has at most 20 bits. Measured in whole steps of their own range, the features are exact in fewer,
+    # and the circuit decides at every node as the float model does.
     measurements = np.rint(STEPS * data.data / data.data.max(axis=0)).astype(np.float32)
     x_train, x_test, y_train, y_test = train_test_split(measurements, data.target, random_state=0)
     model = GradientBoostingClassifier(n_estimators=20, max_depth=3, random_state=0).fit(x_train, y_train)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.random_programs import random_program
 
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
-from zkinfer.circuit.program import Lookup, Program, Tensor
+from zkinfer.circuit.program import Lookup, Program, Scales, Tensor, Term, View
 from zkinfer.circuit.table import Table
 from zkinfer.errors import ArtifactError
 
@@ -89,3 +89,24 @@ def test_the_digest_does_not_see_weights_but_sees_everything_else() -> None:
         changed: Program = msgspec.structs.replace(program, **change)
         digests.add(program_digest(changed))
     assert len(digests) == len(changes) + 1
+
+
+def test_scales_of_an_input_are_part_of_the_program() -> None:
+    x = Tensor("x", (1, 2), 3, -8, 8)
+    scaled = msgspec.structs.replace(x, scales=Scales(-1, (0, 5)))
+    programs = [
+        Program(1, (tensor,), (), (), (View(Tensor("y", (1, 2), 3, -8, 8), (Term(0, 1, ()),)),), (1,))
+        for tensor in (x, scaled, msgspec.structs.replace(x, scales=Scales(-1, (5, 0))))
+    ]
+    for program in programs:
+        assert decode_program(encode_program(program)) == program
+    assert len({program_digest(program) for program in programs}) == 3
+
+
+def test_absent_scales_have_one_encoding() -> None:
+    """A tensor without scales is written without the field; one that says so explicitly is another encoding."""
+    program = Program(1, (Tensor("x", (2,), 0, 0, 1),), (), (), (), (0,))
+    explicit = msgspec.msgpack.encode(program)
+    assert explicit != encode_program(program)
+    with pytest.raises(ArtifactError, match="canonical"):
+        decode_program(explicit)

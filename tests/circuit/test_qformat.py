@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.circuit.program import MAX_MAGNITUDE, Tensor
-from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, quantize
+from zkinfer.circuit.program import MAX_MAGNITUDE, Scales, Tensor
+from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, frac_bits_of, quantize
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
 
 
@@ -136,3 +136,36 @@ def test_one_sample_needs_no_batch_axis_where_the_batch_is_1() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError):
         as_batch(np.zeros(shape), (1, 3), "x")
+
+
+FEATURES = Tensor("x", (1, 3), 2, -128, 127, Scales(-1, (0, 10, 4)))
+
+
+@given(x=st.lists(st.floats(-31, 31), min_size=3, max_size=3))
+def test_each_feature_is_rounded_in_its_own_format(x: list[float]) -> None:
+    reals = np.ldexp(np.array([x]), [0, -10, -4])
+    integers = quantize(reals, FEATURES)
+    assert integers[0].tolist() == [_nearest_even(r, f) for r, f in zip(reals[0], (2, 12, 6), strict=True)]
+    np.testing.assert_array_equal(quantize(dequantize(integers, FEATURES), FEATURES), integers)
+
+
+def test_scales_follow_their_axis_under_any_leading_axes() -> None:
+    channels = Tensor("x", (1, 2, 4), 0, -128, 127, Scales(-2, (0, 3)))
+    assert frac_bits_of(channels).tolist() == [[0], [3]]
+    for lead in ((), (1,), (5, 1)):
+        integers = quantize(np.ones((*lead, 2, 4)), channels)
+        assert (integers[..., 0, :] == 1).all()
+        assert (integers[..., 1, :] == 8).all()
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 1), (1, 4)])
+def test_an_array_without_the_features_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="scales for 3 features"):
+        quantize(np.zeros(shape), FEATURES)
+
+
+def test_the_range_is_that_of_the_feature() -> None:
+    with pytest.raises(InputRangeError, match=r"from -0\.03125 to 0\.0310059 at index \(1, 1\)"):
+        quantize(np.array([[0.0, 0.03, 1.0], [31.0, 0.04, -1.0]]), FEATURES)
+    clipped = quantize(np.array([[40.0, 0.04, -9.0]]), FEATURES, saturate=True)
+    assert clipped.tolist() == [[127, 127, -128]]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.random_programs import random_program
 
-from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
+from zkinfer.circuit.program import Einsum, Lookup, Program, Scales, Tensor, Term, View
 from zkinfer.circuit.steps import Reshape
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, validate
@@ -63,6 +63,17 @@ def _with_input(**changes: Any) -> Program:
         (_with_input(hi=2**62), "not an interval"),
         (_with_input(frac_bits=2000), "Q-format"),
         (_with_input(hi=5), "outside table"),
+        (_with_input(scales=Scales(0, (0, 1, 2))), "do not fit shape"),
+        (_with_input(scales=Scales(-2, (0, 1))), "do not fit shape"),
+        (_with_input(scales=Scales(-3, (0,))), "do not fit shape"),
+        (_with_input(scales=Scales(-1, (0, 1))), "do not fit shape"),
+        (_with_input(scales=Scales(-1, (0, 0, 0))), "lowest terms"),
+        (_with_input(scales=Scales(-1, (1, 2, 3))), "lowest terms"),
+        (_with_input(scales=Scales(-1, (-1, 0, 3))), "lowest terms"),
+        (_with_input(scales=Scales(-1, (0, 1, 513))), "lowest terms"),
+        (_with_input(scales=Scales(-1, (0, 1, 2**80))), "lowest terms"),
+        (replace(PROGRAM, weights=(replace(W, scales=Scales(-1, (0, 1, 2))),)), "only an input"),
+        (_with_node(0, out=Tensor("l", (2, 3), 0, 0, 8, Scales(-1, (0, 1, 2)))), "only an input"),
         (_with_node(0, source=2), "does not exist yet"),
         (_with_node(0, source=-1), "does not exist yet"),
         (_with_node(0, table=1), "does not exist"),

@@ -1,10 +1,14 @@
 """What a proof tells of its statement: it names what differs, and is never trusted."""
 
+import msgspec
 import numpy as np
 import pytest
 from support.example_programs import mlp
 
-from zkinfer.errors import InvalidProofError, StatementError
+from zkinfer.circuit.program import Einsum, Program, Scales, Tensor
+from zkinfer.circuit.qformat import quantize
+from zkinfer.errors import InvalidProofError, StatementError, VerificationError
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import Statement
 from zkinfer.native.keys import NativeKeys
@@ -72,3 +76,23 @@ def test_the_second_verifier_is_an_engine(keys: NativeKeys, proof: Proof) -> Non
     assert slow.engine == "reference"
     with pytest.raises(InvalidProofError):
         verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT, engine="slow")
+
+
+def test_features_are_stated_in_units_of_their_own() -> None:
+    """A caller's numbers become integers by the published scales; one step of a small feature is another statement."""
+    x = Tensor("x", (1, 2), 1, -64, 64, Scales(-1, (0, 20)))
+    weight = np.array([[3, -2]])
+    out = Tensor("y", (1, 1), 1, -320, 320)
+    program = Program(1, (x,), (Tensor("w", (1, 2), 0, -3, 3),), (), (Einsum(out, "bi,oi->bo", (0, 1)),), (2,))
+    keys = setup(program, [weight], proofs=2, seed=bytes(32))
+    reals = np.array([[20.5, 25 * 2.0**-21]])
+    proof = keys.prove([quantize(reals, x)[None]], CONTEXT)
+    for engine in ("python", "reference"):
+        result = verify(proof, keys.commitment, inputs=reals, context=CONTEXT, engine=engine)
+        np.testing.assert_array_equal(result.outputs, [[(3 * 41 - 2 * 25) / 2]])
+        for moved in ([[20.5, 26 * 2.0**-21]], [[21.0, 25 * 2.0**-21]], [[20.5, 25 * 2.0**-1]]):
+            with pytest.raises(StatementError):
+                verify(proof, keys.commitment, inputs=np.array(moved), context=CONTEXT, engine=engine)
+    unscaled = msgspec.structs.replace(program, inputs=(msgspec.structs.replace(x, scales=None),))
+    with pytest.raises(VerificationError):
+        verify(proof, Commitment(unscaled, keys.commitment.key), inputs=reals, context=CONTEXT)

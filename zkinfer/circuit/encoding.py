@@ -7,7 +7,7 @@ encodes again and compares, so one program has one encoding and a digest names e
 import msgspec
 from blake3 import blake3
 
-from zkinfer.circuit.program import Program
+from zkinfer.circuit.program import Node, Program, Tensor
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import ArtifactError, ZkinferError
 
@@ -20,7 +20,27 @@ _decoder = msgspec.msgpack.Decoder(Program)
 
 def encode_program(program: Program) -> bytes:
     """The canonical bytes: the same for the same program on every machine."""
-    return _encoder.encode(program)
+    return _encoder.encode(
+        (
+            program.version,
+            [_tensor(tensor) for tensor in program.inputs],
+            [_tensor(tensor) for tensor in program.weights],
+            program.tables,
+            [_node(node) for node in program.nodes],
+            program.outputs,
+        )
+    )
+
+
+def _tensor(tensor: Tensor) -> tuple[object, ...]:
+    """The fields of a tensor as they are written: without scales where it has none."""
+    *fields, scales = msgspec.structs.astuple(tensor)
+    return tuple(fields) if scales is None else (*fields, scales)
+
+
+def _node(node: Node) -> tuple[object, ...]:
+    out, *fields = msgspec.structs.astuple(node)
+    return (node.__struct_config__.tag, _tensor(out), *fields)
 
 
 def decode_program(data: bytes) -> Program:

@@ -19,6 +19,18 @@ MAX_MAGNITUDE = 1 << 62
 """Every value, and every partial sum of an Einsum in absolute value, stays strictly below this."""
 
 
+class Scales(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Powers of two along one axis of a tensor, which are taken before its format.
+
+    Attributes:
+        axis: counted from the end, so that leading axes of runs do not move it; never the first axis.
+        exponents: one for each place along the axis; the smallest is zero, and another is not.
+    """
+
+    axis: int
+    exponents: tuple[int, ...]
+
+
 class Tensor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An integer tensor in fixed point: the real number is `integer / 2**frac_bits`.
 
@@ -28,6 +40,8 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         frac_bits: binary digits after the point; may be negative.
         lo, hi: inclusive bounds on every element. For inputs they are part of the statement; for everything
             else they are proven by interval analysis when the circuit is compiled, and published rounded outward.
+        scales: of inputs alone, whose features may have units of their own. The real number at place j along their axis
+            is `integer / 2**(frac_bits + exponents[j])`. None where all of the tensor has one format.
     """
 
     label: str
@@ -35,6 +49,7 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     frac_bits: int
     lo: int
     hi: int
+    scales: Scales | None = None
 
     @property
     def size(self) -> int:

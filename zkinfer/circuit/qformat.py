@@ -1,7 +1,8 @@
 """Between real numbers and the integers of a circuit.
 
 A tensor in Q-format with `f` fraction bits holds the real number `r` as the integer nearest to `r * 2**f`, ties to
-even. All arithmetic is float64, where multiplying by a power of two is exact.
+even. All arithmetic is float64, where multiplying by a power of two is exact. An input may have more fraction bits in
+some features than in others, see `Tensor`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,16 +103,26 @@ def as_batch(array: Array, shape: tuple[int, ...], where: str) -> Array:
     return array
 
 
+def frac_bits_of(tensor: Tensor) -> IntArray:
+    """Fraction bits of each element: an array of one number, or one that broadcasts to the tensor by numpy's rules."""
+    scales = tensor.scales
+    if scales is None:
+        return np.array(tensor.frac_bits, dtype=np.int64)
+    bits = tensor.frac_bits + np.array(scales.exponents, dtype=np.int64)
+    return bits.reshape(-1, *(1 for _ in range(-1 - scales.axis)))
+
+
 def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     """The integers nearest to `x * 2**frac_bits`, ties to even.
 
     Args:
-        x: real numbers, any shape; float, integer or boolean dtype.
-        tensor: gives the Q-format and the bounds; its shape is not looked at.
+        x: real numbers; float, integer or boolean dtype. Any shape, or, for an input with scales, one that ends in the
+            tensor's sizes from their axis on.
+        tensor: gives the Q-format and the bounds.
         saturate: values beyond the bounds become the nearest bound, instead of an error.
 
     Raises:
-        InvalidInputError: a dtype that does not hold real numbers.
+        InvalidInputError: a dtype that does not hold real numbers; also as ShapeError.
         NotFiniteError: NaN or infinity (also where `saturate` is set).
         InputRangeError: a value whose integer lies outside the tensor's bounds.
     """
@@ -122,24 +133,32 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     finite = np.isfinite(reals)
     if not finite.all():
         raise NotFiniteError(f"{tensor.label!r}: {_places(~finite)} NaN or infinite")
+    bits = frac_bits_of(tensor)
+    if bits.ndim > reals.ndim or (bits.ndim and reals.shape[-bits.ndim] != len(bits)):
+        raise ShapeError(f"{tensor.label!r} has scales for {len(bits)} features; got an array of shape {reals.shape}")
     with np.errstate(over="ignore", under="ignore"):
-        scaled = np.rint(np.ldexp(reals, tensor.frac_bits))
+        scaled = np.rint(np.ldexp(reals, bits))
     # Clipped before the conversion, and compared after it: float64 cannot tell large integers apart.
     integers = np.clip(scaled, -MAX_MAGNITUDE, MAX_MAGNITUDE).astype(np.int64)
     outside = (integers < tensor.lo) | (integers > tensor.hi)
     if outside.any() and not saturate:
-        lo, hi = (float(bound) for bound in dequantize(np.array([tensor.lo, tensor.hi]), tensor))
-        farthest = float(reals[outside][np.argmax(np.abs(reals[outside]))])
+        worst = np.unravel_index(np.argmax(np.where(outside, np.abs(scaled), -1.0)), reals.shape)
+        unit = float(np.ldexp(1.0, -np.broadcast_to(bits, reals.shape)[worst]))
+        there = f" at index {tuple(map(int, worst))}" if bits.ndim else ""
         raise InputRangeError(
-            f"{tensor.label!r} takes values from {lo:.6g} to {hi:.6g}: {_places(outside)} outside, the farthest "
-            f"of which is {farthest:.6g}. Rescale the data, or compile with calibration data that covers it"
+            f"{tensor.label!r} takes values from {tensor.lo * unit:.6g} to {tensor.hi * unit:.6g}{there}: "
+            f"{_places(outside)} outside, the farthest of which is {float(reals[worst]):.6g}. Rescale the data, or "
+            "compile with calibration data that covers it"
         )
     return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi))
 
 
 def dequantize(integers: IntArray, tensor: Tensor) -> FloatArray:
-    """The real numbers `integers / 2**frac_bits`; exact where the integers are below 2**53 in magnitude."""
-    return np.ldexp(np.asarray(integers).astype(np.float64), -tensor.frac_bits)
+    """The real numbers `integers / 2**frac_bits`; exact where the integers are below 2**53 in magnitude.
+
+    The integers of an input with scales end in the tensor's sizes, from the axis of the scales on.
+    """
+    return np.ldexp(np.asarray(integers).astype(np.float64), -frac_bits_of(tensor))
 
 
 def _places(mask: BoolArray) -> str:

@@ -10,6 +10,7 @@ from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import ArtifactError, ShapeError
 
 MAX_DIMENSIONS = 16
+MAX_FRAC_BITS = 512
 
 
 def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:
@@ -70,8 +71,18 @@ def _check_tensor(tensor: Tensor) -> None:
         raise ArtifactError(f"{tensor.label}: {tensor.size} elements are more than {MAX_TENSOR_ELEMENTS}")
     if not -MAX_MAGNITUDE < tensor.lo <= tensor.hi < MAX_MAGNITUDE:
         raise ArtifactError(f"{tensor.label}: bounds {tensor.lo} to {tensor.hi} are not an interval")
-    if not -512 <= tensor.frac_bits <= 512:
+    if abs(tensor.frac_bits) > MAX_FRAC_BITS:
         raise ArtifactError(f"{tensor.label}: {tensor.frac_bits} fraction bits are not a Q-format")
+
+
+def _check_scales(tensor: Tensor) -> None:
+    if tensor.scales is None:
+        return
+    axis, exponents = tensor.scales.axis, tensor.scales.exponents
+    if not -len(tensor.shape) < axis < 0 or len(exponents) != tensor.shape[axis]:
+        raise ArtifactError(f"{tensor.label}: scales along axis {axis} do not fit shape {tensor.shape}")
+    if min(exponents) != 0 or not 0 < max(exponents) <= MAX_FRAC_BITS - tensor.frac_bits:
+        raise ArtifactError(f"{tensor.label}: its scales are not powers of two of a Q-format in lowest terms")
 
 
 def validate(program: Program) -> None:
@@ -88,6 +99,11 @@ def validate(program: Program) -> None:
         raise ArtifactError("a program has at least one input and one output")
     for tensor in (*program.inputs, *program.weights):
         _check_tensor(tensor)
+    for tensor in program.inputs:
+        _check_scales(tensor)
+    for tensor in (*program.weights, *(node.out for node in program.nodes)):
+        if tensor.scales is not None:
+            raise ArtifactError(f"{tensor.label}: only an input has scales")
     known = len(program.inputs) + len(program.weights)
     for node in program.nodes:
         _check_tensor(node.out)

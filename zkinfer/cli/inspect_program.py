@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from zkinfer.circuit.program import Einsum, Lookup, Node, Program, Tensor, View
+from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.circuit.steps import Step
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import node_sources
@@ -22,8 +23,11 @@ MAX_NODES, MAX_TABLES, MAX_ENTRIES, MAX_TEXT = 100, 20, 16, 120
 
 def tensor_text(tensor: Tensor) -> str:
     """A tensor's shape, format and bounds in one line."""
-    unit = 2.0**-tensor.frac_bits
-    return f"{shape_text(tensor.shape)}, steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}"
+    bits = frac_bits_of(tensor)
+    units = sorted({2.0 ** -int(bits.max()), 2.0 ** -int(bits.min())})
+    formats = [f"steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}" for unit in units]
+    each = "for each feature, between " if len(units) > 1 else ""
+    return f"{shape_text(tensor.shape)}, {each}{' and '.join(formats)}"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

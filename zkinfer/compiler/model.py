@@ -16,7 +16,7 @@ from rich.text import Text
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
 from zkinfer.circuit.program import Lookup, Node, Program, Tensor
-from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, is_table, quantize
+from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, frac_bits_of, is_table, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.data import arrays_by_name, matrix
 from zkinfer.compiler.calibration.fidelity import Fidelity
@@ -330,7 +330,9 @@ class Circuit(File):
         for number, (kind, tensor, lookup) in enumerate(rows):
             mark = " (output)" if number in self.program.outputs else ""
             shape = " x ".join(str(n) for n in tensor.shape)
-            cells = (kind, tensor.label + mark, shape, str(tensor.frac_bits), f"{tensor.lo} to {tensor.hi}", lookup)
+            bits = frac_bits_of(tensor)
+            digits = str(tensor.frac_bits) if bits.ndim == 0 else f"{bits.min()} to {bits.max()}"
+            cells = (kind, tensor.label + mark, shape, digits, f"{tensor.lo} to {tensor.hi}", lookup)
             table.add_row(str(number), *(Text(cell) for cell in cells))
         return table
 

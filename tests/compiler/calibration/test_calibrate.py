@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
+from support.model_comparison import build
 
 import zkinfer.circuit.samples
 from zkinfer.compiler.calibration.calibrate import PERCENTILES, SHARES, TensorStats, calibrate
@@ -139,7 +140,24 @@ def test_a_tensor_of_zeros_has_statistics() -> None:
         clipping=(0.0,) * len(SHARES),
         elements=128,
         binary=True,
+        channels={-1: ((0.0, 0.0),) * 64},
     )
+
+
+def test_channels_have_ranges_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((10, 64)) * np.arange(64)
+    ranges = calibrate(IDENTITY, x).tensors["x"].channels
+    assert ranges == {-1: tuple(zip(x.astype(np.float32).min(0), x.astype(np.float32).max(0), strict=True))}
+
+
+def test_channels_of_images_lie_along_the_second_and_the_last_axis() -> None:
+    model = load_model(build("y = Identity(x)", {"x": (1, 2, 3, 4)}), batch=1)
+    x = np.random.default_rng(0).standard_normal((5, 2, 3, 4)).astype(np.float32)
+    ranges = calibrate(model, x).tensors["x"].channels
+    assert list(ranges) == [-3, -1]
+    np.testing.assert_array_equal(ranges[-3], np.stack([x.min((0, 2, 3)), x.max((0, 2, 3))], 1))
+    np.testing.assert_array_equal(ranges[-1], np.stack([x.min((0, 1, 2)), x.max((0, 1, 2))], 1))
 
 
 @pytest.mark.parametrize("shape", [(5, 63), (5, 8, 8), (63,), (), (0, 64)])

@@ -19,6 +19,8 @@ import onnx_ir
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import chunks, into_runs
 from zkinfer.compiler.calibration.float_model import FloatModel, is_float
+from zkinfer.compiler.calibration.sides import SidesAccumulator, thresholds_of
+from zkinfer.compiler.lowering.thresholds import Sides
 from zkinfer.errors import NotFiniteError
 from zkinfer.progress import progress
 from zkinfer.typing import Array, IntArray
@@ -45,6 +47,8 @@ class TensorStats(msgspec.Struct, frozen=True):
             with a relative error of up to 1/64.
         elements: number of elements.
         binary: whether all elements are `lo` or `hi`, as those of a mask are.
+        channels: the smallest and largest element at each place along an axis. The axis is counted from the end; it is
+            the last or the second, and never the first.
     """
 
     lo: float
@@ -54,6 +58,7 @@ class TensorStats(msgspec.Struct, frozen=True):
     clipping: tuple[float, ...]
     elements: int
     binary: bool
+    channels: Mapping[int, tuple[tuple[float, float], ...]] = {}
 
     @property
     def abs_max(self) -> float:
@@ -67,10 +72,12 @@ class Calibration(msgspec.Struct, frozen=True):
     Attributes:
         tensors: in order of execution, inputs first.
         samples: number of samples.
+        sides: by the name of a comparison with a constant, where the values that it compares lie.
     """
 
     tensors: Mapping[str, TensorStats]
     samples: int
+    sides: Mapping[str, Sides] = {}
 
 
 class _Accumulator:
@@ -82,6 +89,7 @@ class _Accumulator:
         self._numbers: set[float] | None = set()
         # Bins are the leading bits of the float32 pattern: 32 for each of the 256 exponents, for any range.
         self._histogram = np.zeros(_BINS, dtype=np.int64)
+        self._channels: dict[int, tuple[Array, Array]] = {}
 
     def add(self, array: Array) -> None:
         if not array.size:
@@ -99,6 +107,12 @@ class _Accumulator:
         with np.errstate(over="ignore"):
             patterns = magnitude.astype(np.float32).view(np.uint32)
         self._histogram += np.bincount(patterns.ravel() >> _SHIFT, minlength=_BINS)
+        # The first two axes are those of runs and of the batch.
+        for axis in {-1, 2 - array.ndim} if array.ndim > 2 else ():
+            others = tuple(i for i in range(array.ndim) if i != array.ndim + axis)
+            least, most = array.min(axis=others), array.max(axis=others)
+            known = self._channels.get(axis, (least, most))
+            self._channels[axis] = np.minimum(known[0], least), np.maximum(known[1], most)
 
     def finish(self) -> TensorStats:
         if not self._elements:
@@ -110,7 +124,11 @@ class _Accumulator:
         top = max(abs(self._lo), abs(self._hi))
         percentiles = tuple(float(edge) if edge < top else top for edge in edges)
         mean, binary = self._sum / self._elements, self._numbers is not None
-        return TensorStats(self._lo, self._hi, mean, percentiles, self._clipping(top), self._elements, binary)
+        channels = {
+            axis: tuple(zip(least.tolist(), most.tolist(), strict=True))
+            for axis, (least, most) in sorted(self._channels.items())
+        }
+        return TensorStats(self._lo, self._hi, mean, percentiles, self._clipping(top), self._elements, binary, channels)
 
     def _clipping(self, top: float) -> tuple[float, ...]:
         filled = np.flatnonzero(self._histogram)
@@ -158,6 +176,11 @@ class Calibrator:
             value.name or "": _Accumulator()
             for value in (*float_model.inputs, *(value for value in float_model.values if is_float(value)))
         }
+        self._comparisons = {
+            node.outputs[0].name or "": SidesAccumulator(node, thresholds)
+            for node in float_model.nodes
+            if (thresholds := thresholds_of(node)) is not None
+        }
 
     def add(self, runs: Sequence[Array], chosen: IntArray) -> None:
         """Add some of the runs.
@@ -177,12 +200,15 @@ class Calibrator:
                 for name, accumulator in self._accumulators.items():
                     _require_finite(name, tensors[name], numbers, model.batch)
                     accumulator.add(tensors[name])
+                for comparison in self._comparisons.values():
+                    comparison.add(tensors[comparison.name])
                 advance(len(numbers))
 
     def finish(self, samples: int) -> Calibration:
         """The statistics of all runs that were added so far, which hold so many samples; more may be added later."""
         stats = {name: accumulator.finish() for name, accumulator in self._accumulators.items()}
-        return Calibration(tensors=stats, samples=samples)
+        sides = {name: comparison.finish() for name, comparison in self._comparisons.items()}
+        return Calibration(tensors=stats, samples=samples, sides=sides)
 
 
 def _require_finite(name: str, tensor: Array, runs: IntArray, batch: int) -> None:

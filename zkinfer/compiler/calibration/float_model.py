@@ -98,6 +98,7 @@ class FloatModel:
         inputs: the model's inputs.
         outputs: its outputs.
         values: every value that a node computes, in order of execution.
+        nodes: what computes them, in the same order.
         ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
         elements: number of elements of all inputs and values of one run together.
@@ -113,6 +114,7 @@ class FloatModel:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
         self.outputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.outputs)
         self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
+        self.nodes: tuple[onnx_ir.Node, ...] = tuple(model.graph)
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
         self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zkinfer.circuit.program import Lookup
-from zkinfer.circuit.qformat import quantize
+from zkinfer.circuit.qformat import frac_bits_of, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.float_model import FloatModel, static_shape
 from zkinfer.compiler.calibration.inference import InferenceDifference, ProcessorInference
@@ -204,7 +204,7 @@ def _stress_cells(row: StressReport) -> tuple[str, ...]:
 class _Comparison:
     """Running sums over one tensor, to which runs are added."""
 
-    def __init__(self, layer: Layer, op: str, frac_bits: int) -> None:
+    def __init__(self, layer: Layer, op: str, frac_bits: IntArray) -> None:
         self._layer, self._op, self._frac_bits = layer, op, frac_bits
         self._lo, self._hi, self._max_error = math.inf, -math.inf, 0.0
         self._error = self._error_square = self._product = self._float_square = self._fixed_square = 0.0
@@ -213,8 +213,8 @@ class _Comparison:
 
     @property
     def step(self) -> float:
-        """The real number that one unit of the integer stands for."""
-        return abs(self._layer.scale) * math.ldexp(1.0, -self._frac_bits)
+        """The real number that one unit of the integer stands for; the largest, of an input with scales."""
+        return abs(self._layer.scale) * math.ldexp(1.0, -int(self._frac_bits.min()))
 
     def add(self, reals: Array, integers: IntArray) -> None:
         """Add some runs: what the float model computes, and the circuit's integers; both arrays have one shape."""
@@ -235,7 +235,7 @@ class _Comparison:
             direction = math.copysign(1.0, self._layer.scale)
             beyond = (floats - fixed) * direction
             lo, hi = self._layer.saturation
-            half = self.step / 2
+            half = abs(self._layer.scale) * np.ldexp(0.5, -self._frac_bits)
             self._saturated += int(((integers == hi) & (beyond > half)).sum())
             self._saturated += int(((integers == lo) & (beyond < -half)).sum())
 
@@ -383,7 +383,7 @@ class Sweep:
     ) -> None:
         self._float_model, self._program = float_model, lowered.program
         self._layers, self._kept = tuple(layers), kept
-        self._frac_bits = [lowered.program.tensor(layer.value).frac_bits for layer in layers]
+        self._frac_bits = [frac_bits_of(lowered.program.tensor(layer.value)) for layer in layers]
         seen = {layer.value for layer in layers if layer.saturation is not None}
         self._saturations = [s for s in lowered.saturations if saturations and s.value not in seen]
         self._values = [layer.value for layer in layers] + [s.source for s in self._saturations]

@@ -17,9 +17,10 @@ from zkinfer.circuit.steps import Step
 from zkinfer.compiler.approx.functions import Function
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue
+from zkinfer.compiler.lowering.channels import Channels
 from zkinfer.compiler.lowering.precision import Range
 from zkinfer.errors import NotFiniteError
-from zkinfer.typing import FloatArray
+from zkinfer.typing import FloatArray, IntArray
 
 MASKED_BELOW = -1e4
 """A number this low in a mask, or in the place of a score, stands for minus infinity."""
@@ -68,6 +69,14 @@ class Constant:
         reals = self.reals
         return Fraction(float(reals.flat[0])) if reals.size and (reals == reals.flat[0]).all() else None
 
+    @property
+    def is_selection(self) -> bool:
+        """Whether a product with this matrix chooses one element for each column."""
+        if self.array.ndim != 2:
+            return False
+        ones = self.array == 1
+        return bool((ones | (self.array == 0)).all() and (ones.sum(axis=0) == 1).all())
+
 
 @dataclass(frozen=True, eq=False)
 class Activation:
@@ -81,6 +90,7 @@ class Activation:
         label: name in the model.
         shared: whether several operators read the tensor.
         integral: whether every element is an integer by its meaning: an index, a truth value, a rounded number.
+        channels: powers of two for channels, where a few of them are much larger than all others.
         binary: whether calibration data has at most two different numbers in it, as in a mask.
     """
 
@@ -92,6 +102,7 @@ class Activation:
     shared: bool = False
     integral: bool = False
     binary: bool = False
+    channels: Channels | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,6 +128,28 @@ class Alone(IntEnum):
     """The same for all: in float, scores vanish beside the mask."""
     ZERO = 2
     """Zero: in float it is NaN, for which models that know of such rows put zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A tensor whose parts have powers of two of their own: it is `activation / 2**exponents`.
+
+    So parts of very different sizes share one format. Most operators take a common format instead, see `scaled.common`.
+
+    Attributes:
+        activation: the tensor times the powers of two.
+        exponents: as many axes as the tensor; each has its size, or is 1 where the exponents do not differ along it.
+        observed: range of the tensor on calibration data.
+    """
+
+    activation: Activation
+    exponents: IntArray
+    observed: Range
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.activation.shape
 
 
 @dataclass(frozen=True, eq=False)

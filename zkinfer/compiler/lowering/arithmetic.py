@@ -101,7 +101,7 @@ def multiply_weight(g: Emitter, a: Activation, constant: Constant, array: FloatA
         array: its contents.
     """
     (shape_a, shape_w), subscripts = hadamard(a.shape, array.shape)
-    weight = g.weight(constant, array.reshape(shape_w))
+    weight = g.factors(constant, array.reshape(shape_w))
     # No sum makes the product wider, so that a wide value needs no lookup as long as one can follow.
     width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
     return g.einsum(subscripts, reshape(g, a, shape_a), weight, width=width)

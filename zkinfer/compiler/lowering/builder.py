@@ -31,6 +31,7 @@ from zkinfer.circuit.program import (
     Lookup,
     Node,
     Program,
+    Scales,
     Tensor,
     Term,
     View,
@@ -140,9 +141,11 @@ class Builder:
         self._derived.append(derived)
         return value
 
-    def input(self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int) -> ProgramValue:
+    def input(
+        self, label: str, shape: tuple[int, ...], frac_bits: int, lo: int, hi: int, scales: Scales | None = None
+    ) -> ProgramValue:
         """A new input of the program, with its bounds."""
-        value = self._append(Tensor(label, shape, frac_bits, lo, hi), (lo, hi), (lo, hi))
+        value = self._append(Tensor(label, shape, frac_bits, lo, hi, scales), (lo, hi), (lo, hi))
         self._inputs.append(value.number)
         return value
 
@@ -228,6 +231,16 @@ class Builder:
 
     def _public_source(self, number: int) -> Source:
         return Source(self._values[number].shape, self._derived[number], None, self._nodes.get(number))
+
+    def is_given(self, value: ProgramValue) -> bool:
+        """Whether the value has elements of inputs as they were handed in, moved or chosen by a weight at most."""
+        node = self._nodes.get(value.number)
+        match node:
+            case View():
+                return not node.offset and all(self.is_given(self._values[term.source]) for term in node.terms)
+            case Einsum(operands=(source, weight)):
+                return _chooses(self._values[weight].content) and self.is_given(self._values[source])
+        return value.number in self._inputs
 
     def is_provable(self, value: ProgramValue) -> bool:
         """Whether the value stays below half of the field's order, for all that is public about the weights."""
@@ -345,6 +358,13 @@ def _merged(runs: Sequence[Interval]) -> tuple[Interval, ...]:
         else:
             merged.append((lo, hi))
     return tuple(merged)
+
+
+def _chooses(content: IntArray | None) -> bool:
+    """Whether each row of a matrix has a one and else zeros."""
+    if content is None or content.ndim != 2:
+        return False
+    return bool(((content == 0) | (content == 1)).all() and (content.sum(axis=1) == 1).all())
 
 
 def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]) -> Node:

@@ -14,6 +14,7 @@ The state of an emitter is the program under construction (`Builder`), the obser
 
 import itertools
 import math
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,12 +22,14 @@ from fractions import Fraction
 import numpy as np
 
 from zkinfer.circuit.bounds import Interval, round_outward
+from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.functions import Function, X
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap, is_simple
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
+from zkinfer.compiler.lowering.channels import Channels, exponents_of
 from zkinfer.compiler.lowering.observed import ObservedRanges
 from zkinfer.compiler.lowering.precision import (
     Format,
@@ -36,12 +39,15 @@ from zkinfer.compiler.lowering.precision import (
     input_format,
     weight_frac_bits,
 )
-from zkinfer.compiler.lowering.tables import function_lookup
-from zkinfer.errors import CompileError, InvalidInputError
-from zkinfer.typing import FloatArray
+from zkinfer.compiler.lowering.tables import fine_lookup, function_lookup
+from zkinfer.errors import BoundsError, CompileError, InvalidInputError
+from zkinfer.typing import FloatArray, IntArray
 
 OPERAND_SLACK_BITS = 4
 """How many bits wider than an activation the operand of a product may be before a lookup pays off."""
+
+MAX_POWERS_BITS = 46
+"""Bits of a value times powers of two of its channels."""
 
 _SAMPLES = 1025
 
@@ -83,6 +89,8 @@ class Emitter:
         builder: the program under construction.
         ranges: observed range of each value of the program.
         narrow_forms: the narrow form of each tensor that has one, by the tensor's number.
+        spread_forms: of each tensor with outlier channels the narrow form times their powers of two, by the tensor's
+            number; None where no table is fine enough for it.
         compared_forms: of each tensor that is compared in a form of its own, the integers, what they stand for, and
             where they saturate; by the tensor's number.
         tensors: numbers for new tensors.
@@ -96,6 +104,7 @@ class Emitter:
     builder: Builder = field(default_factory=Builder)
     ranges: ObservedRanges = field(default_factory=ObservedRanges)
     narrow_forms: dict[int, ProgramValue] = field(default_factory=dict)
+    spread_forms: dict[int, Activation | None] = field(default_factory=dict)
     compared_forms: dict[int, tuple[ProgramValue, AffineMap, Interval]] = field(default_factory=dict)
     tensors: Iterator[int] = field(default_factory=itertools.count)
 
@@ -139,6 +148,14 @@ class Emitter:
         frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), bits)
         return self.weight_at(constant, reals, frac_bits)
 
+    def factors(self, constant: Constant, array: FloatArray) -> ProgramValue:
+        """As `weight`, for factors of single elements: of uneven ones, the median has the bits that a weight has."""
+        exponents = exponents_of(np.abs(array).ravel().tolist())
+        if exponents is None or constant.array.dtype.kind in "iub":
+            return self.weight(constant, array)
+        bits = self.precision.weight_bits_of(constant.name) + int(np.median(exponents))
+        return self.weight_at(constant, array, weight_frac_bits(float(np.abs(array).max()), bits))
+
     def scaled_weight(self, constant: Constant, array: FloatArray | None = None) -> tuple[ProgramValue, Fraction]:
         """As `weight`, but quantized weights are the model's own integers; and the factor to multiply them by."""
         if constant.unit is None:
@@ -147,8 +164,18 @@ class Emitter:
         return self.weight_at(constant, np.rint(reals / float(constant.unit)), 0), constant.unit
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> ProgramValue:
-        """A weight at a given number of fraction bits, ties to even."""
-        return self.builder.weight(constant.name, np.rint(np.ldexp(array, frac_bits)).astype(np.int64), frac_bits)
+        """A weight at a given number of fraction bits, ties to even.
+
+        Raises:
+            BoundsError: an integer leaves the range of exact arithmetic.
+        """
+        scaled = np.rint(np.ldexp(array, frac_bits))
+        if float(np.abs(scaled).max(initial=0.0)) >= MAX_MAGNITUDE:
+            raise BoundsError(
+                f"{constant.name} is too large beside what it is combined with: {frac_bits} fraction bits, and numbers "
+                f"up to {float(np.abs(array).max()):.3g}; compile with fewer bits"
+            )
+        return self.builder.weight(constant.name, scaled.astype(np.int64), frac_bits)
 
     # Activations from values.
 
@@ -187,6 +214,7 @@ class Emitter:
         observed: Range | None = None,
         shared: bool = False,
         binary: bool = False,
+        channels: Channels | None = None,
     ) -> Activation:
         """The same tensor under the name, and with the calibrated range, of a tensor of the model."""
         if isinstance(a.pending, AffineMap):
@@ -195,7 +223,7 @@ class Emitter:
             else:
                 self.ranges.replace(a.value, _solved(a.pending, observed))
         observed = a.observed if observed is None else observed
-        return replace(a, label=name, observed=observed, shared=shared, binary=binary)
+        return replace(a, label=name, observed=observed, shared=shared, binary=binary, channels=channels)
 
     # Elementwise functions, which emit nothing.
 
@@ -251,7 +279,51 @@ class Emitter:
 
     def narrowed(self, a: Activation) -> Activation:
         """The narrow form as an activation with nothing pending."""
-        return self.activation(self.narrow(a), observed=a.observed, integral=a.integral)
+        return self.activation(self._rounded(a), observed=a.observed, integral=a.integral)
+
+    def _rounded(self, a: Activation) -> ProgramValue:
+        """The narrow form; of a tensor with outlier channels a wider one, in which each channel has its own digits."""
+        spread = self.spread(a)
+        if spread is None or a.channels is None:
+            return self.narrow(a)
+        undone = self.times_powers(spread, _along(a.channels, len(a.shape)), -a.channels.exponents)
+        return self.narrow(a) if undone is None else undone.value
+
+    def spread(self, a: Activation) -> Activation | None:
+        """The narrow form of the tensor times the powers of two of its channels; None if it has none of these.
+
+        Nor has it such a form where something nonlinear is pending, or an offset, which the powers would multiply.
+        """
+        if a.channels is None or not isinstance(a.pending, AffineMap) or a.pending.offset:
+            return None
+        if a.tensor not in self.spread_forms:
+            self.spread_forms[a.tensor] = self._spread(a, a.pending.scale, a.channels)
+        return self.spread_forms[a.tensor]
+
+    def _spread(self, a: Activation, scale: Fraction, channels: Channels) -> Activation | None:
+        multiplied = self.times_powers(a, _along(channels, len(a.shape)), channels.exponents)
+        if multiplied is None:
+            return None
+        out = activation_format(*channels.observed, self.precision.activation_bits_of(a.label))
+        function, observed = AffineMap(scale).tree, _solved(AffineMap(scale), channels.observed)
+        narrow = fine_lookup(self.builder, self.precision, a.label, multiplied.value, function, observed, out)
+        return None if narrow is None else self.activation(narrow, observed=channels.observed)
+
+    def times_powers(self, a: Activation, subscripts: str, exponents: IntArray) -> Activation | None:
+        """An activation times powers of two, exact; None if the product has too many bits.
+
+        Args:
+            a: the activation, on which a factor at most is pending.
+            subscripts: of the Einsum of its value and the powers.
+            exponents: of the powers.
+        """
+        frac_bits = max(int(-exponents.min()), 0)
+        integers = np.left_shift(np.int64(1), exponents + frac_bits)
+        weight = self.builder.weight(f"{self.label}/powers", integers, frac_bits)
+        value = self.builder.einsum(self.label, subscripts, a.value, weight)
+        if value.bits > MAX_POWERS_BITS or not self.builder.is_provable(value):
+            return None
+        return self._new(value, a.pending, a.observed)
 
     def operand(self, a: Activation, width: int | None = None) -> tuple[ProgramValue, Fraction]:
         """An activation as a value times a factor, fit to take part in a product.
@@ -260,7 +332,11 @@ class Emitter:
             a: the activation.
             width: bits up to which its value is taken as it is; `operand_bits` by default.
         """
-        width = self.operand_bits if width is None else width
+        taken = self._as_it_is(a, self.operand_bits if width is None else width)
+        return taken or (self._rounded(a), Fraction(1))
+
+    def _as_it_is(self, a: Activation, width: int) -> tuple[ProgramValue, Fraction] | None:
+        """An activation as a value times a factor, without a lookup; None if it is wider, or something is pending."""
         if isinstance(a.pending, AffineMap):
             scale, offset = a.pending
             units = offset / scale * Fraction(2) ** a.value.frac_bits
@@ -268,7 +344,11 @@ class Emitter:
                 value = self.builder.combine(a.label, [Summand(a.value)], offset=offset / scale) if units else a.value
                 if value.bits <= width:
                     return value, scale
-        return self.narrow(a), Fraction(1)
+        return None
+
+    def spread_operand(self, a: Activation) -> Activation | None:
+        """As `spread`, of an activation that would be made narrow to take part in a product; None of others."""
+        return None if self._as_it_is(a, self.operand_bits) is not None else self.spread(a)
 
     def as_operand(self, a: Activation, width: int | None = None) -> Activation:
         """The activation as `operand` gives it: a value times a factor."""
@@ -330,6 +410,12 @@ class Emitter:
                 value = self.builder.einsum(self.label, subscripts, *(operand for operand, _ in operands))
         scale = math.prod((scale for _, scale in operands), start=Fraction(1))
         return self.activation(value, AffineMap(scale), integral=integral)
+
+
+def _along(channels: Channels, rank: int) -> str:
+    """The subscripts of a product with one number for each channel."""
+    letters = string.ascii_lowercase[:rank]
+    return f"{letters},{letters[channels.axis]}->{letters}"
 
 
 def _domain(function: Function) -> Domain | None:

@@ -1,18 +1,23 @@
 """Exact sums of activations, and of an activation and a weight."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
+from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Step
 from zkinfer.compiler.lowering.activation import Activation, Addend, Constant
 from zkinfer.compiler.lowering.affine import AffineMap, is_simple
 from zkinfer.compiler.lowering.builder import Summand, exponent
 from zkinfer.compiler.lowering.emitter import OPERAND_SLACK_BITS, Emitter
-from zkinfer.compiler.lowering.precision import weight_frac_bits
+from zkinfer.compiler.lowering.precision import Format, weight_frac_bits
 from zkinfer.compiler.lowering.tables import least_shift
 from zkinfer.typing import FloatArray
+
+MAX_SUM_BITS = 48
+"""Bits of the largest term of a sum in the finest of its terms' formats, beyond which the finest are rounded first."""
 
 
 def add_all(g: Emitter, summands: Sequence[Addend]) -> Activation:
@@ -23,6 +28,7 @@ def add_all(g: Emitter, summands: Sequence[Addend]) -> Activation:
     all that is public about weights.
     """
     affine = [s._replace(activation=g.narrowed(s.activation)) if _outgrown(g, s.activation) else s for s in summands]
+    affine = _aligned(g, affine)
     total = _sum(g, affine)
     for k in sorted(range(len(affine)), key=lambda k: -g.builder.slack(affine[k].activation.value)):
         if not g.builder.is_provable(total.value):
@@ -48,6 +54,30 @@ def _sum(g: Emitter, affine: Sequence[Addend]) -> Activation:
         ends = [float(coefficient) * y for y in activation.observed]
         lo, hi = lo + min(ends), hi + max(ends)
     return g.activation(value, AffineMap(common, offset), (lo, hi))
+
+
+def _aligned(g: Emitter, summands: Sequence[Addend]) -> list[Addend]:
+    """The summands; those whose digits lie far below the largest of them are rounded, so that the sum stays exact."""
+
+    def unit(s: Addend) -> int:
+        """Fraction bits of the summand in the sum, to within one."""
+        return s.activation.value.frac_bits - math.frexp(_scale(s))[1]
+
+    tops = [s.activation.value.bits - unit(s) for s in summands]
+    if max(tops) + max(unit(s) for s in summands) <= MAX_SUM_BITS:
+        return list(summands)
+    least = g.accumulator_bits - max(tops)
+    return [
+        s._replace(activation=_rounded(g, s.activation, least + math.frexp(s.coefficient)[1])) if unit(s) > least else s
+        for s in summands
+    ]
+
+
+def _rounded(g: Emitter, a: Activation, frac_bits: int) -> Activation:
+    """An activation rounded to so many fraction bits, by one lookup."""
+    lo, hi = (math.ldexp(end, frac_bits) for end in a.observed)
+    out = Format(frac_bits, *round_outward((min(math.floor(2 * lo), -1), max(math.ceil(2 * hi), 1))))
+    return g.activation(g.tabulated(a, out), observed=a.observed)
 
 
 def _scale(summand: Addend) -> Fraction:
@@ -94,6 +124,9 @@ def add_weight(g: Emitter, a: Activation, constant: Constant, array: FloatArray,
         bits = g.precision.weight_bits_of(constant.name)
         finest = weight_frac_bits(float(np.abs(scaled).max(initial=0.0)), bits)
         frac_bits = max(frac_bits, min(finest, frac_bits + OPERAND_SLACK_BITS))
+    if math.frexp(float(np.abs(scaled).max(initial=0.0)))[1] + frac_bits > MAX_SUM_BITS:
+        top = math.frexp(float(np.abs(array).max()))[1]
+        return add_weight(g, _rounded(g, a, g.accumulator_bits - top), constant, array, steps)
     weight = g.weight_at(constant, scaled, frac_bits)
     value = g.builder.combine(g.label, [Summand(a.value, inner), Summand(weight, steps=tuple(steps))])
     if not g.builder.is_provable(value):

@@ -22,8 +22,8 @@ The room takes a third of a bit of resolution. In so fine a format, one element 
 all rounding.
 """
 
-MAX_FRAC_BITS = 40
-"""No format is finer than this: a tensor that always stays below 2**-41 becomes zero."""
+MAX_FRAC_BITS = 150
+"""No format is finer than this: a tensor that always stays below 2**-151, which is no normal float32, becomes zero."""
 
 
 Range = tuple[float, float]

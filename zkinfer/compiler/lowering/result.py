@@ -27,8 +27,8 @@ class Layer:
     offset: float
     saturation: tuple[int, int] | None
 
-    def read(self, integers: IntArray, frac_bits: int) -> FloatArray:
-        """The real tensor, float64, from the value's integers and fraction bits."""
+    def read(self, integers: IntArray, frac_bits: IntArray) -> FloatArray:
+        """The real tensor, float64, from the value's integers and their fraction bits, see `qformat.frac_bits_of`."""
         return self.scale * np.ldexp(integers.astype(np.float64), -frac_bits) + self.offset
 
 

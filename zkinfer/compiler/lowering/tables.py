@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
 from zkinfer.compiler.approx.functions import Function
-from zkinfer.compiler.lowering.builder import Builder, ProgramValue
-from zkinfer.compiler.lowering.precision import Format, Precision, Range
+from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
+from zkinfer.compiler.lowering.precision import HEADROOM, Format, Precision, Range
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
@@ -175,3 +176,50 @@ def function_lookup(
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
     table, saturated = _built(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
+
+
+def clamp(
+    builder: Builder, label: str, source: ProgramValue, observed: Range, precision: Precision
+) -> ProgramValue | None:
+    """A value brought into a range around what was observed, where its proven range is too wide for a table.
+
+    With q the value over 2^s, rounded, the value less 2^s times what q exceeds -1 to 1 by lies within 3/2 of 2^s. Up to
+    half of 2^s it is what it was; beyond that it stays beyond, on the same side of zero.
+
+    Returns:
+        The new value; None if its proven range would not be smaller.
+    """
+    reach = max(abs(end) for end in observed) * HEADROOM
+    bounds = (source.tensor.lo, source.tensor.hi)
+    wanted = math.ceil(math.log2(max(math.ldexp(reach, source.frac_bits), 1.0))) + 1
+    shift = max(least_shift(bounds, precision.max_table_entries), wanted, 1)
+    first, last = lookup_indices(bounds, shift)
+    if max(-first, last) < 2:
+        return None
+    table = integer_table("excess", (first, last), lambda i: i - np.clip(i, -1, 1))
+    excess = builder.lookup(f"{label}/excess", source, table, shift, source.frac_bits - shift)
+    return builder.combine(f"{label}/clamped", [Summand(source), Summand(excess, Fraction(-1))])
+
+
+def fine_lookup(
+    builder: Builder,
+    precision: Precision,
+    label: str,
+    source: ProgramValue,
+    function: Function,
+    observed: Range,
+    out: Format,
+) -> ProgramValue | None:
+    """As `function_lookup`, of an affine function; None if rounding to an index costs over half a unit of the output.
+
+    Where the proven range of the source is too wide for that, the source is clamped first, see `clamp`.
+    """
+    unit = math.ldexp(1.0, -out.frac_bits)
+    for value in (source, clamp(builder, label, source, observed, precision)):
+        if value is None:
+            continue
+        least = least_shift((value.tensor.lo, value.tensor.hi), precision.max_table_entries)
+        slope, _ = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
+        if slope * math.ldexp(0.5, least - value.frac_bits) <= unit / 2:
+            return function_lookup(builder, precision, label, value, function, observed, out)
+    return None

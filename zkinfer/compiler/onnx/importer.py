@@ -5,28 +5,30 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import onnx
-import onnx.reference
 import onnx_ir
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
-from zkinfer.compiler.calibration.float_model import is_float, open_session, static_shape
+from zkinfer.compiler.calibration.float_model import is_float, static_shape
 from zkinfer.compiler.calibration.ranges import kept_range
-from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
+from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Scaled
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import broadcast
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
+from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.result import Layer, Lowered
+from zkinfer.compiler.lowering.scaled import MAX_OUTPUT_BITS, common
+from zkinfer.compiler.lowering.thresholds import STRICT, compare_threshold
 from zkinfer.compiler.onnx import ops, registry
-from zkinfer.compiler.onnx.blame import blame
+from zkinfer.compiler.onnx.constants import computed
 from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
-from zkinfer.compiler.onnx.load import IR_VERSION
+from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
-from zkinfer.compiler.onnx.ops.quantized import along
+from zkinfer.compiler.onnx.scaling import added, rescaled
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
+from zkinfer.typing import IntArray
 
 __all__ = ["import_model", "ops"]
 
@@ -62,7 +64,7 @@ class _Importer:
             self._kept[step_independent(name)] = min(lo, low), max(hi, high)
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
-        self._operands: dict[onnx_ir.Value, registry.Intermediate] = {}
+        self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
         self._masking = masking_values(model.graph)
 
     def run(self) -> Lowered:
@@ -79,6 +81,8 @@ class _Importer:
             operand = self._operands[value]
             if isinstance(operand, Constant):
                 raise UnsupportedOperatorError(f"output {value.name!r} is a constant; leave it out of the model")
+            if isinstance(operand, Scaled):
+                operand = common(self._emitter, operand, MAX_OUTPUT_BITS)
             if isinstance(operand, MaskedScores):
                 raise UnsupportedOperatorError(
                     f"output {value.name!r} holds masked scores; only softmaxes and maxima take them"
@@ -100,11 +104,12 @@ class _Importer:
             raise InvalidInputError(f"the calibration knows no tensor {name!r}: it is of another model")
         return self._calibration.tensors[name]
 
-    def _input(self, value: onnx_ir.Value) -> Activation:
+    def _input(self, value: onnx_ir.Value) -> Activation | Scaled:
         name, shape, stats = value.name or "", static_shape(value), self._stats(value)
         observed = stats.lo, stats.hi
         if is_float(value):
-            return replace(self._emitter.input(name, shape, observed), binary=stats.binary)
+            taken = input_of(self._emitter, value, stats, self._calibration.sides)
+            return replace(taken, binary=stats.binary) if isinstance(taken, Activation) else taken
         assert value.dtype is not None
         if value.dtype not in _LIMITS:
             raise UnsupportedOperatorError(
@@ -122,9 +127,20 @@ class _Importer:
         except ZkinferError as error:
             raise type(error)(f"{registry.described(node, opset)}: {error}") from error
 
-    def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate, ...]:
+    def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate | Scaled, ...]:
         operator = registry.find(node.domain, node.op_type, opset)
-        inputs = [None if value is None else self._operands[value] for value in node.inputs]
+        emitter = self._emitter.for_operator(
+            node.outputs[0].name or "",
+            integer=node.outputs[0].dtype in _LIMITS,
+            outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
+            masking=node.outputs[0] in self._masking,
+        )
+        given = [None if value is None else self._operands[value] for value in node.inputs]
+        if (compared := self._compared(emitter, node, given)) is not None:
+            return (compared,)
+        if (total := added(emitter, node, given)) is not None:
+            return (replace(total, observed=self._observed(node.outputs[0]) or total.observed),)
+        inputs, exponents = rescaled(emitter, node, opset, given)
         attributes = {
             name: a.as_tensor().numpy() if a.type is onnx_ir.AttributeType.TENSOR else a.value
             for name, a in node.attributes.items()
@@ -133,20 +149,17 @@ class _Importer:
             return (self._moved(node, opset, inputs[0]),)
         constants = [x for x in inputs if isinstance(x, Constant)]
         if len(constants) == sum(x is not None for x in inputs):
-            return _computed(node, opset, constants)
+            return computed(node, opset, constants)
         bound = operator.bind(inputs, attributes)
-        emitter = self._emitter.for_operator(
-            node.outputs[0].name or "",
-            integer=node.outputs[0].dtype in _LIMITS,
-            outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
-            masking=node.outputs[0] in self._masking,
-        )
         result = operator.handler(emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for value in node.outputs[len(results) :]:
             if _is_read(value):
                 raise UnsupportedOperatorError(f"its output {value.name!r} is not supported; only the first is")
-        return results
+        if exponents is None:
+            return results
+        scaled = zip(results, exponents, node.outputs, strict=False)
+        return tuple(self._scaled(result, own, value) for result, own, value in scaled)
 
     def _moved(self, node: onnx_ir.Node, opset: int, masked: MaskedScores) -> MaskedScores:
         """Masked scores whose elements an operator moves: it moves the truth values as well."""
@@ -157,20 +170,50 @@ class _Importer:
             kept = Constant(kept.name, np.broadcast_to(kept.array, masked.shape))
         else:
             kept = broadcast(self._emitter, kept, masked.shape)
-        moved: list[registry.Intermediate] = []
+        moved: list[registry.Intermediate | Scaled] = []
         for part in (masked.scores, kept):
             self._operands[source] = part
             moved += self._results(node, opset)
         self._operands[source] = masked
         scores, truth = moved
         assert isinstance(scores, Activation)
-        assert not isinstance(truth, MaskedScores)
+        assert isinstance(truth, (Activation, Constant))
         return replace(masked, scores=scores, kept=truth)
 
-    def _checked(self, value: onnx_ir.Value, result: registry.Intermediate) -> registry.Intermediate:
+    def _scaled(
+        self, result: registry.Intermediate, exponents: IntArray, value: onnx_ir.Value
+    ) -> registry.Intermediate | Scaled:
+        if not isinstance(result, Activation) or not exponents.any():
+            return result
+        return Scaled(result, exponents, self._observed(value) or result.observed)
+
+    def _compared(
+        self, g: Emitter, node: onnx_ir.Node, given: Sequence[registry.Intermediate | Scaled | None]
+    ) -> Activation | None:
+        """A comparison of inputs with thresholds, each of which gets an integer of its own; None of other nodes.
+
+        One number for a whole tensor stays a function of it, which can be part of a larger one.
+        """
+        sides = self._calibration.sides.get(node.outputs[0].name or "")
+        if sides is None or node.op_type not in STRICT:
+            return None
+        x, thresholds = given
+        if not isinstance(thresholds, Constant):
+            return None
+        if isinstance(x, Scaled):
+            return compare_threshold(g, x.activation, x.exponents, thresholds.name, sides, node.op_type)
+        if not isinstance(x, Activation) or not self._emitter.builder.is_given(x.value) or thresholds.shape == ():
+            return None
+        none = np.zeros([1] * len(x.shape), dtype=np.int64)
+        return compare_threshold(g, x, none, thresholds.name, sides, node.op_type)
+
+    def _checked(self, value: onnx_ir.Value, result: registry.Intermediate | Scaled) -> registry.Intermediate | Scaled:
         shape = static_shape(value)
         if result.shape != shape:
             raise ShapeError(f"it gives {value.name!r} the shape {result.shape}, but the model says {shape}")
+        shared = len(value.uses()) + value.is_graph_output() > 1
+        if isinstance(result, Scaled):
+            return replace(result, activation=replace(result.activation, label=value.name or "", shared=shared))
         if isinstance(result, MaskedScores) and is_float(value):
             # Scores that are masked may be larger than any that calibration data has.
             lo, hi = result.scores.observed
@@ -181,11 +224,14 @@ class _Importer:
         if (limits := _LIMITS.get(value.dtype)) is not None:
             result = replace(result, integral=True)
             _require_no_overflow(value, result, limits)
-        shared = len(value.uses()) + value.is_graph_output() > 1
         stats = self._calibration.tensors.get(value.name or "")
         binary = stats is not None and stats.binary
+        name = value.name or ""
+        # At all steps of an unrolled layer, channels are alike, so that tables are shared.
+        unrolled = step_independent(name) != name
+        channels = None if stats is None or binary or unrolled or result.integral else channels_of(stats.channels)
         return self._emitter.named(
-            result, value.name or "", observed=self._observed(value), shared=shared, binary=binary
+            result, name, observed=self._observed(value), shared=shared, binary=binary, channels=channels
         )
 
     def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
@@ -279,39 +325,3 @@ def _require_no_overflow(value: onnx_ir.Value, result: Activation, limits: tuple
             f"its result {value.name!r} could reach {int(min(ends))} to {int(max(ends))} and overflow "
             f"{value.dtype.name}; compute in a wider type"
         )
-
-
-def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tuple[Constant, ...]:
-    """The results of a node of constants, by ONNX's reference implementation; by onnxruntime where that fails."""
-    if node.op_type == "DequantizeLinear":
-        return (_dequantized(node, inputs),)
-    proto = onnx_ir.serde.serialize_node(node)
-    feeds = {name: x.array for name, x in zip((n for n in proto.input if n), inputs, strict=True)}
-    kinds = {name: int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype)) for name, array in feeds.items()}
-    graph = onnx.helper.make_graph(
-        [proto],
-        "constants",
-        [onnx.helper.make_tensor_value_info(name, kinds[name], array.shape) for name, array in feeds.items()],
-        [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
-    )
-    model = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid(node.domain or "", opset)], ir_version=IR_VERSION
-    )
-    with blame("it cannot be computed from its operands, which are constants"):
-        try:
-            arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
-        except Exception:  # it has limits of its own, such as 64 elements along the axis of a GatherElements
-            arrays = open_session(model, optimized=False).run(None, feeds)
-    return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
-
-
-def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
-    """Quantized weights, with the scale that the model gives them."""
-    integers, scale, *zero_point = inputs
-    axis, block = (
-        node.attributes[name].as_int() if name in node.attributes else default
-        for name, default in (("axis", 1), ("block_size", 0))
-    )
-    spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
-    centred = integers.reals - spread[1] if zero_point else integers.reals
-    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)

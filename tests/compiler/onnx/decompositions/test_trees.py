@@ -8,16 +8,22 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeRegressor
 from support.model_comparison import compare
 
+import zkinfer as zk
 from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
-from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.errors import AccuracyWarning, UnsupportedOperatorError
 
 FINE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 17)
 
@@ -295,3 +301,61 @@ class TestRefused:
         model.graph.node[0].CopyFrom(node)
         with pytest.raises(UnsupportedOperatorError, match=r"ai\.onnx\.ml\.Binarizer, which is not supported"):
             compare(model, np.ones((4, 1)))
+
+
+def decimals(load: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Features with two decimals, many of which are thresholds."""
+    x, y = load(return_X_y=True)
+    return np.round(100 * x / np.abs(x).max(axis=0), 2), y
+
+
+class TestFeaturesAsTheyAre:
+    """Features in their own units, and values that meet thresholds: every decision is that of the float model."""
+
+    @pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
+    @pytest.mark.parametrize("rounded", [False, True])
+    def test_classes(self, load: Any, rounded: bool) -> None:
+        x, y = decimals(load) if rounded else load(return_X_y=True)
+        x = x.astype(np.float32)
+        forest = RandomForestClassifier(8, max_depth=5, random_state=0).fit(x[::2], y[::2])
+        classes = int(y.max()) + 1
+        model = ensemble(
+            "class",
+            forest.estimators_,
+            x.shape[1],
+            outputs=classes,
+            classlabels_int64s=list(range(classes)),
+            scale=1 / 8,
+        )
+        self.assert_same_decisions(model, x, 1e-3)
+
+    @pytest.mark.parametrize("rounded", [False, True])
+    def test_boosted_regression(self, rounded: bool) -> None:
+        x, y = decimals(load_diabetes) if rounded else load_diabetes(return_X_y=True)
+        x = x.astype(np.float32)
+        boosted = GradientBoostingRegressor(n_estimators=20, random_state=0).fit(x[::2], y[::2])
+        model = ensemble(
+            "target",
+            [tree for (tree,) in boosted.estimators_],
+            x.shape[1],
+            outputs=1,
+            n_targets=1,
+            base_values=[float(y[::2].mean())],
+            scale=0.1,
+        )
+        self.assert_same_decisions(model, x, 0.1)
+
+    def assert_same_decisions(self, model: onnx.ModelProto, x: np.ndarray, tolerance: float) -> None:
+        """The scores differ by the rounding of leaves alone, also of samples that calibration did not see."""
+        circuit = zk.compile(model, x[::3])
+        output = circuit.run(x, saturate=True)
+        scores = output[1] if isinstance(output, tuple) else output
+        expected = onnxruntime.InferenceSession(model.SerializeToString()).run(["y"], {"x": x})[0]
+        np.testing.assert_allclose(scores, expected, atol=tolerance)
+
+    def test_a_width_that_cannot_tell_values_apart_is_reported(self) -> None:
+        x = np.linspace(1, 1.001, 50, dtype=np.float32)[:, None]
+        tree = DecisionTreeRegressor(max_depth=3).fit(x, np.arange(50) % 7)
+        model = ensemble("target", [tree], 1, outputs=1, n_targets=1)
+        with pytest.warns(AccuracyWarning, match="thresholds of 'y/thresholds' are closer"):
+            zk.compile(model, x, precision=Precision(6, 8, 64, tensors={"x": 6}))

@@ -9,8 +9,8 @@ For the leaf that is reached, this is the number of nodes that it requires to be
 smaller. A matrix chooses the features too, so that the feature that a node reads is as secret as its threshold. The
 number of trees, and the largest number of nodes and of leaves of a tree, are public.
 
-All features are one input and share its Q-format: features of very different ranges lose accuracy unless they are
-scaled.
+A comparison is as exact as the model's own: each feature of an input has a format of its own, in which the numbers that
+the trees tell apart are different integers, see `features`.
 """
 
 from collections.abc import Mapping
@@ -152,8 +152,11 @@ def _scores(s: Subgraph, x: Value, forest: _Forest) -> Value:
     # A leaf that pads a smaller tree requires more nodes than there are, so that it is never reached.
     needed = np.full((count, 1, leaves), nodes + 1.0)
     values = np.zeros((count, leaves, forest.outputs))
+    # What a node that pads a smaller tree compares does not matter, for no leaf requires anything of it.
+    unused = next((branch for tree in trees for branch in tree.nodes), _Branch(0, 0.0, (0, 0), (0, 0)))
     for t, tree in enumerate(trees):
-        for n, branch in enumerate(tree.nodes):
+        for n in range(nodes):
+            branch = tree.nodes[n] if n < len(tree.nodes) else unused
             choice[branch.feature, t, n], thresholds[t, n] = 1, branch.threshold
         for k, (value, path) in enumerate(tree.leaves):
             values[t, k], needed[t, 0, k] = value, sum(path.values())

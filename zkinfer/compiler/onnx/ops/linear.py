@@ -12,13 +12,14 @@ from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Transpose
 from zkinfer.compiler.lowering import arithmetic
 from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import hadamard, reshape
+from zkinfer.compiler.lowering.channels import row_exponents
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.linear import add_weight
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.typing import Array
+from zkinfer.typing import Array, FloatArray
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
 """Letters for the positions of windows along each spatial axis, and for the places within a window."""
@@ -38,8 +39,47 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
     first, _, second = left.partition(",")
     kept = [c for c in second if c in out]
     order = [second.index(c) for c in (*kept, *(c for c in second if c not in out))]
-    weight, unit = g.scaled_weight(b, b.reals.transpose(order))
-    return g.affine(g.einsum(f"{first},{''.join(second[i] for i in order)}->{out}", a, weight), unit)
+    if isinstance(a, Activation) and a.channels is not None and (spread := g.spread_operand(a)) is not None:
+        letter = first[a.channels.axis]
+        if letter in second and letter not in out:
+            shape = [-1 if c == letter else 1 for c in second]
+            folded = b.reals * np.ldexp(1.0, -a.channels.exponents).reshape(shape)
+            return _contract(g, subscripts, spread, Constant(b.name, folded))
+    terms = f"{first},{''.join(second[i] for i in order)}->{out}"
+    # A choice among inputs is no sum, and a comparison may need all their digits.
+    chosen = isinstance(a, Activation) and b.is_selection and g.builder.is_given(a.value)
+    return _weighted(g, terms, a, b, b.reals.transpose(order), g.accumulator_bits if chosen else None)
+
+
+def _weighted(
+    g: Emitter, subscripts: str, a: Activation, constant: Constant, array: FloatArray, width: int | None = None
+) -> Activation:
+    """An Einsum of an activation and a weight.
+
+    Rows of the weight that are much smaller than the largest are multiplied by powers of two, so that they keep as many
+    digits as it has. The result is divided by these powers, exactly.
+
+    Args:
+        g: emits it.
+        subscripts: as in `circuit.program.Einsum`.
+        a: the activation.
+        constant: names the weight.
+        array: its contents; a row has all elements that are added up in one element of the result.
+        width: see `Emitter.operand`.
+    """
+    left, _, out = subscripts.partition("->")
+    letters = left.partition(",")[2]
+    summed = tuple(i for i, c in enumerate(letters) if c not in out)
+    exponents = row_exponents(np.abs(array).max(axis=summed), g.precision.weight_bits_of(constant.name))
+    if exponents is not None and constant.unit is None and constant.array.dtype.kind not in "iub":
+        weight = g.weight(constant, array * np.ldexp(1.0, np.expand_dims(exponents, summed)))
+        kept = "".join(c for c in letters if c in out)
+        rows = g.einsum(subscripts, a, weight, width=width)
+        even = g.times_powers(rows, f"{out},{kept}->{out}", -exponents)
+        if even is not None:
+            return even
+    weight, unit = g.scaled_weight(constant, array)
+    return g.affine(g.einsum(subscripts, a, weight, width=width), unit)
 
 
 def _biased(g: Emitter, a: Activation, bias: Operand | None, factor: float = 1.0, axis: int = -1) -> Activation:
@@ -113,8 +153,7 @@ def Conv(
         x = reshape(g, x, (batch, group, channels, *spatial))
         weight = weight.reshape(group, filters // group, *W.shape[1:])
     subscripts = f"n{groups}c{windows},{groups}fc{places}->n{groups}f{positions}"
-    taken, unit = g.scaled_weight(W, weight)
-    y = g.affine(g.einsum(subscripts, x, taken), unit)
+    y = _weighted(g, subscripts, x, W, weight)
     return _biased(g, reshape(g, y, (batch, filters, *spatial[::2])), B, axis=1)
 
 
