@@ -140,6 +140,7 @@ class _Importer:
             integer=node.outputs[0].dtype in _LIMITS,
             outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
             masking=node.outputs[0] in self._masking,
+            result=self._observed(node.outputs[0]),
         )
         result = operator.handler(emitter, *bound.args, **bound.kwargs)
         results = result if isinstance(result, tuple) else (result,)
