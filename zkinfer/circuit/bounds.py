@@ -100,7 +100,9 @@ def contraction_interval(subscripts: str, operands: Sequence[int], known: Known)
     product = product_interval(subscripts, operands, known)
     if product is not None:
         corners = [math.prod(corner) for corner in itertools.product(*(x.interval for x in sources))]
-        return max(product[0], min(corners)), min(product[1], max(corners))
+        lo, hi = max(product[0], min(corners)), min(product[1], max(corners))
+        if known.limit is None or max(abs(lo), abs(hi)) < known.limit:
+            return lo, hi
     lo, hi = einsum_interval(subscripts, sources, known)
     return (max(lo, 0) if is_sum_of_squares(subscripts, operands) else lo), hi
 

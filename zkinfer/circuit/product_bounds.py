@@ -30,11 +30,11 @@ from typing import NamedTuple
 import numpy as np
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, View, rounding_half
-from zkinfer.circuit.view_bounds import Interval, Known
+from zkinfer.circuit.view_bounds import TERM_EFFORT, Interval, Known, lookup_indices
 from zkinfer.typing import IntArray
 
 MAX_FACTORS = 64
-"""Products are flattened into at most this many factors, each counted as often as it occurs."""
+"""A product is looked into as long as it has at most this many factors, with those that are products themselves."""
 
 
 class Factor(NamedTuple):
@@ -57,11 +57,13 @@ def product_interval(subscripts: str, operands: Sequence[int], known: Known) -> 
         operands: numbers of the values.
         known: where to look up values and tables.
     """
+    return _normalized(subscripts, operands, known) if _is_product(subscripts, operands) else None
+
+
+def _is_product(subscripts: str, operands: Sequence[int]) -> bool:
+    """Whether an Einsum multiplies two values and adds nothing up."""
     left, _, out = subscripts.partition("->")
-    letters = left.split(",")
-    if len(operands) == 2 and set(letters[0] + letters[1]) == set(out):
-        return _normalized(subscripts, operands, known)
-    return None
+    return len(operands) == 2 and set(left) - {","} == set(out)
 
 
 def is_sum_of_squares(subscripts: str, operands: Sequence[int]) -> bool:
@@ -71,6 +73,8 @@ def is_sum_of_squares(subscripts: str, operands: Sequence[int]) -> bool:
 
 
 def _normalized(subscripts: str, operands: Sequence[int], known: Known) -> Interval | None:
+    if not known.allows(TERM_EFFORT * MAX_FACTORS):
+        return None
     factors = _factors(subscripts, operands, known)
     if factors is None:
         return None
@@ -80,12 +84,12 @@ def _normalized(subscripts: str, operands: Sequence[int], known: Known) -> Inter
         if not isinstance(lookup, Lookup):
             continue
         others = Counter({other: m for other, m in factors.items() if other != factor})
-        root = _root(others, lookup.source, factor.axes, known)
-        if root is None:
-            continue
-        bounds = _by_cells(lookup, times, root, known)
-        if bounds is not None:
-            best = bounds if best is None else (max(best[0], bounds[0]), min(best[1], bounds[1]))
+        if not known.allows(TERM_EFFORT * MAX_FACTORS):
+            return None
+        for root in _roots(others, lookup.source, factor.axes, known):
+            bounds = _by_cells(lookup, times, root, known)
+            if bounds is not None:
+                best = bounds if best is None else (max(best[0], bounds[0]), min(best[1], bounds[1]))
     return best
 
 
@@ -103,18 +107,17 @@ def _factors(subscripts: str, operands: Sequence[int], known: Known) -> Counter[
         if visited > MAX_FACTORS:
             return None
         node = known.source(factor.value).node
-        if isinstance(node, Einsum) and len(node.operands) == 2:
+        if isinstance(node, Einsum) and _is_product(node.subscripts, node.operands):
             names, _, result = node.subscripts.partition("->")
-            if set(names) - {","} == set(result):
-                for value, own in zip(node.operands, names.split(","), strict=True):
-                    waiting.append(Factor(value, tuple(factor.axes[result.index(c)] for c in own)))
-                continue
-        found[factor] += 1
+            for value, own in zip(node.operands, names.split(","), strict=True):
+                waiting.append(Factor(value, tuple(factor.axes[result.index(c)] for c in own)))
+        else:
+            found[factor] += 1
     return found
 
 
-def _root(others: Counter[Factor], looked_up: int, axes: tuple[int, ...], known: Known) -> int | None:
-    """The p of the module's text, 0 where the other factors are w itself; None if they do not belong to it.
+def _roots(others: Counter[Factor], looked_up: int, axes: tuple[int, ...], known: Known) -> list[int]:
+    """Each p of the module's text that fits; 0 where the other factors are w itself.
 
     Args:
         others: the factors of a product, but for the Lookup.
@@ -123,18 +126,15 @@ def _root(others: Counter[Factor], looked_up: int, axes: tuple[int, ...], known:
         known: where to look up values.
     """
     node = known.source(looked_up).node
-    shape = known.source(looked_up).shape
-    letters = "".join(chr(ord("a") + i) for i in range(len(shape)))
-    inner: Counter[Factor] | None = Counter({Factor(looked_up, tuple(range(len(shape)))): 1})
-    if isinstance(node, Einsum) and len(node.operands) == 2:
-        names, _, result = node.subscripts.partition("->")
-        if set(names) - {","} == set(result):
-            inner = _factors(node.subscripts, node.operands, known)
-    if inner is None or len(shape) > len(letters):
-        return None
+    inner: Counter[Factor] | None = Counter({Factor(looked_up, tuple(range(len(axes)))): 1})
+    if isinstance(node, Einsum) and _is_product(node.subscripts, node.operands):
+        inner = _factors(node.subscripts, node.operands, known)
+    if inner is None:
+        return []
     w = Counter({Factor(f.value, tuple(axes[a] for a in f.axes)): m for f, m in inner.items()})
     if others == w:
-        return 0
+        return [0]
+    found = []
     for c in [factor for factor, m in others.items() if m == 1]:
         for p in (1, 2):
             rest = Counter({factor: p * m for factor, m in others.items() if factor != c})
@@ -143,18 +143,18 @@ def _root(others: Counter[Factor], looked_up: int, axes: tuple[int, ...], known:
                 continue
             (w0,) = left
             if _dominates(w0, c, p, known):
-                return p
-    return None
+                found.append(p)
+    return found
 
 
 def _dominates(w0: Factor, c: Factor, p: int, known: Known) -> bool:
     """Whether |c|^p is at most w0, element by element where they meet in a product."""
-    value, node = w0.value, known.source(w0.value).node
+    node = known.source(w0.value).node
     if isinstance(node, View):
         (term, *more), offset = node.terms, node.offset
         if more or term.steps or term.coefficient < 1 or offset < 0:
             return False
-        value, node = term.source, known.source(term.source).node
+        node = known.source(term.source).node
     if not isinstance(node, Einsum) or set(node.operands) != {c.value}:
         return False
     names, _, result = node.subscripts.partition("->")
@@ -174,13 +174,16 @@ def _by_cells(lookup: Lookup, times: int, root: int, known: Known) -> Interval |
     Args:
         lookup: of w.
         times: how often the product holds it.
-        root: see `_root`.
+        root: see `_roots`.
         known: where to look up values and tables.
     """
     table, (lo, hi) = known.table(lookup.table), known.source(lookup.source).interval
     half = rounding_half(lookup.shift)
-    first, last = max((lo + half) >> lookup.shift, table.lo), min((hi + half) >> lookup.shift, table.hi)
+    first, last = lookup_indices((lo, hi), lookup.shift)
+    first, last = max(first, table.lo), min(last, table.hi)
     if first > last or max(abs(lo), abs(hi), abs(first) << lookup.shift, abs(last) << lookup.shift) >= MAX_MAGNITUDE:
+        return None
+    if not known.allows(last - first + 1):
         return None
     start = (np.arange(first, last + 1) << lookup.shift) - half
     ends = np.maximum(start, lo), np.minimum(start + ((1 << lookup.shift) - 1), hi)
@@ -195,7 +198,9 @@ def _by_cells(lookup: Lookup, times: int, root: int, known: Known) -> Interval |
     with np.errstate(over="ignore"):
         powers = np.abs(outputs.astype(np.float64)) ** times
     if (powers >= MAX_MAGNITUDE / 2).any() or (powers * largest >= MAX_MAGNITUDE / 2).any():
-        return None
+        if not known.allows(TERM_EFFORT * len(outputs)):
+            return None
+        outputs, reach = outputs.astype(object), (reach[0].astype(object), reach[1].astype(object))
     factor = outputs**times
     products = factor * reach[0], factor * reach[1]
     return int(np.minimum(*products).min()), int(np.maximum(*products).max())

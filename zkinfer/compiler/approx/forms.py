@@ -40,7 +40,7 @@ class Form:
         return not self.logarithm and self.exponent == 1
 
 
-class _OtherForm(Exception):
+class _OtherFormError(Exception):
     """The function is of another form."""
 
 
@@ -49,7 +49,7 @@ def form_of(function: Function) -> Form | None:
     """The function's form; None if it is of another."""
     try:
         return function.evaluate(_FormArithmetic(), Form(Fraction(1), exponent=Fraction(1)))
-    except _OtherForm:
+    except _OtherFormError:
         return None
 
 
@@ -60,19 +60,19 @@ class _FormArithmetic:
         return Form(value)
 
     def pi(self) -> Form:
-        raise _OtherForm
+        raise _OtherFormError
 
     def add(self, a: Form, b: Form) -> Form:
         if not a.exponent:
             a, b = b, a
         if b.exponent or b.logarithm:
-            raise _OtherForm
+            raise _OtherFormError
         if not a.exponent:
             return Form(a.factor + b.factor)
         if a.logarithm:
             return replace(a, offset=a.offset + b.factor)
         if not a.is_affine or a.least:
-            raise _OtherForm
+            raise _OtherFormError
         return replace(a, shift=a.shift + b.factor)
 
     def multiply(self, a: Form, b: Form) -> Form:
@@ -81,7 +81,7 @@ class _FormArithmetic:
         if b.exponent:
             return self._merged(a, b)
         if not b.factor:
-            raise _OtherForm
+            raise _OtherFormError
         if a.is_affine and not a.least:
             return replace(a, scale=a.scale * b.factor, shift=a.shift * b.factor)
         return replace(a, factor=a.factor * b.factor, offset=a.offset * b.factor)
@@ -90,35 +90,35 @@ class _FormArithmetic:
         """The product of two powers of the same number."""
         exponent = a.exponent + b.exponent
         if a.logarithm or b.logarithm or (a.scale, a.shift) != (b.scale, b.shift) or not exponent:
-            raise _OtherForm
+            raise _OtherFormError
         return _tidied(replace(a, factor=a.factor * b.factor, exponent=exponent, least=max(a.least, b.least)))
 
     def divide(self, a: Form, b: Form) -> Form:
         if b.logarithm or not b.factor:
-            raise _OtherForm
+            raise _OtherFormError
         return self.multiply(a, replace(b, factor=1 / b.factor, exponent=-b.exponent))
 
     def minimum(self, a: Form, b: Form) -> Form:
-        raise _OtherForm
+        raise _OtherFormError
 
     def maximum(self, a: Form, b: Form) -> Form:
         if not a.exponent:
             a, b = b, a
         rises = a.factor > 0 and a.exponent > 0 and not a.logarithm
         if b.exponent or not a.exponent or not rises:
-            raise _OtherForm
+            raise _OtherFormError
         if b.factor <= 0:
             return a
         return replace(a, least=max(a.least, float(b.factor / a.factor) ** float(1 / a.exponent)))
 
     def power(self, a: Form, exponent: int) -> Form:
         if not a.exponent or a.logarithm:
-            raise _OtherForm
+            raise _OtherFormError
         return _tidied(replace(a, factor=a.factor**exponent, exponent=a.exponent * exponent))
 
     def apply(self, primitive: Primitive, a: Form) -> Form:
         if not a.exponent or a.logarithm or a.factor <= 0:
-            raise _OtherForm
+            raise _OtherFormError
         root = Fraction(float(a.factor) ** 0.5) if a.factor != 1 else Fraction(1)
         if primitive == primitives.SQRT:
             return replace(a, factor=root, exponent=a.exponent * HALF)
@@ -126,7 +126,7 @@ class _FormArithmetic:
             return replace(a, factor=1 / root, exponent=-a.exponent * HALF)
         if primitive == primitives.LOG and a.factor == 1:
             return replace(a, factor=a.exponent, exponent=Fraction(1), logarithm=True)
-        raise _OtherForm
+        raise _OtherFormError
 
 
 def _tidied(a: Form) -> Form:

@@ -256,6 +256,10 @@ class Builder:
         """Whether the value stays below half of the field's order, for all that is public about the weights."""
         return magnitude(self._derived[value.number]) <= P // 2
 
+    def public_bits(self, value: ProgramValue) -> int:
+        """Bits of the largest magnitude that the value could have, for all that is public about the weights."""
+        return magnitude(self._derived[value.number]).bit_length()
+
     def slack(self, value: ProgramValue) -> int:
         """How many bits more the value could have, for all that is public, than its published bounds say."""
         return magnitude(self._derived[value.number]).bit_length() - value.tensor.magnitude.bit_length()

@@ -1,8 +1,8 @@
 """Roots, reciprocals and logarithms of integers of any size, with the same relative precision for all sizes.
 
-A table has an entry for each of some 2^16 indices, so that of a sum of 48 bits it sees the first 16 bits: small sums all
-become index 0. Here a number w is multiplied by powers of four first, until it is close to the largest that its table
-takes:
+A table has an entry for each of some 2^16 indices, so that of a sum of 48 bits it sees the first 16 bits: small sums
+all become index 0. Here a number w is multiplied by powers of four first, until it is close to the largest that its
+table takes:
 
     w_0 = w,    w_j = w_(j-1) * R_j^2,    R_j = T[index of w_(j-1)],
 
@@ -135,7 +135,7 @@ class Relative:
         table = _factors(self._bits)
         largest = (self._top << shift) - 1
         smallest = max(w.interval[0], 1)
-        factors = []
+        factors: list[ProgramValue] = []
         letters = _letters(w)
         # Sixteen times the smallest reaches the largest.
         while smallest * LEAST_SHARE < largest and len(factors) < most:

@@ -1,8 +1,8 @@
 """Means, squares and what is divided by their sums: exact before anything is rounded.
 
-Squares have twice the digits of a number, so that no format of a tensor holds those of large and of small rows. A sum of
-squares is therefore an Einsum of a tensor with itself, exact in the field. A row less its mean is exact but for the
-rounding of the mean, once, to a digit far behind those of the row.
+Squares have twice the digits of a number, so that no format of a tensor holds those of large and of small rows. A sum
+of squares is therefore an Einsum of a tensor with itself, exact in the field. A row less its mean is exact but for the
+rounding of the mean, once, to a digit behind those of the row.
 
 A row is divided by the root of its sum of squares with the same relative precision for rows of all sizes: see
 `relative`. No result exceeds the root of the number of elements, whatever the row is, and that is proven: see
@@ -13,6 +13,7 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 
 from zkinfer.circuit.product_bounds import is_sum_of_squares
 from zkinfer.circuit.program import Einsum
@@ -28,6 +29,7 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format
 from zkinfer.compiler.lowering.relative import LARGEST, Relative
 from zkinfer.compiler.lowering.tables import clamp, integer_table, least_shift
+from zkinfer.typing import IntArray
 
 FIELD_BITS = LARGEST.bit_length() - 1
 """Integers of so many bits are told apart by every backend."""
@@ -73,8 +75,10 @@ def _square(function: Function) -> tuple[Fraction, Function] | None:
 
 
 def _fitting(g: Emitter, a: Activation, bits: int) -> tuple[ProgramValue, Fraction]:
-    """An activation as a value of so many bits at most times a factor."""
+    """An activation as a value of so many bits at most, for all that is public about weights, times a factor."""
     value, scale = g.operand(a, bits)
+    if g.builder.public_bits(value) > bits:
+        value, scale = g.narrow(a), Fraction(1)
     if value.bits <= bits:
         return value, scale
     frac_bits, lo, hi = g.format(a)
@@ -181,11 +185,15 @@ def _divided(g: Emitter, total: ProgramValue, count: int, extra_bits: int) -> Pr
         shift = least_shift(bounds, g.precision.max_table_entries)
         half = 1 << (shift - 1) if shift else 0
         indices = (bounds[0] + half) >> shift, (bounds[1] + half) >> shift
-        table = integer_table("quotient", indices, lambda i, s=shift: ((i << (s + 1)) + count) // (2 * count))
+        table = integer_table("quotient", indices, partial(_quotients, shift=shift, count=count))
         quotients.append(g.builder.lookup(f"{g.label}/mean", left, table, shift, left.frac_bits))
         if not shift:
             return g.builder.combine(f"{g.label}/mean", [Summand(q) for q in quotients])
         left = g.builder.combine(f"{g.label}/rest", [Summand(left), Summand(quotients[-1], Fraction(-count))])
+
+
+def _quotients(indices: IntArray, shift: int, count: int) -> IntArray:
+    return ((indices << (shift + 1)) + count) // (2 * count)
 
 
 def quotient(g: Emitter, a: Operand, b: Operand) -> Activation | None:
@@ -259,7 +267,9 @@ def _wide_quotient(g: Emitter, a: Activation, b: Activation, form: Form) -> Acti
     if x is None:
         return None
     value, factor = g.operand(a)
-    n = relative.normalized(x.value, max(0, (FIELD_BITS - 1 - value.bits) // relative.step_bits(form)))
+    n = relative.normalized(
+        x.value, max(0, (FIELD_BITS - 1 - g.builder.public_bits(value)) // relative.step_bits(form))
+    )
     mantissa, scale = relative.mantissa(n, x, form)
     size = relative.size(n, form)
     (shape_a, shape_b), subscripts = hadamard(a.shape, b.shape)
@@ -269,7 +279,7 @@ def _wide_quotient(g: Emitter, a: Activation, b: Activation, form: Form) -> Acti
     for row in (size, mantissa):
         if row is None:
             continue
-        if row is mantissa and value.bits + row.bits > FIELD_BITS:
+        if row is mantissa and g.builder.public_bits(value) + row.bits > FIELD_BITS:
             value = _saturated(g, value, factor * scale, FIELD_BITS - row.bits)
         row = reshape(g, g.activation(row), shape_b).value
         value, own = g.builder.einsum(g.label, f"{own},{letters[1]}->{out}", value, row), out
@@ -285,4 +295,4 @@ def _saturated(g: Emitter, value: ProgramValue, unit: Fraction, bits: int) -> Pr
         observed = [end / float(unit) for end in g.result]
         clamped = clamp(g.builder, g.label, value, (min(observed), max(observed)), g.precision)
         value = value if clamped is None else clamped[0]
-    return _fitting(g, g.activation(value), bits)[0] if value.bits > bits else value
+    return value if g.builder.public_bits(value) <= bits else _fitting(g, g.activation(value), bits)[0]
