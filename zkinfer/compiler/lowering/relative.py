@@ -126,15 +126,21 @@ class Relative:
             w = self._builder.combine(self._label, [Summand(value)], offset=offset, extra_bits=finer)
         return Positive(w, unit)
 
-    def normalized(self, w: ProgramValue, most: int = MOST_STEPS) -> Normalized:
-        """Bring a number that is not negative, and below `LARGEST`, to a common size, in so many steps at most."""
+    def normalized(self, w: ProgramValue, most: int = MOST_STEPS, smallest: int = 1) -> Normalized:
+        """Bring a number that is not negative, and below `LARGEST`, to a common size.
+
+        Args:
+            w: the number.
+            most: it takes so many steps at most.
+            smallest: what is below, but for 0, need not be as large in the end.
+        """
         shift = self._bits % 2
         # Even, with the bits of the index, so that the root of the unit is a power of two where that of w is.
         while w.tensor.hi >= self._top << shift:
             shift += 2
         table = _factors(self._bits)
         largest = (self._top << shift) - 1
-        smallest = max(w.interval[0], 1)
+        smallest = max(w.interval[0], smallest)
         factors: list[ProgramValue] = []
         letters = _letters(w)
         # Sixteen times the smallest reaches the largest.

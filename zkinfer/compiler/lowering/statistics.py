@@ -29,6 +29,7 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format
 from zkinfer.compiler.lowering.relative import LARGEST, Relative
 from zkinfer.compiler.lowering.tables import clamp, integer_table, least_shift
+from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
 FIELD_BITS = LARGEST.bit_length() - 1
@@ -224,20 +225,34 @@ def _scaled(g: Emitter, a: Activation, b: Activation, function: Function) -> Act
         if axes is None or pending.offset or not _stands_for(b.shape, a.shape, axes):
             continue
         if squares or value.interval[0] >= 0:
-            return _share(g, value, rows, form, pending.scale)
+            shares, scale = share(g, value, rows, form)
+            return _observed_share(g, shares, scale * pending.scale)
     return _wide_quotient(g, a, b, form) if g.is_wide(b.value, form) else None
 
 
-def _share(g: Emitter, value: ProgramValue, total: ProgramValue, form: Form, factor: Fraction) -> Activation | None:
-    """A factor times a value times a form of the sum of its squares, or of its own sum; None if that is too wide."""
+def share(
+    g: Emitter, value: ProgramValue, total: ProgramValue, form: Form, smallest: int = 1
+) -> tuple[ProgramValue, Fraction]:
+    """A value times a form of its own sum, or of the sum of its squares: a new value, and the factor to multiply it by.
+
+    Args:
+        g: emits the nodes.
+        value: what is divided.
+        total: the Einsum that adds up the value, which is not negative, or its squares.
+        form: a reciprocal of the one, or an inverse root of the other.
+        smallest: the total is at least this, or what is divided is 0.
+
+    Raises:
+        BoundsError: the total is too large for the field.
+    """
     relative = Relative(g.builder, g.precision, g.label)
-    x = relative.positive(total, form, accurate=False)
     node = g.builder.node(total)
+    x = relative.positive(total, form, accurate=False)
     if x is None or not isinstance(node, Einsum):
-        return None
+        raise BoundsError(f"{g.label}: the sum of a row is too large; compile with fewer bits for activations")
     letters, _, kept = node.subscripts.partition("->")
     own = letters.split(",")[0]
-    n = relative.normalized(x.value)
+    n = relative.normalized(x.value, smallest=smallest)
     mantissa, scale = relative.mantissa(n, x, form)
     size = relative.size(n, form)
     if size is not None and size.bits + mantissa.bits <= FIELD_BITS:
@@ -246,7 +261,11 @@ def _share(g: Emitter, value: ProgramValue, total: ProgramValue, form: Form, fac
         factors = [f for f in (size, mantissa) if f is not None]
     for row in factors:
         value = g.builder.einsum(g.label, f"{own},{kept}->{own}", value, row)
-    scale *= factor
+    return value, scale
+
+
+def _observed_share(g: Emitter, value: ProgramValue, scale: Fraction) -> Activation:
+    """A share, clamped to what was observed if that makes it much finer: its proven range grows with the row."""
     if g.result is not None:
         least = max(map(abs, g.result)) * 2.0 ** -min(SHARE_BITS, g.precision.activation_bits - 1)
         shift = least_shift((value.tensor.lo, value.tensor.hi), g.precision.max_table_entries)
