@@ -140,13 +140,23 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     if isinstance(b, Constant):
         a = broadcast(g, a, b.shape)
         if b.uniform is not None:
-            return g.apply(a, pick(X, b.uniform), integral=g.integer)
+            return (
+                a if _is_beyond(a, b.uniform, largest=largest) else g.apply(a, pick(X, b.uniform), integral=g.integer)
+            )
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
         return g.fused(a, pick(a.function, b.function))
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
     difference = add_all(g, [Addend(a), Addend(b, Fraction(-1))])
     return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])
+
+
+def _is_beyond(a: Activation, bound: Fraction, *, largest: bool) -> bool:
+    """Whether an activation is proven to be at least, or at most, a bound already."""
+    if not isinstance(a.pending, AffineMap):
+        return False
+    ends = [a.pending.exactly(end * Fraction(2) ** -a.value.frac_bits) for end in a.value.interval]
+    return min(ends) >= bound if largest else max(ends) <= bound
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:

@@ -253,9 +253,11 @@ class Emitter:
         if self.builder.adds_squares(value):
             return True
         shift = least_shift((value.tensor.lo, value.tensor.hi), self.precision.max_table_entries)
-        smallest = float(form.scale) * self.ranges.of(value)[0] + float(form.shift)
+        smallest, largest = (float(form.scale) * end + float(form.shift) for end in self.ranges.of(value))
         half_step = float(form.scale) * math.ldexp(0.5, shift - value.frac_bits)
-        return shift > 0 and half_step > smallest * 2.0 ** -(3 * self.precision.activation_bits // 4)
+        fine = 2.0 ** -(3 * self.precision.activation_bits // 4)
+        # Of an inverse, the smallest number makes the largest result, beside which the others are small.
+        return (shift > 0 and half_step > smallest * fine) or (form.exponent < 0 and smallest < largest * fine)
 
     def resolved(self, a: Activation) -> Activation | None:
         """The activation as an affine function of a value, where `form` says so and the value can be computed."""

@@ -35,7 +35,7 @@ from zkinfer.typing import IntArray
 FIELD_BITS = LARGEST.bit_length() - 1
 """Integers of so many bits are told apart by every backend."""
 
-MEAN_BITS = 2
+MEAN_BITS = 4
 """How many digits behind those of a row its mean is rounded, at most: the row itself was rounded to its last digit."""
 
 SHARE_BITS = 10
@@ -311,7 +311,10 @@ def _saturated(g: Emitter, value: ProgramValue, unit: Fraction, bits: int) -> Pr
     The result is the value times the unit times a number from 1 to 16.
     """
     if g.result is not None:
-        observed = [end / float(unit) for end in g.result]
-        clamped = clamp(g.builder, g.label, value, (min(observed), max(observed)), g.precision)
-        value = value if clamped is None else clamped[0]
+        ends = [end / float(unit) for end in g.result]
+        while g.builder.public_bits(value) > bits:
+            clamped = clamp(g.builder, g.label, value, (min(ends), max(ends)), g.precision)
+            if clamped is None:
+                break
+            value, _ = clamped
     return value if g.builder.public_bits(value) <= bits else _fitting(g, g.activation(value), bits)[0]

@@ -7,6 +7,7 @@ import onnx_ir
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
+from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.blame import blame
 
 MAX_FOLDED_ELEMENTS = 1 << 26
@@ -14,6 +15,9 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 
 _MAX_CHOICES = 32
 """The fewest elements between which some version of numpy's `choose` cannot choose."""
+
+_REPEATING = ("Add", "Div", "Mul", "Sub")
+"""Operators of two tensors that repeat the elements of one along the axes of the other."""
 
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 """The layers into which a batch normalization that follows is folded."""
@@ -52,6 +56,28 @@ def _overwhelms_reference(node: onnx_ir.Node) -> bool:
         return False
     size = node.inputs[0].shape[node.attributes.get_int("axis", 0)]
     return not isinstance(size, int) or size >= _MAX_CHOICES
+
+
+def drop_expansions(model: onnx_ir.Model) -> None:
+    """Leave out every Expand whose readers would repeat its elements themselves, in place; shapes are known."""
+    for node in list(model.graph):
+        if node.op_type != "Expand" or node.outputs[0].is_graph_output():
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        uses = list(result.uses())
+        if source is None or not all(_repeats(source, user, index) for user, index in uses):
+            continue
+        for user, index in uses:
+            user.replace_input_with(index, source)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _repeats(source: onnx_ir.Value, user: onnx_ir.Node, index: int) -> bool:
+    """Whether a node has the same result if its input is this smaller one, which it repeats by numpy's rules."""
+    if user.op_type not in _REPEATING or user.domain not in ("", "ai.onnx"):
+        return False
+    others = [static_shape(value) for i, value in enumerate(user.inputs) if i != index and value is not None]
+    return np.broadcast_shapes(static_shape(source), *others) == static_shape(user.outputs[0])
 
 
 def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:
