@@ -6,11 +6,11 @@ The reference point m and the factor c can be any numbers. If the calibrated ran
 with room for larger scores, and the exponential fuses with the function that is pending on x. Otherwise m is the
 maximum, so that the largest e is exactly c, and s lies between c and n * c.
 
-Error. Of short rows, the table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen so
-that they are this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step
+Error. Of short rows, the table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen
+so that they are this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step
 changes p by at most `n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16.
-If m is the upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with a mask. Long
-rows are divided by their sums with the same relative precision, however large the sum is: see `relative`.
+If m is the upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with
+a mask. Long rows are divided by their sums with the same relative precision, however large the sum is: see `relative`.
 """
 
 import math
