@@ -39,6 +39,9 @@ from zkinfer.compiler.lowering.tables import built_table
 LARGEST = 7 << 46
 """Numbers that are brought to a common size stay below this: the field of the native backend has 2^50 elements."""
 
+FIELD_BITS = LARGEST.bit_length() - 1
+"""Integers of so many bits are told apart by every backend."""
+
 LEAST_SHARE = 16
 """The mantissa is at least this share of the largest index."""
 
@@ -154,7 +157,9 @@ class Relative:
 
     def power(self, x: Positive, form: Form) -> tuple[ProgramValue, Fraction]:
         """The form's power of a number, as an integer and the factor to multiply it by."""
-        n = self.normalized(x.value, 2 if form.exponent == -1 else MOST_STEPS)
+        # A reciprocal's mantissa has a bit more than an index, and a product has one bit more than fits every field.
+        room = FIELD_BITS - self._bits
+        n = self.normalized(x.value, room // self.step_bits(form) if form.exponent == -1 else MOST_STEPS)
         result, scale = self.mantissa(n, x, form)
         if form.exponent == HALF:
             table, largest = _inverse_factors(self._bits), _largest_exponent(self._bits)

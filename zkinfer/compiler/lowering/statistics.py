@@ -27,13 +27,10 @@ from zkinfer.compiler.lowering.arithmetic import hadamard, reshape
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Format
-from zkinfer.compiler.lowering.relative import LARGEST, Relative
+from zkinfer.compiler.lowering.relative import FIELD_BITS, Relative
 from zkinfer.compiler.lowering.tables import clamp, integer_table, least_shift
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
-
-FIELD_BITS = LARGEST.bit_length() - 1
-"""Integers of so many bits are told apart by every backend."""
 
 MEAN_BITS = 4
 """How many digits behind those of a row its mean is rounded, at most: the row itself was rounded to its last digit."""
