@@ -41,8 +41,8 @@ OTHERS = {
 def value(form: Form, x: float) -> float:
     u = float(form.scale) * x + float(form.shift)
     if form.logarithm:
-        return float(form.factor) * np.log(u) + float(form.offset)
-    return float(form.factor) * max(u, form.least) ** float(form.exponent)
+        return float(float(form.factor) * np.log(u) + float(form.offset))
+    return float(float(form.factor) * max(u, form.least) ** float(form.exponent))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -1,4 +1,4 @@
-"""Rows over their roots and sums: as good for quiet rows as for loud ones, far outside of calibration, and for zeros."""
+"""Rows over their roots and sums: as good for quiet rows as for loud ones, beyond calibration, and for zeros."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
