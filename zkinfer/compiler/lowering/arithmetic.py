@@ -151,12 +151,10 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])
 
 
-def _is_beyond(a: Activation, bound: Fraction, *, largest: bool) -> bool:
-    """Whether an activation is proven to be at least, or at most, a bound already."""
-    if not isinstance(a.pending, AffineMap):
-        return False
-    ends = [a.pending.exactly(end * Fraction(2) ** -a.value.frac_bits) for end in a.value.interval]
-    return min(ends) >= bound if largest else max(ends) <= bound
+def _is_not_negative(g: Emitter, a: Activation) -> bool:
+    """Whether an activation adds up squares, and perhaps more: such a sum has more digits than a table would keep."""
+    affine = isinstance(a.pending, AffineMap) and a.pending.scale > 0 and a.pending.offset >= 0
+    return affine and g.builder.adds_squares(a.value)
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:

@@ -31,7 +31,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import MAX_OUTPUT
 from zkinfer.compiler.approx.forms import HALF, Form
 from zkinfer.compiler.approx.functions import Function, X, log, maximum, rsqrt, sqrt
-from zkinfer.compiler.lowering.affine import AffineMap
+from zkinfer.compiler.lowering.affine import AffineMap, is_simple
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
 from zkinfer.compiler.lowering.precision import Format, Precision
 from zkinfer.compiler.lowering.tables import built_table
@@ -41,6 +41,10 @@ LARGEST = 7 << 46
 
 FIELD_BITS = LARGEST.bit_length() - 1
 """Integers of so many bits are told apart by every backend."""
+
+ROOM = Fraction(447, 512)
+"""A row over its length, in units, stays a little below a bound of three significant bits with this factor, and so
+fills a table of it; without, it reaches a little beyond a power of two."""
 
 LEAST_SHARE = 16
 """The mantissa is at least this share of the largest index."""
@@ -173,10 +177,12 @@ class Relative:
     def mantissa(self, n: Normalized, x: Positive, form: Form) -> tuple[ProgramValue, Fraction]:
         """The power of the mantissa alone, and the factor to multiply the power by."""
         function = _power(form.exponent, self._bits, self._top)
+        scale = form.factor * _real_power(x.unit * Fraction(2) ** (n.shift + n.bits), form.exponent)
+        if form.exponent == -HALF and not is_simple(scale):
+            function, scale = ROOM * function, scale / ROOM
         # A reciprocal has up to 16 times the size of the smallest, and twice as many factors.
         digits = n.bits - (4 if form.exponent == -1 else 2)
-        value = self._table(n, function, f"{self._label}/mantissa", digits)
-        return value, form.factor * _real_power(x.unit * Fraction(2) ** (n.shift + n.bits), form.exponent)
+        return self._table(n, function, f"{self._label}/mantissa", digits), scale
 
     def step_bits(self, form: Form) -> int:
         """By how many bits one step can make `size` larger."""

@@ -202,12 +202,12 @@ def function_lookup(
     try:
         shift = choose_shift(label, source, function, observed, out, precision)
     except BoundsError:
-        clamped = clamp(builder, label, source, observed, precision) if precision.relative else None
-        if clamped is None:
+        if not precision.relative or (clamped := clamp(builder, label, source, observed, precision)) is None:
             raise
-        source, limit = clamped
-        function = function(clip(-limit, limit))
-        return function_lookup(builder, precision, label, source, function, observed, out)
+        while clamped is not None:
+            source, limit = clamped
+            clamped = clamp(builder, label, source, observed, precision)
+        return function_lookup(builder, precision, label, source, function(clip(-limit, limit)), observed, out)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
     table, saturated = built_table(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
