@@ -285,6 +285,24 @@ CASES: dict[str, OperatorCase] = {
     ),
     "Softmax: short range": _case("s = Mul(x, k)\ny = Softmax(s)", weights={"k": np.float32(0.125)}),
     "LogSoftmax": _case("y = LogSoftmax(x)"),
+    "Softmax: long": _case("y = Softmax(x)", {"x": (72,)}),
+    # Of numbers of all sizes
+    "Log: sum of squares": _case("q = Mul(x, x)\nk = ReduceSum(q, a)\ny = Log(k)", weights={"a": np.array([1])}),
+    "Sqrt: sum of squares": _case("y = ReduceL2(x, a)", {"x": (2, 5)}, {"a": np.array([2])}),
+    "Div: any numbers": _case(
+        "q = Mul(x, x)\nk = ReduceSum(q, a)\ny = Div(z, k)", {"x": (6,), "z": (1,)}, {"a": np.array([1])}
+    ),
+    "Div: own length": _case("k = ReduceL2(x, a)\ny = Div(x, k)", {"x": (2, 5)}, {"a": np.array([2])}),
+    "Div: own sum": _case("q = Exp(x)\nk = ReduceSum(q, a)\ny = Div(q, k)", {"x": (40,)}, {"a": np.array([1])}),
+    "Sub: square of the mean": _case(
+        """m = ReduceMean(x, a)
+        q = Mul(x, x)
+        k = ReduceMean(q, a)
+        j = Mul(m, m)
+        v = Sub(k, j)
+        y = Sqrt(v)""",
+        weights={"a": np.array([1])},
+    ),
     # Layers that are taken apart
     "Attention": _case(
         "y = Attention<is_causal=1>(x, xk, xv)", {"x": (1, 2, 2), "xk": (1, 2, 2), "xv": (1, 2, 2)}, opset=24
@@ -292,6 +310,9 @@ CASES: dict[str, OperatorCase] = {
     "GroupNormalization": _case("y = GroupNormalization<num_groups=1>(x, s, o)", {"x": (2, 3)}, _SCALES, opset=21),
     "InstanceNormalization": _case("y = InstanceNormalization(x, s, o)", {"x": (2, 3)}, _SCALES),
     "LayerNormalization": _case("y = LayerNormalization<epsilon=2.0>(x, s, o)", {"x": (3, 2)}, _SCALES),
+    "LayerNormalization: small epsilon": _case(
+        "y = LayerNormalization<epsilon=0.000000000001>(x, s, o)", {"x": (2, 5)}, {"s": _w(5) + 2, "o": _w(5, seed=1)}
+    ),
     "LpNormalization": _case("y = LpNormalization<axis=1>(x)"),
     "MeanVarianceNormalization": _case("y = MeanVarianceNormalization<axes=[2]>(x)", {"x": (2, 3)}),
     "RMSNormalization": _case("y = RMSNormalization(x, s)", {"x": (4, 2)}, {"s": _w(2) + 2}, opset=23),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zkinfer.circuit.product_bounds import is_sum_of_squares, product_interval
 from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View
 from zkinfer.circuit.selector_bounds import selector
 from zkinfer.circuit.table import Table
@@ -89,6 +90,23 @@ def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -
     return lo, hi
 
 
+def contraction_interval(subscripts: str, operands: Sequence[int], known: Known) -> Interval:
+    """Bounds of an Einsum of these values: as `einsum_interval`, and by what `product_bounds` knows.
+
+    Raises:
+        BoundsError: see `einsum_interval`.
+    """
+    sources = [known.source(v) for v in operands]
+    product = product_interval(subscripts, operands, known)
+    if product is not None:
+        corners = [math.prod(corner) for corner in itertools.product(*(x.interval for x in sources))]
+        lo, hi = max(product[0], min(corners)), min(product[1], max(corners))
+        if known.limit is None or max(abs(lo), abs(hi)) < known.limit:
+            return lo, hi
+    lo, hi = einsum_interval(subscripts, sources, known)
+    return (max(lo, 0) if is_sum_of_squares(subscripts, operands) else lo), hi
+
+
 def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tuple[int, int, int]:
     """Bounds of sums of weights times elements of `x`, and of the same sums of absolute values.
 
@@ -128,7 +146,7 @@ def interval_of(node: Node, known: Known) -> Interval:
     """
     match node:
         case Einsum(subscripts=subscripts, operands=operands):
-            return einsum_interval(subscripts, [known.source(v) for v in operands], known)
+            return contraction_interval(subscripts, operands, known)
         case View():
             return view_interval(node, known)
         case Lookup(source=source, table=table, shift=shift):

@@ -163,6 +163,9 @@ def _given_lookup(terms: Sequence[Term], bounds: Sequence[Interval], k: int, kno
     if not known.allows(effort):
         return None
     multiples = _multiples([other for other, _ in rest], inner)
+    if not multiples:
+        inner, offset = (Term(lookup.source, 1, ()),), 0
+        multiples = _multiples([other for other, _ in rest], inner)
     if max(abs(looked_up.interval[0]), abs(looked_up.interval[1])) >= MAX_MAGNITUDE:
         return None
     first, last = lookup_indices(looked_up.interval, lookup.shift)

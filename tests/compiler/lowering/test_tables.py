@@ -3,13 +3,15 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Lookup, rounding_half
 from zkinfer.compiler.approx.functions import X, exp, minimum, relu, rsqrt
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue
-from zkinfer.compiler.lowering.precision import EZKL, Format, activation_format
+from zkinfer.compiler.lowering.precision import EZKL, Format, Precision, activation_format
 from zkinfer.compiler.lowering.tables import (
     SATURATION_UNITS,
     choose_shift,
@@ -132,3 +134,35 @@ def test_a_table_is_built_once() -> None:
     program = builder.finish([first, second]).program
     assert len(program.tables) == 1
     assert program.tables[0].name == "relu"
+
+
+WIDE = 40
+"""Bits of values that were observed within a millionth of that."""
+
+
+@given(st.integers(-(1 << WIDE), 1 << WIDE), st.sampled_from([1 << 16, 1 << 12, 1 << 11]), st.integers(-24, 0))
+@settings(max_examples=40, deadline=None)
+def test_a_value_far_wider_than_observed_is_clamped_and_saturates(x: int, most: int, size: int) -> None:
+    """As a saturating format does: what is within it is as fine as ever, and what is beyond it is its end."""
+    builder, precision = Builder(), Precision(activation_bits=10, weight_bits=10, max_table_entries=most)
+    wide = builder.input("x", (4,), WIDE, -(1 << WIDE), 1 << WIDE)
+    reach = 2.0**size
+    out = activation_format(-reach, reach, 10)
+    y = function_lookup(builder, precision, "y", wide, X, (-reach, reach), out)
+    program = builder.finish([y]).program
+    check_bounds(program, [])
+    assert all(len(table.values) <= most for table in program.tables)
+    near = int(np.clip(x, -out.hi << (WIDE - out.frac_bits), out.hi << (WIDE - out.frac_bits)) // 3)
+    values = evaluate(program, [], [np.array([[x, near, 1 << WIDE, -(1 << WIDE)]])])[-1][0]
+    exact = np.array([x, near, 1 << WIDE, -(1 << WIDE)]) * 2.0 ** (out.frac_bits - WIDE)
+    assert np.abs(values - np.clip(exact, out.lo, out.hi)).max() <= 1
+
+
+def test_only_relative_precision_clamps() -> None:
+    narrow = Precision(activation_bits=10, weight_bits=10, max_table_entries=1 << 11, relative=False)
+    builder = Builder()
+    wide = builder.input("x", (4,), WIDE, -(1 << WIDE), 1 << WIDE)
+    with pytest.raises(BoundsError, match="weight decay"):
+        function_lookup(
+            builder, narrow, "y", wide, X, (-(2.0**-20), 2.0**-20), activation_format(-(2.0**-20), 2.0**-20, 10)
+        )

@@ -8,7 +8,7 @@ from support.random_programs import random_program
 
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
-from zkinfer.circuit.steps import Pad
+from zkinfer.circuit.steps import Pad, Reshape
 from zkinfer.circuit.table import Table
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.protocol.field.params import P
@@ -35,13 +35,24 @@ MAXIMUM = (
     View(out(2), (Term(0, 1, ()), Term(2, 1, ()))),
 )
 REMAINDER = (Lookup(out(2), 0, 1, 2), View(out(2), (Term(0, 1, ()), Term(1, -4, ())), 2))
+REMAINDER_OF_SUM = (
+    View(out(2), (Term(0, 3, ()), Term(0, 1, (Reshape((2,)),)))),
+    Lookup(out(2), 1, 0, 2),
+    View(out(2), (Term(1, 1, ()), Term(2, -4, ()))),
+)
 CONCATENATION = (View(out(4), (Term(0, 1, (Pad((0,), (2,)),)), Term(0, -2, (Pad((2,), (0,)),)))),)
 OVERLAP = (View(out(3), (Term(0, 1, (Pad((0,), (1,)),)), Term(0, -2, (Pad((1,), (0,)),)))),)
 
 
 @pytest.mark.parametrize(
     ("nodes", "expected"),
-    [(MAXIMUM, (-3, 5)), (REMAINDER, (0, 3)), (CONCATENATION, (-10, 6)), (OVERLAP, (-13, 11))],
+    [
+        (MAXIMUM, (-3, 5)),
+        (REMAINDER, (0, 3)),
+        (REMAINDER_OF_SUM, (-12, 1)),
+        (CONCATENATION, (-10, 6)),
+        (OVERLAP, (-13, 11)),
+    ],
 )
 def test_sums_that_know_more_than_their_terms(nodes: tuple[View | Lookup, ...], expected: tuple[int, int]) -> None:
     program = Program(1, (X,), (), (RELU, FLOOR), nodes, (1,))

@@ -140,6 +140,8 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     if isinstance(b, Constant):
         a = broadcast(g, a, b.shape)
         if b.uniform is not None:
+            if largest and b.uniform <= 0 and _is_not_negative(g, a):
+                return a
             return g.apply(a, pick(X, b.uniform), integral=g.integer)
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
@@ -147,6 +149,12 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
     difference = add_all(g, [Addend(a), Addend(b, Fraction(-1))])
     return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])
+
+
+def _is_not_negative(g: Emitter, a: Activation) -> bool:
+    """Whether an activation adds up squares, and perhaps more: such a sum has more digits than a table would keep."""
+    affine = isinstance(a.pending, AffineMap) and a.pending.scale > 0 and a.pending.offset >= 0
+    return affine and g.builder.adds_squares(a.value)
 
 
 def _excess(g: Emitter, d: Activation, *, largest: bool) -> Activation:

@@ -17,13 +17,14 @@ from blake3 import blake3
 
 from zkinfer.circuit.bounds import (
     Interval,
-    einsum_interval,
+    contraction_interval,
     interval_of,
     lookup_interval,
     round_outward,
     weight_interval,
 )
 from zkinfer.circuit.derived_bounds import magnitude, table_domain, within
+from zkinfer.circuit.product_bounds import is_sum_of_squares
 from zkinfer.circuit.program import (
     MAX_MAGNITUDE,
     PROGRAM_VERSION,
@@ -37,7 +38,7 @@ from zkinfer.circuit.program import (
     View,
     rounding_half,
 )
-from zkinfer.circuit.steps import Step, shape_after
+from zkinfer.circuit.steps import Reshape, Step, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape, node_sources
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
@@ -190,7 +191,7 @@ class Builder:
         shapes = [value.shape for value in operands]
         shape = einsum_shape(subscripts, shapes)
         with _named(label):
-            interval = einsum_interval(subscripts, [self._source(v.number) for v in operands], self._known)
+            interval = contraction_interval(subscripts, [v.number for v in operands], self._known)
         out = Tensor(label, shape, sum(v.frac_bits for v in operands), *interval)
         return self._emit(Einsum(out, subscripts, tuple(v.number for v in operands)), interval)
 
@@ -225,6 +226,28 @@ class Builder:
         node = View(Tensor(label, shape, frac_bits, 0, 0), tuple(terms), rounded)
         return self._emit(node, view_interval(node, self._known))
 
+    def node(self, value: ProgramValue) -> Node | None:
+        """What computes a value, with the numbers of the values under construction; None of inputs and weights."""
+        return self._nodes.get(value.number)
+
+    def value(self, number: int) -> ProgramValue:
+        """A value by its number under construction."""
+        return self._values[number]
+
+    def reshaped(self, value: ProgramValue) -> ProgramValue:
+        """The value that this one is, in another shape."""
+        node = self.node(value)
+        if not isinstance(node, View) or node.offset or len(node.terms) > 1 or node.terms[0].coefficient != 1:
+            return value
+        if not all(isinstance(step, Reshape) for step in node.terms[0].steps):
+            return value
+        return self.value(node.terms[0].source)
+
+    def adds_squares(self, value: ProgramValue) -> bool:
+        """Whether the value is a sum of squares of elements of another."""
+        node = self.node(self.reshaped(value))
+        return isinstance(node, Einsum) and is_sum_of_squares(node.subscripts, node.operands)
+
     def _source(self, number: int) -> Source:
         value = self._values[number]
         return Source(value.shape, value.interval, value.content, self._nodes.get(number))
@@ -245,6 +268,10 @@ class Builder:
     def is_provable(self, value: ProgramValue) -> bool:
         """Whether the value stays below half of the field's order, for all that is public about the weights."""
         return magnitude(self._derived[value.number]) <= P // 2
+
+    def public_bits(self, value: ProgramValue) -> int:
+        """Bits of the largest magnitude that the value could have, for all that is public about the weights."""
+        return magnitude(self._derived[value.number]).bit_length()
 
     def slack(self, value: ProgramValue) -> int:
         """How many bits more the value could have, for all that is public, than its published bounds say."""

@@ -14,7 +14,7 @@ from zkinfer.compiler.lowering.precision import Range
 from zkinfer.typing import FloatArray, IntArray
 
 MIN_RATIO = 4.0
-"""How many times the range of its median channel a tensor's range has to be for channels to have powers of their own."""
+"""Channels have powers of their own if the tensor's range is so many times that of its median channel."""
 
 MAX_EXPONENT = 8
 """No channel is multiplied by more: one that was small in the calibration data may be larger in other data."""

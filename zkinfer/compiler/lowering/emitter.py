@@ -25,6 +25,7 @@ from zkinfer.circuit.bounds import Interval, round_outward
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
+from zkinfer.compiler.approx.forms import Form, form_of
 from zkinfer.compiler.approx.functions import Function, X
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap, is_simple
@@ -39,7 +40,8 @@ from zkinfer.compiler.lowering.precision import (
     input_format,
     weight_frac_bits,
 )
-from zkinfer.compiler.lowering.tables import fine_lookup, function_lookup
+from zkinfer.compiler.lowering.relative import EXPONENTS, Relative
+from zkinfer.compiler.lowering.tables import fine_lookup, function_lookup, least_shift
 from zkinfer.errors import BoundsError, CompileError, InvalidInputError
 from zkinfer.typing import FloatArray, IntArray
 
@@ -86,6 +88,7 @@ class Emitter:
         integer: whether the operator's result has an integer type in the model, so that a division truncates.
         outputs: how many outputs of the operator have to be emitted: up to the last one that is read.
         masking: whether minus infinity may be a result: all that read it take `MaskedScores`.
+        result: range of the operator's first output on calibration data, where it was measured.
         builder: the program under construction.
         ranges: observed range of each value of the program.
         narrow_forms: the narrow form of each tensor that has one, by the tensor's number.
@@ -101,6 +104,7 @@ class Emitter:
     integer: bool = False
     outputs: int = 1
     masking: bool = False
+    result: Range | None = None
     builder: Builder = field(default_factory=Builder)
     ranges: ObservedRanges = field(default_factory=ObservedRanges)
     narrow_forms: dict[int, ProgramValue] = field(default_factory=dict)
@@ -108,9 +112,11 @@ class Emitter:
     compared_forms: dict[int, tuple[ProgramValue, AffineMap, Interval]] = field(default_factory=dict)
     tensors: Iterator[int] = field(default_factory=itertools.count)
 
-    def for_operator(self, label: str, *, integer: bool, outputs: int, masking: bool = False) -> "Emitter":
+    def for_operator(
+        self, label: str, *, integer: bool, outputs: int, masking: bool = False, result: Range | None = None
+    ) -> "Emitter":
         """An emitter for another operator of the same model; see the class's attributes."""
-        return replace(self, label=label, integer=integer, outputs=outputs, masking=masking)
+        return replace(self, label=label, integer=integer, outputs=outputs, masking=masking, result=result)
 
     @property
     def operand_bits(self) -> int:
@@ -237,6 +243,9 @@ class Emitter:
         """
         observed = sampled_range(function, a.observed) if observed is None else observed
         composed = function(a.function)
+        if form_of(composed) is None and (resolved := self.resolved(a)) is not None:
+            a = resolved
+            composed = function(a.function)
         if _domain(composed) is None:
             a = self.narrowed(a)
             composed = function(a.function)
@@ -254,6 +263,45 @@ class Emitter:
     def fused(self, a: Activation, function: Function) -> Activation:
         """A function of the value under `a`, which replaces the pending one."""
         return self._new(a.value, function, sampled_range(function, self.ranges.of(a.value)))
+
+    def form(self, a: Activation) -> Form | None:
+        """The pending function, if it is one that is computed with the same relative precision for all sizes.
+
+        It is where the value adds up squares, or where a table has too few indices for the smallest observed.
+        """
+        form = None if isinstance(a.pending, AffineMap) else form_of(a.pending)
+        if form is None or not (form.logarithm or form.exponent in EXPONENTS):
+            return None
+        return form if self.is_wide(a.value, form) else None
+
+    def is_wide(self, value: ProgramValue, form: Form) -> bool:
+        """Whether a table of a form of a value would be too coarse for the smallest that was observed."""
+        if not self.precision.relative:
+            return False
+        if self.builder.adds_squares(value):
+            return True
+        shift = least_shift((value.tensor.lo, value.tensor.hi), self.precision.max_table_entries)
+        smallest, largest = (float(form.scale) * end + float(form.shift) for end in self.ranges.of(value))
+        half_step = float(form.scale) * math.ldexp(0.5, shift - value.frac_bits)
+        fine = 2.0 ** -(3 * self.precision.activation_bits // 4)
+        # Of an inverse, the smallest number makes the largest result, beside which the others are small.
+        return (shift > 0 and half_step > smallest * fine) or (form.exponent < 0 and smallest < largest * fine)
+
+    def resolved(self, a: Activation) -> Activation | None:
+        """The activation as an affine function of a value, where `form` says so and the value can be computed."""
+        form = self.form(a)
+        if form is None:
+            return None
+        relative = Relative(self.builder, self.precision, a.label)
+        x = relative.positive(a.value, form)
+        if x is None:
+            return None
+        if form.logarithm:
+            value, pending = relative.logarithm(x, form, self.format(a).frac_bits + OPERAND_SLACK_BITS)
+        else:
+            value, scale = relative.power(x, form)
+            pending = AffineMap(scale)
+        return self.named(self.activation(value, pending, a.observed), a.label, shared=a.shared)
 
     # Formats: from real tensors to integers.
 
@@ -274,7 +322,7 @@ class Emitter:
     def narrow(self, a: Activation) -> ProgramValue:
         """The narrow form: integers of `activation_bits` from one lookup, which all readers of the tensor share."""
         if a.tensor not in self.narrow_forms:
-            self.narrow_forms[a.tensor] = self.tabulated(a, self.format(a))
+            self.narrow_forms[a.tensor] = self.tabulated(self.resolved(a) or a, self.format(a))
         return self.narrow_forms[a.tensor]
 
     def narrowed(self, a: Activation) -> Activation:
@@ -357,6 +405,7 @@ class Emitter:
 
     def output(self, a: Activation) -> ProgramValue:
         """An activation as an output of the program: an exact sum is not made narrow."""
+        a = self.resolved(a) or a
         if not isinstance(a.pending, AffineMap) or not is_simple(a.pending.scale):
             return self.narrow(a)
         scale, offset = a.pending

@@ -58,6 +58,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_table_entries: size of the largest lookup table, at least half as many as an activation has levels.
         ranges: which part of an activation's calibrated range its format holds; values beyond it saturate. "full",
             "mse", or a percentage from `RANGES`; see `calibration.ranges.kept_range`. Inputs keep their full range.
+        relative: whether sums of squares, and what is divided by, keep their relative precision whatever their size:
+            see `lowering.relative`. It takes lookups of wide values, whose remainders cost ezkl large tables.
         tensors: widths of single tensors, by their names in the model, which replace `activation_bits` or
             `weight_bits`; 2 to 24.
 
@@ -69,6 +71,7 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_bits: int
     max_table_entries: int
     ranges: str = "full"
+    relative: bool = True
     tensors: dict[str, int] = {}
 
     def __post_init__(self) -> None:
@@ -101,7 +104,7 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 NATIVE = Precision(activation_bits=16, weight_bits=16, max_table_entries=1 << 16)
 """The preset for the native prover: it pays for the rows of a table once, for any number of lookups."""
 
-EZKL = Precision(activation_bits=8, weight_bits=8, max_table_entries=2032)
+EZKL = Precision(activation_bits=8, weight_bits=8, max_table_entries=2032, relative=False)
 """The preset for ezkl: its tables are columns, and a table of this size fits 2**11 rows."""
 
 PRESETS = {"native": NATIVE, "ezkl": EZKL}

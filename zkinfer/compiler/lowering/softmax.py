@@ -6,10 +6,11 @@ The reference point m and the factor c can be any numbers. If the calibrated ran
 with room for larger scores, and the exponential fuses with the function that is pending on x. Otherwise m is the
 maximum, so that the largest e is exactly c, and s lies between c and n * c.
 
-Error. The table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen so that they are
-this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step changes p by at
-most `n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16. If m is the
-upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with a mask.
+Error. Of short rows, the table of 1 / s limits the accuracy. Its index steps are at best n * c / entries; c is chosen
+so that they are this small, and so that s = c, where one p is 1 and the others are 0, falls on an index. Half a step
+changes p by at most `n / (2 * entries)`, where p is close to 1: with 2032 entries and 8 bits, about one unit at n = 16.
+If m is the upper end of a range of length r, the worst case is `exp(r) / (8 * entries)`, at p = 1/2; n times that with
+a mask. Long rows are divided by their sums with the same relative precision, however large the sum is: see `relative`.
 """
 
 import math
@@ -18,7 +19,9 @@ from fractions import Fraction
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.circuit.steps import Expand
+from zkinfer.compiler.approx.forms import Form
 from zkinfer.compiler.approx.functions import X, clip, exp, log, maximum, minimum
+from zkinfer.compiler.lowering import statistics
 from zkinfer.compiler.lowering.activation import Activation, Addend, Alone, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import total
@@ -63,11 +66,7 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
     if kept is not None:
         powers = times_truth(g, powers, kept)
     sums = total(g, g.activation(powers), [axis], keepdims=False)
-    digits = g.precision.activation_bits + 1
-    inverse = g.apply(sums, 1 / maximum(X, least), observed=(1 / (n * largest), 1 / least))
-    inverses = g.tabulated(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
-    letters = string.ascii_lowercase[: len(x.shape)]
-    value = g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
+    value = _shares(g, powers, sums, axis, (least, n * largest))
     if none is not None:
         share = Fraction(round(2.0**value.frac_bits / n), 1 << value.frac_bits)
         value = g.builder.combine(g.label, [Summand(value), Summand(none, share, broadcast_steps(none.shape, x.shape))])
@@ -90,6 +89,25 @@ def _unmasked(
     return x, kept, none
 
 
+def _is_long(g: Emitter, n: int) -> bool:
+    """Whether a table of 1 / s would have too few indices for a sum of n numbers of which one is c."""
+    return g.precision.relative and n > 2 * g.precision.max_table_entries >> 3 * g.precision.activation_bits // 4
+
+
+def _shares(g: Emitter, powers: ProgramValue, sums: Activation, axis: int, limits: Range) -> ProgramValue:
+    """The powers over their sum along an axis, which lies within the limits, except where nothing counts."""
+    least, most = limits
+    if _is_long(g, powers.shape[axis]):
+        smallest = math.floor(math.ldexp(least, sums.value.frac_bits))
+        value, scale = statistics.share(g, powers, sums.value, Form(Fraction(1), exponent=Fraction(-1)), smallest)
+        return g.builder.combine(g.label, [Summand(value, scale)])
+    digits = g.precision.activation_bits + 1
+    inverse = g.apply(sums, 1 / maximum(X, least), observed=(1 / most, 1 / least))
+    inverses = g.tabulated(inverse, Format(digits, 0, math.ceil(math.ldexp(1 / least, digits))))
+    letters = string.ascii_lowercase[: len(powers.shape)]
+    return g.builder.einsum(g.label, f"{letters},{letters.replace(letters[axis], '')}->{letters}", powers, inverses)
+
+
 def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
     """The logarithm of softmax: x - m - log(s / c)."""
     n = x.shape[axis]
@@ -97,7 +115,8 @@ def log_softmax(g: Emitter, x: Activation, axis: int) -> Activation:
     powers = _powers(g, below, n, 0.0, 1.0)
     sums = total(g, g.activation(powers), [axis], keepdims=True)
     ratio = X / Fraction(powers.real_bounds[1])
-    logarithm = g.apply(sums, log(maximum(ratio, 1)), observed=(0.0, math.log(n)))
+    # That the sum is at least c is known to the table of a short row; of a long row it need not be known.
+    logarithm = g.apply(sums, log(ratio if _is_long(g, n) else maximum(ratio, 1)), observed=(0.0, math.log(n)))
     return add_all(g, [Addend(below), Addend(logarithm, Fraction(-1), broadcast_steps(sums.shape, x.shape))])
 
 

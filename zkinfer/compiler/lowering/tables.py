@@ -11,7 +11,7 @@ import numpy as np
 from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
-from zkinfer.compiler.approx.functions import Function
+from zkinfer.compiler.approx.functions import Function, clip
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
 from zkinfer.compiler.lowering.precision import HEADROOM, Format, Precision, Range
 from zkinfer.errors import BoundsError
@@ -114,7 +114,7 @@ def choose_shift(
     return least
 
 
-class _SaturatingTable(NamedTuple):
+class SaturatingTable(NamedTuple):
     """A table, and the runs of indices at which a function leaves its format by more than `SATURATION_UNITS`."""
 
     table: Table
@@ -122,7 +122,8 @@ class _SaturatingTable(NamedTuple):
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval, out: Format) -> _SaturatingTable:
+def built_table(function: Function, in_frac_bits: int, shift: int, indices: Interval, out: Format) -> SaturatingTable:
+    """As `build_table`; a table that was built for an earlier circuit is not built again."""
     built = build_table(
         function,
         in_frac_bits=in_frac_bits,
@@ -134,7 +135,7 @@ def _built(function: Function, in_frac_bits: int, shift: int, indices: Interval,
         out_hi=out.hi,
         name=function.name[:_NAME_LENGTH],
     )
-    return _SaturatingTable(built.table, tuple(run for clamped in built.saturated for run in _lossy(built, clamped)))
+    return SaturatingTable(built.table, tuple(run for clamped in built.saturated for run in _lossy(built, clamped)))
 
 
 def _lossy(built: BuiltTable, clamped: Interval) -> Iterator[Interval]:
@@ -145,6 +146,32 @@ def _lossy(built: BuiltTable, clamped: Interval) -> Iterator[Interval]:
     lossy = np.concatenate([[False], units > SATURATION_UNITS, [False]])
     edges = np.flatnonzero(lossy[1:] != lossy[:-1])
     return ((clamped[0] + int(a), clamped[0] + int(b) - 1) for a, b in edges.reshape(-1, 2))
+
+
+def clamp(
+    builder: Builder, label: str, source: ProgramValue, observed: Range, precision: Precision
+) -> tuple[ProgramValue, float] | None:
+    """A value brought into a range around what was observed, where its proven range is too wide for a table.
+
+    With q the value over 2^s, rounded, the value less 2^s times what q exceeds -1 to 1 by lies within 3/2 of 2^s. Up to
+    half of 2^s it is what it was; beyond that it stays beyond, on the same side of zero.
+
+    Returns:
+        The new value, and the real number up to which it is unchanged; None if its proven range would not be smaller.
+    """
+    reach = max(abs(end) for end in observed) * HEADROOM
+    most = precision.max_table_entries
+    bounds = (source.tensor.lo, source.tensor.hi)
+    wanted = math.ceil(math.log2(max(math.ldexp(reach, source.frac_bits), 1.0))) + 1
+    shift = max(least_shift(bounds, most), wanted, 1)
+    first, last = lookup_indices(bounds, shift)
+    if max(-first, last) < 2:
+        return None
+    table = integer_table("excess", (first, last), lambda i: i - np.clip(i, -1, 1))
+    saturated = tuple(run for run in ((first, -1), (1, last)) if run[0] <= run[1])
+    excess = builder.lookup(f"{label}/excess", source, table, shift, source.frac_bits - shift, saturated)
+    value = builder.combine(f"{label}/clamped", [Summand(source), Summand(excess, Fraction(-1))])
+    return value, math.ldexp(1.0, shift - 1 - source.frac_bits)
 
 
 def function_lookup(
@@ -172,33 +199,18 @@ def function_lookup(
     Raises:
         BoundsError: see `choose_shift`.
     """
-    shift = choose_shift(label, source, function, observed, out, precision)
+    try:
+        shift = choose_shift(label, source, function, observed, out, precision)
+    except BoundsError:
+        if not precision.relative or (clamped := clamp(builder, label, source, observed, precision)) is None:
+            raise
+        while clamped is not None:
+            source, limit = clamped
+            clamped = clamp(builder, label, source, observed, precision)
+        return function_lookup(builder, precision, label, source, function(clip(-limit, limit)), observed, out)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
-    table, saturated = _built(function, source.frac_bits, shift, indices, out)
+    table, saturated = built_table(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
-
-
-def clamp(
-    builder: Builder, label: str, source: ProgramValue, observed: Range, precision: Precision
-) -> ProgramValue | None:
-    """A value brought into a range around what was observed, where its proven range is too wide for a table.
-
-    With q the value over 2^s, rounded, the value less 2^s times what q exceeds -1 to 1 by lies within 3/2 of 2^s. Up to
-    half of 2^s it is what it was; beyond that it stays beyond, on the same side of zero.
-
-    Returns:
-        The new value; None if its proven range would not be smaller.
-    """
-    reach = max(abs(end) for end in observed) * HEADROOM
-    bounds = (source.tensor.lo, source.tensor.hi)
-    wanted = math.ceil(math.log2(max(math.ldexp(reach, source.frac_bits), 1.0))) + 1
-    shift = max(least_shift(bounds, precision.max_table_entries), wanted, 1)
-    first, last = lookup_indices(bounds, shift)
-    if max(-first, last) < 2:
-        return None
-    table = integer_table("excess", (first, last), lambda i: i - np.clip(i, -1, 1))
-    excess = builder.lookup(f"{label}/excess", source, table, shift, source.frac_bits - shift)
-    return builder.combine(f"{label}/clamped", [Summand(source), Summand(excess, Fraction(-1))])
 
 
 def fine_lookup(
@@ -215,9 +227,8 @@ def fine_lookup(
     Where the proven range of the source is too wide for that, the source is clamped first, see `clamp`.
     """
     unit = math.ldexp(1.0, -out.frac_bits)
-    for value in (source, clamp(builder, label, source, observed, precision)):
-        if value is None:
-            continue
+    clamped = clamp(builder, label, source, observed, precision)
+    for value in (source, *(() if clamped is None else clamped[:1])):
         least = least_shift((value.tensor.lo, value.tensor.hi), precision.max_table_entries)
         slope, _ = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
         if slope * math.ldexp(0.5, least - value.frac_bits) <= unit / 2:

@@ -134,6 +134,7 @@ class _Importer:
             integer=node.outputs[0].dtype in _LIMITS,
             outputs=max((i for i, value in enumerate(node.outputs, 1) if _is_read(value)), default=1),
             masking=node.outputs[0] in self._masking,
+            result=self._observed(node.outputs[0]),
         )
         given = [None if value is None else self._operands[value] for value in node.inputs]
         if (compared := self._compared(emitter, node, given)) is not None:

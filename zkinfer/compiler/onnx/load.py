@@ -28,7 +28,7 @@ from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.registry import hints
 from zkinfer.compiler.onnx.shapes import correct_shapes
-from zkinfer.compiler.onnx.simplify import drop_empty, simplify, unfolded_batch_norms
+from zkinfer.compiler.onnx.simplify import drop_empty, drop_expansions, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -112,6 +112,7 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
             replaced = decompose(model)
             proto = onnx_ir.serde.serialize_model(model)
             model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
+        drop_expansions(model)
         drop_empty(model)
         common.ClearMetadataAndDocStringPass()(model)
         _require_lowerable(model, batch, fixed=fixed)

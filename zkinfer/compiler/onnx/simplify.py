@@ -7,6 +7,7 @@ import onnx_ir
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
+from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.blame import blame
 
 MAX_FOLDED_ELEMENTS = 1 << 26
@@ -14,6 +15,12 @@ MAX_FOLDED_ELEMENTS = 1 << 26
 
 _MAX_CHOICES = 32
 """The fewest elements between which some version of numpy's `choose` cannot choose."""
+
+_TAKEN_FOR_ZERO = 1e-8
+"""The optimizer takes numbers up to this for zero."""
+
+_REPEATING = ("Add", "Div", "Mul", "Sub")
+"""Operators of two tensors that repeat the elements of one along the axes of the other."""
 
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 """The layers into which a batch normalization that follows is folded."""
@@ -25,7 +32,12 @@ def simplify(model: onnx_ir.Model) -> None:
     # Constants that overflow here are found, and named, by the check of constants afterwards.
     with blame("the model cannot be simplified"), np.errstate(all="ignore"):
         _unshare_batch_norm_inputs(model)
+        small = [value for value in model.graph.initializers.values() if _is_taken_for_zero(value)]
+        for value in small:
+            _reshape(value, (1,))
         optimizer.optimize_ir(model, num_iterations=8, should_fold=_folds)
+        for value in small:
+            _reshape(value, ())
         common.IdentityEliminationPass()(model)
         common.RemoveUnusedNodesPass()(model)
         common.TopologicalSortPass()(model)
@@ -33,6 +45,28 @@ def simplify(model: onnx_ir.Model) -> None:
         for value, name in zip(model.graph.outputs, names, strict=True):
             value.name = name
         common.NameFixPass()(model)
+
+
+def _is_taken_for_zero(value: onnx_ir.Value) -> bool:
+    """Whether the optimizer would leave an addend out: it takes a number as small as many an epsilon for zero.
+
+    It does so with numbers alone, and not with tensors of one element, which add up to the same.
+    """
+    tensor = value.const_value
+    if tensor is None or tensor.shape.rank() != 0 or not tensor.dtype.is_floating_point():
+        return False
+    if not 0 < abs(float(tensor.numpy())) <= _TAKEN_FOR_ZERO:
+        return False
+    others = [x for node, i in value.uses() for j, x in enumerate(node.inputs) if j != i]
+    ranked = all(x is not None and x.shape is not None and x.shape.rank() > 0 for x in others)
+    return ranked and all(node.op_type in ("Add", "Sub") for node, _ in value.uses())
+
+
+def _reshape(value: onnx_ir.Value, shape: tuple[int, ...]) -> None:
+    """Give a constant another shape, in place."""
+    assert value.const_value is not None
+    value.const_value = onnx_ir.tensor(value.const_value.numpy().reshape(shape), name=value.name)
+    value.shape = onnx_ir.Shape(shape)
 
 
 def _folds(node: onnx_ir.Node) -> bool | None:
@@ -52,6 +86,29 @@ def _overwhelms_reference(node: onnx_ir.Node) -> bool:
         return False
     size = node.inputs[0].shape[node.attributes.get_int("axis", 0)]
     return not isinstance(size, int) or size >= _MAX_CHOICES
+
+
+def drop_expansions(model: onnx_ir.Model) -> None:
+    """Leave out every Expand whose readers would repeat its elements themselves, in place; shapes are known."""
+    for node in list(model.graph):
+        if node.op_type != "Expand" or node.outputs[0].is_graph_output():
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        uses = list(result.uses())
+        if source is None or not all(_repeats(source, user, index) for user, index in uses):
+            continue
+        for user, index in uses:
+            user.replace_input_with(index, source)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _repeats(source: onnx_ir.Value, user: onnx_ir.Node, index: int) -> bool:
+    """Whether a node has the same result if its input is this smaller one, which it repeats by numpy's rules."""
+    if user.op_type not in _REPEATING or user.domain not in ("", "ai.onnx"):
+        return False
+    expanded = user.inputs[index]
+    others = [static_shape(value) for value in user.inputs if value is not expanded and value is not None]
+    return np.broadcast_shapes(static_shape(source), *others) == static_shape(user.outputs[0])
 
 
 def _unshare_batch_norm_inputs(model: onnx_ir.Model) -> None:

@@ -13,6 +13,11 @@ from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.weights import Index, indices
 
 Interval = tuple[int, int]
+Factor = tuple[int, tuple[int, ...]]
+"""Of a product: the number of a value, and for each of its axes the axis of the product that it runs along."""
+
+MAX_FACTORS = 64
+"""A product is looked into as long as it has at most this many factors, with those that are products themselves."""
 
 
 class Intervals:
@@ -70,7 +75,88 @@ class Intervals:
         }
         summands = math.prod(size for letter, size in sizes.items() if letter not in out)
         products = [math.prod(ends) for ends in itertools.product(*(self.found[value] for value in node.operands))]
-        return summands * min(products), summands * max(products)
+        lo, hi = summands * min(products), summands * max(products)
+        if _is_sum_of_squares(node):
+            lo = max(lo, 0)
+        if _is_product(node):
+            for low, high in self._normalized(node):
+                lo, hi = max(lo, low), min(hi, high)
+        return lo, hi
+
+    def _factors(self, node: Einsum, axes: tuple[int, ...]) -> list[Factor] | None:
+        """What a product is made of, none of them a product. `axes`: where those of the node's result run along.
+
+        None if it has too many factors, those counted too that are products.
+        """
+        found: list[Factor] = []
+        waiting, visited = [(node, axes)], 0
+        while waiting:
+            product, along = waiting.pop()
+            left, _, out = product.subscripts.partition("->")
+            for value, letters in zip(product.operands, left.split(","), strict=True):
+                visited += 1
+                own = tuple(along[out.index(letter)] for letter in letters)
+                made = self._node(value)
+                if isinstance(made, Einsum) and _is_product(made):
+                    waiting.append((made, own))
+                else:
+                    found.append((value, own))
+            if visited > MAX_FACTORS:
+                return None
+        return found
+
+    def _normalized(self, node: Einsum) -> list[Interval]:
+        """Bounds of a product of Lookups of w and of numbers that w holds as well, one entry of the table at a time."""
+        factors = self._factors(node, tuple(range(len(node.out.shape))))
+        if factors is None:
+            return []
+        bounds = []
+        for factor in sorted(set(factors)):
+            lookup = self._node(factor[0])
+            if isinstance(lookup, Lookup):
+                others, k = [f for f in factors if f != factor], factors.count(factor)
+                for p in self._powers(others, lookup.source, factor[1]):
+                    ends = [_scaled(_rooted(cell, p), y**k) for _, y, cell in self._entries(lookup)]
+                    bounds.append((min(a for a, _ in ends), max(b for _, b in ends)))
+        return bounds
+
+    def _powers(self, others: list[Factor], looked_up: int, axes: tuple[int, ...]) -> list[int]:
+        """The p for which |product of the others|^p is at most |w|; 0 if that product is w."""
+        made = self._node(looked_up)
+        w: list[Factor] | None = [(looked_up, axes)]
+        if isinstance(made, Einsum) and _is_product(made):
+            w = self._factors(made, axes)
+        if w is None:
+            return []
+        if sorted(others) == sorted(w):
+            return [0]
+        found = []
+        for p in (1, 2):
+            for c in sorted(set(others)):
+                rest = [f for f in others if f != c] * p
+                left = list(w)
+                for f in rest:
+                    if f in left:
+                        left.remove(f)
+                whole = len(left) == 1 and len(rest) + 1 == len(w) and others.count(c) == 1
+                if whole and self._dominates(left[0], c, p):
+                    found.append(p)
+        return found
+
+    def _dominates(self, large: Factor, small: Factor, p: int) -> bool:
+        """Whether one factor adds up the other one's p-th powers, and perhaps more."""
+        made = self._node(large[0])
+        if isinstance(made, View):
+            if len(made.terms) > 1 or made.terms[0].steps or made.terms[0].coefficient < 1 or made.offset < 0:
+                return False
+            made = self._node(made.terms[0].source)
+        if not isinstance(made, Einsum) or set(made.operands) != {small[0]}:
+            return False
+        if not _is_sum_of_squares(made) if p == 2 else len(made.operands) > 1 or self.found[small[0]][0] < 0:
+            return False
+        left, _, out = made.subscripts.partition("->")
+        own = left.split(",")[0]
+        return set(out) <= set(own) and large[1] == tuple(small[1][own.index(letter)] for letter in out)
 
     def _entries(self, node: Lookup) -> list[tuple[int, int, Interval]]:
         """For each index that is reached: itself, the output, and the integers of the source that lead to it."""
@@ -128,12 +214,10 @@ class Intervals:
         offset = 0
         if isinstance(summed, View):
             inner, offset = summed.terms, summed.offset
-        own = {(term.source, term.steps): term.coefficient for term in inner}
-        multiples = set()
-        for other in others:
-            c = own.get((other.source, other.steps), 0)
-            if c and other.coefficient % c == 0:
-                multiples.add(other.coefficient // c)
+        multiples = _multiples(others, inner)
+        if not multiples:
+            inner, offset = (Term(lookup.source, 1, ()),), 0
+            multiples = _multiples(others, inner)
         # The others are q * (d - offset) plus what is left of them, for each of these q.
         left = {q: _sum([self._term(term) for term in _difference(others, q, inner)]) for q in multiples}
         if not left:
@@ -147,6 +231,35 @@ class Intervals:
                 low, high = max(low, a), min(high, b)
             ends.append((coefficient * y + low, coefficient * y + high))
         return [(min(a for a, _ in ends), max(b for _, b in ends))]
+
+
+def _multiples(terms: list[Term], inner: tuple[Term, ...]) -> set[int]:
+    """The integers q for which q times the inner terms cancels one of the terms."""
+    own = {(term.source, term.steps): term.coefficient for term in inner}
+    multiples = set()
+    for term in terms:
+        c = own.get((term.source, term.steps), 0)
+        if c and term.coefficient % c == 0:
+            multiples.add(term.coefficient // c)
+    return multiples
+
+
+def _is_product(node: Einsum) -> bool:
+    """Whether it has two operands and adds nothing up."""
+    left, _, out = node.subscripts.partition("->")
+    return len(node.operands) == 2 and set(left) - {","} == set(out)
+
+
+def _is_sum_of_squares(node: Einsum) -> bool:
+    letters = node.subscripts.partition("->")[0].split(",")
+    return len(node.operands) == 2 and len({*node.operands}) == len({*letters}) == 1
+
+
+def _rooted(cell: Interval, p: int) -> Interval:
+    """The numbers whose p-th power is at most as large as one in the cell, in absolute value; the cell itself for 0."""
+    largest = max(map(abs, cell))
+    root = math.isqrt(largest) if p == 2 else largest
+    return cell if p == 0 else (-root, root)
 
 
 def _require_unique(interval: Interval) -> None:

@@ -99,7 +99,10 @@ def mean_variance_normalization(s: Subgraph, x: Value) -> list[Value]:
 
 @decomposition("LpNormalization", 1)
 def lp_normalization(s: Subgraph, x: Value) -> list[Value]:
-    return [s.op("scaled", "Div", x, norm(s, x, [s.integer("axis", -1)], s.integer("p", 2), keepdims=True))]
+    """x over its norm; a row of zeros stays one."""
+    length = norm(s, x, [s.integer("axis", -1)], s.integer("p", 2), keepdims=True)
+    least = s.number("least", float(np.finfo(numpy_type(x)).tiny), x)
+    return [s.op("scaled", "Div", x, s.op("positive", "Max", length, least))]
 
 
 @decomposition("LRN", 13)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from zkinfer.compiler.approx import functions
-from zkinfer.compiler.lowering import arithmetic, comparison, masking
+from zkinfer.compiler.lowering import arithmetic, comparison, masking, statistics
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation
 from zkinfer.compiler.lowering.emitter import Emitter
@@ -35,6 +35,10 @@ def Add(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Act
 
 @operator(13, 14)
 def Sub(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Activation | MaskedScores:
+    if isinstance(A, Activation) and isinstance(B, Activation):
+        known = statistics.variance(g, A, B) or statistics.less_mean(g, A, B)
+        if known is not None:
+            return known
     return masking.added(g, A, B, sign=-1)
 
 
@@ -44,7 +48,7 @@ def Mul(g: Emitter, A: Operand | MaskedScores, B: Operand | MaskedScores) -> Act
         return masking.scaled(g, A, B, divided=False)
     if isinstance(B, MaskedScores):
         return masking.scaled(g, B, A, divided=False)
-    return arithmetic.multiply(g, A, B)
+    return statistics.product(g, A, B) or arithmetic.multiply(g, A, B)
 
 
 @operator(13, 14)
@@ -52,7 +56,7 @@ def Div(g: Emitter, A: Operand | MaskedScores, B: Operand) -> Activation | Maske
     if isinstance(A, MaskedScores):
         return masking.scaled(g, A, B, divided=True)
     if not g.integer:
-        return arithmetic.divide(g, A, B)
+        return statistics.quotient(g, A, B) or arithmetic.divide(g, A, B)
     if not isinstance(B, Constant):
         raise UnsupportedOperatorError(f"whole numbers are divided by {B.label!r}, which is computed; cast to float")
     dividend = comparison.require_exact(g, require_activation(A))

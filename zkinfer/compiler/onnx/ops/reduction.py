@@ -9,7 +9,7 @@ import numpy as np
 
 from zkinfer.circuit.steps import Transpose
 from zkinfer.compiler.approx import functions
-from zkinfer.compiler.lowering import maxima, selection, softmax
+from zkinfer.compiler.lowering import maxima, selection, softmax, statistics
 from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores
 from zkinfer.compiler.lowering.arithmetic import reshape, total
 from zkinfer.compiler.lowering.emitter import Emitter
@@ -26,6 +26,10 @@ def _axes(rank: int, axes: Sequence[int] | None, noop_with_empty_axes: int) -> l
 
 def _sum(g: Emitter, data: Activation, axes: Sequence[int] | None, keepdims: int, noop: int = 0) -> Activation:
     reduced = _axes(len(data.shape), axes, noop)
+    squares = statistics.squares_total(g, data, reduced)
+    if squares is not None:
+        left = tuple(1 if i in reduced else n for i, n in enumerate(data.shape))
+        return reshape(g, squares, left) if keepdims else squares
     return total(g, data, reduced, keepdims=bool(keepdims)) if reduced else data
 
 
