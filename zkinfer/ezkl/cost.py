@@ -4,10 +4,7 @@ Each prediction is linear in how many columns of 2**k rows a circuit fills; `ben
 of circuits, fits the constants below and prints how far off they are (within a factor of 1.4 where they were fitted).
 """
 
-import math
 from dataclasses import dataclass
-
-from zkinfer.compiler.approx.cost import LookupSize
 
 INNER_COLUMNS = 2
 """ezkl's `num_inner_cols`: how many cells of the main region share a row."""
@@ -77,27 +74,3 @@ def blocks(cells: int, logrows: int) -> int:
 def cheapest_logrows(size: CircuitSize, least: int, most: int) -> int:
     """The k from `least` to `most` with the least predicted proving time."""
     return min(range(least, most + 1), key=lambda k: (PROVING_SECONDS.predict(size, k), k))
-
-
-@dataclass(frozen=True)
-class CellCount:
-    """Prices a lookup for the tuner, in cells of the halo2 circuit (`zkinfer.compiler.approx.cost.CostModel`).
-
-    An element of an unshifted lookup takes 3 cells and one for its offset; a shifted one is two lookups and three
-    sums. Each entry of a table, the remainders' included, takes three cells of other columns.
-
-    Attributes:
-        max_logrows: k of the largest circuit to consider; tables that do not fit its columns cannot be proven.
-    """
-
-    max_logrows: int = 16
-
-    @property
-    def unit(self) -> str:
-        return "cells"
-
-    def lookup(self, size: LookupSize) -> float:
-        remainders = 1 << size.shift if size.shift else 0
-        if max(size.entries, remainders) + RESERVED_ROWS > 1 << self.max_logrows:
-            return math.inf
-        return float(size.elements * (9 if size.shift else 4) + 3 * (size.entries + remainders))
