@@ -356,6 +356,21 @@ class Backend(ABC, Generic[K]):
             VerifierNotInstalledError: the verifier needs a package that is not installed.
         """
 
+    def weight_range_bits(self, commitment: Commitment, engine: str) -> float | None:
+        """What a commitment's own proof is worth that all its weights lie within the bounds that its program says.
+
+        Args:
+            commitment: of this backend, from anyone.
+            engine: one of `engines`.
+
+        Returns:
+            Bits of security; None if the commitment carries no such proof.
+
+        Raises:
+            MalformedCommitmentError: it carries one that is refused.
+        """
+        return None
+
     def follow_rotation(self, old: Commitment, rotation: Rotation) -> Commitment:
         """The commitment that a rotation leads to, once its proof is verified.
 

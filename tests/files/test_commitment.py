@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from support.paths import EZKL_VECTORS
 
 from zkinfer.circuit.encoding import encode_program
+from zkinfer.circuit.program import Einsum, Program, Tensor
 from zkinfer.errors import MalformedCommitmentError, WrongKeyError
-from zkinfer.ezkl.verifying_key import EzklVerifyingKey
+from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
+from zkinfer.ezkl.verifying_key import MAX_MAGNITUDE, EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import COMMITMENT as KIND
@@ -329,3 +331,43 @@ def test_a_key_of_no_backend_is_refused(key: Any) -> None:
     """Also one that is tagged with a name that only callers use."""
     with pytest.raises(MalformedCommitmentError):
         Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key)))
+
+
+def with_range_proof(data: bytes) -> Commitment:
+    """With random symbols for one opening more than the proofs."""
+    key = msgspec.structs.replace(NATIVE, blinding=NATIVE.queries * (NATIVE.proofs + 1))
+    return Commitment(COMMITMENT.program, key, data)
+
+
+def test_a_proof_about_the_weights_is_read_and_does_not_change_the_digest() -> None:
+    with_proof, without = with_range_proof(b"proof"), with_range_proof(b"")
+    assert Commitment.from_bytes(with_proof.to_bytes()).range_proof == b"proof"
+    assert Commitment.from_bytes(without.to_bytes()).range_proof == b""
+    assert with_proof.digest == without.digest, "the proof is bound to the digest, and cannot be part of it"
+    assert with_proof != without
+    assert len({with_proof, with_range_proof(b"proof"), without}) == 2
+
+
+def test_no_proof_has_one_encoding() -> None:
+    commitment = with_range_proof(b"")
+    with pytest.raises(MalformedCommitmentError, match="not in canonical form"):
+        Commitment.from_bytes(rewrap(encode(encode_program(commitment.program), commitment.key, b"")))
+
+
+def test_a_commitment_of_ezkl_carries_no_proof_about_its_weights() -> None:
+    with pytest.raises(MalformedCommitmentError, match="carry no proof about their weights"):
+        Commitment.from_bytes(Commitment(COMMITMENT.program, KEY, b"proof").to_bytes())
+
+
+def squares(count: int) -> Program:
+    """Each node squares the one before, and says that it is zero: 7, 14, 28, ... bits."""
+    x = Tensor("x", (1,), 0, -127, 127)
+    nodes = tuple(Einsum(Tensor(f"square {i}", (1,), 0, 0, 0), "a,a->a", (i, i)) for i in range(count))
+    return Program(1, (x,), (), (), nodes, (count,))
+
+
+def test_values_that_leave_the_field_of_ezkl_are_refused() -> None:
+    assert 2 * MAX_MAGNITUDE < SCALAR_MODULUS
+    Commitment(squares(5), KEY).check()
+    with pytest.raises(MalformedCommitmentError, match=r"square 5: .* bits"):
+        Commitment(squares(6), KEY).check()

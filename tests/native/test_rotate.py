@@ -130,6 +130,39 @@ def test_the_seed_of_the_old_keys_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("generations", [1, 2])
+def test_the_seed_of_an_ancestor_is_refused(tmp_path: Path, generations: int) -> None:
+    """It would give the ancestor's commitment again, whose columns have been shown, with a budget of its own."""
+    keys = setup(EXAMPLE.program, EXAMPLE.weights, folder=tmp_path / "0", proofs=3, seed=SEED)
+    for generation in range(1, generations + 1):
+        rotate(keys, folder=tmp_path / str(generation))
+        keys = NativeKeys.load(tmp_path / str(generation))
+    with pytest.raises(InvalidInputError, match="fresh randomness"):
+        rotate(keys, folder=tmp_path / "again", seed=SEED)
+    assert keys.proofs_left == 2, "nothing is spent"
+    assert not (tmp_path / "again").exists()
+    assert len(keys.ancestors) == generations
+
+
+def test_a_rotated_commitment_has_symbols_for_as_many_proofs(tmp_path: Path) -> None:
+    """The opening that the first one kept for the proof about its weights is not added to the budget."""
+    old = fresh(tmp_path / "old")
+    new = rotate(old, folder=tmp_path / "new")
+    assert new.budget == old.budget == 3
+    assert new.matrix.reserved == old.matrix.reserved == 1
+
+
+def test_the_first_commitment_speaks_for_the_weights_of_all_that_follow(tmp_path: Path) -> None:
+    old = fresh(tmp_path / "old")
+    new = rotate(old, folder=tmp_path / "new")
+    x = dequantize(EXAMPLE.x, EXAMPLE.program.inputs[0])
+    proof = new.prove([EXAMPLE.x[None]], b"")
+    assert verify(proof, old.commitment, inputs=x, lineage=[new.folder / ROTATION_FILE]).weights_in_bounds
+    alone = verify(proof, new.commitment, inputs=x)
+    assert not alone.weights_in_bounds
+    assert "not shown" in repr(alone)
+
+
 def test_keys_that_are_used_up_are_not_rotated(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old", proofs=1)
     rotate(old, folder=tmp_path / "new")

@@ -36,7 +36,7 @@ def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Exa
     key = setup(example.program, example.weights, proofs=proofs).commitment.key_as(NativeVerifyingKey)
     assert security.combine(soundness.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
     assert key.proofs == proofs
-    assert key.blinding == proofs * key.queries
+    assert key.blinding == (proofs + 1) * key.queries, "one opening shows that the weights keep their bounds"
 
 
 def test_the_same_seed_gives_the_same_commitment(example: Example) -> None:

@@ -156,7 +156,7 @@ class KnowingWitness:
         self.blocks = [[[int(x) % P for x in column] for column in block] for block in blocks]
         self.counts = [[int(x) % P for x in column] for column in counts]
 
-    def lookups(self) -> PlainWitness:
+    def lookups(self, number: int = 0) -> PlainWitness:
         assert self.plan.instance is not None
         return PlainWitness(self.plan.instance, self.blocks, self.counts)
 

@@ -61,7 +61,7 @@ def derived_bounds(program: Program, limit: int) -> list[Interval]:
         if isinstance(node, Lookup):
             domain = table_domain(program.tables[node.table], node.shift)
             if magnitude(domain) > limit:
-                raise BoundsError(f"{node.out.label}: a shift by {node.shift} bits takes values too large for proofs")
+                raise BoundsError(f"{node.out.label}: a shift by {node.shift} bits does not fit the field")
             known_domain = domains.get(node.source, domain)
             domains[node.source] = max(domain[0], known_domain[0]), min(domain[1], known_domain[1])
 

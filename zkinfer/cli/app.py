@@ -45,6 +45,7 @@ app = typer.Typer(
 
 MAX_TABLE_WIDTH = 140
 
+NOT_SHOWN = "not shown to be within their published bounds: that is the owner's word"
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
 
@@ -338,6 +339,7 @@ def verify(
         *(("hidden inputs", root.hex()) for root in verified.input_commitments if root is not None),
         *(("hidden outputs", root.hex()) for root in verified.output_commitments if root is not None),
         ("security", f"about {verified.security_bits:.0f} bits"),
+        ("weights", "within their published bounds" if verified.weights_in_bounds else NOT_SHOWN),
         ("checked by", f"{verified.engine}, in {duration(verified.seconds)}"),
     ]
     out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))

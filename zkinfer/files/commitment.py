@@ -45,6 +45,14 @@ class VerifyingKey(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
         """
         raise NotImplementedError
 
+    def check_range_proof(self) -> None:
+        """Check that a commitment of this kind can carry a proof about its weights; the proof is not looked at.
+
+        Raises:
+            InvalidInputError: it cannot.
+        """
+        raise ArtifactError("commitments of this backend carry no proof about their weights")
+
 
 KeyType = TypeVar("KeyType", bound=VerifyingKey)
 
@@ -52,6 +60,7 @@ KeyType = TypeVar("KeyType", bound=VerifyingKey)
 class _CommitmentPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
     key: msgspec.Raw
+    range_proof: bytes = b""
 
 
 class _Tagged(msgspec.Struct, frozen=True, array_like=True):
@@ -88,16 +97,19 @@ class Commitment(File):
     Attributes:
         program: the integer program, without weights.
         key: the verifying key, of the type of its backend.
+        range_proof: that all weights lie within the bounds that the program says; empty where it was not made. No
+            other file needs it, and `verify` checks it.
     """
 
     KIND = COMMITMENT
     REFUSAL = MalformedCommitmentError
     UNREADABLE = UnreadableCommitmentError
 
-    def __init__(self, program: Program, key: VerifyingKey) -> None:
+    def __init__(self, program: Program, key: VerifyingKey, range_proof: bytes = b"") -> None:
         self.program = program
         self.key = key
-        self._payload = msgspec.msgpack.encode((encode_program(program), key))
+        self.range_proof = range_proof
+        self._model = msgspec.msgpack.encode((encode_program(program), key))
 
     def __getattr__(self, name: str) -> Any:
         """Only called for what is not there: the two attributes of 0.1.0 are refused with where they went."""
@@ -122,8 +134,8 @@ class Commitment(File):
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that name this commitment, all of it."""
-        digest: bytes = blake3(self._payload, derive_key_context=FINGERPRINT_CONTEXT).digest()
+        """32 bytes that name program and key: all of a commitment but its proof about the weights, which names it."""
+        digest: bytes = blake3(self._model, derive_key_context=FINGERPRINT_CONTEXT).digest()
         return digest
 
     @property
@@ -149,25 +161,30 @@ class Commitment(File):
         """
         try:
             self.key.check(self.program)
+            if self.range_proof:
+                self.key.check_range_proof()
         except InvalidInputError as error:
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
 
     def _encoded(self) -> bytes:
-        return self._payload
+        """Without a proof about the weights, in the form that commitments had before there were such proofs."""
+        if not self.range_proof:
+            return self._model
+        return msgspec.msgpack.encode((encode_program(self.program), self.key, self.range_proof))
 
     @classmethod
     def _decoded(cls, payload: bytes) -> "Commitment":
         decoded = _decoder.decode(payload)
-        return cls(decode_program(decoded.program), _decode_key(decoded.key))
+        return cls(decode_program(decoded.program), _decode_key(decoded.key), decoded.range_proof)
 
     def _validate(self) -> None:
         self.check()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Commitment) and self._payload == other._payload
+        return isinstance(other, Commitment) and self._model == other._model and self.range_proof == other.range_proof
 
     def __hash__(self) -> int:
-        return hash(self._payload)
+        return hash((self._model, self.range_proof))
 
     def __repr__(self) -> str:
         return f"Commitment({self.fingerprint}, backend={self.backend!r})"

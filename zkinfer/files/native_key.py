@@ -36,6 +36,23 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
     proofs: int
 
     @property
+    def openings(self) -> int:
+        """How often the random symbols hide the weights: for `proofs` proofs, and for one about the weights' ranges."""
+        return self.blinding // self.queries
+
+    def check_range_proof(self) -> None:
+        """Check that the random symbols hide the weights for one proof more, which shows as many columns.
+
+        Raises:
+            InvalidInputError: they do not.
+        """
+        if self.openings <= self.proofs:
+            raise ArtifactError(
+                f"{self.blinding} random symbols a row hide the weights for {self.openings} openings: for "
+                f"{self.proofs} proofs, but not for one about the weights as well"
+            )
+
+    @property
     def opening(self) -> pcs.OpeningParameters:
         """How the matrix is opened.
 

@@ -24,6 +24,7 @@ MAX_RUNS = 1 << 20
 
 MAX_UNSTATED_RUNS = 1 << 12
 """Runs that are checked where nothing that the verifier's caller hands in bounds their number, unless it wants more."""
+RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 
 Shown: TypeAlias = IntArray | bytes
 """A public value: its integers, int64 of shape (runs, *tensor.shape). A hidden one: its 32-byte commitment."""
@@ -37,6 +38,12 @@ def check_context(context: bytes) -> None:
         )
     if len(context) > MAX_CONTEXT_BYTES:
         raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
+
+
+def ranges_statement(commitment: Commitment) -> bytes:
+    """32 bytes that name the statement that a commitment's weights lie within the bounds that its program says."""
+    digest: bytes = blake3(commitment.digest, derive_key_context=RANGES_CONTEXT).digest()
+    return digest
 
 
 @dataclass(frozen=True, eq=False)

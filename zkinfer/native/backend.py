@@ -94,6 +94,12 @@ class NativeBackend(Backend["NativeKeys"]):
 
         return NativeCheck(commitment, reference.check if engine == "reference" else native.check)
 
+    def weight_range_bits(self, commitment: Commitment, engine: str) -> float | None:
+        from zkinfer.verifier import native, reference
+        from zkinfer.verifier.weight_ranges import weight_range_bits
+
+        return weight_range_bits(commitment, reference.check_ranges if engine == "reference" else native.check_ranges)
+
     def follow_rotation(self, old: Commitment, rotation: Rotation) -> Commitment:
         from zkinfer.verifier.rotation import check_rotation
 
@@ -113,6 +119,7 @@ class NativeBackend(Backend["NativeKeys"]):
             ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
             ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
             ("weights hidden for", f"{key.proofs} proofs"),
+            ("weights within bounds", "verify checks a proof in this file" if commitment.range_proof else "not shown"),
         )
         return KeyDescription(rows, "a Merkle root of salted columns of random symbols")
 

@@ -15,6 +15,7 @@ from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, expected_opening_bytes, symbols_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,14 @@ def _multiplications(program: Program, node: Einsum) -> int:
 
 
 def proof_bytes(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
-    """Bytes of a proof, nearly: drawn columns share as much of their paths as is expected, outputs have two bytes."""
+    """Bytes of a proof, nearly: what `argument_bytes` says, and two bytes for each number of an output."""
+    shown = zip(plan.program.outputs, plan.private_outputs, strict=True)
+    outputs = sum(2 * math.prod(plan.shape(value)) for value, private in shown if not private)
+    return argument_bytes(plan, shape, header, weights) + outputs
+
+
+def argument_bytes(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
+    """Bytes of an argument, nearly: drawn columns share as much of their paths as is expected."""
     pads = sum(variable is None for variable in shape.variables) - shape.weight_groups - shape.witness_groups
     total = EXT_BYTES * pads + _pad_proof_bytes(PADS, shape)
     rows = [layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1]]
@@ -116,8 +124,7 @@ def proof_bytes(plan: Plan, shape: Shape, header: Header, weights: OpeningParame
     if shape.weight_groups:
         symbols = [plan.layouts[WEIGHTS].rows(weights.code.log_columns), symbols_of(0, shape.weight_groups + 1)]
         total += expected_opening_bytes(weights, symbols, shape.weight_groups)
-    shown = zip(plan.program.outputs, plan.private_outputs, strict=True)
-    return total + sum(2 * math.prod(plan.shape(value)) for value, private in shown if not private)
+    return total
 
 
 def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:

@@ -12,15 +12,17 @@ from zkinfer.circuit.program import Lookup, Program
 from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.native.cost import Counts, count, memory_bytes, proof_bytes, seconds
+from zkinfer.native.cost import Counts, argument_bytes, count, memory_bytes, proof_bytes, seconds
 from zkinfer.native.prove import header_for
-from zkinfer.native.setup import opening_for
+from zkinfer.native.setup import RANGE_PROOFS, opening_for
 from zkinfer.native.witness import values_read
 from zkinfer.progress import duration
 from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
+from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
 MARGIN = 1.25
@@ -108,7 +110,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         ProvingError: the program cannot be proven; InvalidInputError: no runs, or too many proofs.
     """
     plan = make_plan(program, runs)
-    opening = opening_for(program, proofs)
+    opening = opening_for(program, proofs + RANGE_PROOFS)
     header = header_for(plan)
     shape = shape_of(plan, opening.code, header)
     counts = count(plan, shape, header, opening)
@@ -121,7 +123,9 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         counts=counts,
         prove_seconds=seconds(counts),
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
-        disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding,
+        disk_bytes=(32 + 7 * rows + 64) * opening.code.length
+        + 8 * rows * opening.code.blinding
+        + _range_proof_bytes(program, opening),
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )
@@ -139,6 +143,15 @@ def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, pr
     expected = proof_bytes(plan, shape_of(plan, opening.code, header), header, opening)
     claimed = 0 if private_outputs else sum(runs * program.tensor(value).size for value in program.outputs)
     return int(MARGIN * expected) + 8 * claimed
+
+
+def _range_proof_bytes(program: Program, opening: OpeningParameters) -> int:
+    """Of the proof about the weights, which the commitment carries."""
+    if not program.weights:
+        return 0
+    plan = make_range_plan(program)
+    header = header_for(plan)
+    return argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
 
 
 def _layers(program: Program, runs: int, limbs: dict[int, int]) -> tuple[LayerCost, ...]:

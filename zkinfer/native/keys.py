@@ -50,12 +50,15 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         seed: 32 bytes.
         widths: for each tensor of weights, bytes an integer.
         digests: BLAKE3 of the files that hold the weights and what hides them.
+        ancestors: roots of the commitments that rotations led from, the first one first. A seed that gives one of them
+            again would show more columns of it than its random symbols hide. Folders of 0.1.0 do not have them.
     """
 
     commitment: bytes
     seed: bytes
     widths: tuple[int, ...]
     digests: dict[str, bytes]
+    ancestors: tuple[bytes, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(Secrets)
@@ -108,6 +111,11 @@ class NativeKeys(Keys):
         return Executor(self.program, self.weights, keep=values_read(self.program))
 
     @property
+    def ancestors(self) -> tuple[bytes, ...]:
+        """Roots of the commitments that rotations led from, the first one first."""
+        return self._secrets.ancestors
+
+    @property
     def counter(self) -> Budget:
         """See `Keys.counter`."""
         return self.matrix.counter
@@ -153,7 +161,13 @@ class NativeKeys(Keys):
             raise _damaged(self.matrix.folder)
 
 
-def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> Secrets:
+def write_keys(
+    folder: Path,
+    commitment: Commitment,
+    weights: Sequence[IntArray],
+    seed: bytes,
+    ancestors: tuple[bytes, ...] = (),
+) -> Secrets:
     """Write commitment, weights and secrets beside the stored matrix.
 
     Raises:
@@ -167,7 +181,8 @@ def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray]
         file.flush()
         os.fsync(descriptor)
     commitment.save(folder / COMMITMENT_FILE)
-    secrets = Secrets(commitment.digest, seed, widths, {name: _file_digest(folder / name) for name in DIGESTED_FILES})
+    digests = {name: _file_digest(folder / name) for name in DIGESTED_FILES}
+    secrets = Secrets(commitment.digest, seed, widths, digests, ancestors)
     payload = msgspec.msgpack.encode(secrets)
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
     return secrets

@@ -26,11 +26,12 @@ from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, ProofWires, run_proof, soundness
 from zkinfer.protocol.native_proof.shape import Shape, shape_of
-from zkinfer.protocol.pcs.params import OpeningParameters
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.typing import Array, Floats, IntArray
 
 if TYPE_CHECKING:
@@ -44,15 +45,15 @@ LOOKUP_ERROR_BITS = 132
 
 
 @lru_cache(maxsize=64)
-def header_for(plan: Plan) -> Header:
+def header_for(plan: AnyPlan) -> Header:
     """The prover's choice of sizes for proofs of a plan."""
     cells = sum(layout.cells for layout in plan.layouts[INPUTS:])
     parameters = search(max(cells, 1), 2, error_bits=ERROR_BITS).parameters
     grinding = 0
-    if plan.instance is not None:
-        instance = plan.instance
-        term = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
-        grinding = max(0, math.ceil(LOOKUP_ERROR_BITS - term.bits))
+    if plan.instances:
+        terms = [security.logup("lookups", i.lookups, i.rows.filled, i.columns) for i in plan.instances]
+        bits = -math.log2(math.fsum(term.error for term in terms))
+        grinding = max(0, math.ceil(LOOKUP_ERROR_BITS - bits))
     code = parameters.code
     return Header(
         code.log_columns,
@@ -74,7 +75,7 @@ class CommittedRun:
         roots: of the matrices of private inputs, private outputs and witness; empty where there is none.
     """
 
-    plan: Plan
+    plan: AnyPlan
     values: dict[int, Array]
     stacks: tuple[Floats, ...]
     blocks: list[list[Floats]]
@@ -83,6 +84,20 @@ class CommittedRun:
     shape: Shape
     matrices: list[CommittedMatrix]
     roots: tuple[bytes, bytes, bytes]
+
+    @property
+    def publics(self) -> dict[int, Array]:
+        """The statement's integers, as `reduce_statement` takes them."""
+        assert isinstance(self.plan, Plan)
+        return public_values(self.plan, self.values)
+
+    def answers(self, weights: Array) -> NativeReductionWitness:
+        """What makes the reduction a prover.
+
+        Args:
+            weights: the cells of their matrix.
+        """
+        return NativeReductionWitness(self.plan, self.values, [weights, *self.stacks], self.blocks, self.counts)
 
 
 def commit_run(
@@ -104,8 +119,20 @@ def commit_run(
     shape = shape_of(plan, weights.code, header)
     with phase("witness"):
         witness = trace(plan, values, tables, code.log_columns)
+    matrices, roots = commit_stacks(witness.stacks, shape, code, randomness)
+    return CommittedRun(plan, values, witness.stacks, witness.blocks, witness.counts, header, shape, matrices, roots)
+
+
+def commit_stacks(
+    stacks: Sequence[Floats], shape: Shape, code: Code, randomness: Randomness | None
+) -> tuple[list[CommittedMatrix], tuple[bytes, bytes, bytes]]:
+    """Commit to the cells of private inputs, private outputs and witness.
+
+    Returns:
+        The matrices that there are, and all roots, empty where there is no matrix.
+    """
     matrices, roots = [], []
-    for matrix, stack in zip(range(INPUTS, WITNESS + 1), witness.stacks, strict=True):
+    for matrix, stack in zip(range(INPUTS, WITNESS + 1), stacks, strict=True):
         masks = shape.witness_groups + 1 if matrix == WITNESS and shape.witness_groups else 0
         if not len(stack) and not masks:
             roots.append(b"")
@@ -113,17 +140,7 @@ def commit_run(
         with phase("commitment"):
             matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
         roots.append(matrices[-1].commitment.root)
-    return CommittedRun(
-        plan,
-        values,
-        witness.stacks,
-        witness.blocks,
-        witness.counts,
-        header,
-        shape,
-        matrices,
-        (roots[0], roots[1], roots[2]),
-    )
+    return matrices, (roots[0], roots[1], roots[2])
 
 
 def prove_run(
@@ -153,8 +170,7 @@ def prove_run(
     bits = soundness(shape.terms, parameters, header.opening, groups).bits
     if bits < security.DEFAULT_BITS:
         raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
-    publics = public_values(run.plan, run.values)
-    proof = run_committed(run, publics, statement, weights, parameters, PADS, randomness)
+    proof = run_committed(run, run.publics, statement, weights, parameters, PADS, randomness)
     return encode(proof)
 
 
@@ -179,7 +195,7 @@ def run_committed(
     commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root)
     witness = RunWitness(
         pads.pads,
-        NativeReductionWitness(run.plan, run.values, [weights.data.reshape(-1), *run.stacks], run.blocks, run.counts),
+        run.answers(weights.data.reshape(-1)),
         MatrixWitness(parameters, [weights, *masks]),
         MatrixWitness(run.header.opening, run.matrices),
         pads,
@@ -261,7 +277,7 @@ def prove(
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
     run = commit_run(plan, values, keys.executor.tables, key.opening)
-    statement = _statement(keys, run, context)
+    statement = _statement(keys, plan, run, context)
     data = prove_run(run, statement.digest(), keys.matrix, key.opening)
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
@@ -278,9 +294,8 @@ def prove(
     return Proof("native", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
 
 
-def _statement(keys: "NativeKeys", run: CommittedRun, context: bytes) -> Statement:
+def _statement(keys: "NativeKeys", plan: Plan, run: CommittedRun, context: bytes) -> Statement:
     """What is proven: public values as they are, hidden ones by the commitment to their matrix."""
-    plan = run.plan
 
     def shown(value: int, private: bool, root: bytes) -> Shown:
         if private:

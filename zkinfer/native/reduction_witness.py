@@ -16,6 +16,7 @@ from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.plan import Plan
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.prover import kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
@@ -38,7 +39,7 @@ class NativeReductionWitness:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: AnyPlan,
         values: Mapping[int, Array],
         stacks: Sequence[Array],
         blocks: Sequence[Sequence[Floats]],
@@ -48,8 +49,9 @@ class NativeReductionWitness:
         self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
         self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
 
-    def lookups(self) -> KernelWitness:
+    def lookups(self, number: int = 0) -> KernelWitness:
         """Entries and multiplicities of the lookup argument."""
+        assert isinstance(self._plan, Plan)
         assert self._plan.instance is not None
         return KernelWitness(self._plan.instance, self._blocks, self._counts)
 

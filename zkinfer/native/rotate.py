@@ -27,7 +27,7 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
 
     Raises:
         BudgetError: the old keys have made all their proofs.
-        InvalidInputError: the seed is no seed, or that of the old keys.
+        InvalidInputError: the seed is no seed, or that of the old keys or of keys that these come from.
         ResourceError: the folder exists, or too little disk.
     """
     seed = new_seed() if seed is None else require_seed(seed)
@@ -38,12 +38,19 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
             "these keys have made all their proofs, and a rotation takes one: make new keys with setup, and publish "
             "their commitment"
         )
-    old, parameters, weights = keys.commitment, keys.commitment.key_as(NativeVerifyingKey).opening, keys.weights
+    old, key, weights = keys.commitment, keys.commitment.key_as(NativeVerifyingKey), keys.weights
+    parameters, ancestors = key.opening, (*keys.ancestors, key.root)
     folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
-        matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER)
+        reserved = key.openings - key.proofs
+        matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=reserved)
+        if matrix.commitment.root in ancestors:
+            raise InvalidInputError(
+                "the seed is that of keys that these were rotated from, and gives their commitment again, with a "
+                "second budget: the new commitment needs fresh randomness"
+            )
         new = renewed(old, matrix.commitment.root)
-        secrets = write_keys(part, new, weights, seed)
+        secrets = write_keys(part, new, weights, seed, ancestors)
         proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
         Rotation(old.digest, new.key_as(NativeVerifyingKey).root, proof).save(part / ROTATION_FILE)
     return NativeKeys(folder, new, secrets, temporary)

@@ -19,6 +19,7 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.storage import StoredMatrix
+from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
@@ -31,6 +32,9 @@ ERROR_BITS = 131.0
 
 COLUMN_POINTS = 2
 """Column points that an opening of the weights is expected to have."""
+
+RANGE_PROOFS = 1
+"""Openings that keys have random symbols for beside those of their proofs: one shows that weights keep their bounds."""
 
 STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v1"
 
@@ -66,31 +70,39 @@ def setup(
         raise ProvingError("the model has no weights: there is nothing to hide, so no commitment is made")
     check_program(program)
     check_bounds(program, weights)
-    parameters = opening_for(program, proofs)
+    parameters = opening_for(program, proofs + RANGE_PROOFS)
     folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
-        matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER)
+        matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=RANGE_PROOFS)
         commitment = Commitment(program, _key(matrix, parameters, proofs))
+        commitment = Commitment(program, commitment.key, prove_ranges(commitment, matrix, seed))
         secrets = write_keys(part, commitment, weights, seed)
     return NativeKeys(folder, commitment, secrets, temporary)
 
 
-def opening_for(program: Program, proofs: int) -> OpeningParameters:
-    """How the weights of a program are opened by keys of so many proofs.
+def opening_for(program: Program, openings: int) -> OpeningParameters:
+    """How the weights of a program are opened that many times.
 
     Raises:
-        InvalidInputError: there are too many proofs for any code.
+        InvalidInputError: there are too many for any code.
     """
-    return search(weight_layout(program).cells, COLUMN_POINTS, proofs=proofs, error_bits=ERROR_BITS).parameters
+    cells = weight_layout(program).cells
+    return search(cells, COLUMN_POINTS, proofs=openings, error_bits=ERROR_BITS).parameters
 
 
 def commit_weights(
-    program: Program, weights: Sequence[IntArray], parameters: OpeningParameters, seed: bytes, folder: Path
+    program: Program,
+    weights: Sequence[IntArray],
+    parameters: OpeningParameters,
+    seed: bytes,
+    folder: Path,
+    *,
+    reserved: int = 0,
 ) -> StoredMatrix:
     """Commit to a program's weights in a new folder: the same root for the same arguments, on every machine.
 
     The random symbols come from the seed and from all that is committed, so that two commitments with one seed show
-    nothing of each other.
+    nothing of each other. `reserved` openings are not counted in the budget.
 
     Raises:
         ResourceError: the folder cannot be written.
@@ -103,7 +115,7 @@ def commit_weights(
     for number in (code.log_columns, code.blinding, code.log_length, parameters.queries, data.dtype.itemsize):
         stream.update(number.to_bytes(8, "little"))
     stream.update(data.reshape(-1).view(np.uint8).data)
-    return storage.create(folder, code, data, parameters.queries, Randomness(stream.digest()))
+    return storage.create(folder, code, data, parameters.queries, Randomness(stream.digest()), reserved=reserved)
 
 
 def commits_to(commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> bool:

@@ -39,6 +39,8 @@ class StoredMatrix:
     Args:
         queries: columns that one opening may show.
         counter: which openings were begun.
+        reserved: openings for which there are random symbols, and which the budget does not count: they are used before
+            anyone else sees the folder.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class StoredMatrix:
     leaves: ByteArray
     nodes: ByteArray
     counter: Budget
+    reserved: int = 0
 
     @property
     def masks(self) -> Floats:
@@ -58,7 +61,7 @@ class StoredMatrix:
 
     @property
     def budget(self) -> int:
-        """Openings in all: as many as there are random symbols for the columns they show."""
+        """Openings in all: as many as there are random symbols for the columns they show, less what is reserved."""
         return self.counter.total
 
     @property
@@ -79,12 +82,15 @@ class StoredMatrix:
         self.counter.spend()
 
 
-def create(folder: Path, code: Code, data: Array, queries: int, randomness: Randomness | None = None) -> StoredMatrix:
+def create(
+    folder: Path, code: Code, data: Array, queries: int, randomness: Randomness | None = None, *, reserved: int = 0
+) -> StoredMatrix:
     """Commit to a matrix for `code.blinding // queries` proofs and store it in a new folder.
 
     Args:
         data: signed integers of any type, taken modulo P, or balanced float64, shape (rows, code.columns).
         queries: columns that each opening shows.
+        reserved: how many openings the budget does not count.
 
     Raises:
         FileExistsError: the folder exists.
@@ -93,7 +99,7 @@ def create(folder: Path, code: Code, data: Array, queries: int, randomness: Rand
     """
     randomness = randomness or Randomness()
     data = prepared(code, data)
-    if not 1 <= queries <= code.blinding:
+    if not 1 <= queries * (reserved + 1) <= code.blinding:
         raise InvalidInputError(f"{code.blinding} random symbols a row do not hide openings of {queries} columns")
     folder.mkdir(mode=0o700)
     try:
@@ -108,13 +114,14 @@ def create(folder: Path, code: Code, data: Array, queries: int, randomness: Rand
         nodes[...] = build_tree(leaves)
         for array in (stored, blinding, leaves, nodes):
             array.flush()
-        budget.create(folder / BUDGET, nodes[1].tobytes(), code.blinding // queries)
+        budget.create(folder / BUDGET, nodes[1].tobytes(), code.blinding // queries - reserved)
         header = {
             "version": VERSION,
             "code": [code.log_columns, code.blinding, code.log_length],
             "rows": len(data),
             "dtype": data.dtype.str,
             "queries": queries,
+            "reserved": reserved,
             "root": nodes[1].tobytes().hex(),
         }
         _write_durably(folder / HEADER, json.dumps(header).encode())
@@ -144,14 +151,14 @@ def load(folder: Path) -> StoredMatrix:
         commitment = MatrixCommitment(bytes.fromhex(header["root"]), rows, masks=0)
         if nodes[1].tobytes() != commitment.root:
             raise ArtifactError(f"the files in {folder} do not belong together: make the commitment again")
-        queries = int(header["queries"])
-        openings = code.blinding // queries
+        queries, reserved = int(header["queries"]), int(header.get("reserved", 0))
+        openings = code.blinding // queries - reserved
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, InvalidInputError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{folder} holds no commitment, or one that was not finished: {error}") from None
     counter = Budget(folder / BUDGET, commitment.root, openings)
-    return StoredMatrix(folder, code, commitment, queries, data, blinding, leaves, nodes, counter)
+    return StoredMatrix(folder, code, commitment, queries, data, blinding, leaves, nodes, counter, reserved)
 
 
 def _sizes(code: Code, rows: int) -> dict[str, tuple[int, int]]:

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.files.statement import Statement
+from zkinfer.files.statement import Statement, ranges_statement
 from zkinfer.protocol import security
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, reading, run_proof
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan, make_range_plan
 from zkinfer.protocol.security import Security
 from zkinfer.typing import IntArray
 
@@ -64,6 +65,26 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
         raise MalformedProofError(f"no proof can be of this statement: {error}") from None
 
 
+def check_ranges(commitment: Commitment) -> float:
+    """Verify the proof, which a commitment carries, that all committed weights lie within their bounds.
+
+    Args:
+        commitment: of the native backend, checked; its `range_proof` is any bytes whatever.
+
+    Returns:
+        Bits of security, of the parameters in use.
+
+    Raises:
+        VerificationError: the proof is malformed, or refused.
+    """
+    proof, key = decode(commitment.range_proof), commitment.key_as(NativeVerifyingKey)
+    try:
+        plan = make_range_plan(commitment.program)
+        return verify_run(plan, {}, ranges_statement(commitment), key.weights, key.opening, proof, OWN_BITS).bits
+    except InvalidInputError as error:
+        raise MalformedProofError(f"no proof can be about these weights: {error}") from None
+
+
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
     """The proof's matrices of hidden values are those that the statement names."""
     for values, root in zip((statement.inputs, statement.outputs), proof.roots, strict=False):
@@ -73,7 +94,7 @@ def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
 
 
 def verify_run(
-    plan: Plan,
+    plan: AnyPlan,
     publics: Mapping[int, IntArray],
     statement: bytes,
     weights: MatrixCommitment,
@@ -93,7 +114,7 @@ def verify_run(
     )
 
 
-def _check_sizes(plan: Plan, proof: NativeProof) -> None:
+def _check_sizes(plan: AnyPlan, proof: NativeProof) -> None:
     cells = sum(layout.cells for layout in plan.layouts[INPUTS : WITNESS + 1])
     if proof.header.opening.code.columns > MAX_SPARE_COLUMNS * max(cells, 1 << 10):
         raise MalformedProofError("the proof's matrices are wider than its witness")

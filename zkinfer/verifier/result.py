@@ -29,6 +29,11 @@ class VerifiedInference:
         test_only: the structured reference string was generated locally, so whoever did it can forge: good for
             tests, worth nothing as evidence.
         security_bits: whoever forges a proof does work of about 2**security_bits.
+        weights_in_bounds: whether the published commitment proves that all weights lie within the bounds that its
+            program says. The outputs are then those of the program in exact integers, whoever the owner is. If it does
+            not, as with ezkl, with commitments of 0.1.0 and with a rotated commitment that is passed without the one
+            that it comes from, they are those of one fixed function of the inputs, and that this is arithmetic of
+            integers is the owner's word.
         public: what the proof shows, in words.
         zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
@@ -46,6 +51,7 @@ class VerifiedInference:
     engine: str
     test_only: bool
     security_bits: float
+    weights_in_bounds: bool
     public: str
     zero_knowledge: str
     security: str
@@ -57,7 +63,8 @@ class VerifiedInference:
         shapes = ", ".join("hidden" if array is None else str(array.shape) for array in arrays)
         return (
             f"VerifiedInference({warning}commitment {self.fingerprint}, outputs {shapes}, engine {self.engine!r}, "
-            f"{self.security_bits:.0f} bits, {self.seconds:.2f} s)"
+            f"{self.security_bits:.0f} bits, {'' if self.weights_in_bounds else 'bounds of weights not shown, '}"
+            f"{self.seconds:.2f} s)"
         )
 
 

@@ -162,13 +162,17 @@ def _verify(
     _check_origin(proof, commitment)
     statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate, max_runs=max_runs)
     _compare_stated(proof, statement)
+    backend = find_backend(published.backend)
+    range_bits = backend.weight_range_bits(published, engine)
     guarantee = check(statement, proof)
     program, runs = commitment.program, statement.runs
     hidden = _commitments(statement.inputs), _commitments(statement.outputs)
     public, zero_knowledge = in_words(guarantee.hiding, *hidden)
     bits = guarantee.bits
     if commitment is not published:
-        bits = min(bits, find_backend(published.backend).rotation_bits(published))
+        bits = min(bits, backend.rotation_bits(published))
+    if range_bits is not None:
+        bits = min(bits, range_bits)
     require_bits(bits, least)
     return VerifiedInference(
         outputs=_floats(statement.outputs, program.output_tensors, program, runs),
@@ -182,6 +186,7 @@ def _verify(
         engine=engine,
         test_only=guarantee.test_only,
         security_bits=bits,
+        weights_in_bounds=range_bits is not None,
         public=public,
         zero_knowledge=zero_knowledge,
         security=guarantee.soundness,
@@ -229,7 +234,8 @@ def verify(
             ezkl proofs the 100 that their curve gives.
 
     Raises:
-        MalformedCommitmentError: the commitment is no commitment, or contradicts itself.
+        MalformedCommitmentError: the commitment is no commitment, or contradicts itself, or its own proof that its
+            weights lie within their bounds is refused.
         MalformedProofError: the proof is no proof of this commitment's form.
         CommitmentMismatchError: it was made for another commitment, or for other weights.
         StatementError: the inputs, outputs or context cannot be what was proven.

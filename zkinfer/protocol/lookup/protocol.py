@@ -63,16 +63,33 @@ def run_lookup(
         VerificationError: the messages are malformed, or a check fails.
         ZeroDenominatorError: proving, alpha is a fingerprint.
     """
+    return run_trees(instance, draw_challenges((instance,), channel, grinding=grinding), channel, witness)
+
+
+def draw_challenges(instances: Sequence[LookupInstance], channel: Channel, *, grinding: int = 0) -> tuple[Ext, Ext]:
+    """Alpha and gamma of some instances, which are proven one after another under the same two.
+
+    Every instance's columns and multiplicities must have been committed to. The probabilities with which a sum of
+    fractions agrees by chance add up.
+    """
+    for instance in instances:
+        logup = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
+        channel.note(security.ground(logup, grinding))
+        channel.absorb("lookup", instance.description())
+    return channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
+
+
+def run_trees(
+    instance: LookupInstance, challenges: tuple[Ext, Ext], channel: Channel, witness: LookupWitness | None = None
+) -> LookupClaims:
+    """The lookup argument of one instance, once its challenges are drawn; see `run_lookup`."""
     stacks = instance.stacks
-    logup = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
     depth = max(stack.variables for stack in stacks)
-    channel.note(security.ground(logup, grinding), security.fractional_sums("fraction trees", depth, len(stacks)))
-    channel.absorb("lookup", instance.description())
-    alpha, gamma = channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
-    trees = None if witness is None else witness.trees(alpha, gamma)
+    channel.note(security.fractional_sums("fraction trees", depth, len(stacks)))
+    trees = None if witness is None else witness.trees(*challenges)
     fractions = _check_roots(len(stacks), channel, trees)
     point = _descend(stacks, fractions, channel, trees)
-    return _check_leaves(instance, point, fractions, (alpha, gamma), channel, witness)
+    return _check_leaves(instance, point, fractions, challenges, channel, witness)
 
 
 def _check_roots(count: int, channel: Channel, trees: Sequence[FractionTree] | None) -> list[Fraction]:

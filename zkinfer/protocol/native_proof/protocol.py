@@ -32,8 +32,9 @@ from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameter
 from zkinfer.protocol.pcs.protocol import OpeningWitness, run_opening
 from zkinfer.protocol.reduction.claims import OpeningClaims
 from zkinfer.protocol.reduction.opening import plan_openings
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS
 from zkinfer.protocol.reduction.reduce import reduce_statement
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan, RangePlan, reduce_ranges
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
@@ -113,7 +114,7 @@ def reading(proof: NativeProof) -> ProofWires:
 
 
 def reduce_to_openings(
-    plan: Plan,
+    plan: AnyPlan,
     publics: Mapping[int, IntArray] | None,
     channel: Channel,
     codes: tuple[Code, Code],
@@ -122,12 +123,15 @@ def reduce_to_openings(
     lookup_grinding: int,
 ) -> OpeningClaims:
     """The whole reduction: from the statement to claims on matrices."""
-    claims = reduce_statement(plan, publics, channel, witness, lookup_grinding=lookup_grinding)
+    if isinstance(plan, RangePlan):
+        claims = reduce_ranges(plan, channel, witness, lookup_grinding=lookup_grinding)
+    else:
+        claims = reduce_statement(plan, publics, channel, witness, lookup_grinding=lookup_grinding)
     return plan_openings(plan, claims, codes, channel, witness)
 
 
 def run_proof(
-    plan: Plan,
+    plan: AnyPlan,
     publics: Mapping[int, IntArray],
     statement: bytes,
     weights: MatrixCommitment,
@@ -143,7 +147,7 @@ def run_proof(
 
     Args:
         plan: what the statement says is proven.
-        publics: the statement's integers, as `reduce_statement` takes them.
+        publics: the statement's integers, as `reduce_statement` takes them; none of a proof about the weights.
         statement: its digest.
         weights: the published matrix.
         parameters: of its opening.
@@ -211,7 +215,7 @@ def _open(
 
 
 def witness_commitments(
-    plan: Plan, roots: tuple[bytes, bytes, bytes], groups: int, log_columns: int
+    plan: AnyPlan, roots: tuple[bytes, bytes, bytes], groups: int, log_columns: int
 ) -> list[MatrixCommitment]:
     """The matrices that are opened together: those of private inputs, private outputs and witness that have rows.
 

@@ -8,8 +8,8 @@ from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import reduce_to_openings
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.opening import CELLS_SUMCHECK
-from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.reduction.reduce import CONTRACTIONS_SUMCHECK
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.security import SoundnessTerm
 
 
@@ -32,7 +32,7 @@ class Shape:
     summed: int
 
 
-def make_shape(plan: Plan, weights: Code, header: Header) -> Shape:
+def make_shape(plan: AnyPlan, weights: Code, header: Header) -> Shape:
     """A dry run of the reduction, with these sizes."""
     channel = DryChannel()
     claims = reduce_to_openings(
@@ -51,6 +51,6 @@ def make_shape(plan: Plan, weights: Code, header: Header) -> Shape:
 
 
 @lru_cache(maxsize=16)
-def shape_of(plan: Plan, weights: Code, header: Header) -> Shape:
+def shape_of(plan: AnyPlan, weights: Code, header: Header) -> Shape:
     """The shape of a plan's proofs, with these sizes."""
     return make_shape(plan, weights, header)

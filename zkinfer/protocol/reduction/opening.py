@@ -29,8 +29,9 @@ from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, Committe
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import dense_on, vectors_on
 from zkinfer.protocol.reduction.layout import block_of
-from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
+from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
+from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
 from zkinfer.typing import IntArray
@@ -90,7 +91,7 @@ class PartsClaim:
 
 
 def plan_openings(
-    plan: Plan,
+    plan: AnyPlan,
     claims: Sequence[CommittedClaim],
     codes: tuple[Code, Code],
     channel: Channel,
@@ -100,7 +101,7 @@ def plan_openings(
 
     Args:
         plan: what the proof is made of.
-        claims: what `reduce_statement` leaves.
+        claims: what `reduce_statement` or `reduce_ranges` leaves.
         codes: of the weights' matrix, and of the others.
         channel: of this side.
         witness: of the prover's side.
@@ -113,7 +114,7 @@ def plan_openings(
 
 class _OpeningPlanner:
     def __init__(
-        self, plan: Plan, codes: tuple[Code, Code], channel: Channel, witness: ReductionWitness | None
+        self, plan: AnyPlan, codes: tuple[Code, Code], channel: Channel, witness: ReductionWitness | None
     ) -> None:
         self.plan = plan
         self.codes = codes
@@ -283,7 +284,7 @@ class _OpeningPlanner:
         return ClaimGroup(columns, (RowClaim(rows, total),))
 
 
-def _row_map(plan: Plan, codes: tuple[Code, Code]) -> tuple[dict[int, int], tuple[int, int]]:
+def _row_map(plan: AnyPlan, codes: tuple[Code, Code]) -> tuple[dict[int, int], tuple[int, int]]:
     """The first row of each matrix among those that are opened together, and the number of rows of both openings."""
     first_rows, counts = {}, [0, 0]
     for matrix in (WEIGHTS, *range(INPUTS, WITNESS + 1)):

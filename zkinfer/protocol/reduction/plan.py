@@ -18,6 +18,9 @@ from zkinfer.protocol.reduction.boxes import Cut, cut
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
 from zkinfer.protocol.reduction.tables import lookup_table
 
+MAX_WEIGHT_RANGE = 1 << 48
+"""The bounds of a weight are less than this apart: distances from both, of as many bits, add up in the field."""
+
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 """The matrices: weights are opened by themselves, the others together, in this order."""
 
@@ -84,6 +87,11 @@ class Plan:
     starts: tuple[int, ...]
     varies: tuple[bool, ...]
 
+    @property
+    def instances(self) -> tuple[LookupInstance, ...]:
+        """The lookup arguments: one, or none if there is nothing to look up."""
+        return () if self.instance is None else (self.instance,)
+
     def shape(self, value: int) -> tuple[int, ...]:
         """Of a value over all runs: what is made of weights alone has one run, which serves all."""
         return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
@@ -97,6 +105,9 @@ def check_program(program: Program) -> None:
         ProvingError: a value could leave the field, or a decomposition wrap around; names the tensor.
     """
     remedy = "compile with fewer bits for activations or weights"
+    for tensor in program.weights:
+        if tensor.hi - tensor.lo >= MAX_WEIGHT_RANGE:
+            raise ProvingError(f"{tensor.label}: the range of a weight's bounds is below 2^48; {remedy}")
     for value in range(program.num_values):
         tensor = program.tensor(value)
         if 2 * tensor.magnitude >= P:

@@ -16,8 +16,8 @@ from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 class ReductionWitness(Protocol):
     """An executed and committed run."""
 
-    def lookups(self) -> LookupWitness:
-        """Entries and multiplicities of the lookup argument."""
+    def lookups(self, number: int = 0) -> LookupWitness:
+        """Entries and multiplicities of a lookup argument, of which only a proof about weights has several."""
 
     def evaluation(self, value: int, functional: Functional) -> Ext:
         """The value of a functional of a value of the program."""

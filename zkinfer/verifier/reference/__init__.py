@@ -14,6 +14,7 @@ It accepts a proof if and only if the fast verifier does.
 | reduction: 2 plan, 3 functionals and claims | `plan`, `intervals`, `weights`, `claims` |
 | reduction: 4 lookups and outputs, 5 claims on values | `first_claims`, `value_claims` and `contraction` |
 | reduction: 6 claims on committed tensors | `committed_claims` |
+| reduction: 12 the proof about weights | `weight_ranges` |
 | reduction: 1, 7 and 9 the whole proof | `proof` |
 
 `verify_sumcheck`, `verify_lookups`, `verify_opening`, `verify_rotation` and `verify_pads` can be called by themselves.
@@ -24,7 +25,7 @@ from zkinfer.verifier.reference.lookups import Lookups, explicit_table, piecewis
 from zkinfer.verifier.reference.openings import ClaimGroup, MatrixRoot, OpeningSizes, RowClaim, verify_opening
 from zkinfer.verifier.reference.pads import PadSizes, verify_pads
 from zkinfer.verifier.reference.plan import Plan
-from zkinfer.verifier.reference.proof import check, decode, verify_proof
+from zkinfer.verifier.reference.proof import check, check_ranges, decode, verify_proof
 from zkinfer.verifier.reference.rotation import verify_rotation
 from zkinfer.verifier.reference.sumcheck import Summand, verify_sumcheck
 
@@ -40,6 +41,7 @@ __all__ = [
     "RowClaim",
     "Summand",
     "check",
+    "check_ranges",
     "decode",
     "explicit_table",
     "piecewise_table",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from zkinfer.protocol.field.scalar import ZERO, Ext, eq_table
 from zkinfer.verifier.reference.channel import AffineForm
 from zkinfer.verifier.reference.elements import Point
-from zkinfer.verifier.reference.plan import Plan
+from zkinfer.verifier.reference.plan import Matrices
 from zkinfer.verifier.reference.weights import Weights
 
 
@@ -43,7 +43,7 @@ class Claims:
         waiting: about other values, in order: the value's number, the functional, and the value that it has.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Matrices) -> None:
         self.committed: list[CommittedClaim] = []
         self.waiting: list[tuple[int, Weights, AffineForm]] = []
         self._plan = plan

@@ -8,7 +8,7 @@ from zkinfer.verifier.reference.claims import BoxWeights, CommittedClaim
 from zkinfer.verifier.reference.elements import Point, total
 from zkinfer.verifier.reference.lookups import selector
 from zkinfer.verifier.reference.openings import ClaimGroup, OpeningSizes, RowClaim
-from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, Plan
+from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, Matrices
 from zkinfer.verifier.reference.sumcheck import Claim, verify_products
 
 DIRECT_CELLS = 64
@@ -62,7 +62,7 @@ class CommittedClaims:
         groups: the claims of either opening.
     """
 
-    def __init__(self, plan: Plan, channel: Channel, sizes: tuple[OpeningSizes, OpeningSizes]) -> None:
+    def __init__(self, plan: Matrices, channel: Channel, sizes: tuple[OpeningSizes, OpeningSizes]) -> None:
         self._plan, self._channel, self._sizes = plan, channel, sizes
         self.groups: tuple[list[ClaimGroup], list[ClaimGroup]] = ([], [])
 

@@ -164,13 +164,23 @@ def verify_lookups(lookups: Lookups, channel: Channel) -> tuple[list[Claim], lis
     Raises:
         VerificationError: the message is malformed; or, on a plain channel, a check fails.
     """
-    tables, blocks = lookups.tables, lookups.blocks
-    lengths = [len(tables), *(len(table.description) for table in tables), len(blocks)]
-    descriptions = b"".join(table.description for table in tables)
-    numbers = [number for block in blocks for number in block]
-    channel.transcript.absorb("lookup", encode_base(lengths) + descriptions + encode_base(numbers))
-    alpha, gamma = channel.draw("lookup alpha"), channel.draw("lookup gamma")
+    return verify_trees(lookups, draw_challenges([lookups], channel), channel)
 
+
+def draw_challenges(arguments: Sequence[Lookups], channel: Channel) -> tuple[Ext, Ext]:
+    """Step 1: alpha and gamma, of one argument or of several that follow one another (reduction.md, section 12)."""
+    for lookups in arguments:
+        tables, blocks = lookups.tables, lookups.blocks
+        lengths = [len(tables), *(len(table.description) for table in tables), len(blocks)]
+        descriptions = b"".join(table.description for table in tables)
+        numbers = [number for block in blocks for number in block]
+        channel.transcript.absorb("lookup", encode_base(lengths) + descriptions + encode_base(numbers))
+    return channel.draw("lookup alpha"), channel.draw("lookup gamma")
+
+
+def verify_trees(lookups: Lookups, challenges: tuple[Ext, Ext], channel: Channel) -> tuple[list[Claim], list[Claim]]:
+    """The steps that follow; as `verify_lookups`."""
+    tables, blocks, (alpha, gamma) = lookups.tables, lookups.blocks, challenges
     stacks = [stack([blocks[i][1] for i in own]) for own in lookups.stacks]
     stacks.append(stack([table.variables for table in tables]))
     received = channel.receive("lookup roots", 2 * len(stacks))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 from zkinfer.circuit.program import Lookup, Node, Program
 from zkinfer.circuit.validate import node_sources
@@ -13,6 +14,7 @@ from zkinfer.verifier.reference.intervals import Intervals
 from zkinfer.verifier.reference.lookups import Lookups, LookupTable, range_table, stack, table_of
 from zkinfer.verifier.reference.weights import Shape, indices, place
 
+MAX_WEIGHT_RANGE = 1 << 48
 MAX_BOXES = 64
 MAX_LIMB_BITS = 20
 MAX_PRIVATE_BITS = 20
@@ -120,6 +122,18 @@ class Matrix:
         return next((start, k) for start, k in units if start <= offset < start + (1 << k))
 
 
+class Matrices(Protocol):
+    """What is committed to, of a proof of any kind.
+
+    Attributes:
+        matrices: of weights, private inputs, private outputs and witness.
+        committed: for each committed value its matrix and vector.
+    """
+
+    matrices: list[Matrix]
+    committed: dict[int, tuple[int, int]]
+
+
 @dataclass(frozen=True)
 class LookupSite:
     """A tensor whose elements are looked up: the result of a Lookup, or a private input.
@@ -205,6 +219,11 @@ class Plan:
         self.lookups = Lookups(tuple(self._tables), tuple(self._blocks)) if self._blocks else None
         self.multiplicities = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in self._tables]
 
+    @property
+    def arguments(self) -> list[Lookups]:
+        """The lookup arguments: one at most."""
+        return [] if self.lookups is None else [self.lookups]
+
     def node(self, value: int) -> Node:
         """The node that makes a value."""
         return self.program.nodes[value - len(self.program.inputs) - len(self.program.weights)]
@@ -219,6 +238,8 @@ class Plan:
             raise MalformedCommitmentError("a proof covers one run at least")
         if any(2 * program.tensor(v).magnitude >= P for v in range(program.num_values)):
             raise MalformedCommitmentError("a value does not fit the field")
+        if any(tensor.hi - tensor.lo >= MAX_WEIGHT_RANGE for tensor in program.weights):
+            raise MalformedCommitmentError("the bounds of a weight are too far apart")
         Intervals(program)
         for node in program.nodes:
             if isinstance(node, Lookup):

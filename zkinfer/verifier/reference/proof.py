@@ -1,4 +1,4 @@
-"""The whole proof: docs/protocol/reduction.md, sections 1, 7 and 9."""
+"""The whole proof: docs/protocol/reduction.md, sections 1, 7 and 9; and the one about weights, section 12."""
 
 import math
 from collections.abc import Sequence
@@ -21,8 +21,10 @@ from zkinfer.verifier.reference.openings import ClaimGroup, MatrixRoot, OpeningS
 from zkinfer.verifier.reference.pads import PADS, PadSizes, verify_pads
 from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.verifier.reference.value_claims import ValueClaims
+from zkinfer.verifier.reference.weight_ranges import RangePlan, claim_ranges
 
 DOMAIN = b"zkinfer native proof 1"
+RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 MAX_LOG_LENGTH = 24
 MAX_QUERIES = 1 << 16
@@ -76,12 +78,32 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
         [None if isinstance(value, bytes) else [int(v) for v in value.ravel()] for value in values]
         for values in (statement.inputs, statement.outputs)
     )
+    weights, sizes = _published(commitment)
+    return verify_proof(plan, inputs, outputs, statement.digest(), weights, sizes, proof, own_bits=OWN_BITS)
+
+
+def check_ranges(commitment: Commitment) -> float:
+    """Verify a commitment's proof about its weights (section 12), as `zkinfer.verifier.native.check_ranges` does.
+
+    Returns:
+        Bits of security.
+
+    Raises:
+        VerificationError: the proof is malformed, or a check fails; or the commitment's program cannot be proven.
+    """
+    plan = RangePlan(commitment.program)
+    statement = blake3(commitment.digest, derive_key_context=RANGES_CONTEXT).digest()
+    weights, sizes = _published(commitment)
+    return verify_proof(plan, [], [], statement, weights, sizes, decode(commitment.range_proof), own_bits=OWN_BITS)
+
+
+def _published(commitment: Commitment) -> tuple[MatrixRoot, OpeningSizes]:
+    """The matrix of weights, and the sizes of its opening."""
     key = commitment.key_as(NativeVerifyingKey)
     sizes = OpeningSizes(
         key.log_columns, key.blinding, key.log_length, key.queries, key.query_grinding, key.weight_grinding
     )
-    weights = MatrixRoot(key.root, key.rows, 0)
-    return verify_proof(plan, inputs, outputs, statement.digest(), weights, sizes, proof, own_bits=OWN_BITS)
+    return MatrixRoot(key.root, key.rows, 0), sizes
 
 
 def decode(data: bytes) -> ProofParts:
@@ -100,7 +122,7 @@ def decode(data: bytes) -> ProofParts:
 
 
 def verify_proof(
-    plan: Plan,
+    plan: Plan | RangePlan,
     inputs: Sequence[Integers | None],
     outputs: Sequence[Integers | None],
     digest: bytes,
@@ -142,16 +164,19 @@ def verify_proof(
 
     channel = Channel(transcript, proof.message)
     claims = Claims(plan)
-    point = claim_lookups(plan, channel, claims)
-    claim_outputs(plan, outputs, point, channel, claims)
-    ValueClaims(plan, inputs, channel, claims).reduce()
+    if isinstance(plan, RangePlan):
+        claim_ranges(plan, channel, claims)
+    else:
+        point = claim_lookups(plan, channel, claims)
+        claim_outputs(plan, outputs, point, channel, claims)
+        ValueClaims(plan, inputs, channel, claims).reduce()
     openings = CommittedClaims(plan, channel, (sizes, own_sizes))
     openings.reduce(claims.committed)
     channel.finish()
     weight_groups, own_groups = openings.groups
 
     errors = [channel.error, pads.error]
-    errors += plan.lookups.errors(lookup_grinding) if plan.lookups is not None else []
+    errors += [error for lookups in plan.arguments for error in lookups.errors(lookup_grinding)]
     errors += own_sizes.errors(len(own_groups)) if own_groups else []
     if _bits(math.fsum(errors)) < own_bits:
         raise InvalidProofError("the sizes that the proof chooses are worth too little")
@@ -166,7 +191,7 @@ def verify_proof(
     return _bits(math.fsum(errors))
 
 
-def _check_sizes(plan: Plan, own: OpeningSizes, proof: ProofParts) -> None:
+def _check_sizes(plan: Plan | RangePlan, own: OpeningSizes, proof: ProofParts) -> None:
     """Step 1: what a hostile proof could make a verifier do is bounded."""
     cells = sum(matrix.cells for matrix in plan.matrices[INPUTS:])
     rows = sum(matrix.rows(max(own.log_columns, 0)) for matrix in plan.matrices[INPUTS:])
@@ -187,7 +212,7 @@ def _check_sizes(plan: Plan, own: OpeningSizes, proof: ProofParts) -> None:
         raise MalformedProofError("the proof's sizes are out of range")
 
 
-def _own_matrices(plan: Plan, own: OpeningSizes, proof: ProofParts, groups: int) -> list[MatrixRoot]:
+def _own_matrices(plan: Plan | RangePlan, own: OpeningSizes, proof: ProofParts, groups: int) -> list[MatrixRoot]:
     """The matrices of private inputs, private outputs and witness that have rows."""
     found = []
     for number, root in zip((INPUTS, OUTPUTS, WITNESS), proof.roots, strict=True):

@@ -1,0 +1,166 @@
+"""Proving, once for a commitment, that the committed weights lie within their published bounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from blake3 import blake3
+
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.files.statement import ranges_statement
+from zkinfer.native.kernels.columns import count
+from zkinfer.native.prove import CommittedRun, commit_stacks, header_for, prove_run
+from zkinfer.native.reduction_witness import NativeReductionWitness
+from zkinfer.native.storage import StoredMatrix
+from zkinfer.native.timings import phase
+from zkinfer.protocol.lookup.prover import KernelWitness
+from zkinfer.protocol.native_proof.shape import shape_of
+from zkinfer.protocol.pcs.prover import CommittedMatrix
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
+from zkinfer.protocol.reduction.weight_ranges import RangePlan, make_range_plan
+from zkinfer.typing import Array, Floats
+
+STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v1"
+
+
+def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> bytes:
+    """The bytes of the proof.
+
+    Its randomness comes from the seed too: keys that are made again with a seed have the same proof, and show no more.
+
+    Args:
+        commitment: to the weights, without such a proof.
+        matrix: of the weights, in a folder that nobody else has seen; its reserved opening is used.
+        seed: the commitment's.
+
+    Raises:
+        InvalidInputError: a weight is out of its bounds.
+        ProvingError: the proof would be less than 128 bits secure.
+    """
+    key, statement = commitment.key_as(NativeVerifyingKey), ranges_statement(commitment)
+    randomness = Randomness(blake3(STREAM_LABEL + statement, key=seed).digest())
+    run = commit_ranges(make_range_plan(commitment.program), matrix.data, key, randomness)
+    opened_once = CommittedMatrix(
+        matrix.code, matrix.commitment, matrix.data, matrix.blinding, matrix.masks, matrix.leaves, matrix.nodes
+    )
+    return prove_run(run, statement, opened_once, key.opening, randomness)
+
+
+@dataclass(frozen=True)
+class RangeRun(CommittedRun):
+    """All that is committed to for the proof, beside the weights.
+
+    Attributes:
+        columns: makes the columns of a piece.
+        counted: the multiplicities of each piece.
+    """
+
+    columns: "RangeColumns"
+    counted: tuple[list[Floats], ...]
+
+    @property
+    def publics(self) -> dict[int, Array]:
+        """A statement about weights has no integers."""
+        return {}
+
+    def answers(self, weights: Array) -> "RangeAnswers":
+        return RangeAnswers(self.columns, [weights, *self.stacks], self.counted)
+
+
+class RangeColumns:
+    """The columns of the lookups of a proof about weights.
+
+    Args:
+        plan: of the proof.
+        weights: the cells of the weights' matrix, integers of any type.
+        witness: the cells of the witness: balanced float64, in which the limbs are written.
+    """
+
+    def __init__(self, plan: RangePlan, weights: Array, witness: Floats) -> None:
+        self.plan = plan
+        self._stacks = {WEIGHTS: weights, WITNESS: witness}
+
+    def cells(self, matrix: int, vector: int, box: int) -> Array:
+        """The cells of a box."""
+        layout = self.plan.layouts[matrix]
+        offset = layout.offsets[vector][box]
+        return self._stacks[matrix][offset : offset + (1 << layout.cuts[vector].boxes[box].total)]
+
+    def write_limbs(self) -> None:
+        """Write the limbs of all distances from the bounds."""
+        for weight, limbs in self.plan.limbs.items():
+            tensor = self.plan.program.weights[weight]
+            for box in range(len(self.plan.cuts(weight).boxes)):
+                x = self.cells(WEIGHTS, weight, box).astype(np.int64)
+                for distance, vectors in zip((x - tensor.lo, tensor.hi - x), limbs.vectors, strict=True):
+                    for place, bits, vector in zip(limbs.places, limbs.bits, vectors, strict=True):
+                        self.cells(WITNESS, vector, box)[:] = distance // place & (1 << bits) - 1
+
+    def of_piece(self, number: int) -> list[list[Floats]]:
+        """For each block of a piece its only column: balanced float64."""
+        blocks: list[list[Floats]] = []
+        for site in self.plan.pieces[number].sites:
+            if site.weight in self.plan.limbs:
+                low, high = self.plan.limbs[site.weight].vectors
+                blocks += [[self.cells(WITNESS, vector, site.box)] for vector in (*low, *high)]
+            else:
+                blocks.append([self.cells(WEIGHTS, site.weight, site.box).astype(np.float64)])
+        return blocks
+
+    def counts(self, number: int) -> list[Floats]:
+        """How often each row of each table of a piece is looked up.
+
+        Raises:
+            InvalidInputError: an element is in no row.
+        """
+        piece = self.plan.pieces[number]
+        counts = [np.zeros(1 << table.variables) for table in piece.instance.tables]
+        for block, (column,) in zip(piece.instance.blocks, self.of_piece(number), strict=True):
+            count(column, piece.starts[block.table], counts[block.table][: piece.instance.tables[block.table].rows])
+        return counts
+
+
+class RangeAnswers(NativeReductionWitness):
+    """What makes the protocol a prover.
+
+    Args:
+        columns: of the lookups.
+        stacks: for each matrix its cells.
+        counts: the multiplicities of each piece.
+    """
+
+    def __init__(self, columns: RangeColumns, stacks: Sequence[Array], counts: Sequence[list[Floats]]) -> None:
+        super().__init__(columns.plan, {}, stacks, [], [])
+        self._columns, self._piece_counts = columns, counts
+
+    def lookups(self, number: int = 0) -> KernelWitness:
+        """Entries and multiplicities of a piece."""
+        instance = self._columns.plan.pieces[number].instance
+        return KernelWitness(instance, self._columns.of_piece(number), self._piece_counts[number])
+
+
+def commit_ranges(plan: RangePlan, weights: Array, key: NativeVerifyingKey, randomness: Randomness) -> RangeRun:
+    """Commit to limbs and multiplicities.
+
+    Args:
+        weights: the matrix of weights.
+
+    Raises:
+        InvalidInputError: a weight is out of its bounds.
+    """
+    header = header_for(plan)
+    code = header.opening.code
+    stack = np.zeros(plan.layouts[WITNESS].rows(code.log_columns) << code.log_columns)
+    columns = RangeColumns(plan, weights.reshape(-1), stack)
+    with phase("witness"):
+        columns.write_limbs()
+        counted = tuple(columns.counts(number) for number in range(len(plan.pieces)))
+        for piece, counts in zip(plan.pieces, counted, strict=True):
+            for vector, found in zip(piece.multiplicities, counts, strict=True):
+                columns.cells(WITNESS, vector, 0)[:] = found
+    stacks = (np.zeros(0), np.zeros(0), stack)
+    shape = shape_of(plan, key.opening.code, header)
+    matrices, roots = commit_stacks(stacks, shape, code, randomness)
+    return RangeRun(plan, {}, stacks, [], [], header, shape, matrices, roots, columns, counted)

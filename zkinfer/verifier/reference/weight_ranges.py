@@ -1,0 +1,140 @@
+"""The proof that all weights lie within their bounds: docs/protocol/reduction.md, section 12."""
+
+from dataclasses import dataclass
+
+from zkinfer.circuit.program import Program
+from zkinfer.errors import MalformedCommitmentError
+from zkinfer.verifier.reference.channel import AffineForm, Channel
+from zkinfer.verifier.reference.claims import Claims
+from zkinfer.verifier.reference.elements import integer
+from zkinfer.verifier.reference.lookups import Lookups, draw_challenges, range_table, verify_trees
+from zkinfer.verifier.reference.plan import WEIGHTS, WITNESS, Box, Matrix, Plan, boxes_of, limb_bits
+
+PIECE_ENTRIES = 2**25
+SMALL_RANGE = 2**8
+LARGE_RANGE = 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box of a weight in the lookups of a piece.
+
+    Attributes:
+        weight: its number.
+        box: the number of the box.
+        blocks: of the lookup argument: one, or one for each limb, of the distances from `lo` and then from `hi`.
+    """
+
+    weight: int
+    box: int
+    blocks: list[int]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One lookup argument.
+
+    Attributes:
+        lookups: its tables and blocks.
+        parts: what they are about.
+        multiplicities: for each table its vector in the witness.
+    """
+
+    lookups: Lookups
+    parts: list[Part]
+    multiplicities: list[int]
+
+
+class RangePlan:
+    """What both sides compute from the program.
+
+    Args:
+        program: whose weights they are.
+
+    Attributes:
+        matrices: of weights, private inputs, private outputs and witness, of which the middle two hold nothing.
+        committed: nothing that a claim on values could be about.
+        limbs: for each weight that is cut, the bits of a distance's limbs, and the vectors of all limbs of both.
+        pieces: the lookup arguments.
+
+    Raises:
+        MalformedCommitmentError: no proof can be about this program.
+    """
+
+    def __init__(self, program: Program) -> None:
+        Plan(program, 1, [False] * len(program.inputs), [False] * len(program.outputs))
+        if not program.weights:
+            raise MalformedCommitmentError("there are no weights for a proof to be about")
+        self.program = program
+        self.matrices = [Matrix() for _ in range(4)]
+        self.committed: dict[int, tuple[int, int]] = {}
+        self.limbs: dict[int, tuple[list[int], list[int]]] = {}
+        for number, tensor in enumerate(program.weights):
+            boxes, rows = boxes_of((1, *tensor.shape)), tensor.hi - tensor.lo + 1
+            self.matrices[WEIGHTS].add(boxes)
+            if rows > SMALL_RANGE and (rows > LARGE_RANGE or rows > 4 * tensor.size):
+                bits = limb_bits((rows - 1).bit_length(), 2 * tensor.size)
+                self.limbs[number] = bits, [self.matrices[WITNESS].add(boxes) for _ in (*bits, *bits)]
+        self.pieces = [self._piece(chosen) for chosen in self._divided()]
+
+    @property
+    def arguments(self) -> list[Lookups]:
+        """The lookup arguments."""
+        return [piece.lookups for piece in self.pieces]
+
+    def _ranges(self, weight: int) -> list[tuple[int, int]]:
+        """Smallest integer and number of integers of each table that an element of a weight is looked up in."""
+        tensor = self.program.weights[weight]
+        if weight not in self.limbs:
+            return [(tensor.lo, tensor.hi - tensor.lo + 1)]
+        bits, _ = self.limbs[weight]
+        return [(0, 2**b) for b in (*bits, *bits)]
+
+    def _divided(self) -> list[list[tuple[int, int, Box]]]:
+        """Weight, number of the box and box of all parts, piece by piece."""
+        pieces: list[list[tuple[int, int, Box]]] = [[]]
+        entries = 0
+        for weight, boxes in enumerate(self.matrices[WEIGHTS].vectors):
+            for number, box in enumerate(boxes):
+                if entries >= PIECE_ENTRIES:
+                    pieces.append([])
+                    entries = 0
+                pieces[-1].append((weight, number, box))
+                entries += len(self._ranges(weight)) << box.variables
+        return pieces
+
+    def _piece(self, chosen: list[tuple[int, int, Box]]) -> Piece:
+        ranges = list(dict.fromkeys(r for weight, _, _ in chosen for r in self._ranges(weight)))
+        tables = [range_table(rows, lo) for lo, rows in ranges]
+        blocks: list[tuple[int, int]] = []
+        parts = []
+        for weight, number, box in chosen:
+            first = len(blocks)
+            blocks += [(ranges.index(r), box.variables) for r in self._ranges(weight)]
+            parts.append(Part(weight, number, list(range(first, len(blocks)))))
+        vectors = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in tables]
+        return Piece(Lookups(tuple(tables), tuple(blocks)), parts, vectors)
+
+
+def claim_ranges(plan: RangePlan, channel: Channel, claims: Claims) -> None:
+    """Run the lookup arguments, and claim what they leave."""
+    challenges = draw_challenges(plan.arguments, channel)
+    for piece in plan.pieces:
+        blocks, counts = verify_trees(piece.lookups, challenges, channel)
+        for part in piece.parts:
+            point = blocks[part.blocks[0]][0]
+            values = [blocks[block][1][0] for block in part.blocks]
+            if part.weight not in plan.limbs:
+                claims.add_box(WEIGHTS, part.weight, part.box, point, values[0])
+                continue
+            (bits, vectors), tensor = plan.limbs[part.weight], plan.program.weights[part.weight]
+            count = len(bits)
+            for end, sign, first in ((tensor.lo, 1, 0), (tensor.hi, -1, count)):
+                element, at = AffineForm(integer(end)), 0
+                for b, vector, limb in zip(bits, vectors[first:], values[first:], strict=False):
+                    claims.add_box(WITNESS, vector, part.box, point, limb)
+                    element += limb.scaled(integer(sign * 2**at))
+                    at += b
+                claims.add_box(WEIGHTS, part.weight, part.box, point, element)
+        for vector, (point, (count_at,)) in zip(piece.multiplicities, counts, strict=True):
+            claims.add_box(WITNESS, vector, 0, point, count_at)
