@@ -66,7 +66,10 @@ class LargeToken(nn.Module):
         self.embedding = Embedding()
         with torch.no_grad():
             self.embedding.positions[0, 7] = size
-        self.layers, self.final = nn.Sequential(PreNormLayer(), PreNormLayer()), nn.LayerNorm(WIDTH)
+        self.layers, self.final = (
+            nn.Sequential(PreNormLayer(causal=True), PreNormLayer(causal=True)),
+            nn.LayerNorm(WIDTH),
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.final(self.layers(self.embedding(tokens)))

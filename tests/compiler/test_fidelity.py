@@ -251,10 +251,10 @@ class TestSaid:
     """What a circuit cannot be right about is said: when it is compiled, and in its report."""
 
     @staticmethod
-    def starved(body: str, weights: Mapping[str, npt.ArrayLike] | None = None, **options: bool) -> Case:
+    def starved(body: str, weights: Mapping[str, npt.ArrayLike]) -> Case:
         """A case that is to be compiled with too few bits for its samples."""
         rows = (normal(96, 16) * np.exp(uniform(96, 1, seed=7, lo=-4, hi=0))).astype(f4)
-        return case(body, rows[:64], rows[64:], weights, **options)
+        return case(body, rows[:64], rows[64:], weights)
 
     @pytest.mark.parametrize(
         ("body", "weights"),
