@@ -276,7 +276,8 @@ def _errors_of_samples(floats: FloatArray, error: FloatArray, batch: int) -> Flo
     """The root mean square error of each sample, relative to the sample; of each run where no axis is the batch."""
     count = len(floats) * (batch if floats.shape[1:2] == (batch,) else 1)
     norms, errors = (np.sqrt(np.einsum("ij,ij->i", a, a)) for a in (x.reshape(count, -1) for x in (floats, error)))
-    return np.divide(errors, norms, out=(errors > 0).astype(np.float64), where=norms > 0)
+    relative: FloatArray = np.divide(errors, norms, out=(errors > 0).astype(np.float64), where=norms > 0)
+    return relative
 
 
 def compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
