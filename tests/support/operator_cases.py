@@ -65,7 +65,7 @@ class OperatorCase:
     def model(self) -> onnx.ModelProto:
         """The case in ONNX, a batch of one in front of every input."""
         kinds = {"i": INT64, "j": INT64, "b": BOOL, "c": BOOL, "u": UINT8}
-        inputs = self._with_beside()
+        inputs = self.with_beside()
         types = {name: kinds[name[0]] for name in inputs if name[0] in kinds}
         model = build(
             f"{self.body}\nbeside = Mul(z_beside, w_beside)",
@@ -81,13 +81,15 @@ class OperatorCase:
     def data(self) -> list[npt.NDArray[np.generic]]:
         """`SAMPLES` inputs, the same every time."""
         rng = np.random.default_rng(crc32(self.body.encode()))
-        return [_drawn(rng, name[0], (SAMPLES, *shape)) for name, shape in self._with_beside().items()]
+        return [drawn(rng, name[0], (SAMPLES, *shape)) for name, shape in self.with_beside().items()]
 
-    def _with_beside(self) -> dict[str, Sequence[int]]:
+    def with_beside(self) -> dict[str, Sequence[int]]:
+        """Shapes of all inputs without the batch, in order."""
         return {**self.inputs, "z_beside": (2,)}
 
 
-def _drawn(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+def drawn(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """Random numbers of the kind that an input's first letter names."""
     match kind:
         case "x" | "z":
             return rng.uniform(-4, 4, shape).astype(np.float32)

@@ -4,6 +4,9 @@ import math
 
 import msgspec
 
+LEAST_ELEMENTS = 4
+"""Tensors with fewer numbers a sample are compared over all samples alone."""
+
 
 class LayerReport(msgspec.Struct, frozen=True):
     """A comparison of one tensor of the float model with the circuit's, in real units.
@@ -18,6 +21,9 @@ class LayerReport(msgspec.Struct, frozen=True):
         cosine: cosine similarity of all elements taken as one vector; 1 if both are zero.
         rms_error: root mean square of the differences, divided by that of the float values; 1 if these are all zero and
             the differences are not. Unlike the cosine it sees a wrong scale.
+        sample_error: the same of each sample alone: a tenth of the samples have a larger one. Unlike the others it sees
+            quiet samples beside loud ones. None of a tensor with fewer than `LEAST_ELEMENTS` numbers a sample, one of
+            which may happen to be near zero.
         saturated: how many elements lie at an end of their format where the float value lies beyond it.
         elements: how many were compared.
         agreement: share of the answers of an output with the same top class, see `metrics.top_classes`; None if the
@@ -37,13 +43,15 @@ class LayerReport(msgspec.Struct, frozen=True):
     saturated: int
     elements: int
     rms_error: float = 0.0
+    sample_error: float | None = None
     agreement: float | None = None
     differing: float | None = None
 
     @property
     def deviation(self) -> float:
-        """How far the tensor is from float: `rms_error`, or `differing` of integers, because those have no scale."""
-        return self.rms_error if self.differing is None else self.differing
+        """How far the tensor is from float: the larger of `rms_error` and `sample_error`, or, of integers, because
+        those have no scale, `differing`."""
+        return max(self.rms_error, self.sample_error or 0.0) if self.differing is None else self.differing
 
     @property
     def saturated_share(self) -> float:
@@ -110,7 +118,7 @@ class StressReport(msgspec.Struct, frozen=True):
         if self.output is None or self.worst is None:
             return "not measured, because the float model is not finite there"
         if self.output.differing is None:
-            figures = [f"cosine {shortened(self.output.cosine)}", f"error {share_text(self.output.rms_error)}"]
+            figures = [f"cosine {shortened(self.output.cosine)}", f"error {share_text(self.output.deviation)}"]
         else:
             figures = [f"{share_text(self.output.differing)} of the integers differ"]
         if self.saturated:

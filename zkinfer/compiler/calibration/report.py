@@ -18,7 +18,13 @@ from zkinfer.circuit.qformat import frac_bits_of, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.float_model import FloatModel, static_shape
 from zkinfer.compiler.calibration.inference import InferenceDifference, ProcessorInference
-from zkinfer.compiler.calibration.layer_report import InnerSaturation, LayerReport, StressReport, share_text
+from zkinfer.compiler.calibration.layer_report import (
+    LEAST_ELEMENTS,
+    InnerSaturation,
+    LayerReport,
+    StressReport,
+    share_text,
+)
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
     checked_targets,
@@ -210,20 +216,26 @@ class _Comparison:
         self._error = self._error_square = self._product = self._float_square = self._fixed_square = 0.0
         self._saturated = self._elements = self._unequal = 0
         self._integral = False
+        self._of_samples: list[FloatArray] = []
 
     @property
     def step(self) -> float:
         """The real number that one unit of the integer stands for; the largest, of an input with scales."""
         return abs(self._layer.scale) * math.ldexp(1.0, -int(self._frac_bits.min()))
 
-    def add(self, reals: Array, integers: IntArray) -> None:
-        """Add some runs: what the float model computes, and the circuit's integers; both arrays have one shape."""
+    def add(self, reals: Array, integers: IntArray, batch: int = 1) -> None:
+        """Add some runs: what the float model computes, and the circuit's integers; both arrays have one shape.
+
+        Each run is of so many samples.
+        """
         floats = reals.astype(np.float64)
         fixed = self._layer.read(integers, self._frac_bits)
         error = np.abs(fixed - floats)
         self._integral = reals.dtype.kind != "f"
         self._unequal += int(np.count_nonzero(error))
         self._error_square += float(np.vdot(error, error))
+        if error[0].size >= LEAST_ELEMENTS * batch:
+            self._of_samples.append(_errors_of_samples(floats, error, batch))
         self._lo, self._hi = min(self._lo, float(floats.min())), max(self._hi, float(floats.max()))
         self._max_error = max(self._max_error, float(error.max()))
         self._error += float(error.sum())
@@ -255,8 +267,17 @@ class _Comparison:
             saturated=self._saturated,
             elements=self._elements,
             rms_error=math.sqrt(self._error_square / (self._float_square or self._error_square or 1.0)),
+            sample_error=float(np.quantile(np.concatenate(self._of_samples), 0.9)) if self._of_samples else None,
             differing=self._unequal / self._elements if self._integral else None,
         )
+
+
+def _errors_of_samples(floats: FloatArray, error: FloatArray, batch: int) -> FloatArray:
+    """The root mean square error of each sample, relative to the sample; of each run where no axis is the batch."""
+    count = len(floats) * (batch if floats.shape[1:2] == (batch,) else 1)
+    norms, errors = (np.sqrt(np.einsum("ij,ij->i", a, a)) for a in (x.reshape(count, -1) for x in (floats, error)))
+    relative: FloatArray = np.divide(errors, norms, out=(errors > 0).astype(np.float64), where=norms > 0)
+    return relative
 
 
 def compared_layers(model: onnx_ir.Model, lowered: Lowered) -> tuple[list[Layer], list[Layer]]:
@@ -425,7 +446,7 @@ class Sweep:
         integers = [quantize(a, t, saturate=True) for a, t in zip(feed, self._program.inputs, strict=True)]
         values = self._executor.integers(integers, self._values)
         for comparison, real, value in zip(self._comparisons, floats, values, strict=False):
-            comparison.add(real, value)
+            comparison.add(real, value, self._float_model.batch)
         for place, saturation in enumerate(self._saturations):
             self._counts[place] += saturation.count(values[len(self._layers) + place])
         for place, (in_float, in_fixed) in enumerate(self._pieces, len(self._layers) - self._kept):
