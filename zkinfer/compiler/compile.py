@@ -25,6 +25,7 @@ from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export, is_module
+from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import load
 from zkinfer.errors import AccuracyWarning, InvalidInputError, ShapeError
@@ -99,8 +100,11 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         ranges=ranges,
     )
     if is_module(model):
+        module = model
         with activity("exporting the module"):
-            model = export(model, _example_inputs(model, calibration), exporter=exporter)
+            model = export(module, _example_inputs(module, calibration), exporter=exporter)
+        with activity("comparing the module with its export"):
+            require_same(module, model, calibration, batch=batch)
     elif is_estimator(model):
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)

@@ -148,15 +148,6 @@ def test_a_module_that_fixes_its_batch_is_refused_with_advice() -> None:
         export(FixedBatch(), torch.randn(4, 3), exporter="dynamo")
 
 
-def test_a_module_that_depends_on_values_is_refused_with_advice() -> None:
-    class Branches(nn.Module):  # type: ignore[misc, name-defined]
-        def forward(self, x: Any) -> Any:
-            return x * 2 if x.sum() > 0 else x
-
-    with pytest.raises(CompileError, match='Try exporter="torchscript"'):
-        export(Branches(), torch.randn(4, 3), exporter="dynamo")
-
-
 @pytest.mark.parametrize(
     ("module", "examples", "message"),
     [
@@ -245,3 +236,33 @@ class TestBfloat16:
             expected = module.float()(x.float()).numpy()
         np.testing.assert_allclose(circuit.run(x.float().numpy()), expected, atol=1e-3)
         np.testing.assert_allclose(circuit.run(x if of_torch else x.float().numpy()), expected, atol=1e-3)
+
+
+class TestBranches:
+    """What depends on the examples is no export of the module."""
+
+    class Branch(nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, x: Any) -> Any:
+            if x.sum() > 0:  # the line
+                return x * 2
+            return x - 1
+
+    class Number(nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, x: Any) -> Any:
+            return x * float(x.max())  # the line
+
+    class Shape(nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, x: Any) -> Any:
+            return x * 2 if x.shape[1] > 3 else x
+
+    def test_on_data_are_refused_with_their_line(self, exporter: Exporter) -> None:
+        with pytest.raises(CompileError, match=r"line \d+ of .*test_export\.py \(if x\.sum\(\) > 0:  # the line\)"):
+            export(self.Branch(), np.ones((2, 4), dtype=np.float32), exporter=exporter)
+
+    def test_numbers_that_the_tracer_takes_from_the_example_are_refused(self) -> None:
+        with pytest.raises(CompileError, match=r"\(return x \* float\(x\.max\(\)\)  # the line\) makes a Python value"):
+            export(self.Number(), np.ones((2, 4), dtype=np.float32), exporter="torchscript")
+
+    def test_on_shapes_are_followed(self) -> None:
+        x = np.arange(8, dtype=np.float32).reshape(2, 4)
+        np.testing.assert_allclose(compile(self.Shape(), x, precision=FINE).run(x), 2 * x, atol=0.01)

@@ -1,11 +1,14 @@
 """From a torch module to ONNX, by either of torch's exporters."""
 
 import inspect
+import linecache
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,7 +42,8 @@ def export(
     Raises:
         MissingDependencyError: torch is not installed.
         InvalidInputError: the argument is not a module, the module fails on the examples, or the exporter is unknown.
-        CompileError: the exporter fails on the module.
+        CompileError: the exporter fails on the module, or warns that its result depends on the values of the examples,
+            because a line of the module makes a Python number or truth value of a tensor; the message names the line.
     """
     torch = _import_torch()
     if not isinstance(module, torch.nn.Module):
@@ -47,16 +51,16 @@ def export(
     if exporter not in ("dynamo", "torchscript"):
         raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
     names, examples = _examples(torch, module, example_inputs)
-    with _evaluation_mode(module), torch.no_grad(), _quiet():
+    with evaluation_mode(module), torch.no_grad(), _quiet():
         outputs = _output_names(torch, module, examples)
         try:
             write = _by_dynamo if exporter == "dynamo" else _by_torchscript
-            proto = write(torch, module, names, examples, outputs, opset)
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always", torch.jit.TracerWarning)
+                proto = write(torch, module, names, examples, outputs, opset)
         except Exception as error:  # the exporters raise anything, from RuntimeError to their own classes
-            other = "torchscript" if exporter == "dynamo" else "dynamo"
-            raise CompileError(
-                f'torch\'s exporter "{exporter}" fails on this module: {_gist(error)}. Try exporter="{other}"'
-            ) from error
+            raise _failure(torch, error, exporter) from error
+        _require_no_branch(torch, warned)
     for value in proto.graph.input:
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise CompileError(
@@ -181,8 +185,55 @@ def _by_torchscript(
     return onnx.load_model_from_string(buffer.getvalue())
 
 
+_BRANCHES = (
+    "A circuit is straight-line: choose by torch.where or by arithmetic with truth values, or leave the choice to "
+    "whoever reads the outputs"
+)
+
+
+def _failure(torch: ModuleType, error: Exception, exporter: Exporter) -> CompileError:
+    """What to raise for an exception of an exporter."""
+    causes: list[BaseException] = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    if any("DataDependent" in type(cause).__name__ for cause in causes):
+        frames = [frame for cause in causes for frame in traceback.extract_tb(cause.__traceback__)]
+        own = [frame for frame in frames if not _is_of(torch, frame.filename) and not _is_ours(frame.filename)]
+        where = f"line {own[-1].lineno} of {own[-1].filename} ({own[-1].line})" if own else "the module"
+        return CompileError(f"{where} branches on data: it makes a Python number of a tensor's values. {_BRANCHES}")
+    other = "torchscript" if exporter == "dynamo" else "dynamo"
+    return CompileError(f'torch\'s exporter "{exporter}" fails on this module: {_gist(error)}. Try exporter="{other}"')
+
+
+def _require_no_branch(torch: ModuleType, warned: Sequence[warnings.WarningMessage]) -> None:
+    """Check that the tracer did not warn of what it recorded for these examples alone.
+
+    Torch's own modules only branch on shapes, which are fixed.
+
+    Raises:
+        CompileError: it did; the message names the line.
+    """
+    for warning in warned:
+        if issubclass(warning.category, torch.jit.TracerWarning) and not _is_of(torch, warning.filename):
+            line = linecache.getline(warning.filename, warning.lineno).strip()
+            raise CompileError(
+                f"line {warning.lineno} of {warning.filename} ({line}) makes a Python value of a tensor, which the "
+                "tracer takes from the example and keeps for all inputs: the export would be another function. "
+                f'{_BRANCHES}. If the line depends on shapes alone, use exporter="dynamo"'
+            )
+
+
+def _is_of(package: ModuleType, filename: str) -> bool:
+    """Whether a file belongs to a package."""
+    return Path(filename).is_relative_to(Path(package.__file__ or "").parent)
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(Path(__file__).parents[2])
+
+
 @contextmanager
-def _evaluation_mode(module: Any) -> Iterator[None]:
+def evaluation_mode(module: Any) -> Iterator[None]:
     """Put every submodule in evaluation mode, and restore its own flag afterwards."""
     flags = [(submodule, submodule.training) for submodule in module.modules()]
     module.eval()
