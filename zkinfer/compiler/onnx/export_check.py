@@ -11,7 +11,8 @@ from zkinfer.circuit.qformat import as_arrays, as_batch
 from zkinfer.circuit.samples import into_runs
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.export import evaluation_mode
-from zkinfer.errors import CompileError, InvalidInputError
+from zkinfer.compiler.onnx.read import read_model
+from zkinfer.errors import CompileError, InvalidInputError, ZkinferError
 from zkinfer.typing import Array
 
 MAX_INTEGERS_APART = 0.01
@@ -38,30 +39,39 @@ def require_same(module: Any, proto: onnx.ModelProto, data: Any, *, batch: int) 
     import torch
 
     names = [value.name for value in proto.graph.input]
+    narrow = [value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in proto.graph.input]
     try:
-        session = open_session(proto, optimized=False)
+        # As the circuit's float model, which has float32 in place of bfloat16.
+        widened = read_model(proto)
+        session = open_session(widened, optimized=False)
         arrays = as_arrays(data, names)
-        runs = [_runs(array, value, batch) for array, value in zip(arrays, proto.graph.input, strict=True)]
+        runs = [_runs(array, value, batch) for array, value in zip(arrays, widened.graph.input, strict=True)]
     except Exception:  # onnxruntime's exceptions share no root; calibration meets the same ones
         return
-    comparison = _Comparison(batch)
     with evaluation_mode(module), torch.no_grad():
 
-        def answer(feed: Sequence[Array]) -> list[Array]:
-            result = module(*(torch.from_numpy(array.copy()) for array in feed))
-            return [output.numpy() for output in (result if isinstance(result, (list, tuple)) else [result])]
+        def answer(feed: Sequence[Array]) -> list[Any]:
+            tensors = (torch.from_numpy(array.copy()) for array in feed)
+            result = module(*(x.bfloat16() if b else x for x, b in zip(tensors, narrow, strict=True)))
+            return list(result) if isinstance(result, (list, tuple)) else [result]
 
         for number, feed in enumerate(zip(*runs, strict=True)):
             try:
-                expected = answer(feed)
+                outputs = answer(feed)
+                expected = [(y.float() if y.dtype is torch.bfloat16 else y).detach().numpy() for y in outputs]
+                if not number:
+                    _require_repeatable(outputs, answer(feed))
+                    comparison = _Comparison(
+                        batch, [torch.finfo(y.dtype).eps if y.is_floating_point() else None for y in outputs]
+                    )
+            except ZkinferError:
+                raise
             except Exception as error:  # whatever the module's own code raises
                 raise InvalidInputError(f"the module fails on sample {number * batch}: {error}") from error
             try:
                 found = session.run(None, dict(zip(names, feed, strict=True)))
             except Exception:  # as above
                 return
-            if not number:
-                _require_repeatable(expected, answer(feed))
             comparison.add(number, expected, found)
     comparison.finish()
 
@@ -74,9 +84,9 @@ def _runs(array: Array, value: onnx.ValueInfoProto, batch: int) -> Array:
     return into_runs(as_batch(array, shape, value.name).astype(dtype), batch)
 
 
-def _require_repeatable(first: Sequence[Array], second: Sequence[Array]) -> None:
-    """Check that a module gives the same outputs for the same inputs."""
-    if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(first, second, strict=True)):
+def _require_repeatable(first: Sequence[Any], second: Sequence[Any]) -> None:
+    """Check that a module gives the same outputs, which are tensors, for the same inputs."""
+    if not all(bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in zip(first, second, strict=True)):
         raise CompileError(
             "the module gives other outputs for the same inputs each time: it draws random numbers. Leave them out; "
             "torch.nn.functional.dropout drops in evaluation mode too, unless it is called with training=self.training"
@@ -88,15 +98,16 @@ class _Comparison:
 
     Args:
         batch: how many samples a run has.
+        resolutions: the relative resolution of each output's type; None of one that holds no floats.
     """
 
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
-        # For each output: the largest magnitude, and the worst run with its difference.
-        self._sizes: list[float] = []
-        self._worst: list[tuple[float, int]] = []
-        self._apart: list[tuple[int, int]] = []
-        self._types: list[np.dtype[Any]] = []
+    def __init__(self, batch: int, resolutions: Sequence[float | None]) -> None:
+        self._batch, self._resolutions = batch, resolutions
+        # For each output: the largest magnitude; the worst run with its difference; how many elements differ, and
+        # how many there are.
+        self._sizes = [0.0 for _ in resolutions]
+        self._worst = [(0.0, 0) for _ in resolutions]
+        self._apart = [(0, 0) for _ in resolutions]
 
     def add(self, number: int, expected: Sequence[Array], found: Sequence[Array]) -> None:
         """Compare one run."""
@@ -106,9 +117,6 @@ class _Comparison:
                 f"the module's outputs have the shapes {shapes[0]} and those of its export {shapes[1]}, for a batch of "
                 f"{self._batch}: shapes depend on data, or on the batch in a way that the export does not follow"
             )
-        if not self._sizes:
-            self._sizes, self._worst = [0.0] * len(expected), [(0.0, 0)] * len(expected)
-            self._apart, self._types = [(0, 0)] * len(expected), [a.dtype for a in expected]
         for i, (a, b) in enumerate(zip(expected, found, strict=True)):
             x, y = a.astype(np.float64), b.astype(np.float64)
             both = ~np.isfinite(x) & ~np.isfinite(y)
@@ -122,14 +130,11 @@ class _Comparison:
 
     def finish(self) -> None:
         """Check the worst differences."""
-        for i, (size, (difference, number), dtype) in enumerate(
-            zip(self._sizes, self._worst, self._types, strict=True)
-        ):
-            apart, elements = self._apart[i]
-            if dtype.kind == "f":
-                # Rounding errors add up, to about the root of the dtype's resolution at worst.
-                allowed = math.sqrt(max(float(np.finfo(dtype).eps), float(np.finfo(np.float32).eps))) * (size or 1.0)
-                same = difference <= allowed
+        for i, resolution in enumerate(self._resolutions):
+            size, (difference, number), (apart, elements) = self._sizes[i], self._worst[i], self._apart[i]
+            if resolution is not None:
+                # Rounding errors add up, to about the root of the resolution at worst.
+                same = difference <= math.sqrt(max(resolution, 2.0**-23)) * (size or 1.0)
             else:
                 same = apart <= MAX_INTEGERS_APART * elements
             if not same:
