@@ -148,7 +148,9 @@ class Emitter:
 
     def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> ProgramValue:
         """A weight at a given number of fraction bits, ties to even."""
-        return self.builder.weight(constant.name, np.rint(np.ldexp(array, frac_bits)).astype(np.int64), frac_bits)
+        content = np.rint(np.ldexp(array, frac_bits)).astype(np.int64)
+        secret = constant.trained and constant.uniform is not None
+        return self.builder.weight(constant.name, content, frac_bits, secret=secret)
 
     # Activations from values.
 

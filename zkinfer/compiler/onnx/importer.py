@@ -26,6 +26,7 @@ from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.load import IR_VERSION
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
 from zkinfer.compiler.onnx.ops.quantized import along
+from zkinfer.compiler.onnx.published import public_names
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 
 __all__ = ["import_model", "ops"]
@@ -66,10 +67,11 @@ class _Importer:
         self._masking = masking_values(model.graph)
 
     def run(self) -> Lowered:
-        graph = self._model.graph
+        graph, public = self._model.graph, public_names(self._model)
         for value in graph.initializers.values():
             if value.const_value is not None:
-                self._operands[value] = Constant(value.name or "", value.const_value.numpy())
+                trained = is_float(value) and value.name not in public
+                self._operands[value] = Constant(value.name or "", value.const_value.numpy(), trained=trained)
         for value in graph.inputs:
             self._operands[value] = self._input(value)
         for node in graph:
@@ -302,7 +304,11 @@ def _computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tup
             arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
         except Exception:  # it has limits of its own, such as 64 elements along the axis of a GatherElements
             arrays = open_session(model, optimized=False).run(None, feeds)
-    return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
+    trained = any(x.trained for x in inputs)
+    return tuple(
+        Constant(name, np.asarray(array), trained=trained and np.asarray(array).dtype.kind == "f")
+        for name, array in zip(proto.output, arrays, strict=True)
+    )
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
@@ -314,4 +320,4 @@ def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
     )
     spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
     centred = integers.reals - spread[1] if zero_point else integers.reals
-    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
+    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform, trained=True)
