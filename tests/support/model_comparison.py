@@ -38,7 +38,7 @@ def build(
     Args:
         body: such as `y = Relu(x)`.
         inputs: shape of each input, the batch first; an open axis has a name.
-        weights: initializers; floats become float32.
+        weights: initializers, and constants of formulas: numbers without axes. Floats become float32.
         outputs: names of the outputs.
         integer_outputs: those of them that hold int64.
         types: element types of inputs and outputs that do not hold float32, by name.
@@ -49,7 +49,11 @@ def build(
     for name, values in (weights or {}).items():
         array = np.asarray(values)
         array = array.astype(np.float32) if array.dtype.kind == "f" else array
-        initializers.append(numpy_helper.from_array(array, name))
+        tensor = numpy_helper.from_array(array, name)
+        if array.ndim or array.dtype.kind != "f":
+            initializers.append(tensor)
+        else:
+            nodes.insert(0, helper.make_node("Constant", [], [name], value=tensor))
     types = dict.fromkeys(integer_outputs, TensorProto.INT64) | dict(types or {})
     graph = helper.make_graph(
         nodes,

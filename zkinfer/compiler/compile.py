@@ -66,6 +66,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     ranges: str | None = None,
     target: str | None = None,
     exporter: Exporter = "dynamo",
+    publish: Sequence[str] = (),
 ) -> Circuit:
     """Turn a model into a circuit.
 
@@ -88,6 +89,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             `precision` is then the largest allowed. Every other sample of the calibration data measures, the rest
             calibrates. `circuit.tuning` has the result.
         exporter: how to export a torch module, see `zkinfer.export`.
+        publish: names of stored parameters (ONNX initializers) that may become public. Every other one is committed to,
+            also where it is one number; an operator that cannot commit to it is refused.
 
     Returns:
         The circuit. Its `fidelity` says what was measured of it, on samples set aside and under stress; on a terminal
@@ -127,7 +130,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)
     with activity("reading the model"):
-        normalized, conversion = load(model, batch=batch)
+        normalized, conversion = load(model, batch=batch, publish=publish)
     _require_tensors(normalized, most)
     shapes = {value.name or "": static_shape(value) for value in normalized.graph.inputs}
     if is_loader(calibration):

@@ -245,5 +245,5 @@ class TestNoMask:
 
     def test_masked_scores_are_not_multiplied_by_a_negative_number(self) -> None:
         model = masked_model("c = Greater(k, half)\ns = Where(c, x, low)\nt = Mul(s, low)\ny = Softmax(t)", -1e9)
-        with pytest.raises(UnsupportedOperatorError, match="one positive number alone"):
+        with pytest.raises(UnsupportedOperatorError, match="constant positive numbers alone"):
             compile_model(model, [SCORES, KEEP])

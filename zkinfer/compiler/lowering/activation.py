@@ -19,7 +19,7 @@ from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue
 from zkinfer.compiler.lowering.channels import Channels
 from zkinfer.compiler.lowering.precision import Range
-from zkinfer.errors import NotFiniteError
+from zkinfer.errors import NotFiniteError, UnsupportedOperatorError
 from zkinfer.typing import FloatArray, IntArray
 
 MASKED_BELOW = -1e4
@@ -35,11 +35,13 @@ class Constant:
         array: contents, any numeric dtype.
         unit: a number of which every element is an integer multiple, where the model gives one: the scale of
             quantized weights.
+        trained: whether it is a stored parameter, which is committed to and never becomes public.
     """
 
     name: str
     array: npt.NDArray[np.generic]
     unit: Fraction | None = None
+    trained: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,6 +64,25 @@ class Constant:
     def integers(self) -> tuple[int, ...]:
         """The contents, flat, of a constant that holds integers, such as a shape or axes."""
         return tuple(int(x) for x in self.array.ravel())
+
+    @property
+    def number(self) -> Fraction | None:
+        """As `uniform`, of a constant that may become public: in a table, an offset or a coefficient."""
+        return None if self.trained else self.uniform
+
+    def published(self, what: str) -> Fraction | None:
+        """As `uniform`, where there is no form of the operator with a committed number.
+
+        Raises:
+            UnsupportedOperatorError: it is a stored parameter.
+        """
+        if self.trained and self.uniform is not None:
+            raise UnsupportedOperatorError(
+                f"its {what} {self.name!r} is a stored parameter, and would become public here: it cannot be committed "
+                f"to. If everybody may know it, compile with publish=[{self.name!r}], or the names of the parameters "
+                "that it is computed from"
+            )
+        return self.uniform
 
     @property
     def uniform(self) -> Fraction | None:

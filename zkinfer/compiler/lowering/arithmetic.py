@@ -70,7 +70,7 @@ def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
 
 def _add_constant(g: Emitter, a: Activation, b: Constant, sign: int) -> Activation:
     a = broadcast(g, a, b.shape)
-    uniform = b.uniform
+    uniform = b.number
     # A tensor of one element after a linear layer is a bias, and so a weight.
     learned = uniform is None or (b.shape != () and b.array.size == 1 and uniform and isinstance(a.pending, AffineMap))
     if not learned and uniform is not None:
@@ -83,8 +83,8 @@ def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
     if isinstance(a, Constant):
         return multiply(g, require_activation(b), a)
     if isinstance(b, Constant):
-        if b.uniform is not None:
-            return g.affine(broadcast(g, a, b.shape), b.uniform)
+        if b.number is not None:
+            return g.affine(broadcast(g, a, b.shape), b.number)
         return multiply_weight(g, a, b, b.reals)
     if a.value is b.value:
         return g.fused(a, a.function * b.function)
@@ -117,8 +117,8 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
         a = require_activation(a)
         if (b.reals == 0).any():
             raise UnsupportedOperatorError(f"it divides by {b.name!r}, which holds zeros")
-        if b.uniform is not None:
-            return g.affine(broadcast(g, a, b.shape), 1 / b.uniform)
+        if b.number is not None:
+            return g.affine(broadcast(g, a, b.shape), 1 / b.number)
         return multiply_weight(g, a, b, 1 / b.reals)
     if isinstance(a, Activation) and a.value is b.value:
         return g.fused(a, a.function / b.function)
@@ -127,8 +127,8 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
             f"it divides by {b.label!r}, which ranges from {b.observed[0]:.4g} to {b.observed[1]:.4g} on calibration "
             "data. A divisor has to stay on one side of zero: add a constant to it in the model"
         )
-    if isinstance(a, Constant) and a.uniform is not None:
-        return broadcast(g, g.apply(b, a.uniform / X), a.shape)
+    if isinstance(a, Constant) and a.number is not None:
+        return broadcast(g, g.apply(b, a.number / X), a.shape)
     return multiply(g, a, g.apply(b, functions.reciprocal))
 
 
@@ -139,10 +139,10 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
         return extremum(g, require_activation(b), a, largest=largest)
     if isinstance(b, Constant):
         a = broadcast(g, a, b.shape)
-        if b.uniform is not None:
-            if largest and b.uniform <= 0 and _is_not_negative(g, a):
+        if b.number is not None:
+            if largest and b.number <= 0 and _is_not_negative(g, a):
                 return a
-            return g.apply(a, pick(X, b.uniform), integral=g.integer)
+            return g.apply(a, pick(X, b.number), integral=g.integer)
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
     if a.value is b.value:
         return g.fused(a, pick(a.function, b.function))
@@ -232,8 +232,8 @@ def apply_each(
         UnsupportedOperatorError: the constant holds more than `MAX_FUNCTIONS` numbers.
     """
     a = broadcast(g, a, b.shape)
-    if b.uniform is not None:
-        return g.apply(a, function(b.uniform), integral=g.integer)
+    if (number := b.published("operand")) is not None:
+        return g.apply(a, function(number), integral=g.integer)
     choice = np.broadcast_to(b.reals, a.shape).ravel()
     numbers = np.unique(choice)
     if len(numbers) > MAX_FUNCTIONS:

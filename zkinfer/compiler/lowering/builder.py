@@ -125,7 +125,8 @@ class Builder:
     def __init__(self) -> None:
         self._values: list[ProgramValue] = []
         self._inputs: list[int] = []
-        self._weights: dict[tuple[int, tuple[int, ...], bytes], ProgramValue] = {}
+        self._weights: dict[tuple[int, tuple[int, ...], str | None, bytes], ProgramValue] = {}
+        self._secrets: set[int] = set()
         self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
@@ -150,24 +151,33 @@ class Builder:
         self._inputs.append(value.number)
         return value
 
-    def weight(self, label: str, content: IntArray, frac_bits: int) -> ProgramValue:
+    def weight(self, label: str, content: IntArray, frac_bits: int, *, secret: bool = False) -> ProgramValue:
         """A weight; the existing one if there is one with the same contents, shape and format.
 
         Args:
             label: name in the model.
             content: int64.
             frac_bits: format.
+            secret: whether its bounds, and those of what is computed from it, tell its magnitude to the next power of
+                two alone, and not its sign: of one number, other bounds would tell more.
         """
         content = np.array(content, dtype=np.int64, order="C")
         content.setflags(write=False)
         # The key holds a digest, because the contents would be in memory a second time.
-        key = (frac_bits, content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest())
+        # That two secrets are equal is not told either.
+        name = label if secret else None
+        key = (frac_bits, content.shape, name, blake3(content.reshape(-1).view(np.uint8).data).digest())
         if key not in self._weights:
             interval = weight_interval(content)
+            if secret:
+                reach = 1 << max(-interval[0], interval[1], 1).bit_length()
+                interval = (1 - reach, reach - 1)
             lo, hi = round_outward(interval)
             self._weights[key] = self._append(
                 Tensor(label, content.shape, frac_bits, lo, hi), interval, (lo, hi), content
             )
+            if secret:
+                self._secrets.add(self._weights[key].number)
         return self._weights[key]
 
     def _emit(self, node: Node, interval: Interval) -> ProgramValue:
@@ -250,7 +260,8 @@ class Builder:
 
     def _source(self, number: int) -> Source:
         value = self._values[number]
-        return Source(value.shape, value.interval, value.content, self._nodes.get(number))
+        content = None if number in self._secrets else value.content
+        return Source(value.shape, value.interval, content, self._nodes.get(number))
 
     def _public_source(self, number: int) -> Source:
         return Source(self._values[number].shape, self._derived[number], None, self._nodes.get(number))

@@ -111,7 +111,7 @@ def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation:
     if isinstance(condition, Constant) and condition.uniform is not None:
         return broadcast(g, require_activation(a if condition.uniform else b), shape)
     if isinstance(a, Constant) and isinstance(b, Constant):
-        difference = Constant(a.name, np.asarray(a.reals - b.reals))
+        difference = Constant(a.name, np.asarray(a.reals - b.reals), trained=a.trained or b.trained)
         if isinstance(condition, Activation) and (_is_low(a) or _is_low(b)):
             condition = g.narrowed(condition)
         return require_activation(add(g, multiply(g, condition, difference), b))
@@ -124,7 +124,7 @@ def where(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation:
 def _kept(g: Emitter, condition: Operand, a: Operand) -> Operand:
     """a times the condition."""
     if isinstance(condition, Constant) and isinstance(a, Constant):
-        return Constant(a.name, condition.reals * a.reals)
+        return Constant(a.name, condition.reals * a.reals, trained=a.trained)
     return multiply(g, condition, a)
 
 
@@ -140,9 +140,9 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
     functions = []
     for operand in (a, b):
         if isinstance(operand, Constant):
-            if operand.uniform is None or np.broadcast_shapes(operand.shape, condition.shape) != condition.shape:
+            if operand.number is None or np.broadcast_shapes(operand.shape, condition.shape) != condition.shape:
                 return None
-            functions.append(X * 0 + operand.uniform)
+            functions.append(X * 0 + operand.number)
         elif operand.value is not condition.value or operand.function.domain != LINE:
             return None
         else:

@@ -181,7 +181,8 @@ class Emitter:
                 f"{constant.name} is too large beside what it is combined with: {frac_bits} fraction bits, and numbers "
                 f"up to {float(np.abs(array).max()):.3g}; compile with fewer bits"
             )
-        return self.builder.weight(constant.name, scaled.astype(np.int64), frac_bits)
+        secret = constant.trained and constant.uniform is not None
+        return self.builder.weight(constant.name, scaled.astype(np.int64), frac_bits, secret=secret)
 
     # Activations from values.
 

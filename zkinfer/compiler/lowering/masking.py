@@ -25,7 +25,7 @@ from zkinfer.circuit.steps import Reshape
 from zkinfer.compiler.approx.functions import X, constant, exp, step
 from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Alone, Constant, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
-from zkinfer.compiler.lowering.arithmetic import add, broadcast, reshape
+from zkinfer.compiler.lowering.arithmetic import add, broadcast, divide, multiply, reshape
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.precision import Range
@@ -123,7 +123,7 @@ def _with_constant(g: Emitter, scores: Activation, mask: Constant, sign: int) ->
     low = reals <= threshold
     if not low.any() or low.all():
         return None
-    bias = Constant(mask.name, np.where(low, reals[~low].max(), reals))
+    bias = Constant(mask.name, np.where(low, reals[~low].max(), reals), trained=mask.trained)
     biased = add(g, scores, bias) if bias.array.any() else broadcast(g, scores, mask.shape)
     kept = Constant(f"{mask.name}/kept", (~low).astype(np.int64))
     scores = replace(biased, binary=scores.binary)
@@ -240,16 +240,14 @@ def is_low(g: Emitter, low: Constant, scores: Activation | MaskedScores) -> bool
 
 
 def scaled(g: Emitter, masked: MaskedScores, factor: Operand | MaskedScores, *, divided: bool) -> MaskedScores:
-    """Masked scores times a positive number, or divided by it.
+    """Masked scores times positive numbers, or divided by them.
 
     Raises:
-        UnsupportedOperatorError: the factor is not such a number.
+        UnsupportedOperatorError: the factor does not hold such numbers.
     """
-    number = factor.uniform if isinstance(factor, Constant) else None
-    if number is None or number <= 0:
-        raise UnsupportedOperatorError("masked scores can be multiplied and divided by one positive number alone")
-    scores = g.affine(broadcast(g, masked.scores, factor.shape), 1 / number if divided else number)
-    return replace(masked, scores=scores)
+    if not isinstance(factor, Constant) or (factor.reals <= 0).any():
+        raise UnsupportedOperatorError("masked scores can be multiplied and divided by constant positive numbers alone")
+    return replace(masked, scores=(divide if divided else multiply)(g, masked.scores, factor))
 
 
 def exponentials(g: Emitter, masked: MaskedScores) -> Activation:

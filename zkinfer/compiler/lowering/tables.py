@@ -1,6 +1,7 @@
 """Lookup tables of a circuit: the index resolution at which a function is tabulated."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -31,6 +32,9 @@ one unit early, see `precision.activation_format`, and that costs no more than r
 
 _SAMPLES = 257
 _NAME_LENGTH = 48
+_NUMBER = re.compile(r"(?<![a-zA-Z_])\d+(\.\d+)?(e[+-]?\d+)?(/\d+)?")
+"""A number in the name of a function; tables are public, and their names carry none."""
+
 _REMEMBERED = 96
 """How many tables are kept for later circuits: a search over precisions needs most of them many times."""
 
@@ -133,7 +137,7 @@ def built_table(function: Function, in_frac_bits: int, shift: int, indices: Inte
         out_frac_bits=out.frac_bits,
         out_lo=out.lo,
         out_hi=out.hi,
-        name=function.name[:_NAME_LENGTH],
+        name=_NUMBER.sub("c", function.name)[:_NAME_LENGTH],
     )
     return SaturatingTable(built.table, tuple(run for clamped in built.saturated for run in _lossy(built, clamped)))
 

@@ -35,7 +35,11 @@ def computed(node: onnx_ir.Node, opset: int, inputs: Sequence[Constant]) -> tupl
             arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
         except Exception:  # it has limits of its own, such as 64 elements along the axis of a GatherElements
             arrays = open_session(model, optimized=False).run(None, feeds)
-    return tuple(Constant(name, np.asarray(array)) for name, array in zip(proto.output, arrays, strict=True))
+    trained = any(x.trained for x in inputs)
+    return tuple(
+        Constant(name, np.asarray(array), trained=trained and np.asarray(array).dtype.kind == "f")
+        for name, array in zip(proto.output, arrays, strict=True)
+    )
 
 
 def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
@@ -47,4 +51,4 @@ def _dequantized(node: onnx_ir.Node, inputs: Sequence[Constant]) -> Constant:
     )
     spread = [along(x, axis % len(integers.shape or (1,)), integers.shape, block) for x in (scale, *zero_point)]
     centred = integers.reals - spread[1] if zero_point else integers.reals
-    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform)
+    return Constant(node.outputs[0].name or "", centred * spread[0], scale.uniform, trained=True)

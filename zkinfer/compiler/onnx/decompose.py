@@ -9,13 +9,14 @@ from zkinfer.compiler.onnx.subgraph import Subgraph
 __all__ = ["decompose", "decompositions"]
 
 
-def decompose(model: onnx_ir.Model) -> bool:
+def decompose(model: onnx_ir.Model, public: set[str]) -> bool:
     """Replace operators by their decompositions, in place; shapes of the new values are not inferred.
 
     An operator of a form that its rule does not cover, or with an input of unknown shape, is not replaced.
 
     Args:
         model: one version of the standard operator set, functions inlined.
+        public: gets the names of new constants that are no parameters.
 
     Returns:
         Whether an operator was replaced.
@@ -34,6 +35,7 @@ def decompose(model: onnx_ir.Model) -> bool:
             continue
         for constant in subgraph.constants:
             model.graph.register_initializer(constant)
+        public.update(subgraph.public)
         pairs = [
             (old, new) for k, (old, new) in enumerate(zip(node.outputs, results, strict=False)) if subgraph.uses(k)
         ]

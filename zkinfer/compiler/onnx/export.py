@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import onnx
 
+from zkinfer.compiler.onnx.published import PARAMETERS
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
 from zkinfer.typing import Array
 
@@ -61,6 +62,7 @@ def export(
         except Exception as error:  # the exporters raise anything, from RuntimeError to their own classes
             raise _failure(torch, error, exporter) from error
         _require_no_branch(torch, warned)
+    proto.metadata_props.add(key=PARAMETERS, value="initializers")
     for value in proto.graph.input:
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise CompileError(
@@ -162,6 +164,8 @@ def _by_dynamo(
         output_names=outputs,
         dynamic_shapes=tuple(sizes),
         verbose=False,
+        # Constants that the module writes down stay Constant nodes, apart from its parameters.
+        optimize=False,
     )
     proto = program.model_proto
     assert isinstance(proto, onnx.ModelProto)

@@ -26,6 +26,7 @@ from zkinfer.compiler.onnx.constants import computed
 from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
+from zkinfer.compiler.onnx.published import public_names
 from zkinfer.compiler.onnx.scaling import added, rescaled
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.typing import IntArray
@@ -68,10 +69,11 @@ class _Importer:
         self._masking = masking_values(model.graph)
 
     def run(self) -> Lowered:
-        graph = self._model.graph
+        graph, public = self._model.graph, public_names(self._model)
         for value in graph.initializers.values():
             if value.const_value is not None:
-                self._operands[value] = Constant(value.name or "", value.const_value.numpy())
+                trained = is_float(value) and value.name not in public
+                self._operands[value] = Constant(value.name or "", value.const_value.numpy(), trained=trained)
         for value in graph.inputs:
             self._operands[value] = self._input(value)
         for node in graph:

@@ -7,6 +7,7 @@ operators with a decomposition are decomposed. The same model gives the same res
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,14 @@ from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import classical
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
+from zkinfer.compiler.onnx.published import (
+    PARAMETERS,
+    computed_from,
+    is_known,
+    require_initializers,
+    store,
+    written_constants,
+)
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.registry import hints
 from zkinfer.compiler.onnx.shapes import correct_shapes
@@ -66,7 +75,7 @@ def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> o
     return load(source, batch=batch).model
 
 
-def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
+def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()) -> Loaded:
     """A normalized model.
 
     Args:
@@ -74,9 +83,11 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
             a path alone, and only from within the folder of the model.
         batch: size of the first axis of every input, at least 1. Where the model leaves that axis open it is set;
             where the model fixes it, it must agree.
+        publish: initializers that may become public, see `published`.
 
     Raises:
-        InvalidInputError: not an ONNX model, or external data that is missing or outside the model's folder.
+        InvalidInputError: not an ONNX model, or external data that is missing or outside the model's folder; or
+            `publish` names what is no initializer.
         ShapeError: an input has no batch axis or one of another size, or no elements.
         DynamicShapeError: another dimension is not a number.
         NotFiniteError: a constant holds NaN or infinity.
@@ -100,7 +111,11 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
         common.RemoveInitializersFromInputsPass()(model)
         _require_inputs(model, batch)
         common.InlinePass()(model)
+        require_initializers(model.graph, publish)
+        written = {*written_constants(model.graph), *publish}
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        public = computed_from(model.graph, written)
+        exported = model.metadata_props.get(PARAMETERS) is not None
         drop_infinite_bounds(model)
         bound_masks(model)
         _require_finite(model)
@@ -109,12 +124,14 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> Loaded:
         # Shape inference does not know every layer: values after one have shapes once the layer is decomposed.
         replaced = True
         while replaced:
-            replaced = decompose(model)
+            replaced = decompose(model, public)
             proto = onnx_ir.serde.serialize_model(model)
             model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
         drop_expansions(model)
         drop_empty(model)
         common.ClearMetadataAndDocStringPass()(model)
+        known = set() if exported else {n for n, value in model.graph.initializers.items() if is_known(value)}
+        store(model, public | known)
         _require_lowerable(model, batch, fixed=fixed)
         _require_finite(model)
         for node in unfolded_batch_norms(model):

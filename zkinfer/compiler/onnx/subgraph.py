@@ -25,6 +25,7 @@ class Subgraph:
         opset: version of the standard operator set.
         nodes: in order of execution.
         constants: constant tensors that the nodes read.
+        public: names of those that are numbers of the operator's own formula, and no parameters.
 
     Args:
         node, opset: see above.
@@ -35,6 +36,7 @@ class Subgraph:
         self._name = node.outputs[0].name
         self.nodes: list[onnx_ir.Node] = []
         self.constants: list[Value] = []
+        self.public: list[str] = []
 
     def uses(self, output: int) -> bool:
         """Whether the model reads an output of the replaced node."""
@@ -75,8 +77,10 @@ class Subgraph:
         return self.constant(step, np.array(sizes, dtype=np.int64))
 
     def number(self, step: str, x: float, like: Value) -> Value:
-        """A constant number of the type of a tensor."""
-        return self.constant(step, np.array(x, dtype=numpy_type(like)))
+        """A constant number of the operator's formula, of the type of a tensor."""
+        value = self.constant(step, np.array(x, dtype=numpy_type(like)))
+        self.public.append(value.name or "")
+        return value
 
     def reduce(self, step: str, op_type: str, x: Value, axes: Sequence[int], *, keepdims: bool = True) -> Value:
         """A reduction over axes."""

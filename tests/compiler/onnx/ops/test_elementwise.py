@@ -21,7 +21,6 @@ SATURATION = 1.01
 FUNCTIONS = [
     ("Relu(x)", 17),
     ("LeakyRelu<alpha=0.2>(x)", 17),
-    ("PRelu(x, s)", 17),
     ("Elu<alpha=0.7>(x)", 17),
     ("Selu(x)", 17),
     ("Sigmoid(x)", 17),

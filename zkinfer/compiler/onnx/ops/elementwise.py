@@ -11,15 +11,14 @@ from zkinfer.compiler.onnx.registry import Handler, operator
 from zkinfer.errors import UnsupportedOperatorError
 
 
-def _number(constant: Constant, what: str) -> Fraction:
-    """The number that all elements of a constant equal.
+def _require_one(constant: Constant, what: str) -> None:
+    """Check that all elements of a constant are the same number.
 
     Raises:
         UnsupportedOperatorError: its elements differ.
     """
     if constant.uniform is None:
         raise UnsupportedOperatorError(f"its {what} {constant.name!r} is not one number; only that is supported")
-    return constant.uniform
 
 
 def truncated(function: functions.Function) -> functions.Function:
@@ -134,8 +133,8 @@ def LeakyRelu(g: Emitter, X: Activation, *, alpha: float = 0.01) -> Activation:
 
 @operator(9, 16)
 def PRelu(g: Emitter, X: Activation, slope: Constant) -> Activation:
-    if slope.uniform is not None:
-        return g.apply(X, functions.leaky_relu(float(slope.uniform)))
+    if slope.number is not None:
+        return g.apply(X, functions.leaky_relu(float(slope.number)))
     below = g.apply(X, functions.minimum(functions.X, 0))
     return arithmetic.add(g, g.apply(X, functions.relu), arithmetic.multiply_weight(g, below, slope, slope.reals))
 
@@ -190,12 +189,14 @@ def Swish(g: Emitter, X: Activation, *, alpha: float = 1.0) -> Activation:
 
 @operator(13)
 def Clip(g: Emitter, input: Activation, min: Constant | None = None, max: Constant | None = None) -> Activation:
-    clipped: functions.Function = functions.X
+    clipped = input
     if min is not None:
-        clipped = functions.maximum(clipped, _number(min, "lower bound"))
+        _require_one(min, "lower bound")
+        clipped = arithmetic.extremum(g, clipped, min, largest=True)
     if max is not None:
-        clipped = functions.minimum(clipped, _number(max, "upper bound"))
-    return g.apply(input, clipped, integral=g.integer)
+        _require_one(max, "upper bound")
+        clipped = arithmetic.extremum(g, clipped, max, largest=False)
+    return clipped
 
 
 @operator(13, 15)

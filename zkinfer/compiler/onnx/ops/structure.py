@@ -164,7 +164,7 @@ def Split(
 
 
 def _filler(constant: Constant) -> Fraction:
-    filler = constant.uniform
+    filler = constant.published("filler")
     if filler is None or abs(filler) >= -MASKED_BELOW:
         raise UnsupportedOperatorError(
             f"it pads with {constant.name!r}, which is not one number of a magnitude below {-MASKED_BELOW:g}"
