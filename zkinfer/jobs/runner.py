@@ -337,6 +337,7 @@ class Runner:
             batch = JobBatch(first, leased.stop, dead, *digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
+        self._give_back(leased)
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""
