@@ -333,6 +333,12 @@ def test_links_resolve(path: Path) -> None:
             assert anchor in anchors(linked), f"{path.name} links to {target}, a heading that does not exist"
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    named = re.findall(r"`((?:\w+/)*test_\w+\.py)`", (ROOT / "docs" / "threat-model.md").read_text())
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
+
+
 def test_readme_starts_with_the_two_commands() -> None:
     assert code_lines((ROOT / "README.md").read_text())[:2] == ["make demo", "make test"]
 

@@ -1,5 +1,7 @@
 """Proofs: exact against the evaluator, bound to their statement, and checked before they leave."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,11 +11,11 @@ from support.example_programs import Example, everything, mlp
 from support.random_programs import random_inputs, random_program
 
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.errors import BudgetError, InputRangeError, InvalidInputError, ProvingError, ShapeError
+from zkinfer.errors import BudgetError, InputRangeError, InvalidInputError, ProvingError, ResourceError, ShapeError
 from zkinfer.execution.executor import execute
 from zkinfer.ezkl import prove as prove_module
 from zkinfer.ezkl.keys import EzklKeys
-from zkinfer.ezkl.prove import prove
+from zkinfer.ezkl.prove import ROOM_TO_PROVE, prove
 from zkinfer.ezkl.setup import setup
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.proof import Proof
@@ -109,3 +111,14 @@ def test_the_budget_is_spent_and_then_refused() -> None:
     assert keys.proofs_left == 0
     with pytest.raises(BudgetError, match="the 1 proofs that hide"):
         prove(keys, [example.x], b"")
+
+
+def test_a_full_folder_for_temporary_files_takes_nothing_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ezkl writes its proof: it would fail when the proof was accounted for."""
+    example = mlp()
+    keys = setup(example.program, example.weights, proofs=1)
+    monkeypatch.setattr("zkinfer.ezkl.prove.shutil.disk_usage", lambda _: SimpleNamespace(free=ROOM_TO_PROVE - 1))
+    with pytest.raises(ResourceError, match="less than 16 MiB are free"):
+        prove(keys, [example.x], b"")
+    assert keys.proofs_left == 1
+    assert keys.proof_bytes(1) > 1 << 16

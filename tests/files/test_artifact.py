@@ -156,6 +156,15 @@ class TestReservedFile:
             file.publish()
         assert (tmp_path / "file").read_bytes() == b"new"
 
+    def test_what_is_published_is_not_written_again(self, tmp_path: Path) -> None:
+        with ReservedFile(tmp_path / "file") as file:
+            file.fill(b"new")
+            file.publish()
+            (tmp_path / "file").write_bytes(b"newer")
+            file.fill(b"new")
+            file.publish()
+        assert (tmp_path / "file").read_bytes() == b"newer"
+
     def test_a_folder_in_its_place_is_said_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match="directory"):
             ReservedFile(tmp_path)

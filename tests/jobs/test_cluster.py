@@ -20,7 +20,7 @@ from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
 from zkinfer.jobs.runner import Runner
 from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import verify_job
-from zkinfer.jobs.work import Failed, TensorData, Work
+from zkinfer.jobs.work import Failed, Proven, TensorData, Work
 from zkinfer.native.setup import setup
 
 ITEMS = 40
@@ -58,6 +58,22 @@ def test_a_worker_that_dies_costs_no_item_and_no_budget_is_used_twice(tmp_path: 
     assert verify_job(job, keys.commitment, tmp_path / "x.npy").proofs == 8
     assert 8 <= keys.budget - keys.proofs_left <= 8 + 3 * block_size(100, 2)
     assert not cluster.key_folder.exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_batch_of_a_stopped_worker_is_proven_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkinfer.jobs.cluster.STOPPED_SECONDS", 0.5)
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=10)
+    work = Work(keys.commitment.digest, 0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
+    with closing(RayExecutor(keys, 1)) as cluster:
+        os.kill(cluster.pids()[0], signal.SIGSTOP)
+        found = []
+        for _ in range(2):
+            cluster.submit(work)
+            while not (results := cluster.results(0.2)):
+                pass
+            found += results
+    assert [type(result) for result in found] == [Failed, Proven]
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -508,6 +508,24 @@ def test_a_disk_that_fills_up_meanwhile_costs_no_proof_that_is_being_made(
     assert keys.proven == list(range(0, 40, 2))
 
 
+def test_a_proof_that_cannot_be_made_fails_its_batch_and_not_the_job(tmp_path: Path) -> None:
+    """Also where its size is asked for first."""
+
+    class Unprovable(RecordingKeys):
+        def proof_bytes(self, runs: int, **hidden: bool) -> int:
+            if runs == 2:
+                raise ProvingError("cannot be proven")
+            return super().proof_bytes(runs, **hidden)
+
+        def prove(self, inputs: Sequence[IntArray], context: bytes, **options: bool) -> Proof:
+            self.proof_bytes(len(inputs[0]))
+            return super().prove(inputs, context, **options)
+
+    new_job(tmp_path, 5)
+    outcome = api.run(tmp_path / "job", Unprovable(tmp_path / "keys"), tmp_path / "x.npy", batch_size=3)
+    assert (outcome.complete, outcome.progress.counts.done, outcome.progress.counts.failed) == (False, 3, 2)
+
+
 def test_outputs_have_their_space_before_anything_is_proven(tmp_path: Path) -> None:
     keys, x = new_job(tmp_path, 1000)
     found: list[int] = []

@@ -15,7 +15,7 @@ from support.unprivileged import as_nobody
 
 from zkinfer.errors import ArtifactError, ResourceError
 from zkinfer.jobs import api
-from zkinfer.jobs.job import STATE_FILE, proofs_folder
+from zkinfer.jobs.job import STATE_FILE, WORKERS_LOG, proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE
 from zkinfer.jobs.state import State
 
@@ -116,6 +116,21 @@ def test_a_folder_in_the_place_of_a_part_is_said(tmp_path: Path, name: str) -> N
     with pytest.raises(ResourceError, match="cannot write"):
         api.run(tmp_path / "job", keys, x, batch_size=5)
     assert keys.proven == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_planted_in_the_place_of_the_log_is_refused(tmp_path: Path, kind: str) -> None:
+    keys, x = new_job(tmp_path, ITEMS)
+    job, victim = tmp_path / "job", tmp_path / "victim"
+    job.mkdir()
+    victim.write_text("kept")
+    if kind == "link":
+        (job / WORKERS_LOG).symlink_to(victim)
+    else:
+        os.mkfifo(job / WORKERS_LOG)
+    with pytest.raises(ResourceError, match="cannot start a worker"):
+        api.run(job, keys, x, batch_size=5, executor="processes")
+    assert victim.read_text() == "kept"
 
 
 def test_what_lies_among_the_proofs_is_removed_and_folders_are_left_alone(tmp_path: Path) -> None:

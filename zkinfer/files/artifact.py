@@ -165,11 +165,13 @@ class ReservedFile:
                 raise
 
     def fill(self, data: bytes) -> None:
-        """Write the whole content, durably; the space beyond it is given back. May be tried again.
+        """Write all content durably, and give back the space beyond it. May be tried again until it is published.
 
         Raises:
             ResourceError: the disk is full or not writable.
         """
+        if self._part is None:
+            return
         with self._writing():
             self._file.seek(0)
             self._file.write(data)

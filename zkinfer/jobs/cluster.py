@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import uuid
@@ -25,7 +26,7 @@ from zkinfer import __version__
 from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
 from zkinfer.files import budget
 from zkinfer.files.artifact import one_line
-from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, BatchExecutor
+from zkinfer.jobs.executors import LOST, STOPPED_SECONDS, THREAD_VARIABLES, BatchExecutor
 from zkinfer.jobs.processes import stop_signals_blocked
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
@@ -92,9 +93,9 @@ class ProvingActor:
         budget.create(budget_file, shipment.owner, shipment.budget, used=shipment.budget)
         self._keys = Keys.load(own)
 
-    def pid(self) -> int:
-        """The actor's process id, once the keys are loaded."""
-        return os.getpid()
+    def place(self) -> tuple[str, int]:
+        """The actor's machine and process id, once the keys are loaded."""
+        return socket.gethostname(), os.getpid()
 
     def prove(self, work: bytes, granted: int) -> bytes:
         """Prove a batch, with so many proofs more to make; what `work` and a result are, as bytes."""
@@ -178,9 +179,11 @@ def _pieces(path: Path) -> Iterator[bytes]:
 @dataclass
 class _Actor:
     handle: Any
+    place: Any  # a reference to where it runs
     allowance: int = 0
     work: Work | None = None
     answered: bool = False
+    stopped: float = 0.0  # seconds of waiting for it
 
 
 class RayExecutor(BatchExecutor):
@@ -232,7 +235,7 @@ class RayExecutor(BatchExecutor):
             ResourceError: one cannot begin.
         """
         try:
-            found: list[int] = self._ray.get([actor.handle.pid.remote() for actor in self._actors])
+            found = [pid for _, pid in self._ray.get([actor.place for actor in self._actors])]
         except self._ray.exceptions.RayError as error:
             raise ResourceError(f"a worker on the cluster could not begin: {one_line(error)}") from None
         return found
@@ -271,7 +274,26 @@ class RayExecutor(BatchExecutor):
         if self._running and not found:
             ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
             found = [self._result(reference) for reference in ready]
+            if not found:
+                self._kill_stopped(seconds)
         return found
+
+    def _kill_stopped(self, seconds: float) -> None:
+        """Kill actors on this machine that were stopped for long: it shows when results are waited for again."""
+        for actor in self._running.values():
+            actor.stopped = actor.stopped + seconds if self._is_stopped(actor) else 0.0
+            if actor.stopped >= STOPPED_SECONDS:
+                self._ray.kill(actor.handle)
+
+    def _is_stopped(self, actor: _Actor) -> bool:
+        with contextlib.suppress(ImportError, self._ray.exceptions.RayError):
+            import psutil
+
+            located, _ = self._ray.wait([actor.place], timeout=0)
+            machine, pid = self._ray.get(located[0]) if located else ("", 0)
+            with contextlib.suppress(psutil.Error):
+                return machine == socket.gethostname() and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        return False
 
     def _result(self, reference: Any) -> Result:
         actor = self._running.pop(reference)
@@ -311,7 +333,8 @@ class RayExecutor(BatchExecutor):
         threads = max(1, processors // self.places)
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
         remote = self._ray.remote(num_cpus=threads, max_restarts=0, runtime_env={"env_vars": variables})(ProvingActor)
-        return _Actor(remote.remote(self._shipment))
+        handle = remote.remote(self._shipment)
+        return _Actor(handle, handle.place.remote())
 
     def close(self) -> None:
         """See `BatchExecutor.close`: also removes the keys from the machines that the actors run on."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -203,7 +203,7 @@ class ProcessExecutor(BatchExecutor):
         threads = max(1, (os.cpu_count() or 1) // self.places)
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         try:
-            with self._log.open("ab") as log, stop_signals_blocked():
+            with _open_log(self._log) as log, stop_signals_blocked():
                 return _Worker(*start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log))
         except OSError as error:
             raise ResourceError(f"cannot start a worker: {error}") from error
@@ -214,6 +214,12 @@ class ProcessExecutor(BatchExecutor):
 
 
 _decoder = msgspec.msgpack.Decoder(Result)
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """The file for what workers print, to be continued: a pipe or link in its place is refused."""
+    flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o644), "ab")
 
 
 def _is_stopped(worker: _Worker) -> bool:

@@ -7,14 +7,14 @@ a full disk) stops the job, which can be resumed.
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 from blake3 import blake3
 
-from zkinfer.errors import BudgetError, InvalidInputError, ResourceError, WrongKeyError
+from zkinfer.errors import BudgetError, InvalidInputError, ProvingError, ResourceError, WrongKeyError
 from zkinfer.files.artifact import ReservedFile, writing
 from zkinfer.jobs.batch_checker import read_items
 from zkinfer.jobs.executors import BatchExecutor
@@ -231,7 +231,9 @@ class Runner:
         runs = len(leased.work.inputs[0].integers())
         if runs not in self._sizes:
             hidden = {name: getattr(self._options, name) for name in ("private_inputs", "private_outputs")}
-            self._sizes[runs] = self._keys.proof_bytes(runs, **hidden) + ROOM_FOR_RECORDS
+            self._sizes[runs] = ROOM_FOR_RECORDS
+            with suppress(ProvingError, InvalidInputError):  # the proof will fail, and say why
+                self._sizes[runs] += self._keys.proof_bytes(runs, **hidden)
         leased.room = ReservedFile(proofs_folder(self._folder) / proof_name(leased.work.first), self._sizes[runs])
 
     def _give_back(self, leased: _Leased) -> None:
@@ -335,6 +337,7 @@ class Runner:
             batch = JobBatch(first, leased.stop, dead, *digests, name, digest)
             self._outputs.write(batch, outputs)
         self._collected.add(first)
+        self._give_back(leased)
 
     def _handle(self, failed: Failed, leased: _Leased) -> None:
         """A batch failed: stop the job, try it again later, or give it up."""
