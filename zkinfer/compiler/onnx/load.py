@@ -25,6 +25,7 @@ from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import classical
+from zkinfer.compiler.onnx.limits import require_bounded
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.published import (
     PARAMETERS,
@@ -150,6 +151,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     if proto.ByteSize() > MAX_MODEL_BYTES:
         raise CompileError(f"the model and its weights are {proto.ByteSize()} bytes; {MAX_MODEL_BYTES} fit")
     _require_known_domains(proto)
+    require_bounded(proto)
     _give_outputs_nodes(proto)
     for output in proto.graph.output:
         if output.type.HasField("tensor_type"):
