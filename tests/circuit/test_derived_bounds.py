@@ -62,15 +62,27 @@ def test_what_is_looked_up_is_within_the_table_wherever_it_is_read() -> None:
     assert derived(PRODUCT, doubled, Lookup(out(1, 3), 2, 0, 0), View(out(1, 3), (Term(3, 1, ()),))) == (-210, 210)
 
 
-def test_a_maximum_is_no_more_than_the_larger_of_both() -> None:
+def test_where_unused_lookups_are_not_shown_other_readers_know_nothing_of_them() -> None:
+    """ezkl leaves out what no output depends on: an element may be read elsewhere and never be looked up."""
+    doubled = View(out(1, 3), (Term(2, 2, ()),))
+    nodes = (PRODUCT, Lookup(out(1, 3), 2, 0, 1), doubled)
+    one = Program(1, (X,), (W,), (RELU,), nodes, (4,))
+    assert derived_bounds(one, 10**6, all_shown=False)[2:] == [(-420, 420), (0, 105), (-840, 840)]
+    assert derived_bounds(one, 10**6)[2:] == [(-211, 210), (0, 105), (-422, 420)]
+
+
+@pytest.mark.parametrize("most", [20, 30])
+@pytest.mark.parametrize("all_shown", [True, False])
+def test_a_maximum_is_no_more_than_the_larger_of_both(most: int, all_shown: bool) -> None:
     """b + relu(a - b), where the difference is known no better than its table."""
-    relu = Table("relu", -30, tuple(max(0, i) for i in range(-30, 31)))
+    relu = Table("relu", -most, tuple(max(0, i) for i in range(-most, most + 1)))
     nodes = (
         View(out(1, 4), (Term(0, 1, ()), Term(0, -1, ()))),
-        Lookup(out(1, 4), 2, 0, 0),
-        View(out(1, 4), (Term(0, 1, ()), Term(3, 1, ()))),
+        Lookup(out(1, 4), 1, 0, 0),
+        View(out(1, 4), (Term(0, 1, ()), Term(2, 1, ()))),
     )
-    assert derived(*nodes, tables=(relu,)) == (-15, 15)
+    one = Program(1, (X,), (), (relu,), nodes, (3,))
+    assert derived_bounds(one, 10**6, all_shown=all_shown)[-1] == (-15, 15)
 
 
 @pytest.mark.parametrize(

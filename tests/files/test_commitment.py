@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import EZKL_VECTORS
 
+from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.encoding import encode_program
-from zkinfer.circuit.program import Einsum, Program, Tensor
+from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.errors import MalformedCommitmentError, WrongKeyError
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.ezkl.verifying_key import MAX_MAGNITUDE, EzklVerifyingKey
@@ -371,3 +373,13 @@ def test_values_that_leave_the_field_of_ezkl_are_refused() -> None:
     Commitment(squares(5), KEY).check()
     with pytest.raises(MalformedCommitmentError, match=r"square 5: .* bits"):
         Commitment(squares(6), KEY).check()
+
+
+def test_with_ezkl_a_lookup_that_no_output_needs_bounds_nothing() -> None:
+    """ezkl may leave it out. The native prover shows all of them."""
+    one = squares(6)
+    unused = Lookup(Tensor("unused", (1,), 0, 0, 0), 5, 0, 0)
+    seen = msgspec.structs.replace(one, tables=(Table("t", 0, (0,)),), nodes=(*one.nodes, unused))
+    derived_bounds(seen, MAX_MAGNITUDE)
+    with pytest.raises(MalformedCommitmentError, match=r"square 5: .* bits"):
+        Commitment(seen, KEY).check()

@@ -96,6 +96,7 @@ class RevealingBackend(Backend[RevealingKeys]):
     name = "revealing"
     verifying_key = RevealingVerifyingKey
     engines = ("python",)
+    min_bits = 128.0
     default_proofs = 7
     limits = Limits(runs=MAX_RUNS, hides_values=False)
 

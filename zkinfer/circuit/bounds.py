@@ -153,7 +153,7 @@ def interval_of(node: Node, known: Known) -> Interval:
             looked_up = known.table(table)
             if not known.allows(len(looked_up.values)):
                 return looked_up.range
-            return lookup_interval(looked_up, known.source(source).interval, shift)
+            return lookup_interval(looked_up, known.looked_up(known.source(source).interval, looked_up, shift), shift)
 
 
 def node_interval(program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]) -> Interval:

@@ -7,38 +7,20 @@ weights, and the contents of the tables.
 A proof system computes modulo a prime, and shows of every Lookup that its source is `2^shift * index + remainder -
 half` modulo that prime, with an index of the table. Where all derived intervals, and all these sums, are below half of
 the prime, two that are equal modulo the prime are equal as integers. A derived interval may be wider than the table,
-because contents of weights are not public. Beyond the Lookup it is not: a value that is looked up is within what leads
-to an index of the table, wherever else it is read.
+because contents of weights are not public. Beyond the Lookup it is not: an element that is looked up is within what
+leads to an index of the table. Where a proof system shows the Lookups of all elements, whether their results are used
+or not, that is so wherever else the value is read.
 """
 
 from zkinfer.circuit.bounds import Interval, interval_of
-from zkinfer.circuit.program import Lookup, Program, rounding_half
-from zkinfer.circuit.table import Table
+from zkinfer.circuit.program import Lookup, Program
 from zkinfer.circuit.view_bounds import Effort, Known, Source
+from zkinfer.circuit.view_bounds import table_domain as table_domain
+from zkinfer.circuit.view_bounds import within as within
 from zkinfer.errors import BoundsError
 
 MAX_EFFORT = 1 << 26
 """See `Effort`: about a second for the most laborious program."""
-
-
-def table_domain(table: Table, shift: int) -> Interval:
-    """The integers that lead to an index of a table, after a rounding shift."""
-    half = rounding_half(shift)
-    return (table.lo << shift) - half, ((table.hi + 1) << shift) - half - 1
-
-
-def within(interval: Interval, domain: Interval) -> Interval:
-    """The integers of both.
-
-    Raises:
-        BoundsError: there are none.
-    """
-    lo, hi = max(interval[0], domain[0]), min(interval[1], domain[1])
-    if lo > hi:
-        raise BoundsError(
-            f"it can be {interval[0]} to {interval[1]}, but is looked up in a table of {domain[0]} to {domain[1]}"
-        )
-    return lo, hi
 
 
 def magnitude(interval: Interval) -> int:
@@ -46,12 +28,13 @@ def magnitude(interval: Interval) -> int:
     return max(abs(interval[0]), abs(interval[1]))
 
 
-def derived_bounds(program: Program, limit: int) -> list[Interval]:
+def derived_bounds(program: Program, limit: int, *, all_shown: bool = True) -> list[Interval]:
     """The interval of every value that follows from inputs, bounds of weights, and tables, by value number.
 
     Args:
         program: a validated program, perhaps of a stranger.
         limit: how large a value may be in absolute value: half of a proof system's prime, rounded down.
+        all_shown: whether the proof system shows every Lookup of every element, also one whose result is not used.
 
     Raises:
         BoundsError: a value could be larger; the message names its tensor.
@@ -75,9 +58,10 @@ def derived_bounds(program: Program, limit: int) -> list[Interval]:
                 "fewer bits for activations or weights"
             )
         try:
-            intervals.append(within(interval, domains[value]) if value in domains else interval)
+            looked_up = within(interval, domains[value]) if value in domains else interval
         except BoundsError as error:
             raise BoundsError(f"{program.tensor(value).label}: {error}") from None
+        intervals.append(looked_up if all_shown else interval)
 
     leaves = len(program.inputs) + len(program.weights)
 
@@ -85,7 +69,7 @@ def derived_bounds(program: Program, limit: int) -> list[Interval]:
         made = program.nodes[value - leaves] if value >= leaves else None
         return Source(program.tensor(value).shape, intervals[value], None, made)
 
-    known = Known(source, program.tables.__getitem__, None, Effort(MAX_EFFORT))
+    known = Known(source, program.tables.__getitem__, None, Effort(MAX_EFFORT), shown=True)
     for value, tensor in enumerate((*program.inputs, *program.weights)):
         admit(value, (tensor.lo, tensor.hi))
     for value, node in enumerate(program.nodes, leaves):

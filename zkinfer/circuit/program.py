@@ -16,7 +16,9 @@ from zkinfer.circuit.table import Table
 
 PROGRAM_VERSION = 1
 MAX_MAGNITUDE = 1 << 62
-"""Every value, and every partial sum of an Einsum in absolute value, stays strictly below this."""
+"""Every value, and every partial sum of an Einsum in absolute value, stays strictly below this: int64 holds it.
+
+The fields of proof systems have limits of their own, see `circuit.derived_bounds`."""
 
 
 class Scales(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

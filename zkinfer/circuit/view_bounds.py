@@ -77,12 +77,18 @@ class Known(NamedTuple):
         table: of a table's number.
         limit: a value or partial sum that could reach it is refused; None if the caller looks at intervals itself.
         effort: what rules that look at many entries may use in all; None for as much as they need.
+        shown: whether a proof shows that what is looked up is in the table. Otherwise intervals have to.
     """
 
     source: Callable[[int], Source]
     table: Callable[[int], Table]
     limit: int | None = MAX_MAGNITUDE
     effort: Effort | None = None
+    shown: bool = False
+
+    def looked_up(self, interval: Interval, table: Table, shift: int) -> Interval:
+        """What is known of elements that are looked up, before the shift."""
+        return within(interval, table_domain(table, shift)) if self.shown else interval
 
     def allows(self, units: int) -> bool:
         """Whether a rule may do so much work."""
@@ -93,6 +99,26 @@ def lookup_indices(interval: Interval, shift: int) -> Interval:
     """The table indices that a value within the interval can reach."""
     half = rounding_half(shift)
     return (interval[0] + half) >> shift, (interval[1] + half) >> shift
+
+
+def table_domain(table: Table, shift: int) -> Interval:
+    """The integers that lead to an index of a table, after a rounding shift."""
+    half = rounding_half(shift)
+    return (table.lo << shift) - half, ((table.hi + 1) << shift) - half - 1
+
+
+def within(interval: Interval, domain: Interval) -> Interval:
+    """The integers of both.
+
+    Raises:
+        BoundsError: there are none.
+    """
+    lo, hi = max(interval[0], domain[0]), min(interval[1], domain[1])
+    if lo > hi:
+        raise BoundsError(
+            f"it can be {interval[0]} to {interval[1]}, but is looked up in a table of {domain[0]} to {domain[1]}"
+        )
+    return lo, hi
 
 
 def view_interval(node: View, known: Known) -> Interval:
@@ -166,14 +192,15 @@ def _given_lookup(terms: Sequence[Term], bounds: Sequence[Interval], k: int, kno
     if not multiples:
         inner, offset = (Term(lookup.source, 1, ()),), 0
         multiples = _multiples([other for other, _ in rest], inner)
-    if max(abs(looked_up.interval[0]), abs(looked_up.interval[1])) >= MAX_MAGNITUDE:
+    table = known.table(lookup.table)
+    interval = known.looked_up(looked_up.interval, table, lookup.shift)
+    if max(abs(interval[0]), abs(interval[1])) >= MAX_MAGNITUDE:
         return None
-    first, last = lookup_indices(looked_up.interval, lookup.shift)
+    first, last = lookup_indices(interval, lookup.shift)
     if not multiples or not known.allows(len(multiples) * (effort + last - first + 1)):
         return None
 
-    table = known.table(lookup.table)
-    cells = _Cells(looked_up.interval, lookup.shift)
+    cells = _Cells(interval, lookup.shift)
     values = term.coefficient * table.array[cells.first - table.lo : cells.last - table.lo + 1]
     low = np.full(len(values), sum(lo for _, (lo, _) in rest))
     high = np.full(len(values), sum(hi for _, (_, hi) in rest))

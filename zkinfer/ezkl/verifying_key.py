@@ -71,7 +71,7 @@ class EzklVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="ezkl", f
             ArtifactError: they are possible in no key, or a value could.
         """
         try:
-            derived_bounds(program, MAX_MAGNITUDE)
+            derived_bounds(program, MAX_MAGNITUDE, all_shown=False)
         except BoundsError as error:
             raise ArtifactError(str(error)) from None
         if not 1 <= self.srs.logrows <= MAX_LOGROWS or len(self.srs.digest) != DIGEST_BYTES:

@@ -18,13 +18,13 @@ PROTOCOL_VERSION = 1
 RUNS_STATEMENT_CONTEXT = "zkinfer 2026 statement of runs v1"
 VALUES_CONTEXT = "zkinfer 2026 public values v1"
 PARTS_CONTEXT = "zkinfer 2026 part of a statement v1"
+RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 MAX_CONTEXT_BYTES = 1 << 16
 MAX_RUNS = 1 << 20
 """Runs of the program that one proof may cover."""
 
 MAX_UNSTATED_RUNS = 1 << 12
 """Runs that are checked where nothing that the verifier's caller hands in bounds their number, unless it wants more."""
-RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 
 Shown: TypeAlias = IntArray | bytes
 """A public value: its integers, int64 of shape (runs, *tensor.shape). A hidden one: its 32-byte commitment."""

@@ -137,7 +137,7 @@ class Builder:
         self._saturations: dict[int, Saturation] = {}
         self._known = Known(self._source, self._table)
         self._derived: list[Interval] = []
-        self._public = Known(self._public_source, self._table, limit=None)
+        self._public = Known(self._public_source, self._table, limit=None, shown=True)
 
     def _append(
         self, tensor: Tensor, interval: Interval, derived: Interval, content: IntArray | None = None
