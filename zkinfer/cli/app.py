@@ -1,7 +1,9 @@
 """The commands. Each one reads its files, calls the library once, and says what came of it."""
 
+import contextlib
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -30,7 +32,6 @@ from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
     from zkinfer.audits.commitment import Audit
-    from zkinfer.compiler.calibration.fidelity import Fidelity
     from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(
@@ -97,12 +98,18 @@ def warn_test_only() -> None:
     err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
 
 
-def warn_of_accuracy(fidelity: "Fidelity") -> None:
-    """Say where a circuit leaves its float model, and what to look at."""
-    err.print(
-        f"[yellow]the circuit leaves the float model: {escape(printable(str(fidelity)))}; compile with --report to see "
-        "every tensor[/yellow]"
-    )
+@contextlib.contextmanager
+def warnings_of_accuracy() -> Iterator[list[str]]:
+    """The texts of all warnings of accuracy within, once each; other warnings are shown at the end, as usual."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AccuracyWarning)
+        yield texts
+    for warning in caught:
+        if not issubclass(warning.category, AccuracyWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif str(warning.message) not in texts:
+            texts.append(str(warning.message))
 
 
 def require_folder_of(output: Path) -> None:
@@ -180,8 +187,7 @@ def compile_model(
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> None:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)
+    with quiet(), warnings_of_accuracy() as warned:
         circuit = zkinfer.compile(
             model,
             read_arrays(calibration),
@@ -204,10 +210,9 @@ def compile_model(
         if plot is not None:
             comparison.plot(plot)
     out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
-    if circuit.fidelity is not None and circuit.fidelity.left:
-        warn_of_accuracy(circuit.fidelity)
-    else:
-        out.print(escape(printable(str(circuit.fidelity))))
+    out.print(escape(printable(str(circuit.fidelity))))
+    for text in warned:
+        err.print(f"[yellow]{escape(printable(text))}[/yellow]")
 
 
 @app.command()

@@ -165,6 +165,19 @@ class TestExaminer:
             )
             assert examiner.statistics.tensors[name].elements == statistics.elements
 
+    def test_what_lowering_warns_of_is_said_once(self) -> None:
+        """The circuit that is measured is not the one that is returned."""
+        model = load_model(linear(), batch=1)
+        examiner = Examiner(model, [uniform(40, 4)])
+
+        def lower(statistics: Calibration) -> Lowered:
+            warnings.warn("values that no grid separates", UserWarning, stacklevel=1)
+            return import_model(model, statistics, NATIVE)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            examiner.examine(import_model(model, examiner.statistics, NATIVE), lower, TYPICAL_LIMIT)
+
     def test_a_circuit_that_the_others_do_not_give_is_measured_on_all(self) -> None:
         def refuse(statistics: Calibration) -> Lowered:
             raise BoundsError("too coarse")

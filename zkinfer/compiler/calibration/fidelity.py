@@ -1,5 +1,6 @@
 """What compiling measures by itself: the circuit beside its float model on inputs set aside, and under stress."""
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -116,7 +117,11 @@ class Examiner:
     def _held_out(self, lower: Callable[[Calibration], Lowered], limit: float) -> StressReport | None:
         """On the samples set aside, of the circuit that is calibrated on the others; None if there is none."""
         try:
-            bench = Bench(self._model, self._float_model, lower(self._others), thorough=True)
+            with warnings.catch_warnings():
+                # Its own warnings are those of the circuit that is returned, said a second time.
+                warnings.simplefilter("ignore")
+                lowered = lower(self._others)
+            bench = Bench(self._model, self._float_model, lowered, thorough=True)
         except CompileError:
             return None
         return self._typical(bench, HELD_OUT, self._aside, limit)
