@@ -474,3 +474,21 @@ def test_a_missing_package_names_its_extra(shop: Path, missing: str, command: li
     assert done.returncode == 4, done.stderr
     assert f"zkinfer[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_parameter_that_cannot_be_committed_to_is_published_by_name(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sigmoid", ["x"], ["h"]), helper.make_node("Pow", ["h", "exponent"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "power",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(np.float32(2.7310584), "exponent")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (16, 4)).astype(np.float32))
+    words = ["compile", tmp_path / "m.onnx", "--calibration", tmp_path / "x.npy", "-o", tmp_path / "m.zkcircuit"]
+    refused = run(*words)
+    assert refused.code != 0
+    assert "publish" in refused.text
+    assert run(*words, "--publish", "exponent").code == 0

@@ -183,6 +183,10 @@ def compile_model(
             help='Reduce bits and tables while this holds: "cosine>=0.999", "top1>=0.99" or "max_error<=0.01".'
         ),
     ] = None,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(help="A stored parameter that may become public, where it cannot be committed to; repeatable."),
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> None:
@@ -198,6 +202,7 @@ def compile_model(
             max_table_entries=max_table_entries,
             ranges=ranges,
             target=target,
+            publish=publish or (),
         )
     circuit.save(output)
     if circuit.tuning is not None:

@@ -26,6 +26,7 @@ from zkinfer.compiler.calibration.report import Report, compare
 from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT, Bench, worst_of
 from zkinfer.compiler.calibration.tune import Tuning
 from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
+from zkinfer.compiler.onnx.published import PublicConstant, public_constants
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError, WrongKindError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
@@ -257,6 +258,16 @@ class Circuit(File):
             CompileError: onnxruntime does not accept it.
         """
         return FloatModel(self._graph())
+
+    def public_constants(self) -> list[PublicConstant]:
+        """The numbers of the model that are architecture and so public, by name, with the nodes that read them.
+
+        Stored parameters are not among them, unless the owner published them; see `zkinfer.compile`.
+
+        Raises:
+            ArtifactError: the float model in the circuit's file is damaged.
+        """
+        return list(public_constants(self._graph()))
 
     def _graph(self) -> onnx_ir.Model:
         try:

@@ -1,6 +1,7 @@
 """Stored parameters are committed to: nothing public depends on them but formats."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,3 +191,10 @@ class TestTorch:
 
         circuits = [compile_model(Module(number), X, exporter=exporter) for number in SECRETS]
         assert circuits[0].digest == circuits[1].digest
+
+
+def test_a_circuit_lists_its_public_constants_also_from_a_file(tmp_path: Path) -> None:
+    circuit = compile_model(stored("h = MatMul(x, w)\ny = Mul(h, s)", {"w": W, "s": np.array(3)}), X)
+    circuit.save(tmp_path / "model.zkcircuit")
+    for one in (circuit, Circuit.load(tmp_path / "model.zkcircuit")):
+        assert [(c.name, c.value) for c in one.public_constants()] == [("s", 3.0)]
