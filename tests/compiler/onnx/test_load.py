@@ -479,7 +479,7 @@ class TestBatchNormalization:
     def test_it_is_said_when_a_folding_was_missed(
         self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("zkinfer.compiler.onnx.simplify.optimizer.optimize_ir", lambda model, **options: None)
+        monkeypatch.setattr("zkinfer.compiler.onnx.simplify._optimize", lambda model: None)
         assert "BatchNormalization" in _ops(load_model(self._conv(), batch=1))
         assert "could not be folded" in caplog.text
 

@@ -3,11 +3,16 @@
 A tree is a mathematical function over the reals, not a program in float64: it can be evaluated in float64, enclosed
 rigorously over intervals, and computed to any precision, and all of these mean the same function. The ready-made
 functions, and how to write new ones, are in `functions`.
+
+Equal subtrees count once: `h * sigmoid(h)` is a graph with one node more than two times h. Every walk visits each of
+`Function.nodes` once, so that a function applied to itself again and again takes time in its nodes, not in its paths.
 """
 
 import math
 import numbers
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, Union, overload
@@ -39,6 +44,10 @@ MAX_BITS = 1 << 13
 """The largest working precision that is tried."""
 
 
+_MAX_TEXT = 512
+"""Formulas longer than this are cut."""
+
+
 class Enclosure(NamedTuple):
     """Bounds over intervals, and bounds at three points of each: its ends and its middle.
 
@@ -58,7 +67,20 @@ class Function:
     __array_ufunc__ = None
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        """The function of `x` in an arithmetic: see `zkinfer.compiler.approx.arithmetic`."""
+        """The function of `x` in an arithmetic: see `zkinfer.compiler.approx.arithmetic`; each node once."""
+        values: dict[Function, T] = {}
+        waiting = Counter(child for node in self.nodes for child in node.children)
+        for node in self.nodes:
+            values[node] = node._applied(arithmetic, x, *(values[child] for child in node.children))
+            waiting.subtract(node.children)
+            for child in node.children:
+                # Values can be large arrays: none is kept longer than it is needed.
+                if not waiting[child]:
+                    values.pop(child, None)
+        return values[self]
+
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        """The outermost operation, of the values of its operands."""
         raise NotImplementedError
 
     @property
@@ -66,10 +88,43 @@ class Function:
         """The operands of the outermost operation."""
         return ()
 
-    @property
+    @cached_property
+    def nodes(self) -> tuple["Function", ...]:
+        """Every different subtree once, operands before what is made of them; the last is the function itself."""
+        return tuple(dict.fromkeys(_below(self)))
+
+    @cached_property
+    def _own(self) -> tuple[object, ...]:
+        """What the outermost operation is, without its operands."""
+        parts = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return (type(self), *(part for part in parts if not isinstance(part, Function)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        _settle(self, "_hash")
+        return hash((self._own, tuple(child._hash for child in self.children)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Function):
+            return NotImplemented
+        waiting, compared = [(self, other)], set()
+        while waiting:
+            a, b = waiting.pop()
+            if a is b or (id(a), id(b)) in compared:
+                continue
+            if a._hash != b._hash or a._own != b._own:
+                return False
+            compared.add((id(a), id(b)))
+            waiting += zip(a.children, b.children, strict=True)
+        return True
+
+    @cached_property
     def primitives(self) -> frozenset[Primitive]:
         """Every primitive in the tree."""
-        return frozenset().union(*(child.primitives for child in self.children))
+        return frozenset(node.primitive for node in self.nodes if isinstance(node, Applied))
 
     @property
     def name(self) -> str:
@@ -93,6 +148,7 @@ class Function:
         Raises:
             InvalidInputError: it cannot be worked out; the caller can state it with `on`.
         """
+        _settle(self, "domain")
         domain = self._own_domain()
         for child in self.children:
             domain &= child.domain
@@ -108,6 +164,16 @@ class Function:
         Raises:
             InvalidInputError: it cannot be worked out.
         """
+        if target not in self._preimages:
+            self._preimages[target] = self._preimage(target)
+        return self._preimages[target]
+
+    @cached_property
+    def _preimages(self) -> dict[Domain, Domain]:
+        """Those that were worked out already."""
+        return {}
+
+    def _preimage(self, target: Domain) -> Domain:
         if self.proven:
             with np.errstate(all="ignore"):
                 lo, hi = (float(end) for end in self.evaluate(IntervalArithmetic(), intervals.everything()))
@@ -122,10 +188,28 @@ class Function:
             f"cannot work out where {self} lies in {target}; state the domain of what is around it with .on(lo, hi)"
         )
 
-    @property
+    @cached_property
     def _positive(self) -> bool:
         """Whether the value is known to be positive everywhere on the domain."""
+        _settle(self, "_positive")
+        return self._own_positive()
+
+    def _own_positive(self) -> bool:
+        """The same, of the outermost operation, by what is known of its operands."""
         return False
+
+    def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        _settle(self, "_text")
+        text = self._written()
+        return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
+
+    def _written(self) -> str:
+        """The formula, of the formulas of the operands."""
+        raise NotImplementedError
 
     @overload
     def __call__(self, x: "Function") -> "Function": ...
@@ -275,49 +359,48 @@ class Function:
         return Applied(primitives.ABS, self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variable(Function):
     """The identity, x."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
         return x
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         return target
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return "x"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConstantFunction(Function):
     """A rational constant; floats are taken at their exact value."""
 
     constant: Fraction
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
         return arithmetic.constant(self.constant)
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.constant > 0
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return str(self.constant) if self.constant.denominator < 100 else repr(float(self.constant))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pi(Function):
     """The number pi."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
         return arithmetic.pi()
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return "pi"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Binary(Function):
     left: Function
     right: Function
@@ -326,189 +409,181 @@ class _Binary(Function):
     def children(self) -> tuple[Function, ...]:
         return self.left, self.right
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.left._positive and self.right._positive
 
 
 class Addition(_Binary):
     """left + right."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.add(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.add(*operands)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         for inner, other in ((self.left, self.right), (self.right, self.left)):
             if isinstance(other, ConstantFunction):
                 return inner.preimage(target.map_affine(Fraction(1), -other.constant))
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"({self.left} + {self.right})"
 
 
 class Multiplication(_Binary):
     """left * right."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.multiply(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.multiply(*operands)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         if isinstance(self.left, ConstantFunction) and self.left.constant:
             return self.right.preimage(target.map_affine(1 / self.left.constant, Fraction(0)))
         if target == NOT_ZERO:
             return self.left.preimage(target) & self.right.preimage(target)
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"{self.left}*{self.right}"
 
 
 class Division(_Binary):
     """left / right; undefined where right is zero."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.divide(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.divide(*operands)
 
     def _own_domain(self) -> Domain:
         return self.right.preimage(NOT_ZERO)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         if isinstance(self.right, ConstantFunction):
             return self.left.preimage(target.map_affine(self.right.constant, Fraction(0)))
         if target == NOT_ZERO:
             return self.left.preimage(target)
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"({self.left} / {self.right})"
 
 
 class Minimum(_Binary):
     """The smaller of two."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.minimum(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.minimum(*operands)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         if target in (POSITIVE, NOT_NEGATIVE):
             return self.left.preimage(target) & self.right.preimage(target)
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"min({self.left}, {self.right})"
 
 
 class Maximum(_Binary):
     """The larger of two."""
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.maximum(self.left.evaluate(arithmetic, x), self.right.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.maximum(*operands)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         if target in (POSITIVE, NOT_NEGATIVE):
             return self.left.preimage(target) | self.right.preimage(target)
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.left._positive or self.right._positive
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"max({self.left}, {self.right})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Power(Function):
     """A power with an integer exponent of at least 2."""
 
     base: Function
     exponent: int
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.power(self.base.evaluate(arithmetic, x), self.exponent)
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        (base,) = operands
+        return arithmetic.power(base, self.exponent)
 
     @property
     def children(self) -> tuple[Function, ...]:
         return (self.base,)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         odd = self.exponent % 2 == 1
         if target == NOT_ZERO or (target == POSITIVE and not odd):
             return self.base.preimage(NOT_ZERO)
         if target in (POSITIVE, NOT_NEGATIVE) and odd:
             return self.base.preimage(target)
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.base._positive
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"{self.base}^{self.exponent}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Applied(Function):
     """A primitive of an inner function."""
 
     primitive: Primitive
     argument: Function
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return arithmetic.apply(self.primitive, self.argument.evaluate(arithmetic, x))
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return arithmetic.apply(self.primitive, *operands)
 
     @property
     def children(self) -> tuple[Function, ...]:
         return (self.argument,)
 
-    @property
-    def primitives(self) -> frozenset[Primitive]:
-        return self.argument.primitives | {self.primitive}
-
     def _own_domain(self) -> Domain:
         return LINE if self.primitive.domain == LINE else self.argument.preimage(self.primitive.domain)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         root = self.primitive.root
         if root is not None and target in (POSITIVE, NOT_ZERO):
             around = NOT_ZERO if target == POSITIVE and self.primitive == primitives.ABS else target
             return self.argument.preimage(around.map_affine(Fraction(1), root))
-        return super().preimage(target)
+        return super()._preimage(target)
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.primitive.positive
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return f"{self.primitive.name}({self.argument})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Wrapper(Function):
     """An expression, of which something more is stated."""
 
     inner: Function
 
-    def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
-        return self.inner.evaluate(arithmetic, x)
+    def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
+        return operands[0]
 
     @property
     def children(self) -> tuple[Function, ...]:
         return (self.inner,)
 
-    def preimage(self, target: Domain) -> Domain:
+    def _preimage(self, target: Domain) -> Domain:
         return self.inner.preimage(target)
 
-    @property
-    def _positive(self) -> bool:
+    def _own_positive(self) -> bool:
         return self.inner._positive
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         return str(self.inner)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Named(_Wrapper):
     """An expression with a short name."""
 
@@ -519,7 +594,7 @@ class Named(_Wrapper):
         return self.label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restricted(_Wrapper):
     """An expression on a domain that the caller states."""
 
@@ -540,6 +615,35 @@ class Restricted(_Wrapper):
         if inner == Variable():
             return self
         return Restricted(self.inner.compose(inner), inner.preimage(self.stated))
+
+
+def _below(root: Function, settled: str | None = None) -> list[Function]:
+    """The nodes of a function, operands before what is made of them, without a deep recursion.
+
+    Args:
+        root: the function, which comes last.
+        settled: leaves out nodes that have computed this property already, and what is below them.
+    """
+    found: dict[int, Function] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting[-1]
+        missing = [
+            child for child in node.children if id(child) not in found and not (settled and settled in vars(child))
+        ]
+        if missing:
+            waiting += reversed(missing)
+        else:
+            found[id(waiting.pop())] = node
+    return list(found.values())
+
+
+def _settle(root: Function, name: str) -> None:
+    """Compute a cached property of all nodes below, the lowest first, so that none has to reach far down for it."""
+    for node in _below(root, name)[:-1]:
+        # What cannot be worked out is an error where it is needed, and not under a domain that the caller states.
+        with suppress(InvalidInputError):
+            getattr(node, name)
 
 
 def lift(value: FunctionLike) -> Function:

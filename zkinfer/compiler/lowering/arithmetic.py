@@ -4,6 +4,7 @@ A function of one value fuses into the pending function. Sums are exact. Product
 """
 
 import math
+import operator
 import string
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -52,12 +53,12 @@ def add(g: Emitter, a: Operand, b: Operand, sign: int = 1) -> Activation:
         return add(g, g.affine(b, Fraction(sign)), a)
     if isinstance(b, Constant):
         return _add_constant(g, a, b, sign)
-    if a.value is b.value:
-        if isinstance(a.pending, AffineMap) and isinstance(b.pending, AffineMap):
-            scale, offset = (x + sign * y for x, y in zip(a.pending, b.pending, strict=True))
-            if scale:
-                return g.activation(a.value, AffineMap(scale, offset))
-        return g.fused(a, a.function + sign * b.function)
+    if a.value is b.value and isinstance(a.pending, AffineMap) and isinstance(b.pending, AffineMap):
+        scale, offset = (x + sign * y for x, y in zip(a.pending, b.pending, strict=True))
+        if scale:
+            return g.activation(a.value, AffineMap(scale, offset))
+    if (fused := g.fused_pair(a, b, lambda x, y: x + sign * y)) is not None:
+        return fused
     target = np.broadcast_shapes(a.shape, b.shape)
     return add_all(
         g,
@@ -86,8 +87,8 @@ def multiply(g: Emitter, a: Operand, b: Operand) -> Activation:
         if b.number is not None:
             return g.affine(broadcast(g, a, b.shape), b.number)
         return multiply_weight(g, a, b, b.reals)
-    if a.value is b.value:
-        return g.fused(a, a.function * b.function)
+    if (fused := g.fused_pair(a, b, operator.mul)) is not None:
+        return fused
     (shape_a, shape_b), subscripts = hadamard(a.shape, b.shape)
     return g.einsum(subscripts, reshape(g, a, shape_a), reshape(g, b, shape_b))
 
@@ -120,8 +121,8 @@ def divide(g: Emitter, a: Operand, b: Operand) -> Activation:
         if b.number is not None:
             return g.affine(broadcast(g, a, b.shape), 1 / b.number)
         return multiply_weight(g, a, b, 1 / b.reals)
-    if isinstance(a, Activation) and a.value is b.value:
-        return g.fused(a, a.function / b.function)
+    if isinstance(a, Activation) and (fused := g.fused_pair(a, b, operator.truediv)) is not None:
+        return fused
     if b.observed[0] <= 0 <= b.observed[1]:
         raise UnsupportedOperatorError(
             f"it divides by {b.label!r}, which ranges from {b.observed[0]:.4g} to {b.observed[1]:.4g} on calibration "
@@ -144,8 +145,8 @@ def extremum(g: Emitter, a: Operand, b: Operand, *, largest: bool) -> Activation
                 return a
             return g.apply(a, pick(X, b.number), integral=g.integer)
         return _add_constant(g, _excess(g, _add_constant(g, a, b, -1), largest=largest), b, 1)
-    if a.value is b.value:
-        return g.fused(a, pick(a.function, b.function))
+    if (fused := g.fused_pair(a, b, pick)) is not None:
+        return fused
     a, b = broadcast(g, a, b.shape), broadcast(g, b, a.shape)
     difference = add_all(g, [Addend(a), Addend(b, Fraction(-1))])
     return add_all(g, [Addend(b), Addend(_excess(g, difference, largest=largest))])

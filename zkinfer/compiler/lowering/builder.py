@@ -47,6 +47,9 @@ from zkinfer.errors import BoundsError
 from zkinfer.protocol.field.params import P
 from zkinfer.typing import BoolArray, FloatArray, IntArray
 
+MAX_STEPS = 64
+"""The most steps that terms take over from the Views that they read."""
+
 
 @dataclass(frozen=True, eq=False)
 class ProgramValue:
@@ -127,7 +130,8 @@ class Builder:
         self._inputs: list[int] = []
         self._weights: dict[tuple[int, tuple[int, ...], str | None, bytes], ProgramValue] = {}
         self._secrets: set[int] = set()
-        self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
+        self._tables: list[Table] = []
+        self._positions: dict[tuple[int, tuple[int, ...]], int] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
         self._saturations: dict[int, Saturation] = {}
@@ -289,13 +293,18 @@ class Builder:
         return magnitude(self._derived[value.number]).bit_length() - value.tensor.magnitude.bit_length()
 
     def _table(self, position: int) -> Table:
-        return list(self._tables.values())[position]
+        return self._tables[position]
 
     def _flattened(self, value: ProgramValue, coefficient: int, steps: tuple[Step, ...]) -> tuple[Term, ProgramValue]:
-        """A term and the value that it reads; a View of one term and no offset is replaced by what it reads."""
+        """A term and the value that it reads; a View of one term and no offset is replaced by what it reads.
+
+        Each View of a long chain would have all steps before it: those of `MAX_STEPS` steps are read as they are.
+        """
         node = self._nodes.get(value.number)
         if isinstance(node, View) and len(node.terms) == 1 and not node.offset:
             inner = node.terms[0]
+            if len(inner.steps) + len(steps) > MAX_STEPS:
+                return Term(value.number, coefficient, steps), value
             coefficient, steps, value = coefficient * inner.coefficient, inner.steps + steps, self._values[inner.source]
         return Term(value.number, coefficient, steps), value
 
@@ -324,8 +333,9 @@ class Builder:
         with _named(label):
             lookup_interval(table, (source.tensor.lo, source.tensor.hi), shift)
             interval = lookup_interval(table, source.interval, shift)
-        self._tables.setdefault((table.lo, table.values), table)
-        position = list(self._tables).index((table.lo, table.values))
+        position = self._positions.setdefault((table.lo, table.values), len(self._tables))
+        if position == len(self._tables):
+            self._tables.append(table)
         self._derived[source.number] = within(self._derived[source.number], table_domain(table, shift))
         out = Tensor(label, source.shape, frac_bits, *interval)
         value = self._emit(Lookup(out, source.number, position, shift), interval)
@@ -370,12 +380,11 @@ class Builder:
         order = [*self._inputs, *(w.number for w in weights), *(n for n in sorted(self._nodes) if n in needed)]
         numbers = {number: position for position, number in enumerate(order)}
         kept = sorted({node.table for node in nodes if isinstance(node, Lookup)})
-        tables = list(self._tables.values())
         program = Program(
             version=PROGRAM_VERSION,
             inputs=tuple(self._values[number].tensor for number in self._inputs),
             weights=tuple(w.tensor for w in weights),
-            tables=tuple(tables[position] for position in kept),
+            tables=tuple(self._tables[position] for position in kept),
             nodes=tuple(_renumbered(node, numbers, {old: new for new, old in enumerate(kept)}) for node in nodes),
             outputs=tuple(numbers[value.number] for value in outputs),
         )

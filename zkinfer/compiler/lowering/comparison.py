@@ -14,7 +14,7 @@ from zkinfer.compiler.approx.functions import Function, X, step
 from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
-from zkinfer.compiler.lowering.emitter import Emitter
+from zkinfer.compiler.lowering.emitter import Emitter, fits
 from zkinfer.compiler.lowering.tables import entries
 from zkinfer.compiler.lowering.truth import opposite
 from zkinfer.errors import UnsupportedOperatorError
@@ -148,4 +148,5 @@ def _fused(g: Emitter, condition: Operand, a: Operand, b: Operand) -> Activation
         else:
             functions.append(operand.function)
     c = condition.function
-    return g.fused(condition, c * functions[0] + (1 - c) * functions[1])
+    chosen = c * functions[0] + (1 - c) * functions[1]
+    return g.fused(condition, chosen) if fits(chosen) else None

@@ -15,7 +15,7 @@ The state of an emitter is the program under construction (`Builder`), the obser
 import itertools
 import math
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -51,7 +51,15 @@ OPERAND_SLACK_BITS = 4
 MAX_POWERS_BITS = 46
 """Bits of a value times powers of two of its channels."""
 
+MAX_FUSED_NODES = 40
+"""Larger expressions are not fused further: a lookup takes their place. Their tables would take long to prove."""
+
 _SAMPLES = 1025
+
+
+def fits(function: Function) -> bool:
+    """Whether an expression is small enough to wait for a later lookup."""
+    return len(function.nodes) <= MAX_FUSED_NODES
 
 
 def sampled_range(function: Function, over: Range) -> Range:
@@ -239,15 +247,15 @@ class Emitter:
     ) -> Activation:
         """A function of every element.
 
-        Where the domain of the composition with the pending function cannot be worked out, the activation is made
-        narrow first, and the function applies to the result.
+        Where the domain of the composition with the pending function cannot be worked out, or the composition is too
+        large, the activation is made narrow first, and the function applies to the result.
         """
         observed = sampled_range(function, a.observed) if observed is None else observed
         composed = function(a.function)
         if form_of(composed) is None and (resolved := self.resolved(a)) is not None:
             a = resolved
             composed = function(a.function)
-        if _domain(composed) is None:
+        if not (isinstance(a.pending, AffineMap) or fits(composed)) or _domain(composed) is None:
             a = self.narrowed(a)
             composed = function(a.function)
         return self._new(a.value, composed, observed, integral=integral)
@@ -264,6 +272,22 @@ class Emitter:
     def fused(self, a: Activation, function: Function) -> Activation:
         """A function of the value under `a`, which replaces the pending one."""
         return self._new(a.value, function, sampled_range(function, self.ranges.of(a.value)))
+
+    def fused_pair(
+        self, a: Activation, b: Activation, function: Callable[[Function, Function], Function]
+    ) -> Activation | None:
+        """A function of two activations; None unless both are functions of one value, and the result is not too large.
+
+        One of them may be made narrow already, and the other be a function of its narrow form.
+        """
+        if self.narrow_forms.get(a.tensor) is b.value:
+            a = self.narrowed(a)
+        elif self.narrow_forms.get(b.tensor) is a.value:
+            b = self.narrowed(b)
+        if a.value is not b.value:
+            return None
+        combined = function(a.function, b.function)
+        return self.fused(a, combined) if fits(combined) else None
 
     def form(self, a: Activation) -> Form | None:
         """The pending function, if it is one that is computed with the same relative precision for all sizes.
