@@ -76,7 +76,11 @@ def _reshape(value: onnx_ir.Value, shape: tuple[int, ...]) -> None:
 
 def _optimize(model: onnx_ir.Model) -> None:
     """What onnxscript's `optimize_ir` does, in place, without the rules that take time in the square of the nodes."""
-    tidying = (common.RemoveUnusedNodesPass(), common.RemoveUnusedFunctionsPass(), common.RemoveUnusedOpsetsPass())
+    tidying = (
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+    )
     rewriting = rewriter.RewritePass([rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule.name not in _SLOW_RULES])
     common.InlinePass()(model)
     for _ in range(_ITERATIONS):
