@@ -201,6 +201,9 @@ class Function:
     def __str__(self) -> str:
         return self._text
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
     @cached_property
     def _text(self) -> str:
         _settle(self, "_text")
@@ -359,7 +362,7 @@ class Function:
         return Applied(primitives.ABS, self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Variable(Function):
     """The identity, x."""
 
@@ -373,7 +376,7 @@ class Variable(Function):
         return "x"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConstantFunction(Function):
     """A rational constant; floats are taken at their exact value."""
 
@@ -389,7 +392,7 @@ class ConstantFunction(Function):
         return str(self.constant) if self.constant.denominator < 100 else repr(float(self.constant))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pi(Function):
     """The number pi."""
 
@@ -400,7 +403,7 @@ class Pi(Function):
         return "pi"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Binary(Function):
     left: Function
     right: Function
@@ -499,7 +502,7 @@ class Maximum(_Binary):
         return f"max({self.left}, {self.right})"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Power(Function):
     """A power with an integer exponent of at least 2."""
 
@@ -529,7 +532,7 @@ class Power(Function):
         return f"{self.base}^{self.exponent}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Applied(Function):
     """A primitive of an inner function."""
 
@@ -560,7 +563,7 @@ class Applied(Function):
         return f"{self.primitive.name}({self.argument})"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Wrapper(Function):
     """An expression, of which something more is stated."""
 
@@ -583,7 +586,7 @@ class _Wrapper(Function):
         return str(self.inner)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Named(_Wrapper):
     """An expression with a short name."""
 
@@ -594,7 +597,7 @@ class Named(_Wrapper):
         return self.label
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Restricted(_Wrapper):
     """An expression on a domain that the caller states."""
 

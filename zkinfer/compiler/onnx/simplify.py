@@ -94,6 +94,30 @@ def _reshape(value: onnx_ir.Value, shape: tuple[int, ...]) -> None:
     value.shape = onnx_ir.Shape(shape)
 
 
+def _optimize(model: onnx_ir.Model) -> None:
+    """What onnxscript's `optimize_ir` does, in place, without the rules that take time in the square of the nodes."""
+    tidying = (
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+    )
+    rewriting = rewriter.RewritePass([rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule.name not in _SLOW_RULES])
+    common.InlinePass()(model)
+    for _ in range(_ITERATIONS):
+        changed = bool(optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_folds).modified)
+        for step in (rewriting, *tidying):
+            changed |= bool(step(model).modified)
+        if not changed:
+            break
+    common.RemoveUnusedNodesPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.LiftSubgraphInitializersToMainGraphPass()(model)
+    common.DeduplicateInitializersPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.OutputFixPass()(model)
+    common.NameFixPass()(model)
+
+
 def _folds(node: onnx_ir.Node) -> bool | None:
     """Whether to compute a node of constants: None, the default, if the result is large or of unknown size.
 
