@@ -14,12 +14,12 @@ from zkinfer.compiler.lowering.precision import Range
 from zkinfer.typing import FloatArray, IntArray
 
 MIN_RATIO = 4.0
-"""Channels have powers of their own if the tensor's range is so many times that of its median channel."""
+"""A tensor has powers of two for its channels if its range is so many times that of its median channel."""
 
 MAX_EXPONENT = 8
 """No channel is multiplied by more: one that was small in the calibration data may be larger in other data."""
 
-LEAST_ROW_BITS = 6
+LEAST_ROW_BITS = 4
 """A row of a weight that has fewer bits than this beside the largest gets powers of its own, however few they are."""
 
 
@@ -50,8 +50,9 @@ def exponents_of(sizes: Sequence[float], least: float = MIN_RATIO) -> IntArray |
     largest = array.max(initial=0.0)
     if not largest or largest < least * np.median(array):
         return None
-    ratios = np.divide(largest, array, out=np.ones(len(array)), where=array > 0)
-    exponents: IntArray = np.minimum(np.floor(np.log2(ratios)), MAX_EXPONENT).astype(np.int64)
+    smallest = largest * 2.0**-MAX_EXPONENT
+    ratios = np.divide(largest, np.maximum(array, smallest), out=np.ones(len(array)), where=array > 0)
+    exponents: IntArray = np.floor(np.log2(ratios)).astype(np.int64)
     return exponents
 
 
