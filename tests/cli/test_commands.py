@@ -487,7 +487,14 @@ def test_a_parameter_that_cannot_be_committed_to_is_published_by_name(tmp_path: 
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (16, 4)).astype(np.float32))
-    words = ["compile", tmp_path / "m.onnx", "--calibration", tmp_path / "x.npy", "-o", tmp_path / "m.zkcircuit"]
+    words: list[str | Path] = [
+        "compile",
+        tmp_path / "m.onnx",
+        "--calibration",
+        tmp_path / "x.npy",
+        "-o",
+        tmp_path / "m.zkcircuit",
+    ]
     refused = run(*words)
     assert refused.code != 0
     assert "publish" in refused.text

@@ -52,26 +52,6 @@ def simplify(model: onnx_ir.Model) -> None:
         common.NameFixPass()(model)
 
 
-def _optimize(model: onnx_ir.Model) -> None:
-    """What onnxscript's `optimize_ir` does, in place, without the rules that take time in the square of the nodes."""
-    tidying = (common.RemoveUnusedNodesPass(), common.RemoveUnusedFunctionsPass(), common.RemoveUnusedOpsetsPass())  # type: ignore[no-untyped-call]
-    rewriting = rewriter.RewritePass([rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule.name not in _SLOW_RULES])
-    common.InlinePass()(model)
-    for _ in range(_ITERATIONS):
-        changed = bool(optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_folds).modified)
-        for step in (rewriting, *tidying):
-            changed |= bool(step(model).modified)
-        if not changed:
-            break
-    common.RemoveUnusedNodesPass()(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.LiftSubgraphInitializersToMainGraphPass()(model)
-    common.DeduplicateInitializersPass()(model)
-    common.CommonSubexpressionEliminationPass()(model)
-    common.OutputFixPass()(model)
-    common.NameFixPass()(model)
-
-
 def _is_taken_for_zero(value: onnx_ir.Value) -> bool:
     """Whether the optimizer would leave an addend out: it takes a number as small as many an epsilon for zero.
 
