@@ -168,9 +168,10 @@ def clamp(
     bounds = (source.tensor.lo, source.tensor.hi)
     wanted = math.ceil(math.log2(max(math.ldexp(reach, source.frac_bits), 1.0))) + 1
     shift = max(least_shift(bounds, most), wanted, 1)
-    first, last = lookup_indices(bounds, shift)
-    if max(-first, last) < 2:
+    # Three halves of 2^s are published as less than twice 2^s.
+    if max(-bounds[0], bounds[1]) < 2 << shift:
         return None
+    first, last = lookup_indices(bounds, shift)
     table = integer_table("excess", (first, last), lambda i: i - np.clip(i, -1, 1))
     saturated = tuple(run for run in ((first, -1), (1, last)) if run[0] <= run[1])
     excess = builder.lookup(f"{label}/excess", source, table, shift, source.frac_bits - shift, saturated)
