@@ -11,7 +11,7 @@ from support.random_programs import random_inputs, random_program
 from support.two_layer_program import INPUT, PROGRAM, WEIGHTS
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
-from zkinfer.circuit.steps import Pad, Reshape, Step, Transpose, Windows
+from zkinfer.circuit.steps import Pad, Reshape, Slice, Step, Transpose, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidProofError, ProvingError
 from zkinfer.execution.tables import AppliedTable
@@ -124,6 +124,22 @@ def test_logits_of_a_large_vocabulary_on_one_axis() -> None:
     x, w = Tensor("x", (8, 2), 0, -4, 4), Tensor("w", (50257, 2), 0, -3, 3)
     program = Program(1, (x,), (w,), (clip,), nodes, (4,))
     accepted(make_case(program, [rng.integers(-3, 4, w.shape)], [rng.integers(-4, 5, (1, *x.shape))], sizes=small(9)))
+
+
+def test_a_view_through_a_tensor_without_elements() -> None:
+    """Valid, and zero whatever the source holds: every step has an adjoint also where there is nothing to move."""
+    steps: tuple[Step, ...] = (Slice(2, 0, 0, 1), Transpose((0, 2, 1)), Pad((0, 0, 0), (0, 3, 0)), Reshape((48,)))
+    nodes = (
+        View(Tensor("nothing", (48,), 0, -4, 4), (Term(0, 1, steps),)),
+        View(Tensor("flat", (48,), 0, -4, 4), (Term(0, 1, (Reshape((48,)),)), Term(2, 1, ()))),
+        Einsum(Tensor("y", (2,), 0, -400, 400), "a,ab->b", (3, 1)),
+    )
+    x, w = Tensor("x", (4, 4, 3), 0, -4, 4), Tensor("w", (48, 2), 0, -1, 1)
+    program, rng = Program(1, (x,), (w,), (), nodes, (4, 2)), np.random.default_rng(0)
+    inputs = rng.integers(-4, 5, (2, *x.shape))
+    case = make_case(program, [rng.integers(-1, 2, w.shape)], [inputs])
+    assert not case.values[2].any()
+    accepted(case)
 
 
 def test_a_convolution_with_padding() -> None:

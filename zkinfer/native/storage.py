@@ -20,6 +20,7 @@ import numpy as np
 from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files import budget
 from zkinfer.files.budget import Budget
+from zkinfer.files.reading import open_regular
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.merkle.tree import build_tree
@@ -29,6 +30,7 @@ from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import Array, ByteArray, Floats
 
 HEADER, DATA, BLINDING, LEAVES, NODES, BUDGET = "header.json", "data", "blinding", "leaves", "nodes", "budget"
+MAX_HEADER_BYTES = 1 << 16
 VERSION = 2
 
 
@@ -139,7 +141,8 @@ def load(folder: Path) -> StoredMatrix:
         WrongKeyError: the budget is that of another commitment.
     """
     try:
-        header = json.loads((folder / HEADER).read_bytes())
+        with open_regular(folder / HEADER) as file:
+            header = json.loads(file.read(MAX_HEADER_BYTES))
         if header["version"] != VERSION:
             raise ArtifactError(f"{folder} is of another version of zkinfer: make the commitment again")
         code, rows, dtype = Code(*header["code"]), int(header["rows"]), np.dtype(header["dtype"])
