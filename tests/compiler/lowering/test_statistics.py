@@ -297,3 +297,33 @@ def test_without_relative_precision_no_remainder_is_wide() -> None:
     model = lowered(SHARES["LayerNormalization"], {"x": (ROWS, N)}, WEIGHTS, [x], EZKL)
     shifts = [node.shift for node in model.lowered.program.nodes if isinstance(node, Lookup)]
     assert max(shifts) <= 11
+
+
+def layers(precision: Precision) -> Model:
+    """A normalization between two products, as in a transformer, of which one channel is 50 times as large."""
+    rng = np.random.default_rng(7)
+    first, second = rng.normal(0, N**-0.5, (N, N)), rng.normal(0, N**-0.5, (N, 8))
+    first[:, 5] *= 50
+    second[5] /= 50
+    body = """h = MatMul(x, first)
+    n = LayerNormalization<axis=-1>(h, scale, bias)
+    y = MatMul(n, second)"""
+    weights = {"first": first, "scale": 1 + rng.normal(0, 0.1, N), "bias": rng.normal(0, 0.1, N), "second": second}
+    return lowered(body, {"x": (ROWS, N)}, weights, [rng.normal(0, 1, (64, ROWS, N))], precision)
+
+
+def test_with_few_bits_what_is_rounded_again_is_rounded_finely_first() -> None:
+    """The row, and its share before the learned scale, have the digits of a table and not those of an activation."""
+    x = np.random.default_rng(8).normal(0, 1, (16, ROWS, N))
+    errors = []
+    for relative in (True, False):
+        fixed, real = layers(Precision(8, 12, 1 << 16, relative=relative)).run(np.clip(x, -3, 3))
+        errors.append(np.sqrt(((fixed - real) ** 2).mean() / (real**2).mean()))
+    assert errors[0] < 0.08 * errors[1]
+
+
+def test_a_row_with_an_outlier_channel_is_seen_to_be_less_its_mean() -> None:
+    """Sums of such a row are of a form of it with powers of two; the mean is still taken from the row itself."""
+    program = layers(Precision(8, 12, 1 << 16)).lowered.program
+    per_element = sum(node.out.size for node in program.nodes if isinstance(node, Lookup)) / (ROWS * N)
+    assert per_element < 3.5

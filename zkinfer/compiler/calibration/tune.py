@@ -29,7 +29,7 @@ from zkinfer.compiler.calibration.target import Judge
 from zkinfer.compiler.lowering.cost import UNIT, CostFunction, ProgramCost, program_cost
 from zkinfer.compiler.lowering.precision import MIN_BITS, MIN_TABLE_ENTRIES, Precision
 from zkinfer.compiler.lowering.result import Lowered
-from zkinfer.errors import CompileError, ToleranceError
+from zkinfer.errors import BoundsError, CompileError, ToleranceError
 
 MAX_CIRCUITS = 300
 """The search ends with the best circuit found after so many."""
@@ -209,9 +209,12 @@ def tune(
         for name, is_weight in _tensors(lower(search.best.precision).program, search.best.cost):
             _lower_tensor(search, name, is_weight=is_weight)
     before = lower_all(start)
-    # Statistics of all samples can make a format coarser. The result is the last step that still holds.
+    # Statistics of all samples can make a format coarser, or a table too short. The result is the last step that holds.
     for step in reversed(search.kept):
-        lowered = lower_all(step.precision)
+        try:
+            lowered = lower_all(step.precision)
+        except BoundsError:
+            continue
         figures = judge.figures(lowered)
         if judge.holds(figures):
             break

@@ -352,9 +352,9 @@ class Emitter:
 
     def narrowed(self, a: Activation) -> Activation:
         """The narrow form as an activation with nothing pending."""
-        return self.activation(self._rounded(a), observed=a.observed, integral=a.integral)
+        return self.activation(self.rounded(a), observed=a.observed, integral=a.integral)
 
-    def _rounded(self, a: Activation) -> ProgramValue:
+    def rounded(self, a: Activation) -> ProgramValue:
         """The narrow form; of a tensor with outlier channels a wider one, in which each channel has its own digits."""
         spread = self.spread(a)
         if spread is None or a.channels is None:
@@ -405,10 +405,10 @@ class Emitter:
             a: the activation.
             width: bits up to which its value is taken as it is; `operand_bits` by default.
         """
-        taken = self._as_it_is(a, self.operand_bits if width is None else width)
-        return taken or (self._rounded(a), Fraction(1))
+        taken = self.as_it_is(a, self.operand_bits if width is None else width)
+        return taken or (self.rounded(a), Fraction(1))
 
-    def _as_it_is(self, a: Activation, width: int) -> tuple[ProgramValue, Fraction] | None:
+    def as_it_is(self, a: Activation, width: int) -> tuple[ProgramValue, Fraction] | None:
         """An activation as a value times a factor, without a lookup; None if it is wider, or something is pending."""
         if isinstance(a.pending, AffineMap):
             scale, offset = a.pending
@@ -421,7 +421,7 @@ class Emitter:
 
     def spread_operand(self, a: Activation) -> Activation | None:
         """As `spread`, of an activation that would be made narrow to take part in a product; None of others."""
-        return None if self._as_it_is(a, self.operand_bits) is not None else self.spread(a)
+        return None if self.as_it_is(a, self.operand_bits) is not None else self.spread(a)
 
     def as_operand(self, a: Activation, width: int | None = None) -> Activation:
         """The activation as `operand` gives it: a value times a factor."""

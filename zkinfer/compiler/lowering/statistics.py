@@ -26,7 +26,7 @@ from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap
 from zkinfer.compiler.lowering.arithmetic import hadamard, reshape
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.lowering.precision import Format
+from zkinfer.compiler.lowering.precision import Format, activation_format
 from zkinfer.compiler.lowering.relative import FIELD_BITS, Relative
 from zkinfer.compiler.lowering.tables import clamp, integer_table, least_shift
 from zkinfer.errors import BoundsError
@@ -74,7 +74,11 @@ def _square(function: Function) -> tuple[Fraction, Function] | None:
 
 def _fitting(g: Emitter, a: Activation, bits: int) -> tuple[ProgramValue, Fraction]:
     """An activation as a value of so many bits at most, for all that is public about weights, times a factor."""
-    value, scale = g.operand(a, bits)
+    taken = g.as_it_is(a, bits)
+    if taken is None or g.builder.public_bits(taken[0]) > bits:
+        finer = _finer(g, a, bits)
+        taken = g.operand(a, bits) if finer is None else (finer, Fraction(1))
+    value, scale = taken
     if g.builder.public_bits(value) > bits:
         value, scale = g.narrow(a), Fraction(1)
     if value.bits <= bits:
@@ -84,12 +88,25 @@ def _fitting(g: Emitter, a: Activation, bits: int) -> tuple[ProgramValue, Fracti
     return g.tabulated(a, Format(frac_bits - dropped, -(-lo >> dropped), hi >> dropped)), Fraction(1)
 
 
+def _finer(g: Emitter, a: Activation, bits: int) -> ProgramValue | None:
+    """An activation in more bits than its format has, at most `bits`; None if no table has the entries for more.
+
+    What is computed of it is rounded again, so that few bits would be lost twice. Finer ones cost the same lookup.
+    """
+    fine = min(bits, g.precision.max_table_entries.bit_length() - 1)
+    if a.integral or fine <= g.precision.activation_bits_of(a.label):
+        return None
+    return g.tabulated(a, activation_format(*a.observed, fine))
+
+
 def _readings(g: Emitter, a: Activation) -> Iterator[tuple[ProgramValue, AffineMap]]:
     """The values of which an activation is an affine function."""
     if isinstance(a.pending, AffineMap):
         yield a.value, a.pending
     if a.tensor in g.narrow_forms:
         yield g.narrow_forms[a.tensor], IDENTITY
+    if g.spread_forms.get(a.tensor) is not None:
+        yield g.rounded(a), IDENTITY
 
 
 def _summed(g: Emitter, total: ProgramValue, value: ProgramValue, *, squares: bool) -> tuple[int, ...] | None:
@@ -125,8 +142,17 @@ def less_mean(g: Emitter, a: Activation, b: Activation) -> Activation | None:
             continue
         count = math.prod(a.shape[i] for i in axes)
         if b.pending == AffineMap(pending.scale / count, pending.offset):
-            return _centred(g, g.activation(value, AffineMap(pending.scale), integral=False), axes)
+            return _centred(g, _without_offset(g, a) or g.activation(value, AffineMap(pending.scale)), axes)
     return None
+
+
+def _without_offset(g: Emitter, a: Activation) -> Activation | None:
+    """The activation less what is added everywhere, and unrounded; None if something nonlinear is pending."""
+    if not isinstance(a.pending, AffineMap):
+        return None
+    scale, offset = a.pending
+    lo, hi = (end - float(offset) for end in a.observed)
+    return g.activation(a.value, AffineMap(scale), (lo, hi))
 
 
 def variance(g: Emitter, a: Activation, b: Activation) -> Activation | None:
@@ -223,7 +249,8 @@ def _scaled(g: Emitter, a: Activation, b: Activation, function: Function) -> Act
             continue
         if squares or value.interval[0] >= 0:
             shares, scale = share(g, value, rows, form)
-            return _observed_share(g, shares, scale * pending.scale)
+            found = _observed_share(g, shares, scale * pending.scale)
+            return _fine_share(g, found) if squares else found
     return _wide_quotient(g, a, b, form) if g.is_wide(b.value, form) else None
 
 
@@ -271,6 +298,13 @@ def _observed_share(g: Emitter, value: ProgramValue, scale: Fraction) -> Activat
             clamped = clamp(g.builder, g.label, value, (min(ends), max(ends)), g.precision)
             value = value if clamped is None else clamped[0]
     return g.activation(value, AffineMap(scale))
+
+
+def _fine_share(g: Emitter, a: Activation) -> Activation:
+    """A share as it goes into the product with a learned scale, which follows all norms and is rounded again."""
+    a = a if g.result is None else g.named(a, a.label, observed=g.result)
+    fine = _finer(g, a, g.accumulator_bits - g.precision.weight_bits)
+    return a if fine is None else g.activation(fine, observed=a.observed)
 
 
 def _wide_quotient(g: Emitter, a: Activation, b: Activation, form: Form) -> Activation | None:

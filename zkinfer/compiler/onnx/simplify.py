@@ -99,14 +99,16 @@ def _optimize(model: onnx_ir.Model) -> None:
 
 
 def _folds(node: onnx_ir.Node) -> bool | None:
-    """Whether to compute a node of constants: None, the default, if the result is large or of unknown size.
+    """Whether to compute a node of constants, which is not done where the result is large; None if its size is unknown.
 
     Quantized weights are not computed, so that their integers are kept; nor what the optimizer's evaluator fails on.
     """
     if node.op_type == "DequantizeLinear" or _overwhelms_reference(node):
         return False
     sizes = [math.prod(v.shape.numpy()) if v.shape is not None and v.shape.is_static() else None for v in node.outputs]
-    return True if all(size is not None and size <= MAX_FOLDED_ELEMENTS for size in sizes) else None
+    if any(size is not None and size > MAX_FOLDED_ELEMENTS for size in sizes):
+        return False
+    return None if None in sizes else True
 
 
 def _overwhelms_reference(node: onnx_ir.Node) -> bool:
