@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
-from blake3 import blake3
 
 from zkinfer.backend import Keys
 from zkinfer.circuit.bounds import check_bounds
@@ -25,6 +24,7 @@ from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
 from zkinfer.files.budget import Budget, create
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.hashing import file_digest
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
 from zkinfer.files.reading import read_bounded
 from zkinfer.typing import IntArray
@@ -62,10 +62,9 @@ _decoder = msgspec.msgpack.Decoder(_Secret)
 
 def _file_digest(path: Path) -> bytes:
     try:
-        digest: bytes = blake3(max_threads=blake3.AUTO).update_mmap(path).digest()
+        return file_digest(path)
     except OSError as error:
         raise ArtifactError(f"the key folder lacks {path.name}: {error.strerror or error}") from None
-    return digest
 
 
 class EzklKeys(Keys):

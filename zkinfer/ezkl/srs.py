@@ -23,6 +23,7 @@ from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, S
 from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes, srs_bytes
 from zkinfer.ezkl.verifying_key import Srs
 from zkinfer.files.artifact import write_atomically
+from zkinfer.files.hashing import parallel_hasher
 from zkinfer.files.reading import open_regular
 from zkinfer.progress import activity
 
@@ -48,7 +49,7 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             found = int.from_bytes(file.read(4), "little")
-            hasher = blake3(max_threads=blake3.AUTO)
+            hasher = parallel_hasher()
             file.seek(0)
             while chunk := file.read(1 << 22):
                 hasher.update(chunk)

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
-from blake3 import blake3
 
 from zkinfer.backend import Keys
 from zkinfer.circuit.program import Program
@@ -24,6 +23,7 @@ from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
 from zkinfer.files.budget import Budget
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.hashing import file_digest, parallel_hasher
 from zkinfer.files.integers import WIDTHS, array_width
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -96,7 +96,7 @@ class NativeKeys(Keys):
             WrongKeyError: it is damaged.
         """
         data = _read_weights(self.folder / WEIGHTS_FILE)
-        if blake3(data, max_threads=blake3.AUTO).digest() != self._secrets.digests[WEIGHTS_FILE]:
+        if parallel_hasher().update(data).digest() != self._secrets.digests[WEIGHTS_FILE]:
             raise _damaged(self.folder / WEIGHTS_FILE)
         arrays, start = [], 0
         for tensor, width in zip(self.program.weights, self._secrets.widths, strict=True):
@@ -155,7 +155,7 @@ class NativeKeys(Keys):
             WrongKeyError: a file is damaged.
         """
         for name, digest in self._secrets.digests.items():
-            if _file_digest(self.folder / name) != digest:
+            if file_digest(self.folder / name) != digest:
                 raise _damaged(self.folder / name)
         if not np.array_equal(build_tree(self.matrix.leaves)[1:], self.matrix.nodes[1:]):
             raise _damaged(self.matrix.folder)
@@ -181,7 +181,7 @@ def write_keys(
         file.flush()
         os.fsync(descriptor)
     commitment.save(folder / COMMITMENT_FILE)
-    digests = {name: _file_digest(folder / name) for name in DIGESTED_FILES}
+    digests = {name: file_digest(folder / name) for name in DIGESTED_FILES}
     secrets = Secrets(commitment.digest, seed, widths, digests, ancestors)
     payload = msgspec.msgpack.encode(secrets)
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
@@ -231,11 +231,6 @@ def _require_weights_file(folder: Path, program: Program, widths: Sequence[int])
         raise ArtifactError(f"the key folder lacks {WEIGHTS_FILE}: {error.strerror}") from None
     if size != expected:
         raise ArtifactError(f"{folder / WEIGHTS_FILE} holds {size} bytes instead of {expected}")
-
-
-def _file_digest(path: Path) -> bytes:
-    digest: bytes = blake3(max_threads=blake3.AUTO).update_mmap(path).digest()
-    return digest
 
 
 def _read_weights(path: Path) -> memoryview:
