@@ -42,8 +42,9 @@ def test_the_last_axis_comes_before_the_second() -> None:
         channels = channels_of(ranges)
         assert channels is not None
         assert channels.axis == axis
-        assert channels.exponents.tolist() == [5, 0, 7, 0]
-        assert channels.observed == (-32.0, 40.0)
+        # 40 times as large as the first channel: 2^5 would leave it no room of a factor of two.
+        assert channels.exponents.tolist() == [4, 0, 6, 0]
+        assert channels.observed == (-16.0, 40.0)
 
 
 def test_rows_of_weights_need_powers_where_few_bits_are_left() -> None:
@@ -72,8 +73,8 @@ def test_an_outlier_channel_costs_no_accuracy(body: str) -> None:
     body = body.replace("\\n", "\n")
     plain = _compare(body, {"w": W, "s": np.ones(16) + 1e-3 * OUTLIER, "v": V})
     outlier = _compare(body, {"w": W, "s": OUTLIER, "v": V / OUTLIER[:, None]})
-    # A power of two brings a channel to within a factor of two of the largest.
-    assert outlier.error < 2 * plain.error
+    # A power of two brings a channel to within a factor of two of the largest, less its room of a factor of two.
+    assert outlier.error < 4 * plain.error
 
 
 def test_small_columns_of_a_weight_keep_their_digits() -> None:

@@ -19,6 +19,9 @@ MIN_RATIO = 4.0
 MAX_EXPONENT = 8
 """No channel is multiplied by more: one that was small in the calibration data may be larger in other data."""
 
+CHANNEL_SLACK = 2.0
+"""A channel has so much room at least: its largest number in few samples says less than the largest of all channels."""
+
 LEAST_ROW_BITS = 4
 """A row of a weight that has fewer bits than this beside the largest gets powers of its own, however few they are."""
 
@@ -37,7 +40,7 @@ class Channels(NamedTuple):
     observed: Range
 
 
-def exponents_of(sizes: Sequence[float], least: float = MIN_RATIO) -> IntArray | None:
+def exponents_of(sizes: Sequence[float], least: float = MIN_RATIO, slack: float = 1.0) -> IntArray | None:
     """The powers of two that bring channels of these sizes near to the largest; None if most are near as they are.
 
     A channel that is always zero stays as it is.
@@ -45,6 +48,7 @@ def exponents_of(sizes: Sequence[float], least: float = MIN_RATIO) -> IntArray |
     Args:
         sizes: the largest absolute value of each channel.
         least: how many times the median of them the largest has to be.
+        slack: how many times its size a channel may have without leaving the range of the largest.
     """
     array = np.array(sizes, dtype=np.float64)
     largest = array.max(initial=0.0)
@@ -52,7 +56,7 @@ def exponents_of(sizes: Sequence[float], least: float = MIN_RATIO) -> IntArray |
         return None
     smallest = largest * 2.0**-MAX_EXPONENT
     ratios = np.divide(largest, np.maximum(array, smallest), out=np.ones(len(array)), where=array > 0)
-    exponents: IntArray = np.floor(np.log2(ratios)).astype(np.int64)
+    exponents: IntArray = np.floor(np.log2(np.maximum(ratios / slack, 1.0))).astype(np.int64)
     return exponents
 
 
@@ -75,7 +79,7 @@ def channels_of(ranges: Mapping[int, Sequence[Range]]) -> Channels | None:
         ranges: of each channel on calibration data, by the axis, see `TensorStats.channels`.
     """
     for axis in sorted(ranges, reverse=True):
-        exponents = exponents_of([max(-lo, hi, 0.0) for lo, hi in ranges[axis]])
+        exponents = exponents_of([max(-lo, hi, 0.0) for lo, hi in ranges[axis]], slack=CHANNEL_SLACK)
         if exponents is not None and exponents.any():
             ends = np.ldexp(np.array(ranges[axis]), exponents[:, None])
             return Channels(axis, exponents, (float(ends.min()), float(ends.max())))
