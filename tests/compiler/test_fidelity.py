@@ -214,12 +214,6 @@ CASES = MASKED | COMPARED | SCALED | OLD
 
 SAID = {
     "ReduceMax beyond the calibrated range",
-    "LayerNormalization at 0.3x",
-    "LayerNormalization at 0.1x",
-    "one large token",
-    "logarithm of a power",
-    "magnitude of a spectrum",
-    "variance as a difference of means",
 }
 """Of these the circuit is another function, or none, and the compiler or the report says so."""
 
