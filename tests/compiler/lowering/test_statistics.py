@@ -327,3 +327,34 @@ def test_a_row_with_an_outlier_channel_is_seen_to_be_less_its_mean() -> None:
     program = layers(Precision(8, 12, 1 << 16)).lowered.program
     per_element = sum(node.out.size for node in program.nodes if isinstance(node, Lookup)) / (ROWS * N)
     assert per_element < 3.5
+
+
+def test_a_residual_sum_that_is_rounded_first_is_seen_to_be_what_is_squared() -> None:
+    """As in Llama: the sum is wider than what can be squared, and its rounding is what is divided too."""
+    rng = np.random.default_rng(9)
+    body = """h = MatMul(x, w)
+    r = Add(x, h)
+    p = Pow(r, two)
+    m = ReduceMean<keepdims=1>(p, last)
+    e = Add(m, eps)
+    s = Sqrt(e)
+    i = Reciprocal(s)
+    y = Mul(r, i)"""
+    weights = {
+        "w": rng.normal(0, N**-0.5, (N, N)),
+        "two": np.float32(2),
+        "last": np.array([-1]),
+        "eps": np.float32(1e-5),
+    }
+    x = rng.normal(0, 1, (64, ROWS, N))
+    model = lowered(body, {"x": (ROWS, N)}, weights, [x])
+    program = model.lowered.program
+    largest = max(
+        max(-source.lo, source.hi) * 2.0**-source.frac_bits
+        for node in program.nodes
+        if isinstance(node, Lookup) and node.out.label.startswith("y") and node.out.size == ROWS * N
+        for source in [program.tensor(node.source)]
+    )
+    assert largest < 16 * np.sqrt(N), "that no quotient exceeds the root of the number of elements is proven, nearly"
+    fixed, real = model.run(x[:16])
+    assert np.abs(fixed - real).max() < 2.0**-8

@@ -104,6 +104,7 @@ class Emitter:
             number; None where no table is fine enough for it.
         compared_forms: of each tensor that is compared in a form of its own, the integers, what they stand for, and
             where they saturate; by the tensor's number.
+        roundings: of a value, by its number, the roundings of affine functions of it that squares were made of.
         tensors: numbers for new tensors.
     """
 
@@ -117,6 +118,7 @@ class Emitter:
     ranges: ObservedRanges = field(default_factory=ObservedRanges)
     narrow_forms: dict[int, ProgramValue] = field(default_factory=dict)
     spread_forms: dict[int, Activation | None] = field(default_factory=dict)
+    roundings: dict[int, list[tuple[ProgramValue, AffineMap]]] = field(default_factory=dict)
     compared_forms: dict[int, tuple[ProgramValue, AffineMap, Interval]] = field(default_factory=dict)
     tensors: Iterator[int] = field(default_factory=itertools.count)
 

@@ -81,11 +81,13 @@ def _fitting(g: Emitter, a: Activation, bits: int) -> tuple[ProgramValue, Fracti
     value, scale = taken
     if g.builder.public_bits(value) > bits:
         value, scale = g.narrow(a), Fraction(1)
-    if value.bits <= bits:
-        return value, scale
-    frac_bits, lo, hi = g.format(a)
-    dropped = max(-lo, hi).bit_length() - bits
-    return g.tabulated(a, Format(frac_bits - dropped, -(-lo >> dropped), hi >> dropped)), Fraction(1)
+    if value.bits > bits:
+        frac_bits, lo, hi = g.format(a)
+        dropped = max(-lo, hi).bit_length() - bits
+        value, scale = g.tabulated(a, Format(frac_bits - dropped, -(-lo >> dropped), hi >> dropped)), Fraction(1)
+    if isinstance(a.pending, AffineMap) and value is not a.value and scale == 1:
+        g.roundings.setdefault(a.value.number, []).append((value, a.pending))
+    return value, scale
 
 
 def _finer(g: Emitter, a: Activation, bits: int) -> ProgramValue | None:
@@ -103,6 +105,7 @@ def _readings(g: Emitter, a: Activation) -> Iterator[tuple[ProgramValue, AffineM
     """The values of which an activation is an affine function."""
     if isinstance(a.pending, AffineMap):
         yield a.value, a.pending
+        yield from ((value, IDENTITY) for value, of in g.roundings.get(a.value.number, []) if of == a.pending)
     if a.tensor in g.narrow_forms:
         yield g.narrow_forms[a.tensor], IDENTITY
     if g.spread_forms.get(a.tensor) is not None:
