@@ -35,4 +35,5 @@ def test_the_first_kernel_is_announced_and_no_other(said: list[str]) -> None:
 
 def test_kernels_of_other_packages_are_their_own_business(said: list[str]) -> None:
     CompilationNotice().on_start(compiling(pytest.importorskip))
+    CompilationNotice().on_start(compiling(eval("lambda: 0", {})))
     assert said == []

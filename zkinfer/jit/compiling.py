@@ -77,7 +77,8 @@ class CompilationNotice(event.Listener):  # type: ignore[misc]
 
     def on_start(self, event: Any) -> None:
         """Numba begins to compile a function, of this package or of another."""
-        if not self._announced and event.data["dispatcher"].py_func.__module__.startswith("zkinfer."):
+        module = event.data["dispatcher"].py_func.__module__ or ""  # None where the function's text was executed
+        if not self._announced and module.startswith("zkinfer."):
             self._announced = True
             notice("zkinfer: compiling kernels, once on this machine; `zkinfer warmup` does it ahead, in half a minute")
 
