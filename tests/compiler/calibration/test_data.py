@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from sklearn.linear_model import LogisticRegression
 from support.model_comparison import build
 from support.tables import table
-from torch.utils.data import DataLoader, TensorDataset
 
 import zkinfer as zk
 from zkinfer.compiler.calibration import data
@@ -18,6 +16,9 @@ from zkinfer.compiler.calibration.data import inputs_of_module, is_loader, loade
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.typing import Array
 from zkinfer.verifier import verify
+
+torch = pytest.importorskip("torch")
+DataLoader, TensorDataset = torch.utils.data.DataLoader, torch.utils.data.TensorDataset
 
 X = np.random.default_rng(0).uniform(-1, 1, (40, 3)).astype(np.float32)
 
@@ -96,12 +97,12 @@ class TestLoaders:
         assert not is_loader(table(X, "a", "b", "c"))
 
     def test_what_a_module_needs_is_counted(self) -> None:
-        class Many(torch.nn.Module):  # type: ignore[misc]
-            def forward(self, x: torch.Tensor, y: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        class Many(torch.nn.Module):  # type: ignore[name-defined,misc]
+            def forward(self, x: Any, y: Any, scale: float = 1.0) -> Any:
                 return x + scale * y
 
-        class Variadic(torch.nn.Module):  # type: ignore[misc]
-            def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        class Variadic(torch.nn.Module):  # type: ignore[name-defined,misc]
+            def forward(self, *x: Any) -> Any:
                 return sum(x)
 
         assert inputs_of_module(Many()) == 2
