@@ -34,7 +34,7 @@ _STEPS = """
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
 unrolled: one copy of the cell for every step of the sequence. Of trees, all comparisons are computed, and then the leaf
-that they lead to; the features of a forest share one format, so scale them to one range before training.
+that they lead to; every feature has a format of its own, so features need not be scaled before training.
 """
 
 _HINTS = """
