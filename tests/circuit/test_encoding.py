@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.random_programs import random_program
 
-from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
+from zkinfer.circuit.encoding import decode_program, encode_program, pack_program, program_digest, unpack_program
 from zkinfer.circuit.program import Lookup, Program, Scales, Tensor, Term, View
 from zkinfer.circuit.table import Table
 from zkinfer.errors import ArtifactError
@@ -23,6 +23,7 @@ def test_round_trip(seed: int) -> None:
     data = encode_program(program)
     assert decode_program(data) == program
     assert encode_program(decode_program(data)) == data
+    assert unpack_program(pack_program(program)) == program
 
 
 def test_the_digest_is_pinned() -> None:
@@ -51,6 +52,8 @@ def test_edited_bytes_are_refused_or_another_program(seed: int, data: st.DataObj
 def test_any_bytes_give_the_one_error(data: bytes) -> None:
     with pytest.raises(ArtifactError):
         decode_program(data)
+    with pytest.raises(ArtifactError):
+        unpack_program(data)
 
 
 def test_truncated_extended_and_wordy_encodings_are_refused() -> None:

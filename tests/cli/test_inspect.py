@@ -15,7 +15,7 @@ from zkinfer.cli import app, inspect_batch
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey, Srs
 from zkinfer.files.artifact import wrap
 from zkinfer.files.commitment import Commitment
-from zkinfer.files.kinds import EARLIER, KEY_SECRET
+from zkinfer.files.kinds import EARLIER, KEY_SECRET, ROTATION
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.rotation import Rotation
@@ -203,7 +203,7 @@ def test_rotation(tmp_path: Path) -> None:
     Rotation(bytes(32), bytes(range(32)), b"proof").save(tmp_path / "model.zkr")
     code, text = run("inspect", str(tmp_path / "model.zkr"))
     assert code == 0
-    assert "rotation, version 1" in text
+    assert f"rotation, version {ROTATION.version}" in text
     assert bytes(range(32)).hex() in text
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.cli import app
+from zkinfer.files.kinds import ROTATION
 from zkinfer.native.setup import setup
 
 EXAMPLE = mlp()
@@ -71,7 +72,7 @@ def test_an_existing_folder_is_refused(shop: Path) -> None:
 def test_inspect_says_what_a_rotation_is(shop: Path) -> None:
     code, text = run("inspect", shop / "first.zkr")
     assert code == 0
-    assert "rotation, version 1" in text
+    assert f"rotation, version {ROTATION.version}" in text
     assert "two commitments are to the same weights" in text
 
 

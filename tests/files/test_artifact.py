@@ -56,7 +56,10 @@ def test_other_bytes_are_refused(data: bytes) -> None:
         (FILE + b"\0", "holds 8: truncated or extended"),
         (wrap("else", 3, b"payload"), "kind 'else' where 'test'"),
         (wrap("prof", 3, b"payload"), r"kind 'prof' \(proof\) where 'test'"),
-        (wrap("test", 4, b"payload"), "version 4, but this zkinfer reads version 3"),
+        (
+            wrap("test", 4, b"payload"),
+            "a newer version of zkinfer: it has file version 4, and this zkinfer reads version 3",
+        ),
         (wrap("test", 3, bytes(LIMIT + 1)), "declares 1001 bytes"),
         (FILE[:-1] + b"D", "checksum"),
     ],

@@ -1,5 +1,8 @@
 """The commitment file: one encoding, a digest of all of it, and nothing else is read."""
 
+import itertools
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import EZKL_VECTORS
 
+from zkinfer.circuit import encoding
 from zkinfer.circuit.derived_bounds import derived_bounds
-from zkinfer.circuit.encoding import encode_program
+from zkinfer.circuit.encoding import encode_program, pack_program, unpack_program
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
-from zkinfer.errors import MalformedCommitmentError, WrongKeyError
+from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.ezkl.verifying_key import MAX_MAGNITUDE, EzklVerifyingKey
 from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
@@ -33,9 +37,23 @@ def rewrap(payload: bytes) -> bytes:
     return wrap(KIND.tag, KIND.version, payload)
 
 
-def encode(*members: Any) -> bytes:
-    """A payload from loose members."""
-    return msgspec.msgpack.encode(members)
+def encode(program: bytes, key: Any, *others: Any) -> bytes:
+    """A payload from loose members, the program's bytes of any form, packed as they are."""
+    return msgspec.msgpack.encode((zlib.compress(program), key, *(others or (b"",))))
+
+
+def differences(values: tuple[int, ...]) -> tuple[int, ...]:
+    """The first value, then the difference of each to the one before."""
+    return (values[0], *(b - a for a, b in itertools.pairwise(values)))
+
+
+def with_differences() -> Program:
+    """The program as its packed bytes hold it."""
+    tables = [Table(t.name, t.lo, differences(differences(t.values))) for t in COMMITMENT.program.tables]
+    return msgspec.structs.replace(COMMITMENT.program, tables=tuple(tables))
+
+
+PACKED = encode_program(with_differences())
 
 
 def key_members(**changes: Any) -> list[Any]:
@@ -130,12 +148,12 @@ JUNK = st.recursive(
 @given(JUNK, JUNK, st.sampled_from(KEY.__struct_fields__))
 def test_members_of_wrong_types_are_refused_by_name(program: Any, member: Any, name: str) -> None:
     with pytest.raises(MalformedCommitmentError):
-        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), program)))
+        Commitment.from_bytes(rewrap(encode(PACKED, program)))
     with pytest.raises(MalformedCommitmentError):
         Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(program), key_members())))
     if type(member) is not type(getattr(KEY, name)) and (name, member) != ("weight_points", []):
         with pytest.raises(MalformedCommitmentError):
-            Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key_members(**{name: member}))))
+            Commitment.from_bytes(rewrap(encode(PACKED, key_members(**{name: member}))))
 
 
 @pytest.mark.parametrize(
@@ -154,29 +172,80 @@ def test_impossible_members_are_named(changes: dict[str, Any], message: str) -> 
     if "ezkl_version" in changes:
         payload = PAYLOAD.replace(b"23.0.5", b"23.0.\xff", 1)
     else:
-        payload = encode(encode_program(COMMITMENT.program), key_members(**changes))
+        payload = encode(PACKED, key_members(**changes))
     with pytest.raises(MalformedCommitmentError, match=message):
         Commitment.from_bytes(rewrap(payload))
 
 
 def test_second_encoding_of_the_same_commitment_is_refused() -> None:
     """An array header in its long form decodes to the same members, and would have another digest."""
-    assert PAYLOAD[0] == 0x92
+    assert PAYLOAD[0] == 0x93
     with pytest.raises(MalformedCommitmentError, match="canonical"):
-        Commitment.from_bytes(rewrap(b"\xdc\x00\x02" + PAYLOAD[1:]))
+        Commitment.from_bytes(rewrap(b"\xdc\x00\x03" + PAYLOAD[1:]))
+    wordy = PACKED.replace(b"\x01", b"\xcc\x01", 1)
+    with pytest.raises(MalformedCommitmentError, match="canonical"):
+        Commitment.from_bytes(rewrap(encode(wordy, key_members())))
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_a_program_is_the_same_however_it_was_compressed(level: int) -> None:
+    """Versions of zlib differ in what they write; no digest depends on it."""
+    payload = msgspec.msgpack.encode((zlib.compress(PACKED, level), key_members(), b""))
+    assert Commitment.from_bytes(rewrap(payload)) == COMMITMENT
+    assert Commitment.from_bytes(rewrap(payload)).digest == COMMITMENT.digest
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b"x" + data])
+def test_compressed_bytes_that_are_cut_off_or_go_on_are_refused(change: Callable[[bytes], bytes]) -> None:
+    payload = msgspec.msgpack.encode((change(zlib.compress(PACKED)), key_members(), b""))
+    with pytest.raises(MalformedCommitmentError, match="not a packed program"):
+        Commitment.from_bytes(rewrap(payload))
+
+
+def test_what_inflates_to_more_than_any_program_is_refused_before_it_is_read() -> None:
+    """Sixty-four kilobytes that stand for as many megabytes and more: memory stays at what is allowed."""
+    bomb = zlib.compressobj()
+    data = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(65)) + bomb.flush()
+    with pytest.raises(MalformedCommitmentError, match="inflates to more"):
+        Commitment.from_bytes(rewrap(msgspec.msgpack.encode((data, key_members(), b""))))
+
+
+def test_entries_of_all_tables_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = sum(len(table.values) for table in COMMITMENT.program.tables)
+    monkeypatch.setattr(encoding, "MAX_PACKED_ENTRIES", entries)
+    assert Commitment.from_bytes(FILE) == COMMITMENT
+    monkeypatch.setattr(encoding, "MAX_PACKED_ENTRIES", entries - 1)
+    with pytest.raises(MalformedCommitmentError, match="over the limit"):
+        Commitment.from_bytes(FILE)
+    with pytest.raises(ArtifactError, match="over the limit"):
+        COMMITMENT.to_bytes()
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9))
+def test_tables_of_any_integers_come_back(values: list[int]) -> None:
+    """Differences of int64 take 65 bits; they are kept modulo 2^64."""
+    table = Table("unused", 0, tuple(values))
+    program = msgspec.structs.replace(COMMITMENT.program, tables=(*COMMITMENT.program.tables, table))
+    assert unpack_program(pack_program(program)) == program
+
+
+def test_smooth_tables_take_next_to_nothing() -> None:
+    table = Table("square", -(1 << 15), tuple(i * i >> 12 for i in range(-(1 << 15), 1 << 15)))
+    program = msgspec.structs.replace(COMMITMENT.program, tables=(*COMMITMENT.program.tables, table))
+    assert len(pack_program(program)) - len(pack_program(COMMITMENT.program)) < len(table.values) / 50
 
 
 def test_further_members_are_refused() -> None:
     with pytest.raises(MalformedCommitmentError):
-        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key_members(), 0)))
+        Commitment.from_bytes(rewrap(encode(PACKED, key_members(), 0)))
     with pytest.raises(MalformedCommitmentError):
-        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), [*key_members(), 0])))
+        Commitment.from_bytes(rewrap(encode(PACKED, [*key_members(), 0])))
 
 
 def test_malformed_program_is_refused() -> None:
-    broken = msgspec.structs.replace(COMMITMENT.program, outputs=(99,))
+    broken = msgspec.structs.replace(with_differences(), outputs=(99,))
     with pytest.raises(MalformedCommitmentError, match="output names a value"):
-        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(broken), key_members())))
+        Commitment.from_bytes(rewrap(encode(encode_program(broken), key_members())))
 
 
 def test_declared_sizes_are_not_allocated() -> None:
@@ -189,7 +258,7 @@ def test_declared_sizes_are_not_allocated() -> None:
 
 def test_program_that_would_be_slow_to_read_is_refused() -> None:
     """A reshape to very many huge sizes: multiplying them out would take hours."""
-    program = msgspec.msgpack.decode(encode_program(COMMITMENT.program))
+    program = msgspec.msgpack.decode(PACKED)
     views = [node for node in program[4] if node[0] == "view"]
     views[0][2][0][2] = [["reshape", [2**63 - 1] * 200_000]]
     with pytest.raises(MalformedCommitmentError, match="Reshape"):
@@ -197,7 +266,7 @@ def test_program_that_would_be_slow_to_read_is_refused() -> None:
 
 
 def test_steps_cannot_pile_up_axes() -> None:
-    program = msgspec.msgpack.decode(encode_program(COMMITMENT.program))
+    program = msgspec.msgpack.decode(PACKED)
     views = [node for node in program[4] if node[0] == "view"]
     views[0][2][0][2] = [["windows", 0, 1, 1, 1]] * 200_000
     with pytest.raises(MalformedCommitmentError, match="axes"):
@@ -206,9 +275,9 @@ def test_steps_cannot_pile_up_axes() -> None:
 
 def test_message_quotes_a_hostile_label_harmlessly() -> None:
     tensor = msgspec.structs.replace(COMMITMENT.program.inputs[0], label="\x1b[2J" * 1000, lo=5, hi=4)
-    broken = msgspec.structs.replace(COMMITMENT.program, inputs=(tensor,))
+    broken = msgspec.structs.replace(with_differences(), inputs=(tensor,))
     with pytest.raises(MalformedCommitmentError) as caught:
-        Commitment.from_bytes(rewrap(encode(msgspec.msgpack.encode(broken), key_members())))
+        Commitment.from_bytes(rewrap(encode(encode_program(broken), key_members())))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
 
@@ -289,7 +358,7 @@ def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
 )
 def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str) -> None:
     members = [changes.get(name, getattr(NATIVE, name)) for name in NATIVE.__struct_fields__]
-    payload = encode(encode_program(COMMITMENT.program), ["sumcheck", *members])
+    payload = encode(PACKED, ["sumcheck", *members])
     with pytest.raises(MalformedCommitmentError, match=message):
         Commitment.from_bytes(rewrap(payload))
 
@@ -297,7 +366,7 @@ def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str)
 @given(st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-2, 30) | st.binary(max_size=33), max_size=10))
 def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> None:
     try:
-        commitment = Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), ["sumcheck", *members])))
+        commitment = Commitment.from_bytes(rewrap(encode(PACKED, ["sumcheck", *members])))
     except MalformedCommitmentError:
         return
     assert (
@@ -332,7 +401,7 @@ def test_a_key_that_is_nested_too_deeply_is_refused() -> None:
 def test_a_key_of_no_backend_is_refused(key: Any) -> None:
     """Also one that is tagged with a name that only callers use."""
     with pytest.raises(MalformedCommitmentError):
-        Commitment.from_bytes(rewrap(encode(encode_program(COMMITMENT.program), key)))
+        Commitment.from_bytes(rewrap(encode(PACKED, key)))
 
 
 def with_range_proof(data: bytes) -> Commitment:
@@ -352,8 +421,10 @@ def test_a_proof_about_the_weights_is_read_and_does_not_change_the_digest() -> N
 
 def test_no_proof_has_one_encoding() -> None:
     commitment = with_range_proof(b"")
-    with pytest.raises(MalformedCommitmentError, match="not in canonical form"):
-        Commitment.from_bytes(rewrap(encode(encode_program(commitment.program), commitment.key, b"")))
+    packed = pack_program(commitment.program)
+    assert commitment.to_bytes() == rewrap(msgspec.msgpack.encode((packed, commitment.key, b"")))
+    with pytest.raises(MalformedCommitmentError):
+        Commitment.from_bytes(rewrap(msgspec.msgpack.encode((packed, commitment.key))))
 
 
 def test_a_commitment_of_ezkl_carries_no_proof_about_its_weights() -> None:

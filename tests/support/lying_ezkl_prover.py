@@ -66,7 +66,7 @@ def claim(keys: EzklKeys, outputs: npt.NDArray[Any], data: bytes) -> Proof:
     shape = stacked_shape(tensor.shape, batch_of(keys.program), 1)
     if outputs.dtype == object:
         values = b"".join(int(value).to_bytes(32, "little", signed=True) for value in outputs.ravel())
-        claimed = OutputTensor(shape, tensor.frac_bits, values)
+        claimed = OutputTensor(shape, tensor.frac_bits, 0, 256, values)
     else:
         claimed = OutputTensor.of(outputs.reshape(shape), tensor.frac_bits)
     return Proof("ezkl", keys.commitment.digest, (claimed,), data)

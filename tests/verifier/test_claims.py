@@ -183,8 +183,8 @@ def test_hidden_inputs_that_this_program_has_not(hidden: list[Any], message: str
         (claim(frac_bits=3), "fraction bits"),
         (claim([[4, 0, 9]]), "outside the bounds"),
         (claim([[4, 0, -9]]), "outside the bounds"),
-        (claim([[4, 0, 2**62]]), "outside the bounds"),
-        ([OutputTensor((1, 3), 2, b"\x04\x00")], "2 bytes hold no claimed output"),
+        (claim([[4, 0, 2**62]]), "larger than any value"),
+        ([OutputTensor((1, 3), 2, 0, 8, b"\x04\x00")], "2 bytes hold no claimed output"),
     ],
 )
 def test_claims_that_this_program_cannot_give(claims: list[OutputTensor], message: str) -> None:

@@ -2,17 +2,31 @@
 
 MessagePack as msgspec writes it: integers in their shortest form, arrays in place of maps, no floats. Decoding
 encodes again and compares, so one program has one encoding and a digest names exactly one program.
+
+Where bytes count, a program is packed: its tables as the differences of differences of neighbours, which are small and
+repeat, then compressed by zlib. Digests are of the program's canonical bytes and never of packed ones, since what zlib
+makes of them depends on its version.
 """
 
+import zlib
+
 import msgspec
+import numpy as np
 from blake3 import blake3
 
 from zkinfer.circuit.program import Node, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import ArtifactError, ZkinferError
+from zkinfer.typing import IntArray
 
 DIGEST_CONTEXT = "zkinfer 2026 program digest v1"
 MAX_PROGRAM_BYTES = 1 << 30
+MAX_UNPACKED_BYTES = 1 << 26
+"""What packed bytes may inflate to; an entry of a table takes one byte of these at least."""
+
+MAX_PACKED_ENTRIES = 1 << 25
+"""Entries of all tables of a packed program together: what reading it takes memory for."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Program)
@@ -51,14 +65,82 @@ def decode_program(data: bytes) -> Program:
     """
     if len(data) > MAX_PROGRAM_BYTES:
         raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_PROGRAM_BYTES}")
-    try:
-        program = _decoder.decode(data)
-    except (msgspec.MsgspecError, ZkinferError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"not a zkinfer program: {error}") from None
+    program = _decode(data)
     validate(program)
     if encode_program(program) != data:
         raise ArtifactError("the program is not in canonical form: it was edited or written by another tool")
     return program
+
+
+def _decode(data: bytes) -> Program:
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, ZkinferError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"not a zkinfer program: {error}") from None
+
+
+def pack_program(program: Program) -> bytes:
+    """The program in few bytes; `unpack_program` reads them.
+
+    Raises:
+        ArtifactError: it has more, or longer, tables than `unpack_program` accepts.
+    """
+    data = encode_program(_with_differences(program))
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_UNPACKED_BYTES}")
+    _check_entries(program)
+    return zlib.compress(data, 9)
+
+
+def unpack_program(data: bytes) -> Program:
+    """A validated program from packed bytes. Inflating stops at `MAX_UNPACKED_BYTES`.
+
+    Raises:
+        ArtifactError: not the packed bytes of a well-formed program, or too many.
+    """
+    inflator = zlib.decompressobj()
+    try:
+        inflated = inflator.decompress(data, MAX_UNPACKED_BYTES + 1)
+    except zlib.error as error:
+        raise ArtifactError(f"not a packed program: {error}") from None
+    if len(inflated) > MAX_UNPACKED_BYTES:
+        raise ArtifactError(f"a packed program that inflates to more than {MAX_UNPACKED_BYTES} bytes")
+    if not inflator.eof or inflator.unused_data:
+        raise ArtifactError("not a packed program: its compressed bytes are cut off, or others follow")
+    packed = _decode(inflated)
+    if encode_program(packed) != inflated:
+        raise ArtifactError("the program is not in canonical form: it was edited or written by another tool")
+    _check_entries(packed)
+    program = _with_sums(packed)
+    validate(program)
+    return program
+
+
+def _check_entries(program: Program) -> None:
+    entries = sum(len(table.values) for table in program.tables)
+    if entries > MAX_PACKED_ENTRIES:
+        raise ArtifactError(f"tables of {entries} entries are over the limit of {MAX_PACKED_ENTRIES} of a program")
+
+
+def _with_differences(program: Program) -> Program:
+    """Twice, each value of a table becomes its difference to the one before, modulo 2^64; the first stays."""
+    return _with_tables(program, [_differences(_differences(table.array)).tolist() for table in program.tables])
+
+
+def _differences(values: IntArray) -> IntArray:
+    return np.diff(values, prepend=np.int64(0))
+
+
+def _with_sums(program: Program) -> Program:
+    """The inverse of `_with_differences`."""
+    return _with_tables(program, [np.cumsum(np.cumsum(table.array)).tolist() for table in program.tables])
+
+
+def _with_tables(program: Program, values: list[list[int]]) -> Program:
+    tables = zip(program.tables, values, strict=True)
+    return msgspec.structs.replace(
+        program, tables=tuple(Table(table.name, table.lo, tuple(found)) for table, found in tables)
+    )
 
 
 def program_digest(program: Program) -> bytes:

@@ -70,9 +70,10 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
         name = f" ({KINDS[found_kind].name})" if found_kind in KINDS else ""
         raise WrongKindError(f"a zkinfer file of kind {found_kind!r}{name} where {kind!r} is needed")
     if found_version != version:
+        age = "an older" if found_version < version else "a newer"
         raise WrongKindError(
-            f"file version {found_version}, but this zkinfer reads version {version}: "
-            "install the zkinfer that wrote it, or make the file again"
+            f"made by {age} version of zkinfer: it has file version {found_version}, and this zkinfer reads version "
+            f"{version}; install the zkinfer that wrote it, or make the file again"
         )
     length = _HEADER.unpack_from(data)[-1]
     if length > max_bytes:

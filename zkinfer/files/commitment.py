@@ -10,7 +10,7 @@ import msgspec
 from blake3 import blake3
 
 from zkinfer import registry
-from zkinfer.circuit.encoding import decode_program, encode_program, program_digest
+from zkinfer.circuit.encoding import encode_program, pack_program, program_digest, unpack_program
 from zkinfer.circuit.program import Program
 from zkinfer.errors import (
     ArtifactError,
@@ -60,7 +60,7 @@ KeyType = TypeVar("KeyType", bound=VerifyingKey)
 class _CommitmentPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     program: bytes
     key: msgspec.Raw
-    range_proof: bytes = b""
+    range_proof: bytes
 
 
 class _Tagged(msgspec.Struct, frozen=True, array_like=True):
@@ -167,15 +167,16 @@ class Commitment(File):
             raise MalformedCommitmentError(f"commitment: {one_line(error)}") from None
 
     def _encoded(self) -> bytes:
-        """Without a proof about the weights, in the form that commitments had before there were such proofs."""
-        if not self.range_proof:
-            return self._model
-        return msgspec.msgpack.encode((encode_program(self.program), self.key, self.range_proof))
+        return msgspec.msgpack.encode((pack_program(self.program), self.key, self.range_proof))
 
     @classmethod
     def _decoded(cls, payload: bytes) -> "Commitment":
         decoded = _decoder.decode(payload)
-        return cls(decode_program(decoded.program), _decode_key(decoded.key), decoded.range_proof)
+        return cls(unpack_program(decoded.program), _decode_key(decoded.key), decoded.range_proof)
+
+    def _is_canonical(self, payload: bytes) -> bool:
+        """But for how the program was compressed, in which versions of zlib differ; no digest depends on it."""
+        return msgspec.msgpack.encode((_decoder.decode(payload).program, self.key, self.range_proof)) == payload
 
     def _validate(self) -> None:
         self.check()

@@ -11,14 +11,18 @@ import numpy as np
 
 from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
-from zkinfer.errors import MalformedProofError
+from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.files.file import File
-from zkinfer.files.integers import WIDTHS, array_width
+from zkinfer.files.integers import bit_width, pack_bits, packed_bytes, unpack_bits
 from zkinfer.files.kinds import PROOF
 from zkinfer.typing import FloatArray, IntArray
 
 MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
+MAX_WIDTH = (2 * MAX_MAGNITUDE).bit_length() - 1
+MAX_CLAIMED = 1 << 26
+"""Numbers of one claimed output: what bounds the memory for reading it, half a gibibyte."""
+
 DIGEST_BYTES = 32
 STATED_BYTES = 3 * DIGEST_BYTES
 
@@ -29,34 +33,46 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
     Attributes:
         shape: sizes, at least 1 each; samples of all runs first, as `circuit.samples.stacked_shape` says.
         frac_bits: the real numbers are `integers / 2**frac_bits`.
-        values: the integers, below `MAX_MAGNITUDE` in magnitude: signed, little-endian, each as wide as the least of
-            1, 2, 4 and 8 bytes in which all of them fit.
+        lo: the least of the integers.
+        width: the bits in which all their distances from `lo` fit, and no fewer.
+        values: these distances, as `integers.pack_bits` writes them.
     """
 
     shape: tuple[int, ...]
     frac_bits: int
+    lo: int
+    width: int
     values: bytes
 
     @classmethod
     def of(cls, integers: IntArray, frac_bits: int) -> "OutputTensor":
-        """The claim of an int64 array, of any shape and layout."""
-        width = array_width(integers)
-        return cls(integers.shape, frac_bits, integers.astype(f"<i{width}").tobytes())
+        """The claim of an int64 array, of any shape and layout, not empty, below `MAX_MAGNITUDE` in magnitude."""
+        lo, hi = int(integers.min()), int(integers.max())
+        width = bit_width(lo, hi)
+        return cls(integers.shape, frac_bits, lo, width, pack_bits(integers, lo, width))
 
     def integers(self) -> IntArray:
         """The claimed integers, int64, of the claim's shape.
 
         Raises:
-            MalformedProofError: there are more or fewer than the shape says, or they are not in the least width.
+            MalformedProofError: there are more or fewer than the shape says, they are larger than any value of a
+                program, or written in another way than `of` does.
         """
         size = math.prod(self.shape)
-        width = len(self.values) // size if size else 0
-        if width not in WIDTHS or len(self.values) != width * size:
+        if size > MAX_CLAIMED:
+            raise MalformedProofError(f"proof: an output of {size} numbers; at most {MAX_CLAIMED} can be claimed")
+        if not 1 <= self.width <= MAX_WIDTH or len(self.values) != packed_bytes(size, self.width) or not self.values:
             raise MalformedProofError(f"proof: {len(self.values)} bytes hold no claimed output of shape {self.shape}")
-        narrow = np.frombuffer(self.values, dtype=f"<i{width}")
-        if array_width(narrow) != width:
-            raise MalformedProofError(f"proof: a claimed output is written with {width} bytes a value; fewer would do")
-        return narrow.astype(np.int64).reshape(self.shape)
+        if not -MAX_MAGNITUDE < self.lo < MAX_MAGNITUDE:
+            raise MalformedProofError("proof: a claimed output is larger than any value of a program")
+        found = unpack_bits(self.values, size, self.lo, self.width)
+        lo, hi = int(found.min()), int(found.max())
+        if not self.lo <= hi < MAX_MAGNITUDE:
+            raise MalformedProofError("proof: a claimed output is larger than any value of a program")
+        used = size * self.width % 8 or 8
+        if lo != self.lo or bit_width(lo, hi) != self.width or self.values[-1] >> used:
+            raise MalformedProofError("proof: a claimed output is not written as shortly as it can be")
+        return found.reshape(self.shape)
 
 
 class PrivateTensor(msgspec.Struct, frozen=True, array_like=True, tag="private", forbid_unknown_fields=True):
@@ -83,6 +99,15 @@ class _ProofPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 _decoder = msgspec.msgpack.Decoder(_ProofPayload)
 
 
+def check_claimed(numbers: int) -> None:
+    """Raises InvalidInputError where an output has more numbers than a file may claim."""
+    if numbers > MAX_CLAIMED:
+        raise InvalidInputError(
+            f"an output of {numbers} numbers; at most {MAX_CLAIMED} can be claimed: prove fewer samples at a time, or "
+            "hide the output"
+        )
+
+
 def _check_shape(tensor: OutputTensor | PrivateTensor) -> None:
     if len(tensor.shape) > MAX_DIMENSIONS or any(n < 1 for n in tensor.shape):
         raise MalformedProofError("proof: it speaks of a tensor with a shape that no tensor has")
@@ -91,9 +116,7 @@ def _check_shape(tensor: OutputTensor | PrivateTensor) -> None:
 def _check_output(tensor: OutputTensor) -> None:
     if abs(tensor.frac_bits) > MAX_FRAC_BITS:
         raise MalformedProofError(f"proof: {tensor.frac_bits} fraction bits of a claimed output are not a Q-format")
-    integers = tensor.integers()
-    if int(integers.min()) <= -MAX_MAGNITUDE or int(integers.max()) >= MAX_MAGNITUDE:
-        raise MalformedProofError("proof: a claimed output is larger than any value of a program")
+    tensor.integers()
 
 
 class Proof(File):

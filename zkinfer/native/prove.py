@@ -12,7 +12,7 @@ from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
 from zkinfer.execution.tables import AppliedTable
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof, check_claimed
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
 from zkinfer.native.reduction_witness import NativeReductionWitness
@@ -273,6 +273,8 @@ def prove(
         )
     runs = len(inputs[0])
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
+    for value in () if private_outputs else program.outputs:
+        check_claimed(runs * program.tensor(value).size)
     with phase("execution"):
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
