@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.commands import as_json
 from support.example_programs import mlp
 from support.recording_keys import item_reals
 from typer.testing import CliRunner
 
 from zkinfer.backend import Keys
-from zkinfer.cli import app
+from zkinfer.cli import app, results
 from zkinfer.cli.batch import Stop
 from zkinfer.cli.batch_progress import summary
 from zkinfer.errors import ProvingError, ResourceError
@@ -26,6 +27,7 @@ from zkinfer.jobs.executors import ProcessExecutor
 from zkinfer.jobs.job import proofs_folder
 from zkinfer.jobs.lock import working_on
 from zkinfer.jobs.manifest import MANIFEST_FILE, Manifest
+from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.runner import Progress
 from zkinfer.jobs.state import State
 from zkinfer.jobs.work import TensorData, Work
@@ -63,7 +65,7 @@ def job(shop: Path) -> Path:
     )
     code, text = run("run", shop / "night.toml")
     assert code == 7, text
-    assert "Complete; 1 dead letters, which no proof covers" in text
+    assert "Complete: 39 proven, 1 not: 1 dead letter" in text
     assert "40 of 40 done (100.0%), dead letters included" in text
     return shop / "night"
 
@@ -83,7 +85,7 @@ def test_verify_checks_the_whole_job(shop: Path, job: Path) -> None:
     arguments = ("verify", job, shop / "model.zkc", "--inputs", shop / "x.npy")
     code, text = run(*arguments, "--context", "night 1")
     assert code == 0, text
-    assert "39 proven in 2 proofs, 1 dead letters" in text
+    assert "39 proven, 1 not, in 2 proofs" in text
     assert run(*arguments, "--context", "night 2")[0] == 1
     np.save(shop / "other.npy", item_reals(ITEMS))
     assert run("verify", job, shop / "model.zkc", "--inputs", shop / "other.npy", "--context", "night 1")[0] == 1
@@ -92,8 +94,9 @@ def test_verify_checks_the_whole_job(shop: Path, job: Path) -> None:
 def test_status_of_a_complete_job(job: Path) -> None:
     code, text = run("status", job)
     assert code == 0
-    assert "Job: complete" in text
+    assert "Job: complete; 39 proven, 1 not: 1 dead letter" in text
     assert "40 of 40 done (100.0%)" in text
+    assert receipt_of(Manifest.load(job / MANIFEST_FILE)).hex() in text
 
 
 def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
@@ -104,6 +107,29 @@ def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
         assert "no proof" in text
         assert run(*command)[0] == 7
     assert Keys.load(shop / "keys").proofs_left == left
+
+
+def test_what_scripts_are_told(shop: Path, job: Path, tmp_path: Path) -> None:
+    receipt = receipt_of(Manifest.load(job / MANIFEST_FILE)).hex()
+    told = [as_json(results.JobStanding, "batch", "status", job), as_json(results.JobStanding, "batch", "resume", job)]
+    assert [found.exit_code for found in told] == [0, 7]
+    for found in told:
+        assert (found.state, found.items, found.proven, found.dead, found.proofs) == ("complete", 40, 39, 1, 2)
+        assert (found.receipt, found.digest) == (receipt, None)
+    own: tuple[str | Path, ...] = ("--inputs", shop / "x.npy", "--context", "night 1")
+    verified = as_json(results.JobVerified, "batch", "verify", job, shop / "model.zkc", *own)
+    assert (verified.receipt, verified.proven, verified.dead) == (receipt, 39, 1)
+    np.save(tmp_path / "mine.npy", np.load(shop / "x.npy")[3:4])
+    written = as_json(results.ItemWritten, "batch", "item", job, "3", "-o", tmp_path / "item", "--share-batch")
+    assert (written.item, written.receipt, written.dead) == (3, receipt, None)
+    alone = ("--item", "3", "--receipt", receipt, "--inputs", tmp_path / "mine.npy", "--context", "night 1")
+    shown = as_json(results.ItemVerified, "batch", "verify", tmp_path / "item", shop / "model.zkc", *alone)
+    assert (shown.item, shown.items) == (3, 40)
+    assert np.array_equal(np.array(shown.outputs[0]), np.load(job / "outputs.npy")[3])
+    report = as_json(results.Written, "batch", "report", job)
+    assert report.bytes == Path(report.file).stat().st_size
+    refused = as_json(results.Failure, "batch", "verify", job, shop / "model.zkc", *own[:2], "--context", "night 2")
+    assert (refused.exit_code, refused.error, refused.check) == (1, "StatementError", "statement")
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_a_sampled_job_is_a_job(shop: Path, digest: str, tmp_path: Path) -> None
     assert "a sample of 4 batches" in (tmp_path / "job" / "report.html").read_text()
     code, text = run("resume", tmp_path / "job")
     assert code == 7
-    assert "Sample proven: the other items are not" in text
+    assert "Sample proven, the other items are not: " in text
     assert "Job: complete" in run("status", tmp_path / "job")[1]
 
 

@@ -13,10 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support.claims import hidden_root
+from support.commands import as_json
 from typer.testing import CliRunner
 
 import zkinfer as zk
-from zkinfer.cli import app
+from zkinfer.cli import app, results
 from zkinfer.errors import StatementError
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
 
@@ -499,3 +500,90 @@ def test_a_parameter_that_cannot_be_committed_to_is_published_by_name(tmp_path: 
     assert refused.code != 0
     assert "publish" in refused.text
     assert run(*words, "--publish", "exponent").code == 0
+
+
+# For scripts.
+
+
+def test_what_the_owner_and_the_verifier_are_told_in_json(native: Path, tmp_path: Path) -> None:
+    circuit, keys, x = tmp_path / "model.zkcircuit", tmp_path / "keys", native / "three.npy"
+    compiled = as_json(
+        results.Compiled, "compile", native / "model.onnx", "--calibration", native / "calibration.npy", "-o", circuit
+    )
+    assert (compiled.bytes, compiled.weights, compiled.warnings) == (circuit.stat().st_size, 35, [])
+    assert compiled.program_digest == zk.Circuit.load(circuit).digest
+    made = as_json(results.KeysMade, "setup", circuit, "-o", keys, "--proofs", "3")
+    assert (made.proofs_left, made.test_only, made.backend) == (3, False, "native")
+    assert made.fingerprint == zk.Commitment.load(made.commitment).fingerprint
+    proven = as_json(results.ProofMade, "prove", keys, x, "-o", tmp_path / "proof.zkp")
+    assert (proven.proofs_left, proven.bytes) == (2, (tmp_path / "proof.zkp").stat().st_size)
+    verified = as_json(results.Verified, "verify", tmp_path / "proof.zkp", made.commitment, "--inputs", x)
+    assert (verified.runs, verified.fingerprint) == (3, made.fingerprint)
+    assert np.array_equal(verified.outputs[0], zk.Circuit.load(circuit).run(np.load(x)))
+    inspected = as_json(results.Inspected, "inspect", made.commitment)
+    assert inspected.kind == "commitment"
+    assert results.Fact("fingerprint", made.fingerprint) in inspected.facts
+    audited = as_json(
+        results.Audited, "audit-commitment", circuit, made.commitment, "--seed", f"hex:{zk.Keys.load(keys).seed.hex()}"
+    )
+    assert audited.fingerprint == made.fingerprint
+    assert as_json(results.Written, "seed", keys, "-o", tmp_path / "seed").bytes == 32
+    assert as_json(results.Estimated, "estimate", circuit).backend == "native"
+    rotated = as_json(results.Rotated, "rotate", keys, "-o", tmp_path / "new")
+    assert (rotated.old_fingerprint, rotated.old_proofs_left) == (made.fingerprint, 1)
+    assert rotated.new_fingerprint == zk.Commitment.load(tmp_path / "new" / "commitment.zkc").fingerprint
+    parameters = as_json(results.Parameters, "security", "100000")
+    assert parameters.rows * parameters.columns >= 100000
+    assert parameters.security_bits >= 128
+
+
+def test_a_hidden_output_is_null_in_json(native: Path) -> None:
+    verified = as_json(results.Verified, "verify", native / "hidden.zkp", native / "native.zkc")
+    (hidden,) = zk.Proof.load(native / "hidden.zkp").private_inputs
+    assert verified.input_commitments == [hidden_root(hidden).hex()]
+    assert verified.output_commitments == [None]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "context", "code", "error", "check"),
+    [
+        ("three.npy", "another", 1, "StatementError", "statement"),
+        ("none.npy", CONTEXT, 3, "ArtifactError", None),
+        ("x.npy", CONTEXT, 1, "StatementError", "statement"),
+    ],
+)
+def test_errors_in_json(native: Path, inputs: str, context: str, code: int, error: str, check: str | None) -> None:
+    files: Words = [native / "shown.zkp", native / "native.zkc", "--inputs", native / inputs, "--context", context]
+    failed = as_json(results.Failure, "verify", *files)
+    assert (failed.exit_code, failed.error, failed.check) == (code, error, check)
+    assert failed.message in run("verify", *files).text
+
+
+def test_words_and_json_do_not_mix(native: Path) -> None:
+    """Warnings stay on standard error; the console speaks again after a command that was asked for JSON."""
+    arguments = ["inspect", str(native / "native.zkc")]
+    before = CliRunner().invoke(app, arguments).stdout
+    CliRunner().invoke(app, [*arguments, "--json"])
+    assert CliRunner().invoke(app, arguments).stdout == before != ""
+    verified = CliRunner().invoke(
+        app,
+        [
+            *("verify", str(native / "proof.zkp"), str(native / "model.zkc")),
+            *("--inputs", str(native / "x.npy"), "--context", CONTEXT, "--json"),
+        ],
+    )
+    assert "everyone can forge" in verified.stderr
+    assert verified.stdout.startswith('{"command":"verify","exit_code":0,')
+
+
+def test_prove_writes_over_no_proof_unless_it_is_told_to(native: Path, tmp_path: Path) -> None:
+    target = tmp_path / "proof.zkp"
+    target.write_bytes(b"mine")
+    left = zk.Keys.load(native / "native").proofs_left
+    arguments: Words = ["prove", native / "native", native / "three.npy", "-o", target]
+    done = run(*arguments)
+    assert done.code == 3
+    assert "--force" in done.text
+    assert (target.read_bytes(), zk.Keys.load(native / "native").proofs_left) == (b"mine", left)
+    assert run(*arguments, "--force").code == 0
+    assert zk.Proof.load(target).commitment_digest == zk.Commitment.load(native / "native.zkc").digest

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
 
 import zkinfer
 from zkinfer.backend import all_backends, find_backend
+from zkinfer.cli import results
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
-from zkinfer.cli.console import Debug, ExitCode, err, facts, guarded, out, printable
+from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table, printable
+from zkinfer.cli.results import ExitCode
 from zkinfer.errors import (
     AccuracyWarning,
     CommitmentMismatchError,
@@ -27,6 +26,7 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.files.artifact import write_atomically
+from zkinfer.files.key_folder import COMMITMENT_FILE
 from zkinfer.progress import duration, quiet
 from zkinfer.typing import FloatArray
 
@@ -40,11 +40,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Zero-knowledge inference: prove that a published model gave this answer.",
-    epilog="Exit codes: 0 success, or the proof is valid; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, "
-    "or memory, disk, time or an optional package is missing.",
+    epilog="Exit codes: 0 done, or proven; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, or memory, "
+    "disk, time or an optional package is missing; 5 to 7 of batch jobs. Every command takes --json.",
 )
-
-MAX_TABLE_WIDTH = 140
 
 NOT_SHOWN = "not shown to be within their published bounds: that is the owner's word"
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
@@ -122,12 +120,6 @@ def require_folder_of(output: Path) -> None:
         raise ResourceError(f"cannot write {output}: there is no folder {output.parent}")
 
 
-def print_table(table: Table) -> None:
-    """Print a table with all its figures whole, also where the terminal is narrower."""
-    width = Measurement.get(out, out.options.update(max_width=MAX_TABLE_WIDTH), table).maximum
-    Console(highlight=False, width=max(out.width, width)).print(table)
-
-
 def array_text(array: FloatArray | None) -> str:
     """An array in one line, shortened where it is long."""
     if array is None:
@@ -189,7 +181,7 @@ def compile_model(
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
-) -> None:
+) -> results.Compiled:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
     with quiet(), warnings_of_accuracy() as warned:
         circuit = zkinfer.compile(
@@ -218,6 +210,14 @@ def compile_model(
     out.print(escape(printable(str(circuit.fidelity))))
     for text in warned:
         err.print(f"[yellow]{escape(printable(text))}[/yellow]")
+    return results.Compiled(
+        circuit=str(output),
+        bytes=output.stat().st_size,
+        program_digest=circuit.digest,
+        weights=sum(array.size for array in circuit.weights),
+        fidelity=printable(str(circuit.fidelity)),
+        warnings=[printable(text) for text in warned],
+    )
 
 
 @app.command()
@@ -238,7 +238,7 @@ def setup(
         ),
     ] = None,
     publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
-) -> None:
+) -> results.KeysMade:
     """Make the proving keys, and the commitment to publish."""
     keys = zkinfer.setup(
         zkinfer.Circuit.load(circuit),
@@ -250,10 +250,19 @@ def setup(
     )
     if publish is not None:
         keys.commitment.save(publish)
-    rows = [("file", str(publish or output / "commitment.zkc")), ("fingerprint", keys.commitment.fingerprint)]
+    public = publish or output / COMMITMENT_FILE
+    rows = [("file", str(public)), ("fingerprint", keys.commitment.fingerprint)]
     out.print(facts("Commitment, to be published; keep the rest of the folder private", rows))
     if keys.commitment.key.test_only:
         warn_test_only()
+    return results.KeysMade(
+        folder=str(output),
+        commitment=str(public),
+        fingerprint=keys.commitment.fingerprint,
+        backend=keys.backend,
+        proofs_left=keys.proofs_left,
+        test_only=keys.commitment.key.test_only,
+    )
 
 
 @app.command()
@@ -268,10 +277,13 @@ def prove(
         bool, typer.Option("--private-inputs", help="Hide the inputs: the proof holds a commitment to them.")
     ] = False,
     private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs, too.")] = False,
-) -> None:
+    force: Annotated[bool, typer.Option("--force", help="Replace the proof file if it exists.")] = False,
+) -> results.ProofMade:
     """Prove inferences: one for each sample in the input file; with ezkl, exactly one batch."""
     began = time.perf_counter()
     require_folder_of(output)
+    if output.exists() and not force:
+        raise InvalidInputError(f"{output} exists: choose another file with -o, or replace it with --force")
     loaded = zkinfer.Keys.load(keys)
     zkinfer.prove(
         loaded,
@@ -286,6 +298,13 @@ def prove(
     out.print(
         f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}; "
         f"these keys can make {loaded.proofs_left} more proofs"
+    )
+    return results.ProofMade(
+        proof=str(output),
+        bytes=output.stat().st_size,
+        fingerprint=loaded.commitment.fingerprint,
+        proofs_left=loaded.proofs_left,
+        seconds=took,
     )
 
 
@@ -325,7 +344,7 @@ def verify(
         float | None,
         typer.Option(help="Security that the parameters must be worth. Default: 128, and 100 for ezkl proofs."),
     ] = None,
-) -> None:
+) -> results.Verified:
     """Check a proof. Exits with 0 if it is valid, 1 if it was checked and refused, 3 if nothing could be checked."""
     from zkinfer.verifier import verify as verify_proof
 
@@ -355,6 +374,19 @@ def verify(
     out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))
     if verified.test_only:
         warn_test_only()
+    return results.Verified(
+        fingerprint=verified.fingerprint,
+        program_digest=verified.program_digest,
+        runs=verified.runs,
+        outputs=[None if array is None else array.tolist() for array in outputs_told],
+        input_commitments=[None if root is None else root.hex() for root in verified.input_commitments],
+        output_commitments=[None if root is None else root.hex() for root in verified.output_commitments],
+        security_bits=verified.security_bits,
+        weights_in_bounds=verified.weights_in_bounds,
+        test_only=verified.test_only,
+        engine=verified.engine,
+        seconds=verified.seconds,
+    )
 
 
 @app.command()
@@ -368,16 +400,26 @@ def inspect(
         Path | None,
         typer.Option(help="Write the program of a commitment or circuit as a graph (DOT)."),
     ] = None,
-) -> None:
+) -> results.Inspected:
     """Print what a file is, what it reveals, and what the program in it computes."""
-    from zkinfer.cli.inspect import describe_file, program_of
+    from zkinfer.cli.inspect import describe_file, kind_of, program_of
     from zkinfer.cli.inspect_program import graph_text
 
     if graph is not None:
         write_atomically(graph, "".join(graph_text(program_of(path))).encode())
         out.print(f"wrote {escape(str(graph))}; dot -Tsvg draws it")
-        return
-    out.print(describe_file(path, everything=everything))
+    description = describe_file(path, everything=everything)
+    if graph is None:
+        out.print(description)
+    kind, version, size = kind_of(path)
+    return results.Inspected(
+        file=str(path),
+        bytes=size,
+        kind=kind,
+        version=version,
+        facts=as_facts(description.rows),
+        graph=None if graph is None else str(graph),
+    )
 
 
 @app.command("audit-commitment")
@@ -392,12 +434,12 @@ def audit_commitment(
     max_bytes: Annotated[
         int | None, typer.Option(min=1, help="Disk and memory that making the commitment again may take.")
     ] = None,
-) -> None:
+) -> results.Audited:
     """With the weights and the seed, check that a commitment is to these weights. Exits with 1 if it is not."""
     held, published = zkinfer.Circuit.load(circuit), zkinfer.Commitment.load(commitment)
     if held.digest != published.program_digest.hex():
         raise CommitmentMismatchError(f"{commitment} commits to another program than {circuit} holds")
-    show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs, max_bytes=max_bytes))
+    return show_audit(zkinfer.audit_weights(published, held.weights, read_seed(seed), srs, max_bytes=max_bytes))
 
 
 @app.command()
@@ -405,10 +447,11 @@ def audit_commitment(
 def seed(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, readable by its owner alone.")],
-) -> None:
+) -> results.Written:
     """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
     write_atomically(output, zkinfer.Keys.load(keys).seed, private=True)
     out.print(f"wrote {escape(str(output))}; with the weights it opens the commitment: keep it private")
+    return results.Written(file=str(output), bytes=output.stat().st_size)
 
 
 @app.command("audit-keys")
@@ -416,14 +459,15 @@ def seed(
 def audit_keys(
     commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
     srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
-) -> None:
+) -> results.Audited:
     """Check, without any secret, that the keys in an ezkl commitment follow from its program. Exits with 1 if not."""
-    show_audit(zkinfer.audit_keys(zkinfer.Commitment.load(commitment), srs))
+    return show_audit(zkinfer.audit_keys(zkinfer.Commitment.load(commitment), srs))
 
 
-def show_audit(audit: "Audit") -> None:
+def show_audit(audit: "Audit") -> results.Audited:
     """What an audit found."""
     out.print(facts("Confirmed", [("fingerprint", audit.fingerprint), *(("", fact) for fact in audit.checked)]))
+    return results.Audited(fingerprint=audit.fingerprint, checked=list(audit.checked))
 
 
 @app.command()
@@ -433,12 +477,19 @@ def estimate(
     proofs: Proofs = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
     backend: BackendName = "native",
-) -> None:
+) -> results.Estimated:
     """Predict the time, memory and bytes of keys and proofs, without making any."""
     cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs)
     if (table := cost.table()) is not None:
         print_table(table)
     out.print(facts(cost.title, cost.rows()))
+    return results.Estimated(
+        backend=backend,
+        prove_seconds=cost.prove_seconds,
+        memory_bytes=cost.memory_bytes,
+        disk_bytes=cost.disk_bytes,
+        facts=as_facts(cost.rows()),
+    )
 
 
 @app.command()
@@ -452,13 +503,14 @@ def demo(
         "demo-output"
     ),
     sample: Annotated[int, typer.Option(min=0, help="Number of the first held-out digit to prove.")] = 2,
-) -> None:
+) -> results.Demonstrated:
     """Prove handwritten digits, let a third party check the proof, and show that forgeries are refused."""
     from zkinfer.demo import run_demo
 
     if not run_demo(circuits, output, verifier_python, sample=sample, console=out):
         err.print("[bold red]the demonstration did not come out as it should[/bold red]")
-        raise typer.Exit(ExitCode.REFUSED)
+        return results.Demonstrated(exit_code=ExitCode.REFUSED, folder=str(output), passed=False)
     out.print(
         f"\nThe proof was accepted and the forgeries were not. The third party's files are in {escape(str(output))}/."
     )
+    return results.Demonstrated(folder=str(output), passed=True)

@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 import zkinfer
-from zkinfer.cli.app import Saturate, app, print_table
+from zkinfer.cli import results
+from zkinfer.cli.app import Saturate, app
 from zkinfer.cli.arrays import read_arrays, read_seed
-from zkinfer.cli.console import facts, guarded, out
+from zkinfer.cli.console import facts, failure, guarded, out, print_table, show_failure
+from zkinfer.cli.results import ExitCode
+from zkinfer.errors import VerificationError
 from zkinfer.files.npy import map_npy
 from zkinfer.typing import Array
 
@@ -32,7 +35,7 @@ def audit(
         typer.Option(help="32 bytes that choose the sample, as @file or hex:. The log's author must not know them."),
     ] = None,
     saturate: Saturate = False,
-) -> None:
+) -> results.LogAudited:
     """With the weights, run a random sample of a log again and compare bit for bit. Exits with 1 if any differs."""
     report = zkinfer.audit(
         zkinfer.Circuit.load(circuit),
@@ -54,10 +57,25 @@ def audit(
     if report.ok:
         shown = f"fewer than {percent(report.detectable_rate)} of the log are wrong"
         out.print(facts("AGREES", [*rows, (f"confidence {percent(report.confidence)}", shown)]))
-        return
-    out.print(facts("DIFFERS", rows))
-    print_table(report.table())
-    report.raise_for_differences()
+    else:
+        out.print(facts("DIFFERS", rows))
+        print_table(report.table())
+        try:
+            report.raise_for_differences()
+        except VerificationError as error:
+            show_failure(failure(error))
+    return results.LogAudited(
+        exit_code=ExitCode.OK if report.ok else ExitCode.REFUSED,
+        program_digest=report.circuit_digest,
+        logged=report.logged,
+        rerun=report.rerun,
+        seed=report.seed.hex(),
+        rate=report.rate,
+        miss_probability=report.miss_probability,
+        differences=[
+            results.Differing(d.inference, d.output, list(d.index), d.expected, d.logged) for d in report.differences
+        ],
+    )
 
 
 def percent(share: float) -> str:

@@ -9,10 +9,12 @@ import typer
 from rich.filesize import decimal
 
 from zkinfer.cli import batch_options as option
+from zkinfer.cli import results
 from zkinfer.cli.app import Context, Saturate, app
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, required
-from zkinfer.cli.console import ExitCode, facts, guarded, out
+from zkinfer.cli.console import facts, guarded, out
+from zkinfer.cli.results import ExitCode
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.artifact import one_line
 from zkinfer.files.reading import read_bounded
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 
 MAX_JOB_FILE_BYTES = 1 << 20
 
-INCOMPLETE = 5
-STOPPED = 6
-DEAD_LETTERS = 7
+INCOMPLETE = "Incomplete: batches failed; zkinfer batch resume tries them again"
 
 app.add_typer(batch, name="batch")
 
@@ -137,7 +137,7 @@ def run_job(
     circuit: option.Circuit = None,
     report: option.Report = None,
     allow_dead_letters: option.AllowDeadLetters = False,
-) -> None:
+) -> results.JobStanding | results.SampleCommitted:
     """Begin a job: prove all items of some files."""
     from zkinfer.jobs.api import run
     from zkinfer.jobs.job import STATE_FILE
@@ -159,12 +159,13 @@ def run_job(
     found = read_job(job, given)
     folder, circuit = Path(found.output), None if found.circuit is None else Path(found.circuit)
     if resume and (folder / STATE_FILE).exists():
-        resume_job(folder, keys, executor, workers, circuit, found.report, allow_dead_letters)
-        return
+        return _resume(
+            folder, keys, executor, workers, circuit=circuit, report=found.report, allow_dead_letters=allow_dead_letters
+        )
     if found.keys is None or not found.inputs:
         raise InvalidInputError("a job needs keys and inputs: --keys and --inputs, or keys and inputs in JOB.toml")
     where, files = found.keys, found.inputs
-    _work(
+    return _work(
         folder,
         lambda observer, stop: run(folder, where, files, **found.options(), observer=observer, stopping=stop),
         circuit=circuit,
@@ -183,9 +184,11 @@ def resume_job(
     circuit: option.Circuit = None,
     report: option.Report = None,
     allow_dead_letters: option.AllowDeadLetters = False,
-) -> None:
+) -> results.JobStanding | results.SampleCommitted:
     """Continue a job, however it ended. Batches that failed are tried again."""
-    _resume(folder, keys, executor, workers, circuit=circuit, report=report, allow_dead_letters=allow_dead_letters)
+    return _resume(
+        folder, keys, executor, workers, circuit=circuit, report=report, allow_dead_letters=allow_dead_letters
+    )
 
 
 @batch.command("commit-sample")
@@ -199,7 +202,7 @@ def commit_sample(
     confidence: Annotated[float, typer.Option(help="Probability with which such a rate is noticed.")] = 0.99,
     context: Context = "",
     saturate: Saturate = False,
-) -> None:
+) -> results.SampleCommitted:
     """Execute all items and commit to them, to prove only a sample later. It is not a proof of all items."""
     from zkinfer.jobs.sampled import commit_sample
 
@@ -213,7 +216,7 @@ def commit_sample(
         context=read_context(context),
         saturate=saturate,
     )
-    _show_commitment(committed, rate)
+    return _show_commitment(folder, committed, rate)
 
 
 @batch.command("prove-sample")
@@ -232,10 +235,10 @@ def prove_sample(
     circuit: option.Circuit = None,
     report: option.Report = None,
     allow_dead_letters: option.AllowDeadLetters = False,
-) -> None:
+) -> results.JobStanding | results.SampleCommitted:
     """Prove the batches that a challenge picks. If it is killed, call it again, or zkinfer batch resume."""
     options = {"challenge": read_challenge(challenge), "rate": rate, "inputs": inputs or None}
-    _resume(
+    return _resume(
         folder,
         keys,
         executor,
@@ -257,11 +260,11 @@ def _resume(
     report: bool | None,
     allow_dead_letters: bool,
     **sample: Any,
-) -> None:
+) -> results.JobStanding | results.SampleCommitted:
     from zkinfer.jobs.api import resume
 
     options = {**sample, "executor": executor, "workers": workers}
-    _work(
+    return _work(
         folder,
         lambda observer, stop: resume(folder, keys, **options, observer=observer, stopping=stop),
         circuit=circuit,
@@ -277,7 +280,7 @@ def _work(
     circuit: Path | None,
     report: bool,
     allow_dead_letters: bool,
-) -> None:
+) -> results.JobStanding | results.SampleCommitted:
     """Run a job with its progress shown, say and write what came of it, and end with its exit code."""
     from zkinfer.cli.batch_progress import shown_progress
     from zkinfer.jobs.job import manifest_file
@@ -287,8 +290,7 @@ def _work(
     with shown_progress() as observer, Stop() as stop:
         outcome = work(observer, stop)
     if outcome.committed is not None:
-        _show_commitment(outcome.committed, None)
-        return
+        return _show_commitment(folder, outcome.committed, None)
     counts, progress = outcome.progress.counts, outcome.progress
     items, seconds = progress.items, progress.seconds
     rate = f", {items / seconds:.3g} a second" if items and seconds else ""
@@ -297,22 +299,67 @@ def _work(
         ("this run", f"{items} items in {duration(seconds)}{rate}"),
         ("memory", f"{decimal(progress.memory)} at most in a process that proves" if progress.memory else "no proof"),
     ]
-    title = "Stopped: go on with zkinfer batch resume" if outcome.stopped else ""
-    if outcome.complete:
-        manifest = Manifest.load(manifest_file(folder))
-        title = "Complete" if manifest.sample is None else "Sample proven: the other items are not"
-        if counts.dead:
-            title += f"; {counts.dead} dead letters, which no proof covers: see {DEAD_LETTERS_FILE}"
+    state, code = ("stopped", ExitCode.STOPPED) if outcome.stopped else ("incomplete", ExitCode.INCOMPLETE)
+    title = "Stopped: go on with zkinfer batch resume" if outcome.stopped else INCOMPLETE
+    manifest = Manifest.load(manifest_file(folder)) if outcome.complete else None
+    if manifest is not None:
+        state, code = "complete", ExitCode.DEAD_LETTERS if counts.dead and not allow_dead_letters else ExitCode.OK
+        title = "Complete" if manifest.sample is None else "Sample proven, the other items are not"
+        title = f"{title}: {proven_text(counts)}"
         rows += _receipt_rows(manifest)
+    written = None
     if report and not outcome.stopped and (progress.items or circuit or not (folder / REPORT_FILE).exists()):
-        rows.append(("report", _report(folder, circuit)))
-    out.print(facts(title or "Incomplete: batches failed; zkinfer batch resume tries them again", rows))
-    if outcome.complete:
-        code = DEAD_LETTERS if counts.dead and not allow_dead_letters else ExitCode.OK
-    else:
-        code = STOPPED if outcome.stopped else INCOMPLETE
-    if code:
-        raise typer.Exit(code)
+        written, said = _report(folder, circuit)
+        rows.append(("report", said))
+    out.print(facts(title, rows))
+    return _job(folder, state, counts, manifest, code, written)
+
+
+def proven_text(counts: "JobCounts") -> str:
+    """How many items are proven, and how many are not and why: "827 proven, 1 not: 1 dead letter"."""
+    others = {
+        "dead letter" if counts.dead == 1 else "dead letters": counts.dead,
+        "failed": counts.failed,
+        "not picked": counts.executed,
+        "to be proven": counts.items - counts.done - counts.failed,
+    }
+    reasons = [f"{number} {name}" for name, number in others.items() if number]
+    missing = sum(others.values())
+    return f"{counts.done - counts.dead} proven, {missing} not" + (f": {', '.join(reasons)}" if missing else "")
+
+
+def _job(
+    folder: Path,
+    state: str,
+    counts: "JobCounts",
+    manifest: "Manifest | None",
+    code: ExitCode = ExitCode.OK,
+    report: str | None = None,
+) -> results.JobStanding:
+    """Where a job stands, as data."""
+    from zkinfer.jobs.receipt import receipt_of
+
+    sampled = manifest is not None and manifest.sample is not None
+    return results.JobStanding(
+        exit_code=code,
+        folder=str(folder),
+        state=state,
+        items=counts.items + counts.executed,
+        proven=counts.done - counts.dead,
+        dead=counts.dead,
+        failed=counts.failed,
+        executed=counts.executed,
+        proofs=counts.batches_done,
+        proof_bytes=counts.proof_bytes,
+        receipt=None if manifest is None or not _is_proven(manifest) else receipt_of(manifest).hex(),
+        digest=manifest.digest.hex() if sampled and manifest is not None else None,
+        report=report,
+    )
+
+
+def _is_proven(manifest: "Manifest") -> bool:
+    """Whether the manifest is that of a job whose proofs are made, and not of a commitment before its challenge."""
+    return manifest.sample is None or bool(manifest.sample.challenge)
 
 
 def _receipt_rows(manifest: "Manifest") -> list[tuple[str, str]]:
@@ -330,7 +377,7 @@ def _receipt_rows(manifest: "Manifest") -> list[tuple[str, str]]:
     return rows
 
 
-def _show_commitment(committed: "Manifest", rate: float | None) -> None:
+def _show_commitment(folder: Path, committed: "Manifest", rate: float | None) -> results.SampleCommitted:
     """What a sampled job committed to, and what it would be worth if that rate of the outputs were wrong."""
     from zkinfer.jobs.sample import job_miss_probability
 
@@ -344,16 +391,25 @@ def _show_commitment(committed: "Manifest", rate: float | None) -> None:
         ("next", "publish the digest, have a challenge drawn, then: zkinfer batch prove-sample"),
     ]
     out.print(facts("Committed: nothing is proven yet", rows))
+    return results.SampleCommitted(
+        folder=str(folder),
+        digest=committed.digest.hex(),
+        items=committed.items,
+        batches=len(committed.batches),
+        picked=committed.sample.size,
+        dead=dead,
+    )
 
 
-def _report(folder: Path, circuit: Path | None) -> str:
-    """Write the report; returns its file, or why there is none, for which no job fails."""
+def _report(folder: Path, circuit: Path | None) -> tuple[str | None, str]:
+    """Write the report; returns its file, and that or why there is none in words; no job fails for it."""
     from zkinfer.cli.batch_report import write
 
     try:
-        return str(write(folder, circuit))
+        written = str(write(folder, circuit))
     except Exception as error:
-        return f"none: {one_line(error)}"
+        return None, f"none: {one_line(error)}"
+    return written, written
 
 
 def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
@@ -369,7 +425,7 @@ def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
             f"{counts.done} of {counts.items} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}",
         ),
         *([("not picked", executed)] if counts.executed else []),
-        ("dead letters", f"{counts.dead}: no proof covers them" if counts.dead else "none"),
+        ("dead letters", f"{counts.dead}, which no proof covers: see {DEAD_LETTERS_FILE}" if counts.dead else "none"),
         ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
         ("proofs", proofs),
         ("repeated", f"{counts.retries} attempts beyond the first"),
@@ -378,13 +434,25 @@ def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
 
 @batch.command("status")
 @guarded
-def job_status(folder: option.Folder) -> None:
+def job_status(folder: option.Folder) -> results.JobStanding:
     """Print how far a job is, from any terminal."""
     from zkinfer.jobs.api import status
+    from zkinfer.jobs.job import manifest_file
+    from zkinfer.jobs.manifest import Manifest
 
     found = status(folder)
-    state = "complete" if found.complete else "running" if found.running else "not running: zkinfer batch resume"
-    if found.awaits_challenge and not found.running:
-        state = "committed, and waiting for a challenge: zkinfer batch prove-sample"
+    manifest = Manifest.load(manifest_file(folder)) if found.complete else None
+    state, title = "stopped", "not running: zkinfer batch resume"
+    if found.complete:
+        state = title = "complete"
+    elif found.running:
+        state = title = "running"
+    elif found.awaits_challenge:
+        state, title = "committed", "committed, and waiting for a challenge: zkinfer batch prove-sample"
+    elif found.counts.failed and found.counts.done + found.counts.failed == found.counts.items:
+        state = "incomplete"
     rows = [*_rows(folder, found.counts), ("being proven", f"{found.counts.batches_leased} batches")]
-    out.print(facts(f"Job: {state}", rows))
+    if manifest is not None:
+        rows += _receipt_rows(manifest)
+    out.print(facts(f"Job: {title}; {proven_text(found.counts)}", rows))
+    return _job(folder, state, found.counts, manifest)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from zkinfer.cli import results
 from zkinfer.cli.batch_options import Circuit as CircuitFile
 from zkinfer.cli.batch_options import Folder, batch
 from zkinfer.cli.console import facts, guarded, out
@@ -37,14 +38,16 @@ def report(
             help="Instead of --circuit: the float model's outputs, .npy, items first. Repeat for each further output.",
         ),
     ] = None,
-) -> None:
+) -> results.Written:
     """Write report.html into a job's folder: time by phase, throughput, sizes, failures, accuracy against float."""
     from zkinfer.cli.audit import map_arrays
 
     if circuit is not None and float_outputs:
         raise InvalidInputError("the float outputs come from --circuit or from --float-outputs, not from both")
     given = [_only(map_arrays(path), path) for path in float_outputs or ()]
-    out.print(facts("Report", [("file", str(write(folder, circuit, given)))]))
+    file = write(folder, circuit, given)
+    out.print(facts("Report", [("file", str(file))]))
+    return results.Written(file=str(file), bytes=file.stat().st_size)
 
 
 def write(folder: Path, circuit: Path | None, given: Sequence[Array] = ()) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zkinfer.cli import batch_options as option
+from zkinfer.cli import results
 from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
@@ -30,7 +31,7 @@ def write_item(
         bool,
         typer.Option("--share-batch", help="The person may see the other items of the same proof, as the folder does."),
     ] = False,
-) -> None:
+) -> results.ItemWritten:
     """Write a folder that shows one item: its path to the receipt, its proof, and the inputs of its batch.
 
     If the folder would show other items too, the command says so and asks; where nobody can answer, it writes nothing.
@@ -52,6 +53,12 @@ def write_item(
     elif shown:
         rows.append(("shows", f"{shown}, too"))
     out.print(facts(f"Wrote {output}", rows))
+    return results.ItemWritten(
+        folder=str(output),
+        item=number,
+        receipt=found.receipt().hex(),
+        dead=found.item.reason if found.item.dead else None,
+    )
 
 
 @batch.command("verify")
@@ -69,7 +76,7 @@ def verify(
         int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
     ] = None,
     workers: option.Checkers = 1,
-) -> None:
+) -> results.JobVerified | results.ItemVerified:
     """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
     from zkinfer.jobs.item_bundle import verify_item_folder
     from zkinfer.jobs.verification import verify_job
@@ -82,10 +89,10 @@ def verify(
         )
         rows = [
             ("receipt", verified.receipt.hex()),
-            ("items", f"{verified.proven} proven in {verified.proofs} proofs, {verified.dead} dead letters"),
+            ("items", f"{verified.proven} proven, {verified.dead} not, in {verified.proofs} proofs"),
         ]
         _show("VALID: this model gives these outputs for these items", verified, rows)
-        return
+        return _as_result(verified)
     if digest is None:
         raise InvalidInputError("an item is checked against the receipt that was published: --receipt")
     if len(inputs or ()) > 1:
@@ -98,6 +105,16 @@ def verify(
         *(("output", array_text(array)) for array in shown.outputs),
     ]
     _show("VALID: this model gives this output for this item", shown, rows)
+    return results.ItemVerified(
+        fingerprint=shown.fingerprint,
+        receipt=digest.hex(),
+        item=shown.index,
+        items=shown.items,
+        outputs=[array.tolist() for array in shown.outputs],
+        security_bits=shown.security_bits,
+        test_only=shown.test_only,
+        seconds=shown.seconds,
+    )
 
 
 @batch.command("verify-sample")
@@ -121,7 +138,7 @@ def verify_sample(
         typer.Option(help="Refuse a sample that misses that rate with a probability above 1 - confidence."),
     ] = None,
     workers: option.Checkers = 1,
-) -> None:
+) -> results.JobVerified:
     """Check a sampled job, with your own inputs, digest and challenge. It is not a proof of all items."""
     from zkinfer.jobs.verification import verify_job
 
@@ -145,6 +162,24 @@ def verify_sample(
         ("", "provided that the challenge came after the digest, from someone other than the operator"),
     ]
     _show("VALID SAMPLE: not a proof of all items", verified, rows)
+    return _as_result(verified)
+
+
+def _as_result(verified: "VerifiedJob") -> results.JobVerified:
+    """What was verified of a job, as data."""
+    return results.JobVerified(
+        fingerprint=verified.fingerprint,
+        receipt=verified.receipt.hex(),
+        items=verified.items,
+        proven=verified.proven,
+        dead=verified.dead,
+        proofs=verified.proofs,
+        security_bits=verified.security_bits,
+        test_only=verified.test_only,
+        miss_probability=verified.miss_probability,
+        rate=verified.rate,
+        seconds=verified.seconds,
+    )
 
 
 def _show(title: str, verified: "VerifiedJob | VerifiedItem", rows: list[tuple[str, str]]) -> None:

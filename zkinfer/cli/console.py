@@ -1,14 +1,19 @@
-"""What a command says and how it ends: two consoles, one line for an error, documented exit codes."""
+"""What a command says and how it ends: words for people or JSON for scripts, one line for an error, an exit code."""
 
-import enum
 import functools
-from collections.abc import Callable
-from typing import ParamSpec
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ParamSpec, cast
 
+import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
+from zkinfer.cli.results import ExitCode, Fact, Failure, Result
 from zkinfer.errors import (
     CommitmentMismatchError,
     CompileError,
@@ -29,25 +34,11 @@ from zkinfer.extras import EXTRAS, optional_package
 
 P = ParamSpec("P")
 
+MAX_TABLE_WIDTH = 140
+
 # rich itself honours NO_COLOR and writes plain text where the stream is no terminal.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class ExitCode(enum.IntEnum):
-    """How the process ends.
-
-    OK: done, or the proof is valid. REFUSED: the proof, or what was audited, was checked and does not hold. USAGE: the
-    command line is wrong. BAD_INPUT: a file or an argument is not what it should be, so that nothing was checked.
-    FAILED: a backend failed, or memory, disk, time or an optional package is missing.
-    """
-
-    OK = 0
-    REFUSED = 1
-    USAGE = 2
-    BAD_INPUT = 3
-    FAILED = 4
-
 
 # The part of a verification that each error stands for.
 CHECKS: dict[type[VerificationError], str] = {
@@ -90,31 +81,83 @@ class Debug:
     enabled = False
 
 
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, with the library's errors as one red line and an exit code."""
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON (docs/json.md).")]
+
+
+def guarded(command: Callable[P, Result]) -> Callable[P, None]:
+    """A command that ends with its result's exit code, and has the option `--json`.
+
+    With that option, what it says on standard output is the result, one line of JSON. The library's errors become one
+    red line on standard error, an exit code, and with the option a `Failure` on standard output.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        as_json, call = bool(kwargs.pop("json")), cast("typer.Context", kwargs.pop("call"))
+        out.quiet = as_json
         try:
-            command(*args, **kwargs)
-        except ModuleNotFoundError as error:
-            advice = missing_extra(error)
-            if Debug.enabled or advice is None:
+            result = command(*args, **kwargs)
+        except (ZkinferError, ModuleNotFoundError, MemoryError, KeyboardInterrupt) as error:
+            if Debug.enabled and not isinstance(error, KeyboardInterrupt):
                 raise
-            raise fail(advice) from None
-        except ZkinferError as error:
-            if Debug.enabled:
-                raise
-            raise fail(error) from None
-        except MemoryError:
-            if Debug.enabled:
-                raise
-            raise fail(ResourceError("there is too little memory for this")) from None
-        except KeyboardInterrupt:
-            err.print("[red]interrupted[/red]")
-            raise typer.Exit(130) from None
+            result = failure(error)
+            show_failure(result)
+        finally:
+            out.quiet = False
+        if as_json:
+            print(json_line(call, result))
+        if result.exit_code:
+            raise typer.Exit(result.exit_code)
 
+    signature = inspect.signature(command)
+    call = inspect.Parameter("call", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), call, option])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "call": typer.Context, "json": Json}
     return run
+
+
+def json_line(call: typer.Context, result: Result) -> str:
+    """A result in JSON, with the name of the command that was called."""
+    names, within = [call.info_name or ""], call.parent
+    while within is not None and within.parent is not None:  # the outermost is `zkinfer` itself
+        names.insert(0, within.info_name or "")
+        within = within.parent
+    return msgspec.json.encode({"command": " ".join(names), **msgspec.structs.asdict(result)}).decode()
+
+
+def failure(error: BaseException) -> Failure:
+    """An error as a result.
+
+    Raises:
+        ModuleNotFoundError: the module is of no optional package, so that the installation is broken.
+    """
+    match error:
+        case KeyboardInterrupt():
+            return Failure(exit_code=ExitCode.INTERRUPTED, error="KeyboardInterrupt", check=None, message="interrupted")
+        case MemoryError():
+            return failure(ResourceError("there is too little memory for this"))
+        case ModuleNotFoundError():
+            advice = missing_extra(error)
+            if advice is None:
+                raise error
+            return failure(advice)
+        case ZkinferError():
+            code, check = exit_code(error), None
+            if code is ExitCode.REFUSED:
+                check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
+            return Failure(exit_code=code, error=type(error).__name__, check=check, message=printable(str(error)))
+    raise error
+
+
+def show_failure(found: Failure) -> None:
+    """An error in one line."""
+    if found.exit_code is ExitCode.INTERRUPTED:
+        err.print("[red]interrupted[/red]")
+        return
+    line = Text("error" if found.check is None else f"REFUSED ({found.check})", style="bold red")
+    line.append(f": {found.message}", style="default not bold")
+    err.print(line)
 
 
 def printable(text: str) -> str:
@@ -122,17 +165,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def fail(error: ZkinferError) -> typer.Exit:
-    """Print an error and give the exit that it leads to."""
-    refused = exit_code(error) is ExitCode.REFUSED
-    check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
-    line = Text(f"REFUSED ({check})" if refused else "error", style="bold red")
-    line.append(f": {printable(str(error))}", style="default not bold")
-    err.print(line)
-    return typer.Exit(exit_code(error))
-
-
-def facts(title: str, rows: list[tuple[str, str]]) -> Text:
+def facts(title: str, rows: Sequence[tuple[str, str]]) -> Text:
     """Names and values under a title, one a line, never folded: digests are there to be copied."""
     width = max(len(name) for name, _ in rows)
     text = Text(title, style="bold")
@@ -140,3 +173,35 @@ def facts(title: str, rows: list[tuple[str, str]]) -> Text:
         text.append(f"\n  {printable(name):<{width}}  ", style="cyan not bold")
         text.append(printable(value), style="default not bold")
     return text
+
+
+@dataclass(frozen=True)
+class Description:
+    """Names and values about a thing, and a remark.
+
+    Attributes:
+        title: what it is.
+        rows: names and values; a name may come again.
+        remark: what follows them; empty for none.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, str]]
+    remark: str = ""
+
+    def __rich__(self) -> RenderableType:
+        described = facts(self.title, self.rows)
+        return Group(described, "", self.remark) if self.remark else described
+
+
+def as_facts(rows: Sequence[tuple[str, str]]) -> list[Fact]:
+    """Names and values as data."""
+    return [Fact(printable(name), printable(value)) for name, value in rows]
+
+
+def print_table(table: Table) -> None:
+    """Print a table with all its figures whole, also where the terminal is narrower."""
+    if out.quiet:
+        return
+    width = Measurement.get(out, out.options.update(max_width=MAX_TABLE_WIDTH), table).maximum
+    Console(highlight=False, width=max(out.width, width)).print(table)

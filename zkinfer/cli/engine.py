@@ -1,9 +1,11 @@
 """Commands about the native prover's parts: what their parameters are worth, and compiling their kernels."""
 
+import time
 from typing import Annotated
 
 import typer
 
+from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.console import facts, guarded, out
 
@@ -15,7 +17,7 @@ def security(
     groups: Annotated[int, typer.Option(min=1, help="Column points of an opening.")] = 2,
     proofs: Annotated[int, typer.Option(min=1, help="Proofs that the commitment can serve.")] = 1,
     bits: Annotated[float, typer.Option(min=1, help="Security in bits, of all terms together.")] = 130.0,
-) -> None:
+) -> results.Parameters:
     """Choose the parameters of a matrix commitment, and show their security term by term."""
     from zkinfer.protocol import security
     from zkinfer.protocol.pcs import soundness
@@ -31,14 +33,25 @@ def security(
         ("opening", f"{choice.proof_bytes / 1e6:.2f} MB"),
     ]
     out.print(facts("Matrix commitment", rows))
-    out.print(security.report(security.combine(soundness.opening(parameters, groups))), highlight=False)
+    terms = security.combine(soundness.opening(parameters, groups))
+    out.print(security.report(terms), highlight=False)
+    return results.Parameters(
+        rows=choice.rows,
+        columns=code.columns,
+        codeword=code.length,
+        queries=parameters.queries,
+        opening_bytes=choice.proof_bytes,
+        security_bits=terms.bits,
+    )
 
 
 @app.command()
 @guarded
-def warmup() -> None:
+def warmup() -> results.Warm:
     """Compile the kernels now, so that no later command has to wait for it."""
     from zkinfer.native.warmup import warmup as compile_kernels
 
+    began = time.perf_counter()
     compile_kernels()
     out.print("kernels compiled")
+    return results.Warm(seconds=time.perf_counter() - began)

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
 from rich.filesize import decimal
 
 from zkinfer.backend import find_backend
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
-from zkinfer.cli.console import facts
+from zkinfer.cli.console import Description
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
 from zkinfer.cli.inspect_program import MAX_NODES, node_rows, shape_text, table_rows, tensor_text, weight_rows
 from zkinfer.errors import ArtifactError, InvalidInputError
@@ -56,7 +55,7 @@ SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
 
-def describe_file(path: Path, *, everything: bool = False) -> RenderableType:
+def describe_file(path: Path, *, everything: bool = False) -> Description:
     """A description of any zkinfer file.
 
     Args:
@@ -74,14 +73,26 @@ def describe_file(path: Path, *, everything: bool = False) -> RenderableType:
             ("file", f"{path}, {decimal(size)}"),
             ("made by", "an early version of zkinfer 0.1, which reads it"),
         ]
-        return facts(kinds.EARLIER[tag].capitalize(), rows)
+        return Description(kinds.EARLIER[tag].capitalize(), rows)
     kind = _known(tag, path)
     head = [("file", f"{path}, {decimal(size)}"), ("kind", f"{kind.name}, version {version}")]
     if kind == kinds.KEY_SECRET:
-        return Group(facts(kind.name.capitalize(), head), "", KEY_REVEALS)
+        return Description(kind.name.capitalize(), head, KEY_REVEALS)
     if kind == kinds.CIRCUIT and size > MAX_CIRCUIT_BYTES and not everything:
-        return facts("Circuit", [*head, ("...", "reading it takes memory several times its size: shown with --all")])
+        return Description(
+            "Circuit", [*head, ("...", "reading it takes memory several times its size: shown with --all")]
+        )
     return DESCRIPTIONS[tag](kind.load_class().load(path), head, everything)
+
+
+def kind_of(path: Path) -> tuple[str, int, int]:
+    """What kind of file it is, its version, and its size in bytes.
+
+    Raises:
+        InvalidInputError: no such file, or not a zkinfer file.
+    """
+    tag, version, size = _header(path)
+    return kinds.EARLIER[tag] if tag in kinds.EARLIER else _known(tag, path).name, version, size
 
 
 def program_of(path: Path) -> Program:
@@ -132,7 +143,7 @@ def program_rows(program: Program, everything: bool) -> list[tuple[str, str]]:
     ]
 
 
-def describe_commitment(commitment: Commitment, head: list[tuple[str, str]], everything: bool) -> RenderableType:
+def describe_commitment(commitment: Commitment, head: list[tuple[str, str]], everything: bool) -> Description:
     """A commitment in words."""
     key = find_backend(commitment.backend).describe(commitment)
     rows = [
@@ -142,7 +153,7 @@ def describe_commitment(commitment: Commitment, head: list[tuple[str, str]], eve
         *key.rows,
         *program_rows(commitment.program, everything),
     ]
-    return Group(facts("Commitment", rows), "", f"{COMMITMENT_REVEALS}{key.hidden_behind}.")
+    return Description("Commitment", rows, f"{COMMITMENT_REVEALS}{key.hidden_behind}.")
 
 
 def claim_text(claim: OutputTensor | PrivateTensor) -> str:
@@ -157,13 +168,13 @@ def hidden_text(claim: PrivateTensor) -> str:
     return f"{shape_text(claim.shape)}, hidden behind {claim.root.hex()}"
 
 
-def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]], everything: bool) -> RenderableType:
+def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]], everything: bool) -> Description:
     """A circuit in words."""
     rows = [*head, *program_rows(circuit.program, everything)]
-    return Group(facts("Circuit", rows), "", SECRET_REVEALS)
+    return Description("Circuit", rows, SECRET_REVEALS)
 
 
-def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) -> RenderableType:
+def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) -> Description:
     """A proof in words; says nothing about whether it is valid."""
     most = None if everything else MAX_NODES
     private, outputs = proof.private_inputs[:most], proof.output_tensors[:most]
@@ -177,10 +188,10 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) 
         ("valid?", "not checked here: use zkinfer verify"),
     ]
     hidden = any(proof.private_inputs), any(isinstance(t, PrivateTensor) for t in proof.output_tensors)
-    return Group(facts("Proof", rows), "", PROOF_REVEALS[hidden], ALWAYS_HIDDEN)
+    return Description("Proof", rows, f"{PROOF_REVEALS[hidden]}\n{ALWAYS_HIDDEN}")
 
 
-def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everything: bool) -> RenderableType:
+def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everything: bool) -> Description:
     """A rotation in words; says nothing about whether it is valid."""
     rows = [
         *head,
@@ -189,10 +200,10 @@ def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everythin
         ("proof", decimal(len(rotation.data))),
         ("valid?", "not checked here: hand it to zkinfer verify with --rotation"),
     ]
-    return Group(facts("Rotation", rows), "", ROTATION_REVEALS)
+    return Description("Rotation", rows, ROTATION_REVEALS)
 
 
-DESCRIPTIONS: dict[str, Callable[[Any, list[tuple[str, str]], bool], RenderableType]] = {
+DESCRIPTIONS: dict[str, Callable[[Any, list[tuple[str, str]], bool], Description]] = {
     kinds.CIRCUIT.tag: describe_circuit,
     kinds.COMMITMENT.tag: describe_commitment,
     kinds.PROOF.tag: describe_proof,

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Group, RenderableType
-
-from zkinfer.cli.console import facts
+from zkinfer.cli.console import Description
 from zkinfer.files import kinds
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import ItemReceipt, JobHeader, receipt_of
@@ -27,7 +25,7 @@ Public in it: digests of the inputs and outputs of the batches that were picked,
 other inputs and outputs are hidden behind salts."""
 
 
-def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> RenderableType:
+def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> Description:
     """A manifest in words; that of a sampled job may be its commitment, from before the challenge."""
     sample = manifest.sample
     dead = ("dead letters", str(len(manifest.dead_letters)))
@@ -38,14 +36,14 @@ def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> Rende
     proven = f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"
     if sample is None:
         rows = [*header, ("proven", proven), receipt, ("valid?", NOT_CHECKED)]
-        return Group(facts("Manifest of a batch job", rows), "", MANIFEST_REVEALS)
+        return Description("Manifest of a batch job", rows, MANIFEST_REVEALS)
     sampled = [
         ("digest", manifest.digest.hex()),
         ("batches", f"{len(manifest.batches)}, of which {sample.size} are picked"),
     ]
     if not sample.challenge:
         rows = [*header, *sampled, ("proven", "nothing yet")]
-        return Group(facts("Commitment of a sampled job", rows), "", SAMPLED_REVEALS)
+        return Description("Commitment of a sampled job", rows, SAMPLED_REVEALS)
     rows = [
         *header,
         *sampled,
@@ -55,10 +53,10 @@ def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> Rende
         receipt,
         ("valid?", NOT_CHECKED_SAMPLE),
     ]
-    return Group(facts("Manifest of a sampled job", rows), "", SAMPLED_REVEALS)
+    return Description("Manifest of a sampled job", rows, SAMPLED_REVEALS)
 
 
-def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> RenderableType:
+def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> Description:
     """An item in words."""
     rows = [
         *head,
@@ -67,14 +65,14 @@ def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> Renderabl
         ("leads to receipt", found.receipt().hex()),
         ("valid?", f"{NOT_CHECKED} --item"),
     ]
-    return Group(facts("Item of a batch job", rows), "", ITEM_REVEALS)
+    return Description("Item of a batch job", rows, ITEM_REVEALS)
 
 
 def _header_rows(header: JobHeader) -> Rows:
     return [("for commitment", header.commitment.hex()), ("items", str(header.items))]
 
 
-DESCRIPTIONS: dict[str, Callable[[Any, Rows, bool], RenderableType]] = {
+DESCRIPTIONS: dict[str, Callable[[Any, Rows, bool], Description]] = {
     kinds.MANIFEST.tag: describe_manifest,
     kinds.ITEM.tag: describe_item,
 }

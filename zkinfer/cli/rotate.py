@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import zkinfer
+from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.arrays import read_seed
 from zkinfer.cli.console import facts, guarded, out
@@ -26,17 +27,26 @@ def rotate(
             help="32 secret bytes, as @file or hex:, which an auditor of the weights needs too. Random by default."
         ),
     ] = None,
-) -> None:
+) -> results.Rotated:
     """Make new keys for the same weights, for more proofs, and a rotation to publish that proves they are the same."""
     old = zkinfer.Keys.load(keys)
     new = zkinfer.rotate(old, folder=output, seed=None if seed is None else read_seed(seed))
     if publish is not None:
         with writing(publish):
             shutil.copyfile(output / ROTATION_FILE, publish)
+    public = publish or output / ROTATION_FILE
     rows = [
-        ("file", str(publish or output / ROTATION_FILE)),
+        ("file", str(public)),
         ("from", old.commitment.fingerprint),
         ("to", new.commitment.fingerprint),
         ("proofs left", f"{old.proofs_left} with the old keys, {new.proofs_left} with the new ones"),
     ]
     out.print(facts("Rotation, to be published; keep the rest of the folder private", rows))
+    return results.Rotated(
+        folder=str(output),
+        rotation=str(public),
+        old_fingerprint=old.commitment.fingerprint,
+        new_fingerprint=new.commitment.fingerprint,
+        old_proofs_left=old.proofs_left,
+        new_proofs_left=new.proofs_left,
+    )
