@@ -90,8 +90,12 @@ def quiet() -> Iterator[None]:
 
 
 def notice(text: str) -> None:
-    """One line on standard error for a person who waits: in a terminal or a notebook, and nowhere else."""
-    if (sys.stderr.isatty() or "ipykernel" in sys.modules) and not _quiet.get():
+    """One line on standard error for a person who waits: in a terminal or a notebook, and nowhere else.
+
+    Args:
+        text: the line; there is none if it is empty.
+    """
+    if text and (sys.stderr.isatty() or "ipykernel" in sys.modules) and not _quiet.get():
         print(text, file=sys.stderr, flush=True)
 
 

@@ -16,6 +16,7 @@ import zkinfer
 from zkinfer.backend import all_backends, find_backend
 from zkinfer.cli import results
 from zkinfer.cli.arrays import read_arrays, read_context, read_seed
+from zkinfer.cli.bindings import named, read_axis, read_constant, read_shape
 from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table, printable
 from zkinfer.cli.results import ExitCode
 from zkinfer.errors import (
@@ -179,6 +180,20 @@ def compile_model(
         list[str] | None,
         typer.Option(help="A stored parameter that may become public, where it cannot be committed to; repeatable."),
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="An open size, sequence=32, or an input's shape, x=?,3,48,320; else the data's. Repeatable."),
+    ] = None,
+    constant: Annotated[
+        list[str] | None, typer.Option(help="An input that becomes a constant: sr=16000 or mask=@mask.npy. Repeatable.")
+    ] = None,
+    batch_axis: Annotated[
+        list[str] | None, typer.Option(help="The axis of an input or output that is its batch: state=1. Repeatable.")
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="A recurrent state and the output it is fed from: state=stateN. Repeatable."),
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> results.Compiled:
@@ -195,6 +210,10 @@ def compile_model(
             ranges=ranges,
             target=target,
             publish=publish or (),
+            shapes=named("--shape", shape, read_shape),
+            constants=named("--constant", constant, read_constant),
+            batch_axes=named("--batch-axis", batch_axis, read_axis),
+            states=named("--state", state, str),
         )
     circuit.save(output)
     if circuit.tuning is not None:
@@ -207,6 +226,8 @@ def compile_model(
         if plot is not None:
             comparison.plot(plot)
     out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
+    if circuit.bound:
+        out.print(escape(printable(circuit.bound)))
     out.print(escape(printable(str(circuit.fidelity))))
     for text in warned:
         err.print(f"[yellow]{escape(printable(text))}[/yellow]")

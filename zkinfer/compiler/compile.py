@@ -12,31 +12,34 @@ import onnx_ir
 
 from zkinfer.arguments import whole_number
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, is_table
+from zkinfer.circuit.qformat import as_array, as_batch, is_table
 from zkinfer.circuit.samples import into_runs
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.calibrate import calibrate
 from zkinfer.compiler.calibration.data import (
-    arrays_by_name,
     column_names,
     inputs_of_module,
     is_loader,
     loaded,
     matrix,
+    named_samples,
 )
 from zkinfer.compiler.calibration.fidelity import Examiner
 from zkinfer.compiler.calibration.float_model import check_samples, static_shape
+from zkinfer.compiler.calibration.states import with_states
 from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT
 from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
+from zkinfer.compiler.onnx.binding import Open, Sizes, bind, open_inputs
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export, is_module
 from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
-from zkinfer.compiler.onnx.load import load
+from zkinfer.compiler.onnx.load import normalize
+from zkinfer.compiler.onnx.read import read_model
 from zkinfer.errors import AccuracyWarning, InvalidInputError, ShapeError
 from zkinfer.progress import activity, notice
 from zkinfer.typing import Array
@@ -67,8 +70,16 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     target: str | None = None,
     exporter: Exporter = "dynamo",
     publish: Sequence[str] = (),
+    shapes: Sizes | None = None,
+    constants: Mapping[str, Any] | None = None,
+    batch_axes: Mapping[str, int | None] | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Circuit:
     """Turn a model into a circuit.
+
+    A circuit has fixed sizes, and the samples along the first axis of every input. What a model leaves open is bound:
+    its batch to `batch`, other sizes to those of the calibration data. A terminal shows what was bound, and
+    `circuit.bound` says it.
 
     Args:
         model: a path to an ONNX file, the bytes of one, a ModelProto, a torch module, or a fitted estimator or pipeline
@@ -91,6 +102,16 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         exporter: how to export a torch module, see `zkinfer.export`.
         publish: names of stored parameters (ONNX initializers) that may become public. Every other one is committed to,
             also where it is one number; an operator that cannot commit to it is refused.
+        shapes: open sizes that the calibration data does not tell, by their names in the model, such as
+            `{"sequence": 32}`; or whole shapes by the names of inputs, such as `{"x": [None, 3, 48, 320]}`.
+        constants: inputs that become constants of the circuit, such as `{"sr": 16000}`: an array of the input's shape,
+            or a number that fills it. They are committed to like stored parameters. A number in the calibration data,
+            in the place of an array, means the same.
+        batch_axes: which axis of an input or output is the batch, where it is not the first and neither names nor
+            shapes tell; None where samples are whole tensors. Circuits take and give it along the first axis.
+        states: recurrent states, each input with the output that it is fed from, such as `{"state": "stateN"}`. The
+            calibration samples are then a sequence, in which the states are computed: they need no data, which would
+            be their start, and get room beyond what the sequence shows.
 
     Returns:
         The circuit. Its `fidelity` says what was measured of it, on samples set aside and under stress; on a terminal
@@ -130,16 +151,15 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)
     with activity("reading the model"):
-        normalized, conversion = load(model, batch=batch, publish=publish)
+        proto = read_model(model)
+        said = Open(shapes or {}, constants or {}, batch_axes or {}, states or {})
+        data, found = named_samples(calibration, open_inputs(proto), {*said.constants}, {*said.states})
+        columns = columns or found
+        binding = bind(proto, data, whole_number("the batch size", batch), said)
+        normalized, conversion = normalize(proto, batch=batch, publish=publish)
     _require_tensors(normalized, most)
-    shapes = {value.name or "": static_shape(value) for value in normalized.graph.inputs}
-    if is_loader(calibration):
-        calibration = loaded(calibration, len(shapes), list(shapes.values()))
-    elif is_table(calibration):
-        by_name = arrays_by_name(calibration, shapes)
-        columns = column_names(calibration) if by_name is None else ()
-        calibration = matrix(calibration, columns) if by_name is None else by_name
-    arrays = _samples(normalized, calibration)
+    notice(binding.text)
+    arrays = _samples(normalized, binding.arrays, said.states)
     if conversion is not None:
         with activity("comparing the operator sets"):
             conversion.check(_first_runs(normalized, arrays))
@@ -178,6 +198,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         samples=samples,
         tuning=tuning,
         fidelity=fidelity,
+        bound=binding.text,
     )
 
 
@@ -187,11 +208,12 @@ def _typical_limit(requirements: Sequence[Requirement] | None) -> float:
     return math.inf if any(r.metric == "cosine" for r in requirements or ()) else TYPICAL_LIMIT
 
 
-def _samples(model: onnx_ir.Model, calibration: Any) -> list[Array]:
-    """The calibration data as one array for each input, samples first."""
-    shapes = {value.name or "": static_shape(value) for value in model.graph.inputs}
-    given = as_arrays(calibration, list(shapes))
-    return [as_batch(a, shape, f"input {name!r}") for a, (name, shape) in zip(given, shapes.items(), strict=True)]
+def _samples(model: onnx_ir.Model, arrays: Sequence[Array | None], states: Mapping[str, str]) -> list[Array]:
+    """The calibration data as one array for each input, samples first; states follow from the others."""
+    if states:
+        return with_states(model, arrays, states)
+    given = [(array, value) for array, value in zip(arrays, model.graph.inputs, strict=True) if array is not None]
+    return [as_batch(array, static_shape(value), f"input {value.name!r}") for array, value in given]
 
 
 def _first_runs(model: onnx_ir.Model, arrays: Sequence[Array]) -> list[Array]:

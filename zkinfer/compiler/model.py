@@ -78,6 +78,7 @@ class Circuit(File):
         samples: some of the calibration data, one array for each input; None after loading. Never saved.
         tuning: the result of tuning, if the circuit was compiled for a target; else None. Never saved.
         fidelity: what compiling measured; None after loading. Never saved.
+        bound: what the model left open and compiling bound, in one line; empty if nothing, and after loading.
     """
 
     KIND = CIRCUIT
@@ -93,6 +94,7 @@ class Circuit(File):
     samples: tuple[Array, ...] | None = None
     tuning: Tuning | None = None
     fidelity: Fidelity | None = None
+    bound: str = ""
 
     @property
     def digest(self) -> str:

@@ -4,12 +4,12 @@ A table is any object with `columns` and `to_numpy`, such as a DataFrame of pand
 """
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from zkinfer.circuit.qformat import NamedColumns, as_array, is_table
+from zkinfer.circuit.qformat import NamedColumns, as_array, as_arrays, is_table
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.typing import Array
 
@@ -24,14 +24,15 @@ def is_loader(data: Any) -> TypeGuard[Iterable[Any]]:
     return hasattr(data, "__iter__") and not hasattr(data, "__array__") and not hasattr(data, "detach")
 
 
-def loaded(loader: Iterable[Any], inputs: int | None, shapes: Sequence[tuple[int, ...]] = ()) -> Any:
+def loaded(loader: Iterable[Any], inputs: int | None, shapes: Sequence[Sequence[int | str | None]] = ()) -> Any:
     """All batches of a loader in one: an array, a list of one array an input, or a mapping from names to arrays.
 
     Args:
         loader: gives arrays, lists or tuples of one array an input, or mappings, samples along each first axis.
         inputs: how many inputs the model takes, where that is known: what follows them in a list, such as labels, is
             left out. Otherwise everything is taken.
-        shapes: of the inputs, where they are known: single samples without a first axis are taken too then.
+        shapes: of the inputs, where they are known: single samples without a first axis are taken too then. Sizes that
+            are no numbers are open.
 
     Raises:
         InvalidInputError: nothing, no arrays of numbers, batches of different forms, or more than `MAX_LOADED_BYTES`.
@@ -63,9 +64,12 @@ def loaded(loader: Iterable[Any], inputs: int | None, shapes: Sequence[tuple[int
     return parts
 
 
-def _batched(array: Array, shapes: Sequence[tuple[int, ...]]) -> Array:
+def _batched(array: Array, shapes: Sequence[Sequence[int | str | None]]) -> Array:
     """The array, with a first axis where it is one sample of the first of these shapes."""
-    return array[None] if shapes and array.shape == shapes[0][1:] else array
+    if not shapes or array.ndim != len(shapes[0]) - 1:
+        return array
+    fits = all(not isinstance(n, int) or n == m for n, m in zip(shapes[0][1:], array.shape, strict=True))
+    return array[None] if fits else array
 
 
 def _joined(batches: Sequence[Array]) -> Array:
@@ -76,6 +80,37 @@ def _joined(batches: Sequence[Array]) -> Array:
     except ValueError:
         shapes = list(dict.fromkeys(array.shape for array in batches))
         raise ShapeError(f"the batches have different shapes: {shapes[0]} and {shapes[1]}") from None
+
+
+def named_samples(
+    data: Any, inputs: Mapping[str, Sequence[int | str | None]], constants: Collection[str], states: Collection[str]
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Samples in any form as one array for each input, and the columns if they are those of a table.
+
+    Args:
+        data: see `zkinfer.compile`; numbers in the place of arrays are taken as they are.
+        inputs: the sizes of each, in the model's order; those that are no numbers are open.
+        constants: inputs that need no data, and are left out.
+        states: inputs that may be left out.
+
+    Raises:
+        InvalidInputError, ShapeError: the data does not have one of these forms.
+    """
+    named = {name: shape for name, shape in inputs.items() if name not in constants}
+    columns: tuple[str, ...] = ()
+    if is_loader(data):
+        data = loaded(data, len(named), list(named.values()))
+    elif is_table(data):
+        sizes = {name: [n if isinstance(n, int) else 0 for n in shape] for name, shape in named.items()}
+        by_name = arrays_by_name(data, sizes)
+        columns = column_names(data) if by_name is None else ()
+        data = matrix(data, columns) if by_name is None else by_name
+    given = list(named)
+    if isinstance(data, Mapping):
+        given = [name for name in named if name in data or name not in states]
+    elif (len(data) if isinstance(data, (list, tuple)) else 1) != len(named):
+        given = [name for name in named if name not in states]
+    return dict(zip(given, as_arrays(data, given), strict=True)), columns
 
 
 def inputs_of_module(module: Any) -> int | None:

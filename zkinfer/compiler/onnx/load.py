@@ -95,8 +95,12 @@ def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int, publish: S
         UnsupportedOperatorError: control flow, or an operator outside the standard domain.
         CompileError: the checker, the version converter, the optimizer or shape inference refuses the model.
     """
+    return normalize(read_model(source), batch=batch, publish=publish)
+
+
+def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()) -> Loaded:
+    """A model that `read_model` gave, normalized; it is modified. The rest as for `load`."""
     batch = whole_number("the batch size", batch)
-    proto = read_model(source)
     fixed = _fixes_batch(proto)
     proto = _checked(_with_batch(proto, batch))
     conversion = _conversion(proto)
@@ -222,9 +226,11 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
                     "with another number there, or without the input"
                 )
             if axis > 0:
+                size = repr(dim.dim_param) if dim.dim_param else repr(value.name)
                 raise DynamicShapeError(
-                    f"input {value.name!r}: axis {axis} ({dim.dim_param or 'unnamed'}) has no fixed size. Export the "
-                    "model with a number there; only the first axis, the batch, may stay open"
+                    f"input {value.name!r}: axis {axis} ({dim.dim_param or 'unnamed'}) has no fixed size, and no "
+                    f"calibration data tells it. State the number: shapes={{{size}: "
+                    f"{'32' if dim.dim_param else '[None, 32, ...]'}}}"
                 )
             dim.dim_value = batch
     return proto

@@ -121,14 +121,14 @@ def _widen(proto: onnx.ModelProto) -> None:
 
 def _graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     """Every graph of a model, those within nodes too."""
-    waiting = [proto.graph, *_inner(node for function in proto.functions for node in function.node)]
+    waiting = [proto.graph, *inner_graphs(node for function in proto.functions for node in function.node)]
     while waiting:
         graph = waiting.pop()
         yield graph
-        waiting += _inner(graph.node)
+        waiting += inner_graphs(graph.node)
 
 
-def _inner(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+def inner_graphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
     found = []
     for attribute in (a for node in nodes for a in node.attribute):
         found += [attribute.g] * attribute.HasField("g") + list(attribute.graphs)
