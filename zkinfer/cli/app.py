@@ -236,6 +236,7 @@ def compile_model(
         bytes=output.stat().st_size,
         program_digest=circuit.digest,
         weights=sum(array.size for array in circuit.weights),
+        bound=printable(circuit.bound),
         fidelity=printable(str(circuit.fidelity)),
         warnings=[printable(text) for text in warned],
     )

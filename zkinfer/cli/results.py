@@ -65,6 +65,7 @@ class Compiled(Result, frozen=True, kw_only=True):
         bytes: its size.
         program_digest: of the program, which is public.
         weights: how many numbers are committed to.
+        bound: what the model left open and the command bound, in words; empty if nothing.
         fidelity: how close the circuit is to the float model, in words.
         warnings: where it leaves the float model, in words.
     """
@@ -73,6 +74,7 @@ class Compiled(Result, frozen=True, kw_only=True):
     bytes: int
     program_digest: str
     weights: int
+    bound: str
     fidelity: str
     warnings: list[str]
 
