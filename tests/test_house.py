@@ -38,7 +38,7 @@ COMMAND_LINE = {"typer", "rich"}
 
 LAYERS = (
     ("errors", "typing", "moved"),
-    ("arguments", "progress", "extras", "registry", "lazy"),
+    ("arguments", "progress", "extras", "registry", "lazy", "notebook"),
     ("jit",),
     ("circuit",),
     ("protocol",),

@@ -21,6 +21,7 @@ from zkinfer.files.key_folder import move_keys, read_commitment
 from zkinfer.files.proof import Proof
 from zkinfer.files.rotation import Rotation
 from zkinfer.files.statement import Statement
+from zkinfer.notebook import card
 from zkinfer.typing import IntArray
 
 if TYPE_CHECKING:
@@ -148,6 +149,22 @@ class Keys(ABC):
                 "their own (keys.save), or make them there (setup with folder=), and pass them on after that"
             )
         return _load_same, (str(self.folder), self.commitment.digest)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [
+            ("folder", str(self.folder)),
+            ("commitment", self.commitment.fingerprint),
+            ("backend", self.backend),
+            ("proofs left", f"{self.proofs_left} of {self.budget}"),
+            ("kept", "in a temporary folder, which ends with this object: keys.save(folder)" * self.is_temporary),
+        ]
+        forgeable = "Test-only reference string: everyone can forge proofs under this commitment."
+        return card(
+            "Proving keys",
+            rows,
+            ["Secret: they hold the weights. Publish keys.commitment.", forgeable * self.commitment.key.test_only],
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"

@@ -135,3 +135,25 @@ def test_context_as_text_file_or_hexadecimal(tmp_path: Path) -> None:
 def test_bad_context(text: str) -> None:
     with pytest.raises(InvalidInputError, match="--context"):
         read_context(text)
+
+
+def test_json_holds_nested_lists_or_several_by_name(tmp_path: Path) -> None:
+    (tmp_path / "y.json").write_text("[[1, 2.5], [3, -4e-2]]")
+    np.testing.assert_array_equal(read_arrays(tmp_path / "y.json"), [[1, 2.5], [3, -0.04]])
+    (tmp_path / "y.json").write_text('{"scores": [[1, 2]], "boxes": [[true]]}')
+    assert {name: array.tolist() for name, array in dict(read_arrays(tmp_path / "y.json")).items()} == {
+        "scores": [[1, 2]],
+        "boxes": [[True]],
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2", "[[1], [2, 3]]", '["a"]', "[null]", '{"x": {"y": 1}}', "[" * 10**5])
+def test_json_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "y.json").write_text(text)
+    refused(tmp_path / "y.json", "y.json")
+
+
+def test_json_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MAX_JSON_BYTES", 10)
+    (tmp_path / "y.json").write_text("[1, 2, 3, 4]")
+    refused(tmp_path / "y.json", "at most 10")

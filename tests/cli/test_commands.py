@@ -1,6 +1,7 @@
 """The commands, end to end: what they write, what they say, how they exit."""
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -587,3 +588,15 @@ def test_prove_writes_over_no_proof_unless_it_is_told_to(native: Path, tmp_path:
     assert (target.read_bytes(), zk.Keys.load(native / "native").proofs_left) == (b"mine", left)
     assert run(*arguments, "--force").code == 0
     assert zk.Proof.load(target).commitment_digest == zk.Commitment.load(native / "native.zkc").digest
+
+
+def test_outputs_that_went_through_json_are_compared(native: Path, tmp_path: Path) -> None:
+    outputs = np.asarray(zk.Proof.load(native / "shown.zkp").outputs)
+    files: Words = [native / "shown.zkp", native / "native.zkc", "--inputs", native / "three.npy", "--context", CONTEXT]
+    (tmp_path / "y.json").write_text(json.dumps(outputs.tolist()))
+    assert run("verify", *files, "--outputs", tmp_path / "y.json").code == 0
+    (tmp_path / "y.json").write_text(json.dumps(np.round(outputs, 3).tolist()))
+    refused(run("verify", *files, "--outputs", tmp_path / "y.json"), "statement")
+    assert run("verify", *files, "--outputs", tmp_path / "y.json", "--decimals", "3").code == 0
+    refused(run("verify", *files, "--outputs", tmp_path / "y.json", "--decimals", "5"), "statement")
+    nothing_checked(run("verify", *files, "--decimals", "3"), "hand them in")

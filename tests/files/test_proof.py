@@ -263,3 +263,14 @@ def test_what_it_was_made_for_is_told_in_three_digests_or_not_at_all(length: int
     with pytest.raises(MalformedProofError, match="in 96 bytes or not at all"):
         Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(length))))
     assert Proof.from_bytes(rewrap(encode("sumcheck", bytes(32), [], [], b"", bytes(96)))).stated == bytes(96)
+
+
+def test_proofs_are_equal_where_their_files_are() -> None:
+    def proof(data: bytes = b"x", frac_bits: int = 0) -> Proof:
+        return Proof("native", bytes(32), (OutputTensor.of(np.array([[1, 2]]), frac_bits),), data)
+
+    first, same = proof(), Proof.from_bytes(proof().to_bytes())
+    assert first == same
+    assert len({first, same}) == 1
+    for other in (proof(b"y"), proof(frac_bits=1), first.to_bytes(), None):
+        assert first != other

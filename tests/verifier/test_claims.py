@@ -1,5 +1,8 @@
 """From the caller's and the proof's numbers to integers: exact, or refused by name."""
 
+import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,11 @@ X = Tensor("x", (1, 3), 2, -8, 8)
 Z = Tensor("z", (2,), 0, 0, 5)
 ONE = Program(PROGRAM_VERSION, (X,), (), (), (), (0,))
 TWO = Program(PROGRAM_VERSION, (X, Z), (), (), (), (1, 0))
+
+
+def wide(bound: int, frac_bits: int = 0) -> Program:
+    """A program whose output is as large as `bound`."""
+    return Program(PROGRAM_VERSION, (Tensor("x", (1, 3), frac_bits, -bound, bound),), (), (), (), (0,))
 
 
 ROOT, OTHER_ROOT = bytes(range(32)), bytes(32)
@@ -192,8 +200,10 @@ def test_claims_that_this_program_cannot_give(claims: list[OutputTensor], messag
         claimed_outputs(claims, ONE, 1)
 
 
-def compare(stated: Any, claims: Any = None, program: Program = ONE, runs: int = 1) -> None:
-    compare_outputs(stated, claimed_outputs(claims or claim(), program, runs), program, runs)
+def compare(
+    stated: Any, claims: Any = None, program: Program = ONE, runs: int = 1, decimals: int | None = None
+) -> None:
+    compare_outputs(stated, claimed_outputs(claims or claim(), program, runs), program, runs, decimals)
 
 
 def test_stated_outputs_are_compared_exactly() -> None:
@@ -243,3 +253,81 @@ def test_several_outputs_in_order() -> None:
     compare({"x": [[1.0, 0.0, -2.0]], "z": [1.0, 5.0]}, claims, TWO)
     with pytest.raises(StatementError, match="'z' at index"):
         compare([[5.0, 1.0], [[1.0, 0.0, -2.0]]], claims, TWO)
+
+
+# Outputs as people have them.
+
+
+@dataclass
+class ModelOutput:
+    """As libraries of models return it."""
+
+    x: Any = None
+    z: Any = None
+
+
+def test_nested_lists_are_an_array() -> None:
+    claims = claim([[4, 0, -8], [1, 1, 1]])
+    compare([[1.0, 0.0, -2.0], [0.25, 0.25, 0.25]], claims, runs=2)
+    compare([[[1.0, 0.0, -2.0], [0.25, 0.25, 0.25]]], claims, runs=2)
+    compare(json.loads("[[1, 0, -2], [0.25, 0.25, 0.25]]"), claims, runs=2)
+    with pytest.raises(StatementError, match=r"at index \(1, 2\): stated 0.5"):
+        compare([[1.0, 0.0, -2.0], [0.25, 0.25, 0.5]], claims, runs=2)
+    with pytest.raises(StatementError, match="2 arrays"):
+        compare([np.array([[1.0, 0.0, -2.0]])] * 2, claims, runs=2)
+    with pytest.raises(StatementError, match="not an array of numbers"):
+        compare([[1.0, 0.0, -2.0], [0.25]], claims, runs=2)
+
+
+def test_outputs_by_name_as_a_dataclass_has_them() -> None:
+    claims = [*claim([[1, 5]], 0), *claim()]
+    compare(ModelOutput(z=[[1.0, 5.0]], x=[[1.0, 0.0, -2.0]]), claims, TWO)
+    compare(ModelOutput(x=[[1.0, 0.0, -2.0]]))
+    with pytest.raises(StatementError, match="'z' at index"):
+        compare(ModelOutput(z=[[5.0, 1.0]], x=[[1.0, 0.0, -2.0]]), claims, TWO)
+    with pytest.raises(StatementError, match="named"):
+        compare(ModelOutput(x=[[1.0, 0.0, -2.0]], z=[1.0]))
+
+
+def test_float32_is_compared_in_float32() -> None:
+    """2^25 + 1 is no float32."""
+    program = wide(1 << 26)
+    claims = [OutputTensor.of(np.array([[(1 << 25) + 1, 3, 0]]), 0)]
+    exact = np.array([[(1 << 25) + 1.0, 3.0, 0.0]])
+    compare(exact, claims, program)
+    compare(exact.astype(np.float32), claims, program)
+    for other in (exact.astype(np.float32).astype(np.float64), (exact + np.array([4.0, 0, 0])).astype(np.float32)):
+        with pytest.raises(StatementError, match=r"at index \(0, 0\)"):
+            compare(other, claims, program)
+    with pytest.raises(StatementError, match="inf"), np.errstate(over="ignore"):
+        compare(exact.astype(np.float16), claims, program)
+
+
+@given(st.lists(st.integers(-8, 8), min_size=3, max_size=3), st.integers(0, 4))
+def test_rounded_outputs_are_accepted_by_their_digits(values: list[int], decimals: int) -> None:
+    exact = np.array([values]) / 4
+    compare(np.round(exact, decimals), claim([values]), decimals=decimals)
+    compare([[float(f"{number:.{decimals}f}") for number in exact[0]]], claim([values]), decimals=decimals)
+    with pytest.raises(StatementError, match=r"at index \(0, 1\)"):
+        compare(np.round(exact, decimals) + np.array([0, 2 * 10.0**-decimals, 0]), claim([values]), decimals=decimals)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_not_a_rounded_one(number: float) -> None:
+    with pytest.raises(StatementError, match="stated"):
+        compare(np.array([[1.0, number, -2.0]]), decimals=0)
+
+
+def test_a_refusal_of_rounded_outputs_says_how_to_ask() -> None:
+    claims = [OutputTensor.of(np.array([[1, 2, 5]]), 10)]
+    program = wide(1 << 10, frac_bits=10)
+    with pytest.raises(StatementError, match="decimals=4"):
+        compare([[0.001, 0.002, 0.0049]], claims, program)
+    with pytest.raises(StatementError, match=r"differ\)$"):
+        compare([[0.001, 0.002, 0.0059]], claims, program)
+
+
+@pytest.mark.parametrize("decimals", [-1, 16, 2.0, True, "2"])
+def test_decimals_are_a_number_of_digits(decimals: Any) -> None:
+    with pytest.raises(StatementError, match="number of digits from 0 to 15"):
+        compare([[1.0, 0.0, -2.0]], decimals=decimals)

@@ -5,6 +5,7 @@ even. All arithmetic is float64, where multiplying by a power of two is exact. A
 some features than in others, see `Tensor`.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
@@ -51,12 +52,40 @@ def as_array(x: Any) -> Array:
     return array
 
 
+def named(x: Any) -> Mapping[str, Any] | None:
+    """What has names: a mapping, such as a dictionary or a ModelOutput of transformers; a dataclass's fields that are
+    not None; else None."""
+    if isinstance(x, Mapping):
+        return x
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        values = {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+        return {name: value for name, value in values.items() if value is not None}
+    return None
+
+
+def one_each(x: Any, count: int) -> list[Any]:
+    """What has no names, for `count` tensors, one entry each: the entries of a list or tuple, or a single one.
+
+    Nested lists of numbers, several samples of a single tensor, are one entry.
+    """
+    if not isinstance(x, (list, tuple)) or (count == 1 and len(x) > 1 and _holds_numbers(x)):
+        return [x]
+    return list(x)
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether nested lists hold numbers, as far as the first one says."""
+    while isinstance(x, (list, tuple)) and x:
+        x = x[0]
+    return isinstance(x, (int, float, np.number, np.bool_))
+
+
 def as_arrays(x: Any, labels: Sequence[str]) -> list[Array]:
     """One array an input, from any of the forms in which callers hand in data.
 
     Args:
-        x: one array or tensor (for a single input), a list or tuple of one array an input in order, or a mapping
-            from each input's label to its array.
+        x: one array or tensor or nested lists (for a single input), a list or tuple of one array an input in order, or
+            a mapping from each input's label to its array.
         labels: the inputs' labels, in order.
 
     Raises:
@@ -69,11 +98,12 @@ def as_arrays(x: Any, labels: Sequence[str]) -> list[Array]:
             "a table's columns have names, of which nothing is known here: hand in arrays, circuit.arrays(table), "
             "which chooses columns by name; or table[names].to_numpy() with the names in the order of the calibration"
         )
-    if isinstance(x, Mapping):
-        if set(x) != set(labels):
-            raise InvalidInputError(f"the inputs are named {list(labels)}, got arrays named {list(x)}")
-        return [as_array(x[label]) for label in labels]
-    arrays = list(x) if isinstance(x, (list, tuple)) else [x]
+    given = named(x)
+    if given is not None:
+        if set(given) != set(labels):
+            raise InvalidInputError(f"the inputs are named {list(labels)}, got arrays named {list(given)}")
+        return [as_array(given[label]) for label in labels]
+    arrays = one_each(x, len(labels))
     if len(arrays) != len(labels):
         raise ShapeError(
             f"there are {len(labels)} inputs {list(labels)}, got {len(arrays)} arrays; a list holds one array an "

@@ -342,6 +342,10 @@ def verify(
     outputs: Annotated[
         Path | None, typer.Option(help="The outputs that you received, to compare. Default: those in the proof.")
     ] = None,
+    decimals: Annotated[
+        int | None,
+        typer.Option(min=0, help="The outputs that you received were rounded to so many digits after the point."),
+    ] = None,
     context: Context = "",
     engine: Annotated[
         str,
@@ -381,6 +385,7 @@ def verify(
         lineage=rotation or [],
         max_runs=max_runs,
         min_bits=min_bits,
+        decimals=decimals,
     )
     outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
     rows = [

@@ -5,6 +5,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from zkinfer.circuit.qformat import as_array
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.npy import MAGIC, open_member, parse_npy
 from zkinfer.files.reading import read_bounded
@@ -12,23 +15,45 @@ from zkinfer.files.statement import MAX_CONTEXT_BYTES
 from zkinfer.typing import Array
 
 MAX_ARRAY_BYTES = 1 << 30
+MAX_JSON_BYTES = 1 << 26
 MAX_ARRAYS = 256
 SEED_BYTES = 32
 _ZIP_MAGIC = b"PK"
 
 
 def read_arrays(path: Path) -> Array | Mapping[str, Array]:
-    """The array of a `.npy` file, or the arrays of a `.npz` file by name.
+    """The array of a `.npy` file, or the arrays of a `.npz` file by name; or nested lists of a `.json` file, likewise.
 
     Raises:
-        InvalidInputError: no such file, over `MAX_ARRAY_BYTES`, of another format, holding Python objects, or cut off.
+        InvalidInputError: no such file, over `MAX_ARRAY_BYTES` (`MAX_JSON_BYTES` of JSON), of another format,
+            holding Python objects, or cut off.
     """
     data = read_bounded(path, max_bytes=MAX_ARRAY_BYTES)
     if data.startswith(MAGIC):
         return parse_npy(data, str(path))
     if data.startswith(_ZIP_MAGIC):
         return _parse_npz(data, path)
-    raise InvalidInputError(f"{path}: not a NumPy file; write one with numpy.save (one array) or numpy.savez (several)")
+    if path.suffix == ".json":
+        return _parse_json(data, path)
+    raise InvalidInputError(
+        f"{path}: not a NumPy file; write one with numpy.save (one array) or numpy.savez (several), or nested lists of "
+        "numbers into a .json file"
+    )
+
+
+def _parse_json(data: bytes, path: Path) -> Array | dict[str, Array]:
+    if len(data) > MAX_JSON_BYTES:
+        raise InvalidInputError(f"{path}: {len(data)} bytes of JSON, of which at most {MAX_JSON_BYTES} are read")
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInputError(f"{path}: not JSON: {error}") from None
+    try:
+        if isinstance(found, dict):
+            return {name: as_array(values) for name, values in found.items()}
+        return as_array(found)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
 
 
 def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:

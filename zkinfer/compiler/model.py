@@ -32,6 +32,7 @@ from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT
+from zkinfer.notebook import card
 from zkinfer.progress import activity, progress
 from zkinfer.typing import Array, FloatArray, IntArray
 
@@ -348,6 +349,20 @@ class Circuit(File):
             cells = (kind, tensor.label + mark, shape, digits, f"{tensor.lo} to {tensor.hi}", lookup)
             table.add_row(str(number), *(Text(cell) for cell in cells))
         return table
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        program = self.program
+        rows = [
+            ("digest", self.digest),
+            ("inputs", "; ".join(f"{t.label} {t.shape}" for t in program.inputs)),
+            ("outputs", "; ".join(f"{t.label} {t.shape}" for t in program.output_tensors)),
+            ("weights", f"{sum(w.size for w in self.weights):,} numbers in {len(self.weights)} tensors"),
+            ("nodes", f"{len(program.nodes):,}"),
+            ("looked up", f"{sum(n.out.size for n in program.nodes if isinstance(n, Lookup)):,} elements in a run"),
+            ("fidelity", "" if self.fidelity is None else str(self.fidelity)),
+        ]
+        return card("Circuit", rows, ["Secret: it holds the weights. zk.setup makes keys and a public commitment."])
 
     def __repr__(self) -> str:
         nodes = self.program.nodes

@@ -15,6 +15,7 @@ from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.files.file import File
 from zkinfer.files.integers import bit_width, pack_bits, packed_bytes, unpack_bits
 from zkinfer.files.kinds import PROOF
+from zkinfer.notebook import card
 from zkinfer.typing import FloatArray, IntArray
 
 MAX_DIMENSIONS = 17
@@ -194,6 +195,33 @@ class Proof(File):
                 _check_output(tensor)
             elif len(tensor.root) != DIGEST_BYTES:
                 raise MalformedProofError(f"proof: the commitment to a hidden tensor has {DIGEST_BYTES} bytes")
+
+    def _parts(self) -> tuple[object, ...]:
+        """All that the file holds."""
+        claims = (self.output_tensors, self.private_inputs, self.stated)
+        return self.backend, self.commitment_digest, self.data, *claims
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the two are the same file, byte for byte."""
+        return isinstance(other, Proof) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        claims = [
+            f"{t.shape}, hidden" if isinstance(t, PrivateTensor) else f"{t.shape}, public" for t in self.output_tensors
+        ]
+        hides = any(claim is not None for claim in self.private_inputs)
+        rows = [
+            ("backend", self.backend),
+            ("for commitment", self.commitment_digest.hex()),
+            ("inputs", "some or all hidden" if hides else "public"),
+            ("outputs", "; ".join(claims)),
+            ("size", f"{len(self.data):,} bytes"),
+        ]
+        return card("Proof, not checked yet", rows, ["verify(proof, commitment, inputs) says what it shows."])
 
     def __repr__(self) -> str:
         return (

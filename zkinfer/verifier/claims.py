@@ -12,15 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.circuit.qformat import as_array, dequantize, quantize
+from zkinfer.circuit.qformat import as_array, dequantize, named, one_each, quantize
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError, UnusableStatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_RUNS, MAX_UNSTATED_RUNS, Shown
-from zkinfer.typing import Array
+from zkinfer.typing import Array, FloatArray
 
 Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""
+
+MAX_DECIMALS = 15
+SLACK = 2.0**-51
+"""Relative: a decimal number that was read as float64, and its difference from another, are off by less."""
 
 Values = Value | Sequence[Value] | Mapping[str, Value]
 
@@ -133,27 +137,57 @@ def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, 
     return stated
 
 
-def compare_outputs(outputs: Values, claimed: Sequence[Shown], program: Program, runs: int) -> None:
-    """Hold the outputs that the caller states against those that the proof claims, exactly.
+def compare_outputs(
+    outputs: Values, claimed: Sequence[Shown], program: Program, runs: int, decimals: int | None = None
+) -> None:
+    """Hold the outputs that the caller states against those that the proof claims.
+
+    They must be the same numbers; in an array of a shorter type, such as float32, the same once they are rounded to it.
+
+    Args:
+        outputs: as the caller has them.
+        claimed: by the proof.
+        program: gives shapes and formats.
+        runs: how many.
+        decimals: where the stated numbers were rounded, how many digits after the point they have.
 
     Raises:
-        StatementError: wrong shape, or a number that differs; the message names the first.
+        StatementError: wrong shape, or a number that differs; the message names the first. Also for `decimals` that
+            are no number of digits.
     """
+    whole = isinstance(decimals, int) and not isinstance(decimals, bool)
+    if decimals is not None and not (whole and 0 <= decimals <= MAX_DECIMALS):
+        raise UnusableStatementError(f"decimals is a number of digits from 0 to {MAX_DECIMALS}, got {decimals!r}")
     hidden = [claim if isinstance(claim, bytes) else None for claim in claimed]
     given = _given(outputs, program.output_tensors, hidden, "output")
     for (array, _, tensor), integers in zip(given, claimed, strict=True):
         if array is None or isinstance(integers, bytes):
             continue
-        stated = _shaped(array, tensor, program, runs, f"output {tensor.label!r}").astype(np.float64)
-        expected = dequantize(integers, tensor)
-        differs = stated != expected
+        shaped = _shaped(array, tensor, program, runs, f"output {tensor.label!r}")
+        stated, expected = shaped.astype(np.float64), dequantize(integers, tensor)
+        if decimals is not None:
+            half = 0.5 * 10.0**-decimals + SLACK * np.abs(expected)
+            differs = ~(np.abs(stated - expected) <= half)  # so that what is not a number differs
+        elif shaped.dtype.kind == "f":
+            differs = (shaped != expected.astype(shaped.dtype)) | ~np.isfinite(shaped)
+        else:
+            differs = stated != expected
         if differs.any():
             stacked = differs.reshape(stacked_shape(tensor.shape, batch_of(program), runs))
             index = tuple(int(i) for i in np.argwhere(stacked)[0])
             raise StatementError(
                 f"output {tensor.label!r} at index {index}: stated {float(stated[differs][0])!r}, but the proof is for "
                 f"{float(expected[differs][0])!r} ({int(differs.sum())} of {differs.size} values differ)"
+                f"{_rounding_hint(stated, expected) if decimals is None else ''}"
             )
+
+
+def _rounding_hint(stated: FloatArray, expected: FloatArray) -> str:
+    """Advice where the stated numbers are the proven ones, rounded to some number of digits; otherwise nothing."""
+    for decimals in range(2, MAX_DECIMALS):
+        if np.array_equal(stated, np.round(expected, decimals)):
+            return f"; they are the proven ones rounded to {decimals} digits: say so with decimals={decimals}"
+    return ""
 
 
 def _given(
@@ -186,11 +220,12 @@ def _entries(values: Any, tensors: Sequence[Tensor], what: str) -> list[Any]:
     labels = [tensor.label for tensor in tensors]
     if values is None:
         return [None] * len(tensors)
-    if isinstance(values, Mapping):
-        if not set(values) <= set(labels):
-            raise UnusableStatementError(f"the {what}s are named {labels}, got arrays named {list(values)}")
-        return [values.get(label) for label in labels]
-    entries = list(values) if isinstance(values, (list, tuple)) else [values]
+    given = named(values)
+    if given is not None:
+        if not set(given) <= set(labels):
+            raise UnusableStatementError(f"the {what}s are named {labels}, got arrays named {list(given)}")
+        return [given.get(label) for label in labels]
+    entries = one_each(values, len(tensors))
     if len(entries) != len(labels):
         raise UnusableStatementError(
             f"there are {len(labels)} {what}s {labels}, got {len(entries)} arrays: a list holds one each"

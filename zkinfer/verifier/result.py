@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from zkinfer.notebook import card
 from zkinfer.typing import FloatArray
 
 Revealed = FloatArray | tuple[FloatArray | None, ...] | None
@@ -57,6 +60,28 @@ class VerifiedInference:
     security: str
     seconds: float
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what was shown, of which model, and what that is worth."""
+        arrays = self.outputs if isinstance(self.outputs, tuple) else (self.outputs,)
+        hidden_inputs = [root.hex() for root in self.input_commitments if root is not None]
+        rows = [
+            ("model", f"{self.fingerprint} (compare it with the fingerprint that the owner published)"),
+            ("inferences", f"{self.runs} runs of the circuit" if self.runs > 1 else "1 run of the circuit"),
+            ("hidden inputs", "; ".join(hidden_inputs)),
+            *(
+                ("output", _array_text(array, root))
+                for array, root in zip(arrays, self.output_commitments, strict=True)
+            ),
+            ("context", repr(self.context) if self.context else ""),
+            ("security", f"about {self.security_bits:.0f} bits"),
+            ("weights", "within their published bounds" if self.weights_in_bounds else "bounds are the owner's word"),
+            ("checked by", f"{self.engine}, in {self.seconds:.2f} s"),
+        ]
+        forgeable = "WORTH NOTHING AS EVIDENCE: test-only reference string, everyone can forge."
+        title = "Proven: this model, on these inputs, gives these outputs"
+        remarks = [forgeable * self.test_only, self.public, self.zero_knowledge, self.security]
+        return card("Test only" if self.test_only else title, rows, remarks)
+
     def __repr__(self) -> str:
         warning = "TEST ONLY, FORGEABLE (local reference string): " if self.test_only else ""
         arrays = self.outputs if isinstance(self.outputs, tuple) else (self.outputs,)
@@ -66,6 +91,13 @@ class VerifiedInference:
             f"{self.security_bits:.0f} bits, {'' if self.weights_in_bounds else 'bounds of weights not shown, '}"
             f"{self.seconds:.2f} s)"
         )
+
+
+def _array_text(array: FloatArray | None, root: bytes | None) -> str:
+    """An output in one line, shortened where it is long."""
+    if array is None:
+        return f"hidden behind {'' if root is None else root.hex()}"
+    return f"{array.shape}: {' '.join(np.array2string(array, precision=6, threshold=16).split())}"
 
 
 def in_words(hiding: str, inputs: Sequence[bytes | None], outputs: Sequence[bytes | None]) -> tuple[str, str]:

@@ -102,6 +102,7 @@ def _statement(
     *,
     saturate: bool,
     max_runs: int | None,
+    decimals: int | None,
 ) -> Statement:
     """What the caller states, with the outputs that the proof claims."""
     program = commitment.program
@@ -109,7 +110,9 @@ def _statement(
     check_runs(proof, runs, outputs, max_runs)
     claimed = claimed_outputs(proof.output_tensors, program, runs)
     if outputs is not None:
-        compare_outputs(outputs, claimed, program, runs)
+        compare_outputs(outputs, claimed, program, runs, decimals)
+    elif decimals is not None:
+        raise UnusableStatementError("decimals is about the outputs that you were told: hand them in, outputs=")
     stated = stated_inputs(inputs, proof, program, runs, saturate=saturate)
     if not isinstance(context, (bytes, bytearray, memoryview)):
         raise UnusableStatementError(f"context: bytes are needed, got {type(context).__name__}")
@@ -150,6 +153,7 @@ def _verify(
     lineage: Lineage,
     max_runs: int | None,
     min_bits: float | None,
+    decimals: int | None,
 ) -> VerifiedInference:
     start = time.perf_counter()
     engine = engine_name(engine)
@@ -160,7 +164,9 @@ def _verify(
     commitment = follow(published, lineage, proof.commitment_digest, max_bytes=max_bytes, min_bits=least)
     check = _checker(commitment, engine)
     _check_origin(proof, commitment)
-    statement = _statement(proof, commitment, inputs, outputs, context, saturate=saturate, max_runs=max_runs)
+    statement = _statement(
+        proof, commitment, inputs, outputs, context, saturate=saturate, max_runs=max_runs, decimals=decimals
+    )
     _compare_stated(proof, statement)
     backend = find_backend(published.backend)
     range_bits = backend.weight_range_bits(published, engine)
@@ -205,6 +211,7 @@ def verify(
     lineage: Lineage = (),
     max_runs: int | None = None,
     min_bits: float | None = None,
+    decimals: int | None = None,
 ) -> VerifiedInference:
     """Check that the committed model maps these inputs to the proven outputs.
 
@@ -217,8 +224,9 @@ def verify(
         inputs: real numbers: one array of shape (samples, ...) (one sample may come without that axis), or a sequence
             or mapping of one array an input. In the place of an input that the proof hides, the 32 bytes of the
             commitment to it that the caller expects; or None, and the one of the result is to be compared.
-        outputs: the outputs that the caller was told, likewise, to be compared exactly; when None, the outputs that are
-            proven are those in the result.
+        outputs: the outputs that the caller was told, likewise; also nested lists, as from JSON, or a dictionary, a
+            ModelOutput or a dataclass whose names are those of the outputs. They must be the same numbers, in an array
+            of float32 once they are rounded to float32. When None, the outputs that are proven are those in the result.
         context: the bytes that the proof must be bound to (a nonce or request id).
         engine: "python" runs in this process. For native proofs, "reference" (formerly "slow") is a second verifier,
             written from the protocol's text in plain Python: for small programs. For ezkl proofs, "ezkl" asks ezkl,
@@ -232,6 +240,8 @@ def verify(
             each, and a short file may claim many.
         min_bits: the security that the parameters in use have to be worth. By default 128 for native proofs, and for
             ezkl proofs the 100 that their curve gives.
+        decimals: the outputs that the caller was told were rounded to so many digits after the point: they may differ
+            from the proven ones by half a unit of the last. The result holds the exact ones.
 
     Raises:
         MalformedCommitmentError: the commitment is no commitment, or contradicts itself, or its own proof that its
@@ -248,7 +258,9 @@ def verify(
     """
     try:
         with np.errstate(all="ignore"):
-            return _verify(proof, commitment, inputs, outputs, context, engine, saturate, lineage, max_runs, min_bits)
+            return _verify(
+                proof, commitment, inputs, outputs, context, engine, saturate, lineage, max_runs, min_bits, decimals
+            )
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the proof"
