@@ -10,6 +10,7 @@ import pytest
 
 from zkinfer.cli.app import app
 from zkinfer.extras import EXTRAS
+from zkinfer.files.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zkinfer"
@@ -345,3 +346,12 @@ def test_readme_starts_with_the_two_commands() -> None:
 
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_called_by_the_suffix_of_their_kind(path: Path) -> None:
+    """The secret circuit is never called a commitment, nor the other way round."""
+    kinds = {kind.suffix: kind.name for kind in KINDS.values()}
+    for name, suffix in re.findall(r"([\w-]+)(\.zk\w+)\b", path.read_text()):
+        assert suffix in kinds, f"{name}{suffix}"
+        assert name not in ("circuit", "commitment", "proof", "rotation") or name == kinds[suffix], f"{name}{suffix}"

@@ -29,7 +29,7 @@ def setup(
     Args:
         circuit: a compiled circuit.
         backend: "native" (formerly "sumcheck"): no trusted setup, any number of samples in a proof, inputs and outputs
-            that may be hidden; or "ezkl", halo2 over KZG: small proofs of one batch, and a structured reference string
+            that may be hidden; or "ezkl", halo2 over KZG: small proofs of one run, and a structured reference string
             to trust.
         folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
             object, when None.
@@ -70,7 +70,7 @@ def prove(
     private_outputs: bool = False,
     save_as: str | os.PathLike[str] | None = None,
 ) -> Proof:
-    """Prove inferences of the committed model: any number of them in one proof, or, with ezkl, one batch.
+    """Prove inferences of the committed model: any number of them in one proof, or, with ezkl, one run of the circuit.
 
     Args:
         keys: proving keys.
@@ -151,7 +151,7 @@ def estimate(
         circuit: a compiled circuit.
         backend: "native" or "ezkl".
         samples: how many one proof covers: a multiple of the circuit's batch, which is the default. ezkl always proves
-            one batch.
+            one run.
         proofs: budget of the keys; the default is that of `setup`.
 
     Raises:

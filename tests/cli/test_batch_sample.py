@@ -213,7 +213,7 @@ def test_inspect_names_the_version_of_earlier_samples(tmp_path: Path) -> None:
     ("path", "words"),
     [
         ("night/manifest.zkm", ("Manifest of a batch job", "23 items", "receipt", "not checked here")),
-        ("item/item.zkm", ("Item of a batch job", "leads to receipt", "not checked here")),
+        ("item/item.zki", ("Item of a batch job", "leads to receipt", "not checked here")),
         ("sample/sample-commitment.zkm", ("Commitment of a sampled job", "6, of which 4 are picked", "nothing yet")),
         (
             "sample/manifest.zkm",

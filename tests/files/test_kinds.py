@@ -121,6 +121,7 @@ def test_kinds_cannot_be_mistaken_for_each_other() -> None:
     assert all(len(kind.tag) == 4 and kind.tag.isascii() and kind.version >= 1 for kind in KINDS.values())
     assert len({kind.name for kind in KINDS.values()}) == len(KINDS)
     assert all(kind.suffix.startswith(".zk") for kind in KINDS.values())
+    assert len({kind.suffix for kind in KINDS.values()}) == len(KINDS)
 
 
 def test_the_command_line_describes_every_kind() -> None:

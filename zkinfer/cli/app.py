@@ -301,7 +301,7 @@ def prove(
     private_outputs: Annotated[bool, typer.Option("--private-outputs", help="Hide the outputs, too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the proof file if it exists.")] = False,
 ) -> results.ProofMade:
-    """Prove inferences: one for each sample in the input file; with ezkl, exactly one batch."""
+    """Prove inferences: one for each sample in the input file; with ezkl, exactly one run of the circuit."""
     began = time.perf_counter()
     require_folder_of(output)
     if output.exists() and not force:

@@ -41,7 +41,7 @@ KEY_SECRET = FileKind("pkey", 1, "secret part of proving keys", ".zkk", 1 << 34,
 
 MANIFEST = FileKind("mani", 1, "manifest", ".zkm", 1 << 30, "zkinfer.jobs.manifest:Manifest")
 # A context, a reason and at most 48 digests fit many times.
-ITEM = FileKind("item", 1, "item", ".zkm", 1 << 20, "zkinfer.jobs.receipt:ItemReceipt")
+ITEM = FileKind("item", 1, "item", ".zki", 1 << 20, "zkinfer.jobs.receipt:ItemReceipt")
 KINDS = {kind.tag: kind for kind in (CIRCUIT, COMMITMENT, PROOF, ROTATION, KEY_SECRET, MANIFEST, ITEM)}
 """By tag."""
 

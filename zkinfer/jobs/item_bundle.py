@@ -1,6 +1,6 @@
 """One item of a job: a folder for a person who asks about this item and nothing else.
 
-item.zkm            the item, with its path to the receipt
+item.zki            the item, with its path to the receipt
 batch.proof         the proof that covers it
 batch-inputs.npy    what the proof's items were run on, for a proof covers its whole batch; batch-inputs-0.npy, ... for
                     models with several inputs; none where the proof hides them
@@ -29,7 +29,7 @@ from zkinfer.jobs.state import State
 from zkinfer.jobs.verification import enough_memory, verify_item
 from zkinfer.typing import FloatArray
 
-ITEM_FILE = "item.zkm"
+ITEM_FILE = "item.zki"
 PROOF_FILE = "batch.proof"
 MAX_INPUT_BYTES = 1 << 30
 """Of each file of a batch's inputs."""
