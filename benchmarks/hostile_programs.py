@@ -19,6 +19,9 @@ from zkinfer.protocol.field.params import P
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 8)
 NUMBERS = (0, 1, -1, 2, -2, 3, 63, 64, P // 2, P // 2 + 1, P - 1, P, P + 1, -P, 2 * P, 1 << 31, 1 << 50, (1 << 62) - 1)
 WILD = (*NUMBERS, 1 << 62, 1 << 63, (1 << 64) - 1, -(1 << 63))
+FLOORS = (20, 60, 200)
+"""Nodes of a tower, in which each reads what is below it, twice if it can."""
+
 MAX_ELEMENTS = 4000
 """Of a tensor: a program of the size of the digits models."""
 
@@ -158,6 +161,28 @@ class _Writer:
                     size *= n
                 return Einsum(self.tensor(label, after), subscripts, operands) if size <= MAX_ELEMENTS else None
 
+    def tower(self) -> None:
+        """Nodes of the last value's shape, each made of the one below, twice if it can: paths through them double."""
+        rng, known = self.rng, [*self.inputs, *self.weights, *(node.out for node in self.nodes)]
+        below, shape = len(known) - 1, known[-1].shape
+        letters = "abcdefgh"[: len(shape)]
+        self.tables.append(Table("parity", -(1 << 12), tuple(i & 1 for i in range(1 << 13))))
+        kinds = rng.choices(("product", "sum", "lookup", "norm"), k=rng.choice((1, 2, 3)))
+        for floor in range(rng.choice(FLOORS)):
+            out, number = Tensor(f"floor {floor}", shape, 0, -100, 100), len(known) + floor
+            match kinds[floor % len(kinds)]:
+                case "product":
+                    self.nodes.append(Einsum(out, f"{letters},{letters}->{letters}", (below, below)))
+                case "sum":
+                    self.nodes.append(View(out, (Term(below, 1, ()), Term(below, rng.choice((-1, 1)), ()))))
+                case "lookup":
+                    self.nodes.append(Lookup(out, below, len(self.tables) - 1, 0))
+                case _:
+                    squares = msgspec.structs.replace(out, shape=())
+                    self.nodes.append(Einsum(squares, f"{letters},{letters}->", (below, below)))
+                    continue
+            below = number
+
 
 def hostile_program(rng: random.Random) -> Program:
     """A program that has an encoding, well formed or nearly so."""
@@ -178,6 +203,8 @@ def _drawn(rng: random.Random) -> Program:
         node = writer.node(f"n{i}")
         if node is not None:
             writer.nodes.append(_true_shape(writer.program, node))
+    if rng.random() < 0.05:
+        writer.tower()
     program = writer.program
     return _bent(rng, program) if rng.random() < 0.2 else _lookups_in_range(program)
 

@@ -1,15 +1,20 @@
 """Selectors: a contraction with rows of a single 1 reaches as far as one element; anything else as far as its sum."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zkinfer.circuit import selector_bounds
 from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Expand, Reshape
 from zkinfer.circuit.table import Table
+from zkinfer.verifier.reference.intervals import Intervals
 
 WIDE = 1 << 61
 EQUAL = Table("equal", -20, tuple(int(i == 0) for i in range(-20, 21)))
@@ -96,3 +101,30 @@ def test_a_row_that_is_kept_and_not_summed_over_is_no_choice() -> None:
         PROGRAM_VERSION, program.inputs, program.weights, program.tables, (*program.nodes[:2], kept), (5,)
     )
     assert check_bounds(program, [np.arange(3)])[-1] == (-5, 9)
+
+
+def test_without_the_contents_of_weights_nothing_is_known_to_choose() -> None:
+    program = chosen(EQUAL, [0, 1, 2], 2)
+    program = Program(
+        PROGRAM_VERSION,
+        program.inputs,
+        (tensor(3, lo=0, hi=2),),
+        (Table("equal", -2, (0, 0, 1, 0, 0)),),
+        program.nodes,
+        (5,),
+    )
+    assert check_bounds(program, [np.arange(3)])[-1] == (-5, 9)
+    assert derived_bounds(program, WIDE)[-1] == (-15, 27)
+    assert Intervals(program).found == derived_bounds(program, WIDE)
+
+
+def test_a_tower_of_products_is_looked_at_once_a_floor() -> None:
+    """Each factor of a product is a product of two again: a walk through both would double with every floor."""
+    floors, sums = 16, 4
+    nodes = [Einsum(tensor(2, lo=0, hi=1), "i,i->i", (i, i)) for i in range(floors)]
+    nodes += [Einsum(tensor(lo=0, hi=2), "i,i->", (floors, floors))] * sums
+    program = Program(PROGRAM_VERSION, (tensor(2, lo=0, hi=1),), (), (), tuple(nodes), (floors + 1,))
+    walk = selector_bounds.selector
+    with mock.patch.object(selector_bounds, "selector", side_effect=walk) as walked:
+        assert derived_bounds(program, WIDE)[-1] == (0, 2)
+    assert walked.call_count <= 2 * sums * floors

@@ -97,14 +97,15 @@ def contraction_interval(subscripts: str, operands: Sequence[int], known: Known)
         BoundsError: see `einsum_interval`.
     """
     sources = [known.source(v) for v in operands]
+    least = 0 if is_sum_of_squares(subscripts, operands) else None
     product = product_interval(subscripts, operands, known)
     if product is not None:
         corners = [math.prod(corner) for corner in itertools.product(*(x.interval for x in sources))]
         lo, hi = max(product[0], min(corners)), min(product[1], max(corners))
         if known.limit is None or max(abs(lo), abs(hi)) < known.limit:
-            return lo, hi
+            return (lo if least is None else max(lo, least)), hi
     lo, hi = einsum_interval(subscripts, sources, known)
-    return (max(lo, 0) if is_sum_of_squares(subscripts, operands) else lo), hi
+    return (lo if least is None else max(lo, least)), hi
 
 
 def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tuple[int, int, int]:

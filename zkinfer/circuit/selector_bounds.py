@@ -6,6 +6,9 @@ picks an element, so that its result reaches as far as one element and not as fa
 A `Selector` is found from how a value is computed. The base case is a lookup of `v - c_j` along the last axis, with v
 the same along that axis and c a weight: for every v within its bounds, the table's entries are added up. Outer products
 multiply the totals. Slices, and joining the axes, keep them.
+
+All of this follows from what weights contain. Without them, as for a verifier, every element of a row may be the
+largest entry, which its interval says already: nothing is a selector then.
 """
 
 from typing import NamedTuple
@@ -54,7 +57,9 @@ def selector(value: Source, known: Known, depth: int = MAX_DEPTH) -> Selector | 
 def _of_lookup(node: Lookup, known: Known) -> Selector | None:
     distance = known.source(node.source).node
     table = known.table(node.table)
-    if not isinstance(distance, View) or node.shift or abs(distance.offset) >= MAX_MAGNITUDE:
+    if not isinstance(distance, View) or not any(known.source(t.source).content is not None for t in distance.terms):
+        return None
+    if node.shift or abs(distance.offset) >= MAX_MAGNITUDE:
         return None
     if not known.allows(len(table.values)) or table.array.min() < 0:
         return None
@@ -97,13 +102,14 @@ def _of_outer_product(subscripts: str, first: Source, second: Source, known: Kno
     letters = left.split(",")
     if set(letters[0] + letters[1]) != set(out):
         return None
-    factors = selector(first, known, depth), selector(second, known, depth)
-    if factors[0] is None or factors[1] is None:
+    one = selector(first, known, depth)
+    other = selector(second, known, depth) if one is not None else None
+    if one is None or other is None:
         return None
-    summed = [[names[axis] for axis in factor.axes] for names, factor in zip(letters, factors, strict=True) if factor]
+    summed = [[names[axis] for axis in factor.axes] for names, factor in zip(letters, (one, other), strict=True)]
     if set(summed[0]) & set(letters[1]) or set(summed[1]) & set(letters[0]):
         return None
-    return Selector(tuple(out.index(c) for c in summed[0] + summed[1]), factors[0].total * factors[1].total)
+    return Selector(tuple(out.index(c) for c in summed[0] + summed[1]), one.total * other.total)
 
 
 def _after(steps: tuple[Step, ...], shape: Shape, before: Selector | None) -> Selector | None:

@@ -77,8 +77,15 @@ ZERO_FORM = AffineForm(ZERO)
 MINUS_ONE = ext_neg(ONE)
 
 
+def difference(form: AffineForm, others: Sequence[AffineForm]) -> AffineForm:
+    """form minus all of the others."""
+    return combination((form, *others), (ONE, *[MINUS_ONE] * len(others)))
+
+
 def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
     """sum of coefficients[i] * forms[i].
+
+    Sums of many forms are made here and not one by one, which would copy what is summed so far every time.
 
     Raises:
         ValueError: not as many coefficients as forms.

@@ -59,6 +59,22 @@ def test_sums_that_know_more_than_their_terms(nodes: tuple[View | Lookup, ...], 
     assert Intervals(program).found[-1] == derived_bounds(program, P // 2)[-1] == expected
 
 
+def test_a_square_of_a_product_with_a_lookup_of_its_factors_is_not_negative() -> None:
+    """y = (a b T[a a b b])^2, where what is looked up is multiplied in an order that does not show its sign."""
+    nodes = (
+        Einsum(out(2), "i,i->i", (0, 0)),
+        Einsum(out(2), "i,i->i", (2, 1)),
+        Einsum(out(2), "i,i->i", (3, 1)),
+        Lookup(out(2), 4, 0, 4),
+        Einsum(out(2), "i,i->i", (0, 1)),
+        Einsum(out(2), "i,i->i", (6, 5)),
+        Einsum(out(2), "i,i->i", (7, 7)),
+    )
+    inputs = Tensor("a", (2,), 0, -3, 3), Tensor("b", (2,), 0, -2, 2)
+    program = Program(1, inputs, (), (Table("t", -3, (0, 0, 0, 3, 2, 1, 1)),), nodes, (8,))
+    assert Intervals(program).found[-1] == derived_bounds(program, P // 2)[-1] == (0, 92)
+
+
 @pytest.mark.parametrize("offset", [P // 2 - 5, -(P // 2) + 3])
 def test_half_of_the_field_is_the_limit(offset: int) -> None:
     for beyond in (0, 1):

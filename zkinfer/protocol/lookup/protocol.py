@@ -158,16 +158,17 @@ def _check_leaves(
         at = point[len(point) - stack.variables :]
         unfilled = stack.unfilled(at)
         channel.require_zero(ENTRY_NUMERATOR_CHECK, numerator - AffineForm(ext_sub(ONE, unfilled)))
-        total = AffineForm(unfilled)
+        summands, scales = [AffineForm(unfilled)], [ONE]
         for number, selector in zip(entries.blocks, stack.selectors(at), strict=True):
             block = instance.blocks[number]
             columns, constant = weights[block.table]
             own = at[len(at) - block.variables :]
             make = None if witness is None else partial(witness.block_values, number, own)
             values = channel.exchange("lookup block", len(columns), make)
-            total = total + (AffineForm(ext_sub(alpha, constant)) - combination(values, columns)).scale(selector)
+            summands.append(AffineForm(ext_sub(alpha, constant)) - combination(values, columns))
+            scales.append(selector)
             blocks[number] = Claim(own, tuple(values))
-        channel.require_zero(ENTRY_DENOMINATOR_CHECK, denominator - total)
+        channel.require_zero(ENTRY_DENOMINATOR_CHECK, denominator - combination(summands, scales))
 
     stack = instance.rows
     at = point[len(point) - stack.variables :]

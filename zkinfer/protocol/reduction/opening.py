@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zkinfer.protocol import security
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul, ext_powers
@@ -194,9 +194,7 @@ class _OpeningPlanner:
             kinds = list(by_columns) or [None]
             sent = [[self._block_sum(part, ONE) for part in by_columns[kind]] for kind in kinds[1:]]
             values = self._exchange_sums("parts of a claim", sent) if sent else []
-            first = claim.value
-            for value in values:
-                first = first - value
+            first = difference(claim.value, values)
             for kind, value in zip(kinds, [first, *values], strict=True):
                 found = PartsClaim(by_columns.get(kind, []), value)
                 if kind is None:
@@ -218,25 +216,24 @@ class _OpeningPlanner:
 
     def _direct_group(self, columns: Columns, found: Sequence[PartsClaim], challenge: Ext) -> ClaimGroup:
         rows = np.zeros((3, self.rows[columns.opening]), dtype=np.int64)
-        total = ZERO_FORM
         log_columns = self.codes[columns.opening].log_columns
-        for claim, coefficient in zip(found, ext_powers(challenge, len(found)), strict=True):
-            total = total + claim.value.scale(coefficient)
+        coefficients = ext_powers(challenge, len(found))
+        for claim, coefficient in zip(found, coefficients, strict=True):
             for part in claim.parts:
                 assert part.by_rows is not None
                 weights = _scaled(part.by_rows[0], coefficient)
                 first = self.first_rows[part.matrix] + (part.box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
                 rows[:, at] = (rows[:, at] + weights) % P
+        total = combination([claim.value for claim in found], coefficients)
         return ClaimGroup(columns.point, (RowClaim(rows, total),))
 
     def _summed(self, rest: Sequence[PartsClaim]) -> list[tuple[int, ClaimGroup]]:
         """The sumcheck over cells, and what it leaves: a group for each opening."""
         coefficients = ext_powers(self._challenge("committed claims", len(rest)), len(rest))
+        total = combination([claim.value for claim in rest], coefficients)
         by_block: dict[tuple[int, int], BlockSum] = {}
-        total = ZERO_FORM
         for claim, coefficient in zip(rest, coefficients, strict=True):
-            total = total + claim.value.scale(coefficient)
             for part in claim.parts:
                 one = self._block_sum(part, coefficient)
                 key = (one.matrix, one.block.start)
@@ -258,20 +255,17 @@ class _OpeningPlanner:
     def _sumcheck(self, sums: Sequence[BlockSum], total: AffineForm) -> list[Claim]:
         """One sumcheck for all blocks, whose sums add up to the total."""
         sent = self._exchange_sums("sums over units", [[one] for one in sums[1:]]) if len(sums) > 1 else []
-        first = total
-        for value in sent:
-            first = first - value
         batch = Batch(tuple(Instance(one.block.variables, 2, PRODUCT) for one in sums))
         with phase_of(self.witness, "committed cells"):
             tables = None if self.witness is None else self.witness.block_sumcheck(batch, sums)
-            return noted_sumcheck(CELLS_SUMCHECK, batch, [first, *sent], self.channel, tables)
+            return noted_sumcheck(CELLS_SUMCHECK, batch, [difference(total, sent), *sent], self.channel, tables)
 
     def _block_group(
         self, opening: int, sums: Sequence[BlockSum], claims: Sequence[tuple[Point, AffineForm]]
     ) -> ClaimGroup:
         log_columns = self.codes[opening].log_columns
         rows = np.zeros((3, self.rows[opening]), dtype=np.int64)
-        total = ZERO_FORM
+        found: list[tuple[AffineForm, Ext]] = []
         columns: Point = ()
         coefficients = ext_powers(self._challenge("units", len(sums)), len(sums))
         for one, (point, value), coefficient in zip(sums, claims, coefficients, strict=True):
@@ -280,8 +274,9 @@ class _OpeningPlanner:
             split = len(point) - log_columns
             first = self.first_rows[one.matrix] + (one.block.start >> log_columns)
             rows[:, first : first + (1 << split)] = _scaled(modular.eq_table(point[:split]), coefficient)
-            total, columns = total + value.scale(coefficient), point[split:]
-        return ClaimGroup(columns, (RowClaim(rows, total),))
+            found.append((value, coefficient))
+            columns = point[split:]
+        return ClaimGroup(columns, (RowClaim(rows, combination(*zip(*found, strict=True))),))
 
 
 def _row_map(plan: AnyPlan, codes: tuple[Code, Code]) -> tuple[dict[int, int], tuple[int, int]]:

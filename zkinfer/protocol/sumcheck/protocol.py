@@ -60,14 +60,14 @@ def run_sumcheck(
         point.append(challenge)
         if witness is not None:
             witness.bind(challenge)
-    reduced = []
+    reduced, left, scales = [], [target], [ONE]
     for number, (instance, coefficient) in enumerate(zip(batch.instances, coefficients, strict=True)):
         make = None if witness is None else partial(witness.values, number)
         values = channel.exchange("sumcheck evaluations", instance.factors, make)
-        scale = ext_neg(ext_mul(coefficient, batch.final_scale(instance, point)))
-        target = combination((target, evaluate(instance, values, channel)), (ONE, scale))
+        left.append(evaluate(instance, values, channel))
+        scales.append(ext_neg(ext_mul(coefficient, batch.final_scale(instance, point))))
         reduced.append(Claim(batch.suffix(instance, point), tuple(values)))
-    channel.require_zero(FINAL_CHECK, target)
+    channel.require_zero(FINAL_CHECK, combination(left, scales))
     return reduced
 
 

@@ -136,10 +136,10 @@ class CommittedClaims:
         """Step 3, for one column point."""
         log_columns = self._sizes[opening].log_columns
         first_rows, count = self._first_rows(opening)
-        rows, value = [ZERO] * count, AffineForm()
-        for i, (parts, claimed) in enumerate(found):
+        rows = [ZERO] * count
+        value = sum_of(claimed.scaled(ext_pow(x, i)) for i, (_, claimed) in enumerate(found))
+        for i, (parts, _) in enumerate(found):
             power = ext_pow(x, i)
-            value += claimed.scaled(power)
             for part in parts:
                 known = by_rows(part.entries, log_columns)
                 assert known is not None
@@ -174,7 +174,7 @@ class CommittedClaims:
         """Step 5, for one opening: the claims that its units end with, as one claim about rows."""
         log_columns = self._sizes[opening].log_columns
         first_rows, count = self._first_rows(opening)
-        rows, value = [ZERO] * count, AffineForm()
+        rows, values = [ZERO] * count, list[AffineForm]()
         column_point: Point = ()
         y = self._channel.draw("units", len(order) - 1)
         for j, ((matrix, start, _), (point, (cells, _))) in enumerate(zip(order, results, strict=True)):
@@ -184,9 +184,9 @@ class CommittedClaims:
             first = first_rows[matrix] + (start >> log_columns)
             for row, weight in enumerate(eq_table(point[:high]), start=first):
                 rows[row] = ext_mul(ext_pow(y, j), weight)
-            value += cells.scaled(ext_pow(y, j))
+            values.append(cells.scaled(ext_pow(y, j)))
             column_point = point[high:]
-        return ClaimGroup(column_point, [RowClaim(rows, value)])
+        return ClaimGroup(column_point, [RowClaim(rows, sum_of(values))])
 
 
 def _opening_of(matrix: int) -> int:

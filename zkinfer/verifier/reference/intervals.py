@@ -37,6 +37,10 @@ class Intervals:
         self.program = program
         self.found: list[Interval] = []
         self._leaves = len(program.inputs) + len(program.weights)
+        self._lookups: dict[int, list[Lookup]] = {}
+        for node in program.nodes:
+            if isinstance(node, Lookup):
+                self._lookups.setdefault(node.source, []).append(node)
         for tensor in (*program.inputs, *program.weights):
             self._add((tensor.lo, tensor.hi))
         for node in program.nodes:
@@ -53,12 +57,11 @@ class Intervals:
         """Admit the next value, which then lies within the domains of the tables that it is looked up in."""
         _require_unique(interval)
         lo, hi = interval
-        for node in self.program.nodes:
-            if isinstance(node, Lookup) and node.source == len(self.found):
-                table, half = self.program.tables[node.table], (1 << node.shift) // 2
-                domain = (table.lo << node.shift) - half, ((table.hi + 1) << node.shift) - half - 1
-                _require_unique(domain)
-                lo, hi = max(lo, domain[0]), min(hi, domain[1])
+        for node in self._lookups.get(len(self.found), ()):
+            table, half = self.program.tables[node.table], (1 << node.shift) // 2
+            domain = (table.lo << node.shift) - half, ((table.hi + 1) << node.shift) - half - 1
+            _require_unique(domain)
+            lo, hi = max(lo, domain[0]), min(hi, domain[1])
         if lo > hi:
             raise MalformedCommitmentError("a value is never within the table that it is looked up in")
         self.found.append((lo, hi))

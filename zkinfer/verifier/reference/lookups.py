@@ -206,24 +206,24 @@ def verify_trees(lookups: Lookups, challenges: tuple[Ext, Ext], channel: Channel
         at = t[len(t) - depth :]
         unfilled = total(eq_table(at)[cells:])
         channel.require_zero(p - AffineForm(ext_sub(ONE, unfilled)))
-        denominator = AffineForm(unfilled)
+        denominators = [AffineForm(unfilled)]
         for i, offset in zip(own, offsets, strict=True):
             number, k = blocks[i]
             values = channel.receive("lookup block", len(tables[number].columns))
-            denominator += denominator_of(number, values).scaled(selector(offset, k, at))
+            denominators.append(denominator_of(number, values).scaled(selector(offset, k, at)))
             block_claims[i] = at[len(at) - k :], values
-        channel.require_zero(q - denominator)
+        channel.require_zero(q - sum_of(denominators))
 
     (offsets, cells), (p, q), at = stacks[-1], fractions[-1], t[len(t) - depths[-1] :]
     multiplicities = channel.receive("lookup multiplicities", len(tables))
-    numerator, denominator, table_claims = AffineForm(), AffineForm(total(eq_table(at)[cells:])), []
+    numerators, denominator, table_claims = [], AffineForm(total(eq_table(at)[cells:])), []
     for number, (table, offset, m) in enumerate(zip(tables, offsets, multiplicities, strict=True)):
         point = at[len(at) - table.variables :]
         weight = selector(offset, table.variables, at)
-        numerator += m.scaled(weight)
+        numerators.append(m.scaled(weight))
         denominator += denominator_of(number, [AffineForm(v) for v in table.at(point)]).scaled(weight)
         table_claims.append((point, [m]))
-    channel.require_zero(p - numerator)
+    channel.require_zero(p - sum_of(numerators))
     channel.require_zero(q - denominator)
     return [block_claims[i] for i in range(len(blocks))], table_claims
 

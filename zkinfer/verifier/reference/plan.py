@@ -19,7 +19,8 @@ MAX_BOXES = 64
 MAX_LIMB_BITS = 20
 MAX_PRIVATE_BITS = 20
 MAX_ELEMENTS = 1 << 21
-"""Elements of all tensors over all runs that are checked here: each takes about 100 bytes, and time."""
+"""Elements of all tensors over all runs that are checked here: each takes about 100 bytes, and time. Minutes may pass:
+this verifier is bounded in what it holds, and not in seconds."""
 
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 
@@ -241,12 +242,11 @@ class Plan:
         if any(tensor.hi - tensor.lo >= MAX_WEIGHT_RANGE for tensor in program.weights):
             raise MalformedCommitmentError("the bounds of a weight are too far apart")
         Intervals(program)
-        for node in program.nodes:
-            if isinstance(node, Lookup):
-                table = program.tables[node.table]
-                largest = max(map(abs, (*table.values, table.lo, table.hi)))
-                if 2 * largest > P:
-                    raise MalformedCommitmentError("a table does not fit the field")
+        for number in {node.table for node in program.nodes if isinstance(node, Lookup)}:
+            table = program.tables[number]
+            largest = max(map(abs, (*table.values, table.lo, table.hi)))
+            if 2 * largest > P:
+                raise MalformedCommitmentError("a table does not fit the field")
 
     def _place_inputs_and_outputs(self) -> None:
         program = self.program
@@ -272,8 +272,9 @@ class Plan:
     def _add_lookup(self, value: int, node: Lookup) -> None:
         boxes, witness = boxes_of(self.shape(value)), self.matrices[WITNESS]
         table = self.program.tables[node.table]
-        looked_up = table_of(table)
-        number = self._table(("table", node.table), looked_up)
+        key = ("table", node.table)
+        looked_up = self._tables[self._table_numbers[key]] if key in self._table_numbers else table_of(table)
+        number = self._table(key, looked_up)
         bits = limb_bits(node.shift, math.prod(self.shape(value)))
         ranges = [self._table(("range", 0, 1 << b), range_table(1 << b, 0)) for b in bits]
         vector = witness.add(boxes)

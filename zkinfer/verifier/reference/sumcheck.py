@@ -65,7 +65,7 @@ def verify_sumcheck(
         w = HALF if point is None else point[j]
         for k in range(1, degree + 1):
             target += g[k - 1].scaled(ext_sub(ext_pow(r[j], k), w))
-    claims = []
+    claims, found = [], []
     for share, summand in zip(shares, batch, strict=True):
         own = tuple(r[len(r) - summand.variables :])
         values = channel.receive("sumcheck evaluations", summand.factors)
@@ -76,9 +76,9 @@ def verify_sumcheck(
             product = values[first]
             for k in others:
                 product = channel.multiply(product, values[k])
-            target -= product.scaled(ext_mul(scale, coefficient))
+            found.append(product.scaled(ext_mul(scale, coefficient)))
         claims.append((own, values))
-    channel.require_zero(target)
+    channel.require_zero(target - sum_of(found))
     return claims
 
 
