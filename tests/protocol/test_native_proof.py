@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.errors import MalformedProofError
 from zkinfer.native.prove import ERROR_BITS, header_for
 from zkinfer.native.setup import COLUMN_POINTS
+from zkinfer.protocol import channel as channels
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
 from zkinfer.protocol.native_proof.protocol import DOMAIN, Commitments, soundness, witness_commitments
 from zkinfer.protocol.native_proof.shape import make_shape
@@ -200,3 +202,27 @@ def test_realistic_proofs_are_worth_128_bits(width: int, layers: int, runs: int,
     assert found.grinding <= MAX_GRINDING_IN_DEFAULT
     assert {"lookups", "fraction trees", "proof about the pads"} < {term.name for term in found.terms}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(header), type=Header) == header
+
+
+def coefficients_touched(lookups: int) -> int:
+    """In affine forms, by the reduction of a program of so many lookups, all of them of one input."""
+    out = Tensor("y", (3,), 0, 0, 12)
+    nodes = [Lookup(out, 0, 0, 0) for _ in range(lookups)]
+    table = Table("table", -8, tuple(i * i % 13 for i in range(17)))
+    program = Program(1, (Tensor("x", (3,), 0, -8, 8),), (), (table,), tuple(nodes), (lookups,))
+    touched = 0
+    scaled = channels._scaled
+
+    def counted(variables: Any, factor: Any) -> Any:
+        nonlocal touched
+        touched += len(variables)
+        return scaled(variables, factor)
+
+    with mock.patch.object(channels, "_scaled", counted):
+        make_shape(make_plan(program, 1, (True,)), Code(3, 20, 6), HEADER)
+    return touched
+
+
+def test_the_work_of_a_check_grows_as_the_program_does() -> None:
+    """A sum that is copied with each summand takes the square of that, for whoever sends a program of many nodes."""
+    assert coefficients_touched(256) < 10 * coefficients_touched(32)
