@@ -86,6 +86,8 @@ def test_verify_checks_the_whole_job(shop: Path, job: Path) -> None:
     code, text = run(*arguments, "--context", "night 1")
     assert code == 0, text
     assert "39 proven, 1 not, in 2 proofs" in text
+    assert "within their published bounds" in text
+    assert run(*arguments, "--context", "night 1", "--min-bits", "200")[0] == 1
     assert run(*arguments, "--context", "night 2")[0] == 1
     np.save(shop / "other.npy", item_reals(ITEMS))
     assert run("verify", job, shop / "model.zkc", "--inputs", shop / "other.npy", "--context", "night 1")[0] == 1

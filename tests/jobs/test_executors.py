@@ -112,6 +112,15 @@ def test_the_end_does_not_wait_for_a_stopped_worker(
     executor.close()
 
 
+def test_work_that_a_stopped_worker_does_not_read_is_handed_in_all_the_same(
+    stopped: tuple[ProcessExecutor, NativeKeys],
+) -> None:
+    executor, keys = stopped
+    inputs = (TensorData.of(np.zeros((1 << 18, 1, 3), dtype=np.int64)),)
+    executor.submit(Work(keys.commitment.digest, 0, 1, inputs, b"", False, False))
+    assert executor.results(0.1) == []
+
+
 def test_what_uses_it_may_fail(tmp_path: Path) -> None:
     def use() -> None:
         raise InvalidInputError("damaged")

@@ -44,6 +44,24 @@ def test_an_honest_job(job: ProvenJob, workers: int) -> None:
     assert (verified.items, verified.proven, verified.dead, verified.proofs) == (ITEMS, ITEMS - 1, 1, 3)
     assert verified.security_bits >= 128
     assert not verified.test_only
+    assert verified.weights_in_bounds
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_not_shown_of_the_weights_is_told(job: ProvenJob, workers: int) -> None:
+    """A commitment without its proof about the weights has the same digest."""
+    published = some_keys().commitment
+    bare = Commitment(published.program, published.key)
+    assert not verification.verify_job(
+        job.folder, bare, job.inputs, context=CONTEXT, saturate=False, workers=workers
+    ).weights_in_bounds
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_caller_says_what_proofs_have_to_be_worth(job: ProvenJob, workers: int) -> None:
+    assert job.verify(workers=workers, min_bits=100).security_bits >= 128
+    with pytest.raises(InvalidProofError, match=r"2\*\*200"):
+        job.verify(workers=workers, min_bits=200)
 
 
 def test_a_job_that_hides_its_inputs_and_outputs(tmp_path: Path) -> None:

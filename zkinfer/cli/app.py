@@ -84,12 +84,21 @@ Saturate = Annotated[
         help="Values outside the calibrated range become the nearest bound. Give it both to prove and to verify.",
     ),
 ]
+MinBits = Annotated[
+    float | None,
+    typer.Option(help="Security that the parameters must be worth. Default: 128, and 100 for ezkl proofs."),
+]
 
 
 def _show_version(shown: bool) -> None:
     if shown:
         out.print(f"zkinfer {zkinfer.__version__}")
         raise typer.Exit
+
+
+def weights_row(in_bounds: bool) -> tuple[str, str]:
+    """What is shown of the weights."""
+    return "weights", "within their published bounds" if in_bounds else NOT_SHOWN
 
 
 def warn_test_only() -> None:
@@ -366,10 +375,7 @@ def verify(
         int | None,
         typer.Option(min=1, help="Runs of the circuit that the proof may cover, where your arrays do not bound them."),
     ] = None,
-    min_bits: Annotated[
-        float | None,
-        typer.Option(help="Security that the parameters must be worth. Default: 128, and 100 for ezkl proofs."),
-    ] = None,
+    min_bits: MinBits = None,
 ) -> results.Verified:
     """Check a proof. Exits with 0 if it is valid, 1 if it was checked and refused, 3 if nothing could be checked."""
     from zkinfer.verifier import verify as verify_proof
@@ -395,7 +401,7 @@ def verify(
         *(("hidden inputs", root.hex()) for root in verified.input_commitments if root is not None),
         *(("hidden outputs", root.hex()) for root in verified.output_commitments if root is not None),
         ("security", f"about {verified.security_bits:.0f} bits"),
-        ("weights", "within their published bounds" if verified.weights_in_bounds else NOT_SHOWN),
+        weights_row(verified.weights_in_bounds),
         ("checked by", f"{verified.engine}, in {duration(verified.seconds)}"),
     ]
     out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))

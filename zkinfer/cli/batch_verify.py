@@ -8,7 +8,7 @@ import typer
 
 from zkinfer.cli import batch_options as option
 from zkinfer.cli import results
-from zkinfer.cli.app import Context, Saturate, array_text, warn_test_only
+from zkinfer.cli.app import Context, MinBits, Saturate, array_text, warn_test_only, weights_row
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
 from zkinfer.cli.console import err, facts, guarded, out
@@ -76,6 +76,7 @@ def verify(
         int | None, typer.Option(min=0, help="Check this item alone, in a folder made by zkinfer batch item.")
     ] = None,
     workers: option.Checkers = 1,
+    min_bits: MinBits = None,
 ) -> results.JobVerified | results.ItemVerified:
     """Check a whole job, or one item, with your own inputs. Exits with 0 if all is valid, 1 if anything is refused."""
     from zkinfer.jobs.item_bundle import verify_item_folder
@@ -85,7 +86,14 @@ def verify(
     bound = read_context(context)
     if item is None:
         verified = verify_job(
-            folder, commitment, inputs, receipt=digest, context=bound, saturate=saturate, workers=workers
+            folder,
+            commitment,
+            inputs,
+            receipt=digest,
+            context=bound,
+            saturate=saturate,
+            workers=workers,
+            min_bits=min_bits,
         )
         rows = [
             ("receipt", verified.receipt.hex()),
@@ -98,7 +106,9 @@ def verify(
     if len(inputs or ()) > 1:
         raise InvalidInputError("the input of one item comes in one file: a single --inputs")
     own = inputs[0] if inputs else None
-    shown = verify_item_folder(folder, item, digest, commitment, own, context=bound, saturate=saturate)
+    shown = verify_item_folder(
+        folder, item, digest, commitment, own, context=bound, saturate=saturate, min_bits=min_bits
+    )
     rows = [
         ("receipt", digest.hex()),
         ("item", f"{shown.index}, of a job of {shown.items}"),
@@ -113,6 +123,7 @@ def verify(
         outputs=[array.tolist() for array in shown.outputs],
         security_bits=shown.security_bits,
         test_only=shown.test_only,
+        weights_in_bounds=shown.weights_in_bounds,
         seconds=shown.seconds,
     )
 
@@ -138,6 +149,7 @@ def verify_sample(
         typer.Option(help="Refuse a sample that misses that rate with a probability above 1 - confidence."),
     ] = None,
     workers: option.Checkers = 1,
+    min_bits: MinBits = None,
 ) -> results.JobVerified:
     """Check a sampled job, with your own inputs, digest and challenge. It is not a proof of all items."""
     from zkinfer.jobs.verification import verify_job
@@ -154,6 +166,7 @@ def verify_sample(
         challenge=read_challenge(challenge),
         rate=rate,
         confidence=confidence,
+        min_bits=min_bits,
     )
     rows = [
         ("receipt", verified.receipt.hex()),
@@ -176,6 +189,7 @@ def _as_result(verified: "VerifiedJob") -> results.JobVerified:
         proofs=verified.proofs,
         security_bits=verified.security_bits,
         test_only=verified.test_only,
+        weights_in_bounds=verified.weights_in_bounds,
         miss_probability=verified.miss_probability,
         rate=verified.rate,
         seconds=verified.seconds,
@@ -187,6 +201,7 @@ def _show(title: str, verified: "VerifiedJob | VerifiedItem", rows: list[tuple[s
     before = [("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)")]
     after = [
         ("security", f"about {verified.security_bits:.0f} bits a proof"),
+        weights_row(verified.weights_in_bounds),
         ("checked in", duration(verified.seconds)),
     ]
     out.print(facts(title, [*before, *rows, *after]))

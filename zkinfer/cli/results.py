@@ -393,6 +393,7 @@ class JobVerified(Result, frozen=True, kw_only=True):
         proofs: how many there are.
         security_bits: forging one of them takes work of about 2 to this power; null where there are none.
         test_only: whether everyone can forge proofs, because the reference string is one for tests.
+        weights_in_bounds: whether the commitment proves that the weights lie within their published bounds.
         miss_probability: that the sample holds no wrong output, if `rate` of all outputs are wrong; 0 where all of the
             job is proven.
         rate: of wrong outputs that was asked about; 0 where all of the job is proven.
@@ -407,6 +408,7 @@ class JobVerified(Result, frozen=True, kw_only=True):
     proofs: int
     security_bits: float
     test_only: bool
+    weights_in_bounds: bool
     miss_probability: float
     rate: float
     seconds: float
@@ -423,6 +425,7 @@ class ItemVerified(Result, frozen=True, kw_only=True):
         outputs: for each output of the model nested lists of numbers; empty where the proof hides them.
         security_bits: forging the proof takes work of about 2 to this power.
         test_only: whether everyone can forge proofs, because the reference string is one for tests.
+        weights_in_bounds: whether the commitment proves that the weights lie within their published bounds.
         seconds: that checking took.
     """
 
@@ -433,4 +436,5 @@ class ItemVerified(Result, frozen=True, kw_only=True):
     outputs: list[Any]
     security_bits: float
     test_only: bool
+    weights_in_bounds: bool
     seconds: float

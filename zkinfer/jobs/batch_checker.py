@@ -52,12 +52,14 @@ class Setting(msgspec.Struct, frozen=True, array_like=True):
         commitment: content of the commitment's file.
         job: the manifest, its batches and dead letters left out.
         inputs: files of items, in order; empty where the proofs hide them.
+        min_bits: that each proof has to be worth; None for the backend's default.
     """
 
     folder: str
     commitment: bytes
     job: Manifest
     inputs: tuple[str, ...]
+    min_bits: float | None = None
 
 
 class BatchChecker:
@@ -70,7 +72,7 @@ class BatchChecker:
             VerificationError: they are not what the circuit takes, or not what a job of this size holds.
         """
         self._commitment = Commitment.from_bytes(setting.commitment)
-        self._folder, self._job = Path(setting.folder), setting.job
+        self._folder, self._job, self._min_bits = Path(setting.folder), setting.job, setting.min_bits
         program = self._commitment.program
         try:
             shapes = ItemShapes(program)
@@ -123,7 +125,7 @@ class BatchChecker:
         """What the proof shows, and for each output the real numbers of the batch's items; none where it hides them."""
         try:
             proof = read_proof(proofs_folder(self._folder) / batch.proof, batch.proof_digest)
-            result, claimed = check_proof(proof, self._commitment, integers, self._job, batch.size)
+            result, claimed = check_proof(proof, self._commitment, integers, self._job, batch.size, self._min_bits)
             if claimed and item_digests(claimed) != batch.output_digests:
                 raise InvalidProofError("the outputs that are proven are not those that the manifest names")
         except VerificationError as error:
@@ -180,7 +182,12 @@ def read_proof(path: Path, digest: bytes) -> Proof:
 
 
 def check_proof(
-    proof: Proof, commitment: Commitment, integers: Sequence[IntArray] | None, job: Manifest, items: int | None
+    proof: Proof,
+    commitment: Commitment,
+    integers: Sequence[IntArray] | None,
+    job: Manifest,
+    items: int | None,
+    min_bits: float | None,
 ) -> tuple[VerifiedInference, list[IntArray]]:
     """Verify the proof of some items.
 
@@ -189,6 +196,7 @@ def check_proof(
         job: context, what is hidden, and whether inputs were clipped.
         items: how many they are; the proof repeats them from the front to fill its last run. None where the caller does
             not know. Where the inputs are hidden, that is the prover's word, and does not bound what is checked.
+        min_bits: that the proof has to be worth.
 
     Returns:
         What the proof shows, and for each output the items' integers, shape (items, ...); none where it hides them.
@@ -200,7 +208,15 @@ def check_proof(
     reals = None if integers is None else as_reals(integers, program)
     batch = batch_of(program)
     most = None if items is None or integers is None else count_runs(items, batch)
-    result = verify(proof, commitment, inputs=reals, context=job.context, saturate=job.saturate, max_runs=most)
+    result = verify(
+        proof,
+        commitment,
+        inputs=reals,
+        context=job.context,
+        saturate=job.saturate,
+        max_runs=most,
+        min_bits=min_bits,
+    )
     if items is not None and result.runs != count_runs(items, batch):
         raise InvalidProofError(f"the proof is of {result.runs} runs of the circuit: not as many as its items fill")
     tensors = [tensor for tensor in proof.output_tensors if isinstance(tensor, OutputTensor)]

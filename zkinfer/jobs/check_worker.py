@@ -35,12 +35,14 @@ class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
         message: of that error.
         bits: forging its proof takes work of about 2**bits; infinite where there was nothing to prove.
         test_only: its proof can be forged by the maker of its reference string.
+        weights_in_bounds: the commitment proves it of all weights; true where there was nothing to prove.
     """
 
     error: str
     message: str
     bits: float
     test_only: bool
+    weights_in_bounds: bool
 
     def raise_error(self) -> None:
         """Do nothing if the batch is right.
@@ -61,13 +63,13 @@ def judge(checker: BatchChecker, batch: JobBatch) -> BatchVerdict:
     except (MemoryError, RecursionError) as error:
         return refusal(VerifierUnavailableError(f"not enough memory or stack to verify ({type(error).__name__})"))
     if result is None:
-        return BatchVerdict("", "", math.inf, False)
-    return BatchVerdict("", "", result.security_bits, result.test_only)
+        return BatchVerdict("", "", math.inf, False, True)
+    return BatchVerdict("", "", result.security_bits, result.test_only, result.weights_in_bounds)
 
 
 def refusal(error: VerificationError) -> BatchVerdict:
     """The verdict on a batch that is not."""
-    return BatchVerdict(type(error).__name__, str(error), 0.0, False)
+    return BatchVerdict(type(error).__name__, str(error), 0.0, False, False)
 
 
 def serve(connection: Connection) -> None:

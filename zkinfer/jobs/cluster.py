@@ -26,8 +26,8 @@ from zkinfer import __version__
 from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
 from zkinfer.files import budget
 from zkinfer.files.artifact import one_line
-from zkinfer.jobs.executors import LOST, STOPPED_SECONDS, THREAD_VARIABLES, BatchExecutor
-from zkinfer.jobs.processes import stop_signals_blocked
+from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, BatchExecutor
+from zkinfer.jobs.processes import STOPPED_SECONDS, stop_signals_blocked
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:

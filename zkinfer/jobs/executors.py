@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 import msgspec
 
 from zkinfer.errors import ResourceError
-from zkinfer.jobs.processes import start_process, stop_signals_blocked
+from zkinfer.jobs.processes import STOPPED_SECONDS, Sender, is_stopped, start_process, stop_signals_blocked
 from zkinfer.jobs.work import Failed, Result, Work, prove_work
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ GRACE_SECONDS = 10.0
 
 LOOK_SECONDS = 0.2
 """Between two looks whether it is stopped."""
-
-STOPPED_SECONDS = 30.0
-"""For a worker that was stopped (SIGSTOP) in a batch to go on, before the batch is proven by another one."""
 
 LOST = "its worker died: killed, perhaps for memory, or crashed; see workers.log"
 
@@ -134,6 +131,7 @@ class InlineExecutor(BatchExecutor):
 class _Worker:
     process: "subprocess.Popen[bytes]"
     connection: Connection
+    sender: Sender
     work: Work | None = None
     answered: bool = False
     stopped: float = 0.0  # seconds of waiting for it, in which this process was running itself
@@ -163,15 +161,14 @@ class ProcessExecutor(BatchExecutor):
     def submit(self, work: Work) -> None:
         worker = next(worker for worker in self._workers if worker.work is None)
         worker.work = work
-        with suppress(OSError):  # a dead worker shows when results are waited for
-            worker.connection.send_bytes(msgspec.msgpack.encode(work))
+        worker.sender.send(msgspec.msgpack.encode(work))
 
     def results(self, seconds: float) -> list[Result]:
         busy = {worker.connection: worker for worker in self._workers if worker.work is not None}
         found = [self._result(busy[ready]) for ready in wait(list(busy), seconds) if isinstance(ready, Connection)]
         if not found:
             for worker in busy.values():
-                worker.stopped = worker.stopped + seconds if _is_stopped(worker) else 0.0
+                worker.stopped = worker.stopped + seconds if is_stopped(worker.process) else 0.0
                 if worker.stopped >= STOPPED_SECONDS:
                     worker.process.kill()  # it shows when results are waited for again
         return found
@@ -204,7 +201,8 @@ class ProcessExecutor(BatchExecutor):
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         try:
             with _open_log(self._log) as log, stop_signals_blocked():
-                return _Worker(*start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log))
+                process, connection = start_process("zkinfer.jobs.worker", [str(self._keys)], environment, log)
+                return _Worker(process, connection, Sender(connection))
         except OSError as error:
             raise ResourceError(f"cannot start a worker: {error}") from error
 
@@ -222,18 +220,15 @@ def _open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, 0o644), "ab")
 
 
-def _is_stopped(worker: _Worker) -> bool:
-    """Whether a signal has stopped the worker, so that it does nothing until another one lets it go on."""
-    with suppress(ChildProcessError):
-        return os.waitid(os.P_PID, worker.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
-    return False
-
-
 def _end(worker: _Worker) -> int:
     """End a worker; returns how it ended: negative where a signal ended it."""
+    if worker.work is not None:
+        worker.process.kill()
+        worker.process.wait()
+    worker.sender.join()
     worker.connection.close()
     end = time.monotonic() + GRACE_SECONDS
-    while worker.work is None and time.monotonic() < end and not _is_stopped(worker):
+    while time.monotonic() < end and not is_stopped(worker.process):
         with suppress(subprocess.TimeoutExpired):
             return worker.process.wait(LOOK_SECONDS)
     worker.process.kill()

@@ -135,6 +135,8 @@ class VerifiedItem:
         fingerprint: of the commitment, to compare with what the model's owner publishes.
         security_bits: forging the proof takes work of about 2**security_bits.
         test_only: the proof can be forged by the maker of its reference string.
+        weights_in_bounds: whether the commitment proves that all weights lie within their bounds, see
+            `VerifiedInference`.
         seconds: how long verifying took.
     """
 
@@ -144,6 +146,7 @@ class VerifiedItem:
     fingerprint: str
     security_bits: float
     test_only: bool
+    weights_in_bounds: bool
     seconds: float
 
 
@@ -156,6 +159,7 @@ def verify_item_folder(
     *,
     context: bytes = b"",
     saturate: bool = False,
+    min_bits: float | None = None,
 ) -> VerifiedItem:
     """Check the folder of one item.
 
@@ -165,7 +169,7 @@ def verify_item_folder(
         receipt: the one that was published, 32 bytes.
         commitment: the published commitment, or its file.
         own: the verifier's own file of inputs, which holds this item alone; None where the proof hides the inputs.
-        context, saturate: as in `verification.verify_job`.
+        context, saturate, min_bits: as in `verification.verify_job`.
 
     Raises:
         VerificationError: the item is not shown.
@@ -184,7 +188,14 @@ def verify_item_folder(
             files = [] if found.item.dead else list(zip(names, shapes, strict=True))
             batch_inputs = [_map_inputs(place / name, shape) for name, shape in files]
         result = verify_item(
-            found, receipt, place / PROOF_FILE, published, batch_inputs, context=context, saturate=saturate
+            found,
+            receipt,
+            place / PROOF_FILE,
+            published,
+            batch_inputs,
+            context=context,
+            saturate=saturate,
+            min_bits=min_bits,
         )
     outputs = result.outputs if isinstance(result.outputs, tuple) else (result.outputs,)
     return VerifiedItem(
@@ -194,6 +205,7 @@ def verify_item_folder(
         fingerprint=published.fingerprint,
         security_bits=result.security_bits,
         test_only=result.test_only,
+        weights_in_bounds=result.weights_in_bounds,
         seconds=result.seconds,
     )
 

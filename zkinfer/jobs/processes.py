@@ -8,7 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import IO
+
+STOPPED_SECONDS = 30.0
+"""For a process that was stopped (SIGSTOP) with work to go on, before another one gets its work."""
 
 
 def start_process(
@@ -39,6 +43,40 @@ def start_process(
         connection.close()
         raise
     return process, connection
+
+
+class Sender:
+    """Sends messages to a process that may be stopped, and then reads nothing: whoever sends does not wait.
+
+    Args:
+        connection: is closed after `join` alone, since a number of a file that is in use may not be given away.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._thread: Thread | None = None
+
+    def send(self, *messages: bytes) -> None:
+        """Begin to send, once the process has answered what was sent before."""
+        self._thread = Thread(target=self._send, args=messages, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all is sent, or the process is dead."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _send(self, *messages: bytes) -> None:
+        with suppress(OSError):  # a dead process shows when it is listened to
+            for message in messages:
+                self._connection.send_bytes(message)
+
+
+def is_stopped(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a signal has stopped a child, so that it does nothing until another one lets it go on."""
+    with suppress(ChildProcessError):
+        return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
 
 
 @contextmanager

@@ -5,14 +5,11 @@ and of a sampled job what was published and the challenge come from the caller. 
 each batch; of the batches that a challenge did not pick only which of their items the circuit cannot take.
 """
 
-import itertools
 import math
-import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +30,12 @@ from zkinfer.files.artifact import one_line
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.statement import MAX_UNSTATED_RUNS
 from zkinfer.jobs.batch_checker import BatchChecker, Setting, check_proof, read_proof
+from zkinfer.jobs.check_pool import check_in_processes
 from zkinfer.jobs.check_worker import BatchVerdict, judge
 from zkinfer.jobs.inputs import PathLike, paths_of
 from zkinfer.jobs.items import quantize_items
 from zkinfer.jobs.job import describe_missing, holds_earlier_sample, manifest_file
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
-from zkinfer.jobs.processes import start_process
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.jobs.sample import TOLERANCE, check_sample, job_miss_probability
 from zkinfer.progress import progress
@@ -66,6 +63,8 @@ class VerifiedJob:
         fingerprint: of the commitment, to compare with what the model's owner publishes.
         security_bits: forging one of the proofs takes work of about 2**security_bits; infinite where there are none.
         test_only: a proof can be forged by the maker of its reference string.
+        weights_in_bounds: whether the commitment proves that all weights lie within their bounds, see
+            `VerifiedInference`; true where there are no proofs.
         seconds: how long verifying took.
         published: of a sampled job, the digest of what was committed to before the challenge; empty where all of the
             job is proven.
@@ -83,6 +82,7 @@ class VerifiedJob:
     fingerprint: str
     security_bits: float
     test_only: bool
+    weights_in_bounds: bool
     seconds: float
     published: bytes = b""
     rate: float = 0.0
@@ -119,6 +119,7 @@ def verify_job(
     challenge: bytes | None = None,
     rate: float | None = None,
     confidence: float | None = None,
+    min_bits: float | None = None,
 ) -> VerifiedJob:
     """Check all of a job: that every item is proven, or is one that the circuit cannot take; or check a sampled job.
 
@@ -136,6 +137,7 @@ def verify_job(
         rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's.
         confidence: in (0, 1), with which a sample has to hold a wrong output at that rate; None leaves the size of the
             sample to the operator.
+        min_bits: the security that each proof has to be worth, as for `zkinfer.verifier.verify`.
 
     Raises:
         VerificationError: something is not as it should be; the message names the items.
@@ -147,7 +149,7 @@ def verify_job(
         asked, missed = _check_policy(folder, manifest, published, challenge, rate, confidence)
         check_manifest(manifest, own, inputs is None, context, saturate)
         _check_extent(manifest)
-        setting = make_setting(folder, own, manifest, inputs)
+        setting = make_setting(folder, own, manifest, inputs, min_bits)
         # Where all is hidden, a short manifest may claim any number of items: proofs first, since each is a file.
         all_hidden = manifest.private_inputs and manifest.private_outputs
         verdicts = check_batches(setting, manifest.batches, workers) if all_hidden else []
@@ -164,6 +166,7 @@ def verify_job(
         fingerprint=own.fingerprint,
         security_bits=min((verdict.bits for verdict in verdicts), default=math.inf),
         test_only=any(verdict.test_only for verdict in verdicts),
+        weights_in_bounds=all(verdict.weights_in_bounds for verdict in verdicts),
         seconds=time.perf_counter() - start,
         published=published or b"",
         rate=asked,
@@ -273,6 +276,7 @@ def verify_item(
     *,
     context: bytes = b"",
     saturate: bool = False,
+    min_bits: float | None = None,
 ) -> VerifiedInference:
     """Check one item of a job: that it stands in the receipt, and that its proof covers it.
 
@@ -286,7 +290,7 @@ def verify_item(
         commitment: the published commitment, or its file.
         inputs: real numbers: those of all items of the batch that are no dead letters, in order: one array of shape
             (items, *item shape), or a sequence or mapping of one array an input. None where the proof hides them.
-        context, saturate: as in `verify_job`.
+        context, saturate, min_bits: as in `verify_job`.
 
     Returns:
         What the proof shows: `outputs[item.position]` is the item's output.
@@ -305,7 +309,7 @@ def verify_item(
         integers = None if inputs is None else _quantized(inputs, published, saturate)
         items = None if integers is None else len(integers[0])
         opened = read_proof(Path(proof), leaf.proof_digest)
-        result, claimed = check_proof(opened, published, integers, job, items)
+        result, claimed = check_proof(opened, published, integers, job, items, min_bits)
         if found.position >= (items or result.runs * batch_of(published.program)):
             raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
         for what, arrays, digest in (("input", integers, leaf.input_digest), ("output", claimed, leaf.output_digest)):
@@ -358,14 +362,18 @@ def check_manifest(manifest: Manifest, commitment: Commitment, hidden: bool, con
 
 
 def make_setting(
-    folder: PathLike, commitment: Commitment, manifest: Manifest, inputs: PathLike | Sequence[PathLike] | None
+    folder: PathLike,
+    commitment: Commitment,
+    manifest: Manifest,
+    inputs: PathLike | Sequence[PathLike] | None,
+    min_bits: float | None = None,
 ) -> Setting:
     """What the job's batches are checked against."""
     files = paths_of(inputs or ())
     if not files and not manifest.private_inputs:
         raise StatementError("there are no inputs; hand in the files that the job is about")
     job = msgspec.structs.replace(manifest, batches=(), dead_letters=())
-    return Setting(str(folder), commitment.to_bytes(), job, tuple(map(str, files)))
+    return Setting(str(folder), commitment.to_bytes(), job, tuple(map(str, files)), min_bits)
 
 
 def check_batches(setting: Setting, batches: Sequence[JobBatch], workers: int) -> list[BatchVerdict]:
@@ -382,7 +390,7 @@ def check_batches(setting: Setting, batches: Sequence[JobBatch], workers: int) -
     """
     verdicts = []
     with progress("checking batches", len(batches)) as advance:
-        found = _here(setting, batches) if workers <= 1 else _in_processes(setting, batches, workers)
+        found = _here(setting, batches) if workers <= 1 else check_in_processes(setting, batches, workers)
         with closing(found):
             for verdict in found:
                 verdict.raise_error()
@@ -395,53 +403,6 @@ def _here(setting: Setting, batches: Sequence[JobBatch]) -> Generator[BatchVerdi
     with closing(BatchChecker(setting)) as checker:
         for batch in batches:
             yield judge(checker, batch)
-
-
-def _in_processes(setting: Setting, batches: Sequence[JobBatch], workers: int) -> Generator[BatchVerdict, None, None]:
-    waiting = iter(batches)
-    with ExitStack() as stack:
-        busy = []
-        for batch in itertools.islice(waiting, workers):
-            connection = stack.enter_context(_worker())
-            _send(connection, msgspec.msgpack.encode(setting), msgspec.msgpack.encode(batch))
-            busy.append(connection)
-        while busy:
-            for ready in wait(busy):
-                assert isinstance(ready, Connection)
-                yield _receive(ready)
-                batch_or_none = next(waiting, None)
-                if batch_or_none is None:
-                    busy.remove(ready)
-                else:
-                    _send(ready, msgspec.msgpack.encode(batch_or_none))
-
-
-@contextmanager
-def _worker() -> Iterator[Connection]:
-    """A process that checks, by the connection to it; it is ended at the end."""
-    try:
-        process, connection = start_process("zkinfer.jobs.check_worker", [], os.environ)
-    except OSError as error:
-        raise VerifierUnavailableError(f"cannot start a process to verify with: {error}") from None
-    try:
-        yield connection
-    finally:
-        connection.close()
-        process.kill()
-        process.wait()
-
-
-def _send(connection: Connection, *messages: bytes) -> None:
-    with suppress(ConnectionError):  # a dead process shows when it is listened to
-        for message in messages:
-            connection.send_bytes(message)
-
-
-def _receive(connection: Connection) -> BatchVerdict:
-    try:
-        return msgspec.msgpack.decode(connection.recv_bytes(), type=BatchVerdict)
-    except (EOFError, ConnectionError):
-        raise VerifierUnavailableError("a process that verifies died, perhaps for want of memory") from None
 
 
 @contextmanager
