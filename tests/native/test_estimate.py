@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from support.example_programs import mlp
@@ -9,8 +10,8 @@ from support.example_programs import mlp
 from zkinfer.circuit.program import Lookup
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.cost import PICOSECONDS, Counts, seconds
-from zkinfer.native.estimate import NativeEstimate, estimate
-from zkinfer.native.setup import setup
+from zkinfer.native.estimate import NativeEstimate, _range_proof, estimate
+from zkinfer.native.setup import opening_for, setup
 
 EXAMPLE = mlp()
 PROOFS = 3
@@ -55,6 +56,15 @@ def test_layers_are_the_lookups_of_the_program() -> None:
 
 def test_a_proof_is_as_secure_as_all_are() -> None:
     assert estimated(1).security_bits >= 128
+
+
+def test_the_proof_about_the_weights_is_counted_once_for_the_keys() -> None:
+    """However many runs a proof covers; and it takes longer for wider bounds, whose distances have more limbs."""
+    assert estimated(1).range_seconds == estimated(64).range_seconds > 0
+    wide = [msgspec.structs.replace(tensor, lo=-(1 << 30), hi=1 << 30) for tensor in EXAMPLE.program.weights]
+    wider = _range_proof(msgspec.structs.replace(EXAMPLE.program, weights=tuple(wide)), opening_for(EXAMPLE.program, 4))
+    assert wider > _range_proof(EXAMPLE.program, opening_for(EXAMPLE.program, 4))
+    assert "proof about the weights, once" in dict(estimated(1).rows())
 
 
 def test_more_runs_cost_more() -> None:

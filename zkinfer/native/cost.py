@@ -65,14 +65,13 @@ PICOSECONDS = Counts(
 share of the commitment and of its leaves."""
 
 
-def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
+def count(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
     """What proofs of a plan do.
 
     Args:
-        plan, shape, header: of the proofs.
+        plan, shape, header: of the proofs; the proof about the weights executes nothing.
         weights: how their matrix is opened.
     """
-    program, instance = plan.program, plan.instance
     witness = header.opening
     rows = sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1])
     mask_rows = 3 * (shape.weight_groups + 1) if shape.weight_groups else 0
@@ -80,10 +79,10 @@ def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) 
     weight_rows = plan.layouts[WEIGHTS].rows(weights.code.log_columns)
     return Counts(
         proof=1,
-        multiplications=sum(plan.runs * _multiplications(program, n) for n in program.nodes if isinstance(n, Einsum)),
-        elements=sum(math.prod(plan.shape(value)) for value in range(program.num_values) if plan.varies[value]),
-        lookups=instance.lookups if instance else 0,
-        table_rows=instance.rows.filled if instance else 0,
+        multiplications=_executed(plan) if isinstance(plan, Plan) else 0,
+        elements=_elements(plan) if isinstance(plan, Plan) else 0,
+        lookups=sum(instance.lookups for instance in plan.instances),
+        table_rows=sum(instance.rows.filled for instance in plan.instances),
         symbols=witness_rows * witness.code.length + mask_rows * weights.code.length,
         leaves=witness.code.length + (weights.code.length if mask_rows else 0) + PADS.length,
         weights=(shape.weight_groups + 1) * weight_rows * weights.code.dimension if shape.weight_groups else 0,
@@ -96,6 +95,17 @@ def count(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) 
 def seconds(counts: Counts, rates: Counts = PICOSECONDS) -> float:
     """What the counts cost."""
     return 1e-12 * float(sum(getattr(counts, field.name) * getattr(rates, field.name) for field in fields(Counts)))
+
+
+def _executed(plan: Plan) -> int:
+    """Multiplications of all runs."""
+    program = plan.program
+    return sum(plan.runs * _multiplications(program, n) for n in program.nodes if isinstance(n, Einsum))
+
+
+def _elements(plan: Plan) -> int:
+    """Of all values over all runs."""
+    return sum(math.prod(plan.shape(value)) for value in range(plan.program.num_values) if plan.varies[value])
 
 
 def _multiplications(program: Program, node: Einsum) -> int:

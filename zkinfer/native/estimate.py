@@ -57,6 +57,7 @@ class NativeEstimate(Estimate):
         layers: every node that looks up.
         counts: what is done for a proof.
         prove_seconds: execution included.
+        range_seconds: of the proof, made once with the keys, that all weights lie within their bounds.
         memory_bytes: of loading the keys and proving, beside the process itself.
         disk_bytes: of the key folder.
         proof_bytes: of a proof.
@@ -67,6 +68,7 @@ class NativeEstimate(Estimate):
     layers: tuple[LayerCost, ...]
     counts: Counts
     prove_seconds: float
+    range_seconds: float
     memory_bytes: int
     disk_bytes: int
     proof_bytes: int
@@ -80,6 +82,7 @@ class NativeEstimate(Estimate):
         return [
             ("runs in one proof", f"{self.runs:,}"),
             ("prove", duration(self.prove_seconds)),
+            ("proof about the weights, once", duration(self.range_seconds)),
             ("memory", decimal(self.memory_bytes)),
             ("proof", decimal(self.proof_bytes)),
             ("keys on disk", decimal(self.disk_bytes)),
@@ -117,15 +120,15 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     rows = weight_rows(program, opening.code.log_columns)
     groups = shape.weight_groups, shape.witness_groups
     executor = Executor(program, weights, keep=values_read(program))
+    range_seconds, range_bytes = _range_proof(program, opening)
     return NativeEstimate(
         runs=runs,
         layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
         counts=counts,
         prove_seconds=seconds(counts),
+        range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
-        disk_bytes=(32 + 7 * rows + 64) * opening.code.length
-        + 8 * rows * opening.code.blinding
-        + _range_proof_bytes(program, opening),
+        disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding + range_bytes,
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )
@@ -145,13 +148,14 @@ def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, pr
     return int(MARGIN * expected) + 8 * claimed
 
 
-def _range_proof_bytes(program: Program, opening: OpeningParameters) -> int:
-    """Of the proof about the weights, which the commitment carries."""
+def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, int]:
+    """Seconds and bytes of the proof about the weights, which the commitment carries."""
     if not program.weights:
-        return 0
+        return 0.0, 0
     plan = make_range_plan(program)
     header = header_for(plan)
-    return argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
+    shape = shape_of(plan, opening.code, header)
+    return seconds(count(plan, shape, header, opening)), argument_bytes(plan, shape, header, opening)
 
 
 def _layers(program: Program, runs: int, limbs: dict[int, int]) -> tuple[LayerCost, ...]:

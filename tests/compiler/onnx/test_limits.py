@@ -73,6 +73,24 @@ def test_a_range_is_not_written_out(ends: tuple[int, int, int], good: bool, stor
         load(hostile.SerializeToString(), batch=1)
 
 
+@pytest.mark.parametrize(("root", "good"), [(1 << 18, False), (4, True)])
+def test_a_range_whose_end_is_computed_is_not_written_out(root: int, good: bool) -> None:
+    zero, one, end = (helper.make_tensor(name, TensorProto.INT64, (), [n]) for name, n in zip("zor", (0, 1, root), strict=True))
+    nodes = [
+        helper.make_node("Mul", ["r", "r"], ["square"]),
+        helper.make_node("Range", ["z", "square", "o"], ["range"]),
+        helper.make_node("Cast", ["range"], ["reals"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["reals"], ["largest"], keepdims=0),
+        helper.make_node("Add", ["x", "largest"], ["y"]),
+    ]
+    hostile = model(nodes, (zero, one, end)).SerializeToString()
+    if good:
+        load(hostile, batch=1)
+        return
+    with pytest.raises(CompileError, match="elements; up to"):
+        load(hostile, batch=1)
+
+
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 def test_constants_of_gigabytes_are_not_made(operator: str) -> None:
     """They have a shape, and that is all that is looked at."""

@@ -79,13 +79,16 @@ def _require_short_ranges(nodes: Iterable[onnx.NodeProto], initializers: Iterabl
         if node.op_type == "Constant" and node.output:
             known.update((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
     for node in ranges:
-        ends = [_scalar(known.get(name)) for name in node.input]
-        start, limit, delta = ends
-        if start is None or limit is None or not delta:
-            continue
-        length = (limit - start) / delta
-        if not math.isfinite(length) or length > MAX_RANGE:
-            raise CompileError(f"node {node.name!r} (Range) has {length:.3g} elements; up to {MAX_RANGE} are computed")
+        start, limit, delta = (_scalar(known.get(name)) for name in node.input)
+        if start is not None and limit is not None and delta is not None:
+            require_short_range(node.name, start, limit, delta)
+
+
+def require_short_range(name: str, start: float, limit: float, delta: float) -> None:
+    """Raises CompileError where a Range of these ends has too many elements."""
+    length = (limit - start) / delta if delta else 0.0
+    if not math.isfinite(length) or length > MAX_RANGE:
+        raise CompileError(f"node {name!r} (Range) has {length:.3g} elements; up to {MAX_RANGE} are computed")
 
 
 def _scalar(tensor: onnx.TensorProto | None) -> float | None:

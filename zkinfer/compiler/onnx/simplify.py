@@ -9,6 +9,7 @@ from onnxscript import optimizer, rewriter
 
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.blame import blame
+from zkinfer.compiler.onnx.limits import require_short_range
 
 MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
@@ -105,10 +106,20 @@ def _folds(node: onnx_ir.Node) -> bool | None:
     """
     if node.op_type == "DequantizeLinear" or _overwhelms_reference(node):
         return False
+    if node.op_type == "Range":
+        _require_short(node)
     sizes = [math.prod(v.shape.numpy()) if v.shape is not None and v.shape.is_static() else None for v in node.outputs]
     if any(size is not None and size > MAX_FOLDED_ELEMENTS for size in sizes):
         return False
     return None if None in sizes else True
+
+
+def _require_short(node: onnx_ir.Node) -> None:
+    """Raises CompileError where a Range, whose ends may have been computed meanwhile, has too many elements."""
+    tensors = [None if value is None else value.const_value for value in node.inputs]
+    if len(tensors) == 3 and all(tensor is not None and tensor.size == 1 for tensor in tensors):
+        start, limit, delta = (float(tensor.numpy().reshape(())) for tensor in tensors if tensor is not None)
+        require_short_range(node.name or "", start, limit, delta)
 
 
 def _overwhelms_reference(node: onnx_ir.Node) -> bool:
