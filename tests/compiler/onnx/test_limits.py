@@ -75,7 +75,8 @@ def test_a_range_is_not_written_out(ends: tuple[int, int, int], good: bool, stor
 
 @pytest.mark.parametrize(("root", "good"), [(1 << 18, False), (4, True)])
 def test_a_range_whose_end_is_computed_is_not_written_out(root: int, good: bool) -> None:
-    zero, one, end = (helper.make_tensor(name, TensorProto.INT64, (), [n]) for name, n in zip("zor", (0, 1, root), strict=True))
+    ends = {"z": 0, "o": 1, "r": root}
+    zero, one, end = (helper.make_tensor(name, TensorProto.INT64, (), [n]) for name, n in ends.items())
     nodes = [
         helper.make_node("Mul", ["r", "r"], ["square"]),
         helper.make_node("Range", ["z", "square", "o"], ["range"]),
