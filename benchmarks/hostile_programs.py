@@ -23,7 +23,7 @@ FLOORS = (20, 60, 200)
 """Nodes of a tower, in which each reads what is below it, twice if it can."""
 
 MAX_ELEMENTS = 4000
-"""Of a tensor: a program of the size of the digits models."""
+"""Of a tensor: a program of the size of the digits models. A tower has five times as many in all."""
 
 
 @dataclasses.dataclass
@@ -168,7 +168,7 @@ class _Writer:
         letters = "abcdefgh"[: len(shape)]
         self.tables.append(Table("parity", -(1 << 12), tuple(i & 1 for i in range(1 << 13))))
         kinds = rng.choices(("product", "sum", "lookup", "norm"), k=rng.choice((1, 2, 3)))
-        for floor in range(rng.choice(FLOORS)):
+        for floor in range(min(rng.choice(FLOORS), 5 * MAX_ELEMENTS // max(known[-1].size, 1))):
             out, number = Tensor(f"floor {floor}", shape, 0, -100, 100), len(known) + floor
             match kinds[floor % len(kinds)]:
                 case "product":
