@@ -21,6 +21,7 @@ from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
@@ -83,6 +84,21 @@ def sides(contraction: Contraction, values: Mapping[int, Array]) -> tuple[list[E
         side_values(contraction, left, values[left.value], contraction.scale),
         side_values(contraction, right, values[right.value], ONE),
     )
+
+
+def gathered(one: Gathering, array: Array) -> tuple[list[Ext], list[Ext]]:
+    """The weights of gathered boxes, and the values that they are boxes of, on the padded cube, row-major."""
+    padded = [1 << (size - 1).bit_length() for size in array.shape]
+    places = {index: i for i, index in enumerate(indices(padded))}
+    weights, values = [ZERO] * len(places), [ZERO] * len(places)
+    for index in indices(array.shape):
+        values[places[index]] = (int(array[index]) % P, 0, 0)
+    numbers = np.arange(array.size).reshape(array.shape)
+    own = indices(array.shape)
+    for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
+        for number, weight in zip(one.cut.take(numbers, box), scalar.eq_table(point), strict=True):
+            weights[places[own[int(number)]]] = ext_mul(coefficient, weight)
+    return weights, values
 
 
 def cells_of(stack: Array, start: int, count: int) -> list[Ext]:
@@ -159,6 +175,9 @@ class KnowingWitness:
     def lookups(self, number: int = 0) -> PlainWitness:
         assert self.plan.instance is not None
         return PlainWitness(self.plan.instance, self.blocks, self.counts)
+
+    def gather_sumcheck(self, batch: Batch, gatherings: Sequence[Gathering]) -> SumcheckWitness:
+        return plain_witness(batch, [gathered(one, self.values[one.value]) for one in gatherings])
 
     def evaluation(self, value: int, functional: Functional) -> Ext:
         return value_of(functional, self.values[value])

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from zkinfer.native.tensors import contract_rows, outer_table, side_table
+from zkinfer.native.tensors import contract_rows, elements, outer_table, side_table
 from zkinfer.native.timings import phase
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, P
@@ -15,6 +15,7 @@ from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.sumcheck.params import Batch
@@ -54,6 +55,10 @@ class NativeReductionWitness:
         assert isinstance(self._plan, Plan)
         assert self._plan.instance is not None
         return KernelWitness(self._plan.instance, self._blocks, self._counts)
+
+    def gather_sumcheck(self, batch: Batch, gatherings: Sequence[Gathering]) -> SumcheckWitness:
+        """The weights of gathered boxes, and the values that they are boxes of."""
+        return kernel_witness(batch, [gathered_tables(one, self._values[one.value]) for one in gatherings])
 
     def evaluation(self, value: int, functional: Functional) -> Ext:
         """The value of a functional of a value of the program."""
@@ -108,6 +113,26 @@ class NativeReductionWitness:
                 cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
                 total = ext_add(total, ext_mul(coefficient, evaluate_part(part, cells)))
         return total
+
+
+def gathered_tables(one: Gathering, array: Array) -> FactorTables:
+    """The weights of gathered boxes and the integers that they are boxes of, every axis padded with zeros."""
+    table = FactorTables(2, one.instance.variables, base={1})
+    weights, values = table.factor(0), table.factor(1)
+    weights[:] = 0.0
+    values[:] = 0.0
+    inside = tuple(map(slice, one.cut.shape))
+    padded = [1 << bits for bits in one.bits]
+    values.reshape(padded)[inside] = elements(array)
+    own = np.zeros((DEGREE, *one.cut.sizes)) if one.cut.sizes != one.cut.shape else None
+    target = weights.reshape(DEGREE, *padded) if own is None else own
+    for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
+        places = (slice(start, start + (1 << k)) for start, k in zip(box.starts, box.variables, strict=True))
+        sizes = [1 << k for k in box.variables]
+        target[(slice(None), *places)] = kernels.eq_table(point, coefficient).reshape(DEGREE, *sizes)
+    if own is not None:
+        weights.reshape(DEGREE, *padded)[(slice(None), *inside)] = own.reshape(DEGREE, *one.cut.shape)
+    return table
 
 
 def weights_of(part: BoxFunctional, coefficient: Ext) -> Floats:

@@ -24,10 +24,15 @@ _BLOCK = 1 << 18
 """Elements converted to float64 at a time where a matrix is contracted along its rows."""
 
 
+def elements(array: Array) -> Floats:
+    """Integers, or elements as they are, as balanced float64 of the same shape."""
+    return kernels.from_ints(array) if array.dtype.kind == "i" else array.astype(np.float64)
+
+
 def contract_rows(matrix: Array, weights: IntArray) -> IntArray:
     """sum_i weights[i] matrix[i]: integers of shape (rows, columns) to canonical (3, columns)."""
     if matrix.dtype not in (np.int8, np.int16, np.float64):
-        matrix = kernels.from_ints(matrix) if matrix.dtype.kind == "i" else matrix.astype(np.float64)
+        matrix = elements(matrix)
     return kernels.to_ints(kernels.row_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights)))
 
 
@@ -127,25 +132,22 @@ def _joined(factors: Sequence[Factor], letters: str) -> list[Factor]:
 def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bool) -> Floats:
     """A' or B' on the padded cube: base elements (2^n,) where nothing was multiplied, else elements (3, 2^n)."""
     shared = contraction.shared
-    letters, integers, elements = contracted(contraction, side, array, shared)
+    letters, integers, found = contracted(contraction, side, array, shared)
     mixed = [(n, w) for n, w in side.factors if set(n) & set(shared) or not set(n) <= set(side.letters)]
     if integers is not None and not mixed and not (scaled and contraction.scale != (1, 0, 0)):
         return _padded_base(contraction, letters, integers)
-    if elements is None:
+    if found is None:
         assert integers is not None
-        lifted = np.zeros((DEGREE, *integers.shape), dtype=np.int64)
-        lifted[0] = kernels.to_ints(
-            kernels.from_ints(integers) if integers.dtype.kind == "i" else integers.astype(np.float64)
-        )
-        elements = lifted
+        found = np.zeros((DEGREE, *integers.shape), dtype=np.int64)
+        found[0] = kernels.to_ints(elements(integers))
     for names, weights in mixed:
-        letters, elements = _times(letters, elements, names, weights, shared)
+        letters, found = _times(letters, found, names, weights, shared)
     order = [letters.index(c) + 1 for c in shared]
-    elements = elements.transpose(0, *order)
+    found = found.transpose(0, *order)
     if scaled and contraction.scale != (1, 0, 0):
-        elements = multiply(elements, modular.from_exts([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
+        found = multiply(found, modular.from_exts([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
     table = np.zeros((DEGREE, *contraction.padded))
-    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = kernels.from_ints(elements)
+    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = kernels.from_ints(found)
     return table.reshape(DEGREE, -1)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from zkinfer.circuit.program import Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel
+from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_powers, ext_scale
@@ -21,13 +21,16 @@ from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, Plan
+from zkinfer.protocol.reduction.gather import Gathering
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.typing import IntArray
 
+GATHER_SUMCHECK = "sumcheck of gathered boxes"
+GATHER_CHECK = "the weights of gathered boxes"
 CONTRACTIONS_SUMCHECK = "sumcheck of contractions"
 SUM_CHECK = "the parts of a claim add up to it"
 
@@ -92,7 +95,10 @@ class _Reduction:
         with phase_of(self.witness, "lookups"):
             entries = None if self.witness is None else self.witness.lookups()
             claims = run_lookup(plan.instance, self.channel, entries, grinding=self.lookup_grinding)
+        sources: list[tuple[LookupSite, list[Point], list[AffineForm]]] = []
         for site in plan.sites:
+            points: list[Point] = []
+            values: list[AffineForm] = []
             for box, numbers in enumerate(site.blocks):
                 index_claim, *limb_claims = (claims.blocks[number] for number in numbers)
                 point = index_claim.point
@@ -107,10 +113,45 @@ class _Reduction:
                 for limb, vector, weight in zip(limb_claims, site.limbs, site.limb_weights, strict=True):
                     self._commit_box(WITNESS, vector, box, point, limb.values[0])
                     source = source + limb.values[0].scale((weight, 0, 0))
-                self._route(site.source, eq_functional(site.cut, site.cut.boxes[box], point), source)
+                points.append(point)
+                values.append(source)
+            if site.out is not None:
+                sources.append((site, points, values))
+        self._claim_sources(sources)
         for vector, claim in zip(plan.multiplicities, claims.multiplicities, strict=True):
             self._commit_box(WITNESS, vector, 0, claim.point, claim.values[0])
         return max((claim.point for claim in claims.blocks + claims.multiplicities), key=len)
+
+    def _claim_sources(self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]) -> None:
+        """One claim on the source of each Lookup, from those on its boxes: more than one are gathered."""
+        several = [found for found in sources if len(found[1]) > 1]
+        gathered = iter(self._gathered(several) if several else ())
+        for site, points, values in sources:
+            if len(points) == 1:
+                self._route(site.source, eq_functional(site.cut, site.cut.boxes[0], points[0]), values[0])
+            else:
+                self._route(site.source, *next(gathered))
+
+    def _gathered(
+        self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]
+    ) -> Iterator[tuple[Functional, AffineForm]]:
+        """One sumcheck for the sources that have several boxes; a functional of each, and its value."""
+        most = max(len(points) for _, points, _ in sources)
+        self.channel.note(security.batching("gathered boxes", most))
+        coefficients = ext_powers(self.channel.challenge("gathered boxes"), most)
+        gatherings = [
+            Gathering(site.source, site.cut, tuple(points), tuple(coefficients[: len(points)]))
+            for site, points, _ in sources
+        ]
+        sums = [combination(values, coefficients[: len(values)]) for _, _, values in sources]
+        batch = Batch(tuple(one.instance for one in gatherings))
+        with phase_of(self.witness, "gathered boxes"):
+            tables = None if self.witness is None else self.witness.gather_sumcheck(batch, gatherings)
+            reduced = noted_sumcheck(GATHER_SUMCHECK, batch, sums, self.channel, tables)
+        for one, left in zip(gatherings, reduced, strict=True):
+            weight, value = left.values
+            self.channel.require_zero(GATHER_CHECK, weight - AffineForm(one.weight_at(left.point)))
+            yield one.functional(left.point), value
 
     def _commit(self, matrix: int, vector: int, functional: Functional, value: AffineForm) -> None:
         self.done.append(CommittedClaim((CommittedTerm(matrix, vector, functional),), value))

@@ -9,6 +9,7 @@ from zkinfer.protocol.lookup.witness import LookupWitness
 from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 
@@ -18,6 +19,9 @@ class ReductionWitness(Protocol):
 
     def lookups(self, number: int = 0) -> LookupWitness:
         """Entries and multiplicities of a lookup argument, of which only a proof about weights has several."""
+
+    def gather_sumcheck(self, batch: Batch, gatherings: Sequence[Gathering]) -> SumcheckWitness:
+        """The weights of gathered boxes, and the values that they are boxes of."""
 
     def evaluation(self, value: int, functional: Functional) -> Ext:
         """The value of a functional of a value of the program."""
