@@ -10,10 +10,13 @@ from support.reference_statements import matrix_root, opening_sizes, pad_sizes
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.native_proof.encoding import NativeProof, encode
 from zkinfer.protocol.pcs.params import MatrixCommitment
+from zkinfer.protocol.reduction import boxes
 from zkinfer.protocol.reduction import opening as fast_opening
+from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
 from zkinfer.verifier.reference import committed_claims as reference_opening
+from zkinfer.verifier.reference import plan as reference_plan
 
 
 def prove_and_verify(case: Case) -> float:
@@ -77,6 +80,21 @@ def _ask_reference(
 
 def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> list[int] | None:
     return None if private else [int(v) for v in publics[number].ravel()]
+
+
+@contextmanager
+def cheap_boxes(places: int = 0) -> Iterator[None]:
+    """Prover and both verifiers cover tensors as if a box cost no more than so many places: small ones have several."""
+    caches = (boxes.cover.cache_clear, make_plan.cache_clear)
+    with (
+        mock.patch.object(boxes, "BOX_PLACES", places),
+        mock.patch.object(reference_plan, "BOX_PLACES", places),
+    ):
+        for clear in caches:
+            clear()
+        yield
+    for clear in caches:
+        clear()
 
 
 @contextmanager

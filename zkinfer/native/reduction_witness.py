@@ -124,14 +124,10 @@ def gathered_tables(one: Gathering, array: Array) -> FactorTables:
     inside = tuple(map(slice, one.cut.shape))
     padded = [1 << bits for bits in one.bits]
     values.reshape(padded)[inside] = elements(array)
-    own = np.zeros((DEGREE, *one.cut.sizes)) if one.cut.sizes != one.cut.shape else None
-    target = weights.reshape(DEGREE, *padded) if own is None else own
+    cube = weights.reshape(DEGREE, *padded)
     for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
-        places = (slice(start, start + (1 << k)) for start, k in zip(box.starts, box.variables, strict=True))
         sizes = [1 << k for k in box.variables]
-        target[(slice(None), *places)] = kernels.eq_table(point, coefficient).reshape(DEGREE, *sizes)
-    if own is not None:
-        weights.reshape(DEGREE, *padded)[(slice(None), *inside)] = own.reshape(DEGREE, *one.cut.shape)
+        cube[(slice(None), *box.places)] = kernels.eq_table(point, coefficient).reshape(DEGREE, *sizes)
     return table
 
 

@@ -103,8 +103,10 @@ def _trace_site(
     assert site.table is not None
     outs = _vectors(plan, stacks, WITNESS, site.out)
     limbs = [_vectors(plan, stacks, WITNESS, vector) for vector in site.limbs]
+    if not np.iinfo(source.dtype).min <= site.padding <= np.iinfo(source.dtype).max:
+        source = source.astype(np.int64)
     for number, (box, numbers) in enumerate(zip(site.cut.boxes, site.blocks, strict=True)):
-        x, out = site.cut.take(source, box), outs[number]
+        x, out = site.cut.take(source, box, site.padding), outs[number]
         index = None if site.identity else np.empty(len(out))
         pieces = [limb[number] for limb in limbs]
         trace_lookup(x, tables[site.table], site.shift, site.limb_bits, out, index, pieces)

@@ -28,7 +28,7 @@ def test_the_plan_of_two_layers() -> None:
     assert [plan.shape(value) for value in (X, W, HIDDEN, ANSWER)] == [(3, 5), (1, 3, 5), (3, 3), (3, 2)]
     assert not plan.layouts[INPUTS].cuts
     assert not plan.layouts[OUTPUTS].cuts
-    assert plan.layouts[WITNESS].cells == 2 * 9 + 2 * 6 + 64 + 8 + 128 + 4
+    assert plan.layouts[WITNESS].cells == 2 * 16 + 2 * 8 + 64 + 8 + 128 + 4
 
 
 def test_hidden_values_have_matrices_of_their_own() -> None:

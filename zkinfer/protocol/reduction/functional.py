@@ -65,6 +65,8 @@ def of_vectors(vectors: Sequence[IntArray], scale: Ext = ONE) -> Functional:
 def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
     """The multilinear extension of one box of a tensor, at a point, as a functional on the whole tensor.
 
+    What lies behind the tensor counts as zero.
+
     Args:
         cut: of the tensor.
         box: one of `cut.boxes`.
@@ -78,7 +80,7 @@ def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
     factors = []
     for (first, end), size, start, k in zip(cut.groups, cut.sizes, box.starts, box.variables, strict=True):
         factor = np.zeros((DEGREE, size), dtype=np.int64)
-        factor[:, start : start + (1 << k)] = modular.eq_table(point[:k])
+        factor[:, start : start + (1 << k)] = modular.eq_table(point[:k])[:, : size - start]
         factors.append(factor.reshape(DEGREE, *cut.shape[first:end]))
         point = point[k:]
     return Functional(cut.shape, tuple(factors))
@@ -222,9 +224,11 @@ def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
             [f for (a, b), f in zip(spans, functional.factors, strict=True) if first <= a and b <= end]
         )
         groups = [i for i, (a, b) in enumerate(cut.groups) if first <= a and b <= end]
-        places = (slice(box.starts[i], box.starts[i] + (1 << box.variables[i])) for i in groups)
+        places = (box.places[i] for i in groups)
         sizes = (cut.sizes[i] for i in groups)
-        arrays.append(np.ascontiguousarray(whole.reshape(DEGREE, *sizes)[(slice(None), *places)]))
+        inside = whole.reshape(DEGREE, *sizes)[(slice(None), *places)]
+        behind = [(0, (1 << box.variables[i]) - n) for i, n in zip(groups, inside.shape[1:], strict=True)]
+        arrays.append(np.ascontiguousarray(np.pad(inside, [(0, 0), *behind]) if any(map(any, behind)) else inside))
     return arrays
 
 

@@ -5,24 +5,20 @@ The lookups leave, for each box b of a tensor x, the value of x on the box at th
     sum over b of g^b x|_b(r_b)  =  sum over e of W(e) x(e),     W(e) = sum over b of g^b [e in b] eq(r_b, e - start_b),
 
 and a sumcheck over all places, every axis padded with zeros to a power of two, ends with the value of x at one point
-rho. This is one functional, a product over the tensor's own axes, whatever their sizes.
+rho. This is one functional, a product over the tensor's own axes, whatever their sizes. Places of boxes behind the
+tensor make no difference: x is zero there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul
 from zkinfer.protocol.reduction.boxes import Box, Cut
 from zkinfer.protocol.reduction.contraction import PRODUCT
-from zkinfer.protocol.reduction.factors import outer
 from zkinfer.protocol.reduction.functional import Functional, of_vectors
 from zkinfer.protocol.sumcheck.params import Instance, Point
-from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +27,7 @@ class Gathering:
 
     Attributes:
         value: whose boxes they are.
-        cut: of it, its axis of runs included.
+        cut: of it, its axis of runs included; its axes are no flattened ones.
         points: for each box its point.
         coefficients: for each box what its value is multiplied with.
     """
@@ -57,38 +53,22 @@ class Gathering:
         return of_vectors([modular.eq_table(part)[:, :size] for part, size in parts])
 
     def weight_at(self, point: Point) -> Ext:
-        """The multilinear extension of W at a point, from the axes: linear in flattened ones, logarithmic in others."""
-        by_axis = _by_axis(self.bits, point)
-        axes = [by_axis[first:end] for first, end in self.cut.groups]
-        tables = [
-            None if end - first == 1 else self._flattened(axes[group], first, end)
-            for group, (first, end) in enumerate(self.cut.groups)
-        ]
+        """The multilinear extension of W at a point, box by box and axis by axis."""
+        axes = _by_axis(self.bits, point)
         total = ZERO
         for box, own, coefficient in zip(self.cut.boxes, self.points, self.coefficients, strict=True):
             weight = coefficient
-            for group, part in enumerate(_by_axis(box.variables, own)):
-                table = tables[group]
-                if table is None:
-                    weight = ext_mul(weight, _aligned(box, group, part, axes[group][0]))
-                else:
-                    places = slice(box.starts[group], box.starts[group] + (1 << box.variables[group]))
-                    weight = ext_mul(weight, modular.ext_dot(modular.eq_table(part), table[:, places]))
+            for axis, part in enumerate(_by_axis(box.variables, own)):
+                weight = ext_mul(weight, _aligned(box, axis, part, axes[axis]))
             total = ext_add(total, weight)
         return total
 
-    def _flattened(self, points: Sequence[Point], first: int, end: int) -> IntArray:
-        """The eq tables of some axes, multiplied out and flattened."""
-        sizes = self.cut.shape[first:end]
-        vectors = [modular.eq_table(point)[:, :size] for point, size in zip(points, sizes, strict=True)]
-        return np.ascontiguousarray(outer(vectors).reshape(DEGREE, -1))
 
-
-def _aligned(box: Box, group: int, own: Point, point: Point) -> Ext:
+def _aligned(box: Box, axis: int, own: Point, point: Point) -> Ext:
     """The sum over the piece of an axis of eq(own, its place in the piece) eq(point, its place on the axis)."""
-    k = box.variables[group]
+    k = box.variables[axis]
     high = len(point) - k
-    bits: list[Ext] = [ONE if box.starts[group] >> k >> (high - 1 - j) & 1 else ZERO for j in range(high)]
+    bits: list[Ext] = [ONE if box.starts[axis] >> k >> (high - 1 - j) & 1 else ZERO for j in range(high)]
     return eq([*bits, *own], point)
 
 

@@ -50,10 +50,13 @@ class Layout:
         return sum(1 << k for k in self._stack.sizes if k >= log_columns)
 
     def fill(self, tensors: Sequence[Array], stack: Array) -> None:
-        """Write tensors into a stack: a flat array of `cells` elements or more."""
+        """Write tensors into a stack: a flat array of `cells` elements or more.
+
+        Behind a tensor on axes that are lengthened stands its first element, which is in any range that it is in.
+        """
         for part, tensor, offsets in zip(self.cuts, tensors, self.offsets, strict=True):
             for box, offset in zip(part.boxes, offsets, strict=True):
-                stack[offset : offset + (1 << box.total)] = part.take(tensor, box)
+                stack[offset : offset + (1 << box.total)] = part.take(tensor, box, tensor.flat[0])
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 Both sides make the plan from the program, the number of runs and which inputs and outputs are private.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
-from zkinfer.circuit.program import Einsum, Lookup, Program, View
+from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable, RangeTable
-from zkinfer.protocol.reduction.boxes import Cut, cut
+from zkinfer.protocol.reduction.boxes import Cut, cover, cut
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
 from zkinfer.protocol.reduction.tables import lookup_table
 
@@ -39,6 +40,7 @@ class LookupSite:
         cut: of the tensor, its axis of runs included.
         out: the number of the output's vector in the witness; None for a private input, which is its own.
         limbs: the numbers of the limbs' vectors.
+        padding: what stands for the source in the places of the boxes behind the tensor.
     """
 
     value: int
@@ -51,6 +53,7 @@ class LookupSite:
     out: int | None
     limbs: tuple[int, ...]
     blocks: tuple[tuple[int, ...], ...]
+    padding: int
 
     @property
     def limb_weights(self) -> tuple[int, ...]:
@@ -190,12 +193,12 @@ def make_plan(
     for value, private in enumerate(private_inputs):
         if private:
             committed[value] = (INPUTS, len(inputs))
-            part = cut((runs, *program.inputs[value].shape))
+            part = cover((runs, *program.inputs[value].shape))
             inputs.append(part)
             sites.append(_input_site(builder, program, value, part))
     for value, private in zip(program.outputs, private_outputs, strict=True):
         if private:
-            outputs.append(cut((runs if varies[value] else 1, *program.tensor(value).shape)))
+            outputs.append(cover((runs if varies[value] else 1, *program.tensor(value).shape)))
     leaves = len(program.inputs) + len(program.weights)
     for i in range(len(program.weights)):
         committed[len(program.inputs) + i] = (WEIGHTS, i)
@@ -203,7 +206,7 @@ def make_plan(
         if isinstance(node, Lookup):
             value = leaves + i
             shape = (runs if varies[value] else 1, *node.out.shape)
-            sites.append(_node_site(builder, program, value, node, cut(shape)))
+            sites.append(_node_site(builder, program, value, node, cover(shape)))
             out = sites[-1].out
             assert out is not None
             committed[value] = (WITNESS, out)
@@ -235,15 +238,18 @@ def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> L
         )
     number = builder.table(("range", tensor.lo, rows), RangeTable(rows, tensor.lo), tensor.lo)
     blocks = tuple((builder.block(number, box.total),) for box in part.boxes)
-    return LookupSite(value, value, None, True, 0, (), part, None, (), blocks)
+    return LookupSite(value, value, None, True, 0, (), part, None, (), blocks, 0)
 
 
 def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut) -> LookupSite:
     table, identity = lookup_table(program.tables[node.table])
     number = builder.table(("table", node.table), table, program.tables[node.table].lo)
-    bits = limb_bits(node.shift, sum(1 << box.total for box in part.boxes))
+    bits = limb_bits(node.shift, math.prod(part.shape))
     ranges = [builder.table(("range", 0, 1 << b), RangeTable(1 << b), 0) for b in bits]
+    # The source of the table's index that is nearest to zero, without a remainder.
+    index = min(max(0, program.tables[node.table].lo), program.tables[node.table].hi)
+    padding = (index << node.shift) - rounding_half(node.shift)
     out = builder.vector(part)
     limbs = tuple(builder.vector(part) for _ in bits)
     blocks = tuple(tuple(builder.block(t, box.total) for t in (number, *ranges)) for box in part.boxes)
-    return LookupSite(value, node.source, node.table, identity, node.shift, bits, part, out, limbs, blocks)
+    return LookupSite(value, node.source, node.table, identity, node.shift, bits, part, out, limbs, blocks, padding)

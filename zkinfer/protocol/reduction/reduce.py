@@ -113,13 +113,14 @@ class _Reduction:
                 for limb, vector, weight in zip(limb_claims, site.limbs, site.limb_weights, strict=True):
                     self._commit_box(WITNESS, vector, box, point, limb.values[0])
                     source = source + limb.values[0].scale((weight, 0, 0))
+                behind = ext_scale(site.cut.padding_at(site.cut.boxes[box], point), site.padding)
                 points.append(point)
-                values.append(source)
+                values.append(source - AffineForm(behind))
             if site.out is not None:
                 sources.append((site, points, values))
-        self._claim_sources(sources)
         for vector, claim in zip(plan.multiplicities, claims.multiplicities, strict=True):
             self._commit_box(WITNESS, vector, 0, claim.point, claim.values[0])
+        self._claim_sources(sources)
         return max((claim.point for claim in claims.blocks + claims.multiplicities), key=len)
 
     def _claim_sources(self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]) -> None:

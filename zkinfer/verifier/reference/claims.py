@@ -73,7 +73,7 @@ class Claims:
     def _parts(self, matrix: int, vector: int, weights: Weights) -> list[BoxWeights]:
         found = []
         for number, box in enumerate(self._plan.matrices[matrix].vectors[vector]):
-            entries = tuple(weights.entries[at] for at in box.places)
+            entries = tuple(ZERO if at is None else weights.entries[at] for at in box.places)
             if any(entry != ZERO for entry in entries):
                 offset = self._plan.matrices[matrix].offset(vector, number)
                 found.append(BoxWeights(matrix, offset, box.variables, entries))

@@ -1,5 +1,6 @@
 """The plan: what is committed and looked up, and where it lies: docs/protocol/reduction.md, section 2."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from zkinfer.verifier.reference.weights import Shape, indices, place
 
 MAX_WEIGHT_RANGE = 1 << 48
 MAX_BOXES = 64
+BOX_PLACES, BOX_SHARE = 1024, 512
+"""A box counts as so many places, and as at least such a part of its tensor's."""
+
 MAX_LIMB_BITS = 20
 MAX_PRIVATE_BITS = 20
 MAX_ELEMENTS = 1 << 21
@@ -30,11 +34,18 @@ class Box:
     """2^variables elements of a tensor.
 
     Attributes:
-        places: their positions in the tensor, row-major, in the order of the box.
+        start, exponents: the box has the places from start[i] to start[i] + 2^exponents[i] - 1 of axis i.
+        places: their positions in the tensor, row-major, in the order of the box; None behind the tensor.
     """
 
-    variables: int
-    places: tuple[int, ...]
+    start: tuple[int, ...]
+    exponents: tuple[int, ...]
+    places: tuple[int | None, ...]
+
+    @property
+    def variables(self) -> int:
+        """k, for 2^k elements."""
+        return sum(self.exponents)
 
 
 def _pieces(size: int) -> list[tuple[int, int]]:
@@ -68,19 +79,37 @@ def _groups(shape: Shape) -> list[tuple[int, int]]:
 
 
 def boxes_of(shape: Shape) -> list[Box]:
-    """The boxes of a tensor, in order."""
-    sizes = [math.prod(shape[a:b]) for a, b in _groups(shape)]
+    """The boxes of a weight, in order."""
+    sizes = tuple(math.prod(shape[a:b]) for a, b in _groups(shape))
+    return _boxes(sizes, sizes)
+
+
+def covering_boxes(shape: Shape) -> list[Box]:
+    """The boxes of a tensor that a proof commits to, in order: axes may be longer than the tensor's."""
+    price = max(BOX_PLACES, math.prod(shape) // BOX_SHARE)
+    ways = itertools.product(*({-(-n // 2**k) * 2**k for k in range((n - 1).bit_length() + 1)} for n in shape))
+
+    def cost(sizes: Shape) -> tuple[int, int, Shape]:
+        boxes = math.prod(n.bit_count() for n in sizes)
+        return math.prod(sizes) + price * boxes, boxes, sizes
+
+    return _boxes(shape, min(ways, key=cost))
+
+
+def _boxes(shape: Shape, sizes: Shape) -> list[Box]:
+    """The boxes of a tensor, its axes as long as `sizes` says."""
     parts = [_pieces(size) for size in sizes]
     found = []
     for chosen in indices([len(part) for part in parts]):
         box = [part[i] for part, i in zip(parts, chosen, strict=True)]
-        starts, exponents = tuple(s for s, _ in box), [k for _, k in box]
-        places = tuple(
-            place([s + i for s, i in zip(starts, index, strict=True)], sizes)
-            for index in indices([1 << k for k in exponents])
-        )
-        found.append((-sum(exponents), starts, Box(sum(exponents), places)))
-    return [box for _, _, box in sorted(found, key=lambda entry: entry[:2])]
+        start, exponents = tuple(s for s, _ in box), tuple(k for _, k in box)
+        places = []
+        for index in indices([1 << k for k in exponents]):
+            at = tuple(s + i for s, i in zip(start, index, strict=True))
+            inside = all(i < n for i, n in zip(at, shape, strict=True))
+            places.append(place(at, shape) if inside else None)
+        found.append(Box(start, exponents, tuple(places)))
+    return sorted(found, key=lambda box: (-box.variables, box.start))
 
 
 @dataclass
@@ -147,6 +176,7 @@ class LookupSite:
         one_column: the table has one column, so that index and output are one.
         boxes: of the tensor.
         blocks: for each box its blocks in the lookup argument: that of indices and outputs, then those of the limbs.
+        padding: the integer that the source has behind the tensor.
     """
 
     matrix: int
@@ -157,6 +187,7 @@ class LookupSite:
     one_column: bool
     boxes: list[Box]
     blocks: list[list[int]]
+    padding: int
 
 
 def limb_bits(shift: int, elements: int) -> list[int]:
@@ -256,21 +287,21 @@ class Plan:
                 rows = tensor.hi - tensor.lo + 1
                 if rows > 1 << MAX_PRIVATE_BITS:
                     raise MalformedCommitmentError("a private input has too large a range")
-                boxes = boxes_of(self.shape(value))
+                boxes = covering_boxes(self.shape(value))
                 vector = self.matrices[INPUTS].add(boxes)
                 self.committed[value] = (INPUTS, vector)
                 number = self._table(("range", tensor.lo, rows), range_table(rows, tensor.lo))
                 blocks = [[self._block(number, box)] for box in boxes]
-                self.sites.append(LookupSite(INPUTS, vector, None, 0, (), True, boxes, blocks))
+                self.sites.append(LookupSite(INPUTS, vector, None, 0, (), True, boxes, blocks, 0))
         for value, private in zip(program.outputs, self.private_outputs, strict=True):
             if private:
-                self.matrices[OUTPUTS].add(boxes_of(self.shape(value)))
+                self.matrices[OUTPUTS].add(covering_boxes(self.shape(value)))
         for number, tensor in enumerate(program.weights):
             self.committed[len(program.inputs) + number] = (WEIGHTS, number)
             self.matrices[WEIGHTS].add(boxes_of((1, *tensor.shape)))
 
     def _add_lookup(self, value: int, node: Lookup) -> None:
-        boxes, witness = boxes_of(self.shape(value)), self.matrices[WITNESS]
+        boxes, witness = covering_boxes(self.shape(value)), self.matrices[WITNESS]
         table = self.program.tables[node.table]
         key = ("table", node.table)
         looked_up = self._tables[self._table_numbers[key]] if key in self._table_numbers else table_of(table)
@@ -282,7 +313,11 @@ class Plan:
         blocks = [[self._block(t, box) for t in (number, *ranges)] for box in boxes]
         self.committed[value] = (WITNESS, vector)
         one_column = len(looked_up.columns) == 1
-        self.sites.append(LookupSite(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks))
+        nearest = max(table.lo, min(0, table.hi))
+        padding = 2**node.shift * nearest - 2**node.shift // 2
+        self.sites.append(
+            LookupSite(WITNESS, vector, node.source, node.shift, limbs, one_column, boxes, blocks, padding)
+        )
 
     def _table(self, key: object, table: LookupTable) -> int:
         if key not in self._table_numbers:
