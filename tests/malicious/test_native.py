@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from msgspec.structs import replace
+from support.both_verifiers import cheap_boxes
 from support.native_prover import (
     SMALL,
     Attempt,
@@ -22,6 +23,7 @@ from support.native_prover import (
     fresh,
     make_case,
     prove,
+    small,
     verify,
 )
 from support.random_statements import random_case
@@ -45,6 +47,7 @@ from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.reduction import opening
 from zkinfer.protocol.reduction import plan as planning
 from zkinfer.protocol.reduction.opening import WEIGHT_CHECK
+from zkinfer.protocol.reduction.reduce import GATHER_CHECK
 from zkinfer.protocol.reduction.reduce import SUM_CHECK as PARTS_CHECK
 from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK
 from zkinfer.protocol.transcript import Transcript
@@ -129,10 +132,17 @@ def where_remainder(wanted: int) -> int:
 
     def look(witness: Witness) -> None:
         index, _, remainder = columns(witness, HIDDEN)
-        found.extend(int(i) for i in np.flatnonzero((remainder == wanted) & (np.abs(index) < 20)))
+        found.extend(int(i) for i in np.flatnonzero(inside_tensor() & (remainder == wanted) & (np.abs(index) < 20)))
 
     prove(CASE, Lie(witness=look))
     return found[0]
+
+
+def inside_tensor() -> npt.NDArray[np.bool_]:
+    """Of each place of the largest box of the hidden values whether it is one of the tensor, not behind it."""
+    cut = site(HIDDEN).cut
+    inside: npt.NDArray[np.bool_] = cut.take(np.ones(cut.shape, dtype=np.bool_), cut.boxes[0])
+    return inside
 
 
 def place(flat: int) -> tuple[int, int]:
@@ -255,7 +265,36 @@ def test_an_index_that_is_not_the_sources(unit: int, remove: Remove) -> None:
         indices[flat] += unit
         outputs[flat] = CLAMP.array[index + unit + 25]
 
-    refused_by({PARTS_CHECK}, remove, CASE, Lie(execution=hidden(change, place(flat)), witness=witness))
+    refused_by({FINAL_CHECK}, remove, CASE, Lie(execution=hidden(change, place(flat)), witness=witness))
+
+
+def test_another_lookup_behind_a_tensor(remove: Remove) -> None:
+    """What is looked up there is a constant of the program: another row of the table is no lookup of it."""
+    flat = int(np.flatnonzero(~inside_tensor())[0])
+
+    def witness(witness: Witness) -> None:
+        indices, outputs, remainders = columns(witness, HIDDEN)
+        assert (indices[flat], remainders[flat]) == (0, 0)
+        indices[flat] += 1
+        outputs[flat] = CLAMP.array[1 + 25]
+
+    refused_by({FINAL_CHECK}, remove, CASE, Lie(witness=witness))
+
+
+@pytest.mark.parametrize("box", range(4))
+def test_an_index_of_one_of_several_boxes_that_is_not_the_sources(box: int, remove: Remove) -> None:
+    """The boxes' claims are gathered, and none is lost."""
+    with cheap_boxes():
+        several = case()
+    numbers = next(one for one in several.plan.sites if one.value == HIDDEN).blocks[box]
+
+    def witness(witness: Witness) -> None:
+        index, output = witness.blocks[numbers[0]]
+        unit = 1 if index[0] < 20 else -1
+        index[0] += unit
+        output[0] = CLAMP.array[int(index[0]) + 25]
+
+    assert refused(several, Lie(witness=witness)).failing == {FINAL_CHECK}
 
 
 @pytest.mark.parametrize("change", [1, -1, 13])
@@ -397,7 +436,8 @@ def test_the_largest_shift_that_fits_has_one_decomposition() -> None:
 
 def test_garbage_behind_the_last_vector_does_not_matter() -> None:
     """Cells of no vector have no weight in any claim. They help no lie either."""
-    filled = CASE.plan.layouts[planning.WITNESS].cells
+    longer = make_case(PROGRAM, WEIGHTS, [INPUT], sizes=small(3))
+    filled = longer.plan.layouts[planning.WITNESS].cells
 
     def counts(witness: Witness) -> None:
         assert filled < len(witness.stacks[-1])
@@ -405,14 +445,14 @@ def test_garbage_behind_the_last_vector_does_not_matter() -> None:
             -(1 << 40), 1 << 40, len(witness.stacks[-1]) - filled
         )
 
-    attempt = prove(CASE, Lie(counts=counts))
+    attempt = prove(longer, Lie(counts=counts))
     assert not attempt.failing
-    verify(CASE, attempt.proof)
+    verify(longer, attempt.proof)
 
     def publics(publics: dict[int, IntArray]) -> None:
         publics[OUTPUT][0, 0] += 1
 
-    assert refused(CASE, Lie(counts=counts, publics=publics)).failing == {FINAL_CHECK}
+    assert refused(longer, Lie(counts=counts, publics=publics)).failing == {FINAL_CHECK}
 
 
 def test_garbage_behind_the_last_weight_does_not_matter() -> None:
@@ -431,9 +471,29 @@ def test_no_committed_cell_can_be_another(seed: int) -> None:
     """Random programs, a random cell of each matrix of the witness: whatever it holds, one value is accepted."""
     random, rng = random_case(seed), np.random.default_rng(seed)
     for number, matrix in enumerate((planning.INPUTS, planning.OUTPUTS, planning.WITNESS)):
-        cells = random.plan.layouts[matrix].cells
+        cells = cells_of(random, matrix)
         for cell in rng.permutation(cells)[:3]:
             assert prove(random, Lie(counts=moved(number, int(cell), int(rng.choice([-1, 1]))))).failing
+
+
+def cells_of(case: Case, matrix: int) -> IntArray:
+    """The cells of a matrix that hold an element of a tensor, not what lies behind one."""
+    layout = case.plan.layouts[matrix]
+    found = []
+    for cut, offsets in zip(layout.cuts, layout.offsets, strict=True):
+        for box, offset in zip(cut.boxes, offsets, strict=True):
+            found += [offset + np.flatnonzero(cut.take(np.ones(cut.shape, dtype=np.int64), box))]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def test_what_is_committed_behind_a_hidden_output_does_not_matter() -> None:
+    """The statement is about the tensor: no functional reads the other places of its boxes."""
+    hiding = case(private_outputs=True)
+    behind = set(range(hiding.plan.layouts[planning.OUTPUTS].cells)) - set(cells_of(hiding, planning.OUTPUTS).tolist())
+    for cell in sorted(behind)[:2]:
+        attempt = prove(hiding, Lie(counts=moved(1, cell, 12345)))
+        assert not attempt.failing
+        verify(hiding, attempt.proof)
 
 
 def moved(stack: int, cell: int, change: int) -> Callable[[Witness], None]:
@@ -539,6 +599,16 @@ def test_a_message_that_is_off_by_one(label: str, checks: set[Any], remove: Remo
         failing |= found
     remove(*failing)
     verify(hiding, prove(hiding, Lie(send=off_by_one(numbers[0]))).proof)
+
+
+def test_every_weight_of_gathered_boxes_counts() -> None:
+    """The first evaluation of the gathered boxes' sumcheck is one of their weights, which the verifier knows."""
+    with cheap_boxes():
+        several = case(private_inputs=True)
+    labels = [name for name, _ in prove(several).labels]
+    first = next(i for i, name in enumerate(labels) if i > labels.index("lookup multiplicities") and "eval" in name)
+    assert GATHER_CHECK in refused(several, Lie(send=off_by_one(first))).failing
+    assert GATHER_CHECK not in refused(several, Lie(send=off_by_one(first, 1))).failing
 
 
 def off_by_one(number: int, element: int = 0) -> Callable[[int, str, list[Ext]], list[Ext]]:

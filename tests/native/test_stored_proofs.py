@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "62a4298eef775cede7538ec3aec876131f3a1d9d3c1f0a461378873bbdfcc4af",
-    ("mlp", True, True): "e68c1318e559e0d17a3a604aa00be9674ff6169e570149b374f6da95a14d5154",
-    ("everything", False, False): "c739d35ba546bb06b589f6d1c55ee4d72b8b0cdc9245e27d58e86295a7979039",
-    ("everything", True, False): "4239ea46ba344b8152386969b8acd22292912da71b1e6f35f49de933a18687fd",
-    ("everything", False, True): "7a16b28e5adb427b660b04fd22fc7e48253efa94c63ec1f77a5381f1407c1932",
+    ("mlp", False, False): "b883429429871c576c09156cb9ab81eba65441099fbc454514956ea2e72dceb9",
+    ("mlp", True, True): "1c4d2c1ba70ebfa4d4756c0718c4969c4d46f3cf499b170f4ddd5b6a1de870e7",
+    ("everything", False, False): "21abf16b4bbe844ea819c7ed4e2841d4ffa1e7b7f5cb973d535d4815b57a258f",
+    ("everything", True, False): "39a4d7acd0e84da920fd13d0a75ef597d2507f83b385c70c3af5144fe00ae650",
+    ("everything", False, True): "e01b653a87156b2e8b03d668852a47297db691f42bcc757617fd84c1d2ea4724",
 }
 """By program, and whether inputs and outputs are hidden."""
 

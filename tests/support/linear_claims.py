@@ -93,11 +93,11 @@ def gathered(one: Gathering, array: Array) -> tuple[list[Ext], list[Ext]]:
     weights, values = [ZERO] * len(places), [ZERO] * len(places)
     for index in indices(array.shape):
         values[places[index]] = (int(array[index]) % P, 0, 0)
-    numbers = np.arange(array.size).reshape(array.shape)
-    own = indices(array.shape)
     for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
-        for number, weight in zip(one.cut.take(numbers, box), scalar.eq_table(point), strict=True):
-            weights[places[own[int(number)]]] = ext_mul(coefficient, weight)
+        inside = indices([1 << k for k in box.variables])
+        for index, weight in zip(inside, scalar.eq_table(point), strict=True):
+            at = tuple(start + i for start, i in zip(box.starts, index, strict=True))
+            weights[places[at]] = ext_mul(coefficient, weight)
     return weights, values
 
 

@@ -31,7 +31,7 @@ class Counts:
         symbols: of all codewords that are made for the proof.
         leaves: of its Merkle trees.
         weights: cells of the weights' matrix, blinding included, times the combinations that are made of it.
-        contracted, summed: places of sumchecks.
+        contracted, summed: places of sumchecks: of contractions; of committed cells and gathered boxes.
         messages: elements that are sent.
     """
 
@@ -163,10 +163,13 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
         return keys + executing
     stack = 8 * sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:]) << header.log_columns
     indices = 8 * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
+    gathered = 40 * sum(
+        1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if len(site.cut.boxes) > 1
+    )
     # The leaves of lookups in a table of two columns; above, two fractions for every four entries, and half of that
     # again while a layer is bound.
     leaves = 3 * indices
     trees = 48 * (instance.lookups + instance.rows.filled)
     code = header.opening.code
     columns = 7 * (sum(layout.rows(code.log_columns) for layout in plan.layouts[INPUTS:]) + 9) * code.length
-    return keys + int(BRIEFLY * (executing + stack + indices + max(leaves + trees, columns)))
+    return keys + int(BRIEFLY * (executing + stack + indices + max(leaves + trees, columns, gathered)))

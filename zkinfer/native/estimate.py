@@ -1,5 +1,6 @@
 """What keys and proofs of the native backend will take, predicted before any is made."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zkinfer.backend import Estimate
-from zkinfer.circuit.program import Lookup, Program
+from zkinfer.circuit.program import Program
 from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -21,7 +22,7 @@ from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.reduction.layout import weight_rows
-from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
@@ -36,7 +37,8 @@ class LayerCost:
     Attributes:
         label: of the tensor.
         elements: looked up in one proof.
-        entries: of the lookup argument: the elements, and the limbs of their remainders.
+        entries: of the lookup argument: the elements, the places that fill up their boxes, and the limbs of all
+            remainders.
         table: its name.
         table_rows: its rows.
     """
@@ -123,7 +125,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     range_seconds, range_bytes = _range_proof(program, opening)
     return NativeEstimate(
         runs=runs,
-        layers=_layers(program, runs, {site.value: len(site.limb_bits) for site in plan.sites}),
+        layers=_layers(plan),
         counts=counts,
         prove_seconds=seconds(counts),
         range_seconds=range_seconds,
@@ -158,12 +160,11 @@ def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, i
     return seconds(count(plan, shape, header, opening)), argument_bytes(plan, shape, header, opening)
 
 
-def _layers(program: Program, runs: int, limbs: dict[int, int]) -> tuple[LayerCost, ...]:
-    leaves = len(program.inputs) + len(program.weights)
+def _layers(plan: Plan) -> tuple[LayerCost, ...]:
     found = []
-    for value, node in enumerate(program.nodes, start=leaves):
-        if isinstance(node, Lookup):
-            table, elements = program.tables[node.table], runs * node.out.size
-            entries = elements * (1 + limbs[value])
-            found.append(LayerCost(node.out.label, elements, entries, table.name, len(table.values)))
+    for site in plan.sites:
+        if site.table is not None:
+            table, out = plan.program.tables[site.table], plan.program.tensor(site.value)
+            entries = (1 + len(site.limb_bits)) * sum(1 << box.total for box in site.cut.boxes)
+            found.append(LayerCost(out.label, math.prod(site.cut.shape), entries, table.name, len(table.values)))
     return tuple(found)

@@ -1,5 +1,6 @@
-"""Boxes: powers of two, disjoint, together the whole tensor, and the same for everybody."""
+"""Boxes: powers of two, disjoint, together the whole tensor, or a little more, and the same for everybody."""
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.both_verifiers import cheap_boxes
+from support.random_contractions import random_ext
 
 from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.protocol.reduction.boxes import DEFAULT_LIMIT, AlignedPiece, Box, cut, pieces
+from zkinfer.protocol.field.scalar import ZERO, eq_table, ext_add
+from zkinfer.protocol.reduction.boxes import BOX_PLACES, DEFAULT_LIMIT, AlignedPiece, Box, Cut, cover, cut, pieces
 
 Shape = tuple[int, ...]
 
@@ -150,3 +154,99 @@ def test_arrays_of_other_shapes_are_refused() -> None:
         cutting.put(np.zeros(1), large, np.zeros((2, 3)))
     with pytest.raises(ShapeError, match="row-major"):
         cutting.put(flat, large, np.zeros((3, 2)).T)
+
+
+# Covers
+
+
+long_shapes = st.lists(st.integers(1, 100), min_size=1, max_size=4).map(tuple)
+prices = st.sampled_from([0, 1, 10, BOX_PLACES])
+
+
+def covered(shape: Shape, price: int) -> Cut:
+    """The cover of a tensor if a box costs so many places."""
+    with cheap_boxes(price):
+        return cover(shape)
+
+
+@given(shapes, prices)
+def test_covering_boxes_hold_each_element_once_and_padding_behind(shape: Shape, price: int) -> None:
+    cutting = covered(shape, price)
+    numbers = 1 + np.arange(math.prod(shape)).reshape(shape)
+    taken = [cutting.take(numbers, box, -7) for box in cutting.boxes]
+    assert [t.shape for t in taken] == [(1 << box.total,) for box in cutting.boxes]
+    assert sorted(x for t in taken for x in t.tolist() if x != -7) == list(range(1, 1 + math.prod(shape)))
+    assert all((t != -7).any() for t in taken), "no box is behind the tensor as a whole"
+    copy = np.zeros(shape, dtype=np.int64)
+    for box, elements in zip(cutting.boxes, taken, strict=True):
+        cutting.put(elements, box, copy)
+    assert np.array_equal(copy, numbers)
+
+
+@given(shapes, prices, st.integers(0, 2**32 - 1))
+def test_the_weight_of_the_places_behind_a_tensor(shape: Shape, price: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cutting = covered(shape, price)
+    for box in cutting.boxes:
+        point = tuple(random_ext(rng) for _ in range(box.total))
+        expected = ZERO
+        for inside, weight in zip(cutting.take(np.ones(shape), box), eq_table(point), strict=True):
+            expected = expected if inside else ext_add(expected, weight)
+        assert cutting.padding_at(box, point) == expected
+
+
+@given(long_shapes, prices)
+def test_a_cover_is_the_cheapest(shape: Shape, price: int) -> None:
+    """Of all that lengthen axes to multiples of powers of two; of equally cheap ones that with the fewest boxes."""
+    cost = max(price, math.prod(shape) // 512)
+    ways = itertools.product(*({-(-n // (1 << k)) << k for k in range((n - 1).bit_length() + 1)} for n in shape))
+    costs = []
+    for sizes in ways:
+        boxes = math.prod(size.bit_count() for size in sizes)
+        costs.append((math.prod(sizes) + cost * boxes, boxes, sizes))
+    _, boxes, sizes = min(costs)
+    cutting = covered(shape, price)
+    assert len(cutting.boxes) == boxes
+    ends = [max(box.starts[i] + (1 << box.variables[i]) for box in cutting.boxes) for i in range(len(shape))]
+    assert tuple(ends) == sizes
+
+
+@given(long_shapes)
+def test_a_cover_has_few_boxes_and_few_places(shape: Shape) -> None:
+    cutting = cover(shape)
+    elements = math.prod(shape)
+    places = sum(1 << box.total for box in cutting.boxes)
+    exact = math.prod(n.bit_count() for n in shape)
+    assert places + max(BOX_PLACES, elements // 512) * len(cutting.boxes) <= elements + exact * max(
+        BOX_PLACES, elements // 512
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes", "places"),
+    [
+        ((1, 16, 64, 64), 1, 1 << 16),
+        ((1, 10), 1, 16),
+        ((1, 10, 62, 62), 2, 10 << 12),
+        ((1, 16, 29, 29), 1, 16 << 10),
+        ((1, 64, 56, 56), 9, 64 * 56 * 56),
+        ((32, 768), 2, 32 * 768),
+        ((1, (1 << 17) + 1), 2, (1 << 17) + 1),
+        ((3, 3, 3, 3, 3), 1, 1024),
+        ((), 1, 1),
+    ],
+    ids=str,
+)
+def test_covers_of_common_shapes(shape: Shape, boxes: int, places: int) -> None:
+    cutting = cover(shape)
+    assert (len(cutting.boxes), sum(1 << box.total for box in cutting.boxes)) == (boxes, places)
+
+
+def test_an_empty_tensor_has_no_cover() -> None:
+    with pytest.raises(InvalidInputError):
+        cover((2, 0))
+
+
+def test_covering_many_axes_takes_no_time() -> None:
+    """A program says what shapes there are: the ways to cover one are not tried one by one."""
+    assert len(cover((7,) * 20).boxes) >= 1

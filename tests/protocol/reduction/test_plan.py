@@ -1,7 +1,5 @@
 """What both sides know before the first message."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +11,7 @@ from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
+from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, check_program, make_plan, varying
 
 seeds = st.integers(0, 2**32 - 1)
@@ -42,17 +41,17 @@ def test_hidden_values_have_matrices_of_their_own() -> None:
 
 
 @given(seeds, st.integers(1, 6))
-def test_every_looked_up_element_is_in_a_block_and_every_limb(seed: int, runs: int) -> None:
+def test_every_place_of_a_box_is_in_a_block_and_in_one_of_every_limb(seed: int, runs: int) -> None:
     rng = np.random.default_rng(seed)
     program = random_program(rng, nodes=int(rng.integers(1, 9))).program
     private = tuple(bool(x) for x in rng.integers(0, 2, len(program.inputs)))
     plan = make_plan(program, runs, private)
-    expected = sum(runs * t.size for t, hidden in zip(program.inputs, private, strict=True) if hidden)
+    expected = 0
     for site in plan.sites:
         assert sum(site.limb_bits) == site.shift
         assert all(len(numbers) == 1 + len(site.limb_bits) for numbers in site.blocks)
-        if site.out is not None:
-            expected += math.prod(plan.shape(site.value)) * (1 + len(site.limb_bits))
+        assert site.cut == cover(plan.shape(site.value))
+        expected += sum(1 << box.total for box in site.cut.boxes) * (1 + len(site.limb_bits))
     blocks = () if plan.instance is None else plan.instance.blocks
     assert sum(1 << block.variables for block in blocks) == expected
     used = sorted(number for site in plan.sites for numbers in site.blocks for number in numbers)

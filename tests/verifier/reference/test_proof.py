@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.both_verifiers import ask_both, direct_openings, prove_and_verify
+from support.both_verifiers import ask_both, cheap_boxes, direct_openings, prove_and_verify
 from support.claim_programs import PROGRAMS, fused_weight, odd_sizes
 from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
@@ -24,10 +24,11 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
 from zkinfer.protocol.pcs.params import MatrixCommitment
-from zkinfer.protocol.reduction import opening
+from zkinfer.protocol.reduction import boxes, opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.reference import committed_claims
+from zkinfer.verifier.reference import plan as reference_plan
 
 
 def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int = 2) -> Case:
@@ -49,6 +50,23 @@ def test_both_accept_honest_proofs_of_programs_of_each_kind(name: str, private: 
 def test_both_accept_honest_proofs_of_random_programs(seed: int, direct: bool) -> None:
     with direct_openings(0 if direct else 64):
         prove_and_verify(random_case(seed, log_columns=seed % 5))
+
+
+@pytest.mark.parametrize("price", [0, 1, 4])
+@pytest.mark.parametrize("seed", range(8))
+def test_both_accept_honest_proofs_of_tensors_of_several_boxes(seed: int, price: int) -> None:
+    with cheap_boxes(price):
+        prove_and_verify(random_case(seed, log_columns=seed % 5))
+
+
+def test_gathered_boxes_are_among_them() -> None:
+    with cheap_boxes():
+        cuts = [site.cut for seed in range(8) for site in random_case(seed).plan.sites]
+    assert sum(len(cut.boxes) > 1 for cut in cuts) > 4
+
+
+def test_both_cover_tensors_by_the_same_numbers() -> None:
+    assert (reference_plan.BOX_PLACES, reference_plan.BOX_SHARE) == (boxes.BOX_PLACES, boxes.BOX_SHARE)
 
 
 def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:

@@ -8,7 +8,7 @@ from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import reduce_to_openings
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.opening import CELLS_SUMCHECK
-from zkinfer.protocol.reduction.reduce import CONTRACTIONS_SUMCHECK
+from zkinfer.protocol.reduction.reduce import CONTRACTIONS_SUMCHECK, GATHER_SUMCHECK
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.security import SoundnessTerm
 
@@ -21,7 +21,8 @@ class Shape:
         variables: of the constraints on pads.
         weight_groups, witness_groups: groups of both openings.
         terms: of the soundness of the reduction.
-        contracted, summed: places that the sumchecks of contractions and of committed cells run over.
+        contracted: places that the sumchecks of contractions run over.
+        summed: those of committed cells and gathered boxes.
     """
 
     variables: Variables
@@ -46,7 +47,7 @@ def make_shape(plan: AnyPlan, weights: Code, header: Header) -> Shape:
         len(claims.witness),
         tuple(channel.terms),
         places[CONTRACTIONS_SUMCHECK],
-        places[CELLS_SUMCHECK],
+        places[CELLS_SUMCHECK] + places[GATHER_SUMCHECK],
     )
 
 

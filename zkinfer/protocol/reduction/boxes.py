@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise, product
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,8 @@ class Cut:
             raise ShapeError(f"the box has {1 << box.total} elements, got an array of shape {flat.shape}")
         if array.shape != self.shape or not array.flags.c_contiguous:
             raise ShapeError(f"a box is written into a row-major array of shape {self.shape}, got {array.shape}")
-        inside = array.reshape(self.sizes)[(*box.places, ...)]
+        places: Any = (*box.places, ...)
+        inside = array.reshape(self.sizes)[places]
         inside[...] = flat.reshape([1 << k for k in box.variables])[tuple(map(slice, inside.shape))]
 
     def padding_at(self, box: Box, point: Sequence[Ext]) -> Ext:

@@ -46,13 +46,13 @@ def claim_lookups(plan: Plan, channel: Channel, claims: Claims) -> Point:
             sources.append(Source(site.source, plan.shape(site.source), site.boxes, on_boxes))
     for vector, (point, (count,)) in zip(plan.multiplicities, counts, strict=True):
         claims.add_box(WITNESS, vector, 0, point, count)
-    gathered = iter(_gathered([source for source in sources if len(source.boxes) > 1], channel))
-    for source in sources:
-        if len(source.boxes) > 1:
-            claims.add(source.value, *next(gathered))
+    gathered = iter(_gathered([one for one in sources if len(one.boxes) > 1], channel))
+    for one in sources:
+        if len(one.boxes) > 1:
+            claims.add(one.value, *next(gathered))
         else:
-            ((point, value),) = source.claimed
-            claims.add(source.value, _on_box(source.shape, source.boxes[0], point), value)
+            ((point, value),) = one.claimed
+            claims.add(one.value, _on_box(one.shape, one.boxes[0], point), value)
     return max((point for point, _ in [*blocks, *counts]), key=len)
 
 
