@@ -332,7 +332,7 @@ CASES: dict[str, OperatorCase] = {
         for op, gates in {"GRU": 3, "LSTM": 4, "RNN": 1}.items()
     },
     "TreeEnsembleClassifier": _case(
-        f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 1, 1, 0')}, classlabels_int64s=[3, 7]>(x)",
+        f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 1, 1, 2')}, classlabels_int64s=[3, 7, 5]>(x)",
         {"x": (2,)},
         outputs=("y", "v"),
         y=INT64,

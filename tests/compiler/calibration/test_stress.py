@@ -88,7 +88,7 @@ def test_inputs_that_the_circuit_refuses_are_brought_into_its_range() -> None:
 
 def test_few_bits_leave_the_model_where_inputs_are_quiet() -> None:
     x = uniform(40, 4)
-    few = Precision(activation_bits=4, weight_bits=8, max_table_entries=1 << 12)
+    few = Precision(activation_bits=5, weight_bits=8, max_table_entries=1 << 12)
     reports = by_condition(bench(linear(), x, precision=few).under_stress([x]))
     assert reports["inputs x 0.1"].leaves
     assert not reports["inputs x 1.2"].leaves

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.program import Lookup, rounding_half
-from zkinfer.compiler.approx.functions import X, exp, minimum, relu, rsqrt
+from zkinfer.circuit.program import Lookup, Program, rounding_half
+from zkinfer.compiler.approx.functions import Function, X, exp, minimum, relu, rsqrt
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue
-from zkinfer.compiler.lowering.precision import EZKL, Format, Precision, activation_format
+from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Format, Precision, activation_format
 from zkinfer.compiler.lowering.tables import (
     SATURATION_UNITS,
     choose_shift,
@@ -134,6 +134,49 @@ def test_a_table_is_built_once() -> None:
     program = builder.finish([first, second]).program
     assert len(program.tables) == 1
     assert program.tables[0].name == "relu"
+
+
+def _looked_up(
+    span: int, precision: Precision, room: float = 1.25, function: Function = X, *, fine: bool = False
+) -> tuple[Program, Format]:
+    """A lookup of a value within 2^span units, observed within 2^20 of them, that is 1."""
+    builder = Builder()
+    wide = builder.input("x", (4,), 20, -(1 << span), 1 << span)
+    out = activation_format(-1.0, 1.0, 16)
+    value = function_lookup(builder, precision, "y", wide, function, (-1.0, 1.0), out, room, fine=fine)
+    return builder.finish([value]).program, out
+
+
+class TestClampedFirst:
+    """Where a proven range that is too wide would cost digits of the index, a second lookup keeps them."""
+
+    @pytest.mark.parametrize(("span", "lookups"), [(20, 1), (25, 1), (28, 2), (36, 2)])
+    def test_the_index_is_fine_whatever_the_proven_range(self, span: int, lookups: int) -> None:
+        program, out = _looked_up(span, NATIVE)
+        assert sum(isinstance(node, Lookup) for node in program.nodes) == lookups
+        x = np.linspace(-1, 1, 4)
+        y = evaluate(program, [], [np.rint(np.ldexp(x, 20)).astype(np.int64)[None]])[-1][0]
+        assert np.abs(np.ldexp(y.astype(np.float64), -out.frac_bits) - x).max() <= 2.0**-9
+
+    def test_where_every_digit_counts(self) -> None:
+        """As in a tensor with outlier channels, whose other channels are small."""
+        program, out = _looked_up(25, NATIVE, fine=True)
+        assert sum(isinstance(node, Lookup) for node in program.nodes) == 2
+        x = np.linspace(-1, 1, 4)
+        y = evaluate(program, [], [np.rint(np.ldexp(x, 20)).astype(np.int64)[None]])[-1][0]
+        assert np.abs(np.ldexp(y.astype(np.float64), -out.frac_bits) - x).max() <= 2.0**-13
+
+    def test_not_for_ezkl(self) -> None:
+        program, _ = _looked_up(28, msgspec.structs.replace(NATIVE, relative=False))
+        assert sum(isinstance(node, Lookup) for node in program.nodes) == 1
+
+    @pytest.mark.parametrize("room", [1.25, 8.0])
+    def test_a_value_has_the_room_that_is_asked_for(self, room: float) -> None:
+        """A function that still rises there, as the order of logits beyond the calibrated range does."""
+        program, out = _looked_up(32, NATIVE, room, X / 16)
+        x = np.array([-1, 1, -1, 1]) * room * 0.99
+        y = evaluate(program, [], [np.rint(np.ldexp(x, 20)).astype(np.int64)[None]])[-1][0]
+        assert np.abs(np.ldexp(y.astype(np.float64), -out.frac_bits) - x / 16).max() <= 2.0**-9
 
 
 WIDE = 40

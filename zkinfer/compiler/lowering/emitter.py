@@ -33,6 +33,7 @@ from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
 from zkinfer.compiler.lowering.channels import Channels, exponents_of
 from zkinfer.compiler.lowering.observed import ObservedRanges
 from zkinfer.compiler.lowering.precision import (
+    HEADROOM,
     Format,
     Precision,
     Range,
@@ -332,10 +333,12 @@ class Emitter:
 
     # Formats: from real tensors to integers.
 
-    def tabulated(self, a: Activation, out: Format) -> ProgramValue:
-        """The activation in a given format: one lookup applies the pending function."""
-        observed = self.ranges.of(a.value)
-        return function_lookup(self.builder, self.precision, a.label, a.value, a.function, observed, out)
+    def tabulated(self, a: Activation, out: Format, room: float = HEADROOM) -> ProgramValue:
+        """The activation in a given format: one lookup applies the pending function, see `tables.function_lookup`."""
+        observed, fine = self.ranges.of(a.value), a.channels is not None
+        return function_lookup(
+            self.builder, self.precision, a.label, a.value, a.function, observed, out, room, fine=fine
+        )
 
     def format(self, a: Activation) -> Format:
         """The format of an activation's narrow form; that of integers has no fraction bits."""

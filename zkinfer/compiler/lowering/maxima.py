@@ -111,13 +111,14 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     if not fine and _table_entries((narrow.lo, narrow.hi)) <= _most(g):
         return Comparable(g.narrow(a), IDENTITY, (narrow.lo, narrow.hi))
     headroom = HEADROOM if g.precision.activation_bits >= HEADROOM_BITS else 1.0
-    lo, hi = _with_room(a, ROOM if fine else headroom)
+    room = ROOM if fine else headroom
+    lo, hi = _with_room(a, room)
     # Centred: a range that is symmetric around zero gives the differences most room.
     half, top = hi / 2 - lo / 2 or 1.0, _largest_reach(g)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
     middle = _rounded(lo / 2 + hi / 2, frac_bits)
     reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
-    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach))
+    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach), room)
     return _seen(g, a.tensor, Comparable(value, AffineMap(offset=middle), (-reach, reach)))
 
 
@@ -143,7 +144,7 @@ def ranked(g: Emitter, a: Activation, *, rising: bool = True) -> Comparable:
     order = maximum(minimum(X, inner), -inner) + beyond
     lo, hi = (end - float(middle) for end in _with_room(a, COARSER))
     reach = min(math.ceil(math.ldexp(float(np.abs(order(np.array([lo, hi]))).max()), frac_bits)), top)
-    value = g.tabulated(g.apply(g.affine(a, offset=-middle), order), Format(frac_bits, -reach, reach))
+    value = g.tabulated(g.apply(g.affine(a, offset=-middle), order), Format(frac_bits, -reach, reach), COARSER)
     return _seen(g, tensor, Comparable(value, AffineMap(sign, sign * middle), (-reach, reach)))
 
 

@@ -23,6 +23,10 @@ MAX_INDEX_ERROR = 2.0**-5
 """A lookup is too coarse if it has fewer than `MIN_LEVELS` indices over the observed range, and if the rounding to an
 index alone can cause an error of more than `MAX_INDEX_ERROR` times the largest result."""
 
+CLAMPED_INDEX_ERROR = 2.0**-9
+"""Where the rounding to an index can cost more than this share of the largest result, and more than half a unit of the
+output, the source is clamped first if that makes the index finer: see `clamp`."""
+
 EXTRA_INDEX_BITS = 2
 """How much finer than the output's resolution an index is useful: it then adds an error of at most 1/8 unit."""
 
@@ -153,17 +157,25 @@ def _lossy(built: BuiltTable, clamped: Interval) -> Iterator[Interval]:
 
 
 def clamp(
-    builder: Builder, label: str, source: ProgramValue, observed: Range, precision: Precision
+    builder: Builder, label: str, source: ProgramValue, observed: Range, precision: Precision, room: float = HEADROOM
 ) -> tuple[ProgramValue, float] | None:
     """A value brought into a range around what was observed, where its proven range is too wide for a table.
 
     With q the value over 2^s, rounded, the value less 2^s times what q exceeds -1 to 1 by lies within 3/2 of 2^s. Up to
     half of 2^s it is what it was; beyond that it stays beyond, on the same side of zero.
 
+    Args:
+        builder: the program under construction.
+        label: names the result.
+        source: the value.
+        observed: its range on calibration data.
+        precision: gives `max_table_entries`.
+        room: up to how many times the largest number observed the value is unchanged at least.
+
     Returns:
         The new value, and the real number up to which it is unchanged; None if its proven range would not be smaller.
     """
-    reach = max(abs(end) for end in observed) * HEADROOM
+    reach = max(abs(end) for end in observed) * room
     most = precision.max_table_entries
     bounds = (source.tensor.lo, source.tensor.hi)
     wanted = math.ceil(math.log2(max(math.ldexp(reach, source.frac_bits), 1.0))) + 1
@@ -187,9 +199,13 @@ def function_lookup(
     function: Function,
     observed: Range,
     out: Format,
+    room: float = HEADROOM,
+    *,
+    fine: bool = False,
 ) -> ProgramValue:
     """A lookup that applies a function to every element, in the format `out`, at whose ends it saturates.
 
+    A source whose proven range makes the index too coarse is clamped first, by a lookup of its own, except for ezkl.
     A table that was built for an earlier circuit is not built again.
 
     Args:
@@ -200,22 +216,35 @@ def function_lookup(
         function: a function of the source's real number.
         observed: range of the source's real number on calibration data.
         out: format and saturation of the result.
+        room: how many times the largest number observed the source may be without being clamped.
+        fine: whether the source is clamped for every digit of the output, as that of small numbers beside large ones.
 
     Raises:
         BoundsError: see `choose_shift`.
     """
-    try:
-        shift = choose_shift(label, source, function, observed, out, precision)
-    except BoundsError:
-        if not precision.relative or (clamped := clamp(builder, label, source, observed, precision)) is None:
-            raise
+    error = 0.0 if fine else CLAMPED_INDEX_ERROR
+    if precision.relative and _is_coarse(source, function, observed, out, precision, error):
+        clamped = clamp(builder, label, source, observed, precision, room)
+        limit = math.inf
         while clamped is not None:
             source, limit = clamped
-            clamped = clamp(builder, label, source, observed, precision)
-        return function_lookup(builder, precision, label, source, function(clip(-limit, limit)), observed, out)
+            clamped = clamp(builder, label, source, observed, precision, room)
+        if limit < math.inf:
+            function = function(clip(-limit, limit))
+    shift = choose_shift(label, source, function, observed, out, precision)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
     table, saturated = built_table(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
+
+
+def _is_coarse(
+    source: ProgramValue, function: Function, observed: Range, out: Format, precision: Precision, error: float
+) -> bool:
+    """Whether the finest index that fits costs more than this share of the largest result, and half a unit of it."""
+    least = least_shift((source.tensor.lo, source.tensor.hi), precision.max_table_entries)
+    unit = math.ldexp(1.0, -out.frac_bits)
+    slope, size = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
+    return least > 0 and slope * math.ldexp(0.5, least - source.frac_bits) > max(error * size, unit / 2)
 
 
 def fine_lookup(

@@ -245,9 +245,15 @@ def ensemble(s: Subgraph, x: Value) -> list[Value] | None:
     return _aggregated(s, x, forest, _AGGREGATES[s.integer("aggregate_function", 1)])
 
 
-@decomposition("TreeEnsembleClassifier", 1, domain=DOMAIN, hint=FORMS)
+@decomposition(
+    "TreeEnsembleClassifier", 1, domain=DOMAIN, hint=f"{FORMS}; the label of two classes where leaves score one of them"
+)
 def classifier(s: Subgraph, x: Value) -> list[Value] | None:
-    """A TreeEnsembleClassifier: the label, and a score for each class."""
+    """A TreeEnsembleClassifier: the label, and a score for each class.
+
+    None also if the label of two classes is read that both have scores in the leaves: by the standard it is that of the
+    larger score, but onnxruntime gives 1 where the second score is positive, else 0, whatever the labels are.
+    """
     attributes = s.node.attributes
     labels = np.array(attributes["classlabels_int64s"].as_ints() if "classlabels_int64s" in attributes else [])
     names = len(attributes["classlabels_strings"].as_strings()) if "classlabels_strings" in attributes else 0
@@ -258,6 +264,8 @@ def classifier(s: Subgraph, x: Value) -> list[Value] | None:
         return None
     if classes == 2 and len(set(attributes["class_ids"].as_ints())) == 1:
         return _binary(s, x, forest, transform, labels)
+    if classes == 2 and s.uses(0):
+        return None
     scores = _scores(s, x, forest)
     index = s.op("index", "ArgMax", scores, axis=1, keepdims=0)
     activations = {"LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
