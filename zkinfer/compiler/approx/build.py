@@ -12,8 +12,10 @@ sampled instead, and `BuiltTable.proven` is False.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -268,13 +270,26 @@ def _round_at(
     open_ = ~((low == high) & (low_clamped == high_clamped))
     result = np.where(open_, 0, low).astype(np.int64)
     saturated = low_clamped
+    arithmetic_of = cache(BigIntervalArithmetic)
     for k in np.flatnonzero(open_):
-        result[k], saturated[k] = _decide(function, Fraction(float(points[k])), output)
+        result[k], saturated[k] = _decide(function, Fraction(float(points[k])), output, arithmetic_of)
     return result, saturated
 
 
-def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, bool]:
-    """The output at one point, and whether it saturates, by exact or multiprecision arithmetic."""
+def _decide(
+    function: Function,
+    point: Fraction,
+    output: _Output,
+    arithmetic_of: Callable[[int], BigIntervalArithmetic] = BigIntervalArithmetic,
+) -> tuple[int, bool]:
+    """The output at one point, and whether it saturates, by exact or multiprecision arithmetic.
+
+    Args:
+        function: the function.
+        point: the point.
+        output: the format.
+        arithmetic_of: arithmetic with so many bits; one that is kept for many points makes them cheaper.
+    """
     exact = function.rational(point)
     if exact is not None:
         return output.round_exact(exact)
@@ -283,7 +298,7 @@ def _decide(function: Function, point: Fraction, output: _Output) -> tuple[int, 
         return int(rounded[0]), bool(outside[0])
     bits = 128
     while bits <= MAX_BITS:
-        arithmetic = BigIntervalArithmetic(bits)
+        arithmetic = arithmetic_of(bits)
         value = function.evaluate(arithmetic, arithmetic.constant(point))
         low, high = output.round_big(value.lo, arithmetic.context), output.round_big(value.hi, arithmetic.context)
         if low == high:

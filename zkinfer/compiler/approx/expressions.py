@@ -10,7 +10,6 @@ Equal subtrees count once: `h * sigmoid(h)` is a graph with one node more than t
 
 import math
 import numbers
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -68,16 +67,26 @@ class Function:
 
     def evaluate(self, arithmetic: Arithmetic[T], x: T) -> T:
         """The function of `x` in an arithmetic: see `zkinfer.compiler.approx.arithmetic`; each node once."""
-        values: dict[Function, T] = {}
-        waiting = Counter(child for node in self.nodes for child in node.children)
-        for node in self.nodes:
-            values[node] = node._applied(arithmetic, x, *(values[child] for child in node.children))
-            waiting.subtract(node.children)
-            for child in node.children:
-                # Values can be large arrays: none is kept longer than it is needed.
-                if not waiting[child]:
-                    values.pop(child, None)
-        return values[self]
+        values: list[T | None] = [None] * len(self.nodes)
+        for place, (node, operands, done) in enumerate(self._schedule):
+            values[place] = node._applied(arithmetic, x, *(values[k] for k in operands))  # type: ignore[misc]
+            for k in done:
+                values[k] = None
+        return values[-1]  # type: ignore[return-value]
+
+    @cached_property
+    def _schedule(self) -> tuple[tuple["Function", tuple[int, ...], tuple[int, ...]], ...]:
+        """For each of `nodes` the places of its operands, and those of the values that nothing needs after it.
+
+        Values can be large arrays: none is kept longer than it is needed.
+        """
+        place = {node: k for k, node in enumerate(self.nodes)}
+        last = {place[child]: k for k, node in enumerate(self.nodes) for child in node.children}
+        return tuple(
+            (node, operands, tuple(i for i in dict.fromkeys(operands) if last[i] == k))
+            for k, node in enumerate(self.nodes)
+            for operands in [tuple(place[child] for child in node.children)]
+        )
 
     def _applied(self, arithmetic: Arithmetic[T], x: T, *operands: T) -> T:
         """The outermost operation, of the values of its operands."""
