@@ -6,9 +6,9 @@ Each model has one supported operator, in units of its inputs and behind further
 compiled on some samples and run on others: samples like those, and samples that are quieter, louder, or have a feature
 at an end of its range, as far as the circuit accepts them. A model counts as
 
-* right: on all of these the outputs are those of onnxruntime, as closely as `TYPICAL` and `STRESS` allow. Of decisions,
-  such as the position of a maximum, near ties are left out, which onnxruntime itself decides otherwise for inputs that
-  differ by less than a circuit can tell apart, see `TIE`;
+* right: on all of these the outputs are those of onnxruntime, as closely as `TYPICAL` and `STRESS` allow. Near ties are
+  left out: decisions, such as the position of a maximum or the side of a threshold, that onnxruntime itself takes
+  otherwise for inputs that differ by less than a circuit can tell apart, see `TIE`;
 * warned: they are not, and an `AccuracyWarning` or saturations in a report say so;
 * wrong: they are not, and nothing says so. The exit status is 1 if there is one, or one that crashed;
 * refused: the library raises an error of its own;
@@ -57,8 +57,11 @@ FEW_VALUES = 3
 """Outputs that take no more values are decisions, where a tie costs a whole step."""
 
 TIE, TIE_DRAWS = 2.0**-11, 8
-"""A decision is a near tie, and counts neither way, if onnxruntime itself takes another where its inputs move by so
-much of what calibration saw in them: about what the formats and tables of 16 bits round to along the way."""
+"""An element is a near tie, and counts neither way, if onnxruntime itself decides it otherwise where its inputs move by
+so much of what calibration saw in them: about what the formats and tables of 16 bits round to along the way."""
+
+JUMP = 0.25
+"""A quantity that moves by more than this share of the largest then is behind a decision: it jumps."""
 
 DECADES = 3.0
 """Inputs have units from 10**-DECADES to 10**DECADES."""
@@ -194,16 +197,14 @@ def is_decision(output: Array) -> bool:
     return output.dtype.kind != "f" or len(np.unique(output)) <= FEW_VALUES
 
 
-def differs(wanted: Array, found: Array) -> npt.NDArray[np.bool_]:
-    """Where decisions differ."""
-    return np.asarray(np.abs(wanted.astype(np.float64) - found) > 0.01 * np.abs(wanted).max(initial=1e-9))
+def differs(wanted: Array, found: Array, share: float = 0.01) -> npt.NDArray[np.bool_]:
+    """Where two outputs differ by more than this share of the largest number."""
+    return np.asarray(np.abs(wanted.astype(np.float64) - found) > share * np.abs(wanted).max(initial=1e-9))
 
 
 def near_ties(example: Drawn, samples: Sequence[Array], expected: Sequence[Array]) -> list[npt.NDArray[np.bool_]]:
-    """For each output, where onnxruntime decides otherwise if its inputs move by `TIE`; nowhere in quantities."""
+    """For each output, where onnxruntime decides otherwise if its inputs move by `TIE`."""
     ties = [np.zeros(output.shape, dtype=bool) for output in expected]
-    if not any(is_decision(output) for output in expected):
-        return ties
     rng = np.random.default_rng(0)
     for _ in range(TIE_DRAWS):
         moved = []
@@ -211,15 +212,16 @@ def near_ties(example: Drawn, samples: Sequence[Array], expected: Sequence[Array
             by = TIE * np.abs(known).max(initial=0.0) * rng.uniform(-1, 1, x.shape) if x.dtype.kind == "f" else 0
             moved.append((x + by).astype(x.dtype))
         for tie, output, other in zip(ties, expected, of_onnxruntime(example.model, moved), strict=True):
-            if is_decision(output):
-                tie |= differs(output, other)
+            with np.errstate(invalid="ignore"):
+                tie |= differs(output, other) if is_decision(output) else differs(output, other, JUMP)
     return ties
 
 
 def deviation(expected: Array, found: Array, ties: npt.NDArray[np.bool_]) -> float:
     """The relative root mean square error of floats, of all samples or of all but a tenth of them; or the share that
-    differs, of integers and of what takes few values, near ties left out."""
+    differs, of integers and of what takes few values. Near ties are left out."""
     wanted = expected.astype(np.float64)
+    found = np.where(ties, wanted, found)
     if is_decision(expected):
         return float(np.mean(differs(wanted, found)[~ties])) if not ties.all() else 0.0
     error, norm = np.linalg.norm(wanted - found), np.linalg.norm(wanted)

@@ -15,6 +15,7 @@ a mask. Long rows are divided by their sums with the same relative precision, ho
 
 import math
 import string
+from bisect import bisect_right
 from fractions import Fraction
 
 from zkinfer.circuit.bounds import round_outward
@@ -175,7 +176,8 @@ def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) ->
     digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))
     most = g.precision.max_table_entries
     # c is `steps` index steps of the sum, a step being 2**shift units.
-    steps = max((m for m in range(1, most // n + 1) if entries(round_outward((0, n * m)), 0) <= most), default=1)
+    fitting = bisect_right(range(1, most // n + 1), most, key=lambda m: entries(round_outward((0, n * m)), 0))
+    steps = max(fitting, 1)
     shift = max(0, digits - steps.bit_length())
     top = steps << shift
     frac_bits = (top - 1).bit_length()
