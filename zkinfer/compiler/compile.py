@@ -33,9 +33,9 @@ from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
-from zkinfer.compiler.onnx.binding import Open, Sizes, bind, open_inputs
+from zkinfer.compiler.onnx.binding import Open, Sizes, bind, keep_outputs, open_inputs
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
-from zkinfer.compiler.onnx.export import Exporter, export, is_module
+from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepare
 from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import normalize
@@ -74,6 +74,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     constants: Mapping[str, Any] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
     states: Mapping[str, str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Circuit:
     """Turn a model into a circuit.
 
@@ -112,6 +113,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         states: recurrent states, each input with the output that it is fed from, such as `{"state": "stateN"}`. The
             calibration samples are then a sequence, in which the states are computed: they need no data, which would
             be their start, and get room beyond what the sequence shows.
+        outputs: the names of outputs to keep, such as `["logits"]`; by default all tensors that the model gives.
 
     Returns:
         The circuit. Its `fidelity` says what was measured of it, on samples set aside and under stress; on a terminal
@@ -142,16 +144,18 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             columns = tuple(getattr(model, "feature_names_in_", ())) or column_names(calibration)
             calibration = matrix(calibration, columns)
     if is_module(model):
-        module = model
         with activity("exporting the module"):
-            model = export(module, _example_inputs(module, calibration), exporter=exporter)
+            call = prepare(model, _example_inputs(model, calibration), outputs)
+            model = export_call(call, exporter=exporter)
         with activity("comparing the module with its export"):
-            require_same(module, model, calibration, batch=batch)
+            require_same(call.module, model, calibration, batch=batch)
     elif is_estimator(model):
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)
     with activity("reading the model"):
         proto = read_model(model)
+        if outputs is not None:
+            keep_outputs(proto, outputs)
         said = Open(shapes or {}, constants or {}, batch_axes or {}, states or {})
         data, found = named_samples(calibration, open_inputs(proto), {*said.constants}, {*said.states})
         columns = columns or found

@@ -22,6 +22,17 @@ FINE = Precision(activation_bits=12, weight_bits=12, max_table_entries=1 << 16)
 EXPORTERS: tuple[Exporter, ...] = ("dynamo", "torchscript")
 
 
+class Returning(nn.Module):  # type: ignore[name-defined, misc]
+    """A module that gives what a function gives."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Any) -> Any:
+        return self._function(x)
+
+
 def _modules() -> dict[str, tuple[Any, tuple[int, ...]]]:
     """Small modules and the shape of one sample each takes."""
     return {
@@ -156,9 +167,9 @@ def test_a_module_that_fixes_its_batch_is_refused_with_advice() -> None:
         (nn.Linear(2, 2), torch.ones(0, 2), "first axis is the batch"),
         (nn.Linear(2, 2), (), "needs an example"),
         (nn.Linear(2, 2), {"y": torch.ones(1, 2)}, "forward takes"),
-        (_Two(), {"right": torch.ones(1, 2)}, "leaving none out"),
+        (_Two(), {"right": torch.ones(1, 2)}, "fails on the example.*'left'"),
         (nn.Linear(2, 2), torch.ones(1, 3), "fails on the example"),
-        (nn.LSTM(2, 2), torch.ones(1, 2), "other than a tensor"),
+        (Returning(lambda x: {"x": None}), torch.ones(1, 2), "dict, something in which there is no tensor"),
     ],
 )
 def test_bad_arguments_are_named(module: object, examples: object, message: str) -> None:
@@ -216,13 +227,66 @@ class TestParameters:
         circuit = compile(module, x, exporter=exporter)
         np.testing.assert_allclose(circuit.run(x), x[0] - 2 * x[1] + x[2], atol=1e-3)
 
-    def test_an_input_that_is_given_by_name_alone_is_refused(self) -> None:
+    @pytest.mark.parametrize("exporter", EXPORTERS)
+    def test_inputs_are_given_by_name_where_their_place_is_another(self, exporter: Exporter) -> None:
         class Named(nn.Module):  # type: ignore[name-defined, misc]
-            def forward(self, a: Any, *, b: Any) -> Any:
-                return a + b
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = nn.Parameter(torch.tensor([2.0, 3.0]))
 
-        with pytest.raises(InvalidInputError, match=r"takes \['a'\] by position.*\['a', 'b'\].*wrap it in a module"):
-            export(Named(), {"a": np.ones((2, 3)), "b": np.ones((2, 3))})
+            def forward(self, a: Any, cache: Any = None, *, b: Any) -> Any:
+                assert cache is None
+                return a - self.weight * b
+
+        x = np.random.default_rng(0).normal(size=(2, 16, 2)).astype(np.float32)
+        circuit = compile(Named(), {"b": x[1], "a": x[0]}, exporter=exporter)
+        assert [tensor.label for tensor in circuit.program.inputs] == ["a", "b"]
+        assert "weight" in [tensor.label for tensor in circuit.program.weights]
+        np.testing.assert_allclose(circuit.run({"a": x[0], "b": x[1]}), x[0] - [2, 3] * x[1], atol=1e-3)
+
+
+class TestOutputs:
+    """Modules that give more than tensors: a mapping, as those of Hugging Face do, or tuples within tuples."""
+
+    X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+
+    def mapping(self) -> Any:
+        return Returning(lambda x: {"loss": None, "logits": x * 2, "pooled": x - 1, "past": (x, x)})
+
+    @pytest.mark.parametrize("exporter", EXPORTERS)
+    def test_the_tensors_of_a_mapping_keep_their_names(self, exporter: Exporter) -> None:
+        circuit = compile(self.mapping(), self.X, exporter=exporter)
+        assert [tensor.label for tensor in circuit.program.output_tensors] == ["logits", "pooled"]
+        np.testing.assert_allclose(circuit.run(self.X), (self.X * 2, self.X - 1), atol=1e-3)
+
+    def test_one_is_chosen_by_name(self) -> None:
+        circuit = compile(self.mapping(), self.X, outputs=["pooled"])
+        np.testing.assert_allclose(circuit.run(self.X), self.X - 1, atol=1e-3)
+
+    def test_another_name_is_refused(self) -> None:
+        with pytest.raises(InvalidInputError, match=r"'hidden'; it gives \['logits', 'pooled'\]"):
+            compile(self.mapping(), self.X, outputs=["hidden"])
+
+    def test_tuples_within_tuples_are_one(self) -> None:
+        circuit = compile(Returning(lambda x: (x, (x * 2, None, [x * 3]))), self.X)
+        assert [tensor.label for tensor in circuit.program.output_tensors] == ["output_0", "output_1", "output_2"]
+
+    def test_a_recurrent_layer_is_one(self) -> None:
+        torch.manual_seed(0)
+        module, x = nn.LSTM(3, 2, batch_first=True), np.random.default_rng(0).normal(size=(16, 4, 3))
+        circuit = compile(module, x.astype(np.float32), outputs=["output_0"])
+        with torch.no_grad():
+            right, _ = module(torch.tensor(x, dtype=torch.float32))
+        np.testing.assert_allclose(circuit.run(x), right.numpy(), atol=1e-3)
+
+    def test_an_onnx_models_outputs_are_chosen_too(self) -> None:
+        proto = export(self.mapping(), self.X)
+        assert [tensor.label for tensor in compile(proto, self.X, outputs=["pooled"]).program.output_tensors] == [
+            "pooled"
+        ]
+        for wrong in (["hidden"], []):
+            with pytest.raises(InvalidInputError, match=r"gives \['logits', 'pooled'\]"):
+                compile(proto, self.X, outputs=wrong)
 
 
 class TestBfloat16:

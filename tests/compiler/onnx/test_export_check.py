@@ -112,7 +112,7 @@ def test_dropout_layers_are_off_whatever_the_modules_mode() -> None:
 class TestCompile:
     def test_compares(self, monkeypatch: pytest.MonkeyPatch) -> None:
         export_of_another = exported(Module(torch.abs))
-        monkeypatch.setattr("zkinfer.compiler.compile.export", lambda *_, **__: export_of_another)
+        monkeypatch.setattr("zkinfer.compiler.compile.export_call", lambda *_, **__: export_of_another)
         with pytest.raises(CompileError, match="the export of the module is another function"):
             compile_model(RELU, X)
 

@@ -9,6 +9,7 @@ Claim. If i is an integer from 0 to n - 1, as its bounds prove, exactly one elem
 
 import math
 import string
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from zkinfer.circuit.bounds import lookup_indices
 from zkinfer.circuit.program import rounding_half
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Step, Take, Transpose
-from zkinfer.compiler.lowering.activation import Activation, Constant
+from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter
@@ -146,14 +147,47 @@ def take(g: Emitter, data: Activation, position: Activation, axis: int) -> Activ
     return _contracted(g, f"{places}z,{before}z{after}->{before}{places}{after}", one_hot(g, position, n), data)
 
 
-def _contracted(g: Emitter, subscripts: str, selector: Activation, data: Activation) -> Activation:
+def _contracted(g: Emitter, subscripts: str, selector: Activation, data: Operand) -> Activation:
     """The elements of `data` that the selector chooses, which lie within the range of `data`."""
-    chosen = g.einsum(subscripts, selector, data)
+    if isinstance(data, Constant):
+        chosen = g.einsum(subscripts, selector, g.weight(data))
+        observed = float(data.reals.min()), float(data.reals.max())
+        integral = data.array.dtype.kind in "iub"
+    else:
+        chosen, observed, integral = g.einsum(subscripts, selector, data), data.observed, data.integral
     assert isinstance(chosen.pending, AffineMap)
-    return g.activation(chosen.value, chosen.pending, data.observed, integral=data.integral)
+    return g.activation(chosen.value, chosen.pending, observed, integral=integral)
 
 
-def take_each(g: Emitter, data: Activation, position: Activation, axis: int) -> Activation:
+def take_nested(g: Emitter, data: Operand, positions: Sequence[Activation], batch_dims: int) -> Activation:
+    """The slices of a tensor at computed positions along several axes, one axis after another.
+
+    Args:
+        g: emits the nodes.
+        data: its first `batch_dims` axes are those of the positions; the next are indexed, one for each position.
+        positions: of one shape, whose first axes are the batch.
+        batch_dims: how many.
+
+    Returns:
+        The shape is that of a position, and the axes of `data` that are not indexed.
+    """
+    rank = len(positions[0].shape)
+    letters = string.ascii_lowercase[: rank + len(data.shape) - batch_dims - len(positions)]
+    places, others = letters[:rank], letters[rank:]
+    first = places[:batch_dims]
+    indexed = string.ascii_lowercase[len(letters) : len(letters) + len(positions)]
+    sizes = data.shape[batch_dims:]
+    taken = data
+    for number, (position, size) in enumerate(zip(positions, sizes, strict=False)):
+        rest = indexed[number + 1 :] + others
+        selector = one_hot(g, position, size)
+        taken = _contracted(g, f"{places}z,{first}z{rest}->{places}{rest}", selector, taken)
+        first = places
+    assert isinstance(taken, Activation)
+    return taken
+
+
+def take_each(g: Emitter, data: Operand, position: Activation, axis: int) -> Activation:
     """Along an axis, the element at a computed position for every place of the other axes."""
     letters = string.ascii_lowercase[: len(data.shape)]
     moved = letters.replace(letters[axis], "z")

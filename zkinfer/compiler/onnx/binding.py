@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zkinfer.compiler.onnx.read import inner_graphs
+from zkinfer.compiler.onnx.read import rename
 from zkinfer.errors import DynamicShapeError, InvalidInputError, ShapeError
 from zkinfer.typing import Array
 
@@ -121,6 +121,21 @@ def bind(proto: onnx.ModelProto, data: Mapping[str, Array], batch: int, said: Op
     for name, place in outputs.items():
         _form_output(proto, name, place)
     return Binding([data.get(name) for name in inputs], _described(bound, opened, {**axes, **outputs}))
+
+
+def keep_outputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Remove all other outputs of a model, in place.
+
+    Raises:
+        InvalidInputError: it does not have these, or there is none of them.
+    """
+    values = {value.name: value for value in proto.graph.output}
+    unknown = [name for name in names if name not in values]
+    if unknown or not names:
+        raise InvalidInputError(f"outputs names {unknown or 'nothing'}; the model gives {list(values)}")
+    kept = [values[name] for name in names]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
 
 
 def _constants(proto: onnx.ModelProto, given: Mapping[str, Any]) -> dict[str, Array]:
@@ -307,7 +322,7 @@ def _form_input(
     if axis == 0 or not all(isinstance(size, int) for size in shape):
         return
     inner = f"{name}/model"
-    _rename(proto.graph, name, inner)
+    rename(proto.graph, {name: inner})
     fixed = [int(size) for size in shape if isinstance(size, int)]
     if axis is None:
         sizes = numpy_helper.from_array(np.array(fixed, dtype=np.int64), f"{inner}/shape")
@@ -329,21 +344,10 @@ def _form_output(proto: onnx.ModelProto, name: str, axis: int) -> None:
     rank = len(value.type.tensor_type.shape.dim)
     if not rank:
         raise ShapeError(f"the batch of output {name!r} cannot be moved: the model does not say how many axes it has")
-    _rename(proto.graph, name, inner)
+    rename(proto.graph, {name: inner})
     value.name = name
     order = [axis, *_without(range(rank), axis)]
     proto.graph.node.append(helper.make_node("Transpose", [inner], [name], name=inner, perm=order))
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Rename a value within nodes, also of the graphs within them, which see the outer names."""
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
-    for inner in inner_graphs(graph.node):
-        _rename(inner, old, new)
 
 
 def _described(constants: Mapping[str, Array], sizes: Mapping[str, int], axes: Mapping[str, int | None]) -> str:

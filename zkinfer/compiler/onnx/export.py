@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import onnx
 
+from zkinfer.compiler.onnx.called import PREFIX, Call, call_of
 from zkinfer.compiler.onnx.published import PARAMETERS
+from zkinfer.compiler.onnx.read import rename
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
 from zkinfer.typing import Array
 
@@ -26,12 +28,18 @@ Exporter = Literal["dynamo", "torchscript"]
 
 
 def export(
-    module: "torch.nn.Module", example_inputs: Any, *, exporter: Exporter = "dynamo", opset: int = 18
+    module: "torch.nn.Module",
+    example_inputs: Any,
+    *,
+    exporter: Exporter = "dynamo",
+    opset: int = 18,
+    outputs: Sequence[str] | None = None,
 ) -> onnx.ModelProto:
     """An ONNX model of the module in evaluation mode, its batch left open.
 
     The module's training flags are restored afterwards, and nothing else about it is touched. Inputs are named after
-    the parameters of `forward`; the outputs are "output", or "output_0" and so on where there are several.
+    the parameters of `forward`. Outputs are all tensors that the module gives: under their names where it gives a
+    mapping, as modules of Hugging Face's transformers do, or else "output", or "output_0" and so on of several.
 
     Args:
         module: takes tensors whose first axis is the batch.
@@ -39,29 +47,50 @@ def export(
             mapping from parameter names to them. Only their shapes and dtypes matter.
         exporter: "dynamo" (torch.export, the newer one) or "torchscript" (tracing, the older one).
         opset: version of the ONNX operator set to write; dynamo writes 18 and newer.
+        outputs: the names of those to keep, such as `["logits"]`.
 
     Raises:
         MissingDependencyError: torch is not installed.
-        InvalidInputError: the argument is not a module, the module fails on the examples, or the exporter is unknown.
+        InvalidInputError: the argument is not a module, the module fails on the examples, it does not give such an
+            output, or the exporter is unknown.
         CompileError: the exporter fails on the module, or warns that its result depends on the values of the examples,
             because a line of the module makes a Python number or truth value of a tensor; the message names the line.
     """
+    return export_call(prepare(module, example_inputs, outputs), exporter=exporter, opset=opset)
+
+
+def prepare(module: Any, example_inputs: Any, outputs: Sequence[str] | None = None) -> Call:
+    """How a module is called with inputs such as these; the arguments and errors are those of `export`."""
     torch = _import_torch()
     if not isinstance(module, torch.nn.Module):
         raise InvalidInputError(f"only a torch.nn.Module can be exported, got {type(module).__name__}")
+    names, examples, by_name = _examples(torch, module, example_inputs)
+    with evaluation_mode(module), torch.no_grad(), _quiet():
+        try:
+            return call_of(torch, module, names, examples, by_name=by_name, outputs=outputs)
+        except InvalidInputError:
+            raise
+        except Exception as error:  # whatever the module's own code raises
+            raise InvalidInputError(f"the module fails on the example inputs: {_gist(error)}") from error
+
+
+def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -> onnx.ModelProto:
+    """An ONNX model of a module that is called like this; the rest as for `export`."""
+    torch = _import_torch()
     if exporter not in ("dynamo", "torchscript"):
         raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
-    names, examples = _examples(torch, module, example_inputs)
-    with evaluation_mode(module), torch.no_grad(), _quiet():
-        outputs = _output_names(torch, module, examples)
+    with evaluation_mode(call.module), torch.no_grad(), _quiet():
         try:
             write = _by_dynamo if exporter == "dynamo" else _by_torchscript
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always", torch.jit.TracerWarning)
-                proto = write(torch, module, names, examples, outputs, opset)
+                proto = write(torch, call, opset)
         except Exception as error:  # the exporters raise anything, from RuntimeError to their own classes
             raise _failure(torch, error, exporter) from error
         _require_no_branch(torch, warned)
+    if call.adapted:
+        stored = [tensor.name for tensor in proto.graph.initializer if tensor.name.startswith(PREFIX)]
+        rename(proto.graph, {name: name.removeprefix(PREFIX) for name in stored})
     proto.metadata_props.add(key=PARAMETERS, value="initializers")
     for value in proto.graph.input:
         if not value.type.tensor_type.shape.dim[0].dim_param:
@@ -86,23 +115,24 @@ def _import_torch() -> ModuleType:
     return torch
 
 
-def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list[str], list[Any]]:
-    """Names and tensors of the inputs, in the order of `forward`'s parameters, with at least two samples.
+def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list[str], list[Any], bool]:
+    """Names and tensors of the inputs, in the order of `forward`'s parameters, with at least two samples, and whether
+    the module has to be given them by name.
 
     A single sample is doubled, because torch.export regards an axis of size 1 as fixed.
     """
-    named, rest = _positional(module)
+    positional, rest = _positional(module)
+    by_name = False
     if isinstance(example_inputs, Mapping):
-        names = [name for name in named if name in example_inputs]
-        if len(names) != len(example_inputs) or names != named[: len(names)]:
-            raise InvalidInputError(
-                f"the module's forward takes {named} by position, got examples for {list(example_inputs)}; name its "
-                "first parameters, leaving none out, or wrap it in a module that passes the others by name"
-            )
+        known = [p.name for p in inspect.signature(module.forward).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = [name for name in known if name in example_inputs]
+        if len(names) != len(example_inputs):
+            raise InvalidInputError(f"the module's forward takes {known}, got examples for {list(example_inputs)}")
+        by_name = names != positional[: len(names)]
         values: Sequence[Any] = [example_inputs[name] for name in names]
     else:
         values = list(example_inputs) if isinstance(example_inputs, (list, tuple)) else [example_inputs]
-        names = [*named, *(f"{rest or 'input'}_{i}" for i in range(len(values) - len(named)))][: len(values)]
+        names = [*positional, *(f"{rest or 'input'}_{i}" for i in range(len(values) - len(positional)))][: len(values)]
     if not values:
         raise InvalidInputError("exporting needs an example of every input")
     tensors = []
@@ -113,7 +143,7 @@ def _examples(torch: ModuleType, module: Any, example_inputs: Any) -> tuple[list
                 f"the example for {name!r} has shape {tuple(tensor.shape)}; its first axis is the batch"
             )
         tensors.append(torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor)
-    return names, tensors
+    return names, tensors, by_name
 
 
 def _positional(module: Any) -> tuple[list[str], str | None]:
@@ -130,38 +160,20 @@ def _tensor(torch: ModuleType, array: Array) -> Any:
     return torch.from_numpy(array)
 
 
-def _output_names(torch: ModuleType, module: Any, examples: list[Any]) -> list[str]:
-    """Names for the outputs; runs the module once.
-
-    Raises:
-        InvalidInputError: the module fails on the examples, or returns something other than tensors.
-    """
-    try:
-        result = module(*examples)
-    except Exception as error:  # whatever the module's own code raises
-        raise InvalidInputError(f"the module fails on the example inputs: {_gist(error)}") from error
-    outputs = list(result) if isinstance(result, (list, tuple)) else [result]
-    if not outputs or not all(isinstance(output, torch.Tensor) for output in outputs):
-        raise InvalidInputError("the module returns something other than a tensor or a tuple of tensors; wrap it")
-    return ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
-
-
-def _by_dynamo(
-    torch: ModuleType, module: Any, names: list[str], examples: list[Any], outputs: list[str], opset: int
-) -> onnx.ModelProto:
+def _by_dynamo(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
     batch = torch.export.Dim("batch")
-    sizes: list[Any] = [{0: batch} for _ in examples]
-    named, rest = _positional(module)
+    sizes: list[Any] = [{0: batch} for _ in call.examples]
+    named, rest = _positional(call.module)
     if rest is not None:
         # torch regards the parameters without a name as one, a tuple.
         sizes[len(named) :] = [tuple(sizes[len(named) :])]
     program = torch.onnx.export(
-        module,
-        tuple(examples),
+        call.module,
+        tuple(call.examples),
         dynamo=True,
         opset_version=opset,
-        input_names=names,
-        output_names=outputs,
+        input_names=call.names,
+        output_names=call.outputs,
         dynamic_shapes=tuple(sizes),
         verbose=False,
         # Constants that the module writes down stay Constant nodes, apart from its parameters.
@@ -172,19 +184,17 @@ def _by_dynamo(
     return proto
 
 
-def _by_torchscript(
-    torch: ModuleType, module: Any, names: list[str], examples: list[Any], outputs: list[str], opset: int
-) -> onnx.ModelProto:
+def _by_torchscript(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
     buffer = BytesIO()
     torch.onnx.export(
-        module,
-        tuple(examples),
+        call.module,
+        tuple(call.examples),
         buffer,
         dynamo=False,
         opset_version=opset,
-        input_names=names,
-        output_names=outputs,
-        dynamic_axes={name: {0: "batch"} for name in (*names, *outputs)},
+        input_names=call.names,
+        output_names=call.outputs,
+        dynamic_axes={name: {0: "batch"} for name in (*call.names, *call.outputs)},
     )
     return onnx.load_model_from_string(buffer.getvalue())
 

@@ -1,7 +1,7 @@
 """Reading a model: from what the caller has to a ModelProto that is complete in itself."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -129,10 +129,24 @@ def _graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
 
 
 def inner_graphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+    """The graphs that nodes hold."""
     found = []
     for attribute in (a for node in nodes for a in node.attribute):
         found += [attribute.g] * attribute.HasField("g") + list(attribute.graphs)
     return found
+
+
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename values that nodes and initializers of a graph have, in place, also where graphs within read them."""
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.node:
+        for values in (node.input, node.output):
+            for place, name in enumerate(values):
+                if name in names:
+                    values[place] = names[name]
+    for inner in inner_graphs(graph.node):
+        rename(inner, names)
 
 
 def _all_tensors(proto: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:

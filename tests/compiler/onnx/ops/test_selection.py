@@ -313,3 +313,39 @@ class TestRefused:
         model = build("y = GatherElements<axis=1>(x, i)", {"x": [1, 4, 3], "i": [1, 4, 2]}, types={"i": INT64})
         with pytest.raises(UnsupportedOperatorError, match="only axis 1 may differ"):
             compare(model, grid(8, 4, 3), positions(4, 8, 4, 2))
+
+
+class TestComputedPositions:
+    """Of GatherElements from constants, and of GatherND: as exporters write tables that are expanded, and
+    `x[arange(n), x.argmax(1)]`."""
+
+    def test_a_constant_that_repeats_one_row(self) -> None:
+        table = np.broadcast_to(np.arange(70) % 7, (4, 70)).copy()
+        model = build("y = GatherElements<axis=1>(w, i)", {"i": [1, 3]}, {"w": table}, types={"i": INT64, "y": INT64})
+        assert compare(model, positions(70, 12, 3)).error == 0
+
+    def test_a_constant_with_rows_of_their_own(self) -> None:
+        model = build("y = GatherElements<axis=1>(w, i)", {"i": [2, 3]}, {"w": grid(2, 9)}, types={"i": INT64})
+        assert compare(model, positions(9, 12, 3), batch=2).error <= 2.0**-7
+
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_the_row_of_the_largest_in_each_sample(self, batch: int) -> None:
+        body = """at = ArgMax<axis=1, keepdims=0>(i)
+        column = Unsqueeze(at, last)
+        places = Concat<axis=1>(numbers, column)
+        y = GatherND(x, places)"""
+        weights = {"last": np.array([1]), "numbers": np.arange(batch)[:, None]}
+        model = build(body, {"x": [batch, 5, 4], "i": [batch, 5]}, weights, types={"i": INT64})
+        x = np.random.default_rng(0).integers(-64, 64, (6, 5, 4)) / 64
+        order = np.argsort(np.random.default_rng(1).normal(size=(6, 5)))
+        assert compare(model, x, order, batch=batch).error <= 2.0**-6
+
+    def test_with_an_axis_in_common(self) -> None:
+        model = build("y = GatherND<batch_dims=1>(x, i)", {"x": [1, 5, 4], "i": [1, 3, 1]}, types={"i": INT64})
+        x = np.random.default_rng(0).integers(-64, 64, (6, 5, 4)) / 64
+        assert compare(model, x, np.random.default_rng(1).integers(-5, 5, (6, 3, 1))).error <= 2.0**-6
+
+    def test_of_elements_of_a_constant(self) -> None:
+        model = build("y = GatherND(w, i)", {"i": [1, 3, 2]}, {"w": grid(5, 4)}, types={"i": INT64})
+        i = np.stack([positions(5, 6, 3), positions(4, 6, 3)], axis=-1)
+        assert compare(model, i).error <= 2.0**-7

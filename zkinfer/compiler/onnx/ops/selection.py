@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from zkinfer.circuit.steps import Reshape, Take, Transpose
+from zkinfer.circuit.steps import Reshape, Slice, Take, Transpose
 from zkinfer.compiler.lowering import arithmetic, selection
 from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
@@ -16,7 +16,7 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.typing import IntArray
+from zkinfer.typing import Array, IntArray
 
 MAX_RANKED = 1024
 """TopK compares every pair of elements along its axis: axes up to this size."""
@@ -36,9 +36,9 @@ def Gather(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0) -> Act
 
 @operator(13)
 def GatherElements(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0) -> Activation:
-    data = require_activation(data)
     axis = axis_of(axis, len(data.shape))
     if isinstance(indices, Constant):
+        data = require_activation(data)
         # Each element has a place of its own in the flat tensor.
         at = list(np.indices(indices.shape))
         at[axis] = indices.array.astype(np.int64) % data.shape[axis]
@@ -46,6 +46,9 @@ def GatherElements(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0
         return g.reindex(
             data, Reshape((math.prod(data.shape),)), Take(0, tuple(flat.ravel().tolist())), Reshape(flat.shape)
         )
+    if isinstance(data, Constant) and _is_one_row(data.array, axis):
+        row = replace(data, array=np.moveaxis(data.array, axis, 0).reshape(data.shape[axis], -1)[:, 0])
+        return selection.take_rows(g, row, indices, 0)
     others = [i for i in range(len(data.shape)) if i != axis and indices.shape[i] != data.shape[i]]
     if others:
         raise UnsupportedOperatorError(
@@ -55,9 +58,18 @@ def GatherElements(g: Emitter, data: Operand, indices: Operand, *, axis: int = 0
     return selection.take_each(g, data, indices, axis)
 
 
+def _is_one_row(array: Array, axis: int) -> bool:
+    """Whether a tensor repeats one row along an axis, as a table that was expanded does."""
+    rows = np.moveaxis(array, axis, -1)
+    return bool((rows == rows[(0,) * (rows.ndim - 1)]).all())
+
+
 @operator(13)
-def GatherND(g: Emitter, data: Activation, indices: Constant, *, batch_dims: int = 0) -> Activation:
+def GatherND(g: Emitter, data: Operand, indices: Operand, *, batch_dims: int = 0) -> Activation:
     *places, depth = indices.shape
+    if isinstance(indices, Activation):
+        return _nested(g, data, indices, batch_dims)
+    data = require_activation(data)
     index = indices.array.astype(np.int64)
     sizes = data.shape[batch_dims : batch_dims + depth]
     # The batch axes and the indexed ones as one flat axis.
@@ -71,6 +83,22 @@ def GatherND(g: Emitter, data: Activation, indices: Constant, *, batch_dims: int
         Take(0, tuple(int(i) for i in flat.ravel())),
         Reshape((*places, *rest)),
     )
+
+
+def _nested(g: Emitter, data: Operand, indices: Activation, batch_dims: int) -> Activation:
+    """Slices at positions whose coordinates along the indexed axes lie side by side in the last axis."""
+    *places, depth = indices.shape
+    if not depth or not places:
+        raise UnsupportedOperatorError(
+            f"its computed indices have the shape {indices.shape}; supported are lists of positions"
+        )
+    last = len(places)
+    flat = (math.prod(places[:batch_dims]), math.prod(places[batch_dims:])) if batch_dims else (math.prod(places),)
+    columns = [g.reindex(indices, Slice(last, i, 1, 1), Reshape(flat)) for i in range(depth)]
+    folded = (flat[:1] if batch_dims else ()) + data.shape[batch_dims:]
+    data = replace(data, array=data.array.reshape(folded)) if isinstance(data, Constant) else reshape(g, data, folded)
+    taken = selection.take_nested(g, data, columns, 1 if batch_dims else 0)
+    return reshape(g, taken, (*places, *data.shape[min(batch_dims, 1) + depth :]))
 
 
 @operator(13, 16, 18)
