@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("numba")
 
+from numba import njit
+
 import zkinfer.jit.compiling
-from zkinfer.jit.compiling import CompilationNotice, source_digest
+from zkinfer.jit.compiling import CompilationNotice, device, source_digest
 
 
 @pytest.fixture
@@ -37,3 +39,19 @@ def test_kernels_of_other_packages_are_their_own_business(said: list[str]) -> No
     CompilationNotice().on_start(compiling(pytest.importorskip))
     CompilationNotice().on_start(compiling(eval("lambda: 0", {})))
     assert said == []
+
+
+@device
+def _twice(x: float) -> float:
+    return 2 * x
+
+
+_four_times: Any = njit(lambda x: _twice(_twice(x)))
+
+
+def test_a_part_of_kernels_is_called_by_kernels_alone() -> None:
+    """Before and after a kernel has compiled it; a crash of the process would be the alternative."""
+    for _ in range(2):
+        with pytest.raises(TypeError, match="_twice is a part of kernels"):
+            _twice(1.0)
+        assert _four_times(1.5) == 6.0

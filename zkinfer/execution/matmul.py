@@ -141,11 +141,13 @@ _wide_6, _wide_2, _wide_1 = (_block(rows, WIDE // LANES) for rows in (6, 2, 1))
 _slim_6, _slim_2, _slim_1 = (_block(rows, 1) for rows in (6, 2, 1))
 
 
-@device
 def _panels(columns: int) -> tuple[int, int]:
     """How many panels of WIDE and of LANES columns; less than LANES of all columns are empty."""
     wide = (columns + LANES - 1) // WIDE
     return wide, max(0, (columns - wide * WIDE + LANES - 1) // LANES)
+
+
+_panels_in_kernels = device(_panels)
 
 
 @device
@@ -158,7 +160,7 @@ def _tile(
     out[columns (row + i) + c] = base[c] + sum over k of x[at + stride i + k] * right[k, c], for i < rows and the
     columns c of the panel.
     """
-    wide, _ = _panels(columns)
+    wide, _ = _panels_in_kernels(columns)
     i = 0
     if panel < wide:
         column = panel * WIDE
@@ -214,7 +216,7 @@ def _gathered_kernel(
     size = inner.size * length
     pairs = (size + 1) // 2
     block = np.zeros(BLOCK * 2 * pairs, dtype=np.int16)
-    wide, slim = _panels(columns)
+    wide, slim = _panels_in_kernels(columns)
     run, line = start // lines.size, start % lines.size
     for row in range(start, stop, BLOCK):
         rows = min(BLOCK, stop - row)

@@ -34,14 +34,25 @@ PACKAGES = (
 
 
 def device(function: F) -> F:
-    """Compiles a function into the kernels that call it."""
-    compiled: F = njit(forceinline=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    """Compiles a function into the kernels that call it. Python cannot call it: what that takes is not compiled."""
+    compiled: Any = njit(
+        forceinline=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise TypeError(f"{function.__name__} is a part of kernels, and not to be called from Python")
+
+    # Without its wrapper, a call from Python would end the process. So Python's dispatch never learns of a compiled
+    # version, and where it asks for one, it is refused. Kernels look versions up in `overloads`.
+    compiled.add_overload = lambda version: compiled.overloads.update({tuple(version.signature.args): version})
+    compiled._compile_for_args = refuse
+    result: F = compiled
+    return result
 
 
 def kernel(function: F) -> F:
     """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
-    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    compiled: Any = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     if _keep(compiled):
         index = compiled._cache._cache_file
         index._source_stamp = (index._source_stamp, source_digest())

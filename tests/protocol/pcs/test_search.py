@@ -13,7 +13,7 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
-from zkinfer.protocol.pcs.search import Cost, _fewest_queries, _priced, search
+from zkinfer.protocol.pcs.search import Cost, _fewest_queries, _lengths, _priced, search
 
 
 def error_bits(parameters: OpeningParameters, groups: int) -> float:
@@ -58,6 +58,19 @@ def test_no_neighbour_is_cheaper() -> None:
                 other = _fewest_queries(log_columns, log_length, (grinding, 0), 2, 1, 100.0)
                 if other is not None:
                     assert _priced(other, -(-(1 << 18) >> log_columns), 2, 1, cost).cost >= best.cost
+
+
+@pytest.mark.parametrize(("cells", "proofs"), [(1, 1), (300, 1), (40_000, 1), (40_000, 20)])
+def test_the_choice_is_that_of_trying_everything(cells: int, proofs: int) -> None:
+    """Nothing that is left out as too dear would have been chosen."""
+    tried = [
+        _priced(parameters, -(-cells // (1 << log_columns)), 2, proofs, Cost())
+        for log_columns in range((cells - 1).bit_length() + 1)
+        for log_length, work in _lengths(log_columns, 2, 100.0, 20)
+        for query_grinding in range(21)
+        if (parameters := _fewest_queries(log_columns, log_length, (query_grinding, work), 2, proofs, 100.0))
+    ]
+    assert search(cells, 2, proofs=proofs, error_bits=100.0) == min(tried, key=lambda choice: choice.cost)
 
 
 def test_dear_bytes_make_short_proofs() -> None:

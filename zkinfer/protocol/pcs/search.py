@@ -82,12 +82,22 @@ def search(
         InvalidInputError: nothing within the limits is secure enough.
     """
     best: Choice | None = None
-    for log_columns in range(min_log_columns, min(max_log_columns, (cells - 1).bit_length()) + 1):
+    widths = range(min_log_columns, min(max_log_columns, (cells - 1).bit_length()) + 1)
+    # Widths of about a square come first, so that most others are seen at once to cost more; the choice is the same.
+    square = ((cells - 1).bit_length() + 1) // 2
+    for log_columns in sorted(widths, key=lambda width: abs(width - square)):
         rows = -(-cells // (1 << log_columns))
-        for parameters in _secure(log_columns, groups, proofs, error_bits, max_grinding):
-            choice = _priced(parameters, rows, groups, proofs, cost)
-            if best is None or choice.cost < best.cost:
-                best = choice
+        for log_length, weight_grinding in _lengths(log_columns, groups, error_bits, max_grinding):
+            if best is not None and _work(1 << log_columns, log_length, rows, groups, proofs, cost) > best.cost:
+                continue
+            for query_grinding in range(max_grinding + 1):
+                grinding = (query_grinding, weight_grinding)
+                parameters = _fewest_queries(log_columns, log_length, grinding, groups, proofs, error_bits)
+                if parameters is None:
+                    continue
+                choice = _priced(parameters, rows, groups, proofs, cost)
+                if best is None or (choice.cost, log_columns) < (best.cost, best.parameters.code.log_columns):
+                    best = choice
     if best is None:
         raise InvalidInputError(
             f"nothing within these limits gives {error_bits} bits for {cells} cells and {proofs} proofs: "
@@ -96,20 +106,15 @@ def search(
     return best
 
 
-def _secure(
-    log_columns: int, groups: int, proofs: int, error_bits: float, max_grinding: int
-) -> Iterator[OpeningParameters]:
+def _lengths(log_columns: int, groups: int, error_bits: float, max_grinding: int) -> Iterator[tuple[int, int]]:
+    """The lengths of a code for rows of that length, each with the bits of work before the weights are drawn."""
     for log_length in range(log_columns + 1, MAX_LOG_LENGTH + 1):
         # The least work that brings the proximity and claims terms below a quarter of the allowed error.
         excess = math.log2(((1 << log_length) + groups) / security.FIELD_SIZE) + error_bits + 2
         weight_grinding = max(0, math.ceil(excess))
         if weight_grinding > max_grinding:
             return
-        for query_grinding in range(max_grinding + 1):
-            work = (query_grinding, weight_grinding)
-            parameters = _fewest_queries(log_columns, log_length, work, groups, proofs, error_bits)
-            if parameters is not None:
-                yield parameters
+        yield log_length, weight_grinding
 
 
 def _fewest_queries(
@@ -138,18 +143,21 @@ def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: floa
     return math.ceil((-math.log2(2.0**-error_bits - others) - parameters.query_grinding) / one.bits)
 
 
+def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, cost: Cost) -> float:
+    """Nanoseconds for encoding, hashing and combining: what every choice of these sizes costs at least."""
+    masks = DEGREE * (groups + 1)
+    encoded = rows + masks if proofs == 1 else masks
+    return (
+        encoded * (1 << log_length) * (cost.encode * log_length + cost.store)
+        + (1 << log_length) * cost.leaf
+        + (rows + masks) * dimension * cost.combine * (groups + 1)
+    )
+
+
 def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost) -> Choice:
     code = parameters.code
-    masks = DEGREE * (groups + 1)
-    if proofs == 1:
-        encoded, trees, symbols = rows + masks, 1, [symbols_of(rows, groups + 1)]
-    else:
-        encoded, trees, symbols = masks, 1, [rows, symbols_of(0, groups + 1)]
+    symbols = [symbols_of(rows, groups + 1)] if proofs == 1 else [rows, symbols_of(0, groups + 1)]
     proof_bytes = expected_opening_bytes(parameters, symbols, groups)
-    time = (
-        encoded * code.length * (cost.encode * code.log_length + cost.store)
-        + trees * code.length * cost.leaf
-        + (rows + masks) * code.dimension * cost.combine * (groups + 1)
-        + cost.grind * (2**parameters.query_grinding + 2**parameters.weight_grinding)
-    )
+    time = _work(code.dimension, code.log_length, rows, groups, proofs, cost)
+    time += cost.grind * (2**parameters.query_grinding + 2**parameters.weight_grinding)
     return Choice(parameters, rows, proof_bytes, time + cost.proof_byte * proof_bytes)

@@ -75,7 +75,8 @@ def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floa
         raise ShapeError("the matrix must be contiguous, row after row")
     rows, columns = matrix.shape
     out = np.zeros((DEGREE, columns))
-    flat = np.asarray(matrix).reshape(-1)
+    flat = np.asarray(matrix).reshape(-1).view()
+    flat.flags.writeable = False  # one type for stored matrices and for others, so that kernels are compiled once
     if matrix.dtype == np.float64:
         grouped = _grouped(np.stack(lines), WIDE_ROWS)
         split(_wide_kernel, columns, _grain(WIDE_BLOCK, rows), flat, rows, columns, grouped, *out)
