@@ -68,7 +68,9 @@ class WitnessJudge:
     def _tensor(self, stacks: Sequence[npt.NDArray[Any]], matrix: int, vector: int, shape: tuple[int, ...]) -> Elements:
         flat = np.empty(shape, object).reshape(-1)
         for number, box in enumerate(self.plan.matrices[matrix].vectors[vector]):
-            flat[list(box.places)] = self._box(stacks, matrix, vector, number)
+            for place, element in zip(box.places, self._box(stacks, matrix, vector, number), strict=True):
+                if place is not None:
+                    flat[place] = element
         return flat.reshape(shape)
 
     def _box(self, stacks: Sequence[npt.NDArray[Any]], matrix: int, vector: int, number: int) -> Elements:
@@ -130,7 +132,10 @@ class WitnessJudge:
         if site.source is None:
             return [output, output]
         limbs = [self._box(stacks, WITNESS, vector, number) for _, vector in site.limbs]
-        rest, at = values[site.source].reshape(-1)[list(site.boxes[number].places)] + rounding_half(site.shift), 0
+        source = values[site.source].reshape(-1)
+        places = site.boxes[number].places
+        read = np.array([site.padding if place is None else source[place] for place in places], object)
+        rest, at = read + rounding_half(site.shift), 0
         for (bits, _), limb in zip(site.limbs, limbs, strict=True):
             rest, at = rest - (limb << at), at + bits
         return [rest * pow(1 << site.shift, -1, P) % P, output, *limbs]
