@@ -221,6 +221,18 @@ def test_entries_of_all_tables_together_are_limited(monkeypatch: pytest.MonkeyPa
         COMMITMENT.to_bytes()
 
 
+def test_a_short_file_holds_no_long_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries that take memory a thousand times the file's size are refused; who writes them spends the bytes."""
+    monkeypatch.setattr(encoding, "FREE_ENTRIES", 1 << 10)
+    table = Table("line", 0, tuple(range(1 << 18)))
+    long = msgspec.structs.replace(COMMITMENT.program, tables=(*COMMITMENT.program.tables, table))
+    packed = pack_program(long)
+    assert len(packed) > len(table.values) / encoding.ENTRIES_PER_BYTE
+    assert unpack_program(packed) == long
+    with pytest.raises(ArtifactError, match="packed bytes hold tables of"):
+        unpack_program(zlib.compress(zlib.decompress(packed), 9))
+
+
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9))
 def test_tables_of_any_integers_come_back(values: list[int]) -> None:
     """Differences of int64 take 65 bits; they are kept modulo 2^64."""

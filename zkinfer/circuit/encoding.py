@@ -28,6 +28,10 @@ MAX_UNPACKED_BYTES = 1 << 26
 MAX_PACKED_ENTRIES = 1 << 25
 """Entries of all tables of a packed program together: what reading it takes memory for."""
 
+FREE_ENTRIES, ENTRIES_PER_BYTE = 1 << 22, 64
+"""A packed program has at most so many entries, and so many more for each of its bytes: reading them takes a second and
+300 MB for each `FREE_ENTRIES`, which a short file may not ask for. What zlib would make shorter is not compressed."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Program)
 
@@ -89,7 +93,8 @@ def pack_program(program: Program) -> bytes:
     if len(data) > MAX_UNPACKED_BYTES:
         raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_UNPACKED_BYTES}")
     _check_entries(program)
-    return zlib.compress(data, 9)
+    packed = zlib.compress(data, 9)
+    return packed if _are_carried(program, packed) else zlib.compress(data, 0)
 
 
 def unpack_program(data: bytes) -> Program:
@@ -111,13 +116,24 @@ def unpack_program(data: bytes) -> Program:
     if encode_program(packed) != inflated:
         raise ArtifactError("the program is not in canonical form: it was edited or written by another tool")
     _check_entries(packed)
+    if not _are_carried(packed, data):
+        raise ArtifactError(f"{len(data)} packed bytes hold tables of {_entries(packed)} entries: more than is read")
     program = _with_sums(packed)
     validate(program)
     return program
 
 
+def _entries(program: Program) -> int:
+    return sum(len(table.values) for table in program.tables)
+
+
+def _are_carried(program: Program, packed: bytes) -> bool:
+    """Whether a packed program has as many bytes as its entries take to be read."""
+    return _entries(program) <= FREE_ENTRIES + ENTRIES_PER_BYTE * len(packed)
+
+
 def _check_entries(program: Program) -> None:
-    entries = sum(len(table.values) for table in program.tables)
+    entries = _entries(program)
     if entries > MAX_PACKED_ENTRIES:
         raise ArtifactError(f"tables of {entries} entries are over the limit of {MAX_PACKED_ENTRIES} of a program")
 

@@ -45,7 +45,7 @@ app = typer.Typer(
     "disk, time or an optional package is missing; 5 to 7 of batch jobs. Every command takes --json.",
 )
 
-NOT_SHOWN = "not shown to be within their published bounds: that is the owner's word"
+NOT_SHOWN = "not shown to be within their published bounds; with new keys the owner can publish a commitment that does"
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
 
