@@ -62,8 +62,9 @@ class Vector:
 
     def bend_values(self, change: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Proof:
         """The proof with `change` applied to the integers of its first claimed output."""
-        first = public(self.proof.output_tensors[0])
-        return self.bend_output(values=OutputTensor.of(change(first.integers()), first.frac_bits).values)
+        first, *rest = self.proof.output_tensors
+        bent = OutputTensor.of(change(public(first).integers()), public(first).frac_bits)
+        return self.bend_proof(outputs=(bent, *rest))
 
     def bend_output(self, **changes: Any) -> Proof:
         """The proof with its first claimed output changed in some field."""

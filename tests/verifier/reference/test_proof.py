@@ -1,6 +1,8 @@
 """Whole proofs: the reference verifier and the fast one say the same on any proof of any statement."""
 
 import dataclasses
+from typing import Any
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -23,12 +25,15 @@ from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
+from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import boxes, opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.reference import committed_claims
 from zkinfer.verifier.reference import plan as reference_plan
+from zkinfer.verifier.reference import proof as reference_proof
+from zkinfer.verifier.reference.channel import Channel
 
 
 def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int = 2) -> Case:
@@ -67,6 +72,24 @@ def test_gathered_boxes_are_among_them() -> None:
 
 def test_both_cover_tensors_by_the_same_numbers() -> None:
     assert (reference_plan.BOX_PLACES, reference_plan.BOX_SHARE) == (boxes.BOX_PLACES, boxes.BOX_SHARE)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_count_the_same_chances(seed: int) -> None:
+    """What the openings are worth hides these in the sum, in proofs as small as those of tests."""
+    case = random_case(seed)
+    channels: list[Channel] = []
+
+    def noted(*arguments: Any, **options: Any) -> Channel:
+        channels.append(Channel(*arguments, **options))
+        return channels[-1]
+
+    with mock.patch.object(reference_proof, "Channel", noted):
+        prove_and_verify(case)
+    shape = make_shape(case.plan, case.sizes.weights.code, case.sizes.header)
+    lookups = ("lookups", "fraction trees")  # the reference counts these apart
+    ours = sum(term.error for term in shape.terms if term.name not in lookups)
+    assert [channel.error for channel in channels] == pytest.approx([ours], rel=1e-9)
 
 
 def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
