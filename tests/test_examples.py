@@ -90,3 +90,11 @@ def test_program_in_the_readme(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_say_how_to_run_them(path: Path) -> None:
     assert f"python examples/{path.name}" in path.read_text().split('"""')[1]
+
+
+def test_the_image_installs_what_is_locked_and_compiles_the_kernels() -> None:
+    """Images are not built here; their lines name what exists."""
+    text = (ROOT / "examples" / "docker" / "Dockerfile").read_text()
+    assert (ROOT / "constraints" / "locked.txt").is_file()
+    assert "--constraint /src/constraints/locked.txt '/src[prove]'" in text
+    assert text.index("ENV NUMBA_CACHE_DIR=") < text.index("RUN zkinfer warmup")

@@ -1,7 +1,6 @@
 """What a notebook shows: what a thing is and is worth, with nothing in it that a browser would obey."""
 
 import dataclasses
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.example_programs import mlp
+from support.html_tags import Tags
 
 import zkinfer as zk
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
@@ -16,22 +16,6 @@ from zkinfer.notebook import MAX_TEXT, card
 from zkinfer.verifier import VerifiedInference
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[31m<img src=x onerror=alert(1)>"
-
-
-class Tags(HTMLParser):
-    """All tags with their attributes, and the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, Any]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append((tag, attrs))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def shown(thing: Any) -> str:
