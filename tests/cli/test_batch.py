@@ -1,7 +1,10 @@
 """The commands about batch jobs, from the shell: real keys, real proofs, exit codes."""
 
+import html
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -109,6 +112,17 @@ def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
         assert "no proof" in text
         assert run(*command)[0] == 7
     assert Keys.load(shop / "keys").proofs_left == left
+
+
+def test_the_command_in_the_report_checks_the_job(shop: Path, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (job / "report.html").read_text()
+    (line,) = re.findall(r"<code>(.*?)</code>", page)
+    words = shlex.split(html.unescape(line))
+    assert words[:2] == ["zkinfer", "batch"]
+    monkeypatch.chdir(shop)
+    code, text = run(*words[2:])
+    assert code == 0, text
+    assert run(*words[2:-1], "00" * 32)[0] == 1
 
 
 def test_what_scripts_are_told(shop: Path, job: Path, tmp_path: Path) -> None:

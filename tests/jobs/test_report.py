@@ -14,7 +14,8 @@ from zkinfer.jobs import api
 from zkinfer.jobs.job import manifest_file
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
-from zkinfer.jobs.report import MAX_ROWS, OTHER, compare_outputs, phase_seconds, write_report
+from zkinfer.jobs.report import OTHER, compare_outputs, phase_seconds, write_report
+from zkinfer.jobs.report_page import MAX_ROWS
 from zkinfer.jobs.state import Announcement
 
 
@@ -62,6 +63,33 @@ def test_it_says_what_the_job_is(job: Path) -> None:
     assert "100, of which 100 are done, 0 failed" in text
     assert re.search(r"proofs\s+15, ", text)
     assert receipt_of(Manifest.load(manifest_file(job))).hex() in text
+
+
+def test_the_first_screen_is_for_people_who_decide(job: Path) -> None:
+    text = " ".join(Page(write_report(job)).text.partition("Details")[0].split())
+    assert "100 of 100 answers are proven: all of them." in text
+    for part in ("model", "data 100 items in x.npy", "answers in the folder", "context none", "finished 20", "receipt"):
+        assert part in text
+    receipt = receipt_of(Manifest.load(manifest_file(job))).hex()
+    assert f"zkinfer batch verify job model.zkc --inputs x.npy --receipt {receipt}" in text
+    assert "the operator's word" in text
+
+
+def test_the_first_screen_says_what_is_not_proven(tmp_path: Path) -> None:
+    keys, _ = new_job(tmp_path, 1)
+    x = item_reals(6)
+    x[2] = np.nan
+    np.save(tmp_path / "x's.npy", x)
+    api.run(tmp_path / "job", keys, tmp_path / "x's.npy", batch_size=3, context=b"hex:\xff")
+    text = Page(write_report(tmp_path / "job")).text
+    assert "5 of 6 answers are proven, 1 not: the model cannot take its input." in text
+    assert """--inputs 'x'"'"'s.npy' --context hex:6865783aff""" in text
+
+
+def test_it_has_styles_for_dark_screens_and_for_paper(job: Path) -> None:
+    page = write_report(job).read_text()
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
 
 
 def test_reasons_are_text_and_not_markup(tmp_path: Path) -> None:

@@ -91,6 +91,12 @@ def _decode_key(data: msgspec.Raw) -> VerifyingKey:
     return msgspec.msgpack.decode(data, type=key_type)
 
 
+def fingerprint_of(digest: bytes) -> str:
+    """A commitment's digest for people, in groups of four digits."""
+    text = digest.hex()
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
 class Commitment(File):
     """A published model: program, verification key and weight commitment; a `.zkc` file.
 
@@ -145,8 +151,7 @@ class Commitment(File):
         All of it, because an owner who looks for two commitments with one fingerprint needs the square root of what
         finding a second one for a given fingerprint takes.
         """
-        text = self.digest.hex()
-        return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+        return fingerprint_of(self.digest)
 
     @property
     def program_digest(self) -> bytes:

@@ -4,8 +4,6 @@ It holds its pictures itself, loads nothing and runs nothing, so it can be maile
 from the job's state, for the operator of the job. It shows nothing to others: see `verification`.
 """
 
-import base64
-import html
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -21,17 +19,13 @@ from zkinfer.files.npy import map_npy
 from zkinfer.jobs.inputs import PathLike
 from zkinfer.jobs.job import manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
-from zkinfer.jobs.receipt import receipt_of
+from zkinfer.jobs.report_overview import overview
+from zkinfer.jobs.report_page import facts, image, page, section, table
 from zkinfer.jobs.state import Announcement, JobCounts, Row, State
 from zkinfer.progress import duration
 from zkinfer.typing import Array, FloatArray
 
-Cells = Sequence[object]
-
 REPORT_FILE = "report.html"
-MAX_ROWS = 50
-"""Of a table of what failed; the rest is counted."""
-
 BLOCK = 1 << 14
 """Items that are compared at a time."""
 
@@ -39,14 +33,6 @@ POINTS = 4000
 """Numbers that are drawn of an output, evenly spaced, where it holds more."""
 
 OTHER = "everything else"
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #24282e; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; }
-th { font-weight: 600; border-bottom: 1px solid #c9cdd3; } td.number { text-align: right; } img { max-width: 100%; }
-.note { color: #5b616a; }
-"""
 
 
 @dataclass(frozen=True)
@@ -86,20 +72,21 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
     """
     target = Path(folder)
     with closing(State(target)) as state:
-        counts, rows = state.counts(), list(state.rows())
+        job, counts, rows = state.job, state.counts(), list(state.rows())
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
     plots = _plots()
     proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
-        _section("Summary", _facts(_summary(target, counts, proven))),
+        section("Details", facts(_summary(target, counts, proven))),
         *(_performance(plots, proven, [item for item, _ in dead]) if proven else ()),
         *(_accuracy(plots, accuracy) for accuracy in compare_outputs(target, float_outputs)),
-        _section("Failed batches", _table(("items", "attempts", "reason"), failed)),
-        _section("Dead letters", _table(("item", "reason"), dead)),
+        section("Failed batches", table(("items", "attempts", "reason"), failed)),
+        section("Dead letters", table(("item", "reason"), dead)),
     ]
     path = target / REPORT_FILE
-    write_atomically(path, _page(f"Batch job {target.absolute().name}", sections).encode(), private=True)
+    text = page(f"Batch job {target.absolute().name}", overview(target, job, counts), sections)
+    write_atomically(path, text.encode(), private=True)
     return path
 
 
@@ -130,14 +117,14 @@ def _performance(plots: ModuleType, proven: Sequence[tuple[Row, Announcement]], 
     size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
     phases = plots.phases_png(phase_seconds(proof for _, proof in proven))
     throughput = plots.batches_png(first, speed, "Throughput", "items a second, one worker")
-    yield _section("Time", _image(phases, "proving time by phase") + _image(throughput, "throughput"))
-    yield _section("Size", _image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs"))
+    yield section("Time", image(phases, "proving time by phase") + image(throughput, "throughput"))
+    yield section("Size", image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs"))
 
 
 def _accuracy(plots: ModuleType, accuracy: Accuracy) -> str:
     """The section about an output."""
     picture = plots.accuracy_png(accuracy.in_float, accuracy.proven, accuracy.name)
-    return _section("Accuracy", _facts(_accuracy_facts(accuracy)) + _image(picture, "accuracy"))
+    return section("Accuracy", facts(_accuracy_facts(accuracy)) + image(picture, "accuracy"))
 
 
 def phase_seconds(proofs: Iterable[Announcement]) -> dict[str, float]:
@@ -197,19 +184,19 @@ def _compare(name: str, in_float: Array, proven: Array) -> Accuracy:
 
 
 def _accuracy_facts(accuracy: Accuracy) -> list[tuple[str, str]]:
-    facts = [
+    rows = [
         ("output", accuracy.name),
         ("largest difference from float", f"{accuracy.largest:.4g}"),
         ("mean difference", f"{accuracy.mean:.4g}"),
     ]
     if accuracy.agreement is not None:
-        facts.append(("same largest entry", f"{100 * accuracy.agreement:.4g}% of the items"))
-    return facts
+        rows.append(("same largest entry", f"{100 * accuracy.agreement:.4g}% of the items"))
+    return rows
 
 
 def _summary(folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
     complete = manifest_file(folder).exists()
-    facts = [
+    rows = [
         ("state", "complete" if complete else "not complete"),
         ("items", f"{counts.items}, of which {counts.done} are done, {counts.failed} failed"),
         *([("not picked", f"{counts.executed} items, executed and committed to")] if counts.executed else ()),
@@ -219,46 +206,10 @@ def _summary(folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announ
         ("proving", f"{duration(counts.prove_seconds)}, summed over workers"),
     ]
     if counts.prove_seconds:
-        facts.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
+        rows.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
     if complete:
         manifest = Manifest.load(manifest_file(folder))
         if (sample := manifest.sample) is not None:
             worth = f"{100 * sample.rate:.4g}% wrong outputs are missed with probability {sample.miss_probability:.3g}"
-            facts.append(("policy", f"a sample of {sample.size} batches: {worth}"))
-        facts.append(("receipt", receipt_of(manifest).hex()))
-        facts.append(("commitment", manifest.commitment.hex()))
-    return facts
-
-
-def _page(title: str, sections: Sequence[str]) -> str:
-    name = html.escape(title)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{_STYLE}</style></head>\n'
-        f"<body><h1>{name}</h1>\n{''.join(sections)}</body></html>\n"
-    )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<h2>{html.escape(title)}</h2>\n{content}\n"
-
-
-def _image(png: bytes, what: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return f'<p><img alt="{html.escape(what)}" src="data:image/png;base64,{data}"></p>\n'
-
-
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    return f"<table>{''.join(_row('td', fact) for fact in facts)}</table>"
-
-
-def _table(heads: Cells, rows: Sequence[Cells]) -> str:
-    if not rows:
-        return '<p class="note">none</p>'
-    more = f'<p class="note">and {len(rows) - MAX_ROWS} more</p>' if len(rows) > MAX_ROWS else ""
-    return f"<table>{_row('th', heads)}{''.join(_row('td', row) for row in rows[:MAX_ROWS])}</table>{more}"
-
-
-def _row(tag: str, cells: Cells) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)}</tr>\n"
+            rows.append(("policy", f"a sample of {sample.size} batches: {worth}"))
+    return rows
