@@ -431,16 +431,20 @@ def inspect(
     ] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Write the program of a commitment or circuit as a graph (DOT)."),
+        typer.Option(
+            help="Draw the program of a commitment or circuit: .svg is a picture, other files are DOT for Graphviz."
+        ),
     ] = None,
 ) -> results.Inspected:
     """Print what a file is, what it reveals, and what the program in it computes."""
+    from zkinfer.cli.drawing import svg_text
     from zkinfer.cli.inspect import describe_file, kind_of, program_of
     from zkinfer.cli.inspect_program import graph_text
 
     if graph is not None:
-        write_atomically(graph, "".join(graph_text(program_of(path))).encode())
-        out.print(f"wrote {escape(str(graph))}; dot -Tsvg draws it")
+        text = (svg_text if graph.suffix == ".svg" else graph_text)(program_of(path))
+        write_atomically(graph, "".join(text).encode())
+        out.print(f"wrote {escape(str(graph))}{'' if graph.suffix == '.svg' else '; dot -Tsvg draws it'}")
     description = describe_file(path, everything=everything)
     if graph is None:
         out.print(description)

@@ -1,0 +1,80 @@
+"""Programs as pictures: well-formed, bounded, with nothing in them that a browser would obey."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.commands import as_json
+from support.example_programs import everything, mlp
+from typer.testing import CliRunner
+
+import zkinfer as zk
+from zkinfer.circuit.program import Program
+from zkinfer.cli import app, drawing, results
+from zkinfer.cli.drawing import svg_text
+from zkinfer.errors import InvalidInputError
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def picture(program: Program) -> ElementTree.Element:
+    return ElementTree.fromstring("".join(svg_text(program)))
+
+
+def boxes(root: ElementTree.Element) -> list[list[str]]:
+    """The texts of each box."""
+    return [[text.text or "" for text in group.findall(f"{SVG}text")] for group in root.findall(f"{SVG}g")]
+
+
+def test_every_node_has_a_box_with_what_it_does() -> None:
+    """3 -> 4 -> 2: the one lookup is all of them."""
+    assert boxes(picture(mlp().program)) == [
+        ["input x", "1 x 3"],
+        ["product", "12 products, 1 x 4"],
+        ["sum", "view, 1 x 4"],
+        ["relu", "4 lookups, 1 x 4, 100%"],
+        ["output y", "8 products, 1 x 2"],
+    ]
+
+
+@pytest.mark.parametrize("program", [mlp().program, everything().program], ids=["mlp", "everything"])
+def test_shares_of_the_lookups_add_up(program: Program) -> None:
+    bars = [rect for rect in picture(program).iter(f"{SVG}rect") if rect.get("class") == "cost"]
+    assert sum(float(bar.get("width", "")) for bar in bars) == pytest.approx(drawing.WIDTH, abs=len(bars))
+
+
+def test_no_box_covers_another() -> None:
+    rects = [r for r in picture(everything().program).iter(f"{SVG}rect") if r.get("class") is None]
+    corners = [(float(r.get("x", "")), float(r.get("y", ""))) for r in rects]
+    assert len(set(corners)) == len(corners)
+    for i, (x, y) in enumerate(corners):
+        for a, b in corners[:i]:
+            assert abs(x - a) >= drawing.WIDTH or abs(y - b) >= drawing.HEIGHT
+
+
+def test_labels_are_text() -> None:
+    program = mlp().program
+    hostile = msgspec.structs.replace(program.inputs[0], label='</text><script>"&\x1b\u202e')
+    root = picture(msgspec.structs.replace(program, inputs=(hostile,)))
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
+        *("svg", "title", "style", "g", "rect", "text", "path")
+    }
+    assert boxes(root)[0][0] == 'input </text><script>"&  '
+
+
+def test_large_programs_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "MAX_DRAWN", 3)
+    with pytest.raises(InvalidInputError, match="4 nodes, and at most 3"):
+        picture(mlp().program)
+
+
+def test_inspect_draws_by_the_name_of_the_file(tmp_path: Path) -> None:
+    example = mlp()
+    zk.Circuit(example.program, example.weights, (), b"").save(tmp_path / "model.zkcircuit")
+    told = as_json(results.Inspected, "inspect", tmp_path / "model.zkcircuit", "--graph", tmp_path / "model.svg")
+    assert told.graph == str(tmp_path / "model.svg")
+    assert ElementTree.parse(tmp_path / "model.svg").getroot().tag == f"{SVG}svg"
+    words = ["inspect", str(tmp_path / "model.zkcircuit"), "--graph", str(tmp_path / "model.dot")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "model.dot").read_text().startswith("digraph")
