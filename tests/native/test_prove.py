@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.both_verifiers import cheap_boxes
 from support.native_prover import Case, make_case, prove, small, verify
 from support.random_programs import random_inputs, random_program
 from support.two_layer_program import INPUT, PROGRAM, WEIGHTS
@@ -21,6 +22,7 @@ from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.reduction import opening
+from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import WEIGHTS as WEIGHTS_MATRIX
 from zkinfer.protocol.security import DEFAULT_BITS
@@ -89,12 +91,8 @@ def test_every_visibility(private: tuple[bool, ...], runs: int) -> None:
     accepted(make_case(program, weights, inputs, private[:2], private[2:]))
 
 
-@pytest.mark.parametrize("shape", [(7,), (5, 7), (3, 5, 7), (7, 7, 7), (1, 11, 1), (33,), (31, 3)])
-@pytest.mark.parametrize("runs", [1, 3, 6])
-@pytest.mark.parametrize("direct_cells", [0, 64])
-def test_sizes_of_several_boxes(shape: tuple[int, ...], runs: int, direct_cells: int, monkeypatch: Patch) -> None:
-    """No axis is a power of two; some tensors have so many boxes that axes are flattened."""
-    monkeypatch.setattr(opening, "DIRECT_CELLS", direct_cells)
+def turned_case(shape: tuple[int, ...], runs: int, log_columns: int) -> Case:
+    """Lookups of a tensor of some shape and of products with it turned around, on random inputs."""
     rng = np.random.default_rng(0)
     letters = "abc"[: len(shape)]
     turned = tuple(range(len(shape)))[::-1]
@@ -109,7 +107,42 @@ def test_sizes_of_several_boxes(shape: tuple[int, ...], runs: int, direct_cells:
     x, w = Tensor("x", shape, 0, -99, 99), Tensor("w", shape, 0, -9, 9)
     program = Program(1, (x,), (w,), (table,), nodes, (5, 4))
     inputs = rng.integers(-99, 100, (runs, *shape))
-    accepted(make_case(program, [rng.integers(-9, 10, shape)], [inputs], (runs == 3,), (False, runs == 6), small(3)))
+    weights = [rng.integers(-9, 10, shape)]
+    return make_case(program, weights, [inputs], (runs == 3,), (False, runs == 6), small(log_columns))
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (3, 5, 7), (7, 7, 7), (1, 11, 1), (33,), (31, 3)])
+@pytest.mark.parametrize("runs", [1, 3, 6])
+@pytest.mark.parametrize(("direct_cells", "price"), [(0, 0), (64, 0), (64, 16)])
+def test_sizes_of_several_boxes(
+    shape: tuple[int, ...], runs: int, direct_cells: int, price: int, monkeypatch: Patch
+) -> None:
+    """No axis is a power of two; some weights have so many boxes that axes are flattened."""
+    monkeypatch.setattr(opening, "DIRECT_CELLS", direct_cells)
+    with cheap_boxes(price):
+        accepted(turned_case(shape, runs, log_columns=3))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_axes_of_up_to_a_hundred_places(seed: int) -> None:
+    """As they are covered in earnest: by one box, by several, lengthened or not."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 101, int(rng.integers(1, 4))))
+    while np.prod(shape) > 1 << 14:
+        shape = tuple(max(1, n // 2) for n in shape)
+    accepted(turned_case(shape, 1 + seed % 3, log_columns=7))
+
+
+def test_axes_of_up_to_a_hundred_places_have_one_box_and_several() -> None:
+    counts = {len(cover((1, *shape)).boxes) for shape in [(97,), (33, 65), (10, 62, 62), (48, 24, 48)]}
+    assert min(counts) == 1
+    assert max(counts) > 3
+
+
+@pytest.mark.parametrize("shape", [((1 << 14) + 1,), ((1 << 17) - 1,), ((1 << 16) + 1, 2)])
+def test_long_axes(shape: tuple[int, ...]) -> None:
+    """Sums of more canonical elements than int64 holds, on axes of several pieces."""
+    accepted(turned_case(shape, 1, log_columns=9))
 
 
 def test_logits_of_a_large_vocabulary_on_one_axis() -> None:
