@@ -133,6 +133,40 @@ def test_padding_never_wins() -> None:
     assert y.ravel().tolist() == [-100, -100, -90, -90]
 
 
+@given(
+    size=st.integers(1, 9),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
+    before=st.integers(0, 2),
+    extra=st.integers(0, 7),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60)
+def test_windows_are_exact(size: int, stride: int, dilation: int, before: int, extra: int, seed: int) -> None:
+    """Whatever comparisons they share."""
+    n = (size - 1) * dilation + 1 + extra
+    g = Emitter(EZKL)
+    x = g.input("x", (1, n, 2), (-8.0, 8.0))
+    integers = np.random.default_rng(seed).integers(-128, 128, (10, 1, n, 2))
+    _, pooled = run(g, g.output(max_pool(g, x, [Window(1, size, stride, dilation, before, 0)])), integers)
+    padded = np.pad(integers, ((0, 0), (0, 0), (before, 0), (0, 0)), constant_values=-128)
+    reach = (size - 1) * dilation
+    starts = range(0, n + before - reach, stride)
+    expected = [padded[:, :, start : start + reach + 1 : dilation].max(axis=2) for start in starts]
+    np.testing.assert_array_equal(pooled, np.stack(expected, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "comparisons"),
+    [(2, 1, 1), (3, 1, 2), (5, 1, 3), (13, 1, 4), (2, 2, 1), (3, 2, 2), (5, 2, 3), (7, 2, 4), (8, 4, 4), (3, 3, 2)],
+)
+def test_windows_that_overlap_share_comparisons(size: int, stride: int, comparisons: int) -> None:
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
+    pooled = max_pool(g, g.input("x", (1, 1, 32), (-8.0, 8.0)), [Window(2, size, stride, 1, 0, 0)])
+    program = g.builder.finish([pooled.value]).program
+    assert sum(isinstance(node, Lookup) for node in program.nodes) == comparisons
+
+
 def test_the_maximum_of_one_is_itself() -> None:
     g = Emitter(EZKL)
     x = g.input("x", (2, 1), (-8.0, 8.0))

@@ -270,6 +270,44 @@ class PairwiseMaximum:
                 main = self.larger(main, last)
         return main
 
+    def windows(self, value: ProgramValue, window: Window) -> Candidate:
+        """The largest element of each place of a sliding window; the tensor has its padding already.
+
+        Windows that overlap share comparisons where that takes fewer: blocks of as many elements as the stride are
+        compared once, then runs of blocks by doubling, and what is left is the first part of the block that follows.
+        """
+        axis, size, stride, dilation, *_ = window
+        count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
+        blocks, left = divmod(size, stride)
+        shared = stride - 1 + (blocks - 1).bit_length() + (left > 0)
+        if blocks == 0 or shared >= size - 1 or (dilation > 1 and stride > 1):
+            return self._apart(value, axis, [k * dilation for k in range(size)], count, stride)
+        if stride == 1:
+            return self._runs(Candidate(value), axis, blocks, value.shape[axis], dilation)
+        length = count + blocks - 1
+        if not left:
+            return self._runs(self._apart(value, axis, range(stride), length, stride), axis, blocks, length, 1)
+        first = self._apart(value, axis, range(left), length + 1, stride)
+        others = self._apart(value, axis, range(left, stride), length, stride)
+        whole = self.larger(_part(first, Slice(axis, 0, length, 1)), others)
+        runs = self._runs(whole, axis, blocks, length, 1)
+        return self.larger(runs, _part(first, Slice(axis, blocks, count, 1)))
+
+    def _apart(self, value: ProgramValue, axis: int, offsets: Sequence[int], count: int, stride: int) -> Candidate:
+        """The largest of the elements at some offsets from each of `count` places, `stride` apart."""
+        return self.largest([Candidate(value, (Slice(axis, offset, count, stride),)) for offset in offsets])
+
+    def _runs(self, values: Candidate, axis: int, size: int, length: int, apart: int) -> Candidate:
+        """The largest of each run of `size` elements along an axis of a length; neighbours in a run are `apart`."""
+        reach = 1
+        while reach < size:
+            step = min(reach, size - reach)
+            length -= step * apart
+            parts = (_part(values, Slice(axis, start, length, 1)) for start in (0, step * apart))
+            values = self.larger(*parts)
+            reach += step
+        return values
+
     def larger(self, a: Candidate, b: Candidate) -> Candidate:
         """The larger of two, element by element; the elements of `a` come before those of `b` in the tensor."""
         g = self._g
@@ -347,9 +385,8 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
         value = g.builder.combine(g.label, [Summand(value, steps=(pad,))])
         low, high, to_activation = 0, high - least, to_activation.compose(AffineMap(offset=offset))
     maximum = PairwiseMaximum(g, (low, high))
-    for axis, size, stride, dilation, *_ in windows:
-        count = (value.shape[axis] - (size - 1) * dilation - 1) // stride + 1
-        largest = maximum.largest([Candidate(value, (Slice(axis, k * dilation, count, stride),)) for k in range(size)])
+    for window in windows:
+        largest = maximum.windows(value, window)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
     return g.activation(clamped(g, value, (low, high)), to_activation)
 
