@@ -47,7 +47,13 @@ class Layout:
 
     def tail(self, log_columns: int) -> int:
         """The first cell of the boxes smaller than a row: where their rows begin."""
-        return sum(1 << k for k in self._stack.sizes if k >= log_columns)
+        return self._filled[min(log_columns, len(self._filled) - 1)]
+
+    @cached_property
+    def _filled(self) -> tuple[int, ...]:
+        """For each k, up to the first that is larger than any box, the cells of boxes of 2^k cells or more."""
+        sizes = self._stack.sizes
+        return tuple(sum(1 << k for k in sizes if k >= least) for least in range(max(sizes, default=-1) + 2))
 
     def fill(self, tensors: Sequence[Array], stack: Array) -> None:
         """Write tensors into a stack: a flat array of `cells` elements or more.

@@ -232,14 +232,15 @@ class _OpeningPlanner:
         """The sumcheck over cells, and what it leaves: a group for each opening."""
         coefficients = ext_powers(self._challenge("committed claims", len(rest)), len(rest))
         total = combination([claim.value for claim in rest], coefficients)
-        by_block: dict[tuple[int, int], BlockSum] = {}
+        by_block: dict[tuple[int, int], list[BlockSum]] = {}
         for claim, coefficient in zip(rest, coefficients, strict=True):
             for part in claim.parts:
                 one = self._block_sum(part, coefficient)
-                key = (one.matrix, one.block.start)
-                known = by_block.get(key)
-                by_block[key] = one if known is None else BlockSum(one.matrix, one.block, known.parts + one.parts)
-        sums = [by_block[key] for key in sorted(by_block)]
+                by_block.setdefault((one.matrix, one.block.start), []).append(one)
+        sums = [
+            BlockSum(found[0].matrix, found[0].block, tuple(part for one in found for part in one.parts))
+            for _, found in sorted(by_block.items())
+        ]
         if not sums:
             self.channel.require_zero(SPLIT_CHECK, total)
             return []
