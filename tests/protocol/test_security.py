@@ -146,5 +146,5 @@ def test_the_report_names_every_term_and_the_total() -> None:
     text = report(total)
     for term in total.terms:
         assert f"{term.name:<40} {term.bits:7.1f}" in text
-    assert f"{total.bits:7.1f}  of which 6" in text.splitlines()[-1]
+    assert f"{total.bits:7.1f}  of which {total.grinding}" in text.splitlines()[-1]
     assert "unique decoding" in text

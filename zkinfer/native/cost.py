@@ -13,7 +13,8 @@ from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
-from zkinfer.protocol.pcs.params import Code, OpeningParameters, expected_opening_bytes, symbols_of
+from zkinfer.protocol.pcs.params import Code, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.sizes import expected_opening_bytes
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 

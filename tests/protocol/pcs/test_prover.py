@@ -17,9 +17,10 @@ from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
-from zkinfer.protocol.pcs.params import Code, OpeningParameters, max_opening_bytes
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, run_opening, verify_opening
 from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, commit, open_claims
+from zkinfer.protocol.pcs.sizes import max_opening_bytes
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 

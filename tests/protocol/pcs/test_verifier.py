@@ -20,8 +20,9 @@ from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
-from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters, fixed_opening_bytes, max_opening_bytes
+from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import run_opening, verify_opening
+from zkinfer.protocol.pcs.sizes import fixed_opening_bytes, max_opening_bytes
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
 

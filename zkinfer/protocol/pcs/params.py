@@ -1,14 +1,12 @@
 """The sizes of a commitment and of its opening: fixed before the protocol, known to both sides."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES
+from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
-from zkinfer.protocol.transcript import MAX_GRINDING_BITS, NONCE_BYTES
+from zkinfer.protocol.transcript import MAX_GRINDING_BITS
 
 MAX_LOG_LENGTH = 24
 """Codewords of at most 2^24 symbols: `modular.evaluate` relies on it, and the proximity term forbids more anyway."""
@@ -121,23 +119,3 @@ class MatrixCommitment:
 def symbols_of(rows: int, masks: int) -> int:
     """Base field elements in a column of that many rows and masks."""
     return rows + DEGREE * masks
-
-
-def fixed_opening_bytes(parameters: OpeningParameters, groups: int) -> int:
-    """Bytes of an opening that do not depend on which columns are drawn: mask values, combinations, nonces."""
-    return EXT_BYTES * (groups + (groups + 1) * parameters.code.dimension) + 2 * NONCE_BYTES
-
-
-def max_opening_bytes(parameters: OpeningParameters, symbols: Sequence[int], groups: int) -> int:
-    """Bytes of an opening at most, of matrices with these columns: all drawn columns distinct, no paths shared."""
-    columns = min(parameters.queries, parameters.code.length)
-    path = DIGEST_BYTES * parameters.code.log_length
-    leaves = sum(columns * (SALT_BYTES + BASE_BYTES * s + path) for s in symbols)
-    return fixed_opening_bytes(parameters, groups) + leaves
-
-
-def expected_opening_bytes(parameters: OpeningParameters, symbols: Sequence[int], groups: int) -> int:
-    """Bytes of an opening, nearly: as if drawn columns shared the upper log2(queries) levels of their paths."""
-    shared = min(parameters.code.log_length, math.ceil(math.log2(parameters.queries)))
-    saved = len(symbols) * min(parameters.queries, parameters.code.length) * DIGEST_BYTES * max(shared - 1, 0)
-    return max_opening_bytes(parameters, symbols, groups) - saved

@@ -3,7 +3,9 @@
 Claim: for committed rows M_i, each claim's row vector q and its group's column point z, sum_i q_i M_i(z) = v.
 
 Messages: the values of the groups' masks; work; the combinations of rows (`combinations`), one of proximity and one for
-each group; work; the columns at the drawn indices, with their Merkle paths, matrix by matrix.
+each group; work; the columns at the drawn indices, with their Merkle paths, matrix by matrix. Where combinations are
+long, the root of a matrix that holds them and the values of the groups' are sent in their place, and in the end it is
+shown that they are what columns and values say (`folding`).
 
 Checks: the columns are committed, and every combination, encoded, agrees with them; each group's combination evaluates
 to its mask's value plus its claims, weighed. The last is a constraint on affine forms, so that values may be hidden.
@@ -23,10 +25,12 @@ from zkinfer.protocol.channel import AffineForm, Channel, Reader, VerifierChanne
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import decode_array
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import Ext, root_of_unity
+from zkinfer.protocol.field.scalar import Ext, ext_add, ext_dot, ext_powers, root_of_unity
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES, check_leaves, sibling_numbers
 from zkinfer.protocol.pcs.claims import ClaimGroup, absorb_statement, check_statement, split_weights
 from zkinfer.protocol.pcs.combinations import combination_coefficients
+from zkinfer.protocol.pcs.folding import Folding, FoldingWitness
+from zkinfer.protocol.pcs.levels import Level, choose_levels
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
@@ -45,6 +49,9 @@ class OpeningWitness(Protocol):
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
+
+    def fold(self, combinations: IntArray) -> FoldingWitness:
+        """What opens the combinations, which are not sent."""
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         """Salted columns of a matrix."""
@@ -91,21 +98,108 @@ def run_opening(
     proximity = transcript.challenge_exts("proximity", rows + DEGREE * len(groups))
 
     coefficients = combination_coefficients(groups, weights, proximity, rows)
-    shape = (len(groups) + 1, code.dimension, DEGREE)
-    make_combinations = None if witness is None else partial(witness.combinations, coefficients)
-    combined = channel.exchange_array("combinations", shape, make_combinations, wire).transpose(0, 2, 1)
-
+    sent: _Combinations
+    if levels := choose_levels(len(groups) + 1, code.dimension):
+        sent = _CommittedCombinations(levels, code, groups, tables, coefficients, channel, wire, witness)
+    else:
+        sent = _SentCombinations(code, tables, coefficients, channel, wire, witness)
     exchange_work(transcript, wire, "query grinding", parameters.query_grinding)
     indices = sorted(set(transcript.challenge_indices("queries", code.length, parameters.queries)))
     columns = _exchange_columns(code, commitments, indices, wire, witness)
-    wire.finish()
-    if wire.reads:
-        _check_columns(code, combined, coefficients, indices, columns())
-    parts = zip(groups, weights, mask_values, combined[1:], tables, strict=True)
-    for group, group_weights, mask_value, message, table in parts:
+    sent.check(indices, columns)
+    for group, group_weights, mask_value, value in zip(groups, weights, mask_values, sent.values, strict=True):
         claimed = combination([claim.value for claim in group.claims], group_weights)
-        value = modular.ext_dot(message[:, : code.columns], table)
         channel.require_zero(CLAIMS_CHECK, claimed + mask_value - AffineForm(value))
+
+
+class _Combinations(Protocol):
+    """The combinations of rows, between the message that fixes them and the columns that they are compared with.
+
+    Attributes:
+        values: for each group the extension of its combination at its column point.
+    """
+
+    values: list[Ext]
+
+    def check(self, indices: Sequence[int], columns: Callable[[], IntArray]) -> None:
+        """Ends the wire, and, for a verifier, compares them with the columns at these indices."""
+
+
+class _SentCombinations:
+    """Combinations that are sent as they are."""
+
+    def __init__(
+        self,
+        code: Code,
+        tables: Sequence[IntArray],
+        coefficients: IntArray,
+        channel: Channel,
+        wire: Wire,
+        witness: OpeningWitness | None,
+    ) -> None:
+        self._code, self._coefficients, self._wire = code, coefficients, wire
+        shape = (len(coefficients), code.dimension, DEGREE)
+        make = None if witness is None else partial(witness.combinations, coefficients)
+        self._messages = channel.exchange_array("combinations", shape, make, wire).transpose(0, 2, 1)
+        pairs = zip(self._messages[1:], tables, strict=True)
+        self.values = [modular.ext_dot(message[:, : code.columns], table) for message, table in pairs]
+
+    def check(self, indices: Sequence[int], columns: Callable[[], IntArray]) -> None:
+        self._wire.finish()
+        if self._wire.reads:
+            _check_columns(self._code, self._messages, self._coefficients, indices, columns())
+
+
+class _CommittedCombinations:
+    """Combinations that are committed to, and opened in levels."""
+
+    def __init__(
+        self,
+        levels: Sequence[Level],
+        code: Code,
+        groups: Sequence[ClaimGroup],
+        tables: Sequence[IntArray],
+        coefficients: IntArray,
+        channel: Channel,
+        wire: Wire,
+        witness: OpeningWitness | None,
+    ) -> None:
+        self._code, self._groups, self._coefficients = code, groups, coefficients
+        self._transcript, self._wire = channel.transcript, wire
+        vectors = None if witness is None else witness.combinations(coefficients)
+        folded = None if witness is None or vectors is None else witness.fold(vectors)
+        self._folding = Folding(levels, channel, wire, folded)
+
+        def evaluate() -> IntArray:
+            assert vectors is not None
+            data = vectors[1:, : code.columns].transpose(0, 2, 1)
+            return np.array([modular.ext_dot(*pair) for pair in zip(data, tables, strict=True)], dtype=np.int64)
+
+        make = None if witness is None else evaluate
+        sent = channel.exchange_array("combination values", (len(groups), DEGREE), make, wire)
+        self.values = modular.to_exts(sent.T)
+
+    def check(self, indices: Sequence[int], columns: Callable[[], IntArray]) -> None:
+        """As sums of functionals: of all combinations and columns, and of the groups' values."""
+        batch = self._transcript.challenge_ext("combination batch")
+        powers = ext_powers(self._transcript.challenge_ext("column batch"), len(indices) + len(self._groups))
+        by_column, by_group = powers[: len(indices)], powers[len(indices) :]
+        functionals = self._folding.functionals
+        functionals.add_values(by_column, indices, self._code.log_length, batch)
+        for number, (group, power) in enumerate(zip(self._groups, by_group, strict=True), start=1):
+            functionals.add_extension(number, power, group.column_point)
+        target = ext_dot(by_group, self.values)
+        if self._wire.reads:
+            target = ext_add(target, self._expected(columns(), batch, by_column))
+        self._folding.run(target)
+        self._wire.finish()
+
+    def _expected(self, columns: IntArray, batch: Ext, by_column: Sequence[Ext]) -> Ext:
+        """What columns say of the combinations' symbols, batched as the functionals are."""
+        combined = modular.matmul(self._coefficients.reshape(-1, columns.shape[1]), columns.T)
+        symbols = combined.reshape(len(self._coefficients), DEGREE, -1).transpose(1, 0, 2)
+        each = modular.ext_matvec(symbols, modular.from_exts(by_column))
+        return modular.ext_dot(each, modular.from_exts(ext_powers(batch, each.shape[1])))
 
 
 def _exchange_columns(

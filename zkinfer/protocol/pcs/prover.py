@@ -16,6 +16,7 @@ from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.folding_prover import FoldedVectors
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters, symbols_of
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.randomness import Randomness
@@ -206,6 +207,10 @@ class MatrixWitness:
             masks = self._matrices[-1].masks
             message += kernels.to_ints(kernels.row_combination(masks, row_coefficients[:, start:]))
         return np.ascontiguousarray((result % P).transpose(0, 2, 1))
+
+    def fold(self, combinations: IntArray) -> FoldedVectors:
+        """What opens the combinations, which are not sent."""
+        return FoldedVectors(combinations)
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         """Salted columns of a matrix."""

@@ -8,7 +8,9 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.pcs import soundness
-from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, expected_opening_bytes, symbols_of
+from zkinfer.protocol.pcs.levels import choose_levels
+from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.sizes import expected_opening_bytes
 
 DEFAULT_ERROR_BITS = 130
 """Half of the error that 128 bits of security allow, 2^-129: the other half is for the rest of a protocol."""
@@ -27,16 +29,18 @@ class Cost:
         store: for each symbol of a codeword: conversion to bytes and hashing.
         leaf: for each column, besides its bytes: two calls of the hash.
         combine: for each symbol of a message and each combination.
+        fold: for each element of a vector that is folded.
         grind: for each attempt.
         proof_byte: the price of a byte of proof.
     """
 
-    encode: float = 1.0
-    store: float = 4.0
-    leaf: float = 1500.0
+    encode: float = 0.5
+    store: float = 1.0
+    leaf: float = 100.0
     combine: float = 3.0
+    fold: float = 40.0
     grind: float = 1500.0
-    proof_byte: float = 100.0
+    proof_byte: float = 200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +136,25 @@ def _fewest_queries(
             return None
         parameters = OpeningParameters(Code(log_columns, blinding, log_length), queries, *work)
         needed = _needed_queries(parameters, groups, error_bits)
+        if needed is None:
+            return None
         if needed <= queries:
             return parameters
         queries = needed
 
 
-def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int:
-    others = soundness.proximity(parameters).error + soundness.claims(parameters, groups).error
+def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int | None:
+    """None if no number of queries is enough, or the combinations are too long to be opened."""
+    try:
+        levels = soundness.levels(parameters, groups)
+    except InvalidInputError:
+        return None
+    others = (soundness.proximity(parameters), soundness.claims(parameters, groups), *levels)
+    left = 2.0**-error_bits - math.fsum(term.error for term in others)
+    if left <= 0:
+        return None
     one = soundness.queries(replace(parameters, queries=1, query_grinding=0))
-    return math.ceil((-math.log2(2.0**-error_bits - others) - parameters.query_grinding) / one.bits)
+    return math.ceil((-math.log2(left) - parameters.query_grinding) / one.bits)
 
 
 def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, cost: Cost) -> float:
@@ -160,4 +174,19 @@ def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, 
     proof_bytes = expected_opening_bytes(parameters, symbols, groups)
     time = _work(code.dimension, code.log_length, rows, groups, proofs, cost)
     time += cost.grind * (2**parameters.query_grinding + 2**parameters.weight_grinding)
+    time += _level_time(parameters, groups, cost)
     return Choice(parameters, rows, proof_bytes, time + cost.proof_byte * proof_bytes)
+
+
+def _level_time(parameters: OpeningParameters, groups: int, cost: Cost) -> float:
+    """Of committing to combinations and folding them."""
+    code, total = parameters.code, 0.0
+    levels = choose_levels(groups + 1, code.dimension)
+    transformed = code.length * code.log_length
+    for level in levels:
+        symbols = DEGREE * len(level.rows) * level.length
+        total += symbols * (cost.encode * level.log_length + cost.store) + level.length * cost.leaf
+        total += cost.encode * DEGREE * transformed + cost.fold * 2**level.variables
+        total += cost.grind * (2**level.query_grinding + level.folds * 2**level.fold_grinding)
+        transformed = level.length * level.log_length
+    return total

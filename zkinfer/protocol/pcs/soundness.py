@@ -1,5 +1,8 @@
 """How openings of committed matrices, and rotations between them, can fail: their terms of soundness and hiding."""
 
+from collections.abc import Iterator
+
+from zkinfer.protocol.pcs.levels import Level, choose_levels
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.security import FIELD_SIZE, HASH_BITS, SoundnessTerm, ground
 
@@ -54,9 +57,45 @@ def claims(parameters: OpeningParameters, groups: int) -> SoundnessTerm:
     return ground(SoundnessTerm("weights of the claims", groups / FIELD_SIZE), parameters.weight_grinding)
 
 
+def levels(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, ...]:
+    """Combinations that are not sent are other ones than the columns, or their values, say; none if they are sent.
+
+    The drawn columns and the groups' values are claims about the committed combinations, combined by products of powers
+    of two challenges: of total degree below the number of columns and groups. Then, level by level, `_level`.
+    """
+    found = choose_levels(groups + 1, parameters.code.dimension)
+    if not found:
+        return ()
+    batch = SoundnessTerm("levels: batch of columns and values", (parameters.queries + groups) / FIELD_SIZE)
+    return (batch, *(term for number, level in enumerate(found, start=1) for term in _level(number, level)))
+
+
+def _level(number: int, level: Level) -> Iterator[SoundnessTerm]:
+    """A false claim about a level's vector, or a matrix that is not close, leads to no false claim about the next.
+
+    Let the code have length n and dimension c, and e = floor((n - c) / 2).
+
+    Far: the matrix is not close. A fold joins pairs of rows (a, b) to a + r (b - a). If this is close for more than n
+    values of r, the rows were: for each pair, Theorem 4.1 of Ben-Sasson and others 2020 gives codewords near both, on
+    common columns, whose combination is the one near the fold; and each column in which some pair differs from its
+    codewords makes some of them differ for all values of r but one, so that at most e + n / (n + 1) columns do. Hence,
+    but for n / |K| for each fold, no codeword is within e columns of the fold.
+    Close, but the claim is wrong: it stays wrong but for 2 / |K|, at most n / |K|, for each round of the sumcheck.
+
+    Then the fold's codeword, as it is committed to next or sent, agrees with the folded columns in at most
+    n - e - 1 places (as in `queries`), or is the fold, of which the claim is wrong. Each drawn column elsewhere is one
+    more wrong claim, and the powers of a challenge combine wrong claims to a right one with probability t / |K|.
+    """
+    correctable = (level.length - level.columns) // 2
+    error = ((level.length - correctable - 1) / level.length) ** level.queries
+    yield ground(SoundnessTerm(f"level {number}: queries", error), level.query_grinding)
+    yield ground(SoundnessTerm(f"level {number}: folds", level.folds * level.length / FIELD_SIZE), level.fold_grinding)
+    yield SoundnessTerm(f"level {number}: batch", level.queries / FIELD_SIZE)
+
+
 def opening(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, ...]:
     """All terms of one opening with that many column points."""
-    return (queries(parameters), proximity(parameters), claims(parameters, groups))
+    return (queries(parameters), proximity(parameters), claims(parameters, groups), *levels(parameters, groups))
 
 
 def rotation(parameters: OpeningParameters) -> tuple[SoundnessTerm, ...]:

@@ -25,7 +25,12 @@ def read_columns(reader: ByteReader, root: bytes, depth: int, drawn: Sequence[in
     Raises:
         VerificationError: the proof ends early, or the leaves do not lead to the root.
     """
-    leaves = [reader.take(SALT_BYTES + size) for _ in drawn]
+    return [leaf[SALT_BYTES:] for leaf in read_leaves(reader, root, depth, drawn, SALT_BYTES + size)]
+
+
+def read_leaves(reader: ByteReader, root: bytes, depth: int, drawn: Sequence[int], size: int) -> list[bytes]:
+    """The leaves at some indices, of `size` bytes, checked as `read_columns` does."""
+    leaves = [reader.take(size) for _ in drawn]
     level = {i: blake3(leaf, key=LEAF_KEY).digest() for i, leaf in zip(drawn, leaves, strict=True)}
     for _ in range(depth):
         for i in sorted(level):
@@ -34,4 +39,4 @@ def read_columns(reader: ByteReader, root: bytes, depth: int, drawn: Sequence[in
         level = {i // 2: blake3(level[i] + level[i + 1], key=NODE_KEY).digest() for i in level if i % 2 == 0}
     if level != {0: root}:
         raise InvalidProofError("the opened columns are not those that were committed")
-    return [leaf[SALT_BYTES:] for leaf in leaves]
+    return leaves

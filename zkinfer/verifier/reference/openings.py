@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from zkinfer.errors import InvalidProofError
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ZERO, Ext, ext_dot, mle, root_of_unity
+from zkinfer.protocol.field.scalar import (
+    ZERO,
+    Ext,
+    ext_add,
+    ext_dot,
+    ext_mul,
+    ext_polynomial,
+    ext_pow,
+    mle,
+    root_of_unity,
+)
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference.channel import AffineForm, Channel, sum_of
 from zkinfer.verifier.reference.elements import (
@@ -16,6 +26,14 @@ from zkinfer.verifier.reference.elements import (
     base_dot,
     decode_base,
     evaluate,
+)
+from zkinfer.verifier.reference.levels import (
+    extension_term,
+    level_sizes,
+    log2_of_power_above,
+    read_root,
+    value_term,
+    verify_levels,
 )
 from zkinfer.verifier.reference.merkle import read_columns
 
@@ -54,11 +72,15 @@ class OpeningSizes:
         """The soundness terms of an opening with so many column points: queries, proximity and weights (section 3)."""
         n = self.length
         e = (n - self.dimension) // 2
-        return [
+        own = [
             ((n - e - 1) / n) ** self.queries / 2**self.query_grinding,
             n / FIELD_SIZE / 2**self.weight_grinding,
             groups / FIELD_SIZE / 2**self.weight_grinding,
         ]
+        levels = level_sizes(groups + 1, self.dimension)
+        if levels:
+            own.append((self.queries + groups) / FIELD_SIZE)
+        return own + [error for level in levels for error in level.errors()]
 
 
 @dataclass(frozen=True)
@@ -111,8 +133,18 @@ def verify_opening(
     weights = [[next(drawn_weights) for _ in group.claims] for group in groups]
     rows, masks = sum(matrix.rows for matrix in matrices), len(groups) + 1
     proximity = transcript.challenge_exts("proximity", rows + 3 * (masks - 1))
-    combinations = [reader.elements(sizes.dimension) for _ in range(masks)]
-    transcript.absorb_ext("combinations", [element for combination in combinations for element in combination])
+    levels = level_sizes(masks, sizes.dimension)
+    if levels:
+        root = read_root(transcript, reader, levels[0])
+        evaluations = reader.elements(len(groups))
+        transcript.absorb_ext("combination values", evaluations)
+    else:
+        combinations = [reader.elements(sizes.dimension) for _ in range(masks)]
+        transcript.absorb_ext("combinations", [element for combination in combinations for element in combination])
+        evaluations = [
+            mle(combination[: sizes.columns], group.column_point)
+            for group, combination in zip(groups, combinations[1:], strict=True)
+        ]
     _check_work(transcript, reader, "query grinding", sizes.query_grinding)
     drawn = sorted(set(transcript.challenge_indices("queries", sizes.length, sizes.queries)))
 
@@ -120,9 +152,8 @@ def verify_opening(
     for matrix in matrices:
         size = BASE_BYTES * (matrix.rows + 3 * matrix.masks)
         opened = read_columns(reader, matrix.root, sizes.log_length, drawn, size)
-        for column, symbols in zip(columns, opened, strict=True):
-            column += decode_base(symbols)
-    reader.finish()
+        for column, octets in zip(columns, opened, strict=True):
+            column += decode_base(octets)
 
     # Check 6: every combination is a codeword that agrees with the opened columns.
     coefficients = [proximity[:rows] + BASIS + proximity[rows:]]
@@ -131,16 +162,30 @@ def verify_opening(
         own_mask = [ZERO] * (3 * number) + BASIS + [ZERO] * (3 * (masks - number - 1))
         coefficients.append(data + own_mask)
     generator = root_of_unity(sizes.length)
-    for combination, row in zip(combinations, coefficients, strict=True):
-        for j, column in zip(drawn, columns, strict=True):
-            if evaluate(combination, pow(generator, j, P)) != base_dot(row, column):
-                raise InvalidProofError("a combination is not that of the columns")
+    points = [pow(generator, j, P) for j in drawn]
+    if levels:
+        batch, base = transcript.challenge_ext("combination batch"), transcript.challenge_ext("column batch")
+        outer, inner = log2_of_power_above(masks), log2_of_power_above(sizes.dimension)
+        powers = [ext_pow(base, i) for i in range(len(drawn) + len(groups))]
+        terms = [value_term(power, x, inner, outer, batch) for power, x in zip(powers, points, strict=False)]
+        target = ZERO
+        for power, symbols in zip(powers, columns, strict=False):
+            combined = [base_dot(row, symbols) for row in coefficients]
+            target = ext_add(target, ext_mul(power, ext_polynomial(combined, batch)))
+        for number, (power, group) in enumerate(zip(powers[len(drawn) :], groups, strict=True)):
+            terms.append(extension_term(power, number + 1, group.column_point, inner, outer))
+            target = ext_add(target, ext_mul(power, evaluations[number]))
+        verify_levels(transcript, reader, levels, root, terms, target)
+        reader.finish()
+    else:
+        reader.finish()
+        for combination, row in zip(combinations, coefficients, strict=True):
+            for x, column in zip(points, columns, strict=True):
+                if evaluate(combination, x) != base_dot(row, column):
+                    raise InvalidProofError("a combination is not that of the columns")
 
     # Check 7: the data of a combination evaluate to what is claimed, plus the value of the mask.
-    for group, own, mask, combination in zip(
-        groups, weights, channel.with_pads(mask_values), combinations[1:], strict=True
-    ):
-        evaluation = mle(combination[: sizes.columns], group.column_point)
+    for group, own, mask, evaluation in zip(groups, weights, channel.with_pads(mask_values), evaluations, strict=True):
         claimed = sum_of(claim.value.scaled(weight) for weight, claim in zip(own, group.claims, strict=True))
         channel.require_zero(claimed + mask - AffineForm(evaluation))
 

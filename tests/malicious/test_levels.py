@@ -1,0 +1,261 @@
+"""Cheating provers of combinations that are committed to and not sent: for each check a lie that it alone stops."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+from support.channels import public_claim
+from support.opening_prover import DOMAIN, Statement
+from support.reference_statements import verify_by_reference
+from support.small_levels import open_statement, small_levels
+
+from zkinfer.errors import VerificationError
+from zkinfer.protocol.field import kernels, modular, scalar
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.merkle.tree import build_tree
+from zkinfer.protocol.pcs import folding, levels, protocol
+from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.folding_prover import FoldedVectors
+from zkinfer.protocol.pcs.levels import Level, choose_levels
+from zkinfer.protocol.pcs.params import MatrixCommitment
+from zkinfer.protocol.pcs.protocol import verify_opening
+from zkinfer.protocol.pcs.prover import MatrixWitness
+from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.transcript import Transcript, _grinding_prefix, _u64
+from zkinfer.typing import IntArray
+from zkinfer.verifier.reference import levels as reference_levels
+
+Patch = pytest.MonkeyPatch
+Opened = tuple[Statement, list[MatrixCommitment], bytes]
+
+
+@pytest.fixture(autouse=True)
+def _levels() -> Iterator[None]:
+    with small_levels():
+        yield
+
+
+def accepted(opened: Opened) -> None:
+    statement, commitments, opening = opened
+    verify_opening(statement.parameters, commitments, statement.groups, opening, Transcript(DOMAIN))
+
+
+def rejected(opened: Opened, match: str) -> None:
+    statement, commitments, opening = opened
+    with pytest.raises(VerificationError, match=match):
+        accepted(opened)
+    with pytest.raises(VerificationError):
+        verify_by_reference(statement.parameters, commitments, statement.groups, opening)
+
+
+def opened_by(vectors: type[FoldedVectors], statement: Statement | None = None) -> Opened:
+    """A statement, true unless another is given, opened by combinations of this class."""
+
+    class Witness(MatrixWitness):
+        def fold(self, combinations: IntArray) -> FoldedVectors:
+            return vectors(combinations)
+
+    statement = statement or Statement.random(5)
+    return statement, *open_statement(statement, Witness)
+
+
+def skip(patch: Patch, check: Callable[..., None]) -> None:
+    """Take a check out of the verifier."""
+    patch.setattr(folding, check.__name__, lambda *_: None)
+
+
+class LastFold(FoldedVectors):
+    """Sends another last fold, to which the functionals give the same value."""
+
+    def vector(self) -> IntArray:
+        vector = super().vector()
+        first, second = kernels.ext_to_ints(np.ascontiguousarray(self._weights[:, :2]))
+        vector[0] = scalar.ext_add(tuple(vector[0].tolist()), second)
+        vector[1] = scalar.ext_sub(tuple(vector[1].tolist()), first)
+        return vector
+
+
+def test_the_honest_prover_is_accepted_by_both() -> None:
+    statement, commitments, opening = opened = opened_by(FoldedVectors)
+    assert len(choose_levels(3, statement.parameters.code.dimension)) == 2
+    accepted(opened)
+    verify_by_reference(statement.parameters, commitments, statement.groups, opening)
+
+
+def test_a_wrong_fold_with_the_right_value_disagrees_with_the_columns(monkeypatch: Patch) -> None:
+    opened = opened_by(LastFold)
+    rejected(opened, "the last fold does not agree with the committed columns")
+    skip(monkeypatch, folding._check_codeword)
+    accepted(opened)
+
+
+def false_statement() -> Statement:
+    """The first value of the first group is one more than it is."""
+    statement = Statement.random(6)
+    first, *others = statement.groups
+    claim, *rest = first.claims
+    false = public_claim(claim.rows, scalar.ext_add(claim.value.constant, ONE))
+    groups = [ClaimGroup(first.column_point, (false, *rest)), *others]
+    return Statement(statement.parameters, statement.matrices, groups)
+
+
+def test_a_wrong_value_of_a_combination_is_not_that_of_the_last_fold(monkeypatch: Patch) -> None:
+    """The false claim's weight is added to the value, so that the claims' own check holds."""
+    weights: list[Ext] = []
+    draw = Transcript.challenge_exts
+
+    def listening(self: Transcript, label: str, count: int) -> list[Ext]:
+        drawn = draw(self, label, count)
+        if label == "claim weights":
+            weights[:] = drawn
+        return drawn
+
+    dot, calls = modular.ext_dot, list[int]()
+
+    def lying(a: IntArray, b: IntArray) -> Ext:
+        calls.append(0)
+        value = dot(a, b)
+        return scalar.ext_add(value, weights[0]) if len(calls) == 3 else value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transcript, "challenge_exts", listening)
+        patch.setattr(modular, "ext_dot", lying)
+        opened = opened_by(FoldedVectors, false_statement())
+    rejected(opened, "the last fold does not have the claimed values")
+    skip(monkeypatch, folding._check_target)
+    accepted(opened)
+
+
+def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> None:
+    class Other(FoldedVectors):
+        def __init__(self, vectors: IntArray) -> None:
+            changed = vectors.copy()
+            changed[0, 5, 1] = (changed[0, 5, 1] + 1) % P
+            super().__init__(changed)
+
+    opened = opened_by(Other)
+    rejected(opened, "the last fold does not have the claimed values")
+    skip(monkeypatch, folding._check_target)
+    accepted(opened)
+
+
+class FarWord(FoldedVectors):
+    """The matrix of a level holds, in most columns, nothing that belongs to the vector."""
+
+    LEVEL = 0
+    KEPT: Sequence[int] = ()
+
+    def commit(self, level: Level) -> bytes:
+        root = super().commit(level)
+        if len(self._trees) - 1 == self.LEVEL:
+            self.honest = self._trees[-1]
+            leaves = self.honest[0].copy()
+            others = [j for j in range(level.length) if j not in self.KEPT]
+            leaves[others, 0] ^= 1
+            self._trees[-1] = leaves, build_tree(leaves)
+            root = self._trees[-1][1][1].tobytes()
+        return root
+
+
+@pytest.mark.parametrize(
+    ("level", "message"), [(0, "does not have the claimed values"), (1, "does not agree with the committed columns")]
+)
+def test_a_matrix_that_is_far_from_all_codewords_is_found(level: int, message: str) -> None:
+    class Far(FarWord):
+        LEVEL = level
+
+    rejected(opened_by(Far), message)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_columns_made_up_after_the_queries_are_not_those_committed(level: int, monkeypatch: Patch) -> None:
+    class MadeUp(FarWord):
+        LEVEL = level
+
+        def columns(self, number: int, indices: Sequence[int]) -> bytes:
+            return self.honest[0][indices].tobytes() if number == level else super().columns(number, indices)
+
+    opened = opened_by(MadeUp)
+    rejected(opened, "the opened columns are not those that were committed")
+    monkeypatch.setattr(folding, "check_leaves", lambda *_: None)
+    accepted(opened)
+
+
+def test_a_matrix_chosen_after_the_queries_changes_the_queries(monkeypatch: Patch) -> None:
+    """Were roots not absorbed, a prover would know the columns that are drawn before it commits."""
+    absorb, drawn = Transcript.absorb, dict[int, Sequence[int]]()
+
+    def forgetful(self: Transcript, label: str, data: bytes) -> None:
+        if label not in ("level root", "commitment"):
+            absorb(self, label, data)
+
+    class Honest(FoldedVectors):
+        def columns(self, number: int, indices: Sequence[int]) -> bytes:
+            drawn[number] = indices
+            return super().columns(number, indices)
+
+    seeds = iter(bytes([i]) * 32 for i in range(100))
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover.Randomness", lambda: Randomness(next(seeds)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Transcript, "absorb", forgetful)
+        opened_by(Honest)
+
+        class Late(FarWord):
+            KEPT = drawn[0]
+
+        seeds = iter(bytes([i]) * 32 for i in range(100))
+        accepted(opened_by(Late))
+    rejected(opened_by(Late), "the last fold")
+
+
+def test_a_level_left_out_is_missed(monkeypatch: Patch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "choose_levels", lambda *sizes: choose_levels(*sizes)[:1])
+        opened = opened_by(FoldedVectors)
+        accepted(opened)
+    rejected(opened, ".")
+
+
+def test_combinations_that_are_sent_where_they_should_be_committed_to(monkeypatch: Patch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "choose_levels", lambda *_: ())
+        opened = opened_by(FoldedVectors)
+        accepted(opened)
+    rejected(opened, ".")
+
+
+@pytest.mark.parametrize("label", ["level grinding", "fold grinding"])
+def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> None:
+    for module in (levels, reference_levels):
+        monkeypatch.setattr(module, "UNGROUND_LENGTH", 0)
+    solve = Transcript.solve
+
+    def bind(transcript: Transcript, name: str, bits: int, nonce: int) -> None:
+        """What check_grind does once it is satisfied."""
+        transcript._advance(_grinding_prefix(name, bits) + _u64(nonce))
+
+    def lazy(transcript: Transcript, name: str, bits: int) -> int:
+        """For the label, the number after one that solves: it does not, nearly always."""
+        return solve(transcript, name, bits) + (name == label)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transcript, "solve", lazy)
+        patch.setattr(Transcript, "check_grind", bind)
+        opened = opened_by(FoldedVectors)
+        accepted(opened)
+    rejected(opened, f"{label}.* bits of work")
+
+
+def test_an_element_has_one_encoding() -> None:
+    """A value of a combination plus P, the same element in other bytes, is no element."""
+    statement, commitments, opening = opened_by(FoldedVectors)
+    start = 2 * 21 + 8 + 32
+    value = int.from_bytes(opening[start : start + 7], "little") + P
+    changed = opening[:start] + value.to_bytes(7, "little") + opening[start + 7 :]
+    rejected((statement, commitments, changed), "canonical")
+
+
+def test_bytes_after_the_last_fold_are_refused() -> None:
+    statement, commitments, opening = opened_by(FoldedVectors)
+    rejected((statement, commitments, opening + b"\0"), "1 bytes follow")

@@ -1,0 +1,37 @@
+"""Levels in openings that are small enough for plain Python: both verifiers send vectors of a few elements alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from support.opening_prover import DOMAIN, Statement
+
+from zkinfer.protocol.channel import ProverChannel, Writer
+from zkinfer.protocol.pcs import levels
+from zkinfer.protocol.pcs.params import MatrixCommitment
+from zkinfer.protocol.pcs.protocol import run_opening
+from zkinfer.protocol.pcs.prover import MatrixWitness, commit
+from zkinfer.protocol.transcript import Transcript
+from zkinfer.verifier.reference import levels as reference
+
+
+@contextmanager
+def small_levels(sent: int = 8) -> Iterator[None]:
+    """Vectors of more elements are committed to: of 3 combinations of 32 elements, in two levels."""
+    with patch.object(levels, "MAX_SENT", sent), patch.object(reference, "MAX_SENT", sent):
+        yield
+
+
+def open_statement(
+    statement: Statement, witness: type[MatrixWitness] = MatrixWitness
+) -> tuple[list[MatrixCommitment], bytes]:
+    """Commitments to a statement's matrices, and their opening by a witness of this class."""
+    arrays, code = statement.arrays(), statement.parameters.code
+    masks = len(statement.groups) + 1
+    matrices = [commit(code, array, masks * (i == len(arrays) - 1)) for i, array in enumerate(arrays)]
+    wire, own = Writer(), witness(statement.parameters, matrices)
+    channel = ProverChannel(Transcript(DOMAIN), wire)
+    # A prover that lies must not be stopped by its own check of the claims.
+    channel.require_zero = lambda check, form: None  # type: ignore[method-assign]
+    run_opening(statement.parameters, own.commitments, statement.groups, channel, wire, own)
+    return own.commitments, wire.written

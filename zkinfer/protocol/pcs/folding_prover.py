@@ -1,0 +1,113 @@
+"""The prover's side of folding: the vectors, element by element. Needs numba."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zkinfer.protocol.field import kernels, modular
+from zkinfer.protocol.field.params import DEGREE, NONRESIDUE, P
+from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
+from zkinfer.protocol.pcs.levels import Level
+from zkinfer.protocol.sumcheck.rounds import ProductRounds
+from zkinfer.protocol.sumcheck.tables import FactorTables
+from zkinfer.typing import ByteArray, Floats, IntArray
+
+
+class FoldedVectors:
+    """Vectors, and functionals of them, that are folded together; implements `folding.FoldingWitness`.
+
+    Args:
+        vectors: canonical, shape (vectors, elements, 3).
+    """
+
+    def __init__(self, vectors: IntArray) -> None:
+        count, elements = vectors.shape[:2]
+        self._outer, self._inner = (count - 1).bit_length(), (elements - 1).bit_length()
+        blocks = np.zeros((DEGREE, 1 << self._outer, 1 << self._inner))
+        blocks[:, :count, :elements] = kernels.from_ints(vectors).transpose(2, 0, 1)
+        self._vector: Floats = blocks.reshape(DEGREE, -1)
+        self._weights: Floats = np.zeros_like(self._vector)
+        self._trees: list[tuple[ByteArray, ByteArray]] = []
+        self._rounds: ProductRounds | None = None
+        self._point: list[Ext] = []
+
+    def commit(self, level: Level) -> bytes:
+        """Commits to the vector that is left, which is this level's; its root."""
+        self._finish_folds()
+        rows = self._vector.reshape(DEGREE, -1, level.columns)[:, list(level.rows)].transpose(1, 0, 2)
+        codewords = kernels.rs_encode(np.ascontiguousarray(rows).reshape(-1, level.columns), level.length)
+        leaves = np.empty((level.length, level.leaf_bytes), dtype=np.uint8)
+        kernels.write_columns(codewords, leaves, 0)
+        self._trees.append((leaves, build_tree(leaves)))
+        root: bytes = self._trees[-1][1][1].tobytes()
+        return root
+
+    def add_values(
+        self, coefficients: Sequence[Ext], indices: Sequence[int], log_length: int, batch: Ext = ONE
+    ) -> None:
+        """sum over vectors e and indices j of batch^e coefficients[j] * (vector e as a polynomial, at w^indices[j])."""
+        self._finish_folds()
+        sparse = np.zeros((DEGREE, 1 << log_length))
+        sparse[:, indices] = kernels.ext_from_ints(coefficients)
+        weights = np.ascontiguousarray(kernels.ntt(sparse)[:, : 1 << self._inner])
+        blocks = self._weights.reshape(DEGREE, -1, 1 << self._inner)
+        factor = kernels.ext_from_ints([batch])
+        for number in range(blocks.shape[1]):
+            blocks[:, number] = kernels.add(np.ascontiguousarray(blocks[:, number]), weights)
+            if number + 1 < blocks.shape[1]:
+                weights = kernels.ext_mul(weights, np.repeat(factor, weights.shape[1], axis=1))
+
+    def add_extension(self, vector: int, coefficient: Ext, point: Sequence[Ext]) -> None:
+        """coefficient * (the multilinear extension of the first 2^len(point) elements of a vector, at the point)."""
+        start = vector << self._inner
+        part = slice(start, start + (1 << len(point)))
+        self._weights[:, part] = kernels.add(
+            np.ascontiguousarray(self._weights[:, part]), kernels.eq_table(point, coefficient)
+        )
+
+    def round_polynomial(self) -> IntArray:
+        """The round's polynomial: coefficients of X^0 and X^2, shape (2, 3)."""
+        if self._rounds is None:
+            self._rounds = ProductRounds(FactorTables.of([self._vector, self._weights]), None)
+        at0, _, square = self._rounds.sums()
+        return np.array([at0, square], dtype=np.int64)
+
+    def fold(self, r: Ext) -> None:
+        """Sets the first variable that is left."""
+        assert self._rounds is not None
+        self._rounds.bind(r)
+        self._point.append(r)
+
+    def vector(self) -> IntArray:
+        """The vector that is left, shape (elements, 3), canonical."""
+        self._finish_folds()
+        return np.ascontiguousarray(kernels.to_ints(self._vector).T)
+
+    def columns(self, number: int, indices: Sequence[int]) -> bytes:
+        """Columns of the matrix of a level, by its number."""
+        return self._trees[number][0][indices].tobytes()
+
+    def paths(self, number: int, indices: Sequence[int]) -> bytes:
+        """The Merkle paths of these columns."""
+        return prove_leaves(self._trees[number][1], indices)
+
+    def _finish_folds(self) -> None:
+        """Folds vector and functionals by all challenges at once, in which sumcheck rounds went ahead."""
+        if self._point:
+            by = modular.eq_table(self._point)
+            shifted = [by, _times_u(by), _times_u(_times_u(by))]
+            coefficients = kernels.from_ints(np.concatenate(shifted, axis=1))
+            self._vector = _combined(self._vector, coefficients)
+            self._weights = _combined(self._weights, coefficients)
+            self._inner = self._vector.shape[1].bit_length() - 1
+            self._point, self._rounds = [], None
+
+
+def _times_u(values: IntArray) -> IntArray:
+    return np.stack([values[2] * NONRESIDUE % P, values[0], values[1]])
+
+
+def _combined(vector: Floats, coefficients: Floats) -> Floats:
+    """The parts of a vector, each times its coefficient: shape (3, elements of a part)."""
+    return kernels.row_combination(vector.reshape(coefficients.shape[1], -1), coefficients)

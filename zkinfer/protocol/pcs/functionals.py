@@ -1,0 +1,98 @@
+"""Linear functionals of the vectors of a level, as the verifier knows them: sums of products of bits' factors.
+
+A term is coefficient * sum over x of V(x) * product over the bits x_k of x of its factor for that bit. Every functional
+here is of this kind: the value of a row's codeword at w^j, where the factors of a bit are 1 and a power of w^j, and the
+multilinear extension at a point. To fold a variable replaces two factors by one number.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from zkinfer.protocol.field import modular
+from zkinfer.protocol.field.params import DEGREE, NONRESIDUE, P
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_sub, root_of_unity
+from zkinfer.typing import IntArray
+
+
+class TensorSum:
+    """A sum of such terms over `outer` bits, which number a vector, and `inner` bits of an element's number in it.
+
+    Attributes:
+        coefficients: shape (3, terms).
+        factors: of bits 0 and 1 for each variable that is left, first variable first: shape (3, terms, variables, 2).
+    """
+
+    def __init__(self, outer: int, inner: int) -> None:
+        self._outer, self._inner = outer, inner
+        self.coefficients: IntArray = np.zeros((DEGREE, 0), dtype=np.int64)
+        self.factors: IntArray = np.zeros((DEGREE, 0, outer + inner, 2), dtype=np.int64)
+
+    def add_values(
+        self, coefficients: Sequence[Ext], indices: Sequence[int], log_length: int, batch: Ext = ONE
+    ) -> None:
+        """sum over vectors e and indices j of batch^e coefficients[j] * (vector e as a polynomial, at w^indices[j])."""
+        root = root_of_unity(1 << log_length)
+        bases = np.array([pow(root, j, P) for j in indices], dtype=np.int64)
+        factors = np.zeros((DEGREE, len(indices), self._outer + self._inner, 2), dtype=np.int64)
+        factors[0, :, :, 0] = 1
+        for variable in reversed(range(self._outer, self._outer + self._inner)):
+            factors[0, :, variable, 1] = bases
+            bases = modular.mul(bases, bases)
+        for variable in reversed(range(self._outer)):
+            factors[:, :, variable, 1] = np.array(batch)[:, None]
+            batch = ext_mul(batch, batch)
+        self._append(modular.from_exts(coefficients), factors)
+
+    def add_extension(self, vector: int, coefficient: Ext, point: Sequence[Ext]) -> None:
+        """coefficient * (the multilinear extension of the first 2^len(point) elements of a vector, at the point)."""
+        outer = [vector >> bit & 1 for bit in reversed(range(self._outer))]
+        known = [*outer, *[0] * (self._inner - len(point))]
+        bits: list[tuple[Ext, Ext]] = [(ZERO, ONE) if bit else (ONE, ZERO) for bit in known]
+        bits += [(ext_sub(ONE, z), z) for z in point]
+        factors = np.array(bits, dtype=np.int64).transpose(2, 0, 1)
+        self._append(modular.from_exts([coefficient]), factors[:, None])
+
+    def _append(self, coefficients: IntArray, factors: IntArray) -> None:
+        self.coefficients = np.concatenate([self.coefficients, coefficients], axis=1)
+        self.factors = np.concatenate([self.factors, factors], axis=1)
+
+    def fold(self, r: Ext) -> None:
+        """Sets the first variable that is left."""
+        low, high = self.factors[:, :, 0, 0], self.factors[:, :, 0, 1]
+        factor = (low + modular.ext_mul((high - low) % P, modular.from_exts([r]))) % P
+        self.coefficients = modular.ext_mul(self.coefficients, factor)
+        self.factors = self.factors[:, :, 1:]
+        if self._outer:
+            self._outer -= 1
+        else:
+            self._inner -= 1
+
+    def table(self) -> IntArray:
+        """The weight of each element of the vector that is left: shape (3, 2^variables)."""
+        variables = self.factors.shape[2]
+        half = variables // 2
+        left = modular.ext_mul(self._expanded(0, half), self.coefficients[:, :, None])
+        right = self._expanded(half, variables)
+        products = [_ext_matmul(left, right[k], k) for k in range(DEGREE)]
+        total: IntArray = sum(products[1:], products[0]) % P
+        return total.reshape(DEGREE, -1)
+
+    def _expanded(self, start: int, end: int) -> IntArray:
+        """For each term the products of factors of these variables, for all values of their bits: (3, terms, 2^n)."""
+        terms = self.factors.shape[1]
+        table = np.zeros((DEGREE, terms, 1), dtype=np.int64)
+        table[0] = 1
+        for variable in range(start, end):
+            pair = self.factors[:, :, None, variable]
+            table = modular.ext_mul(table[..., None], pair).reshape(DEGREE, terms, -1)
+        return table
+
+
+def _ext_matmul(left: IntArray, right: IntArray, power: int) -> IntArray:
+    """u^power * left^T right, for left of shape (3, terms, m), and right of shape (terms, n) in F: (3, m, n)."""
+    rows = left.transpose(0, 2, 1).reshape(-1, left.shape[1])
+    product = modular.matmul(rows, right).reshape(DEGREE, left.shape[2], right.shape[1])
+    for _ in range(power):
+        product = np.stack([product[2] * NONRESIDUE % P, product[0], product[1]])
+    return product
