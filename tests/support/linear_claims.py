@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from support.channels import Change, LyingChannel, unchanged
+from support.opening_prover import exts
 from support.plain_lookup import PlainWitness
 from support.plain_sumcheck import plain_witness
 
@@ -26,7 +27,7 @@ from zkinfer.protocol.reduction.plan import Plan
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.protocol.transcript import Transcript
-from zkinfer.typing import Array
+from zkinfer.typing import Array, IntArray
 
 
 def indices(sizes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -199,6 +200,13 @@ class KnowingWitness:
 
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
         return plain_witness(batch, [(self._cells(one), block_weights(one)) for one in sums])
+
+    def column_sumcheck(
+        self, matrices: Sequence[int], log_columns: int, batch: Batch, rows: Sequence[IntArray]
+    ) -> SumcheckWitness:
+        cells = np.concatenate([self.stacks[matrix] for matrix in matrices]).reshape(-1, 1 << log_columns)
+        integers = [[int(x) % P for x in row] for row in cells]
+        return plain_witness(batch, [(scalar.row_combination(integers, exts(own)),) for own in rows])
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()

@@ -48,7 +48,7 @@ LOOKUP_ERROR_BITS = 132
 def header_for(plan: AnyPlan) -> Header:
     """The prover's choice of sizes for proofs of a plan."""
     cells = sum(layout.cells for layout in plan.layouts[INPUTS:])
-    parameters = search(max(cells, 1), 2, error_bits=ERROR_BITS).parameters
+    parameters = search(max(cells, 1), 1, error_bits=ERROR_BITS).parameters
     grinding = 0
     if plan.instances:
         terms = [security.logup("lookups", i.lookups, i.rows.filled, i.columns) for i in plan.instances]

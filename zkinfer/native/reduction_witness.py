@@ -22,7 +22,7 @@ from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.prover import kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
-from zkinfer.typing import Array, Floats
+from zkinfer.typing import Array, Floats, IntArray
 
 ROW_VARIABLES = 12
 """A sum over a box is taken along rows of so many variables first, which reads small integers as they are."""
@@ -102,6 +102,13 @@ class NativeReductionWitness:
             at[:] = kernels.add(at, weights_of(part, coefficient))
         return table
 
+    def column_sumcheck(
+        self, matrices: Sequence[int], log_columns: int, batch: Batch, rows: Sequence[IntArray]
+    ) -> SumcheckWitness:
+        """Combinations of the rows of these matrices, one after another, by vectors of shape (3, rows)."""
+        stacks = [self._stacks[matrix].reshape(-1, 1 << log_columns) for matrix in matrices]
+        return kernel_witness(batch, [FactorTables.of([kernels.from_ints(combined(stacks, own))]) for own in rows])
+
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Measures, or shows, a part of the proof."""
         return phase(name)
@@ -129,6 +136,19 @@ def gathered_tables(one: Gathering, array: Array) -> FactorTables:
         sizes = [1 << k for k in box.variables]
         cube[(slice(None), *box.places)] = kernels.eq_table(point, coefficient).reshape(DEGREE, *sizes)
     return table
+
+
+def combined(stacks: Sequence[Array], rows: IntArray) -> IntArray:
+    """The combination of the stacks' rows by a vector; only those between its first and last entry are read."""
+    result, start = np.zeros((DEGREE, stacks[0].shape[1]), dtype=np.int64), 0
+    for stack in stacks:
+        own = rows[:, start : start + len(stack)]
+        start += len(stack)
+        used = np.flatnonzero(own.any(axis=0))
+        if len(used):
+            part = slice(used[0], used[-1] + 1)
+            result = (result + contract_rows(stack[part], own[:, part])) % P
+    return result
 
 
 def weights_of(part: BoxFunctional, coefficient: Ext) -> Floats:

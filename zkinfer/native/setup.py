@@ -30,8 +30,8 @@ from zkinfer.typing import IntArray
 ERROR_BITS = 131.0
 """The terms of an opening of the weights sum to at most 2^-131: a quarter of what 128 bits of security allow."""
 
-COLUMN_POINTS = 2
-"""Column points that an opening of the weights is expected to have."""
+COLUMN_POINTS = 1
+"""Column points of an opening of the weights."""
 
 RANGE_PROOFS = 1
 """Openings that keys have random symbols for beside those of their proofs: one shows that weights keep their bounds."""

@@ -15,6 +15,7 @@ from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_neg, ext_powers
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction import opening as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, OpeningClaims
+from zkinfer.protocol.reduction.columns import COLUMNS_SUMCHECK
 from zkinfer.protocol.reduction.functional import as_point
 from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, plan_openings
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
@@ -48,7 +49,7 @@ def refused(case: Case, claims: Claims) -> bool:
     return bool(party.false) or not groups_are_true(case, openings, party)
 
 
-@pytest.fixture(params=[0, 64, 1 << 40], ids=["direct", "as built", "sumcheck alone"])
+@pytest.fixture(params=[0, 8, 1 << 40], ids=["direct", "as built", "sumcheck alone"])
 def direct_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many cells a column point must have to be opened by itself: none, the real number, more than there are."""
     monkeypatch.setattr(under_test, "DIRECT_CELLS", request.param)
@@ -64,9 +65,8 @@ def test_true_claims_become_true_groups(seed: int, direct_cells: int) -> None:
     assert not party.false
     assert groups_are_true(case, openings, party)
     assert openings.weights or openings.witness
-    if direct_cells > 64:
-        assert len(openings.weights) <= 1
-        assert len(openings.witness) <= 1
+    assert len(openings.weights) <= 1
+    assert len(openings.witness) <= 1
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -102,8 +102,8 @@ def test_claims_are_split_between_direct_openings_and_the_sumcheck(monkeypatch: 
         split += "parts of a claim" in party.asked
         assert not party.false
         assert groups_are_true(case, openings, party)
-        assert len(openings.weights) <= under_test.MAX_DIRECT + 1
-        assert len(openings.witness) <= under_test.MAX_DIRECT + 1
+        assert len(openings.weights) <= 1
+        assert len(openings.witness) <= 1
     assert split > 3
 
 
@@ -125,21 +125,19 @@ def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.Mon
     assert refused(case, lies)
 
 
-def test_a_column_point_beyond_the_limit_is_left_to_the_sumcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The points with the most cells are opened by themselves; true claims stay true, and false ones are found."""
+def test_any_number_of_column_points_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims at many points are joined, and a false one among them is not lost."""
     monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
-    monkeypatch.setattr(under_test, "MAX_DIRECT", 1)
-    left = 0
+    most = 0
     for seed in range(20):
         case = random_case(seed)
         openings, claims, party = opened(case)
         assert not party.false
         assert groups_are_true(case, openings, party)
-        assert max(len(openings.weights), len(openings.witness)) <= 2
-        left += len(openings.witness) == 2
+        most = max(most, party.channel.places[COLUMNS_SUMCHECK] >> case.sizes.header.log_columns)
         lies = [dataclasses.replace(claims[-1], value=claims[-1].value + AffineForm(ONE))]
         assert refused(case, [*claims[:-1], *lies])
-    assert left > 3
+    assert most > 4
 
 
 @pytest.mark.parametrize("label", ["parts of a claim", "sums over units"])

@@ -55,7 +55,7 @@ class BlockSum:
 
 @dataclass(frozen=True)
 class OpeningClaims:
-    """What is left to open: groups of one claim each, of the weights' matrix, and of all others together."""
+    """What is left to open, of the weights' matrix, and of all others together: nothing, or a group of one claim."""
 
     weights: list[ClaimGroup]
     witness: list[ClaimGroup]

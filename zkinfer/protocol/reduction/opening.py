@@ -1,13 +1,13 @@
 """From claims on committed vectors to claims for matrix openings.
 
 A claim whose weights are the same eq-point in every row, times a factor for the row, needs no more than a combination
-of rows, if many cells share its column point: it goes directly into the opening. All other claims are combined by
+of rows, if many cells share its column point: it is a claim of an opening as it is. All other claims are combined by
 powers of a challenge into
 
     sum over cells of W[cell] * cell = v
 
 with public W, and a sumcheck over the blocks of rows concerned leaves one evaluation of each, all at the end of one
-point.
+point. Then the column points of an opening are joined (`columns`).
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
+from zkinfer.protocol.reduction.columns import join_columns
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import dense_on, vectors_on
 from zkinfer.protocol.reduction.layout import block_of
@@ -36,12 +37,9 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
 from zkinfer.typing import IntArray
 
-DIRECT_CELLS = 64
-"""A column point is opened by itself if its claims are about this many cells for each symbol that its combination
-sends: below, the sumcheck is cheaper for the prover, counting a byte of proof as 100 ns."""
-
-MAX_DIRECT = 16
-"""Column points of an opening that are opened by themselves, at most."""
+DIRECT_CELLS = 8
+"""A column point has a claim of its own if it is about this many cells for each column of the matrix: below, the
+sumcheck over cells takes a prover less time than the claim's combination of rows, and its share of what joins them."""
 
 CELLS_SUMCHECK = "sumcheck of committed cells"
 WEIGHT_CHECK = "the weights of a sumcheck over committed cells"
@@ -97,7 +95,7 @@ def plan_openings(
     channel: Channel,
     witness: ReductionWitness | None = None,
 ) -> OpeningClaims:
-    """Reduce claims on committed vectors to groups of one claim each.
+    """Reduce claims on committed vectors to one claim for each opening at most.
 
     Args:
         plan: what the proof is made of.
@@ -134,7 +132,15 @@ class _OpeningPlanner:
         if rest:
             for opening, group in self._summed(rest):
                 groups[opening].append(group)
-        return OpeningClaims(*groups)
+        return OpeningClaims(*(self._joined(opening, found) for opening, found in enumerate(groups)))
+
+    def _joined(self, opening: int, groups: Sequence[ClaimGroup]) -> list[ClaimGroup]:
+        """One group where there are several."""
+        matrices = (WEIGHTS,) if opening == WEIGHTS_OPENING else tuple(range(INPUTS, WITNESS + 1))
+        witness, log_columns = self.witness, self.codes[opening].log_columns
+        with phase_of(witness, "column points"):
+            make = None if witness is None else partial(witness.column_sumcheck, matrices, log_columns)
+            return join_columns(groups, self.channel, make)
 
     def _challenge(self, label: str, combined: int) -> Ext:
         """A challenge whose powers combine so many claims."""
@@ -176,8 +182,7 @@ class _OpeningPlanner:
                     cells[part.columns] = cells.get(part.columns, 0) + (1 << part.box.variables)
         chosen: set[Columns] = set()
         for opening, code in enumerate(self.codes):
-            enough = [c for c, n in cells.items() if c.opening == opening and n >= DIRECT_CELLS * code.dimension]
-            chosen |= set(sorted(enough, key=lambda c: -cells[c])[:MAX_DIRECT])
+            chosen |= {c for c, n in cells.items() if c.opening == opening and n >= DIRECT_CELLS * code.columns}
         return chosen
 
     def _separate(

@@ -12,6 +12,7 @@ from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
+from zkinfer.typing import IntArray
 
 
 class ReductionWitness(Protocol):
@@ -37,6 +38,11 @@ class ReductionWitness(Protocol):
 
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
         """The cells of blocks and their weights."""
+
+    def column_sumcheck(
+        self, matrices: Sequence[int], log_columns: int, batch: Batch, rows: Sequence[IntArray]
+    ) -> SumcheckWitness:
+        """Combinations of the rows of these matrices, one after another, by vectors of shape (3, rows)."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Measures, or shows, a part of the proof."""

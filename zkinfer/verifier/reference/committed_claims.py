@@ -2,20 +2,28 @@
 
 from collections.abc import Sequence
 
-from zkinfer.protocol.field.scalar import ZERO, Ext, eq_table, ext_add, ext_inv, ext_mul, ext_pow, mle
+from zkinfer.protocol.field.scalar import (
+    ONE,
+    ZERO,
+    Ext,
+    eq_table,
+    ext_add,
+    ext_add_scaled,
+    ext_inv,
+    ext_mul,
+    ext_pow,
+    mle,
+)
 from zkinfer.verifier.reference.channel import AffineForm, Channel, sum_of
 from zkinfer.verifier.reference.claims import BoxWeights, CommittedClaim
-from zkinfer.verifier.reference.elements import Point, total
+from zkinfer.verifier.reference.elements import FIELD_SIZE, Point, total
 from zkinfer.verifier.reference.lookups import selector
 from zkinfer.verifier.reference.openings import ClaimGroup, OpeningSizes, RowClaim
 from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, Matrices
-from zkinfer.verifier.reference.sumcheck import Claim, verify_products
+from zkinfer.verifier.reference.sumcheck import Claim, Summand, verify_products, verify_sumcheck
 
-DIRECT_CELLS = 64
-"""A column point is opened directly if its claims concern so many cells for each symbol of the code's dimension."""
-
-MAX_DIRECT = 16
-"""Column points that are opened directly in one opening, at most."""
+DIRECT_CELLS = 8
+"""A column point has a claim of its own if its claims concern so many cells for each column."""
 
 ColumnPoint = tuple[int, Point]
 """An opening, 0 for the weights and 1 for the other matrices, and a column point of it."""
@@ -79,6 +87,9 @@ class CommittedClaims:
                 self._open_directly(opening, point, found, x)
         if rest:
             self._open_by_units(rest)
+        for groups in self.groups:
+            if len(groups) > 1:
+                groups[:] = [self._joined(groups)]
 
     def _column_point(self, part: BoxWeights) -> ColumnPoint | None:
         """What a part can be opened at directly."""
@@ -98,8 +109,7 @@ class CommittedClaims:
                     cells[point] = cells.get(point, 0) + (1 << part.variables)
         chosen: set[ColumnPoint] = set()
         for opening, sizes in enumerate(self._sizes):
-            enough = [c for c, n in cells.items() if c[0] == opening and n >= DIRECT_CELLS * sizes.dimension]
-            chosen |= set(sorted(enough, key=lambda c: -cells[c])[:MAX_DIRECT])
+            chosen |= {c for c, n in cells.items() if c[0] == opening and n >= DIRECT_CELLS * sizes.columns}
         return chosen
 
     def _sort(
@@ -187,6 +197,19 @@ class CommittedClaims:
             values.append(cells.scaled(ext_pow(y, j)))
             column_point = point[high:]
         return ClaimGroup(column_point, [RowClaim(rows, sum_of(values))])
+
+    def _joined(self, groups: Sequence[ClaimGroup]) -> ClaimGroup:
+        """Step 6: the claims of an opening, at one column point."""
+        batch = [Summand(len(group.column_point), [(ONE, [0])], group.column_point) for group in groups]
+        claims = [group.claims[0] for group in groups]
+        self._channel.error += (2 * batch[0].variables + len(batch) - 1) / FIELD_SIZE
+        results = verify_sumcheck(self._channel, batch, [claim.value for claim in claims])
+        x = self._channel.draw("columns", len(claims) - 1)
+        rows = [ZERO] * len(claims[0].rows)
+        for i, claim in enumerate(claims):
+            rows = ext_add_scaled(rows, ext_pow(x, i), claim.rows)
+        value = sum_of(values[0].scaled(ext_pow(x, i)) for i, (_, values) in enumerate(results))
+        return ClaimGroup(results[0][0], [RowClaim(rows, value)])
 
 
 def _opening_of(matrix: int) -> int:
