@@ -1,8 +1,9 @@
-"""The fixed cost of a proof, on the digits models at batch 1: `python benchmarks/small_proofs.py [--repeats N]`.
+"""The fixed cost of a proof, on the digits models at batch 1: `small_proofs.py [--repeats N] [--proofs N ...]`.
 
-Such a proof spends most of its time in the protocol's Python code, not in kernels. Two figures describe that:
+Such a proof spends most of its time in the protocol's Python code, not in kernels. Of it are printed:
 
 * calls between files: how often one `zk.prove` calls from one file of the package into another;
+* bytes of a proof by part, and of the commitment file, for keys of several budgets;
 * processor seconds of one proof, without execution, on one thread. The prover's randomness is fixed, so that the proofs
   of two commits are the same bytes and their searches for nonces equally long.
 
@@ -26,6 +27,7 @@ from zkinfer.jit.threads import set_threads
 from zkinfer.native.prove import commit_run, prove_run
 from zkinfer.native.setup import opening_for
 from zkinfer.native.witness import values_read
+from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.layout import weight_matrix
@@ -76,20 +78,38 @@ def proving_seconds(circuit: zk.Circuit, x: FloatArray, repeats: int) -> float:
     return min(seconds[WARM:])
 
 
+PARTS = ("message", "weights", "witness", "about_pads")
+"""Of a proof: its reduction, the openings of the weights and of all else, and the proof about the pads."""
+
+
+def bytes_by_part(circuit: zk.Circuit, x: FloatArray, proofs: int) -> list[str]:
+    """Bytes of a proof and of its parts, with keys for so many; then of the commitment, and of its range proof."""
+    keys = zk.setup(circuit, proofs=proofs)
+    proof = zk.prove(keys, x)
+    parts = [len(getattr(decode(proof.data), part)) for part in PARTS]
+    whole = len(proof.to_bytes())
+    sizes = [whole, *parts, whole - sum(parts), len(keys.commitment.to_bytes()), len(keys.commitment.range_proof)]
+    return [f"{size:,}" for size in sizes]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20, help="proofs that are timed, of each model")
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--proofs", type=int, nargs="+", default=[100, 1000], help="budgets of keys")
+    arguments = parser.parse_args()
     set_threads(1)
-    rows = []
+    rows, sizes = [], []
     for name in MODELS:
         folder = Path(ROOT, "circuits", name)
         circuit = zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"))
         x = np.load(folder / "held-out.npy")[:1]
-        seconds = proving_seconds(circuit, x, repeats)
+        seconds = proving_seconds(circuit, x, arguments.repeats)
+        sizes += [[name, f"{proofs:,}", *bytes_by_part(circuit, x, proofs)] for proofs in arguments.proofs]
         rows.append([name, f"{calls_between_files(circuit, x):,}", f"{1000 * seconds:.1f}"])
     print(provenance("python benchmarks/small_proofs.py"))
     print(markdown_table(["model", "calls between files", "proof, processor ms"], rows))
+    columns = ["message", "weights' opening", "other opening", "pads", "rest", "commitment", "its range proof"]
+    print(markdown_table(["model", "keys for", "proof, bytes", *columns], sizes))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ from zkinfer.circuit.program import Einsum, Program, Scales, Tensor
 from zkinfer.circuit.qformat import quantize
 from zkinfer.errors import InvalidProofError, StatementError, VerificationError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.statement import Statement
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
+from zkinfer.protocol.pcs.levels import choose_levels
 from zkinfer.verifier import verify
 
 INTEGERS = np.array([[[-3, 11, 2]], [[15, -15, 0]]])
@@ -24,7 +26,7 @@ CONTEXT = b"request 1"
 @pytest.fixture(scope="module")
 def keys() -> NativeKeys:
     example = mlp()
-    return setup(example.program, example.weights, proofs=4, seed=bytes(32))
+    return setup(example.program, example.weights, proofs=20, seed=bytes(32))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,8 @@ def test_who_tells_nothing_is_refused_by_the_argument(keys: NativeKeys, proof: P
 
 
 def test_the_second_verifier_is_an_engine(keys: NativeKeys, proof: Proof) -> None:
+    """Also of proofs whose combinations are not sent."""
+    assert choose_levels(2, keys.commitment.key_as(NativeVerifyingKey).opening.code.dimension)
     fast = verify(proof, keys.commitment, inputs=X, context=CONTEXT)
     slow = verify(proof, keys.commitment, inputs=X, context=CONTEXT, engine="slow")
     np.testing.assert_array_equal(fast.outputs, slow.outputs)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.channels import public_claim, unchanged
-from support.linear_claims import Change, KnowingChannel, group_is_true
+from support.channels import Change, public_claim, unchanged
+from support.linear_claims import KnowingChannel, group_is_true
 from support.opening_prover import exts, random_ext, row_vector, value_of
 from support.plain_sumcheck import plain_witness
 

@@ -22,7 +22,7 @@ QUERY_GRINDING = 8
 QUERIES = {2: 188, 3: 153}
 """By -log2 of the rate: the least number t with ((1 + rate) / 2)^t 2^-QUERY_GRINDING <= 2^-135."""
 
-SHORT = 14
+SHORT = 15
 """Variables up to which the rate is 1/8; above, where encoding takes longer than columns are worth, it is 1/4."""
 
 UNGROUND_LENGTH = 10

@@ -17,6 +17,9 @@ DEFAULT_ERROR_BITS = 130
 
 MAX_QUERIES = 4096
 
+LEVELS_ERROR = 2.0**-133
+"""At most what the levels of any opening add to its error, which does not depend on the number of queries otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -139,18 +142,14 @@ def _fewest_queries(
         if needed is None:
             return None
         if needed <= queries:
-            return parameters
+            return parameters if _can_be_opened(parameters, groups) else None
         queries = needed
 
 
 def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int | None:
-    """None if no number of queries is enough, or the combinations are too long to be opened."""
-    try:
-        levels = soundness.levels(parameters, groups)
-    except InvalidInputError:
-        return None
-    others = (soundness.proximity(parameters), soundness.claims(parameters, groups), *levels)
-    left = 2.0**-error_bits - math.fsum(term.error for term in others)
+    """None if no number of queries is enough."""
+    others = soundness.proximity(parameters).error + soundness.claims(parameters, groups).error + LEVELS_ERROR
+    left = 2.0**-error_bits - others
     if left <= 0:
         return None
     one = soundness.queries(replace(parameters, queries=1, query_grinding=0))
@@ -166,6 +165,14 @@ def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, 
         + (1 << log_length) * cost.leaf
         + (rows + masks) * dimension * cost.combine * (groups + 1)
     )
+
+
+def _can_be_opened(parameters: OpeningParameters, groups: int) -> bool:
+    try:
+        choose_levels(groups + 1, parameters.code.dimension)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost) -> Choice:
