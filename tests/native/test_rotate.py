@@ -20,6 +20,7 @@ from zkinfer.native.rotate import rotate
 from zkinfer.native.setup import setup
 from zkinfer.verifier import verify
 from zkinfer.verifier.lineage import follow
+from zkinfer.verifier.native import check_ranges
 from zkinfer.verifier.rotation import rotation_bits
 
 EXAMPLE = mlp()
@@ -53,7 +54,8 @@ def test_a_proof_of_the_new_keys_convinces_whoever_trusts_the_old_commitment(tmp
     directly = verify(proof, new.commitment, inputs=x, context=b"request 1")
     np.testing.assert_array_equal(verified.outputs, directly.outputs)
     assert verified.fingerprint == old.commitment.fingerprint
-    assert verified.security_bits == min(directly.security_bits, rotation_bits(old.commitment)) >= 128
+    parts = (directly.security_bits, rotation_bits(old.commitment), check_ranges(old.commitment))
+    assert verified.security_bits == min(parts) >= 128
 
 
 @pytest.mark.parametrize("steps", [[], [1]])

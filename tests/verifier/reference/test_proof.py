@@ -101,7 +101,7 @@ def test_both_open_a_matrix_whose_rows_are_weighed_at_will() -> None:
 
 
 def test_both_choose_column_points_by_the_same_numbers() -> None:
-    assert (committed_claims.DIRECT_CELLS, committed_claims.MAX_DIRECT) == (opening.DIRECT_CELLS, opening.MAX_DIRECT)
+    assert committed_claims.DIRECT_CELLS == opening.DIRECT_CELLS
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:

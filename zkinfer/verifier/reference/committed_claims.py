@@ -8,7 +8,7 @@ from zkinfer.protocol.field.scalar import (
     Ext,
     eq_table,
     ext_add,
-    ext_add_scaled,
+    ext_dot,
     ext_inv,
     ext_mul,
     ext_pow,
@@ -205,10 +205,9 @@ class CommittedClaims:
         self._channel.error += (2 * batch[0].variables + len(batch) - 1) / FIELD_SIZE
         results = verify_sumcheck(self._channel, batch, [claim.value for claim in claims])
         x = self._channel.draw("columns", len(claims) - 1)
-        rows = [ZERO] * len(claims[0].rows)
-        for i, claim in enumerate(claims):
-            rows = ext_add_scaled(rows, ext_pow(x, i), claim.rows)
-        value = sum_of(values[0].scaled(ext_pow(x, i)) for i, (_, values) in enumerate(results))
+        powers = [ext_pow(x, i) for i in range(len(claims))]
+        rows = [ext_dot(powers, entries) for entries in zip(*(claim.rows for claim in claims), strict=True)]
+        value = sum_of(values[0].scaled(power) for power, (_, values) in zip(powers, results, strict=True))
         return ClaimGroup(results[0][0], [RowClaim(rows, value)])
 
 

@@ -11,7 +11,6 @@ from zkinfer.protocol.field.scalar import (
     Ext,
     eq_table,
     ext_add,
-    ext_between,
     ext_dot,
     ext_mul,
     ext_pow,
@@ -119,7 +118,7 @@ class Term:
     def fold(self, r: Ext) -> None:
         """Sets the first variable."""
         zero, one = self.factors.pop(0)
-        self.coefficient = ext_mul(self.coefficient, ext_between(zero, one, r))
+        self.coefficient = ext_mul(self.coefficient, between(zero, one, r))
 
     def of(self, vector: Sequence[Ext]) -> Ext:
         """The term of a vector that all variables number."""
@@ -132,6 +131,11 @@ class Term:
                 ext_add(ext_mul(zero, a), ext_mul(one, b)) for a, b in zip(values[:half], values[half:], strict=True)
             ]
         return ext_mul(self.coefficient, values[0])
+
+
+def between(zero: Ext, one: Ext, r: Ext) -> Ext:
+    """The line with these values at 0 and 1, at r."""
+    return ext_add(zero, ext_mul(r, ext_sub(one, zero)))
 
 
 def value_term(coefficient: Ext, x: int, inner: int, outer: int = 0, batch: Ext = ONE) -> Term:
@@ -181,7 +185,7 @@ def verify_levels(
             at1 = ext_sub(target, at0)
             # The polynomial with these values at 0 and 1 and this leading coefficient: the line, and r (r - 1) of it.
             bend = ext_mul(square, ext_mul(r, ext_sub(r, ONE)))
-            target = ext_add(ext_between(at0, at1, r), bend)
+            target = ext_add(between(at0, at1, r), bend)
             for term in terms:
                 term.fold(r)
             point.append(r)

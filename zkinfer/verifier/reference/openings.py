@@ -11,7 +11,6 @@ from zkinfer.protocol.field.scalar import (
     ext_add,
     ext_dot,
     ext_mul,
-    ext_polynomial,
     ext_pow,
     mle,
     root_of_unity,
@@ -168,10 +167,10 @@ def verify_opening(
         outer, inner = log2_of_power_above(masks), log2_of_power_above(sizes.dimension)
         powers = [ext_pow(base, i) for i in range(len(drawn) + len(groups))]
         terms = [value_term(power, x, inner, outer, batch) for power, x in zip(powers, points, strict=False)]
-        target = ZERO
+        batch_powers, target = [ext_pow(batch, e) for e in range(masks)], ZERO
         for power, symbols in zip(powers, columns, strict=False):
             combined = [base_dot(row, symbols) for row in coefficients]
-            target = ext_add(target, ext_mul(power, ext_polynomial(combined, batch)))
+            target = ext_add(target, ext_mul(power, ext_dot(batch_powers, combined)))
         for number, (power, group) in enumerate(zip(powers[len(drawn) :], groups, strict=True)):
             terms.append(extension_term(power, number + 1, group.column_point, inner, outer))
             target = ext_add(target, ext_mul(power, evaluations[number]))
