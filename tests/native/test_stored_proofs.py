@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "b883429429871c576c09156cb9ab81eba65441099fbc454514956ea2e72dceb9",
-    ("mlp", True, True): "1c4d2c1ba70ebfa4d4756c0718c4969c4d46f3cf499b170f4ddd5b6a1de870e7",
-    ("everything", False, False): "21abf16b4bbe844ea819c7ed4e2841d4ffa1e7b7f5cb973d535d4815b57a258f",
-    ("everything", True, False): "39a4d7acd0e84da920fd13d0a75ef597d2507f83b385c70c3af5144fe00ae650",
-    ("everything", False, True): "e01b653a87156b2e8b03d668852a47297db691f42bcc757617fd84c1d2ea4724",
+    ("mlp", False, False): "df8263ca86d228ee0169411a1b5d1a487dbdbb651d7e3d89ca6a5bff04e0ec54",
+    ("mlp", True, True): "550952b3a28fad1ccdad053237871fa4b5db9dd39f92a9f2acc0fa58deeb4f25",
+    ("everything", False, False): "b639380c07c63049dcec71563cf8e4ea922783106853d427ba09a03306827f87",
+    ("everything", True, False): "5ed4119ab38a843d3767e3b081975ec96054c630c3d6e1aabc6da1e2dd4dc817",
+    ("everything", False, True): "65a7e8a4247f0faad622d13575ebfb722b3058192b2d5cf86d29215678f47259",
 }
 """By program, and whether inputs and outputs are hidden."""
 
