@@ -292,8 +292,13 @@ class TestSaid:
             ("s = Mul(x, x)\np = ReduceSum(s, a)\ny = Sqrt(p)", {"a": LAST}),
             ("h = MatMul(x, w)\ny = LayerNormalization(h, g)", {"w": uniform(16, 8), "g": np.ones(8)}),
             ("h = MatMul(x, w)\ny = Softmax(h)", {"w": 20 * uniform(16, 5)}),
+            (
+                "h = MatMul(x, w)\ns = Add(h, m)\ny = Softmax(s)",
+                {"w": 20 * uniform(16, 5), "m": f4([0, -1e9, 0, 0, 0])},
+            ),
+            ("s = Abs(x)\nn = ReduceSum(s, a)\nq = Div(x, n)\ny = MatMul(q, w)", {"a": LAST, "w": uniform(16, 3)}),
         ],
-        ids=["product", "norm", "normalization", "softmax"],
+        ids=["product", "norm", "normalization", "softmax", "masked softmax", "quotient"],
     )
     def test_quiet_samples_at_few_bits(self, body: str, weights: Mapping[str, npt.ArrayLike]) -> None:
         example = self.starved(body, weights)
@@ -302,6 +307,28 @@ class TestSaid:
         report = circuit.report(example.later)
         assert any(row.leaves for row in report.stress)
         assert any("leaves the float model at" in phrase for phrase in report.answers())
+
+    def test_features_of_different_units_at_few_bits(self) -> None:
+        """One format for features that differ less than inputs with formats of their own leaves the small ones none."""
+        units = 500.0 ** -np.linspace(0, 1, 8)
+        model = build("q = Div(x, s)\nt = Tanh(q)\ny = MatMul(t, w)", {"x": ["n", 8]}, {"s": units, "w": uniform(8, 3)})
+        x = (normal(96, 8) * units).astype(np.float32)
+        with pytest.warns(AccuracyWarning, match="leaves the float model"):
+            circuit = zk.compile(model, x[:64], activation_bits=6)
+        report = circuit.report(x[64:])
+        assert report.stress[0].leaves
+        assert report.stress[0].condition == "inputs x 1"
+
+    @pytest.mark.parametrize("body", ["y = ArgMax<axis=1>(l)", "y = Softmax(l)", "y = ReduceMax(l, a)"])
+    def test_operands_of_comparisons_far_beyond_the_calibrated_range(self, body: str) -> None:
+        """Beyond the room that comparisons have, operands saturate, and each that does is counted."""
+        ones, together = np.eye(64, dtype=np.float32), np.ones((2, 64), np.float32)
+        weights = {"w": np.linspace(1, 1.2, 64 * 3).reshape(64, 3), "a": LAST}
+        example = case(f"l = MatMul(x, w)\n{body}", ones, together, weights, integer="ArgMax" in body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            circuit = zk.compile(example.model, example.calibration)
+        assert circuit.report(example.later, stress=False).saturated > 0
 
     def test_activations_beyond_the_calibrated_range(self) -> None:
         """Sixty-four features of which calibration saw one at a time: together they are far beyond."""

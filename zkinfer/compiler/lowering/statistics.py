@@ -224,7 +224,7 @@ def _quotients(indices: IntArray, shift: int, count: int) -> IntArray:
 
 
 def quotient(g: Emitter, a: Operand, b: Operand) -> Activation | None:
-    """`a / b`, if b needs the same relative precision for all sizes; else None."""
+    """`a / b`, if b needs the same relative precision for all sizes, or is one number for each row; else None."""
     if not isinstance(a, Activation) or not isinstance(b, Activation):
         return None
     return _scaled(g, a, b, reciprocal(b.function))
@@ -254,7 +254,9 @@ def _scaled(g: Emitter, a: Activation, b: Activation, function: Function) -> Act
             shares, scale = share(g, value, rows, form)
             found = _observed_share(g, shares, scale * pending.scale)
             return _fine_share(g, found) if squares else found
-    return _wide_quotient(g, a, b, form) if g.is_wide(b.value, form) else None
+    # One divisor for each row costs little, and serves rows that are quieter than all of calibration.
+    is_of_rows = 2 * math.prod(b.shape) <= math.prod(a.shape)
+    return _wide_quotient(g, a, b, form) if is_of_rows or g.is_wide(b.value, form) else None
 
 
 def share(

@@ -150,7 +150,9 @@ def _lossy(built: BuiltTable, clamped: Interval) -> Iterator[Interval]:
     """The runs within one of clamped indices at which the entry is off by more than `SATURATION_UNITS`."""
     indices = np.arange(clamped[0], clamped[1] + 1)
     exact = built.function(np.ldexp(indices.astype(np.float64), built.shift - built.in_frac_bits))
-    units = np.abs(np.ldexp(exact, built.out_frac_bits) - built.table.array[indices - built.table.lo])
+    with np.errstate(over="ignore"):
+        # Infinity is as far beyond an end as any number that is too large.
+        units = np.abs(np.ldexp(exact, built.out_frac_bits) - built.table.array[indices - built.table.lo])
     lossy = np.concatenate([[False], units > SATURATION_UNITS, [False]])
     edges = np.flatnonzero(lossy[1:] != lossy[:-1])
     return ((clamped[0] + int(a), clamped[0] + int(b) - 1) for a, b in edges.reshape(-1, 2))

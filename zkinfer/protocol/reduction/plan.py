@@ -234,7 +234,8 @@ def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> L
     if rows > 1 << MAX_LIMB_BITS:
         raise ProvingError(
             f"{tensor.label}: a private input takes at most {MAX_LIMB_BITS} bits, not {rows.bit_length()}; "
-            "compile with fewer bits for activations, or with fewer for this input alone (precision.tensors)"
+            "compile with fewer bits for activations, or with fewer for this input alone (precision.tensors), or prove "
+            "with public inputs"
         )
     number = builder.table(("range", tensor.lo, rows), RangeTable(rows, tensor.lo), tensor.lo)
     blocks = tuple((builder.block(number, box.total),) for box in part.boxes)
