@@ -24,7 +24,7 @@ def test_a_short_run_finds_nothing(hostile: ModuleType) -> None:
     assert {name: (tally.accepted, tally.foreign) for name, tally in tallies.items()} == {
         name: ([], []) for name in tallies
     }
-    assert len(tallies) == 7
+    assert len(tallies) == 8
     assert sum(tally.cases for tally in tallies.values()) > 350
     errors = tallies["hostile program"].errors
     assert errors["MalformedProofError"] > 30, "most programs have to be read, so that verifying has begun"
