@@ -34,9 +34,8 @@ class VerifiedInference:
         security_bits: whoever forges a proof does work of about 2**security_bits.
         weights_in_bounds: whether the published commitment proves that all weights lie within the bounds that its
             program says. The outputs are then those of the program in exact integers, whoever the owner is. If it does
-            not, as with ezkl and with a rotated commitment that is passed without the one
-            that it comes from, they are those of one fixed function of the inputs, and that this is arithmetic of
-            integers is the owner's word.
+            not, as with ezkl and with a rotated commitment that is passed without the one that it comes from, they are
+            those of one fixed function of the inputs, and that this is arithmetic of integers is the owner's word.
         public: what the proof shows, in words.
         zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
