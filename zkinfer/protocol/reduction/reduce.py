@@ -13,7 +13,7 @@ from functools import partial
 from zkinfer.circuit.program import Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
-from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination
+from zkinfer.protocol.channel import AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_powers, ext_scale
@@ -210,9 +210,7 @@ class _Reduction:
                 parts = [claim.value]
             else:
                 parts = self._exchange_summands(einsums) if einsums else []
-                rest = claim.value
-                for part in parts:
-                    rest = rest - part
+                rest = difference(claim.value, parts)
                 if committed:
                     terms = tuple(CommittedTerm(*self.plan.committed[v], f) for v, f in committed)
                     self.done.append(CommittedClaim(terms, rest))
@@ -261,9 +259,7 @@ class _Reduction:
         for value, claims in by_value.items():
             coefficients = ext_powers(challenge, len(claims))
             functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
-            total_value = ZERO_FORM
-            for c, claim in zip(coefficients, claims, strict=True):
-                total_value = total_value + claim.value.scale(c)
+            total_value = combination([claim.value for claim in claims], coefficients)
             combined.append(ValueClaim(tuple((value, f) for f in functionals), total_value))
         return combined
 
