@@ -9,14 +9,17 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from rich.console import Console
+from support.example_programs import mlp
 
+import zkinfer as zk
 from zkinfer.demo import run_demo
 from zkinfer.demo.digits import Reference, run_float
-from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
+from zkinfer.demo.forgeries import changed_answer, made_for, tampered_model
 from zkinfer.demo.story import draw_digit
 from zkinfer.demo.third_party import PROVER_PACKAGES, Attempt, ThirdParty
-from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.errors import InvalidInputError, InvalidProofError, ProvingError
 from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.verifier import verify
 
 CIRCUITS = Path(__file__).parent.parent.parent / "circuits"
 
@@ -33,17 +36,21 @@ def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("accepted") == 1
     assert text.count("refused") == 5
+    assert text.count("(cryptographic check)") == 5, "mathematics refuses them, and no digest"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "another-model.zkc",
         "another-model.zkp",
         "changed-answer.zkp",
         "changed-digits.npy",
+        "changed-digits.zkp",
         "digits.npy",
         "ezkl.zkc",
         "ezkl.zkp",
+        "for-another-model.zkp",
         "model.zkc",
         "one-digit.npy",
         "proof.zkp",
+        "used-again.zkp",
     ]
 
 
@@ -63,13 +70,17 @@ def test_changed_answer_changes_the_claim_alone(proof: Proof) -> None:
     assert (forged.data, forged.commitment_digest) == (proof.data, proof.commitment_digest)
 
 
-def test_a_relabelled_proof_names_the_published_commitment(proof: Proof) -> None:
-    class Published:
-        digest = b"\1" * 32
-
-    forged = passed_off_as(proof, Published)  # type: ignore[arg-type]
-    assert forged.commitment_digest == Published.digest
-    assert (forged.data, forged.output_tensors) == (proof.data, proof.output_tensors)
+def test_digests_of_a_forgery_are_those_of_an_honest_proof() -> None:
+    """Made for its own statement again, a proof is the same; for another one only digests change."""
+    example = mlp()
+    keys = zk.setup(zk.Circuit(example.program, example.weights, (), b""), proofs=2)
+    x = np.array([[0.5, -0.25, 1.0]])
+    honest = zk.prove(keys, x, context=b"1")
+    assert made_for(honest, keys.commitment, x, b"1") == honest
+    forged = made_for(honest, keys.commitment, x, b"2")
+    assert (forged.data, forged.outputs.tolist()) == (honest.data, honest.outputs.tolist())  # type: ignore[union-attr]
+    with pytest.raises(InvalidProofError):
+        verify(forged, keys.commitment, x, context=b"2")
 
 
 def test_missing_reference_model_says_where_to_run(tmp_path: Path) -> None:

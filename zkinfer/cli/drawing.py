@@ -22,7 +22,7 @@ MAX_TEXT = 34
 """Characters of a line in a box."""
 
 _STYLE = """
-svg { background: #fff; font: 12px system-ui, sans-serif; }
+svg { background: #fff; font: 12px system-ui, "DejaVu Sans", sans-serif; }
 rect { fill: #f3f5f8; stroke: #8a8f98; } .cost { fill: #d9731a; stroke: none; } text { fill: #24282e; }
 .soft { fill: #5b616a; } path { stroke: #8a8f98; fill: none; }
 @media screen and (prefers-color-scheme: dark) {

@@ -1,4 +1,8 @@
-"""What a dishonest provider might try."""
+"""What a dishonest provider might try, who knows the format of the files.
+
+No digest in a forged file gives it away: each is the right one for what the file claims, so that only the mathematics
+is left to refuse it.
+"""
 
 import numpy as np
 import onnx
@@ -6,6 +10,9 @@ from onnx import numpy_helper
 
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, Proof
+from zkinfer.files.statement import Statement
+from zkinfer.typing import Array
+from zkinfer.verifier.claims import claimed_outputs, claimed_runs, stated_inputs
 
 BIAS = 32
 """Far above the outputs of a digit classifier."""
@@ -33,6 +40,18 @@ def changed_answer(proof: Proof, favoured: int) -> Proof:
     return Proof(proof.backend, proof.commitment_digest, outputs, proof.data, stated=proof.stated)
 
 
-def passed_off_as(proof: Proof, published: Commitment) -> Proof:
-    """A proof of another model, relabelled to name the published one."""
-    return Proof(proof.backend, published.digest, proof.output_tensors, proof.data, stated=proof.stated)
+def made_for(proof: Proof, commitment: Commitment, inputs: Array, context: bytes) -> Proof:
+    """The proof with new digests, of the statement that it is to be taken for.
+
+    Args:
+        proof: names the commitment, and claims outputs that its program can have.
+        commitment: the verifier's.
+        inputs: the verifier's, within their range.
+        context: the verifier's.
+    """
+    program = commitment.program
+    runs = claimed_runs(proof, program)
+    outputs = claimed_outputs(proof.output_tensors, program, runs)
+    stated = stated_inputs(inputs, proof, program, runs, saturate=False)
+    statement = Statement(commitment, runs, tuple(stated), tuple(outputs), context)
+    return Proof(proof.backend, commitment.digest, proof.output_tensors, proof.data, stated=b"".join(statement.parts()))

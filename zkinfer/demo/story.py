@@ -16,7 +16,7 @@ from rich.table import Table
 
 import zkinfer as zk
 from zkinfer.demo.digits import Images, Reference, run_float, share_correct, time_float
-from zkinfer.demo.forgeries import changed_answer, passed_off_as, tampered_model
+from zkinfer.demo.forgeries import changed_answer, made_for, tampered_model
 from zkinfer.demo.third_party import PROVER_PACKAGES, REQUEST, Attempt, ThirdParty, Verdict
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import duration
@@ -170,25 +170,40 @@ class _Story:
     def _forge(self, keys: zk.Keys, proof: zk.Proof) -> bool:
         """Try the forgeries; True if every one is refused."""
         self._title("5. Forgeries, checked in the same way")
-        changed_answer(proof, self.wrong).save(self.sent / "changed-answer.zkp")
+        self._say("The forger knows the format: all digests in these files are right for what the files claim.")
+        published, request, other_request = keys.commitment, REQUEST.encode(), OTHER_REQUEST.encode()
         changed = self.images.copy()
         changed[0, 0, 3, 3] = 1 - changed[0, 0, 3, 3]
         np.save(self.sent / "changed-digits.npy", changed)
         model = tampered_model(onnx.load(str(self.reference.model)), self.wrong)
         others = zk.setup(zk.compile(model, self.reference.calibration, precision="ezkl"))
         others.commitment.save(self.sent / "another-model.zkc")
-        other = passed_off_as(zk.prove(others, self.images, context=REQUEST.encode()), keys.commitment)
-        other.save(self.sent / "another-model.zkp")
+        other = zk.prove(others, self.images, context=request)
+        forged = {
+            "changed-answer": made_for(changed_answer(proof, self.wrong), published, self.images, request),
+            "another-model": made_for(other, published, self.images, request),
+            "for-another-model": made_for(proof, others.commitment, self.images, request),
+            "changed-digits": made_for(proof, published, changed, request),
+            "used-again": made_for(proof, published, self.images, other_request),
+        }
+        for name, file in forged.items():
+            file.save(self.sent / f"{name}.zkp")
         first = top_classes(proof)[0]
         attempts = [
-            (f"the first answer, {first}, changed to {self.wrong}", Attempt(proof="changed-answer.zkp")),
+            (f"the first answer, {first}, changed to {self.wrong}", Attempt("changed-answer.zkp")),
             (
                 f"an honest proof of another model: one weight changed, so that it says {top_classes(other)[0]}",
-                Attempt(proof="another-model.zkp"),
+                Attempt("another-model.zkp"),
             ),
-            ("the proof checked with that other model's commitment", Attempt(commitment="another-model.zkc")),
-            ("the proof used for other digits: one pixel changed", Attempt(inputs="changed-digits.npy")),
-            (f"the proof used again, for {OTHER_REQUEST!r}", Attempt(context=OTHER_REQUEST)),
+            (
+                "the proof passed off as one of that other model",
+                Attempt("for-another-model.zkp", commitment="another-model.zkc"),
+            ),
+            (
+                "the proof used for other digits: one pixel changed",
+                Attempt("changed-digits.zkp", inputs="changed-digits.npy"),
+            ),
+            (f"the proof used again, for {OTHER_REQUEST!r}", Attempt("used-again.zkp", context=OTHER_REQUEST)),
         ]
         verdicts = []
         for what, attempt in attempts:
