@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import EZKL_VECTORS
 from support.rotations import EXAMPLE, KEY
 
 from zkinfer.errors import CommitmentMismatchError, MalformedProofError
@@ -48,6 +49,13 @@ def test_starts_from_one_commitment_alone() -> None:
     other = Commitment(EXAMPLE.program, msgspec.structs.replace(KEY, root=ROOT))
     with pytest.raises(CommitmentMismatchError, match="starts from another commitment"):
         ROTATION.apply(other)
+
+
+def test_starts_from_no_commitment_of_another_backend() -> None:
+    """Also where it names one."""
+    other = Commitment.load(EZKL_VECTORS / "dense.zkc")
+    with pytest.raises(CommitmentMismatchError, match="starts from another commitment"):
+        Rotation(other.digest, ROOT, b"proof").apply(other)
 
 
 def test_the_context_names_both_in_order() -> None:
