@@ -27,6 +27,7 @@ from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
 from zkinfer.compiler.onnx.published import public_names
+from zkinfer.compiler.onnx.refusals import require_none
 from zkinfer.compiler.onnx.scaling import added, rescaled
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
 from zkinfer.typing import IntArray
@@ -67,6 +68,7 @@ class _Importer:
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
         self._masking = masking_values(model.graph)
+        self._refused: list[ZkinferError] = []
 
     def run(self) -> Lowered:
         graph, public = self._model.graph, public_names(self._model)
@@ -78,6 +80,7 @@ class _Importer:
             self._operands[value] = self._input(value)
         for node in graph:
             self._node(node)
+        require_none(self._refused)
         outputs = []
         for value in graph.outputs:
             operand = self._operands[value]
@@ -121,13 +124,25 @@ class _Importer:
         return self._emitter.integral_input(name, shape, *integral_bounds(value, observed))
 
     def _node(self, node: onnx_ir.Node) -> None:
+        if self._refused and any(value is not None and value not in self._operands for value in node.inputs):
+            return
         opset = self._opsets.get(node.domain or "", 0)
         try:
             results = self._results(node, opset)
             for value, result in zip(node.outputs, results, strict=False):
                 self._operands[value] = self._checked(value, result)
         except ZkinferError as error:
-            raise type(error)(f"{registry.described(node, opset)}: {error}") from error
+            refused = type(error)(f"{registry.described(node, opset)}: {error}")
+            refused.__cause__ = error
+            self._refused.append(refused)
+            self._stand_in(node)
+
+    def _stand_in(self, node: onnx_ir.Node) -> None:
+        """Take the results of a node that was refused for inputs, so that the nodes after it are tried as well."""
+        for value in node.outputs:
+            if is_float(value) and value.name:
+                stats = self._stats(value)
+                self._operands[value] = self._emitter.input(value.name, static_shape(value), (stats.lo, stats.hi))
 
     def _results(self, node: onnx_ir.Node, opset: int) -> tuple[registry.Intermediate | Scaled, ...]:
         operator = registry.find(node.domain, node.op_type, opset)

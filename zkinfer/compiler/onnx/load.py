@@ -7,7 +7,7 @@ operators with a decomposition are decomposed. The same model gives the same res
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,6 @@ from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
-from zkinfer.compiler.onnx.decomposition import decompositions
 from zkinfer.compiler.onnx.decompositions import classical
 from zkinfer.compiler.onnx.limits import require_bounded
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
@@ -36,7 +35,7 @@ from zkinfer.compiler.onnx.published import (
     written_constants,
 )
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
-from zkinfer.compiler.onnx.registry import hints
+from zkinfer.compiler.onnx.refusals import refusals, require_none
 from zkinfer.compiler.onnx.shapes import correct_shapes
 from zkinfer.compiler.onnx.simplify import drop_empty, drop_expansions, simplify, unfolded_batch_norms
 from zkinfer.errors import (
@@ -45,6 +44,7 @@ from zkinfer.errors import (
     NotFiniteError,
     ShapeError,
     UnsupportedOperatorError,
+    ZkinferError,
 )
 
 logger = logging.getLogger(__name__)
@@ -184,12 +184,16 @@ def _give_outputs_nodes(proto: onnx.ModelProto) -> None:
 
 def _require_known_domains(proto: onnx.ModelProto) -> None:
     defined = {(function.domain, function.name) for function in proto.functions}
-    for node in proto.graph.node:
-        if node.domain not in _READ_DOMAINS and (node.domain, node.op_type) not in defined:
-            raise UnsupportedOperatorError(
+    require_none(
+        [
+            UnsupportedOperatorError(
                 f"node {node.name!r} is {node.domain}.{node.op_type}, an operator outside the ONNX standard; export "
                 "the model with standard operators only"
             )
+            for node in proto.graph.node
+            if node.domain not in _READ_DOMAINS and (node.domain, node.op_type) not in defined
+        ]
+    )
 
 
 def _conversion(proto: onnx.ModelProto) -> Conversion | None:
@@ -318,23 +322,8 @@ def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None
     """Check: no control flow, standard operators alone, static shapes and dtypes, and outputs that are computed."""
     if not len(model.graph):
         raise CompileError("the model computes nothing: its outputs are its inputs or constants")
-    for node in model.graph:
-        if any(a.type in (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS) for a in node.attributes.values()):
-            raise UnsupportedOperatorError(
-                f"node {node.name!r} is control flow ({node.op_type}); a circuit is straight-line. Export the model "
-                "so that loops are unrolled and branches are decided"
-            )
-        if node.domain not in _STANDARD_DOMAINS:
-            known = sorted(d.name for d in decompositions() if d.domain == node.domain)
-            raise UnsupportedOperatorError(
-                f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported"
-                f" {hints().get(node.op_type, '')}".rstrip()
-                + f"; operators of that domain that are supported: {', '.join(known) or 'none'}"
-            )
-        for value in node.outputs:
-            _require_static(node, value, model.opset_imports.get("", 0))
-        if node.op_type == "Reshape":
-            _require_whole_reshape(node)
+    refused = dict(refusals(model)) | dict(_misshapen(model))
+    require_none([refused[node] for node in model.graph if node in refused])
     for output in model.graph.outputs:
         if output.producer() is None or _is_constant(output):
             raise CompileError(
@@ -351,6 +340,20 @@ def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None
                 f"output {output.name!r} has shape {shape}: its first axis is not the batch of {batch}. "
                 + (_without_batch(model) if fixed else advice)
             )
+
+
+def _misshapen(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]]:
+    """Every node with an error whose results have no fixed shape or type, unless those before it have none either."""
+    for node in model.graph:
+        if any(value is not None and (value.shape is None or not value.shape.is_static()) for value in node.inputs):
+            continue
+        try:
+            for value in node.outputs:
+                _require_static(node, value, model.opset_imports.get("", 0))
+            if node.op_type == "Reshape":
+                _require_whole_reshape(node)
+        except ZkinferError as error:
+            yield node, error
 
 
 def _require_static(node: onnx_ir.Node, value: onnx_ir.Value, opset: int) -> None:

@@ -10,7 +10,7 @@ version it uses.
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -50,6 +50,15 @@ class Operator:
             UnsupportedOperatorError: an attribute or an input is unknown to the handler, or missing; or an input is a
                 constant where the handler takes a computed one, or the other way round.
         """
+        bound = self._bound(inputs, attributes)
+        hints = typing.get_type_hints(self.handler)
+        for name, given in bound.arguments.items():
+            accepted = kinds(hints[name])
+            for value in given if isinstance(given, tuple) else (given,):
+                _require_kind(name, value, accepted)
+        return bound
+
+    def _bound(self, inputs: Sequence[Any], attributes: dict[str, Any]) -> inspect.BoundArguments:
         _, *parameters = inspect.signature(self.handler).parameters.values()
         known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         unknown = sorted(set(attributes) - set(known))
@@ -58,15 +67,31 @@ class Operator:
                 f"attribute {unknown[0]!r} is not supported; supported attributes: {', '.join(known) or 'none'}"
             )
         try:
-            bound = inspect.Signature(parameters).bind(*inputs, **attributes)
+            return inspect.Signature(parameters).bind(*inputs, **attributes)
         except TypeError as error:
             raise UnsupportedOperatorError(f"its inputs and attributes are not supported: {error}") from None
+
+    def require_fitting(self, node: onnx_ir.Node, constants: Collection[onnx_ir.Value]) -> None:
+        """Check what `bind` checks of a node, as far as the model alone tells it.
+
+        Args:
+            node: one of this operator.
+            constants: the values of the model that do not depend on its inputs.
+
+        Raises:
+            UnsupportedOperatorError: see `bind`.
+        """
+        bound = self._bound(node.inputs, dict(node.attributes))
         hints = typing.get_type_hints(self.handler)
         for name, given in bound.arguments.items():
             accepted = kinds(hints[name])
             for value in given if isinstance(given, tuple) else (given,):
-                _require_kind(name, value, accepted)
-        return bound
+                if not isinstance(value, onnx_ir.Value):
+                    continue
+                if value in constants and Constant not in accepted:
+                    raise _constant_refused(name, value.name or "")
+                if value not in constants and Activation not in accepted:
+                    raise _computed_refused(name, value.name or "")
 
     def takes_computed(self, count: int) -> list[bool]:
         """Whether each of so many inputs may depend on the model's inputs."""
@@ -83,16 +108,22 @@ def kinds(hint: Any) -> tuple[object, ...]:
 
 def _require_kind(name: str, value: object, accepted: tuple[object, ...]) -> None:
     if isinstance(value, Constant) and Constant not in accepted:
-        raise UnsupportedOperatorError(
-            f"its input {name}, {value.name!r}, is a constant; only a computed one is supported"
-        )
+        raise _constant_refused(name, value.name)
     if isinstance(value, MaskedScores) and MaskedScores not in accepted:
         raise UnsupportedOperatorError(
             f"its input {name} holds scores that are masked by {MASKED_BELOW:g} or less; only softmaxes and maxima "
             "take such scores, also after sums and operators that move elements"
         )
     if isinstance(value, Activation) and Activation not in accepted:
-        raise UnsupportedOperatorError(f"its input {name}, {value.label!r}, is computed; only a constant is supported")
+        raise _computed_refused(name, value.label)
+
+
+def _constant_refused(parameter: str, name: str) -> UnsupportedOperatorError:
+    return UnsupportedOperatorError(f"its input {parameter}, {name!r}, is a constant; only a computed one is supported")
+
+
+def _computed_refused(parameter: str, name: str) -> UnsupportedOperatorError:
+    return UnsupportedOperatorError(f"its input {parameter}, {name!r}, is computed; only a constant is supported")
 
 
 _operators: dict[tuple[str, str, int], Operator] = {}

@@ -1,0 +1,74 @@
+"""Refusals: all that a model has, in one message, before anything is calibrated."""
+
+import numpy as np
+import pytest
+from support.model_comparison import build
+
+import zkinfer as zk
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.errors import BoundsError, DynamicShapeError, UnsupportedOperatorError
+
+X = np.random.default_rng(0).normal(size=(8, 2, 2)).astype(np.float32)
+
+
+def test_every_node_is_listed_before_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zkinfer.compiler.compile.Examiner", lambda *_: pytest.fail("the model was calibrated"))
+    body = """a = Det(x)
+    b = Tan(x)
+    c = Abs(x)
+    d = Clip(c, a)
+    y = Add(b, d)"""
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        zk.compile(build(body, {"x": [1, 2, 2]}), X)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "3 nodes of the model are refused:"
+    assert [name for line, name in zip(lines, ("Det", "Tan", "Clip"), strict=True) if f".{name}," in line] == [
+        "Det",
+        "Tan",
+        "Clip",
+    ]
+    assert "'a', is computed; only a constant is supported" in lines[2]
+
+
+def test_one_is_said_without_a_list() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"^node 'node' \(ai\.onnx\.Det, opset 17\): the operator"):
+        load_model(build("y = Det(x)", {"x": [1, 2, 2]}), batch=1)
+
+
+def test_shapes_that_depend_on_data_are_listed_with_the_rest() -> None:
+    body = """at = NonZero(x)
+    far = Cast<to=1>(at)
+    b = Tan(x)
+    s = ReduceSum<keepdims=0>(far)
+    y = Add(b, s)"""
+    with pytest.raises(DynamicShapeError) as caught:
+        load_model(build(body, {"x": [1, 2, 2]}), batch=1)
+    first, shape, operator = str(caught.value).splitlines()
+    assert first.startswith("2 nodes")
+    assert "'at' depends on data" in shape
+    assert "Tan" in operator
+
+
+def test_long_lists_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "\n".join(f"h{i} = Tan(x)\ng{i} = Mul(h{i}, c{i})" for i in range(25))
+    body += "\ny = Sum(" + ", ".join(f"g{i}" for i in range(25)) + ")"
+    weights = {f"c{i}": np.array([float(i)]) for i in range(25)}
+    body = body.replace("Tan(x)", "Det(x)")
+    monkeypatch.setattr("zkinfer.compiler.onnx.load.simplify", lambda model: None)
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        load_model(build(body, {"x": [1, 2, 2]}, weights), batch=1)
+    assert str(caught.value).splitlines()[0] == "25 nodes of the model are refused:"
+    assert str(caught.value).splitlines()[-1] == "* and 5 more"
+
+
+def test_bounds_are_listed_too() -> None:
+    """A node that is refused when the model is lowered does not hide those after it."""
+    body = """a = Div(x, far)
+    y = Div(x, other)"""
+    model = build(body, {"x": [1, 2], "far": [1, 2], "other": [1, 2]}, outputs=["a", "y"])
+    x = X[:, 0]
+    with pytest.raises((BoundsError, UnsupportedOperatorError)) as caught:
+        zk.compile(model, [x, x, x])
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "2 nodes of the model are refused:"
+    assert len(lines) == 3

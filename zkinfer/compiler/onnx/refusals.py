@@ -1,0 +1,61 @@
+"""What of a model is not supported, all of it at once and before anything is calibrated."""
+
+from collections.abc import Iterator, Sequence
+
+import onnx_ir
+
+from zkinfer.compiler.onnx import ops, registry
+from zkinfer.compiler.onnx.decomposition import decompositions
+from zkinfer.errors import UnsupportedOperatorError, ZkinferError
+
+__all__ = ["ops", "refusals", "require_none"]
+
+MAX_SHOWN = 20
+"""Refusals that a message lists."""
+
+
+def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]]:
+    """Every node of a normalized model that has no handler, or one that does not take such a node, with an error."""
+    constant: set[onnx_ir.Value] = set(model.graph.initializers.values())
+    for node in model.graph:
+        opset = model.opset_imports.get(node.domain, 0)
+        try:
+            _require_straight(node)
+            operator = registry.find_for(node, opset)
+            if all(value is None or value in constant for value in node.inputs):
+                constant.update(node.outputs)
+                continue
+        except UnsupportedOperatorError as error:
+            yield node, error
+            continue
+        try:
+            operator.require_fitting(node, constant)
+        except UnsupportedOperatorError as error:
+            yield node, UnsupportedOperatorError(f"{registry.described(node, opset)}: {error}")
+
+
+def _require_straight(node: onnx_ir.Node) -> None:
+    """Check that a node is no control flow, and of the standard domain."""
+    if any(a.type in (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+        raise UnsupportedOperatorError(
+            f"node {node.name!r} is control flow ({node.op_type}); a circuit is straight-line. Export the model "
+            "so that loops are unrolled and branches are decided"
+        )
+    if node.domain not in ("", "ai.onnx"):
+        known = sorted(d.name for d in decompositions() if d.domain == node.domain)
+        raise UnsupportedOperatorError(
+            f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported"
+            f" {registry.hints().get(node.op_type, '')}".rstrip()
+            + f"; operators of that domain that are supported: {', '.join(known) or 'none'}"
+        )
+
+
+def require_none(errors: Sequence[ZkinferError]) -> None:
+    """Raise what was refused as one error, of the class of the first, that lists all of it."""
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise errors[0]
+    more = len(errors) - MAX_SHOWN
+    lines = [f"* {error}" for error in errors[:MAX_SHOWN]] + ([f"* and {more} more"] if more > 0 else [])
+    raise type(errors[0])(f"{len(errors)} nodes of the model are refused:\n" + "\n".join(lines)) from errors[0]
