@@ -18,23 +18,6 @@ from sklearn.datasets import load_sample_images
 ROOT = Path(__file__).parent.parent
 RATE = 16000
 WORDS = ("invoice", "total", "amount", "paid", "weight", "proof", "1984", "2026", "37.50", "garden", "river", "seven")
-    "invoice",
-    "total",
-    "amount",
-    "paid",
-    "weight",
-    "proof",
-    "matrix",
-    "street",
-    "number",
-    "1984",
-    "2026",
-    "37.50",
-    "garden",
-    "window",
-    "river",
-    "seven",
-]
 
 Data = dict[str, Any]
 """Samples of each input by its name; a number where the input is a constant."""
