@@ -85,7 +85,8 @@ def voice(rng: np.random.Generator, length: int, rate: int = RATE) -> np.ndarray
     for harmonic in range(1, 30):
         gain = sum(np.exp(-(((harmonic * pitch - f) / 150) ** 2)) for f in formants)
         sound += (gain + 0.02) * np.sin(harmonic * phase) / harmonic**0.3
-    return (0.25 * sound * syllables / np.abs(sound).max() + rng.normal(0, 0.002, length)).astype(np.float32)
+    loud = 0.25 * sound * syllables / np.abs(sound).max()
+    return np.asarray(loud + rng.normal(0, 0.002, length), dtype=np.float32)
 
 
 def frames(sound: np.ndarray, size: int, step: int) -> np.ndarray:

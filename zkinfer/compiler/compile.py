@@ -34,6 +34,7 @@ from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
 from zkinfer.compiler.onnx.binding import Open, Sizes, bind, keep_outputs, open_inputs
+from zkinfer.compiler.onnx.dynamic import in_float_meaning
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepare
 from zkinfer.compiler.onnx.export_check import require_same
@@ -160,9 +161,10 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         data, found = named_samples(calibration, open_inputs(proto), {*said.constants}, {*said.states})
         columns = columns or found
         binding = bind(proto, data, whole_number("the batch size", batch), said)
+        bound = "; ".join(filter(None, (binding.text, in_float_meaning(proto))))
         normalized, conversion = normalize(proto, batch=batch, publish=publish)
     _require_tensors(normalized, most)
-    notice(binding.text)
+    notice(bound)
     arrays = _samples(normalized, binding.arrays, said.states)
     if conversion is not None:
         with activity("comparing the operator sets"):
@@ -202,7 +204,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         samples=samples,
         tuning=tuning,
         fidelity=fidelity,
-        bound=binding.text,
+        bound=bound,
     )
 
 

@@ -72,3 +72,11 @@ def test_bounds_are_listed_too() -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "2 nodes of the model are refused:"
     assert len(lines) == 3
+
+
+def test_suppression_of_boxes_is_refused_with_what_to_do() -> None:
+    body = """k = NonMaxSuppression(x, scores)
+    y = Cast<to=1>(k)"""
+    model = build(body, {"x": [1, 5, 4], "scores": [1, 2, 5]})
+    with pytest.raises(UnsupportedOperatorError, match="Make the boxes and scores before it the outputs"):
+        load_model(model, batch=1)

@@ -49,9 +49,10 @@ def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activatio
             entry for each of their differences.
     """
     integral = is_integral(a) and is_integral(b)
-    if relation == "==" and not integral and not _is_mask(a, b):
+    if relation == "==" and not integral and not _is_mask(a, b) and not _is_exact(a, b):
         raise UnsupportedOperatorError(
-            "it compares real numbers for equality, which rounding decides; compare with a tolerance instead"
+            "it compares real numbers for equality, which rounding decides; compare with a tolerance instead, or with "
+            "a number that the tensor's format holds exactly, such as zero"
         )
     d = require_activation(add(g, a, b, sign=-1))
     if relation == "==" and not integral:
@@ -66,6 +67,19 @@ def _is_mask(a: Operand, b: Operand) -> bool:
     """Whether a number is compared with a tensor that holds only two numbers on calibration data."""
     number, mask = (a, b) if isinstance(a, Constant) else (b, a)
     return isinstance(number, Constant) and number.uniform is not None and isinstance(mask, Activation) and mask.binary
+
+
+def _is_exact(a: Operand, b: Operand) -> bool:
+    """Whether a tensor is compared with one number that it can be exactly: rounding never takes it away from that."""
+    number, x = (a, b) if isinstance(a, Constant) else (b, a)
+    if not isinstance(number, Constant) or number.uniform is None or not isinstance(x, Activation):
+        return False
+    if not isinstance(x.pending, AffineMap):
+        return number.uniform == 0
+    if not x.pending.scale:
+        return False
+    place = (Fraction(number.uniform) - x.pending.offset) / x.pending.scale * Fraction(2) ** x.value.frac_bits
+    return place.denominator == 1
 
 
 def require_exact(g: Emitter, a: Activation) -> Activation:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.onnx import decompose, ops, registry
 from zkinfer.compiler.onnx.conversion import MIN_OPSET
-from zkinfer.compiler.onnx.decomposition import decompositions
+from zkinfer.compiler.onnx.decomposition import decompositions, shown
 from zkinfer.compiler.onnx.load import MAX_OPSET
 
 _HEAD = f"""# Operators
@@ -36,7 +36,10 @@ _STEPS = """
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Recurrent layers are
 unrolled: one copy of the cell for every step of the sequence. Of trees, all comparisons are computed, and then the leaf
-that they lead to; every feature has a format of its own, so features need not be scaled before training.
+that they lead to; every feature has a format of its own, so features need not be scaled before training. Operators of
+`com.microsoft` are onnxruntime's. Those that quantize activations while they run, and MatMulInteger and ConvInteger
+after a DynamicQuantizeLinear, are taken in their float meaning: weights are the quantized ones, activations are not
+rounded to the 8 bits that the data would choose, and compiling says for how many products that holds.
 """
 
 _HINTS = """
@@ -79,8 +82,9 @@ def _layers() -> list[str]:
     lowered = {operator.name for operator in registry.operators()}
     first: dict[str, int] = {}
     for known in decompositions():
-        if known.name not in lowered:
-            first[known.name] = min(known.since_version, first.get(known.name, known.since_version))
+        name = shown(known.domain, known.name)
+        if name not in lowered:
+            first[name] = min(known.since_version, first.get(name, known.since_version))
     return rows + [f"| {name} | {since} |" for name, since in sorted(first.items())]
 
 

@@ -47,10 +47,15 @@ def decomposition(name: str, since_version: int, *, domain: str = "", hint: str 
     def register(rule: R) -> R:
         _decompositions.append(Decomposition(domain, name, since_version, rule))
         if hint is not None:
-            registry.add_hint(name, f"in this form; {hint}")
+            registry.add_hint(shown(domain, name), f"in this form; {hint}")
         return rule
 
     return register
+
+
+def shown(domain: str, name: str) -> str:
+    """An operator's name for readers; onnxruntime has some with names of the standard's."""
+    return f"{domain}.{name}" if domain == "com.microsoft" else name
 
 
 def decompositions() -> tuple[Decomposition, ...]:

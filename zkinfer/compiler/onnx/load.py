@@ -23,7 +23,7 @@ from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
-from zkinfer.compiler.onnx.decompositions import classical
+from zkinfer.compiler.onnx.decompositions import classical, contributed
 from zkinfer.compiler.onnx.limits import require_bounded
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.published import (
@@ -56,7 +56,7 @@ IR_VERSION = 10
 """Version of the file format of the normalized model: old enough for every supported onnxruntime."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
-_READ_DOMAINS = (*_STANDARD_DOMAINS, classical.DOMAIN)
+_READ_DOMAINS = (*_STANDARD_DOMAINS, classical.DOMAIN, contributed.DOMAIN)
 
 
 class Loaded(NamedTuple):
@@ -322,7 +322,9 @@ def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None
     """Check: no control flow, standard operators alone, static shapes and dtypes, and outputs that are computed."""
     if not len(model.graph):
         raise CompileError("the model computes nothing: its outputs are its inputs or constants")
-    refused = dict(refusals(model)) | dict(_misshapen(model))
+    refused = dict(refusals(model))
+    # Of an operator that is not supported, nothing is known of the results either.
+    refused |= {node: error for node, error in _misshapen(model) if node.domain in _STANDARD_DOMAINS}
     require_none([refused[node] for node in model.graph if node in refused])
     for output in model.graph.outputs:
         if output.producer() is None or _is_constant(output):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import onnx_ir
 
 from zkinfer.compiler.onnx import ops, registry
-from zkinfer.compiler.onnx.decomposition import decompositions
+from zkinfer.compiler.onnx.decomposition import decompositions, shown
 from zkinfer.errors import UnsupportedOperatorError, ZkinferError
 
 __all__ = ["ops", "refusals", "require_none"]
@@ -45,7 +45,7 @@ def _require_straight(node: onnx_ir.Node) -> None:
         known = sorted(d.name for d in decompositions() if d.domain == node.domain)
         raise UnsupportedOperatorError(
             f"node {node.name!r} is {node.domain}.{node.op_type}, which is not supported"
-            f" {registry.hints().get(node.op_type, '')}".rstrip()
+            f" {registry.hints().get(shown(node.domain, node.op_type), '')}".rstrip()
             + f"; operators of that domain that are supported: {', '.join(known) or 'none'}"
         )
 

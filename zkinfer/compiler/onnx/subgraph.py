@@ -64,6 +64,13 @@ class Subgraph:
         self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=[result]))
         return result
 
+    def layer(
+        self, op_type: str, inputs: Sequence[Value | None], results: Sequence[Value], attributes: dict[str, Any]
+    ) -> None:
+        """A new node with several outputs."""
+        name = f"{self._name}/{op_type}"
+        self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=results))
+
     def constant(self, step: str, array: Array) -> Value:
         """A constant tensor."""
         tensor = onnx_ir.tensor(array, name=f"{self._name}/{step}")

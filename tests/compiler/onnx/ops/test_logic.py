@@ -5,6 +5,7 @@ import pytest
 from onnx import TensorProto
 from support.model_comparison import build, compare, grid
 
+from zkinfer.compiler.lowering.precision import NATIVE
 from zkinfer.errors import UnsupportedOperatorError
 
 COMPARISONS = ["Less", "LessOrEqual", "Greater", "GreaterOrEqual"]
@@ -191,7 +192,25 @@ def test_a_mask_is_compared_with_a_number_for_equality() -> None:
     assert result.error == 0
 
 
+def test_a_number_that_the_format_holds_is_compared_for_equality() -> None:
+    """As a division that avoids zero does."""
+    body = """none = Equal(x, zero)
+    safe = Where(none, one, x)
+    share = Div(z, safe)
+    y = Where(none, zero, share)"""
+    model = build(body, {"x": [1, 4], "z": [1, 4]}, {"zero": np.float32(0), "one": np.float32(1)})
+    x = np.abs(few(20, 4))
+    x[x < 0.3] = 0
+    assert (x == 0).any()
+    assert compare(model, x, few(20, 4), precision=NATIVE).error < 1e-3
+
+
 class TestRefused:
+    def test_a_number_that_the_format_does_not_hold_compared_for_equality(self) -> None:
+        model = build("y = Equal(x, z)", {"x": [1, 4]}, {"z": np.float32(1 / 3)}, types={"y": BOOL})
+        with pytest.raises(UnsupportedOperatorError, match="format holds exactly, such as zero"):
+            compare(model, few(8, 4))
+
     def test_real_numbers_compared_for_equality(self) -> None:
         with pytest.raises(UnsupportedOperatorError, match="real numbers for equality, which rounding decides"):
             compare(build("y = Equal(x, z)", {"x": [1, 4], "z": [1, 4]}, types={"y": BOOL}), few(8, 4), few(8, 4))

@@ -25,7 +25,11 @@ from zkinfer.typing import FloatArray
 
 DType = np.dtype[Any]
 
-add_hint("DynamicQuantizeLinear", "its scale depends on the data; quantize with scales from calibration")
+add_hint(
+    "DynamicQuantizeLinear",
+    "its scale depends on the data. Supported are those that MatMulInteger and ConvInteger with constant weights read, "
+    "in their float meaning; otherwise quantize with scales from calibration",
+)
 
 _ONE = functions.constant(1)
 

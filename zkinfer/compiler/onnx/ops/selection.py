@@ -14,9 +14,15 @@ from zkinfer.compiler.lowering.activation import Activation, Constant, Operand
 from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of
-from zkinfer.compiler.onnx.registry import operator
+from zkinfer.compiler.onnx.registry import add_hint, operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import Array, IntArray
+
+add_hint(
+    "NonMaxSuppression",
+    "how many boxes it keeps depends on the data. Make the boxes and scores before it the outputs, for example with "
+    "outputs=[...], and suppress outside the circuit: whoever checks the proof can do so from the proven boxes",
+)
 
 MAX_RANKED = 1024
 """TopK compares every pair of elements along its axis: axes up to this size."""
