@@ -6,6 +6,7 @@ some features than in others, see `Tensor`.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
@@ -39,6 +40,10 @@ def as_array(x: Any) -> Array:
     Raises:
         InvalidInputError: the elements are not real numbers or booleans.
     """
+    if isinstance(x, (str, os.PathLike)):
+        raise InvalidInputError(
+            f"a text is no array; if it is a path, read the file first: numpy.load({os.fspath(x)!r})"
+        )
     try:
         if hasattr(x, "detach"):
             x = x.detach().cpu()

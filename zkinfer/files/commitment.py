@@ -21,7 +21,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.artifact import one_line
 from zkinfer.files.file import File
-from zkinfer.files.kinds import COMMITMENT
+from zkinfer.files.kinds import CIRCUIT, COMMITMENT, PROOF
 
 FINGERPRINT_CONTEXT = "zkinfer 2026 commitment fingerprint v1"
 
@@ -121,6 +121,16 @@ class Commitment(File):
         """Only called for what is not there: the two attributes of 0.1.0 are refused with where they went."""
         moved = ": it is now .key" if name in ("sumcheck", "ezkl") else ""
         raise AttributeError(f"'Commitment' object has no attribute {name!r}{moved}")
+
+    @classmethod
+    def _advice(cls, source: object) -> str:
+        """Of what people hand in where a commitment is needed."""
+        kind = source.KIND if isinstance(source, File) else None
+        if kind == PROOF:
+            return ": the arguments are in the wrong order, verify(proof, commitment)"
+        if kind == CIRCUIT:
+            return ": a circuit is secret; the commitment to it is that of its keys, zk.setup(circuit).commitment"
+        return ": hand in its .commitment" if isinstance(getattr(source, "commitment", None), cls) else ""
 
     @property
     def backend(self) -> str:

@@ -95,7 +95,14 @@ class File:
             return cls.from_bytes(bytes(source))
         if isinstance(source, (str, os.PathLike)):
             return cls.load(source, max_bytes=max_bytes)
-        raise cls.UNREADABLE(f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}")
+        raise cls.UNREADABLE(
+            f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}{cls._advice(source)}"
+        )
+
+    @classmethod
+    def _advice(cls, source: object) -> str:
+        """What to hand in instead; empty where that cannot be told."""
+        return ""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, atomically; what holds secrets is readable by its owner alone.

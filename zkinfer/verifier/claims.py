@@ -23,6 +23,9 @@ Value: TypeAlias = npt.ArrayLike | bytes | None
 """Real numbers; or, for a tensor that the proof hides, the 32 bytes of the commitment to it, or None."""
 
 MAX_DECIMALS = 15
+NEAR = 0.05
+"""Relative: outputs that differ by less may be those of the float model."""
+
 SLACK = 2.0**-51
 """Relative: a decimal number that was read as float64, and its difference from another, are off by less."""
 
@@ -178,15 +181,17 @@ def compare_outputs(
             raise StatementError(
                 f"output {tensor.label!r} at index {index}: stated {float(stated[differs][0])!r}, but the proof is for "
                 f"{float(expected[differs][0])!r} ({int(differs.sum())} of {differs.size} values differ)"
-                f"{_rounding_hint(stated, expected) if decimals is None else ''}"
+                f"{_advice(stated, expected) if decimals is None else ''}"
             )
 
 
-def _rounding_hint(stated: FloatArray, expected: FloatArray) -> str:
-    """Advice where the stated numbers are the proven ones, rounded to some number of digits; otherwise nothing."""
+def _advice(stated: FloatArray, expected: FloatArray) -> str:
+    """Advice where the stated numbers are the proven ones, rounded, or those of the float model; otherwise nothing."""
     for decimals in range(2, MAX_DECIMALS):
         if np.array_equal(stated, np.round(expected, decimals)):
             return f"; they are the proven ones rounded to {decimals} digits: say so with decimals={decimals}"
+    if np.allclose(stated, expected, rtol=NEAR, atol=NEAR * float(np.abs(expected).max(initial=0.0))):
+        return "; if they are the float model's, which a circuit only approximates, leave them out: the result has them"
     return ""
 
 

@@ -31,6 +31,11 @@ from zkinfer.verifier.lineage import Lineage, follow, require_bits
 from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
 PARTS = ("inputs differ", "outputs differ", "context differs")
+ADVICE = {
+    "inputs differ": "hand in those that the model was run on, all samples of the proof in their order",
+    "outputs differ": "the proof was changed after it was made",
+    "context differs": "pass the bytes that it was bound to, context= (--context)",
+}
 BYTES_OF_ANY_PROOF, BYTES_PER_ELEMENT = 64 << 20, 4
 """A file of a proof may have so many bytes, and so many more for each element of the program's tensors: several times
 what proofs take, and what bounds the memory of checking a hostile one."""
@@ -133,7 +138,7 @@ def _compare_stated(proof: Proof, statement: Statement) -> None:
     told = [proof.stated[start : start + DIGEST_BYTES] for start in range(0, STATED_BYTES, DIGEST_BYTES)]
     for what, ours, theirs in zip(PARTS, statement.parts(), told, strict=True):
         if ours != theirs:
-            raise StatementError(f"the {what} from what the proof was made for")
+            raise StatementError(f"the {what} from what the proof was made for: {ADVICE[what]}")
 
 
 def _max_bytes(program: Program) -> int:
