@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import EZKL_VECTORS
 
-from zkinfer.errors import MalformedProofError
+from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.files.artifact import unwrap, wrap
 from zkinfer.files.kinds import PROOF as KIND
-from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
+from zkinfer.files.proof import MAX_CLAIMED, OutputTensor, PrivateTensor, Proof, check_claimed
 
 FILE = (EZKL_VECTORS / "dense.proof").read_bytes()
 PROOF = Proof.from_bytes(FILE)
@@ -274,3 +274,15 @@ def test_proofs_are_equal_where_their_files_are() -> None:
     assert len({first, same}) == 1
     for other in (proof(b"y"), proof(frac_bits=1), first.to_bytes(), None):
         assert first != other
+
+
+def test_a_claim_of_nothing_is_none() -> None:
+    """In memory too, where no file was read: shapes without elements are no claim."""
+    with pytest.raises(MalformedProofError, match="hold no claimed output"):
+        OutputTensor((0,), 0, 0, 1, b"").integers()
+
+
+def test_more_numbers_than_a_file_may_claim_are_not_proven() -> None:
+    check_claimed(MAX_CLAIMED)
+    with pytest.raises(InvalidInputError, match="prove fewer samples at a time"):
+        check_claimed(MAX_CLAIMED + 1)
