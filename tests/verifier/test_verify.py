@@ -164,6 +164,11 @@ def test_stated_output_that_was_not_proven(dense: Any, monkeypatch: pytest.Monke
         dense.verify(outputs=outputs)
 
 
+def test_digits_of_outputs_that_are_not_handed_in_are_refused(dense: Any) -> None:
+    with pytest.raises(StatementError, match="hand them in"):
+        dense.verify(decimals=2)
+
+
 def test_claims_must_be_outputs_of_the_program(dense: Any, other_output: Any) -> None:
     for proof in (
         dense.bend_proof(outputs=(other_output,)),
