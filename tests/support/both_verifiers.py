@@ -10,12 +10,13 @@ from support.reference_statements import matrix_root, opening_sizes, pad_sizes
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.native_proof.encoding import NativeProof, encode
 from zkinfer.protocol.pcs.params import MatrixCommitment
-from zkinfer.protocol.reduction import boxes
+from zkinfer.protocol.reduction import boxes, gather
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
 from zkinfer.verifier.reference import committed_claims as reference_opening
+from zkinfer.verifier.reference import first_claims
 from zkinfer.verifier.reference import plan as reference_plan
 
 
@@ -95,6 +96,16 @@ def cheap_boxes(places: int = 0) -> Iterator[None]:
         yield
     for clear in caches:
         clear()
+
+
+@contextmanager
+def gathered_up_to(padding: int) -> Iterator[None]:
+    """Prover and both verifiers gather boxes if the padded axes have at most so many times the tensor's places."""
+    with (
+        mock.patch.object(gather, "MAX_PADDING", padding),
+        mock.patch.object(first_claims, "MAX_PADDING", padding),
+    ):
+        yield
 
 
 @contextmanager

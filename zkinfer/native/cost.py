@@ -15,6 +15,7 @@ from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, symbols_of
 from zkinfer.protocol.pcs.sizes import expected_opening_bytes
+from zkinfer.protocol.reduction.gather import is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 
@@ -165,7 +166,7 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
     stack = 8 * sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:]) << header.log_columns
     indices = 8 * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
     gathered = 40 * sum(
-        1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if len(site.cut.boxes) > 1
+        1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if is_gathered(site.cut)
     )
     # The leaves of lookups in a table of two columns; above, two fractions for every four entries, and half of that
     # again while a layer is bound.

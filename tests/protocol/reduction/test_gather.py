@@ -23,7 +23,7 @@ from zkinfer.protocol.lookup.protocol import ENTRY_DENOMINATOR_CHECK
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.protocol.reduction.claims import CommittedClaim
-from zkinfer.protocol.reduction.gather import Gathering
+from zkinfer.protocol.reduction.gather import Gathering, is_gathered
 from zkinfer.protocol.reduction.reduce import GATHER_CHECK
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.protocol import FINAL_CHECK
@@ -82,6 +82,22 @@ def test_the_provers_tables(seed: int, shape: tuple[int, ...], price: int, dtype
     weights, values = gathered(one, array)
     assert to_exts(kernels.to_ints(tables.factor(0))) == weights
     assert [(int(x), 0, 0) for x in kernels.to_ints(tables.factor(1))] == values
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1, 64), False),
+        ((2, 33, 65), True),
+        ((129, 129, 129), True),
+        ((5,) * 5, False),
+    ],
+    ids=str,
+)
+def test_which_boxes_are_gathered(shape: tuple[int, ...], expected: bool) -> None:
+    """Several, if the padded axes do not have many times the places of the tensor."""
+    with cheap_boxes():
+        assert is_gathered(cover(shape)) == expected
 
 
 # In the reduction

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.both_verifiers import ask_both, cheap_boxes, direct_openings, prove_and_verify
+from support.both_verifiers import ask_both, cheap_boxes, direct_openings, gathered_up_to, prove_and_verify
 from support.claim_programs import PROGRAMS, fused_weight, odd_sizes
 from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
@@ -27,10 +27,10 @@ from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import MatrixCommitment
-from zkinfer.protocol.reduction import boxes, opening
+from zkinfer.protocol.reduction import boxes, gather, opening
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
-from zkinfer.verifier.reference import committed_claims
+from zkinfer.verifier.reference import committed_claims, first_claims
 from zkinfer.verifier.reference import plan as reference_plan
 from zkinfer.verifier.reference import proof as reference_proof
 from zkinfer.verifier.reference.channel import Channel
@@ -64,6 +64,12 @@ def test_both_accept_honest_proofs_of_tensors_of_several_boxes(seed: int, price:
         prove_and_verify(random_case(seed, log_columns=seed % 5))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_both_accept_honest_proofs_of_boxes_that_are_not_gathered(seed: int) -> None:
+    with cheap_boxes(), gathered_up_to(1):
+        prove_and_verify(random_case(seed, log_columns=seed % 5))
+
+
 def test_gathered_boxes_are_among_them() -> None:
     with cheap_boxes():
         cuts = [site.cut for seed in range(8) for site in random_case(seed).plan.sites]
@@ -72,6 +78,7 @@ def test_gathered_boxes_are_among_them() -> None:
 
 def test_both_cover_tensors_by_the_same_numbers() -> None:
     assert (reference_plan.BOX_PLACES, reference_plan.BOX_SHARE) == (boxes.BOX_PLACES, boxes.BOX_SHARE)
+    assert first_claims.MAX_PADDING == gather.MAX_PADDING
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,6 +9,7 @@ rho. This is one functional, a product over the tensor's own axes, whatever thei
 tensor make no difference: x is zero there.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,15 @@ from zkinfer.protocol.reduction.boxes import Box, Cut
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import Functional, of_vectors
 from zkinfer.protocol.sumcheck.params import Instance, Point
+
+MAX_PADDING = 8
+"""The padded axes have at most so many times the places of the tensor. If three axes are padded they have fewer."""
+
+
+def is_gathered(cut: Cut) -> bool:
+    """Whether the claims on the boxes of a tensor are gathered: there are several, and not too many places."""
+    places = math.prod(1 << (size - 1).bit_length() for size in cut.shape)
+    return len(cut.boxes) > 1 and places <= MAX_PADDING * math.prod(cut.shape)
 
 
 @dataclass(frozen=True, eq=False)

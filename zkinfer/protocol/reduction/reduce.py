@@ -21,7 +21,7 @@ from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
-from zkinfer.protocol.reduction.gather import Gathering
+from zkinfer.protocol.reduction.gather import Gathering, is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
@@ -124,19 +124,20 @@ class _Reduction:
         return max((claim.point for claim in claims.blocks + claims.multiplicities), key=len)
 
     def _claim_sources(self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]) -> None:
-        """One claim on the source of each Lookup, from those on its boxes: more than one are gathered."""
-        several = [found for found in sources if len(found[1]) > 1]
-        gathered = iter(self._gathered(several) if several else ())
+        """The claims on the source of each Lookup: those on its boxes, gathered to one where that is not too dear."""
+        chosen = [found for found in sources if is_gathered(found[0].cut)]
+        gathered = iter(self._gathered(chosen) if chosen else ())
         for site, points, values in sources:
-            if len(points) == 1:
-                self._route(site.source, eq_functional(site.cut, site.cut.boxes[0], points[0]), values[0])
-            else:
+            if is_gathered(site.cut):
                 self._route(site.source, *next(gathered))
+                continue
+            for box, point, value in zip(site.cut.boxes, points, values, strict=True):
+                self._route(site.source, eq_functional(site.cut, box, point), value)
 
     def _gathered(
         self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]
     ) -> Iterator[tuple[Functional, AffineForm]]:
-        """One sumcheck for the sources that have several boxes; a functional of each, and its value."""
+        """One sumcheck for sources whose boxes are gathered; a functional of each, and its value."""
         most = max(len(points) for _, points, _ in sources)
         self.channel.note(security.batching("gathered boxes", most))
         coefficients = ext_powers(self.channel.challenge("gathered boxes"), most)

@@ -16,6 +16,9 @@ from zkinfer.verifier.reference.weights import Shape, Weights, axis_tables, indi
 
 Integers = Sequence[int]
 
+MAX_PADDING = 8
+"""Boxes are gathered if the filled up axes have no more than so many times the places of the tensor."""
+
 
 def claim_lookups(plan: Plan, channel: Channel, claims: Claims) -> Point:
     """Run the lookup argument, and claim what it leaves.
@@ -46,13 +49,13 @@ def claim_lookups(plan: Plan, channel: Channel, claims: Claims) -> Point:
             sources.append(Source(site.source, plan.shape(site.source), site.boxes, on_boxes))
     for vector, (point, (count,)) in zip(plan.multiplicities, counts, strict=True):
         claims.add_box(WITNESS, vector, 0, point, count)
-    gathered = iter(_gathered([one for one in sources if len(one.boxes) > 1], channel))
+    gathered = iter(_gathered([one for one in sources if one.is_gathered], channel))
     for one in sources:
-        if len(one.boxes) > 1:
+        if one.is_gathered:
             claims.add(one.value, *next(gathered))
-        else:
-            ((point, value),) = one.claimed
-            claims.add(one.value, _on_box(one.shape, one.boxes[0], point), value)
+            continue
+        for box, (point, value) in zip(one.boxes, one.claimed, strict=True):
+            claims.add(one.value, _on_box(one.shape, box, point), value)
     return max((point for point, _ in [*blocks, *counts]), key=len)
 
 
@@ -81,6 +84,16 @@ class Source:
     boxes: list[Box]
     claimed: list[tuple[Point, AffineForm]]
 
+    @property
+    def padded(self) -> list[int]:
+        """The lengths of the axes, each filled up to a power of two."""
+        return [1 << (n - 1).bit_length() for n in self.shape]
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether the claims on the boxes become one."""
+        return len(self.boxes) > 1 and math.prod(self.padded) <= MAX_PADDING * math.prod(self.shape)
+
 
 def _gathered(sources: Sequence[Source], channel: Channel) -> list[tuple[Weights, AffineForm]]:
     """Gather the claims on the boxes of each source: one functional and its value for each."""
@@ -99,7 +112,7 @@ def _gathered(sources: Sequence[Source], channel: Channel) -> list[tuple[Weights
 
 def _weights_of_boxes(source: Source, g: Ext) -> list[Ext]:
     """What the elements of the boxes are gathered with, every axis filled up to a power of two."""
-    padded = [1 << (n - 1).bit_length() for n in source.shape]
+    padded = source.padded
     entries = [ZERO] * math.prod(padded)
     for b, (box, (point, _)) in enumerate(zip(source.boxes, source.claimed, strict=True)):
         for index, weight in zip(indices([1 << k for k in box.exponents]), eq_table(point), strict=True):
