@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "df8263ca86d228ee0169411a1b5d1a487dbdbb651d7e3d89ca6a5bff04e0ec54",
-    ("mlp", True, True): "550952b3a28fad1ccdad053237871fa4b5db9dd39f92a9f2acc0fa58deeb4f25",
-    ("everything", False, False): "b639380c07c63049dcec71563cf8e4ea922783106853d427ba09a03306827f87",
-    ("everything", True, False): "5ed4119ab38a843d3767e3b081975ec96054c630c3d6e1aabc6da1e2dd4dc817",
-    ("everything", False, True): "65a7e8a4247f0faad622d13575ebfb722b3058192b2d5cf86d29215678f47259",
+    ("mlp", False, False): "ef583a1114a68f3c98e9a98b97feb909ac2bb460ecab064d3d3249588d52433a",
+    ("mlp", True, True): "cc53e6e92fae901eca5ea04c06a921d13453b60f0a3a7f99b6b06dc6a12060a7",
+    ("everything", False, False): "5605e5235ed8bebecf730f3d8e6a055820f7a1217d2a6753ad0fb5abbbced07f",
+    ("everything", True, False): "55d9da45eaca1d64a02ff5d7f5218ebe42ae17b0aa43d95b2f27562abd2c3b00",
+    ("everything", False, True): "3cdb2c08b5861bddf3ae125f60b666a147dff52f3767ad02ae02c78338bb5af1",
 }
 """By program, and whether inputs and outputs are hidden."""
 

@@ -100,7 +100,7 @@ def choose_levels(vectors: int, dimension: int) -> tuple[Level, ...]:
 def _level(variables: int, outer: int, blocks: int, elements: int) -> Level:
     """A level whose vector is in blocks of so many elements, 2^outer blocks with the empty ones."""
     inverse_rate = 3 if variables <= SHORT else 2
-    folds = max(outer, 3 if variables <= 13 else 4 if variables <= 18 else 5)
+    folds = max(outer, 3 if variables <= 13 else 4)
     log_length = variables - folds + inverse_rate
     if log_length > MAX_LOG_LENGTH:
         raise InvalidInputError(f"combinations of {elements} symbols are too long to be opened")

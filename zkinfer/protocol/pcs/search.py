@@ -17,7 +17,7 @@ DEFAULT_ERROR_BITS = 130
 
 MAX_QUERIES = 4096
 
-LEVELS_ERROR = 2.0**-133
+LEVELS_ERROR = 2.0**-132.8
 """At most what the levels of any opening add to its error, which does not depend on the number of queries otherwise."""
 
 
@@ -43,7 +43,7 @@ class Cost:
     combine: float = 3.0
     fold: float = 40.0
     grind: float = 1500.0
-    proof_byte: float = 200.0
+    proof_byte: float = 400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def level_sizes(vectors: int, elements: int) -> list[LevelSizes]:
     variables, found = outer + inner, list[LevelSizes]()
     while not found or 1 << variables > MAX_SENT:
         rate, queries = (3, 153) if variables <= 15 else (2, 188)
-        folds = max(3 if variables <= 13 else 4 if variables <= 18 else 5, 0 if found else outer)
+        folds = max(3 if variables <= 13 else 4, 0 if found else outer)
         length = variables - folds + rate
         if length > MAX_LOG_LENGTH:
             raise MalformedProofError("combinations are too long to be opened")
