@@ -262,7 +262,7 @@ CASES: dict[str, OperatorCase] = {
     "STFT": _case("y = STFT(x, s, w)", {"x": (6, 1)}, {"s": np.array(2), "w": _w(4)}),
     # Pooling and reductions
     "LpPool": _case("y = LpPool<kernel_shape=[2], p=2>(x)", {"x": (1, 4)}),
-    "LRN": _case("y = LRN<size=3>(x)", {"x": (3, 2)}),
+    "LRN": _case("y = LRN<size=3>(x)", {"x": (3, 2, 1)}),
     "ReduceProd": _case("y = ReduceProd(x, a)", {"x": (3,)}, {"a": np.array([1])}),
     "CumProd": _case("y = CumProd(x, a)", {"x": (3,)}, {"a": np.array(1)}, opset=26),
     "AveragePool": _case("y = AveragePool<kernel_shape=[2, 2]>(x)", _IMAGE),
