@@ -17,10 +17,11 @@ from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.pcs import folding, levels, protocol
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
+from zkinfer.protocol.pcs.functionals import TensorSum
 from zkinfer.protocol.pcs.levels import Level, choose_levels
-from zkinfer.protocol.pcs.params import MatrixCommitment
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import verify_opening
-from zkinfer.protocol.pcs.prover import MatrixWitness
+from zkinfer.protocol.pcs.prover import MatrixWitness, OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript, _grinding_prefix, _u64
 from zkinfer.typing import IntArray
@@ -138,6 +139,28 @@ def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> Non
     rejected(opened, "the last fold does not have the claimed values")
     skip(monkeypatch, folding._check_target)
     accepted(opened)
+
+
+UNEVEN = OpeningParameters(Code(3, 25, 7), queries=24, query_grinding=4, weight_grinding=3)
+"""Combinations of 33 elements, which fill a row of 32 places and one place of the next."""
+
+
+def test_longer_rows_than_the_codes_are_found_behind_the_combinations(monkeypatch: Patch) -> None:
+    """Words of 64 coefficients agree with others of 64 in more places than the queries reckon with."""
+    code = Code(3, 56, 7)
+    assert choose_levels(3, UNEVEN.code.dimension) == choose_levels(3, code.dimension)
+    statement = Statement.random(5, parameters=UNEVEN)
+    longer = OpeningParameters(code, UNEVEN.queries, UNEVEN.query_grinding, UNEVEN.weight_grinding)
+
+    class Witness(MatrixWitness):
+        def __init__(self, parameters: OpeningParameters, matrices: Sequence[OpenableMatrix]) -> None:
+            super().__init__(longer, matrices)
+
+    opened = statement, *open_statement(statement, Witness, code)
+    rejected(opened, "the last fold does not have the claimed values")
+    for tensor_sum in (TensorSum, FoldedVectors):
+        monkeypatch.setattr(tensor_sum, "add_spare", lambda *_: None)
+    accepted((statement, *open_statement(statement, Witness, code)))
 
 
 class FarWord(FoldedVectors):

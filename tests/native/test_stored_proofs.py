@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "ef583a1114a68f3c98e9a98b97feb909ac2bb460ecab064d3d3249588d52433a",
-    ("mlp", True, True): "cc53e6e92fae901eca5ea04c06a921d13453b60f0a3a7f99b6b06dc6a12060a7",
-    ("everything", False, False): "5605e5235ed8bebecf730f3d8e6a055820f7a1217d2a6753ad0fb5abbbced07f",
-    ("everything", True, False): "55d9da45eaca1d64a02ff5d7f5218ebe42ae17b0aa43d95b2f27562abd2c3b00",
-    ("everything", False, True): "3cdb2c08b5861bddf3ae125f60b666a147dff52f3767ad02ae02c78338bb5af1",
+    ("mlp", False, False): "2e45589b98900d78e83eb98b88cc747f85b542197d81c67a7ce96032f264a5a9",
+    ("mlp", True, True): "3122c6932be6136bcfd6aec7ee9f3e843ac6e195086a7a1dfa1c2daaf4e5e098",
+    ("everything", False, False): "6ec43cca21bd45700d29f4f32d08ea9dd10bac041a45155b7c35a7ceef0fad87",
+    ("everything", True, False): "2f911b3ebbcf0f8215c99714fb18449725d412c4accc71e8db6d0f0216f5f82c",
+    ("everything", False, True): "fc6fae915b48cdb6ca846041a9865d52543be9050dec588c945f27b6cc93b1ec",
 }
 """By program, and whether inputs and outputs are hidden."""
 

@@ -8,7 +8,7 @@ from support.opening_prover import DOMAIN, Statement
 
 from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.pcs import levels
-from zkinfer.protocol.pcs.params import MatrixCommitment
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.pcs.prover import MatrixWitness, commit
 from zkinfer.protocol.transcript import Transcript
@@ -23,10 +23,10 @@ def small_levels(sent: int = 8) -> Iterator[None]:
 
 
 def open_statement(
-    statement: Statement, witness: type[MatrixWitness] = MatrixWitness
+    statement: Statement, witness: type[MatrixWitness] = MatrixWitness, code: Code | None = None
 ) -> tuple[list[MatrixCommitment], bytes]:
-    """Commitments to a statement's matrices, and their opening by a witness of this class."""
-    arrays, code = statement.arrays(), statement.parameters.code
+    """Commitments to a statement's matrices, in its code or a wrong one, and their opening by such a witness."""
+    arrays, code = statement.arrays(), code or statement.parameters.code
     masks = len(statement.groups) + 1
     matrices = [commit(code, array, masks * (i == len(arrays) - 1)) for i, array in enumerate(arrays)]
     wire, own = Writer(), witness(statement.parameters, matrices)

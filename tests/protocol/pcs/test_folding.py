@@ -1,5 +1,6 @@
 """Combinations that are not sent: both verifiers accept what is honest, and refuse whatever was changed."""
 
+import dataclasses
 import functools
 import random
 from collections.abc import Sequence
@@ -51,14 +52,21 @@ def accepted(opening: bytes, **changes: Any) -> bool:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.sampled_from([8, 20, 40]), st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(0, 100))
-def test_honest_openings_are_accepted_at_every_depth(sent: int, claims: list[int], seed: int) -> None:
-    statement = Statement.random(seed, rows=(2, 1), claims=claims)
+@given(
+    st.sampled_from([8, 20, 40]),
+    st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    st.sampled_from([24, 25, 33, 55]),
+    st.integers(0, 100),
+)
+def test_honest_openings_are_accepted_at_every_depth(sent: int, claims: list[int], blinding: int, seed: int) -> None:
+    """Also where rows have places behind the combinations."""
+    parameters = dataclasses.replace(SMALL, code=Code(SMALL.code.log_columns, blinding, SMALL.code.log_length))
+    statement = Statement.random(seed, rows=(2, 1), claims=claims, parameters=parameters)
     with small_levels(sent):
         commitments, opening = open_statement(statement)
-        verify_opening(SMALL, commitments, statement.groups, opening, Transcript(DOMAIN))
-        assert reference_accepts(SMALL, commitments, statement.groups, opening)
-        assert len(opening) <= max_opening_bytes(SMALL, [c.symbols for c in commitments], len(claims))
+        verify_opening(parameters, commitments, statement.groups, opening, Transcript(DOMAIN))
+        assert reference_accepts(parameters, commitments, statement.groups, opening)
+        assert len(opening) <= max_opening_bytes(parameters, [c.symbols for c in commitments], len(claims))
 
 
 @settings(max_examples=40, deadline=None)

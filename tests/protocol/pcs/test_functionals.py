@@ -32,17 +32,24 @@ def test_terms_elements_and_the_definition_agree(outer: int, inner: int, seed: i
     coefficients, batch, factor = [random_ext(rng) for _ in indices], random_ext(rng), random_ext(rng)
     point = [random_ext(rng) for _ in range(rng.randrange(inner + 1))]
     vector = rng.randrange(1 << outer)
+    start, whole_point = rng.randrange(1, (1 << inner) + 1), [random_ext(rng) for _ in range(inner)]
     terms = TensorSum(outer, inner)
     dense = FoldedVectors(np.zeros((1 << outer, 1 << inner, 3), dtype=np.int64))
     for functionals in (terms, dense):
         functionals.add_values(coefficients, indices, log_length, batch)
         functionals.add_extension(vector, factor, point)
+        functionals.add_spare(start, factor, whole_point, batch)
 
     root = scalar.root_of_unity(1 << log_length)
     expected = plain_values(1 << outer, inner, coefficients, [pow(root, j, P) for j in indices], batch)
     for i, weight in enumerate(scalar.eq_table(point)):
         place = (vector << inner) + i
         expected[place] = scalar.ext_add(expected[place], scalar.ext_mul(factor, weight))
+    for number in range(1 << outer):
+        by = scalar.ext_mul(factor, scalar.ext_pow(batch, number))
+        for i, weight in list(enumerate(scalar.eq_table(whole_point)))[start:]:
+            place = (number << inner) + i
+            expected[place] = scalar.ext_add(expected[place], scalar.ext_mul(by, weight))
     assert [tuple(column) for column in terms.table().T.tolist()] == expected
     assert kernels.ext_to_ints(dense._weights) == expected
 

@@ -45,6 +45,12 @@ class Functionals(Protocol):
     def add_extension(self, vector: int, coefficient: Ext, point: Sequence[Ext]) -> None:
         """coefficient * (the multilinear extension of the first 2^len(point) elements of a vector, at the point)."""
 
+    def add_spare(self, start: int, coefficient: Ext, point: Sequence[Ext], batch: Ext) -> None:
+        """coefficient * sum over vectors e of batch^e * (the extension of its elements from `start` on, at the point).
+
+        Elements before `start` count as zero. The point has as many coordinates as number a vector's elements.
+        """
+
     def fold(self, r: Ext) -> None:
         """Sets the first variable that is left."""
 

@@ -50,7 +50,16 @@ class FoldedVectors:
         self._finish_folds()
         sparse = np.zeros((DEGREE, 1 << log_length))
         sparse[:, indices] = kernels.ext_from_ints(coefficients)
-        weights = np.ascontiguousarray(kernels.ntt(sparse)[:, : 1 << self._inner])
+        self._add_to_all(np.ascontiguousarray(kernels.ntt(sparse)[:, : 1 << self._inner]), batch)
+
+    def add_spare(self, start: int, coefficient: Ext, point: Sequence[Ext], batch: Ext) -> None:
+        """coefficient * sum over vectors e of batch^e * (the extension of its elements from `start` on, there)."""
+        weights = kernels.eq_table(point, coefficient)
+        weights[:, :start] = 0
+        self._add_to_all(weights, batch)
+
+    def _add_to_all(self, weights: Floats, batch: Ext) -> None:
+        """Adds batch^e times these weights to those of each vector e."""
         blocks = self._weights.reshape(DEGREE, -1, 1 << self._inner)
         factor = kernels.ext_from_ints([batch])
         for number in range(blocks.shape[1]):

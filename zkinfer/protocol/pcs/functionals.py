@@ -53,6 +53,25 @@ class TensorSum:
         factors = np.array(bits, dtype=np.int64).transpose(2, 0, 1)
         self._append(modular.from_exts([coefficient]), factors[:, None])
 
+    def add_spare(self, start: int, coefficient: Ext, point: Sequence[Ext], batch: Ext) -> None:
+        """coefficient * sum over vectors e of batch^e * (the extension of its elements from `start` on, at the point).
+
+        An element from `start` on has the first bits of start - 1, then a bit 1 for a bit 0, then any bits: a term for
+        each such bit.
+        """
+        either = [(ext_sub(ONE, z), z) for z in point]
+        of_vectors: list[tuple[Ext, Ext]] = []
+        for _ in range(self._outer):
+            of_vectors.insert(0, (ONE, batch))
+            batch = ext_mul(batch, batch)
+        last = [start - 1 >> bit & 1 for bit in reversed(range(self._inner))]
+        equal = [(ZERO, one) if bit else (zero, ZERO) for bit, (zero, one) in zip(last, either, strict=True)]
+        for place, bit in enumerate(last):
+            if not bit:
+                bits = [*of_vectors, *equal[:place], (ZERO, point[place]), *either[place + 1 :]]
+                factors = np.array(bits, dtype=np.int64).transpose(2, 0, 1)
+                self._append(modular.from_exts([coefficient]), factors[:, None])
+
     def _append(self, coefficients: IntArray, factors: IntArray) -> None:
         self.coefficients = np.concatenate([self.coefficients, coefficients], axis=1)
         self.factors = np.concatenate([self.factors, factors], axis=1)

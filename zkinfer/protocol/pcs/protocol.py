@@ -180,14 +180,20 @@ class _CommittedCombinations:
         self.values = modular.to_exts(sent.T)
 
     def check(self, indices: Sequence[int], columns: Callable[[], IntArray]) -> None:
-        """As sums of functionals: of all combinations and columns, and of the groups' values."""
+        """As sums of functionals: of all combinations and columns, of the groups' values, and of what has to be zero.
+
+        Rows that are committed to may have places behind a combination's last element. Were these not zero,
+        combinations could be of longer codewords than those that the queries reckon with.
+        """
         batch = self._transcript.challenge_ext("combination batch")
-        powers = ext_powers(self._transcript.challenge_ext("column batch"), len(indices) + len(self._groups))
-        by_column, by_group = powers[: len(indices)], powers[len(indices) :]
+        powers = ext_powers(self._transcript.challenge_ext("column batch"), len(indices) + len(self._groups) + 1)
+        spare_point = self._transcript.challenge_exts("spare point", (self._code.dimension - 1).bit_length())
+        by_column, by_group = powers[: len(indices)], powers[len(indices) : -1]
         functionals = self._folding.functionals
         functionals.add_values(by_column, indices, self._code.log_length, batch)
         for number, (group, power) in enumerate(zip(self._groups, by_group, strict=True), start=1):
             functionals.add_extension(number, power, group.column_point)
+        functionals.add_spare(self._code.dimension, powers[-1], spare_point, batch)
         target = ext_dot(by_group, self.values)
         if self._wire.reads:
             target = ext_add(target, self._expected(columns(), batch, by_column))

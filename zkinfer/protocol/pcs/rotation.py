@@ -25,7 +25,7 @@ from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.transcript import Transcript
 
-DOMAIN = b"zkinfer rotation v2"
+DOMAIN = b"zkinfer rotation v3"
 
 MASKS = 2
 """One of proximity, one for the only column point."""

@@ -61,12 +61,14 @@ def levels(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, .
     """Combinations that are not sent are other ones than the columns, or their values, say; none if they are sent.
 
     The drawn columns and the groups' values are claims about the committed combinations, combined by products of powers
-    of two challenges: of total degree below the number of columns and groups. Then, level by level, `_level`.
+    of two challenges; that the committed rows are zero behind them is one more, of degree 1 in each coordinate of a
+    point. The errors are coefficients of different monomials. Then, level by level, `_level`.
     """
     found = choose_levels(groups + 1, parameters.code.dimension)
     if not found:
         return ()
-    batch = SoundnessTerm("levels: batch of columns and values", (parameters.queries + groups) / FIELD_SIZE)
+    degree = parameters.queries + 2 * groups + (parameters.code.dimension - 1).bit_length()
+    batch = SoundnessTerm("levels: batch of columns and values", degree / FIELD_SIZE)
     return (batch, *(term for number, level in enumerate(found, start=1) for term in _level(number, level)))
 
 

@@ -152,6 +152,26 @@ def extension_term(coefficient: Ext, vector: int, point: Point, inner: int, oute
     return Term(coefficient, fixed + [(ext_sub(ONE, z), z) for z in point])
 
 
+def spare_terms(coefficient: Ext, elements: int, point: Point, outer: int, batch: Ext) -> list[Term]:
+    """coefficient * the sum over vectors e of batch^e * (the extension of what lies behind its elements, at the point).
+
+    These places are cut into aligned powers of two, from the first one on.
+    """
+    of_vectors = [(ONE, ext_pow(batch, 1 << bit)) for bit in reversed(range(outer))]
+    terms, start = list[Term](), elements
+    while start < 1 << len(point):
+        free = 0
+        while start >> free & 1 == 0:
+            free += 1
+        of_elements: list[tuple[Ext, Ext]] = []
+        for bit, z in zip(reversed(range(len(point))), point, strict=True):
+            zero, one = (bit < free or not start >> bit & 1), (bit < free or start >> bit & 1)
+            of_elements.append((ext_sub(ONE, z) if zero else ZERO, z if one else ZERO))
+        terms.append(Term(coefficient, of_vectors + of_elements))
+        start += 1 << free
+    return terms
+
+
 def read_root(transcript: Transcript, reader: ByteReader, level: LevelSizes) -> bytes:
     """The root of a level's matrix."""
     sizes = (level.variables, level.folds, level.log_length, level.queries, GRINDING, level.fold_grinding)

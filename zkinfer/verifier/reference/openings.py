@@ -31,6 +31,7 @@ from zkinfer.verifier.reference.levels import (
     level_sizes,
     log2_of_power_above,
     read_root,
+    spare_terms,
     value_term,
     verify_levels,
 )
@@ -78,7 +79,7 @@ class OpeningSizes:
         ]
         levels = level_sizes(groups + 1, self.dimension)
         if levels:
-            own.append((self.queries + groups) / FIELD_SIZE)
+            own.append((self.queries + 2 * groups + log2_of_power_above(self.dimension)) / FIELD_SIZE)
         return own + [error for level in levels for error in level.errors()]
 
 
@@ -165,6 +166,7 @@ def verify_opening(
     if levels:
         batch, base = transcript.challenge_ext("combination batch"), transcript.challenge_ext("column batch")
         outer, inner = log2_of_power_above(masks), log2_of_power_above(sizes.dimension)
+        spare_point = transcript.challenge_exts("spare point", inner)
         powers = [ext_pow(base, i) for i in range(len(drawn) + len(groups))]
         terms = [value_term(power, x, inner, outer, batch) for power, x in zip(powers, points, strict=False)]
         batch_powers, target = [ext_pow(batch, e) for e in range(masks)], ZERO
@@ -174,6 +176,8 @@ def verify_opening(
         for number, (power, group) in enumerate(zip(powers[len(drawn) :], groups, strict=True)):
             terms.append(extension_term(power, number + 1, group.column_point, inner, outer))
             target = ext_add(target, ext_mul(power, evaluations[number]))
+        spare = ext_pow(base, len(drawn) + len(groups))
+        terms += spare_terms(spare, sizes.dimension, tuple(spare_point), outer, batch)
         verify_levels(transcript, reader, levels, root, terms, target)
         reader.finish()
     else:

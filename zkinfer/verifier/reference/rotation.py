@@ -8,7 +8,7 @@ from zkinfer.verifier.reference.elements import ByteReader
 from zkinfer.verifier.reference.merkle import DIGEST_BYTES
 from zkinfer.verifier.reference.openings import ClaimGroup, MatrixRoot, OpeningSizes, RowClaim, u64, verify_opening
 
-DOMAIN = b"zkinfer rotation v2"
+DOMAIN = b"zkinfer rotation v3"
 MASKS = 2
 """One for the proximity combination, one for the only column point."""
 
