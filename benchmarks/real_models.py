@@ -1,6 +1,6 @@
 """The gallery: trained models as packages ship them, compiled without an edit, and one proof of each.
 
-    python benchmarks/real_models.py [PATTERN ...] [--markdown FILE] [--packages FOLDER] [--seconds N]
+    python benchmarks/real_models.py [PATTERN ...] [--markdown FILE] [--packages FOLDER] [--seconds N] [--no-proofs]
 
 Names or shell patterns of models, such as `Silero*`, narrow the run down. The packages are installed into a folder of
 their own, without what they depend on, and only their model files are read. Each model runs in a process of its own.
@@ -90,7 +90,7 @@ def answers(
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def measure(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
+def measure(exhibit: Exhibit, folder: Path, *, proofs: bool) -> dict[str, Any]:
     """One model: compiled, compared on held-out samples, and one inference of it proven and verified."""
     path = install(exhibit.package, folder) / exhibit.file
     calibration, held_out = split(exhibit)
@@ -105,19 +105,6 @@ def measure(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
     ours = answers(lambda x: _tuple(circuit.run(x, saturate=True)), circuit, held_out, states)
     agreement = float((exhibit.decision(floats) == exhibit.decision(ours)).mean())
     a, b = floats[0].astype(np.float64).ravel(), ours[0].ravel()
-    estimated = zk.estimate(circuit).prove_seconds
-    watch = Stopwatch()
-    keys = zk.setup(circuit)
-    made = watch.processor
-    inputs = [
-        np.zeros(t.shape) if t.label in states else held_out[t.label][: t.shape[0]] for t in circuit.program.inputs
-    ]
-    zk.prove(keys, inputs, saturate=True)
-    watch = Stopwatch()
-    proof = zk.prove(keys, inputs, saturate=True)
-    proven = watch.processor
-    verify(proof, keys.commitment, inputs=inputs, saturate=True)
-    verified = watch.processor - proven
     return {
         "package": exhibit.package,
         "decides": exhibit.decides,
@@ -126,6 +113,24 @@ def measure(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
         "cosine": f"{a @ b / (np.linalg.norm(a) * np.linalg.norm(b)):.6f}",
         "warned": "yes" if any(issubclass(w.category, AccuracyWarning) for w in warned) else "no",
         "compile s": f"{compiled:.1f}",
+        **(proven_once(circuit, held_out, states) if proofs else {}),
+    }
+
+
+def proven_once(circuit: zk.Circuit, data: dict[str, Any], states: dict[str, str]) -> dict[str, str]:
+    """What keys, one proof and its check take; states are zeros."""
+    estimated = zk.estimate(circuit).prove_seconds
+    watch = Stopwatch()
+    keys = zk.setup(circuit)
+    made = watch.processor
+    inputs = [np.zeros(t.shape) if t.label in states else data[t.label][: t.shape[0]] for t in circuit.program.inputs]
+    zk.prove(keys, inputs, saturate=True)
+    watch = Stopwatch()
+    proof = zk.prove(keys, inputs, saturate=True)
+    proven = watch.processor
+    verify(proof, keys.commitment, inputs=inputs, saturate=True)
+    verified = watch.processor - proven
+    return {
         "setup s": f"{made:.1f}",
         "prove s": f"{proven:.2f}",
         "estimated s": f"{estimated:.2f}",
@@ -139,9 +144,10 @@ def _tuple(outputs: Any) -> tuple[np.ndarray, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def in_process(name: str, folder: Path, seconds: int) -> dict[str, Any]:
+def in_process(name: str, folder: Path, seconds: int, *, proofs: bool) -> dict[str, Any]:
     """What `measure` gives, from a process that may take so long; or an error in the place of the package."""
     command = [sys.executable, __file__, "--one", name, "--packages", str(folder)]
+    command += [] if proofs else ["--no-proofs"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -165,15 +171,17 @@ def main() -> int:
     parser.add_argument("--markdown", type=Path, help="write the table here too")
     parser.add_argument("--packages", type=Path, default=PACKAGES, help="where the packages are installed")
     parser.add_argument("--seconds", type=int, default=600, help="how long one model may take")
+    parser.add_argument("--no-proofs", action="store_true", help="compile and compare only")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(GALLERY[arguments.one], arguments.packages)))
+        print(json.dumps(measure(GALLERY[arguments.one], arguments.packages, proofs=not arguments.no_proofs)))
         return 0
     rows = {}
     for name in GALLERY:
         if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.patterns):
-            rows[name] = in_process(name, arguments.packages, arguments.seconds)
+            proofs = not arguments.no_proofs
+            rows[name] = in_process(name, arguments.packages, arguments.seconds, proofs=proofs)
             print(name, *rows[name].values(), sep=" | ", flush=True)
     if arguments.markdown:
         cells = [[name, *(row.get(column, "") for column in HEADER[1:])] for name, row in rows.items()]
