@@ -1,6 +1,5 @@
 """Estimators of scikit-learn: compiled as they are, or refused with a sentence that says what to do."""
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.svm import LinearSVC
 
 import zkinfer as zk
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
-from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+from zkinfer.errors import CompileError, InvalidInputError
 
 X, Y = load_wine(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype(np.float32)
@@ -62,24 +61,10 @@ def test_what_is_no_estimator() -> None:
         (LogisticRegression(), X, CompileError, "skl2onnx cannot convert LogisticRegression"),
         (TSNE(), X, CompileError, "skl2onnx cannot convert TSNE"),
         (Ridge().fit(X, Y), X[0], InvalidInputError, r"samples of shape \(samples, features\), got \(13,\)"),
-        (type("XGBClassifier", (), {"__module__": "xgboost.sklearn"})(), X, InvalidInputError, "convert_xgboost"),
+        (type("LGBMClassifier", (), {"__module__": "lightgbm.sklearn"})(), X, InvalidInputError, "convert_lightgbm"),
     ],
 )
 def test_what_cannot_be_converted(estimator: Any, samples: Any, error: type[Exception], says: str) -> None:
     assert is_estimator(estimator)
     with pytest.raises(error, match=says):
         convert_estimator(estimator, samples)
-
-
-def test_an_estimator_of_lightgbm_needs_its_converter(monkeypatch: pytest.MonkeyPatch) -> None:
-    estimator = type("LGBMClassifier", (), {"__module__": "lightgbm.sklearn"})()
-    monkeypatch.setitem(sys.modules, "onnxmltools", None)
-    with pytest.raises(MissingDependencyError, match="LightGBM needs onnxmltools: pip install"):
-        convert_estimator(estimator, X)
-
-
-def test_an_estimator_of_lightgbm_gives_its_probabilities() -> None:
-    pytest.importorskip("onnxmltools")
-    estimator = pytest.importorskip("lightgbm").LGBMClassifier(n_estimators=5, max_depth=3, verbose=-1).fit(X, Y)
-    _, probabilities = zk.compile(estimator, X).run(X)
-    np.testing.assert_allclose(probabilities, estimator.predict_proba(X), atol=1e-3)

@@ -4,16 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+from zkinfer.errors import CompileError, InvalidInputError
 from zkinfer.extras import requiring
 
 if TYPE_CHECKING:
     import onnx
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
-
-_ONNXMLTOOLS = 15
-"""The newest operator set that its converters write."""
 
 _OTHER_LIBRARIES = ("lightgbm", "xgboost", "catboost")
 
@@ -38,17 +35,11 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
         calibration: samples of shape (samples, features), or a list of one such array.
 
     Raises:
-        MissingDependencyError: skl2onnx is not installed, or onnxmltools for estimators of LightGBM.
-        InvalidInputError: the estimator is of a library without a converter, or the samples are no array of features.
+        MissingDependencyError: skl2onnx is not installed.
+        InvalidInputError: the estimator is of another library, or the samples are no array of its features.
         CompileError: skl2onnx does not know the estimator, or it is not fitted.
     """
-    package = _package(estimator)
-    samples = calibration[0] if isinstance(calibration, (list, tuple)) and len(calibration) == 1 else calibration
-    x = np.asarray(samples, dtype=np.float32)
-    if x.ndim != 2:
-        raise InvalidInputError(f"an estimator takes samples of shape (samples, features), got {x.shape}")
-    if package == "lightgbm":
-        return _of_lightgbm(estimator, x.shape[1])
+    package = type(estimator).__module__.partition(".")[0]
     if package in _OTHER_LIBRARIES:
         raise InvalidInputError(
             f"{type(estimator).__name__} is of {package}: convert it with onnxmltools.convert_{package}, and compile "
@@ -56,6 +47,10 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
         )
     with requiring("compiling an estimator", "sklearn"):
         from skl2onnx import to_onnx  # type: ignore[import-untyped]
+    samples = calibration[0] if isinstance(calibration, (list, tuple)) and len(calibration) == 1 else calibration
+    x = np.asarray(samples, dtype=np.float32)
+    if x.ndim != 2:
+        raise InvalidInputError(f"an estimator takes samples of shape (samples, features), got {x.shape}")
 
     def written(options: dict[str, bool] | None) -> "onnx.ModelProto":
         proto: onnx.ModelProto = to_onnx(estimator, x[:1], options=options, target_opset=OPSETS)
@@ -70,33 +65,6 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
     except Exception as error:  # skl2onnx raises anything, and scikit-learn where the estimator is not fitted
         detail = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CompileError(f"skl2onnx cannot convert {type(estimator).__name__}: {detail}") from error
-    _drop_texts(model)
-    return model
-
-
-def _package(estimator: object) -> str:
-    """The package that an estimator's class is of, or a base of it."""
-    packages = [c.__module__.partition(".")[0] for c in type(estimator).__mro__]
-    return next((package for package in packages if package in _OTHER_LIBRARIES), packages[0])
-
-
-def _of_lightgbm(estimator: Any, features: int) -> "onnx.ModelProto":
-    """An ONNX model of an estimator of LightGBM, by its converter in onnxmltools."""
-    try:
-        from onnxmltools import convert_lightgbm  # type: ignore[import-not-found]
-        from onnxmltools.convert.common.data_types import FloatTensorType  # type: ignore[import-not-found]
-    except ImportError:
-        raise MissingDependencyError(
-            "compiling an estimator of LightGBM needs onnxmltools: pip install onnxmltools"
-        ) from None
-    types = [("x", FloatTensorType([None, features]))]
-    try:
-        model: onnx.ModelProto = convert_lightgbm(
-            estimator, initial_types=types, target_opset=_ONNXMLTOOLS, zipmap=False
-        )
-    except Exception as error:  # it raises anything
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CompileError(f"onnxmltools cannot convert {type(estimator).__name__}: {detail}") from error
     _drop_texts(model)
     return model
 
