@@ -15,7 +15,7 @@ from support.paths import EZKL_VECTORS
 from zkinfer.circuit import encoding
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.encoding import encode_program, pack_program, unpack_program
-from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
@@ -203,9 +203,10 @@ def test_compressed_bytes_that_are_cut_off_or_go_on_are_refused(change: Callable
 
 
 def test_what_inflates_to_more_than_any_program_is_refused_before_it_is_read() -> None:
-    """Sixty-four kilobytes that stand for as many megabytes and more: memory stays at what is allowed."""
+    """Few bytes that stand for a thousand times as many: memory stays at what is allowed."""
     bomb = zlib.compressobj()
     data = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(65)) + bomb.flush()
+    assert len(data) < 1 << 17
     with pytest.raises(MalformedCommitmentError, match="inflates to more"):
         Commitment.from_bytes(rewrap(msgspec.msgpack.encode((data, key_members(), b""))))
 
@@ -223,14 +224,28 @@ def test_entries_of_all_tables_together_are_limited(monkeypatch: pytest.MonkeyPa
 
 def test_a_short_file_holds_no_long_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries that take memory a thousand times the file's size are refused; who writes them spends the bytes."""
-    monkeypatch.setattr(encoding, "FREE_ENTRIES", 1 << 10)
+    monkeypatch.setattr(encoding, "FREE_BYTES", 1 << 12)
     table = Table("line", 0, tuple(range(1 << 18)))
     long = msgspec.structs.replace(COMMITMENT.program, tables=(*COMMITMENT.program.tables, table))
     packed = pack_program(long)
-    assert len(packed) > len(table.values) / encoding.ENTRIES_PER_BYTE
+    assert len(packed) > len(table.values) / encoding.BYTES_PER_BYTE
     assert unpack_program(packed) == long
-    with pytest.raises(ArtifactError, match="packed bytes hold tables of"):
+    with pytest.raises(ArtifactError, match="inflates to more than"):
         unpack_program(zlib.compress(zlib.decompress(packed), 9))
+
+
+@pytest.mark.parametrize("member", [1, 2, 3, 4, 5])
+def test_a_short_file_holds_no_more_of_anything(member: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not tensors, tables, nodes or outputs either: nothing is decoded."""
+    monkeypatch.setattr(encoding, "_decode", None)
+    tensor = ("", (), 0, 0, 0)
+    one = {3: ("", 0, (0,)), 4: ("lookup", tensor, 0, 0, 0), 5: 0}.get(member, tensor)
+    members: list[object] = [PROGRAM_VERSION, [], [], [], [], []]
+    members[member] = [one] * (5_000_000 // len(msgspec.msgpack.encode(one)))
+    packed = zlib.compress(msgspec.msgpack.encode(members), 9)
+    assert len(packed) < 1 << 14
+    with pytest.raises(ArtifactError, match="inflates to more than"):
+        unpack_program(packed)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9))

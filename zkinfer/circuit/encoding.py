@@ -23,14 +23,15 @@ from zkinfer.typing import IntArray
 DIGEST_CONTEXT = "zkinfer 2026 program digest v1"
 MAX_PROGRAM_BYTES = 1 << 30
 MAX_UNPACKED_BYTES = 1 << 26
-"""What packed bytes may inflate to; an entry of a table takes one byte of these at least."""
+"""What packed bytes may inflate to."""
 
 MAX_PACKED_ENTRIES = 1 << 25
 """Entries of all tables of a packed program together: what reading it takes memory for."""
 
-FREE_ENTRIES, ENTRIES_PER_BYTE = 1 << 22, 64
-"""A packed program has at most so many entries, and so many more for each of its bytes: reading them takes a second and
-300 MB for each `FREE_ENTRIES`, which a short file may not ask for. What zlib would make shorter is not compressed."""
+FREE_BYTES, BYTES_PER_BYTE = 1 << 22, 16
+"""Packed bytes inflate to at most so many, and so many more for each of them: tensors, nodes and entries of tables take
+up to a second and 300 MB for each `FREE_BYTES`, which a short file may not ask for. What zlib would make shorter is not
+compressed."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Program)
@@ -94,46 +95,40 @@ def pack_program(program: Program) -> bytes:
         raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_UNPACKED_BYTES}")
     _check_entries(program)
     packed = zlib.compress(data, 9)
-    return packed if _are_carried(program, packed) else zlib.compress(data, 0)
+    return packed if len(data) <= _most_inflated(packed) else zlib.compress(data, 0)
 
 
 def unpack_program(data: bytes) -> Program:
-    """A validated program from packed bytes. Inflating stops at `MAX_UNPACKED_BYTES`.
+    """A validated program from packed bytes. Inflating stops at what so many bytes may hold.
 
     Raises:
         ArtifactError: not the packed bytes of a well-formed program, or too many.
     """
-    inflator = zlib.decompressobj()
+    inflator, most = zlib.decompressobj(), _most_inflated(data)
     try:
-        inflated = inflator.decompress(data, MAX_UNPACKED_BYTES + 1)
+        inflated = inflator.decompress(data, most + 1)
     except zlib.error as error:
         raise ArtifactError(f"not a packed program: {error}") from None
-    if len(inflated) > MAX_UNPACKED_BYTES:
-        raise ArtifactError(f"a packed program that inflates to more than {MAX_UNPACKED_BYTES} bytes")
+    if len(inflated) > most:
+        raise ArtifactError(f"a packed program of {len(data)} bytes that inflates to more than {most}")
     if not inflator.eof or inflator.unused_data:
         raise ArtifactError("not a packed program: its compressed bytes are cut off, or others follow")
     packed = _decode(inflated)
     if encode_program(packed) != inflated:
         raise ArtifactError("the program is not in canonical form: it was edited or written by another tool")
     _check_entries(packed)
-    if not _are_carried(packed, data):
-        raise ArtifactError(f"{len(data)} packed bytes hold tables of {_entries(packed)} entries: more than is read")
     program = _with_sums(packed)
     validate(program)
     return program
 
 
-def _entries(program: Program) -> int:
-    return sum(len(table.values) for table in program.tables)
-
-
-def _are_carried(program: Program, packed: bytes) -> bool:
-    """Whether a packed program has as many bytes as its entries take to be read."""
-    return _entries(program) <= FREE_ENTRIES + ENTRIES_PER_BYTE * len(packed)
+def _most_inflated(packed: bytes) -> int:
+    """What a packed program of so many bytes may inflate to."""
+    return min(MAX_UNPACKED_BYTES, FREE_BYTES + BYTES_PER_BYTE * len(packed))
 
 
 def _check_entries(program: Program) -> None:
-    entries = _entries(program)
+    entries = sum(len(table.values) for table in program.tables)
     if entries > MAX_PACKED_ENTRIES:
         raise ArtifactError(f"tables of {entries} entries are over the limit of {MAX_PACKED_ENTRIES} of a program")
 

@@ -52,14 +52,17 @@ def pack_bits(integers: IntArray, lo: int, width: int) -> bytes:
 
 def unpack_bits(data: bytes, count: int, lo: int, width: int) -> IntArray:
     """What `pack_bits` packed: int64 of shape (count,), modulo 2^64; `data` has the bytes that `packed_bytes` says."""
-    result = np.empty(count, dtype=np.int64)
+    result = np.zeros(count, dtype="<i8")
+    each = packed_bytes(1, width)
     for start in range(0, count, _BLOCK):
         size = min(_BLOCK, count - start)
         octets = np.frombuffer(data, np.uint8, packed_bytes(size, width), start * width // 8)
-        bits = np.zeros((size, 64), dtype=np.uint8)
+        bits = np.zeros((size, 8 * each), dtype=np.uint8)
         bits[:, :width] = np.unpackbits(octets, count=size * width, bitorder="little").reshape(size, width)
-        result[start : start + size] = np.packbits(bits, axis=1, bitorder="little").view("<i8")[:, 0]
-    return result + np.int64(lo)
+        whole = np.packbits(bits.reshape(-1), bitorder="little").reshape(size, each)
+        result[start : start + size].view(np.uint8).reshape(size, 8)[:, :each] = whole
+    result += np.int64(lo)
+    return result.astype(np.int64, copy=False)
 
 
 def packed_bytes(count: int, width: int) -> int:
