@@ -282,6 +282,23 @@ def test_a_claim_of_nothing_is_none() -> None:
         OutputTensor((0,), 0, 0, 1, b"").integers()
 
 
+HALF = ("public", (MAX_CLAIMED // 2,), 0, 0, 1, b"")
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (("public", (1,), 0, 0, 1, b"\0"), "can be claimed"),
+        (("public", (-MAX_CLAIMED,), 0, 0, 1, b""), "no tensor has"),
+    ],
+)
+def test_numbers_of_all_outputs_are_limited_before_any_is_read(last: tuple[Any, ...], message: str) -> None:
+    """A byte of bits stands for 64 bytes of integers: outputs do not take what is allowed one after another."""
+    payload = encode("ezkl", PROOF.commitment_digest, [], [HALF, HALF, last], PROOF.data, b"")
+    with pytest.raises(MalformedProofError, match=message):
+        Proof.from_bytes(rewrap(payload))
+
+
 def test_more_numbers_than_a_file_may_claim_are_not_proven() -> None:
     check_claimed(MAX_CLAIMED)
     with pytest.raises(InvalidInputError, match="prove fewer samples at a time"):

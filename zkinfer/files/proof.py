@@ -22,7 +22,7 @@ MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
 MAX_WIDTH = (2 * MAX_MAGNITUDE).bit_length() - 1
 MAX_CLAIMED = 1 << 26
-"""Numbers of one claimed output: what bounds the memory for reading it, half a gibibyte."""
+"""Numbers of all claimed outputs together: what bounds memory, half a gibibyte, and time for reading them."""
 
 DIGEST_BYTES = 32
 STATED_BYTES = 3 * DIGEST_BYTES
@@ -101,11 +101,11 @@ _decoder = msgspec.msgpack.Decoder(_ProofPayload)
 
 
 def check_claimed(numbers: int) -> None:
-    """Raises InvalidInputError where an output has more numbers than a file may claim."""
+    """Raises InvalidInputError where public outputs have more numbers together than a file may claim."""
     if numbers > MAX_CLAIMED:
         raise InvalidInputError(
-            f"an output of {numbers} numbers; at most {MAX_CLAIMED} can be claimed: prove fewer samples at a time, or "
-            "hide the output"
+            f"outputs of {numbers} numbers; at most {MAX_CLAIMED} can be claimed: prove fewer samples at a time, or "
+            "hide the outputs"
         )
 
 
@@ -187,10 +187,13 @@ class Proof(File):
             raise MalformedProofError(f"proof: what it was made for is told in {STATED_BYTES} bytes or not at all")
         if self.private_inputs and not any(self.private_inputs):
             raise MalformedProofError("proof: it lists its private inputs and hides none")
-        for tensor in (*self.private_inputs, *self.output_tensors):
-            if tensor is None:
-                continue
+        tensors = [tensor for tensor in (*self.private_inputs, *self.output_tensors) if tensor is not None]
+        for tensor in tensors:
             _check_shape(tensor)
+        numbers = sum(math.prod(tensor.shape) for tensor in tensors if isinstance(tensor, OutputTensor))
+        if numbers > MAX_CLAIMED:
+            raise MalformedProofError(f"proof: outputs of {numbers} numbers; at most {MAX_CLAIMED} can be claimed")
+        for tensor in tensors:
             if isinstance(tensor, OutputTensor):
                 _check_output(tensor)
             elif len(tensor.root) != DIGEST_BYTES:

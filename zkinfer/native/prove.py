@@ -273,8 +273,8 @@ def prove(
         )
     runs = len(inputs[0])
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
-    for value in () if private_outputs else program.outputs:
-        check_claimed(runs * program.tensor(value).size)
+    if not private_outputs:
+        check_claimed(runs * sum(tensor.size for tensor in program.output_tensors))
     with phase("execution"):
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
