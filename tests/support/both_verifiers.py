@@ -48,7 +48,7 @@ def ask_both(
     reference_bits = fast_bits = None
     refusal: VerificationError | None = None
     with suppress(VerificationError):
-        reference_bits = _ask_reference(case, encode(proof), publics, digest, weights)
+        reference_bits = ask_reference(case, proof, publics, digest, weights)
     try:
         fast_bits = verify(case, proof, publics, statement=digest, weights=weights).bits
     except VerificationError as error:
@@ -61,9 +61,16 @@ def ask_both(
     return fast_bits
 
 
-def _ask_reference(
-    case: Case, data: bytes, publics: Mapping[int, IntArray], digest: bytes, weights: MatrixCommitment
+def ask_reference(
+    case: Case,
+    proof: NativeProof,
+    publics: Mapping[int, IntArray] | None = None,
+    digest: bytes = DIGEST,
+    weights: MatrixCommitment | None = None,
 ) -> float:
+    """What the reference alone says; the arguments are those of `ask_both`."""
+    publics = case.publics if publics is None else publics
+    weights = case.matrix.commitment if weights is None else weights
     plan, first = case.plan, case.plan.program.num_values
     inputs = [_integers(publics, i, private) for i, private in enumerate(plan.private_inputs)]
     outputs = [_integers(publics, first + i, private) for i, private in enumerate(plan.private_outputs)]
@@ -74,7 +81,7 @@ def _ask_reference(
         digest=digest,
         weights=matrix_root(weights),
         sizes=opening_sizes(case.sizes.weights),
-        proof=reference.decode(data),
+        proof=reference.decode(encode(proof)),
         pads=pad_sizes(case.sizes.pads),
     )
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.both_verifiers import ask_both, cheap_boxes, direct_openings, gathered_up_to, prove_and_verify
+from support.both_verifiers import (
+    ask_both,
+    ask_reference,
+    cheap_boxes,
+    direct_openings,
+    gathered_up_to,
+    prove_and_verify,
+)
 from support.claim_programs import PROGRAMS, fused_weight, odd_sizes
 from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
@@ -160,6 +167,45 @@ def test_both_refuse_other_headers(field: str) -> None:
     honest = getattr(PROOF.header, field)
     for value in {-1, 0, 1, honest - 1, honest + 1, 41, 1 << 16, (1 << 63) - 1} - {honest}:
         refused(CASE, msgspec.structs.replace(PROOF, header=msgspec.structs.replace(PROOF.header, **{field: value})))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"log_columns": -1},
+        {"log_columns": 13, "log_length": 14},  # wider than the witness
+        {"log_length": 25},
+        {"log_length": 3},  # shorter than a message
+        {"queries": 0},
+        {"blinding": PROOF.header.queries - 1},  # columns would show data
+        {"blinding": 1 << 20, "log_length": 22, "queries": 1 << 7},  # much work
+        {"query_grinding": 41},
+        {"weight_grinding": -1},
+        {"lookup_grinding": 41},
+    ],
+    ids=str,
+)
+def test_the_reference_refuses_sizes_out_of_range_before_any_work(
+    sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_proof, "Transcript", lambda *_: pytest.fail("work has begun"))
+    header = msgspec.structs.replace(PROOF.header, **sizes)
+    with pytest.raises(MalformedProofError, match="out of range"):
+        ask_reference(CASE, msgspec.structs.replace(PROOF, header=header))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"witness": b""}, {"masks": bytes(31)}, {"pads": b""}, {"roots": (b"", b"", bytes(33))}, {"lookup_nonce": -1}],
+    ids=str,
+)
+def test_the_reference_refuses_parts_of_impossible_sizes_before_any_work(
+    parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An opening without bytes for one column of the witness is one of them."""
+    monkeypatch.setattr(reference_proof, "Transcript", lambda *_: pytest.fail("work has begun"))
+    with pytest.raises(MalformedProofError, match="out of range"):
+        ask_reference(CASE, msgspec.structs.replace(PROOF, **parts))
 
 
 def test_both_refuse_another_nonce_where_work_is_asked_for() -> None:
