@@ -23,6 +23,8 @@ from support.native_prover import Case, Lie, make_case, prove, small
 from support.random_programs import random_inputs
 from support.random_statements import random_case
 
+from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
+from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Built
 from zkinfer.errors import InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.files.commitment import Commitment
@@ -32,9 +34,11 @@ from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
+from zkinfer.protocol.native_proof.protocol import Commitments
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import boxes, gather, opening
+from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.reference import committed_claims, first_claims
@@ -206,6 +210,31 @@ def test_the_reference_refuses_parts_of_impossible_sizes_before_any_work(
     monkeypatch.setattr(reference_proof, "Transcript", lambda *_: pytest.fail("work has begun"))
     with pytest.raises(MalformedProofError, match="out of range"):
         ask_reference(CASE, msgspec.structs.replace(PROOF, **parts))
+
+
+@pytest.mark.parametrize("further", [{"masks": bytes(32)}, {"roots": 0}, {"roots": 1}], ids=str)
+def test_both_refuse_roots_of_matrices_that_nothing_needs(
+    further: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one proof would have many forms. All challenges are those of a prover who absorbed them."""
+    x, w, y = (Tensor(label, (2,), 0, -1, 1) for label in "xwy")
+    program = Program(PROGRAM_VERSION, (x,), (w,), (Table("sign", -1, (-1, 0, 1)),), (Lookup(y, 0, 0, 0),), (2,))
+    case = make_case(program, [np.array([1, -1])], [np.array([[1, 0]])])
+    absorb = Commitments.absorb
+
+    def with_further(commitments: Commitments, transcript: Transcript, statement: bytes) -> None:
+        absorb(dataclasses.replace(commitments, **changes(commitments.roots)), transcript, statement)
+
+    def changes(roots: tuple[bytes, ...]) -> dict[str, Any]:
+        if "masks" in further:
+            return further
+        return {"roots": tuple(bytes(32) if i == further["roots"] else root for i, root in enumerate(roots))}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Commitments, "absorb", with_further)
+        proof = prove(case).proof
+    with pytest.raises(MalformedProofError, match=r"another opening|other matrices"):
+        ask_both(case, msgspec.structs.replace(proof, **changes(proof.roots)))
 
 
 def test_both_refuse_another_nonce_where_work_is_asked_for() -> None:
