@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "2e45589b98900d78e83eb98b88cc747f85b542197d81c67a7ce96032f264a5a9",
-    ("mlp", True, True): "3122c6932be6136bcfd6aec7ee9f3e843ac6e195086a7a1dfa1c2daaf4e5e098",
-    ("everything", False, False): "6ec43cca21bd45700d29f4f32d08ea9dd10bac041a45155b7c35a7ceef0fad87",
-    ("everything", True, False): "2f911b3ebbcf0f8215c99714fb18449725d412c4accc71e8db6d0f0216f5f82c",
-    ("everything", False, True): "fc6fae915b48cdb6ca846041a9865d52543be9050dec588c945f27b6cc93b1ec",
+    ("mlp", False, False): "3d04f19b54d71c18ba637e78c1b3bc2465524186c56ca2bb6224fcf6e92e79b5",
+    ("mlp", True, True): "5691f82ccacb32ed4420802a475ad92c5ed1843b52a3db6f0af472802a229ca6",
+    ("everything", False, False): "b8896a550b45f80182bdb09295920e4f1589e4c4da33ae45250771cec00c504d",
+    ("everything", True, False): "a2abdc5c776486d7b8970aa9a0fca48aa1cdd695fac5b68112c123591e6e8f61",
+    ("everything", False, True): "4852f47f086536e823d8c138aa9d1a4a787debe746e47b3e581cf64513f7142c",
 }
 """By program, and whether inputs and outputs are hidden."""
 

@@ -43,7 +43,7 @@ class Cost:
     combine: float = 3.0
     fold: float = 40.0
     grind: float = 1500.0
-    proof_byte: float = 400.0
+    proof_byte: float = 200.0
 
 
 @dataclass(frozen=True, slots=True)
