@@ -29,7 +29,7 @@ from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, 
 from zkinfer.protocol.native_proof.protocol import witness_commitments
 from zkinfer.protocol.pcs import params
 from zkinfer.protocol.reduction.layout import weight_rows
-from zkinfer.verifier import native
+from zkinfer.verifier import native, reference
 
 EXTREMES = [-(1 << 63), -1, 0, 1, 2, 12, 13, 24, 25, 63, 64, 1 << 16, 1 << 24, (1 << 32) + 1, (1 << 63) - 1]
 MAX_BYTES = 64 << 20
@@ -197,13 +197,16 @@ def test_another_visibility_is_refused(
             refused(statement, proven.proof)
 
 
-def test_hidden_outputs_share_one_commitment(hidden: Proven) -> None:
+@pytest.mark.parametrize("verifier", [native.check, reference.check], ids=["fast", "reference"])
+def test_hidden_outputs_share_one_commitment(verifier: Callable[..., float], hidden: Proven) -> None:
     """Each of the statement's roots is compared, not only the first."""
-    root = hidden.statement.outputs[1]
-    assert isinstance(root, bytes)
-    statement = dataclasses.replace(hidden.statement, outputs=(root, flipped(root)))
-    with pytest.raises(MalformedProofError, match="hides other values"):
-        check(statement, hidden.proof)
+    (first,), (_, root) = hidden.statement.inputs, hidden.statement.outputs
+    assert isinstance(first, bytes) and isinstance(root, bytes)
+    named: list[dict[str, Any]] = [{"outputs": (root, flipped(root))}, {"inputs": (flipped(first),)}]
+    for other in named:
+        statement = dataclasses.replace(hidden.statement, **other)
+        with pytest.raises(MalformedProofError, match="hides other values"):
+            verifier(statement.commitment, statement, encode(hidden.proof))
 
 
 @pytest.mark.parametrize("size", ["log_columns", "blinding", "log_length"])
@@ -215,6 +218,8 @@ def test_commitments_to_hidden_values_bind_how_they_are_read(size: str, hidden: 
     assert hidden_values(other, root) != hidden.statement.inputs[0]
     with pytest.raises(MalformedProofError):
         check(hidden.statement, replace(hidden.proof, header=other))
+    with pytest.raises(MalformedProofError, match="hides other values"):
+        reference.check(hidden.statement.commitment, hidden.statement, encode(replace(hidden.proof, header=other)))
 
 
 # Other proofs
