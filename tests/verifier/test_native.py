@@ -201,7 +201,8 @@ def test_another_visibility_is_refused(
 def test_hidden_outputs_share_one_commitment(verifier: Callable[..., float], hidden: Proven) -> None:
     """Each of the statement's roots is compared, not only the first."""
     (first,), (_, root) = hidden.statement.inputs, hidden.statement.outputs
-    assert isinstance(first, bytes) and isinstance(root, bytes)
+    assert isinstance(first, bytes)
+    assert isinstance(root, bytes)
     named: list[dict[str, Any]] = [{"outputs": (root, flipped(root))}, {"inputs": (flipped(first),)}]
     for other in named:
         statement = dataclasses.replace(hidden.statement, **other)

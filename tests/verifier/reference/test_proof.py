@@ -212,14 +212,26 @@ def test_the_reference_refuses_parts_of_impossible_sizes_before_any_work(
         ask_reference(CASE, msgspec.structs.replace(PROOF, **parts))
 
 
+def without_weights() -> Case:
+    """A program that never asks for its weight."""
+    x, w, y = (Tensor(label, (2,), 0, -1, 1) for label in "xwy")
+    program = Program(PROGRAM_VERSION, (x,), (w,), (Table("sign", -1, (-1, 0, 1)),), (Lookup(y, 0, 0, 0),), (2,))
+    return make_case(program, [np.array([1, -1])], [np.array([[1, 0]])])
+
+
+def test_both_refuse_an_opening_that_nothing_needs() -> None:
+    case = without_weights()
+    proof = prove(case).proof
+    ask_both(case, proof)
+    refused(case, with_part(proof, "weights", b"x"))
+
+
 @pytest.mark.parametrize("further", [{"masks": bytes(32)}, {"roots": 0}, {"roots": 1}], ids=str)
 def test_both_refuse_roots_of_matrices_that_nothing_needs(
     further: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one proof would have many forms. All challenges are those of a prover who absorbed them."""
-    x, w, y = (Tensor(label, (2,), 0, -1, 1) for label in "xwy")
-    program = Program(PROGRAM_VERSION, (x,), (w,), (Table("sign", -1, (-1, 0, 1)),), (Lookup(y, 0, 0, 0),), (2,))
-    case = make_case(program, [np.array([1, -1])], [np.array([[1, 0]])])
+    case = without_weights()
     absorb = Commitments.absorb
 
     def with_further(commitments: Commitments, transcript: Transcript, statement: bytes) -> None:
