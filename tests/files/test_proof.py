@@ -276,10 +276,12 @@ def test_proofs_are_equal_where_their_files_are() -> None:
         assert first != other
 
 
-def test_a_claim_of_nothing_is_none() -> None:
-    """In memory too, where no file was read: shapes without elements are no claim."""
+def test_a_claim_of_nothing_or_too_much_is_none() -> None:
+    """In memory too, where no file was read."""
     with pytest.raises(MalformedProofError, match="hold no claimed output"):
         OutputTensor((0,), 0, 0, 1, b"").integers()
+    with pytest.raises(MalformedProofError, match="can be claimed"):
+        OutputTensor((MAX_CLAIMED + 1,), 0, 0, 1, b"").integers()
 
 
 HALF = ("public", (MAX_CLAIMED // 2,), 0, 0, 1, b"")

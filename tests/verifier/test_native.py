@@ -289,9 +289,10 @@ def test_an_opening_that_nothing_needs_is_malformed() -> None:
     [
         ({"log_columns": 18, "log_length": 20}, "wider than its witness"),
         ({"blinding": 1 << 20, "log_length": 22, "queries": 1 << 12}, "too much work"),
+        ({"blinding": SMALL.header.queries - 1}, "fewer random symbols"),
     ],
 )
-def test_a_header_that_would_be_expensive_to_check_is_refused_before_any_work(
+def test_a_header_that_is_expensive_to_check_or_hides_nothing_is_refused_before_any_work(
     sizes: dict[str, int], message: str, shown: Proven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "reduce_to_openings", lambda *_, **__: pytest.fail("the reduction has begun"))
