@@ -22,6 +22,7 @@ from support.example_programs import mlp
 from support.native_prover import Case, Lie, make_case, prove, small
 from support.random_programs import random_inputs
 from support.random_statements import random_case
+from support.reference_statements import opening_sizes
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
@@ -32,7 +33,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
 from zkinfer.protocol.native_proof.protocol import Commitments
 from zkinfer.protocol.native_proof.shape import make_shape
@@ -44,7 +45,10 @@ from zkinfer.verifier.claims import claimed_outputs
 from zkinfer.verifier.reference import committed_claims, first_claims
 from zkinfer.verifier.reference import plan as reference_plan
 from zkinfer.verifier.reference import proof as reference_proof
-from zkinfer.verifier.reference.channel import Channel
+from zkinfer.verifier.reference.channel import AffineForm, Channel
+from zkinfer.verifier.reference.claims import CommittedClaim
+from zkinfer.verifier.reference.committed_claims import CommittedClaims
+from zkinfer.verifier.reference.plan import Plan
 
 
 def case_of(built: Built, runs: int = 2, private: bool = False, log_columns: int = 2) -> Case:
@@ -247,6 +251,19 @@ def test_both_refuse_roots_of_matrices_that_nothing_needs(
         proof = prove(case).proof
     with pytest.raises(MalformedProofError, match=r"another opening|other matrices"):
         ask_both(case, msgspec.structs.replace(proof, **changes(proof.roots)))
+
+
+def test_a_claim_without_weight_must_be_zero_to_the_reference() -> None:
+    """Nothing can be opened, so the value is checked itself."""
+    plan, sizes = (
+        Plan(CASE.plan.program, 1, CASE.plan.private_inputs, CASE.plan.private_outputs),
+        opening_sizes(CASE.sizes.weights),
+    )
+    for value in (ZERO, ONE):
+        claims = CommittedClaims(plan, channel := Channel(Transcript(b""), b""), (sizes, sizes))
+        claims.reduce([CommittedClaim([], AffineForm(value), one_term=True)])
+        assert claims.groups == ([], [])
+        assert [form.constant for form in channel.constraints] == [value]
 
 
 def test_both_refuse_another_nonce_where_work_is_asked_for() -> None:
