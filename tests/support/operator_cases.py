@@ -35,7 +35,7 @@ SAMPLES, RUNS = 16, 2
 PRECISION = Precision(activation_bits=6, weight_bits=6, max_table_entries=512)
 """Small tables, and accumulators that are wider than they: so that lookups have remainders."""
 
-ML = "ai.onnx.ml"
+ML, MICROSOFT = "ai.onnx.ml", "com.microsoft"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class OperatorCase:
             types=types | dict(self.types or {}),
             opset=self.opset,
         )
-        model.opset_import.append(helper.make_opsetid(ML, self.ml))
+        model.opset_import.extend([helper.make_opsetid(ML, self.ml), helper.make_opsetid(MICROSOFT, 1)])
         return model
 
     def data(self) -> list[npt.NDArray[np.generic]]:
@@ -396,6 +396,54 @@ CASES: dict[str, OperatorCase] = {
         f"""y = {ML}.SVMRegressor<{_SUPPORTS}, kernel_type="SIGMOID", coefficients=[1.0, -0.5, -0.5], rho=[0.1],
         n_supports=3>(x)""".replace("\n", " "),
         {"x": (2,)},
+    ),
+    # Operators of onnxruntime
+    **_all(f"y = {MICROSOFT}.{{}}(x)", "FastGelu QuickGelu"),
+    "BiasGelu": _case(f"y = {MICROSOFT}.BiasGelu(x, k)", weights={"k": _w(5)}),
+    "FusedMatMul": _case(f"y = {MICROSOFT}.FusedMatMul<transB=1, alpha=0.5>(x, w)", weights={"w": _w(3, 5)}),
+    "SkipLayerNormalization": _case(
+        f"y = {MICROSOFT}.SkipLayerNormalization<epsilon=2.0>(x, z, s, o)", {"x": (3, 2), "z": (3, 2)}, _SCALES
+    ),
+    "SkipSimplifiedLayerNormalization": _case(
+        f"y = {MICROSOFT}.SkipSimplifiedLayerNormalization<epsilon=2.0>(x, z, s)",
+        {"x": (3, 2), "z": (3, 2)},
+        {"s": _SCALES["s"]},
+    ),
+    "DynamicQuantizeMatMul": _case(
+        f"y = {MICROSOFT}.DynamicQuantizeMatMul(x, w, sw, zw)",
+        {"x": (3,)},
+        {"w": _int8([[1, -2], [3, 4], [-5, 6]]), "sw": _QUANTIZED["sw"], "zw": _QUANTIZED["zw"]},
+    ),
+    "DynamicQuantizeLSTM": _case(
+        f"""t = Transpose<perm=[1, 0, 2]>(x)
+        h, v = {MICROSOFT}.DynamicQuantizeLSTM<hidden_size=2>(t, w, r, bias, , , , , ws, wz, rs, rz)
+        y = Transpose<perm=[1, 0, 2]>(v)""",
+        {"x": (2, 2)},
+        {
+            "w": _int8(100 * _w(1, 2, 8)),
+            "r": _int8(100 * _w(1, 2, 8, seed=1)),
+            "bias": _w(1, 16, seed=2),
+            "ws": _reals([0.01]),
+            "wz": _int8([0]),
+            "rs": _reals([0.01]),
+            "rz": _int8([0]),
+        },
+    ),
+    **_all(
+        f"y = {MICROSOFT}.{{}}(u, sx, zx, v, sw, zx, sy, zy)",
+        "QLinearAdd QLinearMul",
+        {"u": (4,)},
+        {**_QUANTIZED, "v": np.array([[3, 90, 160, 255]], np.uint8)},
+        y=UINT8,
+    ),
+    **_all(
+        f"y = {MICROSOFT}.{{}}(u, sx, zx, sy, zy)", "QLinearLeakyRelu QLinearSigmoid", {"u": (4,)}, _QUANTIZED, y=UINT8
+    ),
+    "QLinearGlobalAveragePool": _case(
+        f"y = {MICROSOFT}.QLinearGlobalAveragePool(u, sx, zx, sy, zy)", {"u": (2, 2, 2)}, _QUANTIZED, y=UINT8
+    ),
+    "QLinearConcat": _case(
+        f"y = {MICROSOFT}.QLinearConcat<axis=1>(sy, zy, u, sx, zx, u, sy, zy)", {"u": (3,)}, _QUANTIZED, y=UINT8
     ),
     # Quantized
     "QLinearConv": _case(
