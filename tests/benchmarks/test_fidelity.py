@@ -41,7 +41,14 @@ def test_a_seed_gives_one_model(fidelity: ModuleType) -> None:
     ],
 )
 def test_deviations(fidelity: ModuleType, expected: list[list[float]], found: list[list[float]], off: float) -> None:
-    assert fidelity.deviation(np.array(expected), np.array(found)) == pytest.approx(off, rel=0.12)
+    want = np.array(expected)
+    assert fidelity.deviation(want, np.array(found), np.zeros(want.shape, bool)) == pytest.approx(off, rel=0.12)
+
+
+def test_a_near_tie_counts_neither_way(fidelity: ModuleType) -> None:
+    decided, otherwise = np.array([[1.0], [0.0], [1.0]]), np.array([[1.0], [1.0], [0.0]])
+    assert fidelity.deviation(decided, otherwise, np.array([[False], [True], [False]])) == 0.5
+    assert fidelity.deviation(decided, otherwise, np.array([[False], [True], [True]])) == 0
 
 
 def test_a_right_circuit_and_a_wrong_one(fidelity: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
