@@ -15,6 +15,7 @@ from support.saturation import saturating_session
 import zkinfer as zk
 from zkinfer.compiler.calibration.float_model import FloatModel, open_session
 from zkinfer.compiler.calibration.integer_products import FORMULAS, with_exact_products
+from zkinfer.compiler.onnx.dynamic import in_float_meaning
 from zkinfer.compiler.onnx.load import load_model
 
 Bytes: TypeAlias = type[np.uint8] | type[np.int8]
@@ -260,7 +261,10 @@ class Recorder:
 def test_no_operator_that_saturates_reaches_onnxruntime(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load_model(QUANTIZED_MODELS[name], batch=1)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(QUANTIZED_MODELS[name])
+    in_float_meaning(proto)
+    model = load_model(proto, batch=1)
     recorder = Recorder(tmp_path, monkeypatch)
     FloatModel(model)
     assert recorder.count == 1
