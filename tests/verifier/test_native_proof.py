@@ -160,6 +160,13 @@ def test_the_bits_are_those_that_are_asked_for(keys: NativeKeys, public: Proof) 
         check(keys, public, min_bits=200)
 
 
+@pytest.mark.parametrize("bits", [float("nan"), -1, "128", True, [128]])
+def test_bits_that_no_security_can_be_compared_with_are_refused(keys: NativeKeys, public: Proof, bits: Any) -> None:
+    """No comparison with NaN holds, so that any security would pass for enough."""
+    with pytest.raises(UnusableStatementError, match="number of bits from 0 on"):
+        check(keys, public, min_bits=bits)
+
+
 def test_a_file_that_is_larger_than_any_proof_of_the_program_is_not_read(keys: NativeKeys, tmp_path: Path) -> None:
     large = tmp_path / "proof.zkp"
     with large.open("wb") as file:

@@ -17,6 +17,16 @@ MAX_ROTATIONS = 256
 """Each costs a verification. A commitment that serves rotations alone makes a tree of them, and chains short."""
 
 
+def check_min_bits(min_bits: object) -> None:
+    """Raises UnusableStatementError for what is no number that security can be compared with, such as NaN."""
+    try:
+        usable = not isinstance(min_bits, (bool, str)) and float(min_bits) >= 0  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise UnusableStatementError(f"min_bits (--min-bits) is a number of bits from 0 on, got {min_bits!r}")
+
+
 def require_bits(bits: float, min_bits: float) -> None:
     """Raises InvalidProofError where the parameters in use are worth too little."""
     if bits < min_bits:

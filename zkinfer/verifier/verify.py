@@ -27,7 +27,7 @@ from zkinfer.files.proof import DIGEST_BYTES, STATED_BYTES, Proof
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.typing import FloatArray
 from zkinfer.verifier.claims import Values, check_runs, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
-from zkinfer.verifier.lineage import Lineage, follow, require_bits
+from zkinfer.verifier.lineage import Lineage, check_min_bits, follow, require_bits
 from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
 PARTS = ("inputs differ", "outputs differ", "context differs")
@@ -117,10 +117,12 @@ def _statement(
     if outputs is not None:
         compare_outputs(outputs, claimed, program, runs, decimals)
     elif decimals is not None:
-        raise UnusableStatementError("decimals is about the outputs that you were told: hand them in, outputs=")
+        raise UnusableStatementError(
+            "decimals is about the outputs that you were told: hand them in, outputs= (--outputs)"
+        )
     stated = stated_inputs(inputs, proof, program, runs, saturate=saturate)
     if not isinstance(context, (bytes, bytearray, memoryview)):
-        raise UnusableStatementError(f"context: bytes are needed, got {type(context).__name__}")
+        raise UnusableStatementError(f'context: bytes are needed, such as b"request 1", got {type(context).__name__}')
     try:
         return Statement(commitment, runs, tuple(stated), tuple(claimed), bytes(context))
     except InvalidInputError as error:
@@ -162,6 +164,8 @@ def _verify(
 ) -> VerifiedInference:
     start = time.perf_counter()
     engine = engine_name(engine)
+    if min_bits is not None:
+        check_min_bits(min_bits)
     published = Commitment.of(commitment)
     max_bytes = _max_bytes(published.program)
     proof = Proof.of(proof, max_bytes=max_bytes)
