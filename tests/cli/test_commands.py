@@ -138,7 +138,7 @@ def test_arguments_that_are_no_proof_or_no_commitment_are_bad_input(shop: Path, 
     """A file that is not there, of another kind, swapped with the other one, or no file at all."""
     proof, commitment, inputs = shop / "proof.zkp", shop / "model.zkc", shop / "x.npy"
     os.mkfifo(tmp_path / "pipe")
-    nothing_checked(run("verify", commitment, proof, "--inputs", inputs), "kind 'prof' (proof) where 'comm' is needed")
+    nothing_checked(run("verify", commitment, proof, "--inputs", inputs), "kind 'proof' where 'commitment' is needed")
     nothing_checked(run("verify", tmp_path / "none", commitment, "--inputs", inputs), "No such file")
     nothing_checked(run("verify", proof, tmp_path / "none", "--inputs", inputs), "No such file")
     nothing_checked(run("verify", inputs, commitment, "--inputs", inputs), "not a zkinfer file")

@@ -94,7 +94,7 @@ def test_hostile_files_are_refused_by_the_kind_s_own_error(
     data, refusal = make(kind), REFUSALS.get(kind.tag, MalformedProofError)
     Path("file").write_bytes(data)
     for read, argument in ((kind.load_class().from_bytes, data), (kind.load_class().load, "file")):
-        with pytest.raises(refusal, match=message.replace("%s", kind.tag)) as caught:
+        with pytest.raises(refusal, match=message.replace("%s", kind.name)) as caught:
             read(argument)
         unreadable = isinstance(caught.value, (NothingCheckedError, WrongKindError))
         assert unreadable == (name in NOT_OF_THIS_KIND)

@@ -346,10 +346,13 @@ def verify(
     commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
     inputs: Annotated[
         Path | None,
-        typer.Option(help="The inputs that the model was run on: .npy or .npz. Leave it out if the proof hides them."),
+        typer.Option(
+            help="The inputs that the model was run on: .npy, .npz or .json. Leave it out if the proof hides them."
+        ),
     ] = None,
     outputs: Annotated[
-        Path | None, typer.Option(help="The outputs that you received, to compare. Default: those in the proof.")
+        Path | None,
+        typer.Option(help="The outputs that you received, to compare, in such a file. Default: those in the proof."),
     ] = None,
     decimals: Annotated[
         int | None,

@@ -67,8 +67,8 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     """
     found_kind, found_version = kind_and_version(data)
     if found_kind != kind:
-        name = f" ({KINDS[found_kind].name})" if found_kind in KINDS else ""
-        raise WrongKindError(f"a zkinfer file of kind {found_kind!r}{name} where {kind!r} is needed")
+        found, needed = (KINDS[tag].name if tag in KINDS else tag for tag in (found_kind, kind))
+        raise WrongKindError(f"a zkinfer file of kind {found!r} where {needed!r} is needed")
     if found_version != version:
         age = "an older" if found_version < version else "a newer"
         raise WrongKindError(

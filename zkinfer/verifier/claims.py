@@ -189,7 +189,8 @@ def _advice(stated: FloatArray, expected: FloatArray) -> str:
     """Advice where the stated numbers are the proven ones, rounded, or those of the float model; otherwise nothing."""
     for decimals in range(2, MAX_DECIMALS):
         if np.array_equal(stated, np.round(expected, decimals)):
-            return f"; they are the proven ones rounded to {decimals} digits: say so with decimals={decimals}"
+            say_so = f"say so with decimals={decimals} (--decimals)"
+            return f"; they are the proven ones rounded to {decimals} digits: {say_so}"
     if np.allclose(stated, expected, rtol=NEAR, atol=NEAR * float(np.abs(expected).max(initial=0.0))):
         return "; if they are the float model's, which a circuit only approximates, leave them out: the result has them"
     return ""

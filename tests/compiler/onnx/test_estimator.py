@@ -59,6 +59,7 @@ def test_what_is_no_estimator() -> None:
     ("estimator", "samples", "error", "says"),
     [
         (LogisticRegression(), X, CompileError, "skl2onnx cannot convert LogisticRegression"),
+        (LogisticRegression(), X, CompileError, "fit it if it is not fitted, or convert it in another way"),
         (TSNE(), X, CompileError, "skl2onnx cannot convert TSNE"),
         (Ridge().fit(X, Y), X[0], InvalidInputError, r"samples of shape \(samples, features\), got \(13,\)"),
         (type("LGBMClassifier", (), {"__module__": "lightgbm.sklearn"})(), X, InvalidInputError, "convert_lightgbm"),
@@ -68,3 +69,14 @@ def test_what_cannot_be_converted(estimator: Any, samples: Any, error: type[Exce
     assert is_estimator(estimator)
     with pytest.raises(error, match=says):
         convert_estimator(estimator, samples)
+
+
+def test_an_error_that_skl2onnx_wraps_in_a_dump_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """skl2onnx quotes all attributes of a node, which for trees are thousands of numbers."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("Unable to create node with attributes={'base_values': array([0.5],") from TypeError("an int.")
+
+    monkeypatch.setattr("skl2onnx.to_onnx", fail)
+    with pytest.raises(CompileError, match=r"^skl2onnx cannot convert Ridge: an int; fit it"):
+        convert_estimator(Ridge(), X)

@@ -63,8 +63,12 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
         except NameError:  # skl2onnx's error for an estimator that does not have the option
             model = written(None)
     except Exception as error:  # skl2onnx raises anything, and scikit-learn where the estimator is not fitted
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CompileError(f"skl2onnx cannot convert {type(estimator).__name__}: {detail}") from error
+        cause = error.__cause__ or error  # where skl2onnx wraps an error of onnx, its own message is a long dump
+        detail = (str(cause).strip() or type(cause).__name__).splitlines()[0].removesuffix(".")
+        raise CompileError(
+            f"skl2onnx cannot convert {type(estimator).__name__}: {detail}; fit it if it is not fitted, or convert it "
+            "in another way and compile the ONNX model that this gives"
+        ) from error
     _drop_texts(model)
     return model
 
