@@ -177,6 +177,9 @@ def main() -> int:
     if arguments.one:
         print(json.dumps(measure(GALLERY[arguments.one], arguments.packages, proofs=not arguments.no_proofs)))
         return 0
+    for pattern in arguments.patterns:
+        if not fnmatch.filter(GALLERY, pattern):
+            parser.error(f"no model is named {pattern!r}; there are: {'; '.join(GALLERY)}")
     rows = {}
     for name in GALLERY:
         if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.patterns):
