@@ -8,7 +8,8 @@ import pytest
 from zkinfer.compiler.lowering.activation import Constant
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import EZKL
-from zkinfer.compiler.onnx import decompositions, ops
+from zkinfer.compiler.onnx import decomposition, decompositions, ops
+from zkinfer.compiler.onnx.decompositions import contributed
 from zkinfer.compiler.onnx.decompositions.classical import DOMAIN
 from zkinfer.compiler.onnx.registry import Intermediate, Operator, find, hints, operators
 from zkinfer.errors import UnsupportedOperatorError
@@ -86,7 +87,9 @@ class TestFind:
     def test_hints_are_about_operators_that_are_not_supported(self) -> None:
         newest = {(o.name, o.since_version) for o in operators()}
         assert {"DFT", "LSTM", "Upsample"} < set(hints())
-        for name in hints():
+        of_onnxruntime = {name for name in hints() if name.startswith(f"{contributed.DOMAIN}.")}
+        assert of_onnxruntime <= {f"{known.domain}.{known.name}" for known in decomposition.decompositions()}
+        for name in hints().keys() - of_onnxruntime:
             domain = "" if onnx.defs.has(name) else DOMAIN
             assert (name, onnx.defs.get_schema(name, domain=domain).since_version) not in newest
 
