@@ -483,7 +483,7 @@ class TestOneItem:
             (items()[[3, DEAD]], "cannot take the input at position 1"),
             (items()[:0], "along their first axis"),
             (np.float64(1), "along their first axis"),
-            ("x", "numbers"),
+            ("x", "a text is no array"),
             ({"y": items()[[3, 5]]}, "named"),
             (None, "the job's inputs are public"),
         ],
