@@ -128,6 +128,28 @@ def test_a_wrong_value_of_a_combination_is_not_that_of_the_last_fold(monkeypatch
     accepted(opened)
 
 
+class Cancelling(FoldedVectors):
+    """Two combinations are off by opposite amounts, in an element that is read by the columns alone."""
+
+    def __init__(self, vectors: IntArray) -> None:
+        changed = vectors.copy()
+        changed[0, -1, 1] = (changed[0, -1, 1] + 1) % P
+        changed[1, -1, 1] = (changed[1, -1, 1] - 1) % P
+        super().__init__(changed)
+
+
+def test_errors_of_two_combinations_do_not_cancel(monkeypatch: Patch) -> None:
+    rejected(opened_by(Cancelling), "the last fold does not have the claimed values")
+    draw = Transcript.challenge_ext
+
+    def all_alike(self: Transcript, label: str) -> Ext:
+        drawn = draw(self, label)
+        return ONE if label == "combination batch" else drawn
+
+    monkeypatch.setattr(Transcript, "challenge_ext", all_alike)
+    accepted(opened_by(Cancelling))
+
+
 def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> None:
     class Other(FoldedVectors):
         def __init__(self, vectors: IntArray) -> None:
