@@ -49,7 +49,7 @@ VERSIONED_TESTS := tests/compiler/onnx/ops tests/compiler/onnx/test_load.py test
 	tests/compiler/lowering tests/compiler/calibration tests/circuit tests/compiler/test_model.py \
 	tests/files/test_artifact.py tests/files/test_proof.py tests/files/test_commitment.py tests/files/test_rotation.py \
 	tests/files/test_file.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
-	tests/native/test_keys.py tests/jobs/test_inputs.py tests/cli/test_arrays.py
+	tests/native/test_keys.py tests/jit tests/jobs/test_inputs.py tests/cli/test_arrays.py
 
 .PHONY: demo test lint fuzz test-older test-newest test-lowest test-read-only lock circuits benchmarks clean
 .DELETE_ON_ERROR:

@@ -1,5 +1,9 @@
 """What compiling says to a person who waits."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,3 +59,28 @@ def test_a_part_of_kernels_is_called_by_kernels_alone() -> None:
         with pytest.raises(TypeError, match="_twice is a part of kernels"):
             _twice(1.0)
         assert _four_times(1.5) == 6.0
+
+
+def test_code_that_is_kept_is_loaded_without_what_numba_compiles_with(tmp_path: Path) -> None:
+    """The first process compiles the kernel, the second finds it, and imports neither numba's operators nor scipy's."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from zkinfer.jit.compiling import kernel\n"
+        "@kernel\n"
+        "def total(values):\n"
+        "    result = np.int64(0)\n"
+        "    for value in values:\n"
+        "        result += value\n"
+        "    return result\n"
+        "assert total(np.arange(5)) == 10\n"
+        "print('numba.np.arraymath' in sys.modules, 'scipy.linalg' in sys.modules)\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first.startswith("True")
+    assert second == "False False\n"

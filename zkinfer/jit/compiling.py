@@ -9,12 +9,13 @@ functions that they call.
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import config, event
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic as _intrinsic
 
 from zkinfer.jit.private_folder import private_folder
@@ -54,8 +55,10 @@ def kernel(function: F) -> F:
     """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
     compiled: Any = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     if _keep(compiled):
-        index = compiled._cache._cache_file
+        kept = compiled._cache
+        index = kept._cache_file
         index._source_stamp = (index._source_stamp, source_digest())
+        kept.load_overload = partial(_load, kept)
     result: F = compiled
     return result
 
@@ -72,6 +75,18 @@ def _keep(compiled: Any) -> bool:
             compiled.enable_caching()
         config.CACHE_DIR = before
     return bool(compiled._cache.cache_path)
+
+
+def _load(kept: Any, signature: Any, context: Any) -> Any:
+    """The code that is kept for a signature, or None.
+
+    By itself numba first imports whatever it can compile, and scipy with it: that is most of the time that loading all
+    kernels of a proof takes. Machine code needs no more than numba's runtime; and before it compiles, numba imports
+    the rest in any case.
+    """
+    rtsys.initialize(context)
+    with kept._guard_against_spurious_io_errors():
+        return kept._load_overload(signature, context)
 
 
 def intrinsic(function: F) -> Callable[..., Any]:

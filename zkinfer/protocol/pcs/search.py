@@ -95,10 +95,11 @@ def search(
     for log_columns in sorted(widths, key=lambda width: abs(width - square)):
         rows = -(-cells // (1 << log_columns))
         for log_length, weight_grinding in _lengths(log_columns, groups, error_bits, max_grinding):
-            if best is not None and _work(1 << log_columns, log_length, rows, groups, proofs, cost) > best.cost:
-                continue
+            least = _work(1 << log_columns, log_length, rows, groups, proofs, cost)
             for query_grinding in range(max_grinding + 1):
                 grinding = (query_grinding, weight_grinding)
+                if best is not None and least + _grinding_time(grinding, cost) > best.cost:
+                    break
                 parameters = _fewest_queries(log_columns, log_length, grinding, groups, proofs, error_bits)
                 if parameters is None:
                     continue
@@ -167,6 +168,10 @@ def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, 
     )
 
 
+def _grinding_time(work: tuple[int, int], cost: Cost) -> float:
+    return cost.grind * sum(2**bits for bits in work)
+
+
 def _can_be_opened(parameters: OpeningParameters, groups: int) -> bool:
     try:
         choose_levels(groups + 1, parameters.code.dimension)
@@ -180,7 +185,7 @@ def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, 
     symbols = [symbols_of(rows, groups + 1)] if proofs == 1 else [rows, symbols_of(0, groups + 1)]
     proof_bytes = expected_opening_bytes(parameters, symbols, groups)
     time = _work(code.dimension, code.log_length, rows, groups, proofs, cost)
-    time += cost.grind * (2**parameters.query_grinding + 2**parameters.weight_grinding)
+    time += _grinding_time((parameters.query_grinding, parameters.weight_grinding), cost)
     time += _level_time(parameters, groups, cost)
     return Choice(parameters, rows, proof_bytes, time + cost.proof_byte * proof_bytes)
 
