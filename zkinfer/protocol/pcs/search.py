@@ -169,7 +169,7 @@ def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, 
 
 
 def _grinding_time(work: tuple[int, int], cost: Cost) -> float:
-    return cost.grind * sum(2**bits for bits in work)
+    return cost.grind * (2.0 ** work[0] + 2.0 ** work[1])
 
 
 def _can_be_opened(parameters: OpeningParameters, groups: int) -> bool:
