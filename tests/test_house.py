@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ COMMAND_LINE = {"typer", "rich"}
 
 LAYERS = (
     ("errors", "typing", "moved"),
-    ("arguments", "progress", "extras", "registry", "lazy", "notebook"),
+    ("extras",),
+    ("arguments", "progress", "registry", "lazy", "notebook"),
     ("jit",),
     ("circuit",),
     ("protocol",),
@@ -254,9 +256,17 @@ def test_importing_the_verifier_imports_nothing_of_the_prover() -> None:
     assert not {part(m) for m in ours} & PROVER
 
 
-def test_importing_the_command_line_needs_the_base_install_alone() -> None:
+def test_importing_the_command_line_needs_its_extra_alone() -> None:
     _, foreign = closure("zkinfer.cli")
     assert foreign <= LIGHT | COMMAND_LINE
+
+
+def test_the_base_install_is_what_checking_a_proof_takes() -> None:
+    """What `pip install` brings to a verifier: numpy is nearly all of it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.split("[<>=]", requirement)[0] for requirement in project["dependencies"]} == LIGHT
+    command_line = project["optional-dependencies"]["cli"]
+    assert {re.split("[<>=]", requirement)[0] for requirement in command_line} == COMMAND_LINE
 
 
 def test_every_optional_package_is_known_by_its_extra() -> None:
@@ -266,21 +276,15 @@ def test_every_optional_package_is_known_by_its_extra() -> None:
 
 
 def test_verifier_and_command_line_start_where_no_prover_package_is_installed() -> None:
-    """As in a base install: every optional package is made unimportable first."""
-    blocked = [
-        "numba",
-        "mpmath",
-        "onnx",
-        "onnx_ir",
-        "onnxscript",
-        "onnxruntime",
-        "matplotlib",
-        "psutil",
-        "ezkl",
-        "py_ecc",
-        "torch",
-    ]
-    code = f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport zkinfer.verifier, zkinfer.cli"
+    """As in a base install, where every optional package is missing; and where there is the command line alone."""
+    blocked = sorted(EXTRAS)
+    with_cli = sorted(set(EXTRAS) - COMMAND_LINE)
+    code = (
+        f"import sys\nfor name in {with_cli}: sys.modules[name] = None\nimport zkinfer.verifier, zkinfer.cli.app\n"
+        "ours = [name for name in sys.modules if name.startswith('zkinfer')]\n"
+        "for name in ours: del sys.modules[name]\n"
+        f"for name in {blocked}: sys.modules[name] = None\nimport zkinfer.verifier, zkinfer.cli.plain"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

@@ -20,11 +20,18 @@ EXTRAS = {
     "py_ecc": "ezkl-verifier",
     "pyarrow": "parquet",
     "ray": "ray",
+    "rich": "cli",
     "skl2onnx": "sklearn",
     "sklearn": "sklearn",
     "torch": "torch",
+    "typer": "cli",
 }
 """Packages that the base install lacks, by the name that they are imported under."""
+
+
+def install(extra: str) -> str:
+    """What to type for an extra, also where zkinfer is not installed from a package index."""
+    return f"pip install 'zkinfer[{extra}]', or '.[{extra}]' in a clone of the repository"
 
 
 def optional_package(error: ModuleNotFoundError) -> str | None:
@@ -51,4 +58,4 @@ def requiring(what: str, extra: str, error: type[MissingDependencyError] = Missi
         package = optional_package(failure)
         if package is None:
             raise
-        raise error(f"{what} needs {package}, which is not installed: pip install 'zkinfer[{extra}]'") from failure
+        raise error(f"{what} needs {package}, which is not installed: {install(extra)}") from failure

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from zkinfer.errors import MissingDependencyError
+from zkinfer.extras import install
 
 
 def public_names(package: str) -> dict[str, tuple[str, str]]:
@@ -45,7 +46,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
             if error.name is None or error.name.startswith("zkinfer"):
                 raise
             raise MissingDependencyError(
-                f"{package}.{name} needs the package {error.name!r}: pip install 'zkinfer[prove]'"
+                f"{package}.{name} needs the package {error.name!r}: {install('prove')}"
             ) from error
 
     def list_names() -> list[str]:

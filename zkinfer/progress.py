@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 
 PATIENCE_SECONDS = 2.0
 """Work that ends sooner shows nothing."""
@@ -23,7 +24,7 @@ def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
         A function to call with how much was done since the last call; the bar appears at the first call that comes
         after `PATIENCE_SECONDS`.
     """
-    if not sys.stderr.isatty():
+    if not _can_draw():
         yield lambda amount: None
         return
     from rich.console import Console
@@ -57,7 +58,7 @@ def progress(what: str, total: float) -> Iterator[Callable[[float], None]]:
 @contextmanager
 def activity(what: str) -> Iterator[None]:
     """A spinner with the elapsed time, for work that cannot be counted; appears after `PATIENCE_SECONDS`."""
-    if not sys.stderr.isatty():
+    if not _can_draw():
         yield
         return
     from rich.console import Console
@@ -74,6 +75,11 @@ def activity(what: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         bar.stop()
+
+
+def _can_draw() -> bool:
+    """Whether there is a terminal, and rich to draw on it, which a base install lacks."""
+    return sys.stderr.isatty() and find_spec("rich") is not None
 
 
 _quiet = ContextVar("quiet", default=False)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
@@ -15,10 +14,12 @@ from rich.markup import escape
 import zkinfer
 from zkinfer.backend import all_backends, find_backend
 from zkinfer.cli import results
-from zkinfer.cli.arrays import read_arrays, read_context, read_seed
+from zkinfer.cli.arrays import lineage, read_arrays, read_context, read_seed
 from zkinfer.cli.bindings import named, read_axis, read_constant, read_shape
-from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table, printable
+from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table
+from zkinfer.cli.failures import printable
 from zkinfer.cli.results import ExitCode
+from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
 from zkinfer.errors import (
     AccuracyWarning,
     CommitmentMismatchError,
@@ -29,11 +30,9 @@ from zkinfer.errors import (
 from zkinfer.files.artifact import write_atomically
 from zkinfer.files.key_folder import COMMITMENT_FILE
 from zkinfer.progress import duration, quiet
-from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
     from zkinfer.audits.commitment import Audit
-    from zkinfer.verifier import VerifiedInference
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +44,6 @@ app = typer.Typer(
     "disk, time or an optional package is missing; 5 to 7 of batch jobs. Every command takes --json.",
 )
 
-NOT_SHOWN = "not shown to be within their published bounds; with new keys the owner can publish a commitment that does"
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
 
@@ -96,14 +94,9 @@ def _show_version(shown: bool) -> None:
         raise typer.Exit
 
 
-def weights_row(in_bounds: bool) -> tuple[str, str]:
-    """What is shown of the weights."""
-    return "weights", "within their published bounds" if in_bounds else NOT_SHOWN
-
-
 def warn_test_only() -> None:
     """Say what a test-only reference string means."""
-    err.print("[yellow]test-only reference string: everyone can forge proofs under this commitment[/yellow]")
+    err.print(f"[yellow]{TEST_ONLY}[/yellow]")
 
 
 @contextlib.contextmanager
@@ -128,20 +121,6 @@ def require_folder_of(output: Path) -> None:
     """
     if not output.parent.is_dir():
         raise ResourceError(f"cannot write {output}: there is no folder {output.parent}")
-
-
-def array_text(array: FloatArray | None) -> str:
-    """An array in one line, shortened where it is long."""
-    if array is None:
-        return "hidden"
-    return " ".join(np.array2string(array, precision=6, threshold=32).split())
-
-
-def samples_text(verified: "VerifiedInference") -> str:
-    """How many inferences were verified, and who chose that number."""
-    shown = f"{verified.runs} runs of the circuit" if verified.runs > 1 else "1 run of the circuit"
-    chosen_by_the_prover = all(verified.input_commitments)
-    return f"{shown}, as the prover chose: all inputs are hidden" if chosen_by_the_prover else shown
 
 
 @app.callback()
@@ -391,38 +370,15 @@ def verify(
         context=read_context(context),
         engine=engine,
         saturate=saturate,
-        lineage=rotation or [],
+        lineage=lineage(rotation),
         max_runs=max_runs,
         min_bits=min_bits,
         decimals=decimals,
     )
-    outputs_told = verified.outputs if isinstance(verified.outputs, tuple) else (verified.outputs,)
-    rows = [
-        ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
-        ("inferences", samples_text(verified)),
-        *(("output", array_text(array)) for array in outputs_told),
-        *(("hidden inputs", root.hex()) for root in verified.input_commitments if root is not None),
-        *(("hidden outputs", root.hex()) for root in verified.output_commitments if root is not None),
-        ("security", f"about {verified.security_bits:.0f} bits"),
-        weights_row(verified.weights_in_bounds),
-        ("checked by", f"{verified.engine}, in {duration(verified.seconds)}"),
-    ]
-    out.print(facts("VALID: this model, on these inputs, gives these outputs", rows))
+    out.print(facts(VALID, verified_rows(verified)))
     if verified.test_only:
         warn_test_only()
-    return results.Verified(
-        fingerprint=verified.fingerprint,
-        program_digest=verified.program_digest,
-        runs=verified.runs,
-        outputs=[None if array is None else array.tolist() for array in outputs_told],
-        input_commitments=[None if root is None else root.hex() for root in verified.input_commitments],
-        output_commitments=[None if root is None else root.hex() for root in verified.output_commitments],
-        security_bits=verified.security_bits,
-        weights_in_bounds=verified.weights_in_bounds,
-        test_only=verified.test_only,
-        engine=verified.engine,
-        seconds=verified.seconds,
-    )
+    return verified_result(verified)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -77,6 +77,18 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Ar
         return parse_npy(stream.read(), where)
 
 
+def lineage(rotations: Sequence[Path] | None) -> list[Path]:
+    """The files of rotations, each of which has to be there, also those behind the commitment of the proof.
+
+    Raises:
+        InvalidInputError: one is missing, or no file.
+    """
+    for path in rotations or ():
+        if not path.is_file():
+            raise InvalidInputError(f"--rotation {path}: there is no such file")
+    return list(rotations or ())
+
+
 def read_bytes(option: str, text: str, *, max_bytes: int) -> bytes:
     """Bytes from the command line: `text` itself, `@file` for a file's, `hex:` for bytes in hexadecimal.
 
@@ -96,8 +108,10 @@ def read_bytes(option: str, text: str, *, max_bytes: int) -> bytes:
     if text.startswith("hex:"):
         try:
             data = bytes.fromhex(text[4:])
-        except ValueError as error:
-            raise InvalidInputError(f"{option} {text[:40]!r}: not hexadecimal: {error}") from None
+        except ValueError:
+            raise InvalidInputError(
+                f"{option} {text[:40]!r}: not hexadecimal; after hex: come pairs of the digits 0 to 9 and a to f"
+            ) from None
     else:
         data = text.encode()
     if len(data) > max_bytes:

@@ -10,7 +10,8 @@ import zkinfer
 from zkinfer.cli import results
 from zkinfer.cli.app import Saturate, app
 from zkinfer.cli.arrays import read_arrays, read_seed
-from zkinfer.cli.console import facts, failure, guarded, out, print_table, show_failure
+from zkinfer.cli.console import facts, guarded, out, print_table, show_failure
+from zkinfer.cli.failures import failure
 from zkinfer.cli.results import ExitCode
 from zkinfer.errors import VerificationError
 from zkinfer.files.npy import map_npy

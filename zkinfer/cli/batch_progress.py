@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from zkinfer.cli.console import err, printable
+from zkinfer.cli.console import err
+from zkinfer.cli.failures import printable
 from zkinfer.progress import duration
 
 if TYPE_CHECKING:

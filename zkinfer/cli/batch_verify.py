@@ -8,10 +8,11 @@ import typer
 
 from zkinfer.cli import batch_options as option
 from zkinfer.cli import results
-from zkinfer.cli.app import Context, MinBits, Saturate, array_text, warn_test_only, weights_row
+from zkinfer.cli.app import Context, MinBits, Saturate, warn_test_only
 from zkinfer.cli.arrays import read_context
 from zkinfer.cli.batch_options import batch, missed_row, read_challenge, read_digest, required
 from zkinfer.cli.console import err, facts, guarded, out
+from zkinfer.cli.verified import output_rows, weights_row
 from zkinfer.errors import InvalidInputError
 from zkinfer.progress import duration
 
@@ -112,7 +113,7 @@ def verify(
     rows = [
         ("receipt", digest.hex()),
         ("item", f"{shown.index}, of a job of {shown.items}"),
-        *(("output", array_text(array)) for array in shown.outputs),
+        *output_rows("output", shown.outputs),
     ]
     _show("VALID: this model gives this output for this item", shown, rows)
     return results.ItemVerified(

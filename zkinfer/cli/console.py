@@ -6,31 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ParamSpec, cast
 
-import msgspec
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from zkinfer.cli.results import ExitCode, Fact, Failure, Result
-from zkinfer.errors import (
-    CommitmentMismatchError,
-    CompileError,
-    InvalidInputError,
-    InvalidProofError,
-    MalformedCommitmentError,
-    MalformedProofError,
-    MissingDependencyError,
-    NothingCheckedError,
-    ResourceError,
-    StatementError,
-    VerificationError,
-    VerifierUnavailableError,
-    WrongKeyError,
-    ZkinferError,
-)
-from zkinfer.extras import EXTRAS, optional_package
+from zkinfer.cli.failures import failure, printable
+from zkinfer.cli.results import ExitCode, Fact, Failure, Result, json_line
+from zkinfer.errors import ZkinferError
 
 P = ParamSpec("P")
 
@@ -39,40 +23,6 @@ MAX_TABLE_WIDTH = 140
 # rich itself honours NO_COLOR and writes plain text where the stream is no terminal.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-# The part of a verification that each error stands for.
-CHECKS: dict[type[VerificationError], str] = {
-    MalformedProofError: "proof file",
-    MalformedCommitmentError: "commitment file",
-    StatementError: "statement",
-    CommitmentMismatchError: "commitment",
-    InvalidProofError: "cryptographic check",
-}
-
-
-def exit_code(error: ZkinferError) -> ExitCode:
-    """The exit code that an error of the library leads to."""
-    match error:
-        case VerifierUnavailableError():
-            return ExitCode.FAILED
-        case NothingCheckedError():
-            return ExitCode.BAD_INPUT
-        case VerificationError():
-            return ExitCode.REFUSED
-        case InvalidInputError() | CompileError() | WrongKeyError():
-            return ExitCode.BAD_INPUT
-        case _:
-            return ExitCode.FAILED
-
-
-def missing_extra(error: ModuleNotFoundError) -> MissingDependencyError | None:
-    """The advice for a missing optional package; None where the package is no option of zkinfer."""
-    package = optional_package(error)
-    if package is None:
-        return None
-    return MissingDependencyError(
-        f"this command needs {package}, which is not installed: pip install 'zkinfer[{EXTRAS[package]}]'"
-    )
 
 
 class Debug:
@@ -105,7 +55,7 @@ def guarded(command: Callable[P, Result]) -> Callable[P, None]:
         finally:
             out.quiet = False
         if as_json:
-            print(json_line(call, result))
+            print(json_line(command_name(call), result))
         if result.exit_code:
             raise typer.Exit(result.exit_code)
 
@@ -117,37 +67,13 @@ def guarded(command: Callable[P, Result]) -> Callable[P, None]:
     return run
 
 
-def json_line(call: typer.Context, result: Result) -> str:
-    """A result in JSON, with the name of the command that was called."""
+def command_name(call: typer.Context) -> str:
+    """The name of the command that was called, without `zkinfer`."""
     names, within = [call.info_name or ""], call.parent
     while within is not None and within.parent is not None:  # the outermost is `zkinfer` itself
         names.insert(0, within.info_name or "")
         within = within.parent
-    return msgspec.json.encode({"command": " ".join(names), **msgspec.structs.asdict(result)}).decode()
-
-
-def failure(error: BaseException) -> Failure:
-    """An error as a result.
-
-    Raises:
-        ModuleNotFoundError: the module is of no optional package, so that the installation is broken.
-    """
-    match error:
-        case KeyboardInterrupt():
-            return Failure(exit_code=ExitCode.INTERRUPTED, error="KeyboardInterrupt", check=None, message="interrupted")
-        case MemoryError():
-            return failure(ResourceError("there is too little memory for this"))
-        case ModuleNotFoundError():
-            advice = missing_extra(error)
-            if advice is None:
-                raise error
-            return failure(advice)
-        case ZkinferError():
-            code, check = exit_code(error), None
-            if code is ExitCode.REFUSED:
-                check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
-            return Failure(exit_code=code, error=type(error).__name__, check=check, message=printable(str(error)))
-    raise error
+    return " ".join(names)
 
 
 def show_failure(found: Failure) -> None:
@@ -155,14 +81,9 @@ def show_failure(found: Failure) -> None:
     if found.exit_code is ExitCode.INTERRUPTED:
         err.print("[red]interrupted[/red]")
         return
-    line = Text("error" if found.check is None else f"REFUSED ({found.check})", style="bold red")
+    line = Text(found.title, style="bold red")
     line.append(f": {found.message}", style="default not bold")
     err.print(line)
-
-
-def printable(text: str) -> str:
-    """Text from a file of unknown origin, with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> Text:

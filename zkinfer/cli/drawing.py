@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from zkinfer.circuit.program import Einsum, Lookup, Node, Program, Tensor
 from zkinfer.circuit.validate import node_sources
-from zkinfer.cli.console import printable
+from zkinfer.cli.failures import printable
 from zkinfer.cli.inspect_program import shape_text
 from zkinfer.errors import InvalidInputError
 

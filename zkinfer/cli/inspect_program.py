@@ -13,7 +13,7 @@ from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.circuit.steps import Step
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import node_sources
-from zkinfer.cli.console import printable
+from zkinfer.cli.failures import printable
 
 Rows = list[tuple[str, str]]
 

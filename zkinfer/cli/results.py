@@ -56,6 +56,18 @@ class Failure(Result, frozen=True, kw_only=True):
     check: str | None
     message: str
 
+    @property
+    def title(self) -> str:
+        """What a line about it begins with."""
+        if self.exit_code is ExitCode.INTERRUPTED:
+            return "interrupted"
+        return "error" if self.check is None else f"REFUSED ({self.check})"
+
+
+def json_line(command: str, result: Result) -> str:
+    """A result in JSON, with the name of its command."""
+    return msgspec.json.encode({"command": command, **msgspec.structs.asdict(result)}).decode()
+
 
 class Compiled(Result, frozen=True, kw_only=True):
     """Of `compile`.

@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from zkinfer.errors import MissingDependencyError, ProvingError, ResourceError
+from zkinfer.extras import install
 from zkinfer.ezkl.verifying_key import EZKL_VERSION
 from zkinfer.progress import activity
 
@@ -95,7 +96,7 @@ def require_ezkl() -> None:
     try:
         version = importlib.metadata.version("ezkl")
     except importlib.metadata.PackageNotFoundError:
-        raise MissingDependencyError("the ezkl backend needs ezkl: pip install 'zkinfer[ezkl]'") from None
+        raise MissingDependencyError(f"the ezkl backend needs ezkl: {install('ezkl')}") from None
     if version != EZKL_VERSION:
         raise MissingDependencyError(
             f"ezkl {version} is installed, but keys and proofs are made and checked with {EZKL_VERSION}: "

@@ -24,6 +24,7 @@ import msgspec
 
 from zkinfer import __version__
 from zkinfer.errors import BudgetError, MissingDependencyError, ResourceError
+from zkinfer.extras import install
 from zkinfer.files import budget
 from zkinfer.files.artifact import one_line
 from zkinfer.jobs.executors import LOST, THREAD_VARIABLES, BatchExecutor
@@ -201,7 +202,7 @@ class RayExecutor(BatchExecutor):
             import ray
         except ModuleNotFoundError:
             raise MissingDependencyError(
-                "executor 'ray' needs ray, which is not installed: pip install 'zkinfer[ray]'"
+                f"executor 'ray' needs ray, which is not installed: {install('ray')}"
             ) from None
         self._ray = ray
         self._ours = not ray.is_initialized()

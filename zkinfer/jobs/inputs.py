@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
+from zkinfer.extras import install
 from zkinfer.files.artifact import one_line
 from zkinfer.files.npy import check_length, open_member, read_header
 from zkinfer.files.reading import open_regular
@@ -281,7 +282,7 @@ class _Parquet:
             from pyarrow import parquet
         except ModuleNotFoundError:
             raise MissingDependencyError(
-                f"reading {path} needs pyarrow, which is not installed: pip install 'zkinfer[parquet]'"
+                f"reading {path} needs pyarrow, which is not installed: {install('parquet')}"
             ) from None
         self._where = str(path)
         with _readable(self._where):

@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.extras import install
 from zkinfer.files.artifact import write_atomically
 from zkinfer.files.npy import map_npy
 from zkinfer.jobs.inputs import PathLike
@@ -100,7 +101,7 @@ def _plots() -> ModuleType:
         from zkinfer.jobs import report_plots
     except ModuleNotFoundError:
         raise MissingDependencyError(
-            "the report draws with matplotlib, which is not installed: pip install 'zkinfer[prove]'"
+            f"the report draws with matplotlib, which is not installed: {install('prove')}"
         ) from None
     return report_plots
 

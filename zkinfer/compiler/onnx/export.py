@@ -19,6 +19,7 @@ from zkinfer.compiler.onnx.called import PREFIX, Call, call_of
 from zkinfer.compiler.onnx.published import PARAMETERS
 from zkinfer.compiler.onnx.read import rename
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
+from zkinfer.extras import install
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _import_torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        raise MissingDependencyError("exporting a module needs torch: pip install 'zkinfer[torch]'") from error
+        raise MissingDependencyError(f"exporting a module needs torch: {install('torch')}") from error
     assert isinstance(torch, ModuleType)
     return torch
 

@@ -18,6 +18,7 @@ from zkinfer.errors import (
     VerifierNotInstalledError,
     VerifierUnavailableError,
 )
+from zkinfer.extras import install
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, G2Point
 from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
@@ -101,8 +102,7 @@ def check(key: EzklVerifyingKey, negated_s_g2: G2Point, instances: list[int], pr
         raise VerifierUnavailableError(f"cannot write the files that ezkl reads: {error.strerror or error}") from None
     if answer.outcome == "absent":
         raise VerifierNotInstalledError(
-            "ezkl is not installed here: pip install 'zkinfer[ezkl]', or verify with engine='python', which does not "
-            "need it"
+            f"ezkl is not installed here: {install('ezkl')}; or verify with engine='python', which does not need it"
         )
     if answer.version != key.ezkl_version:
         raise VerifierUnavailableError(
