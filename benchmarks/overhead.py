@@ -3,9 +3,11 @@
     python benchmarks/overhead.py [--widths 256 1024] [--batches 1 64 1024] [--picture FILE] [--markdown FILE]
 
 A block is linear, GELU, linear, with committed weights of 8 bits. Proving is all that `zk.prove` does, execution
-included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32. Both take the same threads, in
-the same process, and are the least of several runs. Each size has a process of its own; its peak memory is shown, and
-how much of what a bound allows the proofs add: six times weights and activations as float64.
+included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32, the baseline of the overhead,
+and beside it in int8, as its own dynamic quantization makes it of the same block. All take the same threads, in one
+process, and are the least of several runs. Each size has a process of its own; its peak memory is shown, and how much
+of what a bound allows the proofs add: six times weights and activations as float64. A width that is no power of two is
+among the defaults.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import onnx
 import onnxruntime
 from measure import MIB, limit_threads, markdown_table, provenance
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +41,7 @@ HEADER = (
     "width",
     "batch",
     "inference ms",
+    "int8 ms",
     "prove ms",
     "overhead",
     "ns/activation",
@@ -56,7 +60,9 @@ class Measurement:
     """One size.
 
     Attributes:
-        inference, prove, verify: milliseconds.
+        inference: milliseconds in float32.
+        quantized: milliseconds in int8.
+        prove, verify: milliseconds.
         looked_up: elements looked up in one proof.
         proof: bytes.
         peak: MiB, of the whole process.
@@ -68,6 +74,7 @@ class Measurement:
     width: int
     batch: int
     inference: float
+    quantized: float
     prove: float
     verify: float
     looked_up: int
@@ -79,8 +86,13 @@ class Measurement:
 
     @property
     def overhead(self) -> float:
-        """Proving over inference."""
+        """Proving over inference in float32."""
         return self.prove / self.inference
+
+    @property
+    def overhead_of_quantized(self) -> float:
+        """Proving over inference in int8."""
+        return self.prove / self.quantized
 
     def row(self) -> list[str]:
         """The figures as text, as in `HEADER`."""
@@ -89,6 +101,7 @@ class Measurement:
             str(self.width),
             str(self.batch),
             f"{self.inference:.2f}",
+            f"{self.quantized:.2f}",
             f"{self.prove:.0f}",
             f"{self.overhead:.1f}",
             f"{1e6 * self.prove / self.looked_up:,.0f}",
@@ -121,6 +134,20 @@ def block(width: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
+def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in int8, by onnxruntime's dynamic quantization: weights by channel, activations by each run."""
+    with tempfile.TemporaryDirectory(prefix="zkinfer-int8-") as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_dynamic(model, path, per_channel=True, weight_type=QuantType.QInt8)
+        return onnx.load(path)
+
+
+def _session(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 def least(run: Callable[[], object], repeats: int) -> float:
     """Milliseconds of the fastest of some runs, after one that is not counted."""
     run()
@@ -148,13 +175,11 @@ def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) ->
     """Prove and verify one size; to be called once in a process."""
     limit_threads(threads)
     _prove_something_tiny()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        block(width).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = _session(block(width), threads)
+    quantized_session = _session(quantized(block(width)), threads)
     x = samples(width, batch)
     inference = least(lambda: session.run(None, {"x": x}), 3 * repeats)
+    in_int8 = least(lambda: quantized_session.run(None, {"x": x}), 3 * repeats)
     started = _peak()
     keys = zk.Keys.load(folder)
     best: tuple[float, dict[str, float], zk.Proof] | None = None
@@ -166,6 +191,7 @@ def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) ->
         if best is None or seconds < best[0]:
             best = (seconds, phases, proof)
         inference = min(inference, least(lambda: session.run(None, {"x": x}), repeats))
+        in_int8 = min(in_int8, least(lambda: quantized_session.run(None, {"x": x}), repeats))
     assert best is not None
     peak = _peak()
     seconds, phases, proof = best
@@ -177,6 +203,7 @@ def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) ->
         width=width,
         batch=batch,
         inference=inference,
+        quantized=in_int8,
         prove=1e3 * seconds,
         verify=verifying,
         looked_up=batch * sum(node.out.size for node in program.nodes if isinstance(node, Lookup)),
@@ -211,19 +238,22 @@ def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measure
 
 
 def draw(measurements: list[Measurement], path: Path) -> None:
-    """Overhead against width, a curve for each batch."""
+    """Overhead against width, two curves for each batch: over inference in float32, and over inference in int8."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for batch in sorted({m.batch for m in measurements}):
         chosen = sorted((m for m in measurements if m.batch == batch), key=lambda m: m.width)
-        axis.plot([m.width for m in chosen], [m.overhead for m in chosen], marker="o", label=f"batch {batch}")
+        x = [m.width for m in chosen]
+        (line,) = axis.plot(x, [m.overhead for m in chosen], marker="o", label=f"batch {batch}")
+        axis.plot(x, [m.overhead_of_quantized for m in chosen], color=line.get_color(), linestyle=":", marker=".")
     widths = sorted({m.width for m in measurements})
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(widths, [str(w) for w in widths])
     axis.axhline(1.5, color="gray", linestyle="--", linewidth=1, label="1.5")
+    axis.plot([], [], color="gray", linestyle=":", label="over int8")
     axis.set_xlabel("width of the block")
     axis.set_ylabel("proving over inference")
     axis.grid(alpha=0.3, which="both")
@@ -236,7 +266,7 @@ def draw(measurements: list[Measurement], path: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--widths", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--widths", type=int, nargs="+", default=[256, 1000, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 1024])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--proofs", type=int, default=64, help="budget of the keys")
