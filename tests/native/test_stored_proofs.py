@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "3d04f19b54d71c18ba637e78c1b3bc2465524186c56ca2bb6224fcf6e92e79b5",
-    ("mlp", True, True): "5691f82ccacb32ed4420802a475ad92c5ed1843b52a3db6f0af472802a229ca6",
-    ("everything", False, False): "b8896a550b45f80182bdb09295920e4f1589e4c4da33ae45250771cec00c504d",
-    ("everything", True, False): "a2abdc5c776486d7b8970aa9a0fca48aa1cdd695fac5b68112c123591e6e8f61",
-    ("everything", False, True): "4852f47f086536e823d8c138aa9d1a4a787debe746e47b3e581cf64513f7142c",
+    ("mlp", False, False): "24a41a924b8494c9761869182d0d6959ffcf094b0cdb9d7f73a2615b8677db6b",
+    ("mlp", True, True): "c32b360f22b5676767e83fdfa718a11e8c6d7a7e897a41fa509d102dac9bc19b",
+    ("everything", False, False): "e7484777902312a041fd599b21922c970fe61fe002ec91267bd851b71faeee15",
+    ("everything", True, False): "e4700b69f6375c130d5d437cb96c2f84be7c4640e219119a0d78a78bdbe8ccbb",
+    ("everything", False, True): "cb1459acdec00a0959be7de546ef5eb383932f261a507930431ac5c5cb127b35",
 }
 """By program, and whether inputs and outputs are hidden."""
 

@@ -72,6 +72,18 @@ def sums() -> Built:
     return builder.finish([products, everything, outer, outer, x])
 
 
+def read_again() -> Built:
+    """Products of products, each read again further up, so that claims on values of several heights wait at once."""
+    rng, builder = np.random.default_rng(8), Builder()
+    x = builder.input("x", (2, 3), 2, -3, 3)
+    w = builder.weight("w", rng.integers(-3, 4, (2, 3)), 1)
+    first = builder.einsum("first", "ab,ab->ab", x, w)
+    second = builder.einsum("second", "ab,ab->ab", first, x)
+    third = builder.einsum("third", "ab,cb->ac", second, first)
+    fourth = builder.einsum("fourth", "ac,cb->ab", third, second)
+    return builder.finish([fourth, builder.lookup("out", first, rescaling(first, 2, "relu"), 2, 1)])
+
+
 def fused_weight() -> Built:
     """A weight that is several matrices in one, as the one for queries, keys and values is.
 
@@ -97,4 +109,5 @@ PROGRAMS: dict[str, Callable[[], Built]] = {
     "odd sizes": odd_sizes,
     "constants": constants,
     "sums": sums,
+    "read again": read_again,
 }

@@ -1,5 +1,7 @@
 """The reduction against a prover that knows every value: true statements leave true claims, false ones do not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.linear_claims import Knowing, is_true
@@ -10,6 +12,7 @@ from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
 from zkinfer.protocol.field.scalar import ext_powers
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim
+from zkinfer.protocol.reduction.contraction import Contraction, contract
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import SUM_CHECK
 from zkinfer.typing import IntArray
@@ -121,6 +124,30 @@ def test_claims_on_one_value_are_combined_by_a_challenge(monkeypatch: pytest.Mon
     challenge = ext_powers
     monkeypatch.setattr(under_test, "ext_powers", lambda _, count: challenge((1, 0, 0), count))
     assert not reduced(case, publics)[1].false
+
+
+def tower(floors: int) -> Case:
+    """Each product is of the two below it, so that each is read again by the next but one; all numbers are units."""
+    nodes = tuple(Einsum(tensor(f"p{i}", (3,), 1), "a,a->a", (i, i + 1)) for i in range(floors))
+    program = Program(1, (tensor("x", (3,), 1),), (tensor("w", (3,), 1),), (), nodes, (floors + 1,))
+    return make_case(program, [np.array([-1, -1, 1])], [np.array([[1, -1, 1]])])
+
+
+@pytest.mark.parametrize("floors", [8, 64])
+def test_products_that_are_read_again_are_contracted_once(floors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever publishes a program of many products could otherwise make checks take the square of their number."""
+    contracted = 0
+
+    def counted(*arguments: Any) -> Contraction:
+        nonlocal contracted
+        contracted += 1
+        return contract(*arguments)
+
+    monkeypatch.setattr(under_test, "contract", counted)
+    case = tower(floors)
+    _, party = reduced(case, case.publics)
+    assert not party.false
+    assert contracted == floors
 
 
 def test_a_dry_run_needs_no_values() -> None:

@@ -4,13 +4,15 @@ Both sides make the plan from the program, the number of runs and which inputs a
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
-from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.program import Einsum, Lookup, Program, rounding_half
+from zkinfer.circuit.validate import node_sources
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
@@ -76,6 +78,7 @@ class Plan:
         multiplicities: for each table of the instance the vector's number in the witness.
         starts: for each table of the instance its first index: indices count upwards from it.
         varies: for each value whether it depends on an input.
+        heights: for each value the Einsums of two operands on the longest way to it that meets nothing committed.
     """
 
     program: Program
@@ -89,6 +92,7 @@ class Plan:
     multiplicities: tuple[int, ...]
     starts: tuple[int, ...]
     varies: tuple[bool, ...]
+    heights: tuple[int, ...]
 
     @property
     def instances(self) -> tuple[LookupInstance, ...]:
@@ -128,14 +132,17 @@ def varying(program: Program) -> tuple[bool, ...]:
     """For each value whether it depends on an input."""
     found = [True] * len(program.inputs) + [False] * len(program.weights)
     for node in program.nodes:
-        match node:
-            case Einsum(operands=operands):
-                sources = operands
-            case View(terms=terms):
-                sources = tuple(term.source for term in terms)
-            case Lookup(source=source):
-                sources = (source,)
-        found.append(any(found[v] for v in sources))
+        found.append(any(found[v] for v in node_sources(node)))
+    return tuple(found)
+
+
+def _heights(program: Program, committed: Mapping[int, object]) -> tuple[int, ...]:
+    """The levels below each value: what reads another value through a contraction is higher than that value."""
+    found = [0] * (len(program.inputs) + len(program.weights))
+    for node in program.nodes:
+        contracted = isinstance(node, Einsum) and len(node.operands) == 2
+        below = max((found[v] for v in node_sources(node)), default=0)
+        found.append(0 if len(found) in committed else below + contracted)
     return tuple(found)
 
 
@@ -225,6 +232,7 @@ def make_plan(
         multiplicities,
         tuple(builder.starts),
         varies,
+        _heights(program, committed),
     )
 
 

@@ -199,9 +199,15 @@ class _Reduction:
             self.pending.append(ValueClaim(((value, functional),), claimed))
 
     def _level(self) -> None:
-        """Combine, pull back through views, contract."""
-        claims = [self._expanded(claim) for claim in self._combined()]
-        self.pending = []
+        """Combine, pull back through views, contract: the claims on the highest values, which nothing that waits reads.
+
+        So each value is met in one level, with all that is asked of it.
+        """
+        heights = self.plan.heights
+        top = max(heights[claim.terms[0][0]] for claim in self.pending)
+        claims = [claim for claim in self.pending if heights[claim.terms[0][0]] == top]
+        self.pending = [claim for claim in self.pending if heights[claim.terms[0][0]] < top]
+        claims = [self._expanded(claim) for claim in self._combined(claims)]
         contractions: list[Contraction] = []
         values: list[AffineForm] = []
         for claim in claims:
@@ -247,13 +253,13 @@ class _Reduction:
         assert isinstance(node, Einsum)
         return node
 
-    def _combined(self) -> list[ValueClaim]:
+    def _combined(self, waiting: Sequence[ValueClaim]) -> list[ValueClaim]:
         """All claims on the same value as one, by powers of a challenge."""
         by_value: dict[int, list[ValueClaim]] = {}
-        for claim in self.pending:
+        for claim in waiting:
             by_value.setdefault(claim.terms[0][0], []).append(claim)
         if all(len(claims) == 1 for claims in by_value.values()):
-            return list(self.pending)
+            return list(waiting)
         self.channel.note(security.batching("combined claims", max(map(len, by_value.values()))))
         challenge = self.channel.challenge("combined claims")
         combined = []

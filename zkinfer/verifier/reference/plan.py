@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
-from zkinfer.circuit.program import Lookup, Node, Program
+from zkinfer.circuit.program import Einsum, Lookup, Node, Program
 from zkinfer.circuit.validate import node_sources
 from zkinfer.errors import MalformedCommitmentError, VerifierUnavailableError
 from zkinfer.protocol.field.params import P
@@ -216,6 +216,7 @@ class Plan:
         lookups: the lookup argument; None if nothing is looked up.
         multiplicities: the vector of each table's multiplicities, in the witness.
         varies: for each value whether it depends on an input, and so has an axis of runs.
+        heights: for each value the Einsums of two operands on the longest way to it that meets nothing committed.
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
@@ -250,6 +251,9 @@ class Plan:
                 self._add_lookup(value, node)
         self.lookups = Lookups(tuple(self._tables), tuple(self._blocks)) if self._blocks else None
         self.multiplicities = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in self._tables]
+        self.heights: list[int] = []
+        for value in range(program.num_values):
+            self.heights.append(0 if value in self.committed else self._height(value))
 
     @property
     def arguments(self) -> list[Lookups]:
@@ -263,6 +267,14 @@ class Plan:
     def shape(self, value: int) -> Shape:
         """Of a value, its axis of runs first."""
         return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
+
+    def _height(self, value: int) -> int:
+        """Of a value that is not committed; the heights of its sources are known."""
+        if value < len(self.program.inputs):
+            return 0
+        node = self.node(value)
+        steps = 1 if isinstance(node, Einsum) and len(node.operands) == 2 else 0
+        return steps + max(self.heights[source] for source in node_sources(node))
 
     def _check(self) -> None:
         program = self.program

@@ -48,11 +48,14 @@ class ValueClaims:
                     self._claims.add(operand, weights, value)
 
     def _combined(self) -> list[tuple[list[Term], AffineForm]]:
-        """Step 1: one claim on each value that has claims."""
+        """Step 1: one claim on each of the highest values that have claims."""
+        heights = self._plan.heights
+        highest = max(heights[value] for value, _, _ in self._claims.waiting)
         by_value: dict[int, list[tuple[Weights, AffineForm]]] = {}
         for value, weights, claimed in self._claims.waiting:
-            by_value.setdefault(value, []).append((weights, claimed))
-        self._claims.waiting = []
+            if heights[value] == highest:
+                by_value.setdefault(value, []).append((weights, claimed))
+        self._claims.waiting = [claim for claim in self._claims.waiting if heights[claim[0]] < highest]
         most = max(map(len, by_value.values()))
         x = self._channel.draw("combined claims", most - 1) if most > 1 else ONE
         combined = []
