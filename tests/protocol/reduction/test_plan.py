@@ -9,10 +9,21 @@ from support.two_layer_program import ANSWER, HIDDEN, LOGITS, PROGRAM, V, W, X
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.table import Table
-from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.errors import InvalidInputError, MalformedCommitmentError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.reduction.boxes import cover
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS, check_program, make_plan, varying
+from zkinfer.protocol.reduction.plan import (
+    INPUTS,
+    MAX_HEIGHT,
+    OUTPUTS,
+    WEIGHTS,
+    WITNESS,
+    check_program,
+    heights,
+    make_plan,
+    varying,
+)
+from zkinfer.verifier.reference.plan import Plan
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -162,3 +173,27 @@ def test_a_hidden_input_has_a_range_of_at_most_twenty_bits(hi: int, fits: bool) 
     else:
         with pytest.raises(ProvingError, match="wide: a private input takes at most 20 bits"):
             make_plan(program, 1, (True,))
+
+
+@pytest.mark.parametrize("floors", [MAX_HEIGHT, MAX_HEIGHT + 1])
+def test_products_of_products_are_so_deep_and_no_deeper(floors: int) -> None:
+    """Over two axes: each level's functional stays with an operand, and the claims on the lowest product are as many
+    as there are products."""
+    unit = Tensor("unit", (3, 3), 0, -1, 1)
+    tower = Program(1, (unit,), (), (), tuple(Einsum(unit, "ab,ab->ab", (i, i)) for i in range(floors)), (floors,))
+    assert heights(tower)[-1] == floors
+    if floors <= MAX_HEIGHT:
+        check_program(tower)
+        Plan(tower, 1, (False,), (False,))
+    else:
+        with pytest.raises(ProvingError, match=f"{floors} deep, and at most {MAX_HEIGHT} are proven"):
+            check_program(tower)
+        with pytest.raises(MalformedCommitmentError, match="too deep"):
+            Plan(tower, 1, (False,), (False,))
+
+
+def test_a_lookup_begins_anew() -> None:
+    unit, table = Tensor("unit", (3,), 0, -1, 1), Table("sign", -1, (-1, 0, 1))
+    nodes = (Einsum(unit, "a,a->a", (0, 0)), View(unit, (Term(1, 1, ()),), 0), Lookup(unit, 2, 0, 0))
+    program = Program(1, (unit,), (), (table,), (*nodes, Einsum(unit, "a,a->a", (3, 2))), (4,))
+    assert heights(program) == (0, 1, 1, 0, 2)

@@ -4,7 +4,6 @@ Both sides make the plan from the program, the number of runs and which inputs a
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -23,6 +22,10 @@ from zkinfer.protocol.reduction.tables import lookup_table
 
 MAX_WEIGHT_RANGE = 1 << 48
 """The bounds of a weight are less than this apart: distances from both, of as many bits, add up in the field."""
+
+MAX_HEIGHT = 32
+"""Of products of products, without a Lookup between. Each level adds claims to those on all products below it, so a
+check takes at most their number times the height."""
 
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 """The matrices: weights are opened by themselves, the others together, in this order."""
@@ -78,7 +81,7 @@ class Plan:
         multiplicities: for each table of the instance the vector's number in the witness.
         starts: for each table of the instance its first index: indices count upwards from it.
         varies: for each value whether it depends on an input.
-        heights: for each value the Einsums of two operands on the longest way to it that meets nothing committed.
+        heights: for each value the Einsums of two operands on the longest way to it that meets no Lookup.
     """
 
     program: Program
@@ -122,6 +125,12 @@ def check_program(program: Program) -> None:
             raise ProvingError(
                 f"{tensor.label}: values of {bits} bits and a sign do not fit the field of {P.bit_length()}; {remedy}"
             )
+    for value, height in enumerate(heights(program)):
+        if height > MAX_HEIGHT:
+            raise ProvingError(
+                f"{program.tensor(value).label}: products of products, {height} deep, and at most {MAX_HEIGHT} are "
+                "proven; put a function of the values, such as a rounding, between them"
+            )
     try:
         derived_bounds(program, P // 2)
     except BoundsError as error:
@@ -136,13 +145,18 @@ def varying(program: Program) -> tuple[bool, ...]:
     return tuple(found)
 
 
-def _heights(program: Program, committed: Mapping[int, object]) -> tuple[int, ...]:
-    """The levels below each value: what reads another value through a contraction is higher than that value."""
+def heights(program: Program) -> tuple[int, ...]:
+    """For each value the levels below it: what reads another value through a contraction is higher than that value."""
     found = [0] * (len(program.inputs) + len(program.weights))
     for node in program.nodes:
-        contracted = isinstance(node, Einsum) and len(node.operands) == 2
         below = max((found[v] for v in node_sources(node)), default=0)
-        found.append(0 if len(found) in committed else below + contracted)
+        match node:
+            case Einsum(operands=(_, _)):
+                found.append(below + 1)
+            case Lookup():
+                found.append(0)
+            case _:
+                found.append(below)
     return tuple(found)
 
 
@@ -232,7 +246,7 @@ def make_plan(
         multiplicities,
         tuple(builder.starts),
         varies,
-        _heights(program, committed),
+        heights(program),
     )
 
 

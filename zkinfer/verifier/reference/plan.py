@@ -16,6 +16,7 @@ from zkinfer.verifier.reference.lookups import Lookups, LookupTable, range_table
 from zkinfer.verifier.reference.weights import Shape, indices, place
 
 MAX_WEIGHT_RANGE = 1 << 48
+MAX_HEIGHT = 32
 MAX_BOXES = 64
 BOX_PLACES, BOX_SHARE = 1024, 512
 """A box counts as so many places, and as at least such a part of its tensor's."""
@@ -216,7 +217,7 @@ class Plan:
         lookups: the lookup argument; None if nothing is looked up.
         multiplicities: the vector of each table's multiplicities, in the witness.
         varies: for each value whether it depends on an input, and so has an axis of runs.
-        heights: for each value the Einsums of two operands on the longest way to it that meets nothing committed.
+        heights: for each value the Einsums of two operands on the longest way to it that meets no Lookup.
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
@@ -243,6 +244,7 @@ class Plan:
                 f"the reference verifier is for small programs, of up to {MAX_ELEMENTS} elements in all runs, and this "
                 f"statement is about {elements}; check it with engine='python'"
             )
+        self.heights = self._heights()
         self._check()
         self._place_inputs_and_outputs()
         for value in range(len(program.inputs) + len(program.weights), program.num_values):
@@ -251,9 +253,6 @@ class Plan:
                 self._add_lookup(value, node)
         self.lookups = Lookups(tuple(self._tables), tuple(self._blocks)) if self._blocks else None
         self.multiplicities = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in self._tables]
-        self.heights: list[int] = []
-        for value in range(program.num_values):
-            self.heights.append(0 if value in self.committed else self._height(value))
 
     @property
     def arguments(self) -> list[Lookups]:
@@ -268,13 +267,13 @@ class Plan:
         """Of a value, its axis of runs first."""
         return (self.runs if self.varies[value] else 1, *self.program.tensor(value).shape)
 
-    def _height(self, value: int) -> int:
-        """Of a value that is not committed; the heights of its sources are known."""
-        if value < len(self.program.inputs):
-            return 0
-        node = self.node(value)
-        steps = 1 if isinstance(node, Einsum) and len(node.operands) == 2 else 0
-        return steps + max(self.heights[source] for source in node_sources(node))
+    def _heights(self) -> list[int]:
+        found = [0] * (len(self.program.inputs) + len(self.program.weights))
+        for node in self.program.nodes:
+            steps = 1 if isinstance(node, Einsum) and len(node.operands) == 2 else 0
+            highest = max(found[source] for source in node_sources(node))
+            found.append(0 if isinstance(node, Lookup) else highest + steps)
+        return found
 
     def _check(self) -> None:
         program = self.program
@@ -284,6 +283,8 @@ class Plan:
             raise MalformedCommitmentError("a value does not fit the field")
         if any(tensor.hi - tensor.lo >= MAX_WEIGHT_RANGE for tensor in program.weights):
             raise MalformedCommitmentError("the bounds of a weight are too far apart")
+        if max(self.heights) > MAX_HEIGHT:
+            raise MalformedCommitmentError("products of products are too deep")
         Intervals(program)
         for number in {node.table for node in program.nodes if isinstance(node, Lookup)}:
             table = program.tables[number]
