@@ -52,6 +52,18 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "zk.Circuit.load('m.zkcircuit')",
     ),
     "keys are made where there are keys": (lambda b: zk.setup(b.circuit, folder=b.keys.folder), "another folder"),
+    "an estimate of more than a proof covers": (lambda b: zk.estimate(b.circuit, samples=10**9), "at most 1048576"),
+    "a model in the place of a circuit": (lambda b: zk.Circuit.load(MODEL), "zkinfer compile MODEL"),
+    "verify in the wrong order, of files": (
+        lambda b: verify(b.keys.commitment.to_bytes(), b.proof.to_bytes(), X),
+        "verify(proof, commitment)",
+    ),
+    "inputs before the commitment": (
+        lambda b: verify(b.proof, X, b.keys.commitment),  # type: ignore[arg-type]
+        "verify(proof, commitment, inputs)",
+    ),
+    "inputs of more samples": (lambda b: b.verify(np.concatenate([X, X])), "for 2 runs of the circuit"),
+    "no inputs in an array": (lambda b: zk.prove(b.keys, X[:0]), "holds no samples"),
     "a backend that does not exist": (lambda b: zk.setup(b.circuit, backend="halo"), "choose one of: native, ezkl"),
     "pixels that were not scaled": (lambda b: zk.prove(b.keys, X * 255), "Rescale the data"),
     "numbers as text": (lambda b: zk.prove(b.keys, X.astype(str)), "convert it to float64"),

@@ -10,6 +10,7 @@ from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.files.artifact import ReservedFile
 from zkinfer.files.proof import Proof
+from zkinfer.files.statement import MAX_RUNS
 
 if TYPE_CHECKING:
     from zkinfer.compiler.model import Circuit
@@ -134,7 +135,7 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
     Raises:
         InvalidInputError: keys of a backend without rotations, or the seed is not what is asked for.
         BudgetError: the keys have made all their proofs.
-        ResourceError: the folder exists, or too little disk.
+        InvalidInputError: the folder exists; ResourceError: too little disk.
     """
     _require_keys(keys, "rotate")
     target = None if folder is None else as_path("folder", folder)
@@ -164,8 +165,8 @@ def estimate(
     if samples % batch:
         raise InvalidInputError(f"{samples} samples are no multiple of the circuit's batch, {batch}")
     chosen, runs = find_backend(backend), samples // batch
-    most = chosen.limits.runs
-    if most is not None and runs > most:
+    most = chosen.limits.runs or MAX_RUNS
+    if runs > most:
         raise InvalidInputError(f"one proof of the {chosen.name} backend covers at most {most * batch} samples")
     budget = chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs)
     return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget)

@@ -102,7 +102,8 @@ class Keys(ABC):
         Moved, not copied: two copies would each spend the same budget, and the weights would show.
 
         Raises:
-            ResourceError: the folder exists, or cannot be written.
+            InvalidInputError: the folder exists.
+            ResourceError: it cannot be written.
         """
         self.folder = move_keys(self.folder, Path(folder).absolute(), self.counter)
         return self.folder

@@ -267,7 +267,7 @@ def test_estimate_names_the_size_of_the_reference_string(shop: Path) -> None:
 def test_setup_does_not_touch_an_existing_folder(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("keep")
     done = run("setup", shop / "model.zkcircuit", "-o", tmp_path)
-    assert done.code == 4
+    assert done.code == 3
     assert "exists" in done.text
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 

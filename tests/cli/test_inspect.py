@@ -68,7 +68,7 @@ def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_pat
     )
     code, text = run("inspect", str(tmp_path / "proof.zkp"))
     assert code == 0
-    assert commitment.digest.hex() in text
+    assert commitment.fingerprint in text
     assert "not checked here" in text
 
 

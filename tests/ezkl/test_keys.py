@@ -75,7 +75,7 @@ def test_save_moves(tmp_path: Path) -> None:
     assert not before.exists()
     prove(keys, [example.x], b"")
     assert Keys.load(tmp_path / "saved").proofs_left == 1
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(InvalidInputError, match="exists"):
         keys.save(tmp_path / "saved")
 
 

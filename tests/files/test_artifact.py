@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.errors import ArtifactError, ResourceError
+from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import (
     HEADER_BYTES,
     MAX_MESSAGE,
@@ -190,7 +190,7 @@ def test_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_folder_that_exists_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="exists"), building_folder(tmp_path):
+    with pytest.raises(InvalidInputError, match="exists"), building_folder(tmp_path):
         pass
     assert tmp_path.exists()
 

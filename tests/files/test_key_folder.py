@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zkinfer.errors import BudgetError, ResourceError
+from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 from zkinfer.files.budget import Budget, create
 from zkinfer.files.key_folder import move_keys
 
@@ -85,7 +85,7 @@ def test_a_copy_that_fails_leaves_the_old_folder_in_use(
 
 def test_an_existing_target_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(InvalidInputError, match="exists"):
         move(source, tmp_path / "target")
     assert source.exists()
 

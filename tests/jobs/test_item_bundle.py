@@ -16,7 +16,6 @@ from zkinfer.errors import (
     InvalidInputError,
     InvalidProofError,
     MalformedProofError,
-    ResourceError,
     StatementError,
     VerificationError,
 )
@@ -214,7 +213,7 @@ def test_what_cannot_be_handed_out(job: ProvenJob, tmp_path: Path) -> None:
         write_item_folder(job.folder, ASKED, target, commitment, share_batch=True)
     assert not target.exists()
     target.mkdir()
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(InvalidInputError, match="exists"):
         write_item_folder(job.folder, 0, target, commitment, share_batch=True)
     (job.folder / "manifest.zkm").unlink()
     with pytest.raises(InvalidInputError, match="not complete"):

@@ -10,7 +10,7 @@ from support.example_programs import mlp
 import zkinfer as zk
 from zkinfer.backend import Keys
 from zkinfer.circuit.qformat import dequantize
-from zkinfer.errors import BudgetError, CommitmentMismatchError, InvalidInputError, ResourceError
+from zkinfer.errors import BudgetError, CommitmentMismatchError, InvalidInputError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import ROTATION_FILE, Rotation
@@ -175,7 +175,7 @@ def test_keys_that_are_used_up_are_not_rotated(tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     old = fresh(tmp_path / "old")
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(InvalidInputError, match="exists"):
         rotate(old, folder=tmp_path / "old")
     assert old.proofs_left == 3
 

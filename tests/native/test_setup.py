@@ -106,7 +106,7 @@ def test_values_too_large_for_the_field_are_refused(example: Example) -> None:
 
 def test_an_existing_folder_is_left_alone(example: Example, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("keep")
-    with pytest.raises(ResourceError, match="exists"):
+    with pytest.raises(InvalidInputError, match="exists"):
         setup(example.program, example.weights, folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

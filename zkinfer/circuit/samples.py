@@ -72,7 +72,9 @@ def as_runs(array: Array, shape: tuple[int, ...], batch: int, where: str) -> Arr
     if array.ndim != 1 + len(rest) or array.shape[1:] != tuple(rest):
         wanted = ", ".join(str(n) for n in ("samples", *rest))
         raise ShapeError(f"{where} takes an array of shape ({wanted}{'' if rest else ','}), got {array.shape}")
-    if not len(array) or len(array) % count:
+    if not len(array):
+        raise ShapeError(f"{where} holds no samples")
+    if len(array) % count:
         raise ShapeError(
             f"{where} takes a multiple of {count} samples, the batch of the circuit; got {len(array)}: "
             "split or pad the data, or compile with another batch"

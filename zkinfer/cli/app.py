@@ -186,6 +186,7 @@ def compile_model(
     plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
 ) -> results.Compiled:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
+    require_folder_of(output)
     with quiet(), warnings_of_accuracy() as warned:
         circuit = zkinfer.compile(
             model,

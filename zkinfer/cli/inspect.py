@@ -17,7 +17,7 @@ from zkinfer.cli.inspect_program import MAX_NODES, node_rows, shape_text, table_
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files import kinds
 from zkinfer.files.artifact import HEADER_BYTES, kind_and_version
-from zkinfer.files.commitment import Commitment
+from zkinfer.files.commitment import Commitment, fingerprint_of
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.reading import open_regular
 from zkinfer.files.rotation import Rotation
@@ -181,7 +181,7 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) 
     rows = [
         *head,
         ("backend", proof.backend),
-        ("for commitment", proof.commitment_digest.hex()),
+        ("for commitment", fingerprint_of(proof.commitment_digest)),
         ("proof", decimal(len(proof.data))),
         *((f"hidden input {i}", hidden_text(t)) for i, t in enumerate(private) if t is not None),
         *((f"output {i}", claim_text(t)) for i, t in enumerate(outputs)),
@@ -195,7 +195,7 @@ def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everythin
     """A rotation in words; says nothing about whether it is valid."""
     rows = [
         *head,
-        ("from commitment", rotation.old_digest.hex()),
+        ("from commitment", fingerprint_of(rotation.old_digest)),
         ("root of the new one", rotation.root.hex()),
         ("proof", decimal(len(rotation.data))),
         ("valid?", "not checked here: hand it to zkinfer verify with --rotation"),

@@ -31,7 +31,7 @@ from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeE
 from zkinfer.execution.executor import Executor
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
-from zkinfer.files.kinds import CIRCUIT
+from zkinfer.files.kinds import CIRCUIT, FileKind
 from zkinfer.notebook import card
 from zkinfer.progress import activity, progress
 from zkinfer.typing import Array, FloatArray, IntArray
@@ -319,6 +319,12 @@ class Circuit(File):
         """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to
         compare them would double the memory that loading takes."""
         return True
+
+    @classmethod
+    def _advice_of(cls, found: FileKind | None) -> str:
+        if found is None:
+            return "; a model is compiled first: zkinfer compile MODEL --calibration INPUTS.npy -o model.zkcircuit"
+        return ""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> "Circuit":

@@ -208,7 +208,8 @@ class _Story:
         verdicts = []
         for what, attempt in attempts:
             verdicts.append(self.third_party.verify(attempt))
-            self._show(what, verdicts[-1])
+            told = [verdict.message for verdict in verdicts[:-1]]
+            self._show(what, verdicts[-1], again=verdicts[-1].message in told)
         return not any(verdict.accepted for verdict in verdicts)
 
     def _other_backend(self, circuit: zk.Circuit) -> "Price":
@@ -231,11 +232,13 @@ class _Story:
             commitment=commitment.stat().st_size,
         )
 
-    def _show(self, what: str, verdict: Verdict) -> None:
+    def _show(self, what: str, verdict: Verdict, *, again: bool = False) -> None:
+        """What became of an attempt, and why: what was said of an earlier one is not said in full again."""
         style, word = ("green", "accepted") if verdict.accepted else ("red", "refused")
         self.console.print(f" [{style}]{word}[/{style}]  {escape(what)}", highlight=False)
         if not verdict.accepted:
-            self.console.print(f"          {escape(verdict.message)}", style="dim", highlight=False)
+            message = f"{verdict.message.partition(':')[0]}, likewise" if again else verdict.message
+            self.console.print(f"          {escape(message)}", style="dim", highlight=False)
 
     def _price(self, *prices: "Price") -> None:
         """A column for each backend."""

@@ -21,12 +21,11 @@ from zkinfer.ezkl.lowering import LoweredProgram, lower
 from zkinfer.ezkl.salting import salt_from_seed
 from zkinfer.ezkl.settings import MODEL_FILE, SETTINGS_FILE
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey
-from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import wrap, write_atomically
 from zkinfer.files.budget import Budget, create
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.hashing import file_digest
-from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
-from zkinfer.files.reading import read_bounded
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment, read_secret
 from zkinfer.typing import IntArray
 
 CIRCUIT_FILE = "circuit.ezkl"
@@ -127,12 +126,7 @@ class EzklKeys(Keys):
         """
         path = Path(folder).absolute()
         commitment = read_commitment(path)
-        payload = unwrap(
-            read_bounded(path / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
-            SECRET_KIND,
-            KEY_VERSION,
-            max_bytes=MAX_SECRET_BYTES,
-        )
+        payload = read_secret(path, KEY_VERSION, max_bytes=MAX_SECRET_BYTES)
         try:
             secret = _decoder.decode(payload)
         except msgspec.MsgspecError as error:

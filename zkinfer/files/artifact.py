@@ -22,7 +22,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from zkinfer.errors import ArtifactError, ResourceError, WrongKindError
+from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, WrongKindError
 from zkinfer.files.kinds import KINDS
 
 MAGIC = b"zkinfer\0"
@@ -102,11 +102,12 @@ def building_folder(target: Path) -> Iterator[Path]:
     A process that is killed leaves only a hidden ``.NAME.part-*`` folder, which the next build of NAME removes.
 
     Raises:
-        ResourceError: `target` exists, or the disk is full or not writable.
+        InvalidInputError: `target` exists.
+        ResourceError: the disk is full or not writable.
     """
     with writing(target):
         if target.exists():
-            raise ResourceError(f"{target} exists; choose another folder or remove it first")
+            raise InvalidInputError(f"{target} exists; choose another folder or remove it first")
         target.parent.mkdir(parents=True, exist_ok=True)
         for stale in target.parent.glob(f".{glob.escape(target.name)}.part-*"):
             if not _builder_is_alive(stale):

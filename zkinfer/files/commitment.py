@@ -7,6 +7,7 @@ backend. A short fingerprint stands for the whole of it.
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 from blake3 import blake3
 
 from zkinfer import registry
@@ -21,7 +22,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.artifact import one_line
 from zkinfer.files.file import File
-from zkinfer.files.kinds import CIRCUIT, COMMITMENT, PROOF
+from zkinfer.files.kinds import CIRCUIT, COMMITMENT, PROOF, FileKind
 
 FINGERPRINT_CONTEXT = "zkinfer 2026 commitment fingerprint v1"
 
@@ -125,12 +126,19 @@ class Commitment(File):
     @classmethod
     def _advice(cls, source: object) -> str:
         """Of what people hand in where a commitment is needed."""
-        kind = source.KIND if isinstance(source, File) else None
-        if kind == PROOF:
+        if isinstance(source, np.ndarray):
+            return ": the order is verify(proof, commitment, inputs)"
+        if isinstance(getattr(source, "commitment", None), cls):
+            return ": hand in its .commitment"
+        return cls._advice_of(source.KIND) if isinstance(source, File) else ""
+
+    @classmethod
+    def _advice_of(cls, found: FileKind | None) -> str:
+        if found == PROOF:
             return ": the arguments are in the wrong order, verify(proof, commitment)"
-        if kind == CIRCUIT:
+        if found == CIRCUIT:
             return ": a circuit is secret; the commitment to it is that of its keys, zk.setup(circuit).commitment"
-        return ": hand in its .commitment" if isinstance(getattr(source, "commitment", None), cls) else ""
+        return ""
 
     @property
     def backend(self) -> str:

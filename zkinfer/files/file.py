@@ -6,8 +6,8 @@ from typing import ClassVar, Self, TypeAlias
 import msgspec
 
 from zkinfer.errors import ArtifactError, MalformedProofError, UnreadableProofError, WrongKindError, ZkinferError
-from zkinfer.files.artifact import HEADER_BYTES, one_line, unwrap, wrap, write_atomically
-from zkinfer.files.kinds import FileKind
+from zkinfer.files.artifact import HEADER_BYTES, kind_and_version, one_line, unwrap, wrap, write_atomically
+from zkinfer.files.kinds import KINDS, FileKind
 from zkinfer.files.reading import read_bounded
 
 Source: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
@@ -66,7 +66,7 @@ class File:
             payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
             value = cls._decoded(payload)
         except WrongKindError as error:
-            raise cls.UNREADABLE(f"{kind.name}: {one_line(error)}") from None
+            raise cls.UNREADABLE(f"{kind.name}: {one_line(error)}{cls._advice_of(_kind_of(data))}") from None
         except ArtifactError as error:
             raise cls.REFUSAL(f"{kind.name}: {one_line(error)}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -104,6 +104,11 @@ class File:
         """What to hand in instead; empty where that cannot be told."""
         return ""
 
+    @classmethod
+    def _advice_of(cls, found: FileKind | None) -> str:
+        """What to hand in instead of a file of that kind, or of no kind of zkinfer; empty where that cannot be told."""
+        return ""
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, atomically; what holds secrets is readable by its owner alone.
 
@@ -126,3 +131,11 @@ class File:
         except ArtifactError as error:
             raise cls.UNREADABLE(one_line(error)) from None
         return cls.from_bytes(data)
+
+
+def _kind_of(data: bytes) -> FileKind | None:
+    """The kind that a file says it has; None for no file of zkinfer."""
+    try:
+        return KINDS.get(kind_and_version(data)[0])
+    except WrongKindError:
+        return None

@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError, ResourceError
-from zkinfer.files.artifact import building_folder, writing
+from zkinfer.errors import ArtifactError, InvalidInputError, MalformedCommitmentError
+from zkinfer.files.artifact import HEADER_BYTES, building_folder, unwrap, writing
 from zkinfer.files.budget import Budget, sync_folder
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.reading import read_bounded
 
 COMMITMENT_FILE = "commitment.zkc"
 SECRET_FILE = "secret.zkk"
@@ -52,7 +53,20 @@ def read_commitment(folder: Path) -> Commitment:
     try:
         return Commitment.load(folder / COMMITMENT_FILE)
     except MalformedCommitmentError as error:
-        raise ArtifactError(str(error)) from None
+        raise ArtifactError(f"{folder / COMMITMENT_FILE}: {error}") from None
+
+
+def read_secret(folder: Path, version: int, *, max_bytes: int) -> bytes:
+    """The payload of the file of secrets in a folder of keys.
+
+    Raises:
+        ArtifactError: it is missing, damaged, of another version, or over `max_bytes`.
+    """
+    data = read_bounded(folder / SECRET_FILE, max_bytes=max_bytes + HEADER_BYTES)
+    try:
+        return unwrap(data, SECRET_KIND, version, max_bytes=max_bytes)
+    except ArtifactError as error:
+        raise type(error)(f"{folder / SECRET_FILE}: {error}") from None
 
 
 def place_for_keys(folder: Path | None) -> tuple[Path, TemporaryDirectory[str] | None]:
@@ -78,10 +92,11 @@ def move_keys(source: Path, target: Path, budget: Budget) -> Path:
         The target.
 
     Raises:
-        ResourceError: the target exists, or cannot be written.
+        InvalidInputError: the target exists.
+        ResourceError: it cannot be written.
     """
     if target.exists():
-        raise ResourceError(f"{target} exists; choose another folder or remove it first")
+        raise InvalidInputError(f"{target} exists; choose another folder or remove it first")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -69,7 +69,7 @@ def write_item_folder(
     Raises:
         InvalidInputError: the job is not complete, has no such item, was done for another commitment, its inputs
             changed since, or the proof is damaged; or the folder would show something of others without `share_batch`.
-        ResourceError: the folder exists, or the disk is full or not writable.
+        InvalidInputError: the folder exists; ResourceError: the disk is full or not writable.
     """
     source = Path(folder)
     with closing(State(source)) as state:

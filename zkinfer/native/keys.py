@@ -20,14 +20,13 @@ from zkinfer.backend import Keys
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
-from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import wrap, write_atomically
 from zkinfer.files.budget import Budget
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.hashing import file_digest, parallel_hasher
 from zkinfer.files.integers import WIDTHS, array_width
-from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND, SEED_BYTES, read_commitment, read_secret
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.files.reading import read_bounded
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.witness import values_read
@@ -189,12 +188,7 @@ def write_keys(
 
 
 def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
-    payload = unwrap(
-        read_bounded(folder / SECRET_FILE, max_bytes=MAX_SECRET_BYTES + HEADER_BYTES),
-        SECRET_KIND,
-        SECRET_VERSION,
-        max_bytes=MAX_SECRET_BYTES,
-    )
+    payload = read_secret(folder, SECRET_VERSION, max_bytes=MAX_SECRET_BYTES)
     try:
         secrets = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -60,7 +60,7 @@ def setup(
         BoundsError: the weights leave the program's bounds.
         ProvingError: the program has no weights, or values that are too large for the field.
         InvalidInputError: `proofs` or `seed` is out of range, or there are too many proofs for so short rows.
-        ResourceError: the folder exists, or too little disk.
+        InvalidInputError: the folder exists; ResourceError: too little disk.
     """
     if proofs < 1:
         raise InvalidInputError(f"proofs = {proofs} is out of range: at least 1")

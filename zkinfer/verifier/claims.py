@@ -247,6 +247,10 @@ def _shaped(array: Array, tensor: Tensor, program: Program, runs: int, where: st
         raise UnusableStatementError(str(error)) from None
     if len(shaped) != runs:
         raise StatementError(
-            f"{where} has shape {array.shape}, which makes {len(shaped)} runs of the program; the proof is of {runs}"
+            f"{where} has shape {array.shape}, for {_runs(len(shaped))} of the circuit; the proof is of {_runs(runs)}"
         )
     return shaped
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
