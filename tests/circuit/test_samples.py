@@ -63,7 +63,7 @@ def test_one_sample_needs_no_axis_of_samples() -> None:
     ("array", "message"),
     [
         ((4, 3), "a multiple of 3 samples"),
-        ((0, 3), "a multiple of 3 samples"),
+        ((0, 3), "holds no samples"),
         ((3, 4), "of shape"),
         ((3,), "of shape"),
         ((1, 3, 3), "of shape"),

@@ -72,7 +72,7 @@ def test_saturation_is_asked_for() -> None:
         ([[1.0], [1.0, 2.0]], "one array an input|numbers"),
         (None, "public in this proof"),
         (ROOT, "public in this proof"),
-        (np.zeros((0, 3)), "a multiple of 1"),
+        (np.zeros((0, 3)), "holds no samples"),
         ({"y": [[0, 0, 0]]}, "named"),
         ({}, "public in this proof"),
     ],
@@ -99,7 +99,7 @@ def test_inputs_of_several_runs() -> None:
 
 @pytest.mark.parametrize("runs", [1, 3])
 def test_inputs_of_another_number_of_runs(runs: int) -> None:
-    with pytest.raises(StatementError, match=f"makes 2 runs of the program; the proof is of {runs}"):
+    with pytest.raises(StatementError, match=f"for 2 runs of the circuit; the proof is of {runs}"):
         inputs([TWO_RUNS], runs=runs)
 
 
@@ -218,7 +218,7 @@ def test_stated_outputs_of_several_runs() -> None:
     compare(np.array([[1.0, 0.0, -2.0], [0.25, 0.25, 0.25]]), claims, runs=2)
     with pytest.raises(StatementError, match=r"at index \(1, 2\): stated 0.5"):
         compare(np.array([[1.0, 0.0, -2.0], [0.25, 0.25, 0.5]]), claims, runs=2)
-    with pytest.raises(StatementError, match="makes 1 runs"):
+    with pytest.raises(StatementError, match="for 1 run of the circuit"):
         compare(np.array([[1.0, 0.0, -2.0]]), claims, runs=2)
 
 

@@ -229,7 +229,7 @@ def test_runs_in_another_order(keys: NativeKeys, public: Proof) -> None:
 def test_fewer_runs_than_were_proven(keys: NativeKeys, public: Proof) -> None:
     (claim,) = map(shown, public.output_tensors)
     fewer = bend(public, output_tensors=(OutputTensor.of(claim.integers()[:2], claim.frac_bits),))
-    with pytest.raises(StatementError, match="makes 2 runs of the program; the proof is of 3"):
+    with pytest.raises(StatementError, match="for 2 runs of the circuit; the proof is of 3 runs"):
         check(keys, public, inputs=X[:2])
     with pytest.raises(VerificationError):
         check(keys, fewer, inputs=X[:2])
