@@ -36,6 +36,7 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable
+from zkinfer.protocol.merkle.columns import SaltedColumns
 from zkinfer.protocol.merkle.paths import hash_leaf, hash_node
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.pcs.params import Code
@@ -208,7 +209,9 @@ def commitment_rows(log_size: int) -> Iterator[Row]:
     yield Row("transforms of 2^11", "element", n, lambda: kernels.ntt(matrix), 8 * n, None, None, 16, 25)
     yield Row("codewords at rate 1/4", "message element", n, encode, 8 * n, None, None, 40, 112)
     yield Row("columns as bytes", "symbol", 4 * n, pack, 32 * n, None, None, 15)
-    yield Row("hashing of columns", "message element", n, lambda: build_tree(leaves), 28 * n)
+    unsalted = SaltedColumns(codewords, np.empty((CODE.length, 0), dtype=np.uint8))
+    yield Row("tree over columns as bytes", "symbol", 4 * n, lambda: build_tree(leaves), 28 * n, None, None, 7)
+    yield Row("tree over columns, not written", "symbol", 4 * n, lambda: build_tree(unsalted), 32 * n, None, None, 8)
     yield Row("tree over leaves of 95 bytes", "leaf", n >> 6, lambda: build_tree(short), short.size)
     yield Row("commitment, rate 0.28, hash included", "base element", n, lambda: commit(CODE, matrix, 2), 8 * n, 40, 20)
 

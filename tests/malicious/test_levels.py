@@ -195,7 +195,7 @@ class FarWord(FoldedVectors):
         root = super().commit(level)
         if len(self._trees) - 1 == self.LEVEL:
             self.honest = self._trees[-1]
-            leaves = self.honest[0].copy()
+            leaves = self.honest[0][range(level.length)].copy()
             others = [j for j in range(level.length) if j not in self.KEPT]
             leaves[others, 0] ^= 1
             self._trees[-1] = leaves, build_tree(leaves)

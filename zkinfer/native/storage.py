@@ -111,7 +111,7 @@ def create(
         blinding = _new(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
         blinding[...] = kernels.from_ints(randomness.elements(len(data), code.blinding))
         leaves = _new(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
-        fill_leaves(code, leaves, data, blinding, np.zeros((0, code.dimension)), randomness)
+        fill_leaves(code, leaves, data, blinding, randomness)
         nodes = _new(folder / NODES, np.dtype(np.uint8), sizes[NODES])
         nodes[...] = build_tree(leaves)
         for array in (stored, blinding, leaves, nodes):

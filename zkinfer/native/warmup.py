@@ -12,6 +12,7 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
+from zkinfer.protocol.merkle.columns import SaltedColumns
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
@@ -32,6 +33,7 @@ def warmup() -> None:
     """
     field.warmup()
     build_tree(np.zeros((2, 1), dtype=np.uint8))
+    build_tree(SaltedColumns(np.zeros((1, 2)), np.zeros((2, 0), dtype=np.uint8)))
     _sumchecks()
     _lookups()
 

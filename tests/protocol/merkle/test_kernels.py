@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import ShapeError
 from zkinfer.jit.threads import threads
-from zkinfer.protocol.merkle.kernels import GRAIN, LANES, MAX_BYTES, hash_messages
+from zkinfer.protocol.merkle.compression import LANES
+from zkinfer.protocol.merkle.kernels import GRAIN, MAX_BYTES, hash_messages
 
 Octets = npt.NDArray[np.uint8]
 KEY = bytes(range(32))

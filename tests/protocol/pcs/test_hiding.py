@@ -182,7 +182,7 @@ def views(data: np.ndarray, randomness: Callable[[], Randomness], runs: int = RU
         matrix = commit(TINY.code, data, 2, randomness())
         opening = open_claims(TINY, [matrix], groups, Transcript(run.to_bytes(4, "little")))
         verify_opening(TINY, [matrix.commitment], groups, opening, Transcript(run.to_bytes(4, "little")))
-        octets = matrix.leaves[[1, 5, 11], 32:].tobytes()
+        octets = matrix.leaves[[1, 5, 11]][:, 32:].tobytes()
         columns = [int.from_bytes(octets[i : i + 7], "little") for i in range(0, len(octets), 7)]
         body = opening[21 + 8 : 21 + 8 + 2 * 21 * TINY.code.dimension]
         combinations = [int.from_bytes(body[i : i + 7], "little") for i in range(0, len(body), 7)]

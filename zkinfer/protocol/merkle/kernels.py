@@ -1,10 +1,10 @@
 """BLAKE3, keyed, of many short messages of one length: LANES of them at a time, each in a lane of its own.
 
-The hash function is that of O'Connor, Aumasson, Neves and Wilcox-O'Hearn 2020, section 2, for messages of one chunk.
-Such a message is a chain of compressions of blocks of 64 bytes, each of which waits for the one before it, so that one
-message alone uses a fraction of the processor. Here each word of the state is a vector of words, one of each message;
-the compression, given as LLVM instructions, is as many packed additions, exclusive ors and rotations. What is saved
-besides is a call from Python for each message, which for short ones takes longer than the hash.
+A message of one chunk is a chain of compressions of blocks of 64 bytes, each of which waits for the one before it, so
+that one message alone uses a fraction of the processor. Here each word of the state is a vector of words, one of each
+message; the compression, given as LLVM instructions, is as many packed additions, exclusive ors and rotations. What is
+saved besides is a call from Python for each message, which for short ones takes longer than the hash. `columns` hashes
+longer messages, which are not yet bytes.
 
 Needs numba.
 """
@@ -20,36 +20,32 @@ from numba.core import cgutils
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import intrinsic, kernel
 from zkinfer.jit.threads import split
+from zkinfer.protocol.merkle.compression import (
+    BLOCK_BYTES,
+    CHUNK_BYTES,
+    CHUNK_END,
+    CHUNK_START,
+    DIGEST_WORDS,
+    KEYED_HASH,
+    LANES,
+    PACKED,
+    ROOT,
+    WORD,
+    Lines,
+    compressed,
+)
 from zkinfer.typing import ByteArray
 
 AVAILABLE = sys.byteorder == "little"
 """Whether this machine's words are BLAKE3's."""
 
-MAX_BYTES = 1024
-"""Bytes of a chunk, the longest message."""
-
-DIGEST_WORDS = 8
-
-LANES = 16
+MAX_BYTES = CHUNK_BYTES
+"""The longest message."""
 
 GRAIN = 128 * LANES
 """Messages below which another thread does not pay."""
 
-_BLOCK_BYTES = 64
-_ROUNDS = 7
-_CHUNK_START, _CHUNK_END, _ROOT, _KEYED_HASH = 1, 2, 8, 16
-
-_IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A)
-_PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
-_COLUMNS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
-_DIAGONALS = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
-
-_WORD = ir.IntType(32)
-_PACKED = ir.VectorType(_WORD, LANES)
-
 Octets = ByteArray
-Lines = list[ir.Value]
-"""Packed words: those of a state or of a block, or one line of a square."""
 
 
 def hash_messages(messages: Octets, key: bytes, digests: Octets) -> None:
@@ -79,29 +75,29 @@ def hash_messages(messages: Octets, key: bytes, digests: Octets) -> None:
 @kernel
 def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, stop: int) -> None:
     chaining = np.empty(DIGEST_WORDS * LANES, dtype=np.uint32)
-    copies = np.zeros(LANES * _BLOCK_BYTES, dtype=np.uint8)
-    blocks = max(1, (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES)
+    copies = np.zeros(LANES * BLOCK_BYTES, dtype=np.uint8)
+    blocks = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES)
     for first in range(start, stop, LANES):
         present = min(LANES, stop - first)
         for word in range(DIGEST_WORDS):
             chaining[word * LANES : (word + 1) * LANES] = key[word]
         for block in range(blocks):
-            at = first * size + block * _BLOCK_BYTES
-            length = min(_BLOCK_BYTES, size - block * _BLOCK_BYTES)
-            flags = _KEYED_HASH
+            at = first * size + block * BLOCK_BYTES
+            length = min(BLOCK_BYTES, size - block * BLOCK_BYTES)
+            flags = KEYED_HASH
             if block == 0:
-                flags |= _CHUNK_START
+                flags |= CHUNK_START
             if block == blocks - 1:
-                flags |= _CHUNK_END | _ROOT
-            if present == LANES and length == _BLOCK_BYTES:
+                flags |= CHUNK_END | ROOT
+            if present == LANES and length == BLOCK_BYTES:
                 _compress(octets, at, size, length, flags, chaining)
             else:
                 # A block that ends early is filled up with zeros; lanes without a message hash what was there before.
                 for lane in range(present):
-                    for i in range(_BLOCK_BYTES):
+                    for i in range(BLOCK_BYTES):
                         octet = octets[at + lane * size + i] if i < length else 0
-                        copies[lane * _BLOCK_BYTES + i] = octet
-                _compress(copies, 0, _BLOCK_BYTES, length, flags, chaining)
+                        copies[lane * BLOCK_BYTES + i] = octet
+                _compress(copies, 0, BLOCK_BYTES, length, flags, chaining)
         for lane in range(present):
             for word in range(DIGEST_WORDS):
                 digests[(first + lane) * DIGEST_WORDS + word] = chaining[word * LANES + lane]
@@ -122,55 +118,20 @@ def _compress(typingctx: Any, octets: Any, at: Any, stride: Any, length: Any, fl
         state = cgutils.create_struct_proxy(chaining)(context, builder, value=values[5]).data
         rows, place = [], values[1]
         for _ in range(LANES):
-            row = builder.bitcast(builder.gep(pointer, [place]), _PACKED.as_pointer())
+            row = builder.bitcast(builder.gep(pointer, [place]), PACKED.as_pointer())
             rows.append(builder.load(row, align=1))
             place = builder.add(place, values[2])
-        state = builder.bitcast(state, _PACKED.as_pointer())
-        places = [builder.gep(state, [_WORD(word)]) for word in range(DIGEST_WORDS)]
+        state = builder.bitcast(state, PACKED.as_pointer())
+        places = [builder.gep(state, [WORD(word)]) for word in range(DIGEST_WORDS)]
         before = [builder.load(place, align=4) for place in places]
-        last = [_spread(builder, builder.trunc(value, _WORD)) for value in values[3:5]]
-        after = _compressed(builder, before, _transposed(builder, rows), last)
+        last = [WORD(0), *(builder.trunc(value, WORD) for value in values[3:5])]
+        after = compressed(builder, before, _transposed(builder, rows), last)
         for word, place in zip(after, places, strict=True):
             builder.store(word, place, align=4)
         return context.get_dummy_value()
 
     number = types.int64
     return types.void(octets, number, number, number, number, chaining), generate
-
-
-def _compressed(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines) -> Lines:
-    """The first eight words of the compression in the first chunk; `last` are the words of length and flags."""
-    zero = _constant(0)
-    state = [*chaining, *map(_constant, _IV), zero, zero, *last]
-    for _ in range(_ROUNDS):
-        for number, words in enumerate(_COLUMNS + _DIAGONALS):
-            _mix(builder, state, words, block[2 * number], block[2 * number + 1])
-        block = [block[i] for i in _PERMUTATION]
-    return [builder.xor(state[i], state[i + DIGEST_WORDS]) for i in range(DIGEST_WORDS)]
-
-
-def _mix(builder: ir.IRBuilder, state: Lines, words: tuple[int, ...], x: ir.Value, y: ir.Value) -> None:
-    """The paper's G, on four words of the state and two of the block."""
-    a, b, c, d = words
-    for message, first, second in ((x, 16, 12), (y, 8, 7)):
-        state[a] = builder.add(builder.add(state[a], state[b]), message)
-        state[d] = _rotated(builder, builder.xor(state[d], state[a]), first)
-        state[c] = builder.add(state[c], state[d])
-        state[b] = _rotated(builder, builder.xor(state[b], state[c]), second)
-
-
-def _rotated(builder: ir.IRBuilder, value: ir.Value, right: int) -> ir.Value:
-    return builder.or_(builder.lshr(value, _constant(right)), builder.shl(value, _constant(32 - right)))
-
-
-def _constant(value: int) -> ir.Constant:
-    return ir.Constant(_PACKED, [value] * LANES)
-
-
-def _spread(builder: ir.IRBuilder, word: ir.Value) -> ir.Value:
-    """The word in every lane."""
-    first = builder.insert_element(ir.Constant(_PACKED, ir.Undefined), word, _WORD(0))
-    return builder.shuffle_vector(first, first, _constant(0))
 
 
 def _transposed(builder: ir.IRBuilder, rows: Lines) -> Lines:
@@ -182,5 +143,5 @@ def _transposed(builder: ir.IRBuilder, rows: Lines) -> Lines:
         for i in (i for i in range(LANES) if not i & size):
             a, b = lines[i], lines[i | size]
             for line, lanes in ((i, upper), (i | size, lower)):
-                lines[line] = builder.shuffle_vector(a, b, ir.Constant(_PACKED, lanes))
+                lines[line] = builder.shuffle_vector(a, b, ir.Constant(PACKED, lanes))
     return lines

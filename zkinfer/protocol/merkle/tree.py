@@ -7,6 +7,7 @@ from blake3 import blake3
 
 from zkinfer.jit.threads import split
 from zkinfer.protocol.merkle import kernels as merkle_kernels
+from zkinfer.protocol.merkle.columns import SaltedColumns, hash_columns
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, LEAF_KEY, NODE_KEY, sibling_numbers
 from zkinfer.typing import ByteArray
 
@@ -14,15 +15,18 @@ LEAVES_A_THREAD = 256
 """Long leaves below which another thread does not pay."""
 
 
-def build_tree(leaves: ByteArray) -> ByteArray:
-    """All nodes, shape (2n, 32), of the tree over n leaves, a power of two, given as a contiguous
-    array of shape (n, bytes of a leaf).
+def build_tree(leaves: ByteArray | SaltedColumns) -> ByteArray:
+    """All nodes, shape (2n, 32), of the tree over n leaves, a power of two: a contiguous array of shape (n, bytes of a
+    leaf), or columns that are not written out.
 
     Node 0 does not exist and is zero.
     """
     count = len(leaves)
     nodes = np.zeros((2 * count, DIGEST_BYTES), dtype=np.uint8)
-    _hash_all(leaves, LEAF_KEY, nodes[count:])
+    if isinstance(leaves, SaltedColumns):
+        hash_columns(leaves, LEAF_KEY, nodes[count:])
+    else:
+        _hash_all(leaves, LEAF_KEY, nodes[count:])
     while count > 1:
         children = nodes[count : 2 * count].reshape(count // 2, 2 * DIGEST_BYTES)
         count //= 2

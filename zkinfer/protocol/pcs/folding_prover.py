@@ -7,6 +7,7 @@ import numpy as np
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, NONRESIDUE, P
 from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.merkle.columns import SaltedColumns
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.levels import Level
 from zkinfer.protocol.sumcheck.rounds import ProductRounds
@@ -28,7 +29,7 @@ class FoldedVectors:
         blocks[:, :count, :elements] = kernels.from_ints(vectors).transpose(2, 0, 1)
         self._vector: Floats = blocks.reshape(DEGREE, -1)
         self._weights: Floats = np.zeros_like(self._vector)
-        self._trees: list[tuple[ByteArray, ByteArray]] = []
+        self._trees: list[tuple[ByteArray | SaltedColumns, ByteArray]] = []
         self._rounds: ProductRounds | None = None
         self._point: list[Ext] = []
 
@@ -37,8 +38,7 @@ class FoldedVectors:
         self._finish_folds()
         rows = self._vector.reshape(DEGREE, -1, level.columns)[:, list(level.rows)].transpose(1, 0, 2)
         codewords = kernels.rs_encode(np.ascontiguousarray(rows).reshape(-1, level.columns), level.length)
-        leaves = np.empty((level.length, level.leaf_bytes), dtype=np.uint8)
-        kernels.write_columns(codewords, leaves, 0)
+        leaves = SaltedColumns(codewords, np.empty((level.length, 0), dtype=np.uint8))
         self._trees.append((leaves, build_tree(leaves)))
         root: bytes = self._trees[-1][1][1].tobytes()
         return root

@@ -1,6 +1,6 @@
 """The prover's side: committing to matrices, and the witness of their openings. Needs numba."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -13,11 +13,12 @@ from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
+from zkinfer.protocol.merkle.columns import SaltedColumns
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
-from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
@@ -26,8 +27,11 @@ from zkinfer.typing import Array, ByteArray, Floats, IntArray
 DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
 """What the kernels combine rows of: small integers, or balanced field elements as `field.arrays` describes them."""
 
-_BLOCK_SYMBOLS = 1 << 22
-"""Symbols encoded at a time: bounds the memory beside the leaves at about 40 MiB."""
+_BLOCK_SYMBOLS = 1 << 20
+"""Symbols encoded at a time: their messages stay in the caches."""
+
+_STORED_BLOCK_SYMBOLS = 1 << 22
+"""The same where leaves are written: bounds the memory beside them at about 40 MiB."""
 
 
 class OpenableMatrix(Protocol):
@@ -52,8 +56,8 @@ class OpenableMatrix(Protocol):
         """Mask rows, whole messages, shape (3 masks, dimension)."""
 
     @property
-    def leaves(self) -> ByteArray:
-        """Salted columns of the codeword, shape (length, bytes of a leaf)."""
+    def leaves(self) -> ByteArray | SaltedColumns:
+        """Salted columns of the codewords: the bytes of some are `leaves[indices]`."""
 
     @property
     def nodes(self) -> ByteArray:
@@ -76,7 +80,7 @@ class CommittedMatrix:
     data: DataArray
     blinding: Floats
     masks: Floats
-    leaves: ByteArray
+    leaves: ByteArray | SaltedColumns
     nodes: ByteArray
     _opened: bool = field(default=False, init=False)
 
@@ -105,35 +109,45 @@ def commit(code: Code, data: Array, masks: int, randomness: Randomness | None = 
     data = prepared(code, data)
     blinding = kernels.from_ints(randomness.elements(len(data), code.blinding))
     mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
-    leaves = np.empty((code.length, SALT_BYTES + BASE_BYTES * symbols_of(len(data), masks)), dtype=np.uint8)
-    fill_leaves(code, leaves, data, blinding, mask_rows, randomness)
+    salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
+    codewords = np.empty((len(data) + len(mask_rows), code.length))
+    for start, messages in _messages(code, data, blinding, _BLOCK_SYMBOLS):
+        kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
+    if len(mask_rows):
+        kernels.rs_encode(mask_rows, code.length, out=codewords[len(data) :])
+    leaves = SaltedColumns(codewords, salts)
     nodes = build_tree(leaves)
     commitment = MatrixCommitment(nodes[1].tobytes(), len(data), masks)
     return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes)
 
 
-def fill_leaves(
-    code: Code, leaves: ByteArray, data: DataArray, blinding: Floats, masks: Floats, randomness: Randomness
-) -> None:
-    """Write salts and the columns of the codeword, block of rows by block of rows."""
+def fill_leaves(code: Code, leaves: ByteArray, data: DataArray, blinding: Floats, randomness: Randomness) -> None:
+    """Write salts and the columns of the codewords of a matrix without masks, block of rows by block of rows.
+
+    Args:
+        leaves: shape (code.length, bytes of a leaf), to be written to; may be a file, which is larger than memory.
+    """
     leaves[:, :SALT_BYTES] = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    block = max(1, _BLOCK_SYMBOLS // code.length)
-    messages = np.empty((min(block, max(len(data), len(masks))), code.dimension))
-    codewords = np.empty((len(messages), code.length))
+    codewords = np.empty((0, code.length))
+    for start, messages in _messages(code, data, blinding, _STORED_BLOCK_SYMBOLS):
+        if len(codewords) != len(messages):
+            codewords = np.empty((len(messages), code.length))
+        kernels.rs_encode(messages, code.length, out=codewords)
+        kernels.write_columns(codewords, leaves, SALT_BYTES + BASE_BYTES * start)
+
+
+def _messages(code: Code, data: DataArray, blinding: Floats, symbols: int) -> Iterator[tuple[int, Floats]]:
+    """Rows with their random symbols, as many at a time as make so many symbols of codewords, and the first's number.
+
+    A block is overwritten by the next.
+    """
+    block = max(1, symbols // code.length)
+    messages = np.empty((min(block, len(data)), code.dimension))
     for start in range(0, len(data), block):
-        count = min(block, len(data) - start)
-        messages[:count, : code.columns] = data[start : start + count]
-        messages[:count, code.columns :] = blinding[start : start + count]
-        _write_columns(messages[:count], codewords[:count], leaves, start)
-    for start in range(0, len(masks), block):
-        part = masks[start : start + block]
-        _write_columns(part, codewords[: len(part)], leaves, len(data) + start)
-
-
-def _write_columns(messages: Floats, codewords: Floats, leaves: ByteArray, first: int) -> None:
-    """Encode messages, into `codewords`, and write the columns from symbol `first` of the leaves on."""
-    kernels.rs_encode(messages, codewords.shape[1], out=codewords)
-    kernels.write_columns(codewords, leaves, SALT_BYTES + BASE_BYTES * first)
+        part = messages[: len(data) - start]
+        part[:, : code.columns] = data[start : start + block]
+        part[:, code.columns :] = blinding[start : start + block]
+        yield start, part
 
 
 def open_claims(
