@@ -26,9 +26,24 @@ import zkinfer as zk
 from zkinfer.native.cost import Counts, seconds
 from zkinfer.native.estimate import NativeEstimate
 
-HEADER = ("circuit", "batch", "prove ms", "estimated", "ratio", "refitted", "proof kB", "estimated", "ratio")
+HEADER = (
+    "circuit",
+    "batch",
+    "keys for",
+    "prove ms",
+    "estimated",
+    "ratio",
+    "refitted",
+    "proof kB",
+    "estimated",
+    "ratio",
+)
 REFERENCES = ("digits-mlp", "digits-cnn", "digits-gelu", "breast-cancer")
 REFERENCE_BATCHES = (1, 32, 256)
+BUDGETS = (1000, 4000)
+"""Of the first reference circuit at batch 1, beside `PROOFS`: a proof commits to masks as long as the rows."""
+
+PROOFS = 64
 BLOCKS = ((256, 1), (256, 64), (256, 1024), (1024, 1), (1024, 64), (1024, 1024), (2048, 1), (2048, 256))
 REPEATS = 4
 
@@ -38,12 +53,14 @@ class Point:
     """One measured proof.
 
     Attributes:
+        proofs: budget of its keys.
         seconds: the least of several.
         size: bytes.
     """
 
     name: str
     batch: int
+    proofs: int
     estimate: NativeEstimate
     seconds: float
     size: int
@@ -55,6 +72,7 @@ class Point:
         return [
             self.name,
             str(self.batch),
+            f"{self.proofs:,}",
             f"{1e3 * self.seconds:.0f}",
             f"{1e3 * expected.prove_seconds:.0f}",
             f"{self.seconds / expected.prove_seconds:.2f}",
@@ -84,18 +102,24 @@ def cases() -> Iterator[tuple[str, zk.Circuit, npt.NDArray[np.float32], tuple[in
 
 def measure() -> Iterator[Point]:
     """All cases."""
-    for name, circuit, samples, batches in cases():
-        keys = zk.setup(circuit, proofs=64)
-        for batch in batches:
-            x = np.resize(samples, (batch, *samples.shape[1:]))
-            estimate = zk.estimate(circuit, samples=batch, proofs=64)
-            assert isinstance(estimate, NativeEstimate)
-            best, size = float("inf"), 0
-            for _ in range(REPEATS):
-                start = time.perf_counter()
-                proof = zk.prove(keys, x, saturate=True)
-                best, size = min(best, time.perf_counter() - start), len(proof.to_bytes())
-            yield Point(name, batch, estimate, best, size)
+    for number, (name, circuit, samples, batches) in enumerate(cases()):
+        budgets = (PROOFS, *BUDGETS) if number == 0 else (PROOFS,)
+        for proofs in budgets:
+            keys = zk.setup(circuit, proofs=proofs)
+            for batch in batches if proofs == PROOFS else batches[:1]:
+                yield measured(name, circuit, keys, np.resize(samples, (batch, *samples.shape[1:])), proofs)
+
+
+def measured(name: str, circuit: zk.Circuit, keys: zk.Keys, x: npt.NDArray[np.float32], proofs: int) -> Point:
+    """The best of a few proofs."""
+    estimate = zk.estimate(circuit, samples=len(x), proofs=proofs)
+    assert isinstance(estimate, NativeEstimate)
+    best, size = float("inf"), 0
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        proof = zk.prove(keys, x, saturate=True)
+        best, size = min(best, time.perf_counter() - start), len(proof.to_bytes())
+    return Point(name, len(x), proofs, estimate, best, size)
 
 
 def fit(points: list[Point]) -> Counts:

@@ -600,3 +600,26 @@ def test_outputs_that_went_through_json_are_compared(native: Path, tmp_path: Pat
     assert run("verify", *files, "--outputs", tmp_path / "y.json", "--decimals", "3").code == 0
     refused(run("verify", *files, "--outputs", tmp_path / "y.json", "--decimals", "5"), "statement")
     nothing_checked(run("verify", *files, "--decimals", "3"), "hand them in")
+
+
+def test_a_folder_of_keys_says_how_many_proofs_are_left(shop: Path, tmp_path: Path) -> None:
+    """And uses up none; above the default budget, setup says what it will cost before it starts."""
+    done = run("setup", shop / "model.zkcircuit", "-o", tmp_path / "keys", "--proofs", "101")
+    assert done.code == 0
+    assert "keys for 101 proofs, estimated: setup, once" in done.text.replace("\n", " ")
+    keys = zk.Keys.load(tmp_path / "keys")
+    zk.prove(keys, np.zeros((1, 4), dtype=np.float32))
+    for _ in range(2):
+        done = run("inspect", tmp_path / "keys")
+        assert done.code == 0
+        assert "100 of 101" in done.text
+        assert keys.commitment.fingerprint in done.text
+    shown = as_json(results.Inspected, "inspect", tmp_path / "keys")
+    assert shown.kind == "secret part of proving keys"
+    assert shown.bytes == sum(path.stat().st_size for path in (tmp_path / "keys").rglob("*") if path.is_file())
+
+
+def test_a_folder_without_keys_cannot_be_inspected(tmp_path: Path) -> None:
+    done = run("inspect", tmp_path)
+    assert done.code != 0
+    assert "commitment.zkc" in done.text.replace("\n", "")

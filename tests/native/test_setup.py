@@ -1,5 +1,7 @@
 """Making keys of the native backend: parameters that are secure, randomness that is never used twice."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, setup
+from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, matrix_bytes, setup
 from zkinfer.protocol import security
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.reduction.layout import weight_matrix
@@ -70,7 +72,7 @@ def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: E
     [
         ({"proofs": 0}, "proofs = 0 is out of range"),
         ({"proofs": -3}, "proofs = -3 is out of range"),
-        ({"proofs": 1 << 22}, "allow fewer proofs"),
+        ({"proofs": 1 << 22}, "no commitment hides these weights for 4,194,304 proofs"),
         ({"seed": b"short"}, "a seed has 32 bytes, not 5"),
         ({"seed": bytes(33)}, "a seed has 32 bytes, not 33"),
     ],
@@ -119,3 +121,32 @@ def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeyp
     with pytest.raises(ResourceError, match="No space left"):
         setup(example.program, example.weights, folder=tmp_path / "keys")
     assert not list(tmp_path.iterdir())
+
+
+def test_more_proofs_than_a_row_can_hide_are_refused_with_the_price_of_rotations(example: Example) -> None:
+    """Before anything is made: a million proofs by keys for a thousand, which give one for each rotation."""
+    with pytest.raises(InvalidInputError, match=r"1,000,000 proofs.* 1,001 rotations, each about .* on disk"):
+        setup(example.program, example.weights, proofs=10**6)
+
+
+@dataclass
+class Disk:
+    """What is free on it."""
+
+    free: int
+
+
+def test_keys_that_do_not_fit_on_the_disk_are_refused_before_they_are_made(
+    example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(free=10**5))
+    with pytest.raises(ResourceError, match=r"keys for 3 proofs take about .* on disk, and .* has 100.0 kB free"):
+        setup(example.program, example.weights, proofs=3, folder=tmp_path / "new" / "keys")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bytes_of_the_stored_matrix_are_known_beforehand(example: Example, tmp_path: Path) -> None:
+    keys = setup(example.program, example.weights, proofs=3, folder=tmp_path / "keys")
+    stored = sum(path.stat().st_size for path in (keys.folder / "matrix").iterdir())
+    opening = keys.commitment.key_as(NativeVerifyingKey).opening
+    assert stored == pytest.approx(matrix_bytes(example.program, opening), rel=0.2)

@@ -28,7 +28,7 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.files.artifact import write_atomically
-from zkinfer.files.key_folder import COMMITMENT_FILE
+from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE
 from zkinfer.progress import duration, quiet
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, or proven; 1 refused; 2 wrong usage; 3 bad input; 4 the backend failed, or memory, "
     "disk, time or an optional package is missing; 5 to 7 of batch jobs. Every command takes --json.",
 )
+
+PRICE = ("setup, once", "keys on disk", "prove", "memory", "proof")
+"""Rows of an estimate that are shown before keys are made for more proofs than by default."""
 
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
@@ -251,8 +254,12 @@ def setup(
     publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
 ) -> results.KeysMade:
     """Make the proving keys, and the commitment to publish."""
+    loaded = zkinfer.Circuit.load(circuit)
+    if proofs is not None and proofs > find_backend(backend).default_proofs:
+        cost = dict(zkinfer.estimate(loaded, backend=backend, proofs=proofs).rows())
+        err.print(f"keys for {proofs:,} proofs, estimated:", ", ".join(f"{k} {cost[k]}" for k in PRICE if k in cost))
     keys = zkinfer.setup(
-        zkinfer.Circuit.load(circuit),
+        loaded,
         backend=backend,
         srs_path=srs,
         folder=output,
@@ -385,7 +392,7 @@ def verify(
 @app.command()
 @guarded
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file, or a folder of keys.")],
     everything: Annotated[
         bool, typer.Option("--all", help="Show all of it, however long that is and takes: every node and table entry.")
     ] = False,
@@ -396,19 +403,23 @@ def inspect(
         ),
     ] = None,
 ) -> results.Inspected:
-    """Print what a file is, what it reveals, and what the program in it computes."""
+    """Print what a file is, what it reveals, and what the program in it computes; of keys, how many proofs are left."""
     from zkinfer.cli.drawing import svg_text
     from zkinfer.cli.inspect import describe_file, kind_of, program_of
+    from zkinfer.cli.inspect_keys import describe_keys, folder_bytes
     from zkinfer.cli.inspect_program import graph_text
 
     if graph is not None:
         text = (svg_text if graph.suffix == ".svg" else graph_text)(program_of(path))
         write_atomically(graph, "".join(text).encode())
         out.print(f"wrote {escape(str(graph))}{'' if graph.suffix == '.svg' else '; dot -Tsvg draws it'}")
-    description = describe_file(path, everything=everything)
+    is_folder = path.is_dir() and graph is None
+    description = describe_keys(path) if is_folder else describe_file(path, everything=everything)
     if graph is None:
         out.print(description)
-    kind, version, size = kind_of(path)
+    kind, version, size = kind_of(path / SECRET_FILE if is_folder else path)
+    if is_folder:
+        size = folder_bytes(path)
     return results.Inspected(
         file=str(path),
         bytes=size,

@@ -170,10 +170,10 @@ class Inspected(Result, frozen=True, kw_only=True):
     """Of `inspect`.
 
     Attributes:
-        file: that was read.
+        file: that was read, or the folder of keys.
         bytes: its size.
-        kind: "circuit", "commitment", "proof", "rotation", "manifest", "item", "secret part of proving keys", or the
-            name of a kind that an early version wrote.
+        kind: "circuit", "commitment", "proof", "rotation", "manifest", "item", "secret part of proving keys" for a
+            folder of keys too, or the name of a kind that an early version wrote.
         version: of its format.
         facts: what it holds, as the command prints it: for people, so that names and values may change.
         graph: the picture that was written; null without `--graph`.

@@ -51,20 +51,26 @@ class Counts:
 
 
 PICOSECONDS = Counts(
-    proof=18_000_000_000,
+    proof=6_000_000_000,
     multiplications=10,
     elements=0,
     lookups=145_000,
     table_rows=0,
     symbols=0,
-    leaves=0,
+    leaves=160_000,
     weights=1_300,
     contracted=300_000,
     summed=80_000,
     messages=113_000_000,
 )
 """For each of what is counted, on the two cores of the reference machine. Lookups carry what grows with them: their
-share of the commitment and of its leaves."""
+share of the commitment. Leaves carry what grows with the length of codewords: masks, and levels of the openings."""
+
+COMMITTING_PICOSECONDS = 7_000
+"""For each byte of a stored matrix of weights: to encode, hash and write it, on the same machine."""
+
+BYTES_A_MASK_SYMBOL = 220
+"""Of memory, for each symbol of the weights' code: the masks' matrix with its tree, and what makes them."""
 
 
 def count(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
@@ -160,6 +166,7 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
     """
     layout = plan.layouts[WEIGHTS]
     keys = 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
+    keys += BYTES_A_MASK_SYMBOL * weights.length
     instance = plan.instance
     if instance is None:
         return keys + executing

@@ -13,15 +13,22 @@ from zkinfer.circuit.program import Program
 from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.native.cost import Counts, argument_bytes, count, memory_bytes, proof_bytes, seconds
+from zkinfer.native.cost import (
+    COMMITTING_PICOSECONDS,
+    Counts,
+    argument_bytes,
+    count,
+    memory_bytes,
+    proof_bytes,
+    seconds,
+)
 from zkinfer.native.prove import header_for
-from zkinfer.native.setup import RANGE_PROOFS, opening_for
+from zkinfer.native.setup import RANGE_PROOFS, matrix_bytes, opening_for
 from zkinfer.native.witness import values_read
 from zkinfer.progress import duration
 from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.params import OpeningParameters
-from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
@@ -56,8 +63,10 @@ class NativeEstimate(Estimate):
 
     Attributes:
         runs: of the program in one proof.
+        proofs: budget of the keys.
         layers: every node that looks up.
         counts: what is done for a proof.
+        setup_seconds: of committing to the weights, and of the proof about them.
         prove_seconds: execution included.
         range_seconds: of the proof, made once with the keys, that all weights lie within their bounds.
         memory_bytes: of loading the keys and proving, beside the process itself.
@@ -67,8 +76,10 @@ class NativeEstimate(Estimate):
     """
 
     runs: int
+    proofs: int
     layers: tuple[LayerCost, ...]
     counts: Counts
+    setup_seconds: float
     prove_seconds: float
     range_seconds: float
     memory_bytes: int
@@ -83,8 +94,10 @@ class NativeEstimate(Estimate):
     def rows(self) -> list[tuple[str, str]]:
         return [
             ("runs in one proof", f"{self.runs:,}"),
+            ("proofs that the keys make", f"{self.proofs:,}"),
+            ("setup, once", duration(self.setup_seconds)),
+            ("of it, proof about the weights", duration(self.range_seconds)),
             ("prove", duration(self.prove_seconds)),
-            ("proof about the weights, once", duration(self.range_seconds)),
             ("memory", decimal(self.memory_bytes)),
             ("proof", decimal(self.proof_bytes)),
             ("keys on disk", decimal(self.disk_bytes)),
@@ -119,18 +132,20 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     header = header_for(plan)
     shape = shape_of(plan, opening.code, header)
     counts = count(plan, shape, header, opening)
-    rows = weight_rows(program, opening.code.log_columns)
     groups = shape.weight_groups, shape.witness_groups
     executor = Executor(program, weights, keep=values_read(program))
     range_seconds, range_bytes = _range_proof(program, opening)
+    stored = matrix_bytes(program, opening)
     return NativeEstimate(
         runs=runs,
+        proofs=proofs,
         layers=_layers(plan),
         counts=counts,
+        setup_seconds=1e-12 * COMMITTING_PICOSECONDS * stored + range_seconds,
         prove_seconds=seconds(counts),
         range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
-        disk_bytes=(32 + 7 * rows + 64) * opening.code.length + 8 * rows * opening.code.blinding + range_bytes,
+        disk_bytes=stored + range_bytes,
         proof_bytes=proof_bytes(plan, shape, header, opening),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )

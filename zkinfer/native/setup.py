@@ -1,29 +1,36 @@
 """Making keys of the native backend: choose parameters, lay out the weights, commit, keep it all in one folder."""
 
+import math
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
+from rich.filesize import decimal
 
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
-from zkinfer.errors import InvalidInputError, ProvingError
+from zkinfer.errors import InvalidInputError, ProvingError, ResourceError
 from zkinfer.files.artifact import building_folder
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
+from zkinfer.native.cost import COMMITTING_PICOSECONDS
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
+from zkinfer.progress import duration
+from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix
+from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix, weight_rows
 from zkinfer.protocol.reduction.plan import check_program
 from zkinfer.typing import IntArray
 
@@ -35,6 +42,9 @@ COLUMN_POINTS = 1
 
 RANGE_PROOFS = 1
 """Openings that keys have random symbols for beside those of their proofs: one shows that weights keep their bounds."""
+
+ROTATED_PROOFS = 1000
+"""Budget of the keys that are advised where one commitment cannot serve as many proofs as are asked for."""
 
 STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v1"
 
@@ -60,7 +70,8 @@ def setup(
         BoundsError: the weights leave the program's bounds.
         ProvingError: the program has no weights, or values that are too large for the field.
         InvalidInputError: `proofs` or `seed` is out of range, or there are too many proofs for so short rows.
-        InvalidInputError: the folder exists; ResourceError: too little disk.
+        InvalidInputError: the folder exists.
+        ResourceError: too little disk, which is known before anything is made.
     """
     if proofs < 1:
         raise InvalidInputError(f"proofs = {proofs} is out of range: at least 1")
@@ -72,6 +83,7 @@ def setup(
     check_bounds(program, weights)
     parameters = opening_for(program, proofs + RANGE_PROOFS)
     folder, temporary = place_for_keys(folder)
+    _require_disk(folder, matrix_bytes(program, parameters), proofs)
     with building_folder(folder) as part:
         matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=RANGE_PROOFS)
         commitment = Commitment(program, _key(matrix, parameters, proofs))
@@ -84,10 +96,48 @@ def opening_for(program: Program, openings: int) -> OpeningParameters:
     """How the weights of a program are opened that many times.
 
     Raises:
-        InvalidInputError: there are too many for any code.
+        InvalidInputError: there are too many for any code; says what as many proofs cost by rotations.
     """
     cells = weight_layout(program).cells
-    return search(cells, COLUMN_POINTS, proofs=openings, error_bits=ERROR_BITS).parameters
+    try:
+        return search(cells, COLUMN_POINTS, proofs=openings, error_bits=ERROR_BITS).parameters
+    except InvalidInputError:
+        if openings <= ROTATED_PROOFS:
+            raise
+    # Rotated keys serve a proof less than their budget: one opening shows that they are to the same weights.
+    size = matrix_bytes(program, opening_for(program, ROTATED_PROOFS + RANGE_PROOFS))
+    rotations = math.ceil((openings - ROTATED_PROOFS) / (ROTATED_PROOFS - 1))
+    raise InvalidInputError(
+        f"no commitment hides these weights for {openings - RANGE_PROOFS:,} proofs: a row would have too many random "
+        f"symbols. Make keys for fewer, such as proofs={ROTATED_PROOFS}, and rotate them when they are nearly used up: "
+        f"it takes {rotations:,} rotations, each about {duration(1e-12 * COMMITTING_PICOSECONDS * size)} and "
+        f"{decimal(size)} on disk, which can be removed once its proofs are made"
+    )
+
+
+def matrix_bytes(program: Program, parameters: OpeningParameters) -> int:
+    """Bytes on disk of the stored matrix of a program's weights, nearly."""
+    code = parameters.code
+    rows = weight_rows(program, code.log_columns)
+    leaf = SALT_BYTES + BASE_BYTES * rows
+    return (leaf + 2 * DIGEST_BYTES) * code.length + np.dtype(np.float64).itemsize * rows * code.blinding
+
+
+def _require_disk(folder: Path, needed: int, proofs: int) -> None:
+    """Refuse before any work what does not fit on the disk.
+
+    Raises:
+        ResourceError: says what is needed and what there is.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ResourceError(
+            f"keys for {proofs:,} proofs take about {decimal(needed)} on disk, and {place} has {decimal(free)} free: "
+            "choose another folder, or fewer proofs"
+        )
 
 
 def commit_weights(
