@@ -84,7 +84,7 @@ def test_a_verified_inference_that_is_worth_nothing_says_so_first() -> None:
     assert text.startswith("Test only")
     assert "WORTH NOTHING AS EVIDENCE" in text
     assert "Proven" not in text
-    assert "the owner's word" in text
+    assert "nothing shows that they lie within" in text
 
 
 def test_hidden_values_are_named_by_their_commitments() -> None:

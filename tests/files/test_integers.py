@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.files.integers import WIDTHS, array_width, bit_width, least_width, pack_bits, packed_bytes, unpack_bits
+from zkinfer.files.integers import (
+    WIDTHS,
+    array_width,
+    bit_width,
+    least_width,
+    pack_bits,
+    packed_bytes,
+    packed_extremes,
+    unpack_bits,
+)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -34,6 +43,13 @@ def test_packed_integers_come_back(values: list[int]) -> None:
     assert unpack_bits(data, len(values), lo, width).tolist() == values
 
 
+@given(st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=30))
+def test_the_ends_of_packed_integers_are_found_without_unpacking_them(values: list[int]) -> None:
+    width = bit_width(0, max(values))
+    data = pack_bits(np.array(values), 0, width)
+    assert packed_extremes(data, len(values), width) == (min(values), max(values))
+
+
 @pytest.mark.parametrize("width", [1, 7, 8, 13, 63])
 def test_many_packed_integers_come_back_in_the_bits_that_they_should_have(width: int) -> None:
     values = np.random.default_rng(width).integers(0, 1 << width, (1 << 16) + 5)
@@ -41,6 +57,7 @@ def test_many_packed_integers_come_back_in_the_bits_that_they_should_have(width:
     whole = sum(int(value) << (width * i) for i, value in enumerate(values[:64]))
     assert int.from_bytes(data[: 8 * width], "little") == whole
     assert (unpack_bits(data, len(values), 0, width) == values).all()
+    assert packed_extremes(data, len(values), width) == (values.min(), values.max())
 
 
 def test_bits_are_as_many_as_the_range_takes() -> None:

@@ -3,6 +3,7 @@
 Where bytes count, they are packed bit by bit instead, in as many bits as their range takes.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,16 +54,37 @@ def pack_bits(integers: IntArray, lo: int, width: int) -> bytes:
 def unpack_bits(data: bytes, count: int, lo: int, width: int) -> IntArray:
     """What `pack_bits` packed: int64 of shape (count,), modulo 2^64; `data` has the bytes that `packed_bytes` says."""
     result = np.zeros(count, dtype="<i8")
+    for start, octets in _distances(data, count, width):
+        result[start : start + len(octets)].view(np.uint8).reshape(-1, 8)[:, : octets.shape[1]] = octets
+    result += np.int64(lo)
+    return result.astype(np.int64, copy=False)
+
+
+def packed_extremes(data: bytes, count: int, width: int) -> tuple[int, int]:
+    """The least and the largest distance that `pack_bits` packed, below 2^63, in memory that depends on neither."""
+    found: list[int] = []
+    for _, octets in _distances(data, count, width):
+        distances: npt.NDArray[Any] = octets
+        if octets.shape[1] > 1:
+            distances = np.zeros((len(octets), 8), dtype=np.uint8)
+            distances[:, : octets.shape[1]] = octets
+            distances = distances.view("<i8")
+        found += [int(distances.min()), int(distances.max())]
+    return min(found), max(found)
+
+
+def _distances(data: bytes, count: int, width: int) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Block by block where it starts, and the bytes of each distance, the lowest first: shape (integers, bytes)."""
     each = packed_bytes(1, width)
     for start in range(0, count, _BLOCK):
         size = min(_BLOCK, count - start)
         octets = np.frombuffer(data, np.uint8, packed_bytes(size, width), start * width // 8)
-        bits = np.zeros((size, 8 * each), dtype=np.uint8)
-        bits[:, :width] = np.unpackbits(octets, count=size * width, bitorder="little").reshape(size, width)
-        whole = np.packbits(bits.reshape(-1), bitorder="little").reshape(size, each)
-        result[start : start + size].view(np.uint8).reshape(size, 8)[:, :each] = whole
-    result += np.int64(lo)
-    return result.astype(np.int64, copy=False)
+        bits = np.unpackbits(octets, count=size * width, bitorder="little").reshape(size, width)
+        if width > 1:
+            whole = np.zeros((size, 8 * each), dtype=np.uint8)
+            whole[:, :width] = bits
+            bits = np.packbits(whole.reshape(-1), bitorder="little").reshape(size, each)
+        yield start, bits
 
 
 def packed_bytes(count: int, width: int) -> int:

@@ -13,7 +13,7 @@ from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.files.file import File
-from zkinfer.files.integers import bit_width, pack_bits, packed_bytes, unpack_bits
+from zkinfer.files.integers import bit_width, pack_bits, packed_bytes, packed_extremes, unpack_bits
 from zkinfer.files.kinds import PROOF
 from zkinfer.notebook import card
 from zkinfer.typing import FloatArray, IntArray
@@ -22,7 +22,8 @@ MAX_DIMENSIONS = 17
 MAX_FRAC_BITS = 512
 MAX_WIDTH = (2 * MAX_MAGNITUDE).bit_length() - 1
 MAX_CLAIMED = 1 << 26
-"""Numbers of all claimed outputs together: what bounds memory, half a gibibyte, and time for reading them."""
+"""Numbers of all claimed outputs together: what bounds time for reading them, and memory, half a gibibyte, for having
+them; reading holds no more than the file."""
 
 DIGEST_BYTES = 32
 STATED_BYTES = 3 * DIGEST_BYTES
@@ -52,8 +53,8 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
         width = bit_width(lo, hi)
         return cls(integers.shape, frac_bits, lo, width, pack_bits(integers, lo, width))
 
-    def integers(self) -> IntArray:
-        """The claimed integers, int64, of the claim's shape.
+    def check(self) -> None:
+        """Check all that `integers` relies on, and hold no more than a block of them meanwhile.
 
         Raises:
             MalformedProofError: there are more or fewer than the shape says, they are larger than any value of a
@@ -64,16 +65,21 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
             raise MalformedProofError(f"proof: an output of {size} numbers; at most {MAX_CLAIMED} can be claimed")
         if not 1 <= self.width <= MAX_WIDTH or len(self.values) != packed_bytes(size, self.width) or not self.values:
             raise MalformedProofError(f"proof: {len(self.values)} bytes hold no claimed output of shape {self.shape}")
-        if not -MAX_MAGNITUDE < self.lo < MAX_MAGNITUDE:
-            raise MalformedProofError("proof: a claimed output is larger than any value of a program")
-        found = unpack_bits(self.values, size, self.lo, self.width)
-        lo, hi = int(found.min()), int(found.max())
-        if not self.lo <= hi < MAX_MAGNITUDE:
+        least, largest = packed_extremes(self.values, size, self.width)
+        if not -MAX_MAGNITUDE < self.lo <= self.lo + largest < MAX_MAGNITUDE:
             raise MalformedProofError("proof: a claimed output is larger than any value of a program")
         used = size * self.width % 8 or 8
-        if lo != self.lo or bit_width(lo, hi) != self.width or self.values[-1] >> used:
+        if least or bit_width(0, largest) != self.width or self.values[-1] >> used:
             raise MalformedProofError("proof: a claimed output is not written as shortly as it can be")
-        return found.reshape(self.shape)
+
+    def integers(self) -> IntArray:
+        """The claimed integers, int64, of the claim's shape.
+
+        Raises:
+            MalformedProofError: as `check` does.
+        """
+        self.check()
+        return unpack_bits(self.values, math.prod(self.shape), self.lo, self.width).reshape(self.shape)
 
 
 class PrivateTensor(msgspec.Struct, frozen=True, array_like=True, tag="private", forbid_unknown_fields=True):
@@ -117,7 +123,7 @@ def _check_shape(tensor: OutputTensor | PrivateTensor) -> None:
 def _check_output(tensor: OutputTensor) -> None:
     if abs(tensor.frac_bits) > MAX_FRAC_BITS:
         raise MalformedProofError(f"proof: {tensor.frac_bits} fraction bits of a claimed output are not a Q-format")
-    tensor.integers()
+    tensor.check()
 
 
 class Proof(File):

@@ -35,7 +35,8 @@ class VerifiedInference:
         weights_in_bounds: whether the published commitment proves that all weights lie within the bounds that its
             program says. The outputs are then those of the program in exact integers, whoever the owner is. If it does
             not, as with ezkl and with a rotated commitment that is passed without the one that it comes from, they are
-            those of one fixed function of the inputs, and that this is arithmetic of integers is the owner's word.
+            those of the program over the backend's field, with weights that are some fixed elements of it: the same
+            function of the inputs in every proof, and nothing shows that it is the one in exact integers.
         public: what the proof shows, in words.
         zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
@@ -73,7 +74,7 @@ class VerifiedInference:
             ),
             ("context", repr(self.context) if self.context else ""),
             ("security", f"about {self.security_bits:.0f} bits"),
-            ("weights", "within their published bounds" if self.weights_in_bounds else "bounds are the owner's word"),
+            ("weights", "within their published bounds" if self.weights_in_bounds else "nothing shows that they lie within their published bounds"),
             ("checked by", f"{self.engine}, in {self.seconds:.2f} s"),
         ]
         forgeable = "WORTH NOTHING AS EVIDENCE: test-only reference string, everyone can forge."
