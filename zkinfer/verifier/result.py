@@ -74,7 +74,12 @@ class VerifiedInference:
             ),
             ("context", repr(self.context) if self.context else ""),
             ("security", f"about {self.security_bits:.0f} bits"),
-            ("weights", "within their published bounds" if self.weights_in_bounds else "nothing shows that they lie within their published bounds"),
+            (
+                "weights",
+                "within their published bounds"
+                if self.weights_in_bounds
+                else "nothing shows that they lie within their published bounds",
+            ),
             ("checked by", f"{self.engine}, in {self.seconds:.2f} s"),
         ]
         forgeable = "WORTH NOTHING AS EVIDENCE: test-only reference string, everyone can forge."
