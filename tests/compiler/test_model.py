@@ -152,6 +152,14 @@ def test_a_tensor_has_the_width_that_it_is_given(mlp: onnx.ModelProto) -> None:
     assert tensors["w0"].hi > 32
 
 
+def test_a_circuit_that_cannot_be_proven_is_refused_when_it_is_compiled() -> None:
+    """64 products of 24 and 23 bits do not fit the field, and an output is no reason to round them."""
+    weights = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
+    model = _proto([helper.make_node("MatMul", ["x", "w"], ["y"])], "x", 64, "y", {"w": weights})
+    with pytest.raises(BoundsError, match=r"could not be proven: y: .*compile with fewer bits"):
+        compile(model, CALIBRATION, activation_bits=24, weight_bits=24, max_table_entries=1 << 24)
+
+
 class TestCompile:
     def test_the_same_model_gives_the_same_circuit(self, mlp: onnx.ModelProto, circuit: Circuit) -> None:
         again = compile(mlp.SerializeToString(), CALIBRATION)

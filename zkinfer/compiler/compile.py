@@ -12,6 +12,7 @@ import onnx_ir
 
 from zkinfer.arguments import whole_number
 from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.program import Program
 from zkinfer.circuit.qformat import as_array, as_batch, is_table
 from zkinfer.circuit.samples import into_runs
 from zkinfer.circuit.validate import validate
@@ -41,8 +42,9 @@ from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import normalize
 from zkinfer.compiler.onnx.read import read_model
-from zkinfer.errors import AccuracyWarning, InvalidInputError, ShapeError
+from zkinfer.errors import AccuracyWarning, BoundsError, InvalidInputError, ProvingError, ShapeError
 from zkinfer.progress import activity, notice
+from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:
@@ -183,6 +185,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     with activity("proving the circuit's bounds"):
         validate(lowered.program)
         check_bounds(lowered.program, lowered.weights)
+        _require_provable(lowered.program)
     with activity("comparing the circuit with the model"):
         chosen = most if tuning is None else tuning.precision_after
         fidelity = examiner.examine(
@@ -206,6 +209,18 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         fidelity=fidelity,
         bound=bound,
     )
+
+
+def _require_provable(program: Program) -> None:
+    """Check that the native prover takes a program, so that `setup` does not refuse what was compiled.
+
+    Raises:
+        BoundsError: a value has more bits than the prover's field; the message names its tensor.
+    """
+    try:
+        make_plan(program, 1)
+    except ProvingError as error:
+        raise BoundsError(f"the circuit could not be proven: {error}") from None
 
 
 def _typical_limit(requirements: Sequence[Requirement] | None) -> float:

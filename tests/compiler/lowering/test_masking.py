@@ -233,6 +233,14 @@ class TestNoMask:
         )
         assert np.abs(fixed - floats).max() <= 0.001
 
+    def test_a_small_number_beside_terms_that_are_nearly_equal_is_no_mask(self) -> None:
+        """As in a recurrent cell whose weights are all alike: 4 is little, whatever the terms differ by."""
+        alike = (np.float32(3) + SCORES * np.float32(1e-6)).astype(np.float32)
+        off = np.where(KEEP == 1, np.float32(0), np.float32(-4))
+        model = masked_model("s = Add(x, k)\ny = Tanh(s)", 0)
+        fixed, floats = run_on(model, [alike, off], [alike, off], "native")
+        assert np.abs(fixed - floats).max() <= 0.001
+
     def test_a_sum_in_which_nothing_is_left_of_a_term_is_refused(self) -> None:
         model = masked_model(ONE_MINUS.replace("Softmax", "LogSoftmax"), -1e9)
         with pytest.raises(UnsupportedOperatorError, match=r"reaches -1e.09, beside which nothing is left of 'x'"):

@@ -333,9 +333,9 @@ class Emitter:
 
     # Formats: from real tensors to integers.
 
-    def tabulated(self, a: Activation, out: Format, room: float = HEADROOM) -> ProgramValue:
+    def tabulated(self, a: Activation, out: Format, room: float = HEADROOM, *, fine: bool = False) -> ProgramValue:
         """The activation in a given format: one lookup applies the pending function, see `tables.function_lookup`."""
-        observed, fine = self.ranges.of(a.value), a.channels is not None
+        observed, fine = self.ranges.of(a.value), fine or a.channels is not None
         return function_lookup(
             self.builder, self.precision, a.label, a.value, a.function, observed, out, room, fine=fine
         )
@@ -349,10 +349,15 @@ class Emitter:
         hi = max(math.ceil(a.observed[1]), narrow.hi >> narrow.frac_bits)
         return Format(0, *round_outward((lo, hi)))
 
-    def narrow(self, a: Activation) -> ProgramValue:
-        """The narrow form: integers of `activation_bits` from one lookup, which all readers of the tensor share."""
+    def narrow(self, a: Activation, *, fine: bool = False) -> ProgramValue:
+        """The narrow form: integers of `activation_bits` from one lookup, which all readers of the tensor share.
+
+        Args:
+            a: the activation.
+            fine: whether the lookup has the digits of the result, where one before it can bring that about.
+        """
         if a.tensor not in self.narrow_forms:
-            self.narrow_forms[a.tensor] = self.tabulated(self.resolved(a) or a, self.format(a))
+            self.narrow_forms[a.tensor] = self.tabulated(self.resolved(a) or a, self.format(a), fine=fine)
         return self.narrow_forms[a.tensor]
 
     def narrowed(self, a: Activation) -> Activation:
@@ -437,7 +442,7 @@ class Emitter:
         """An activation as an output of the program: an exact sum is not made narrow."""
         a = self.resolved(a) or a
         if not isinstance(a.pending, AffineMap) or not is_simple(a.pending.scale):
-            return self.narrow(a)
+            return self.narrow(a, fine=True)
         scale, offset = a.pending
         rounds = (offset / scale * Fraction(2) ** a.value.frac_bits).denominator != 1
         extra_bits = OPERAND_SLACK_BITS if rounds else 0

@@ -169,7 +169,8 @@ def _with_computed(g: Emitter, scores: Activation, mask: Activation) -> MaskedSc
     levels, depth = _levels(mask), _depth(g, scores)
     known = _is_truth(mask) and levels.high == 0 and levels.low <= MASKED_BELOW
     if not (g.masking or known):
-        if levels.depth > 2.0**g.precision.activation_bits * (scores.observed[1] - scores.observed[0]) > 0:
+        left = 2.0**g.precision.activation_bits * (scores.observed[1] - scores.observed[0])
+        if levels.depth >= depth and levels.depth > left > 0:
             raise UnsupportedOperatorError(
                 f"its operand {mask.label!r} reaches {levels.low:.4g}, beside which nothing is left of "
                 f"{scores.label!r}. Such masks are supported where softmaxes and maxima read the sum, also after "

@@ -145,6 +145,8 @@ class Relative:
         # Even, with the bits of the index, so that the root of the unit is a power of two where that of w is.
         while w.tensor.hi >= self._top << shift:
             shift += 2
+        # Of the largest numbers, what fits the field is one step less, and the root of the unit is rounded.
+        shift -= self._top << shift > LARGEST
         table = _factors(self._bits)
         largest = (self._top << shift) - 1
         smallest = max(w.interval[0], smallest)

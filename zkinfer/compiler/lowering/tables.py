@@ -35,6 +35,10 @@ SATURATION_UNITS = 1.5
 one unit early, see `precision.activation_format`, and that costs no more than rounding does."""
 
 _SAMPLES = 257
+
+_NEAR = 2.0**-9
+"""Numbers within this share of each other count as one number."""
+
 _NAME_LENGTH = 48
 _NUMBER = re.compile(r"(?<![a-zA-Z_])\d+(\.\d+)?(e[+-]?\d+)?(/\d+)?")
 """A number in the name of a function; tables are public, and their names carry none."""
@@ -239,13 +243,20 @@ def function_lookup(
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
 
 
+def _around(observed: Range) -> Range:
+    """A range that has a slope: a number that is the only one observed, with what is close to it."""
+    lo, hi = observed
+    margin = max(abs(lo), abs(hi)) * _NEAR
+    return observed if hi - lo > margin else (lo - margin, hi + margin)
+
+
 def _is_coarse(
     source: ProgramValue, function: Function, observed: Range, out: Format, precision: Precision, error: float
 ) -> bool:
     """Whether the finest index that fits costs more than this share of the largest result, and half a unit of it."""
     least = least_shift((source.tensor.lo, source.tensor.hi), precision.max_table_entries)
     unit = math.ldexp(1.0, -out.frac_bits)
-    slope, size = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
+    slope, size = slope_and_size(function, _around(observed), (out.lo * unit, out.hi * unit))
     return least > 0 and slope * math.ldexp(0.5, least - source.frac_bits) > max(error * size, unit / 2)
 
 
