@@ -10,7 +10,7 @@ from zkinfer.compiler.lowering.channels import MAX_EXPONENT, channels_of, expone
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.typing import Array
 
-EIGHT = Precision(8, 8, 1 << 16)
+EIGHT, SIXTEEN = Precision(8, 8, 1 << 16), Precision(16, 16, 1 << 16)
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (64, 16))
 W, V = RNG.uniform(-1, 1, (2, 16, 16)) / 4
@@ -114,3 +114,12 @@ def test_powers_are_weights_that_nobody_sees() -> None:
         programs.append(compare(model, X, precision=EIGHT).program)
     assert programs[0] == programs[1]
     assert {"b/powers", "y/powers"} & {tensor.label for tensor in programs[0].weights}
+
+
+@pytest.mark.parametrize("function", ["Relu(h)", "LeakyRelu<alpha=0.25>(h)"])
+def test_powers_pass_through_an_activation(function: str) -> None:
+    """With one format for all channels, those that are not large would have few digits."""
+    body = f"h = MatMul(x, w)\na = {function}\ny = MatMul(a, v)"
+    plain = _compare(body, {"w": W, "v": V}, SIXTEEN)
+    outlier = _compare(body, {"w": W * OUTLIER**2, "v": V / (OUTLIER**2)[:, None]}, SIXTEEN)
+    assert outlier.error < 32 * plain.error

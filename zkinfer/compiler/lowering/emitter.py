@@ -27,6 +27,7 @@ from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.forms import Form, form_of
 from zkinfer.compiler.approx.functions import Function, X
+from zkinfer.compiler.approx.homogeneous import is_homogeneous
 from zkinfer.compiler.lowering.activation import Activation, Constant
 from zkinfer.compiler.lowering.affine import IDENTITY, AffineMap, is_simple
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
@@ -34,6 +35,7 @@ from zkinfer.compiler.lowering.channels import Channels, exponents_of
 from zkinfer.compiler.lowering.observed import ObservedRanges
 from zkinfer.compiler.lowering.precision import (
     HEADROOM,
+    MIN_BITS,
     Format,
     Precision,
     Range,
@@ -51,6 +53,12 @@ OPERAND_SLACK_BITS = 4
 
 MAX_POWERS_BITS = 46
 """Bits of a value times powers of two of its channels."""
+
+MAX_SPREAD_LOSS = 3
+"""So many bits fewer the format of a tensor may have where its channels have powers of two."""
+
+MIN_SPREAD_GAIN = 3
+"""Most channels gain at least so many bits where the format has fewer."""
 
 MAX_FUSED_NODES = 40
 """Larger expressions are not fused further: a lookup takes their place. Their tables would take long to prove."""
@@ -103,6 +111,8 @@ class Emitter:
         narrow_forms: the narrow form of each tensor that has one, by the tensor's number.
         spread_forms: of each tensor with outlier channels the narrow form times their powers of two, by the tensor's
             number; None where no table is fine enough for it.
+        multiplied: of a value times powers of two, by its number and the axes of the powers, what was multiplied, and
+            the exponents.
         compared_forms: of each tensor that is compared in a form of its own, the integers, what they stand for, and
             where they saturate; by the tensor's number.
         roundings: of a value, by its number, the roundings of affine functions of it that squares were made of.
@@ -119,6 +129,7 @@ class Emitter:
     ranges: ObservedRanges = field(default_factory=ObservedRanges)
     narrow_forms: dict[int, ProgramValue] = field(default_factory=dict)
     spread_forms: dict[int, Activation | None] = field(default_factory=dict)
+    multiplied: dict[tuple[int, tuple[int, ...]], tuple[ProgramValue, IntArray]] = field(default_factory=dict)
     roundings: dict[int, list[tuple[ProgramValue, AffineMap]]] = field(default_factory=dict)
     compared_forms: dict[int, tuple[ProgramValue, AffineMap, Interval]] = field(default_factory=dict)
     tensors: Iterator[int] = field(default_factory=itertools.count)
@@ -375,37 +386,50 @@ class Emitter:
     def spread(self, a: Activation) -> Activation | None:
         """The narrow form of the tensor times the powers of two of its channels; None if it has none of these.
 
-        Nor has it such a form where something nonlinear is pending, or an offset, which the powers would multiply.
+        Nor has it such a form where a function is pending that the powers do not pass through.
         """
-        if a.channels is None or not isinstance(a.pending, AffineMap) or a.pending.offset:
+        if a.channels is None or not is_homogeneous(a.function):
             return None
         if a.tensor not in self.spread_forms:
-            self.spread_forms[a.tensor] = self._spread(a, a.pending.scale, a.channels)
+            self.spread_forms[a.tensor] = self._spread(a, a.channels)
         return self.spread_forms[a.tensor]
 
-    def _spread(self, a: Activation, scale: Fraction, channels: Channels) -> Activation | None:
+    def _spread(self, a: Activation, channels: Channels) -> Activation | None:
         multiplied = self.times_powers(a, _along(channels, len(a.shape)), channels.exponents)
         if multiplied is None:
             return None
-        out = activation_format(*channels.observed, self.precision.activation_bits_of(a.label))
-        function, observed = AffineMap(scale).tree, _solved(AffineMap(scale), channels.observed)
-        narrow = fine_lookup(self.builder, self.precision, a.label, multiplied.value, function, observed, out)
-        return None if narrow is None else self.activation(narrow, observed=channels.observed)
+        observed = _leading_to(a.function, channels.observed)
+        bits = self.precision.activation_bits_of(a.label)
+        loss = min(MAX_SPREAD_LOSS, max(int(np.median(channels.exponents)) - MIN_SPREAD_GAIN, 0))
+        for digits in range(bits, max(bits - loss, MIN_BITS) - 1, -1):
+            # What is clamped has a bit or two beyond what was observed, and a sign that the result may not have.
+            out = activation_format(*channels.observed, digits)
+            narrow = fine_lookup(self.builder, self.precision, a.label, multiplied.value, a.function, observed, out)
+            if narrow is not None:
+                return self.activation(narrow, observed=channels.observed)
+        return None
 
     def times_powers(self, a: Activation, subscripts: str, exponents: IntArray) -> Activation | None:
         """An activation times powers of two, exact; None if the product has too many bits.
+
+        Of a value that is such a product itself, both powers are one factor.
 
         Args:
             a: the activation, on which a factor at most is pending.
             subscripts: of the Einsum of its value and the powers.
             exponents: of the powers.
         """
-        frac_bits = max(int(-exponents.min()), 0)
-        integers = np.left_shift(np.int64(1), exponents + frac_bits)
+        factors, _, out = subscripts.partition("->")
+        axes = tuple(out.index(letter) for letter in factors.partition(",")[2])
+        source, earlier = self.multiplied.get((a.value.number, axes), (a.value, np.zeros_like(exponents)))
+        together = earlier + exponents
+        frac_bits = max(int(-together.min()), 0)
+        integers = np.left_shift(np.int64(1), together + frac_bits)
         weight = self.builder.weight(f"{self.label}/powers", integers, frac_bits)
-        value = self.builder.einsum(self.label, subscripts, a.value, weight)
+        value = self.builder.einsum(self.label, subscripts, source, weight)
         if value.bits > MAX_POWERS_BITS or not self.builder.is_provable(value):
             return None
+        self.multiplied[value.number, axes] = source, together
         return self._new(value, a.pending, a.observed)
 
     def operand(self, a: Activation, width: int | None = None) -> tuple[ProgramValue, Fraction]:
@@ -500,6 +524,16 @@ def _along(channels: Channels, rank: int) -> str:
     """The subscripts of a product with one number for each channel."""
     letters = string.ascii_lowercase[:rank]
     return f"{letters},{letters[channels.axis]}->{letters}"
+
+
+def _leading_to(function: Function, observed: Range) -> Range:
+    """The range that a function, two lines which meet at zero, takes to the observed one."""
+    below, above = (float(y) for y in function(np.array([-1.0, 1.0])))
+
+    def reach(slope: float) -> float:
+        return max(observed[1] if slope > 0 else -observed[0], 0.0) / abs(slope) if slope else 0.0
+
+    return -reach(below), reach(above)
 
 
 def _domain(function: Function) -> Domain | None:
