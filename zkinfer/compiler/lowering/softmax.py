@@ -32,6 +32,7 @@ from zkinfer.compiler.lowering.linear import add_all
 from zkinfer.compiler.lowering.masking import or_all, without_kept
 from zkinfer.compiler.lowering.maxima import PairwiseMaximum, clamped, comparable, lowest_elsewhere
 from zkinfer.compiler.lowering.precision import Format, Range, frac_bits_for
+from zkinfer.compiler.lowering.relative import FIELD_BITS
 from zkinfer.compiler.lowering.tables import entries
 from zkinfer.compiler.lowering.truth import times_truth
 
@@ -66,7 +67,7 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
     least *= largest
     if kept is not None:
         powers = times_truth(g, powers, kept)
-    sums = total(g, g.activation(powers), [axis], keepdims=False)
+    sums = _sum_of_powers(g, powers, axis)
     value = _shares(g, powers, sums, axis, (least, n * largest))
     if none is not None:
         share = Fraction(round(2.0**value.frac_bits / n), 1 << value.frac_bits)
@@ -93,6 +94,14 @@ def _unmasked(
 def _is_long(g: Emitter, n: int) -> bool:
     """Whether a table of 1 / s would have too few indices for a sum of n numbers of which one is c."""
     return g.precision.relative and n > 2 * g.precision.max_table_entries >> 3 * g.precision.activation_bits // 4
+
+
+def _sum_of_powers(g: Emitter, powers: ProgramValue, axis: int) -> Activation:
+    """The sum along the axis; of a long row exactly of these powers, so that none is proven to be above the sum."""
+    if not _is_long(g, powers.shape[axis]):
+        return total(g, g.activation(powers), [axis], keepdims=False)
+    letters = string.ascii_lowercase[: len(powers.shape)]
+    return g.activation(g.builder.einsum(g.label, f"{letters}->{letters.replace(letters[axis], '')}", powers))
 
 
 def _shares(g: Emitter, powers: ProgramValue, sums: Activation, axis: int, limits: Range) -> ProgramValue:
@@ -174,6 +183,9 @@ def _powers(g: Emitter, x: Activation, n: int, smallest: float, least: float) ->
     """
     digits = g.precision.activation_bits + 3
     digits += max(0, math.ceil(math.log2(n)) - 4) + max(0, math.ceil(-math.log2(least)))
+    if _is_long(g, n):
+        # The sum, at its size of even bits, is multiplied by a mantissa of four bits less than an index.
+        digits = min(digits, FIELD_BITS - g.accumulator_bits // 2 + 1 - n.bit_length())
     most = g.precision.max_table_entries
     # c is `steps` index steps of the sum, a step being 2**shift units.
     fitting = bisect_right(range(1, most // n + 1), most, key=lambda m: entries(round_outward((0, n * m)), 0))

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.model_comparison import build, compare, grid
 
-from zkinfer.compiler.lowering.precision import EZKL, Precision
+from zkinfer.circuit.derived_bounds import derived_bounds
+from zkinfer.compiler.lowering.precision import EZKL, NATIVE, Precision
 from zkinfer.errors import CompileError
+from zkinfer.protocol.field.params import P
 
 AXES = st.lists(st.integers(-3, 2), min_size=1, max_size=3, unique_by=lambda axis: axis % 3)
 
@@ -153,3 +155,12 @@ class TestArgMax:
 def test_an_axis_that_does_not_exist_is_refused(axis: int) -> None:
     with pytest.raises(CompileError, match="the shapes of the model do not fit together"):
         compare(build(f"y = Softmax<axis={axis}>(x)", {"x": [1, 2, 2]}), grid(8, 2, 2))
+
+
+def test_a_softmax_over_thousands_of_classes_fits_the_field() -> None:
+    """The shares of a long row have more digits than the field if the powers have as many as the row has elements."""
+    x = np.random.default_rng(0).normal(size=(4, 3000))
+    result = compare(build("y = Softmax(x)", {"x": [1, 3000]}), x, precision=NATIVE)
+    derived_bounds(result.program, P // 2)
+    assert all(2 * node.out.magnitude < P for node in result.program.nodes)
+    assert result.error < 2.0**-17
