@@ -9,7 +9,9 @@ from zkinfer.compiler.approx.homogeneous import is_homogeneous
 LEAKY = maximum(X, 0) + minimum(X, 0) * 0.125
 
 
-@pytest.mark.parametrize("function", [X, X * 3, X / -4, relu, LEAKY, maximum(X, -X), abs_, relu(X * 2) - X, maximum(X, X * 0.5)])
+@pytest.mark.parametrize(
+    "function", [X, X * 3, X / -4, relu, LEAKY, maximum(X, -X), abs_, relu(X * 2) - X, maximum(X, X * 0.5)]
+)
 def test_lines_that_meet_at_zero_are(function: Function) -> None:
     assert is_homogeneous(function)
     x = np.linspace(-3, 3, 25)

@@ -1,4 +1,4 @@
-"""Functions that a positive factor passes through: `f(c * x) = c * f(x)` for all c > 0, such as Relu, LeakyRelu, Abs."""
+"""Functions that a positive factor passes through: `f(c * x) = c * f(x)` for all c > 0, such as Relu and Abs."""
 
 from dataclasses import dataclass
 from fractions import Fraction
