@@ -22,6 +22,7 @@ from zkinfer.jit.compiling import intrinsic, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.protocol.field.kernels.vector import copy
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.merkle.compression import (
     BLOCK_BYTES,
@@ -125,8 +126,8 @@ def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: A
     parent = np.empty(_BLOCK_WORDS * LANES, dtype=np.uint32)
     for tile in range(start, stop, TILE):
         present = min(TILE, stop - tile)
-        for column in range(present):
-            for word in range(salt_words):
+        for word in range(salt_words):
+            for column in range(present):
                 words[word * TILE + column] = salts[(tile + column) * salt_words + word]
         block, row = 0, 0
         while block < blocks:
@@ -137,10 +138,9 @@ def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: A
                 held += _GROUP_WORDS
             row += ahead
             if ahead % _GROUP:
-                for k in range(_GROUP):
-                    line = row - ahead % _GROUP + k
-                    for column in range(present):
-                        last[k * TILE + column] = flat[line * columns + tile + column] if line < rows else 0.0
+                # Rows of `last` that are behind the codewords' were zero from the beginning: this comes once in a tile.
+                for k in range(ahead % _GROUP):
+                    copy(flat, (row - ahead % _GROUP + k) * columns + tile, last, k * TILE, present)
                 for column in range(0, present, LANES):
                     _put_words(last, column, TILE, words, held * TILE + column)
                 held += _GROUP_WORDS
@@ -166,7 +166,7 @@ def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: A
                     if flags & CHUNK_END:
                         _merge(stack, chaining, parent, key, state, chunk, ends)
             if row < rows:
-                words[: salt_words * TILE] = words[STAGE * BASE_BYTES // 4 * TILE :][: salt_words * TILE]
+                copy(words, _STAGE_BLOCKS * _BLOCK_WORDS * TILE, words, 0, salt_words * TILE)
             block += whole
         for column in range(present):
             state = column // LANES * LANES * DIGEST_WORDS + column % LANES
@@ -198,14 +198,13 @@ def _merge(stack: Any, chaining: Any, parent: Any, key: Any, state: int, chunk: 
         depth -= 1
         trees >>= 1
         at = depth * DIGEST_WORDS * TILE + state
-        parent[:half] = stack[at : at + half]
-        parent[half:] = chaining[state : state + half]
+        copy(stack, at, parent, 0, half)
+        copy(chaining, state, parent, half, half)
         _start(key, chaining, state)
         flags = KEYED_HASH | PARENT | (ROOT if ends and not depth else 0)
         _compress(parent, 0, LANES, chaining, state, 0, BLOCK_BYTES, flags)
     if not ends:
-        at = depth * DIGEST_WORDS * TILE + state
-        stack[at : at + half] = chaining[state : state + half]
+        copy(chaining, state, stack, depth * DIGEST_WORDS * TILE + state, half)
 
 
 @kernel
