@@ -82,14 +82,19 @@ PARTS = ("message", "weights", "witness", "about_pads")
 """Of a proof: its reduction, the openings of the weights and of all else, and the proof about the pads."""
 
 
-def bytes_by_part(circuit: zk.Circuit, x: FloatArray, proofs: int) -> list[str]:
+def bytes_by_part(circuit: zk.Circuit, x: FloatArray, proofs: int) -> list[int]:
     """Bytes of a proof and of its parts, with keys for so many; then of the commitment, and of its range proof."""
     keys = zk.setup(circuit, proofs=proofs)
     proof = zk.prove(keys, x)
     parts = [len(getattr(decode(proof.data), part)) for part in PARTS]
     whole = len(proof.to_bytes())
-    sizes = [whole, *parts, whole - sum(parts), len(keys.commitment.to_bytes()), len(keys.commitment.range_proof)]
-    return [f"{size:,}" for size in sizes]
+    return [whole, *parts, whole - sum(parts), len(keys.commitment.to_bytes()), len(keys.commitment.range_proof)]
+
+
+def bars(name: str, parts: list[int]) -> str:
+    """A picture of the bytes of a proof: a character stands for 8 kB of a part."""
+    drawn = "".join(letter * round(size / 8000) for letter, size in zip("MWOP", parts, strict=True))
+    return f"{name:<24}{drawn}"
 
 
 def main() -> None:
@@ -98,18 +103,22 @@ def main() -> None:
     parser.add_argument("--proofs", type=int, nargs="+", default=[100, 1000], help="budgets of keys")
     arguments = parser.parse_args()
     set_threads(1)
-    rows, sizes = [], []
+    rows, sizes, pictures = [], [], []
     for name in MODELS:
         folder = Path(ROOT, "circuits", name)
         circuit = zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"))
         x = np.load(folder / "held-out.npy")[:1]
         seconds = proving_seconds(circuit, x, arguments.repeats)
-        sizes += [[name, f"{proofs:,}", *bytes_by_part(circuit, x, proofs)] for proofs in arguments.proofs]
+        for proofs in arguments.proofs:
+            found = bytes_by_part(circuit, x, proofs)
+            sizes.append([name, f"{proofs:,}", *(f"{size:,}" for size in found)])
+            pictures.append(bars(f"{name}, {proofs:,}", found[1 : 1 + len(PARTS)]))
         rows.append([name, f"{calls_between_files(circuit, x):,}", f"{1000 * seconds:.1f}"])
     print(provenance("python benchmarks/small_proofs.py"))
     print(markdown_table(["model", "calls between files", "proof, processor ms"], rows))
     columns = ["message", "weights' opening", "other opening", "pads", "rest", "commitment", "its range proof"]
     print(markdown_table(["model", "keys for", "proof, bytes", *columns], sizes))
+    print("\n".join(pictures))
 
 
 if __name__ == "__main__":
