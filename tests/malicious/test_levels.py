@@ -150,6 +150,65 @@ def test_errors_of_two_combinations_do_not_cancel(monkeypatch: Patch) -> None:
     accepted(opened_by(Cancelling))
 
 
+def fixed(patch: Patch, label: str) -> None:
+    """A challenge that a prover knows beforehand: all its powers are one."""
+    draw = Transcript.challenge_ext
+    patch.setattr(Transcript, "challenge_ext", lambda self, name: ONE if name == label else draw(self, name))
+
+
+def test_errors_of_two_values_do_not_cancel(monkeypatch: Patch) -> None:
+    """Two masks, and so the values of their combinations, are off by opposite amounts."""
+    dot = modular.ext_dot
+
+    def opened() -> Opened:
+        errors = iter([ONE, (P - 1, 0, 0)] * 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(modular, "ext_dot", lambda a, b: scalar.ext_add(dot(a, b), next(errors, (0, 0, 0))))
+            return opened_by(FoldedVectors)
+
+    rejected(opened(), "the last fold does not have the claimed values")
+    fixed(monkeypatch, "column batch")
+    accepted(opened())
+
+
+PAIR = 3, 10
+
+
+class CancellingColumns(FoldedVectors):
+    """Two columns of a level, both of them queried, are off by opposite amounts."""
+
+    queried: Sequence[int] = ()
+
+    def commit(self, level: Level) -> bytes:
+        root = super().commit(level)
+        if len(self._trees) > 1:
+            return root
+        leaves = self._trees[0][0][list(range(level.length))].copy()
+        for j, error in zip(PAIR, (1, -1), strict=True):
+            symbol = (int.from_bytes(leaves[j, :7].tobytes(), "little") + error) % P
+            leaves[j, :7] = np.frombuffer(symbol.to_bytes(7, "little"), np.uint8)
+        self._trees[0] = leaves, build_tree(leaves)
+        return self._trees[0][1][1].tobytes()
+
+    def columns(self, number: int, indices: Sequence[int]) -> bytes:
+        if number == 0:
+            type(self).queried = indices
+        return super().columns(number, indices)
+
+
+def test_errors_of_two_columns_do_not_cancel(monkeypatch: Patch) -> None:
+    def opened() -> Opened:
+        """Begun again until both columns are queried, as a prover would."""
+        while True:
+            found = opened_by(CancellingColumns)
+            if set(PAIR) <= set(CancellingColumns.queried):
+                return found
+
+    rejected(opened(), "the last fold does not have the claimed values")
+    fixed(monkeypatch, "level batch")
+    accepted(opened())
+
+
 def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> None:
     class Other(FoldedVectors):
         def __init__(self, vectors: IntArray) -> None:
