@@ -188,7 +188,7 @@ class CancellingColumns(FoldedVectors):
             symbol = (int.from_bytes(leaves[j, :7].tobytes(), "little") + error) % P
             leaves[j, :7] = np.frombuffer(symbol.to_bytes(7, "little"), np.uint8)
         self._trees[0] = leaves, build_tree(leaves)
-        return self._trees[0][1][1].tobytes()
+        return bytes(self._trees[0][1][1])
 
     def columns(self, number: int, indices: Sequence[int]) -> bytes:
         if number == 0:
