@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from support.example_programs import everything, mlp
 
+from zkinfer.circuit.program import node_sources
 from zkinfer.circuit.table import Table
-from zkinfer.circuit.validate import node_sources
 from zkinfer.cli import inspect_program
 from zkinfer.cli.inspect_program import graph_text, node_rows, table_rows, weight_rows
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from support.steps import by_definition
 
-from zkinfer.circuit.program import Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, View, rounding_half
 from zkinfer.circuit.steps import Step
 from zkinfer.typing import IntArray
 
@@ -28,6 +28,8 @@ def evaluate_by_definition(program: Program, weights: Sequence[IntArray], inputs
                 index = [(int(x) + rounding_half(shift)) // 2**shift for x in values[source].ravel()]
                 looked_up = [entries.values[i - entries.lo] for i in index]
                 values.append(np.array(looked_up, dtype=object).reshape(node.out.shape))
+            case Delay():
+                raise AssertionError("the definitions of recurrences are those of the unrolled program")
     return [np.array(value.tolist(), dtype=np.int64).reshape(value.shape) for value in values]
 
 

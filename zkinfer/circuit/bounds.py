@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zkinfer.circuit.product_bounds import is_sum_of_squares, product_interval
-from zkinfer.circuit.program import MAX_MAGNITUDE, Einsum, Lookup, Node, Program, View
+from zkinfer.circuit.program import MAX_MAGNITUDE, Delay, Einsum, Lookup, Node, Program, View
 from zkinfer.circuit.selector_bounds import selector
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.view_bounds import Interval as Interval
@@ -140,7 +140,7 @@ def lookup_interval(table: Table, source: Interval, shift: int) -> Interval:
 
 
 def interval_of(node: Node, known: Known) -> Interval:
-    """Bounds of one node's value, given what is known of the values before it.
+    """Bounds of one node's value, given what is known of the values before it, and of a later one that a Delay names.
 
     Raises:
         BoundsError: a value can leave a table's domain, or reach the limit.
@@ -155,6 +155,9 @@ def interval_of(node: Node, known: Known) -> Interval:
             if not known.allows(len(looked_up.values)):
                 return looked_up.range
             return lookup_interval(looked_up, known.looked_up(known.source(source).interval, looked_up, shift), shift)
+        case Delay(initial=initial, source=source):
+            (a, b), (c, d) = known.source(initial).interval, known.source(source).interval
+            return min(a, c), max(b, d)
 
 
 def node_interval(program: Program, node: Node, intervals: Sequence[Interval], weights: Sequence[IntArray]) -> Interval:
@@ -176,9 +179,17 @@ def node_interval(program: Program, node: Node, intervals: Sequence[Interval], w
         k = value - len(program.inputs)
         content = weights[k] if 0 <= k < len(weights) else None
         made = program.nodes[value - leaves] if value >= leaves else None
-        return Source(program.tensor(value).shape, intervals[value], content, made)
+        interval = intervals[value] if value < len(intervals) else later_interval(program, value)
+        return Source(program.tensor(value).shape, interval, content, made)
 
     return interval_of(node, Known(read, program.tables.__getitem__))
+
+
+def later_interval(program: Program, value: int) -> Interval:
+    """What is known beforehand of a value that a Delay names: what the table of its Lookup holds."""
+    node = program.nodes[value - program.num_values + len(program.nodes)]
+    assert isinstance(node, Lookup)
+    return program.tables[node.table].range
 
 
 def weight_interval(weight: IntArray) -> Interval:

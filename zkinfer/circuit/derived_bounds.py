@@ -12,7 +12,7 @@ leads to an index of the table. Where a proof system shows the Lookups of all el
 or not, that is so wherever else the value is read.
 """
 
-from zkinfer.circuit.bounds import Interval, interval_of
+from zkinfer.circuit.bounds import Interval, interval_of, later_interval
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.circuit.view_bounds import Effort, Known, Source
 from zkinfer.circuit.view_bounds import table_domain as table_domain
@@ -67,7 +67,8 @@ def derived_bounds(program: Program, limit: int, *, all_shown: bool = True) -> l
 
     def source(value: int) -> Source:
         made = program.nodes[value - leaves] if value >= leaves else None
-        return Source(program.tensor(value).shape, intervals[value], None, made)
+        interval = intervals[value] if value < len(intervals) else later_interval(program, value)
+        return Source(program.tensor(value).shape, interval, None, made)
 
     known = Known(source, program.tables.__getitem__, None, Effort(MAX_EFFORT), shown=True)
     for value, tensor in enumerate((*program.inputs, *program.weights)):

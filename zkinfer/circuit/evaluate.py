@@ -10,7 +10,8 @@ import numpy as np
 
 from zkinfer.circuit.inputs import check_inputs
 from zkinfer.circuit.lookup import lookup
-from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, View
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, View
+from zkinfer.circuit.regions import Region, body_of, find_regions, varying
 from zkinfer.circuit.steps import apply_to_runs
 from zkinfer.typing import IntArray
 
@@ -72,19 +73,55 @@ def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[Int
     """
     values = check_inputs(program, inputs)
     values += [w[None] for w in weights]
-    for node in program.nodes:
-        match node:
-            case Einsum(subscripts=subscripts, operands=operands):
-                magnitude = einsum_magnitude(subscripts, [program.tensor(v) for v in operands])
-                values.append(evaluate_einsum(subscripts, [values[v] for v in operands], magnitude))
-            case View(terms=terms, offset=offset):
-                total: IntArray | None = None
-                for term in terms:
-                    moved = apply_to_runs(term.steps, values[term.source])
-                    scaled = moved * np.int64(term.coefficient) if term.coefficient != 1 else moved
-                    total = scaled if total is None else total + scaled
-                assert total is not None
-                values.append(total + np.int64(offset) if offset else total)
-            case Lookup(source=source, table=table, shift=shift):
-                values.append(lookup(values[source], program.tables[table], shift))
+    regions = {region.values[0]: region for region in find_regions(program)}
+    leaves = len(values)
+    while len(values) < program.num_values:
+        if len(values) in regions:
+            values += _evaluate_region(program, regions[len(values)], values)
+        else:
+            values.append(_evaluate_node(program, program.nodes[len(values) - leaves], values))
     return values
+
+
+def _evaluate_node(program: Program, node: Node, values: Sequence[IntArray]) -> IntArray:
+    """The value of a node that is no Delay, from those before it."""
+    match node:
+        case Einsum(subscripts=subscripts, operands=operands):
+            magnitude = einsum_magnitude(subscripts, [program.tensor(v) for v in operands])
+            return evaluate_einsum(subscripts, [values[v] for v in operands], magnitude)
+        case View(terms=terms, offset=offset):
+            total: IntArray | None = None
+            for term in terms:
+                moved = apply_to_runs(term.steps, values[term.source])
+                scaled = moved * np.int64(term.coefficient) if term.coefficient != 1 else moved
+                total = scaled if total is None else total + scaled
+            assert total is not None
+            return total + np.int64(offset) if offset else total
+        case Lookup(source=source, table=table, shift=shift):
+            return lookup(values[source], program.tables[table], shift)
+        case Delay():
+            raise AssertionError("a delay is computed step by step, with its region")
+
+
+def _evaluate_region(program: Program, region: Region, values: Sequence[IntArray]) -> list[IntArray]:
+    """The values of a region, step by step, from those before it."""
+    varies = varying(program)
+    body = body_of(program, region, varies)
+    delays = {value: program.nodes[value - program.num_values + len(program.nodes)] for value in body.delays}
+    made: dict[int, list[IntArray]] = {value: [] for value in region.values}
+    for t in range(region.steps):
+        now: list[IntArray] = []
+        for node in delays.values():
+            assert isinstance(node, Delay)
+            now.append(made[node.source][-1] if t else values[node.initial])
+        now += [values[value][:, t : t + 1] for value in body.sliced]
+        now += [values[value] for value in (*body.whole, *body.fixed)]
+        for step in body.program.nodes:
+            now.append(_evaluate_node(body.program, step, now))
+        for value in region.values:
+            made[value].append(now[body.numbers[value]])
+    runs = max(len(value) for value in values)
+    return [
+        np.concatenate([np.broadcast_to(a, (runs if varies[value] else 1, *a.shape[1:])) for a in steps], axis=1)
+        for value, steps in made.items()
+    ]

@@ -1,8 +1,11 @@
 """The integer program: the public part of a circuit.
 
 A `Program` is everything about a model but its weights: the tensors that flow, with their Q-formats and
-bounds, the three kinds of node, and the lookup tables. Values are numbered: inputs first, then weights, then
+bounds, the kinds of node, and the lookup tables. Values are numbered: inputs first, then weights, then
 one value a node in order of execution, so a node can only name values that exist before it.
+
+One kind of node may name a later value: a `Delay`, which puts what was computed one step ago into the step that follows.
+`circuit.regions` says which nodes belong to such a recurrence, and why it determines every value.
 
 Plain data, light enough for a verifier.
 """
@@ -11,7 +14,7 @@ import math
 
 import msgspec
 
-from zkinfer.circuit.steps import Step
+from zkinfer.circuit.steps import Pad, Slice, Step
 from zkinfer.circuit.table import Table
 
 PROGRAM_VERSION = 1
@@ -101,7 +104,31 @@ class Lookup(msgspec.Struct, frozen=True, array_like=True, tag="lookup", forbid_
     shift: int
 
 
-Node = Einsum | View | Lookup
+class Delay(msgspec.Struct, frozen=True, array_like=True, tag="delay", forbid_unknown_fields=True):
+    """Along the first axis, which is that of time: `initial`, and then what `source` was one step before.
+
+    Attributes:
+        out: at step 0 it is `initial`; at step t it is step t - 1 of `source`.
+        initial: an earlier value, of shape (1, *rest).
+        source: a later value, the result of a Lookup, of shape (steps, *rest).
+    """
+
+    out: Tensor
+    initial: int
+    source: int
+
+    def terms(self) -> tuple["Term", ...]:
+        """The terms of the View that this would be if `source` were an earlier value."""
+        (steps, *rest) = self.out.shape
+        none = (0,) * len(rest)
+        if steps == 1:
+            return (Term(self.initial, 1, ()),)
+        first = Term(self.initial, 1, (Pad((0, *none), (steps - 1, *none)),))
+        others = Term(self.source, 1, (Slice(0, 0, steps - 1, 1), Pad((1, *none), (0, *none))))
+        return (first, others)
+
+
+Node = Einsum | View | Lookup | Delay
 
 
 class Program(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -141,6 +168,19 @@ class Program(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     def output_tensors(self) -> tuple[Tensor, ...]:
         """The tensors that the program returns."""
         return tuple(self.tensor(value) for value in self.outputs)
+
+
+def node_sources(node: Node) -> tuple[int, ...]:
+    """The values that a node reads, in the order in which it names them. Of a Delay the last one is a later value."""
+    match node:
+        case Einsum(operands=operands):
+            return operands
+        case View(terms=terms):
+            return tuple(term.source for term in terms)
+        case Lookup(source=source):
+            return (source,)
+        case Delay(initial=initial, source=source):
+            return initial, source
 
 
 def rounding_half(shift: int) -> int:

@@ -4,7 +4,19 @@ import string
 from collections.abc import Sequence
 
 from zkinfer.circuit.bounds import lookup_indices
-from zkinfer.circuit.program import MAX_MAGNITUDE, PROGRAM_VERSION, Einsum, Lookup, Node, Program, Tensor, View
+from zkinfer.circuit.program import (
+    MAX_MAGNITUDE,
+    PROGRAM_VERSION,
+    Delay,
+    Einsum,
+    Lookup,
+    Node,
+    Program,
+    Tensor,
+    View,
+    node_sources,
+)
+from zkinfer.circuit.regions import check_regions
 from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS, Shape, shape_after
 from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import ArtifactError, ShapeError
@@ -51,17 +63,11 @@ def node_shape(program: Program, node: Node) -> Shape:
             return shapes.pop()
         case Lookup(source=source):
             return program.tensor(source).shape
-
-
-def node_sources(node: Node) -> tuple[int, ...]:
-    """The values that a node reads, in the order in which it names them."""
-    match node:
-        case Einsum(operands=operands):
-            return operands
-        case View(terms=terms):
-            return tuple(term.source for term in terms)
-        case Lookup(source=source):
-            return (source,)
+        case Delay(initial=initial, source=source):
+            shape = program.tensor(source).shape
+            if not shape or program.tensor(initial).shape != (1, *shape[1:]):
+                raise ShapeError(f"{node.out.label}: a delay of shape {shape} does not begin with one step of it")
+            return shape
 
 
 def _check_tensor(tensor: Tensor) -> None:
@@ -107,8 +113,11 @@ def validate(program: Program) -> None:
     known = len(program.inputs) + len(program.weights)
     for node in program.nodes:
         _check_tensor(node.out)
-        if not node_sources(node) or any(not 0 <= value < known for value in node_sources(node)):
+        earlier = (node.initial,) if isinstance(node, Delay) else node_sources(node)
+        if not earlier or any(not 0 <= value < known for value in earlier):
             raise ArtifactError(f"{node.out.label}: reads a value that does not exist yet")
+        if isinstance(node, Delay):
+            _check_delay(program, node, known)
         if isinstance(node, Lookup):
             _check_lookup(program, node)
         try:
@@ -120,6 +129,15 @@ def validate(program: Program) -> None:
         known += 1
     if any(not 0 <= value < known for value in program.outputs):
         raise ArtifactError("an output names a value that does not exist")
+    check_regions(program)
+
+
+def _check_delay(program: Program, node: Delay, value: int) -> None:
+    later = value < node.source < program.num_values
+    if not later or not isinstance(program.nodes[node.source - program.num_values + len(program.nodes)], Lookup):
+        raise ArtifactError(f"{node.out.label}: a delay is of the result of a later Lookup, not of value {node.source}")
+    source = program.tensor(node.source)
+    _check_tensor(source)
 
 
 def _check_lookup(program: Program, node: Lookup) -> None:

@@ -8,8 +8,7 @@ import html
 import math
 from collections.abc import Iterator
 
-from zkinfer.circuit.program import Einsum, Lookup, Node, Program, Tensor
-from zkinfer.circuit.validate import node_sources
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, node_sources
 from zkinfer.cli.failures import printable
 from zkinfer.cli.inspect_program import shape_text
 from zkinfer.errors import InvalidInputError
@@ -88,6 +87,8 @@ def _what(program: Program, node: Node) -> str:
             return f"{node.out.size:,} lookups"
         case Einsum(subscripts=subscripts, operands=operands):
             return f"{_multiplications(subscripts, [program.tensor(value) for value in operands]):,} products"
+        case Delay():
+            return "the step before"
         case _:
             return "view"
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from zkinfer.circuit.program import Einsum, Lookup, Node, Program, Tensor, View
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, View, node_sources
 from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.circuit.steps import Step
 from zkinfer.circuit.table import Table
-from zkinfer.circuit.validate import node_sources
 from zkinfer.cli.failures import printable
 
 Rows = list[tuple[str, str]]
@@ -98,6 +97,8 @@ def _node_text(node: Node, everything: bool) -> str:
             return f"View {' + '.join(parts)} + {offset}"
         case Lookup(source=source, table=table, shift=shift):
             return f"Lookup of value {source}, shifted by {shift} bits, in table {table}"
+        case Delay(initial=initial, source=source):
+            return f"Delay of value {source} by one step, value {initial} first"
 
 
 def _kind_text(node: Node) -> str:
@@ -108,6 +109,8 @@ def _kind_text(node: Node) -> str:
             return "View"
         case Lookup(table=table, shift=shift):
             return f"Lookup in table {table} >> {shift}"
+        case Delay():
+            return "Delay"
 
 
 def _moved_text(source: int, steps: tuple[Step, ...], everything: bool) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from zkinfer.circuit.bounds import check_bounds
+from zkinfer.circuit.bounds import Interval, check_bounds
 from zkinfer.circuit.inputs import check_inputs
-from zkinfer.circuit.program import Einsum, Lookup, Program, View
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, View, node_sources
+from zkinfer.circuit.regions import Body, Region, body_of, find_regions, varying
 from zkinfer.circuit.steps import moves
-from zkinfer.circuit.validate import node_sources
 from zkinfer.execution.narrow import narrow, smallest_type
 from zkinfer.execution.operands import RUNS, Operand
 from zkinfer.execution.products import PreparedEinsum, prepare_einsum
@@ -44,7 +44,51 @@ class AppliedLookup:
         return self.table(source, self.shift)
 
 
-Operation = PreparedEinsum | Alias | Combination | AppliedLookup
+@dataclass(frozen=True, eq=False)
+class Recurrence:
+    """A region, ready to be computed step by step.
+
+    Attributes:
+        body: one step.
+        executor: of the body.
+        delays: of each Delay the initial value and the one that it delays.
+        wanted: the values that are kept.
+        varies: for each of these whether it depends on an input.
+    """
+
+    body: Body
+    executor: "Executor"
+    delays: tuple[tuple[int, int], ...]
+    wanted: tuple[int, ...]
+    varies: tuple[bool, ...]
+
+    def __call__(self, values: Values) -> dict[int, Array]:
+        """The wanted values, of shape (runs or 1, steps, ...)."""
+        body, numbers = self.body, self.body.numbers
+        runs = 1 if not any(self.varies) else max(len(value) for value in values if value is not None)
+        made: dict[int, list[Array]] = {value: [] for value in self.wanted}
+        whole = [_of(values, value) for value in body.whole]
+        sliced = [_of(values, value) for value in body.sliced]
+        state = [_of(values, initial) for initial, _ in self.delays]
+        for t in range(body.region.steps):
+            now = self.executor.step(state + [array[:, t : t + 1] for array in sliced] + whole, runs)
+            state = [_of(now, numbers[source]) for _, source in self.delays]
+            for value, steps in made.items():
+                steps.append(_of(now, numbers[value]))
+        joined = {}
+        for value, varies in zip(self.wanted, self.varies, strict=True):
+            steps = [np.broadcast_to(a, (runs if varies else 1, *a.shape[1:])) for a in made[value]]
+            joined[value] = np.concatenate(steps, axis=1)
+        return joined
+
+
+def _of(values: Values, number: int) -> Array:
+    array = values[number]
+    assert array is not None
+    return array
+
+
+Operation = PreparedEinsum | Alias | Combination | AppliedLookup | Recurrence
 
 
 class Executor:
@@ -64,12 +108,36 @@ class Executor:
     """
 
     def __init__(self, program: Program, weights: Sequence[IntArray], *, keep: Collection[int] | None = None) -> None:
+        self._set_up(program, weights, keep, check_bounds(program, weights), [AppliedTable(t) for t in program.tables])
+
+    @classmethod
+    def _of_body(
+        cls,
+        body: Body,
+        weights: Sequence[Array],
+        keep: Collection[int],
+        intervals: Sequence[Interval],
+        tables: Sequence[AppliedTable],
+    ) -> "Executor":
+        """One step of a region, with the intervals that are known of all its values."""
+        executor = cls.__new__(cls)
+        executor._set_up(body.program, weights, keep, intervals, tables)
+        return executor
+
+    def _set_up(
+        self,
+        program: Program,
+        weights: Sequence[Array],
+        keep: Collection[int] | None,
+        intervals: Sequence[Interval],
+        tables: Sequence[AppliedTable],
+    ) -> None:
         self.program = program
         self._leaves = len(program.inputs) + len(program.weights)
-        self._intervals = check_bounds(program, weights)
-        self.tables = [AppliedTable(table) for table in program.tables]
+        self._intervals, self.tables = list(intervals), list(tables)
         kept = range(program.num_values) if keep is None else {*range(len(program.inputs)), *keep}
-        self._last_readers = _last_readers(program, kept)
+        regions = find_regions(program)
+        self._last_readers = _last_readers(program, kept, regions)
         self._dtypes = [smallest_type(*interval) for interval in self._intervals]
         self._memory = list(range(program.num_values))
         """For each value the one whose memory it shares: itself, or the source of an Alias."""
@@ -77,8 +145,14 @@ class Executor:
         for value, weight in enumerate(weights, start=len(program.inputs)):
             self._constants[value] = weight.astype(self._dtypes[value])[None]
         self._operations: dict[int, Operation] = {}
+        starts = {region.values[0]: region for region in regions}
+        varies = varying(program) if regions else ()
+        inside = {value for region in regions for value in region.values}
         for value in range(self._leaves, program.num_values):
-            self._prepare(value)
+            if value in starts:
+                self._prepare_region(starts[value], varies)
+            elif value not in inside:
+                self._prepare(value)
         self._dead: dict[int, list[int]] = {value: [] for value in self._operations}
         for value, last in enumerate(self._last_readers):
             if last in self._dead and value not in self._constants:
@@ -101,10 +175,29 @@ class Executor:
         values = self._narrowed(inputs)
         for value, array in self._constants.items():
             values[value] = array
+        self._compute(values)
+        return values
+
+    def _compute(self, values: list[Array | None]) -> None:
+        """Computes what is not there yet, and takes away what is not needed any more."""
         for value, operation in self._operations.items():
-            values[value] = operation(values)
+            if isinstance(operation, Recurrence):
+                for number, array in operation(values).items():
+                    values[number] = array
+            else:
+                values[value] = operation(values)
             for dead in self._dead[value]:
                 values[dead] = None
+
+    def step(self, inputs: Sequence[Array], runs: int) -> list[Array | None]:
+        """As `run`, of inputs that are known to be within their bounds, of any integer type, in all runs or in one."""
+        values: list[Array | None] = [None] * self.program.num_values
+        for value, array in enumerate(inputs):
+            everywhere = array if len(array) == runs else np.broadcast_to(array, (runs, *array.shape[1:]))
+            values[value] = np.ascontiguousarray(everywhere, dtype=self._dtypes[value])
+        for value, array in self._constants.items():
+            values[value] = array
+        self._compute(values)
         return values
 
     def integers(self, inputs: Sequence[IntArray], wanted: Sequence[int]) -> list[IntArray]:
@@ -140,7 +233,12 @@ class Executor:
             peak = max(peak, sum(held.values()) + 8 * runs * tensor.size)
         for value, operation in self._operations.items():
             size = runs * program.tensor(value).size * self._dtypes[value].itemsize
-            if isinstance(operation, Alias):
+            if isinstance(operation, Recurrence):
+                for number in operation.wanted:
+                    held[number] = runs * program.tensor(number).size * self._dtypes[number].itemsize
+                # Steps are kept apart until they are joined.
+                temporary = sum(held[number] for number in operation.wanted) + operation.executor.peak_bytes(runs)
+            elif isinstance(operation, Alias):
                 held[value], temporary = runs * operation.bytes_per_run, 0
             elif isinstance(operation, Combination | AppliedLookup):
                 held[value], temporary = size, runs * operation.bytes_per_run
@@ -182,6 +280,8 @@ class Executor:
             case Lookup(source=source, table=table, shift=shift):
                 size = self.program.tensor(source).size
                 operation = AppliedLookup(source, self.tables[table], shift, size * self._dtypes[source].itemsize)
+            case Delay():
+                raise AssertionError("a delay is prepared with its region")
         if isinstance(operation, Alias):
             self._dtypes[value] = self._dtypes[operation.source]
             self._memory[value] = self._memory[operation.source]
@@ -192,6 +292,33 @@ class Executor:
             self._constants[value] = operation(known)
         else:
             self._operations[value] = operation
+
+    def _prepare_region(self, region: Region, varies: Sequence[bool]) -> None:
+        """Prepares one step of a region; computes all of them if they depend on no input."""
+        program = self.program
+        body = body_of(program, region, varies)
+        delays = []
+        for value in body.delays:
+            node = program.nodes[value - self._leaves]
+            assert isinstance(node, Delay)
+            delays.append((node.initial, node.source))
+        last = region.values[-1]
+        constant = not any(varies[value] for value in region.values)
+        wanted = tuple(value for value in region.values if constant or self._last_readers[value] > last)
+        intervals: list[Interval] = [(0, 0)] * body.program.num_values
+        for value, number in body.numbers.items():
+            intervals[number] = self._intervals[value]
+        keep = {body.numbers[value] for value in (*wanted, *(source for _, source in delays))}
+        fixed = [self._constants[value][0] for value in body.fixed]
+        executor = Executor._of_body(body, fixed, keep, intervals, self.tables)
+        for value in region.values:
+            self._dtypes[value] = executor._dtypes[body.numbers[value]]
+        operation = Recurrence(body, executor, tuple(delays), wanted, tuple(varies[value] for value in wanted))
+        if constant:
+            known = [self._constants.get(value) for value in range(region.values[0])]
+            self._constants.update(operation(known))
+        else:
+            self._operations[last] = operation
 
     def _einsum(self, value: int, node: Einsum) -> PreparedEinsum:
         terms, _, out = node.subscripts.partition("->")
@@ -262,16 +389,19 @@ def execute(program: Program, weights: Sequence[IntArray], inputs: Sequence[IntA
     return [value for value in Executor(program, weights).run(inputs) if value is not None]
 
 
-def _last_readers(program: Program, kept: Collection[int]) -> list[int]:
+def _last_readers(program: Program, kept: Collection[int], regions: Sequence[Region]) -> list[int]:
     """For each value, the last value that is computed from its memory, under its own number or that of an Alias of it.
 
-    The value itself where none is; the number of values where it is kept.
+    The value itself where none is; the number of values where it is kept. The values of a region are computed together,
+    with its last one.
     """
+    together = {value: region.values[-1] for region in regions for value in region.values}
     leaves = len(program.inputs) + len(program.weights)
     last = [program.num_values if value in kept else value for value in range(program.num_values)]
     for value in range(program.num_values - 1, leaves - 1, -1):
         node = program.nodes[value - leaves]
-        until = last[value] if isinstance(node, View) and len(node.terms) == 1 else value
+        alias = isinstance(node, View) and len(node.terms) == 1 and value not in together
+        until = last[value] if alias else together.get(value, value)
         for source in node_sources(node):
             last[source] = max(last[source], until)
     return last

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View, rounding_half
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, Term, View, rounding_half
+from zkinfer.circuit.regions import unroll
 from zkinfer.circuit.steps import Step, apply_steps
 from zkinfer.ezkl.graph import Graph
 from zkinfer.ezkl.instances import STATEMENT_WORDS
@@ -41,7 +42,7 @@ class Hint:
     """The quotients of one shifted lookup, offset so that they start at 0.
 
     Attributes:
-        source: the value looked up.
+        source: the value looked up, of the unrolled program.
         shift: binary digits dropped.
         table_lo: smallest index of the table; the hint is the index minus this.
         size: number of elements.
@@ -63,12 +64,14 @@ class LoweredProgram:
 
     Attributes:
         model: serialized ONNX model.
+        program: what the graph computes: the one that was lowered, its recurrences unrolled.
         hints: in the order in which the witness vector holds them.
         weights: layout of the weights vector.
         witness: layout of the witness vector.
     """
 
     model: bytes
+    program: Program
     hints: tuple[Hint, ...]
     weights: SaltedVector
     witness: SaltedVector
@@ -108,6 +111,8 @@ class _Lowering:
                     self.values.append(self._view(node))
                 case Lookup():
                     self.values.append(self._lookup(node))
+                case Delay():
+                    raise AssertionError("recurrences are unrolled before")
         return self._finish([words, *flat_inputs])
 
     def _hint(self, node: Lookup) -> Hint:
@@ -223,11 +228,13 @@ class _Lowering:
             inputs={"weights": self.weights.length, "witness": self.witness.length},
             outputs=dict(zip(echoes, sizes, strict=True)),
         )
-        return LoweredProgram(model, tuple(self.hints), self.weights, self.witness)
+        return LoweredProgram(model, program, tuple(self.hints), self.weights, self.witness)
 
 
 def lower(program: Program, *, salt: int, logrows: int) -> LoweredProgram:
     """The integer ONNX graph of a program, the same bytes for the same program on every machine.
+
+    Recurrences are unrolled.
 
     Args:
         program: a validated program.
@@ -235,7 +242,7 @@ def lower(program: Program, *, salt: int, logrows: int) -> LoweredProgram:
         logrows: k, which gives the length of the columns of a committed vector.
 
     Raises:
-        ResourceError: the salt does not fit a column.
+        ResourceError: the salt does not fit a column, or a recurrence has too many steps.
         BoundsError: a constant is too large for the graph's float32 constants; the message names the tensor.
     """
-    return _Lowering(program, salt, logrows).run()
+    return _Lowering(unroll(program), salt, logrows).run()

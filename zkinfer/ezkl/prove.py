@@ -58,8 +58,9 @@ def prove(keys: EzklKeys, inputs: Sequence[IntArray], context: bytes, *, limits:
         ProvingError: ezkl fails, or disagrees about the outputs.
     """
     digest = statement_digest(keys.commitment, context)
-    values = [v.astype(np.int64) for v in execute(keys.program, keys.weights, [array[None] for array in inputs])]
-    outputs = [values[value][0] for value in keys.program.outputs]
+    program = keys.lowered.program
+    values = [v.astype(np.int64) for v in execute(program, keys.weights, [array[None] for array in inputs])]
+    outputs = [values[value][0] for value in program.outputs]
     graph_inputs = [
         [felt(v) for v in vector] for vector in (keys.committed_weights, witness_vector(keys, values, digest))
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zkinfer.circuit.program import Lookup, Program
+from zkinfer.circuit.regions import unroll
 from zkinfer.errors import ResourceError
 from zkinfer.ezkl.cost import INNER_COLUMNS, RESERVED_ROWS, CircuitSize, cheapest_logrows
 from zkinfer.ezkl.instances import STATEMENT_WORDS
@@ -64,9 +65,9 @@ def minimum_logrows(program: Program, salt: int) -> int:
     """The least k whose columns hold the largest table, the instances and the salt.
 
     Raises:
-        ResourceError: no supported k is large enough.
+        ResourceError: no supported k is large enough, or a recurrence has too many steps.
     """
-    lookups = [node for node in program.nodes if isinstance(node, Lookup)]
+    lookups = [node for node in unroll(program).nodes if isinstance(node, Lookup)]
     tables = [max(len(program.tables[node.table].values) + len(lookups), 1 << node.shift) for node in lookups]
     public = STATEMENT_WORDS + sum(t.size for t in (*program.inputs, *program.output_tensors))
     needed = max([public, 2 * salt, *tables]) + RESERVED_ROWS

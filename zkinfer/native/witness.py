@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zkinfer.circuit.program import Einsum, Lookup, Program
-from zkinfer.circuit.validate import node_sources
+from zkinfer.circuit.program import Einsum, Lookup, Program, node_sources
 from zkinfer.execution.tables import AppliedTable
 from zkinfer.native.kernels.columns import count, trace_lookup
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan

@@ -21,9 +21,8 @@ SHARED = {
         "VerifierUnavailableError",
     },
     # The program.
-    "zkinfer.circuit.program": {"Einsum", "Lookup", "Node", "Program", "Term", "View"},
+    "zkinfer.circuit.program": {"Delay", "Einsum", "Lookup", "Node", "Program", "Term", "View", "node_sources"},
     "zkinfer.circuit.table": {"Table"},
-    "zkinfer.circuit.validate": {"node_sources"},
     # The statement, and the structure of the files.
     "zkinfer.files.commitment": {"Commitment"},
     "zkinfer.files.native_key": {"NativeVerifyingKey"},

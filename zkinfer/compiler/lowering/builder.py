@@ -28,6 +28,7 @@ from zkinfer.circuit.product_bounds import is_sum_of_squares
 from zkinfer.circuit.program import (
     MAX_MAGNITUDE,
     PROGRAM_VERSION,
+    Delay,
     Einsum,
     Lookup,
     Node,
@@ -36,11 +37,12 @@ from zkinfer.circuit.program import (
     Tensor,
     Term,
     View,
+    node_sources,
     rounding_half,
 )
 from zkinfer.circuit.steps import Reshape, Step, shape_after
 from zkinfer.circuit.table import Table
-from zkinfer.circuit.validate import einsum_shape, node_sources
+from zkinfer.circuit.validate import einsum_shape
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.compiler.lowering.result import Saturation
 from zkinfer.errors import BoundsError
@@ -423,6 +425,8 @@ def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]
             return msgspec.structs.replace(node, terms=moved)
         case Lookup(source=source, table=table):
             return msgspec.structs.replace(node, source=values[source], table=tables[table])
+        case Delay():
+            raise AssertionError("this builder makes no recurrences")
 
 
 def exponent(x: Fraction) -> int:

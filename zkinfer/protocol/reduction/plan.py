@@ -10,8 +10,8 @@ from itertools import accumulate
 
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
-from zkinfer.circuit.program import Einsum, Lookup, Program, rounding_half
-from zkinfer.circuit.validate import node_sources
+from zkinfer.circuit.program import Einsum, Lookup, Program, node_sources, rounding_half
+from zkinfer.circuit.regions import varying
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
@@ -137,19 +137,12 @@ def check_program(program: Program) -> None:
         raise ProvingError(str(error)) from None
 
 
-def varying(program: Program) -> tuple[bool, ...]:
-    """For each value whether it depends on an input."""
-    found = [True] * len(program.inputs) + [False] * len(program.weights)
-    for node in program.nodes:
-        found.append(any(found[v] for v in node_sources(node)))
-    return tuple(found)
-
-
 def heights(program: Program) -> tuple[int, ...]:
     """For each value the levels below it: what reads another value through a contraction is higher than that value."""
     found = [0] * (len(program.inputs) + len(program.weights))
     for node in program.nodes:
-        below = max((found[v] for v in node_sources(node)), default=0)
+        # What a Delay names later is committed, and so at the bottom.
+        below = max((found[v] for v in node_sources(node) if v < len(found)), default=0)
         match node:
             case Einsum(operands=(_, _)):
                 found.append(below + 1)

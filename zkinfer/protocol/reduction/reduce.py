@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from zkinfer.circuit.program import Einsum, Node, View, rounding_half
+from zkinfer.circuit.program import Delay, Einsum, Node, View, rounding_half
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import AffineForm, Channel, combination, difference
@@ -280,8 +280,9 @@ class _Reduction:
             waiting.setdefault(number, []).append(functional)
         found: list[tuple[int, Functional]] = []
         while waiting:
-            # Sources have smaller numbers: each value is met once, with all that is asked of it.
-            number = max(waiting)
+            # Sources have smaller numbers, but for what a Delay names, which is committed: those are met last. So each
+            # value is met once, with all that is asked of it.
+            number = max(waiting, key=lambda value: (value not in self.plan.committed, value))
             functionals = merged([(ONE, f) for f in waiting.pop(number)])
             node = program.nodes[number - leaves] if number >= leaves else None
             if number in self.plan.committed:
@@ -308,8 +309,8 @@ class _Reduction:
     def _pulled(self, node: Node, functional: Functional) -> Iterator[tuple[int, Functional]]:
         """What a functional of the result of a View, or of an Einsum of one operand, asks of the sources."""
         match node:
-            case View(terms=terms):
-                for term in terms:
+            case View() | Delay():
+                for term in node.terms() if isinstance(node, Delay) else node.terms:
                     pulled = pull(functional, term.steps, self.plan.shape(term.source))
                     yield term.source, _scaled(pulled, term.coefficient)
             case Einsum(operands=(operand,)):

@@ -7,7 +7,7 @@ text for the fast verifier.
 import itertools
 import math
 
-from zkinfer.circuit.program import Einsum, Lookup, Program, Term, View
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Term, View
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.weights import Index, indices
@@ -52,6 +52,11 @@ class Intervals:
                 case Lookup():
                     outputs = self._entries(node)
                     self._add((min(y for _, y, _ in outputs), max(y for _, y, _ in outputs)))
+                case Delay(initial=initial, source=source):
+                    lookup = self._node(source)
+                    assert isinstance(lookup, Lookup)
+                    reached = (*self.found[initial], *program.tables[lookup.table].values)
+                    self._add((min(reached), max(reached)))
 
     def _add(self, interval: Interval) -> None:
         """Admit the next value, which then lies within the domains of the tables that it is looked up in."""
@@ -66,7 +71,7 @@ class Intervals:
             raise MalformedCommitmentError("a value is never within the table that it is looked up in")
         self.found.append((lo, hi))
 
-    def _node(self, value: int) -> Einsum | View | Lookup | None:
+    def _node(self, value: int) -> Node | None:
         return self.program.nodes[value - self._leaves] if value >= self._leaves else None
 
     def _einsum(self, node: Einsum) -> Interval:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
-from zkinfer.circuit.program import Einsum, Lookup, Node, Program
-from zkinfer.circuit.validate import node_sources
+from zkinfer.circuit.program import Einsum, Lookup, Node, Program, node_sources
 from zkinfer.errors import MalformedCommitmentError, VerifierUnavailableError
 from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.intervals import Intervals
@@ -202,6 +201,19 @@ def limb_bits(shift: int, elements: int) -> list[int]:
     return best[1] if best else []
 
 
+def _varies(program: Program) -> list[bool]:
+    """For each value whether it depends on an input, perhaps through the step before."""
+    leaves = len(program.inputs) + len(program.weights)
+    varies = [value < len(program.inputs) for value in range(program.num_values)]
+    changed = True
+    while changed:
+        before = list(varies)
+        for value, node in enumerate(program.nodes, leaves):
+            varies[value] = any(varies[v] for v in node_sources(node))
+        changed = varies != before
+    return varies
+
+
 class Plan:
     """What both sides compute from the statement.
 
@@ -235,9 +247,7 @@ class Plan:
         self._tables: list[LookupTable] = []
         self._table_numbers: dict[object, int] = {}
         self._blocks: list[tuple[int, int]] = []
-        self.varies = [True] * len(program.inputs) + [False] * len(program.weights)
-        for node in program.nodes:
-            self.varies.append(any(self.varies[v] for v in node_sources(node)))
+        self.varies = _varies(program)
         elements = sum(math.prod(self.shape(value)) for value in range(program.num_values))
         if elements > MAX_ELEMENTS:
             raise VerifierUnavailableError(
@@ -271,7 +281,8 @@ class Plan:
         found = [0] * (len(self.program.inputs) + len(self.program.weights))
         for node in self.program.nodes:
             steps = 1 if isinstance(node, Einsum) and len(node.operands) == 2 else 0
-            highest = max(found[source] for source in node_sources(node))
+            # A Delay's later source is the result of a Lookup, whose height is zero.
+            highest = max(found[source] for source in node_sources(node) if source < len(found))
             found.append(0 if isinstance(node, Lookup) else highest + steps)
         return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zkinfer.circuit.program import Einsum, View
+from zkinfer.circuit.program import Delay, Einsum, View
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ext_pow, ext_scale
 from zkinfer.verifier.reference.channel import AffineForm, Channel, sum_of
@@ -11,7 +11,7 @@ from zkinfer.verifier.reference.contraction import Contraction, contract
 from zkinfer.verifier.reference.elements import total
 from zkinfer.verifier.reference.plan import Plan
 from zkinfer.verifier.reference.sumcheck import verify_products
-from zkinfer.verifier.reference.weights import Weights, merged, pull_single, pull_term
+from zkinfer.verifier.reference.weights import Weights, merged, pull_delay, pull_single, pull_term
 
 Term = tuple[int, Weights]
 """A value's number, and a functional of it."""
@@ -72,7 +72,7 @@ class ValueClaims:
             lists.setdefault(value, []).append(weights)
         kept: list[Term] = []
         while lists:
-            value = max(lists)
+            value = max(lists, key=lambda value: (value not in plan.committed, value))
             for weights in merged(lists.pop(value)):
                 if value in plan.committed:
                     kept.append((value, weights))
@@ -99,6 +99,10 @@ class ValueClaims:
                 return AffineForm(ext_scale(total(weights.entries), offset % P))
             case Einsum(operands=(operand,)) as node:
                 lists.setdefault(operand, []).append(pull_single(weights, node, plan.shape(operand)))
+            case Delay(initial=initial, source=source):
+                first, others = pull_delay(weights, plan.shape(initial), plan.shape(source))
+                lists.setdefault(initial, []).append(first)
+                lists.setdefault(source, []).append(others)
             case _:
                 kept.append((value, weights))
         return AffineForm()

@@ -105,6 +105,16 @@ def pull_term(weights: Weights, term: Term, source: Shape) -> Weights:
     return Weights(source, tuple(entries))
 
 
+def pull_delay(weights: Weights, initial: Shape, source: Shape) -> tuple[Weights, Weights]:
+    """The weights of a Delay's initial value and of what it delays, for weights of its result."""
+    first, others = [ZERO] * math.prod(initial), [ZERO] * math.prod(source)
+    for (run, t, *rest), weight in zip(indices(weights.shape), weights.entries, strict=True):
+        entries, shape, before = (others, source, t - 1) if t else (first, initial, 0)
+        at = place((run if shape[0] > 1 else 0, before, *rest), shape)
+        entries[at] = ext_add(entries[at], weight)
+    return Weights(initial, tuple(first)), Weights(source, tuple(others))
+
+
 def pull_single(weights: Weights, node: Einsum, source: Shape) -> Weights:
     """The weights of the operand of an Einsum of one operand."""
     letters, _, out = node.subscripts.partition("->")
