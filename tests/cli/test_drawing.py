@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from support.commands import as_json
 from support.example_programs import everything, mlp
+from support.recurrent_programs import recurrence
 from typer.testing import CliRunner
 
 import zkinfer as zk
-from zkinfer.circuit.program import Program
+from zkinfer.circuit.program import Program, node_sources
 from zkinfer.cli import app, drawing, results
 from zkinfer.cli.drawing import svg_text
 from zkinfer.errors import InvalidInputError
@@ -36,6 +37,13 @@ def test_every_node_has_a_box_with_what_it_does() -> None:
         ["relu", "4 lookups, 1 x 4, 100%"],
         ["output y", "8 products, 1 x 2"],
     ]
+
+
+def test_a_delay_stands_below_what_it_begins_with_and_has_an_arrow_from_what_it_delays() -> None:
+    root = picture(recurrence().program)
+    assert ["past", "the step before, 5 x 2 x 3"] in boxes(root)
+    arrows = sum(len({*node_sources(node)} - {2, 3}) for node in recurrence().program.nodes)
+    assert len(root.findall(f"{SVG}path")) == arrows
 
 
 @pytest.mark.parametrize("program", [mlp().program, everything().program], ids=["mlp", "everything"])

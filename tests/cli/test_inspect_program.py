@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from support.example_programs import everything, mlp
+from support.recurrent_programs import recurrence
 
 from zkinfer.circuit.program import node_sources
 from zkinfer.circuit.table import Table
@@ -20,6 +21,12 @@ def test_every_node_is_shown_with_what_it_reads() -> None:
     assert dict(weight_rows(everything().program, False)) == {
         "weight kernel": "value 2: 2 x 3, steps of 0.5, from -1.5 to 1.5"
     }
+
+
+def test_a_recurrence_is_shown_with_the_later_value_that_it_reads() -> None:
+    program = recurrence().program
+    assert dict(node_rows(program, False))["value 5"].startswith("Delay of value 8 by one step, value 1 first: past, ")
+    assert "  8 -> 5;" in "".join(graph_text(program))
 
 
 def test_tables_are_shown_by_their_entries_and_names_as_what_their_author_calls_them() -> None:

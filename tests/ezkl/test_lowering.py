@@ -1,6 +1,7 @@
 """The lowered graph computes what the evaluator computes, and nothing in it is left to the prover."""
 
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from py_ecc.optimized_bn128 import curve_order
 from support.claims import public
 from support.example_programs import everything
 from support.random_programs import random_inputs, random_program
+from support.recurrent_programs import Recurrent, recurrence, two_states
 from support.steps import random_step
 
 from zkinfer.circuit.evaluate import evaluate
@@ -109,6 +111,17 @@ def test_graph_agrees_with_the_evaluator_bit_for_bit(seed: int) -> None:
     values = evaluate(built.program, built.weights, [a[None] for a in inputs])
     expected = [*inputs, *(values[v][0] for v in built.program.outputs)]
     for found, want in zip(rest, expected, strict=True):
+        np.testing.assert_array_equal(found, want.ravel())
+
+
+@pytest.mark.parametrize("make", [recurrence, two_states])
+def test_the_graph_of_a_recurrence_is_that_of_its_unrolled_program(make: Callable[..., Recurrent]) -> None:
+    program, weights, inputs = make(4, 1)
+    lowered = lower(program, salt=SALT, logrows=LOGROWS)
+    arrays = [array[0] for array in inputs]
+    _, *rest = graph_outputs(lowered, Built(lowered.program, tuple(weights), {}, ()), arrays)
+    values = evaluate(program, weights, inputs)
+    for found, want in zip(rest, [*arrays, *(values[v][0] for v in program.outputs)], strict=True):
         np.testing.assert_array_equal(found, want.ravel())
 
 

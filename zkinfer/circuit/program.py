@@ -4,7 +4,7 @@ A `Program` is everything about a model but its weights: the tensors that flow, 
 bounds, the kinds of node, and the lookup tables. Values are numbered: inputs first, then weights, then
 one value a node in order of execution, so a node can only name values that exist before it.
 
-One kind of node may name a later value: a `Delay`, which puts what was computed one step ago into the step that follows.
+One kind of node may name a later value: a `Delay`, which puts what one step computed into the step that follows.
 `circuit.regions` says which nodes belong to such a recurrence, and why it determines every value.
 
 Plain data, light enough for a verifier.

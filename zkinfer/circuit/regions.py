@@ -108,12 +108,10 @@ def _keeps_time(steps: Sequence[Step], shape: Shape, count: int) -> bool:
 def _leaves_first_axis(index_map: IndexMap) -> bool:
     """Given that the first axis is as long as before: whether its places stay where they are."""
     match index_map:
-        case Regroup():
+        case Regroup() | Embed():
             return True
         case Permute(axes=axes):
             return axes[0] == 0
-        case Embed(before=before, after=after):
-            return before[0] == after[0] == 0
         case Gather(along=along):
             return 0 not in along
 
