@@ -13,6 +13,7 @@ from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import boxes, gather
 from zkinfer.protocol.reduction import opening as fast_opening
 from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 from zkinfer.verifier import reference
 from zkinfer.verifier.reference import committed_claims as reference_opening
@@ -93,7 +94,7 @@ def _integers(publics: Mapping[int, IntArray], number: int, private: bool) -> li
 @contextmanager
 def cheap_boxes(places: int = 0) -> Iterator[None]:
     """Prover and both verifiers cover tensors as if a box cost no more than so many places: small ones have several."""
-    caches = (boxes.cover.cache_clear, make_plan.cache_clear)
+    caches = (boxes.cover.cache_clear, make_plan.cache_clear, make_range_plan.cache_clear)
     with (
         mock.patch.object(boxes, "BOX_PLACES", places),
         mock.patch.object(reference_plan, "BOX_PLACES", places),

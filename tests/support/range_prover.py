@@ -17,16 +17,22 @@ from zkinfer.native.weight_ranges import commit_ranges
 from zkinfer.protocol.channel import PadConstraints
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.reduction.layout import weight_matrix
+from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
 
-def committed(program: Program, weights: Sequence[IntArray]) -> tuple[Commitment, CommittedMatrix]:
-    """A commitment to any weights, without a proof about them, for one proof; and the matrix, to be opened once."""
+def committed(program: Program, weights: Sequence[IntArray], behind: int = 0) -> tuple[Commitment, CommittedMatrix]:
+    """A commitment to any weights, without a proof about them, for one proof; and the matrix, to be opened once.
+
+    Args:
+        behind: what stands behind weights on axes that are lengthened, where honest owners have zeros.
+    """
     parameters = opening_for(program, 1 + RANGE_PROOFS)
     code = parameters.code
-    matrix = commit(code, weight_matrix(program, weights, code.log_columns), 0)
+    data = weight_matrix(program, weights, code.log_columns)
+    weight_layout(program).fill([weight[None] for weight in weights], data.reshape(-1), behind)
+    matrix = commit(code, data, 0)
     key = NativeVerifyingKey(
         root=matrix.commitment.root,
         rows=matrix.commitment.rows,
@@ -42,14 +48,18 @@ def committed(program: Program, weights: Sequence[IntArray]) -> tuple[Commitment
 
 
 def claimed_in_bounds(
-    program: Program, weights: Sequence[IntArray], lie: Callable[[], AbstractContextManager[object]] = nullcontext
+    program: Program,
+    weights: Sequence[IntArray],
+    lie: Callable[[], AbstractContextManager[object]] = nullcontext,
+    behind: int = 0,
 ) -> Commitment:
     """A commitment with a proof that its weights are in bounds, true or not.
 
     Args:
         lie: makes a context in which the prover does something otherwise.
+        behind: as for `committed`.
     """
-    commitment, matrix = committed(program, weights)
+    commitment, matrix = committed(program, weights, behind)
     key = commitment.key_as(NativeVerifyingKey)
     with mock.patch.object(PadConstraints, "check"), mock.patch.object(weight_ranges, "count", count_known), lie():
         run = commit_ranges(make_range_plan(program), matrix.data, key, Randomness())

@@ -1,7 +1,7 @@
 """The proof that all committed weights lie within their published bounds, against owners who lie."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from unittest import mock
 
 import msgspec
@@ -12,6 +12,7 @@ from support.native_prover import Case, Sizes, prove
 from support.range_prover import claimed_in_bounds, committed
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
+from zkinfer.circuit.steps import Reshape
 from zkinfer.errors import InvalidProofError, MalformedCommitmentError, ProvingError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -176,8 +177,86 @@ def test_a_bit_flipped_anywhere_is_refused(honest: Commitment) -> None:
 
 
 @CHECKS
-def test_a_missing_proof_is_reported(honest: Commitment, check: RangeCheck) -> None:
-    assert weight_range_bits(with_proof(honest, b""), check) is None
+def test_a_missing_proof_is_reported_where_no_axis_is_lengthened(honest: Commitment, check: RangeCheck) -> None:
+    four, _ = committed(program((-7, 7), size=4), [np.arange(4)])
+    assert weight_range_bits(four, check) is None
+    with pytest.raises(MalformedCommitmentError, match="does not carry the proof about its weights"):
+        weight_range_bits(with_proof(honest, b""), check)
+
+
+# What stands behind weights on axes that are lengthened: five elements take eight places
+
+
+def looked_up_as_it_is() -> AbstractContextManager[object]:
+    """The prover looks up what it has committed to behind a weight as well, in the integer's place that belongs there.
+
+    So what is committed there is what is looked up less that integer, as far as the lookups can tell.
+    """
+    honest = RangeColumns.looked_up
+
+    def looked_up(self: RangeColumns, weight: int, box: int) -> Array:
+        found = honest(self, weight, box).copy()
+        found[5:] += self.cells(WEIGHTS, weight, box)[5:]
+        return found
+
+    return mock.patch.object(RangeColumns, "looked_up", looked_up)
+
+
+ABOVE_ZERO = program((3, 60))
+WIDE_ABOVE_ZERO = program((10, 3000))
+
+
+@CHECKS
+@pytest.mark.parametrize(
+    "one", [NARROW, WIDE, ABOVE_ZERO, WIDE_ABOVE_ZERO], ids=["narrow", "wide", "above", "wide-above"]
+)
+def test_other_integers_than_zero_behind_a_weight_are_refused(one: Program, check: RangeCheck) -> None:
+    lie = looked_up_as_it_is if one.weights[0].lo > 0 else nullcontext
+    assert check(claimed_in_bounds(one, ends(one))) >= 128
+    assert_refused(claimed_in_bounds(one, ends(one), lie, behind=1), check)
+
+
+@CHECKS
+def test_zeros_behind_a_weight_are_no_elements_of_it(check: RangeCheck) -> None:
+    """What stands for them is looked up, and a prover who looks the zeros themselves up is not believed."""
+
+    def cells() -> AbstractContextManager[object]:
+        return mock.patch.object(RangeColumns, "looked_up", lambda self, w, b: self.cells(WEIGHTS, w, b))
+
+    assert_refused(claimed_in_bounds(ABOVE_ZERO, ends(ABOVE_ZERO), cells), check)
+
+
+SUM = Program(
+    1,
+    (Tensor("x", (1,), 0, 0, 0),),
+    (Tensor("w", (5,), 0, -7, 7),),
+    (),
+    (
+        Einsum(Tensor("sum", (), 0, -35, 35), "i->", (1,)),
+        View(Tensor("y", (1,), 0, -35, 35), (Term(2, 1, (Reshape((1,)),)), Term(0, 1, ()))),
+    ),
+    (3,),
+)
+"""The sum of a weight, whatever the input."""
+
+
+def test_what_stands_behind_a_weight_would_count_without_the_proof_that_it_is_zero() -> None:
+    """A claim of equal weights is continued behind the weight: with ones there, the sum is three more."""
+    weight, x, y = np.array([1, 2, 3, 4, 5]), np.array([[0]]), np.array([[15 + 3]])
+    commitment, matrix = committed(SUM, [weight], behind=1)
+    plan, opening = make_plan(SUM, 1), commitment.key_as(NativeVerifyingKey).opening
+    values = {0: x, 1: weight[None], 2: np.array([18]), 3: y}
+    case = Case(plan, [weight], values, Sizes(opening, header_for(plan), PadParameters()), matrix)
+    statement = Statement(commitment, 1, (x,), (y,), b"")
+    data = encode(prove(case, digest=lambda roots: statement.digest()).proof)
+    for check_proof in (native.check, reference.check):
+        assert check_proof(commitment, statement, data) >= 128, "the proof relies on the commitment's"
+    proof = Proof("native", commitment.digest, (OutputTensor.of(y[0], 0),), data)
+    with pytest.raises(MalformedCommitmentError, match="does not carry the proof about its weights"):
+        verify(proof, commitment, inputs=x[0].astype(float))
+    lying = claimed_in_bounds(SUM, [weight], behind=1)
+    for check in (native.check_ranges, reference.check_ranges):
+        assert_refused(lying, check)
 
 
 def test_an_accepted_proof_is_checked_once_and_a_refused_one_again_and_again(honest: Commitment) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from zkinfer.errors import BudgetError, InvalidInputError
 from zkinfer.files.artifact import building_folder
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import ROTATION_FILE, Rotation, renewed, rotation_context
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.setup import commit_weights
+from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 
 
@@ -50,6 +52,8 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
                 "second budget: the new commitment needs fresh randomness"
             )
         new = renewed(old, matrix.commitment.root)
+        if old.range_proof:
+            new = Commitment(new.program, new.key, prove_ranges(new, matrix, seed))
         secrets = write_keys(part, new, weights, seed, ancestors)
         proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
         Rotation(old.digest, new.key_as(NativeVerifyingKey).root, proof).save(part / ROTATION_FILE)

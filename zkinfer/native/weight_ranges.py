@@ -1,5 +1,6 @@
 """Proving, once for a commitment, that the committed weights lie within their published bounds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.prover import CommittedMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
-from zkinfer.protocol.reduction.weight_ranges import RangePlan, make_range_plan
+from zkinfer.protocol.reduction.weight_ranges import RangePlan, behind_weight, make_range_plan
 from zkinfer.typing import Array, Floats
 
 STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v1"
@@ -88,12 +89,23 @@ class RangeColumns:
         offset = layout.offsets[vector][box]
         return self._stacks[matrix][offset : offset + (1 << layout.cuts[vector].boxes[box].total)]
 
+    def looked_up(self, weight: int, box: int) -> Array:
+        """The elements of a box of a weight, and what is looked up behind it."""
+        cut, cells = self.plan.cuts(weight), self.cells(WEIGHTS, weight, box)
+        behind, inside = behind_weight(self.plan.program.weights[weight]), cut.inside(cut.boxes[box])
+        if not behind or math.prod(inside) == len(cells):
+            return cells
+        within = tuple(map(slice, inside))
+        cube = np.full([1 << k for k in cut.boxes[box].variables], behind)
+        cube[within] = cells.reshape(cube.shape)[within]
+        return cube.reshape(-1)
+
     def write_limbs(self) -> None:
         """Write the limbs of all distances from the bounds."""
         for weight, limbs in self.plan.limbs.items():
             tensor = self.plan.program.weights[weight]
             for box in range(len(self.plan.cuts(weight).boxes)):
-                x = self.cells(WEIGHTS, weight, box).astype(np.int64)
+                x = self.looked_up(weight, box).astype(np.int64)
                 for distance, vectors in zip((x - tensor.lo, tensor.hi - x), limbs.vectors, strict=True):
                     for place, bits, vector in zip(limbs.places, limbs.bits, vectors, strict=True):
                         self.cells(WITNESS, vector, box)[:] = distance // place & (1 << bits) - 1
@@ -106,7 +118,7 @@ class RangeColumns:
                 low, high = self.plan.limbs[site.weight].vectors
                 blocks += [[self.cells(WITNESS, vector, site.box)] for vector in (*low, *high)]
             else:
-                blocks.append([self.cells(WEIGHTS, site.weight, site.box).astype(np.float64)])
+                blocks.append([self.looked_up(site.weight, site.box).astype(np.float64)])
         return blocks
 
     def counts(self, number: int) -> list[Floats]:

@@ -7,6 +7,7 @@ from blake3 import blake3
 
 from zkinfer.errors import MalformedCommitmentError, VerificationError
 from zkinfer.files.commitment import Commitment
+from zkinfer.protocol.reduction.layout import weight_layout
 
 RangeCheck = Callable[[Commitment], float]
 """Verifies a commitment's proof about its weights; the bits that it is worth, or a VerificationError."""
@@ -27,12 +28,18 @@ def weight_range_bits(commitment: Commitment, check: RangeCheck) -> float | None
         check: `native.check_ranges`, or that of a second verifier.
 
     Returns:
-        Bits of security; None if the commitment carries no such proof.
+        Bits of security; None if the commitment carries no such proof, and can do without.
 
     Raises:
-        MalformedCommitmentError: it carries one that is refused; its cause is the check of the protocol that fails.
+        MalformedCommitmentError: it carries one that is refused; its cause is the check of the protocol that fails. Or
+            it carries none, and proofs rely on the zeros behind weights that only this proof shows.
     """
     if not commitment.range_proof:
+        if any(part.lengthened for part in weight_layout(commitment.program).cuts):
+            raise MalformedCommitmentError(
+                "commitment: it does not carry the proof about its weights, without which proofs for this model show "
+                "nothing: ask the model's owner for the commitment as setup or rotate made it"
+            )
         return None
     key = check, commitment.digest, blake3(commitment.range_proof).digest()
     bits = _accepted.get(key)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.both_verifiers import cheap_boxes
 from support.functionals import (
     entry_at,
     indices,
@@ -40,7 +41,7 @@ from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.reduction import functional as under_test
-from zkinfer.protocol.reduction.boxes import cut
+from zkinfer.protocol.reduction.boxes import Cut, cover
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.typing import Array
 
@@ -50,6 +51,15 @@ seeds = st.integers(0, 2**32 - 1)
 shapes = st.lists(st.integers(1, 5), max_size=4).map(tuple)
 shapes_of_values = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
 """With an axis of runs in front."""
+
+
+prices = st.sampled_from([0, 1, 1024])
+
+
+def covered(shape: Shape, price: int) -> Cut:
+    """The cover of a tensor if a box costs so many places."""
+    with cheap_boxes(price):
+        return cover(shape)
 
 
 def random_point(rng: np.random.Generator, variables: int) -> tuple[Ext, ...]:
@@ -87,10 +97,10 @@ def test_a_product_of_vectors_has_one_factor_an_axis(shape: Shape, seed: int) ->
     assert weights(functional) == [scalar.ext_mul(scale, w) for w in to_exts(product_of(vectors).reshape(3, -1))]
 
 
-@given(shapes, st.sampled_from([1, 4, 32]), seeds)
-def test_the_extension_of_a_box_is_the_functional_of_eq_tables(shape: Shape, limit: int, seed: int) -> None:
+@given(shapes, prices, seeds)
+def test_the_extension_of_a_box_is_the_functional_of_eq_tables(shape: Shape, price: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    cutting = cut(shape, limit)
+    cutting = covered(shape, price)
     array = rng.integers(-99, 99, shape)
     for box in cutting.boxes:
         point = random_point(rng, box.total)
@@ -100,7 +110,7 @@ def test_the_extension_of_a_box_is_the_functional_of_eq_tables(shape: Shape, lim
 
 
 def test_a_point_has_a_coordinate_for_each_variable_of_the_box() -> None:
-    cutting = cut((4, 2))
+    cutting = cover((4, 2))
     with pytest.raises(ShapeError):
         under_test.eq_functional(cutting, cutting.boxes[0], (ONE, ONE))
 
@@ -267,10 +277,10 @@ def test_evaluation_refuses_what_it_cannot_do_exactly() -> None:
         under_test.evaluate(functional, np.array([[0, 1]]))
 
 
-@given(shapes, st.sampled_from([1, 4, 32]), seeds)
-def test_weights_on_boxes_are_those_of_the_box_elements(shape: Shape, limit: int, seed: int) -> None:
+@given(shapes, prices, seeds)
+def test_weights_on_boxes_are_those_of_the_box_elements(shape: Shape, price: int, seed: int) -> None:
     functional = random_functional(np.random.default_rng(seed), shape)
-    cutting = cut(shape, limit)
+    cutting = covered(shape, price)
     whole = np.array(weights(functional)).reshape(*shape, 3)
     for box in cutting.boxes:
         expected = [cutting.take(whole[..., c], box).tolist() for c in range(3)]
@@ -282,11 +292,11 @@ def test_weights_on_boxes_are_those_of_the_box_elements(shape: Shape, limit: int
             assert from_exts(scaled).tolist() == expected
 
 
-@given(shapes, st.sampled_from([1, 4, 32]), seeds)
-def test_products_of_vectors_have_vectors_on_every_box(shape: Shape, limit: int, seed: int) -> None:
+@given(shapes, prices, seeds)
+def test_products_of_vectors_have_vectors_on_every_box(shape: Shape, price: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     functional = under_test.of_vectors([random_array(rng, n) for n in shape])
-    cutting = cut(shape, limit)
+    cutting = covered(shape, price)
     assert all(under_test.vectors_on(functional, cutting, box) is not None for box in cutting.boxes)
 
 
@@ -295,15 +305,40 @@ def test_weights_that_are_a_product_on_one_box_only() -> None:
     rng = np.random.default_rng(6)
     matrix = product_of([1 + rng.integers(0, P - 1, (3, 2)), 1 + rng.integers(0, P - 1, (3, 6))])
     matrix[0, 0, 5] ^= 1
-    cutting = cut((2, 6))
+    cutting = covered((2, 6), 0)
     large, small = cutting.boxes
     assert under_test.vectors_on(Functional((2, 6), (matrix,)), cutting, large) is not None
     assert under_test.vectors_on(Functional((2, 6), (matrix,)), cutting, small) is None
 
 
+@given(st.integers(1, 9), st.integers(0, 3), seeds)
+def test_the_first_entries_of_an_eq_table_are_continued_behind_a_tensor(size: int, columns: int, seed: int) -> None:
+    """On the tensor nothing changes, and all weights become those of one point."""
+    rng = np.random.default_rng(seed)
+    cutting = covered((size, 1 << columns), 1024)
+    (box,) = cutting.boxes
+    vectors = under_test.vectors_on(under_test.eq_functional(cutting, box, random_point(rng, box.total)), cutting, box)
+    assert vectors is not None
+    continued = under_test.extended(vectors, cutting, box)
+    assert np.array_equal(product_of(continued)[:, :size], product_of(vectors)[:, :size])
+    assert all(under_test.as_point(vector) is not None for vector in continued)
+
+
+def test_other_weights_stay_zero_behind_a_tensor() -> None:
+    cutting = covered((7,), 1024)
+    (box,) = cutting.boxes
+    for weight in (np.arange(7), 1 + np.arange(7), 1 - np.arange(7)):
+        functional = under_test.of_vectors([np.stack([weight % P, 0 * weight, 0 * weight])])
+        vectors = under_test.vectors_on(functional, cutting, box)
+        assert vectors is not None
+        (continued,) = under_test.extended(vectors, cutting, box)
+        assert np.array_equal(continued, vectors[0])
+        assert not continued[:, 7].any()
+
+
 def test_boxes_of_another_shape_are_refused() -> None:
     functional = under_test.of_vectors([np.ones((3, 4), dtype=np.int64)] * 2)
-    for cutting in (cut((4,)), cut((16,)), cut((2, 8))):
+    for cutting in (cover((4,)), cover((16,)), cover((2, 8))):
         with pytest.raises(ShapeError):
             under_test.vectors_on(functional, cutting, cutting.boxes[0])
         with pytest.raises(ShapeError):

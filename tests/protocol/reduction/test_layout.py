@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.protocol.reduction.boxes import cut
+from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.protocol.reduction.layout import Layout, block_of, weight_layout, weight_matrix, weight_rows
 
 shapes = st.lists(st.lists(st.integers(1, 7), max_size=3).map(tuple), min_size=1, max_size=4)
@@ -16,7 +16,7 @@ log_columns = st.integers(0, 5)
 
 
 def layout_of(tensors: list[tuple[int, ...]]) -> Layout:
-    return Layout(tuple(cut(shape) for shape in tensors))
+    return Layout(tuple(cover(shape) for shape in tensors))
 
 
 def places(layout: Layout) -> list[tuple[int, int]]:
@@ -33,7 +33,8 @@ def test_boxes_follow_each_other_without_gaps_the_largest_first(tensors: list[tu
     layout = layout_of(tensors)
     found = places(layout)
     assert [start for start, _ in found] == [0, *(end for _, end in found[:-1])]
-    assert found[-1][1] == layout.cells == sum(int(np.prod(shape)) for shape in tensors)
+    assert found[-1][1] == layout.cells
+    assert layout.cells == sum(1 << box.total for part in layout.cuts for box in part.boxes)
     sizes = [end - start for start, end in found]
     assert sizes == sorted(sizes, reverse=True)
     assert all(start % (end - start) == 0 for start, end in found)
@@ -87,7 +88,7 @@ def test_filling_writes_every_element_once(tensors: list[tuple[int, ...]], seed:
 def test_tensors_must_be_as_many_as_the_layout_has() -> None:
     layout = layout_of([(2,), (3,)])
     with pytest.raises(ValueError, match="shorter"):
-        layout.fill([np.zeros(2)], np.zeros(5))
+        layout.fill([np.zeros(2)], np.zeros(6))
 
 
 def test_an_empty_layout_has_no_rows() -> None:
@@ -122,5 +123,16 @@ def test_the_matrix_of_weights_has_the_least_type_that_holds_them(largest: int, 
 
 
 def test_weights_of_zero_are_still_a_matrix() -> None:
-    assert weight_matrix(program((3,)), [np.zeros(3, dtype=np.int64)], 0).tolist() == [[0]] * 3
-    assert weight_layout(program((3,), ())).cells == 4
+    assert weight_matrix(program((3,)), [np.zeros(3, dtype=np.int64)], 0).tolist() == [[0]] * 4
+    assert weight_layout(program((3,), ())).cells == 5
+
+
+@given(shapes, st.integers(-3, 3))
+def test_behind_tensors_stands_what_is_asked_for(tensors: list[tuple[int, ...]], padding: int) -> None:
+    layout = layout_of(tensors)
+    stack = np.full(layout.cells, 99)
+    layout.fill([np.full(shape, 7) for shape in tensors], stack, padding)
+    elements = sum(int(np.prod(shape)) for shape in tensors)
+    assert sorted(stack.tolist()) == sorted([7] * elements + [padding] * (layout.cells - elements))
+    layout.fill([np.full(shape, 7) for shape in tensors], stack)
+    assert stack.tolist() == [7] * layout.cells

@@ -1,9 +1,11 @@
 """From claims on committed vectors to claims for openings, against a prover that knows every cell."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from support.both_verifiers import cheap_boxes
 from support.claim_programs import fused_weight
 from support.linear_claims import Knowing, group_is_true, is_true
 from support.native_prover import Case, make_case, small
@@ -57,6 +59,13 @@ def direct_cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return cells
 
 
+@pytest.fixture
+def many_boxes() -> Iterator[None]:
+    """Small tensors have several boxes."""
+    with cheap_boxes():
+        yield
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_true_claims_become_true_groups(seed: int, direct_cells: int) -> None:
     case = random_case(seed)
@@ -92,6 +101,7 @@ def test_opposite_errors_do_not_cancel_under_the_challenge(direct_cells: int, mo
     assert not refused(case, lies)
 
 
+@pytest.mark.usefixtures("many_boxes")
 def test_claims_are_split_between_direct_openings_and_the_sumcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim over boxes of a row at least and smaller ones: what each kind adds up to is sent."""
     monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
@@ -125,6 +135,7 @@ def test_rows_of_a_direct_opening_may_be_weighed_at_will(monkeypatch: pytest.Mon
     assert refused(case, lies)
 
 
+@pytest.mark.usefixtures("many_boxes")
 def test_any_number_of_column_points_becomes_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims at many points are joined, and a false one among them is not lost."""
     monkeypatch.setattr(under_test, "DIRECT_CELLS", 0)
@@ -140,6 +151,7 @@ def test_any_number_of_column_points_becomes_one(monkeypatch: pytest.MonkeyPatch
     assert most > 4
 
 
+@pytest.mark.usefixtures("many_boxes")
 @pytest.mark.parametrize("label", ["parts of a claim", "sums over units"])
 def test_a_split_that_is_off_is_found(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent of one part is missing in another: a sum over cells is false, or a group."""

@@ -4,7 +4,7 @@ import pytest
 
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.protocol.reduction import weight_ranges
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.weight_ranges import RangePlan, looked_up_whole, make_range_plan
 
 
@@ -22,7 +22,8 @@ def test_every_element_is_in_one_block_for_each_way_in_which_it_is_shown() -> No
     plan = make_range_plan(BOTH)
     (piece,) = plan.pieces
     limbs = plan.limbs[2]
-    expected = LARGE.size + ALIKE.size + 2 * len(limbs.bits) * BIAS.size
+    large, alike, bias = (sum(1 << box.total for box in part.boxes) for part in plan.layouts[WEIGHTS].cuts)
+    expected = large + alike + 2 * len(limbs.bits) * bias
     assert sum(1 << block.variables for block in piece.instance.blocks) == expected
     assert sorted(number for site in piece.sites for number in site.blocks) == list(range(len(piece.instance.blocks)))
     found = [(site.weight, site.box) for site in piece.sites]
@@ -49,7 +50,7 @@ def test_nothing_but_limbs_and_multiplicities_is_committed() -> None:
     assert not plan.layouts[OUTPUTS].cuts
     limbs, (piece,) = plan.limbs[2], plan.pieces
     rows = sum(1 << table.variables for table in piece.instance.tables)
-    assert plan.layouts[WITNESS].cells == 2 * len(limbs.bits) * BIAS.size + rows
+    assert plan.layouts[WITNESS].cells == 2 * len(limbs.bits) * 16 + rows, "11 elements take 16 places"
 
 
 @pytest.mark.parametrize(

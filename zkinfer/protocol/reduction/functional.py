@@ -70,7 +70,7 @@ def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
     Args:
         cut: of the tensor.
         box: one of `cut.boxes`.
-        point: box.total coordinates, those of the first group of axes first.
+        point: box.total coordinates, those of the first axis first.
 
     Raises:
         ShapeError: a wrong number of coordinates.
@@ -78,10 +78,10 @@ def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
     if len(point) != box.total:
         raise ShapeError(f"the box has {box.total} variables, the point {len(point)} coordinates")
     factors = []
-    for (first, end), size, start, k in zip(cut.groups, cut.sizes, box.starts, box.variables, strict=True):
+    for size, start, k in zip(cut.shape, box.starts, box.variables, strict=True):
         factor = np.zeros((DEGREE, size), dtype=np.int64)
         factor[:, start : start + (1 << k)] = modular.eq_table(point[:k])[:, : size - start]
-        factors.append(factor.reshape(DEGREE, *cut.shape[first:end]))
+        factors.append(factor)
         point = point[k:]
     return Functional(cut.shape, tuple(factors))
 
@@ -186,9 +186,9 @@ def evaluate(functional: Functional, array: IntArray) -> Ext:
 
 
 def vectors_on(functional: Functional, cut: Cut, box: Box) -> tuple[IntArray, ...] | None:
-    """The weights of a box as a product of one vector (3, 2^box.variables[i]) for each group of axes, times the scale.
+    """The weights of a box as a product of one vector (3, 2^box.variables[i]) for each axis, times the scale.
 
-    None where they are no such product: `dense_on` gives the weights then.
+    Behind the tensor they are zero. None where they are no such product: `dense_on` gives the weights then.
 
     Raises:
         ShapeError: the cut is one of another shape.
@@ -213,23 +213,50 @@ def dense_on(functional: Functional, cut: Cut, box: Box) -> IntArray:
 
 
 def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
-    """Arrays over the box's places in some consecutive groups of axes each, as few groups each as the factors allow."""
+    """The functional's factors over the box's places."""
     if cut.shape != functional.shape:
         raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, the cut of {cut.shape}")
-    spans = products.spans(functional.factors)
-    bounds = sorted({0} | ({end for _, end in cut.groups} & {end for _, end in spans}))
+    inside = cut.inside(box)
     arrays = []
-    for first, end in pairwise(bounds):
-        whole = products.outer(
-            [f for (a, b), f in zip(spans, functional.factors, strict=True) if first <= a and b <= end]
-        )
-        groups = [i for i, (a, b) in enumerate(cut.groups) if first <= a and b <= end]
-        places = (box.places[i] for i in groups)
-        sizes = (cut.sizes[i] for i in groups)
-        inside = whole.reshape(DEGREE, *sizes)[(slice(None), *places)]
-        behind = [(0, (1 << box.variables[i]) - n) for i, n in zip(groups, inside.shape[1:], strict=True)]
-        arrays.append(np.ascontiguousarray(np.pad(inside, [(0, 0), *behind]) if any(map(any, behind)) else inside))
+    for (first, end), factor in zip(products.spans(functional.factors), functional.factors, strict=True):
+        taken = factor[(slice(None), *box.places[first:end])]
+        behind = [(0, (1 << box.variables[axis]) - inside[axis]) for axis in range(first, end)]
+        arrays.append(np.ascontiguousarray(np.pad(taken, [(0, 0), *behind]) if any(map(any, behind)) else taken))
     return arrays
+
+
+def extended(vectors: Sequence[IntArray], cut: Cut, box: Box) -> tuple[IntArray, ...]:
+    """Vectors over the axes of a box, with other entries behind the tensor: those of an eq table, where that is one.
+
+    The weights of what is zero behind the tensor may be anything there. A vector whose entries on the tensor are the
+    first of a scaled eq table becomes the whole of it, so that cells with such weights can be opened by rows.
+
+    Args:
+        vectors: what `vectors_on` gives.
+        cut: of the tensor.
+        box: one of its boxes.
+    """
+    return tuple(
+        vector if places == vector.shape[1] else _continued(vector, places)
+        for vector, places in zip(vectors, cut.inside(box), strict=True)
+    )
+
+
+def _continued(vector: IntArray, places: int) -> IntArray:
+    """The scaled eq table whose first entries a vector has; the vector itself if there is none."""
+    first = to_exts(vector[:, :1])[0]
+    bits = (places - 1).bit_length()
+    point: list[Ext] = [ZERO] * (vector.shape[1].bit_length() - 1 - bits)
+    scale = first
+    for j in reversed(range(bits)):
+        entry = to_exts(vector[:, 1 << j : (1 << j) + 1])[0]
+        both = ext_add(first, entry)
+        if first == ZERO or both == ZERO:
+            return vector
+        point.append(ext_mul(entry, ext_inv(both)))
+        scale = ext_mul(scale, ext_mul(both, ext_inv(first)))
+    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    return table if np.array_equal(table[:, :places], vector[:, :places]) else vector
 
 
 def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:

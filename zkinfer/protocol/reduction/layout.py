@@ -1,6 +1,6 @@
 """How committed tensors lie in a matrix, and which matrices a proof is about.
 
-Every tensor is cut into boxes of power-of-two sizes, and all boxes of a matrix are stacked, the largest first, in
+Every tensor is covered with boxes of power-of-two sizes, and all boxes of a matrix are stacked, the largest first, in
 row-major order. A box of at least a row begins at a row; smaller ones share the rows at the end, the tail.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from zkinfer.circuit.program import Program
 from zkinfer.protocol.lookup.params import Stack
-from zkinfer.protocol.reduction.boxes import Box, Cut, cut, pieces
+from zkinfer.protocol.reduction.boxes import Box, Cut, cover, pieces
 from zkinfer.typing import Array, IntArray
 
 
@@ -21,7 +21,7 @@ class Layout:
     """The places of some tensors in one stack.
 
     Attributes:
-        cuts: for each tensor how it is cut; its shape includes the axis of runs.
+        cuts: for each tensor its boxes; its shape includes the axis of runs.
     """
 
     cuts: tuple[Cut, ...]
@@ -55,14 +55,19 @@ class Layout:
         sizes = self._stack.sizes
         return tuple(sum(1 << k for k in sizes if k >= least) for least in range(max(sizes, default=-1) + 2))
 
-    def fill(self, tensors: Sequence[Array], stack: Array) -> None:
+    def fill(self, tensors: Sequence[Array], stack: Array, padding: int | None = None) -> None:
         """Write tensors into a stack: a flat array of `cells` elements or more.
 
-        Behind a tensor on axes that are lengthened stands its first element, which is in any range that it is in.
+        Args:
+            tensors: of the shapes of `cuts`.
+            stack: where they go.
+            padding: what stands behind tensors on axes that are lengthened. None for a tensor's first element, which is
+                in any range that the tensor is in.
         """
         for part, tensor, offsets in zip(self.cuts, tensors, self.offsets, strict=True):
+            behind = tensor.flat[0] if padding is None else padding
             for box, offset in zip(part.boxes, offsets, strict=True):
-                stack[offset : offset + (1 << box.total)] = part.take(tensor, box, tensor.flat[0])
+                stack[offset : offset + (1 << box.total)] = part.take(tensor, box, behind)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def block_of(layout: Layout, box: Box, offset: int, log_columns: int) -> RowBloc
 
 def weight_layout(program: Program) -> Layout:
     """The layout of a program's weights, each with an axis of one run in front."""
-    return Layout(tuple(cut((1, *tensor.shape)) for tensor in program.weights))
+    return Layout(tuple(cover((1, *tensor.shape)) for tensor in program.weights))
 
 
 def weight_rows(program: Program, log_columns: int) -> int:
@@ -106,10 +111,13 @@ def weight_rows(program: Program, log_columns: int) -> int:
 
 
 def weight_matrix(program: Program, weights: Sequence[IntArray], log_columns: int) -> Array:
-    """The matrix of a program's weights: shape (rows, 2^log_columns), of the least of int8, int16 and int64."""
+    """The matrix of a program's weights: shape (rows, 2^log_columns), of the least of int8, int16 and int64.
+
+    Behind a weight on axes that are lengthened stand zeros.
+    """
     layout = weight_layout(program)
     largest = max((int(np.abs(weight).max(initial=0)) for weight in weights), default=0)
     dtype = np.int8 if largest < 1 << 7 else np.int16 if largest < 1 << 15 else np.int64
     matrix = np.zeros((layout.rows(log_columns), 1 << log_columns), dtype=dtype)
-    layout.fill([weight[None] for weight in weights], matrix.reshape(-1))
+    layout.fill([weight[None] for weight in weights], matrix.reshape(-1), padding=0)
     return matrix

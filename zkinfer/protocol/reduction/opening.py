@@ -28,7 +28,7 @@ from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import join_columns
 from zkinfer.protocol.reduction.contraction import PRODUCT
-from zkinfer.protocol.reduction.functional import dense_on, vectors_on
+from zkinfer.protocol.reduction.functional import dense_on, extended, vectors_on
 from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
@@ -164,6 +164,8 @@ class _OpeningPlanner:
             scale = term.functional.scale
             if found is None:
                 found, scale = (dense_on(term.functional, cut, box),), ONE
+            elif term.matrix == WEIGHTS and self.plan.zeros_behind_weights:
+                found = extended(found, cut, box)
             if all(vector.any() for vector in found):
                 functional = BoxFunctional(term.vector, number, offset, box, scale, vectors=found)
                 parts.append(self._part(term.matrix, functional))

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import ClassVar
 
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
@@ -16,7 +17,7 @@ from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable, RangeTable
-from zkinfer.protocol.reduction.boxes import Cut, cover, cut
+from zkinfer.protocol.reduction.boxes import Cut, cover
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
 from zkinfer.protocol.reduction.tables import lookup_table
 
@@ -96,6 +97,9 @@ class Plan:
     starts: tuple[int, ...]
     varies: tuple[bool, ...]
     heights: tuple[int, ...]
+
+    zeros_behind_weights: ClassVar[bool] = True
+    """Behind weights on axes that are lengthened there are zeros: the commitment's own proof has shown it."""
 
     @property
     def instances(self) -> tuple[LookupInstance, ...]:
@@ -225,7 +229,7 @@ def make_plan(
             assert out is not None
             committed[value] = (WITNESS, out)
     instance = LookupInstance(tuple(builder.tables), tuple(builder.blocks)) if builder.blocks else None
-    multiplicities = tuple(builder.vector(cut((1 << table.variables,))) for table in builder.tables)
+    multiplicities = tuple(builder.vector(cover((1 << table.variables,))) for table in builder.tables)
     layouts = (weight_layout(program), Layout(tuple(inputs)), Layout(tuple(outputs)), Layout(tuple(builder.cuts)))
     return Plan(
         program,

@@ -2,29 +2,35 @@
 
 The elements of a weight are looked up in the range of its bounds: they are committed already, so that only
 multiplicities are added. A weight whose range is large beside its number of elements, as a bias, is looked up limb by
-limb instead: `x - lo` and `hi - x` are both sums of limbs, which are committed, so that neither is negative.
+limb instead: `x - lo` and `hi - x` are both sums of limbs, which are committed, so that neither is negative. Behind a
+weight, on axes that are lengthened, there are zeros, which is shown too; what is looked up there is the integer of the
+range that is nearest to zero.
 
 The boxes of all weights are divided into pieces, each a lookup argument of its own under the same challenges, so that a
 prover holds the trees of one piece at a time. Boxes of a piece end at the same coordinates of one point, hence can be
 opened at one column point. docs/protocol/reduction.md, section 12, states the argument.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from zkinfer.circuit.limbs import limb_bits
 from zkinfer.circuit.program import Program, Tensor
+from zkinfer.protocol import security
 from zkinfer.protocol.channel import AffineForm, Channel
 from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ext_scale
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import draw_challenges, run_trees
 from zkinfer.protocol.lookup.tables import RangeTable
-from zkinfer.protocol.reduction.boxes import Cut, cut
+from zkinfer.protocol.reduction.boxes import Cut, cover
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm
+from zkinfer.protocol.reduction.functional import eq_functional
 from zkinfer.protocol.reduction.layout import Layout, weight_layout
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.witness import ReductionWitness
@@ -32,6 +38,9 @@ from zkinfer.protocol.sumcheck.params import Point
 
 PIECE_ENTRIES = 1 << 25
 """A piece is closed when it has so many entries, for which a prover needs 2.5 GB."""
+
+ZEROS = "zeros behind weights"
+"""The step that shows them."""
 
 SMALL_RANGE = 1 << 8
 LARGE_RANGE = 1 << 20
@@ -105,6 +114,9 @@ class RangePlan:
     layouts: tuple[Layout, Layout, Layout, Layout]
     limbs: dict[int, WeightLimbs]
 
+    zeros_behind_weights: ClassVar[bool] = False
+    """That there are zeros behind weights is part of what is to be shown."""
+
     @property
     def instances(self) -> tuple[LookupInstance, ...]:
         """The lookup arguments."""
@@ -123,6 +135,11 @@ def looked_up_whole(tensor: Tensor) -> bool:
     """Whether the range of a weight's bounds is one table."""
     rows = tensor.hi - tensor.lo + 1
     return rows <= SMALL_RANGE or rows <= min(LARGE_RANGE, 4 * tensor.size)
+
+
+def behind_weight(tensor: Tensor) -> int:
+    """What is looked up in the places behind a weight: the integer within its bounds that is nearest to zero."""
+    return min(max(0, tensor.lo), tensor.hi)
 
 
 def distance_bits(tensor: Tensor) -> tuple[int, ...]:
@@ -177,7 +194,7 @@ def make_range_plan(program: Program) -> RangePlan:
     for piece in _pieces(program, limbs, layout):
         tables = tuple(RangeTable(rows, lo) for lo, rows in piece.tables)
         first = len(vectors)
-        vectors += [cut((1 << table.variables,)) for table in tables]
+        vectors += [cover((1 << table.variables,)) for table in tables]
         pieces.append(
             RangePiece(
                 LookupInstance(tables, tuple(piece.blocks)),
@@ -199,6 +216,22 @@ def reduce_ranges(
     def claim(matrix: int, vector: int, box: int, point: Point, value: AffineForm) -> None:
         done.append(CommittedClaim((CommittedTerm(matrix, vector, box=box, point=point),), value))
 
+    def claim_weight(site: RangeSite, point: Point, value: AffineForm) -> None:
+        """What is looked up on a box, from which what is committed differs behind the weight."""
+        cut = plan.cuts(site.weight)
+        box = cut.boxes[site.box]
+        if math.prod(cut.inside(box)) == 1 << box.total:
+            claim(WEIGHTS, site.weight, site.box, point, value)
+            return
+        looked_up = behind_weight(plan.program.weights[site.weight]) % P
+        value = value - AffineForm(ext_scale(cut.padding_at(box, point), looked_up))
+        claim(WEIGHTS, site.weight, site.box, point, value)
+        inside = CommittedTerm(WEIGHTS, site.weight, eq_functional(cut, box, point))
+        done.append(CommittedClaim((inside,), value))
+
+    behind = [box.total for part in plan.layouts[WEIGHTS].cuts if part.lengthened for box in part.boxes]
+    if behind:
+        channel.note(security.point(ZEROS, max(behind)))
     for number, piece in enumerate(plan.pieces):
         with nullcontext() if witness is None else witness.phase("lookups"):
             entries = None if witness is None else witness.lookups(number)
@@ -207,7 +240,7 @@ def reduce_ranges(
             values = [found.blocks[block].values[0] for block in site.blocks]
             point = found.blocks[site.blocks[0]].point
             if site.weight not in plan.limbs:
-                claim(WEIGHTS, site.weight, site.box, point, values[0])
+                claim_weight(site, point, values[0])
                 continue
             limbs, tensor = plan.limbs[site.weight], plan.program.weights[site.weight]
             for side, (end, sign) in enumerate(((tensor.lo, 1), (tensor.hi, -1))):
@@ -216,7 +249,7 @@ def reduce_ranges(
                 for place, vector, value in zip(limbs.places, limbs.vectors[side], own, strict=True):
                     claim(WITNESS, vector, site.box, point, value)
                     element = element + value.scale((sign * place % P, 0, 0))
-                claim(WEIGHTS, site.weight, site.box, point, element)
+                claim_weight(site, point, element)
         for vector, left in zip(piece.multiplicities, found.multiplicities, strict=True):
             claim(WITNESS, vector, 0, left.point, left.values[0])
     return done

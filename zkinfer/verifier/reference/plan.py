@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Protocol
 
 from zkinfer.circuit.program import Einsum, Lookup, Node, Program, node_sources
@@ -16,7 +15,6 @@ from zkinfer.verifier.reference.weights import Shape, indices, place
 
 MAX_WEIGHT_RANGE = 1 << 48
 MAX_HEIGHT = 32
-MAX_BOXES = 64
 BOX_PLACES, BOX_SHARE = 1024, 512
 """A box counts as so many places, and as at least such a part of its tensor's."""
 
@@ -47,6 +45,11 @@ class Box:
         """k, for 2^k elements."""
         return sum(self.exponents)
 
+    @property
+    def lengthened(self) -> bool:
+        """Whether some of the places lie behind the tensor."""
+        return None in self.places
+
 
 def _pieces(size: int) -> list[tuple[int, int]]:
     """The powers of two that add up to a size, the largest first: start and exponent of each."""
@@ -58,34 +61,8 @@ def _pieces(size: int) -> list[tuple[int, int]]:
     return found
 
 
-def _ones(shape: Shape, group: tuple[int, int]) -> int:
-    """Into how many powers of two the axes of a range are cut when they are flattened."""
-    return math.prod(shape[group[0] : group[1]]).bit_count()
-
-
-def _groups(shape: Shape) -> list[tuple[int, int]]:
-    """The ranges of axes that are flattened: one axis each, unless that makes more than `MAX_BOXES` boxes.
-
-    The axis of runs is never flattened.
-    """
-    groups = [(axis, axis + 1) for axis in range(len(shape))]
-    while len(groups) > 2 and math.prod(_ones(shape, g) for g in groups) > MAX_BOXES:
-        neighbours = list(pairwise(groups))[1:]
-        fewer = [(a, b) for a, b in neighbours if _ones(shape, (a[0], b[1])) < _ones(shape, a) * _ones(shape, b)]
-        first, second = (fewer or neighbours)[-1]
-        at = groups.index(first)
-        groups[at : at + 2] = [(first[0], second[1])]
-    return groups
-
-
 def boxes_of(shape: Shape) -> list[Box]:
-    """The boxes of a weight, in order."""
-    sizes = tuple(math.prod(shape[a:b]) for a, b in _groups(shape))
-    return _boxes(sizes, sizes)
-
-
-def covering_boxes(shape: Shape) -> list[Box]:
-    """The boxes of a tensor that a proof commits to, in order: axes may be longer than the tensor's."""
+    """The boxes of a tensor that is committed to, in order: axes may be longer than the tensor's."""
     price = max(BOX_PLACES, math.prod(shape) // BOX_SHARE)
     ways = itertools.product(*({-(-n // 2**k) * 2**k for k in range((n - 1).bit_length() + 1)} for n in shape))
 
@@ -158,10 +135,12 @@ class Matrices(Protocol):
     Attributes:
         matrices: of weights, private inputs, private outputs and witness.
         committed: for each committed value its matrix and vector.
+        zeros_behind_weights: whether it is known that there are zeros behind weights.
     """
 
     matrices: list[Matrix]
     committed: dict[int, tuple[int, int]]
+    zeros_behind_weights: bool
 
 
 @dataclass(frozen=True)
@@ -230,11 +209,14 @@ class Plan:
         multiplicities: the vector of each table's multiplicities, in the witness.
         varies: for each value whether it depends on an input, and so has an axis of runs.
         heights: for each value the Einsums of two operands on the longest way to it that meets no Lookup.
+        zeros_behind_weights: the commitment's own proof has shown that there are zeros behind weights.
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
         VerifierUnavailableError: the program is too large for this verifier, in so many runs.
     """
+
+    zeros_behind_weights = True
 
     def __init__(
         self, program: Program, runs: int, private_inputs: Sequence[bool], private_outputs: Sequence[bool]
@@ -311,7 +293,7 @@ class Plan:
                 rows = tensor.hi - tensor.lo + 1
                 if rows > 1 << MAX_PRIVATE_BITS:
                     raise MalformedCommitmentError("a private input has too large a range")
-                boxes = covering_boxes(self.shape(value))
+                boxes = boxes_of(self.shape(value))
                 vector = self.matrices[INPUTS].add(boxes)
                 self.committed[value] = (INPUTS, vector)
                 number = self._table(("range", tensor.lo, rows), range_table(rows, tensor.lo))
@@ -319,13 +301,13 @@ class Plan:
                 self.sites.append(LookupSite(INPUTS, vector, None, 0, (), True, boxes, blocks, 0))
         for value, private in zip(program.outputs, self.private_outputs, strict=True):
             if private:
-                self.matrices[OUTPUTS].add(covering_boxes(self.shape(value)))
+                self.matrices[OUTPUTS].add(boxes_of(self.shape(value)))
         for number, tensor in enumerate(program.weights):
             self.committed[len(program.inputs) + number] = (WEIGHTS, number)
             self.matrices[WEIGHTS].add(boxes_of((1, *tensor.shape)))
 
     def _add_lookup(self, value: int, node: Lookup) -> None:
-        boxes, witness = covering_boxes(self.shape(value)), self.matrices[WITNESS]
+        boxes, witness = boxes_of(self.shape(value)), self.matrices[WITNESS]
         table = self.program.tables[node.table]
         key = ("table", node.table)
         looked_up = self._tables[self._table_numbers[key]] if key in self._table_numbers else table_of(table)

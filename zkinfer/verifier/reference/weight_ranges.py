@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import MalformedCommitmentError
+from zkinfer.protocol.field.scalar import ZERO, eq_table, ext_mul
 from zkinfer.verifier.reference.channel import AffineForm, Channel
 from zkinfer.verifier.reference.claims import Claims
-from zkinfer.verifier.reference.elements import integer
+from zkinfer.verifier.reference.elements import FIELD_SIZE, Point, integer, total
 from zkinfer.verifier.reference.lookups import Lookups, draw_challenges, range_table, verify_trees
 from zkinfer.verifier.reference.plan import WEIGHTS, WITNESS, Box, Matrix, Plan, boxes_of, limb_bits
+from zkinfer.verifier.reference.weights import Weights
 
 PIECE_ENTRIES = 2**25
 SMALL_RANGE = 2**8
@@ -56,10 +58,13 @@ class RangePlan:
         committed: nothing that a claim on values could be about.
         limbs: for each weight that is cut, the bits of a distance's limbs, and the vectors of all limbs of both.
         pieces: the lookup arguments.
+        zeros_behind_weights: that there are is still to be shown.
 
     Raises:
         MalformedCommitmentError: no proof can be about this program.
     """
+
+    zeros_behind_weights = False
 
     def __init__(self, program: Program) -> None:
         Plan(program, 1, [False] * len(program.inputs), [False] * len(program.outputs))
@@ -119,13 +124,15 @@ class RangePlan:
 def claim_ranges(plan: RangePlan, channel: Channel, claims: Claims) -> None:
     """Run the lookup arguments, and claim what they leave."""
     challenges = draw_challenges(plan.arguments, channel)
+    boxes = [box for vector in plan.matrices[WEIGHTS].vectors for box in vector if any(b.lengthened for b in vector)]
+    channel.error += max((box.variables for box in boxes), default=0) / FIELD_SIZE
     for piece in plan.pieces:
         blocks, counts = verify_trees(piece.lookups, challenges, channel)
         for part in piece.parts:
             point = blocks[part.blocks[0]][0]
             values = [blocks[block][1][0] for block in part.blocks]
             if part.weight not in plan.limbs:
-                claims.add_box(WEIGHTS, part.weight, part.box, point, values[0])
+                _claim_weight(plan, claims, part, point, values[0])
                 continue
             (bits, vectors), tensor = plan.limbs[part.weight], plan.program.weights[part.weight]
             count = len(bits)
@@ -135,6 +142,23 @@ def claim_ranges(plan: RangePlan, channel: Channel, claims: Claims) -> None:
                     claims.add_box(WITNESS, vector, part.box, point, limb)
                     element += limb.scaled(integer(sign * 2**at))
                     at += b
-                claims.add_box(WEIGHTS, part.weight, part.box, point, element)
+                _claim_weight(plan, claims, part, point, element)
         for vector, (point, (count_at,)) in zip(piece.multiplicities, counts, strict=True):
             claims.add_box(WITNESS, vector, 0, point, count_at)
+
+
+def _claim_weight(plan: RangePlan, claims: Claims, part: Part, point: Point, value: AffineForm) -> None:
+    """What is looked up on a box of a weight, without what stands for the zeros behind the weight."""
+    tensor, box = plan.program.weights[part.weight], plan.matrices[WEIGHTS].vectors[part.weight][part.box]
+    if not box.lengthened:
+        claims.add_box(WEIGHTS, part.weight, part.box, point, value)
+        return
+    nearest, table = max(tensor.lo, min(0, tensor.hi)), eq_table(point)
+    behind = total(entry for entry, at in zip(table, box.places, strict=True) if at is None)
+    value = value - AffineForm(ext_mul(integer(nearest), behind))
+    claims.add_box(WEIGHTS, part.weight, part.box, point, value)
+    entries = [ZERO] * tensor.size
+    for entry, at in zip(table, box.places, strict=True):
+        if at is not None:
+            entries[at] = entry
+    claims.add_vector(WEIGHTS, part.weight, Weights((1, *tensor.shape), tuple(entries)), value)
