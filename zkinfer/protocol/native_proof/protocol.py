@@ -39,7 +39,7 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
 
-DOMAIN = b"zkinfer native proof 5"
+DOMAIN = b"zkinfer native proof 6"
 PADS = PadParameters()
 
 
