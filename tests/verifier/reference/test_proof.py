@@ -127,7 +127,7 @@ def test_both_choose_column_points_by_the_same_numbers() -> None:
 
 
 def test_direct_openings_and_split_claims_are_among_them() -> None:
-    with direct_openings():
+    with direct_openings(), cheap_boxes():
         labels = {label for seed in range(4) for label, _ in prove(random_case(seed, 1)).labels}
     assert "parts of a claim" in labels
 
