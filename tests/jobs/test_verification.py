@@ -17,6 +17,7 @@ from support.proven_jobs import CONTEXT, DEAD, ITEMS, ProvenJob, items, proven_j
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidProofError,
+    MalformedCommitmentError,
     MalformedProofError,
     StatementError,
     VerificationError,
@@ -48,13 +49,12 @@ def test_an_honest_job(job: ProvenJob, workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_not_shown_of_the_weights_is_told(job: ProvenJob, workers: int) -> None:
-    """A commitment without its proof about the weights has the same digest."""
+def test_a_commitment_without_its_proof_about_the_weights_is_refused(job: ProvenJob, workers: int) -> None:
+    """It has the same digest, but proofs rely on zeros behind its weights, which nothing shows."""
     published = some_keys().commitment
     bare = Commitment(published.program, published.key)
-    assert not verification.verify_job(
-        job.folder, bare, job.inputs, context=CONTEXT, saturate=False, workers=workers
-    ).weights_in_bounds
+    with pytest.raises(MalformedCommitmentError, match="does not carry the proof about its weights"):
+        verification.verify_job(job.folder, bare, job.inputs, context=CONTEXT, saturate=False, workers=workers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
