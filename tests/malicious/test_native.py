@@ -456,11 +456,11 @@ def test_garbage_behind_the_last_vector_does_not_matter() -> None:
 
 
 def test_garbage_behind_the_last_weight_does_not_matter() -> None:
-    data = CASE.matrix.data.copy()
-    cells = CASE.plan.layouts[planning.WEIGHTS].cells
-    assert cells < data.size
-    data.reshape(-1)[cells:] = 77
-    owner = dataclasses.replace(CASE, matrix=commit(SMALL.weights.code, data, 0))
+    cases = map(random_case, range(50))
+    case = next(c for c in cases if c.plan.layouts[planning.WEIGHTS].cells < c.matrix.data.size)
+    data = case.matrix.data.copy()
+    data.reshape(-1)[case.plan.layouts[planning.WEIGHTS].cells :] = 77
+    owner = dataclasses.replace(case, matrix=commit(case.sizes.weights.code, data, 0))
     attempt = prove(owner)
     assert not attempt.failing
     verify(owner, attempt.proof)
