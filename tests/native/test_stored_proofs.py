@@ -19,11 +19,11 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "24a41a924b8494c9761869182d0d6959ffcf094b0cdb9d7f73a2615b8677db6b",
-    ("mlp", True, True): "c32b360f22b5676767e83fdfa718a11e8c6d7a7e897a41fa509d102dac9bc19b",
-    ("everything", False, False): "e7484777902312a041fd599b21922c970fe61fe002ec91267bd851b71faeee15",
-    ("everything", True, False): "e4700b69f6375c130d5d437cb96c2f84be7c4640e219119a0d78a78bdbe8ccbb",
-    ("everything", False, True): "cb1459acdec00a0959be7de546ef5eb383932f261a507930431ac5c5cb127b35",
+    ("mlp", False, False): "c0bda242d12430c292c1f2b6707d269689951eebfb7cb5b9eecd44c7f362981f",
+    ("mlp", True, True): "ecd5c6aec4cabd1f4b29a0471e13ed186c04ed4d3bb91bc2a26ee334037fe02b",
+    ("everything", False, False): "d83c19b9d8574ba22b755d7c6a5e6112fb2acaf58f0715824ec31e55cf9e9a6c",
+    ("everything", True, False): "e15c8943982020fad303971447558d3513ab1f240eb01bdb902c4a5dd1416835",
+    ("everything", False, True): "1fc631f6b4b15918a1a6f9f6a9d12cdc8fd94feea4d439b9927f9b9a6a7359a0",
 }
 """By program, and whether inputs and outputs are hidden."""
 
