@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zkinfer.errors import ShapeError
 from zkinfer.jit.threads import threads
-from zkinfer.protocol.merkle.compression import LANES
+from zkinfer.protocol.merkle.compression import CHUNK_BYTES, LANES
 from zkinfer.protocol.merkle.kernels import GRAIN, MAX_BYTES, hash_messages
 
 Octets = npt.NDArray[np.uint8]
@@ -33,15 +33,28 @@ def one_by_one(messages: Octets, key: bytes = KEY) -> list[bytes]:
 
 def test_every_length() -> None:
     """From nothing to a whole chunk, with a lane more than the kernel takes at once."""
-    for size in range(MAX_BYTES + 1):
+    for size in range(CHUNK_BYTES + 1):
         messages = random_messages(LANES + 1, size, seed=size)
         assert digests_of(messages) == one_by_one(messages), size
+
+
+@pytest.mark.parametrize("chunks", [*range(1, 10), 15, 16, 17, 31, 33])
+def test_trees_of_every_shape(chunks: int) -> None:
+    """Around the end of each chunk: with one, two and more subtrees that wait for the last."""
+    for more in (-65, -64, -63, -1, 0, 1, 63, 64, 65):
+        messages = random_messages(LANES + 1, chunks * CHUNK_BYTES + more, seed=more + 65)
+        assert digests_of(messages) == one_by_one(messages), more
+
+
+def test_the_longest_message() -> None:
+    messages = random_messages(2, MAX_BYTES)
+    assert digests_of(messages) == one_by_one(messages)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(0, 3 * LANES),
-    size=st.integers(0, MAX_BYTES) | st.integers(0, 16).map(lambda blocks: 64 * blocks),
+    size=st.integers(0, 6 * CHUNK_BYTES) | st.integers(0, 16).map(lambda blocks: 64 * blocks),
     key=st.binary(min_size=32, max_size=32),
     seed=st.integers(0, 2**32),
 )
