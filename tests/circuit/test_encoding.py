@@ -1,5 +1,6 @@
 """One program has one encoding; anything else is refused, whatever the bytes."""
 
+import zlib
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.random_programs import random_program
 
+from zkinfer.circuit import encoding
 from zkinfer.circuit.encoding import decode_program, encode_program, pack_program, program_digest, unpack_program
 from zkinfer.circuit.program import Lookup, Program, Scales, Tensor, Term, View
 from zkinfer.circuit.table import Table
@@ -75,6 +77,18 @@ def test_another_version_is_named() -> None:
     newer = msgspec.structs.replace(program, version=2)
     with pytest.raises(ArtifactError, match="version 2"):
         decode_program(encode_program(newer))
+
+
+def test_a_short_file_lists_few_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal nodes take few packed bytes and much memory: they are not compressed, and compressed ones are refused."""
+    monkeypatch.setattr(encoding, "FREE_BYTES", 1000)
+    x = Tensor("x", (1, 2), 3, -8, 8)
+    program = Program(1, (x,), (), (), (View(x, (Term(0, 1, ()),), 0),) * 80, (1,))
+    small = zlib.compress(encode_program(program), 9)
+    assert len(encode_program(program)) <= 1000 + encoding.BYTES_PER_BYTE * len(small)
+    with pytest.raises(ArtifactError, match="bytes of tensors and nodes"):
+        unpack_program(small)
+    assert unpack_program(pack_program(program)) == program
 
 
 def test_the_digest_does_not_see_weights_but_sees_everything_else() -> None:

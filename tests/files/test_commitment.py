@@ -318,9 +318,9 @@ def test_commitment_is_no_other_thing() -> None:
     assert COMMITMENT != FILE
 
 
-# The key of the native backend: the program of the golden vector has 24 weights and 4 biases, 7 rows of 4 columns.
+# The key of the native backend: the program of the golden vector has 24 weights in a cover of 32 cells, and 4 biases: 9 rows of 4 columns.
 
-NATIVE = NativeVerifyingKey(bytes(range(32)), 7, 2, 60, 8, 6, 5, 3, 10)
+NATIVE = NativeVerifyingKey(bytes(range(32)), 9, 2, 60, 8, 6, 5, 3, 10)
 
 
 def native(**changes: Any) -> Commitment:
@@ -333,7 +333,7 @@ def test_native_file_round_trip() -> None:
     assert commitment.key_as(NativeVerifyingKey) == NATIVE
     assert commitment.backend == "native"
     assert commitment.key_as(NativeVerifyingKey).opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
-    assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 7, masks=0)
+    assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 9, masks=0)
 
 
 @pytest.mark.parametrize("name", ["sumcheck", "ezkl"])
@@ -361,10 +361,10 @@ def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
     [
         ({"root": bytes(31)}, "32 bytes, not 31"),
         ({"rows": 0}, "empty or too large"),
-        ({"rows": 6}, "6 rows, where the program's weights fill 7"),
-        ({"rows": 8}, "8 rows, where the program's weights fill 7"),
+        ({"rows": 8}, "8 rows, where the program's weights fill 9"),
+        ({"rows": 10}, "10 rows, where the program's weights fill 9"),
         ({"rows": 2**63 - 1}, "empty or too large"),
-        ({"log_columns": 3}, "7 rows, where the program's weights fill 4"),
+        ({"log_columns": 3}, "9 rows, where the program's weights fill 5"),
         ({"log_columns": -1}, "is no code"),
         ({"log_columns": 8}, "is no code"),
         ({"log_columns": 2**40}, "is no code"),
@@ -404,8 +404,8 @@ def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> No
 
 def test_a_commitment_made_in_memory_is_checked_on_request() -> None:
     native().check()
-    with pytest.raises(MalformedCommitmentError, match="fill 7"):
-        native(rows=6).check()
+    with pytest.raises(MalformedCommitmentError, match="fill 9"):
+        native(rows=8).check()
 
 
 def test_a_program_without_weights_has_no_native_commitment() -> None:

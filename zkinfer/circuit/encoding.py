@@ -33,8 +33,13 @@ FREE_BYTES, BYTES_PER_BYTE = 1 << 22, 16
 up to a second and 300 MB for each `FREE_BYTES`, which a short file may not ask for. What zlib would make shorter is not
 compressed."""
 
+LISTED_PER_BYTE = 2
+"""Of those, so many for each packed byte may be of tensors and nodes: one of theirs takes three times the memory that
+one of a table takes, and a model of a few kilobytes has few of them."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Program)
+_parts = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])
 
 
 def encode_program(program: Program) -> bytes:
@@ -95,7 +100,8 @@ def pack_program(program: Program) -> bytes:
         raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_UNPACKED_BYTES}")
     _check_entries(program)
     packed = zlib.compress(data, 9)
-    return packed if len(data) <= _most_inflated(packed) else zlib.compress(data, 0)
+    fits = len(data) <= _most_inflated(packed) and _listed_bytes(data) <= _most_listed(packed)
+    return packed if fits else zlib.compress(data, 0)
 
 
 def unpack_program(data: bytes) -> Program:
@@ -113,6 +119,10 @@ def unpack_program(data: bytes) -> Program:
         raise ArtifactError(f"a packed program of {len(data)} bytes that inflates to more than {most}")
     if not inflator.eof or inflator.unused_data:
         raise ArtifactError("not a packed program: its compressed bytes are cut off, or others follow")
+    if _listed_bytes(inflated) > _most_listed(data):
+        raise ArtifactError(
+            f"a packed program of {len(data)} bytes with more than {_most_listed(data)} bytes of tensors and nodes"
+        )
     packed = _decode(inflated)
     if encode_program(packed) != inflated:
         raise ArtifactError("the program is not in canonical form: it was edited or written by another tool")
@@ -125,6 +135,24 @@ def unpack_program(data: bytes) -> Program:
 def _most_inflated(packed: bytes) -> int:
     """What a packed program of so many bytes may inflate to."""
     return min(MAX_UNPACKED_BYTES, FREE_BYTES + BYTES_PER_BYTE * len(packed))
+
+
+def _most_listed(packed: bytes) -> int:
+    """How many bytes of tensors and nodes a packed program of so many bytes may have."""
+    return FREE_BYTES + LISTED_PER_BYTE * len(packed)
+
+
+def _listed_bytes(data: bytes) -> int:
+    """The bytes of a program's tensors, nodes and outputs, found without making them.
+
+    Raises:
+        ArtifactError: not a program.
+    """
+    try:
+        _, inputs, weights, _, nodes, outputs = _parts.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ArtifactError(f"not a zkinfer program: {error}") from None
+    return sum(len(memoryview(part)) for part in (inputs, weights, nodes, outputs))
 
 
 def _check_entries(program: Program) -> None:
