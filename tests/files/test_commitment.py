@@ -318,7 +318,8 @@ def test_commitment_is_no_other_thing() -> None:
     assert COMMITMENT != FILE
 
 
-# The key of the native backend: the program of the golden vector has 24 weights in a cover of 32 cells, and 4 biases: 9 rows of 4 columns.
+# The key of the native backend: the program of the golden vector has 24 weights, covered with 32 cells, and 4 biases,
+# which makes 9 rows of 4 columns.
 
 NATIVE = NativeVerifyingKey(bytes(range(32)), 9, 2, 60, 8, 6, 5, 3, 10)
 
