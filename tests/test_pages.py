@@ -49,7 +49,7 @@ def run_all(page: str, count: int) -> list[str]:
 
 def test_pages_in_the_order_in_which_they_are_read(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    said = run_all("guide.md", 10)
+    said = run_all("guide.md", 11)
     assert any("VALID" in text for text in said)
     assert any("exactly the published commitment" in text for text in said)
     proven, verified = map(json.loads, run_all("scripts.md", 2))

@@ -75,12 +75,12 @@ def test_proof_is_described_and_not_called_valid(commitment: Commitment, tmp_pat
 def test_native_commitment(commitment: Commitment, tmp_path: Path) -> None:
     weights = (Tensor("w", (3, 5), 0, -1, 1),)
     program = msgspec.structs.replace(commitment.program, weights=weights, outputs=(2,))
-    key = NativeVerifyingKey(bytes(range(32)), 4, 2, 60, 8, 6, 0, 0, 10)
+    key = NativeVerifyingKey(bytes(range(32)), 8, 2, 60, 8, 6, 0, 0, 10)
     Commitment(program, key).save(tmp_path / "model.zkc")
     code, text = run("inspect", str(tmp_path / "model.zkc"))
     assert code == 0
     assert bytes(range(32)).hex() in text
-    assert "4 rows of 4 columns and 60 random symbols" in text
+    assert "8 rows of 4 columns and 60 random symbols" in text
     assert "10 proofs" in text
     assert "hidden behind a Merkle root" in text
     assert "KZG" not in text

@@ -65,7 +65,7 @@ def test_what_rotating_says(shop: Path) -> None:
 
 def test_an_existing_folder_is_refused(shop: Path) -> None:
     code, text = run("rotate", shop / "keys", "-o", shop / "third")
-    assert code == 4
+    assert code == 3
     assert "exists" in text
 
 

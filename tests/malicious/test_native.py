@@ -567,15 +567,16 @@ LEAF_CHECKS = {
 
 
 def split_case(monkeypatch: Patch) -> Case:
-    """Claims are opened directly and summed, so that some are split."""
+    """Claims are opened directly and summed, and tensors have several boxes, so that some claims are split."""
     monkeypatch.setattr(opening, "DIRECT_CELLS", 0)
-    return case(private_inputs=True, private_outputs=True)
+    with cheap_boxes():
+        return case(private_inputs=True, private_outputs=True)
 
 
 @pytest.mark.parametrize(
     ("label", "checks"),
     [
-        ("private output", {FINAL_CHECK, OPENING_CHECK}),
+        ("private output", {FINAL_CHECK, OPENING_CHECK, PARTS_CHECK}),
         ("parts of a claim", {FINAL_CHECK, OPENING_CHECK}),
         ("sums over units", {FINAL_CHECK}),
         ("lookup roots", {SUM_CHECK, lookup.DENOMINATOR_CHECK, FINAL_CHECK, lookup.ENTRY_NUMERATOR_CHECK}),
@@ -583,7 +584,7 @@ def split_case(monkeypatch: Patch) -> Case:
         ("lookup multiplicities", {lookup.ROW_NUMERATOR_CHECK, OPENING_CHECK, FINAL_CHECK}),
         ("lookup block", {lookup.ENTRY_DENOMINATOR_CHECK, PARTS_CHECK, OPENING_CHECK, FINAL_CHECK}),
         ("sumcheck round", {FINAL_CHECK}),
-        ("sumcheck evaluations", {FINAL_CHECK, WEIGHT_CHECK, OPENING_CHECK, *LEAF_CHECKS}),
+        ("sumcheck evaluations", {FINAL_CHECK, WEIGHT_CHECK, GATHER_CHECK, OPENING_CHECK, *LEAF_CHECKS}),
     ],
 )
 def test_a_message_that_is_off_by_one(label: str, checks: set[Any], remove: Remove, monkeypatch: Patch) -> None:

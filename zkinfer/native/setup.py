@@ -15,7 +15,7 @@ from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import InvalidInputError, ProvingError, ResourceError
-from zkinfer.files.artifact import building_folder
+from zkinfer.files.artifact import building_folder, writing
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
@@ -69,8 +69,8 @@ def setup(
     Raises:
         BoundsError: the weights leave the program's bounds.
         ProvingError: the program has no weights, or values that are too large for the field.
-        InvalidInputError: `proofs` or `seed` is out of range, or there are too many proofs for so short rows.
-        InvalidInputError: the folder exists.
+        InvalidInputError: `proofs` or `seed` is out of range, there are too many proofs for so short rows, or the
+            folder exists.
         ResourceError: too little disk, which is known before anything is made.
     """
     if proofs < 1:
@@ -130,9 +130,10 @@ def _require_disk(folder: Path, needed: int, proofs: int) -> None:
         ResourceError: says what is needed and what there is.
     """
     place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    with writing(folder):
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
     if free < needed:
         raise ResourceError(
             f"keys for {proofs:,} proofs take about {decimal(needed)} on disk, and {place} has {decimal(free)} free: "
