@@ -14,6 +14,7 @@ EXTRAS = {
     "numba": "prove",
     "onnx": "prove",
     "onnx_ir": "prove",
+    "onnxmltools": "boosting",
     "onnxruntime": "prove",
     "onnxscript": "prove",
     "psutil": "prove",

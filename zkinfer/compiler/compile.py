@@ -34,7 +34,7 @@ from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.compiler.model import Circuit
-from zkinfer.compiler.onnx.binding import Open, Sizes, bind, keep_outputs, open_inputs
+from zkinfer.compiler.onnx.binding import Open, Sizes, bind, keep_outputs, leave_out_texts, open_inputs
 from zkinfer.compiler.onnx.dynamic import in_float_meaning
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
 from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepare
@@ -87,7 +87,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
 
     Args:
         model: a path to an ONNX file, the bytes of one, a ModelProto, a torch module, or a fitted estimator or pipeline
-            of scikit-learn, whose features are one float32 input.
+            of scikit-learn, or an estimator of LightGBM or XGBoost, whose features are one float32 input. Outputs that
+            are texts, such as labels, are left out, and `circuit.bound` says so.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
             for each input, or a mapping from input names to arrays; a table such as a DataFrame, whose columns the
             circuit then knows by name; or an iterator or loader, such as torch's DataLoader, that gives such arrays or
@@ -129,7 +130,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         InvalidInputError: an argument is not of the form described; also as ShapeError and NotFiniteError.
         CompileError: the model cannot become a circuit; also as UnsupportedOperatorError, DynamicShapeError and
             BoundsError, or as ToleranceError if the target cannot be reached.
-        MissingDependencyError: a torch module without torch, or an estimator without skl2onnx.
+        MissingDependencyError: a torch module without torch, or an estimator without its converter: skl2onnx, or
+            onnxmltools.
     """
     requirements = None if target is None else parse_target(target)
     most = _precision(
@@ -159,11 +161,12 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         proto = read_model(model)
         if outputs is not None:
             keep_outputs(proto, outputs)
+        texts = leave_out_texts(proto)
         said = Open(shapes or {}, constants or {}, batch_axes or {}, states or {})
         data, found = named_samples(calibration, open_inputs(proto), {*said.constants}, {*said.states})
         columns = columns or found
         binding = bind(proto, data, whole_number("the batch size", batch), said)
-        bound = "; ".join(filter(None, (binding.text, in_float_meaning(proto))))
+        bound = "; ".join(filter(None, (binding.text, texts, in_float_meaning(proto))))
         normalized, conversion = normalize(proto, batch=batch, publish=publish)
     _require_tensors(normalized, most)
     notice(bound)

@@ -1,23 +1,36 @@
-"""Estimators of scikit-learn: compiled as they are, or refused with a sentence that says what to do."""
+"""Estimators: compiled as they are, or refused with a sentence that says what to do."""
 
+import sys
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
 from sklearn.datasets import load_wine
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.manifold import TSNE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 import zkinfer as zk
+from zkinfer.compiler.onnx import estimator as estimators
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
-from zkinfer.errors import CompileError, InvalidInputError
+from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
 
 X, Y = load_wine(return_X_y=True)
 X = StandardScaler().fit_transform(X).astype(np.float32)
+NAMES = np.array(["red", "white", "rose"])[Y]
+VOTERS = [("one", DecisionTreeClassifier(max_depth=1)), ("two", DecisionTreeClassifier(max_depth=2))]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +40,8 @@ X = StandardScaler().fit_transform(X).astype(np.float32)
         make_pipeline(StandardScaler(), LogisticRegression()),
         LinearSVC(random_state=0),
         RandomForestClassifier(4, max_leaf_nodes=8, random_state=0),
+        HistGradientBoostingClassifier(max_iter=3),
+        VotingClassifier(VOTERS, voting="soft"),
     ],
     ids=lambda e: type(e).__name__,
 )
@@ -36,18 +51,41 @@ def test_a_classifier_gives_its_labels(estimator: Any) -> None:
     assert (labels.ravel() == estimator.predict(X[1::2])).mean() >= 0.98
 
 
-def test_a_regressor_gives_its_values() -> None:
-    estimator = Ridge().fit(X[::2], Y[::2])
+@pytest.mark.parametrize(
+    "estimator", [Ridge(), HistGradientBoostingRegressor(max_iter=3)], ids=lambda e: type(e).__name__
+)
+def test_a_regressor_gives_its_values(estimator: Any) -> None:
+    estimator.fit(X[::2], Y[::2])
     np.testing.assert_allclose(
         np.asarray(zk.compile(estimator, X[::2]).run(X[::2])).ravel(), estimator.predict(X[::2]), atol=1e-3
     )
 
 
-def test_labels_that_are_texts_are_left_out() -> None:
-    estimator = LogisticRegression().fit(X, np.array(["red", "white", "rose"])[Y])
-    scores = np.asarray(zk.compile(estimator, X).run(X))
-    assert scores.shape == (len(X), 3)
+@pytest.mark.parametrize(
+    "estimator", [LogisticRegression(), RandomForestClassifier(4, max_leaf_nodes=8)], ids=lambda e: type(e).__name__
+)
+@pytest.mark.parametrize("names", [NAMES, np.where(Y > 0, "white", "red")], ids=["three", "two"])
+def test_labels_that_are_texts_are_left_out(estimator: Any, names: np.ndarray) -> None:
+    estimator.fit(X, names)
+    circuit = zk.compile(estimator, X)
+    assert "left out, because they are texts: 'label'" in circuit.bound
+    scores = np.asarray(circuit.run(X))
+    assert scores.shape == (len(X), len(estimator.classes_))
     assert (estimator.classes_[scores.argmax(axis=1)] == estimator.predict(X)).mean() >= 0.99
+
+
+@pytest.mark.parametrize("mappings", [False, True])
+def test_a_file_with_labels_that_are_texts(mappings: bool) -> None:
+    """As a package may ship it: with a label, and with scores in an array or in a list of mappings."""
+    forest = RandomForestClassifier(4, max_leaf_nodes=8, random_state=0).fit(X, NAMES)
+    model = to_onnx(forest, X[:1], options={id(forest): {"zipmap": mappings}}, target_opset=estimators.OPSETS)
+    np.testing.assert_allclose(zk.compile(model, X).run(X), forest.predict_proba(X), atol=1e-3)
+
+
+def test_texts_whose_scores_do_not_tell_the_label_are_refused() -> None:
+    """For two classes of an SVC, the larger score of skl2onnx is the other class's."""
+    with pytest.raises(CompileError, match="fit the estimator with integer labels"):
+        convert_estimator(SVC().fit(X, np.where(Y > 0, "white", "red")), X)
 
 
 def test_what_is_no_estimator() -> None:
@@ -62,7 +100,7 @@ def test_what_is_no_estimator() -> None:
         (LogisticRegression(), X, CompileError, "fit it if it is not fitted, or convert it in another way"),
         (TSNE(), X, CompileError, "skl2onnx cannot convert TSNE"),
         (Ridge().fit(X, Y), X[0], InvalidInputError, r"samples of shape \(samples, features\), got \(13,\)"),
-        (type("LGBMClassifier", (), {"__module__": "lightgbm.sklearn"})(), X, InvalidInputError, "convert_lightgbm"),
+        (type("CatBoostClassifier", (), {"__module__": "catboost.core"})(), X, InvalidInputError, "no converter for"),
     ],
 )
 def test_what_cannot_be_converted(estimator: Any, samples: Any, error: type[Exception], says: str) -> None:
@@ -77,6 +115,86 @@ def test_an_error_that_skl2onnx_wraps_in_a_dump_is_told_without_it(monkeypatch: 
     def fail(*_: Any, **__: Any) -> None:
         raise ValueError("Unable to create node with attributes={'base_values': array([0.5],") from TypeError("an int.")
 
-    monkeypatch.setattr("skl2onnx.to_onnx", fail)
+    monkeypatch.setattr("skl2onnx.convert_sklearn", fail)
     with pytest.raises(CompileError, match=r"^skl2onnx cannot convert Ridge: an int; fit it"):
         convert_estimator(Ridge(), X)
+
+
+@pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
+def test_a_boosted_estimator_needs_the_extra_with_its_converter(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    estimator = type("Classifier", (), {"__module__": f"{package}.sklearn"})()
+    monkeypatch.setitem(sys.modules, "onnxmltools", None)
+    with pytest.raises(MissingDependencyError, match=rf"{package} needs onnxmltools, .*zkinfer\[boosting\]"):
+        convert_estimator(estimator, X)
+
+
+def halves(factor: float) -> onnx.ModelProto:
+    """A model whose output is its first feature, times a factor."""
+    nodes = [
+        helper.make_node("Gather", ["X", "first"], ["feature"], axis=1),
+        helper.make_node("Mul", ["feature", "factor"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "halves",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, X.shape[1]])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor("first", TensorProto.INT64, [1], [0]), helper.make_tensor("factor", 1, [1], [factor])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def test_a_converter_that_makes_another_function_is_refused() -> None:
+    """A converter looks at some options of an estimator; what it does not look at is found by the answers."""
+    answers = X[:, 0].astype(np.float64)
+    estimators._compare(halves(1.0), Ridge(), answers, X)
+    with pytest.raises(CompileError, match=rf"another function of Ridge than it is \(for \d+ of {len(X)} samples"):
+        estimators._compare(halves(1.01), Ridge(), answers, X)
+    with pytest.raises(CompileError, match=r"numbers of shape \(178, 1\), not \(178, 3\)"):
+        estimators._compare(halves(1.0), Ridge(), np.ones((len(X), 3)), X)
+
+
+class TestBoosting:
+    """With the extra: estimators of LightGBM and XGBoost say what they said."""
+
+    def setup_method(self) -> None:
+        pytest.importorskip("onnxmltools")
+
+    @pytest.mark.parametrize("labels", [Y, (Y > 0).astype(int), NAMES], ids=["three", "two", "texts"])
+    def test_a_classifier_of_lightgbm(self, labels: np.ndarray) -> None:
+        lightgbm = pytest.importorskip("lightgbm")
+        estimator = lightgbm.LGBMClassifier(n_estimators=4, max_depth=3, verbose=-1).fit(X, labels)
+        self.assert_same(estimator, estimator.predict_proba(X))
+        self.assert_same(estimator.booster_, estimator.predict_proba(X))
+
+    @pytest.mark.parametrize("labels", [Y, (Y > 0).astype(int)], ids=["three", "two"])
+    def test_a_classifier_of_xgboost(self, labels: np.ndarray) -> None:
+        xgboost = pytest.importorskip("xgboost")
+        estimator = xgboost.XGBClassifier(n_estimators=4, max_depth=3).fit(X, labels)
+        self.assert_same(estimator, estimator.predict_proba(X))
+        self.assert_same(estimator.get_booster(), estimator.predict_proba(X))
+
+    def test_a_regressor_of_lightgbm(self) -> None:
+        lightgbm = pytest.importorskip("lightgbm")
+        estimator = lightgbm.LGBMRegressor(n_estimators=4, verbose=-1).fit(X, X[:, 0])
+        self.assert_same(estimator, estimator.predict(X))
+
+    def test_a_regressor_of_xgboost_whose_features_have_names(self) -> None:
+        xgboost = pytest.importorskip("xgboost")
+        estimator = xgboost.XGBRegressor(n_estimators=4, max_depth=3).fit(X, X[:, 0])
+        names = [f"alcohol {i}" for i in range(X.shape[1])]
+        estimator.get_booster().feature_names = names
+        self.assert_same(estimator, estimator.get_booster().inplace_predict(X))
+        assert estimator.get_booster().feature_names == names
+
+    def test_zeros_as_missing_values_are_refused(self) -> None:
+        lightgbm = pytest.importorskip("lightgbm")
+        x = np.where(np.abs(X) < 0.5, 0, X)
+        estimator = lightgbm.LGBMRegressor(n_estimators=4, zero_as_missing=True, verbose=-1).fit(x, X[:, 0])
+        with pytest.raises(CompileError, match="makes another function of LGBMRegressor than it is"):
+            zk.compile(estimator, x)
+
+    def assert_same(self, estimator: Any, expected: np.ndarray) -> None:
+        found = zk.compile(estimator, X).run(X)
+        scores = found[-1] if isinstance(found, tuple) else found
+        np.testing.assert_allclose(np.asarray(scores).reshape(expected.shape), expected, atol=1e-3)

@@ -138,6 +138,16 @@ def keep_outputs(proto: onnx.ModelProto, names: Sequence[str]) -> None:
     proto.graph.output.extend(kept)
 
 
+def leave_out_texts(proto: onnx.ModelProto) -> str:
+    """Leave out outputs that hold texts, such as labels, unless there are no others; in place. What that was, or ""."""
+    texts = [value for value in proto.graph.output if value.type.tensor_type.elem_type == onnx.TensorProto.STRING]
+    if not texts or len(texts) == len(proto.graph.output):
+        return ""
+    for value in texts:
+        proto.graph.output.remove(value)
+    return f"left out, because they are texts: {', '.join(repr(value.name) for value in texts)}"
+
+
 def _constants(proto: onnx.ModelProto, given: Mapping[str, Any]) -> dict[str, Array]:
     """Make initializers of inputs, in place; a number fills the input's shape."""
     found: dict[str, Array] = {}

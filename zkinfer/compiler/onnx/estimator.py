@@ -1,18 +1,34 @@
-"""From a fitted scikit-learn estimator or pipeline to ONNX, by skl2onnx."""
+"""From a fitted estimator to ONNX: one of scikit-learn by skl2onnx, one of LightGBM or XGBoost by onnxmltools."""
 
+import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from zkinfer.errors import CompileError, InvalidInputError
 from zkinfer.extras import requiring
+from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
     import onnx
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 
-_OTHER_LIBRARIES = ("lightgbm", "xgboost", "catboost")
+_ONNXMLTOOLS_OPSET = 15
+"""The newest operator set that all its converters write."""
+
+_BOOSTING = ("lightgbm", "xgboost")
+"""Libraries whose estimators onnxmltools converts."""
+
+_OTHER_LIBRARIES = (*_BOOSTING, "catboost")
+
+_TOLERANCE = 1e-3
+"""How far a converted model may be from its estimator, of the largest number that the estimator gives."""
+
+_MAX_DIFFERENT = 0.01
+"""The share of samples beyond that: estimators compare in double precision, and ONNX models in single."""
 
 
 def is_estimator(source: Any) -> bool:
@@ -27,33 +43,66 @@ def is_estimator(source: Any) -> bool:
 def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
     """An ONNX model of a fitted estimator, its batch left open.
 
-    Inputs are float32, in one array. A classifier has the outputs "label" and "probabilities" (or scores). Labels that
-    are texts are left out, because a circuit computes numbers: `estimator.classes_` names the columns.
+    Inputs are float32, in one array. A classifier has the outputs "label" and "probabilities" (or scores). Of labels
+    that are texts `zk.compile` takes the scores alone, whose columns are those of `estimator.classes_`.
 
     Args:
         estimator: fitted.
         calibration: samples of shape (samples, features), or a list of one such array.
 
     Raises:
-        MissingDependencyError: skl2onnx is not installed.
-        InvalidInputError: the estimator is of another library, or the samples are no array of its features.
-        CompileError: skl2onnx does not know the estimator, or it is not fitted.
+        MissingDependencyError: skl2onnx is not installed, or onnxmltools for an estimator of LightGBM or XGBoost.
+        InvalidInputError: the estimator is of a library without a converter, or the samples are no array of features.
+        CompileError: the converter does not know the estimator or computes something else, or it is not fitted.
     """
-    package = type(estimator).__module__.partition(".")[0]
-    if package in _OTHER_LIBRARIES:
-        raise InvalidInputError(
-            f"{type(estimator).__name__} is of {package}: convert it with onnxmltools.convert_{package}, and compile "
-            "the ONNX model that this gives"
-        )
-    with requiring("compiling an estimator", "sklearn"):
-        from skl2onnx import to_onnx  # type: ignore[import-untyped]
+    package = _package(estimator)
     samples = calibration[0] if isinstance(calibration, (list, tuple)) and len(calibration) == 1 else calibration
     x = np.asarray(samples, dtype=np.float32)
     if x.ndim != 2:
         raise InvalidInputError(f"an estimator takes samples of shape (samples, features), got {x.shape}")
+    if package in _BOOSTING:
+        return _boosting(package, estimator, x)
+    if package in _OTHER_LIBRARIES:
+        raise InvalidInputError(
+            f"{type(estimator).__name__} is of {package}, which zkinfer has no converter for: write it to an ONNX file "
+            "with what the library has for that, and compile the file"
+        )
+    return _scikit_learn(estimator, x)
+
+
+def _package(estimator: object) -> str:
+    """The package of an estimator: that of a base class where the estimator is of the caller's own class."""
+    packages = [c.__module__.partition(".")[0] for c in type(estimator).__mro__]
+    return next((package for package in packages if package in _OTHER_LIBRARIES), packages[0])
+
+
+def _refused(converter: str, estimator: object, error: Exception) -> CompileError:
+    """For what a converter raises, which is anything, and for what scikit-learn does where nothing is fitted."""
+    cause = error.__cause__ or error  # where skl2onnx wraps an error of onnx, its own message is a long dump
+    detail = (str(cause).strip() or type(cause).__name__).splitlines()[0].removesuffix(".")
+    return CompileError(
+        f"{converter} cannot convert {type(estimator).__name__}: {detail}; fit it if it is not fitted, or convert it "
+        "in another way and compile the ONNX model that this gives"
+    )
+
+
+def _scikit_learn(estimator: Any, x: npt.NDArray[np.float32]) -> "onnx.ModelProto":
+    with requiring("compiling an estimator", "sklearn"):
+        from skl2onnx import convert_sklearn
+        from skl2onnx.common.data_types import FloatTensorType
+
+    source = copy.copy(estimator)
+    if hasattr(source, "flatten_transform"):
+        source.flatten_transform = False  # of what a VotingClassifier transforms, not of what it decides
 
     def written(options: dict[str, bool] | None) -> "onnx.ModelProto":
-        proto: onnx.ModelProto = to_onnx(estimator, x[:1], options=options, target_opset=OPSETS)
+        proto: onnx.ModelProto = convert_sklearn(
+            source,
+            initial_types=[("X", FloatTensorType([None, x.shape[1]]))],
+            options=None if options is None else {id(source): options},
+            target_opset=OPSETS,
+            custom_conversion_functions=_histogram_converters(),
+        )
         return proto
 
     try:
@@ -62,21 +111,128 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
             model = written({"zipmap": False})
         except NameError:  # skl2onnx's error for an estimator that does not have the option
             model = written(None)
-    except Exception as error:  # skl2onnx raises anything, and scikit-learn where the estimator is not fitted
-        cause = error.__cause__ or error  # where skl2onnx wraps an error of onnx, its own message is a long dump
-        detail = (str(cause).strip() or type(cause).__name__).splitlines()[0].removesuffix(".")
-        raise CompileError(
-            f"skl2onnx cannot convert {type(estimator).__name__}: {detail}; fit it if it is not fitted, or convert it "
-            "in another way and compile the ONNX model that this gives"
-        ) from error
-    _drop_texts(model)
+        labels = np.asarray(getattr(estimator, "classes_", ()))
+        decided = estimator.predict(x) if labels.dtype.kind in "UO" else None
+    except Exception as error:
+        raise _refused("skl2onnx", estimator, error) from error
+    if decided is not None:
+        _require_columns(model, labels, decided, x)
     return model
 
 
-def _drop_texts(model: "onnx.ModelProto") -> None:
-    """Leave out outputs that hold texts, unless there are no others."""
-    import onnx
+def _run(model: "onnx.ModelProto", output: str, x: npt.NDArray[np.float32]) -> FloatArray:
+    """An output of a model that a converter wrote, a row for each sample."""
+    import onnxruntime
 
-    texts = [value for value in model.graph.output if value.type.tensor_type.elem_type == onnx.TensorProto.STRING]
-    for value in texts if len(texts) < len(model.graph.output) else ():
-        model.graph.output.remove(value)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run([output], {"X": x})[0], dtype=np.float64).reshape(len(x), -1)
+
+
+def _require_columns(
+    model: "onnx.ModelProto", labels: npt.NDArray[Any], decided: npt.NDArray[Any], x: npt.NDArray[np.float32]
+) -> None:
+    """Refuse scores whose columns are not those of the labels: where labels are texts, nothing else says the label.
+
+    Raises:
+        CompileError: the largest score is of another label for most samples, as for two classes of an SVC.
+    """
+    if len(model.graph.output) < 2:
+        return
+    scores = _run(model, model.graph.output[-1].name, x)
+    if scores.shape[1] != len(labels) or (labels[scores.argmax(axis=1)] != decided).mean() > 0.5:
+        raise CompileError(
+            "the labels are texts, which no circuit gives, and skl2onnx gives no scores whose largest is that of the "
+            "label; fit the estimator with integer labels, such as those of LabelEncoder"
+        )
+
+
+def _histogram_converters() -> dict[type, Callable[[Any, Any, Any], None]]:
+    """Converters of boosted trees on histograms: skl2onnx's own, their truth values written as numbers.
+
+    skl2onnx passes on truth values in a list of integers, which protobuf 7 refuses.
+    """
+    from skl2onnx.common._registration import get_converter
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    def converter(estimator: type) -> Callable[[Any, Any, Any], None]:
+        convert = get_converter(f"Sklearn{estimator.__name__}")
+        return lambda scope, operator, container: convert(scope, operator, _Integers(container))
+
+    return {kind: converter(kind) for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor)}
+
+
+class _Integers:
+    """A container of skl2onnx in which lists of truth values are lists of integers."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *arguments: Any, **attributes: Any) -> Any:
+        name = "nodes_missing_value_tracks_true"
+        if name in attributes:
+            attributes[name] = [int(value) for value in attributes[name]]
+        return self._container.add_node(*arguments, **attributes)
+
+
+def _boosting(package: str, estimator: Any, x: npt.NDArray[np.float32]) -> "onnx.ModelProto":
+    """An ONNX model of an estimator or booster of LightGBM or XGBoost, compared with it on the samples."""
+    with requiring(f"compiling an estimator of {package}", "boosting"):
+        from onnxmltools import convert_lightgbm, convert_xgboost
+        from onnxmltools.convert.common.data_types import FloatTensorType
+    given: dict[str, Any] = {
+        "initial_types": [("X", FloatTensorType([None, x.shape[1]]))],
+        "target_opset": _ONNXMLTOOLS_OPSET,
+    }
+    try:
+        model: onnx.ModelProto = (
+            convert_lightgbm(estimator, zipmap=False, **given)
+            if package == "lightgbm"
+            else convert_xgboost(_without_names(estimator), **given)
+        )
+        expected = _answers(package, estimator, x)
+    except Exception as error:
+        raise _refused("onnxmltools", estimator, error) from error
+    _compare(model, estimator, expected, x)
+    return model
+
+
+def _without_names(estimator: Any) -> Any:
+    """A copy of an estimator or booster of XGBoost whose features have no names: onnxmltools takes numbers alone."""
+    twin = copy.deepcopy(estimator)
+    booster = twin.get_booster() if hasattr(twin, "get_booster") else twin
+    booster.feature_names = None
+    return twin
+
+
+def _answers(package: str, estimator: Any, x: npt.NDArray[np.float32]) -> FloatArray:
+    """What an estimator says to samples: the probabilities of a classifier, and the values of others."""
+    if package == "xgboost" and not hasattr(estimator, "get_booster"):
+        return np.asarray(estimator.inplace_predict(x, validate_features=False), dtype=np.float64)
+    predict = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.predict
+    return np.asarray(predict(x), dtype=np.float64)
+
+
+def _compare(model: "onnx.ModelProto", estimator: object, expected: FloatArray, x: npt.NDArray[np.float32]) -> None:
+    """Refuse a model that says something else than its estimator: options that onnxmltools does not look at.
+
+    Raises:
+        CompileError: there is a difference on more samples than rounding accounts for.
+    """
+    found = _run(model, model.graph.output[-1].name, x)
+    if expected.ndim == 1 and found.shape[1] == 2:  # a booster gives the probability of the second class alone
+        found = found[:, 1:]
+    if found.shape == expected.reshape(len(x), -1).shape:
+        distance = np.abs(found - expected.reshape(len(x), -1)).max(axis=1)
+        different = distance > _TOLERANCE * max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+        if different.mean() <= _MAX_DIFFERENT:
+            return
+        detail = f"for {different.sum()} of {len(x)} samples, by up to {distance.max():.3g}"
+    else:
+        detail = f"numbers of shape {found.shape}, not {expected.shape}"
+    raise CompileError(
+        f"onnxmltools makes another function of {type(estimator).__name__} than it is ({detail}): fit it without what "
+        "ONNX's trees do not have, such as zeros as missing values or weights of dropped trees"
+    )

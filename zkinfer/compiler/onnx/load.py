@@ -155,6 +155,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     if proto.ByteSize() > MAX_MODEL_BYTES:
         raise CompileError(f"the model and its weights are {proto.ByteSize()} bytes; {MAX_MODEL_BYTES} fit")
     _require_known_domains(proto)
+    _import_standard_domain(proto)
     require_bounded(proto)
     _give_outputs_nodes(proto)
     for output in proto.graph.output:
@@ -164,6 +165,13 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     with blame("the ONNX checker refuses the model"):
         onnx.checker.check_model(proto)
     return proto
+
+
+def _import_standard_domain(proto: onnx.ModelProto) -> None:
+    """Import the standard operators where a model of trees alone does not, as converters write it; in place."""
+    imported = {entry.domain for entry in proto.opset_import}
+    if not imported.intersection(_STANDARD_DOMAINS) and {node.domain for node in proto.graph.node} <= imported:
+        proto.opset_import.append(onnx.helper.make_opsetid("", MIN_OPSET))
 
 
 def _give_outputs_nodes(proto: onnx.ModelProto) -> None:

@@ -120,6 +120,23 @@ class TestForest:
     def test_steps(self, transform: str) -> None:
         assert_same(self.model(post_transform=transform), self.held_out)
 
+    def test_trees_that_vote(self) -> None:
+        """Each leaf gives one vote to the class of most of its samples, and the class with most votes wins."""
+        for tree in self.forest.estimators_:
+            value = tree.tree_.value
+            value[:] = value == value.max(axis=2, keepdims=True)
+        assert_same(self.model(scale=1.0), self.held_out)
+        labels, votes = (output[:, 0] for output in compare(self.model(scale=1.0), self.held_out, precision=FINE).fixed)
+        assert (votes.sum(axis=1) >= 8).all()
+        assert (votes == votes.round()).all()
+        assert (labels == votes.argmax(axis=1)).all()
+
+    def test_a_file_of_trees_alone_need_not_import_standard_operators(self) -> None:
+        model = self.model()
+        del model.opset_import[:]
+        model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+        assert_same(model, self.held_out)
+
     def test_other_labels(self) -> None:
         assert_same(self.model(classlabels_int64s=list(range(20, 10, -1))), self.held_out)
 
