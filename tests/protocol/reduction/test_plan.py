@@ -8,6 +8,7 @@ from support.random_programs import random_program
 from support.two_layer_program import ANSWER, HIDDEN, LOGITS, PROGRAM, V, W, X
 
 from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
+from zkinfer.circuit.regions import varying
 from zkinfer.circuit.table import Table
 from zkinfer.errors import InvalidInputError, MalformedCommitmentError, ProvingError
 from zkinfer.protocol.field.params import P
@@ -21,7 +22,6 @@ from zkinfer.protocol.reduction.plan import (
     check_program,
     heights,
     make_plan,
-    varying,
 )
 from zkinfer.verifier.reference.plan import Plan
 
