@@ -197,6 +197,11 @@ def test_what_the_refused_programs_below_are_made_of_is_well_formed() -> None:
             _between(View(_out("v", 3, 3), (Term(3, 1, (Pad((0, 0), (1, 0)), Slice(0, 1, 3, 1))),))),
             "v: a node of a recurrence mixes",
         ),
+        # What is before a recurrence, read whole and step by step.
+        (
+            _between(Einsum(_out("e", 3, 3), "ta,ba->tb", (0, 0))),
+            "x: a recurrence reads it both step by step and whole",
+        ),
         # A second delay of the region, of another number of steps, or one that begins within it.
         (
             _square(

@@ -4,7 +4,8 @@ A *region* is a range of nodes. It begins with a Delay and ends with the last Lo
 its values have as many steps along their first axis, that of time. Its nodes are *pointwise in time*: step t of a
 result depends on step t of the values of the region that it reads, on step t of what it reads from before the region,
 or on a value from before the region which has no axis of time and is read whole. Only Delays reach from a step to the
-one before it.
+one before it. No value from before the region is both read step by step and read whole, so that each has one place
+in `Body`.
 
 So the program still determines every value. Order the places (t, node) of a region by t, then by the node's number: a
 place depends on values from before the region, on earlier nodes at the same t, and, through a Delay, on a Lookup at
@@ -79,6 +80,13 @@ def check_regions(program: Program) -> None:
                 raise ArtifactError(f"{node.out.label}: a value of a recurrence has {region.steps} steps")
             if not _is_pointwise(program, region, node):
                 raise ArtifactError(f"{node.out.label}: a node of a recurrence mixes its steps")
+        sliced, whole = _read_from_before(region, [program.nodes[value - leaves] for value in region.values])
+        for value in sliced:
+            if value in whole:
+                raise ArtifactError(
+                    f"{program.tensor(value).label}: a recurrence reads it both step by step and whole; let it read "
+                    "one of the two from a View of it that is before the recurrence"
+                )
 
 
 def _is_pointwise(program: Program, region: Region, node: Node) -> bool:
@@ -145,11 +153,7 @@ def body_of(program: Program, region: Region, varies: Sequence[bool]) -> Body:
     """
     leaves = program.num_values - len(program.nodes)
     nodes = [(value, program.nodes[value - leaves]) for value in region.values]
-    sliced, whole = dict[int, None](), dict[int, None]()
-    for _, node in nodes:
-        for value, in_time in _read(node):
-            if value not in region.values:
-                (sliced if in_time else whole)[value] = None
+    sliced, whole = _read_from_before(region, [node for _, node in nodes])
     delays = tuple(value for value, node in nodes if isinstance(node, Delay))
     fixed = tuple(value for value in whole if not varies[value])
     free = tuple(value for value in whole if varies[value])
@@ -165,6 +169,16 @@ def body_of(program: Program, region: Region, varies: Sequence[bool]) -> Body:
         tuple(numbers[v] for v in region.values),
     )
     return Body(region, body, delays, tuple(sliced), free, fixed, numbers)
+
+
+def _read_from_before(region: Region, nodes: Sequence[Node]) -> tuple[dict[int, None], dict[int, None]]:
+    """The values from before a region that its nodes read step by step, and those that they read whole."""
+    sliced, whole = dict[int, None](), dict[int, None]()
+    for node in nodes:
+        for value, in_time in _read(node):
+            if value not in region.values:
+                (sliced if in_time else whole)[value] = None
+    return sliced, whole
 
 
 def _read(node: Node) -> Iterator[tuple[int, bool]]:
