@@ -77,6 +77,23 @@ def test_a_recurrence_of_weights_alone_is_computed_once() -> None:
         np.testing.assert_array_equal(array, expected[value])
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_state_that_no_input_reaches_has_one_run_beside_a_beginning_that_has_many(steps: int) -> None:
+    weights = (Tensor("w", (steps, 2), 0, -7, 7),)
+    inputs = (Tensor("x", (steps, 2), 0, -7, 7), Tensor("start", (1, 2), 0, -7, 7))
+    nodes = (Delay(_out("past", steps, 2), 1, 4), Lookup(_out("state", steps, 2), 2, 0, 0))
+    program = Program(1, inputs, weights, PROGRAM.tables, nodes, (3, 4))
+    validate(program)
+    content = [np.arange(2 * steps).reshape(steps, 2)]
+    start = np.array([[[5, 6]], [[-5, -6]]])
+    given = [np.zeros((2, steps, 2), dtype=np.int64), start]
+    expected = evaluate(program, content, given)
+    assert [len(expected[value]) for value in program.outputs] == [2, 1]
+    for value, array in enumerate(execute(program, content, given)):
+        np.testing.assert_array_equal(array, expected[value])
+        assert array.shape == expected[value].shape
+
+
 def test_an_input_that_only_the_step_before_has_read_makes_a_state_vary() -> None:
     program = PROGRAM
     assert varying(program) == tuple(value not in (2, 3) for value in range(program.num_values))

@@ -77,7 +77,9 @@ class Recurrence:
                 steps.append(_of(now, numbers[value]))
         joined = {}
         for value, varies in zip(self.wanted, self.varies, strict=True):
-            steps = [np.broadcast_to(a, (runs if varies else 1, *a.shape[1:])) for a in made[value]]
+            # A step is computed for all runs, also of what is the same in each.
+            count = runs if varies else 1
+            steps = [np.broadcast_to(a[:count], (count, *a.shape[1:])) for a in made[value]]
             joined[value] = np.concatenate(steps, axis=1)
         return joined
 
