@@ -141,6 +141,12 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         max_table_entries=max_table_entries,
         ranges=ranges,
     )
+    if calibration is None:
+        raise InvalidInputError(
+            "compiling needs calibration data: typical inputs, from which the range of every value is taken. Hand in "
+            "an array with samples along its first axis, zkinfer.compile(model, x_train[:100]), or, where the model "
+            "has several inputs, a list of one array an input or a mapping from their names"
+        )
     columns: tuple[str, ...] = ()
     if is_module(model) or is_estimator(model):
         if is_loader(calibration):
