@@ -416,6 +416,16 @@ def test_prove_with_an_input_of_another_shape_writes_nothing(shop: Path, tmp_pat
     assert not (tmp_path / "proof.zkp").exists()
 
 
+def test_a_circuit_for_a_folder_that_is_not_there_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("no model, so that reading it would be another error")
+    np.save(tmp_path / "x.npy", np.zeros((1, 4)))
+    target = tmp_path / "missing" / "model.zkcircuit"
+    done = run("compile", tmp_path / "model.onnx", "--calibration", tmp_path / "x.npy", "-o", target)
+    assert done.code == 4
+    assert "there is no folder" in done.text
+    assert not target.parent.exists()
+
+
 def test_a_proof_that_cannot_be_written_takes_nothing_from_the_budget(native: Path, tmp_path: Path) -> None:
     left = zk.Keys.load(native / "native").proofs_left
     done = run("prove", native / "native", native / "three.npy", "-o", tmp_path / "missing" / "proof.zkp")
