@@ -8,6 +8,7 @@
 #   make test-newest  part of the tests with the newest versions of all dependencies
 #   make test-lowest  the same with the lowest versions that pyproject.toml allows (Python 3.11 or 3.12)
 #   make test-read-only  a whole job where neither the package's folder nor a home can be written
+#   make test-bare    what a base install verifies, refuses and says, in a new environment
 #   make lock         choose the versions in constraints/ anew, from pyproject.toml
 #   make circuits     train the reference models again and rewrite circuits/
 #   make benchmarks   measure the published numbers again
@@ -51,7 +52,7 @@ VERSIONED_TESTS := tests/compiler/onnx/ops tests/compiler/onnx/test_load.py test
 	tests/files/test_file.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
 	tests/native/test_keys.py tests/jit tests/jobs/test_inputs.py tests/cli/test_arrays.py
 
-.PHONY: demo test lint fuzz test-older test-newest test-lowest test-read-only lock circuits benchmarks clean
+.PHONY: demo test lint fuzz test-older test-newest test-lowest test-read-only test-bare lock circuits benchmarks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed $(VERIFIER_VENV)/.installed
@@ -68,6 +69,11 @@ lint: $(VENV)/.installed
 
 test-read-only: $(VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python tests/read_only.py
+
+test-bare: $(VENV)/.installed
+	$(PYTHON) -m venv --clear .venv-bare
+	.venv-bare/bin/$(PIP_INSTALL) --constraint $(LOCKED) .
+	PYTHONPATH=tests $(BIN)/python tests/bare.py .venv-bare/bin/python
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(TESTS)
@@ -102,7 +108,7 @@ benchmarks: $(VENV)/.installed
 	$(BIN)/python benchmarks/batches.py
 
 clean:
-	rm -rf $(VENV) $(VERIFIER_VENV) .venv-newest .venv-lowest build demo-output *.egg-info
+	rm -rf $(VENV) $(VERIFIER_VENV) .venv-newest .venv-lowest .venv-bare build demo-output *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The whole library, editable, with every extra.
