@@ -1,4 +1,4 @@
-"""What a base install can do, in an environment of its own: `make test-bare`, which makes one and names its Python here.
+"""What a base install can do, in an environment of its own: `make test-bare`, which makes one and names its Python.
 
 It verifies a proof that this environment makes, refuses one that was changed, and says of other commands what to
 install. Installing takes the network, so it is no part of the test suite.
