@@ -27,7 +27,7 @@ def test_a_short_run_finds_nothing(hostile: ModuleType) -> None:
     assert len(tallies) == 8
     assert sum(tally.cases for tally in tallies.values()) > 350
     errors = tallies["hostile program"].errors
-    assert errors["MalformedProofError"] > 30, "most programs have to be read, so that verifying has begun"
+    assert errors["MalformedProofError"] > 20, "many programs have to be read, so that verifying has begun"
     assert "accepted" in hostile.report(tallies)
 
 

@@ -275,9 +275,9 @@ def test_no_operator_that_saturates_reaches_onnxruntime(
 
 
 def test_models_are_run_in_few_places() -> None:
-    """The float reference, which opens every session; and Resize, which is float32."""
+    """The float reference, which opens every session; Resize, which is float32; and what a converter wrote of trees."""
     files = {path.stem for path in Path(zk.__file__).parent.rglob("*.py") if "InferenceSession(" in path.read_text()}
-    assert files == {"float_model", "resize"}
+    assert files == {"float_model", "resize", "estimator"}
 
 
 def test_the_model_itself_stays_as_it_is() -> None:
