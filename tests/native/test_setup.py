@@ -15,6 +15,8 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, matrix_bytes, setup
 from zkinfer.protocol import security
+from zkinfer.protocol.native_proof import protocol
+from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.reduction.layout import weight_matrix
 
@@ -65,6 +67,21 @@ def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: E
     assert len(np.unique(symbols)) == len(symbols)
     salts = {keys.matrix.leaves[:, :32].tobytes() for keys in made}
     assert len(salts) == len(made)
+
+
+def test_one_seed_gives_two_versions_of_the_protocol_nothing_in_common(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their challenges differ: the same pads, masks or random symbols under both would show weights."""
+    made = []
+    for domain in (protocol.DOMAIN, b"zkinfer native proof of another version"):
+        monkeypatch.setattr(protocol, "DOMAIN", domain)
+        keys = setup(example.program, example.weights, proofs=2, seed=SEED)
+        proof = decode(keys.commitment.range_proof)
+        made.append([keys.matrix.commitment.root, *proof.roots, proof.masks, proof.pads])
+        symbols = np.unique(keys.matrix.blinding)
+        made[-1] += [number.tobytes() for number in symbols]
+    assert not (set(made[0]) & set(made[1])) - {b""}
 
 
 @pytest.mark.parametrize(

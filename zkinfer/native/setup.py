@@ -27,6 +27,7 @@ from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.progress import duration
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
+from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
@@ -46,7 +47,7 @@ RANGE_PROOFS = 1
 ROTATED_PROOFS = 1000
 """Budget of the keys that are advised where one commitment cannot serve as many proofs as are asked for."""
 
-STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v1"
+STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v2"
 
 
 def setup(
@@ -152,8 +153,9 @@ def commit_weights(
 ) -> StoredMatrix:
     """Commit to a program's weights in a new folder: the same root for the same arguments, on every machine.
 
-    The random symbols come from the seed and from all that is committed, so that two commitments with one seed show
-    nothing of each other. `reserved` openings are not counted in the budget.
+    The random symbols come from the seed, from all that is committed, and from the version of the protocol, so that
+    two commitments with one seed show nothing of each other: the same random symbols under the challenges of two
+    versions would show weights. `reserved` openings are not counted in the budget.
 
     Raises:
         ResourceError: the folder cannot be written.
@@ -161,7 +163,7 @@ def commit_weights(
     code = parameters.code
     data = weight_matrix(program, weights, code.log_columns)
     stream = blake3(key=seed)
-    stream.update(STREAM_LABEL)
+    stream.update(STREAM_LABEL + protocol.DOMAIN)
     stream.update(program_digest(program))
     for number in (code.log_columns, code.blinding, code.log_length, parameters.queries, data.dtype.itemsize):
         stream.update(number.to_bytes(8, "little"))

@@ -16,6 +16,7 @@ from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.timings import phase
 from zkinfer.protocol.lookup.prover import KernelWitness
+from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.prover import CommittedMatrix
 from zkinfer.protocol.randomness import Randomness
@@ -23,13 +24,14 @@ from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.weight_ranges import RangePlan, behind_weight, make_range_plan
 from zkinfer.typing import Array, Floats
 
-STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v1"
+STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v2"
 
 
 def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> bytes:
     """The bytes of the proof.
 
     Its randomness comes from the seed too: keys that are made again with a seed have the same proof, and show no more.
+    Under another version of the protocol, whose challenges are others, the randomness is another.
 
     Args:
         commitment: to the weights, without such a proof.
@@ -41,7 +43,7 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
         ProvingError: the proof would be less than 128 bits secure.
     """
     key, statement = commitment.key_as(NativeVerifyingKey), ranges_statement(commitment)
-    randomness = Randomness(blake3(STREAM_LABEL + statement, key=seed).digest())
+    randomness = Randomness(blake3(STREAM_LABEL + protocol.DOMAIN + statement, key=seed).digest())
     run = commit_ranges(make_range_plan(commitment.program), matrix.data, key, randomness)
     opened_once = CommittedMatrix(
         matrix.code, matrix.commitment, matrix.data, matrix.blinding, matrix.masks, matrix.leaves, matrix.nodes
