@@ -34,7 +34,9 @@ MAX_SPARE_COLUMNS = 4
 
 
 def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
-    """Verify a native proof of a statement.
+    """Verify a native proof of a statement, under a commitment whose own proof about its weights has been verified.
+
+    Without that a false statement may be accepted: `zkinfer.verifier.verify` checks both.
 
     Args:
         commitment: of the native backend, checked.

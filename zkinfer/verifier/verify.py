@@ -253,8 +253,8 @@ def verify(
             from the proven ones by half a unit of the last. The result holds the exact ones.
 
     Raises:
-        MalformedCommitmentError: the commitment is no commitment, or contradicts itself, or its own proof that its
-            weights lie within their bounds is refused.
+        MalformedCommitmentError: the commitment is no commitment, or contradicts itself, or its own proof about its
+            weights is refused, or missing where proofs rely on it.
         MalformedProofError: the proof is no proof of this commitment's form.
         CommitmentMismatchError: it was made for another commitment, or for other weights.
         StatementError: the inputs, outputs or context cannot be what was proven.

@@ -37,7 +37,7 @@ class Gathering:
 
     Attributes:
         value: whose boxes they are.
-        cut: of it, its axis of runs included; its axes are no flattened ones.
+        cut: of it, its axis of runs included.
         points: for each box its point.
         coefficients: for each box what its value is multiplied with.
     """
