@@ -136,8 +136,7 @@ def _check_delay(program: Program, node: Delay, value: int) -> None:
     later = value < node.source < program.num_values
     if not later or not isinstance(program.nodes[node.source - program.num_values + len(program.nodes)], Lookup):
         raise ArtifactError(f"{node.out.label}: a delay is of the result of a later Lookup, not of value {node.source}")
-    source = program.tensor(node.source)
-    _check_tensor(source)
+    _check_tensor(program.tensor(node.source))
 
 
 def _check_lookup(program: Program, node: Lookup) -> None:

@@ -34,9 +34,9 @@ class VerifiedInference:
         security_bits: whoever forges a proof does work of about 2**security_bits.
         weights_in_bounds: whether the published commitment proves that all weights lie within the bounds that its
             program says. The outputs are then those of the program in exact integers, whoever the owner is. If it does
-            not, as with ezkl, they are
-            those of the program over the backend's field, with weights that are some fixed elements of it: the same
-            function of the inputs in every proof, and nothing shows that it is the one in exact integers.
+            not, as with ezkl, they are those of the program over the backend's field, with weights that are some fixed
+            elements of it: the same function of the inputs in every proof, and nothing shows that it is the one in
+            exact integers.
         public: what the proof shows, in words.
         zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
