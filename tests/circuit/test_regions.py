@@ -18,7 +18,7 @@ from zkinfer.circuit.encoding import decode_program, encode_program, pack_progra
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.regions import body_of, find_regions, unroll, varying
-from zkinfer.circuit.steps import Pad, Slice, Transpose
+from zkinfer.circuit.steps import Pad, Reshape, Slice, Transpose
 from zkinfer.circuit.validate import validate
 from zkinfer.errors import ArtifactError, ResourceError
 from zkinfer.execution.executor import Executor, execute
@@ -227,6 +227,14 @@ def test_what_the_refused_programs_below_are_made_of_is_well_formed() -> None:
                 Lookup(_out("l", 3, 3), 0, 0, 0),
             ),
             "one: a value of a recurrence has 3 steps",
+        ),
+        # A value of one step of nine places, taken apart into three steps of three.
+        (
+            _between(
+                View(_out("e", 3, 3), (Term(3, 1, (Reshape((3, 3)),)),)),
+                View(_out("b", 1, 9), (Term(0, 1, (Reshape((1, 9)),)),)),
+            ),
+            "e: a node of a recurrence mixes its steps",
         ),
         (
             _square(
