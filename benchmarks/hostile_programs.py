@@ -183,6 +183,21 @@ class _Writer:
                     continue
             below = number
 
+    def ladder(self) -> None:
+        """A chain of sums of the last value's shape, each of which a product reads, too; and the sum of the products."""
+        known = [*self.inputs, *self.weights, *(node.out for node in self.nodes)]
+        first, shape = len(known) - 1, known[-1].shape
+        letters = "abcdefgh"[: len(shape)]
+        floors = min(self.rng.choice(FLOORS), 2 * MAX_ELEMENTS // max(known[-1].size, 1))
+        out, sums = Tensor("rung", shape, 0, -100, 100), [first]
+        for floor in range(floors):
+            self.nodes.append(View(out, (Term(sums[-1], 1, ()), Term(first, self.rng.choice((-1, 1)), ()))))
+            sums.append(len(known) + floor)
+        products = [Einsum(out, f"{letters},{letters}->{letters}", (value, first)) for value in sums[1:]]
+        self.nodes += products
+        at = len(known) + floors
+        self.nodes.append(View(out, tuple(Term(at + i, 1, ()) for i in range(len(products))) or (Term(first, 1, ()),)))
+
 
 def hostile_program(rng: random.Random) -> Program:
     """A program that has an encoding, well formed or nearly so."""
@@ -204,7 +219,7 @@ def _drawn(rng: random.Random) -> Program:
         if node is not None:
             writer.nodes.append(_true_shape(writer.program, node))
     if rng.random() < 0.05:
-        writer.tower()
+        rng.choice((writer.tower, writer.ladder))()
     program = writer.program
     return _bent(rng, program) if rng.random() < 0.2 else _lookups_in_range(program)
 

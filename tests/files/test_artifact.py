@@ -127,6 +127,22 @@ class TestReservedFile:
         assert path.read_bytes() == b"new"
         assert list(tmp_path.iterdir()) == [path]
 
+    def test_nobody_knows_beforehand_where_it_is_written(self, tmp_path: Path) -> None:
+        """Else a link that was planted there would be written through."""
+        path, victim = tmp_path / "file", tmp_path / "victim"
+        victim.write_bytes(b"kept")
+        for name in (".file.part", ".file..part"):
+            (tmp_path / name).symlink_to(victim)
+        with ReservedFile(path, 100) as one, ReservedFile(path, 100) as other:
+            parts = [p for p in tmp_path.glob(".file.*.part") if not p.is_symlink()]
+            assert len({p.stat().st_ino for p in parts}) == 2
+            one.fill(b"one")
+            other.fill(b"other")
+            one.publish()
+            other.publish()
+        assert path.read_bytes() == b"other"
+        assert victim.read_bytes() == b"kept"
+
     def test_content_may_need_more_than_was_reserved(self, tmp_path: Path) -> None:
         with ReservedFile(tmp_path / "file", 10) as file:
             file.fill(bytes(1000))

@@ -76,6 +76,16 @@ def test_a_file_that_was_cut_off_or_grew_gives_nothing_back(path: Path, length: 
     assert path.stat().st_size == length
 
 
+def test_a_file_of_another_form_is_no_budget(path: Path) -> None:
+    """One that a later version writes may count otherwise."""
+    budget = held(path)
+    with path.open("r+b") as file:
+        file.write(b"zkbudge2")
+    for action in (budget.spend, lambda: held(path)):
+        with pytest.raises(ArtifactError, match="no budget of this version"):
+            action()
+
+
 def test_a_hole_in_the_file_gives_nothing_back(path: Path) -> None:
     budget = held(path)
     budget.spend()
@@ -87,7 +97,7 @@ def test_a_hole_in_the_file_gives_nothing_back(path: Path) -> None:
         budget.spend()
 
 
-@pytest.mark.parametrize("other", [(OTHER, 3), (OWNER, 5)], ids=["owner", "total"])
+@pytest.mark.parametrize("other", [(OTHER, 3), (OWNER, 5), (OWNER, 2)], ids=["owner", "more", "fewer"])
 def test_the_budget_of_another_commitment_is_not_taken_for_it(tmp_path: Path, other: tuple[bytes, int]) -> None:
     create(tmp_path / "budget", *other)
     with pytest.raises((WrongKeyError, ArtifactError)):

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.example_programs import Example, mlp
+from support.example_programs import Example, mlp, sums_of_sums
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
@@ -15,9 +15,10 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, matrix_bytes, setup
 from zkinfer.protocol import security
-from zkinfer.protocol.native_proof import protocol
+from zkinfer.protocol.native_proof import protocol, shape
 from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs import soundness
+from zkinfer.protocol.reduction import plan
 from zkinfer.protocol.reduction.layout import weight_matrix
 
 SEED = bytes(range(32))
@@ -167,3 +168,17 @@ def test_the_bytes_of_the_stored_matrix_are_known_beforehand(example: Example, t
     stored = sum(path.stat().st_size for path in (keys.folder / "matrix").iterdir())
     opening = keys.commitment.key_as(NativeVerifyingKey).opening
     assert stored == pytest.approx(matrix_bytes(example.program, opening), rel=0.2)
+
+
+def test_sums_of_sums_that_are_read_in_too_many_places_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check would go through n^2 of them. They are refused before keys are made, not at the first proof."""
+    example = sums_of_sums(20)
+    setup(example.program, example.weights, proofs=2)
+    monkeypatch.setattr(plan, "FREE_PULLED", 0)
+    monkeypatch.setattr(plan, "PULLED_PER_SOURCE", 2)
+    shape.shape_of.cache_clear()
+    with pytest.raises(ProvingError, match=r"sum \d+: sums of sums are read in too many places.*put a function"):
+        setup(example.program, example.weights, proofs=2, folder=tmp_path / "keys")
+    assert not (tmp_path / "keys").exists()

@@ -1,11 +1,11 @@
-"""Two small programs with hand-picked numbers: `mlp`, and `everything`, which uses every kind of node."""
+"""Small programs with hand-picked numbers: `mlp`, `everything`, which uses every kind of node, and `sums_of_sums`."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from zkinfer.circuit.bounds import check_bounds
-from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
+from zkinfer.circuit.program import Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Windows
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
@@ -77,3 +77,20 @@ def _checked(example: Example) -> Example:
     validate(example.program)
     check_bounds(example.program, example.weights)
     return example
+
+
+def sums_of_sums(count: int) -> Example:
+    """A chain of so many sums, each of which a product reads too: what is asked of one is asked of all before it."""
+    nodes: list[Node] = []
+    for i in range(count):
+        bound = i + 2
+        before = 0 if i == 0 else i + 1
+        nodes.append(View(Tensor(f"sum {i}", (2,), 0, -bound, bound), (Term(before, 1, ()), Term(1, 1, ()))))
+    nodes += [Einsum(Tensor(f"product {i}", (2,), 0, -i - 2, i + 2), "a,a->a", (2 + i, 1)) for i in range(count)]
+    most = sum(i + 2 for i in range(count))
+    terms = tuple(Term(2 + count + i, 1, ()) for i in range(count))
+    nodes.append(View(Tensor("y", (2,), 0, -most, most), terms))
+    one = Tensor("x", (2,), 0, -1, 1), Tensor("w", (2,), 0, -1, 1)
+    return Example(
+        Program(1, one[:1], one[1:], (), tuple(nodes), (2 + 2 * count,)), (np.array([1, -1]),), np.array([1, -1])
+    )

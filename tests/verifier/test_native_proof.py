@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from support.claims import hidden_root
 from support.claims import public as shown
-from support.example_programs import mlp
+from support.example_programs import mlp, sums_of_sums
 
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.errors import (
@@ -31,6 +32,8 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.setup import setup
+from zkinfer.protocol.native_proof.encoding import decode, encode
+from zkinfer.protocol.reduction import plan as fast_plan
 from zkinfer.verifier import VerifiedInference, native, verify
 from zkinfer.verifier.reference import plan
 
@@ -39,6 +42,8 @@ RUNS = 3
 INTEGERS = np.array([[-3, 11, 2], [15, -15, 0], [1, 2, 3]])
 X = INTEGERS / 8
 CONTEXT = b"request 1"
+ALTERED = "it was altered, or is of another model, or of other inputs, outputs or context"
+WORDS = f"the proof does not show this statement: {ALTERED}"
 
 
 @pytest.fixture(scope="module")
@@ -372,3 +377,59 @@ def test_verifying_needs_no_package_of_the_prover(keys: NativeKeys, public: Proo
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == [keys.commitment.fingerprint, np.asarray(public.outputs).tolist()]
+
+
+# Work, and words.
+
+
+def test_both_verifiers_limit_how_often_sums_of_sums_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever publishes a program of a hundred kilobytes could otherwise keep its verifiers busy for hours."""
+    example = sums_of_sums(12)
+    keys = setup(example.program, example.weights, proofs=2)
+    x = np.array([1, -1])
+    proof = keys.prove([x[None]], b"")
+    for engine in ("python", "reference"):
+        assert verify(proof, keys.commitment, inputs=x, engine=engine).runs == 1
+    for module in (fast_plan, plan):
+        monkeypatch.setattr(module, "FREE_PULLED", 0)
+        monkeypatch.setattr(module, "PULLED_PER_SOURCE", 2)
+    for engine in ("python", "reference"):
+        with pytest.raises(MalformedCommitmentError, match="sums of sums are read in too many places"):
+            verify(proof, keys.commitment, inputs=x, engine=engine)
+
+
+def damaged(proof: Proof) -> Iterator[Proof]:
+    """With one bit flipped in the middle of each part of the argument; and with sizes that ask for more work."""
+    parts = decode(proof.data)
+    for name in ("message", "weights", "witness", "about_pads", "masks", "pads"):
+        changed = bytearray(getattr(parts, name))
+        changed[len(changed) // 2] ^= 1
+        yield bend(proof, data=encode(msgspec.structs.replace(parts, **{name: bytes(changed)})))
+    for work in ("lookup_grinding", "weight_grinding"):
+        header = msgspec.structs.replace(parts.header, **{work: 20})
+        yield bend(proof, data=encode(msgspec.structs.replace(parts, header=header)))
+
+
+@pytest.mark.parametrize("engine", ["python", "reference"])
+def test_a_refusal_is_said_in_words_whichever_check_fails(keys: NativeKeys, public: Proof, engine: str) -> None:
+    """Nobody who verifies knows what a nonce of query grinding is. The check that failed is the error's cause."""
+    causes = set()
+    for proof in damaged(public):
+        with pytest.raises(VerificationError) as caught:
+            check(keys, proof, engine=engine)
+        if isinstance(caught.value, InvalidProofError):
+            assert str(caught.value) == WORDS
+        else:
+            assert isinstance(caught.value, MalformedProofError)
+            assert f"no proof of this statement has this form: {ALTERED} (" in str(caught.value)
+        causes.add(str(caught.value.__cause__))
+    for inner in ("'lookup grinding'", "'query grinding'", "the opened columns"):
+        assert any(inner in cause for cause in causes), "else the words above say nothing"
+
+
+@pytest.mark.parametrize("engine", ["python", "reference"])
+def test_the_proof_of_another_model_is_refused_in_the_same_words(keys: NativeKeys, public: Proof, engine: str) -> None:
+    for proofs in (2, 20):  # with other sizes, and with the same
+        other = setup(EXAMPLE.program, [-w for w in EXAMPLE.weights], proofs=proofs)
+        with pytest.raises((InvalidProofError, MalformedProofError), match=ALTERED):
+            check(keys, bend(prove(other), commitment_digest=public.commitment_digest), engine=engine)

@@ -22,17 +22,19 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.cost import COMMITTING_PICOSECONDS
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
+from zkinfer.native.prove import header_for
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.progress import duration
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.native_proof import protocol
+from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix, weight_rows
-from zkinfer.protocol.reduction.plan import check_program
+from zkinfer.protocol.reduction.plan import check_program, make_plan
 from zkinfer.typing import IntArray
 
 ERROR_BITS = 131.0
@@ -69,7 +71,8 @@ def setup(
 
     Raises:
         BoundsError: the weights leave the program's bounds.
-        ProvingError: the program has no weights, or values that are too large for the field.
+        ProvingError: the program has no weights, or values that are too large for the field, or its proofs would be too
+            much work to check.
         InvalidInputError: `proofs` or `seed` is out of range, there are too many proofs for so short rows, or the
             folder exists.
         ResourceError: too little disk, which is known before anything is made.
@@ -83,6 +86,8 @@ def setup(
     check_program(program)
     check_bounds(program, weights)
     parameters = opening_for(program, proofs + RANGE_PROOFS)
+    plan = make_plan(program, 1)
+    shape_of(plan, parameters.code, header_for(plan))  # what a first proof would be refused for is refused here
     folder, temporary = place_for_keys(folder)
     _require_disk(folder, matrix_bytes(program, parameters), proofs)
     with building_folder(folder) as part:

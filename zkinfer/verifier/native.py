@@ -63,6 +63,8 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     key = commitment.key_as(NativeVerifyingKey)
     try:
         return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
+    except ProvingError as error:
+        raise MalformedCommitmentError(f"no proof can be for this commitment: {error}") from None
     except InvalidInputError as error:
         raise MalformedProofError(f"no proof can be of this statement: {error}") from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from zkinfer.backend import Guarantee
-from zkinfer.errors import InvalidProofError
+from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
@@ -17,6 +17,8 @@ SECURITY = (
     "most 2**(n - bits), BLAKE3 being taken for a random oracle; proven bounds, no trusted setup "
     "(zkinfer.protocol.security derives them)"
 )
+
+ALTERED = "it was altered, or is of another model, or of other inputs, outputs or context"
 
 
 class NativeCheck:
@@ -39,16 +41,15 @@ class NativeCheck:
         """What an accepted proof rests on.
 
         Raises:
-            MalformedProofError: the bytes are no proof of this statement's form.
+            MalformedProofError: the bytes are no proof of this statement's form; its cause says what they lack.
             InvalidProofError: it is refused; its cause is the check of the protocol that fails.
         """
         try:
             bits = self._check(self.commitment, statement, proof.data)
         except InvalidProofError as error:
-            raise InvalidProofError(
-                "the proof does not show this statement: it was altered, or is of another model, or of other inputs, "
-                "outputs or context"
-            ) from error
+            raise InvalidProofError(f"the proof does not show this statement: {ALTERED}") from error
+        except MalformedProofError as error:
+            raise MalformedProofError(f"no proof of this statement has this form: {ALTERED} ({error})") from error
         hiding = (
             f"the weights and all values between inputs and outputs; from everyone who cannot break BLAKE3, in the "
             f"{self.commitment.key_as(NativeVerifyingKey).proofs} proofs that the commitment is made for"

@@ -4,12 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.example_programs import sums_of_sums
 from support.linear_claims import Knowing, is_true
 from support.native_prover import Case, make_case
 from support.random_statements import knowing, random_case, reduce_knowing
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
+from zkinfer.errors import ProvingError
 from zkinfer.protocol.field.scalar import ext_powers
+from zkinfer.protocol.reduction import plan
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract
@@ -177,3 +180,22 @@ def test_a_claim_of_no_terms_must_be_zero() -> None:
     publics = {key: array.copy() for key, array in case.publics.items()}
     publics[program.num_values][0, 0] = 6
     assert reduced(case, publics)[1].false == [SUM_CHECK]
+
+
+def test_what_sums_of_sums_take_is_limited_in_proportion_to_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of n sums adds one thing to the sum before, and each is read by a product: claims on them ask for n^2."""
+    example = sums_of_sums(24)
+    case = make_case(example.program, list(example.weights), [np.array([[1, -1]])])
+    most = 2 * sum(range(1, 25)) + 24
+    assert plan.most_pulled(case.plan.program) > most
+    reduced(case, case.publics)
+    monkeypatch.setattr(under_test, "most_pulled", lambda _: most)
+    reduced(case, case.publics)
+    monkeypatch.setattr(under_test, "most_pulled", lambda _: most - 1)
+    with pytest.raises(ProvingError, match="too many places"):
+        reduced(case, case.publics)
+
+
+def test_sums_may_be_read_as_often_as_there_are_more_of_them() -> None:
+    sizes = [plan.most_pulled(sums_of_sums(count).program) - plan.FREE_PULLED for count in (10, 20, 40)]
+    assert sizes == [plan.PULLED_PER_SOURCE * 5 * count for count in (10, 20, 40)]

@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from zkinfer.circuit.program import Delay, Lookup, Node, Program, Tensor, node_sources
+from zkinfer.circuit.regions import varying
+from zkinfer.circuit.table import Table
+from zkinfer.circuit.validate import validate
 from zkinfer.protocol.reduction.boxes import cover
+from zkinfer.verifier.reference import plan
 from zkinfer.verifier.reference.plan import Matrix, boxes_of, limb_bits
 
 
@@ -42,3 +47,25 @@ def test_limbs_make_up_the_remainder(shift: int, elements: int) -> None:
     assert sum(bits) == shift
     assert all(1 <= b <= 20 for b in bits)
     assert len(set(bits[:-1])) <= 1
+
+
+def test_what_depends_on_an_input_is_found_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of many states reads the state of the next one, a step before: one pass over all nodes tells of one more."""
+    states = 30
+    sign, unit = Table("sign", -1, (-1, 0, 1)), Tensor("s", (3, 1), 0, -1, 1)
+    first = 2  # behind the input and the weight that all states begin with
+    delays = [Delay(unit, 1, first + states + i) for i in range(states)]
+    lookups = [Lookup(unit, first + i + 1, 0, 0) for i in range(states - 1)] + [Lookup(unit, 0, 0, 0)]
+    begin = Tensor("w", (1, 1), 0, -1, 1)
+    program = Program(1, (unit,), (begin,), (sign,), (*delays, *lookups), (first + states,))
+    validate(program)
+    seen: list[Node] = []
+
+    def counted(node: Node) -> tuple[int, ...]:
+        seen.append(node)
+        return node_sources(node)
+
+    monkeypatch.setattr(plan, "node_sources", counted)
+    found = plan._varies(program)
+    assert len(seen) == len(program.nodes)
+    assert found == [True, False, *[True] * (2 * states)] == list(varying(program))

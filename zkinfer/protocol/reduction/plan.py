@@ -28,6 +28,10 @@ MAX_HEIGHT = 32
 """Of products of products, without a Lookup between. Each level adds claims to those on all products below it, so a
 check takes at most their number times the height."""
 
+FREE_PULLED, PULLED_PER_SOURCE = 1 << 12, 16
+"""Functionals are pulled back to at most so many sources, and so many more for each that the program's nodes name: a
+sum of sums is gone through again for each product that reads one of them, so a chain of n would take n^2."""
+
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 """The matrices: weights are opened by themselves, the others together, in this order."""
 
@@ -139,6 +143,11 @@ def check_program(program: Program) -> None:
         derived_bounds(program, P // 2)
     except BoundsError as error:
         raise ProvingError(str(error)) from None
+
+
+def most_pulled(program: Program) -> int:
+    """To how many sources functionals may be pulled back in a proof, see `PULLED_PER_SOURCE`."""
+    return FREE_PULLED + PULLED_PER_SOURCE * sum(len(node_sources(node)) for node in program.nodes)
 
 
 def heights(program: Program) -> tuple[int, ...]:

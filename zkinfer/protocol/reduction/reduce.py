@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from zkinfer.circuit.program import Delay, Einsum, Node, View, rounding_half
-from zkinfer.errors import InvalidInputError
+from zkinfer.circuit.program import Delay, Einsum, Node, View, node_sources, rounding_half
+from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
@@ -22,7 +22,7 @@ from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, Val
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
 from zkinfer.protocol.reduction.gather import Gathering, is_gathered
-from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan
+from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan, most_pulled
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
@@ -58,6 +58,7 @@ def reduce_statement(
 
     Raises:
         VerificationError: the messages are malformed, or a check fails.
+        ProvingError: sums of sums are read too often, see `most_pulled`.
     """
     return _Reduction(plan, publics, channel, witness, lookup_grinding).run()
 
@@ -80,6 +81,7 @@ class _Reduction:
         self.lookup_grinding = lookup_grinding
         self.pending: list[ValueClaim] = []
         self.done: list[CommittedClaim] = []
+        self._pulled_left = most_pulled(plan.program)
 
     def run(self) -> list[CommittedClaim]:
         self._claim_outputs(self._lookups())
@@ -308,6 +310,12 @@ class _Reduction:
 
     def _pulled(self, node: Node, functional: Functional) -> Iterator[tuple[int, Functional]]:
         """What a functional of the result of a View, or of an Einsum of one operand, asks of the sources."""
+        self._pulled_left -= len(node_sources(node))
+        if self._pulled_left < 0:
+            raise ProvingError(
+                f"{node.out.label}: sums of sums are read in too many places, and a check would go through all of them "
+                "for each; put a function of the values, such as a rounding, between them"
+            )
         match node:
             case View() | Delay():
                 for term in node.terms() if isinstance(node, Delay) else node.terms:

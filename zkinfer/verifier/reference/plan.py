@@ -15,6 +15,9 @@ from zkinfer.verifier.reference.weights import Shape, indices, place
 
 MAX_WEIGHT_RANGE = 1 << 48
 MAX_HEIGHT = 32
+FREE_PULLED, PULLED_PER_SOURCE = 1 << 12, 16
+"""To so many sources functionals are pulled back, and so many more for each that a node names: section 5."""
+
 BOX_PLACES, BOX_SHARE = 1024, 512
 """A box counts as so many places, and as at least such a part of its tensor's."""
 
@@ -183,13 +186,17 @@ def limb_bits(shift: int, elements: int) -> list[int]:
 def _varies(program: Program) -> list[bool]:
     """For each value whether it depends on an input, perhaps through the step before."""
     leaves = len(program.inputs) + len(program.weights)
-    varies = [value < len(program.inputs) for value in range(program.num_values)]
-    changed = True
-    while changed:
-        before = list(varies)
-        for value, node in enumerate(program.nodes, leaves):
-            varies[value] = any(varies[v] for v in node_sources(node))
-        changed = varies != before
+    readers: list[list[int]] = [[] for _ in range(program.num_values)]
+    for value, node in enumerate(program.nodes, leaves):
+        for source in node_sources(node):
+            readers[source].append(value)
+    varies = [False] * program.num_values
+    reached = list(range(len(program.inputs)))
+    while reached:
+        value = reached.pop()
+        if not varies[value]:
+            varies[value] = True
+            reached += readers[value]
     return varies
 
 
@@ -250,6 +257,11 @@ class Plan:
     def arguments(self) -> list[Lookups]:
         """The lookup arguments: one at most."""
         return [] if self.lookups is None else [self.lookups]
+
+    @property
+    def most_pulled(self) -> int:
+        """To how many sources functionals may be pulled back."""
+        return FREE_PULLED + PULLED_PER_SOURCE * sum(len(node_sources(node)) for node in self.program.nodes)
 
     def node(self, value: int) -> Node:
         """The node that makes a value."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from zkinfer.circuit.program import Delay, Einsum, View
+from zkinfer.circuit.program import Delay, Einsum, View, node_sources
+from zkinfer.errors import MalformedCommitmentError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ext_pow, ext_scale
 from zkinfer.verifier.reference.channel import AffineForm, Channel, sum_of
@@ -27,6 +28,7 @@ class ValueClaims:
 
     def __init__(self, plan: Plan, inputs: Sequence[Sequence[int] | None], channel: Channel, claims: Claims) -> None:
         self._plan, self._inputs, self._channel, self._claims = plan, inputs, channel, claims
+        self._pulled = 0
 
     def reduce(self) -> None:
         """Run levels until no claim waits."""
@@ -90,8 +92,12 @@ class ValueClaims:
         Returns:
             What the node's own constant adds to the functional.
         """
-        plan = self._plan
-        match plan.node(value):
+        plan, node = self._plan, self._plan.node(value)
+        if not (isinstance(node, Einsum) and len(node.operands) == 2):
+            self._pulled += len(node_sources(node))
+            if self._pulled > plan.most_pulled:
+                raise MalformedCommitmentError("sums of sums are read in too many places")
+        match node:
             case View(terms=terms, offset=offset):
                 for term in terms:
                     pulled = pull_term(weights, term, plan.shape(term.source))
