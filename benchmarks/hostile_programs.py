@@ -184,7 +184,7 @@ class _Writer:
             below = number
 
     def ladder(self) -> None:
-        """A chain of sums of the last value's shape, each of which a product reads, too; and the sum of the products."""
+        """A chain of sums of the last value's shape, each of which a product reads too; and the sum of the products."""
         known = [*self.inputs, *self.weights, *(node.out for node in self.nodes)]
         first, shape = len(known) - 1, known[-1].shape
         letters = "abcdefgh"[: len(shape)]
