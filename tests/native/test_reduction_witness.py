@@ -10,16 +10,17 @@ from support.random_contractions import random_ext, random_functional
 from support.random_statements import random_case, witness_of
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.native.reduction_witness import NativeReductionWitness, evaluate, evaluate_part, weights_of
+from zkinfer.native.reduction_witness import NativeReductionWitness, add_weights, evaluate, evaluate_part
 from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels, scalar
-from zkinfer.protocol.field.modular import from_exts, to_exts
+from zkinfer.protocol.field.modular import from_exts
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import Ext, ext_mul, ext_powers
+from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_powers
 from zkinfer.protocol.native_proof.protocol import reduce_to_openings
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
+from zkinfer.protocol.reduction.restriction import Vector
 from zkinfer.protocol.transcript import Transcript
 
 seeds = st.integers(0, 2**32 - 1)
@@ -36,7 +37,7 @@ def test_a_functional_of_a_value(seed: int, shape: tuple[int, ...], dtype: type)
     assert evaluate(functional, np.asfortranarray(array)) == value_of(functional, array)
 
 
-@given(seeds, st.lists(st.integers(0, 3), min_size=1, max_size=3), st.sampled_from(["known", "eq", "other"]))
+@given(seeds, st.lists(st.integers(0, 5), min_size=1, max_size=3), st.sampled_from(["known", "eq", "other"]))
 def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str) -> None:
     """Weights that are a known point, those that turn out to be one, and others."""
     rng = np.random.default_rng(seed)
@@ -48,7 +49,7 @@ def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str
     if kind == "known":
         part = BoxFunctional(0, 0, 0, box, scale, known=tuple(c for point in points for c in point))
     else:
-        part = BoxFunctional(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
+        part = BoxFunctional(0, 0, 0, box, scale, vectors=tuple(Vector(from_exts(v)) for v in vectors))
     weights: list[Ext] = [scale]
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]
@@ -56,7 +57,11 @@ def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str
     assert evaluate_part(part, np.array(cells, dtype=np.float64)) == scalar.ext_base_dot(
         weights, [c % P for c in cells]
     )
-    assert to_exts(kernels.to_ints(weights_of(part, coefficient))) == [ext_mul(coefficient, w) for w in weights]
+    before = [random_ext(rng) for _ in weights]
+    table = kernels.ext_from_ints(before)
+    add_weights(table, part, coefficient)
+    expected = [ext_add(b, ext_mul(coefficient, w)) for b, w in zip(before, weights, strict=True)]
+    assert kernels.ext_to_ints(table) == expected
 
 
 def prover_of(seed: int, pads: list[Ext] | None = None) -> tuple[ProverChannel, list[Ext]]:

@@ -19,6 +19,7 @@ from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.reduction.box_functional import PointEnds
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
 from zkinfer.protocol.reduction.contraction import Contraction, Side
 from zkinfer.protocol.reduction.functional import Functional
@@ -114,7 +115,7 @@ def block_weights(one: BlockSum) -> list[Ext]:
     for coefficient, part in one.parts:
         points = [tuple((b, 0, 0) for b in bits) for bits in itertools.product((0, 1), repeat=part.variables)]
         for i, point in enumerate(points, start=part.offset - one.block.start):
-            weights[i] = ext_add(weights[i], ext_mul(coefficient, part.evaluate(point)))
+            weights[i] = ext_add(weights[i], ext_mul(coefficient, part.evaluate(PointEnds(point))))
     return weights
 
 
@@ -197,6 +198,9 @@ class KnowingWitness:
                 total = ext_add(total, scalar.ext_dot(block_weights(one), self._cells(one)))
             totals.append(total)
         return totals
+
+    def block_sums(self, sums: Sequence[BlockSum]) -> list[Ext]:
+        return self.weighted_cells([[one] for one in sums])
 
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
         return plain_witness(batch, [(self._cells(one), block_weights(one)) for one in sums])

@@ -1,5 +1,6 @@
 """The prover's answers in the reduction, computed from an executed and committed run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -27,6 +28,12 @@ from zkinfer.typing import Array, Floats, IntArray
 ROW_VARIABLES = 12
 """A sum over a box is taken along rows of so many variables first, which reads small integers as they are."""
 
+LINE_VARIABLES = 10
+"""Weights of a known point are products of a number for each row and a line of so many variables, which caches hold."""
+
+SHORT_VARIABLES = 6
+"""Other weights are such products too; their last vectors are multiplied until there are so many variables."""
+
 
 class NativeReductionWitness:
     """An executed and committed run; implements `protocol.reduction.witness.ReductionWitness`.
@@ -49,6 +56,7 @@ class NativeReductionWitness:
         self._plan = plan
         self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
         self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
+        self._blocks_of_rows: dict[BlockSum, FactorTables] = {}
 
     def lookups(self, number: int = 0) -> KernelWitness:
         """Entries and multiplicities of the lookup argument."""
@@ -86,21 +94,30 @@ class NativeReductionWitness:
         """The values of sums of sums over blocks."""
         return [self._sum(parts) for parts in sums]
 
+    def block_sums(self, sums: Sequence[BlockSum]) -> list[Ext]:
+        """The values of sums over blocks."""
+        tables = [self._block_tables(one) for one in sums]
+        return [kernels.ext_base_dot(table.factor(1), table.factor(0)) for table in tables]
+
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
-        """The cells of blocks and their weights."""
-        return kernel_witness(batch, [self._block_tables(one) for one in sums])
+        """The cells of blocks and their weights, which are then used up."""
+        tables = [self._block_tables(one) for one in sums]
+        self._blocks_of_rows.clear()
+        return kernel_witness(batch, tables)
 
     def _block_tables(self, one: BlockSum) -> FactorTables:
-        table = FactorTables(2, one.block.variables, base={0})
-        cells = self._stacks[one.matrix][one.block.cells]
-        table.factor(0)[: len(cells)] = cells
-        table.factor(0)[len(cells) :] = 0.0
-        table.factor(1)[:] = 0.0
-        for coefficient, part in one.parts:
-            start = part.offset - one.block.start
-            at = table.factor(1)[:, start : start + (1 << part.variables)]
-            at[:] = kernels.add(at, weights_of(part, coefficient))
-        return table
+        """A block's cells and weights, made once: most blocks need them for their sum, then for their sumcheck."""
+        if one not in self._blocks_of_rows:
+            table = FactorTables(2, one.block.variables, base={0})
+            cells = self._stacks[one.matrix][one.block.cells]
+            table.factor(0)[: len(cells)] = cells
+            table.factor(0)[len(cells) :] = 0.0
+            table.factor(1)[:] = 0.0
+            for coefficient, part in one.parts:
+                start = part.offset - one.block.start
+                add_weights(table.factor(1)[:, start : start + (1 << part.variables)], part, coefficient)
+            self._blocks_of_rows[one] = table
+        return self._blocks_of_rows[one]
 
     def column_sumcheck(
         self, matrices: Sequence[int], log_columns: int, batch: Batch, rows: Sequence[IntArray]
@@ -151,20 +168,29 @@ def combined(stacks: Sequence[Array], rows: IntArray) -> IntArray:
     return result
 
 
-def weights_of(part: BoxFunctional, coefficient: Ext) -> Floats:
-    """coefficient * the weights on the box, balanced, shape (3, 2^variables)."""
+def add_weights(table: Floats, part: BoxFunctional, coefficient: Ext) -> None:
+    """Adds coefficient * the weights on the box to balanced elements, shape (3, 2^variables)."""
     scale = ext_mul(part.scale, coefficient)
     if part.known is not None:
-        return kernels.eq_table(part.known, scale)
-    first, *others = part.vectors
-    return outer_table([modular.ext_mul(first, modular.from_exts([scale])), *others])
+        split = max(0, part.variables - LINE_VARIABLES)
+        line = kernels.eq_table(part.known[split:])
+        kernels.add_outer(table, kernels.eq_table(part.known[:split], scale), line)
+        return
+    heads = [vector.weights for vector in part.vectors]
+    tail = [heads.pop()]
+    while heads and math.prod(vector.shape[1] for vector in tail) < 1 << SHORT_VARIABLES:
+        tail.insert(0, heads.pop())
+    rows = outer_table([modular.from_exts([scale]), *heads])
+    kernels.add_outer(table, rows, outer_table(tail))
 
 
 def evaluate_part(part: BoxFunctional, cells: Array) -> Ext:
     """The sum over the box of weight * cell; cells are int8, int16 or balanced float64, shape (2^variables,)."""
     found = part.by_rows(min(part.variables, ROW_VARIABLES))
     if found is None:
-        return kernels.ext_base_dot(weights_of(part, ONE), np.asarray(cells, dtype=np.float64))
+        weights = np.zeros((DEGREE, len(cells)))
+        add_weights(weights, part, ONE)
+        return kernels.ext_base_dot(weights, np.asarray(cells, dtype=np.float64))
     rows, point = found
     if rows.shape[1] == 1:
         return ext_mul(modular.to_exts(rows)[0], kernels.mle(np.asarray(cells, dtype=np.float64), point))

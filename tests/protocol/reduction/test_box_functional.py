@@ -12,8 +12,9 @@ from support.random_contractions import random_ext
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul
-from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds
 from zkinfer.protocol.reduction.boxes import Box
+from zkinfer.protocol.reduction.restriction import Vector
 from zkinfer.verifier.reference.committed_claims import by_rows
 
 seeds = st.integers(0, 2**32 - 1)
@@ -35,7 +36,7 @@ def vectors_and_part(rng: np.random.Generator, bits: list[int], *, eq: bool) -> 
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]
     box = Box((0,) * len(bits), tuple(bits))
-    return weights, BoxFunctional(0, 0, 0, box, scale, vectors=tuple(from_exts(v) for v in vectors))
+    return weights, BoxFunctional(0, 0, 0, box, scale, vectors=tuple(Vector(from_exts(v)) for v in vectors))
 
 
 @given(seeds, groups_of_variables, st.booleans())
@@ -43,7 +44,10 @@ def test_its_value_at_a_point_is_that_of_all_weights(seed: int, bits: list[int],
     rng = np.random.default_rng(seed)
     weights, part = vectors_and_part(rng, bits, eq=eq)
     point = tuple(random_ext(rng) for _ in range(part.variables))
-    assert part.evaluate(point) == scalar.mle(weights, point)
+    longer = (random_ext(rng), *point)
+    for ends in (PointEnds(point), PointEnds(longer)):
+        assert part.evaluate(ends) == scalar.mle(weights, point)
+        assert part.evaluate(ends) == scalar.mle(weights, point), "from what was computed before"
 
 
 @given(seeds, groups_of_variables, st.integers(0, 9))
@@ -78,9 +82,9 @@ def products(before: BoxFunctional, within: BoxFunctional) -> list[Ext]:
     """The factors of the rows: those of `before`, times what the vectors within a row add up to."""
     weights = [ONE]
     for vector in before.vectors:
-        weights = [ext_mul(a, b) for a in weights for b in to_exts(vector)]
+        weights = [ext_mul(a, b) for a in weights for b in to_exts(vector.weights)]
     for vector in within.vectors:
-        total = functools.reduce(scalar.ext_add, to_exts(vector))
+        total = functools.reduce(scalar.ext_add, to_exts(vector.weights))
         weights = [ext_mul(a, total) for a in weights]
     return weights
 
@@ -93,9 +97,9 @@ def test_other_weights_are_none(seed: int, bits: list[int]) -> None:
     assert part.by_rows(part.variables) is None
     assert by_rows(weights, part.variables) is None
     _, part = vectors_and_part(rng, bits, eq=True)
-    near = [vector.copy() for vector in part.vectors]
+    near = [vector.weights.copy() for vector in part.vectors]
     near[-1][0, int(rng.integers(near[-1].shape[1]))] ^= 1
-    changed = BoxFunctional(0, 0, 0, part.box, part.scale, vectors=tuple(near))
+    changed = BoxFunctional(0, 0, 0, part.box, part.scale, vectors=tuple(map(Vector, near)))
     assert changed.by_rows(part.variables) is None
     assert changed.by_rows(2) is None
 
@@ -106,14 +110,14 @@ def test_rows_of_different_points_are_none(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [scalar.eq_table([random_ext(rng) for _ in range(2)]) for _ in range(2)]
     weights = [w for row in rows for w in row]
-    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts(weights),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(Vector(from_exts(weights)),))
     assert part.by_rows(2) is None
     assert by_rows(weights, 2) is None
     assert part.by_rows(0) is not None
 
 
 def test_no_weights_have_no_point() -> None:
-    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(from_exts([ZERO] * 8),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(Vector(from_exts([ZERO] * 8)),))
     assert [part.by_rows(columns) for columns in range(1, 4)] == [None] * 3
     assert by_rows([ZERO] * 8, 2) is None
 
@@ -130,4 +134,4 @@ def test_a_known_point_needs_no_vectors(variables: int) -> None:
         assert found[1] == known[variables - columns :]
         assert to_exts(found[0]) == [ext_mul(scale, w) for w in scalar.eq_table(known[: variables - columns])]
     for corner in itertools.product((ZERO, ONE), repeat=variables):
-        assert part.evaluate(corner) == ext_mul(scale, scalar.eq(known, corner))
+        assert part.evaluate(PointEnds(corner)) == ext_mul(scale, scalar.eq(known, corner))

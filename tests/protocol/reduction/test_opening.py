@@ -18,9 +18,9 @@ from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction import opening as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import COLUMNS_SUMCHECK
-from zkinfer.protocol.reduction.functional import as_point
 from zkinfer.protocol.reduction.opening import SPLIT_CHECK, WEIGHT_CHECK, plan_openings
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
+from zkinfer.protocol.reduction.restriction import as_point
 
 Claims = list[CommittedClaim]
 

@@ -18,7 +18,8 @@ from itertools import accumulate
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_base
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul, ext_powers, threshold_at
+from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_powers, threshold_at
+from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.lookup.tables import LookupTable
 from zkinfer.protocol.sumcheck.params import MAX_VARIABLES, Claim, Point
 
@@ -63,12 +64,8 @@ class Stack:
 
     def selectors(self, point: Point) -> list[Ext]:
         """s_i such that the stack's extension at `point` is sum of s_i * (vector i at the last k_i coordinates)."""
-        result = []
-        for k, offset in zip(self.sizes, self.offsets, strict=True):
-            high = self.variables - k
-            bits: list[Ext] = [ONE if offset >> k >> (high - 1 - j) & 1 else ZERO for j in range(high)]
-            result.append(eq(bits, point[:high]))
-        return result
+        found = Selectors(point)
+        return [found.at(self.variables - k, at >> k) for k, at in zip(self.sizes, self.offsets, strict=True)]
 
     def unfilled(self, point: Point) -> Ext:
         """The extension of [cell belongs to no vector]."""

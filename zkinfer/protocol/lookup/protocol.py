@@ -26,7 +26,7 @@ from functools import partial
 
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_mul, ext_sub
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_mul, ext_scale_each, ext_sub
 from zkinfer.protocol.lookup.params import LookupClaims, LookupInstance, Stack, fingerprint
 from zkinfer.protocol.lookup.witness import FractionTree, LookupWitness, inverses, roots
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Monomial, Point
@@ -158,17 +158,20 @@ def _check_leaves(
         at = point[len(point) - stack.variables :]
         unfilled = stack.unfilled(at)
         channel.require_zero(ENTRY_NUMERATOR_CHECK, numerator - AffineForm(ext_sub(ONE, unfilled)))
-        summands, scales = [AffineForm(unfilled)], [ONE]
+        constants, sent, scales = unfilled, list[AffineForm](), list[Ext]()
         for number, selector in zip(entries.blocks, stack.selectors(at), strict=True):
             block = instance.blocks[number]
             columns, constant = weights[block.table]
             own = at[len(at) - block.variables :]
             make = None if witness is None else partial(witness.block_values, number, own)
             values = channel.exchange("lookup block", len(columns), make)
-            summands.append(AffineForm(ext_sub(alpha, constant)) - combination(values, columns))
-            scales.append(selector)
+            constants = ext_add(constants, ext_mul(selector, ext_sub(alpha, constant)))
+            sent += values
+            scales += ext_scale_each(columns, selector)
             blocks[number] = Claim(own, tuple(values))
-        channel.require_zero(ENTRY_DENOMINATOR_CHECK, denominator - combination(summands, scales))
+        # The denominators are unfilled + the sum of selector * (alpha - fingerprint).
+        found = combination([denominator, *sent], [ONE, *scales]) - AffineForm(constants)
+        channel.require_zero(ENTRY_DENOMINATOR_CHECK, found)
 
     stack = instance.rows
     at = point[len(point) - stack.variables :]

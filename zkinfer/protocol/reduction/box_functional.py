@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.modular import from_exts
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul
+from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.reduction import factors
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.protocol.reduction.functional import as_point
+from zkinfer.protocol.reduction.restriction import Vector
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
 
@@ -22,7 +23,7 @@ class BoxFunctional:
         box: its sizes.
         scale: a factor.
         known: the point, where it is known.
-        vectors: elsewhere; shapes (3, 2^k), whose k add up to the box's variables.
+        vectors: elsewhere; of 2^k entries, whose k add up to the box's variables.
     """
 
     vector: int
@@ -31,7 +32,7 @@ class BoxFunctional:
     box: Box
     scale: Ext = ONE
     known: Point | None = None
-    vectors: tuple[IntArray, ...] = ()
+    vectors: tuple[Vector, ...] = ()
 
     @property
     def variables(self) -> int:
@@ -55,29 +56,67 @@ class BoxFunctional:
         point: Point = ()
         while len(point) < columns:
             vector, wanted = left.pop(), columns - len(point)
-            if vector.shape[1] > 1 << wanted:
-                halves = factors.rank_one(vector.reshape(3, -1, 1 << wanted))
+            if vector.weights.shape[1] > 1 << wanted:
+                halves = factors.rank_one(vector.weights.reshape(3, -1, 1 << wanted))
                 if halves is None:
                     return None
-                left.append(halves[0])
-                vector = halves[1]
-            found = as_point(vector)
-            if found is None:
+                left.append(Vector(halves[0]))
+                vector = Vector(halves[1])
+            if vector.as_point is None:
                 return None
-            scale, point = ext_mul(scale, found[0]), found[1] + point
-        rows = factors.outer([factors.ones(1), *left]).reshape(3, -1)
+            own_scale, own_point = vector.as_point
+            scale, point = ext_mul(scale, own_scale), own_point + point
+        rows = factors.outer([factors.ones(1), *(one.weights for one in left)]).reshape(3, -1)
         return _scaled(rows, scale), point
 
-    def evaluate(self, point: Point) -> Ext:
-        """The multilinear extension of the weights at a point."""
+    def evaluate(self, ends: "PointEnds") -> Ext:
+        """The multilinear extension of the weights at the end of a point."""
         if self.known is not None:
-            return ext_mul(self.scale, eq(self.known, point))
-        value, used = self.scale, 0
+            return ext_mul(self.scale, ends.eq(self.known))
+        value, behind = self.scale, self.variables
         for vector in self.vectors:
-            bits = vector.shape[1].bit_length() - 1
-            value = ext_mul(value, modular.ext_dot(vector, modular.eq_table(point[used : used + bits])))
-            used += bits
+            behind -= vector.weights.shape[1].bit_length() - 1
+            value = ext_mul(value, ends.of_vector(vector, behind))
         return value
+
+
+class PointEnds:
+    """The ends of a point, at which many weights are evaluated: what they share is computed once.
+
+    Args:
+        point: the longest.
+    """
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self._selectors: dict[int, Selectors] = {}
+        self._eqs: dict[Point, Ext] = {}
+        self._tables: dict[tuple[int, int], IntArray] = {}
+        self._values: dict[tuple[Vector, int], Ext] = {}
+
+    def selector(self, variables: int, bits: int, number: int) -> Ext:
+        """eq(the bits of a number; the first of the last `variables` coordinates)."""
+        if variables not in self._selectors:
+            self._selectors[variables] = Selectors(self._end(variables))
+        return self._selectors[variables].at(bits, number)
+
+    def eq(self, known: Point) -> Ext:
+        """eq of a point and of as many last coordinates."""
+        if known not in self._eqs:
+            self._eqs[known] = eq(known, self._end(len(known)))
+        return self._eqs[known]
+
+    def of_vector(self, vector: Vector, behind: int) -> Ext:
+        """The extension of a vector at the coordinates in front of the last `behind`."""
+        if (vector, behind) not in self._values:
+            bits = vector.weights.shape[1].bit_length() - 1
+            if (bits, behind) not in self._tables:
+                self._tables[bits, behind] = modular.eq_table(self._end(bits + behind)[:bits])
+            self._values[vector, behind] = modular.ext_dot(vector.weights, self._tables[bits, behind])
+        return self._values[vector, behind]
+
+    def _end(self, variables: int) -> Point:
+        return self._point[len(self._point) - variables :]
 
 
 def _scaled(table: IntArray, factor: Ext) -> IntArray:

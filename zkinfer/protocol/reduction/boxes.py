@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul, ext_sub, threshold_at
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_sub, threshold_at
 from zkinfer.typing import Array
 
 BOX_PLACES, BOX_SHARE = 1 << 10, 1 << 9
@@ -43,12 +43,12 @@ class Box:
     starts: tuple[int, ...]
     variables: tuple[int, ...]
 
-    @property
+    @cached_property
     def total(self) -> int:
         """The box has 2^total elements."""
         return sum(self.variables)
 
-    @property
+    @cached_property
     def places(self) -> tuple[slice, ...]:
         """The box's places on each axis."""
         return tuple(slice(start, start + (1 << k)) for start, k in zip(self.starts, self.variables, strict=True))
@@ -117,8 +117,11 @@ class Cut:
             box: one of `boxes`.
             point: box.total coordinates.
         """
+        sizes = self.inside(box)
+        if math.prod(sizes) == 1 << box.total:
+            return ZERO
         inside, used = ONE, 0
-        for places, k in zip(self.inside(box), box.variables, strict=True):
+        for places, k in zip(sizes, box.variables, strict=True):
             behind, _ = threshold_at(places, point[used : used + k])
             inside = ext_mul(inside, ext_sub(ONE, behind))
             used += k

@@ -38,7 +38,7 @@ class CommittedClaim:
     value: AffineForm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockSum:
     """A weighted sum of the cells of a block of rows of a matrix.
 

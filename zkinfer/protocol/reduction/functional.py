@@ -19,7 +19,7 @@ from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_inv, ext_mul
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.reduction import factors as products
 from zkinfer.protocol.reduction.adjoint import adjoint
 from zkinfer.protocol.reduction.boxes import Box, Cut
@@ -185,80 +185,6 @@ def evaluate(functional: Functional, array: IntArray) -> Ext:
     return ext_mul(functional.scale, to_exts(contracted.reshape(DEGREE, 1))[0])
 
 
-def vectors_on(functional: Functional, cut: Cut, box: Box) -> tuple[IntArray, ...] | None:
-    """The weights of a box as a product of one vector (3, 2^box.variables[i]) for each axis, times the scale.
-
-    Behind the tensor they are zero. None where they are no such product: `dense_on` gives the weights then.
-
-    Raises:
-        ShapeError: the cut is one of another shape.
-    """
-    vectors: list[IntArray] = []
-    for array in _arrays_on(functional, cut, box):
-        pieces = products.split(array)
-        if any(piece.ndim != 2 for piece in pieces):
-            return None
-        vectors += pieces
-    return tuple(vectors)
-
-
-def dense_on(functional: Functional, cut: Cut, box: Box) -> IntArray:
-    """The weights of a box, the scale included: shape (3, 2^box.total), in the order of `cut.take`.
-
-    Raises:
-        ShapeError: the cut is one of another shape.
-    """
-    arrays = [from_exts([functional.scale]), *_arrays_on(functional, cut, box)]
-    return products.outer(arrays).reshape(DEGREE, -1)
-
-
-def _arrays_on(functional: Functional, cut: Cut, box: Box) -> list[IntArray]:
-    """The functional's factors over the box's places."""
-    if cut.shape != functional.shape:
-        raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, the cut of {cut.shape}")
-    inside = cut.inside(box)
-    arrays = []
-    for (first, end), factor in zip(products.spans(functional.factors), functional.factors, strict=True):
-        taken = factor[(slice(None), *box.places[first:end])]
-        behind = [(0, (1 << box.variables[axis]) - inside[axis]) for axis in range(first, end)]
-        arrays.append(np.ascontiguousarray(np.pad(taken, [(0, 0), *behind]) if any(map(any, behind)) else taken))
-    return arrays
-
-
-def extended(vectors: Sequence[IntArray], cut: Cut, box: Box) -> tuple[IntArray, ...]:
-    """Vectors over the axes of a box, with other entries behind the tensor: those of an eq table, where that is one.
-
-    The weights of what is zero behind the tensor may be anything there. A vector whose entries on the tensor are the
-    first of a scaled eq table becomes the whole of it, so that cells with such weights can be opened by rows.
-
-    Args:
-        vectors: what `vectors_on` gives.
-        cut: of the tensor.
-        box: one of its boxes.
-    """
-    return tuple(
-        vector if places == vector.shape[1] else _continued(vector, places)
-        for vector, places in zip(vectors, cut.inside(box), strict=True)
-    )
-
-
-def _continued(vector: IntArray, places: int) -> IntArray:
-    """The scaled eq table whose first entries a vector has; the vector itself if there is none."""
-    first = to_exts(vector[:, :1])[0]
-    bits = (places - 1).bit_length()
-    point: list[Ext] = [ZERO] * (vector.shape[1].bit_length() - 1 - bits)
-    scale = first
-    for j in reversed(range(bits)):
-        entry = to_exts(vector[:, 1 << j : (1 << j) + 1])[0]
-        both = ext_add(first, entry)
-        if first == ZERO or both == ZERO:
-            return vector
-        point.append(ext_mul(entry, ext_inv(both)))
-        scale = ext_mul(scale, ext_mul(both, ext_inv(first)))
-    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
-    return table if np.array_equal(table[:, :places], vector[:, :places]) else vector
-
-
 def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
     """The sum of coefficient * functional, for functionals on one shape, as few of them as are easily found.
 
@@ -346,28 +272,3 @@ def _sum_at(position: int, terms: Sequence[_Normal]) -> _Normal | None:
     else:
         scale = functools.reduce(ext_add, (t.scale for t in terms))
     return _normal(factors, scale)
-
-
-def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
-    """The s and z for which a vector of shape (3, 2^k) is s * eq_table(z), s not zero; None if there are none. Exact.
-
-    The entries of an eq table sum to one, those whose index has a certain bit to that bit's coordinate.
-
-    Raises:
-        ShapeError: the length is no power of two.
-    """
-    length = vector.shape[1]
-    if length.bit_count() != 1:
-        raise ShapeError(f"a multilinear polynomial has 2^k values, not {length}")
-    scale = to_exts(modular.sum_axis(vector, 1))[0]
-    if scale == ZERO:
-        return None
-    inverse = ext_inv(scale)
-    point = []
-    folded = vector
-    while folded.shape[1] > 1:
-        low, high = folded[:, : folded.shape[1] // 2], folded[:, folded.shape[1] // 2 :]
-        point.append(ext_mul(inverse, to_exts(modular.sum_axis(high, 1))[0]))
-        folded = (low + high) % P
-    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
-    return (scale, tuple(point)) if np.array_equal(vector, table) else None

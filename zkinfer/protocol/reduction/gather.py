@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_mul
-from zkinfer.protocol.reduction.boxes import Box, Cut
+from zkinfer.protocol.field.scalar import ZERO, Ext, eq, ext_add, ext_mul
+from zkinfer.protocol.field.selectors import Selectors
+from zkinfer.protocol.reduction.boxes import Cut
 from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.functional import Functional, of_vectors
 from zkinfer.protocol.sumcheck.params import Instance, Point
@@ -64,22 +65,30 @@ class Gathering:
 
     def weight_at(self, point: Point) -> Ext:
         """The multilinear extension of W at a point, box by box and axis by axis."""
-        axes = _by_axis(self.bits, point)
+        axes = [_Axis(part) for part in _by_axis(self.bits, point)]
         total = ZERO
         for box, own, coefficient in zip(self.cut.boxes, self.points, self.coefficients, strict=True):
             weight = coefficient
-            for axis, part in enumerate(_by_axis(box.variables, own)):
-                weight = ext_mul(weight, _aligned(box, axis, part, axes[axis]))
+            for axis, start, part in zip(axes, box.starts, _by_axis(box.variables, own), strict=True):
+                weight = ext_mul(weight, axis.weight(start, part))
             total = ext_add(total, weight)
         return total
 
 
-def _aligned(box: Box, axis: int, own: Point, point: Point) -> Ext:
-    """The sum over the piece of an axis of eq(own, its place in the piece) eq(point, its place on the axis)."""
-    k = box.variables[axis]
-    high = len(point) - k
-    bits: list[Ext] = [ONE if box.starts[axis] >> k >> (high - 1 - j) & 1 else ZERO for j in range(high)]
-    return eq([*bits, *own], point)
+class _Axis:
+    """What pieces of an axis weigh at a point of it; boxes share most of that."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self._selectors = Selectors(point)
+        self._within: dict[Point, Ext] = {}
+
+    def weight(self, start: int, own: Point) -> Ext:
+        """The sum over the piece that starts there of eq(own, place in the piece) eq(the point, place on the axis)."""
+        high = len(self._point) - len(own)
+        if own not in self._within:
+            self._within[own] = eq(own, self._point[high:])
+        return ext_mul(self._selectors.at(high, start >> len(own)), self._within[own])
 
 
 def _by_axis(bits: Sequence[int], point: Point) -> list[Point]:

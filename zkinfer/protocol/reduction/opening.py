@@ -21,17 +21,17 @@ from zkinfer.protocol import security
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_add, ext_mul, ext_powers
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_powers
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code
-from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import join_columns
 from zkinfer.protocol.reduction.contraction import PRODUCT
-from zkinfer.protocol.reduction.functional import dense_on, extended, vectors_on
 from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
+from zkinfer.protocol.reduction.restriction import Restriction, Vector
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
@@ -159,14 +159,13 @@ class _OpeningPlanner:
             functional = BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point)
             return [self._part(term.matrix, functional)]
         parts = []
+        restricted = Restriction(term.functional, cut)
+        extended = term.matrix == WEIGHTS and self.plan.zeros_behind_weights
         for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
-            found = vectors_on(term.functional, cut, box)
-            scale = term.functional.scale
+            found, scale = restricted.vectors(box, extended=extended), term.functional.scale
             if found is None:
-                found, scale = (dense_on(term.functional, cut, box),), ONE
-            elif term.matrix == WEIGHTS and self.plan.zeros_behind_weights:
-                found = extended(found, cut, box)
-            if all(vector.any() for vector in found):
+                found, scale = (Vector(restricted.dense(box)),), ONE
+            if not any(vector.is_zero for vector in found):
                 functional = BoxFunctional(term.vector, number, offset, box, scale, vectors=found)
                 parts.append(self._part(term.matrix, functional))
         return parts
@@ -200,7 +199,7 @@ class _OpeningPlanner:
                 by_columns.setdefault(columns if columns in selected else None, []).append(part)
             kinds = list(by_columns) or [None]
             sent = [[self._block_sum(part, ONE) for part in by_columns[kind]] for kind in kinds[1:]]
-            values = self._exchange_sums("parts of a claim", sent) if sent else []
+            values = self._exchange_parts(sent) if sent else []
             first = difference(claim.value, values)
             for kind, value in zip(kinds, [first, *values], strict=True):
                 found = PartsClaim(by_columns.get(kind, []), value)
@@ -210,11 +209,11 @@ class _OpeningPlanner:
                     direct.setdefault(kind, []).append(found)
         return direct, rest
 
-    def _exchange_sums(self, label: str, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
+    def _exchange_parts(self, sums: Sequence[Sequence[BlockSum]]) -> list[AffineForm]:
         """The values of sums of sums over blocks."""
         with phase_of(self.witness, "sums of parts"):
             make = None if self.witness is None else partial(self.witness.weighted_cells, sums)
-            return self.channel.exchange(label, len(sums), make)
+            return self.channel.exchange("parts of a claim", len(sums), make)
 
     def _block_sum(self, part: MatrixPart, coefficient: Ext) -> BlockSum:
         matrix, box = part.matrix, part.box
@@ -252,8 +251,9 @@ class _OpeningPlanner:
             self.channel.require_zero(SPLIT_CHECK, total)
             return []
         reduced = self._sumcheck(sums, total)
+        ends = PointEnds(max((left.point for left in reduced), key=len))
         for one, left in zip(sums, reduced, strict=True):
-            self.channel.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(one, left.point)))
+            self.channel.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(one, ends)))
         return [
             (opening, self._block_group(opening, sums, [(c.point, c.values[0]) for c in reduced]))
             for opening in (WEIGHTS_OPENING, WITNESS_OPENING)
@@ -262,9 +262,10 @@ class _OpeningPlanner:
 
     def _sumcheck(self, sums: Sequence[BlockSum], total: AffineForm) -> list[Claim]:
         """One sumcheck for all blocks, whose sums add up to the total."""
-        sent = self._exchange_sums("sums over units", [[one] for one in sums[1:]]) if len(sums) > 1 else []
         batch = Batch(tuple(Instance(one.block.variables, 2, PRODUCT) for one in sums))
         with phase_of(self.witness, "committed cells"):
+            make = None if self.witness is None else partial(self.witness.block_sums, sums[1:])
+            sent = self.channel.exchange("sums over units", len(sums) - 1, make) if len(sums) > 1 else []
             tables = None if self.witness is None else self.witness.block_sumcheck(batch, sums)
             return noted_sumcheck(CELLS_SUMCHECK, batch, [difference(total, sent), *sent], self.channel, tables)
 
@@ -297,15 +298,14 @@ def _row_map(plan: AnyPlan, codes: tuple[Code, Code]) -> tuple[dict[int, int], t
     return first_rows, (counts[0], counts[1])
 
 
-def weight_at(one: BlockSum, point: Point) -> Ext:
-    """The multilinear extension of a block's weights at a point."""
-    total: Ext = (0, 0, 0)
+def weight_at(one: BlockSum, ends: PointEnds) -> Ext:
+    """The multilinear extension of a block's weights at the end of a point."""
+    total = ZERO
+    variables = one.block.variables
     for coefficient, part in one.parts:
-        high = one.block.variables - part.variables
         place = (part.offset - one.block.start) >> part.variables
-        bits: list[Ext] = [(place >> (high - 1 - j) & 1, 0, 0) for j in range(high)]
-        selector = ext_mul(coefficient, eq(bits, point[:high]))
-        total = ext_add(total, ext_mul(selector, part.evaluate(point[high:])))
+        selector = ends.selector(variables, variables - part.variables, place)
+        total = ext_add(total, ext_mul(ext_mul(coefficient, selector), part.evaluate(ends)))
     return total
 
 

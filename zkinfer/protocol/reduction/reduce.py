@@ -16,7 +16,7 @@ from zkinfer.protocol import security
 from zkinfer.protocol.channel import AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_powers, ext_scale
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_neg, ext_powers, ext_scale
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
@@ -111,13 +111,15 @@ class _Reduction:
                     continue
                 self._commit_box(WITNESS, site.out, box, point, out)
                 # source = 2^shift index + remainder - half, on every element of the box
-                source = index.scale((1 << site.shift, 0, 0)) - AffineForm((rounding_half(site.shift), 0, 0))
-                for limb, vector, weight in zip(limb_claims, site.limbs, site.limb_weights, strict=True):
-                    self._commit_box(WITNESS, vector, box, point, limb.values[0])
-                    source = source + limb.values[0].scale((weight, 0, 0))
+                limbs = [limb.values[0] for limb in limb_claims]
+                for vector, limb in zip(site.limbs, limbs, strict=True):
+                    self._commit_box(WITNESS, vector, box, point, limb)
+                half = (rounding_half(site.shift), 0, 0)
                 behind = ext_scale(site.cut.padding_at(site.cut.boxes[box], point), site.padding)
+                constant = AffineForm(ext_neg(ext_add(half, behind)))
+                weights: list[Ext] = [(weight, 0, 0) for weight in (1 << site.shift, *site.limb_weights)]
                 points.append(point)
-                values.append(source - AffineForm(behind))
+                values.append(combination([constant, index, *limbs], [ONE, *weights]))
             if site.out is not None:
                 sources.append((site, points, values))
         for vector, claim in zip(plan.multiplicities, claims.multiplicities, strict=True):

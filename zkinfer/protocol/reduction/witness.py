@@ -36,6 +36,9 @@ class ReductionWitness(Protocol):
     def weighted_cells(self, sums: Sequence[Sequence[BlockSum]]) -> list[Ext]:
         """The values of sums of sums over blocks."""
 
+    def block_sums(self, sums: Sequence[BlockSum]) -> list[Ext]:
+        """The values of sums over blocks."""
+
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
         """The cells of blocks and their weights."""
 

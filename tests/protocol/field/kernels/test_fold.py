@@ -44,7 +44,24 @@ def test_fold_refuses_what_it_cannot_fold() -> None:
         kernels.fold(np.zeros((2, 4)), ONE)
 
 
-@pytest.mark.parametrize("n", range(8))
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 5), (2, 16), (7, 64), (2000, 9)])
+def test_adding_products_of_rows_and_a_line(rows: int, width: int, elements: Any) -> None:
+    """Also of more rows than one thread takes."""
+    before, heads, line = elements.ext(rows * width), elements.ext(rows), elements.ext(width)
+    out = kernels.ext_from_ints(before)
+    kernels.add_outer(out, kernels.ext_from_ints(heads), kernels.ext_from_ints(line))
+    assert kernels.is_balanced(out)
+    products = [scalar.ext_mul(head, entry) for head in heads for entry in line]
+    assert kernels.ext_to_ints(out) == [scalar.ext_add(x, y) for x, y in zip(before, products, strict=True)]
+
+
+def test_products_are_added_to_as_many_elements() -> None:
+    for size in (5, 7, 12):
+        with pytest.raises(ShapeError):
+            kernels.add_outer(np.zeros((3, size)), np.zeros((3, 2)), np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("n", [*range(8), 15])
 def test_eq_table(n: int, elements: Any) -> None:
     point, (scale,) = elements.ext(n), elements.ext(1)
     assert kernels.ext_to_ints(kernels.eq_table(point)) == scalar.eq_table(point)

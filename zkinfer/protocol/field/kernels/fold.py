@@ -5,6 +5,7 @@ Memory: `fold` writes half of what it reads, into an array of the caller's if on
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.kernels import arithmetic
-from zkinfer.protocol.field.kernels.arrays import GRAIN, add, balance_ext, base_line, ext_lines
+from zkinfer.protocol.field.kernels.arrays import (
+    GRAIN,
+    add,
+    balance_ext,
+    base_line,
+    ext_from_ints,
+    ext_lines,
+)
 from zkinfer.protocol.field.kernels.combine import ext_dot, row_combination
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
 from zkinfer.protocol.field.params import DEGREE
@@ -56,11 +64,34 @@ def eq_table(point: Sequence[Ext], scale: Ext = scalar.ONE) -> Floats:
     """scale * eq(point, b) for all b in {0, 1}^n: shape (3, 2^n), the first coordinate on top of the index."""
     table = np.empty((DEGREE, 1 << len(point)))
     table[:, 0] = balance_ext(scale)
-    size = 1
     # The last variable first: each further one goes on top, so that both halves are contiguous.
-    for x in reversed(point):
-        split(_eq_kernel, size, GRAIN, *table, *table[:, size:], *balance_ext(x))
-        size *= 2
+    coordinates = ext_from_ints(point[::-1])
+    briefly = min(len(point), GRAIN.bit_length())
+    _short_eq_kernel(*table, *coordinates[:, :briefly])
+    for k in range(briefly, len(point)):
+        size = 1 << k
+        split(_eq_kernel, size, GRAIN, *table, *table[:, size:], *coordinates[:, k])
+    return table
+
+
+def add_outer(out: Floats, rows: Floats, line: Floats) -> None:
+    """out[i n + j] += rows[i] line[j]: to extension elements (3, m n) the products of (3, m) and (3, n).
+
+    Raises:
+        ShapeError: the sizes do not go together.
+    """
+    count, width = rows.shape[1], line.shape[1]
+    if out.shape != (DEGREE, count * width):
+        raise ShapeError(f"{count} times {width} products are not added to an array of shape {out.shape}")
+    lines = *ext_lines(out), *ext_lines(rows), *ext_lines(line)
+    split(_add_outer_kernel, count, max(1, GRAIN // width), *lines)
+
+
+@lru_cache(maxsize=64)
+def _short_weights(point: tuple[Ext, ...]) -> Floats:
+    """An eq table that is read only: columns of one size are evaluated at the same point, one after another."""
+    table = eq_table(point)
+    table.flags.writeable = False
     return table
 
 
@@ -73,7 +104,7 @@ def mle(values: Floats, point: Sequence[Ext]) -> Ext:
     if values.shape[-1] != 1 << len(point):
         raise ShapeError(f"{values.shape[-1]} values need a point of {values.shape[-1].bit_length() - 1} coordinates")
     high = len(point) // 2
-    row_weights, column_weights = eq_table(point[:high]), eq_table(point[high:])
+    row_weights, column_weights = _short_weights(tuple(point[:high])), _short_weights(tuple(point[high:]))
     lines = (base_line(values),) if values.ndim == 1 else ext_lines(values)
     shape = row_weights.shape[1], column_weights.shape[1]
     total = np.zeros((DEGREE, shape[1]))
@@ -156,3 +187,48 @@ def _eq_kernel(
         _eq_body(lo0, lo1, lo2, hi0, hi1, hi2, x0, x1, x2, i, splat(0.0))
     for i in range(full, stop):
         _eq_body(lo0, lo1, lo2, hi0, hi1, hi2, x0, x1, x2, i, 0.0)
+
+
+@kernel
+def _short_eq_kernel(t0: Any, t1: Any, t2: Any, x0: Any, x1: Any, x2: Any) -> None:
+    """The levels of a short table, one after another: a call for each would take longer than its work."""
+    size = 1
+    for k in range(x0.size):
+        y0, y1, y2 = x0[k], x1[k], x2[k]
+        hi0, hi1, hi2 = t0[size:], t1[size:], t2[size:]
+        full = size - size % LANES
+        for i in range(0, full, LANES):
+            _eq_body(t0, t1, t2, hi0, hi1, hi2, y0, y1, y2, i, splat(0.0))
+        for i in range(full, size):
+            _eq_body(t0, t1, t2, hi0, hi1, hi2, y0, y1, y2, i, 0.0)
+        size *= 2
+
+
+@device
+def _add_product(
+    out0: Any, out1: Any, out2: Any, r0: Any, r1: Any, r2: Any, a0: Any, a1: Any, a2: Any, i: Any, like: Any
+) -> None:
+    x0, x1, x2 = load(out0, i, like), load(out1, i, like), load(out2, i, like)
+    y0, y1, y2 = load(a0, i, like), load(a1, i, like), load(a2, i, like)
+    z0, z1, z2 = arithmetic.ext_mul_add(x0, x1, x2, y0, y1, y2, r0, r1, r2)
+    store(out0, i, z0)
+    store(out1, i, z1)
+    store(out2, i, z2)
+
+
+@kernel
+def _add_outer_kernel(
+    out0: Any, out1: Any, out2: Any, rows0: Any, rows1: Any, rows2: Any, a0: Any, a1: Any, a2: Any,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Of the rows from start to stop."""
+    width = a0.size
+    full = width - width % LANES
+    for row in range(start, stop):
+        r0, r1, r2 = rows0[row], rows1[row], rows2[row]
+        at = slice(row * width, (row + 1) * width)
+        o0, o1, o2 = out0[at], out1[at], out2[at]
+        for i in range(0, full, LANES):
+            _add_product(o0, o1, o2, r0, r1, r2, a0, a1, a2, i, splat(0.0))
+        for i in range(full, width):
+            _add_product(o0, o1, o2, r0, r1, r2, a0, a1, a2, i, 0.0)

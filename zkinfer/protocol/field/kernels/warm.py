@@ -19,6 +19,7 @@ def call_everything() -> None:
     kernels.fold(ext, ONE)
     kernels.fold(base, ONE)
     kernels.mle(ext, [ONE] * 4)
+    kernels.add_outer(np.zeros((3, 16)), ext[:, :2].copy(), ext[:, :8].copy())
     kernels.dot(base, base)
     kernels.ext_dot(ext, ext)
     kernels.ext_base_dot(ext, base)

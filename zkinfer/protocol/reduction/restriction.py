@@ -1,0 +1,147 @@
+"""A functional on the boxes of a tensor: weights that are products of vectors, which neighbouring boxes share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zkinfer.errors import ShapeError
+from zkinfer.protocol.field import modular
+from zkinfer.protocol.field.modular import from_exts, to_exts
+from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.scalar import ZERO, Ext, ext_add, ext_inv, ext_mul
+from zkinfer.protocol.reduction import factors as products
+from zkinfer.protocol.reduction.boxes import Box, Cut
+from zkinfer.protocol.reduction.functional import Functional
+from zkinfer.protocol.sumcheck.params import Point
+from zkinfer.typing import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """Weights along some variables.
+
+    Attributes:
+        weights: canonical, shape (3, 2^k).
+    """
+
+    weights: IntArray
+
+    @cached_property
+    def as_point(self) -> tuple[Ext, Point] | None:
+        """The s and z for which the weights are s * eq_table(z); see `as_point`."""
+        return as_point(self.weights)
+
+    @cached_property
+    def is_zero(self) -> bool:
+        """Whether all weights are zero."""
+        return not self.weights.any()
+
+
+class Restriction:
+    """A functional on the boxes of a tensor.
+
+    Args:
+        functional: on the tensor.
+        cut: of the tensor.
+
+    Raises:
+        ShapeError: the cut is one of another shape.
+    """
+
+    def __init__(self, functional: Functional, cut: Cut) -> None:
+        if cut.shape != functional.shape:
+            raise ShapeError(f"the functional is one on tensors of shape {functional.shape}, the cut of {cut.shape}")
+        self._functional = functional
+        self._cut = cut
+        self._factors = tuple(zip(products.spans(functional.factors), functional.factors, strict=True))
+        self._split: dict[tuple[int, tuple[int, ...]], tuple[Vector, ...] | None] = {}
+        self._continued: dict[tuple[Vector, int], Vector] = {}
+
+    def vectors(self, box: Box, *, extended: bool = False) -> tuple[Vector, ...] | None:
+        """The weights of a box as a product of one vector of 2^box.variables[i] entries for each axis, times the scale.
+
+        None where they are no such product: `dense` gives the weights then.
+
+        Args:
+            box: one of the cut's.
+            extended: what stands behind the tensor. Weights are zero there, but those of what is zero there may be
+                anything: then a vector whose entries on the tensor are the first of a scaled eq table becomes the whole
+                of it, so that cells with such weights can be opened by rows.
+        """
+        vectors: list[Vector] = []
+        for (first, end), factor in self._factors:
+            key = first, box.starts[first:end] + box.variables[first:end]
+            if key not in self._split:
+                pieces = products.split(self._on_box(box, first, end, factor))
+                product = all(piece.ndim == 2 for piece in pieces)
+                self._split[key] = tuple(map(Vector, pieces)) if product else None
+            found = self._split[key]
+            if found is None:
+                return None
+            vectors += found
+        if extended:
+            return tuple(self._whole(*part) for part in zip(vectors, self._cut.inside(box), strict=True))
+        return tuple(vectors)
+
+    def dense(self, box: Box) -> IntArray:
+        """The weights of a box, the scale included: shape (3, 2^box.total), in the order of `cut.take`."""
+        arrays = [self._on_box(box, first, end, factor) for (first, end), factor in self._factors]
+        return products.outer([from_exts([self._functional.scale]), *arrays]).reshape(DEGREE, -1)
+
+    def _on_box(self, box: Box, first: int, end: int, factor: IntArray) -> IntArray:
+        """A factor over some axes, on the box's places of these."""
+        inside = self._cut.inside(box)
+        taken = factor[(slice(None), *box.places[first:end])]
+        behind = [(0, (1 << box.variables[axis]) - inside[axis]) for axis in range(first, end)]
+        return np.ascontiguousarray(np.pad(taken, [(0, 0), *behind]) if any(map(any, behind)) else taken)
+
+    def _whole(self, vector: Vector, places: int) -> Vector:
+        """A vector of which so many places are the tensor's, continued behind them."""
+        if places == vector.weights.shape[1]:
+            return vector
+        if (vector, places) not in self._continued:
+            self._continued[vector, places] = Vector(_continued(vector.weights, places))
+        return self._continued[vector, places]
+
+
+def _continued(vector: IntArray, places: int) -> IntArray:
+    """The scaled eq table whose first entries a vector has; the vector itself if there is none."""
+    first = to_exts(vector[:, :1])[0]
+    bits = (places - 1).bit_length()
+    point: list[Ext] = [ZERO] * (vector.shape[1].bit_length() - 1 - bits)
+    scale = first
+    for j in reversed(range(bits)):
+        entry = to_exts(vector[:, 1 << j : (1 << j) + 1])[0]
+        both = ext_add(first, entry)
+        if first == ZERO or both == ZERO:
+            return vector
+        point.append(ext_mul(entry, ext_inv(both)))
+        scale = ext_mul(scale, ext_mul(both, ext_inv(first)))
+    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    return table if np.array_equal(table[:, :places], vector[:, :places]) else vector
+
+
+def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
+    """The s and z for which a vector of shape (3, 2^k) is s * eq_table(z), s not zero; None if there are none. Exact.
+
+    The entries of an eq table sum to one, those whose index has a certain bit to that bit's coordinate.
+
+    Raises:
+        ShapeError: the length is no power of two.
+    """
+    length = vector.shape[1]
+    if length.bit_count() != 1:
+        raise ShapeError(f"a multilinear polynomial has 2^k values, not {length}")
+    scale = to_exts(modular.sum_axis(vector, 1))[0]
+    if scale == ZERO:
+        return None
+    inverse = ext_inv(scale)
+    point = []
+    folded = vector
+    while folded.shape[1] > 1:
+        low, high = folded[:, : folded.shape[1] // 2], folded[:, folded.shape[1] // 2 :]
+        point.append(ext_mul(inverse, to_exts(modular.sum_axis(high, 1))[0]))
+        folded = (low + high) % P
+    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    return (scale, tuple(point)) if np.array_equal(vector, table) else None
