@@ -3,6 +3,7 @@
 #   make demo         prove real digits, verify them in a separate environment, refuse forgeries, compare with ezkl
 #   make test         lint, type-check and run all tests
 #   make lint         ruff and mypy alone
+#   make complete     random programs of odd shapes, proven and verified: PROGRAMS=300 of them
 #   make fuzz         property tests on new examples: for MINUTES=30, or one round with SEED=number
 #   make test-older   kernels and quantized operators, compiled for a processor with AVX2 and without AVX-512
 #   make test-newest  part of the tests with the newest versions of all dependencies
@@ -31,6 +32,7 @@ PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
 UV_COMPILE := uv pip compile --quiet --upgrade --python-version 3.11 --prerelease disallow --no-annotate \
 	--custom-compile-command 'make lock'
 MINUTES ?= 30
+PROGRAMS ?= 300
 comma := ,
 
 # A processor with AVX2 and FMA and without AVX-512. The name alone would leave numba with this machine's features.
@@ -52,7 +54,7 @@ VERSIONED_TESTS := tests/compiler/onnx/ops tests/compiler/onnx/test_load.py test
 	tests/files/test_file.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
 	tests/native/test_keys.py tests/jit tests/jobs/test_inputs.py tests/cli/test_arrays.py
 
-.PHONY: demo test lint fuzz test-older test-newest test-lowest test-read-only test-bare lock circuits benchmarks clean
+.PHONY: demo test lint complete fuzz test-older test-newest test-lowest test-read-only test-bare lock circuits benchmarks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed $(VERIFIER_VENV)/.installed
@@ -74,6 +76,9 @@ test-bare: $(VENV)/.installed
 	$(PYTHON) -m venv --clear .venv-bare
 	.venv-bare/bin/$(PIP_INSTALL) --constraint $(LOCKED) .
 	PYTHONPATH=tests $(BIN)/python tests/bare.py .venv-bare/bin/python
+
+complete: $(VENV)/.installed
+	$(BIN)/python tests/complete.py --programs $(PROGRAMS)
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python tests/fuzz.py $(if $(SEED),--seed $(SEED),--minutes $(MINUTES)) $(TESTS)

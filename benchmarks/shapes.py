@@ -1,26 +1,53 @@
-"""What shapes cost that are no powers of two: `python benchmarks/shapes.py [PATTERN ...]`.
+"""What real shapes cost, and what was estimated: `python benchmarks/shapes.py [PATTERN ...] [--all] [--picture FILE]`.
 
-Two convolutional networks look up about as many elements, one of even shapes (powers of two alone), one of odd shapes
-(10 channels; 62, 31, 29 and 27 places), and a GRU is unrolled over 25 steps. All figures are processor seconds of all
-threads, the least of three proofs after a first one; the ratios are those of odd to even, by what is looked up.
+Networks in pairs of shapes that are powers of two and shapes that are none, recurrent networks, and convolutional
+networks at the sizes in use; with --all, GPT-2 small's shape too. Figures are processor seconds of all threads, the
+least of three proofs after a first one. Ratios are those within one run, by what is looked up.
+
+Every network is compiled in one process, its keys are made in a second, and it is proven in a third, whose peak of
+memory is shown. With --folder circuits are kept there, and not compiled again.
 """
 
 import argparse
 import fnmatch
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
+import onnx
 import torch
+from gpt2 import GPT2Small
+from gpt2 import inputs as gpt2_inputs
 from measure import Stopwatch, markdown_table, provenance
+from overhead import block
+from real_networks import detector, mobilenet_v2, resnet18
 from torch import Tensor, nn
 
 import zkinfer as zk
-from zkinfer.protocol.reduction.plan import make_plan
-from zkinfer.verifier import verify
 
-STEPS = 25
-REPEATS = 3
+HEADER = (
+    "network", "nodes", "elements", "entries", "compile s", "setup s", "prove s", "verify s", "ns an element",
+    "memory MB", "proof kB", "estimate s", "time", "memory", "bytes",
+)  # fmt: skip
+"""The last three are what was estimated over what was measured."""
+
+PAIRS = (
+    ("odd", "even"),
+    ("MLP 1,000", "MLP 1,024"),
+    ("MLP 2,047", "MLP 2,048"),
+    ("GRU, 100 steps", "GRU, 32 steps"),
+    ("ResNet-18 at 224", "even"),
+    ("MobileNetV2 at 224", "even"),
+    ("detector at 320", "even"),
+)
 
 
 def _convolutions(channels: int, padding: int) -> nn.Module:
@@ -39,88 +66,206 @@ def _convolutions(channels: int, padding: int) -> nn.Module:
 
 
 class Recurrent(nn.Module):
-    """The last state of a GRU."""
+    """The last state of a GRU, or the largest of all its states."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pooled: bool = False) -> None:
         super().__init__()
         self.gru = nn.GRU(8, 32, batch_first=True)
+        self.pooled = pooled
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.gru(x)
-        last: Tensor = states[:, -1]
-        return last
+        found: Tensor = states.amax(dim=1) if self.pooled else states[:, -1]
+        return found
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the shape of one of its samples."""
+    """A network.
 
-    network: Callable[[], nn.Module]
+    Attributes:
+        network: a module, or a model of ONNX.
+        sample: shape of one sample.
+        batch: samples of one proof.
+        always: whether it is measured without being asked for.
+    """
+
+    network: Callable[[], nn.Module | onnx.ModelProto]
     sample: tuple[int, ...]
+    batch: int = 1
+    always: bool = True
+
+    def inputs(self, count: int) -> npt.NDArray[Any]:
+        """Samples, of which the first ones are always the same: normal numbers, or tokens."""
+        if not self.always:
+            return gpt2_inputs(count, *self.sample)
+        return np.random.default_rng(0).standard_normal((count, *self.sample), dtype=np.float32).clip(-4, 4)
 
 
 CASES = {
     "even": Case(lambda: _convolutions(8, 1), (1, 64, 64)),
     "odd": Case(lambda: _convolutions(10, 0), (1, 64, 64)),
-    "GRU": Case(Recurrent, (STEPS, 8)),
+    "MLP 1,024": Case(lambda: block(1024), (1024,), 256),
+    "MLP 1,000": Case(lambda: block(1000), (1000,), 256),
+    "MLP 2,048": Case(lambda: block(2048), (2048,), 64),
+    "MLP 2,047": Case(lambda: block(2047), (2047,), 64),
+    "GRU, 32 steps": Case(Recurrent, (32, 8)),
+    "GRU, 100 steps": Case(Recurrent, (100, 8)),
+    "GRU, 256 steps, pooled": Case(lambda: Recurrent(pooled=True), (256, 8)),
+    "ResNet-18 at 224": Case(resnet18, (3, 224, 224)),
+    "MobileNetV2 at 224": Case(mobilenet_v2, (3, 224, 224)),
+    "detector at 320": Case(detector, (3, 320, 320)),
+    "GPT-2 small, 32 positions": Case(lambda: GPT2Small(12, 32), (32,), always=False),
 }
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor seconds, and what is looked up for one proof: elements, and entries with their limbs."""
+    """What was measured of a network; seconds are those of the processor.
+
+    Attributes:
+        elements, entries: looked up for one proof, and entries of the lookup argument: with limbs, and filled up.
+        peak: bytes of the process that proves.
+        expected: estimated seconds, bytes of memory and bytes of the proof.
+        estimating: seconds that the estimate took.
+    """
 
     nodes: int
     elements: int
     entries: int
+    compile: float
+    setup: float
     prove: float
     verify: float
-    proof_bytes: int
+    peak: int
+    bytes: int
+    expected: tuple[float, int, int]
+    estimating: float
+    counts: dict[str, int]
+
+    @property
+    def estimated_over_measured(self) -> tuple[float, float, float]:
+        """Of time, memory and bytes."""
+        seconds, memory, size = self.expected
+        return seconds / self.prove, memory / self.peak, size / self.bytes
+
+    def row(self, name: str) -> list[str]:
+        """As in `HEADER`."""
+        return [
+            name,
+            *(f"{count:,}" for count in (self.nodes, self.elements, self.entries)),
+            *(f"{seconds:.1f}" for seconds in (self.compile, self.setup)),
+            *(f"{seconds:.2f}" for seconds in (self.prove, self.verify)),
+            f"{1e9 * self.prove / self.elements:,.0f}",
+            f"{self.peak / 1e6:,.0f}",
+            f"{self.bytes / 1e3:,.0f}",
+            f"{self.estimating:.1f}",
+            *(f"{ratio:.2f}" for ratio in self.estimated_over_measured),
+        ]
 
 
-def measured(case: Case) -> Cost:
-    """Compile, prove and verify; of the proofs after the first the fastest counts."""
+def compiled(case: Case, folder: Path) -> float:
+    """Writes circuit and inputs to a folder; seconds that compiling took, 0 if it is there already."""
+    np.save(folder / "inputs.npy", case.inputs(case.batch))
+    if (folder / "circuit.zkx").exists():
+        return 0.0
     torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    calibration = rng.standard_normal((8, *case.sample)).astype(np.float32)
-    circuit = zk.compile(case.network(), calibration)
-    keys = zk.setup(circuit, proofs=1 + REPEATS)
-    proof = zk.prove(keys, calibration[:1])
-    verify(proof, keys.commitment, calibration[:1])
-    proving, verifying = [], []
-    for _ in range(REPEATS):
-        watch = Stopwatch()
-        proof = zk.prove(keys, calibration[:1])
-        proving.append(watch.processor)
-        watch = Stopwatch()
-        verify(proof, keys.commitment, calibration[:1])
-        verifying.append(watch.processor)
-    program = circuit.program
-    plan = make_plan(program, 1)
-    looked_up = [program.tensor(site.value).size for site in plan.sites]
-    entries = sum(instance.lookups for instance in plan.instances)
-    return Cost(len(program.nodes), sum(looked_up), entries, min(proving), min(verifying), len(proof.to_bytes()))
+    watch = Stopwatch()
+    circuit = zk.compile(case.network(), case.inputs(max(8, case.batch) if case.batch > 1 else 4))
+    circuit.save(folder / "circuit.zkx")
+    return watch.processor
 
 
-def main() -> None:
+def measured(name: str, folder: Path) -> Cost:
+    """Compile, make keys, prove and verify."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def process(*arguments: str) -> dict[str, Any]:
+        done = subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+    made = process(__file__, "--compile", name, "--folder", str(folder))
+    script = str(Path(__file__).parent / "shape_proofs.py")
+    made |= process(script, str(folder), "keys")
+    made |= process(script, str(folder), "proofs")
+    return Cost(**made)
+
+
+def draw(found: dict[str, Cost], path: Path) -> None:
+    """Seconds against what is looked up, a line for proving and one for verifying."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "zkinfer"
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    ordered = sorted(found.items(), key=lambda item: item[1].elements)
+    elements = [cost.elements for _, cost in ordered]
+    axis.plot(elements, [cost.prove for _, cost in ordered], marker="o", label="proving")
+    axis.plot(elements, [cost.verify for _, cost in ordered], marker="s", label="verifying")
+    for name, cost in ordered:
+        axis.annotate(
+            name, (cost.elements, cost.prove), rotation=60, fontsize=6, xytext=(2, 4), textcoords="offset points"
+        )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("elements looked up")
+    axis.set_ylabel("processor seconds")
+    axis.margins(y=0.3)
+    axis.grid(visible=True, which="major", linewidth=0.3)
+    axis.legend(loc="upper left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def ratios(found: dict[str, Cost]) -> list[str]:
+    """What an element costs in one network over what it costs in another."""
+    lines = []
+    for odd, even in PAIRS:
+        if odd in found and even in found:
+            a, b = found[odd], found[even]
+            proving, verifying = (
+                x / a.elements / (y / b.elements) for x, y in ((a.prove, b.prove), (a.verify, b.verify))
+            )
+            lines.append(f"{odd} to {even}, for each element: prove {proving:.2f}, verify {verifying:.2f}")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("patterns", nargs="*", default=["*"], help="names or shell patterns of networks")
-    patterns = parser.parse_args().patterns
-    chosen = [name for name in CASES if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-    found = {name: measured(CASES[name]) for name in chosen}
-    print(provenance("python benchmarks/shapes.py"))
-    rows = [
-        [name, f"{c.nodes}", f"{c.elements:,}", f"{c.entries:,}"]
-        + [f"{figure:.2f}" for figure in (c.prove, c.verify)]
-        + [f"{c.proof_bytes / 1024:,.0f}"]
-        for name, c in found.items()
+    parser.add_argument("patterns", nargs="*", help="names or shell patterns of networks; all but the slowest if none")
+    parser.add_argument("--all", action="store_true", help="measure the slowest too")
+    parser.add_argument("--folder", type=Path, help="keep circuits here")
+    parser.add_argument("--picture", type=Path, help="draw here, as SVG or PNG")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--compile", choices=CASES, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.compile:
+        print(json.dumps({"compile": compiled(CASES[given.compile], given.folder)}))
+        return
+    chosen = [
+        name
+        for name, case in CASES.items()
+        if any(fnmatch.fnmatchcase(name, p) for p in given.patterns)
+        or (not given.patterns and (given.all or case.always))
     ]
-    print(markdown_table(["network", "nodes", "elements", "entries", "prove s", "verify s", "proof KiB"], rows))
-    if {"even", "odd"} <= set(found):
-        even, odd = found["even"], found["odd"]
-        proving = odd.prove / odd.elements / (even.prove / even.elements)
-        verifying = odd.verify / odd.elements / (even.verify / even.elements)
-        print(f"\nodd to even, for each element: prove {proving:.1f}, verify {verifying:.1f}")
+    if not chosen:
+        parser.error(f"no such network; there are: {'; '.join(CASES)}")
+    found: dict[str, Cost] = {}
+    with tempfile.TemporaryDirectory(prefix="zkinfer-shapes-") as temporary:
+        for name in chosen:
+            found[name] = measured(name, (given.folder or Path(temporary)) / name.replace(" ", "-").replace(",", ""))
+            print(*found[name].row(name), sep=" | ", flush=True)
+    print(provenance("python benchmarks/shapes.py"))
+    print(markdown_table(HEADER, [cost.row(name) for name, cost in found.items()]))
+    print("\n".join(ratios(found)))
+    if given.json:
+        given.json.write_text(json.dumps({name: vars(cost) for name, cost in found.items()}))
+    if given.picture:
+        draw(found, given.picture)
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ class Estimate(ABC):
     """What keys and proofs will take. Each backend predicts more than this, as attributes of its own class.
 
     Attributes:
-        prove_seconds: wall-clock time of one proof.
+        prove_seconds: time of one proof; of which clock, the backend says.
         memory_bytes: peak memory.
         disk_bytes: size of the folder of keys.
     """

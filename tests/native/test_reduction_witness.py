@@ -20,7 +20,7 @@ from zkinfer.protocol.native_proof.protocol import reduce_to_openings
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.protocol.reduction.restriction import Vector
+from zkinfer.protocol.reduction.restriction import AxisWeights
 from zkinfer.protocol.transcript import Transcript
 
 seeds = st.integers(0, 2**32 - 1)
@@ -49,7 +49,7 @@ def test_the_part_of_a_functional_on_a_box(seed: int, bits: list[int], kind: str
     if kind == "known":
         part = BoxFunctional(0, 0, 0, box, scale, known=tuple(c for point in points for c in point))
     else:
-        part = BoxFunctional(0, 0, 0, box, scale, vectors=tuple(Vector(from_exts(v)) for v in vectors))
+        part = BoxFunctional(0, 0, 0, box, scale, vectors=tuple(AxisWeights(from_exts(v)) for v in vectors))
     weights: list[Ext] = [scale]
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]

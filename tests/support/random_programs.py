@@ -1,5 +1,6 @@
 """Random small programs of every kind of node, and inputs for them."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -14,10 +15,18 @@ from zkinfer.typing import IntArray
 MAX_ENTRIES = 200
 
 
-def random_program(rng: np.random.Generator, *, nodes: int = 6) -> Built:
-    """A program over one or two inputs that uses einsums, views and lookups in random order."""
+def random_program(
+    rng: np.random.Generator, *, nodes: int = 6, shapes: Sequence[tuple[int, ...]] | None = None
+) -> Built:
+    """A program that uses einsums, views and lookups in random order.
+
+    Args:
+        rng: decides everything.
+        nodes: how many.
+        shapes: of the inputs; by default one or two, of two axes.
+    """
     builder = Builder()
-    shapes = [(2, int(rng.integers(1, 5))) for _ in range(rng.integers(1, 3))]
+    shapes = shapes or [(2, int(rng.integers(1, 5))) for _ in range(rng.integers(1, 3))]
     values = [builder.input(f"x{i}", shape, 2, -int(rng.integers(0, 9)), 8) for i, shape in enumerate(shapes)]
     for i in range(nodes):
         source = values[int(rng.integers(max(0, len(values) - 3), len(values)))]

@@ -1,5 +1,9 @@
 """What a native proof costs: counts of what is done, times constants fitted to measurements.
 
+Time is that of processors, of all threads together: what one idle core takes. It depends on no other program as the
+clock does; two idle cores take a little more than half of it where kernels do most of the work, and all of it where
+Python does.
+
 `benchmarks/native_cost.py` measures a range of circuits, fits `PICOSECONDS` to them and prints how far off they are.
 """
 
@@ -7,6 +11,7 @@ import math
 from dataclasses import dataclass, fields
 
 from zkinfer.circuit.program import Einsum, Program
+from zkinfer.files.integers import bit_width, packed_bytes
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.ligero.pads import PadParameters, layout
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
@@ -63,7 +68,7 @@ PICOSECONDS = Counts(
     summed=80_000,
     messages=113_000_000,
 )
-"""For each of what is counted, on the two cores of the reference machine. Lookups carry what grows with them: their
+"""For each of what is counted, on a core of the reference machine. Lookups carry what grows with them: their
 share of the commitment. Leaves carry what grows with the length of codewords: masks, and levels of the openings."""
 
 COMMITTING_PICOSECONDS = 7_000
@@ -123,11 +128,14 @@ def _multiplications(program: Program, node: Einsum) -> int:
     return math.prod(sizes.values())
 
 
-def proof_bytes(plan: Plan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
-    """Bytes of a proof, nearly: what `argument_bytes` says, and two bytes for each number of an output."""
-    shown = zip(plan.program.outputs, plan.private_outputs, strict=True)
-    outputs = sum(2 * math.prod(plan.shape(value)) for value, private in shown if not private)
-    return argument_bytes(plan, shape, header, weights) + outputs
+def output_bytes(plan: Plan) -> int:
+    """Bytes of the public outputs of all runs at most: numbers that use all of their bounds."""
+    total = 0
+    for value, private in zip(plan.program.outputs, plan.private_outputs, strict=True):
+        tensor = plan.program.tensor(value)
+        if not private:
+            total += packed_bytes(plan.runs * tensor.size, bit_width(tensor.lo, tensor.hi))
+    return total
 
 
 def argument_bytes(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
@@ -153,19 +161,22 @@ def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
     return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
 
 
+PROCESS_BYTES = 240_000_000
+"""Of a process that has loaded the library and its kernels."""
+
 BRIEFLY = 1.5
 """Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/overhead.py` prints."""
 
 
 def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> int:
-    """Most memory that loading the keys and making a proof take, nearly.
+    """Most memory of a process that loads the keys and makes a proof, nearly.
 
     Args:
         weights: the code of their matrix.
         executing: bytes of `Executor.peak_bytes`.
     """
     layout = plan.layouts[WEIGHTS]
-    keys = 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
+    keys = PROCESS_BYTES + 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
     keys += BYTES_A_MASK_SYMBOL * weights.length
     instance = plan.instance
     if instance is None:

@@ -19,7 +19,7 @@ from zkinfer.native.cost import (
     argument_bytes,
     count,
     memory_bytes,
-    proof_bytes,
+    output_bytes,
     seconds,
 )
 from zkinfer.native.prove import header_for
@@ -34,7 +34,7 @@ from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
 MARGIN = 1.25
-"""Of the largest proof over the expected one: drawn columns may share less of their paths."""
+"""Of the largest argument over the expected one: drawn columns may share less of their paths."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class NativeEstimate(Estimate):
-    """Predicted cost of the native backend on two cores of the reference machine.
+    """Predicted cost of the native backend on the reference machine; seconds are those of one core.
 
     Attributes:
         runs: of the program in one proof.
@@ -69,7 +69,7 @@ class NativeEstimate(Estimate):
         setup_seconds: of committing to the weights, and of the proof about them.
         prove_seconds: execution included.
         range_seconds: of the proof, made once with the keys, that all weights lie within their bounds.
-        memory_bytes: of loading the keys and proving, beside the process itself.
+        memory_bytes: peak of a process that loads the keys and proves.
         disk_bytes: of the key folder.
         proof_bytes: of a proof.
         security_bits: of a proof.
@@ -89,7 +89,7 @@ class NativeEstimate(Estimate):
 
     @property
     def title(self) -> str:
-        return "Estimate, native backend, for two cores like those of docs/benchmarks.md"
+        return "Estimate, native backend, processor time of a core like those of docs/benchmarks.md"
 
     def rows(self) -> list[tuple[str, str]]:
         return [
@@ -146,23 +146,21 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
         disk_bytes=stored + range_bytes,
-        proof_bytes=proof_bytes(plan, shape, header, opening),
+        proof_bytes=argument_bytes(plan, shape, header, opening) + output_bytes(plan),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )
 
 
 def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
     """Bytes that no proof of so many runs exceeds, and few proofs are far below: the estimate with a margin.
-
     Raises:
         ProvingError: the program cannot be proven for so many runs.
     """
     program, opening = commitment.program, commitment.key_as(NativeVerifyingKey).opening
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
     header = header_for(plan)
-    expected = proof_bytes(plan, shape_of(plan, opening.code, header), header, opening)
-    claimed = 0 if private_outputs else sum(runs * program.tensor(value).size for value in program.outputs)
-    return int(MARGIN * expected) + 8 * claimed
+    expected = argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
+    return int(MARGIN * expected) + output_bytes(plan)
 
 
 def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, int]:

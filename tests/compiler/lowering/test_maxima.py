@@ -167,6 +167,15 @@ def test_windows_that_overlap_share_comparisons(size: int, stride: int, comparis
     assert sum(isinstance(node, Lookup) for node in program.nodes) == comparisons
 
 
+def test_an_axis_is_padded_when_its_turn_comes() -> None:
+    """What is compared along one axis has the other one as it was, or as it has become."""
+    g = Emitter(msgspec.structs.replace(EZKL, max_table_entries=1 << 14))
+    pooled = max_pool(g, g.input("x", (1, 8, 8), (-8.0, 8.0)), [Window(axis, 3, 2, 1, 1, 0) for axis in (1, 2)])
+    program = g.builder.finish([pooled.value]).program
+    compared = [node.out.shape[1:] for node in program.nodes if isinstance(node, Lookup)]
+    assert compared == [(4, 8), (4, 8), (4, 4), (4, 4)]
+
+
 def test_the_maximum_of_one_is_itself() -> None:
     g = Emitter(EZKL)
     x = g.input("x", (2, 1), (-8.0, 8.0))

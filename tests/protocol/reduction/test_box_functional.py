@@ -14,7 +14,7 @@ from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul
 from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.protocol.reduction.restriction import Vector
+from zkinfer.protocol.reduction.restriction import AxisWeights
 from zkinfer.verifier.reference.committed_claims import by_rows
 
 seeds = st.integers(0, 2**32 - 1)
@@ -36,7 +36,7 @@ def vectors_and_part(rng: np.random.Generator, bits: list[int], *, eq: bool) -> 
     for vector in vectors:
         weights = [ext_mul(a, b) for a in weights for b in vector]
     box = Box((0,) * len(bits), tuple(bits))
-    return weights, BoxFunctional(0, 0, 0, box, scale, vectors=tuple(Vector(from_exts(v)) for v in vectors))
+    return weights, BoxFunctional(0, 0, 0, box, scale, vectors=tuple(AxisWeights(from_exts(v)) for v in vectors))
 
 
 @given(seeds, groups_of_variables, st.booleans())
@@ -99,7 +99,7 @@ def test_other_weights_are_none(seed: int, bits: list[int]) -> None:
     _, part = vectors_and_part(rng, bits, eq=True)
     near = [vector.weights.copy() for vector in part.vectors]
     near[-1][0, int(rng.integers(near[-1].shape[1]))] ^= 1
-    changed = BoxFunctional(0, 0, 0, part.box, part.scale, vectors=tuple(map(Vector, near)))
+    changed = BoxFunctional(0, 0, 0, part.box, part.scale, vectors=tuple(map(AxisWeights, near)))
     assert changed.by_rows(part.variables) is None
     assert changed.by_rows(2) is None
 
@@ -110,14 +110,14 @@ def test_rows_of_different_points_are_none(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [scalar.eq_table([random_ext(rng) for _ in range(2)]) for _ in range(2)]
     weights = [w for row in rows for w in row]
-    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(Vector(from_exts(weights)),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(AxisWeights(from_exts(weights)),))
     assert part.by_rows(2) is None
     assert by_rows(weights, 2) is None
     assert part.by_rows(0) is not None
 
 
 def test_no_weights_have_no_point() -> None:
-    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(Vector(from_exts([ZERO] * 8)),))
+    part = BoxFunctional(0, 0, 0, Box((0,), (3,)), ONE, vectors=(AxisWeights(from_exts([ZERO] * 8)),))
     assert [part.by_rows(columns) for columns in range(1, 4)] == [None] * 3
     assert by_rows([ZERO] * 8, 2) is None
 

@@ -16,7 +16,7 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
 from zkinfer.protocol.reduction.boxes import Cut, cover
 from zkinfer.protocol.reduction.functional import Functional, eq_functional, of_vectors
-from zkinfer.protocol.reduction.restriction import Restriction, Vector, as_point
+from zkinfer.protocol.reduction.restriction import AxisWeights, Restriction, as_point
 from zkinfer.typing import IntArray
 
 Shape = tuple[int, ...]
@@ -27,7 +27,7 @@ prices = st.sampled_from([0, 1, 1024])
 scales = st.tuples(st.integers(1, P - 1), st.integers(0, P - 1), st.integers(0, P - 1))
 
 
-def multiplied(vectors: Sequence[Vector]) -> IntArray:
+def multiplied(vectors: Sequence[AxisWeights]) -> IntArray:
     """The product of the vectors of a box, over its axes."""
     return product_of([vector.weights for vector in vectors])
 

@@ -373,19 +373,23 @@ def _padding(windows: Sequence[Window], rank: int) -> Pad:
 
 
 def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation:
-    """The maximum over sliding windows, one axis after the other; padding is below every element."""
+    """The maximum over sliding windows, one axis after the other; padding is below every element.
+
+    An axis is padded when its turn comes: what is compared along another one has no padding to compare.
+    """
     integers = comparable(g, a, fine=False)
     value, (low, high), to_activation = integers.value, integers.limits, integers.to_activation
-    pad = _padding(windows, len(value.shape))
-    if any(pad.before) or any(pad.after):
+    if any(window.before or window.after for window in windows):
         # The padding is zero, so zero has to be the smallest value.
         least = min(low, 0)
         offset = least * Fraction(2) ** -value.frac_bits
         value = g.builder.combine(g.label, [Summand(value)], offset=-offset)
-        value = g.builder.combine(g.label, [Summand(value, steps=(pad,))])
         low, high, to_activation = 0, high - least, to_activation.compose(AffineMap(offset=offset))
     maximum = PairwiseMaximum(g, (low, high))
     for window in windows:
+        if window.before or window.after:
+            pad = _padding([window], len(value.shape))
+            value = g.builder.combine(g.label, [Summand(value, steps=(pad,))])
         largest = maximum.windows(value, window)
         value = g.builder.combine(g.label, [Summand(largest.value, steps=largest.steps)])
     return g.activation(clamped(g, value, (low, high)), to_activation)

@@ -8,7 +8,7 @@ from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul
 from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.reduction import factors
 from zkinfer.protocol.reduction.boxes import Box
-from zkinfer.protocol.reduction.restriction import Vector
+from zkinfer.protocol.reduction.restriction import AxisWeights
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
 
@@ -32,7 +32,7 @@ class BoxFunctional:
     box: Box
     scale: Ext = ONE
     known: Point | None = None
-    vectors: tuple[Vector, ...] = ()
+    vectors: tuple[AxisWeights, ...] = ()
 
     @property
     def variables(self) -> int:
@@ -60,8 +60,8 @@ class BoxFunctional:
                 halves = factors.rank_one(vector.weights.reshape(3, -1, 1 << wanted))
                 if halves is None:
                     return None
-                left.append(Vector(halves[0]))
-                vector = Vector(halves[1])
+                left.append(AxisWeights(halves[0]))
+                vector = AxisWeights(halves[1])
             if vector.as_point is None:
                 return None
             own_scale, own_point = vector.as_point
@@ -92,7 +92,7 @@ class PointEnds:
         self._selectors: dict[int, Selectors] = {}
         self._eqs: dict[Point, Ext] = {}
         self._tables: dict[tuple[int, int], IntArray] = {}
-        self._values: dict[tuple[Vector, int], Ext] = {}
+        self._values: dict[tuple[AxisWeights, int], Ext] = {}
 
     def selector(self, variables: int, bits: int, number: int) -> Ext:
         """eq(the bits of a number; the first of the last `variables` coordinates)."""
@@ -106,7 +106,7 @@ class PointEnds:
             self._eqs[known] = eq(known, self._end(len(known)))
         return self._eqs[known]
 
-    def of_vector(self, vector: Vector, behind: int) -> Ext:
+    def of_vector(self, vector: AxisWeights, behind: int) -> Ext:
         """The extension of a vector at the coordinates in front of the last `behind`."""
         if (vector, behind) not in self._values:
             bits = vector.weights.shape[1].bit_length() - 1

@@ -31,7 +31,7 @@ from zkinfer.protocol.reduction.contraction import PRODUCT
 from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
-from zkinfer.protocol.reduction.restriction import Restriction, Vector
+from zkinfer.protocol.reduction.restriction import AxisWeights, Restriction
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
@@ -164,7 +164,7 @@ class _OpeningPlanner:
         for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
             found, scale = restricted.vectors(box, extended=extended), term.functional.scale
             if found is None:
-                found, scale = (Vector(restricted.dense(box)),), ONE
+                found, scale = (AxisWeights(restricted.dense(box)),), ONE
             if not any(vector.is_zero for vector in found):
                 functional = BoxFunctional(term.vector, number, offset, box, scale, vectors=found)
                 parts.append(self._part(term.matrix, functional))

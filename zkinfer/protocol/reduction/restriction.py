@@ -18,8 +18,8 @@ from zkinfer.typing import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Vector:
-    """Weights along some variables.
+class AxisWeights:
+    """Weights along an axis of a box, or over all of its axes.
 
     Attributes:
         weights: canonical, shape (3, 2^k).
@@ -55,10 +55,10 @@ class Restriction:
         self._functional = functional
         self._cut = cut
         self._factors = tuple(zip(products.spans(functional.factors), functional.factors, strict=True))
-        self._split: dict[tuple[int, tuple[int, ...]], tuple[Vector, ...] | None] = {}
-        self._continued: dict[tuple[Vector, int], Vector] = {}
+        self._split: dict[tuple[int, tuple[int, ...]], tuple[AxisWeights, ...] | None] = {}
+        self._continued: dict[tuple[AxisWeights, int], AxisWeights] = {}
 
-    def vectors(self, box: Box, *, extended: bool = False) -> tuple[Vector, ...] | None:
+    def vectors(self, box: Box, *, extended: bool = False) -> tuple[AxisWeights, ...] | None:
         """The weights of a box as a product of one vector of 2^box.variables[i] entries for each axis, times the scale.
 
         None where they are no such product: `dense` gives the weights then.
@@ -69,13 +69,13 @@ class Restriction:
                 anything: then a vector whose entries on the tensor are the first of a scaled eq table becomes the whole
                 of it, so that cells with such weights can be opened by rows.
         """
-        vectors: list[Vector] = []
+        vectors: list[AxisWeights] = []
         for (first, end), factor in self._factors:
             key = first, box.starts[first:end] + box.variables[first:end]
             if key not in self._split:
                 pieces = products.split(self._on_box(box, first, end, factor))
                 product = all(piece.ndim == 2 for piece in pieces)
-                self._split[key] = tuple(map(Vector, pieces)) if product else None
+                self._split[key] = tuple(map(AxisWeights, pieces)) if product else None
             found = self._split[key]
             if found is None:
                 return None
@@ -96,12 +96,12 @@ class Restriction:
         behind = [(0, (1 << box.variables[axis]) - inside[axis]) for axis in range(first, end)]
         return np.ascontiguousarray(np.pad(taken, [(0, 0), *behind]) if any(map(any, behind)) else taken)
 
-    def _whole(self, vector: Vector, places: int) -> Vector:
+    def _whole(self, vector: AxisWeights, places: int) -> AxisWeights:
         """A vector of which so many places are the tensor's, continued behind them."""
         if places == vector.weights.shape[1]:
             return vector
         if (vector, places) not in self._continued:
-            self._continued[vector, places] = Vector(_continued(vector.weights, places))
+            self._continued[vector, places] = AxisWeights(_continued(vector.weights, places))
         return self._continued[vector, places]
 
 
