@@ -46,12 +46,12 @@ OLDER_TESTS := tests/protocol/field tests/protocol/sumcheck/test_protocol.py tes
 
 # What other versions of numpy, msgspec, onnx, onnxruntime, numba, pyarrow and scikit-learn could change. torch and ezkl
 # are pinned to one version, and ray is large: tests that need them stay with `make test`.
-VERSIONED_EXTRAS := prove,ezkl-verifier,parquet,examples,dev
+VERSIONED_EXTRAS := prove,ezkl-verifier,stores,parquet,examples,dev
 VERSIONED_TESTS := tests/compiler/onnx/ops tests/compiler/onnx/test_load.py tests/compiler/onnx/test_importer.py \
 	tests/compiler/onnx/test_registry.py tests/compiler/onnx/test_decompose.py tests/compiler/onnx/decompositions \
 	tests/compiler/lowering tests/compiler/calibration tests/circuit tests/compiler/test_model.py \
 	tests/files/test_artifact.py tests/files/test_proof.py tests/files/test_commitment.py tests/files/test_rotation.py \
-	tests/files/test_file.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
+	tests/files/test_file.py tests/files/test_stores.py tests/verifier/test_verify.py tests/verifier/test_native.py tests/native/test_prove.py \
 	tests/native/test_keys.py tests/jit tests/jobs/test_inputs.py tests/cli/test_arrays.py
 
 .PHONY: demo test lint complete fuzz test-older test-newest test-lowest test-read-only test-bare lock circuits benchmarks clean

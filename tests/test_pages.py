@@ -20,9 +20,13 @@ DIGITS = CIRCUITS / "digits-mlp"
 
 
 def commands(page: str) -> list[list[str]]:
-    """The command lines of a page's code blocks, but for those of ezkl, which need another package, and of jobs."""
+    """The command lines of a page's code blocks, but for those of ezkl, which need another package, and of jobs.
+
+    What is in a store is in the memory of this process.
+    """
     blocks = re.findall(r"^```\w*\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
-    found = [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith("zkinfer ")]
+    lines = [line.replace("s3://", "memory://") for block in blocks for line in block.splitlines()]
+    found = [shlex.split(line) for line in lines if line.startswith("zkinfer ")]
     return [words[1:] for words in found if not any("ezkl" in word for word in words) and words[1] != "batch"]
 
 
@@ -49,7 +53,7 @@ def run_all(page: str, count: int) -> list[str]:
 
 def test_pages_in_the_order_in_which_they_are_read(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    said = run_all("guide.md", 11)
+    said = run_all("guide.md", 13)
     assert any("VALID" in text for text in said)
     assert any("exactly the published commitment" in text for text in said)
     proven, verified = map(json.loads, run_all("scripts.md", 2))

@@ -8,7 +8,7 @@ from zkinfer.backend import Estimate, Keys, find_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
-from zkinfer.files.artifact import ReservedFile
+from zkinfer.files.artifact import reserve
 from zkinfer.files.proof import Proof
 from zkinfer.files.statement import MAX_RUNS
 
@@ -83,8 +83,9 @@ def prove(
             to ask for the same.
         private_inputs: hide the inputs: the proof holds a salted commitment to them. Not with ezkl.
         private_outputs: hide the outputs likewise.
-        save_as: write the proof into this file. Room for it is taken first, so that where it cannot be written, no
-            proof of the budget is used up.
+        save_as: write the proof into this file, a path or a URL of a store. Room for it is taken first, so that where
+            it cannot be written, no proof of the budget is used up. (A store is only tried: none says how much room
+            it has.)
 
     Returns:
         The proof, which carries the outputs.
@@ -111,7 +112,7 @@ def prove(
     hidden = {"private_inputs": private_inputs, "private_outputs": private_outputs}
     if save_as is None:
         return keys.prove(inputs, context, **hidden)
-    with ReservedFile(save_as, keys.proof_bytes(len(inputs[0]), **hidden)) as file:
+    with reserve(save_as, keys.proof_bytes(len(inputs[0]), **hidden)) as file:
         proof = keys.prove(inputs, context, **hidden)
         file.fill(proof.to_bytes())
         file.publish()

@@ -105,7 +105,7 @@ class Keys(ABC):
             InvalidInputError: the folder exists.
             ResourceError: it cannot be written.
         """
-        self.folder = move_keys(self.folder, Path(folder).absolute(), self.counter)
+        self.folder = move_keys(self.folder, as_path("folder", folder).absolute(), self.counter)
         return self.folder
 
     def proof_bytes(self, runs: int, *, private_inputs: bool = False, private_outputs: bool = False) -> int:

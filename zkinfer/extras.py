@@ -7,6 +7,7 @@ from zkinfer.errors import MissingDependencyError
 
 EXTRAS = {
     "ezkl": "ezkl",
+    "fsspec": "stores",
     "google": "prove",
     "llvmlite": "prove",
     "matplotlib": "prove",

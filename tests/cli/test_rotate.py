@@ -56,6 +56,18 @@ def test_without_them_it_is_for_another_commitment(shop: Path) -> None:
         assert "REFUSED (commitment)" in text
 
 
+def test_a_damaged_rotation_stops_what_needs_it_and_nothing_else(shop: Path, tmp_path: Path) -> None:
+    last = shop / "third" / "rotation.zkr"
+    (tmp_path / "damaged.zkr").write_bytes(last.read_bytes()[:-1])
+    assert verified(shop, shop / "first.zkr", last, tmp_path / "damaged.zkr")[0] == 0
+    code, text = verified(shop, shop / "first.zkr", tmp_path / "damaged.zkr", last)
+    assert code == 1
+    assert "rotation 2 of the lineage: " in text
+    code, text = verified(shop, shop / "first.zkr", last, tmp_path / "misspelt.zkr")
+    assert code == 3
+    assert "misspelt.zkr: there is no such file" in text
+
+
 def test_what_rotating_says(shop: Path) -> None:
     code, text = run("rotate", shop / "keys", "-o", shop / "again")
     assert code == 0

@@ -11,8 +11,8 @@ Two questions, for two kinds of people:
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from zkinfer.arguments import as_path
 from zkinfer.backend import find_backend
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError, ResourceError
@@ -86,7 +86,7 @@ def audit_weights(
             f"with the sizes in this commitment, making it again takes about {needed} bytes of disk and memory: pass "
             f"max_bytes={needed} (--max-bytes) if you want that"
         )
-    if not backend.commits_to(commitment, weights, seed, None if srs_path is None else Path(srs_path)):
+    if not backend.commits_to(commitment, weights, seed, None if srs_path is None else as_path("srs_path", srs_path)):
         raise CommitmentMismatchError("the commitment is to other weights, or was made with another seed")
     return Audit(
         commitment.fingerprint,
@@ -111,5 +111,5 @@ def audit_keys(commitment: Commitment, srs_path: str | os.PathLike[str]) -> Audi
         MissingDependencyError: the backend is not installed.
         ProvingError: the backend refuses the program.
     """
-    fact = find_backend(commitment.backend).audit_keys(commitment, Path(srs_path))
+    fact = find_backend(commitment.backend).audit_keys(commitment, as_path("srs_path", srs_path))
     return Audit(commitment.fingerprint, (fact,))

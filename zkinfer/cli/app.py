@@ -18,6 +18,7 @@ from zkinfer.cli.arrays import lineage, read_arrays, read_context, read_seed
 from zkinfer.cli.bindings import named, read_axis, read_constant, read_shape
 from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table
 from zkinfer.cli.failures import printable
+from zkinfer.cli.parameters import file_argument, file_option
 from zkinfer.cli.results import ExitCode
 from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
 from zkinfer.errors import (
@@ -29,6 +30,7 @@ from zkinfer.errors import (
 )
 from zkinfer.files.artifact import write_atomically
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE
+from zkinfer.files.location import Location
 from zkinfer.progress import duration, quiet
 
 if TYPE_CHECKING:
@@ -116,14 +118,14 @@ def warnings_of_accuracy() -> Iterator[list[str]]:
             texts.append(str(warning.message))
 
 
-def require_folder_of(output: Path) -> None:
-    """Refuse a file to write whose folder does not exist, before any work for it.
+def require_folder_of(output: Location) -> None:
+    """Refuse a file to write whose folder does not exist, before any work for it. Stores have folders only by name.
 
     Raises:
         ResourceError: there is no such folder.
     """
-    if not output.parent.is_dir():
-        raise ResourceError(f"cannot write {output}: there is no folder {output.parent}")
+    if output.path is not None and not output.path.parent.is_dir():
+        raise ResourceError(f"cannot write {output}: there is no folder {output.path.parent}")
 
 
 @app.callback()
@@ -140,9 +142,9 @@ def options(
 @app.command("compile")
 @guarded
 def compile_model(
-    model: Annotated[Path, typer.Argument(help="ONNX file.")],
-    calibration: Annotated[Path, typer.Option(help="Typical inputs: .npy, or .npz with one array for each input.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Circuit file to write; it holds the weights.")],
+    model: Annotated[Location, file_argument("ONNX file.")],
+    calibration: Annotated[Location, file_option(help="Typical inputs: .npy, or .npz with one array for each input.")],
+    output: Annotated[Location, file_option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[
         int, typer.Option(min=1, help="Samples in one run of the circuit; a proof with ezkl covers one run.")
     ] = 1,
@@ -186,7 +188,7 @@ def compile_model(
         typer.Option(help="A recurrent state and the output it is fed from: state=stateN. Repeatable."),
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Write the report as a picture (PNG).")] = None,
+    plot: Annotated[Location | None, file_option(help="Write the report as a picture (PNG).")] = None,
 ) -> results.Compiled:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
     require_folder_of(output)
@@ -217,7 +219,7 @@ def compile_model(
                 print_table(table)
         if plot is not None:
             comparison.plot(plot)
-    out.print(f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}); it holds the weights: keep it private")
+    out.print(f"wrote {escape(str(output))} ({decimal(output.size())}); it holds the weights: keep it private")
     if circuit.bound:
         out.print(escape(printable(circuit.bound)))
     out.print(escape(printable(str(circuit.fidelity))))
@@ -225,7 +227,7 @@ def compile_model(
         err.print(f"[yellow]{escape(printable(text))}[/yellow]")
     return results.Compiled(
         circuit=str(output),
-        bytes=output.stat().st_size,
+        bytes=output.size(),
         program_digest=circuit.digest,
         weights=sum(array.size for array in circuit.weights),
         bound=printable(circuit.bound),
@@ -237,7 +239,7 @@ def compile_model(
 @app.command()
 @guarded
 def setup(
-    circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
+    circuit: Annotated[Location, file_argument("Circuit file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the keys.")],
     backend: BackendName = "native",
     srs: Annotated[
@@ -251,7 +253,7 @@ def setup(
             help="32 secret bytes, as @file or hex:, which an auditor of the weights needs too. Random by default."
         ),
     ] = None,
-    publish: Annotated[Path | None, typer.Option(help="Write a copy of the commitment (.zkc) here.")] = None,
+    publish: Annotated[Location | None, file_option(help="Write a copy of the commitment (.zkc) here.")] = None,
 ) -> results.KeysMade:
     """Make the proving keys, and the commitment to publish."""
     loaded = zkinfer.Circuit.load(circuit)
@@ -287,8 +289,8 @@ def setup(
 @guarded
 def prove(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
-    inputs: Annotated[Path, typer.Argument(metavar="INPUT", help="Model input: .npy or .npz.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Proof file to write.")],
+    inputs: Annotated[Location, file_argument("Model input: .npy or .npz.", "INPUT")],
+    output: Annotated[Location, file_option("--output", "-o", help="Proof file to write.")],
     context: Context = "",
     saturate: Saturate = False,
     private_inputs: Annotated[
@@ -314,12 +316,12 @@ def prove(
     )
     took = time.perf_counter() - began
     out.print(
-        f"wrote {escape(str(output))} ({decimal(output.stat().st_size)}) in {duration(took)}; "
+        f"wrote {escape(str(output))} ({decimal(output.size())}) in {duration(took)}; "
         f"these keys can make {loaded.proofs_left} more proofs"
     )
     return results.ProofMade(
         proof=str(output),
-        bytes=output.stat().st_size,
+        bytes=output.size(),
         fingerprint=loaded.commitment.fingerprint,
         proofs_left=loaded.proofs_left,
         seconds=took,
@@ -329,17 +331,17 @@ def prove(
 @app.command()
 @guarded
 def verify(
-    proof: Annotated[Path, typer.Argument(help="Proof file.")],
-    commitment: Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")],
+    proof: Annotated[Location, file_argument("Proof file.")],
+    commitment: Annotated[Location, file_argument("The model owner's commitment (.zkc).")],
     inputs: Annotated[
-        Path | None,
-        typer.Option(
+        Location | None,
+        file_option(
             help="The inputs that the model was run on: .npy, .npz or .json. Leave it out if the proof hides them."
         ),
     ] = None,
     outputs: Annotated[
-        Path | None,
-        typer.Option(help="The outputs that you received, to compare, in such a file. Default: those in the proof."),
+        Location | None,
+        file_option(help="The outputs that you received, to compare, in such a file. Default: those in the proof."),
     ] = None,
     decimals: Annotated[
         int | None,
@@ -355,9 +357,8 @@ def verify(
     ] = "python",
     saturate: Saturate = False,
     rotation: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="<path>",
+        list[Location] | None,
+        file_option(
             help="A rotation (.zkr) of the commitment. Repeat the option for each further one, in order.",
         ),
     ] = None,
@@ -392,13 +393,13 @@ def verify(
 @app.command()
 @guarded
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Any zkinfer file, or a folder of keys.")],
+    path: Annotated[Location, file_argument("Any zkinfer file, or a folder of keys.", "FILE")],
     everything: Annotated[
         bool, typer.Option("--all", help="Show all of it, however long that is and takes: every node and table entry.")
     ] = False,
     graph: Annotated[
-        Path | None,
-        typer.Option(
+        Location | None,
+        file_option(
             help="Draw the program of a commitment or circuit: .svg is a picture, other files are DOT for Graphviz."
         ),
     ] = None,
@@ -413,13 +414,13 @@ def inspect(
         text = (svg_text if graph.suffix == ".svg" else graph_text)(program_of(path))
         write_atomically(graph, "".join(text).encode())
         out.print(f"wrote {escape(str(graph))}{'' if graph.suffix == '.svg' else '; dot -Tsvg draws it'}")
-    is_folder = path.is_dir() and graph is None
-    description = describe_keys(path) if is_folder else describe_file(path, everything=everything)
+    folder = path.path if graph is None and path.path is not None and path.path.is_dir() else None
+    description = describe_file(path, everything=everything) if folder is None else describe_keys(folder)
     if graph is None:
         out.print(description)
-    kind, version, size = kind_of(path / SECRET_FILE if is_folder else path)
-    if is_folder:
-        size = folder_bytes(path)
+    kind, version, size = kind_of(path if folder is None else Location(folder / SECRET_FILE))
+    if folder is not None:
+        size = folder_bytes(folder)
     return results.Inspected(
         file=str(path),
         bytes=size,
@@ -433,8 +434,8 @@ def inspect(
 @app.command("audit-commitment")
 @guarded
 def audit_commitment(
-    circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
-    commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
+    circuit: Annotated[Location, file_argument("Circuit file, which holds the weights.")],
+    commitment: Annotated[Location, file_argument("The published commitment (.zkc).")],
     seed: Annotated[str, typer.Option(help="The owner's 32 secret bytes: @file or hex:.")],
     srs: Annotated[
         Path | None, typer.Option(help="For an ezkl commitment: the reference string that the keys were made with.")
@@ -454,18 +455,18 @@ def audit_commitment(
 @guarded
 def seed(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, readable by its owner alone.")],
+    output: Annotated[Location, file_option("--output", "-o", help="File to write, readable by its owner alone.")],
 ) -> results.Written:
     """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
     write_atomically(output, zkinfer.Keys.load(keys).seed, private=True)
     out.print(f"wrote {escape(str(output))}; with the weights it opens the commitment: keep it private")
-    return results.Written(file=str(output), bytes=output.stat().st_size)
+    return results.Written(file=str(output), bytes=output.size())
 
 
 @app.command("audit-keys")
 @guarded
 def audit_keys(
-    commitment: Annotated[Path, typer.Argument(help="The published commitment (.zkc).")],
+    commitment: Annotated[Location, file_argument("The published commitment (.zkc).")],
     srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
 ) -> results.Audited:
     """Check, without any secret, that the keys in an ezkl commitment follow from its program. Exits with 1 if not."""
@@ -481,7 +482,7 @@ def show_audit(audit: "Audit") -> results.Audited:
 @app.command()
 @guarded
 def estimate(
-    circuit: Annotated[Path, typer.Argument(help="Circuit file.")],
+    circuit: Annotated[Location, file_argument("Circuit file.")],
     proofs: Proofs = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
     backend: BackendName = "native",

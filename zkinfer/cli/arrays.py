@@ -1,14 +1,15 @@
 """Arrays from files that a stranger may have made: bounded, never unpickled, exactly as long as their header says."""
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from zkinfer.circuit.qformat import as_array
 from zkinfer.errors import ArtifactError, InvalidInputError
+from zkinfer.files.location import Location
 from zkinfer.files.npy import MAGIC, open_member, parse_npy
 from zkinfer.files.reading import read_bounded
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
@@ -21,13 +22,15 @@ SEED_BYTES = 32
 _ZIP_MAGIC = b"PK"
 
 
-def read_arrays(path: Path) -> Array | Mapping[str, Array]:
+def read_arrays(source: str | os.PathLike[str]) -> Array | Mapping[str, Array]:
     """The array of a `.npy` file, or the arrays of a `.npz` file by name; or nested lists of a `.json` file, likewise.
 
     Raises:
         InvalidInputError: no such file, over `MAX_ARRAY_BYTES` (`MAX_JSON_BYTES` of JSON), of another format,
             holding Python objects, or cut off.
+        MissingDependencyError: it is in a store whose package is not installed.
     """
+    path = Location(source)
     data = read_bounded(path, max_bytes=MAX_ARRAY_BYTES)
     if data.startswith(MAGIC):
         return parse_npy(data, str(path))
@@ -41,7 +44,7 @@ def read_arrays(path: Path) -> Array | Mapping[str, Array]:
     )
 
 
-def _parse_json(data: bytes, path: Path) -> Array | dict[str, Array]:
+def _parse_json(data: bytes, path: Location) -> Array | dict[str, Array]:
     if len(data) > MAX_JSON_BYTES:
         raise InvalidInputError(f"{path}: {len(data)} bytes of JSON, of which at most {MAX_JSON_BYTES} are read")
     try:
@@ -56,7 +59,7 @@ def _parse_json(data: bytes, path: Path) -> Array | dict[str, Array]:
         raise InvalidInputError(f"{path}: {error}") from None
 
 
-def _parse_npz(data: bytes, path: Path) -> dict[str, Array]:
+def _parse_npz(data: bytes, path: Location) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -77,14 +80,14 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Ar
         return parse_npy(stream.read(), where)
 
 
-def lineage(rotations: Sequence[Path] | None) -> list[Path]:
+def lineage(rotations: Sequence[Location] | None) -> list[Location]:
     """The files of rotations, each of which has to be there, also those behind the commitment of the proof.
 
     Raises:
         InvalidInputError: one is missing, or no file.
     """
     for path in rotations or ():
-        if not path.is_file():
+        if not path.exists():
             raise InvalidInputError(f"--rotation {path}: there is no such file")
     return list(rotations or ())
 

@@ -1,7 +1,7 @@
 """The command that runs a sample of a log again."""
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +12,10 @@ from zkinfer.cli.app import Saturate, app
 from zkinfer.cli.arrays import read_arrays, read_seed
 from zkinfer.cli.console import facts, guarded, out, print_table, show_failure
 from zkinfer.cli.failures import failure
+from zkinfer.cli.parameters import file_argument
 from zkinfer.cli.results import ExitCode
 from zkinfer.errors import VerificationError
+from zkinfer.files.location import Location
 from zkinfer.files.npy import map_npy
 from zkinfer.typing import Array
 
@@ -21,11 +23,15 @@ from zkinfer.typing import Array
 @app.command()
 @guarded
 def audit(
-    circuit: Annotated[Path, typer.Argument(help="Circuit file, which holds the weights.")],
+    circuit: Annotated[Location, file_argument("Circuit file, which holds the weights.")],
     inputs: Annotated[
-        Path, typer.Argument(help="Logged inputs: .npy of any size, or .npz with an array for each input.")
+        Location,
+        file_argument("Logged inputs: .npy of any size, or .npz with an array for each input."),
     ],
-    outputs: Annotated[Path, typer.Argument(help="Logged outputs, as the circuit gives them: .npy or .npz.")],
+    outputs: Annotated[
+        Location,
+        file_argument("Logged outputs, as the circuit gives them: .npy or .npz."),
+    ],
     rate: Annotated[float, typer.Option(help="Rate of wrong answers that must not go unnoticed.")] = 0.01,
     confidence: Annotated[float, typer.Option(help="Probability with which such a rate is noticed.")] = 0.99,
     sample: Annotated[
@@ -84,12 +90,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g}%"
 
 
-def map_arrays(path: Path) -> Array | Mapping[str, Array]:
+def map_arrays(path: str | os.PathLike[str]) -> Array | Mapping[str, Array]:
     """The array of a `.npy` file, mapped and not read; or the arrays of a `.npz` file, read, by name.
 
     Raises:
         InvalidInputError: no such file, not one of these, or not as long as its header says.
     """
-    if path.suffix == ".npz":
+    if Location(path).suffix == ".npz":
         return read_arrays(path)
     return map_npy(path)

@@ -17,6 +17,7 @@ from zkinfer.cli.console import facts, guarded, out
 from zkinfer.cli.results import ExitCode
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.artifact import one_line
+from zkinfer.files.location import Location
 from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.job import DEAD_LETTERS_FILE, ExecutorName
 from zkinfer.progress import duration
@@ -36,7 +37,7 @@ app.add_typer(batch, name="batch")
 
 
 class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a JOB.toml holds; paths are relative to its folder, and options of the command line come first."""
+    """What a JOB.toml holds; paths are relative to its folder, files may be URLs, and the command line comes first."""
 
     output: str
     keys: str | None = None
@@ -80,10 +81,16 @@ def read_job(path: Path, given: dict[str, Any]) -> JobFile:
     placed = {
         "output": str(path.parent / job.output),
         "keys": None if job.keys is None else str(path.parent / job.keys),
-        "inputs": [str(path.parent / name) for name in inputs],
-        "circuit": None if job.circuit is None else str(path.parent / job.circuit),
+        "inputs": [_beside(path, name) for name in inputs],
+        "circuit": None if job.circuit is None else _beside(path, job.circuit),
     }
     return msgspec.structs.replace(job, **{**placed, **changes})
+
+
+def _beside(path: Path, name: str) -> str:
+    """A file that a JOB.toml names: a URL, or a path relative to its folder."""
+    named = Location(name)
+    return str(named if named.path is None else path.parent / named.path)
 
 
 class Stop:
@@ -157,7 +164,7 @@ def run_job(
         "report": report,
     }
     found = read_job(job, given)
-    folder, circuit = Path(found.output), None if found.circuit is None else Path(found.circuit)
+    folder, circuit = Path(found.output), None if found.circuit is None else Location(found.circuit)
     if resume and (folder / STATE_FILE).exists():
         return _resume(
             folder, keys, executor, workers, circuit=circuit, report=found.report, allow_dead_letters=allow_dead_letters
@@ -256,7 +263,7 @@ def _resume(
     executor: Any,
     workers: int | None,
     *,
-    circuit: Path | None,
+    circuit: Location | None,
     report: bool | None,
     allow_dead_letters: bool,
     **sample: Any,
@@ -277,7 +284,7 @@ def _work(
     folder: Path,
     work: "Callable[..., Outcome]",
     *,
-    circuit: Path | None,
+    circuit: Location | None,
     report: bool,
     allow_dead_letters: bool,
 ) -> results.JobStanding | results.SampleCommitted:
@@ -401,7 +408,7 @@ def _show_commitment(folder: Path, committed: "Manifest", rate: float | None) ->
     )
 
 
-def _report(folder: Path, circuit: Path | None) -> tuple[str | None, str]:
+def _report(folder: Path, circuit: Location | None) -> tuple[str | None, str]:
     """Write the report; returns its file, and that or why there is none in words; no job fails for it."""
     from zkinfer.cli.batch_report import write
 

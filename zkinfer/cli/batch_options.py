@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from zkinfer.cli.arrays import read_bytes
+from zkinfer.cli.parameters import file_argument, file_option
 from zkinfer.errors import InvalidInputError
+from zkinfer.files.location import Location
 from zkinfer.jobs.job import ExecutorName
 
 DIGEST_BYTES = 32
@@ -20,13 +22,12 @@ batch = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The job's folder.")]
-Commitment = Annotated[Path, typer.Argument(help="The model owner's commitment (.zkc).")]
+Commitment = Annotated[Location, file_argument("The model owner's commitment (.zkc).")]
 Keys = Annotated[Path | None, typer.Option(help="Folder of the keys; by default where they were when the job began.")]
 Inputs = Annotated[
-    list[Path] | None,
-    typer.Option(
+    list[Location] | None,
+    file_option(
         "--inputs",
-        metavar="<path>",
         help="File of items: .npy, .npz, .parquet or .jsonl. Repeat the option for each further file.",
     ),
 ]
@@ -39,8 +40,10 @@ Workers = Annotated[
 ]
 Checkers = Annotated[int, typer.Option("--workers", min=1, help="Processes that check.")]
 Circuit = Annotated[
-    Path | None,
-    typer.Option(help="Circuit file. The report then compares the outputs with those of its float model."),
+    Location | None,
+    file_option(
+        help="Circuit file. The report then compares the outputs with those of its float model.",
+    ),
 ]
 Report = Annotated[
     bool | None, typer.Option("--report/--no-report", help="Write report.html at the end. This is the default.")
@@ -88,7 +91,7 @@ def read_challenge(text: str) -> bytes:
     return read_bytes("--challenge", text, max_bytes=MAX_CHALLENGE_BYTES)
 
 
-def required(inputs: list[Path] | None) -> list[Path]:
+def required(inputs: list[Location] | None) -> list[Location]:
     """The files of items.
 
     Raises:

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
 from zkinfer.cli import results
 from zkinfer.cli.batch_options import Circuit as CircuitFile
 from zkinfer.cli.batch_options import Folder, batch
 from zkinfer.cli.console import facts, guarded, out
+from zkinfer.cli.parameters import file_option
 from zkinfer.errors import InvalidInputError
+from zkinfer.files.location import Location
 from zkinfer.progress import progress
 from zkinfer.typing import Array, IntArray
 
 if TYPE_CHECKING:
-    from zkinfer.jobs.inputs import Column
+    from zkinfer.jobs.inputs import Column, PathLike
 
 
 BLOCK_ITEMS = 1024
@@ -32,9 +33,8 @@ def report(
     folder: Folder,
     circuit: CircuitFile = None,
     float_outputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="<path>",
+        list[Location] | None,
+        file_option(
             help="Instead of --circuit: the float model's outputs, .npy, items first. Repeat for each further output.",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def report(
     return results.Written(file=str(file), bytes=file.stat().st_size)
 
 
-def write(folder: Path, circuit: Path | None, given: Sequence[Array] = ()) -> Path:
+def write(folder: Path, circuit: Location | None, given: Sequence[Array] = ()) -> Path:
     """Write a job's report; returns its file.
 
     Args:
@@ -68,14 +68,14 @@ def write(folder: Path, circuit: Path | None, given: Sequence[Array] = ()) -> Pa
         return write_report(folder, float_outputs=arrays)
 
 
-def _only(arrays: Any, path: Path) -> Array:
+def _only(arrays: Any, path: "PathLike") -> Array:
     if isinstance(arrays, np.ndarray):
         return arrays
     raise InvalidInputError(f"{path}: the outputs of the float model come as .npy files, one an output")
 
 
 @contextmanager
-def float_outputs_of(folder: Path, circuit_file: Path) -> Iterator[list[Array]]:
+def float_outputs_of(folder: Path, circuit_file: "PathLike") -> Iterator[list[Array]]:
     """What the float model gives for a job's items: for each output (items, *item shape), NaN where dead.
 
     The arrays lie in files that are removed at the end.
@@ -100,7 +100,7 @@ def float_outputs_of(folder: Path, circuit_file: Path) -> Iterator[list[Array]]:
     check_inputs(job.inputs)
     model, shapes = circuit.float_model(), ItemShapes(circuit.program)
     with (
-        closing(Inputs([Path(file.path) for file in job.inputs], shapes)) as inputs,
+        closing(Inputs([file.path for file in job.inputs], shapes)) as inputs,
         tempfile.TemporaryDirectory(prefix=".float-", dir=folder) as place,
         progress("running the float model", job.items) as advance,
     ):

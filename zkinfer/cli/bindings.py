@@ -1,7 +1,6 @@
 """Options of the form NAME=VALUE that say what a model leaves open, as `zkinfer.compile` takes them."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from zkinfer.cli.arrays import read_arrays
@@ -19,7 +18,7 @@ def read_shape(text: str) -> int | list[int | None]:
 def read_constant(text: str) -> Any:
     """A number, or `@file` for the array in a `.npy` file."""
     if text.startswith("@"):
-        return read_arrays(Path(text[1:]))
+        return read_arrays(text[1:])
     return float(text) if set(text.lower()) & set(".einf") else int(text)
 
 

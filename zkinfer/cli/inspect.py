@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
@@ -19,7 +18,7 @@ from zkinfer.files import kinds
 from zkinfer.files.artifact import HEADER_BYTES, kind_and_version
 from zkinfer.files.commitment import Commitment, fingerprint_of
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
-from zkinfer.files.reading import open_regular
+from zkinfer.files.reading import read_start
 from zkinfer.files.rotation import Rotation
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ SECRET_REVEALS = """\
 It holds the weights. Keep it private; what is published is the commitment (.zkc)."""
 
 
-def describe_file(path: Path, *, everything: bool = False) -> Description:
+def describe_file(path: str | os.PathLike[str], *, everything: bool = False) -> Description:
     """A description of any zkinfer file.
 
     Args:
@@ -85,7 +84,7 @@ def describe_file(path: Path, *, everything: bool = False) -> Description:
     return DESCRIPTIONS[tag](kind.load_class().load(path), head, everything)
 
 
-def kind_of(path: Path) -> tuple[str, int, int]:
+def kind_of(path: str | os.PathLike[str]) -> tuple[str, int, int]:
     """What kind of file it is, its version, and its size in bytes.
 
     Raises:
@@ -95,7 +94,7 @@ def kind_of(path: Path) -> tuple[str, int, int]:
     return kinds.EARLIER[tag] if tag in kinds.EARLIER else _known(tag, path).name, version, size
 
 
-def program_of(path: Path) -> Program:
+def program_of(path: str | os.PathLike[str]) -> Program:
     """The program in a commitment or a circuit.
 
     Raises:
@@ -109,19 +108,19 @@ def program_of(path: Path) -> Program:
     return program
 
 
-def _header(path: Path) -> tuple[str, int, int]:
+def _header(path: str | os.PathLike[str]) -> tuple[str, int, int]:
     """What a file's header says it is, its version, and how many bytes the file has; nothing else of it is read."""
     try:
-        with open_regular(path) as file:
-            tag, version = kind_and_version(file.read(HEADER_BYTES))
-            return tag, version, os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from None
+        start, size = read_start(path, HEADER_BYTES)
+    except ArtifactError as error:
+        raise InvalidInputError(str(error)) from None
+    try:
+        return *kind_and_version(start), size
     except ArtifactError as error:
         raise InvalidInputError(f"{path}: {error}") from None
 
 
-def _known(tag: str, path: Path) -> kinds.FileKind:
+def _known(tag: str, path: str | os.PathLike[str]) -> kinds.FileKind:
     if tag not in kinds.KINDS:
         raise InvalidInputError(f"{path}: a zkinfer file of an unknown kind, {tag!r}; a newer zkinfer may read it")
     return kinds.KINDS[tag]

@@ -7,15 +7,15 @@ with the extra `cli`.
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import zkinfer
 from zkinfer.cli.arrays import lineage, read_arrays, read_context
 from zkinfer.cli.failures import failure
 from zkinfer.cli.results import ExitCode, Failure, Verified, json_line
 from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
-from zkinfer.errors import VerifierUnavailableError, ZkinferError
+from zkinfer.errors import InvalidInputError, VerifierUnavailableError, ZkinferError
 from zkinfer.extras import install
+from zkinfer.files.location import Location
 from zkinfer.verifier.verify import engine_name, verify
 
 
@@ -79,15 +79,15 @@ def _parser(others: str) -> argparse.ArgumentParser:
         description="Check a proof. Exits with 0 if it is valid, 1 if it was refused, 3 if nothing could be checked.",
         allow_abbrev=False,
     )
-    verify.add_argument("proof", type=Path, help="proof file")
-    verify.add_argument("commitment", type=Path, help="the model owner's commitment (.zkc)")
-    verify.add_argument("--inputs", type=Path, help="what the model was run on: .npy, .npz or .json")
-    verify.add_argument("--outputs", type=Path, help="the outputs that you received, to compare, in such a file")
+    verify.add_argument("proof", type=_location, help="proof file")
+    verify.add_argument("commitment", type=_location, help="the model owner's commitment (.zkc)")
+    verify.add_argument("--inputs", type=_location, help="what the model was run on: .npy, .npz or .json")
+    verify.add_argument("--outputs", type=_location, help="the outputs that you received, to compare, in such a file")
     verify.add_argument("--decimals", type=_at_least(0), help="the outputs were rounded to so many digits")
     verify.add_argument("--context", default="", help="what the proof is bound to: text, @file, or hex:00ff")
     verify.add_argument("--engine", type=_engine, default="python", help="which verifier: python by default")
     verify.add_argument("--saturate", action="store_true", help="values out of range become the nearest bound")
-    verify.add_argument("--rotation", type=Path, action="append", default=[], help="a rotation (.zkr); may be repeated")
+    verify.add_argument("--rotation", type=_location, action="append", default=[], help="a rotation (.zkr); repeatable")
     verify.add_argument("--max-runs", type=_at_least(1), help="runs of the circuit that the proof may cover")
     verify.add_argument("--min-bits", type=float, help="security that the parameters must be worth: 128 by default")
     verify.add_argument("--json", action="store_true", help="print the result as one line of JSON (docs/json.md)")
@@ -103,6 +103,13 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _location(text: str) -> Location:
+    try:
+        return Location(text)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _engine(name: str) -> str:

@@ -1,6 +1,5 @@
 """The command that hands a model on to fresh keys."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.arrays import read_seed
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.files.artifact import writing
-from zkinfer.files.rotation import ROTATION_FILE
+from zkinfer.cli.parameters import file_option
+from zkinfer.files.location import Location
+from zkinfer.files.rotation import ROTATION_FILE, Rotation
 
 
 @app.command()
@@ -20,7 +20,7 @@ from zkinfer.files.rotation import ROTATION_FILE
 def rotate(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new keys.")],
-    publish: Annotated[Path | None, typer.Option(help="Write a copy of the rotation (.zkr) here.")] = None,
+    publish: Annotated[Location | None, file_option(help="Write a copy of the rotation (.zkr) here.")] = None,
     seed: Annotated[
         str | None,
         typer.Option(
@@ -32,8 +32,7 @@ def rotate(
     old = zkinfer.Keys.load(keys)
     new = zkinfer.rotate(old, folder=output, seed=None if seed is None else read_seed(seed))
     if publish is not None:
-        with writing(publish):
-            shutil.copyfile(output / ROTATION_FILE, publish)
+        Rotation.load(output / ROTATION_FILE).save(publish)
     public = publish or output / ROTATION_FILE
     rows = [
         ("file", str(public)),

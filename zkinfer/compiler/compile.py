@@ -48,7 +48,7 @@ from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     import onnx
     import torch
@@ -61,7 +61,7 @@ _ADVICE = "circuit.report() shows every tensor, and docs/accuracy.md says what h
 
 
 def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
-    model: "str | Path | bytes | onnx.ModelProto | torch.nn.Module | BaseEstimator",
+    model: "str | os.PathLike[str] | bytes | onnx.ModelProto | torch.nn.Module | BaseEstimator",
     calibration: Any,
     *,
     batch: int = 1,
@@ -86,9 +86,9 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     `circuit.bound` says it.
 
     Args:
-        model: a path to an ONNX file, the bytes of one, a ModelProto, a torch module, or a fitted estimator or pipeline
-            of scikit-learn, or an estimator of LightGBM or XGBoost, whose features are one float32 input. Outputs that
-            are texts, such as labels, are left out, and `circuit.bound` says so.
+        model: a path or URL of an ONNX file, the bytes of one, a ModelProto, a torch module, a fitted estimator or
+            pipeline of scikit-learn, or an estimator of LightGBM or XGBoost. The features of an estimator are one
+            float32 input. Outputs that are texts, such as labels, are left out, and `circuit.bound` says so.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
             for each input, or a mapping from input names to arrays; a table such as a DataFrame, whose columns the
             circuit then knows by name; or an iterator or loader, such as torch's DataLoader, that gives such arrays or

@@ -24,6 +24,8 @@ from blake3 import blake3
 
 from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, WrongKindError
 from zkinfer.files.kinds import KINDS
+from zkinfer.files.location import Location
+from zkinfer.files.stores import StoredFile
 
 MAGIC = b"zkinfer\0"
 CHECKSUM_CONTEXT = "zkinfer 2026 artifact checksum v1"
@@ -217,6 +219,20 @@ class ReservedFile:
             raise ResourceError(f"cannot write {self._target}: {reason}") from error
 
 
+def reserve(path: str | os.PathLike[str], size: int = 0, *, private: bool = False) -> ReservedFile | StoredFile:
+    """Begin a file whose content will cost something that cannot be had twice; in a store, without taking the space.
+
+    Args:
+        path, size, private: as of `ReservedFile`; the location may be in a store, which has no modes.
+
+    Raises:
+        ResourceError: the disk or the store cannot be written.
+        ArtifactError, MissingDependencyError: it is no location, or of a store whose package is not installed.
+    """
+    place = Location(path)
+    return StoredFile(place.text) if place.path is None else ReservedFile(place.path, size, private=private)
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
     """Write a file so that a crash at any moment leaves the old file or the new one, never a part.
 
@@ -227,8 +243,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool
 
     Raises:
         ResourceError: the disk is full or not writable; nothing is left behind.
+        ArtifactError, MissingDependencyError: as of `reserve`.
     """
-    with ReservedFile(path, private=private) as file:
+    with reserve(path, private=private) as file:
         file.fill(data)
         file.publish()
 

@@ -8,7 +8,6 @@ import math
 import os
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -108,12 +107,12 @@ def parse_npy(data: bytes, where: str) -> Array:
 
 
 def map_npy(path: str | os.PathLike[str]) -> Array:
-    """The array of a file, mapped and not read; read-only.
+    """The array of a file, mapped and not read; read-only. That of a file in a store is copied to this machine's disk.
 
     Raises:
         InvalidInputError: there is no such file, it is no array of numbers, or not as long as its header says.
     """
-    where = str(Path(path))
+    where = str(path)
     try:
         with open_regular(path) as file:
             header = read_header(file, where)

@@ -1,25 +1,36 @@
-"""How every file that a stranger may have made is opened and read: regular files alone, without waiting, bounded."""
+"""How every file that a stranger may have made is opened and read: regular files alone, without waiting, bounded.
+
+A file in a store is read likewise: as many bytes as the store says that it has, and no more.
+"""
 
 import errno
 import os
 import stat
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from zkinfer.errors import ArtifactError
+from zkinfer.files import stores
+from zkinfer.files.location import Location
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading.
 
     A pipe, a socket or a device is opened without waiting for its other end, seen to be none, and closed. What is
-    checked is what was opened: nobody can put another file in its place in between.
+    checked is what was opened: nobody can put another file in its place in between. Of a file in a store, it is a copy
+    on this machine's disk that is opened, and that ends with it.
 
     Raises:
         OSError: there is no such file, it cannot be read, or it is no regular file; `strerror` says which.
+        ArtifactError, MissingDependencyError: it is no location, or of a store whose package is not installed.
     """
+    place = Location(path)
+    if place.path is None:
+        return stores.fetch(place.text)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as error:  # a zero byte within the path
         raise OSError(errno.EINVAL, str(error)) from None
     try:
@@ -36,15 +47,43 @@ def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
 
     Raises:
         ArtifactError: there is no such file, it cannot be read, is no regular file, is larger, or changed meanwhile.
+        MissingDependencyError: it is in a store whose package is not installed.
     """
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size + 1) if size <= max_bytes else b""
-    except OSError as error:
-        raise ArtifactError(f"cannot read {Path(path)}: {error.strerror or error}") from error
+    place = Location(path)
+    with _readable(place):
+        if place.path is None:
+            size = stores.size(place.text)
+            data = b"".join(stores.pieces(place.text, size + 1)) if size <= max_bytes else b""
+        else:
+            with open_regular(place) as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read(size + 1) if size <= max_bytes else b""
     if size > max_bytes:
-        raise ArtifactError(f"{Path(path)} is larger than the {max_bytes} bytes that are accepted here: it has {size}")
+        raise ArtifactError(f"{place} is larger than the {max_bytes} bytes that are accepted here: it has {size}")
     if len(data) != size:
-        raise ArtifactError(f"{Path(path)} changed while it was read")
+        raise ArtifactError(f"{place} changed while it was read")
     return data
+
+
+def read_start(path: str | os.PathLike[str], count: int) -> tuple[bytes, int]:
+    """The first bytes of a regular file, up to `count`, and how many it has; nothing else of it is read.
+
+    Raises:
+        ArtifactError: there is no such file, it cannot be read, or it is no regular file.
+        MissingDependencyError: it is in a store whose package is not installed.
+    """
+    place = Location(path)
+    with _readable(place):
+        if place.path is None:
+            size = stores.size(place.text)
+            return b"".join(stores.pieces(place.text, min(count, size))), size
+        with open_regular(place) as file:
+            return file.read(count), os.fstat(file.fileno()).st_size
+
+
+@contextmanager
+def _readable(place: Location) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"cannot read {place}: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from zkinfer.arguments import as_path
 from zkinfer.audits.sampling import check_rate
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import InvalidInputError, WrongKeyError
@@ -74,7 +75,7 @@ def run(
     Args:
         folder: of the job, which has none yet; made if need be.
         keys: proving keys, or their folder.
-        inputs: a file of items or several, one after another: `.npy`, `.npz`, `.parquet` or `.jsonl`.
+        inputs: a file of items or several, one after another: `.npy`, `.npz`, `.parquet` or `.jsonl`; paths or URLs.
         context: bytes that every proof is bound to.
         saturate: values beyond the calibrated range become the nearest bound. The verifier has to ask for the same.
             Otherwise such items are dead letters.
@@ -96,7 +97,7 @@ def run(
         ResourceError: the disk is full, or workers cannot be started; the job can be resumed.
         MissingDependencyError: an optional package is not installed.
     """
-    target, loaded = Path(folder), load_keys(keys)
+    target, loaded = as_path("folder", folder), load_keys(keys)
     options = Options(
         context=context,
         saturate=saturate,
@@ -165,7 +166,7 @@ def resume(
         WrongKeyError: the keys are others than those of the job.
         BudgetError, ResourceError, MissingDependencyError: as in `run`.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     with closing(State(target)) as state:
         job = state.job
     loaded = load_keys(job.keys if keys is None else keys)
@@ -241,7 +242,7 @@ def status(folder: PathLike) -> Status:
     Raises:
         InvalidInputError: there is no job.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     with closing(State(target)) as state:
         sample = state.sample
         awaits = sample is not None and not sample.challenge

@@ -32,10 +32,11 @@ from zkinfer.errors import (
 from zkinfer.files.artifact import HEADER_BYTES, one_line
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import PROOF
+from zkinfer.files.location import Location
 from zkinfer.files.npy import map_npy
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.reading import read_bounded
-from zkinfer.jobs.inputs import Inputs
+from zkinfer.jobs.inputs import Inputs, PathLike
 from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
@@ -76,7 +77,7 @@ class BatchChecker:
         program = self._commitment.program
         try:
             shapes = ItemShapes(program)
-            self._inputs = Inputs([Path(path) for path in setting.inputs], shapes) if setting.inputs else None
+            self._inputs = Inputs(setting.inputs, shapes) if setting.inputs else None
         except InvalidInputError as error:
             raise StatementError(one_line(error)) from None
         if self._inputs is not None and self._inputs.length != self._job.items:
@@ -166,7 +167,7 @@ def read_items(
     return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], dead
 
 
-def read_proof(path: Path, digest: bytes) -> Proof:
+def read_proof(path: PathLike, digest: bytes) -> Proof:
     """The proof in a file that must have this digest.
 
     Raises:
@@ -177,7 +178,7 @@ def read_proof(path: Path, digest: bytes) -> Proof:
     except ArtifactError as error:
         raise MalformedProofError(one_line(error)) from None
     if blake3(data).digest() != digest:
-        raise MalformedProofError(f"{path.name} is not the proof that the job names")
+        raise MalformedProofError(f"{Location(path).name} is not the proof that the job names")
     return Proof.from_bytes(data)
 
 

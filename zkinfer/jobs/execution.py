@@ -59,7 +59,7 @@ def _execute(folder: Path, state: State, keys: "NativeKeys") -> tuple[list[JobBa
     batches: list[JobBatch] = []
     dead: dict[int, str] = {}
     with ExitStack() as stack:
-        paths = [Path(file.path) for file in job.inputs]
+        paths = [file.path for file in job.inputs]
         inputs = stack.enter_context(closing(Inputs(paths, ItemShapes(program))))
         files = stack.enter_context(closing(OutputFiles(folder, job.items, program)))
         advance = stack.enter_context(progress("executing", job.items))

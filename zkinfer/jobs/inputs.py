@@ -1,4 +1,4 @@
-"""A job's items, read from files in order and never all at once.
+"""A job's items, read from files in order and never all at once. A file in a store is copied to this machine's disk.
 
 `.npy`         one array, items along its first axis; for models with one input
 `.npz`         one array an input, by name
@@ -18,7 +18,6 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias
 
 import msgspec
@@ -27,6 +26,7 @@ import numpy as np
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
 from zkinfer.extras import install
 from zkinfer.files.artifact import one_line
+from zkinfer.files.location import Location
 from zkinfer.files.npy import check_length, open_member, read_header
 from zkinfer.files.reading import open_regular
 from zkinfer.jobs.items import ItemShapes
@@ -54,9 +54,9 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 PathLike = str | os.PathLike[str]
 
 
-def paths_of(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
+def paths_of(inputs: PathLike | Sequence[PathLike]) -> list[Location]:
     """The files of items, where one or several were handed in."""
-    return [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
+    return [Location(path) for path in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
 
 
 class ItemReader(Protocol):
@@ -88,8 +88,8 @@ class Inputs:
         MissingDependencyError: a Parquet file, and pyarrow is not installed.
     """
 
-    def __init__(self, paths: Sequence[Path], shapes: ItemShapes) -> None:
-        self._readers = [open_reader(path, shapes) for path in paths]
+    def __init__(self, paths: Sequence[PathLike], shapes: ItemShapes) -> None:
+        self._readers = [open_reader(path, shapes) for path in paths_of(paths)]
         self._left = [reader.length for reader in self._readers]
         self._position = 0
         self.length = sum(self._left)
@@ -124,7 +124,7 @@ class Inputs:
                 yield reader, here
 
 
-def open_reader(path: Path, shapes: ItemShapes) -> ItemReader:
+def open_reader(path: Location, shapes: ItemShapes) -> ItemReader:
     """The reader of a file, by its suffix.
 
     Raises:
@@ -202,7 +202,7 @@ class _Arrays:
 class _JsonLines:
     """An item a line."""
 
-    def __init__(self, path: Path, shapes: ItemShapes) -> None:
+    def __init__(self, path: Location, shapes: ItemShapes) -> None:
         self._where, self._shapes = str(path), shapes
         with _readable(self._where):
             self._stream = open_regular(path)
@@ -277,7 +277,7 @@ def _depth(line: bytes) -> int:
 class _Parquet:
     """A row an item, read some rows at a time."""
 
-    def __init__(self, path: Path, shapes: ItemShapes) -> None:
+    def __init__(self, path: Location, shapes: ItemShapes) -> None:
         try:
             from pyarrow import parquet
         except ModuleNotFoundError:
@@ -365,13 +365,13 @@ def _joined(columns: Sequence[Column]) -> Column:
     return [cell for column in columns for cell in column]
 
 
-def _open_npy(path: Path) -> _ArrayStream:
+def _open_npy(path: Location) -> _ArrayStream:
     with _readable(str(path)):
         stream = open_regular(path)
         return _ArrayStream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
-def _open_npz(path: Path, shapes: ItemShapes) -> ItemReader:
+def _open_npz(path: Location, shapes: ItemShapes) -> ItemReader:
     with _readable(str(path)):
         archive = zipfile.ZipFile(open_regular(path))
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}

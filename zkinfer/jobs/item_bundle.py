@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zkinfer.arguments import as_path
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
 from zkinfer.files.artifact import building_folder, one_line
 from zkinfer.files.commitment import Commitment
@@ -26,7 +27,7 @@ from zkinfer.jobs.job import check_inputs, manifest_file, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, batch_of, item_receipt
 from zkinfer.jobs.state import State
-from zkinfer.jobs.verification import enough_memory, verify_item
+from zkinfer.jobs.verification import able_to_verify, job_folder, verify_item
 from zkinfer.typing import FloatArray
 
 ITEM_FILE = "item.zki"
@@ -46,7 +47,7 @@ def shown_of_others(folder: PathLike, index: int) -> str:
     Raises:
         InvalidInputError: the job in the folder is not complete, or has no such item.
     """
-    manifest = _manifest(Path(folder))
+    manifest = _manifest(as_path("folder", folder))
     found, batch = item_receipt(manifest, index), batch_of(manifest, index)
     hidden = {"inputs": manifest.private_inputs, "outputs": manifest.private_outputs}
     shown = " and ".join(name for name, is_hidden in hidden.items() if not is_hidden)
@@ -71,7 +72,7 @@ def write_item_folder(
             changed since, or the proof is damaged; or the folder would show something of others without `share_batch`.
         InvalidInputError: the folder exists; ResourceError: the disk is full or not writable.
     """
-    source = Path(folder)
+    source = as_path("folder", folder)
     with closing(State(source)) as state:
         files = state.job.inputs
     manifest, published = _manifest(source), Commitment.of(commitment)
@@ -86,8 +87,8 @@ def write_item_folder(
     arrays: list[FloatArray] = []
     if not found.item.dead and not manifest.private_inputs:
         check_inputs(files)
-        arrays = _read_inputs([Path(file.path) for file in files], batch, published, manifest)
-    with building_folder(Path(target)) as part:
+        arrays = _read_inputs([file.path for file in files], batch, published, manifest)
+    with building_folder(as_path("target", target)) as part:
         found.save(part / ITEM_FILE)
         if not found.item.dead:
             _proof(proofs_folder(source) / batch.proof, batch).save(part / PROOF_FILE)
@@ -112,7 +113,7 @@ def _proof(path: Path, batch: JobBatch) -> Proof:
         ) from None
 
 
-def _read_inputs(paths: Sequence[Path], batch: JobBatch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
+def _read_inputs(paths: Sequence[PathLike], batch: JobBatch, commitment: Commitment, job: Manifest) -> list[FloatArray]:
     """What the batch's items were run on, as real numbers: an array of shape (items, *item shape) an input."""
     program = commitment.program
     shapes = ItemShapes(program)
@@ -174,15 +175,15 @@ def verify_item_folder(
     Raises:
         VerificationError: the item is not shown.
     """
-    place = Path(folder)
-    with enough_memory():
+    place = job_folder(folder)
+    with able_to_verify():
         published = Commitment.of(commitment)
         found = ItemReceipt.load(place / ITEM_FILE)
         if found.item.index != index:
             raise StatementError(f"the folder is about item {found.item.index}, and not about item {index}")
         batch_inputs = None
         if own is not None:
-            _check_own(Path(own), found, published, saturate)
+            _check_own(own, found, published, saturate)
             shapes = ItemShapes(published.program).of.values()
             names = input_names(len(shapes))
             files = [] if found.item.dead else list(zip(names, shapes, strict=True))
@@ -210,7 +211,7 @@ def verify_item_folder(
     )
 
 
-def _check_own(path: Path, found: ItemReceipt, commitment: Commitment, saturate: bool) -> None:
+def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, saturate: bool) -> None:
     """The item was run on what the verifier's file holds.
 
     Raises:

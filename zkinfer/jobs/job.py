@@ -10,15 +10,19 @@ manifest.zkm           which proof covers which items; written last, when all th
 workers.log            what worker processes printed
 """
 
+import os
 import secrets
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from blake3 import blake3
 
 from zkinfer.audits.sampling import check_confidence, check_rate
 from zkinfer.backend import find_backend
 from zkinfer.errors import InvalidInputError
+from zkinfer.files import stores
+from zkinfer.files.location import Location
 from zkinfer.files.statement import MAX_UNSTATED_RUNS, check_context
 from zkinfer.jobs.manifest import MANIFEST_FILE, MAX_BATCH_ITEMS, PROOFS_FOLDER
 
@@ -81,9 +85,9 @@ class InputFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of items, and what would show that it changed.
 
     Attributes:
-        path: absolute.
+        path: absolute, or a URL.
         size: bytes.
-        modified: nanoseconds since 1970.
+        modified: nanoseconds since 1970; in a store, a number from what the store says of the file.
     """
 
     path: str
@@ -91,17 +95,22 @@ class InputFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modified: int
 
     @classmethod
-    def of(cls, path: Path) -> "InputFile":
+    def of(cls, path: str | os.PathLike[str]) -> "InputFile":
         """The file as it is now.
 
         Raises:
             InvalidInputError: there is none.
+            MissingDependencyError: it is in a store whose package is not installed.
         """
+        place = Location(path)
         try:
-            found = path.stat()
+            if place.path is None:
+                size, described = stores.describe(place.text)
+                return cls(place.text, size, int.from_bytes(blake3(described.encode()).digest(length=6)))
+            found = place.path.stat()
         except OSError as error:
-            raise InvalidInputError(f"there is no file {path}: {error.strerror}") from None
-        return cls(str(path.absolute()), found.st_size, found.st_mtime_ns)
+            raise InvalidInputError(f"there is no file {place}: {error.strerror}") from None
+        return cls(str(place.path.absolute()), found.st_size, found.st_mtime_ns)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +187,7 @@ def check_inputs(files: tuple[InputFile, ...]) -> None:
         InvalidInputError: one is gone or has changed.
     """
     for file in files:
-        if InputFile.of(Path(file.path)) != file:
+        if InputFile.of(file.path) != file:
             raise InvalidInputError(
                 f"{file.path} changed since the job began: restore it, modification time included, or begin a new job"
             )

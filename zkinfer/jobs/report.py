@@ -13,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
+from zkinfer.arguments import as_path
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
 from zkinfer.extras import install
 from zkinfer.files.artifact import write_atomically
@@ -71,7 +72,7 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
         MissingDependencyError: matplotlib is not installed.
         ResourceError: the file cannot be written.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     with closing(State(target)) as state:
         job, counts, rows = state.job, state.counts(), list(state.rows())
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from zkinfer.files.commitment import fingerprint_of
+from zkinfer.files.location import Location
 from zkinfer.jobs.job import Job, manifest_file
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
@@ -55,7 +56,7 @@ def _lead(manifest: Manifest) -> str:
 
 
 def _rows(job: Job, manifest: Manifest, receipt: str, finished: float) -> list[tuple[str, str]]:
-    names = [Path(file.path).name for file in job.inputs]
+    names = [Location(file.path).name for file in job.inputs]
     more = f" and {len(names) - MAX_FILES} more" if len(names) > MAX_FILES else ""
     inputs = f"{manifest.items} items in {', '.join(names[:MAX_FILES])}{more}"
     return [
@@ -77,7 +78,7 @@ def check_command(folder: Path, job: Job, manifest: Manifest, receipt: str) -> s
     words = ["zkinfer", "batch", "verify" if sample is None else "verify-sample", folder.absolute().name, "model.zkc"]
     if not manifest.private_inputs:
         for file in job.inputs:
-            words += ["--inputs", Path(file.path).name]
+            words += ["--inputs", Location(file.path).name]
     if manifest.context:
         words += ["--context", _context(manifest.context)]
     if manifest.saturate:

@@ -183,7 +183,7 @@ class Runner:
         )
         for items, seconds in self._state.fastest():
             sizing.record(items, seconds)
-        with closing(Inputs([Path(file.path) for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
+        with closing(Inputs([file.path for file in job.inputs], ItemShapes(self._keys.program))) as inputs:
             while True:
                 self._submit(inputs, sizing, self._executor.places if sizing.settled else self._executor.workers)
                 if self._halting:

@@ -10,9 +10,9 @@ The same with workers, an observer and a way to stop: `api.run(..., sample=Sampl
 
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zkinfer.arguments import as_path
 from zkinfer.audits.log import DEFAULT_CONFIDENCE, DEFAULT_RATE
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.jobs.api import resume, run
@@ -56,7 +56,7 @@ def commit_sample(
     salts = {} if seed is None else {"seed": seed}
     policy = SamplePolicy(rate=rate, confidence=confidence, **salts)
     run(folder, keys, inputs, batch_size=batch_size, sample=policy, **options)
-    return Manifest.load(Path(folder) / SAMPLE_COMMITMENT_FILE)
+    return Manifest.load(as_path("folder", folder) / SAMPLE_COMMITMENT_FILE)
 
 
 def prove_sample(
@@ -87,10 +87,10 @@ def prove_sample(
         ResourceError: the disk is full or not writable.
     """
     if not resume(folder, keys, inputs=inputs, challenge=challenge, rate=rate).complete:
-        with closing(State(Path(folder))) as state:
+        with closing(State(as_path("folder", folder))) as state:
             failed = next(row for row in state.rows() if row.status == "failed")
         raise ProvingError(f"items {failed.first} to {failed.stop - 1}: {failed.reason}")
-    return Manifest.load(manifest_file(Path(folder)))
+    return Manifest.load(manifest_file(as_path("folder", folder)))
 
 
 def open_item(folder: PathLike, index: int) -> CommittedItem:
@@ -99,7 +99,7 @@ def open_item(folder: PathLike, index: int) -> CommittedItem:
     Raises:
         InvalidInputError: there is no sampled job in the folder, it has not committed yet, or has no such item.
     """
-    with closing(State(Path(folder))) as state:
+    with closing(State(as_path("folder", folder))) as state:
         if state.sample is None:
             raise InvalidInputError(f"{folder} holds no sampled job that has committed to its outputs")
         return executed_job(state).open_item(index)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from zkinfer.arguments import as_path
 from zkinfer.audits.sampling import check_confidence
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import batch_of
@@ -23,7 +24,10 @@ from zkinfer.errors import (
     InvalidInputError,
     InvalidProofError,
     MalformedProofError,
+    MissingDependencyError,
     StatementError,
+    UnusableStatementError,
+    VerifierNotInstalledError,
     VerifierUnavailableError,
 )
 from zkinfer.files.artifact import one_line
@@ -143,9 +147,9 @@ def verify_job(
         VerificationError: something is not as it should be; the message names the items.
     """
     start = time.perf_counter()
-    with enough_memory():
+    with able_to_verify():
         own = Commitment.of(commitment)
-        manifest = load_manifest(Path(folder))
+        manifest = load_manifest(job_folder(folder))
         asked, missed = _check_policy(folder, manifest, published, challenge, rate, confidence)
         check_manifest(manifest, own, inputs is None, context, saturate)
         _check_extent(manifest)
@@ -298,7 +302,7 @@ def verify_item(
     Raises:
         VerificationError: the item is not shown.
     """
-    with enough_memory():
+    with able_to_verify():
         published = Commitment.of(commitment)
         found = item if isinstance(item, ItemReceipt) else ItemReceipt.load(item)
         found.check(receipt)
@@ -308,7 +312,7 @@ def verify_item(
             raise InvalidProofError(f"item {leaf.index} is covered by no proof: {leaf.reason or 'it was not proven'}")
         integers = None if inputs is None else _quantized(inputs, published, saturate)
         items = None if integers is None else len(integers[0])
-        opened = read_proof(Path(proof), leaf.proof_digest)
+        opened = read_proof(proof, leaf.proof_digest)
         result, claimed = check_proof(opened, published, integers, job, items, min_bits)
         if found.position >= (items or result.runs * batch_of(published.program)):
             raise InvalidProofError(f"the proof has no position {found.position} for item {leaf.index}")
@@ -405,11 +409,27 @@ def _here(setting: Setting, batches: Sequence[JobBatch]) -> Generator[BatchVerdi
             yield judge(checker, batch)
 
 
+def job_folder(folder: PathLike) -> Path:
+    """The folder of a job, or of an item of one.
+
+    Raises:
+        UnusableStatementError: it is no path of this machine.
+    """
+    try:
+        return as_path("folder", folder)
+    except InvalidInputError as error:
+        raise UnusableStatementError(str(error)) from None
+
+
 @contextmanager
-def enough_memory() -> Iterator[None]:
-    """Let too little memory be an error of the verifier."""
+def able_to_verify() -> Iterator[None]:
+    """Let too little memory, and a package that is missing, be errors of the verifier."""
     try:
         yield
+    except VerifierNotInstalledError:
+        raise
+    except MissingDependencyError as error:
+        raise VerifierNotInstalledError(str(error)) from None
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the job"

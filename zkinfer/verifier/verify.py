@@ -17,8 +17,10 @@ from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
+    MissingDependencyError,
     StatementError,
     UnusableStatementError,
+    VerifierNotInstalledError,
     VerifierUnavailableError,
 )
 from zkinfer.files.commitment import Commitment
@@ -228,8 +230,8 @@ def verify(
     it from the model's owner, and compare its fingerprint over another channel.
 
     Args:
-        proof: a proof, the content of a proof file, or a path.
-        commitment: the published commitment, the content of a `.zkc` file, or a path.
+        proof: a proof, the content of a proof file, or its path or URL.
+        commitment: the published commitment, the content of a `.zkc` file, or its path or URL.
         inputs: real numbers: one array of shape (samples, ...) (one sample may come without that axis), or a sequence
             or mapping of one array an input. In the place of an input that the proof hides, the 32 bytes of the
             commitment to it that the caller expects; or None, and the one of the result is to be compared.
@@ -263,13 +265,17 @@ def verify(
             make no statement, so that nothing is said about the proof.
         VerifierUnavailableError: the engine asked for cannot run here, or there is too little memory to verify.
         VerifierNotInstalledError: the same, because a package is missing: proofs of the ezkl backend need
-            `zkinfer[ezkl-verifier]`. This is a MissingDependencyError as well.
+            `zkinfer[ezkl-verifier]`, files in stores `zkinfer[stores]`. This is a MissingDependencyError as well.
     """
     try:
         with np.errstate(all="ignore"):
             return _verify(
                 proof, commitment, inputs, outputs, context, engine, saturate, lineage, max_runs, min_bits, decimals
             )
+    except VerifierNotInstalledError:
+        raise
+    except MissingDependencyError as error:
+        raise VerifierNotInstalledError(str(error)) from None
     except (MemoryError, RecursionError) as error:
         raise VerifierUnavailableError(
             f"not enough memory or stack to verify ({type(error).__name__}); nothing is said about the proof"

@@ -1,6 +1,7 @@
 """Hostile models: named errors, and no memory but for what their bytes hold."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from zkinfer.compiler.onnx import read
 from zkinfer.compiler.onnx.read import read_model
 from zkinfer.errors import InvalidInputError
+from zkinfer.files.artifact import write_atomically
 
 
 def model(**external: str) -> onnx.ModelProto:
@@ -70,6 +72,42 @@ def test_many_tensors_of_one_file_are_as_large_as_many(tmp_path: Path, monkeypat
     path = saved(tmp_path, proto)
     assert len(read_model(path).graph.initializer) == 101
     monkeypatch.setattr(read, "MAX_MODEL_BYTES", 100 * 24)
-    monkeypatch.setattr(read, "read_bounded", lambda path, max_bytes: path.read_bytes())
+    monkeypatch.setattr(read, "read_bounded", lambda path, max_bytes: Path(path).read_bytes())
     with pytest.raises(InvalidInputError, match="more than 2400 bytes"):
         read_model(path)
+
+
+class TestInStore:
+    """A model by its URL, and its other files beside it."""
+
+    @pytest.fixture
+    def folder(self) -> Iterator[str]:
+        pytest.importorskip("fsspec")
+        from support.memory_store import memory_folder
+
+        with memory_folder() as folder:
+            yield folder
+
+    def test_is_the_model(self, folder: str, tmp_path: Path) -> None:
+        proto = model(location="deep/w.bin", length="24", offset="4")
+        weights = np.arange(6, dtype=np.float32).reshape(3, 2)
+        write_atomically(f"{folder}/model.onnx", proto.SerializeToString())
+        write_atomically(f"{folder}/deep/w.bin", b"head" + weights.tobytes())
+        (found,) = read_model(f"{folder}/model.onnx").graph.initializer
+        assert np.array_equal(onnx.numpy_helper.to_array(found), weights)
+
+    @pytest.mark.parametrize("location", ["../w", "/w", "memory://w", "a//w", "nul\0", "", "."])
+    def test_other_files_lie_beside_it(self, folder: str, location: str) -> None:
+        write_atomically(f"{folder}/in/model.onnx", model(location=location).SerializeToString())
+        write_atomically(f"{folder}/w", bytes(24))
+        with pytest.raises(InvalidInputError, match=r"not beside it|cannot read"):
+            read_model(f"{folder}/in/model.onnx")
+
+    def test_other_files_are_bounded(self, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_atomically(f"{folder}/model.onnx", model(location="w").SerializeToString())
+        write_atomically(f"{folder}/w", bytes(24))
+        monkeypatch.setattr(read, "open_regular", lambda _: pytest.fail("read before its size was known"))
+        monkeypatch.setattr(read, "MAX_MODEL_BYTES", 23)
+        monkeypatch.setattr(read, "read_bounded", lambda *_, **__: model(location="w").SerializeToString())
+        with pytest.raises(InvalidInputError, match="more than 23 bytes"):
+            read_model(f"{folder}/model.onnx")

@@ -2,8 +2,8 @@
 
 import io
 import math
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -154,11 +154,11 @@ class Report(msgspec.Struct, frozen=True):
         """Write the tables to standard output."""
         Console().print(*self.tables())
 
-    def plot(self, path: str | Path) -> None:
+    def plot(self, path: str | os.PathLike[str]) -> None:
         """Write a plot of the error of each tensor, and of the outputs in fixed point against float.
 
         Args:
-            path: ends with a format that matplotlib writes, such as ".png".
+            path: or URL; ends with a format that matplotlib writes, such as ".png".
 
         Raises:
             InvalidInputError: the path has another ending.
@@ -168,7 +168,7 @@ class Report(msgspec.Struct, frozen=True):
         from zkinfer.compiler.calibration.report_plot import plot
 
         headline = "   |   ".join((self._title, *self.answers()))
-        plot(Path(path), headline, self.layers, self.outputs, self.float_outputs, self.fixed_outputs)
+        plot(path, headline, self.layers, self.outputs, self.float_outputs, self.fixed_outputs)
 
     def __str__(self) -> str:
         buffer = io.StringIO()

@@ -1,14 +1,17 @@
 """The plot of a report: the error of each tensor, and the outputs in fixed point against float."""
 
+import io
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
-from zkinfer.errors import InvalidInputError, ResourceError
+from zkinfer.errors import InvalidInputError
+from zkinfer.files.artifact import write_atomically
+from zkinfer.files.location import Location
 
 MAX_ROWS = 40
 """How many tensors are drawn: those with the largest error relative to their range."""
@@ -19,7 +22,7 @@ BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
 
 
 def plot(
-    path: Path,
+    path: str | os.PathLike[str],
     headline: str,
     layers: Sequence[LayerReport],
     outputs: Sequence[LayerReport],
@@ -27,13 +30,12 @@ def plot(
     fixed_outputs: Sequence[float],
 ) -> None:
     """Write the plot; see `Report.plot` and `draw`."""
-    figure = draw(headline, layers, outputs, float_outputs, fixed_outputs)
+    figure, picture = draw(headline, layers, outputs, float_outputs, fixed_outputs), io.BytesIO()
     try:
-        figure.savefig(path, dpi=130)
+        figure.savefig(picture, dpi=130, format=Location(path).suffix[1:] or None)
     except ValueError as error:
         raise InvalidInputError(f"{path}: {error}") from None
-    except OSError as error:
-        raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+    write_atomically(path, picture.getvalue())
 
 
 def draw(

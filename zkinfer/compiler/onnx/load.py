@@ -7,8 +7,8 @@ operators with a decomposition are decomposed. The same model gives the same res
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -71,17 +71,19 @@ class Loaded(NamedTuple):
     conversion: Conversion | None
 
 
-def load_model(source: str | Path | bytes | onnx.ModelProto, *, batch: int) -> onnx_ir.Model:
+def load_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch: int) -> onnx_ir.Model:
     """The normalized model that `load` gives, without a check of the conversion of its operator set."""
     return load(source, batch=batch).model
 
 
-def load(source: str | Path | bytes | onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()) -> Loaded:
+def load(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
+) -> Loaded:
     """A normalized model.
 
     Args:
-        source: a path to an ONNX file, the bytes of one, or a ModelProto; never modified. External data is read for
-            a path alone, and only from within the folder of the model.
+        source: a path or URL of an ONNX file, the bytes of one, or a ModelProto; never modified. External data is read
+            for a path or URL alone, and only from within the folder of the model.
         batch: size of the first axis of every input, at least 1. Where the model leaves that axis open it is set;
             where the model fixes it, it must agree.
         publish: initializers that may become public, see `published`.

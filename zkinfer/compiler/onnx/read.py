@@ -1,8 +1,10 @@
 """Reading a model: from what the caller has to a ModelProto that is complete in itself."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -10,36 +12,43 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from zkinfer.errors import InvalidInputError
+from zkinfer.files.location import Location
 from zkinfer.files.reading import open_regular, read_bounded
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """The most that a protobuf message can hold, and so the most that the ONNX tools can handle."""
 
 
-def read_model(source: str | Path | bytes | onnx.ModelProto) -> onnx.ModelProto:
+def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the caller's model that includes its external data, with float32 in place of bfloat16.
 
     Raises:
         InvalidInputError: see `load_model`.
+        MissingDependencyError: it is in a store whose package is not installed.
     """
     proto = onnx.ModelProto()
-    folder: Path | None = None
+    place: Location | None = None
     match source:
         case onnx.ModelProto():
             proto.CopyFrom(source)
         case bytes():
             _parse(proto, source, "the bytes")
-        case str() | Path():
-            path = Path(source)
-            _parse(proto, read_bounded(path, max_bytes=MAX_MODEL_BYTES), str(path))
-            folder = path.resolve().parent
+        case str() | os.PathLike():
+            place = Location(source)
+            _parse(proto, read_bounded(place, max_bytes=MAX_MODEL_BYTES), str(place))
         case _:
             raise InvalidInputError(
-                f"a model is a path, the bytes of an ONNX file or an onnx.ModelProto, got {type(source).__name__}"
+                f"a model is the path, URL or bytes of an ONNX file, or an onnx.ModelProto; got {type(source).__name__}"
             )
     if not proto.HasField("graph") or not proto.opset_import:
         raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
-    _load_external_data(proto, folder)
+    if place is None or place.path is not None:
+        _load_external_data(proto, None if place is None or place.path is None else place.path.resolve().parent)
+    else:
+        with TemporaryDirectory(prefix="zkinfer-model-") as copies:
+            folder = Path(copies).resolve()
+            _copy_external_data(proto, place, folder)
+            _load_external_data(proto, folder)
     _widen(proto)
     return proto
 
@@ -56,7 +65,7 @@ def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
     for name, tensor in _all_tensors(proto):
         if not uses_external_data(tensor):
             continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        location = _location(tensor)
         if folder is None:
             raise InvalidInputError(
                 f"tensor {name!r} is stored in another file, {location!r}; hand in the path of the model instead, "
@@ -73,6 +82,37 @@ def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
             load_external_data_for_tensor(tensor, str(folder))
         except Exception as error:  # the checker's exception, OSError or ValueError, by the cause
             raise InvalidInputError(f"tensor {name!r}: cannot read {location!r}: {error}") from None
+
+
+def _copy_external_data(proto: onnx.ModelProto, model: Location, folder: Path) -> None:
+    """Copy the other files of a model in a store, which lie beside it or deeper, into a folder of this machine.
+
+    Raises:
+        InvalidInputError: one is elsewhere, cannot be read, or they are too large together.
+    """
+    beside, left = str(model).rpartition("/")[0], MAX_MODEL_BYTES
+    for location in {_location(tensor) for _, tensor in _all_tensors(proto) if uses_external_data(tensor)}:
+        name = PurePosixPath(location)
+        if not location.isprintable() or name.is_absolute() or ".." in name.parts or name.as_posix() != location:
+            raise InvalidInputError(
+                f"{model}: a tensor is stored in {location!r}, which is not beside it; put it there"
+            )
+        found = Location(f"{beside}/{location}")
+        left -= found.size()
+        if left < 0:
+            raise InvalidInputError(f"the model's tensors in other files have more than {MAX_MODEL_BYTES} bytes")
+        target = folder / location
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open_regular(found) as stored, target.open("wb") as copy:
+                shutil.copyfileobj(stored, copy)
+        except OSError as error:
+            raise InvalidInputError(f"cannot read {found}: {error.strerror or error}") from None
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    """The file that holds a tensor, as the model names it."""
+    return next((str(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _is_within(folder: Path, location: str) -> bool:
