@@ -1,6 +1,6 @@
 """The headline: what proving costs over inference, for MLP blocks of growing width and batch.
 
-    python benchmarks/overhead.py [--widths 256 1024] [--batches 1 64 1024] [--picture FILE] [--markdown FILE]
+    python benchmarks/overhead.py [--widths 256 1024] [--batches 1 64 1024] [--markdown FILE]
 
 A block is linear, GELU, linear, with committed weights of 8 bits. Proving is all that `zk.prove` does, execution
 included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32, the baseline of the overhead,
@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -49,8 +48,22 @@ HEADER = (
     "proof kB",
     "peak MiB",
     "of bound",
-    "phases, ms",
 )
+PHASES = (
+    "execution",
+    "witness",
+    "commitment",
+    "pads",
+    "masks of the weights",
+    "lookups",
+    "gathered boxes",
+    "contractions",
+    "sums of parts",
+    "committed cells",
+    "column points",
+)
+"""Parts of a proof, whose milliseconds are the columns of a second table; the rest is mostly openings."""
+
 MEMORY_BOUND = 6
 """Times weights and activations as float64: what peak memory should stay below, beside the process itself."""
 
@@ -96,7 +109,6 @@ class Measurement:
 
     def row(self) -> list[str]:
         """The figures as text, as in `HEADER`."""
-        phases = ", ".join(f"{name} {ms:.0f}" for name, ms in self.phases.items())
         return [
             str(self.width),
             str(self.batch),
@@ -109,8 +121,14 @@ class Measurement:
             f"{self.proof / 1e3:,.0f}",
             f"{self.peak:.0f}",
             f"{(self.peak - self.started) / (MEMORY_BOUND * self.data):.2f}",
-            phases,
         ]
+
+    def phase_row(self) -> list[str]:
+        """Milliseconds of the phases, as in `PHASES`, and of what none of them names."""
+        rest = self.prove - sum(self.phases.values())
+        shown = [self.phases.get(name, 0.0) for name in PHASES]
+        others = sum(self.phases.values()) - sum(shown)
+        return [str(self.width), str(self.batch), f"{self.prove:.0f}", *(f"{ms:.0f}" for ms in (*shown, rest + others))]
 
 
 def block(width: int) -> onnx.ModelProto:
@@ -237,32 +255,6 @@ def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measure
     return Measurement(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def draw(measurements: list[Measurement], path: Path) -> None:
-    """Overhead against width, two curves for each batch: over inference in float32, and over inference in int8."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for batch in sorted({m.batch for m in measurements}):
-        chosen = sorted((m for m in measurements if m.batch == batch), key=lambda m: m.width)
-        x = [m.width for m in chosen]
-        (line,) = axis.plot(x, [m.overhead for m in chosen], marker="o", label=f"batch {batch}")
-        axis.plot(x, [m.overhead_of_quantized for m in chosen], color=line.get_color(), linestyle=":", marker=".")
-    widths = sorted({m.width for m in measurements})
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log")
-    axis.set_xticks(widths, [str(w) for w in widths])
-    axis.axhline(1.5, color="gray", linestyle="--", linewidth=1, label="1.5")
-    axis.plot([], [], color="gray", linestyle=":", label="over int8")
-    axis.set_xlabel("width of the block")
-    axis.set_ylabel("proving over inference")
-    axis.grid(alpha=0.3, which="both")
-    axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -271,8 +263,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--proofs", type=int, default=64, help="budget of the keys")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--picture", type=Path, help="draw a PNG here")
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--markdown", type=Path, help="write the tables here too")
     parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--keys", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -292,12 +283,12 @@ def main() -> None:
             measurements.append(in_process(width, batch, arguments))
             print(" ".join(measurements[-1].row()), flush=True)
             table.add_row(*measurements[-1].row())
-            if arguments.picture:
-                draw(measurements, arguments.picture)
     Console(width=200).print(table)
+    parts = markdown_table(["width", "batch", "prove ms", *PHASES, "rest"], [m.phase_row() for m in measurements])
+    print(parts)
     if arguments.markdown:
         text = markdown_table(HEADER, [m.row() for m in measurements])
-        arguments.markdown.write_text(provenance("python benchmarks/overhead.py") + "\n\n" + text)
+        arguments.markdown.write_text("\n\n".join((provenance("python benchmarks/overhead.py"), text, parts)))
 
 
 if __name__ == "__main__":

@@ -91,19 +91,13 @@ def bytes_by_part(circuit: zk.Circuit, x: FloatArray, proofs: int) -> list[int]:
     return [whole, *parts, whole - sum(parts), len(keys.commitment.to_bytes()), len(keys.commitment.range_proof)]
 
 
-def bars(name: str, parts: list[int]) -> str:
-    """A picture of the bytes of a proof: a character stands for 8 kB of a part."""
-    drawn = "".join(letter * round(size / 8000) for letter, size in zip("MWOP", parts, strict=True))
-    return f"{name:<24}{drawn}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20, help="proofs that are timed, of each model")
     parser.add_argument("--proofs", type=int, nargs="+", default=[100, 1000], help="budgets of keys")
     arguments = parser.parse_args()
     set_threads(1)
-    rows, sizes, pictures = [], [], []
+    rows, sizes = [], []
     for name in MODELS:
         folder = Path(ROOT, "circuits", name)
         circuit = zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"))
@@ -112,13 +106,11 @@ def main() -> None:
         for proofs in arguments.proofs:
             found = bytes_by_part(circuit, x, proofs)
             sizes.append([name, f"{proofs:,}", *(f"{size:,}" for size in found)])
-            pictures.append(bars(f"{name}, {proofs:,}", found[1 : 1 + len(PARTS)]))
         rows.append([name, f"{calls_between_files(circuit, x):,}", f"{1000 * seconds:.1f}"])
     print(provenance("python benchmarks/small_proofs.py"))
     print(markdown_table(["model", "calls between files", "proof, processor ms"], rows))
     columns = ["message", "weights' opening", "other opening", "pads", "rest", "commitment", "its range proof"]
     print(markdown_table(["model", "keys for", "proof, bytes", *columns], sizes))
-    print("\n".join(pictures))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ LAYERS = (
     ("arguments", "progress", "registry", "lazy", "notebook"),
     ("jit",),
     ("circuit",),
-    ("protocol",),
+    ("protocol", "pictures"),
     ("files",),
     ("execution",),
     ("compiler",),

@@ -319,6 +319,14 @@ class Backend(ABC, Generic[K]):
     def proof_bytes(self, keys: K, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
         """About how many bytes a proof of so many runs takes, rather too many; see `Keys.proof_bytes`."""
 
+    def proof_parts(self, proof: Proof) -> dict[str, int]:
+        """Bytes of a proof by part, for people; says nothing about whether it is valid.
+
+        Raises:
+            MalformedProofError: it is no proof of this backend.
+        """
+        return {"proof": len(proof.data)}
+
     @abstractmethod
     def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
         """What keys for so many proofs, and a proof of so many runs, will take; see `zkinfer.estimate`."""

@@ -114,6 +114,13 @@ def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
     assert Keys.load(shop / "keys").proofs_left == left
 
 
+def test_the_report_draws_the_circuit_and_the_parts_of_a_proof(job: Path) -> None:
+    page = (job / "report.html").read_text()
+    assert page.count("<svg") == 3
+    for words in ("Proving time by part", "The proof of items 0 to 19 by part", "opening of the weights", "4 lookups"):
+        assert words in page
+
+
 def test_the_command_in_the_report_checks_the_job(shop: Path, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (job / "report.html").read_text()
     (line,) = re.findall(r"<code>(.*?)</code>", page)

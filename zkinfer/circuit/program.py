@@ -170,6 +170,11 @@ class Program(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         return tuple(self.tensor(value) for value in self.outputs)
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 1 x 28 x 28."""
+    return " x ".join(map(str, shape)) or "scalar"
+
+
 def node_sources(node: Node) -> tuple[int, ...]:
     """The values that a node reads, in the order in which it names them. Of a Delay the last one is a later value."""
     match node:

@@ -405,13 +405,13 @@ def inspect(
     ] = None,
 ) -> results.Inspected:
     """Print what a file is, what it reveals, and what the program in it computes; of keys, how many proofs are left."""
-    from zkinfer.cli.drawing import svg_text
     from zkinfer.cli.inspect import describe_file, kind_of, program_of
     from zkinfer.cli.inspect_keys import describe_keys, folder_bytes
     from zkinfer.cli.inspect_program import graph_text
+    from zkinfer.pictures.program import program_picture
 
     if graph is not None:
-        text = (svg_text if graph.suffix == ".svg" else graph_text)(program_of(path))
+        text = (program_picture if graph.suffix == ".svg" else graph_text)(program_of(path))
         write_atomically(graph, "".join(text).encode())
         out.print(f"wrote {escape(str(graph))}{'' if graph.suffix == '.svg' else '; dot -Tsvg draws it'}")
     folder = path.path if graph is None and path.path is not None and path.path.is_dir() else None

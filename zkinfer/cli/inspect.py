@@ -9,11 +9,11 @@ from rich.filesize import decimal
 
 from zkinfer.backend import find_backend
 from zkinfer.circuit.encoding import program_digest
-from zkinfer.circuit.program import Program
+from zkinfer.circuit.program import Program, shape_text
 from zkinfer.cli.console import Description
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
-from zkinfer.cli.inspect_program import MAX_NODES, node_rows, shape_text, table_rows, tensor_text, weight_rows
-from zkinfer.errors import ArtifactError, InvalidInputError
+from zkinfer.cli.inspect_program import MAX_NODES, node_rows, table_rows, tensor_text, weight_rows
+from zkinfer.errors import ArtifactError, InvalidInputError, VerificationError
 from zkinfer.files import kinds
 from zkinfer.files.artifact import HEADER_BYTES, kind_and_version
 from zkinfer.files.commitment import Commitment, fingerprint_of
@@ -182,12 +182,22 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) 
         ("backend", proof.backend),
         ("for commitment", fingerprint_of(proof.commitment_digest)),
         ("proof", decimal(len(proof.data))),
+        *_part_rows(proof),
         *((f"hidden input {i}", hidden_text(t)) for i, t in enumerate(private) if t is not None),
         *((f"output {i}", claim_text(t)) for i, t in enumerate(outputs)),
         ("valid?", "not checked here: use zkinfer verify"),
     ]
     hidden = any(proof.private_inputs), any(isinstance(t, PrivateTensor) for t in proof.output_tensors)
     return Description("Proof", rows, f"{PROOF_REVEALS[hidden]}\n{ALWAYS_HIDDEN}")
+
+
+def _part_rows(proof: Proof) -> list[tuple[str, str]]:
+    """The bytes of a proof by part; none where there is one part, or it is no proof of its backend."""
+    try:
+        parts = find_backend(proof.backend).proof_parts(proof)
+    except (InvalidInputError, VerificationError):
+        return []
+    return [(f"  {name}", decimal(size)) for name, size in parts.items()] if len(parts) > 1 else []
 
 
 def describe_rotation(rotation: Rotation, head: list[tuple[str, str]], everything: bool) -> Description:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, View, node_sources
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, View, node_sources, shape_text
 from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.circuit.steps import Step
 from zkinfer.circuit.table import Table
@@ -27,11 +27,6 @@ def tensor_text(tensor: Tensor) -> str:
     formats = [f"steps of {unit:g}, from {tensor.lo * unit:g} to {tensor.hi * unit:g}" for unit in units]
     each = "for each feature, between " if len(units) > 1 else ""
     return f"{shape_text(tensor.shape)}, {each}{' and '.join(formats)}"
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 1 x 28 x 28."""
-    return " x ".join(map(str, shape)) or "scalar"
 
 
 def weight_rows(program: Program, everything: bool) -> Rows:

@@ -14,16 +14,22 @@ from types import ModuleType
 import numpy as np
 
 from zkinfer.arguments import as_path
-from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError
+from zkinfer.backend import find_backend
+from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
 from zkinfer.extras import install
 from zkinfer.files.artifact import write_atomically
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.key_folder import COMMITMENT_FILE
 from zkinfer.files.npy import map_npy
+from zkinfer.files.proof import Proof
 from zkinfer.jobs.inputs import PathLike
-from zkinfer.jobs.job import manifest_file, output_names
+from zkinfer.jobs.job import Job, manifest_file, output_names, proof_name, proofs_folder
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.report_overview import overview
-from zkinfer.jobs.report_page import facts, image, page, section, table
+from zkinfer.jobs.report_page import drawing, facts, image, page, paragraph, section, table
 from zkinfer.jobs.state import Announcement, JobCounts, Row, State
+from zkinfer.pictures.bars import part_bars
+from zkinfer.pictures.program import program_picture
 from zkinfer.progress import duration
 from zkinfer.typing import Array, FloatArray
 
@@ -34,7 +40,10 @@ BLOCK = 1 << 14
 POINTS = 4000
 """Numbers that are drawn of an output, evenly spaced, where it holds more."""
 
-OTHER = "everything else"
+MAX_DRAWN = 80
+"""Nodes of a program that is drawn in the report."""
+
+OTHER = "openings, and all else"
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,8 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
         section("Details", facts(_summary(target, counts, proven))),
-        *(_performance(plots, proven, [item for item, _ in dead]) if proven else ()),
+        *(_performance(plots, target, proven, [item for item, _ in dead]) if proven else ()),
+        *_circuit(job),
         *(_accuracy(plots, accuracy) for accuracy in compare_outputs(target, float_outputs)),
         section("Failed batches", table(("items", "attempts", "reason"), failed)),
         section("Dead letters", table(("item", "reason"), dead)),
@@ -107,20 +117,55 @@ def _plots() -> ModuleType:
     return report_plots
 
 
-def _performance(plots: ModuleType, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]) -> Iterator[str]:
+def _performance(
+    plots: ModuleType, folder: Path, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]
+) -> Iterator[str]:
     """The sections about time and size; there is a proof.
 
     Args:
+        folder: of the job.
         dead: the items that are dead letters, in order.
     """
     first = [row.first for row, _ in proven]
     items = [row.stop - row.first - bisect_left(dead, row.stop) + bisect_left(dead, row.first) for row, _ in proven]
     speed = [count / max(proof.seconds, 1e-9) for count, (_, proof) in zip(items, proven, strict=True)]
     size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
-    phases = plots.phases_png(phase_seconds(proof for _, proof in proven))
+    seconds = phase_seconds(proof for _, proof in proven)
+    phases = part_bars("Proving time by part, all proofs together", seconds, duration)
     throughput = plots.batches_png(first, speed, "Throughput", "items a second, one worker")
-    yield section("Time", image(phases, "proving time by phase") + image(throughput, "throughput"))
-    yield section("Size", image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs"))
+    yield section("Time", drawing(phases) + image(throughput, "throughput"))
+    sizes = image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs")
+    yield section("Size", _bytes_by_part(folder, proven[0][0]) + sizes)
+
+
+def _bytes_by_part(folder: Path, row: Row) -> str:
+    """A picture of the first proof's bytes; nothing where its file is gone or damaged."""
+    try:
+        proof = Proof.load(proofs_folder(folder) / proof_name(row.first))
+        parts = find_backend(proof.backend).proof_parts(proof)
+    except ZkinferError:
+        return ""
+    title = f"The proof of items {row.first} to {row.stop - 1} by part"
+    return drawing(part_bars(title, parts, lambda size: f"{size / 1024:.3g} KiB"))
+
+
+def _circuit(job: Job) -> Iterator[str]:
+    """The section about the program, where the keys are still where they were and it is not too large to be read."""
+    try:
+        commitment = Commitment.load(Path(job.keys) / COMMITMENT_FILE)
+    except ZkinferError:
+        return
+    if commitment.digest != job.commitment:
+        return
+    nodes = len(commitment.program.nodes)
+    if nodes > MAX_DRAWN:
+        text = (
+            f"It has {nodes} nodes. zkinfer inspect MODEL.zkc --graph model.svg draws larger programs than this page."
+        )
+        yield section("Circuit", paragraph(text, note=True))
+        return
+    text = "A bar shows how much of all that is looked up is looked up there; lookups are most of what proving costs."
+    yield section("Circuit", paragraph(text, note=True) + drawing("".join(program_picture(commitment.program))))
 
 
 def _accuracy(plots: ModuleType, accuracy: Accuracy) -> str:

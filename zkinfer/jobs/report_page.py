@@ -29,7 +29,7 @@ code { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
   :root { --text: #000; --soft: #444; --line: #999; --page: #fff; --box: #fff; }
   body { margin: 0; max-width: none; font-size: 11pt; } header { padding: 0; }
-  section, img, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  section, img, svg, tr { break-inside: avoid; } svg.zk { max-height: 21cm; } h2 { break-after: avoid; }
 }
 """
 
@@ -59,6 +59,11 @@ def paragraph(text: str, *, note: bool = False) -> str:
 def command(text: str) -> str:
     """A command line, to be copied."""
     return f"<p><code>{html.escape(text)}</code></p>\n"
+
+
+def drawing(svg: str) -> str:
+    """A picture, within the page, whose text can be read and searched."""
+    return f"<p>{svg}</p>\n"
 
 
 def image(png: bytes, what: str) -> str:

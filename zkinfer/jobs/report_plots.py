@@ -1,7 +1,7 @@
 """The pictures of a job's report, as PNG files in memory."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,34 +9,10 @@ from matplotlib.figure import Figure
 
 from zkinfer.typing import FloatArray
 
-BLUE, ORANGE, GREY, DARK = "#1f5fa8", "#d9731a", "#8a8f98", "#4a4f58"
+BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8f98"
 DPI = 110
 MANY = 400
 """Batches that are still drawn one by one as points."""
-
-
-def phases_png(seconds: Mapping[str, float]) -> bytes:
-    """Seconds by phase, in the order of a proof."""
-    names, values = list(seconds), list(seconds.values())
-    total = sum(values) or 1.0
-    figure, axes = _figure("Proving time by phase", height=1.4 + 0.34 * len(names))
-    axes.barh(range(len(names)), values, color=BLUE)
-    for place, value in enumerate(values):
-        axes.annotate(
-            f"{100 * value / total:.0f}%",
-            (value, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=DARK,
-        )
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlabel("seconds, all proofs together")
-    axes.grid(axis="x", alpha=0.3)
-    return _png(figure)
 
 
 def batches_png(first: Sequence[int], values: Sequence[float], what: str, unit: str) -> bytes:
@@ -46,7 +22,7 @@ def batches_png(first: Sequence[int], values: Sequence[float], what: str, unit: 
     axes.plot(first, values, linestyle="none", color=BLUE, **marker)
     median = float(np.median(values))
     axes.axhline(median, color=ORANGE, linewidth=1.2, label=f"median {median:.4g}")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(values) or 1.0)
     axes.set_xlabel("first item of the batch")
     axes.set_ylabel(unit)
     axes.grid(alpha=0.3)

@@ -66,6 +66,18 @@ class NativeBackend(Backend["NativeKeys"]):
 
         return largest_proof(keys.commitment, runs, private_inputs=private_inputs, private_outputs=private_outputs)
 
+    def proof_parts(self, proof: Proof) -> dict[str, int]:
+        from zkinfer.protocol.native_proof.encoding import decode
+
+        found = decode(proof.data)
+        parts = {
+            "sumchecks and lookups": len(found.message),
+            "opening of the weights": len(found.weights),
+            "opening of all else": len(found.witness),
+            "proof about the pads": len(found.about_pads),
+        }
+        return {**parts, "roots and sizes": len(proof.data) - sum(parts.values())}
+
     def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
         with requiring(*PROVER):
             from zkinfer.native.estimate import estimate

@@ -100,7 +100,7 @@ class TestInStore:
     def test_other_files_lie_beside_it(self, folder: str, location: str) -> None:
         write_atomically(f"{folder}/in/model.onnx", model(location=location).SerializeToString())
         write_atomically(f"{folder}/w", bytes(24))
-        with pytest.raises(InvalidInputError, match=r"not beside it|cannot read"):
+        with pytest.raises(InvalidInputError, match="not beside it"):
             read_model(f"{folder}/in/model.onnx")
 
     def test_other_files_are_bounded(self, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,8 @@ def _copy_external_data(proto: onnx.ModelProto, model: Location, folder: Path) -
     beside, left = str(model).rpartition("/")[0], MAX_MODEL_BYTES
     for location in {_location(tensor) for _, tensor in _all_tensors(proto) if uses_external_data(tensor)}:
         name = PurePosixPath(location)
-        if not location.isprintable() or name.is_absolute() or ".." in name.parts or name.as_posix() != location:
+        is_plain = name.name and ".." not in name.parts and name.as_posix() == location
+        if not is_plain or name.is_absolute() or not location.isprintable():
             raise InvalidInputError(
                 f"{model}: a tensor is stored in {location!r}, which is not beside it; put it there"
             )

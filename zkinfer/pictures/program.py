@@ -1,17 +1,11 @@
-"""A program as a picture: every node in its place, with what it does, and how much of the lookups it takes.
+"""A program as a picture: every node in its place, with what it does, and how much of the lookups it takes."""
 
-An SVG file that loads nothing and runs nothing, for light screens, dark ones and paper. Labels are free text of the
-file's author, and are escaped.
-"""
-
-import html
 import math
 from collections.abc import Iterator
 
-from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, node_sources
-from zkinfer.cli.failures import printable
-from zkinfer.cli.inspect_program import shape_text
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, node_sources, shape_text
 from zkinfer.errors import InvalidInputError
+from zkinfer.pictures.svg import escaped, picture, rect, text
 
 MAX_DRAWN = 400
 """Nodes of a program that is drawn; a larger picture helps nobody, and a stranger's file may hold any number."""
@@ -20,18 +14,9 @@ WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 236, 58, 24, 34, 20
 MAX_TEXT = 34
 """Characters of a line in a box."""
 
-_STYLE = """
-svg { background: #fff; font: 12px system-ui, "DejaVu Sans", sans-serif; }
-rect { fill: #f3f5f8; stroke: #8a8f98; } .cost { fill: #d9731a; stroke: none; } text { fill: #24282e; }
-.soft { fill: #5b616a; } path { stroke: #8a8f98; fill: none; }
-@media screen and (prefers-color-scheme: dark) {
-  svg { background: #16191d; } rect { fill: #20252b; } text { fill: #e4e7eb; } .soft { fill: #a3a9b3; }
-}
-"""
 
-
-def svg_text(program: Program) -> Iterator[str]:
-    """The picture, line by line: inputs at the top, each node below what it reads, weights within the nodes.
+def program_picture(program: Program) -> Iterator[str]:
+    """The picture, piece by piece: inputs at the top, each node below what it reads, weights within the nodes.
 
     A bar at the foot of a box says which part of all elements that are looked up in a run is looked up there. Lookups
     are most of what proving costs; a product's multiplications are named.
@@ -49,8 +34,10 @@ def svg_text(program: Program) -> Iterator[str]:
     rows = 1 + max(row for row, _ in places.values())
     width = 2 * MARGIN + columns * WIDTH + (columns - 1) * GAP_X
     height = 2 * MARGIN + rows * HEIGHT + (rows - 1) * GAP_Y
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
-    yield f"<title>A program of {len(program.nodes)} nodes</title>\n<style>{_STYLE}</style>\n"
+    yield from picture(f"A program of {len(program.nodes)} nodes", width, height, _content(program, places))
+
+
+def _content(program: Program, places: dict[int, tuple[int, int]]) -> Iterator[str]:
     first = len(program.inputs) + len(program.weights)
     for i, node in enumerate(program.nodes, first):
         for source in dict.fromkeys(node_sources(node)):
@@ -63,7 +50,6 @@ def svg_text(program: Program) -> Iterator[str]:
         mark = "output " if i in program.outputs else ""
         share = node.out.size / looked_up if isinstance(node, Lookup) else 0.0
         yield _box(places[i], f"{mark}{node.out.label}", f"{_what(program, node)}, {shape_text(node.out.shape)}", share)
-    yield "</svg>\n"
 
 
 def _places(program: Program) -> dict[int, tuple[int, int]]:
@@ -112,19 +98,11 @@ def _arrow(source: tuple[int, int], target: tuple[int, int]) -> str:
     return f'<path d="M{x0} {y0} C{x0} {y0 + GAP_Y} {x1} {y1 - GAP_Y} {x1} {y1}"/>\n'
 
 
-def _box(place: tuple[int, int], title: str, text: str, share: float) -> str:
+def _box(place: tuple[int, int], title: str, does: str, share: float) -> str:
     x, y = _corner(place)
-    bar = ""
-    if share:
-        bar = f'<rect class="cost" x="{x}" y="{y + HEIGHT - 6}" width="{max(1.0, share * WIDTH):.1f}" height="6"/>'
-        text = f"{text}, {100 * share:.3g}%"
+    bar = rect(x, y + HEIGHT - 6, max(1.0, share * WIDTH), 6, "cost") if share else ""
+    does = f"{does}, {100 * share:.3g}%" if share else does
     return (
-        f'<g><title>{_escaped(f"{title}: {text}", 500)}</title><rect x="{x}" y="{y}" width="{WIDTH}" '
-        f'height="{HEIGHT}"/>{bar}<text x="{x + 10}" y="{y + 20}">{_escaped(title, MAX_TEXT)}</text>'
-        f'<text class="soft" x="{x + 10}" y="{y + 39}">{_escaped(text, MAX_TEXT)}</text></g>\n'
+        f"<g><title>{escaped(f'{title}: {does}')}</title>{rect(x, y, WIDTH, HEIGHT, 'box')}{bar}"
+        f"{text(x + 10, y + 20, title, most=MAX_TEXT)}{text(x + 10, y + 39, does, 'soft', most=MAX_TEXT)}</g>\n"
     )
-
-
-def _escaped(text: str, most: int) -> str:
-    shown = printable(text)
-    return html.escape(shown if len(shown) <= most else f"{shown[: most - 3]}...")

@@ -12,15 +12,16 @@ from typer.testing import CliRunner
 
 import zkinfer as zk
 from zkinfer.circuit.program import Program, node_sources
-from zkinfer.cli import app, drawing, results
-from zkinfer.cli.drawing import svg_text
+from zkinfer.cli import app, results
 from zkinfer.errors import InvalidInputError
+from zkinfer.pictures import program as drawing
+from zkinfer.pictures.program import program_picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def picture(program: Program) -> ElementTree.Element:
-    return ElementTree.fromstring("".join(svg_text(program)))
+    return ElementTree.fromstring("".join(program_picture(program)))
 
 
 def boxes(root: ElementTree.Element) -> list[list[str]]:
@@ -53,7 +54,7 @@ def test_shares_of_the_lookups_add_up(program: Program) -> None:
 
 
 def test_no_box_covers_another() -> None:
-    rects = [r for r in picture(everything().program).iter(f"{SVG}rect") if r.get("class") is None]
+    rects = [r for r in picture(everything().program).iter(f"{SVG}rect") if r.get("class") == "box"]
     corners = [(float(r.get("x", "")), float(r.get("y", ""))) for r in rects]
     assert len(set(corners)) == len(corners)
     for i, (x, y) in enumerate(corners):
