@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zkinfer.pictures.bars import MARGIN, NAMES, ROW, WIDTH, share_bars, size_bars
-from zkinfer.pictures.svg import picture, text
+from zkinfer.pictures.svg import line, picture, text
 
 ROOT = Path(__file__).parent.parent
 PAGE, IMAGES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
@@ -32,9 +32,9 @@ Table = list[dict[str, str]]
 def tables(page: str) -> Iterator[Table]:
     """The tables of a page in Markdown."""
     rows: list[list[str]] = []
-    for line in [*page.splitlines(), ""]:
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    for written in [*page.splitlines(), ""]:
+        if written.startswith("|"):
+            rows.append([cell.strip() for cell in written.strip("|").split("|")])
         elif rows:
             yield [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
             rows = []
@@ -84,7 +84,7 @@ def proof_bytes(page: str) -> str:
 def overhead(page: str) -> str:
     """Proving over inference, on a logarithmic axis: over float32 as discs, over int8 as rings."""
     rows = table_with(page, ["overhead", "int8 ms"])
-    left, room, top = MARGIN + NAMES + 20, WIDTH - 2 * MARGIN - NAMES - 40, MARGIN + 44
+    left, room, top = MARGIN + NAMES + 20, WIDTH - 2 * MARGIN - NAMES - 64, MARGIN + 44
     decades = 4
     foot = top + len(rows) * ROW
 
@@ -94,10 +94,7 @@ def overhead(page: str) -> str:
     pieces = [
         text(MARGIN, MARGIN + 12, "How many times as long proving takes as inference", "head"),
         *(text(place(10**d) - 8, top - 8, f"{10**d:,}x", "soft") for d in range(decades + 1)),
-        *(
-            f'<line x1="{place(10**d):.1f}" y1="{top}" x2="{place(10**d):.1f}" y2="{foot}"/>\n'
-            for d in range(decades + 1)
-        ),
+        *(line(place(10**d), top, foot) for d in range(decades + 1)),
         f'<line class="aim" x1="{place(AIM):.1f}" y1="{top}" x2="{place(AIM):.1f}" y2="{foot + 8}"/>\n',
         text(place(AIM) - 4, foot + 22, f"{AIM}x: the aim, half as long again as inference", "soft"),
     ]

@@ -14,13 +14,14 @@ _STYLE = """
 svg.zk { background: #fff; font: 12px system-ui, "DejaVu Sans", sans-serif; max-width: 100%; height: auto; }
 .zk text { fill: #24282e; } .zk .soft { fill: #5b616a; } .zk .end { text-anchor: end; } .zk .head { font-size: 14px; }
 .zk .box { fill: #f3f5f8; stroke: #8a8f98; } .zk .cost { fill: #d9731a; } .zk .bar { fill: #1f5fa8; }
-.zk path, .zk line { stroke: #8a8f98; fill: none; } .zk .ring { stroke: #1f5fa8; fill: none; stroke-width: 2; } .zk .aim { stroke: #d9731a; stroke-dasharray: 5 4; }
+.zk path, .zk line { stroke: #8a8f98; fill: none; } .zk .aim { stroke: #d9731a; stroke-dasharray: 5 4; }
+.zk .ring { stroke: #1f5fa8; fill: none; stroke-width: 2; }
 .zk .fill0 { fill: #12355f; } .zk .fill1 { fill: #d9731a; } .zk .fill2 { fill: #6f9fd8; }
 .zk .fill3 { fill: #8c4a0e; } .zk .fill4 { fill: #a7adb6; } .zk .fill5 { fill: #f0c9a4; }
 @media screen and (prefers-color-scheme: dark) {
   svg.zk { background: #16191d; } .zk text { fill: #e4e7eb; } .zk .soft { fill: #a3a9b3; } .zk .box { fill: #20252b; }
-  .zk .bar { fill: #5b95d6; } .zk .ring { stroke: #5b95d6; } .zk .fill0 { fill: #3b78c4; } .zk .fill2 { fill: #a9cbf2; } .zk .fill3 { fill: #a8601f; }
-  .zk .fill4 { fill: #6d747e; }
+  .zk .bar { fill: #5b95d6; } .zk .ring { stroke: #5b95d6; } .zk .fill0 { fill: #3b78c4; }
+  .zk .fill2 { fill: #a9cbf2; } .zk .fill3 { fill: #a8601f; } .zk .fill4 { fill: #6d747e; }
 }
 """
 
@@ -50,6 +51,12 @@ def text(x: float, y: float, words: str, *classes: str, most: int = 500) -> str:
 def rect(x: float, y: float, width: float, height: float, kind: str) -> str:
     """A filled rectangle."""
     return f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:.1f}" height="{height:g}"/>\n'
+
+
+def line(x: float, top: float, foot: float, kind: str = "") -> str:
+    """A vertical line."""
+    name = f' class="{kind}"' if kind else ""
+    return f'<line{name} x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{foot:g}"/>\n'
 
 
 def escaped(words: str, most: int = 500) -> str:
