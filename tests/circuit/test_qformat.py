@@ -62,6 +62,23 @@ def test_out_of_range_says_how_many_where_and_what_range() -> None:
     assert "calibration" in message
 
 
+def test_the_place_is_that_of_the_sample_also_in_runs() -> None:
+    """Runs of two samples each: sample 3 is the second one of run 1."""
+    tensor = Tensor("x", (2, 3), 4, -128, 127)
+    runs = np.zeros((2, 2, 3))
+    runs[1, 1, 2] = 100
+    with pytest.raises(InputRangeError, match=r"1 of 12 values \(the first at index \(3, 2\)\) is outside"):
+        quantize(runs, tensor)
+    with pytest.raises(InputRangeError, match=r"the first at index \(3, 2\)"):
+        quantize(runs.reshape(4, 3), tensor)
+
+
+@pytest.mark.parametrize(("frac_bits", "remedy"), [(4, "Rescale the data"), (0, "Correct numbers that choose rows")])
+def test_whole_numbers_need_not_be_rescaled(frac_bits: int, remedy: str) -> None:
+    with pytest.raises(InputRangeError, match=f"{remedy}.*, or compile with calibration data"):
+        quantize(np.array([1000]), _tensor(frac_bits, -128, 127))
+
+
 def test_saturate_clips_to_the_bounds() -> None:
     x = np.array([0.0, 8.5, -100.0, 1e300, -1e300])
     np.testing.assert_array_equal(quantize(x, _tensor(4, -128, 127), saturate=True), [0, 127, -128, 127, -128])

@@ -207,6 +207,7 @@ CASES: dict[str, OperatorCase] = {
     "Where: constants": _case("y = Where(b, h, k)", {"b": (4,)}, {"h": _w(4), "k": _w(4, seed=1)}),
     # Structure
     **_all("y = {}(x)", "Dropout Flatten Identity Neg", {"x": (2, 2)}),
+    "AffineGrid": _case("y = AffineGrid(x, s)", {"x": (2, 3)}, {"s": np.array([1, 1, 1, 2])}, opset=20),
     "Cast": _case("y = Cast<to=6>(x)", y=INT32),
     "CastLike": _case("y = CastLike(x, t)", weights={"t": np.zeros(1, np.int32)}, opset=19, y=INT32),
     "CenterCropPad": _case("y = CenterCropPad(x, s)", {"x": (5, 2)}, {"s": np.array([1, 3, 4])}),
@@ -216,6 +217,18 @@ CASES: dict[str, OperatorCase] = {
     "DepthToSpace": _case("y = DepthToSpace<blocksize=2>(x)", {"x": (4, 1, 2)}),
     "Expand": _case("y = Expand(x, s)", {"x": (1, 2)}, {"s": np.array([1, 3, 2])}),
     "GatherND": _case("y = GatherND(x, k)", {"x": (3, 2)}, {"k": np.array([[0, 2, 1], [0, 0, 0]])}),
+    "GridSample": _case(
+        "y = GridSample(x, k)", {"x": (1, 2, 2)}, {"k": _reals([[[[-0.25, 0.5], [1.5, -0.75]]]])}, opset=20
+    ),
+    "GridSample: nearest": _case(
+        'y = GridSample<mode="nearest", padding_mode="reflection">(x, k)',
+        {"x": (1, 2, 2)},
+        {"k": _reals([[[[-0.25, 0.5], [2.5, -0.75]]]])},
+        opset=20,
+    ),
+    "GridSample: computed": _case(
+        "s = Mul(z, k)\ny = GridSample(x, s)", {"x": (1, 2, 2), "z": (1, 1, 2)}, {"k": np.float32(0.25)}, opset=20
+    ),
     "Pad": _case("y = Pad(x, p)", weights={"p": np.array([0, 1, 0, 2])}),
     "Reshape": _case("y = Reshape(x, s)", {"x": (2, 3)}, {"s": np.array([1, 3, 2])}),
     "Resize": _case('y = Resize<mode="linear">(x, , s)', {"x": (1, 2, 3)}, {"s": _reals([1, 1, 2, 2])}, opset=19),

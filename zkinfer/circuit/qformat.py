@@ -7,7 +7,7 @@ some features than in others, see `Tensor`.
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -167,7 +167,7 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     reals = array.astype(np.float64)
     finite = np.isfinite(reals)
     if not finite.all():
-        raise NotFiniteError(f"{tensor.label!r}: {_places(~finite)} NaN or infinite")
+        raise NotFiniteError(f"{tensor.label!r}: {_places(~finite, tensor)} NaN or infinite")
     bits = frac_bits_of(tensor)
     if bits.ndim > reals.ndim or (bits.ndim and reals.shape[-bits.ndim] != len(bits)):
         raise ShapeError(f"{tensor.label!r} has scales for {len(bits)} features; got an array of shape {reals.shape}")
@@ -179,10 +179,12 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     if outside.any() and not saturate:
         worst = np.unravel_index(np.argmax(np.where(outside, np.abs(scaled), -1.0)), reals.shape)
         unit = float(np.ldexp(1.0, -np.broadcast_to(bits, reals.shape)[worst]))
-        there = f" at index {tuple(map(int, worst))}" if bits.ndim else ""
+        there = f" at index {_index(worst, reals.shape, tensor)}" if bits.ndim else ""
+        # Whole numbers may choose rows of a table, which calibration data does not make longer.
+        remedy = "Rescale the data" if bits.any() else "Correct numbers that choose rows of a table"
         raise InputRangeError(
             f"{tensor.label!r} takes values from {tensor.lo * unit:.6g} to {tensor.hi * unit:.6g}{there}: "
-            f"{_places(outside)} outside, the farthest of which is {float(reals[worst]):.6g}. Rescale the data, or "
+            f"{_places(outside, tensor)} outside, the farthest of which is {float(reals[worst]):.6g}. {remedy}, or "
             "compile with calibration data that covers it"
         )
     return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi))
@@ -196,8 +198,16 @@ def dequantize(integers: IntArray, tensor: Tensor) -> FloatArray:
     return np.ldexp(np.asarray(integers).astype(np.float64), -frac_bits_of(tensor))
 
 
-def _places(mask: BoolArray) -> str:
+def _places(mask: BoolArray, tensor: Tensor) -> str:
     """How many elements of the mask are set, and where the first one is."""
     count = int(mask.sum())
-    index = tuple(int(i) for i in np.argwhere(mask)[0])
-    return f"{count} of {mask.size} values (the first at index {index}) {'is' if count == 1 else 'are'}"
+    first = _index(np.argwhere(mask)[0], mask.shape, tensor)
+    return f"{count} of {mask.size} values (the first at index {first}) {'is' if count == 1 else 'are'}"
+
+
+def _index(place: Iterable[Any], shape: tuple[int, ...], tensor: Tensor) -> tuple[int, ...]:
+    """Where an element is in an array of samples; of runs, each of which is a tensor, the first two axes are one."""
+    index = tuple(int(i) for i in place)
+    if tensor.shape and shape[1:] == tensor.shape:
+        return (index[0] * tensor.shape[0] + index[1], *index[2:])
+    return index

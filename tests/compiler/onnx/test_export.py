@@ -150,6 +150,26 @@ def test_nothing_is_printed(
     assert not caplog.records
 
 
+def test_a_failure_is_one_error_and_nothing_is_printed(exporter: Exporter, capfd: pytest.CaptureFixture[str]) -> None:
+    """The exporters print the graph of a module that they fail on, and one of them not by Python."""
+
+    class Unknown(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return torch.special.bessel_j0(x)
+
+    class Branching(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return x * 2 if x.sum() > 0 else x
+
+    for module, message in (
+        (Unknown(), f'exporter "{exporter}" fails on this module: .*bessel'),
+        (Branching(), "line"),
+    ):
+        with pytest.raises(CompileError, match=message):
+            export(module, torch.randn(2, 4), exporter=exporter)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_module_that_fixes_its_batch_is_refused_with_advice() -> None:
     class FixedBatch(nn.Module):  # type: ignore[misc, name-defined]
         def forward(self, x: Any) -> Any:

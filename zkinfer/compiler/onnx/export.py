@@ -2,7 +2,6 @@
 
 import inspect
 import linecache
-import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +10,14 @@ from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
 import numpy as np
 import onnx
 
 from zkinfer.compiler.onnx.called import PREFIX, Call, call_of
 from zkinfer.compiler.onnx.published import PARAMETERS
+from zkinfer.compiler.onnx.quiet import quiet
 from zkinfer.compiler.onnx.read import rename
 from zkinfer.errors import CompileError, InvalidInputError, MissingDependencyError
 from zkinfer.extras import install
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import torch
 
 Exporter = Literal["dynamo", "torchscript"]
+
+_LOGGERS = ("torch", "onnxscript", "onnx_ir")
 
 
 def export(
@@ -66,7 +69,7 @@ def prepare(module: Any, example_inputs: Any, outputs: Sequence[str] | None = No
     if not isinstance(module, torch.nn.Module):
         raise InvalidInputError(f"only a torch.nn.Module can be exported, got {type(module).__name__}")
     names, examples, by_name = _examples(torch, module, example_inputs)
-    with evaluation_mode(module), torch.no_grad(), _quiet():
+    with evaluation_mode(module), torch.no_grad(), quiet(*_LOGGERS):
         try:
             return call_of(torch, module, names, examples, by_name=by_name, outputs=outputs)
         except InvalidInputError:
@@ -80,7 +83,7 @@ def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -
     torch = _import_torch()
     if exporter not in ("dynamo", "torchscript"):
         raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
-    with evaluation_mode(call.module), torch.no_grad(), _quiet():
+    with evaluation_mode(call.module), torch.no_grad(), quiet(*_LOGGERS, printed=True):
         try:
             write = _by_dynamo if exporter == "dynamo" else _by_torchscript
             with warnings.catch_warnings(record=True) as warned:
@@ -187,16 +190,18 @@ def _by_dynamo(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
 
 def _by_torchscript(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
     buffer = BytesIO()
-    torch.onnx.export(
-        call.module,
-        tuple(call.examples),
-        buffer,
-        dynamo=False,
-        opset_version=opset,
-        input_names=call.names,
-        output_names=call.outputs,
-        dynamic_axes={name: {0: "batch"} for name in (*call.names, *call.outputs)},
-    )
+    # Where it fails it writes the graph past Python's own streams, and no option of it says otherwise.
+    with mock.patch.object(torch._C, "_jit_onnx_log", create=True):
+        torch.onnx.export(
+            call.module,
+            tuple(call.examples),
+            buffer,
+            dynamo=False,
+            opset_version=opset,
+            input_names=call.names,
+            output_names=call.outputs,
+            dynamic_axes={name: {0: "batch"} for name in (*call.names, *call.outputs)},
+        )
     return onnx.load_model_from_string(buffer.getvalue())
 
 
@@ -257,22 +262,6 @@ def evaluation_mode(module: Any) -> Iterator[None]:
     finally:
         for submodule, training in flags:
             submodule.training = training
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the exporters' warnings and log messages."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _gist(error: Exception) -> str:

@@ -10,6 +10,7 @@ from onnxscript import optimizer, rewriter
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.limits import require_short_range
+from zkinfer.compiler.onnx.quiet import quiet
 
 MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
@@ -36,7 +37,7 @@ def simplify(model: onnx_ir.Model) -> None:
     """Fold constants, rewrite, and remove unused nodes, in place, by onnxscript's passes."""
     names = [value.name for value in model.graph.outputs]
     # Constants that overflow here are found, and named, by the check of constants afterwards.
-    with blame("the model cannot be simplified"), np.errstate(all="ignore"):
+    with blame("the model cannot be simplified"), np.errstate(all="ignore"), quiet("onnxscript", "onnx_ir"):
         _unshare_batch_norm_inputs(model)
         small = [value for value in model.graph.initializers.values() if _is_taken_for_zero(value)]
         for value in small:

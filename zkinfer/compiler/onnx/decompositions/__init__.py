@@ -7,6 +7,7 @@ from zkinfer.compiler.onnx.decompositions import contributed as contributed
 from zkinfer.compiler.onnx.decompositions import normalization as normalization
 from zkinfer.compiler.onnx.decompositions import recurrence as recurrence
 from zkinfer.compiler.onnx.decompositions import reduction as reduction
+from zkinfer.compiler.onnx.decompositions import sampling as sampling
 from zkinfer.compiler.onnx.decompositions import transforms as transforms
 from zkinfer.compiler.onnx.decompositions import trees as trees
 from zkinfer.compiler.onnx.decompositions import windows as windows

@@ -1,6 +1,7 @@
 """The ONNX operators, one small function each; importing this package registers them all."""
 
 from zkinfer.compiler.onnx.ops import elementwise as elementwise
+from zkinfer.compiler.onnx.ops import grid_sample as grid_sample
 from zkinfer.compiler.onnx.ops import linear as linear
 from zkinfer.compiler.onnx.ops import logic as logic
 from zkinfer.compiler.onnx.ops import normalization as normalization

@@ -152,10 +152,16 @@ def _interpolated(g: Emitter, x: Activation, axis: int, matrix: FloatArray) -> A
     if ((matrix == 0) | (matrix == 1)).all() and (matrix.sum(axis=1) == 1).all():
         return g.reindex(x, Take(axis, tuple(int(i) for i in matrix.argmax(axis=1))))
     letters = string.ascii_lowercase[: len(x.shape)]
-    matrix_bits = weight_frac_bits(float(np.abs(matrix).max()), g.precision.weight_bits)
+    subscripts = f"{letters},z{letters[axis]}->{letters.replace(letters[axis], 'z')}"
+    return weighted(g, subscripts, x, f"{g.label}/interpolation{axis}", matrix)
+
+
+def weighted(g: Emitter, subscripts: str, x: Activation, name: str, weights: FloatArray) -> Activation:
+    """Sums of elements with weights that are public numbers of the operator's formula."""
+    bits = weight_frac_bits(float(np.abs(weights).max()), g.precision.weight_bits)
     # Multiples of a quarter, for example, need only two fraction bits.
-    exact = (f for f in range(matrix_bits) if (np.ldexp(matrix, f) == np.rint(np.ldexp(matrix, f))).all())
-    weight = g.weight_at(Constant(f"{g.label}/interpolation{axis}", matrix), matrix, next(exact, matrix_bits))
+    exact = (f for f in range(bits) if (np.ldexp(weights, f) == np.rint(np.ldexp(weights, f))).all())
+    weight = g.weight_at(Constant(name, weights), weights, next(exact, bits))
     # The next axis or a lookup follows: a wide value needs no narrow form as long as both can take it.
     width = max(g.operand_bits, g.accumulator_bits - g.precision.weight_bits)
-    return g.einsum(f"{letters},z{letters[axis]}->{letters.replace(letters[axis], 'z')}", x, weight, width=width)
+    return g.einsum(subscripts, x, weight, width=width)
