@@ -145,7 +145,7 @@ def inference_seconds(path: Path, data: dict[str, Any]) -> float:
     watch = Stopwatch()
     for _ in range(INFERENCES):
         session.run(None, feeds)
-    return watch.processor / INFERENCES
+    return float(watch.processor / INFERENCES)
 
 
 def proven(path: Path, circuit: zk.Circuit, data: dict[str, Any], states: dict[str, str]) -> dict[str, str]:

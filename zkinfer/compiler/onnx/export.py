@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 
 from zkinfer.compiler.onnx.called import PREFIX, Call, call_of
+from zkinfer.compiler.onnx.experts import dense_experts
 from zkinfer.compiler.onnx.published import PARAMETERS
 from zkinfer.compiler.onnx.quiet import quiet
 from zkinfer.compiler.onnx.read import rename
@@ -83,7 +84,12 @@ def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -
     torch = _import_torch()
     if exporter not in ("dynamo", "torchscript"):
         raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
-    with evaluation_mode(call.module), torch.no_grad(), quiet(*_LOGGERS, printed=True):
+    with (
+        evaluation_mode(call.module),
+        dense_experts(torch, call.module),
+        torch.no_grad(),
+        quiet(*_LOGGERS, printed=True),
+    ):
         try:
             write = _by_dynamo if exporter == "dynamo" else _by_torchscript
             with warnings.catch_warnings(record=True) as warned:
