@@ -218,12 +218,12 @@ CASES: dict[str, OperatorCase] = {
     "Expand": _case("y = Expand(x, s)", {"x": (1, 2)}, {"s": np.array([1, 3, 2])}),
     "GatherND": _case("y = GatherND(x, k)", {"x": (3, 2)}, {"k": np.array([[0, 2, 1], [0, 0, 0]])}),
     "GridSample": _case(
-        "y = GridSample(x, k)", {"x": (1, 2, 2)}, {"k": _reals([[[[-0.25, 0.5], [1.5, -0.75]]]])}, opset=20
+        "y = GridSample(x, k)", {"x": (1, 2, 2)}, {"k": _reals([-0.25, 0.5, 1.5, -0.75]).reshape(1, 1, 2, 2)}, opset=20
     ),
     "GridSample: nearest": _case(
         'y = GridSample<mode="nearest", padding_mode="reflection">(x, k)',
         {"x": (1, 2, 2)},
-        {"k": _reals([[[[-0.25, 0.5], [2.5, -0.75]]]])},
+        {"k": _reals([-0.25, 0.5, 2.5, -0.75]).reshape(1, 1, 2, 2)},
         opset=20,
     ),
     "GridSample: computed": _case(
