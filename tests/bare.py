@@ -1,7 +1,7 @@
-"""What a base install can do, in an environment of its own: `make test-bare`, which makes one and names its Python.
+"""What a base install takes and can do, in an environment of its own: `make test-bare`, which makes one and names it.
 
-It verifies a proof that this environment makes, refuses one that was changed, and says of other commands what to
-install. Installing takes the network, so it is no part of the test suite.
+Its size is measured, without pip and setuptools. It verifies a proof that this environment makes, refuses one that was
+changed, and says of other commands what to install. Installing takes the network, so it is no part of the test suite.
 """
 
 import os
@@ -16,7 +16,24 @@ from support.paths import CIRCUITS
 
 from zkinfer.extras import EXTRAS
 
+MAX_BYTES = 100_000_000
+"""Of the disk, for what a verifier installs."""
+
+INSTALLERS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
+"""What a new environment has before anything is installed, by the beginnings of names."""
+
 INSTALLED = f"from importlib.util import find_spec; print(*(n for n in {list(EXTRAS)} if find_spec(n)))"
+
+
+def sizes(environment: Path) -> dict[str, int]:
+    """Bytes on the disk of each package of an environment, compiled files of Python included."""
+    found: dict[str, int] = {}
+    for place in environment.glob("lib/python*/site-packages/*"):
+        if not place.name.startswith(INSTALLERS):
+            name = place.name.partition("-")[0].removesuffix(".libs")
+            files = [place, *place.rglob("*")]
+            found[name] = found.get(name, 0) + sum(512 * file.lstat().st_blocks for file in files)
+    return found
 
 
 def proven(work: Path) -> None:
@@ -42,6 +59,12 @@ def proven(work: Path) -> None:
 def main() -> int:
     """Returns 0 where the base install does what it should."""
     bare = Path(sys.argv[1]).absolute()
+    found = sizes(bare.parent.parent)
+    taken = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sorted(found.items(), key=lambda item: -item[1]))
+    print(f"the base install takes {sum(found.values()) / 1e6:.1f} MB: {taken}")
+    if sum(found.values()) > MAX_BYTES:
+        print(f"that is more than {MAX_BYTES / 1e6:.0f} MB", file=sys.stderr)
+        return 1
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -52,8 +75,8 @@ def main() -> int:
             print(done.stdout, done.stderr, sep="", end="", flush=True)
             return done
 
-        found = ask("-c", INSTALLED)
-        if found.returncode or found.stdout.split():
+        listed = ask("-c", INSTALLED)
+        if listed.returncode or listed.stdout.split():
             print("the base install has optional packages, or does not run", file=sys.stderr)
             return 1
         for proof, code, said in (("proof.zkp", 0, "VALID"), ("changed.zkp", 1, "")):

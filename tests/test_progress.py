@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 
 import pytest
+from support.displays import Displays
 
 import zkinfer.progress
-from zkinfer.progress import activity, duration, notice, progress, quiet
+from zkinfer.progress import Turning, activity, duration, notice, progress, quiet
 
 
 class _Terminal(io.StringIO):
@@ -91,6 +92,39 @@ def test_a_notice_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _become_terminal(monkeypatch)
     notice("compiling")
     assert terminal.getvalue() == "compiling\n"
+
+
+@pytest.fixture
+def displays(monkeypatch: pytest.MonkeyPatch) -> Displays:
+    found = Displays()
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython.display", found)
+    return found
+
+
+class TestInNotebooks:
+    def test_long_work_turns_until_it_is_done(self, displays: Displays, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(zkinfer.progress, "PATIENCE_SECONDS", 0.02)
+        _uncounted(0.2)
+        assert displays.texts[0] == "reading the model"
+        assert displays.texts[1].startswith("reading the model: ")
+        assert displays.turning == [True, False]
+
+    def test_short_work_shows_nothing(self, displays: Displays) -> None:
+        _uncounted(0.01)
+        assert displays.shown == []
+
+    def test_text_is_text(self, displays: Displays) -> None:
+        Turning("<script>")
+        assert "<script>" not in displays.shown[0]["text/html"]
+
+
+def test_of_work_within_work_the_outer_is_shown(displays: Displays, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zkinfer.progress, "PATIENCE_SECONDS", 0.02)
+    with activity("making keys"):
+        _uncounted(0.1)
+    _uncounted(0.1)
+    assert [text.partition(":")[0] for text in displays.texts] == ["making keys"] * 2 + ["reading the model"] * 2
 
 
 def test_a_notice_is_for_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:

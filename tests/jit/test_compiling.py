@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 pytest.importorskip("numba")
 
 from numba import njit
+from support.displays import Displays
 
 import zkinfer.jit.compiling
-from zkinfer.jit.compiling import CompilationNotice, device, source_digest
+from zkinfer.jit.compiling import COMPILED, CompilationNotice, device, source_digest
+from zkinfer.progress import quiet
 
 
 @pytest.fixture
@@ -37,6 +40,28 @@ def test_the_first_kernel_is_announced_and_no_other(said: list[str]) -> None:
         notice.on_end(compiling(source_digest))
     assert len(said) == 1
     assert "zkinfer warmup" in said[0]
+
+
+def test_in_a_notebook_a_spinner_turns_while_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    displays, kernel = Displays(), compiling(source_digest)
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython.display", displays)
+    monkeypatch.setattr(zkinfer.jit.compiling, "REST_SECONDS", 0.05)
+    notice = CompilationNotice()
+    for outer in range(2):
+        for _ in range(2):  # one within the other, as a kernel and a function that it calls
+            notice.on_start(kernel)
+        notice.on_end(kernel)
+        assert displays.turning == [True, False] * outer + [True], "the outer one is still compiled"
+        notice.on_end(kernel)
+        deadline = time.monotonic() + 10
+        while displays.turning[-1] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert displays.turning == [True, False] * (outer + 1)
+    assert {text.partition(",")[0] for text in displays.texts} == {"zkinfer: compiling kernels", COMPILED}
+    with quiet():
+        CompilationNotice().on_start(kernel)
+    assert len(displays.shown) == 4
 
 
 def test_kernels_of_other_packages_are_their_own_business(said: list[str]) -> None:

@@ -8,6 +8,7 @@ import typer
 from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.console import facts, guarded, out
+from zkinfer.progress import activity
 
 
 @app.command()
@@ -52,6 +53,7 @@ def warmup() -> results.Warm:
     from zkinfer.native.warmup import warmup as compile_kernels
 
     began = time.perf_counter()
-    compile_kernels()
+    with activity("compiling kernels"):
+        compile_kernels()
     out.print("kernels compiled")
     return results.Warm(seconds=time.perf_counter() - began)

@@ -7,6 +7,7 @@ functions that they call.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -19,7 +20,7 @@ from numba.core.runtime import rtsys
 from numba.extending import intrinsic as _intrinsic
 
 from zkinfer.jit.private_folder import private_folder
-from zkinfer.progress import notice
+from zkinfer.progress import Turning, in_notebook, is_quiet, notice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,21 +96,53 @@ def intrinsic(function: F) -> Callable[..., Any]:
     return compiled
 
 
+ANNOUNCEMENT = "zkinfer: compiling kernels, once on this machine; `zkinfer warmup` does it ahead, in half a minute"
+COMPILED = "zkinfer: kernels are compiled"
+REST_SECONDS = 1.0
+"""Between one kernel and the next, after which a spinner stops."""
+
+
 class CompilationNotice(event.Listener):  # type: ignore[misc]
-    """Says, once in a process, that kernels of this package are compiled: why the first use takes so long."""
+    """Says, once in a process, that kernels of this package are compiled: why the first use takes so long.
+
+    In a notebook a spinner turns beside it for as long as they are. Terminals have those of `progress.activity`.
+    """
 
     def __init__(self) -> None:
         self._announced = False
+        self._running = 0
+        self._shown: Turning | None = None
+        self._turns = False
+        self._rest = threading.Timer(REST_SECONDS, self._stop)
 
     def on_start(self, event: Any) -> None:
-        """Numba begins to compile a function, of this package or of another."""
+        """Numba begins to compile a function, of this package or of another; one may be within another."""
+        self._running += 1
+        self._rest.cancel()
         module = event.data["dispatcher"].py_func.__module__ or ""  # None where the function's text was executed
-        if not self._announced and module.startswith("zkinfer."):
-            self._announced = True
-            notice("zkinfer: compiling kernels, once on this machine; `zkinfer warmup` does it ahead, in half a minute")
+        if not module.startswith("zkinfer."):
+            return
+        if not self._announced and in_notebook() and not is_quiet():
+            self._shown, self._turns = Turning(ANNOUNCEMENT), True
+        elif not self._announced:
+            notice(ANNOUNCEMENT)
+        elif self._shown is not None and not self._turns:
+            self._shown.replace(ANNOUNCEMENT, turning=True)
+            self._turns = True
+        self._announced = True
 
     def on_end(self, event: Any) -> None:
-        """Nothing is said when numba is done."""
+        """Numba is done with it. Nothing tells whether more kernels follow, but that none does for a while."""
+        self._running -= 1
+        if self._turns and not self._running:
+            self._rest = threading.Timer(REST_SECONDS, self._stop)
+            self._rest.daemon = True
+            self._rest.start()
+
+    def _stop(self) -> None:
+        if self._shown is not None and not self._running:
+            self._shown.replace(COMPILED)
+            self._turns = False
 
 
 event.register("numba:compile", CompilationNotice())

@@ -25,7 +25,7 @@ from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.prove import header_for
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
-from zkinfer.progress import duration
+from zkinfer.progress import activity, duration
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.native_proof import protocol
@@ -90,7 +90,7 @@ def setup(
     shape_of(plan, parameters.code, header_for(plan))  # what a first proof would be refused for is refused here
     folder, temporary = place_for_keys(folder)
     _require_disk(folder, matrix_bytes(program, parameters), proofs)
-    with building_folder(folder) as part:
+    with activity("making keys"), building_folder(folder) as part:
         matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=RANGE_PROOFS)
         commitment = Commitment(program, _key(matrix, parameters, proofs))
         commitment = Commitment(program, commitment.key, prove_ranges(commitment, matrix, seed))
