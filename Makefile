@@ -9,7 +9,7 @@
 #   make test-newest  part of the tests with the newest versions of all dependencies
 #   make test-lowest  the same with the lowest versions that pyproject.toml allows (Python 3.11 or 3.12)
 #   make test-read-only  a whole job where neither the package's folder nor a home can be written
-#   make test-bare    what a base install verifies, refuses and says, in a new environment
+#   make test-bare    what a base install takes, verifies, refuses and says, in a new environment
 #   make lock         choose the versions in constraints/ anew, from pyproject.toml
 #   make circuits     train the reference models again and rewrite circuits/
 #   make benchmarks   measure the published numbers again
@@ -73,6 +73,7 @@ test-read-only: $(VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python tests/read_only.py
 
 test-bare: $(VENV)/.installed
+	rm -rf build
 	$(PYTHON) -m venv --clear .venv-bare
 	.venv-bare/bin/$(PIP_INSTALL) --constraint $(LOCKED) .
 	PYTHONPATH=tests $(BIN)/python tests/bare.py .venv-bare/bin/python
@@ -129,9 +130,11 @@ $(VENV)/.installed: pyproject.toml $(LOCKED)
 	.venv-lowest/bin/$(PIP_INSTALL) --constraint $(LOWEST) --editable '.[$(VERSIONED_EXTRAS)]'
 	@touch $@
 
+# In `build` an earlier install leaves modules that may have moved since, which the next one would install again.
 # What a third party installs: the verifier, with what the demonstration's ezkl proof takes, and nothing of the prover's
 # dependencies.
 $(VERIFIER_VENV)/.installed: pyproject.toml $(LOCKED) $(PACKAGE)
+	rm -rf build
 	$(PYTHON) -m venv $(VERIFIER_VENV)
 	$(VERIFIER_BIN)/$(PIP_INSTALL) --constraint $(LOCKED) '.[ezkl-verifier]'
 	@touch $@

@@ -44,6 +44,8 @@ Mistake = Callable[[Bench], object]
 
 MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a model's name is misspelt": (lambda b: zk.compile("modle.onnx", b.typical), "cannot read modle.onnx"),
+    "a URL as a pathlib.Path": (lambda b: zk.compile(Path("s3://bucket/model.onnx"), b.typical), "hand in the text"),
+    "keys in a store": (lambda b: zk.setup(b.circuit, folder="s3://bucket/keys"), "folder is a path of this machine"),
     "calibration data is a path": (lambda b: zk.compile(MODEL, DIGITS / "calibration.npy"), "numpy.load("),
     "calibration data is of another model": (lambda b: zk.compile(MODEL, b.typical[:, :5]), "shape (samples, 64)"),
     "there is no calibration data": (lambda b: zk.compile(MODEL, b.typical[:0]), "got no samples"),

@@ -164,7 +164,10 @@ def _circuit(job: Job) -> Iterator[str]:
         )
         yield section("Circuit", paragraph(text, note=True))
         return
-    text = "A bar shows how much of all that is looked up is looked up there; lookups are most of what proving costs."
+    text = (
+        "A bar shows which share of all lookups a layer makes. Of what grows with the number of items in a proof, lookups "
+        "cost most."
+    )
     yield section("Circuit", paragraph(text, note=True) + drawing("".join(program_picture(commitment.program))))
 
 

@@ -18,8 +18,8 @@ MAX_TEXT = 34
 def program_picture(program: Program) -> Iterator[str]:
     """The picture, piece by piece: inputs at the top, each node below what it reads, weights within the nodes.
 
-    A bar at the foot of a box says which part of all elements that are looked up in a run is looked up there. Lookups
-    are most of what proving costs; a product's multiplications are named.
+    A bar at the foot of a box says which part of all elements that are looked up in a run is looked up there. Of what
+    grows with the number of inferences in a proof, lookups cost most; a product's multiplications are named.
 
     Raises:
         InvalidInputError: the program has more than `MAX_DRAWN` nodes.
