@@ -165,8 +165,8 @@ def _circuit(job: Job) -> Iterator[str]:
         yield section("Circuit", paragraph(text, note=True))
         return
     text = (
-        "A bar shows which share of all lookups a layer makes. Of what grows with the number of items in a proof, lookups "
-        "cost most."
+        "A bar shows which share of all lookups a layer makes. Of what grows with the number of items in a proof, "
+        "lookups cost most."
     )
     yield section("Circuit", paragraph(text, note=True) + drawing("".join(program_picture(commitment.program))))
 
