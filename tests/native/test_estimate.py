@@ -10,7 +10,7 @@ from support.example_programs import mlp
 from zkinfer.circuit.program import Lookup
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.cost import PICOSECONDS, Counts, seconds
-from zkinfer.native.estimate import NativeEstimate, _range_proof, estimate
+from zkinfer.native.estimate import NativeEstimate, _range_proof, estimate, range_counts
 from zkinfer.native.setup import opening_for, setup
 
 EXAMPLE = mlp()
@@ -66,6 +66,20 @@ def test_the_proof_about_the_weights_is_counted_once_for_the_keys() -> None:
     assert wider > _range_proof(EXAMPLE.program, opening_for(EXAMPLE.program, 4))
     assert estimated(1).setup_seconds > estimated(1).range_seconds
     assert "of it, proof about the weights" in dict(estimated(1).rows())
+
+
+def test_limbs_of_weights_and_multiplicities_are_counted() -> None:
+    """Weights of small bounds are looked up as they are committed; of wide ones the limbs are committed as well."""
+    opening = opening_for(EXAMPLE.program, 4)
+    cells = sum(1 << (tensor.size - 1).bit_length() for tensor in EXAMPLE.program.weights)
+    narrow = range_counts(EXAMPLE.program, opening)
+    assert narrow.lookups == cells
+    assert narrow.table_rows == 16 + 64, "of two bounds for three weights"
+    wide = [msgspec.structs.replace(tensor, lo=-(1 << 30), hi=1 << 30) for tensor in EXAMPLE.program.weights]
+    limbs = range_counts(msgspec.structs.replace(EXAMPLE.program, weights=tuple(wide)), opening)
+    assert limbs.lookups > 2 * narrow.lookups
+    assert limbs.symbols > narrow.symbols
+    assert narrow.elements == narrow.multiplications == 0, "nothing is executed"
 
 
 def test_a_budget_has_its_price_in_time_memory_and_disk() -> None:

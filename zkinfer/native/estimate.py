@@ -15,6 +15,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native.cost import (
     COMMITTING_PICOSECONDS,
+    RANGE_PICOSECONDS,
     Counts,
     argument_bytes,
     count,
@@ -169,8 +170,19 @@ def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, i
         return 0.0, 0
     plan = make_range_plan(program)
     header = header_for(plan)
-    shape = shape_of(plan, opening.code, header)
-    return seconds(count(plan, shape, header, opening)), argument_bytes(plan, shape, header, opening)
+    size = argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
+    return seconds(range_counts(program, opening), RANGE_PICOSECONDS), size
+
+
+def range_counts(program: Program, opening: OpeningParameters) -> Counts:
+    """What is done for the proof about a program's weights, of which there are some.
+
+    Args:
+        opening: of their matrix.
+    """
+    plan = make_range_plan(program)
+    header = header_for(plan)
+    return count(plan, shape_of(plan, opening.code, header), header, opening)
 
 
 def _layers(plan: Plan) -> tuple[LayerCost, ...]:
