@@ -61,7 +61,8 @@ def test_any_bytes_give_the_one_error(data: bytes) -> None:
 def test_truncated_extended_and_wordy_encodings_are_refused() -> None:
     program = random_program(np.random.default_rng(3)).program
     data = encode_program(program)
-    wordy = msgspec.msgpack.encode(msgspec.to_builtins(program)).replace(b"\x01", b"\xcc\x01", 1)
+    wordy = data.replace(b"\x01", b"\xcc\x01", 1)
+    assert msgspec.msgpack.decode(wordy) == msgspec.msgpack.decode(data)
     for bad in (data[:-1], data + b"\0", wordy):
         with pytest.raises(ArtifactError):
             decode_program(bad)
@@ -85,8 +86,8 @@ def test_a_short_file_lists_few_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     x = Tensor("x", (1, 2), 3, -8, 8)
     program = Program(1, (x,), (), (), (View(x, (Term(0, 1, ()),), 0),) * 80, (1,))
     small = zlib.compress(encode_program(program), 9)
-    assert len(encode_program(program)) <= 1000 + encoding.BYTES_PER_BYTE * len(small)
-    with pytest.raises(ArtifactError, match="bytes of tensors and nodes"):
+    assert len(encode_program(program)) > 1000 + encoding.BYTES_PER_BYTE * len(small)
+    with pytest.raises(ArtifactError, match="inflates to more than"):
         unpack_program(small)
     assert unpack_program(pack_program(program)) == program
 

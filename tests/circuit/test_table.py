@@ -6,10 +6,36 @@ import pytest
 from zkinfer.circuit import table
 from zkinfer.circuit.encoding import decode_program, encode_program
 from zkinfer.circuit.program import Lookup, Program, Tensor
-from zkinfer.circuit.table import Table
+from zkinfer.circuit.table import Entries, Table
 from zkinfer.errors import ArtifactError, BoundsError
 
 ENDS = (-(1 << 63), (1 << 63) - 1)
+
+
+def test_entries_read_as_a_tuple_of_integers() -> None:
+    entries = Table("squares", -2, (4, 1, 0, 1, 4)).values
+    assert isinstance(entries, Entries)
+    assert entries == (4, 1, 0, 1, 4)
+    assert entries != (4, 1, 0, 1)
+    assert entries != (4, 1, 0, 1, 5)
+    assert entries != [4, 1, 0, 1, 4], "as no tuple is"
+    assert list(entries) == [4, 1, 0, 1, 4]
+    assert (entries[0], entries[-2], entries[1:3]) == (4, 1, (1, 0))
+    assert type(entries[0]) is type(next(iter(entries))) is type(entries[1:3][0]) is int
+    assert (len(entries), max(entries), 5 in entries) == (5, 4, False)
+    assert repr(entries) == "(4, 1, 0, 1, 4)"
+
+
+def test_equal_entries_are_one_key() -> None:
+    first, second, other = (Table("t", 0, values) for values in ((1, 2), (1, 2), (1, 3)))
+    assert first == second != other
+    assert len({first, second, other}) == 2
+
+
+def test_nobody_writes_to_entries() -> None:
+    table = Table("t", 0, (1, 2))
+    with pytest.raises(ValueError, match="read-only"):
+        table.array[0] = 5
 
 
 def test_outputs_at_the_ends_of_int64() -> None:

@@ -1,12 +1,14 @@
 """The commitment file: one encoding, a digest of all of it, and nothing else is read."""
 
 import itertools
+import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from zkinfer.circuit import encoding
 from zkinfer.circuit.derived_bounds import derived_bounds
 from zkinfer.circuit.encoding import encode_program, pack_program, unpack_program
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Program, Tensor
-from zkinfer.circuit.table import Table
+from zkinfer.circuit.table import Entries, Table
 from zkinfer.errors import ArtifactError, MalformedCommitmentError, WrongKeyError
 from zkinfer.ezkl.verifier.bn254 import SCALAR_MODULUS
 from zkinfer.ezkl.verifying_key import MAX_MAGNITUDE, EzklVerifyingKey
@@ -42,7 +44,7 @@ def encode(program: bytes, key: Any, *others: Any) -> bytes:
     return msgspec.msgpack.encode((zlib.compress(program), key, *(others or (b"",))))
 
 
-def differences(values: tuple[int, ...]) -> tuple[int, ...]:
+def differences(values: Sequence[int]) -> tuple[int, ...]:
     """The first value, then the difference of each to the one before."""
     return (values[0], *(b - a for a, b in itertools.pairwise(values)))
 
@@ -246,6 +248,27 @@ def test_a_short_file_holds_no_more_of_anything(member: int, monkeypatch: pytest
     assert len(packed) < 1 << 14
     with pytest.raises(ArtifactError, match="inflates to more than"):
         unpack_program(packed)
+
+
+@pytest.mark.parametrize("difference", [1, 1000, 1 << 40], ids=["one byte", "three bytes", "nine bytes"])
+def test_entries_of_tables_take_memory_in_proportion_to_the_file(difference: int) -> None:
+    """Few packed bytes may stand for twice as many and `FREE_BYTES`; each of those takes 18 bytes, 10 when all is read.
+
+    Python's integers take 40 bytes for each entry, and there are as many entries as inflated bytes.
+    """
+    steps = np.random.default_rng(0).integers(-1, 2, 1 << 18) * difference
+    table = Table("some", 0, Entries(np.cumsum(np.cumsum(steps))))
+    program = msgspec.structs.replace(COMMITMENT.program, tables=(*COMMITMENT.program.tables, table))
+    data = Commitment(program, COMMITMENT.key).to_bytes()
+    inflated = len(zlib.decompress(pack_program(program)))
+    assert inflated <= encoding.FREE_BYTES + encoding.BYTES_PER_BYTE * len(data)
+    tracemalloc.start()
+    commitment = Commitment.from_bytes(data)
+    left, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= 18 * inflated + len(data) + (1 << 20)
+    assert left <= 10 * inflated + len(data)
+    assert commitment.program == program
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9))

@@ -11,7 +11,7 @@ import numpy as np
 from blake3 import blake3
 
 from zkinfer import registry
-from zkinfer.circuit.encoding import encode_program, pack_program, program_digest, unpack_program
+from zkinfer.circuit.encoding import encoded_pieces, pack_program, program_digest, unpack_program
 from zkinfer.circuit.program import Program
 from zkinfer.errors import (
     ArtifactError,
@@ -92,6 +92,19 @@ def _decode_key(data: msgspec.Raw) -> VerifyingKey:
     return msgspec.msgpack.decode(data, type=key_type)
 
 
+def _model_digest(program: Program, key: VerifyingKey) -> bytes:
+    """The digest of the MessagePack array of the program's canonical bytes and the key, hashed piece by piece."""
+    hasher = blake3(b"\x92", derive_key_context=FINGERPRINT_CONTEXT)
+    length = sum(map(len, encoded_pieces(program)))
+    size = next(size for size in (1, 2, 4) if length < 1 << 8 * size)
+    hasher.update({1: b"\xc4", 2: b"\xc5", 4: b"\xc6"}[size] + length.to_bytes(size, "big"))
+    for piece in encoded_pieces(program):
+        hasher.update(piece)
+    hasher.update(msgspec.msgpack.encode(key))
+    digest: bytes = hasher.digest()
+    return digest
+
+
 def fingerprint_of(digest: bytes) -> str:
     """A commitment's digest for people, in groups of four digits."""
     text = digest.hex()
@@ -116,7 +129,7 @@ class Commitment(File):
         self.program = program
         self.key = key
         self.range_proof = range_proof
-        self._model = msgspec.msgpack.encode((encode_program(program), key))
+        self._digest = _model_digest(program, key)
 
     def __getattr__(self, name: str) -> Any:
         """Only called for what is not there: the two attributes of 0.1.0 are refused with where they went."""
@@ -159,8 +172,7 @@ class Commitment(File):
     @property
     def digest(self) -> bytes:
         """32 bytes that name program and key: all of a commitment but its proof about the weights, which names it."""
-        digest: bytes = blake3(self._model, derive_key_context=FINGERPRINT_CONTEXT).digest()
-        return digest
+        return self._digest
 
     @property
     def fingerprint(self) -> str:
@@ -205,10 +217,10 @@ class Commitment(File):
         self.check()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Commitment) and self._model == other._model and self.range_proof == other.range_proof
+        return isinstance(other, Commitment) and self._digest == other._digest and self.range_proof == other.range_proof
 
     def __hash__(self) -> int:
-        return hash((self._model, self.range_proof))
+        return hash((self._digest, self.range_proof))
 
     def __repr__(self) -> str:
         return f"Commitment({self.fingerprint}, backend={self.backend!r})"

@@ -133,7 +133,7 @@ class Builder:
         self._weights: dict[tuple[int, tuple[int, ...], str | None, bytes], ProgramValue] = {}
         self._secrets: set[int] = set()
         self._tables: list[Table] = []
-        self._positions: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._positions: dict[tuple[int, Sequence[int]], int] = {}
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
         self._saturations: dict[int, Saturation] = {}
