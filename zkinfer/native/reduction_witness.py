@@ -13,6 +13,7 @@ from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
@@ -148,11 +149,19 @@ def gathered_tables(one: Gathering, array: Array) -> FactorTables:
     inside = tuple(map(slice, one.cut.shape))
     padded = [1 << bits for bits in one.bits]
     values.reshape(padded)[inside] = elements(array)
-    cube = weights.reshape(DEGREE, *padded)
     for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
-        sizes = [1 << k for k in box.variables]
-        cube[(slice(None), *box.places)] = kernels.eq_table(point, coefficient).reshape(DEGREE, *sizes)
+        split = box.total - box.variables[-1]
+        rows, line = kernels.eq_table(point[:split], coefficient), kernels.eq_table(point[split:])
+        kernels.add_outer(weights, rows, line, _first_places(box, padded))
     return table
+
+
+def _first_places(box: Box, shape: Sequence[int]) -> IntArray:
+    """In a tensor of this shape, row-major: the number of the first place of each row of a box along the last axis."""
+    numbers = np.zeros(1, dtype=np.int64)
+    for size, start, k in zip(shape[:-1], box.starts[:-1], box.variables[:-1], strict=True):
+        numbers = (numbers[:, None] * size + np.arange(start, start + (1 << k))).reshape(-1)
+    return numbers * shape[-1] + box.starts[-1]
 
 
 def combined(stacks: Sequence[Array], rows: IntArray) -> IntArray:

@@ -108,6 +108,8 @@ class PointEnds:
 
     def of_vector(self, vector: AxisWeights, behind: int) -> Ext:
         """The extension of a vector at the coordinates in front of the last `behind`."""
+        if vector.weights.shape[1] == 1:
+            return vector.first
         if (vector, behind) not in self._values:
             bits = vector.weights.shape[1].bit_length() - 1
             if (bits, behind) not in self._tables:

@@ -33,6 +33,11 @@ class AxisWeights:
         return as_point(self.weights)
 
     @cached_property
+    def first(self) -> Ext:
+        """The first weight: the only one of an axis of one place."""
+        return to_exts(self.weights[:, :1])[0]
+
+    @cached_property
     def is_zero(self) -> bool:
         """Whether all weights are zero."""
         return not self.weights.any()
@@ -133,9 +138,11 @@ def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
     length = vector.shape[1]
     if length.bit_count() != 1:
         raise ShapeError(f"a multilinear polynomial has 2^k values, not {length}")
-    scale = to_exts(modular.sum_axis(vector, 1))[0]
+    scale = to_exts(vector if length == 1 else modular.sum_axis(vector, 1))[0]
     if scale == ZERO:
         return None
+    if length == 1:
+        return scale, ()
     inverse = ext_inv(scale)
     point = []
     folded = vector

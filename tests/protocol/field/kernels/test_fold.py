@@ -55,10 +55,24 @@ def test_adding_products_of_rows_and_a_line(rows: int, width: int, elements: Any
     assert kernels.ext_to_ints(out) == [scalar.ext_add(x, y) for x, y in zip(before, products, strict=True)]
 
 
-def test_products_are_added_to_as_many_elements() -> None:
-    for size in (5, 7, 12):
+def test_rows_of_products_begin_anywhere(elements: Any) -> None:
+    heads, line, starts = elements.ext(3), elements.ext(20), [50, 0, 25]
+    out = np.zeros((3, 70))
+    rows = kernels.ext_from_ints(heads)
+    kernels.add_outer(out, rows, kernels.ext_from_ints(line), np.array(starts))
+    expected = [ZERO] * 70
+    for head, start in zip(heads, starts, strict=True):
+        expected[start : start + 20] = [scalar.ext_mul(head, entry) for entry in line]
+    assert kernels.ext_to_ints(out) == expected
+
+
+def test_products_are_added_within_the_elements() -> None:
+    rows, line = np.zeros((3, 2)), np.zeros((3, 3))
+    with pytest.raises(ShapeError):
+        kernels.add_outer(np.zeros((3, 5)), rows, line)
+    for starts in ([0, 4], [-1, 3], [0], [0, 1, 2]):
         with pytest.raises(ShapeError):
-            kernels.add_outer(np.zeros((3, size)), np.zeros((3, 2)), np.zeros((3, 3)))
+            kernels.add_outer(np.zeros((3, 6)), rows, line, np.array(starts))
 
 
 @pytest.mark.parametrize("n", [*range(8), 15])

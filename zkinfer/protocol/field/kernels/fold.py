@@ -27,7 +27,7 @@ from zkinfer.protocol.field.kernels.combine import ext_dot, row_combination
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.typing import Floats
+from zkinfer.typing import Floats, IntArray
 
 
 def fold(values: Floats, r: Ext, out: Floats | None = None) -> Floats:
@@ -74,17 +74,27 @@ def eq_table(point: Sequence[Ext], scale: Ext = scalar.ONE) -> Floats:
     return table
 
 
-def add_outer(out: Floats, rows: Floats, line: Floats) -> None:
-    """out[i n + j] += rows[i] line[j]: to extension elements (3, m n) the products of (3, m) and (3, n).
+def add_outer(out: Floats, rows: Floats, line: Floats, starts: IntArray | None = None) -> None:
+    """out[starts[i] + j] += rows[i] line[j]: to extension elements the products of (3, m) and (3, n).
+
+    Args:
+        out: extension elements, to which is added.
+        rows, line: what is multiplied.
+        starts: where each row's products begin, int64 of shape (m,), so that no two rows' overlap; by default they
+            follow each other.
 
     Raises:
-        ShapeError: the sizes do not go together.
+        ShapeError: the sizes do not go together, or products would be added behind the end.
     """
     count, width = rows.shape[1], line.shape[1]
-    if out.shape != (DEGREE, count * width):
+    if starts is None:
+        starts = np.arange(count, dtype=np.int64) * width
+    if starts.shape != (count,) or int(starts.min(initial=0)) < 0:
+        raise ShapeError(f"{count} rows begin at as many places, not at {starts.shape}")
+    if int(starts.max(initial=0)) + width > out.shape[-1]:
         raise ShapeError(f"{count} times {width} products are not added to an array of shape {out.shape}")
     lines = *ext_lines(out), *ext_lines(rows), *ext_lines(line)
-    split(_add_outer_kernel, count, max(1, GRAIN // width), *lines)
+    split(_add_outer_kernel, count, max(1, GRAIN // width), *lines, starts)
 
 
 @lru_cache(maxsize=64)
@@ -219,15 +229,15 @@ def _add_product(
 @kernel
 def _add_outer_kernel(
     out0: Any, out1: Any, out2: Any, rows0: Any, rows1: Any, rows2: Any, a0: Any, a1: Any, a2: Any,
-    start: int, stop: int,
+    starts: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Of the rows from start to stop."""
     width = a0.size
     full = width - width % LANES
     for row in range(start, stop):
         r0, r1, r2 = rows0[row], rows1[row], rows2[row]
-        at = slice(row * width, (row + 1) * width)
-        o0, o1, o2 = out0[at], out1[at], out2[at]
+        at = starts[row]
+        o0, o1, o2 = out0[at : at + width], out1[at : at + width], out2[at : at + width]
         for i in range(0, full, LANES):
             _add_product(o0, o1, o2, r0, r1, r2, a0, a1, a2, i, splat(0.0))
         for i in range(full, width):
