@@ -8,7 +8,6 @@ negative), in picoseconds.
 """
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from cases import CIRCUITS, reference_case
-from measure import limit_threads, markdown_table, provenance
+from measure import Stopwatch, limit_threads, markdown_table, provenance
 from overhead import block
 from rich.console import Console
 from rich.table import Table
@@ -54,7 +53,7 @@ class Point:
 
     Attributes:
         proofs: budget of its keys.
-        seconds: the least of several.
+        seconds: of the processor, the least of several.
         size: bytes.
     """
 
@@ -116,9 +115,9 @@ def measured(name: str, circuit: zk.Circuit, keys: zk.Keys, x: npt.NDArray[np.fl
     assert isinstance(estimate, NativeEstimate)
     best, size = float("inf"), 0
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        watch = Stopwatch()
         proof = zk.prove(keys, x, saturate=True)
-        best, size = min(best, time.perf_counter() - start), len(proof.to_bytes())
+        best, size = min(best, watch.processor), len(proof.to_bytes())
     return Point(name, len(x), proofs, estimate, best, size)
 
 

@@ -40,6 +40,8 @@ class Counts:
         weights: cells of the weights' matrix, blinding included, times the combinations that are made of it.
         contracted, summed: places of sumchecks: of contractions; of committed cells and gathered boxes.
         messages: elements that are sent.
+        nodes: of the program.
+        boxes: of committed tensors.
     """
 
     proof: int
@@ -53,6 +55,8 @@ class Counts:
     contracted: int
     summed: int
     messages: int
+    nodes: int
+    boxes: int
 
 
 PICOSECONDS = Counts(
@@ -67,6 +71,8 @@ PICOSECONDS = Counts(
     contracted=300_000,
     summed=80_000,
     messages=113_000_000,
+    nodes=0,
+    boxes=0,
 )
 """For each of what is counted, on a core of the reference machine. Lookups carry what grows with them: their
 share of the commitment. Leaves carry what grows with the length of codewords: masks, and levels of the openings."""
@@ -108,6 +114,8 @@ def count(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameter
         contracted=shape.contracted,
         summed=shape.summed,
         messages=len(shape.variables),
+        nodes=len(plan.program.nodes) if isinstance(plan, Plan) else 0,
+        boxes=sum(len(cut.boxes) for layout in plan.layouts for cut in layout.cuts),
     )
 
 
@@ -167,11 +175,14 @@ def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
     return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
 
 
-PROCESS_BYTES = 240_000_000
+PROCESS_BYTES = 300_000_000
 """Of a process that has loaded the library and its kernels."""
 
-BRIEFLY = 1.5
-"""Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/overhead.py` prints."""
+BYTES_A_NODE = 60_000
+"""Of the program, the plan and the claims of a proof, for each node."""
+
+BRIEFLY = 1.75
+"""Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/shapes.py` prints."""
 
 
 def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> int:
@@ -183,7 +194,7 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
     """
     layout = plan.layouts[WEIGHTS]
     keys = PROCESS_BYTES + 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
-    keys += BYTES_A_MASK_SYMBOL * weights.length
+    keys += BYTES_A_MASK_SYMBOL * weights.length + BYTES_A_NODE * len(plan.program.nodes)
     instance = plan.instance
     if instance is None:
         return keys + executing

@@ -4,6 +4,7 @@ import numpy as np
 
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.protocol.field.kernels.arrays import GRAIN
 from zkinfer.protocol.field.kernels.ntt import SHORT
 from zkinfer.protocol.field.scalar import ONE
 
@@ -19,6 +20,7 @@ def call_everything() -> None:
     kernels.fold(ext, ONE)
     kernels.fold(base, ONE)
     kernels.mle(ext, [ONE] * 4)
+    kernels.eq_table([ONE] * (GRAIN.bit_length() + 1))
     kernels.add_outer(np.zeros((3, 16)), ext[:, :2].copy(), ext[:, :8].copy())
     kernels.dot(base, base)
     kernels.ext_dot(ext, ext)
