@@ -35,6 +35,7 @@ MOVED = {
     "backends.sumcheck.trace": "execution.lookups",
     "batch.checks": "jobs.batch_checker",
     "batch.finish": "jobs.finalize",
+    "batch.report_plots": "pictures.scatter",
     "batch.shown_item": "jobs.item_bundle",
     "batch.verbs": "jobs.api",
     "budget": "files.budget",

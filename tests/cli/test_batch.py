@@ -116,7 +116,7 @@ def test_a_complete_job_is_resumed_at_no_cost(shop: Path, job: Path) -> None:
 
 def test_the_report_draws_the_circuit_and_the_parts_of_a_proof(job: Path) -> None:
     page = (job / "report.html").read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 5
     for words in ("Proving time by part", "The proof of items 0 to 19 by part", "opening of the weights", "4 lookups"):
         assert words in page
 

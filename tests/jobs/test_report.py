@@ -1,6 +1,5 @@
 """Reports: one file that loads and runs nothing, with the numbers of the job."""
 
-import base64
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -42,20 +41,18 @@ def job(tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
-def images(page: Page) -> list[bytes]:
-    sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
-    return [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
+def pictures(page: Page) -> int:
+    """How many it holds."""
+    return sum(tag == "svg" for tag, _ in page.tags)
 
 
 def test_it_holds_its_pictures_and_runs_nothing(job: Path) -> None:
     page = Page(write_report(job))
-    assert len(images(page)) == 2
-    assert sum(tag == "svg" for tag, _ in page.tags) == 2, "time, and the one part of such proofs"
-    assert all(image.startswith(b"\x89PNG") for image in images(page))
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object"}
+    assert pictures(page) == 4
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "img", "image", "use"}
     assert not any(name.startswith("on") or name == "href" for _, attributes in page.tags for name in attributes)
     policy = next(attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes)
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def test_it_says_what_the_job_is(job: Path) -> None:
@@ -104,7 +101,7 @@ def test_reasons_are_text_and_not_markup(tmp_path: Path) -> None:
     assert page.text.count("<script>alert(1)</script>") == 2
     assert "script" not in {tag for tag, _ in page.tags}
     assert re.search(r"state\s+not complete", page.text)
-    assert images(page) == []
+    assert pictures(page) == 1, "the circuit alone"
 
 
 def test_dead_letters_are_listed_as_far_as_there_is_room(tmp_path: Path) -> None:
@@ -139,7 +136,7 @@ class TestAccuracy:
         assert accuracy.agreement == pytest.approx(0.99)
         page = Page(write_report(job, float_outputs=[in_float]))
         assert re.search(r"same largest entry\s+99% of the items", page.text)
-        assert len(images(page)) == 3
+        assert pictures(page) == 5
 
     def test_outputs_of_another_shape(self, job: Path) -> None:
         with pytest.raises(ShapeError, match=r"shape \(100, 2\); the float model's \(100, 3\)"):

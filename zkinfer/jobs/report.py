@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from zkinfer.arguments import as_path
 from zkinfer.backend import find_backend
-from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
-from zkinfer.extras import install
+from zkinfer.errors import InvalidInputError, ShapeError, ZkinferError
 from zkinfer.files.artifact import write_atomically
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import COMMITMENT_FILE
@@ -26,10 +24,11 @@ from zkinfer.jobs.inputs import PathLike
 from zkinfer.jobs.job import Job, manifest_file, output_names, proof_name, proofs_folder
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.report_overview import overview
-from zkinfer.jobs.report_page import drawing, facts, image, page, paragraph, section, table
+from zkinfer.jobs.report_page import drawing, facts, page, paragraph, section, table
 from zkinfer.jobs.state import Announcement, JobCounts, Row, State
 from zkinfer.pictures.bars import part_bars
 from zkinfer.pictures.program import program_picture
+from zkinfer.pictures.scatter import scatter
 from zkinfer.progress import duration
 from zkinfer.typing import Array, FloatArray
 
@@ -78,21 +77,19 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
 
     Raises:
         InvalidInputError: there is no job; or outputs of the float model for one that has none, or of another shape.
-        MissingDependencyError: matplotlib is not installed.
         ResourceError: the file cannot be written.
     """
     target = as_path("folder", folder)
     with closing(State(target)) as state:
         job, counts, rows = state.job, state.counts(), list(state.rows())
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
-    plots = _plots()
     proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
         section("Details", facts(_summary(target, counts, proven))),
-        *(_performance(plots, target, proven, [item for item, _ in dead]) if proven else ()),
+        *(_performance(target, proven, [item for item, _ in dead]) if proven else ()),
         *_circuit(job),
-        *(_accuracy(plots, accuracy) for accuracy in compare_outputs(target, float_outputs)),
+        *(_accuracy(accuracy) for accuracy in compare_outputs(target, float_outputs)),
         section("Failed batches", table(("items", "attempts", "reason"), failed)),
         section("Dead letters", table(("item", "reason"), dead)),
     ]
@@ -102,24 +99,7 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
     return path
 
 
-def _plots() -> ModuleType:
-    """The module that draws.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    try:
-        from zkinfer.jobs import report_plots
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            f"the report draws with matplotlib, which is not installed: {install('prove')}"
-        ) from None
-    return report_plots
-
-
-def _performance(
-    plots: ModuleType, folder: Path, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]
-) -> Iterator[str]:
+def _performance(folder: Path, proven: Sequence[tuple[Row, Announcement]], dead: Sequence[int]) -> Iterator[str]:
     """The sections about time and size; there is a proof.
 
     Args:
@@ -132,10 +112,11 @@ def _performance(
     size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
     seconds = phase_seconds(proof for _, proof in proven)
     phases = part_bars("Proving time by part, all proofs together", seconds, duration)
-    throughput = plots.batches_png(first, speed, "Throughput", "items a second, one worker")
-    yield section("Time", drawing(phases) + image(throughput, "throughput"))
-    sizes = image(plots.batches_png(first, size, "Proofs", "KiB an item"), "size of proofs")
-    yield section("Size", _bytes_by_part(folder, proven[0][0]) + sizes)
+    batch = "first item of the batch"
+    throughput = scatter("Throughput", (first, speed), (batch, "items a second, one worker"), median=True)
+    yield section("Time", drawing(phases) + drawing(throughput))
+    sizes = scatter("Size of proofs", (first, size), (batch, "KiB an item"), median=True)
+    yield section("Size", _bytes_by_part(folder, proven[0][0]) + drawing(sizes))
 
 
 def _bytes_by_part(folder: Path, row: Row) -> str:
@@ -171,10 +152,11 @@ def _circuit(job: Job) -> Iterator[str]:
     yield section("Circuit", paragraph(text, note=True) + drawing("".join(program_picture(commitment.program))))
 
 
-def _accuracy(plots: ModuleType, accuracy: Accuracy) -> str:
+def _accuracy(accuracy: Accuracy) -> str:
     """The section about an output."""
-    picture = plots.accuracy_png(accuracy.in_float, accuracy.proven, accuracy.name)
-    return section("Accuracy", facts(_accuracy_facts(accuracy)) + image(picture, "accuracy"))
+    points = accuracy.in_float.tolist(), accuracy.proven.tolist()
+    picture = scatter(f"{accuracy.name}: proven against float", points, ("float model", "proven"))
+    return section("Accuracy", facts(_accuracy_facts(accuracy)) + drawing(picture))
 
 
 def phase_seconds(proofs: Iterable[Announcement]) -> dict[str, float]:

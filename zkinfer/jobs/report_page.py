@@ -1,6 +1,5 @@
 """The parts of a report's page: HTML that loads nothing and runs nothing, for screens, light or dark, and for paper."""
 
-import base64
 import html
 from collections.abc import Iterable, Sequence
 
@@ -23,13 +22,12 @@ table { border-collapse: collapse; }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 td:first-child { min-width: 9rem; }
 th { font-weight: 600; border-bottom: 1px solid var(--line); }
-img { max-width: 100%; background: #fff; border-radius: .25rem; }
 code { white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { color: var(--soft); }
 @media print {
   :root { --text: #000; --soft: #444; --line: #999; --page: #fff; --box: #fff; }
   body { margin: 0; max-width: none; font-size: 11pt; } header { padding: 0; }
-  section, img, svg, tr { break-inside: avoid; } svg.zk { max-height: 21cm; } h2 { break-after: avoid; }
+  section, svg, tr { break-inside: avoid; } svg.zk { max-height: 21cm; } h2 { break-after: avoid; }
 }
 """
 
@@ -37,7 +35,7 @@ code { white-space: pre-wrap; overflow-wrap: anywhere; }
 def page(title: str, overview: str, sections: Sequence[str]) -> str:
     """A page: what matters first, and sections below. `overview` and `sections` are HTML."""
     name = html.escape(title)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>\n'
         f'<meta name="viewport" content="width=device-width">\n'
@@ -64,12 +62,6 @@ def command(text: str) -> str:
 def drawing(svg: str) -> str:
     """A picture, within the page, whose text can be read and searched."""
     return f"<p>{svg}</p>\n"
-
-
-def image(png: bytes, what: str) -> str:
-    """A picture, within the page."""
-    data = base64.b64encode(png).decode("ascii")
-    return f'<p><img alt="{html.escape(what)}" src="data:image/png;base64,{data}"></p>\n'
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
