@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 import zkinfer as zk
 from zkinfer.circuit.program import Program, node_sources
 from zkinfer.cli import app, results
-from zkinfer.errors import InvalidInputError
 from zkinfer.pictures import program as drawing
 from zkinfer.pictures.program import program_picture
 
@@ -26,7 +25,7 @@ def picture(program: Program) -> ElementTree.Element:
 
 def boxes(root: ElementTree.Element) -> list[list[str]]:
     """The texts of each box."""
-    return [[text.text or "" for text in group.findall(f"{SVG}text")] for group in root.findall(f"{SVG}g")]
+    return [[text.text or "" for text in group.findall(f"{SVG}text")] for group in root.findall(f"{SVG}g/{SVG}g")]
 
 
 def test_every_node_has_a_box_with_what_it_does() -> None:
@@ -44,7 +43,7 @@ def test_a_delay_stands_below_what_it_begins_with_and_has_an_arrow_from_what_it_
     root = picture(recurrence().program)
     assert ["past", "the step before, 5 x 2 x 3"] in boxes(root)
     arrows = sum(len({*node_sources(node)} - {2, 3}) for node in recurrence().program.nodes)
-    assert len(root.findall(f"{SVG}path")) == arrows
+    assert len(root.findall(f"{SVG}g/{SVG}path")) == arrows
 
 
 @pytest.mark.parametrize("program", [mlp().program, everything().program], ids=["mlp", "everything"])
@@ -72,10 +71,26 @@ def test_labels_are_text() -> None:
     assert boxes(root)[0][0] == 'input </text><script>"&  '
 
 
-def test_large_programs_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_program_the_first_nodes_are_drawn_and_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(drawing, "MAX_DRAWN", 3)
-    with pytest.raises(InvalidInputError, match="4 nodes, and at most 3"):
-        picture(mlp().program)
+    root = picture(mlp().program)
+    assert [title for title, _ in boxes(root)] == ["input x", "product", "sum", "relu"]
+    said = "The first 3 of 4 nodes. A file named .dot in place of .svg has all of them."
+    assert [text.text for text in root.findall(f"{SVG}text")] == [said]
+
+
+def test_many_nodes_beside_each_other_stand_in_several_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "MAX_COLUMNS", 2)
+    root = picture(everything().program)
+    rects = [r for r in root.iter(f"{SVG}rect") if r.get("class") == "box"]
+    assert len({r.get("x") for r in rects}) == 2
+    assert len({(r.get("x"), r.get("y")) for r in rects}) == len(rects)
+    # Arrows still point downward.
+    for path in root.iter(f"{SVG}path"):
+        start, end = (path.get("d", "").removeprefix("M").split(" ")[k] for k in (1, -1))
+        assert int(end) > int(start.partition("C")[0])
 
 
 def test_inspect_draws_by_the_name_of_the_file(tmp_path: Path) -> None:

@@ -408,12 +408,13 @@ def inspect(
     from zkinfer.cli.inspect import describe_file, kind_of, program_of
     from zkinfer.cli.inspect_keys import describe_keys, folder_bytes
     from zkinfer.cli.inspect_program import graph_text
-    from zkinfer.pictures.program import program_picture
+    from zkinfer.pictures.program import left_out_text, program_picture
 
     if graph is not None:
-        text = (program_picture if graph.suffix == ".svg" else graph_text)(program_of(path))
-        write_atomically(graph, "".join(text).encode())
-        out.print(f"wrote {escape(str(graph))}{'' if graph.suffix == '.svg' else '; dot -Tsvg draws it'}")
+        program, is_picture = program_of(path), graph.suffix == ".svg"
+        write_atomically(graph, "".join((program_picture if is_picture else graph_text)(program)).encode())
+        said = left_out_text(program) if is_picture else "dot -Tsvg draws it"
+        out.print(f"wrote {escape(str(graph))}{f'. {said}' if said else ''}")
     folder = path.path if graph is None and path.path is not None and path.path.is_dir() else None
     description = describe_file(path, everything=everything) if folder is None else describe_keys(folder)
     if graph is None:

@@ -86,8 +86,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     `circuit.bound` says it.
 
     Args:
-        model: a path or URL of an ONNX file, the bytes of one, a ModelProto, a torch module, a fitted estimator or
-            pipeline of scikit-learn, or an estimator of LightGBM or XGBoost. The features of an estimator are one
+        model: a path or URL of an ONNX file, the bytes of one, a ModelProto, a torch module, a fitted estimator of
+            scikit-learn, LightGBM or XGBoost, or a pipeline that ends in one. The features of an estimator are one
             float32 input. Outputs that are texts, such as labels, are left out, and `circuit.bound` says so.
         calibration: typical inputs, samples along the first axis: a numpy array or torch tensor; a list of one array
             for each input, or a mapping from input names to arrays; a table such as a DataFrame, whose columns the

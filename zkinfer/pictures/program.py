@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 
 from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, node_sources, shape_text
-from zkinfer.errors import InvalidInputError
 from zkinfer.pictures.svg import escaped, picture, rect, text
 
 MAX_DRAWN = 400
-"""Nodes of a program that is drawn; a larger picture helps nobody, and a stranger's file may hold any number."""
+"""So many nodes are drawn; a larger picture helps nobody, and a stranger's file may hold any number."""
+
+MAX_COLUMNS = 8
+"""Boxes side by side, as many as a screen shows when the picture is as wide as it is; more stand below these."""
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 236, 58, 24, 34, 20
 MAX_TEXT = 34
@@ -21,48 +23,60 @@ def program_picture(program: Program) -> Iterator[str]:
     A bar at the foot of a box says which part of all elements that are looked up in a run is looked up there. Of what
     grows with the number of inferences in a proof, lookups cost most; a product's multiplications are named.
 
-    Raises:
-        InvalidInputError: the program has more than `MAX_DRAWN` nodes.
+    Of a large program the first nodes are drawn, and a line at the top says so.
     """
-    if len(program.nodes) > MAX_DRAWN:
-        raise InvalidInputError(
-            f"the program has {len(program.nodes)} nodes, and at most {MAX_DRAWN} are drawn as SVG; a graph for other "
-            "programs is written into a file named .dot"
-        )
     places = _places(program)
+    left_out = left_out_text(program)
+    margin = MARGIN + (GAP_Y if left_out else 0)
     columns = 1 + max(column for _, column in places.values())
     rows = 1 + max(row for row, _ in places.values())
     width = 2 * MARGIN + columns * WIDTH + (columns - 1) * GAP_X
-    height = 2 * MARGIN + rows * HEIGHT + (rows - 1) * GAP_Y
-    yield from picture(f"A program of {len(program.nodes)} nodes", width, height, _content(program, places))
+    height = margin + MARGIN + rows * HEIGHT + (rows - 1) * GAP_Y
+    yield from picture(f"A program of {len(program.nodes)} nodes", width, height, _content(program, places, left_out))
 
 
-def _content(program: Program, places: dict[int, tuple[int, int]]) -> Iterator[str]:
+def _content(program: Program, places: dict[int, tuple[int, int]], left_out: str) -> Iterator[str]:
+    if left_out:
+        yield text(MARGIN, MARGIN + 14, left_out)
+    yield f'<g transform="translate(0 {GAP_Y if left_out else 0})">\n'
     first = len(program.inputs) + len(program.weights)
-    for i, node in enumerate(program.nodes, first):
+    drawn = program.nodes[:MAX_DRAWN]
+    for i, node in enumerate(drawn, first):
         for source in dict.fromkeys(node_sources(node)):
             if source in places:
                 yield _arrow(places[source], places[i])
     for i, tensor in enumerate(program.inputs):
         yield _box(places[i], f"input {tensor.label}", shape_text(tensor.shape), 0.0)
     looked_up = sum(node.out.size for node in program.nodes if isinstance(node, Lookup)) or 1
-    for i, node in enumerate(program.nodes, first):
+    for i, node in enumerate(drawn, first):
         mark = "output " if i in program.outputs else ""
         share = node.out.size / looked_up if isinstance(node, Lookup) else 0.0
         yield _box(places[i], f"{mark}{node.out.label}", f"{_what(program, node)}, {shape_text(node.out.shape)}", share)
+    yield "</g>\n"
+
+
+def left_out_text(program: Program) -> str:
+    """What a picture of the program leaves out, in a sentence; empty if it is all there."""
+    count = len(program.nodes)
+    if count <= MAX_DRAWN:
+        return ""
+    return f"The first {MAX_DRAWN} of {count:,} nodes. A file named .dot in place of .svg has all of them."
 
 
 def _places(program: Program) -> dict[int, tuple[int, int]]:
-    """Row and column of each value but the weights: a node stands below all that it reads."""
+    """Row and column of each value that is drawn but the weights: a node stands below all that it reads."""
     inputs, first = len(program.inputs), len(program.inputs) + len(program.weights)
-    row = dict.fromkeys(range(inputs), 0)
-    for i, node in enumerate(program.nodes, first):
-        row[i] = 1 + max((row[source] for source in node_sources(node) if source in row), default=0)
-    filled: dict[int, int] = {}
-    places = {}
-    for i, depth in row.items():
-        places[i] = (depth, filled.get(depth, 0))
-        filled[depth] = filled.get(depth, 0) + 1
+    depth = dict.fromkeys(range(inputs), 0)
+    for i, node in enumerate(program.nodes[:MAX_DRAWN], first):
+        depth[i] = 1 + max((depth[source] for source in node_sources(node) if source in depth), default=0)
+    together: dict[int, list[int]] = {}
+    for i, level in depth.items():
+        together.setdefault(level, []).append(i)
+    places, row = {}, 0
+    for level in sorted(together):
+        for number, i in enumerate(together[level]):
+            places[i] = (row + number // MAX_COLUMNS, number % MAX_COLUMNS)
+        row += -(-len(together[level]) // MAX_COLUMNS)
     return places
 
 

@@ -1,5 +1,6 @@
 """Estimators: compiled as they are, or refused with a sentence that says what to do."""
 
+import importlib
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -154,6 +156,34 @@ def test_a_converter_that_makes_another_function_is_refused() -> None:
         estimators._compare(halves(1.0), Ridge(), np.ones((len(X), 3)), X)
 
 
+class Boosted(Ridge):  # type: ignore[misc]
+    """An estimator that seems to be of LightGBM, and says the first of its features, times a factor."""
+
+    __module__ = "lightgbm.sklearn"
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(x[:, 0])
+
+
+def test_a_pipeline_is_converted_by_two_converters_and_compared_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = make_pipeline(StandardScaler(), Boosted()).fit(X, X[:, 0])
+    monkeypatch.setattr(estimators, "_boosting", lambda package, estimator, x: halves(1.0))
+    model = convert_estimator(pipeline, X)
+    assert [value.name for value in model.graph.input] == ["X"]
+    found = zk.compile(pipeline, X).run(X)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found[:, 0], pipeline.predict(X), atol=1e-3)
+
+    monkeypatch.setattr(estimators, "_boosting", lambda package, estimator, x: halves(1.01))
+    with pytest.raises(CompileError, match="another function of Pipeline than it is"):
+        convert_estimator(pipeline, X)
+
+
+def test_a_pipeline_that_is_not_fitted_is_refused() -> None:
+    with pytest.raises(CompileError, match=r"skl2onnx cannot convert Pipeline: .*fit it"):
+        convert_estimator(make_pipeline(StandardScaler(), Boosted()), X)
+
+
 class TestBoosting:
     """With the extra: estimators of LightGBM and XGBoost say what they said."""
 
@@ -186,6 +216,15 @@ class TestBoosting:
         estimator.get_booster().feature_names = names
         self.assert_same(estimator, estimator.get_booster().inplace_predict(X))
         assert estimator.get_booster().feature_names == names
+
+    @pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
+    def test_pipelines_that_end_in_a_classifier(self, package: str) -> None:
+        pytest.importorskip(package)
+        kind = getattr(importlib.import_module(package), "LGBMClassifier" if package == "lightgbm" else "XGBClassifier")
+        pipeline = make_pipeline(StandardScaler(), PCA(4), kind(n_estimators=4, max_depth=3)).fit(X, Y)
+        _, found = zk.compile(pipeline, X).run(X)
+        # Thresholds are features of some of these samples, and rounding puts them on either side.
+        assert (np.abs(found - pipeline.predict_proba(X)).max(axis=1) < 1e-3).mean() > 0.9
 
     def test_zeros_as_missing_values_are_refused(self) -> None:
         lightgbm = pytest.importorskip("lightgbm")

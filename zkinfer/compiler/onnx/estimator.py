@@ -1,12 +1,13 @@
 """From a fitted estimator to ONNX: one of scikit-learn by skl2onnx, one of LightGBM or XGBoost by onnxmltools."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.compiler.onnx.read import rename
 from zkinfer.errors import CompileError, InvalidInputError
 from zkinfer.extras import requiring
 from zkinfer.typing import FloatArray
@@ -29,6 +30,9 @@ _TOLERANCE = 1e-3
 
 _MAX_DIFFERENT = 0.01
 """The share of samples beyond that: estimators compare in double precision, and ONNX models in single."""
+
+_MAX_COMPUTED_DIFFERENT = 0.05
+"""The same where features are computed: thresholds are features of samples, which rounding puts on either side."""
 
 
 def is_estimator(source: Any) -> bool:
@@ -62,6 +66,9 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
         raise InvalidInputError(f"an estimator takes samples of shape (samples, features), got {x.shape}")
     if package in _BOOSTING:
         return _boosting(package, estimator, x)
+    steps: Sequence[tuple[str, Any]] = getattr(estimator, "steps", ())
+    if len(steps) > 1 and _package(steps[-1][1]) in _BOOSTING:
+        return _pipeline(_package(steps[-1][1]), estimator, x)
     if package in _OTHER_LIBRARIES:
         raise InvalidInputError(
             f"{type(estimator).__name__} is of {package}, which zkinfer has no converter for: write it to an ONNX file "
@@ -199,6 +206,41 @@ def _boosting(package: str, estimator: Any, x: npt.NDArray[np.float32]) -> "onnx
     return model
 
 
+def _pipeline(package: str, pipeline: Any, x: npt.NDArray[np.float32]) -> "onnx.ModelProto":
+    """An ONNX model of a pipeline that ends in an estimator of LightGBM or XGBoost, compared with it on the samples."""
+    import onnx
+
+    with requiring("compiling a pipeline of scikit-learn", "sklearn"):
+        from skl2onnx import convert_sklearn
+        from skl2onnx.common.data_types import FloatTensorType
+
+    try:
+        features = pipeline[:-1].transform(x)
+        expected = _answers("sklearn", pipeline, x)
+    except Exception as error:
+        raise _refused("skl2onnx", pipeline, error) from error
+    dense = features.toarray() if hasattr(features, "toarray") else np.asarray(features)
+    last = _boosting(package, pipeline[-1], dense.astype(np.float32))
+    try:
+        first: onnx.ModelProto = convert_sklearn(
+            pipeline[:-1],
+            initial_types=[("X", FloatTensorType([None, x.shape[1]]))],
+            target_opset={entry.domain: entry.version for entry in last.opset_import} | {"": OPSETS[""]},
+        )
+        first = onnx.compose.add_prefix(first, "steps/", rename_inputs=False)
+        rename(last.graph, {"X": "features"})
+        last.graph.input[0].name = "features"
+        # What the converters write means the same in both versions; the comparison would find a difference.
+        last = onnx.helper.make_model(last.graph, opset_imports=first.opset_import, ir_version=first.ir_version)
+        model: onnx.ModelProto = onnx.compose.merge_models(first, last, [(first.graph.output[0].name, "features")])
+        _compare(model, pipeline, expected, x, _MAX_COMPUTED_DIFFERENT)
+    except CompileError:
+        raise
+    except Exception as error:
+        raise _refused("skl2onnx", pipeline, error) from error
+    return model
+
+
 def _without_names(estimator: Any) -> Any:
     """A copy of an estimator or booster of XGBoost whose features have no names: onnxmltools takes numbers alone."""
     twin = copy.deepcopy(estimator)
@@ -215,7 +257,13 @@ def _answers(package: str, estimator: Any, x: npt.NDArray[np.float32]) -> FloatA
     return np.asarray(predict(x), dtype=np.float64)
 
 
-def _compare(model: "onnx.ModelProto", estimator: object, expected: FloatArray, x: npt.NDArray[np.float32]) -> None:
+def _compare(
+    model: "onnx.ModelProto",
+    estimator: object,
+    expected: FloatArray,
+    x: npt.NDArray[np.float32],
+    most: float = _MAX_DIFFERENT,
+) -> None:
     """Refuse a model that says something else than its estimator: options that onnxmltools does not look at.
 
     Raises:
@@ -227,12 +275,12 @@ def _compare(model: "onnx.ModelProto", estimator: object, expected: FloatArray, 
     if found.shape == expected.reshape(len(x), -1).shape:
         distance = np.abs(found - expected.reshape(len(x), -1)).max(axis=1)
         different = distance > _TOLERANCE * max(np.abs(expected).max(), np.finfo(np.float32).tiny)
-        if different.mean() <= _MAX_DIFFERENT:
+        if different.mean() <= most:
             return
         detail = f"for {different.sum()} of {len(x)} samples, by up to {distance.max():.3g}"
     else:
         detail = f"numbers of shape {found.shape}, not {expected.shape}"
     raise CompileError(
-        f"onnxmltools makes another function of {type(estimator).__name__} than it is ({detail}): fit it without what "
-        "ONNX's trees do not have, such as zeros as missing values or weights of dropped trees"
+        f"the converter makes another function of {type(estimator).__name__} than it is ({detail}): fit it without "
+        "what ONNX's trees do not have, such as zeros as missing values or weights of dropped trees"
     )
