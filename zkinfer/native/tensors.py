@@ -178,11 +178,9 @@ def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shar
 
 def outer_table(vectors: Sequence[IntArray]) -> Floats:
     """The product of vectors (3, 2^k), row-major, as balanced extension elements."""
-    *heads, last = vectors
-    table = kernels.from_ints(last)
+    *heads, table = (kernels.from_ints(vector) for vector in vectors)
     for head in reversed(heads):
-        rows = kernels.from_ints(head)
-        left = np.repeat(rows, table.shape[1], axis=1)
-        right = np.ascontiguousarray(np.tile(table, rows.shape[1]))
-        table = kernels.ext_mul(left, right)
+        product = np.zeros((DEGREE, head.shape[1] * table.shape[1]))
+        kernels.add_outer(product, head, table)
+        table = product
     return table

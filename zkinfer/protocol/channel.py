@@ -92,6 +92,9 @@ def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> Aff
     """
     variables: dict[int, Ext] = {}
     for form, factor in zip(forms, coefficients, strict=True):
+        if not variables:
+            variables = dict(_scaled(form.variables, factor))
+            continue
         for variable, coefficient in _scaled(form.variables, factor):
             known = variables.get(variable)
             variables[variable] = coefficient if known is None else ext_add(known, coefficient)

@@ -42,6 +42,8 @@ MAX_GRINDING_BITS = 40
 ABSORB, EXT, INDICES, GRIND = b"\x01", b"\x02", b"\x03", b"\x04"
 
 _CHUNK_BYTES = 4096
+_FIRST_CHUNK_BYTES = 64
+"""Most calls need a few words; output is made in larger chunks where they do not suffice."""
 
 
 class Transcript:
@@ -134,10 +136,11 @@ class Transcript:
 def _rejection_sampling(output: blake3, size: int, bound: int) -> Iterator[int]:
     """Words of `size` bytes, masked to the bits of bound - 1; those not below bound are skipped."""
     mask = (1 << (bound - 1).bit_length()) - 1
-    chunk_bytes = _CHUNK_BYTES // size * size
-    for position in itertools.count(STATE_BYTES, chunk_bytes):
-        chunk = output.digest(chunk_bytes, seek=position)
-        for i in range(0, chunk_bytes, size):
+    position, wanted = STATE_BYTES, _FIRST_CHUNK_BYTES
+    while True:
+        chunk = output.digest(wanted // size * size, seek=position)
+        position, wanted = position + len(chunk), _CHUNK_BYTES
+        for i in range(0, len(chunk), size):
             word = int.from_bytes(chunk[i : i + size], "little") & mask
             if word < bound:
                 yield word

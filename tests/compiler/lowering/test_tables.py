@@ -18,6 +18,7 @@ from zkinfer.compiler.lowering.tables import (
     entries,
     function_lookup,
     least_shift,
+    shared_indices,
     slope_and_size,
 )
 from zkinfer.errors import BoundsError
@@ -35,6 +36,29 @@ def test_the_least_shift_fits_and_one_less_does_not(lo: int, width: int, most: i
     shift = least_shift(bounds, most)
     assert entries(bounds, shift) <= most
     assert shift == 0 or entries(bounds, shift - 1) > most
+
+
+@given(st.integers(-(1 << 17), 1 << 17), st.integers(0, 1 << 17))
+def test_shared_indices_are_more_but_fill_no_more_rows(lo: int, width: int) -> None:
+    first, last = shared_indices((lo, lo + width))
+    assert first <= lo
+    assert lo + width <= last
+    assert (last - first).bit_length() == width.bit_length()
+    assert shared_indices((first, last)) == (first, last)
+
+
+def test_requantizations_of_sources_with_other_bounds_share_a_table() -> None:
+    builder, out = Builder(), Format(4, -40, 40)
+
+    def table(precision: Precision, hi: int) -> int:
+        value = builder.input(f"x{hi}", (4,), 8, -hi, hi)
+        node = builder.node(function_lookup(builder, precision, "y", value, X, (-2.0, 2.0), out))
+        assert isinstance(node, Lookup)
+        return node.table
+
+    assert table(NATIVE, 600) == table(NATIVE, 700)
+    # Tables of ezkl are columns, which are not filled up.
+    assert table(EZKL, 600) != table(EZKL, 700)
 
 
 def test_every_integer_has_its_own_entry_where_they_fit() -> None:

@@ -170,6 +170,15 @@ def test_eq_table_of_many_variables(variables: int) -> None:
     assert modular.to_exts(modular.eq_table(point)) == scalar.eq_table(point)
 
 
+def test_a_table_of_eq_that_is_kept_cannot_be_written() -> None:
+    """The next who asks for it gets the same array."""
+    point = modular.to_exts(random_array(2, 3, 2))
+    table = modular.eq_table(point)
+    assert modular.eq_table(tuple(point)) is table
+    with pytest.raises(ValueError, match="read-only"):
+        table[0, 0] = 1
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 8, 9, 63, 100])
 def test_evaluation_of_polynomials(k: int) -> None:
     polynomials, points = random_array(4, 3, k), random_array(5, 4)

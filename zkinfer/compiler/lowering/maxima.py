@@ -117,7 +117,8 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     half, top = hi / 2 - lo / 2 or 1.0, _largest_reach(g)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
     middle = _rounded(lo / 2 + hi / 2, frac_bits)
-    reach = min(math.ceil(math.ldexp(half, frac_bits)), top)
+    # Limits that reach as far as tables do are those of other comparisons too, which then share their tables.
+    reach = top if g.precision.relative else min(math.ceil(math.ldexp(half, frac_bits)), top)
     value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach), room)
     return _seen(g, a.tensor, Comparable(value, AffineMap(offset=middle), (-reach, reach)))
 

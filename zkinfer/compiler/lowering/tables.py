@@ -12,6 +12,7 @@ import numpy as np
 from zkinfer.circuit.bounds import Interval, lookup_indices
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
+from zkinfer.compiler.approx.forms import form_of
 from zkinfer.compiler.approx.functions import Function, clip
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
 from zkinfer.compiler.lowering.precision import HEADROOM, Format, Precision, Range
@@ -124,6 +125,20 @@ def choose_shift(
             "more, or train with weight decay or fewer inputs to the layer, so that its weights add up to less"
         )
     return least
+
+
+def shared_indices(indices: Interval) -> Interval:
+    """The indices that a table of these is filled up to, so that tensors of about the same bounds share it.
+
+    A prover fills tables up to 2^k rows in any case, and pays for each table once. Where as many rows hold all indices
+    from -2^(k - 1) to 2^(k - 1) - 1, or from 0 to 2^k - 1, the table has them all.
+    """
+    lo, hi = indices
+    rows = 1 << (hi - lo).bit_length()
+    for first in (0, -rows // 2):
+        if first <= lo and hi < first + rows:
+            return first, first + rows - 1
+    return indices
 
 
 class SaturatingTable(NamedTuple):
@@ -239,6 +254,9 @@ def function_lookup(
             function = function(clip(-limit, limit))
     shift = choose_shift(label, source, function, observed, out, precision)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
+    form = form_of(function)
+    if precision.relative and form is not None and form.is_affine:
+        indices = shared_indices(indices)
     table, saturated = built_table(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
 

@@ -3,6 +3,7 @@
 Arrays hold canonical elements, int64 in [0, P). Extension vectors have shape (3, n): coordinate by coordinate.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ _INVERSE = 1.0 / P
 
 _PLAIN_VARIABLES = 3
 """Variables below which a table takes Python less time than numpy."""
+
+_KEPT_VARIABLES = 10
+"""Tables of eq of at most so many variables are kept, 24 KiB each."""
 
 _HALF_BITS = 25
 _MAX_INT64_TERMS = 1 << 13
@@ -213,9 +217,20 @@ def ext_matvec(a: IntArray, b: IntArray) -> IntArray:
 
 
 def eq_table(point: Sequence[Ext]) -> IntArray:
-    """eq(point, b) for all b, as in `field.slow`; shape (3, 2^len(point)), point[0] the most significant bit of b.
+    """eq(point, b) for all b, as in `field.scalar`; shape (3, 2^len(point)), point[0] the most significant bit of b.
 
-    Tables of a few variables are made in plain Python, then neighbours multiplied, each element of one with each of
+    Read-only: a protocol asks for the table of the same few coordinates many times, so small tables are kept.
+    """
+    return _kept_eq_table(tuple(point)) if len(point) <= _KEPT_VARIABLES else _eq_table(point)
+
+
+@functools.lru_cache(maxsize=512)
+def _kept_eq_table(point: tuple[Ext, ...]) -> IntArray:
+    return _eq_table(point)
+
+
+def _eq_table(point: Sequence[Ext]) -> IntArray:
+    """Tables of a few variables are made in plain Python, then neighbours multiplied, each element of one with each of
     the other.
     """
     parts = [point[i : i + _PLAIN_VARIABLES] for i in range(0, max(len(point), 1), _PLAIN_VARIABLES)]
@@ -226,6 +241,7 @@ def eq_table(point: Sequence[Ext]) -> IntArray:
             high if low is None else ext_mul(high[:, :, None], low[:, None, :]).reshape(DEGREE, -1)
             for high, low in pairs
         ]
+    tables[0].flags.writeable = False
     return tables[0]
 
 

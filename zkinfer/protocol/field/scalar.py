@@ -175,10 +175,12 @@ def dot(a: Sequence[int], b: Sequence[int]) -> int:
 
 def ext_dot(a: Sequence[Ext], b: Sequence[Ext]) -> Ext:
     """The inner product of two extension vectors."""
-    total = ZERO
-    for x, y in zip(a, b, strict=True):
-        total = ext_add(total, ext_mul(x, y))
-    return total
+    c0 = c1 = c2 = 0
+    for (a0, a1, a2), (b0, b1, b2) in zip(a, b, strict=True):
+        c0 += a0 * b0 + NONRESIDUE * (a1 * b2 + a2 * b1)
+        c1 += a0 * b1 + a1 * b0 + NONRESIDUE * a2 * b2
+        c2 += a0 * b2 + a1 * b1 + a2 * b0
+    return (c0 % P, c1 % P, c2 % P)
 
 
 def ext_base_dot(a: Sequence[Ext], b: Sequence[int]) -> Ext:
@@ -213,10 +215,14 @@ def eq(a: Sequence[Ext], b: Sequence[Ext]) -> Ext:
     """prod_j (a_j b_j + (1 - a_j)(1 - b_j))."""
     result = ONE
     for x, y in zip(a, b, strict=True):
-        product = ext_mul(x, y)
-        term = ext_add(ext_sub(ext_sub(ONE, x), y), ext_add(product, product))
-        result = ext_mul(result, term)
+        result = ext_mul(result, _eq_term(x, y))
     return result
+
+
+def _eq_term(x: Ext, y: Ext) -> Ext:
+    """1 - x - y + 2 x y."""
+    p0, p1, p2 = ext_mul(x, y)
+    return ((1 - x[0] - y[0] + 2 * p0) % P, (2 * p1 - x[1] - y[1]) % P, (2 * p2 - x[2] - y[2]) % P)
 
 
 def index_at(point: Sequence[Ext]) -> Ext:

@@ -122,4 +122,4 @@ class PointEnds:
 
 
 def _scaled(table: IntArray, factor: Ext) -> IntArray:
-    return modular.ext_mul(table, from_exts([factor]))
+    return table if factor == ONE else modular.ext_mul(table, from_exts([factor]))

@@ -9,6 +9,7 @@ pytest.importorskip("numba")
 
 from zkinfer.errors import ShapeError
 from zkinfer.protocol.field import kernels, scalar
+from zkinfer.protocol.field.kernels.fold import ONE_CALL_VALUES
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO
 
@@ -89,6 +90,16 @@ def test_mle(n: int, elements: Any) -> None:
     values, line, point = elements.ext(2**n), elements.base(2**n), elements.ext(n)
     assert kernels.mle(kernels.ext_from_ints(values), point) == scalar.mle(values, point)
     assert kernels.mle(kernels.from_ints(line), point) == scalar.mle([scalar.ext_from_base(v) for v in line], point)
+
+
+@pytest.mark.parametrize("n", [ONE_CALL_VALUES.bit_length() - 1, ONE_CALL_VALUES.bit_length()])
+def test_one_call_and_several_agree(n: int) -> None:
+    """At the extremes of balanced elements."""
+    edge, low = P // 2, P // 2 + 1
+    values = kernels.from_ints(np.where(np.arange(1 << n) % 3 == 0, low, edge))
+    for coordinates in ((edge, edge, edge), (low, edge, low), (1, 0, 0)):
+        point = [coordinates] * n
+        assert kernels.mle(values, point) == kernels.ext_base_dot(kernels.eq_table(point), values)
 
 
 def test_mle_refuses_a_point_of_another_dimension() -> None:

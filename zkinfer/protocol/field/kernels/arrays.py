@@ -55,7 +55,8 @@ def from_ints(values: Sequence[int] | Array) -> Floats:
 
 def ext_from_ints(values: Sequence[Ext]) -> Floats:
     """The (3, n) array of n extension elements."""
-    return np.array([balance_ext(v) for v in values], dtype=np.float64).reshape(-1, DEGREE).T.copy()
+    residues = np.array(values, dtype=np.int64).reshape(-1, DEGREE).T % P
+    return np.ascontiguousarray(np.where(residues > P // 2, residues - P, residues), dtype=np.float64)
 
 
 def to_ints(values: Floats) -> IntArray:

@@ -52,7 +52,7 @@ def ext_base_dot(a: Floats, b: Floats) -> Ext:
     """The inner product of an extension vector and a base vector."""
     lines = *ext_lines(a), base_line(b)
     _same_length(a.shape[1], b.size)
-    return _total(split(_ext_base_dot_kernel, b.size, GRAIN, *lines))
+    return _total(split(ext_base_dot_kernel, b.size, GRAIN, *lines))
 
 
 def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floats:
@@ -155,7 +155,7 @@ def _ext_dot_kernel(a0: Any, a1: Any, a2: Any, b0: Any, b1: Any, b2: Any, start:
 
 
 @kernel
-def _ext_base_dot_kernel(a0: Any, a1: Any, a2: Any, b: Any, start: int, stop: int) -> Any:
+def ext_base_dot_kernel(a0: Any, a1: Any, a2: Any, b: Any, start: int, stop: int) -> Any:
     full = stop - (stop - start) % LANES
     zero = splat(0.0)
     s0, s1, s2 = zero, zero, zero

@@ -23,11 +23,14 @@ from zkinfer.protocol.field.kernels.arrays import (
     ext_from_ints,
     ext_lines,
 )
-from zkinfer.protocol.field.kernels.combine import ext_dot, row_combination
+from zkinfer.protocol.field.kernels.combine import ext_base_dot_kernel, ext_dot, row_combination
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
-from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.typing import Floats, IntArray
+
+ONE_CALL_VALUES = 1 << 14
+"""Up to so many values are evaluated by one kernel: a call costs more than a thread would save."""
 
 
 def fold(values: Floats, r: Ext, out: Floats | None = None) -> Floats:
@@ -115,6 +118,9 @@ def mle(values: Floats, point: Sequence[Ext]) -> Ext:
         raise ShapeError(f"{values.shape[-1]} values need a point of {values.shape[-1].bit_length() - 1} coordinates")
     high = len(point) // 2
     row_weights, column_weights = _short_weights(tuple(point[:high])), _short_weights(tuple(point[high:]))
+    if values.ndim == 1 and values.size <= ONE_CALL_VALUES:
+        c0, c1, c2 = _mle_kernel(base_line(values), *row_weights, *column_weights)
+        return int(c0) % P, int(c1) % P, int(c2) % P
     lines = (base_line(values),) if values.ndim == 1 else ext_lines(values)
     shape = row_weights.shape[1], column_weights.shape[1]
     total = np.zeros((DEGREE, shape[1]))
@@ -242,3 +248,14 @@ def _add_outer_kernel(
             _add_product(o0, o1, o2, r0, r1, r2, a0, a1, a2, i, splat(0.0))
         for i in range(full, width):
             _add_product(o0, o1, o2, r0, r1, r2, a0, a1, a2, i, 0.0)
+
+
+@kernel
+def _mle_kernel(values: Any, r0: Any, r1: Any, r2: Any, a0: Any, a1: Any, a2: Any) -> Any:
+    """sum over i, j of rows[i] line[j] values[i n + j]: of the lines first."""
+    width = a0.size
+    t0, t1, t2 = 0.0, 0.0, 0.0
+    for row in range(r0.size):
+        s0, s1, s2 = ext_base_dot_kernel(a0, a1, a2, values[row * width : (row + 1) * width], 0, width)
+        t0, t1, t2 = arithmetic.ext_mul_add(t0, t1, t2, s0, s1, s2, r0[row], r1[row], r2[row])
+    return t0, t1, t2

@@ -21,6 +21,7 @@ def call_everything() -> None:
     kernels.fold(base, ONE)
     kernels.mle(ext, [ONE] * 4)
     kernels.eq_table([ONE] * (GRAIN.bit_length() + 1))
+    kernels.mle(base, [ONE] * 4)
     kernels.add_outer(np.zeros((3, 16)), ext[:, :2].copy(), ext[:, :8].copy())
     kernels.dot(base, base)
     kernels.ext_dot(ext, ext)
