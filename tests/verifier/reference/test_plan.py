@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from zkinfer.circuit.program import Delay, Lookup, Node, Program, Tensor, node_sources
+from zkinfer.circuit.program import Delay, Lookup, Node, Program, Tensor, Term, View, node_sources
 from zkinfer.circuit.regions import varying
+from zkinfer.circuit.steps import Transpose
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
+from zkinfer.errors import VerifierUnavailableError
 from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.verifier.reference import plan
 from zkinfer.verifier.reference.plan import Matrix, boxes_of, limb_bits
@@ -47,6 +49,18 @@ def test_limbs_make_up_the_remainder(shift: int, elements: int) -> None:
     assert sum(bits) == shift
     assert all(1 <= b <= 20 for b in bits)
     assert len(set(bits[:-1])) <= 1
+
+
+@pytest.mark.parametrize(("terms", "steps"), [(5000, 1), (2, 5000)])
+def test_views_that_read_too_much_are_refused_before_any_work(
+    terms: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes, as equal terms and steps are packed well; every place would be followed through every step."""
+    monkeypatch.setattr(plan, "Intervals", lambda _: pytest.fail("work has begun"))
+    x, turned = Tensor("x", (32, 32), 0, 0, 0), Term(0, 1, (Transpose((1, 0)),) * steps)
+    program = Program(1, (x,), (), (), (View(x, (turned,) * terms),), (1,))
+    with pytest.raises(VerifierUnavailableError, match=f"Views read up to {plan.MAX_READ}"):
+        plan.Plan(program, 1, (False,), (False,))
 
 
 def test_what_depends_on_an_input_is_found_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from zkinfer.circuit.program import Einsum, Lookup, Node, Program, node_sources
+from zkinfer.circuit.program import Einsum, Lookup, Node, Program, View, node_sources
 from zkinfer.errors import MalformedCommitmentError, VerifierUnavailableError
 from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.intervals import Intervals
@@ -26,6 +26,10 @@ MAX_PRIVATE_BITS = 20
 MAX_ELEMENTS = 1 << 21
 """Elements of all tensors over all runs that are checked here: each takes about 100 bytes, and time. Minutes may pass:
 this verifier is bounded in what it holds, and not in seconds."""
+
+MAX_READ = 1 << 23
+"""Places that the terms of all Views read over all runs, each step counted: every one is followed by itself. A View of
+a million elements may have thousands of terms in a file of kilobytes."""
 
 WEIGHTS, INPUTS, OUTPUTS, WITNESS = range(4)
 
@@ -236,17 +240,21 @@ class Plan:
         self._tables: list[LookupTable] = []
         self._table_numbers: dict[object, int] = {}
         self._blocks: list[tuple[int, int]] = []
+        self.leaves = len(program.inputs) + len(program.weights)
         self.varies = _varies(program)
         elements = sum(math.prod(self.shape(value)) for value in range(program.num_values))
-        if elements > MAX_ELEMENTS:
+        views = [(value, node) for value, node in enumerate(program.nodes, self.leaves) if isinstance(node, View)]
+        read = sum(math.prod(self.shape(v)) * sum(1 + len(term.steps) for term in node.terms) for v, node in views)
+        if elements > MAX_ELEMENTS or read > MAX_READ:
             raise VerifierUnavailableError(
-                f"the reference verifier is for small programs, of up to {MAX_ELEMENTS} elements in all runs, and this "
-                f"statement is about {elements}; check it with engine='python'"
+                f"the reference verifier is for small programs, of up to {MAX_ELEMENTS} elements in all runs, of which "
+                f"Views read up to {MAX_READ}, and this statement is about {elements}, and {read}; check it with "
+                "engine='python'"
             )
         self.heights = self._heights()
         self._check()
         self._place_inputs_and_outputs()
-        for value in range(len(program.inputs) + len(program.weights), program.num_values):
+        for value in range(self.leaves, program.num_values):
             node = self.node(value)
             if isinstance(node, Lookup):
                 self._add_lookup(value, node)
@@ -265,7 +273,7 @@ class Plan:
 
     def node(self, value: int) -> Node:
         """The node that makes a value."""
-        return self.program.nodes[value - len(self.program.inputs) - len(self.program.weights)]
+        return self.program.nodes[value - self.leaves]
 
     def shape(self, value: int) -> Shape:
         """Of a value, its axis of runs first."""
