@@ -29,10 +29,10 @@ MAX_UNPACKED_BYTES = 1 << 26
 MAX_PACKED_ENTRIES = 1 << 25
 """Entries of all tables of a packed program together: what reading it takes memory for."""
 
-FREE_BYTES, BYTES_PER_BYTE = 1 << 22, 2
-"""Packed bytes inflate to at most so many, and so many more for each of them. An inflated byte takes up to a
-microsecond and, of tables, 18 bytes of memory, of tensors and nodes 28, which a short file may not ask for. What zlib
-would make shorter than that is not compressed."""
+FREE_BYTES = 1 << 22
+"""Packed bytes inflate to at most so many more than they are. An inflated byte takes up to a microsecond to read and,
+of tables, 18 bytes of memory, of tensors and nodes 28, which a short file may not ask for. Beyond that, what zlib would
+make shorter is not compressed."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Program)
@@ -174,7 +174,7 @@ def _decode_table(raw: msgspec.Raw) -> Table:
 
 def _most_inflated(packed: bytes) -> int:
     """What a packed program of so many bytes may inflate to."""
-    return min(MAX_UNPACKED_BYTES, FREE_BYTES + BYTES_PER_BYTE * len(packed))
+    return min(MAX_UNPACKED_BYTES, FREE_BYTES + len(packed))
 
 
 def _parts(data: bytes) -> _Parts:
