@@ -39,6 +39,7 @@ comma := ,
 OLDER := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+fma NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/kernels-older
 # Two tests that start processes with settings of their own are left out.
 OLDER_TESTS := tests/protocol/field tests/protocol/sumcheck/test_protocol.py tests/protocol/lookup/test_protocol.py \
+	tests/protocol/lookup/test_columns.py tests/protocol/lookup/test_column_kernels.py \
 	tests/protocol/merkle/test_kernels.py tests/execution tests/native/kernels tests/compiler/onnx/ops/test_quantized.py \
 	tests/compiler/calibration/test_integer_products.py \
 	--ignore tests/protocol/field/kernels/test_warmup.py \

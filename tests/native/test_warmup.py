@@ -31,7 +31,7 @@ print(compiled())
 
 SIGNATURES = """
 warmup()
-names = ("sumcheck.kernels", "sumcheck.base_kernels", "lookup.kernels", "merkle.kernels")
+names = ("sumcheck.kernels", "sumcheck.base_kernels", "lookup.kernels", "lookup.column_kernels", "merkle.kernels")
 modules = [import_module(f"zkinfer.protocol.{name}") for name in names]
 for module in modules:
     for name, member in inspect.getmembers(module, lambda m: isinstance(m, Dispatcher)):
@@ -71,7 +71,7 @@ def test_the_second_process_compiles_nothing() -> None:
 
 def test_every_kernel_is_called() -> None:
     calls = dict(line.split() for line in run(SIGNATURES).splitlines())
-    assert {"product_sums", "first_fold", "next_layer"} <= set(calls)
+    assert {"product_sums", "first_fold", "next_layer", "column_layer"} <= set(calls)
     assert "0" not in calls.values(), calls
 
 

@@ -1,5 +1,6 @@
 """The witness of a lookup argument in plain Python: the oracle of the kernels, message for message."""
 
+import random
 from collections.abc import Sequence
 
 from support.plain_sumcheck import PlainRounds
@@ -49,6 +50,14 @@ def multiplicities(instance: LookupInstance, blocks: Sequence[Sequence[Column]])
                 raise InvalidInputError(f"entry {position} of block {number}, {entry}, is not in table {block.table}")
             counts[block.table][place] += 1
     return counts
+
+
+def random_blocks(instance: LookupInstance, seed: int) -> list[list[list[int]]]:
+    """For each block its columns, every entry a row of the block's table."""
+    rng = random.Random(seed)
+    rows = [list(zip(*(c.tolist() for c in table.column_values()), strict=True)) for table in instance.tables]
+    chosen = [[rng.choice(rows[b.table]) for _ in range(1 << b.variables)] for b in instance.blocks]
+    return [[list(column) for column in zip(*entries, strict=True)] for entries in chosen]
 
 
 def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Column]]) -> None:

@@ -203,10 +203,9 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
     gathered = 40 * sum(
         1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if is_gathered(site.cut)
     )
-    # The leaves of lookups in a table of two columns; above, two fractions for every four entries, and half of that
-    # again while a layer is bound.
-    leaves = 3 * indices
-    trees = 48 * (instance.lookups + instance.rows.filled)
+    # A fraction for every four entries and half of that again for each layer above; as much as the former once more
+    # while one of the two lowest layers is bound, which are not stored.
+    trees = 36 * instance.lookups + 96 * instance.rows.filled
     code = header.opening.code
     columns = 7 * (sum(layout.rows(code.log_columns) for layout in plan.layouts[INPUTS:]) + 9) * code.length
-    return keys + int(BRIEFLY * (executing + stack + indices + max(leaves + trees, columns, gathered)))
+    return keys + int(BRIEFLY * (executing + stack + indices + max(trees, columns, gathered)))

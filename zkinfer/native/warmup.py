@@ -8,6 +8,7 @@ from zkinfer.protocol import field
 from zkinfer.protocol.channel import ZERO_FORM, ProverChannel, Writer
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.scalar import ONE, ZERO
+from zkinfer.protocol.lookup.columns import SHORTEST
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
@@ -19,9 +20,6 @@ from zkinfer.protocol.sumcheck.protocol import run_sumcheck
 from zkinfer.protocol.sumcheck.prover import kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.transcript import Transcript
-
-VARIABLES = 7
-"""Enough that no layer of the lookup's trees is too short for its kernel."""
 
 
 def warmup() -> None:
@@ -50,15 +48,12 @@ def _sumchecks() -> None:
 
 
 def _lookups() -> None:
-    """One column alone, whose tree has its own kernels for the leaves, and several tables."""
-    size = 1 << VARIABLES
-    inputs, outputs = np.arange(float(size)) % 3, np.zeros(size)
-    block, step = Block(0, VARIABLES), step_table(size, 0, 3)
-    one_range = LookupInstance((RangeTable(4),), (block,))
-    one_step = LookupInstance((step,), (block,))
-    both = LookupInstance((RangeTable(4), step), (block, Block(1, VARIABLES - 1)))
-    half = [inputs[: size // 2], outputs[: size // 2]]
-    for instance, blocks in ((one_range, [[inputs]]), (one_step, [[inputs, outputs]]), (both, [[inputs], half])):
+    """A stack that is kept as columns, of one and of two, and one that is too short for that."""
+    step = step_table(SHORTEST, 0, 3)
+    for size in (SHORTEST, SHORTEST // 4):
+        inputs, variables = np.arange(float(size)) % 3, size.bit_length() - 1
+        instance = LookupInstance((RangeTable(4), step), (Block(0, variables), Block(1, variables)))
+        blocks = [[inputs], [inputs, np.zeros(size)]]
         witness = KernelWitness(instance, blocks, multiplicities(instance, blocks))
         run_lookup(instance, _channel(instance.message_elements), witness)
 

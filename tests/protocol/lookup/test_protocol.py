@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import plain_lookup
 from support.channels import constants, padded_verifier, prove_on_channel, verify_on_channel
-from support.plain_lookup import PlainWitness
+from support.plain_lookup import PlainWitness, random_blocks
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, VerificationError
 from zkinfer.jit.threads import threads
@@ -45,13 +45,6 @@ def instances(draw: st.DrawFn, max_variables: int) -> LookupInstance:
     numbers = [*range(len(chosen)), *draw(st.lists(st.integers(0, len(chosen) - 1), max_size=3))]
     blocks = [Block(t, draw(st.integers(0, max_variables))) for t in draw(st.permutations(numbers))]
     return LookupInstance(tuple(chosen), tuple(blocks))
-
-
-def random_blocks(instance: LookupInstance, seed: int) -> Blocks:
-    rng = random.Random(seed)
-    rows = [list(zip(*(c.tolist() for c in table.column_values()), strict=True)) for table in instance.tables]
-    chosen = [[rng.choice(rows[b.table]) for _ in range(1 << b.variables)] for b in instance.blocks]
-    return [[list(column) for column in zip(*entries, strict=True)] for entries in chosen]
 
 
 def prove(instance: LookupInstance, blocks: Blocks, pads: list[Ext] | None = None) -> tuple[bytes, LookupClaims]:
@@ -92,9 +85,8 @@ def test_slow_and_fast_agree_message_for_message(instance: LookupInstance, seed:
     assert prove_fast(instance, blocks) == prove(instance, blocks)
 
 
-@pytest.mark.parametrize("sizes", [[6], [7], [7, 6, 6], [6, 8, 6, 7], [10]])
+@pytest.mark.parametrize("sizes", [[6], [7], [7, 6, 6], [6, 8, 6, 7]])
 def test_full_stacks_of_one_column(sizes: list[int]) -> None:
-    """Here the fast prover keeps nothing but the column of the leaves."""
     instance = LookupInstance((RangeTable(32, -9),), tuple(Block(0, k) for k in sizes))
     blocks = random_blocks(instance, 5)
     assert prove_fast(instance, blocks) == prove(instance, blocks)

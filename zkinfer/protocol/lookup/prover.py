@@ -10,9 +10,11 @@ from zkinfer.protocol.field.kernels.arrays import GRAIN, from_ints, is_balanced
 from zkinfer.protocol.field.kernels.fold import mle
 from zkinfer.protocol.field.scalar import Ext, ext_sub
 from zkinfer.protocol.lookup import kernels
-from zkinfer.protocol.lookup.params import LookupInstance
+from zkinfer.protocol.lookup.columns import ColumnLeaves, Vectors, runs_of
+from zkinfer.protocol.lookup.params import LookupInstance, Stack
 from zkinfer.protocol.lookup.tables import LookupTable
-from zkinfer.protocol.lookup.trees import KernelTree, leaves
+from zkinfer.protocol.lookup.trees import KernelTree, TreeLayer, single_leaf, table_leaves
+from zkinfer.protocol.lookup.witness import Fraction
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import Floats
 
@@ -59,6 +61,16 @@ class KernelWitness:
     def multiplicity_value(self, table: int, point: Point) -> Ext:
         """The value of the multilinear extension of a table's multiplicities."""
         return mle(self._counts[table], point)
+
+
+def leaves(stack: Stack, vectors: Vectors, numerators: Sequence[Floats] | None) -> TreeLayer | Fraction:
+    """The leaves of a tree, as `trees.table_leaves` describes them: as columns where that is possible."""
+    if stack.variables == 0:
+        return single_leaf(*vectors[0], 1 if numerators is None else int(numerators[0][0]))
+    runs = None if numerators is not None else runs_of(stack, vectors)
+    if runs is None:
+        return table_leaves(stack, vectors, numerators)
+    return ColumnLeaves(runs, stack.filled, lambda: table_leaves(stack, vectors, None))
 
 
 def check_shapes(instance: LookupInstance, blocks: Sequence[Sequence[Floats]]) -> None:

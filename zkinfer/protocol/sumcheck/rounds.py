@@ -5,6 +5,7 @@ A round costs one pass over the tables: binding the last challenge is left to th
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 12
 """Places below which another thread does not pay."""
+
+FILLED_PLACES = 1 << 12
+"""Places that are filled together, so few that they are still in the second-level cache when they are summed."""
 
 
 _BALANCED_ZERO = balance_ext(ZERO)
@@ -56,8 +60,26 @@ def weigh_nothing(rest: int) -> tuple[Floats, int, Floats, int, int]:
 
 def add_parts(parts: Sequence[Floats]) -> list[Ext]:
     """The extension elements whose coordinates several calls of a kernel returned, added up."""
-    sums = [int(sum(numbers)) % P for numbers in zip(*(part.tolist() for part in parts), strict=True)]
+    sums = [sum(map(int, numbers)) % P for numbers in zip(*(part.tolist() for part in parts), strict=True)]
     return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), DEGREE)]
+
+
+def _filling(
+    fill: Callable[[int, int], None], half: int, block: int, kernel: Callable[..., Floats]
+) -> Callable[..., list[Floats]]:
+    """Calls the kernel of a round over 2 half values for a few places at a time, after having `fill` write these."""
+
+    def run(*arguments: Any) -> list[Floats]:
+        *others, start, stop = arguments
+        step, found = max(1, FILLED_PLACES // block), []
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            for base in (0, half):
+                fill(base + first * block, base + last * block)
+            found.append(kernel(*others, first, last))
+        return found
+
+    return run
 
 
 class _KernelRounds:
@@ -69,6 +91,7 @@ class _KernelRounds:
         self._eq = None if point is None else EqTables(point)
         self._rest = tables.variables
         self._challenge: Ext | None = None
+        self._fill: Callable[[int, int], None] | None = None
 
     def _run(self, kernel: Callable[..., Floats], *arguments: object) -> list[Ext]:
         """Calls a kernel for the next round and adds up what it returns."""
@@ -78,9 +101,11 @@ class _KernelRounds:
         half, folding, weighted = 1 << self._rest, self._challenge is not None, self._eq is not None
         buffer, block = (self._tables.flat, self._tables.stride), weights[-1]
         grain = max(1, FEW_PLACES // block)
-        return add_parts(
-            split(kernel, half // block, grain, *buffer, *arguments, half, folding, *challenge, weighted, *weights)
-        )
+        given = (*buffer, *arguments, half, folding, *challenge, weighted, *weights)
+        if self._fill is None:
+            return add_parts(split(kernel, half // block, grain, *given))
+        filling, self._fill = _filling(self._fill, half, block, kernel), None
+        return add_parts([part for parts in split(filling, half // block, grain, *given) for part in parts])
 
     def bind(self, challenge: Ext) -> None:
         """Sets the variable of the round that `sums` was for."""
@@ -103,12 +128,20 @@ class ProductRounds(_KernelRounds):
         point: for weights eq(point, x), or None for weight 1.
         target: the sum, if it is known: saves computing the first polynomial at 1.
         mix: if given, factor 0 stands for factor 0 plus `mix` times factor 3; added in the first round's pass.
+        fill: if given, writes the factors' values at places start .. stop - 1, in whole blocks; there is a round to
+            come, and it is called in that round, for one part of the places after another.
     """
 
     def __init__(
-        self, tables: FactorTables, point: Point | None, target: Ext | None = None, mix: Ext | None = None
+        self,
+        tables: FactorTables,
+        point: Point | None,
+        target: Ext | None = None,
+        mix: Ext | None = None,
+        fill: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__(tables, point)
+        self._fill = fill
         self._target = target
         self._mix = mix
         self._polynomial: Polynomial = []

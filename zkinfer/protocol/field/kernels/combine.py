@@ -259,11 +259,11 @@ def _wide_step(t: Any, low: Any, w: Any, c: Any) -> Any:
 
 
 @device
-def _wide_line(out: Any, at: Any, w: Any, x: Any, c: Any, d: Any, like: Any) -> None:
-    """out += the products of eight entries w, x with eight coefficients c, d, modulo P.
+def sum_of_eight(s: Any, w: Any, x: Any, c: Any, d: Any) -> Any:
+    """s plus the products of eight numbers w, x with eight numbers c, d, modulo P; all are balanced, and so is the sum.
 
     8 products of balanced elements are below 2 P^2, with roundings below 2^101: t keeps its spacing of 2^50. h / P is
-    at most 2^51, q is within 0.64 of it, low is at most 2^52, and out is balanced: 0.64 P + 4.01 P + 0.5 P <= 7 P.
+    at most 2^51, q is within 0.64 of it, low is at most 2^52, and s is balanced: 0.64 P + 4.01 P + 0.5 P <= 7 P.
     """
     t0 = fma(w[0], c[0], WIDE_ANCHOR)
     low0 = fma(w[0], c[0], WIDE_ANCHOR - t0)
@@ -276,7 +276,7 @@ def _wide_line(out: Any, at: Any, w: Any, x: Any, c: Any, d: Any, like: Any) -> 
     t7, low7 = _wide_step(t6, low6, x[3], d[3])
     h = t7 - WIDE_ANCHOR
     q = fma(h, INV, MAGIC) - MAGIC
-    store(out, at, reduce((fma(-q, P_FLOAT, h) + low7) + load(out, at, like)))
+    return reduce((fma(-q, P_FLOAT, h) + low7) + s)
 
 
 @device
@@ -286,9 +286,9 @@ def _wide_body(
 ) -> None:  # fmt: skip
     w = load(flat, o[0] + j, like), load(flat, o[1] + j, like), load(flat, o[2] + j, like), load(flat, o[3] + j, like)
     x = load(flat, p[0] + j, like), load(flat, p[1] + j, like), load(flat, p[2] + j, like), load(flat, p[3] + j, like)
-    _wide_line(out0, j, w, x, a, b, like)
-    _wide_line(out1, j, w, x, c, d, like)
-    _wide_line(out2, j, w, x, e, f, like)
+    store(out0, j, sum_of_eight(load(out0, j, like), w, x, a, b))
+    store(out1, j, sum_of_eight(load(out1, j, like), w, x, c, d))
+    store(out2, j, sum_of_eight(load(out2, j, like), w, x, e, f))
 
 
 @kernel
