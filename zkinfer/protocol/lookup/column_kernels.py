@@ -16,8 +16,18 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.combine import sum_of_eight
 from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
-from zkinfer.protocol.lookup.kernels import P0, P1, Q0, Q1, add_fractions, separate, store_separated
-from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES, accumulate, add_lanes, store_ext
+from zkinfer.protocol.lookup.kernels import (
+    AHEAD,
+    P0,
+    P1,
+    Q0,
+    Q1,
+    add_fractions,
+    expect_layer,
+    separate,
+    store_separated,
+)
+from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES, accumulate, add_lanes, expect_ext, store_ext
 from zkinfer.typing import Floats
 
 BLOCK = 1 << LOW_VARIABLES
@@ -97,6 +107,7 @@ def column_layer(
     k = constants
     for group in range(start, stop):
         x = 2 * LANES * group
+        expect_layer(out, stride, at + x // 2 + AHEAD)
         p, s, q, t = place_at(first, second, wide, x, k)
         a = add_fractions(p, s, q, t)
         p, s, q, t = place_at(first, second, wide, x + LANES, k)
@@ -221,6 +232,8 @@ def leaf_fold(
     """
     k = constants
     for x in range(LANES * start, LANES * stop, LANES):
+        expect_ext(flat, 0, stride, at + x + AHEAD)
+        expect_ext(flat, 3, stride, at + x + AHEAD)
         a, b = entries_at(first, x)
         far_a, far_b = entries_at(far_first, x)
         if wide or far_wide:
@@ -316,6 +329,7 @@ def node_fold(
         flat, stride, at: the tables, and where in them the run begins.
     """
     for x in range(LANES * start, LANES * stop, LANES):
+        expect_layer(flat, stride, at + x + AHEAD)
         p0, p1, q0, q1 = place_at(first, second, wide, x, constants)
         s0, s1, t0, t1 = place_at(far_first, far_second, far_wide, x, far_constants)
         q0 = product_added(q0, less(t0, q0), challenge)

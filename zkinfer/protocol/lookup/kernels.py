@@ -13,11 +13,14 @@ from numba import types
 from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.vector import LANES, Vector, load, splat, store
-from zkinfer.protocol.sumcheck.kernels import load_ext
+from zkinfer.protocol.sumcheck.kernels import expect_ext, load_ext
 from zkinfer.typing import Floats
 
 P0, Q1, P1, Q0 = 0, 3, 6, 9
 """The first of the three rows of each table of a layer."""
+
+AHEAD = 16 * LANES
+"""Places between what is computed and what is brought near meanwhile."""
 
 
 @intrinsic
@@ -55,6 +58,13 @@ def node_at(child: Any, stride: Any, x: Any) -> Any:
 
 
 @device
+def expect_layer(flat: Any, stride: Any, x: Any) -> None:
+    """LANES places of all four tables are going to be read or written."""
+    for row in (P0, Q1, P1, Q0):
+        expect_ext(flat, row, stride, x)
+
+
+@device
 def store_separated(flat: Any, even: Any, odd: Any, stride: Any, x: Any, a: Any, b: Any) -> None:
     """Of three pairs of Vectors, the even places to row `even` and the odd places to row `odd`."""
     for c in range(3):
@@ -73,6 +83,9 @@ def next_layer(child: Floats, child_stride: int, out: Floats, stride: int, start
     """
     for group in range(start, stop):
         x = 2 * LANES * group
+        expect_layer(child, child_stride, x + AHEAD)
+        expect_layer(child, child_stride, x + AHEAD + LANES)
+        expect_layer(out, stride, x // 2 + AHEAD)
         a = node_at(child, child_stride, x)
         b = node_at(child, child_stride, x + LANES)
         store_separated(out, P0, P1, stride, x // 2, (a[0], a[1], a[2]), (b[0], b[1], b[2]))

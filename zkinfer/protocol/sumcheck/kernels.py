@@ -14,11 +14,14 @@ import numpy as np
 
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, load, prefetch, splat, store
 from zkinfer.typing import Floats, IntArray
 
 SPARE = 4 * LANES
 """Numbers beyond the values in every row."""
+
+LARGE = 1 << 12
+"""Places from which on a round's tables leave the cache, so that kernels say ahead what they are going to read."""
 
 LOW_VARIABLES = 7
 """eq of the last LOW_VARIABLES coordinates is a table that stays in cache; the other coordinates weigh whole blocks."""
@@ -40,6 +43,15 @@ def store_ext(flat: Any, row: Any, stride: Any, x: Any, v0: Any, v1: Any, v2: An
 
 
 @device
+def expect_ext(flat: Any, row: Any, stride: Any, x: Any) -> None:
+    """LANES extension elements are going to be read."""
+    at = row * stride + x
+    prefetch(flat, at)
+    prefetch(flat, at + stride)
+    prefetch(flat, at + 2 * stride)
+
+
+@device
 def fold_at(flat: Any, row: Any, stride: Any, x: Any, half: Any, r0: Any, r1: Any, r2: Any) -> Any:
     """lo + r (hi - lo) for LANES elements: the difference is below P, r and lo are balanced."""
     a0, a1, a2 = load_ext(flat, row, stride, x)
@@ -56,8 +68,14 @@ def fold_block(
     One factor after another: memory is read along a dozen lines at a time, as many as processors foresee, and the
     folded block is still in cache when it is read again.
     """
+    far = half >= LARGE
     for k in range(factors):
         for x in range(first, first + block, LANES):
+            if far:
+                expect_ext(flat, 3 * k, stride, x + block)
+                expect_ext(flat, 3 * k, stride, x + block + half)
+                expect_ext(flat, 3 * k, stride, x + block + 2 * half)
+                expect_ext(flat, 3 * k, stride, x + block + 3 * half)
             lo0, lo1, lo2 = fold_at(flat, 3 * k, stride, x, 2 * half, r0, r1, r2)
             hi0, hi1, hi2 = fold_at(flat, 3 * k, stride, x + half, 2 * half, r0, r1, r2)
             store_ext(flat, 3 * k, stride, x, lo0, lo1, lo2)
@@ -172,6 +190,7 @@ def product_sums(
     out = np.zeros(9 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
+    far = half >= LARGE and not folding
     for b in range(start, stop):
         if folding:
             fold_block(flat, 2 * terms, stride, b * block, block, half, r0, r1, r2)
@@ -188,6 +207,11 @@ def product_sums(
             g0, g1, g2 = zero, zero, zero
             h0, h1, h2 = zero, zero, zero
             for t in range(terms):
+                if far:
+                    expect_ext(flat, 6 * t, stride, x + block)
+                    expect_ext(flat, 6 * t + 3, stride, x + block)
+                    expect_ext(flat, 6 * t, stride, x + block + half)
+                    expect_ext(flat, 6 * t + 3, stride, x + block + half)
                 p0, p1, p2 = load_ext(flat, 6 * t, stride, x)
                 q0, q1, q2 = load_ext(flat, 6 * t + 3, stride, x)
                 f0, f1, f2 = ext_mul_add(f0, f1, f2, p0, p1, p2, q0, q1, q2)

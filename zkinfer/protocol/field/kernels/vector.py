@@ -148,6 +148,27 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+    """Has the line of array[index], which may be behind the array's end, brought to the second-level cache.
+
+    Processors foresee reads along a dozen lines at once, and not more.
+    """
+    if not (_is_line(array) and isinstance(index, types.Integer)):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        start = context.cast(builder, values[1], index, types.intp)
+        octets, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [octets, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        pointer = builder.bitcast(_pointer(context, builder, array, values[0], start), octets)
+        builder.call(function, [pointer, number(0), number(2), number(1)])  # to read, of medium locality, data
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@intrinsic
 def store_octets(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
     """Writes the eight bytes of an int64, lowest first, to a contiguous uint8 array from array[index] on."""
     line = isinstance(array, types.Array) and array.dtype == types.uint8 and array.ndim == 1 and array.layout == "C"
