@@ -24,21 +24,8 @@ from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.kernels.vector import copy
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.merkle.compression import (
-    BLOCK_BYTES,
-    CHUNK_BYTES,
-    CHUNK_END,
-    CHUNK_START,
-    DIGEST_WORDS,
-    KEYED_HASH,
-    LANES,
-    PACKED,
-    PARENT,
-    ROOT,
-    WORD,
-    Lines,
-    compressed,
-)
+from zkinfer.protocol.merkle.chunks import CHUNK_BLOCKS, STACK, STATE, begin_chunk, block_flags, finish, spread_key
+from zkinfer.protocol.merkle.compression import BLOCK_BYTES, DIGEST_WORDS, LANES, PACKED, WORD, compressed, lines
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.typing import ByteArray, Floats
 
@@ -53,10 +40,7 @@ STAGE = 64
 
 _STAGE_BLOCKS = STAGE * BASE_BYTES // BLOCK_BYTES
 _BLOCK_WORDS = BLOCK_BYTES // 4
-_CHUNK_BLOCKS = CHUNK_BYTES // BLOCK_BYTES
 _SALT_WORDS = SALT_BYTES // 4
-_MAX_DEPTH = 32
-"""Of the tree of a message's chunks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +104,14 @@ def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: A
     # Word w of column j of the tile is at w * TILE + j: the words that were left over, then those of a stage.
     words = np.zeros((_STAGE_BLOCKS + 1) * _BLOCK_WORDS * TILE, dtype=np.uint32)
     last = np.zeros(_GROUP * TILE)
-    # Of each group of LANES columns: the chaining value, and the stack of the chunks' trees.
-    chaining = np.empty(DIGEST_WORDS * TILE, dtype=np.uint32)
-    stack = np.empty(_MAX_DEPTH * DIGEST_WORDS * TILE, dtype=np.uint32)
-    parent = np.empty(_BLOCK_WORDS * LANES, dtype=np.uint32)
+    # Each group of LANES columns has a stack of its own; all are as deep.
+    stacks, keys = np.empty(TILE // LANES * STACK, dtype=np.uint32), spread_key(key)
     for tile in range(start, stop, TILE):
         present = min(TILE, stop - tile)
         for word in range(salt_words):
             for column in range(present):
                 words[word * TILE + column] = salts[(tile + column) * salt_words + word]
-        block, row = 0, 0
+        block, row, depth = 0, 0, 0
         while block < blocks:
             held, ahead = salt_words, min(STAGE, rows - row)
             for first in range(row, row + ahead - _GROUP + 1, _GROUP):
@@ -146,65 +128,27 @@ def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: A
                 held += _GROUP_WORDS
             whole = _STAGE_BLOCKS if row < rows else blocks - block
             words[held * TILE : whole * _BLOCK_WORDS * TILE] = 0
+            reached = depth
             for lanes in range(0, present, LANES):
-                state = lanes * DIGEST_WORDS
+                base, reached = lanes // LANES * STACK, depth
                 for number in range(whole):
                     here = block + number
-                    chunk = here // _CHUNK_BLOCKS
-                    length, flags = BLOCK_BYTES, KEYED_HASH
-                    if here % _CHUNK_BLOCKS == 0:
-                        flags |= CHUNK_START
-                        _start(key, chaining, state)
-                    ends = here == blocks - 1
-                    if ends:
-                        length = size - here * BLOCK_BYTES
-                        if blocks <= _CHUNK_BLOCKS:
-                            flags |= ROOT
-                    if ends or here % _CHUNK_BLOCKS == _CHUNK_BLOCKS - 1:
-                        flags |= CHUNK_END
-                    _compress(words, number * _BLOCK_WORDS * TILE + lanes, TILE, chaining, state, chunk, length, flags)
-                    if flags & CHUNK_END:
-                        _merge(stack, chaining, parent, key, state, chunk, ends)
+                    chunk = here // CHUNK_BLOCKS
+                    if here % CHUNK_BLOCKS == 0:
+                        reached = begin_chunk(stacks, base, reached, keys, chunk)
+                    length, flags = min(BLOCK_BYTES, size - here * BLOCK_BYTES), block_flags(here, blocks)
+                    at, state = number * _BLOCK_WORDS * TILE + lanes, base + reached * STATE
+                    _compress(words, at, TILE, stacks, state, chunk, length, flags)
+                if block + whole == blocks:
+                    finish(stacks, base, reached, keys)
+            depth = reached
             if row < rows:
                 copy(words, _STAGE_BLOCKS * _BLOCK_WORDS * TILE, words, 0, salt_words * TILE)
             block += whole
         for column in range(present):
-            state = column // LANES * LANES * DIGEST_WORDS + column % LANES
+            state = column // LANES * STACK + column % LANES
             for word in range(DIGEST_WORDS):
-                digests[(tile + column) * DIGEST_WORDS + word] = chaining[state + word * LANES]
-
-
-@kernel
-def _start(key: Any, chaining: Any, state: int) -> None:
-    """The chaining value before the first block of a chunk or of a parent is the key."""
-    for word in range(DIGEST_WORDS):
-        for lane in range(LANES):
-            chaining[state + word * LANES + lane] = key[word]
-
-
-@kernel
-def _merge(stack: Any, chaining: Any, parent: Any, key: Any, state: int, chunk: int, ends: bool) -> None:
-    """A chunk is hashed: joins it to the complete trees on the stack that have its size, or at the end to all.
-
-    One tree is there for each binary digit 1 of the number of chunks before, the largest first.
-    """
-    depth, before = 0, chunk
-    while before:
-        depth += before & 1
-        before >>= 1
-    half = DIGEST_WORDS * LANES
-    trees = chunk
-    while depth and (ends or trees & 1):
-        depth -= 1
-        trees >>= 1
-        at = depth * DIGEST_WORDS * TILE + state
-        copy(stack, at, parent, 0, half)
-        copy(chaining, state, parent, half, half)
-        _start(key, chaining, state)
-        flags = KEYED_HASH | PARENT | (ROOT if ends and not depth else 0)
-        _compress(parent, 0, LANES, chaining, state, 0, BLOCK_BYTES, flags)
-    if not ends:
-        copy(chaining, state, stack, depth * DIGEST_WORDS * TILE + state, half)
+                digests[(tile + column) * DIGEST_WORDS + word] = stacks[state + word * LANES]
 
 
 @kernel
@@ -221,15 +165,6 @@ def _compress(
     _compress_lanes(words, at, pitch, chaining, state, counter, length, flags)
 
 
-def _lines(builder: ir.IRBuilder, data: ir.Value, at: ir.Value, pitch: ir.Value, count: int, kind: ir.Type) -> Lines:
-    """Pointers to `count` packed values, from place `at` of some memory on, `pitch` places from one to the next."""
-    found = []
-    for _ in range(count):
-        found.append(builder.bitcast(builder.gep(data, [at]), kind.as_pointer()))
-        at = builder.add(at, pitch)
-    return found
-
-
 @intrinsic
 def _compress_lanes(
     typingctx: Any, words: Any, at: Any, pitch: Any, chaining: Any, state: Any, counter: Any, length: Any, flags: Any
@@ -238,8 +173,8 @@ def _compress_lanes(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
         data, states = (cgutils.create_struct_proxy(words)(context, builder, value=values[k]).data for k in (0, 3))
-        block = [builder.load(line, align=4) for line in _lines(builder, data, values[1], values[2], 16, PACKED)]
-        places = _lines(builder, states, values[4], ir.IntType(64)(LANES), DIGEST_WORDS, PACKED)
+        block = [builder.load(line, align=4) for line in lines(builder, data, values[1], values[2], 16, PACKED)]
+        places = lines(builder, states, values[4], ir.IntType(64)(LANES), DIGEST_WORDS, PACKED)
         before = [builder.load(place, align=4) for place in places]
         last = [builder.trunc(value, WORD) for value in values[5:]]
         for word, place in zip(compressed(builder, before, block, last), places, strict=True):
@@ -265,10 +200,10 @@ def _put_words(typingctx: Any, flat: Any, at: Any, pitch: Any, words: Any, place
         packed_floats = ir.VectorType(ir.DoubleType(), LANES)
         elements = [
             _canonical(builder, builder.load(line, align=8))
-            for line in _lines(builder, data, values[1], values[2], _GROUP, packed_floats)
+            for line in lines(builder, data, values[1], values[2], _GROUP, packed_floats)
         ]
         bits = 8 * BASE_BYTES
-        places = _lines(builder, target, values[4], ir.IntType(64)(TILE), _GROUP_WORDS, PACKED)
+        places = lines(builder, target, values[4], ir.IntType(64)(TILE), _GROUP_WORDS, PACKED)
         for number, place in enumerate(places):
             first, offset = divmod(32 * number, bits)
             word = builder.lshr(elements[first], _long(offset))

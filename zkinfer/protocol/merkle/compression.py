@@ -40,6 +40,15 @@ def compressed(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines
     return [builder.xor(state[i], state[i + DIGEST_WORDS]) for i in range(DIGEST_WORDS)]
 
 
+def lines(builder: ir.IRBuilder, data: ir.Value, at: ir.Value, pitch: ir.Value, count: int, kind: ir.Type) -> Lines:
+    """Pointers to `count` packed values, from place `at` of some memory on, `pitch` places from one to the next."""
+    found = []
+    for _ in range(count):
+        found.append(builder.bitcast(builder.gep(data, [at]), kind.as_pointer()))
+        at = builder.add(at, pitch)
+    return found
+
+
 def _mix(builder: ir.IRBuilder, state: Lines, words: tuple[int, ...], x: ir.Value, y: ir.Value) -> None:
     """The paper's G, on four words of the state and two of the block."""
     a, b, c, d = words
