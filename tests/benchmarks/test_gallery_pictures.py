@@ -43,5 +43,7 @@ def test_a_picture_is_written(
     pictures: ModuleType, named: Path, tmp_path: Path, shape: tuple[int, ...], words: bool
 ) -> None:
     images = np.random.default_rng(0).random(shape)
-    pictures.draw(tmp_path / "p.jpg", named, images, images, images, pictures.share if words else None)
+    pictures.draw(
+        tmp_path / "p.jpg", named, images, images, images, (lambda x, path: f"mean {x.mean():.2f}") if words else None
+    )
     assert Image.open(tmp_path / "p.jpg").size[0] == 80 * 3.2 * pictures.SHOWN
