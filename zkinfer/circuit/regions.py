@@ -99,14 +99,14 @@ def _is_pointwise(program: Program, region: Region, node: Node) -> bool:
                 for letters, value in zip(left.split(","), operands, strict=True)
             )
         case View(terms=terms):
-            return all(_keeps_time(term.steps, program.tensor(term.source).shape, region.steps) for term in terms)
+            return all(keeps_time(term.steps, program.tensor(term.source).shape, region.steps) for term in terms)
         case Lookup():
             return True
         case Delay(initial=initial):
             return initial not in region.values
 
 
-def _keeps_time(steps: Sequence[Step], shape: Shape, count: int) -> bool:
+def keeps_time(steps: Sequence[Step], shape: Shape, count: int) -> bool:
     """Whether the steps leave the first axis, of so many places, as it is."""
     if shape[:1] != (count,):
         return False

@@ -5,7 +5,8 @@ once. Nodes that no output depends on are not part of the finished program.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,7 +41,8 @@ from zkinfer.circuit.program import (
     node_sources,
     rounding_half,
 )
-from zkinfer.circuit.steps import Reshape, Step, shape_after
+from zkinfer.circuit.regions import keeps_time
+from zkinfer.circuit.steps import Expand, Reshape, Slice, Step, shape_after
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import einsum_shape
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
@@ -137,6 +139,10 @@ class Builder:
         self._nodes: dict[int, Node] = {}
         self._shared: dict[Node, ProgramValue] = {}
         self._saturations: dict[int, Saturation] = {}
+        self._recurrences: list[list[int]] = []
+        # The initial value of each Delay of which it is not known yet what it delays, and what depends on these.
+        self._open: dict[int, int] = {}
+        self._recurrent: set[int] = set()
         self._known = Known(self._source, self._table)
         self._derived: list[Interval] = []
         self._public = Known(self._public_source, self._table, limit=None, shown=True)
@@ -195,6 +201,8 @@ class Builder:
             value = self._append(out, interval, interval_of(node, self._public))
             self._nodes[value.number] = msgspec.structs.replace(anonymous, out=out)
             self._shared[anonymous] = value
+            if not self._recurrent.isdisjoint(node_sources(node)):
+                self._recurrent.add(value.number)
         return self._shared[anonymous]
 
     def einsum(self, label: str, subscripts: str, *operands: ProgramValue) -> ProgramValue:
@@ -227,11 +235,14 @@ class Builder:
         if not all(s.coefficient and is_dyadic(s.coefficient) for s in summands):
             raise ValueError(f"{label}: every coefficient is an integer over a power of two, and not zero")
         frac_bits = max(s.value.frac_bits - exponent(s.coefficient) for s in summands) + extra_bits
+        recurrent = any(s.value.number in self._recurrent for s in summands)
         terms, sources = [], []
         for value, coefficient, steps in summands:
             factor = coefficient * Fraction(2) ** (frac_bits - value.frac_bits)
             _require_exact(label, factor, "the formats of its terms are too far apart")
             term, source = self._flattened(value, factor.numerator, steps)
+            if recurrent and source.number not in self._recurrent:
+                term, source = self._in_time(label, term, source)
             terms.append(term)
             sources.append(source)
         rounded = round(offset * Fraction(2) ** frac_bits)
@@ -241,6 +252,60 @@ class Builder:
         shape = shape_after(terms[0].steps, sources[0].shape)
         node = View(Tensor(label, shape, frac_bits, 0, 0), tuple(terms), rounded)
         return self._emit(node, view_interval(node, self._known))
+
+    def zeros(self, label: str, shape: tuple[int, ...], frac_bits: int) -> ProgramValue:
+        """A value that is zero everywhere, whatever inputs and weights are."""
+        source = self._values[self._inputs[0]]
+        steps = (Reshape((source.tensor.size,)), Slice(0, 0, 1, 1), Reshape((1,) * len(shape)), Expand(shape))
+        node = View(Tensor(label, shape, frac_bits, 0, 0), (Term(source.number, 0, steps),))
+        return self._emit(node, view_interval(node, self._known))
+
+    def delay(self, label: str, initial: ProgramValue, steps: int, interval: Interval) -> ProgramValue:
+        """The state of a recurrence before each of its steps; `close` says afterwards what the steps make of it.
+
+        Until every Delay is closed, what depends on one of them has to be pointwise in time, see `circuit.regions`.
+
+        Args:
+            label: names the result.
+            initial: the state before the first step, of shape (1, ...), in the format of the state.
+            steps: how many there are.
+            interval: bounds of the state after each step.
+        """
+        lo, hi = _joined(initial.interval, interval)
+        out = Tensor(label, (steps, *initial.shape[1:]), initial.frac_bits, *round_outward((lo, hi)))
+        value = self._append(out, (lo, hi), _joined(self._derived[initial.number], interval))
+        if not self._open:
+            self._recurrences.append([])
+        self._recurrences[-1].append(value.number)
+        self._open[value.number] = initial.number
+        self._recurrent.add(value.number)
+        return value
+
+    def close(self, delay: ProgramValue, source: ProgramValue) -> None:
+        """Say what a Delay delays: the result of a lookup that depends on it, or on another one that is open.
+
+        Raises:
+            ValueError: it is not that, or it has another shape or format, or can leave the interval of the Delay.
+        """
+        node = self._nodes.get(source.number)
+        if not isinstance(node, Lookup) or source.number not in self._recurrent:
+            raise ValueError(f"{source.tensor.label}: a recurrence delays the result of a lookup within it")
+        within_interval = _joined(delay.interval, self._table(node.table).range) == delay.interval
+        if (source.shape, source.frac_bits) != (delay.shape, delay.frac_bits) or not within_interval:
+            raise ValueError(f"{source.tensor.label}: the state of a recurrence has one shape and one format")
+        self._nodes[delay.number] = Delay(delay.tensor, self._open.pop(delay.number), source.number)
+        if not self._open:
+            self._recurrent.clear()
+
+    def _in_time(self, label: str, term: Term, source: ProgramValue) -> tuple[Term, ProgramValue]:
+        """A term of a recurrence and the value from before it that it reads: of that, only steps of time move."""
+        steps = self._values[next(iter(self._open))].shape[0]
+        if keeps_time(term.steps, source.shape, steps):
+            return term, source
+        shape = shape_after(term.steps, source.shape)
+        view = View(Tensor(label, shape, source.frac_bits, 0, 0), (Term(source.number, 1, term.steps),))
+        value = self._emit(view, view_interval(view, self._known))
+        return Term(value.number, term.coefficient, ()), value
 
     def node(self, value: ProgramValue) -> Node | None:
         """What computes a value, with the numbers of the values under construction; None of inputs and weights."""
@@ -373,13 +438,12 @@ class Builder:
 
     def finish(self, outputs: Sequence[ProgramValue]) -> Built:
         """The program that computes these outputs: every input, and the weights and nodes that the outputs need."""
-        needed = {value.number for value in outputs}
-        for number in sorted(self._nodes, reverse=True):
-            if number in needed:
-                needed.update(node_sources(self._nodes[number]))
+        assert not self._open
+        needed = self._needed(outputs)
+        made = self._ordered(sorted(number for number in self._nodes if number in needed))
         weights = [w for w in self._weights.values() if w.number in needed]
-        nodes = [self._nodes[number] for number in sorted(self._nodes) if number in needed]
-        order = [*self._inputs, *(w.number for w in weights), *(n for n in sorted(self._nodes) if n in needed)]
+        nodes = [self._nodes[number] for number in made]
+        order = [*self._inputs, *(w.number for w in weights), *made]
         numbers = {number: position for position, number in enumerate(order)}
         kept = sorted({node.table for node in nodes if isinstance(node, Lookup)})
         program = Program(
@@ -396,6 +460,53 @@ class Builder:
             if number in needed
         )
         return Built(program, tuple(w.content for w in weights if w.content is not None), numbers, saturations)
+
+    def _needed(self, outputs: Sequence[ProgramValue]) -> set[int]:
+        """The numbers of all that outputs depend on."""
+        needed, waiting = set[int](), [value.number for value in outputs]
+        while waiting:
+            number = waiting.pop()
+            if number not in needed:
+                needed.add(number)
+                if number in self._nodes:
+                    waiting += node_sources(self._nodes[number])
+        return needed
+
+    def _ordered(self, numbers: list[int]) -> list[int]:
+        """The nodes of a program, so that those of each recurrence follow one another, from its Delays on."""
+        known = set(numbers)
+        for recurrence in self._recurrences:
+            delays = {number: self._nodes[number] for number in recurrence if number in known}
+            sources = {node.source for node in delays.values() if isinstance(node, Delay)}
+            if delays:
+                start, end = bisect_left(numbers, min(delays)), bisect_right(numbers, max(sources))
+                numbers[start:end] = self._parted(numbers[start:end], delays, sources)
+        return numbers
+
+    def _parted(self, numbers: Sequence[int], delays: Collection[int], sources: Collection[int]) -> list[int]:
+        """The nodes between the first Delay of a recurrence and the last Lookup that one of its Delays names.
+
+        Those of the recurrence depend on a Delay, and such a Lookup depends on them. Others do not depend on a Delay,
+        and come before them, or do, and come after them.
+        """
+        after, before = set(delays), set(sources)
+        for number in numbers:
+            if not after.isdisjoint(node_sources(self._nodes[number])):
+                after.add(number)
+        for number in reversed(numbers):
+            if number in before and number not in delays:
+                before.update(node_sources(self._nodes[number]))
+        inside = (after & before) | set(delays)
+        return [
+            *(number for number in numbers if number not in after),
+            *(number for number in numbers if number in inside),
+            *(number for number in numbers if number in after and number not in inside),
+        ]
+
+
+def _joined(a: Interval, b: Interval) -> Interval:
+    """The least interval that holds both."""
+    return min(a[0], b[0]), max(a[1], b[1])
 
 
 def _merged(runs: Sequence[Interval]) -> tuple[Interval, ...]:
@@ -425,8 +536,8 @@ def _renumbered(node: Node, values: Mapping[int, int], tables: Mapping[int, int]
             return msgspec.structs.replace(node, terms=moved)
         case Lookup(source=source, table=table):
             return msgspec.structs.replace(node, source=values[source], table=tables[table])
-        case Delay():
-            raise AssertionError("this builder makes no recurrences")
+        case Delay(initial=initial, source=source):
+            return msgspec.structs.replace(node, initial=values[initial], source=values[source])
 
 
 def exponent(x: Fraction) -> int:

@@ -18,15 +18,16 @@ from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import Precision, Range
+from zkinfer.compiler.lowering.recurrence import advance, begin
 from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.compiler.lowering.scaled import MAX_OUTPUT_BITS, common
 from zkinfer.compiler.lowering.thresholds import STRICT, compare_threshold
 from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.constants import computed
-from zkinfer.compiler.onnx.decompositions.recurrence import step_independent
 from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
 from zkinfer.compiler.onnx.published import public_names
+from zkinfer.compiler.onnx.recurrences import Delayed, delayed
 from zkinfer.compiler.onnx.refusals import require_none
 from zkinfer.compiler.onnx.scaling import added, rescaled
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
@@ -58,12 +59,16 @@ def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Prec
 class _Importer:
     def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
         self._model, self._calibration = model, calibration
-        # A tensor of an unrolled layer has one format at all steps of the sequence, so that they share tables.
-        self._kept: dict[str, Range] = {}
-        for name, stats in calibration.tensors.items():
-            low, high = kept_range(stats, precision.activation_bits_of(name), precision.ranges)
-            lo, hi = self._kept.get(step_independent(name), (low, high))
-            self._kept[step_independent(name)] = min(lo, low), max(hi, high)
+        self._kept: dict[str, Range] = {
+            name: kept_range(stats, precision.activation_bits_of(name), precision.ranges)
+            for name, stats in calibration.tensors.items()
+        }
+        # The state of a recurrence has one format before and after all steps.
+        self._states: dict[str, Activation] = {}
+        for state in (state for node in model.graph for state in delayed(node)):
+            names = state.before.name or "", state.after
+            lows, highs = zip(*(self._kept[name] for name in names if name in self._kept), strict=True)
+            self._kept |= dict.fromkeys(names, (min(lows), max(highs)))
         self._emitter = Emitter(precision)
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
@@ -101,7 +106,7 @@ class _Importer:
         if not is_float(value):
             return None
         self._stats(value)
-        return self._kept[step_independent(value.name or "")]
+        return self._kept[value.name or ""]
 
     def _stats(self, value: onnx_ir.Value) -> TensorStats:
         name = value.name or ""
@@ -128,14 +133,34 @@ class _Importer:
             return
         opset = self._opsets.get(node.domain or "", 0)
         try:
+            if states := delayed(node):
+                self._begin(states)
+                return
             results = self._results(node, opset)
             for value, result in zip(node.outputs, results, strict=False):
                 self._operands[value] = self._checked(value, result)
+                self._advance(value)
         except ZkinferError as error:
             refused = type(error)(f"{registry.described(node, opset)}: {error}")
             refused.__cause__ = error
             self._refused.append(refused)
             self._stand_in(node)
+
+    def _begin(self, states: Sequence[Delayed]) -> None:
+        """The states of a recurrence before every step."""
+        for initial, before, after in states:
+            emitter = self._emitter.for_operator(before.name or "", integer=False, outputs=1)
+            operand, observed = self._operands[initial], self._kept[after]
+            assert isinstance(operand, (Activation, Constant))
+            self._states[after] = begin(emitter, after, operand, static_shape(before)[0], observed)
+            self._operands[before] = self._checked(before, self._states[after])
+
+    def _advance(self, value: onnx_ir.Value) -> None:
+        """Close a recurrence if a value is one of its states after every step."""
+        if value.name in self._states:
+            state, after = self._states.pop(value.name), self._operands[value]
+            assert isinstance(after, Activation)
+            advance(self._emitter.for_operator(value.name, integer=False, outputs=1), state, after)
 
     def _stand_in(self, node: onnx_ir.Node) -> None:
         """Take the results of a node that was refused for inputs, so that the nodes after it are tried as well."""
@@ -229,7 +254,8 @@ class _Importer:
         shape = static_shape(value)
         if result.shape != shape:
             raise ShapeError(f"it gives {value.name!r} the shape {result.shape}, but the model says {shape}")
-        shared = len(value.uses()) + value.is_graph_output() > 1
+        # What a recurrence reads it reads once: the Scan repeats its operators.
+        shared = sum(not delayed(node) for node, _ in value.uses()) + value.is_graph_output() > 1
         if isinstance(result, Scaled):
             return replace(result, activation=replace(result.activation, label=value.name or "", shared=shared))
         if isinstance(result, MaskedScores) and is_float(value):
@@ -245,9 +271,7 @@ class _Importer:
         stats = self._calibration.tensors.get(value.name or "")
         binary = stats is not None and stats.binary
         name = value.name or ""
-        # At all steps of an unrolled layer, channels are alike, so that tables are shared.
-        unrolled = step_independent(name) != name
-        channels = None if stats is None or binary or unrolled or result.integral else channels_of(stats.channels)
+        channels = None if stats is None or binary or result.integral else channels_of(stats.channels)
         return self._emitter.named(
             result, name, observed=self._observed(value), shared=shared, binary=binary, channels=channels
         )

@@ -128,6 +128,8 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         _require_finite(model)
         simplify(model)
         model.ir_version = IR_VERSION
+        # Decompositions have notes of their own for the importer.
+        common.ClearMetadataAndDocStringPass()(model)
         # Shape inference does not know every layer: values after one have shapes once the layer is decomposed.
         replaced = True
         while replaced:
@@ -136,7 +138,6 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
             model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
         drop_expansions(model)
         drop_empty(model)
-        common.ClearMetadataAndDocStringPass()(model)
         known = set() if exported else {n for n, value in model.graph.initializers.items() if is_known(value)}
         store(model, public | known)
         _require_lowerable(model, batch, fixed=fixed)

@@ -6,6 +6,7 @@ import onnx_ir
 
 from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.decomposition import decompositions, shown
+from zkinfer.compiler.onnx.recurrences import delayed
 from zkinfer.errors import UnsupportedOperatorError, ZkinferError
 
 __all__ = ["ops", "refusals", "require_none"]
@@ -18,6 +19,8 @@ def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]
     """Every node of a normalized model that has no handler, or one that does not take such a node, with an error."""
     constant: set[onnx_ir.Value] = set(model.graph.initializers.values())
     for node in model.graph:
+        if delayed(node):
+            continue
         opset = model.opset_imports.get(node.domain, 0)
         try:
             _require_straight(node)

@@ -11,6 +11,7 @@ from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.limits import require_short_range
 from zkinfer.compiler.onnx.quiet import quiet
+from zkinfer.compiler.onnx.recurrences import drop_unread
 
 MAX_FOLDED_ELEMENTS = 1 << 26
 """Constants larger than this are not computed while the model is read."""
@@ -142,7 +143,7 @@ def drop_expansions(model: onnx_ir.Model) -> None:
             continue
         for user, index in uses:
             user.replace_input_with(index, source)
-    common.RemoveUnusedNodesPass()(model)
+    drop_unread(model)
 
 
 def _repeats(source: onnx_ir.Value, user: onnx_ir.Node, index: int) -> bool:
@@ -203,4 +204,4 @@ def drop_empty(model: onnx_ir.Model) -> None:
             value.replace_all_uses_with(constant)
             found = True
     if found:
-        common.RemoveUnusedNodesPass()(model)
+        drop_unread(model)

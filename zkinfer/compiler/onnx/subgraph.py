@@ -22,6 +22,7 @@ class Subgraph:
 
     Attributes:
         node: the node that is replaced.
+        name: of its first output.
         opset: version of the standard operator set.
         nodes: in order of execution.
         constants: constant tensors that the nodes read.
@@ -33,7 +34,7 @@ class Subgraph:
 
     def __init__(self, node: onnx_ir.Node, opset: int) -> None:
         self.node, self.opset = node, opset
-        self._name = node.outputs[0].name
+        self.name = node.outputs[0].name
         self.nodes: list[onnx_ir.Node] = []
         self.constants: list[Value] = []
         self.public: list[str] = []
@@ -59,7 +60,7 @@ class Subgraph:
 
     def op(self, step: str, op_type: str, *inputs: Value | None, **attributes: Any) -> Value:
         """A new node with one output."""
-        name = f"{self._name}/{step}"
+        name = f"{self.name}/{step}"
         result = Value(name=name)
         self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=[result]))
         return result
@@ -68,12 +69,12 @@ class Subgraph:
         self, op_type: str, inputs: Sequence[Value | None], results: Sequence[Value], attributes: dict[str, Any]
     ) -> None:
         """A new node with several outputs."""
-        name = f"{self._name}/{op_type}"
+        name = f"{self.name}/{op_type}"
         self.nodes.append(onnx_ir.node(op_type, inputs, attributes, name=name, outputs=results))
 
     def constant(self, step: str, array: Array) -> Value:
         """A constant tensor."""
-        tensor = onnx_ir.tensor(array, name=f"{self._name}/{step}")
+        tensor = onnx_ir.tensor(array, name=f"{self.name}/{step}")
         shape, dtype = onnx_ir.Shape(array.shape), onnx_ir.TensorType(tensor.dtype)
         value = Value(name=tensor.name, const_value=tensor, shape=shape, type=dtype)
         self.constants.append(value)
