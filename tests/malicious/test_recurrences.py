@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support.both_verifiers import ask_both, ask_reference, cheap_boxes, prove_and_verify
+from support.model_comparison import build, compare
 from support.native_prover import Case, Lie, make_case, prove, verify
 from support.recurrent_programs import (
     CLAMP,
@@ -27,7 +28,10 @@ from support.recurrent_programs import (
 
 from zkinfer.circuit.lookup import lookup
 from zkinfer.circuit.program import Delay, Term
+from zkinfer.circuit.qformat import quantize
+from zkinfer.circuit.regions import find_regions
 from zkinfer.circuit.steps import Expand, Pad, Slice
+from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.errors import InvalidProofError, VerificationError
 from zkinfer.typing import IntArray
 
@@ -120,6 +124,24 @@ def test_honest_recurrences_are_accepted(private: bool) -> None:
     prove_and_verify(case)
     with cheap_boxes():
         prove_and_verify(make_case(program, weights, inputs, (private,), (private,) * 3))
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_layers_of_models_are_accepted(op: str, private: bool) -> None:
+    """Both directions of a compiled layer, with and without hidden inputs and outputs."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    rng = np.random.default_rng(0)
+    tensors = {"w": rng.normal(size=(2, 2 * gates, 3)), "r": rng.normal(size=(2, 2 * gates, 2))}
+    body = f"""t = Transpose<perm=[1, 0, 2]>(x)
+    y = {op}<hidden_size=2, direction="bidirectional">(t, w, r)
+    z = Transpose<perm=[2, 0, 1, 3]>(y)"""
+    model = build(body, {"x": [2, 3, 3]}, tensors, outputs=["z"])
+    x = rng.normal(size=(16, 3, 3))
+    lowered = compare(model, x, batch=2, precision=Precision(5, 5, 512)).lowered
+    assert len(find_regions(lowered.program)) == 2
+    integers = quantize(x[:4].reshape(2, 2, 3, 3), lowered.program.inputs[0])
+    prove_and_verify(make_case(lowered.program, list(lowered.weights), [integers], (private,), (private,)))
 
 
 @pytest.mark.parametrize("before", LIES)

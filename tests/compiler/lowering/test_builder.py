@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from zkinfer.circuit.bounds import check_bounds, round_outward
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import MAX_MAGNITUDE, View
-from zkinfer.circuit.steps import Expand, Pad, Reshape, Transpose
+from zkinfer.circuit.regions import find_regions
+from zkinfer.circuit.steps import Expand, Pad, Reshape, Slice, Transpose
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue, Summand, exponent, is_dyadic
@@ -225,3 +226,71 @@ def test_the_exponent_of_a_dyadic_number(odd_times_twos: int, twos: int) -> None
     assert quotient.denominator == 1
     assert quotient.numerator % 2 == 1
     assert not is_dyadic(x / 3) or x.numerator % 3 == 0
+
+
+class TestRecurrences:
+    """A state of 3 steps, next = clamp(x + past + w), built among other nodes."""
+
+    STEPS = 3
+
+    @pytest.fixture
+    def x(self, builder: Builder) -> ProgramValue:
+        return builder.input("x", (self.STEPS, 2), 0, -5, 5)
+
+    def table(self, reach: int = 7) -> Table:
+        return Table("clamp", -31, tuple(min(max(i, -reach), reach) for i in range(-31, 32)))
+
+    def past(self, builder: Builder) -> ProgramValue:
+        return builder.delay("past", builder.zeros("zero", (1, 2), 0), self.STEPS, (-7, 7))
+
+    def test_its_nodes_follow_one_another_and_read_steps_alone(self, builder: Builder, x: ProgramValue) -> None:
+        past = self.past(builder)
+        twice = builder.combine("twice", [Summand(x, Fraction(2))])
+        seen = builder.combine("seen", [Summand(past, Fraction(3))])
+        w = builder.weight("w", np.array([1, -2]), 0)
+        everywhere = (Reshape((1, 2)), Expand((self.STEPS, 2)))
+        summed = builder.combine("sum", [Summand(twice), Summand(past), Summand(w, steps=everywhere)])
+        state = builder.lookup("state", summed, self.table(), 0, 0)
+        builder.close(past, state)
+        built = builder.finish([state, seen, past])
+        kinds = [type(node).__name__ for node in built.program.nodes]
+        assert kinds == ["View", "View", "Delay", "View", "Lookup", "View"]
+        (region,) = find_regions(built.program)
+        assert [built.program.tensor(v).label for v in region.values] == ["past", "sum", "state"]
+        given = np.array([[1, 1], [2, -2], [0, 5]])
+        states, expected = [np.zeros(2, dtype=np.int64)], []
+        for row in given:
+            expected.append(np.clip(2 * row + states[-1] + [1, -2], -7, 7))
+            states.append(expected[-1])
+        found = run(built, given)
+        np.testing.assert_array_equal(found[0], expected)
+        np.testing.assert_array_equal(found[1], 3 * np.array(states[:-1]))
+        np.testing.assert_array_equal(found[2], states[:-1])
+
+    def test_zeros_are_zero_whatever_inputs_are(self, builder: Builder, x: ProgramValue) -> None:
+        zero = builder.zeros("zero", (1, 4), 3)
+        assert zero.interval == (0, 0)
+        (found,) = run(builder.finish([zero]), np.full((self.STEPS, 2), 5))
+        np.testing.assert_array_equal(found, np.zeros((1, 4)))
+
+    def test_a_state_that_leaves_its_bounds_or_format_is_refused(self, builder: Builder, x: ProgramValue) -> None:
+        past = self.past(builder)
+        summed = builder.combine("sum", [Summand(x), Summand(past)])
+        for state in (
+            builder.lookup("wide", summed, self.table(8), 0, 0),
+            builder.lookup("fine", summed, self.table(), 0, 1),
+            builder.lookup(
+                "other shape", builder.combine("r", [Summand(past, steps=(Slice(1, 0, 1, 1),))]), self.table(), 0, 0
+            ),
+        ):
+            with pytest.raises(ValueError, match=f"{state.tensor.label}: the state of a recurrence"):
+                builder.close(past, state)
+
+    def test_what_does_not_depend_on_the_state_is_no_recurrence(self, builder: Builder, x: ProgramValue) -> None:
+        past = self.past(builder)
+        for other in (
+            builder.lookup("other", x, self.table(), 0, 0),
+            builder.combine("sum", [Summand(x), Summand(past)]),
+        ):
+            with pytest.raises(ValueError, match="the result of a lookup within it"):
+                builder.close(past, other)

@@ -98,11 +98,11 @@ def delayed(node: onnx_ir.Node) -> list[Delayed]:
 
 
 def drop_unread(model: onnx_ir.Model) -> None:
-    """Leave out every node of which nothing is read, in place. A step reads the states that the step before has left."""
+    """Leave out every node of which nothing is read, in place; the state after a step is read by the next step."""
     graph = model.graph
     states = {state.after for node in graph for state in delayed(node)}
     kept = [value for node in graph for value in node.outputs if value.name in states and not value.is_graph_output()]
-    count = len(graph.outputs)
     graph.outputs.extend(kept)
     common.RemoveUnusedNodesPass()(model)
-    del graph.outputs[count:]
+    for _ in kept:
+        graph.outputs.pop()

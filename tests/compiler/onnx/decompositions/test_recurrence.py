@@ -1,20 +1,28 @@
-"""Recurrent layers, unrolled: the same numbers as the layer itself, in every form that is covered."""
+"""Recurrent layers: the same numbers as the layer itself, in every form that is covered, and one region a direction."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
-from support.model_comparison import build, compare
+from support.model_comparison import Comparison, build, compare
 
+import zkinfer as zk
+from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Delay
+from zkinfer.circuit.qformat import quantize
+from zkinfer.circuit.regions import find_regions, unroll
+from zkinfer.circuit.validate import validate
 from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.execution.executor import Executor
 from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -40,15 +48,19 @@ def model_of(
     bias: bool = True,
     initial: str = "none",
     layout: int = 0,
-) -> tuple[object, dict[str, np.ndarray]]:
+    steps: int = STEPS,
+    lengths: str = "none",
+    states: bool = True,
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """The layer with all of its outputs, and inputs for it; the batch is the first axis of what comes in."""
     directions = 2 if direction == "bidirectional" else 1
     tensors = parameters(op, directions, bias=bias)
     rng = np.random.default_rng(1)
-    states = ["h0", "c0"] if op == "LSTM" else ["h0"]
+    names = ["h0", "c0"] if op == "LSTM" else ["h0"]
     shape = [BATCH, directions, HIDDEN]
-    inputs, data, body = {"x": [BATCH, STEPS, INPUTS]}, {"x": rng.normal(size=(BATCH, STEPS, INPUTS))}, []
-    x, given = "x", ["h0", "c0"][: len(states)] if initial != "none" else []
+    inputs, data, body = {"x": [BATCH, steps, INPUTS]}, {"x": rng.normal(size=(BATCH, steps, INPUTS))}, list[str]()
+    x, given, types = "x", names if initial != "none" else [], {}
+    outputs = ["y", "yh", "yc"][: 1 + len(names)] if states else ["y"]
     if not layout:
         body.append("t = Transpose<perm=[1, 0, 2]>(x)")
         x = "t"
@@ -59,9 +71,14 @@ def model_of(
             body += [] if layout else [f"{name}t = Transpose<perm=[1, 0, 2]>({name})"]
         else:
             tensors[name] = values if layout else values.transpose(1, 0, 2)
-    names = [name + ("t" if initial == "computed" and not layout else "") for name in given]
-    outputs = ["y", "yh", "yc"][: 1 + len(states)]
-    arguments = ", ".join([x, "w", "r", "b" if bias else "", "", *names]).rstrip(", ")
+    counts: np.ndarray = rng.integers(1, steps + 1, BATCH).astype(np.int32)
+    if lengths == "constant":
+        tensors["n"] = counts
+    elif lengths == "computed":
+        inputs["n"], data["n"], types["n"] = [BATCH], counts, TensorProto.INT32
+    given = [name + ("t" if initial == "computed" and not layout else "") for name in given]
+    n = "" if lengths == "none" else "n"
+    arguments = ", ".join([x, "w", "r", "b" if bias else "", n, *given]).rstrip(", ")
     listed = f'hidden_size={HIDDEN}, direction="{direction}", layout={layout}{attributes}'
     body.append(f"{', '.join(outputs)} = {op}<{listed}>({arguments})")
     # The batch has to come first in every output.
@@ -70,8 +87,8 @@ def model_of(
         f"z{i} = {'Identity' if layout else f'Transpose<perm={p}>'}({o})"
         for i, (o, p) in enumerate(zip(outputs, perms, strict=False))
     ]
-    model = build("\n".join(body), inputs, tensors, outputs=[f"z{i}" for i in range(len(outputs))])
-    return model, {name: array.astype(np.float32) for name, array in data.items()}
+    model = build("\n".join(body), inputs, tensors, outputs=[f"z{i}" for i in range(len(outputs))], types=types)
+    return model, {name: array.astype(np.int32 if name == "n" else np.float32) for name, array in data.items()}
 
 
 def assert_same(*args: Any, **options: Any) -> None:
@@ -91,7 +108,7 @@ def assert_same(*args: Any, **options: Any) -> None:
     initial=st.sampled_from(["none", "zero", "constant", "computed"]),
 )
 @settings(max_examples=12)
-def test_unrolled(op: str, direction: str, bias: bool, initial: str) -> None:
+def test_a_layer(op: str, direction: str, bias: bool, initial: str) -> None:
     assert_same(op, direction, bias=bias, initial=initial)
 
 
@@ -226,15 +243,98 @@ def test_other_activations_and_clipping(attributes: str) -> None:
     np.testing.assert_allclose(FloatModel(normalized).run([data["x"][None]])["z1"][0][:, 0], h, atol=1e-5)
 
 
+def in_integers(op: str, direction: str = "forward", **form: Any) -> tuple[Comparison, list[np.ndarray]]:
+    """The layer beside its float model, and the samples of each of its inputs."""
+    model, given = model_of(op, direction, **form)
+    rng = np.random.default_rng(3)
+    steps = given["x"].shape[1]
+    samples = [
+        rng.integers(1, steps + 1, 12 * BATCH) if name == "n" else rng.normal(size=(12 * BATCH, *array.shape[1:]))
+        for name, array in given.items()
+    ]
+    return compare(model, *samples, batch=BATCH, precision=FINE), samples
+
+
 @pytest.mark.parametrize("op", list(GATES))
-def test_in_integers(op: str) -> None:
-    """Quantization errors do not grow from step to step."""
-    model, _ = model_of(op, initial="none")
-    x = np.random.default_rng(3).normal(size=(40 * BATCH, STEPS, INPUTS))
-    result = compare(model, x, batch=BATCH, precision=FINE)
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"direction": "bidirectional", "initial": "computed"},
+        {"direction": "reverse", "initial": "constant", "layout": 1},
+        {"lengths": "computed"},
+        {"lengths": "constant", "direction": "bidirectional"},
+    ],
+    ids=lambda form: "-".join(map(str, form.values())) or "plain",
+)
+def test_the_nodes_are_those_of_one_step_however_many_there_are(op: str, form: dict[str, Any]) -> None:
+    """There is one region for each direction, and errors do not grow from step to step."""
+    few, many = (in_integers(op, steps=steps, **form)[0] for steps in (3, 17))
+    # Formats are those of each model's data: a lookup between two of them is there or is not.
+    assert abs(len(few.program.nodes) - len(many.program.nodes)) <= 4
+    directions = 2 if form.get("direction") == "bidirectional" else 1
+    for result, steps in ((few, 3), (many, 17)):
+        assert [region.steps for region in find_regions(result.program)] == [steps] * directions
+        assert result.error <= 0.02
+
+
+def test_a_single_step_is_no_recurrence() -> None:
+    assert not find_regions(in_integers("LSTM", steps=1, initial="computed")[0].program)
+
+
+def test_a_memory_that_is_no_output_is_passed_on() -> None:
+    """Of an LSTM's memory after a step the graph reads nothing: the next step does."""
+    result, _ = in_integers("LSTM", states=False)
+    delays = [node for node in result.program.nodes if isinstance(node, Delay)]
+    assert len(delays) == 2
     assert result.error <= 0.02
-    # The steps after the first share their tables.
-    assert len(result.program.tables) < len(result.lookups) * 2 / 3
+
+
+@given(
+    op=st.sampled_from(list(GATES)),
+    direction=st.sampled_from(["forward", "reverse", "bidirectional"]),
+    steps=st.integers(1, 50),
+    initial=st.sampled_from(["none", "zero", "constant", "computed"]),
+    lengths=st.sampled_from(["none", "constant", "computed"]),
+)
+@settings(max_examples=10, deadline=None)
+def test_everything_that_runs_a_layer_computes_the_same_integers(
+    op: str, direction: str, steps: int, initial: str, lengths: str
+) -> None:
+    """The evaluator, the executor, and the program without regions, which is the one that ezkl proves."""
+    result, samples = in_integers(op, direction, steps=steps, initial=initial, lengths=lengths)
+    assert result.error <= 0.02
+    program, weights = result.program, result.lowered.weights
+    runs = [array.reshape(-1, BATCH, *array.shape[1:])[:2] for array in samples]
+    integers = [quantize(run, tensor) for run, tensor in zip(runs, program.inputs, strict=True)]
+    expected = evaluate(program, weights, integers)
+    executed = Executor(program, weights, keep=program.outputs).run(integers)
+    unrolled = unroll(program)
+    validate(unrolled)
+    copies = evaluate(unrolled, weights, integers)
+    for value, copied in zip(program.outputs, unrolled.outputs, strict=True):
+        np.testing.assert_array_equal(executed[value], expected[value])
+        np.testing.assert_array_equal(copies[copied], expected[value])
+
+
+@pytest.mark.parametrize("op", list(GATES))
+def test_layers_of_torch_become_regions(op: str) -> None:
+    torch = pytest.importorskip("torch")
+    layer = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "RNN": torch.nn.RNN}[op]
+
+    class Last(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer(INPUTS, HIDDEN, num_layers=2, batch_first=True)
+
+        def forward(self, x: Any) -> Any:
+            return self.layer(x)[0][:, -1]
+
+    x = np.random.default_rng(3).normal(size=(8, 9, INPUTS)).astype(np.float32)
+    circuit = zk.compile(Last(), x, precision=FINE, exporter="torchscript")
+    assert [region.steps for region in find_regions(circuit.program)] == [9, 9]
+    assert circuit.fidelity is not None
+    assert not circuit.fidelity.left
 
 
 class TestRefused:
