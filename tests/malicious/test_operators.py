@@ -1,8 +1,8 @@
 """Cheating provers, operator by operator: from inputs and weights there is one acceptable witness, whatever is lowered.
 
-A lowering is a program of Einsums, Views and Lookups. The first two commit to nothing, so all that a prover could
-choose are outputs of Lookups, limbs of their remainders, and multiplicities of tables, which are counts of these. Of a
-tiny model of every operator and every layer it is shown that
+A lowering is a program of Einsums, Views, Delays and Lookups. Only the last commit to anything, so all that a prover
+could choose are outputs of Lookups, limbs of their remainders, and multiplicities of tables, which are counts of these.
+Of a tiny model of every operator and every layer it is shown that
 
 * each output and limb has one value that the constraints accept, given the cells before it: every row of its table is
   tried with every remainder;
@@ -29,7 +29,8 @@ from support.random_statements import random_case
 from support.witness_judge import ENTRIES, RESULTS, SOURCES, WitnessJudge
 
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.program import Einsum, Lookup, View, rounding_half
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, View, rounding_half
+from zkinfer.circuit.regions import find_regions
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.onnx import decomposition
 from zkinfer.compiler.onnx.registry import operators
@@ -65,7 +66,7 @@ def test_every_operator_and_layer_has_a_case() -> None:
 @every_operator
 def test_a_prover_commits_to_nothing_but_lookups(name: str) -> None:
     plan = proving_case(name).plan
-    assert {type(node) for node in plan.program.nodes} <= {Einsum, View, Lookup}
+    assert {type(node) for node in plan.program.nodes} <= {Einsum, View, Lookup, Delay}
     cells = sum((1 << box.total) * (1 + len(site.limbs)) for site in plan.sites for box in site.cut.boxes)
     cells += sum(1 << table.variables for table in plan.instance.tables) if plan.instance else 0
     assert plan.layouts[WITNESS].cells == cells
@@ -141,17 +142,35 @@ class CellLie:
 def execution_with(case: Case, value: int, place: Place, cell: int) -> Values | None:
     """Every value of a program of which one element is another, computed honestly after it; None if that cannot be."""
     program, leaves = case.plan.program, len(case.plan.program.inputs) + len(case.plan.program.weights)
-    given = [case.values[v].copy() for v in range(value + 1)]
-    given[value][place] = cell
     # What is made of weights alone has one run, which serves all.
-    given = [np.broadcast_to(array, (case.plan.runs, *array.shape[1:])) for array in given]
-    wide = [replace(program.tensor(v), lo=int(array.min()), hi=int(array.max())) for v, array in enumerate(given)]
-    rest = replace(program, inputs=tuple(wide), weights=(), nodes=program.nodes[value + 1 - leaves :])
+    values = [np.broadcast_to(array, (case.plan.runs, *array.shape[1:])) for _, array in sorted(case.values.items())]
+    region = next((region for region in find_regions(program) if value in region.values), None)
+    delays = {v: program.nodes[v - leaves] for v in (region.values if region else ()) if is_delay(program, v)}
+    first = max(delays, default=value - 1) + 1
     try:
-        values = evaluate(rest, [], given)
-        return {v: array[: len(case.values[v])] for v, array in enumerate(values)}
+        # A state that is another one reaches one step further each time.
+        for _ in range(region.steps if region else 1):
+            for v, node in delays.items():
+                assert isinstance(node, Delay)
+                values[v] = np.concatenate([values[node.initial], values[node.source][:, :-1]], axis=1)
+            values = evaluated(program, values[:first])[: value + 1]
+            values[value] = values[value].copy()
+            values[value][place] = cell
+            values = evaluated(program, values)
     except BoundsError:
         return None
+    return {v: array[: len(case.values[v])] for v, array in enumerate(values)}
+
+
+def evaluated(program: Program, given: list[IntArray]) -> list[IntArray]:
+    """Every value of a program, given the first of them."""
+    wide = [replace(program.tensor(v), lo=int(array.min()), hi=int(array.max())) for v, array in enumerate(given)]
+    rest = program.nodes[len(given) - len(program.inputs) - len(program.weights) :]
+    return evaluate(replace(program, inputs=tuple(wide), weights=(), nodes=rest), [], given)
+
+
+def is_delay(program: Program, value: int) -> bool:
+    return isinstance(program.nodes[value - len(program.inputs) - len(program.weights)], Delay)
 
 
 def lies_about(case: Case, node: Lookup, site: LookupSite, place: Place, rng: np.random.Generator) -> Iterator[CellLie]:

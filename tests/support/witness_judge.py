@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zkinfer.circuit.program import Einsum, View, rounding_half
+from zkinfer.circuit.program import Delay, Einsum, View, rounding_half
 from zkinfer.circuit.steps import apply_steps
 from zkinfer.protocol.field.params import P
 from zkinfer.verifier.reference.plan import OUTPUTS, WITNESS, LookupSite, Plan
@@ -45,14 +45,15 @@ class WitnessJudge:
             publics: the statement's integers: inputs by their value's number, outputs numbered behind all values.
         """
         plan, program = self.plan, self.plan.program
-        values: list[Elements] = []
+        # What a Delay names later is committed.
+        values = {v: self._tensor(stacks, *place, plan.shape(v)) for v, place in plan.committed.items()}
         for value in range(program.num_values):
             if value in plan.committed:
-                values.append(self._tensor(stacks, *plan.committed[value], plan.shape(value)))
-            elif value < len(program.inputs):
-                values.append(publics[value].astype(object) % P)
+                continue
+            if value < len(program.inputs):
+                values[value] = publics[value].astype(object) % P
             else:
-                values.append(self._computed(value, values))
+                values[value] = self._computed(value, values)
         found = set()
         hidden = 0
         for i, value in enumerate(program.outputs):
@@ -78,8 +79,8 @@ class WitnessJudge:
         size = 1 << self.plan.matrices[matrix].vectors[vector][number].variables
         return np.array([int(cell) % P for cell in stacks[matrix][offset : offset + size]], object)
 
-    def _computed(self, value: int, values: Sequence[Elements]) -> Elements:
-        """An Einsum's or a View's result, run by run."""
+    def _computed(self, value: int, values: Mapping[int, Elements]) -> Elements:
+        """An Einsum's, a View's or a Delay's result, run by run."""
         node, runs = self.plan.node(value), self.plan.shape(value)[0]
 
         def one(run: int) -> Elements:
@@ -92,11 +93,13 @@ class WitnessJudge:
                 case View(terms=terms, offset=offset):
                     moved = [t.coefficient * _elements(apply_steps(t.steps, of(t.source))) for t in terms]
                     return _elements(sum(moved) + offset)
+                case Delay(initial=initial, source=source):
+                    return np.concatenate([of(initial), of(source)[:-1]])
             raise AssertionError(node)
 
         return _elements(np.stack([one(run) for run in range(runs)]) % P)
 
-    def _lookups(self, stacks: Sequence[npt.NDArray[Any]], values: Sequence[Elements]) -> set[str]:
+    def _lookups(self, stacks: Sequence[npt.NDArray[Any]], values: Mapping[int, Elements]) -> set[str]:
         plan = self.plan
         found: set[str] = set()
         if plan.lookups is None:
@@ -125,7 +128,7 @@ class WitnessJudge:
         return found
 
     def _entries(
-        self, stacks: Sequence[npt.NDArray[Any]], values: Sequence[Elements], site: LookupSite, number: int
+        self, stacks: Sequence[npt.NDArray[Any]], values: Mapping[int, Elements], site: LookupSite, number: int
     ) -> list[Elements]:
         """One box of a site: indices, which nobody commits to, outputs, and the limbs of the remainders."""
         output = self._box(stacks, site.matrix, site.vector, number)
