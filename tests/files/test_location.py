@@ -62,6 +62,23 @@ def test_folders_are_of_this_machine(folder: str | Path) -> None:
         as_path("folder", folder)
 
 
+def test_a_name_that_no_disk_has_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="cannot read x"):
+        Location("x" * 5000).exists()
+    assert not Location("x" * 5000).is_folder()
+    with pytest.raises(InvalidInputError, match="too long"):
+        as_path("folder", "x" * 5000)
+
+
+def test_folders_are_told_from_files(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert [Location(place).is_folder() for place in (tmp_path, tmp_path / "file", "memory://x")] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_a_missing_file_has_no_size(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="No such file"):
         Location(tmp_path / "none").size()

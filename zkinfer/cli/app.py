@@ -415,7 +415,7 @@ def inspect(
         write_atomically(graph, "".join((program_picture if is_picture else graph_text)(program)).encode())
         said = left_out_text(program) if is_picture else "dot -Tsvg draws it"
         out.print(f"wrote {escape(str(graph))}{f'. {said}' if said else ''}")
-    folder = path.path if graph is None and path.path is not None and path.path.is_dir() else None
+    folder = path.path if graph is None and path.is_folder() else None
     description = describe_file(path, everything=everything) if folder is None else describe_keys(folder)
     if graph is None:
         out.print(description)

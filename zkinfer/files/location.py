@@ -59,14 +59,19 @@ class Location(os.PathLike[str]):
         """Whether there is a file, or a folder.
 
         Raises:
-            ArtifactError: the store cannot be asked; MissingDependencyError: its package is not installed.
+            ArtifactError: the disk or the store cannot say; MissingDependencyError: a store's package is not installed.
         """
-        if self.path is not None:
-            return self.path.exists()
         try:
-            return stores.exists(self.text)
+            return stores.exists(self.text) if self.path is None else self.path.exists()
         except OSError as error:
             raise ArtifactError(f"cannot read {self}: {error.strerror or error}") from error
+
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine."""
+        try:
+            return self.path is not None and self.path.is_dir()
+        except OSError:  # too long a name
+            return False
 
     def size(self) -> int:
         """How many bytes the file has.
