@@ -156,5 +156,6 @@ class TestAccuracy:
 
 
 def test_no_job_has_no_report(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="holds no batch job"):
-        write_report(tmp_path)
+    for folder in (tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(InvalidInputError, match="holds no batch job"):
+            write_report(folder)

@@ -148,7 +148,11 @@ class State:
             ArtifactError: the file is damaged or of another version.
         """
         path = folder / STATE_FILE
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError as error:  # a name that is too long, or a folder above it that may not be read
+            raise InvalidInputError(f"{folder} holds no batch job: {error.strerror}") from None
+        if not is_there:
             raise InvalidInputError(describe_missing(folder))
         self._folder = folder
         with _database(path):
