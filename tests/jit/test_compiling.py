@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("numba")
 
 from numba import njit
+from numba.core import config
 from support.displays import Displays
 
 import zkinfer.jit.compiling
-from zkinfer.jit.compiling import COMPILED, CompilationNotice, device, source_digest
+from zkinfer.jit.compiling import COMPILED, CompilationNotice, device, processor_features, source_digest
 from zkinfer.progress import quiet
 
 
@@ -109,3 +110,10 @@ def test_code_that_is_kept_is_loaded_without_what_numba_compiles_with(tmp_path: 
     )
     assert first.startswith("True")
     assert second == "False False\n"
+
+
+def test_kernels_know_which_processor_they_are_compiled_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx2,-avx512f")
+    assert processor_features() == "+avx2,-avx512f"
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    assert "," in processor_features()

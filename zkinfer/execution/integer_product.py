@@ -115,7 +115,7 @@ class IntegerProduct:
     def temporary(self, runs: int) -> int:
         """Room for a block of gathered rows a thread; of several products, the left operand and the sums."""
         several = self.count > 1 or self.dtype.itemsize > 4
-        cut = runs * self._lines * (8 * self._inner + 12 * self._columns) * several
+        cut = runs * self._lines * ((8 if several else 2) * self._inner + 12 * self._columns * several)
         return self._left.temporary(runs) + cut + 2 * BLOCK * (self._inner + 1) * get_threads()
 
     def _multiply(self, x: Array, products: Sequence[PartialProduct], constant: Array, out: Array) -> None:

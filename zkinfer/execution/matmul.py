@@ -4,13 +4,14 @@ Every processor multiplies sixteen-bit numbers faster than it multiplies float32
 sum is a single instruction (pmaddwd, and vpdpwssd where it also adds to an accumulator). So the product of activations
 with weights runs at up to twice the speed of a float32 product, and the weights stay as narrow as they are.
 
-The right factor is packed once. Columns are grouped into panels of 64 (the last ones of 16), and a panel holds, for
-each pair of rows, the pairs of all its columns side by side: the lanes of one register. One block of the result, up to
-six rows by one panel, stays in registers while the pairs of the inner axis go by. A pair of the left factor is read as
-one number and repeated over the lanes.
+The right factor is packed once. Columns are grouped into panels, and a panel holds, for each pair of rows, the pairs of
+all its columns side by side: the lanes of its registers. One block of the result, up to six rows by one panel, stays in
+registers while the pairs of the inner axis go by. A pair of the left factor is read as one number and repeated over the
+lanes. Panels have 64 columns, and the last ones 16, on processors with 32 registers of 512 bits, which hold 24 of sums.
+On others all have 16: with AVX2, whose 16 registers have 256 bits, 12 hold sums.
 
-All of it is plain vector code of LLVM, exact and the same on every processor; only its speed depends on which
-instructions there are.
+All of it is plain vector code of LLVM, exact and the same on every processor; its speed depends on which instructions
+there are, and the panels on which registers.
 """
 
 from collections.abc import Iterable
@@ -24,12 +25,12 @@ from numba import types
 from numba.core import cgutils
 from numpy.lib.stride_tricks import as_strided
 
-from zkinfer.jit.compiling import device, intrinsic, kernel
+from zkinfer.jit.compiling import device, intrinsic, kernel, processor_features
 from zkinfer.jit.threads import split
 from zkinfer.typing import Array, IntArray
 
 LANES = 16
-WIDE = 4 * LANES
+WIDE = (4 if "+avx512f" in processor_features() else 1) * LANES
 """Columns of a panel; the last columns are in panels of LANES."""
 BLOCK = 48
 """Rows that are multiplied with a panel while it is near."""
@@ -283,6 +284,8 @@ def multiply(x: Array, right: Packed, out: Array) -> None:
         out: contiguous int32 array of shape (rows, right.columns), written whole.
     """
     rows, inner = x.shape
+    # Once, and not for every panel: lengthening takes more instructions than there are products to hide it behind.
+    x = x.astype(np.int16, copy=False)
     tiles = sum(_panels(right.columns)) * -(-rows // BLOCK)
     if tiles:
         grain = max(1, GRAIN * tiles // (rows * inner * right.columns))

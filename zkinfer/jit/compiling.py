@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import config, event
+from numba.core.codegen import get_host_cpu_features
 from numba.core.runtime import rtsys
 from numba.extending import intrinsic as _intrinsic
 
@@ -100,6 +101,12 @@ ANNOUNCEMENT = "zkinfer: compiling kernels, once on this machine; `zkinfer warmu
 COMPILED = "zkinfer: kernels are compiled"
 REST_SECONDS = 1.0
 """Between one kernel and the next, after which a spinner stops."""
+
+
+def processor_features() -> str:
+    """The instructions that kernels are compiled for, as LLVM names them: "+avx2,-avx512f,..."."""
+    chosen: str | None = config.CPU_FEATURES
+    return get_host_cpu_features() if chosen is None else chosen
 
 
 class CompilationNotice(event.Listener):  # type: ignore[misc]
