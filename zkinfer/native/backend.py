@@ -57,8 +57,12 @@ class NativeBackend(Backend["NativeKeys"]):
         private_inputs: bool,
         private_outputs: bool,
     ) -> Proof:
+        from zkinfer.native.memory import require_memory
         from zkinfer.native.prove import prove
 
+        if inputs and len(inputs[0]):
+            runs = len(inputs[0])
+            require_memory(keys.commitment, runs, private_inputs=private_inputs, private_outputs=private_outputs)
         return prove(keys, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
     def proof_bytes(self, keys: "NativeKeys", runs: int, *, private_inputs: bool, private_outputs: bool) -> int:

@@ -23,6 +23,7 @@ from zkinfer.native.cost import (
     output_bytes,
     seconds,
 )
+from zkinfer.native.memory import machine_memory
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import RANGE_PROOFS, matrix_bytes, opening_for
 from zkinfer.native.witness import values_read
@@ -99,7 +100,7 @@ class NativeEstimate(Estimate):
             ("setup, once", duration(self.setup_seconds)),
             ("of it, proof about the weights", duration(self.range_seconds)),
             ("prove", duration(self.prove_seconds)),
-            ("memory", decimal(self.memory_bytes)),
+            ("memory", _memory(self.memory_bytes)),
             ("proof", decimal(self.proof_bytes)),
             ("keys on disk", decimal(self.disk_bytes)),
             ("security", f"{self.security_bits:.1f} bits"),
@@ -162,6 +163,12 @@ def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, pr
     header = header_for(plan)
     expected = argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
     return int(MARGIN * expected) + output_bytes(plan)
+
+
+def _memory(needed: int) -> str:
+    """Bytes, and what the machine has if that is less."""
+    present = machine_memory()
+    return decimal(needed) if needed <= present else f"{decimal(needed)}, and this machine has {decimal(present)}"
 
 
 def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, int]:

@@ -1,0 +1,56 @@
+"""Whether a proof fits into the memory of the machine: said before any work is done for it."""
+
+import os
+from functools import lru_cache
+
+from rich.filesize import decimal
+
+from zkinfer.circuit.samples import batch_of
+from zkinfer.errors import ResourceError
+from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.native.cost import memory_bytes
+from zkinfer.native.prove import header_for
+from zkinfer.protocol.pcs.params import Code
+from zkinfer.protocol.reduction.plan import Plan, make_plan
+
+OVERESTIMATED = 1.25
+"""A proof is refused if it is estimated to take more than so many times the memory that there is."""
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> None:
+    """Refuse a proof that surely does not fit.
+
+    Raises:
+        ResourceError: says what is needed, what there is, and how many inferences would fit.
+        ProvingError: the program cannot be proven for so many runs.
+    """
+    program, weights = commitment.program, commitment.key_as(NativeVerifyingKey).opening.code
+    inputs, outputs = (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs)
+    needed, present = _needed(make_plan(program, runs, inputs, outputs), weights), machine_memory()
+    if needed <= OVERESTIMATED * present:
+        return
+    fitting = runs // 2
+    while fitting and _needed(make_plan(program, fitting, inputs, outputs), weights) > present:
+        fitting //= 2
+    batch = batch_of(program)
+    advice = (
+        f"prove {fitting * batch:,} at once, or fewer"
+        if fitting
+        else "compile for shorter inputs or a smaller batch, or prove on a larger machine"
+    )
+    raise ResourceError(
+        f"a proof of so many inferences ({runs * batch:,}) takes about {decimal(needed)} of memory, and this machine "
+        f"has {decimal(present)}: {advice}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _needed(plan: Plan, weights: Code) -> int:
+    """Bytes that proving takes, the execution not counted."""
+    return memory_bytes(plan, header_for(plan), weights, 0)
