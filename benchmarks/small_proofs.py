@@ -4,8 +4,8 @@ Such a proof spends most of its time in the protocol's Python code, not in kerne
 
 * calls between files: how often one `zk.prove` calls from one file of the package into another;
 * bytes of a proof by part, and of the commitment file, for keys of several budgets;
-* processor seconds of one proof, without execution, on one thread. The prover's randomness is fixed, so that the proofs
-  of two commits are the same bytes and their searches for nonces equally long.
+* processor seconds of one proof, without execution, on one thread, the copy of the weights that it opens included. The
+  prover's randomness is fixed, so that the proofs of two commits are the same bytes.
 
 To compare two commits, run this in a checkout of each, in turns.
 """
@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -25,12 +26,10 @@ from zkinfer.circuit.qformat import quantize
 from zkinfer.execution.executor import Executor
 from zkinfer.jit.threads import set_threads
 from zkinfer.native.prove import commit_run, prove_run
-from zkinfer.native.setup import opening_for
+from zkinfer.native.setup import commit_weights, key_sizes
 from zkinfer.native.witness import values_read
 from zkinfer.protocol.native_proof.encoding import decode
-from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.randomness import Randomness
-from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import FloatArray
 
@@ -64,17 +63,22 @@ def proving_seconds(circuit: zk.Circuit, x: FloatArray, repeats: int) -> float:
     """Processor seconds from an executed run to the bytes of its proof; the least of so many."""
     program, weights = circuit.program, circuit.weights
     inputs = [quantize(x.reshape(1, *program.inputs[0].shape), program.inputs[0])]
-    plan, opening = make_plan(program, 1, (False,), (False,)), opening_for(program, 100)
+    plan, sizes = make_plan(program, 1, (False,), (False,)), key_sizes(program, WARM + repeats)
+    opening = sizes.opening
     executor = Executor(program, weights, keep=values_read(program))
     values = {number: array for number, array in enumerate(executor.run(inputs)) if array is not None}
     values |= dict(enumerate(inputs))
-    data, seconds = weight_matrix(program, weights, opening.code.log_columns), []
-    for _ in range(WARM + repeats):
-        matrix = commit(opening.code, data, 0, Randomness(bytes([1] * 32)))
-        start = time.process_time()
-        run = commit_run(plan, dict(values), executor.tables, opening, Randomness(bytes([2] * 32)))
-        prove_run(run, b"statement".ljust(32, b"."), matrix, opening, Randomness(bytes([3] * 32)))
-        seconds.append(time.process_time() - start)
+    statement, seconds = b"statement".ljust(32, b"."), []
+    with TemporaryDirectory() as folder:
+        matrix = commit_weights(program, weights, sizes, bytes([1] * 32), Path(folder) / "matrix")
+        link = matrix.commitment.link()
+        for _ in range(WARM + repeats):
+            start = time.process_time()
+            randomness = Randomness(bytes([2] * 32))
+            run = commit_run(plan, dict(values), executor.tables, opening, randomness, sizes.log_copies)
+            copy = matrix.take()
+            prove_run(run, statement, copy.matrix, opening, Randomness(bytes([3] * 32)), copy.place, link)
+            seconds.append(time.process_time() - start)
     return min(seconds[WARM:])
 
 

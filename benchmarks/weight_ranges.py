@@ -28,7 +28,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.native.cost import RANGE_PICOSECONDS, Counts, seconds
 from zkinfer.native.estimate import estimate, range_counts
 from zkinfer.native.keys import NativeKeys
-from zkinfer.native.setup import RANGE_PROOFS, opening_for, setup
+from zkinfer.native.setup import key_sizes, setup
 from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
@@ -115,7 +115,7 @@ def measure() -> Iterator[Point]:
         program, weights = product(width, bound)
         keys = setup(program, weights, proofs=PROOFS)
         limbs = make_range_plan(program).limbs
-        counts = range_counts(program, opening_for(program, PROOFS + RANGE_PROOFS))
+        counts = range_counts(program, key_sizes(program, PROOFS))
         yield Point(width, bound, len(limbs[0].bits) if limbs else 0, counts, again(keys))
 
 

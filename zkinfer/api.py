@@ -36,7 +36,7 @@ def setup(
             object, when None.
         srs_path: for ezkl, a public ceremony's structured reference string for the k that `estimate` reports. None
             takes a test-only one, under which everyone can forge proofs.
-        proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 100 with
+        proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 2,000 with
             "native" and 256 with "ezkl".
         seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None.
 

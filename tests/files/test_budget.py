@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
-from zkinfer.files.budget import Budget, create
+from zkinfer.files.budget import Budget, create, create_empty
 
 OWNER, OTHER = bytes(32), bytes(31) + b"\x01"
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_counts_down_and_then_refuses(path: Path) -> None:
     budget = held(path)
-    assert [budget.spend() for _ in range(3)] == [2, 1, 0]
+    assert [budget.spend() for _ in range(3)] == [0, 1, 2]
     with pytest.raises(BudgetError, match="the 3 proofs"):
         budget.spend()
     assert (budget.spent, budget.left) == (3, 0)
@@ -260,7 +260,7 @@ def test_a_retired_budget_has_nothing_left(path: Path) -> None:
 def test_a_budget_whose_retirement_failed_goes_on(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), held(path).retiring():
         raise KeyboardInterrupt
-    assert held(path).spend() == 2
+    assert held(path).spend() == 0
 
 
 def test_nothing_is_spent_while_a_budget_retires(path: Path) -> None:
@@ -276,11 +276,12 @@ def test_nothing_is_spent_while_a_budget_retires(path: Path) -> None:
             waiting.result()
 
 
-def test_a_copy_that_began_used_up_has_what_it_was_granted(tmp_path: Path) -> None:
-    create(tmp_path / "budget", OWNER, 5, used=5)
-    budget = held(tmp_path / "budget", 5)
-    for granted in (2, 1):
+def test_an_empty_budget_gives_out_the_very_numbers_that_it_was_granted(tmp_path: Path) -> None:
+    create_empty(tmp_path / "budget", OWNER, 9)
+    budget = held(tmp_path / "budget", 9)
+    for granted in ([3, 7], [1], [8]):
         with pytest.raises(BudgetError):
             budget.spend()
         budget.grant(granted)
-        assert [budget.spend() for _ in range(granted)] == list(reversed(range(granted)))
+        assert budget.left == held(tmp_path / "budget", 9).left == len(granted)
+        assert [budget.spend() for _ in granted] == granted

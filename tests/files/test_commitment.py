@@ -26,7 +26,8 @@ from zkinfer.files.artifact import HEADER_BYTES, unwrap, wrap
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import COMMITMENT as KIND
 from zkinfer.files.native_key import NativeVerifyingKey
-from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.copies import CopiesCommitment
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
 
 FILE = (EZKL_VECTORS / "dense.zkc").read_bytes()
 COMMITMENT = Commitment.from_bytes(FILE)
@@ -344,6 +345,7 @@ def test_commitment_is_no_other_thing() -> None:
 # The key of the native backend: the program of the golden vector has 24 weights, covered with 32 cells, and 4 biases,
 # which makes 9 rows of 4 columns.
 
+LINK = bytes(21)
 NATIVE = NativeVerifyingKey(bytes(range(32)), 9, 2, 60, 8, 6, 5, 3, 10)
 
 
@@ -357,7 +359,7 @@ def test_native_file_round_trip() -> None:
     assert commitment.key_as(NativeVerifyingKey) == NATIVE
     assert commitment.backend == "native"
     assert commitment.key_as(NativeVerifyingKey).opening == OpeningParameters(Code(2, 60, 8), 6, 5, 3)
-    assert commitment.key_as(NativeVerifyingKey).weights == MatrixCommitment(bytes(range(32)), 9, masks=0)
+    assert commitment.key_as(NativeVerifyingKey).copies == CopiesCommitment(Code(2, 60, 8), 9, 0, 0, bytes(range(32)))
 
 
 @pytest.mark.parametrize("name", ["sumcheck", "ezkl"])
@@ -376,7 +378,7 @@ def test_a_key_of_the_other_backend_is_not_mistaken() -> None:
 
 @pytest.mark.parametrize("name", NATIVE.__struct_fields__)
 def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
-    value = bytes(32) if name == "root" else getattr(NATIVE, name) + 1
+    value = bytes(32) if name in ("root", "link") else getattr(NATIVE, name) + 1
     assert native(**{name: value}).digest != native().digest
 
 
@@ -405,6 +407,16 @@ def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
         ({"queries": -1}, "from 1 to 65536 queries"),
         ({"query_grinding": -1}, "bits of grinding"),
         ({"weight_grinding": 60}, "bits of grinding"),
+        ({"log_copies": 1}, "several copies have a link"),
+        ({"log_copies": 21, "link": LINK}, "in 1 to 1048576 copies"),
+        ({"log_copies": -1}, "in 1 to 1048576 copies"),
+        ({"link": LINK}, "one copy has none"),
+        ({"link_nonce": 1}, "one copy has none"),
+        ({"log_copies": 1, "link": LINK, "link_nonce": 2**64 - 1}, "have 8 columns at least"),
+        ({"log_copies": 1, "link": b"\xff" * 21, "log_columns": 3, "rows": 6}, "not one element of the field"),
+        ({"log_copies": 1, "link": LINK, "log_columns": 3, "rows": 5}, "5 rows, where the program's weights fill 6"),
+        ({"log_copies": 1, "link": LINK, "queries": 0}, "from 1 to 65536 queries"),
+        ({"log_copies": 1, "link": LINK, "proofs": 21, "log_columns": 3, "rows": 6}, "do not hide the weights for 21"),
     ],
 )
 def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str) -> None:
@@ -414,16 +426,14 @@ def test_impossible_native_keys_are_named(changes: dict[str, Any], message: str)
         Commitment.from_bytes(rewrap(payload))
 
 
-@given(st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-2, 30) | st.binary(max_size=33), max_size=10))
+@given(st.lists(st.integers(-(2**63), 2**64 - 1) | st.integers(-2, 30) | st.binary(max_size=33), max_size=13))
 def test_any_native_key_is_possible_or_refused_by_name(members: list[Any]) -> None:
     try:
         commitment = Commitment.from_bytes(rewrap(encode(PACKED, ["sumcheck", *members])))
     except MalformedCommitmentError:
         return
-    assert (
-        commitment.key_as(NativeVerifyingKey).opening.queries * commitment.key_as(NativeVerifyingKey).proofs
-        <= commitment.key_as(NativeVerifyingKey).blinding
-    )
+    key = commitment.key_as(NativeVerifyingKey)
+    assert key.proofs <= key.blinding // key.queries << key.log_copies
 
 
 def test_a_commitment_made_in_memory_is_checked_on_request() -> None:

@@ -86,7 +86,7 @@ def test_versions_and_limits_are_those_of_the_page() -> None:
 
 def test_digests_are_those_of_the_page() -> None:
     commitment = Commitment(PROGRAM, KEY)
-    key = ["sumcheck", KEY.root, 1, 3, 300, 10, 150, 8, 0, 1]
+    key = ["sumcheck", KEY.root, 1, 3, 300, 10, 150, 8, 0, 1, 0, b"", 0]
     fingerprint = msgspec.msgpack.encode([encode_program(PROGRAM), key])
     assert commitment.digest == kdf("zkinfer 2026 commitment fingerprint v1", fingerprint)
     assert program_digest(PROGRAM) == kdf("zkinfer 2026 program digest v1", encode_program(PROGRAM))

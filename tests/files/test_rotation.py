@@ -15,19 +15,23 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.kinds import ROTATION as KIND
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
+from zkinfer.protocol.pcs.copies import Place
 
 OLD = Commitment(EXAMPLE.program, KEY)
 ROOT = bytes(range(32))
-ROTATION = Rotation(OLD.digest, ROOT, b"proof")
+ROTATION = Rotation(OLD.digest, ROOT, b"", 0, 0, b"", 0, b"", b"proof")
 
 
 def same(a: Rotation, b: Rotation) -> bool:
-    return (a.old_digest, a.root, a.data) == (b.old_digest, b.root, b.data)
+    return msgspec.structs.astuple(a) == msgspec.structs.astuple(b)
 
 
-@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.binary(max_size=300))
-def test_comes_back_from_its_bytes(old: bytes, root: bytes, data: bytes) -> None:
-    rotation = Rotation(old, root, data)
+DIGESTS = st.binary(min_size=32, max_size=32)
+
+
+@given(DIGESTS, DIGESTS, st.binary(max_size=30), st.integers(0, 2**20 - 1), st.binary(max_size=300))
+def test_comes_back_from_its_bytes(old: bytes, root: bytes, short: bytes, number: int, data: bytes) -> None:
+    rotation = Rotation(old, root, short, number, number, short, 2**20 - 1 - number, short, data)
     assert same(Rotation.from_bytes(rotation.to_bytes()), rotation)
 
 
@@ -55,12 +59,14 @@ def test_starts_from_no_commitment_of_another_backend() -> None:
     """Also where it names one."""
     other = Commitment.load(EZKL_VECTORS / "dense.zkc")
     with pytest.raises(CommitmentMismatchError, match="starts from another commitment"):
-        Rotation(other.digest, ROOT, b"proof").apply(other)
+        msgspec.structs.replace(ROTATION, old_digest=other.digest).apply(other)
 
 
-def test_the_context_names_both_in_order() -> None:
+def test_the_context_names_both_and_the_copies_in_order() -> None:
     new = ROTATION.apply(OLD)
-    assert rotation_context(OLD, new) == OLD.digest + new.digest != rotation_context(new, OLD)
+    places = Place(3, b"branch"), Place(1 << 8, b"")
+    last = (3).to_bytes(8, "little") + b"branch" + (1 << 8).to_bytes(8, "little")
+    assert rotation_context(OLD, new, places) == OLD.digest + new.digest + last
 
 
 @given(st.data())
@@ -82,11 +88,13 @@ def test_any_bytes_whatever(content: bytes) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        (bytes(31), bytes(32), b""),
-        (bytes(32), bytes(33), b""),
-        (bytes(32), bytes(32)),
-        (bytes(32), bytes(32), b"", b""),
-        (bytes(32), bytes(32), "text"),
+        (bytes(31), bytes(32), b"", 0, 0, b"", 0, b"", b""),
+        (bytes(32), bytes(33), b"", 0, 0, b"", 0, b"", b""),
+        (bytes(32), bytes(32), b"", 0, 1 << 20, b"", 0, b"", b""),
+        (bytes(32), bytes(32), b"", 0, 0, b"", -1, b"", b""),
+        (bytes(32), bytes(32), b"", 0, 0, b"", 0, b""),
+        (bytes(32), bytes(32), b"", 0, 0, b"", 0, b"", b"", b""),
+        (bytes(32), bytes(32), b"", 0, 0, b"", 0, b"", "text"),
     ],
 )
 def test_contents_that_are_no_rotation(fields: tuple[object, ...]) -> None:

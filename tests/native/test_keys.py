@@ -1,5 +1,6 @@
 """Key folders of the native backend: whole or absent, private, checked when read, and never more proofs than hidden."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -19,6 +20,7 @@ from support.paths import TESTS as TESTS_FOLDER
 from zkinfer.backend import Keys
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, WrongKeyError
 from zkinfer.files.artifact import wrap
+from zkinfer.files.budget import create
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, NativeKeys
@@ -26,7 +28,7 @@ from zkinfer.native.setup import setup
 
 SEED = bytes(range(100, 132))
 TESTS = str(TESTS_FOLDER)
-MAPPED = [WEIGHTS_FILE, *(f"{MATRIX_FOLDER}/{name}" for name in ("data", "blinding", "leaves", "nodes"))]
+MAPPED = [WEIGHTS_FILE, *(f"{MATRIX_FOLDER}/{name}" for name in ("data", "copies"))]
 """Files that loading maps without reading them."""
 
 
@@ -90,7 +92,7 @@ def test_all_but_the_commitment_is_for_the_owner_alone(keys: NativeKeys) -> None
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files(keys.folder)}
     assert modes.pop(COMMITMENT_FILE) == 0o644
     assert set(modes.values()) == {0o600}
-    assert len(modes) == 8
+    assert len(modes) == 6
     for folder in (keys.folder, keys.folder / MATRIX_FOLDER):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -153,9 +155,12 @@ def test_parts_of_other_keys_are_refused(copy: Path, example: Example, part: str
         Keys.load(copy)
 
 
-def test_a_matrix_for_more_proofs_than_were_published_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.StoredMatrix, "budget", property(lambda self: 5))
-    with pytest.raises(WrongKeyError, match=r"for 5 proofs, commitment.zkc for 4"):
+def test_a_matrix_for_another_number_of_proofs_than_was_published_is_refused(copy: Path) -> None:
+    header = json.loads((copy / MATRIX_FOLDER / storage.HEADER).read_text())
+    (copy / MATRIX_FOLDER / storage.HEADER).write_text(json.dumps(header | {"proofs": 3}))
+    (copy / MATRIX_FOLDER / storage.BUDGET).unlink()
+    create(copy / MATRIX_FOLDER / storage.BUDGET, bytes.fromhex(header["root"]), 3)
+    with pytest.raises(WrongKeyError, match=r"for 3 proofs, commitment.zkc for 4"):
         Keys.load(copy)
 
 
@@ -184,11 +189,11 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_save_moves_keys_and_budget(copy: Path, tmp_path: Path) -> None:
     keys = NativeKeys.load(copy)
-    keys.matrix.spend(keys.matrix.queries)
+    keys.counter.spend()
     assert keys.save(tmp_path / "moved") == tmp_path / "moved"
     assert not copy.exists()
     assert keys.proofs_left == 3
-    keys.matrix.spend(keys.matrix.queries)
+    keys.counter.spend()
     assert Keys.load(tmp_path / "moved", verify_files=True).proofs_left == 2
     with pytest.raises(InvalidInputError, match="exists"):
         keys.save(tmp_path / "moved")
@@ -198,7 +203,7 @@ def test_a_process_that_still_has_the_old_path_spends_nothing(copy: Path, tmp_pa
     behind = NativeKeys.load(copy)
     NativeKeys.load(copy).save(tmp_path / "moved")
     with pytest.raises(ArtifactError, match="budget file"):
-        behind.matrix.spend(behind.matrix.queries)
+        behind.counter.spend()
     assert Keys.load(tmp_path / "moved").proofs_left == 4
 
 
@@ -240,7 +245,7 @@ def _spend_all(folder: Path) -> int:
     made = 0
     while True:
         try:
-            keys.matrix.spend(keys.matrix.queries)
+            keys.counter.spend()
         except BudgetError:
             return made
         made += 1
@@ -273,12 +278,12 @@ while True:
 
 def test_killed_provers_never_give_a_proof_back(example: Example, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
-    keys = setup(example.program, example.weights, folder=folder, proofs=1000)
-    keys.matrix.spend(keys.matrix.queries)
+    keys = setup(example.program, example.weights, folder=folder, proofs=200)
+    keys.counter.spend()
     made = run_until_killed(PROVE_FOREVER, str(folder), seconds=0.2).count("made")
     assert made >= 1
     assert made <= keys.counter.spent - 1 <= made + 1
-    assert Keys.load(folder, verify_files=True).proofs_left == 1000 - keys.counter.spent
+    assert Keys.load(folder, verify_files=True).proofs_left == 200 - keys.counter.spent
 
 
 SETUP = """
@@ -287,7 +292,7 @@ from support.example_programs import mlp
 from zkinfer.native.setup import setup
 example = mlp()
 print("begun", flush=True)
-setup(example.program, example.weights, folder=Path(sys.argv[1]), proofs=2000)
+setup(example.program, example.weights, folder=Path(sys.argv[1]), proofs=500)
 print("done", flush=True)
 """
 

@@ -13,11 +13,13 @@ from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, matrix_bytes, setup
+from zkinfer.native.keys import NativeKeys
+from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, KeySizes, key_sizes, matrix_bytes, setup
 from zkinfer.protocol import security
 from zkinfer.protocol.native_proof import protocol, shape
 from zkinfer.protocol.native_proof.encoding import decode
 from zkinfer.protocol.pcs import soundness
+from zkinfer.protocol.pcs.prover import CommittedMatrix
 from zkinfer.protocol.reduction import plan
 from zkinfer.protocol.reduction.layout import weight_matrix
 
@@ -41,7 +43,11 @@ def test_an_opening_is_secure_and_hides_the_weights_for_every_proof(example: Exa
     key = setup(example.program, example.weights, proofs=proofs).commitment.key_as(NativeVerifyingKey)
     assert security.combine(soundness.opening(key.opening, COLUMN_POINTS)).error <= 2**-ERROR_BITS
     assert key.proofs == proofs
-    assert key.blinding == (proofs + 1) * key.queries, "one opening shows that the weights keep their bounds"
+    assert key.blinding == key.openings_a_copy * key.queries
+    copies = KeySizes(key.opening, proofs).copies
+    assert key.openings_a_copy * (copies - 1) < proofs + 1 <= key.openings_a_copy * copies, (
+        "one opening shows that the weights keep their bounds"
+    )
 
 
 def test_the_same_seed_gives_the_same_commitment(example: Example) -> None:
@@ -64,10 +70,33 @@ def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: E
         setup(renamed, example.weights, proofs=2, seed=SEED),
         setup(example.program, example.weights, proofs=3, seed=SEED),
     ]
-    symbols = np.concatenate([np.unique(keys.matrix.blinding) for keys in made])
+    symbols = np.concatenate([np.unique(random_symbols(keys)) for keys in made])
     assert len(np.unique(symbols)) == len(symbols)
-    salts = {keys.matrix.leaves[:, :32].tobytes() for keys in made}
-    assert len(salts) == len(made)
+    salts = [copy.leaves[[0]][:, :32].tobytes() for keys in made for copy in copies_of(keys)]
+    assert len(set(salts)) == len(salts)
+
+
+def copies_of(keys: NativeKeys) -> list[CommittedMatrix]:
+    """All copies of the weights."""
+    sizes = KeySizes(keys.commitment.key_as(NativeVerifyingKey).opening, keys.budget)
+    return [keys.matrix.copy(number) for number in range(sizes.copies)]
+
+
+def random_symbols(keys: NativeKeys) -> np.ndarray:
+    """All that hides the weights: random symbols and masks of every copy, and their veil once."""
+    copies = copies_of(keys)
+    assert len(copies) > 1
+    parts = [copies[0].veil.ravel()]
+    for copy in copies:
+        np.testing.assert_array_equal(copy.veil, copies[0].veil)
+        parts += [copy.blinding.ravel(), copy.masks.ravel()]
+    return np.concatenate(parts)
+
+
+def test_no_two_copies_share_a_random_symbol(example: Example) -> None:
+    """Nor the veil with any: it is the same in all copies, and shown in one combination."""
+    symbols = random_symbols(setup(example.program, example.weights, proofs=5))
+    assert len(np.unique(symbols)) == len(symbols)
 
 
 def test_one_seed_gives_two_versions_of_the_protocol_nothing_in_common(
@@ -80,7 +109,7 @@ def test_one_seed_gives_two_versions_of_the_protocol_nothing_in_common(
         keys = setup(example.program, example.weights, proofs=2, seed=SEED)
         proof = decode(keys.commitment.range_proof)
         made.append([keys.matrix.commitment.root, *proof.roots, proof.masks, proof.pads])
-        symbols = np.unique(keys.matrix.blinding)
+        symbols = np.unique(random_symbols(keys))
         made[-1] += [number.tobytes() for number in symbols]
     assert not (set(made[0]) & set(made[1])) - {b""}
 
@@ -90,7 +119,7 @@ def test_one_seed_gives_two_versions_of_the_protocol_nothing_in_common(
     [
         ({"proofs": 0}, "proofs = 0 is out of range"),
         ({"proofs": -3}, "proofs = -3 is out of range"),
-        ({"proofs": 1 << 22}, "no commitment hides these weights for 4,194,304 proofs"),
+        ({"proofs": 1 << 20}, "proofs = 1,048,576 is out of range: from 1 to 1,048,575"),
         ({"seed": b"short"}, "a seed has 32 bytes, not 5"),
         ({"seed": bytes(33)}, "a seed has 32 bytes, not 33"),
     ],
@@ -135,16 +164,26 @@ def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeyp
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "build_tree", full)
+    monkeypatch.setattr(storage, "_write_durably", full)
     with pytest.raises(ResourceError, match="No space left"):
         setup(example.program, example.weights, folder=tmp_path / "keys")
     assert not list(tmp_path.iterdir())
 
 
-def test_more_proofs_than_a_row_can_hide_are_refused_with_the_price_of_rotations(example: Example) -> None:
-    """Before anything is made: a million proofs by keys for a thousand, which give one for each rotation."""
-    with pytest.raises(InvalidInputError, match=r"1,000,000 proofs.* 1,001 rotations, each about .* on disk"):
-        setup(example.program, example.weights, proofs=10**6)
+@pytest.mark.parametrize("proofs", [1, 10, 1000, 10**6])
+def test_a_larger_budget_makes_more_copies_and_no_longer_ones(example: Example, proofs: int) -> None:
+    """A copy of a small model hides one opening, whatever the budget is: proofs cost the same."""
+    sizes = key_sizes(example.program, proofs)
+    assert sizes.copies == proofs + 1
+    assert sizes.opening == key_sizes(example.program, 1).opening
+
+
+def test_large_models_have_few_copies_of_long_rows(example: Example) -> None:
+    wide = tuple(msgspec.structs.replace(tensor, shape=(1 << 12, 1 << 12)) for tensor in example.program.weights)
+    program = msgspec.structs.replace(example.program, weights=wide)
+    few, many = (key_sizes(program, proofs) for proofs in (100, 10_000))
+    assert few.copies == 1
+    assert 10 < many.copies < 100
 
 
 @dataclass
@@ -157,17 +196,17 @@ class Disk:
 def test_keys_that_do_not_fit_on_the_disk_are_refused_before_they_are_made(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(free=10**5))
-    with pytest.raises(ResourceError, match=r"keys for 3 proofs take about .* on disk, and .* has 100.0 kB free"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(free=100))
+    with pytest.raises(ResourceError, match=r"keys for 3 proofs take about .* on disk, and .* has 100 bytes free"):
         setup(example.program, example.weights, proofs=3, folder=tmp_path / "new" / "keys")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_bytes_of_the_stored_matrix_are_known_beforehand(example: Example, tmp_path: Path) -> None:
     keys = setup(example.program, example.weights, proofs=3, folder=tmp_path / "keys")
-    stored = sum(path.stat().st_size for path in (keys.folder / "matrix").iterdir())
-    opening = keys.commitment.key_as(NativeVerifyingKey).opening
-    assert stored == pytest.approx(matrix_bytes(example.program, opening), rel=0.2)
+    stored = sum(path.stat().st_size for path in (keys.folder / "matrix").rglob("*") if path.is_file())
+    header = (keys.folder / "matrix" / "header.json").stat().st_size
+    assert stored - header == pytest.approx(matrix_bytes(example.program, key_sizes(example.program, 3)), rel=0.2)
 
 
 def test_sums_of_sums_that_are_read_in_too_many_places_are_refused(

@@ -4,28 +4,38 @@ Only a change of the protocol changes them. It has to raise `native_proof.protoc
 """
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.example_programs import Example, everything, mlp
+from support.single_copies import opening_of_one_copy
 
 from zkinfer.execution.executor import Executor
 from zkinfer.native.prove import commit_run, prove_run
-from zkinfer.native.setup import opening_for
+from zkinfer.native.setup import KeySizes, commit_weights
 from zkinfer.native.witness import values_read
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import commit
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "c0bda242d12430c292c1f2b6707d269689951eebfb7cb5b9eecd44c7f362981f",
-    ("mlp", True, True): "ecd5c6aec4cabd1f4b29a0471e13ed186c04ed4d3bb91bc2a26ee334037fe02b",
-    ("everything", False, False): "d83c19b9d8574ba22b755d7c6a5e6112fb2acaf58f0715824ec31e55cf9e9a6c",
-    ("everything", True, False): "e15c8943982020fad303971447558d3513ab1f240eb01bdb902c4a5dd1416835",
-    ("everything", False, True): "1fc631f6b4b15918a1a6f9f6a9d12cdc8fd94feea4d439b9927f9b9a6a7359a0",
+    ("mlp", False, False): "4a674b70944b5f303e93c43254b526f6bbcdecb3728a972a1adc0a37bef8ed0a",
+    ("mlp", True, True): "8f9e553516d93958bbfa480b8dfb47056230019989d698c087d0dc91dad0b771",
+    ("everything", False, False): "a335ab11ec557851373cbda19a5e4f85b76dcfdd883ad4e5e05f8646822808cf",
+    ("everything", True, False): "70ffaaf45b13be5ce367f4e595b9b797cf2ab6e4c3f86e6e4f4e418d22a01851",
+    ("everything", False, True): "74b1f920021d125791f72216c17d4433b4f144d67c0eacf4eb280f0943557d26",
 }
 """By program, and whether inputs and outputs are hidden."""
+
+SMALL = OpeningParameters(Code(log_columns=5, blinding=169, log_length=10), 169, 10, 0)
+STORED_COPY = [
+    "941a10d7f4b958b9c6967682ce33f116e9fa506b4caa64179e214089ea7eabbc",
+    "fdc060456c2a9f87c97c0035b3b2e159bb0edb767ac9c5cfbcea8e2d0a2b6584",
+]
+"""Of the root over four copies with a fixed seed, and of a proof of one of them."""
 
 
 def proof_of(example: Example, hides_inputs: bool, hides_outputs: bool) -> bytes:
@@ -35,7 +45,7 @@ def proof_of(example: Example, hides_inputs: bool, hides_outputs: bool) -> bytes
     inputs = [rng.integers(t.lo, t.hi + 1, (2, *t.shape)) for t in program.inputs]
     hidden = (hides_inputs,) * len(program.inputs), (hides_outputs,) * len(program.outputs)
     plan = make_plan(program, 2, *hidden)
-    opening = opening_for(program, 4)
+    opening = opening_of_one_copy(program, 4)
     executor = Executor(program, example.weights, keep=values_read(program))
     values = {number: array for number, array in enumerate(executor.run(inputs)) if array is not None}
     values |= dict(enumerate(inputs))
@@ -43,6 +53,22 @@ def proof_of(example: Example, hides_inputs: bool, hides_outputs: bool) -> bytes
     matrix = commit(opening.code, data, 0, Randomness(bytes([1] * 32)))
     run = commit_run(plan, values, executor.tables, opening, Randomness(bytes([2] * 32)))
     return prove_run(run, b"statement".ljust(32, b"."), matrix, opening, Randomness(bytes([3] * 32)))
+
+
+def test_a_proof_of_a_copy_and_its_commitment_are_those_of_before(tmp_path: Path) -> None:
+    """Which keys that are made again with their seed rely on."""
+    example = mlp()
+    matrix = commit_weights(example.program, example.weights, KeySizes(SMALL, 3), bytes(32), tmp_path / "matrix")
+    opened, link = matrix.take(), matrix.commitment.link()
+    plan = make_plan(example.program, 1, (False,), (False,))
+    executor = Executor(example.program, example.weights, keep=values_read(example.program))
+    values = {number: array for number, array in enumerate(executor.run([example.x[None]])) if array is not None}
+    values |= {0: example.x[None]}
+    run = commit_run(plan, values, executor.tables, SMALL, Randomness(bytes([2] * 32)), log_copies=2)
+    randomness = Randomness(bytes([3] * 32))
+    proof = prove_run(run, b"s" * 32, opened.matrix, SMALL, randomness, opened.place, link)
+    found = [hashlib.sha256(part).hexdigest() for part in (matrix.commitment.root, proof)]
+    assert found == STORED_COPY
 
 
 @pytest.mark.parametrize(("name", "hides_inputs", "hides_outputs"), STORED)

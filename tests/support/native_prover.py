@@ -221,7 +221,8 @@ def prove(
             own_bits=-math.inf,
         )
     (channel,) = channels
-    nonce, *parts = (writer.written for writer in sent)
+    nonce, message, opened, others, about_pads = (writer.written for writer in sent)
+    parts = message, opened, others, about_pads
     proof = NativeProof(header, roots, mask_root, pads.root, int.from_bytes(nonce, "little"), *parts)
     return Attempt(proof, publics, violated(channel.constraints(), pads.pads), channel.labels)
 

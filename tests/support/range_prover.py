@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from unittest import mock
 
 from support.native_prover import count_known
+from support.single_copies import opening_of_one_copy
 
 from zkinfer.circuit.program import Program
 from zkinfer.files.commitment import Commitment
@@ -12,7 +13,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import ranges_statement
 from zkinfer.native import weight_ranges
 from zkinfer.native.prove import prove_run
-from zkinfer.native.setup import RANGE_PROOFS, opening_for
+from zkinfer.native.setup import RANGE_PROOFS
 from zkinfer.native.weight_ranges import commit_ranges
 from zkinfer.protocol.channel import PadConstraints
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
@@ -28,7 +29,7 @@ def committed(program: Program, weights: Sequence[IntArray], behind: int = 0) ->
     Args:
         behind: what stands behind weights on axes that are lengthened, where honest owners have zeros.
     """
-    parameters = opening_for(program, 1 + RANGE_PROOFS)
+    parameters = opening_of_one_copy(program, 1 + RANGE_PROOFS)
     code = parameters.code
     data = weight_matrix(program, weights, code.log_columns)
     weight_layout(program).fill([weight[None] for weight in weights], data.reshape(-1), behind)

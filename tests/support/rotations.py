@@ -12,8 +12,9 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
 from zkinfer.native.storage import StoredMatrix, create
+from zkinfer.protocol.pcs.copies import ONLY
 from zkinfer.protocol.pcs.prover import OpenableMatrix, commit
-from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
+from zkinfer.protocol.pcs.rotation import column_points, state_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.reduction.layout import weight_matrix, weight_rows
 
@@ -50,19 +51,26 @@ def committed(folder: Path, data: np.ndarray = DATA, key: NativeVerifyingKey = K
 
 def rotated(old: Committed, new: Committed) -> Rotation:
     """An honest rotation."""
-    context = rotation_context(old.commitment, new.commitment)
-    proof = prove_rotation(old.matrix, new.matrix, old.commitment.key_as(NativeVerifyingKey).opening, context)
-    return Rotation(old.commitment.digest, new.matrix.commitment.root, proof)
+    context = rotation_context(old.commitment, new.commitment, (ONLY, ONLY))
+    parameters = old.commitment.key_as(NativeVerifyingKey).opening
+    proof = prove_rotation(old.matrix.take().matrix, new.matrix.take().matrix, parameters, context)
+    return between(old, new.matrix.commitment.root, proof)
+
+
+def between(old: Committed, root: bytes, proof: bytes) -> Rotation:
+    """A rotation of matrices without copies."""
+    return Rotation(old.commitment.digest, root, b"", 0, 0, b"", 0, b"", proof)
 
 
 def forged(old: Committed, data: np.ndarray) -> Rotation:
     """A rotation to other data, its messages honest in all else."""
     parameters = old.commitment.key_as(NativeVerifyingKey).opening
     new = commit(parameters.code, data, 0)
-    masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), MASKS)
+    masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), 1 + column_points(None))
     root = masks.commitment.root
-    context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root))
-    statement = state_rotation(parameters, old.matrix.commitment, new.commitment, root, context)
-    matrices: list[OpenableMatrix] = [old.matrix, new, masks]
+    context = rotation_context(old.commitment, renewed(old.commitment, new.commitment.root), (ONLY, ONLY))
+    opened = old.matrix.take().matrix
+    statement = state_rotation(parameters, opened.commitment, new.commitment, root, context)
+    matrices: list[OpenableMatrix] = [opened, new, masks]
     opening = open_falsely(parameters, matrices, statement.groups, statement.transcript)
-    return Rotation(old.commitment.digest, new.commitment.root, root + opening)
+    return between(old, new.commitment.root, root + opening)

@@ -105,14 +105,14 @@ class TestFalseLineages:
 
     def test_the_proof_of_one_link_at_another(self, chain: Chain) -> None:
         first, second, _ = chain.rotations
-        moved = Rotation(first.old_digest, first.root, second.data)
+        moved = msgspec.structs.replace(first, data=second.data)
         with pytest.raises(VerificationError, match="rotation 1"):
             follow(chain.published, [moved], chain.last.digest)
 
     def test_a_root_that_the_proof_is_not_about(self, chain: Chain) -> None:
         first = chain.rotations[0]
         with pytest.raises(VerificationError, match="rotation 1"):
-            follow(chain.published, [Rotation(first.old_digest, bytes(32), first.data)], chain.last.digest)
+            follow(chain.published, [msgspec.structs.replace(first, root=bytes(32))], chain.last.digest)
 
     def test_backwards(self, chain: Chain) -> None:
         """Equality goes both ways, a rotation goes one way."""
@@ -149,10 +149,10 @@ class TestFalseLineages:
         old, new = committed(tmp_path / "old"), committed(tmp_path / "new")
         true = rotated(old, new)
         posed = Commitment(old.commitment.program, msgspec.structs.replace(few, root=old.matrix.commitment.root))
-        false = Rotation(posed.digest, true.root, true.data)
+        false = msgspec.structs.replace(true, old_digest=posed.digest)
         with pytest.raises(VerificationError, match="rotation 1"):
             follow(posed, [false], bytes(32))
-        context = rotation_context(old.commitment, new.commitment)
+        context = rotation_context(old.commitment, new.commitment, true.places)
         monkeypatch.setattr(rotation_check, "rotation_context", lambda *_: context)
         assert follow(posed, [false], bytes(32)).key_as(NativeVerifyingKey).root == true.root
 

@@ -401,8 +401,8 @@ def test_one_proof_has_one_encoding(shown: Proven) -> None:
     """Longer forms of the same numbers, arrays and strings, and other containers."""
     data = encode(shown.proof)
     assert decode(data) == shown.proof
-    assert data[0] == 0x99, "an array of nine"
-    longer = b"\xdc\x00\x09" + data[1:]
+    assert data[0] == 0x9B, "an array of eleven"
+    longer = b"\xdc\x00\x0b" + data[1:]
     assert msgspec.msgpack.decode(longer) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
         decode(longer)
@@ -411,7 +411,7 @@ def test_one_proof_has_one_encoding(shown: Proven) -> None:
     assert msgspec.msgpack.decode(number) == msgspec.msgpack.decode(data)
     with pytest.raises(MalformedProofError, match="canonical"):
         decode(number)
-    others: list[object] = [[], {}, None, [1] * 9, list(range(10))]
+    others: list[object] = [[], {}, None, [1] * 11, list(range(12))]
     for other in others:
         with pytest.raises(MalformedProofError):
             decode(msgspec.msgpack.encode(other))

@@ -3,7 +3,7 @@
 A commitment to weights is opened again in every proof, and its randomness hides the weights for a fixed number of
 openings; beyond it, every further one gives away equations about them.
 
-    8 bytes   magic "zkbudget"
+    8 bytes   magic "zkbudget", or "zkgrants"
     32 bytes  what the budget belongs to: a digest of the commitment
     8 bytes   openings in all, little-endian
     1 byte    for each opening: 0, or 1 once it was begun, the first ones first
@@ -13,6 +13,10 @@ opening needs no space on the disk. The byte of an opening is set before the ope
 disk: a crash wastes at most one proof of the budget and never hands one out twice, and any number of processes share
 the file safely. What no file can notice is its own past: a copy or a restored backup of it counts from where it was
 copied, so neither may ever be used.
+
+Openings are numbered from 0 on, and each number is given out once: what belongs to an opening, such as the copy of a
+matrix that it shows, follows from its number. A file of the second magic gives out only numbers that were taken from
+the true budget before, wherever they lie: in it all count as begun from the start (`create_empty`, `Budget.grant`).
 """
 
 import contextlib
@@ -20,31 +24,39 @@ import fcntl
 import os
 import struct
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zkinfer.errors import ArtifactError, BudgetError, ResourceError, WrongKeyError
 
-MAGIC = b"zkbudget"
+MAGIC, GRANTS_MAGIC = b"zkbudget", b"zkgrants"
 _HEADER = struct.Struct("<8s32sQ")
 _BEGUN = b"\x01"
 
 
-def create(path: Path, owner: bytes, total: int, *, used: int = 0) -> None:
-    """A budget; unspent, but for the first `used` openings.
+def create(path: Path, owner: bytes, total: int) -> None:
+    """A budget, unspent.
 
     Args:
         path: the file.
         owner: 32 bytes, a digest of what the budget belongs to.
         total: openings in all.
-        used: of these, how many count as begun.
 
     Raises:
         FileExistsError: there is one already; it is left alone.
     """
+    _write_new(path, _HEADER.pack(MAGIC, owner, total) + bytes(total))
+
+
+def create_empty(path: Path, owner: bytes, total: int) -> None:
+    """What stands for a budget elsewhere, and has nothing but what it is granted; otherwise as `create`."""
+    _write_new(path, _HEADER.pack(GRANTS_MAGIC, owner, total) + _BEGUN * total)
+
+
+def _write_new(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(_HEADER.pack(MAGIC, owner, total) + _BEGUN * used + bytes(total - used))
+        file.write(content)
         file.flush()
         os.fsync(descriptor)
     sync_folder(path.parent)
@@ -90,7 +102,7 @@ class Budget:
         return self.total - self.spent
 
     def spend(self) -> int:
-        """Take one opening, durably; returns how many are left.
+        """Take one opening, durably; returns its number.
 
         Raises:
             BudgetError: nothing is left.
@@ -99,14 +111,14 @@ class Budget:
             ResourceError: the file cannot be written; nothing may be opened.
         """
         with self._locked() as descriptor:
-            used = self._count(descriptor)
-            if used == self.total:
+            number = self._read(descriptor).find(b"\0")
+            if number < 0:
                 raise BudgetError(
                     f"this commitment has served the {self.total} proofs that hide its data; "
                     "make a new one, with a larger number of proofs if need be, and publish it"
                 )
-            self._write(descriptor, used, _BEGUN)
-        return self.total - used - 1
+            self._write(descriptor, number, _BEGUN)
+        return number
 
     @contextlib.contextmanager
     def retiring(self) -> Iterator[None]:
@@ -118,17 +130,18 @@ class Budget:
             ArtifactError, WrongKeyError, ResourceError: see `spend`.
         """
         with self._locked() as descriptor:
-            used = self._count(descriptor)
+            self._read(descriptor)
             yield
-            self._write(descriptor, used, _BEGUN * (self.total - used))
+            self._write(descriptor, 0, _BEGUN * self.total)
 
-    def grant(self, count: int) -> None:
-        """Let so many openings more be begun, which were taken from the true budget that this one stands for.
+    def grant(self, numbers: Sequence[int]) -> None:
+        """Let these openings be begun, which were taken from the true budget that this one stands for.
 
-        Only for a file that began with all its openings used.
+        Only for a file of `create_empty`.
         """
         with self._locked() as descriptor:
-            self._write(descriptor, self._count(descriptor) - count, bytes(count))
+            for number in numbers:
+                self._write(descriptor, number, b"\0")
 
     @contextlib.contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
@@ -160,19 +173,24 @@ class Budget:
             yield descriptor
 
     def _count(self, descriptor: int) -> int:
-        """How many openings were begun, of a file that has to be whole and of the owner."""
+        """How many openings were begun."""
+        return self.total - self._read(descriptor).count(b"\0")
+
+    def _read(self, descriptor: int) -> bytes:
+        """A byte for each opening, of a file that has to be whole and of the owner."""
         data = os.pread(descriptor, _HEADER.size + self.total + 1, 0)
-        if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
+        if len(data) < _HEADER.size or data[: len(MAGIC)] not in (MAGIC, GRANTS_MAGIC):
             raise ArtifactError(f"{self.path} is no budget of this version of zkinfer, or cut off: make the keys again")
-        _, owner, total = _HEADER.unpack_from(data)
+        magic, owner, total = _HEADER.unpack_from(data)
         if owner != self.owner:
             raise WrongKeyError(f"{self.path} belongs to other keys: they were renewed, or the folder mixes two")
-        begun = data[_HEADER.size :].rstrip(b"\0")
-        if total != self.total or len(data) != _HEADER.size + total or 0 in begun:
+        begun = data[_HEADER.size :]
+        has_hole = magic == MAGIC and b"\0" in begun.rstrip(b"\0")
+        if total != self.total or len(data) != _HEADER.size + total or has_hole:
             raise ArtifactError(
                 f"{self.path} is cut off or damaged, and how many proofs were made is not known: make the keys again"
             )
-        return len(begun)
+        return begun
 
     def _write(self, descriptor: int, position: int, data: bytes) -> None:
         try:

@@ -1,13 +1,16 @@
 """The native backend's part of a commitment: a commitment to the matrix of weights, and the sizes of its opening."""
 
 from zkinfer.circuit.program import Program
-from zkinfer.errors import ArtifactError, ProvingError
+from zkinfer.errors import ArtifactError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import VerifyingKey
+from zkinfer.protocol.field.encoding import EXT_BYTES, decode_ext
+from zkinfer.protocol.field.scalar import ZERO
 from zkinfer.protocol.pcs import params as pcs
+from zkinfer.protocol.pcs.copies import COPY_MASKS, MAX_LOG_COPIES, MIN_LOG_COLUMNS, VEIL_ROWS, CopiesCommitment
 from zkinfer.protocol.reduction.layout import weight_rows
 from zkinfer.protocol.reduction.plan import check_program
 
-DEFAULT_PROOFS = 100
+DEFAULT_PROOFS = 2000
 """How many proofs keys are made for where the caller does not say."""
 
 
@@ -23,6 +26,10 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         queries: columns that each proof shows.
         query_grinding, weight_grinding: bits of work before the columns, and before the coefficients, are drawn.
         proofs: how many proofs the random symbols hide the weights for, `queries` of them in each.
+        log_copies: there are 2**log_copies copies of the matrix, each with random symbols of its own; `root` is the
+            root over theirs. Of several copies, one row of each is the veil.
+        link, link_nonce: of several copies, the value that every one has at a point drawn for them, and the work before
+            it was drawn: see `pcs.copies`.
     """
 
     root: bytes
@@ -34,11 +41,24 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
     query_grinding: int
     weight_grinding: int
     proofs: int
+    log_copies: int = 0
+    link: bytes = b""
+    link_nonce: int = 0
+
+    @property
+    def openings_a_copy(self) -> int:
+        """How often the random symbols of one copy hide the weights."""
+        return self.blinding // self.queries
+
+    @property
+    def masks(self) -> int:
+        """Of each copy: one that is opened once brings the masks of that opening."""
+        return COPY_MASKS if self.log_copies and self.openings_a_copy == 1 else 0
 
     @property
     def openings(self) -> int:
-        """How often the random symbols hide the weights: for `proofs` proofs, and for one about the weights' ranges."""
-        return self.blinding // self.queries
+        """How often all of them do: for `proofs` proofs, and for one about the weights' ranges."""
+        return self.openings_a_copy << self.log_copies
 
     def check_range_proof(self) -> None:
         """Check that the random symbols hide the weights for one proof more, which shows as many columns.
@@ -63,13 +83,18 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         return pcs.OpeningParameters(code, self.queries, self.query_grinding, self.weight_grinding)
 
     @property
-    def weights(self) -> pcs.MatrixCommitment:
-        """The commitment to the matrix. It brings no masks: every proof has a matrix of its own that does.
+    def copies(self) -> CopiesCommitment:
+        """The commitment to the matrix. If it brings no masks, every proof has a matrix of its own that does.
 
         Raises:
-            InvalidInputError: the root or the number of rows is none of a matrix.
+            InvalidInputError: the sizes are none of a code; or the link is no element.
         """
-        return pcs.MatrixCommitment(self.root, self.rows, masks=0)
+        code = pcs.Code(self.log_columns, self.blinding, self.log_length)
+        try:
+            (value,) = decode_ext(self.link, 1) if self.link else [ZERO]
+        except (MalformedProofError, ValueError):
+            raise ArtifactError("the link of the copies is not one element of the field") from None
+        return CopiesCommitment(code, self.rows, self.masks, self.log_copies, self.root, value, self.link_nonce)
 
     def check(self, program: Program) -> None:
         """Check that the sizes are those of a code and a matrix, and the matrix that of the program's weights.
@@ -80,8 +105,10 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         Raises:
             InvalidInputError: they are not.
         """
-        opening, weights = self.opening, self.weights
-        if self.proofs < 1 or opening.queries * self.proofs > opening.code.blinding:
+        opening = self.opening
+        self._check_copies()
+        weights = pcs.MatrixCommitment(self.root, self.rows, self.masks)
+        if self.proofs < 1 or self.proofs > self.openings:
             raise ArtifactError(
                 f"{opening.code.blinding} random symbols a row do not hide the weights for {self.proofs} proofs of "
                 f"{opening.queries} columns"
@@ -90,6 +117,20 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
             check_program(program)
         except ProvingError as error:
             raise ArtifactError(str(error)) from None
-        needed = weight_rows(program, self.log_columns)
+        needed = weight_rows(program, self.log_columns) + self.veil_rows
         if weights.rows != needed:
             raise ArtifactError(f"a matrix of {weights.rows} rows, where the program's weights fill {needed}")
+
+    @property
+    def veil_rows(self) -> int:
+        """Rows of the matrix that hold no weights."""
+        return VEIL_ROWS if self.log_copies else 0
+
+    def _check_copies(self) -> None:
+        if not 0 <= self.log_copies <= MAX_LOG_COPIES or not 0 <= self.link_nonce < 1 << 64:
+            raise ArtifactError(f"a matrix is committed in 1 to {1 << MAX_LOG_COPIES} copies")
+        if len(self.link) != (EXT_BYTES if self.log_copies else 0) or (self.link_nonce and not self.log_copies):
+            raise ArtifactError("several copies have a link, and one copy has none")
+        if self.log_copies and self.log_columns < MIN_LOG_COLUMNS:
+            raise ArtifactError(f"the rows of copies have {1 << MIN_LOG_COLUMNS} columns at least")
+        _ = self.copies

@@ -2,7 +2,7 @@
 
 A commitment hides its weights for a limited number of proofs. A rotation hands the model on to a fresh one: the same
 program, the same parameters, another root, and proofs to make again. Whoever trusts the old commitment need not trust
-anyone for the new one; docs/protocol/transcript-and-commitment.md, section 6, says why.
+anyone for the new one; docs/protocol/transcript-and-commitment.md, section 7, says why.
 """
 
 import msgspec
@@ -13,6 +13,7 @@ from zkinfer.files.file import File
 from zkinfer.files.kinds import ROTATION
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
+from zkinfer.protocol.pcs.copies import MAX_LOG_COPIES, Place
 
 ROTATION_FILE = "rotation.zkr"
 """Where a folder of keys that came from others holds the step that led to its commitment."""
@@ -23,7 +24,9 @@ class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 
     Attributes:
         old_digest: digest of the commitment that it starts from, 32 bytes.
-        root: of the new commitment's matrix, 32 bytes; all else is as in the old one.
+        root: of the new commitment's matrix, 32 bytes.
+        link, link_nonce: of its copies; all else is as in the old one.
+        old_copy, old_branch, new_copy, new_branch: the places of the copies that the proof opens.
         data: the proof that both matrices hold equal data.
     """
 
@@ -31,7 +34,18 @@ class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 
     old_digest: bytes
     root: bytes
+    link: bytes
+    link_nonce: int
+    old_copy: int
+    old_branch: bytes
+    new_copy: int
+    new_branch: bytes
     data: bytes
+
+    @property
+    def places(self) -> tuple[Place, Place]:
+        """Of the old copy and of the new one."""
+        return Place(self.old_copy, self.old_branch), Place(self.new_copy, self.new_branch)
 
     def apply(self, old: Commitment) -> Commitment:
         """The commitment that the step leads to; says nothing about whether the proof is valid.
@@ -44,25 +58,28 @@ class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknow
                 f"it starts from another commitment than {old.fingerprint}; rotations go from the published commitment "
                 "to that of the proof, in order"
             )
-        return renewed(old, self.root)
+        return renewed(old, self.root, self.link, self.link_nonce)
 
     def _validate(self) -> None:
         if len(self.old_digest) != DIGEST_BYTES or len(self.root) != DIGEST_BYTES:
             raise MalformedProofError(f"rotation: the digest of a commitment and a root have {DIGEST_BYTES} bytes each")
+        if any(not 0 <= place.number < 1 << MAX_LOG_COPIES for place in self.places):
+            raise MalformedProofError("rotation: it opens a copy that no commitment has")
 
     def __repr__(self) -> str:
         return f"Rotation(from {self.old_digest.hex()[:16]}, {len(self.data)} bytes)"
 
 
-def renewed(old: Commitment, root: bytes) -> Commitment:
+def renewed(old: Commitment, root: bytes, link: bytes = b"", link_nonce: int = 0) -> Commitment:
     """A commitment of the native backend with another matrix of the same sizes.
 
     Raises:
         WrongKeyError: it is of another backend.
     """
-    return Commitment(old.program, msgspec.structs.replace(old.key_as(NativeVerifyingKey), root=root))
+    key = old.key_as(NativeVerifyingKey)
+    return Commitment(old.program, msgspec.structs.replace(key, root=root, link=link, link_nonce=link_nonce))
 
 
-def rotation_context(old: Commitment, new: Commitment) -> bytes:
-    """What the proof of a rotation is bound to: both commitments whole, 64 bytes."""
-    return old.digest + new.digest
+def rotation_context(old: Commitment, new: Commitment, places: tuple[Place, Place]) -> bytes:
+    """What the proof of a rotation is bound to: both commitments whole, and the copies that it opens."""
+    return old.digest + new.digest + b"".join(place.to_bytes() for place in places)

@@ -91,15 +91,15 @@ class ProvingActor:
         shared = unpack(shipment, self._node)
         budget_file = self._node / uuid.uuid4().hex / shipment.budget_file
         own = link_folder(shared, budget_file, shipment.budget_file)
-        budget.create(budget_file, shipment.owner, shipment.budget, used=shipment.budget)
+        budget.create_empty(budget_file, shipment.owner, shipment.budget)
         self._keys = Keys.load(own)
 
     def place(self) -> tuple[str, int]:
         """The actor's machine and process id, once the keys are loaded."""
         return socket.gethostname(), os.getpid()
 
-    def prove(self, work: bytes, granted: int) -> bytes:
-        """Prove a batch, with so many proofs more to make; what `work` and a result are, as bytes."""
+    def prove(self, work: bytes, granted: list[int]) -> bytes:
+        """Prove a batch, with these proofs of the budget more to make; what `work` and a result are, as bytes."""
         if granted:
             self._keys.counter.grant(granted)
         return msgspec.msgpack.encode(prove_work(self._keys, msgspec.msgpack.decode(work, type=Work)))
@@ -243,10 +243,11 @@ class RayExecutor(BatchExecutor):
 
     def submit(self, work: Work) -> None:
         actor = max((actor for actor in self._actors if actor.work is None), key=lambda actor: actor.allowance)
-        granted = 0
+        granted: list[int] = []
         if not actor.allowance:
             try:
-                granted = actor.allowance = self._take_block()
+                granted = self._take_block()
+                actor.allowance = len(granted)
             except (BudgetError, ResourceError) as error:
                 no_budget = isinstance(error, BudgetError)
                 self._unsent.append(Failed(work.first, one_line(error), passes=not no_budget, no_budget=no_budget))
@@ -255,19 +256,17 @@ class RayExecutor(BatchExecutor):
         actor.allowance -= 1
         self._running[actor.handle.prove.remote(msgspec.msgpack.encode(work), granted)] = actor
 
-    def _take_block(self) -> int:
-        """Take a block from the budget; returns its size.
+    def _take_block(self) -> list[int]:
+        """Take a block from the budget; returns the numbers of its proofs.
 
         Raises:
             BudgetError: nothing is left.
             ResourceError: it cannot be accounted for.
         """
-        left = self._keys.counter.spend()
-        taken = 1
+        taken = [self._keys.counter.spend()]
         with contextlib.suppress(BudgetError, ResourceError):
-            for _ in range(block_size(left, self.places) - 1):
-                self._keys.counter.spend()
-                taken += 1
+            more = block_size(self._keys.counter.left, self.places) - 1
+            taken.extend(self._keys.counter.spend() for _ in range(more))
         return taken
 
     def results(self, seconds: float) -> list[Result]:

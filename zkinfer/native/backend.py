@@ -102,7 +102,7 @@ class NativeBackend(Backend["NativeKeys"]):
     def audit_bytes(self, commitment: Commitment) -> int:
         key = commitment.key_as(NativeVerifyingKey)
         code = key.opening.code
-        return (8 * key.rows + 128) * code.length
+        return (8 * key.rows + 128) * code.length + (64 << key.log_copies)
 
     def checker(self, commitment: Commitment, engine: str) -> Check:
         from zkinfer.verifier import native, reference
@@ -133,6 +133,7 @@ class NativeBackend(Backend["NativeKeys"]):
         rows = (
             ("root of the weights", key.root.hex()),
             ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
+            ("copies", f"{1 << key.log_copies:,}, each for {key.openings_a_copy:,} openings"),
             ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
             ("weights hidden for", f"{key.proofs} proofs"),
             ("weights within bounds", "verify checks a proof in this file" if commitment.range_proof else "not shown"),

@@ -83,25 +83,28 @@ RANGE_PICOSECONDS = replace(
 """The same for the proof about the weights, where most of what is looked up is committed already: lookups do not carry
 a share of the commitment, and symbols carry limbs and multiplicities. `benchmarks/weight_ranges.py` fits them."""
 
-COMMITTING_PICOSECONDS = 7_000
-"""For each byte of a stored matrix of weights: to encode, hash and write it, on the same machine."""
+COMMITTING_PICOSECONDS, COPYING_PICOSECONDS = 7_000, 1_500
+"""For each byte of a matrix of weights: to encode, hash and write it, on the same machine; and without writing it."""
 
 BYTES_A_MASK_SYMBOL = 220
 """Of memory, for each symbol of the weights' code: the masks' matrix with its tree, and what makes them."""
 
 
-def count(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> Counts:
+def count(
+    plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters, own: tuple[int, int] = (0, 0)
+) -> Counts:
     """What proofs of a plan do.
 
     Args:
         plan, shape, header: of the proofs; the proof about the weights executes nothing.
         weights: how their matrix is opened.
+        own: symbols of its columns beside those of the weights: of the veil, and of masks that it brings.
     """
     witness = header.opening
     rows = sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1])
-    mask_rows = 3 * (shape.weight_groups + 1) if shape.weight_groups else 0
+    mask_rows = 3 * (shape.weight_groups + 1) if shape.weight_groups and not own[1] else 0
     witness_rows = rows + (3 * (shape.witness_groups + 1) if shape.witness_groups else 0)
-    weight_rows = plan.layouts[WEIGHTS].rows(weights.code.log_columns)
+    weight_rows = plan.layouts[WEIGHTS].rows(weights.code.log_columns) + sum(own)
     return Counts(
         proof=1,
         multiplications=_executed(plan) if isinstance(plan, Plan) else 0,
@@ -152,7 +155,9 @@ def output_bytes(plan: Plan) -> int:
     return total
 
 
-def argument_bytes(plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters) -> int:
+def argument_bytes(
+    plan: AnyPlan, shape: Shape, header: Header, weights: OpeningParameters, own: tuple[int, int] = (0, 0)
+) -> int:
     """Bytes of an argument, nearly: drawn columns share as much of their paths as is expected."""
     pads = sum(variable is None for variable in shape.variables) - shape.weight_groups - shape.witness_groups
     total = EXT_BYTES * pads + _pad_proof_bytes(PADS, shape)
@@ -162,7 +167,9 @@ def argument_bytes(plan: AnyPlan, shape: Shape, header: Header, weights: Opening
         symbols = [*(r for r in rows[:-1] if r), masked]
         total += expected_opening_bytes(header.opening, symbols, shape.witness_groups)
     if shape.weight_groups:
-        symbols = [plan.layouts[WEIGHTS].rows(weights.code.log_columns), symbols_of(0, shape.weight_groups + 1)]
+        symbols = [plan.layouts[WEIGHTS].rows(weights.code.log_columns) + sum(own)]
+        if not own[1]:
+            symbols.append(symbols_of(0, shape.weight_groups + 1))
         total += expected_opening_bytes(weights, symbols, shape.weight_groups)
     return total
 

@@ -14,7 +14,6 @@ from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native.cost import (
-    COMMITTING_PICOSECONDS,
     RANGE_PICOSECONDS,
     Counts,
     argument_bytes,
@@ -25,12 +24,11 @@ from zkinfer.native.cost import (
 )
 from zkinfer.native.memory import machine_memory
 from zkinfer.native.prove import header_for
-from zkinfer.native.setup import RANGE_PROOFS, matrix_bytes, opening_for
+from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
 from zkinfer.native.witness import values_read
 from zkinfer.progress import duration
 from zkinfer.protocol.native_proof.protocol import soundness
 from zkinfer.protocol.native_proof.shape import shape_of
-from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
@@ -130,25 +128,26 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         ProvingError: the program cannot be proven; InvalidInputError: no runs, or too many proofs.
     """
     plan = make_plan(program, runs)
-    opening = opening_for(program, proofs + RANGE_PROOFS)
+    sizes = key_sizes(program, proofs)
+    opening = sizes.opening
     header = header_for(plan)
-    shape = shape_of(plan, opening.code, header)
-    counts = count(plan, shape, header, opening)
+    shape = shape_of(plan, opening.code, header, sizes.log_copies)
+    counts = count(plan, shape, header, opening, sizes.symbols)
     groups = shape.weight_groups, shape.witness_groups
     executor = Executor(program, weights, keep=values_read(program))
-    range_seconds, range_bytes = _range_proof(program, opening)
-    stored = matrix_bytes(program, opening)
+    range_seconds, range_bytes = _range_proof(program, sizes)
+    stored = matrix_bytes(program, sizes)
     return NativeEstimate(
         runs=runs,
         proofs=proofs,
         layers=_layers(plan),
         counts=counts,
-        setup_seconds=1e-12 * COMMITTING_PICOSECONDS * stored + range_seconds,
+        setup_seconds=committing_seconds(program, sizes) + range_seconds,
         prove_seconds=seconds(counts),
         range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
         disk_bytes=stored + range_bytes,
-        proof_bytes=argument_bytes(plan, shape, header, opening) + output_bytes(plan),
+        proof_bytes=argument_bytes(plan, shape, header, opening, sizes.symbols) + output_bytes(plan),
         security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
     )
 
@@ -161,8 +160,9 @@ def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, pr
     program, opening = commitment.program, commitment.key_as(NativeVerifyingKey).opening
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
     header = header_for(plan)
-    expected = argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
-    return int(MARGIN * expected) + output_bytes(plan)
+    sizes = KeySizes(opening, commitment.key_as(NativeVerifyingKey).proofs)
+    shape = shape_of(plan, opening.code, header, sizes.log_copies)
+    return int(MARGIN * argument_bytes(plan, shape, header, opening, sizes.symbols)) + output_bytes(plan)
 
 
 def _memory(needed: int) -> str:
@@ -171,25 +171,27 @@ def _memory(needed: int) -> str:
     return decimal(needed) if needed <= present else f"{decimal(needed)}, and this machine has {decimal(present)}"
 
 
-def _range_proof(program: Program, opening: OpeningParameters) -> tuple[float, int]:
+def _range_proof(program: Program, sizes: KeySizes) -> tuple[float, int]:
     """Seconds and bytes of the proof about the weights, which the commitment carries."""
     if not program.weights:
         return 0.0, 0
-    plan = make_range_plan(program)
+    plan, opening = make_range_plan(program), sizes.opening
     header = header_for(plan)
-    size = argument_bytes(plan, shape_of(plan, opening.code, header), header, opening)
-    return seconds(range_counts(program, opening), RANGE_PICOSECONDS), size
+    shape = shape_of(plan, opening.code, header, sizes.log_copies)
+    size = argument_bytes(plan, shape, header, opening, sizes.symbols)
+    return seconds(range_counts(program, sizes), RANGE_PICOSECONDS), size
 
 
-def range_counts(program: Program, opening: OpeningParameters) -> Counts:
+def range_counts(program: Program, sizes: KeySizes) -> Counts:
     """What is done for the proof about a program's weights, of which there are some.
 
     Args:
-        opening: of their matrix.
+        sizes: of their matrix.
     """
-    plan = make_range_plan(program)
+    plan, opening = make_range_plan(program), sizes.opening
     header = header_for(plan)
-    return count(plan, shape_of(plan, opening.code, header), header, opening)
+    shape = shape_of(plan, opening.code, header, sizes.log_copies)
+    return count(plan, shape, header, opening, sizes.symbols)
 
 
 def _layers(plan: Plan) -> tuple[LayerCost, ...]:

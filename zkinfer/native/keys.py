@@ -3,7 +3,7 @@
 commitment.zkc    public, the file to publish
 secret.zkk        seed, and digests of the files with secrets
 weights           the weights, each tensor in the least of 1, 2, 4 and 8 bytes an integer, little-endian
-matrix/           the committed matrix of weights, as `pcs.storage` lays it out, with the budget
+matrix/           the committed matrix of weights, as `storage` lays it out, with the budget
 """
 
 import math
@@ -30,15 +30,14 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.witness import values_read
-from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.typing import IntArray
 
 WEIGHTS_FILE = "weights"
 MATRIX_FOLDER = "matrix"
-SECRET_VERSION = 1
+SECRET_VERSION = 2
 MAX_SECRET_BYTES = 1 << 24
 
-DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.BLINDING}")
+DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.HEADER}")
 
 
 class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -129,11 +128,12 @@ class NativeKeys(Keys):
         """Read a folder of keys.
 
         Checked: commitment and secrets are whole and belong together; every other file is there and has its size; the
-        stored matrix has the commitment's root and parameters. Weights and matrix are mapped, not read.
+        stored matrix has the commitment's root and parameters. Weights and matrix are mapped, not read; the copy of the
+        matrix whose turn it is is made before the first proof.
 
         Args:
             folder: as `setup` or `save` made it.
-            verify_files: read them too, and compare: the Merkle tree with the columns and the root, the files with
+            verify_files: read them too, and compare: the Merkle trees with the columns and the root, the files with
                 secrets with the digests of what was written.
 
         Raises:
@@ -156,8 +156,7 @@ class NativeKeys(Keys):
         for name, digest in self._secrets.digests.items():
             if file_digest(self.folder / name) != digest:
                 raise _damaged(self.folder / name)
-        if not np.array_equal(build_tree(self.matrix.leaves)[1:], self.matrix.nodes[1:]):
-            raise _damaged(self.matrix.folder)
+        self.matrix.verify_files()
 
 
 def write_keys(
@@ -208,11 +207,11 @@ def _read_secrets(folder: Path, commitment: Commitment) -> Secrets:
 def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
     matrix = storage.load(folder / MATRIX_FOLDER)
     key = commitment.key_as(NativeVerifyingKey)
-    if (matrix.commitment, matrix.code, matrix.queries) != (key.weights, key.opening.code, key.queries):
+    if (matrix.commitment, matrix.queries) != (key.copies, key.queries):
         raise WrongKeyError(f"{folder / MATRIX_FOLDER} belongs to other keys than {COMMITMENT_FILE}")
-    if matrix.budget != key.proofs:
+    if matrix.counter.total != key.proofs:
         raise WrongKeyError(
-            f"{folder / MATRIX_FOLDER} is for {matrix.budget} proofs, {COMMITMENT_FILE} for {key.proofs}"
+            f"{folder / MATRIX_FOLDER} is for {matrix.counter.total} proofs, {COMMITMENT_FILE} for {key.proofs}"
         )
     return matrix
 

@@ -26,6 +26,7 @@ from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, ProofWires, run_proof, soundness
 from zkinfer.protocol.native_proof.shape import Shape, shape_of
+from zkinfer.protocol.pcs.copies import ONLY, Link, Place
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
 from zkinfer.protocol.pcs.search import search
@@ -91,13 +92,10 @@ class CommittedRun:
         assert isinstance(self.plan, Plan)
         return public_values(self.plan, self.values)
 
-    def answers(self, weights: Array) -> NativeReductionWitness:
-        """What makes the reduction a prover.
-
-        Args:
-            weights: the cells of their matrix.
-        """
-        return NativeReductionWitness(self.plan, self.values, [weights, *self.stacks], self.blocks, self.counts)
+    def answers(self, weights: OpenableMatrix) -> NativeReductionWitness:
+        """What makes the reduction a prover."""
+        stacks = [weights.data.reshape(-1), *self.stacks]
+        return NativeReductionWitness(self.plan, self.values, stacks, self.blocks, self.counts, weights.veil)
 
 
 def commit_run(
@@ -106,6 +104,7 @@ def commit_run(
     tables: Sequence[AppliedTable],
     weights: OpeningParameters,
     randomness: Randomness | None = None,
+    log_copies: int = 0,
 ) -> CommittedRun:
     """Commit to the witness of an executed run.
 
@@ -113,10 +112,11 @@ def commit_run(
         values: of the program, by number, as `Executor.run` keeps them.
         tables: of the program.
         weights: how their matrix is opened.
+        log_copies: it has 2^log_copies copies.
     """
     header = header_for(plan)
     code = header.opening.code
-    shape = shape_of(plan, weights.code, header)
+    shape = shape_of(plan, weights.code, header, log_copies)
     with phase("witness"):
         witness = trace(plan, values, tables, code.log_columns)
     matrices, roots = commit_stacks(witness.stacks, shape, code, randomness)
@@ -149,6 +149,8 @@ def prove_run(
     weights: OpenableMatrix,
     parameters: OpeningParameters,
     randomness: Randomness | None = None,
+    place: Place = ONLY,
+    link: Link | None = None,
 ) -> bytes:
     """Prove a committed run.
 
@@ -157,20 +159,20 @@ def prove_run(
         statement: the digest of the statement, which binds `run.roots`.
         weights: the matrix of weights.
         parameters: of its opening.
+        place, link: where there are several copies, of this one and of all.
 
     Returns:
         The bytes of the proof.
 
     Raises:
-        BudgetError: the weights' matrix has no opening left.
-        ProvingError: the proof would be less than 128 bits secure.
+        ProvingError: the weights' matrix was opened before; or the proof would be less than 128 bits secure.
     """
     header, shape = run.header, run.shape
     groups = shape.weight_groups, shape.witness_groups
     bits = soundness(shape.terms, parameters, header.opening, groups).bits
     if bits < security.DEFAULT_BITS:
         raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
-    proof = run_committed(run, run.publics, statement, weights, parameters, PADS, randomness)
+    proof = run_committed(run, run.publics, statement, weights, parameters, PADS, randomness, place, link)
     return encode(proof)
 
 
@@ -182,6 +184,8 @@ def run_committed(
     parameters: OpeningParameters,
     pad_sizes: PadParameters,
     randomness: Randomness | None = None,
+    place: Place = ONLY,
+    link: Link | None = None,
 ) -> NativeProof:
     """Run the proof's protocol as its prover; arguments and errors as for `prove_run`.
 
@@ -191,11 +195,11 @@ def run_committed(
     """
     with phase("pads"):
         pads = commit_pads(run.shape.variables, pad_sizes, randomness)
-    masks = _masks(parameters, run.shape.weight_groups, randomness)
-    commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root)
+    masks = _masks(parameters, run.shape.weight_groups, randomness) if not weights.commitment.masks else []
+    commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root, place)
     witness = RunWitness(
         pads.pads,
-        run.answers(weights.data.reshape(-1)),
+        run.answers(weights),
         MatrixWitness(parameters, [weights, *masks]),
         MatrixWitness(run.header.opening, run.matrices),
         pads,
@@ -212,9 +216,13 @@ def run_committed(
         witness,
         pads=pad_sizes,
         own_bits=-math.inf,
+        link=link,
     )
-    nonce, *parts = (writer.written for writer in sent)
-    return NativeProof(run.header, run.roots, commitments.masks, pads.root, int.from_bytes(nonce, "little"), *parts)
+    nonce, message, opened, others, about_pads = (writer.written for writer in sent)
+    number = int.from_bytes(nonce, "little")
+    roots = run.roots, commitments.masks, pads.root
+    parts = message, opened, others, about_pads
+    return NativeProof(run.header, *roots, number, *parts, place.number, place.branch)
 
 
 @dataclass(frozen=True)
@@ -278,9 +286,11 @@ def prove(
     with phase("execution"):
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
-    run = commit_run(plan, values, keys.executor.tables, key.opening)
+    run = commit_run(plan, values, keys.executor.tables, key.opening, log_copies=key.log_copies)
     statement = _statement(keys, plan, run, context)
-    data = prove_run(run, statement.digest(), keys.matrix, key.opening)
+    opened = keys.matrix.take()
+    link = key.copies.link()
+    data = prove_run(run, statement.digest(), opened.matrix, key.opening, place=opened.place, link=link)
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
     if private_inputs:

@@ -18,7 +18,7 @@ from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.gather import Gathering
-from zkinfer.protocol.reduction.plan import Plan
+from zkinfer.protocol.reduction.plan import WEIGHTS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.prover import kernel_witness
@@ -44,6 +44,7 @@ class NativeReductionWitness:
         values: of the program, by number, those that claims can be about: shape (runs or 1, ...), integers.
         stacks: for each matrix its cells, as integers or balanced field elements.
         blocks, counts: of the lookups, as `KernelWitness` takes them.
+        veil: rows of the weights' matrix behind the weights, shape (0 or 1, columns); none by default.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class NativeReductionWitness:
         stacks: Sequence[Array],
         blocks: Sequence[Sequence[Floats]],
         counts: Sequence[Floats],
+        veil: Floats | None = None,
     ) -> None:
         self._plan = plan
+        self._veil = veil
         self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
         self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
         self._blocks_of_rows: dict[BlockSum, FactorTables] = {}
@@ -125,6 +128,8 @@ class NativeReductionWitness:
     ) -> SumcheckWitness:
         """Combinations of the rows of these matrices, one after another, by vectors of shape (3, rows)."""
         stacks = [self._stacks[matrix].reshape(-1, 1 << log_columns) for matrix in matrices]
+        if WEIGHTS in matrices and self._veil is not None and len(self._veil):
+            stacks.append(self._veil)
         return kernel_witness(batch, [FactorTables.of([kernels.from_ints(combined(stacks, own))]) for own in rows])
 
     def phase(self, name: str) -> AbstractContextManager[None]:

@@ -9,7 +9,8 @@ from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import ROTATION_FILE, Rotation, renewed, rotation_context
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
-from zkinfer.native.setup import commit_weights
+from zkinfer.native.setup import KeySizes, commit_weights, link_bytes
+from zkinfer.native.storage import Opened
 from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 
@@ -45,17 +46,30 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
     parameters, ancestors = key.opening, (*keys.ancestors, key.root)
     folder, temporary = place_for_keys(folder)
     with building_folder(folder) as part:
-        reserved = key.openings - key.proofs
-        matrix = commit_weights(keys.program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=reserved)
+        sizes = KeySizes(parameters, key.proofs)
+        matrix = commit_weights(keys.program, weights, sizes, seed, part / MATRIX_FOLDER)
         if matrix.commitment.root in ancestors:
             raise InvalidInputError(
                 "the seed is that of keys that these were rotated from, and gives their commitment again, with a "
                 "second budget: the new commitment needs fresh randomness"
             )
-        new = renewed(old, matrix.commitment.root)
+        found = matrix.commitment
+        new = renewed(old, found.root, link_bytes(found), found.nonce)
         if old.range_proof:
             new = Commitment(new.program, new.key, prove_ranges(new, matrix, seed))
         secrets = write_keys(part, new, weights, seed, ancestors)
-        proof = prove_rotation(keys.matrix, matrix, parameters, rotation_context(old, new))
-        Rotation(old.digest, new.key_as(NativeVerifyingKey).root, proof).save(part / ROTATION_FILE)
+        _rotation(old, new, keys.matrix.take(), matrix.take()).save(part / ROTATION_FILE)
     return NativeKeys(folder, new, secrets, temporary)
+
+
+def _rotation(old: Commitment, new: Commitment, old_copy: Opened, new_copy: Opened) -> Rotation:
+    """The step between two commitments, once an opening of each was taken from its budget."""
+    old_key, new_key = (commitment.key_as(NativeVerifyingKey) for commitment in (old, new))
+    old_link, new_link = old_key.copies.link(), new_key.copies.link()
+    links = None if old_link is None or new_link is None else (old_link, new_link)
+    before, after = old_copy.place, new_copy.place
+    context = rotation_context(old, new, (before, after))
+    matrices = old_copy.matrix.without_masks(), new_copy.matrix.without_masks()
+    proof = prove_rotation(*matrices, old_key.opening, context, links)
+    places = (before.number, before.branch, after.number, after.branch)
+    return Rotation(old.digest, new_key.root, new_key.link, new_key.link_nonce, *places, proof)

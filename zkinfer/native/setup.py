@@ -1,9 +1,12 @@
 """Making keys of the native backend: choose parameters, lay out the weights, commit, keep it all in one folder."""
 
+import contextlib
 import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +23,20 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.cost import COMMITTING_PICOSECONDS
+from zkinfer.native.cost import COMMITTING_PICOSECONDS, COPYING_PICOSECONDS
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.prove import header_for
-from zkinfer.native.storage import StoredMatrix
+from zkinfer.native.storage import STORED_BYTES, StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
-from zkinfer.progress import activity, duration
-from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.progress import activity
+from zkinfer.protocol.field.encoding import BASE_BYTES, encode_ext
+from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.shape import shape_of
+from zkinfer.protocol.pcs.copies import COPY_MASKS, MAX_LOG_COPIES, MIN_LOG_COLUMNS, VEIL_ROWS, CopiesCommitment
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.search import search
-from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.layout import weight_layout, weight_matrix, weight_rows
 from zkinfer.protocol.reduction.plan import check_program, make_plan
 from zkinfer.typing import IntArray
@@ -46,10 +50,16 @@ COLUMN_POINTS = 1
 RANGE_PROOFS = 1
 """Openings that keys have random symbols for beside those of their proofs: one shows that weights keep their bounds."""
 
-ROTATED_PROOFS = 1000
-"""Budget of the keys that are advised where one commitment cannot serve as many proofs as are asked for."""
+MAX_PROOFS = (1 << MAX_LOG_COPIES) - RANGE_PROOFS
+"""Of one set of keys."""
 
-STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v2"
+OPENINGS_A_COPY = (1, 2, 3, *(mantissa << power for power in range(16) for mantissa in (4, 6)))
+"""What is tried."""
+
+SETUP_SHARE = 16.0
+"""What a nanosecond of setup counts, against one of proving: whoever makes keys waits for all their proofs at once."""
+
+STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v3"
 
 
 def setup(
@@ -65,7 +75,7 @@ def setup(
     Args:
         program, weights, folder: as for `Backend.setup`.
         proofs: how many proofs the keys may make; the commitment hides the weights for that many, and the more there
-            are, the longer its rows.
+            are, the more copies of them it is over.
         seed: 32 secret bytes that the commitment's random symbols come from; fresh ones when None. The same seed,
             weights and `proofs` give the same commitment again, with a budget of its own: prove from one folder alone.
 
@@ -73,60 +83,131 @@ def setup(
         BoundsError: the weights leave the program's bounds.
         ProvingError: the program has no weights, or values that are too large for the field, or its proofs would be too
             much work to check.
-        InvalidInputError: `proofs` or `seed` is out of range, there are too many proofs for so short rows, or the
-            folder exists.
+        InvalidInputError: `proofs` or `seed` is out of range, or the folder exists.
         ResourceError: too little disk, which is known before anything is made.
     """
-    if proofs < 1:
-        raise InvalidInputError(f"proofs = {proofs} is out of range: at least 1")
+    if not 1 <= proofs <= MAX_PROOFS:
+        raise InvalidInputError(
+            f"proofs = {proofs:,} is out of range: from 1 to {MAX_PROOFS:,}; rotated keys make as many more"
+        )
     seed = new_seed() if seed is None else require_seed(seed)
     validate(program)
     if not program.weights:
         raise ProvingError("the model has no weights: there is nothing to hide, so no commitment is made")
     check_program(program)
     check_bounds(program, weights)
-    parameters = opening_for(program, proofs + RANGE_PROOFS)
-    plan = make_plan(program, 1)
-    shape_of(plan, parameters.code, header_for(plan))  # what a first proof would be refused for is refused here
+    sizes = key_sizes(program, proofs)
+    plan, code = make_plan(program, 1), sizes.opening.code
+    shape_of(plan, code, header_for(plan), sizes.log_copies)  # what a first proof would be refused for is refused here
     folder, temporary = place_for_keys(folder)
-    _require_disk(folder, matrix_bytes(program, parameters), proofs)
+    _require_disk(folder, matrix_bytes(program, sizes), proofs)
     with activity("making keys"), building_folder(folder) as part:
-        matrix = commit_weights(program, weights, parameters, seed, part / MATRIX_FOLDER, reserved=RANGE_PROOFS)
-        commitment = Commitment(program, _key(matrix, parameters, proofs))
+        matrix = commit_weights(program, weights, sizes, seed, part / MATRIX_FOLDER)
+        commitment = Commitment(program, _key(matrix, sizes))
         commitment = Commitment(program, commitment.key, prove_ranges(commitment, matrix, seed))
         secrets = write_keys(part, commitment, weights, seed)
     return NativeKeys(folder, commitment, secrets, temporary)
 
 
-def opening_for(program: Program, openings: int) -> OpeningParameters:
-    """How the weights of a program are opened that many times.
+@dataclass(frozen=True)
+class KeySizes:
+    """How the weights of a program are committed and opened.
+
+    Attributes:
+        opening: of one copy.
+        proofs: the budget.
+    """
+
+    opening: OpeningParameters
+    proofs: int
+
+    @property
+    def copies(self) -> int:
+        """As many as hide the weights for all proofs, and for the one about them."""
+        return -(-(self.proofs + RANGE_PROOFS) // (self.opening.code.blinding // self.opening.queries))
+
+    @property
+    def log_copies(self) -> int:
+        """The height of the tree over them."""
+        return (self.copies - 1).bit_length()
+
+    @property
+    def symbols(self) -> tuple[int, int]:
+        """Of a column beside those of the weights: the veil, and the masks of a copy that is opened once."""
+        one = self.log_copies and self.opening.code.blinding < 2 * self.opening.queries
+        return (VEIL_ROWS if self.log_copies else 0, DEGREE * COPY_MASKS if one else 0)
+
+
+@lru_cache(maxsize=64)
+def key_sizes(program: Program, proofs: int) -> KeySizes:
+    """The sizes that cost least: a proof's time and bytes, and its share of what setup takes.
 
     Raises:
-        InvalidInputError: there are too many for any code; says what as many proofs cost by rotations.
+        InvalidInputError: there are too many proofs, or weights, for any.
     """
-    cells = weight_layout(program).cells
-    try:
-        return search(cells, COLUMN_POINTS, proofs=openings, error_bits=ERROR_BITS).parameters
-    except InvalidInputError:
-        if openings <= ROTATED_PROOFS:
-            raise
-    # Rotated keys serve a proof less than their budget: one opening shows that they are to the same weights.
-    size = matrix_bytes(program, opening_for(program, ROTATED_PROOFS + RANGE_PROOFS))
-    rotations = math.ceil((openings - ROTATED_PROOFS) / (ROTATED_PROOFS - 1))
-    raise InvalidInputError(
-        f"no commitment hides these weights for {openings - RANGE_PROOFS:,} proofs: a row would have too many random "
-        f"symbols. Make keys for fewer, such as proofs={ROTATED_PROOFS}, and rotate them when they are nearly used up: "
-        f"it takes {rotations:,} rotations, each about {duration(1e-12 * COMMITTING_PICOSECONDS * size)} and "
-        f"{decimal(size)} on disk, which can be removed once its proofs are made"
-    )
+    if proofs > MAX_PROOFS:
+        raise InvalidInputError(f"{proofs:,} proofs are more than the {MAX_PROOFS:,} that keys make")
+    cells, openings = weight_layout(program).cells, proofs + RANGE_PROOFS
+    best: tuple[float, KeySizes] | None = None
+    # Few openings a copy come first: what costs more is then seen at once.
+    for each in sorted({*OPENINGS_A_COPY, openings}):
+        copies = -(-openings // each)
+        if each > openings or copies > 1 << MAX_LOG_COPIES:
+            continue
+        with contextlib.suppress(InvalidInputError):
+            choice = search(
+                cells,
+                COLUMN_POINTS,
+                proofs=each,
+                error_bits=ERROR_BITS,
+                min_log_columns=MIN_LOG_COLUMNS if copies > 1 else 0,
+                kept=True,
+                committing=SETUP_SHARE * copies / openings,
+                below=math.inf if best is None else best[0],
+            )
+            best = choice.cost, KeySizes(choice.parameters, proofs)
+    if best is None:
+        raise InvalidInputError(
+            f"no commitment hides these weights for {proofs:,} proofs: make keys for fewer, and rotate them when they "
+            "are nearly used up"
+        )
+    return best[1]
 
 
-def matrix_bytes(program: Program, parameters: OpeningParameters) -> int:
+def matrix_bytes(program: Program, sizes: KeySizes) -> int:
     """Bytes on disk of the stored matrix of a program's weights, nearly."""
-    code = parameters.code
-    rows = weight_rows(program, code.log_columns)
-    leaf = SALT_BYTES + BASE_BYTES * rows
-    return (leaf + 2 * DIGEST_BYTES) * code.length + np.dtype(np.float64).itemsize * rows * code.blinding
+    code = sizes.opening.code
+    largest = max(tensor.magnitude for tensor in program.weights)
+    cell = 1 if largest < 1 << 7 else 2 if largest < 1 << 15 else 8
+    data = cell * (weight_rows(program, code.log_columns) << code.log_columns)
+    tree = 2 * DIGEST_BYTES << sizes.log_copies if sizes.log_copies else 0
+    copy = 0
+    if _has_folder(program, sizes):
+        copy = _copy_bytes(program, sizes) + np.dtype(np.float64).itemsize * _symbols(program, sizes) * code.blinding
+    return data + tree + sizes.proofs + copy
+
+
+def committing_seconds(program: Program, sizes: KeySizes) -> float:
+    """What making all copies takes, on two cores of the reference machine."""
+    rate = COMMITTING_PICOSECONDS if _has_folder(program, sizes) else COPYING_PICOSECONDS
+    return 1e-12 * rate * sizes.copies * _copy_bytes(program, sizes)
+
+
+def _symbols(program: Program, sizes: KeySizes) -> int:
+    """Of a column."""
+    return weight_rows(program, sizes.opening.code.log_columns) + sum(sizes.symbols)
+
+
+def _copy_bytes(program: Program, sizes: KeySizes) -> int:
+    """Of the leaves and the tree of a copy."""
+    leaf = SALT_BYTES + BASE_BYTES * _symbols(program, sizes)
+    return (leaf + 2 * DIGEST_BYTES) * sizes.opening.code.length
+
+
+def _has_folder(program: Program, sizes: KeySizes) -> bool:
+    """Whether copies are stored while they are opened."""
+    leaves = _copy_bytes(program, sizes) - 2 * DIGEST_BYTES * sizes.opening.code.length
+    return leaves > STORED_BYTES and not sizes.symbols[1]
 
 
 def _require_disk(folder: Path, needed: int, proofs: int) -> None:
@@ -150,30 +231,38 @@ def _require_disk(folder: Path, needed: int, proofs: int) -> None:
 def commit_weights(
     program: Program,
     weights: Sequence[IntArray],
-    parameters: OpeningParameters,
+    sizes: KeySizes,
     seed: bytes,
     folder: Path,
-    *,
-    reserved: int = 0,
 ) -> StoredMatrix:
     """Commit to a program's weights in a new folder: the same root for the same arguments, on every machine.
 
-    The random symbols come from the seed, from all that is committed, and from the version of the protocol, so that
-    two commitments with one seed show nothing of each other: the same random symbols under the challenges of two
-    versions would show weights. `reserved` openings are not counted in the budget.
+    Random symbols and veil come from the seed, from all that is committed, and from the version of the protocol, so
+    that two commitments with one seed show nothing of each other: the same random symbols under the challenges of two
+    versions would show weights, and so would one veil under two links.
 
     Raises:
         ResourceError: the folder cannot be written.
     """
-    code = parameters.code
+    code, queries = sizes.opening.code, sizes.opening.queries
     data = weight_matrix(program, weights, code.log_columns)
     stream = blake3(key=seed)
     stream.update(STREAM_LABEL + protocol.DOMAIN)
     stream.update(program_digest(program))
-    for number in (code.log_columns, code.blinding, code.log_length, parameters.queries, data.dtype.itemsize):
+    numbers = (code.log_columns, code.blinding, code.log_length, queries, sizes.log_copies, sizes.proofs)
+    for number in (*numbers, data.dtype.itemsize):
         stream.update(number.to_bytes(8, "little"))
     stream.update(data.reshape(-1).view(np.uint8).data)
-    return storage.create(folder, code, data, parameters.queries, Randomness(stream.digest()), reserved=reserved)
+    return storage.create(
+        folder,
+        code,
+        data,
+        queries,
+        stream.digest(),
+        copies=sizes.copies,
+        proofs=sizes.proofs,
+        reserved=RANGE_PROOFS,
+    )
 
 
 def commits_to(commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> bool:
@@ -186,12 +275,18 @@ def commits_to(commitment: Commitment, weights: Sequence[IntArray], seed: bytes)
     """
     key = commitment.key_as(NativeVerifyingKey)
     with tempfile.TemporaryDirectory(prefix="zkinfer-audit-") as folder:
-        matrix = commit_weights(commitment.program, weights, key.opening, seed, Path(folder) / "matrix")
-        return matrix.commitment == key.weights
+        sizes = KeySizes(key.opening, key.proofs)
+        matrix = commit_weights(commitment.program, weights, sizes, seed, Path(folder) / "matrix")
+        return matrix.commitment == key.copies
 
 
-def _key(matrix: StoredMatrix, parameters: OpeningParameters, proofs: int) -> NativeVerifyingKey:
-    code = parameters.code
+def link_bytes(commitment: CopiesCommitment) -> bytes:
+    """The link of copies as a key has it."""
+    return encode_ext([commitment.value]) if commitment.log_copies else b""
+
+
+def _key(matrix: StoredMatrix, sizes: KeySizes) -> NativeVerifyingKey:
+    parameters, code = sizes.opening, sizes.opening.code
     return NativeVerifyingKey(
         root=matrix.commitment.root,
         rows=matrix.commitment.rows,
@@ -201,5 +296,8 @@ def _key(matrix: StoredMatrix, parameters: OpeningParameters, proofs: int) -> Na
         queries=parameters.queries,
         query_grinding=parameters.query_grinding,
         weight_grinding=parameters.weight_grinding,
-        proofs=proofs,
+        proofs=sizes.proofs,
+        log_copies=sizes.log_copies,
+        link=link_bytes(matrix.commitment),
+        link_nonce=matrix.commitment.nonce,
     )

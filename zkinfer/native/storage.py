@@ -1,7 +1,14 @@
-"""A long-lived commitment: a folder with the data, their random symbols, the codeword's columns and the budget.
+"""A long-lived commitment: a folder with the data, the tree over the copies, and the budget.
 
-It is made once and opened in many proofs, by any number of processes at once. An opening reads the data and the random
-symbols once, to combine rows, and of the codeword only the columns that are drawn: files are mapped, not read.
+It is made once and opened in many proofs, by any number of processes at once. Each copy hides the data for some
+openings, and is made again from the stream of randomness when its turn comes: in memory if it is small, or opened once;
+else in a folder of its own, whose files are mapped, and which is removed when the next one is made.
+
+    header.json   sizes, root, and the stream that veil, random symbols and salts come from
+    data          the rows, without random symbols
+    copies        where there are several: the tree over their roots
+    budget        which openings were begun: see `files.budget`
+    copy-N/       random symbols, leaves and tree of a copy that is large
 
 All files are readable by their owner alone: whoever reads them knows the data. A copy of the folder has a copy of
 the budget; two copies together show more columns than the random symbols hide, so never prove from copies or backups.
@@ -11,120 +18,292 @@ import contextlib
 import json
 import math
 import os
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 
-from zkinfer.errors import ArtifactError, InvalidInputError, ProvingError, ResourceError
+from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, WrongKeyError
 from zkinfer.files import budget
+from zkinfer.files.artifact import building_folder
 from zkinfer.files.budget import Budget
 from zkinfer.files.reading import open_regular
 from zkinfer.protocol.field import kernels
-from zkinfer.protocol.merkle.paths import DIGEST_BYTES
-from zkinfer.protocol.merkle.tree import build_tree
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, hash_node
+from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
+from zkinfer.protocol.pcs.copies import COPY_MASKS, ONLY, VEIL_ROWS, CopiesCommitment, Place
+from zkinfer.protocol.pcs.copies_prover import with_link
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment
-from zkinfer.protocol.pcs.prover import DataArray, fill_leaves, prepared
+from zkinfer.protocol.pcs.prover import CommittedMatrix, DataArray, commit, fill_leaves, prepared
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import Array, ByteArray, Floats
 
-HEADER, DATA, BLINDING, LEAVES, NODES, BUDGET = "header.json", "data", "blinding", "leaves", "nodes", "budget"
+HEADER, DATA, COPIES, BUDGET = "header.json", "data", "copies", "budget"
+BLINDING, LEAVES, NODES = "blinding", "leaves", "nodes"
 MAX_HEADER_BYTES = 1 << 16
-VERSION = 2
+VERSION = 3
+
+STORED_BYTES = 1 << 20
+"""Leaves of a copy that has a folder: fewer are made again within some milliseconds."""
+
+COPY_LABEL, VEIL_LABEL = b"copy", b"veil"
+"""Of the streams of one copy, and of the veil of all. The veil is drawn for one commitment alone, as its link shows."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A copy that may be opened once.
+
+    Attributes:
+        matrix: with fresh leave to be opened.
+        place: where it hangs.
+    """
+
+    matrix: CommittedMatrix
+    place: Place
 
 
 @dataclass(eq=False)
 class StoredMatrix:
     """A matrix in a folder; it carries no masks, which every opening brings in a matrix of its own.
 
-    Args:
+    Attributes:
+        commitment: what is published of it.
         queries: columns that one opening may show.
+        data: without the veil.
+        stream: 32 secret bytes.
+        tree: the nodes over the roots of all copies.
         counter: which openings were begun.
-        reserved: openings for which there are random symbols, and which the budget does not count: they are used before
-            anyone else sees the folder.
+        reserved: openings of the first copy that the budget does not count: they are used before anyone else sees the
+            folder.
     """
 
     folder: Path
-    code: Code
-    commitment: MatrixCommitment
+    commitment: CopiesCommitment
     queries: int
     data: DataArray
-    blinding: Floats
-    leaves: ByteArray
-    nodes: ByteArray
+    stream: bytes
+    tree: ByteArray
     counter: Budget
     reserved: int = 0
+    _current: tuple[int, CommittedMatrix] | None = field(default=None, init=False)
 
     @property
-    def masks(self) -> Floats:
-        """None: shape (0, dimension)."""
-        return np.zeros((0, self.code.dimension))
+    def openings_a_copy(self) -> int:
+        """As many as there are random symbols for the columns they show."""
+        return self.commitment.code.blinding // self.queries
 
-    @property
-    def budget(self) -> int:
-        """Openings in all: as many as there are random symbols for the columns they show, less what is reserved."""
-        return self.counter.total
-
-    @property
-    def remaining(self) -> int:
-        """Openings left."""
-        return self.counter.left
-
-    def spend(self, queries: int) -> None:
-        """Account for one opening, durably, before it exists.
+    def take(self) -> Opened:
+        """Take one opening from the budget, durably, before it exists.
 
         Raises:
-            ProvingError: it would show more columns than this commitment was made for.
             BudgetError: no opening is left.
             ArtifactError, WrongKeyError, ResourceError: see `Budget.spend`.
         """
-        if queries > self.queries:
-            raise ProvingError(f"this commitment was made for {self.queries} columns an opening, not {queries}")
-        self.counter.spend()
+        number = self.counter.spend()
+        return self._opened((number + self.reserved) // self.openings_a_copy)
+
+    def take_reserved(self) -> Opened:
+        """The first copy, for an opening that the budget does not count."""
+        return self._opened(0)
+
+    def _opened(self, number: int) -> Opened:
+        matrix = self.copy(number)
+        place = ONLY
+        if self.commitment.log_copies:
+            place = Place(number, matrix.commitment.root + prove_leaves(self.tree, [number]))
+        return Opened(replace(matrix, limit=self.queries), place)
+
+    def copy(self, number: int) -> CommittedMatrix:
+        """A copy; the last one that was asked for is kept.
+
+        Raises:
+            ArtifactError: the folder holds other data, or another stream, than were committed to.
+        """
+        current = self._current
+        if current is None or current[0] != number:
+            current = number, self._made(number)
+            self._current = current
+        return current[1]
+
+    def _made(self, number: int) -> CommittedMatrix:
+        maker = _Maker(self.folder, self.commitment, self.data, self.stream)
+        matrix = maker.copy(number)
+        if matrix.commitment.root != self.tree[(1 << self.commitment.log_copies) + number].tobytes():
+            raise ArtifactError(f"the files in {self.folder} do not belong together: make the commitment again")
+        maker.remove_before(number)
+        return matrix
+
+    def verify_files(self) -> None:
+        """Compute all hashes again: the tree over the copies, the first copy, and those that have a folder.
+
+        Raises:
+            ArtifactError, WrongKeyError: a file is damaged.
+        """
+        count = 1 << self.commitment.log_copies
+        maker = _Maker(self.folder, self.commitment, self.data, self.stream)
+        if not np.array_equal(_upper_tree(self.tree[count:]), self.tree):
+            raise _damaged(self.folder)
+        for number in {0, *maker.stored()}:
+            made = maker.made(number)
+            kept = maker.copy(number)
+            same = [np.array_equal(a, b) for a, b in ((made.nodes, kept.nodes), (made.blinding, kept.blinding))]
+            if isinstance(kept.leaves, np.ndarray):
+                same.append(np.array_equal(build_tree(kept.leaves), made.nodes))
+            if not all(same) or made.commitment.root != self.tree[count + number].tobytes():
+                raise _damaged(self.folder)
+
+
+class _Maker:
+    """Makes copies of a matrix.
+
+    Args:
+        folder: where large ones go.
+        commitment: of which the sizes alone are used.
+        data, stream: as of `StoredMatrix`.
+    """
+
+    def __init__(self, folder: Path, commitment: CopiesCommitment, data: DataArray, stream: bytes) -> None:
+        self._folder, self._code, self._data, self._stream = folder, commitment.code, data, stream
+        self._rows, self._masks = commitment.rows, commitment.masks
+        self._leaf_bytes = MatrixCommitment(bytes(DIGEST_BYTES), commitment.rows, masks=0).leaf_bytes
+        self.veil = np.zeros((0, self._code.columns))
+        if commitment.log_copies:
+            elements = Randomness(blake3(VEIL_LABEL, key=stream).digest()).elements(VEIL_ROWS, self._code.columns)
+            self.veil = kernels.from_ints(elements)
+
+    def randomness(self, number: int) -> Randomness:
+        """What a copy's random symbols and salts come from."""
+        return Randomness(blake3(COPY_LABEL + number.to_bytes(8, "little"), key=self._stream).digest())
+
+    def made(self, number: int) -> CommittedMatrix:
+        """A copy in memory."""
+        return commit(self._code, self._data, self._masks, self.randomness(number), self.veil)
+
+    def copy(self, number: int) -> CommittedMatrix:
+        """A copy, in memory or mapped from its folder, which is made if it is not there."""
+        if self._masks or self._leaf_bytes * self._code.length <= STORED_BYTES:
+            return self.made(number)
+        folder = self._place(number)
+        with contextlib.suppress(FileNotFoundError):  # also where another process removes it just now
+            return self._load(folder)
+        with contextlib.suppress(InvalidInputError), building_folder(folder) as part:  # or makes it just now
+            self._store(part, number)
+        return self._load(folder)
+
+    def stored(self) -> Iterator[int]:
+        """The copies that have a folder."""
+        for path in self._folder.glob("copy-*"):
+            yield int(path.name.removeprefix("copy-"))
+
+    def remove_before(self, number: int) -> None:
+        """Remove folders of earlier copies. A process that still needs one makes it again."""
+        for other in self.stored():
+            if other < number:
+                shutil.rmtree(self._place(other), ignore_errors=True)
+
+    def _place(self, number: int) -> Path:
+        return self._folder / f"copy-{number}"
+
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        code = self._code
+        return {
+            BLINDING: (self._rows, code.blinding),
+            LEAVES: (code.length, self._leaf_bytes),
+            NODES: (2 * code.length, DIGEST_BYTES),
+        }
+
+    def _store(self, folder: Path, number: int) -> None:
+        code, sizes, randomness = self._code, self._sizes(), self.randomness(number)
+        blinding = _new(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
+        blinding[...] = kernels.from_ints(randomness.elements(self._rows, code.blinding))
+        leaves = _new(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
+        fill_leaves(code, leaves, self._data, self.veil, blinding, randomness)
+        nodes = _new(folder / NODES, np.dtype(np.uint8), sizes[NODES])
+        nodes[...] = build_tree(leaves)
+        for array in (blinding, leaves, nodes):
+            array.flush()
+
+    def _load(self, folder: Path) -> CommittedMatrix:
+        sizes = self._sizes()
+        try:
+            blinding: Floats = _map(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
+            leaves: ByteArray = _map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
+            nodes: ByteArray = _map(folder / NODES, np.dtype(np.uint8), sizes[NODES])
+        except ValueError as error:
+            raise ArtifactError(f"{folder} is no copy of the matrix: {error}; remove that folder") from None
+        commitment = MatrixCommitment(nodes[1].tobytes(), self._rows, masks=0)
+        none = np.zeros((0, self._code.dimension))
+        return CommittedMatrix(self._code, commitment, self._data, blinding, none, leaves, nodes, self.veil)
 
 
 def create(
-    folder: Path, code: Code, data: Array, queries: int, randomness: Randomness | None = None, *, reserved: int = 0
+    folder: Path,
+    code: Code,
+    data: Array,
+    queries: int,
+    stream: bytes | None = None,
+    *,
+    copies: int = 1,
+    proofs: int | None = None,
+    reserved: int = 0,
 ) -> StoredMatrix:
-    """Commit to a matrix for `code.blinding // queries` proofs and store it in a new folder.
+    """Commit to a matrix and store it in a new folder.
 
     Args:
         data: signed integers of any type, taken modulo P, or balanced float64, shape (rows, code.columns).
         queries: columns that each opening shows.
-        reserved: how many openings the budget does not count.
+        stream: 32 secret bytes that all randomness comes from, never to be used for anything else; fresh by default.
+        copies: how many; where the tree has room for more, zeros stand for the roots of the others.
+        proofs: the budget; by default all openings of all copies, but those that are reserved.
+        reserved: how many openings of the first copy the budget does not count.
 
     Raises:
         FileExistsError: the folder exists.
-        InvalidInputError: the data are not such an array, or not even one opening can be hidden.
+        InvalidInputError: the data are not such an array, or the random symbols do not hide so many openings.
         ResourceError: the folder cannot be written.
     """
-    randomness = randomness or Randomness()
+    stream = os.urandom(DIGEST_BYTES) if stream is None else stream
     data = prepared(code, data)
-    if not 1 <= queries * (reserved + 1) <= code.blinding:
+    log_copies, openings = (copies - 1).bit_length(), copies * (code.blinding // queries) - reserved
+    proofs = openings if proofs is None else proofs
+    if not 1 <= queries <= code.blinding or reserved > code.blinding // queries or not 1 <= proofs <= openings:
         raise InvalidInputError(f"{code.blinding} random symbols a row do not hide openings of {queries} columns")
     folder.mkdir(mode=0o700)
     try:
-        sizes = _sizes(code, len(data))
-        stored = _new(folder / DATA, data.dtype, data.shape)
-        stored[...] = data
-        blinding = _new(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
-        blinding[...] = kernels.from_ints(randomness.elements(len(data), code.blinding))
-        leaves = _new(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
-        fill_leaves(code, leaves, data, blinding, randomness)
-        nodes = _new(folder / NODES, np.dtype(np.uint8), sizes[NODES])
-        nodes[...] = build_tree(leaves)
-        for array in (stored, blinding, leaves, nodes):
-            array.flush()
-        budget.create(folder / BUDGET, nodes[1].tobytes(), code.blinding // queries - reserved)
+        kept = _new(folder / DATA, data.dtype, data.shape)
+        kept[...] = data
+        kept.flush()
+        sizes = _sizes(code, len(data), queries, log_copies, bytes(DIGEST_BYTES))
+        maker = _Maker(folder, sizes, kept, stream)
+        roots = []
+        for number in range(copies):
+            roots.append(maker.copy(number).commitment.root)
+            if number:
+                shutil.rmtree(folder / f"copy-{number}", ignore_errors=True)
+        roots += [bytes(DIGEST_BYTES)] * ((1 << log_copies) - copies)
+        tree = _upper_tree(np.frombuffer(b"".join(roots), dtype=np.uint8).reshape(-1, DIGEST_BYTES))
+        if log_copies:
+            _write_durably(folder / COPIES, tree.tobytes())
+        commitment = with_link(replace(sizes, root=tree[1].tobytes()), kept, maker.veil)
+        budget.create(folder / BUDGET, commitment.root, proofs)
         header = {
             "version": VERSION,
             "code": [code.log_columns, code.blinding, code.log_length],
             "rows": len(data),
             "dtype": data.dtype.str,
             "queries": queries,
+            "log_copies": log_copies,
+            "proofs": proofs,
             "reserved": reserved,
-            "root": nodes[1].tobytes().hex(),
+            "root": commitment.root.hex(),
+            "link": list(commitment.value),
+            "nonce": commitment.nonce,
+            "stream": stream.hex(),
         }
         _write_durably(folder / HEADER, json.dumps(header).encode())
         budget.sync_folder(folder)
@@ -146,31 +325,48 @@ def load(folder: Path) -> StoredMatrix:
         if header["version"] != VERSION:
             raise ArtifactError(f"{folder} is of another version of zkinfer: make the commitment again")
         code, rows, dtype = Code(*header["code"]), int(header["rows"]), np.dtype(header["dtype"])
-        sizes = _sizes(code, rows)
+        log_copies, root, (a, b, c) = int(header["log_copies"]), bytes.fromhex(header["root"]), header["link"]
         data = _map(folder / DATA, dtype, (rows, code.columns))
-        blinding = _map(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
-        leaves = _map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
-        nodes = _map(folder / NODES, np.dtype(np.uint8), sizes[NODES])
-        commitment = MatrixCommitment(bytes.fromhex(header["root"]), rows, masks=0)
-        if nodes[1].tobytes() != commitment.root:
+        if log_copies:
+            tree: ByteArray = _map(folder / COPIES, np.dtype(np.uint8), (2 << log_copies, DIGEST_BYTES))
+        else:
+            tree = _upper_tree(np.frombuffer(root, dtype=np.uint8).reshape(1, DIGEST_BYTES))
+        if tree[1].tobytes() != root:
             raise ArtifactError(f"the files in {folder} do not belong together: make the commitment again")
-        queries, reserved = int(header["queries"]), int(header.get("reserved", 0))
-        openings = code.blinding // queries - reserved
+        queries, proofs, reserved = int(header["queries"]), int(header["proofs"]), int(header["reserved"])
+        commitment = _sizes(code, rows, queries, log_copies, root)
+        commitment = replace(commitment, value=(int(a), int(b), int(c)), nonce=int(header["nonce"]))
+        if not 1 <= proofs + reserved <= code.blinding // queries << log_copies:
+            raise ArtifactError(f"{folder} has too few random symbols for its budget: make the commitment again")
+        stream = bytes.fromhex(header["stream"])
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, InvalidInputError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{folder} holds no commitment, or one that was not finished: {error}") from None
-    counter = Budget(folder / BUDGET, commitment.root, openings)
-    return StoredMatrix(folder, code, commitment, queries, data, blinding, leaves, nodes, counter, reserved)
+    counter = Budget(folder / BUDGET, root, proofs)
+    return StoredMatrix(folder, commitment, queries, data, stream, tree, counter, reserved)
 
 
-def _sizes(code: Code, rows: int) -> dict[str, tuple[int, int]]:
-    leaf_bytes = MatrixCommitment(bytes(DIGEST_BYTES), rows, masks=0).leaf_bytes
-    return {
-        BLINDING: (rows, code.blinding),
-        LEAVES: (code.length, leaf_bytes),
-        NODES: (2 * code.length, DIGEST_BYTES),
-    }
+def _sizes(code: Code, rows: int, queries: int, log_copies: int, root: bytes) -> CopiesCommitment:
+    """The commitment to rows of data, without its link."""
+    if not log_copies:
+        return CopiesCommitment(code, rows, 0, 0, root)
+    masks = COPY_MASKS if code.blinding // queries == 1 else 0
+    return CopiesCommitment(code, rows + VEIL_ROWS, masks, log_copies, root)
+
+
+def _upper_tree(roots: ByteArray) -> ByteArray:
+    """The nodes of the tree over the roots of copies, numbered as those of `build_tree`."""
+    nodes = np.zeros((2 * len(roots), DIGEST_BYTES), dtype=np.uint8)
+    nodes[len(roots) :] = roots
+    for number in reversed(range(1, len(roots))):
+        left, right = (nodes[child].tobytes() for child in (2 * number, 2 * number + 1))
+        nodes[number] = np.frombuffer(hash_node(left, right), dtype=np.uint8)
+    return nodes
+
+
+def _damaged(folder: Path) -> WrongKeyError:
+    return WrongKeyError(f"{folder} is damaged or belongs to other keys; make the keys again")
 
 
 def _new(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:

@@ -18,7 +18,7 @@ from zkinfer.native.timings import phase
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.shape import shape_of
-from zkinfer.protocol.pcs.prover import CommittedMatrix
+from zkinfer.protocol.pcs.prover import OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.weight_ranges import RangePlan, behind_weight, make_range_plan
@@ -35,7 +35,7 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
 
     Args:
         commitment: to the weights, without such a proof.
-        matrix: of the weights, in a folder that nobody else has seen; its reserved opening is used.
+        matrix: of the weights, in a folder that nobody else has seen; the reserved opening of its first copy is used.
         seed: the commitment's.
 
     Raises:
@@ -45,10 +45,8 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
     key, statement = commitment.key_as(NativeVerifyingKey), ranges_statement(commitment)
     randomness = Randomness(blake3(STREAM_LABEL + protocol.DOMAIN + statement, key=seed).digest())
     run = commit_ranges(make_range_plan(commitment.program), matrix.data, key, randomness)
-    opened_once = CommittedMatrix(
-        matrix.code, matrix.commitment, matrix.data, matrix.blinding, matrix.masks, matrix.leaves, matrix.nodes
-    )
-    return prove_run(run, statement, opened_once, key.opening, randomness)
+    first = matrix.take_reserved()
+    return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,9 @@ class RangeRun(CommittedRun):
         """A statement about weights has no integers."""
         return {}
 
-    def answers(self, weights: Array) -> "RangeAnswers":
-        return RangeAnswers(self.columns, [weights, *self.stacks], self.counted)
+    def answers(self, weights: OpenableMatrix) -> "RangeAnswers":
+        stacks = [weights.data.reshape(-1), *self.stacks]
+        return RangeAnswers(self.columns, stacks, self.counted, weights.veil)
 
 
 class RangeColumns:
@@ -143,10 +142,13 @@ class RangeAnswers(NativeReductionWitness):
         columns: of the lookups.
         stacks: for each matrix its cells.
         counts: the multiplicities of each piece.
+        veil: as of `NativeReductionWitness`.
     """
 
-    def __init__(self, columns: RangeColumns, stacks: Sequence[Array], counts: Sequence[list[Floats]]) -> None:
-        super().__init__(columns.plan, {}, stacks, [], [])
+    def __init__(
+        self, columns: RangeColumns, stacks: Sequence[Array], counts: Sequence[list[Floats]], veil: Floats
+    ) -> None:
+        super().__init__(columns.plan, {}, stacks, [], [], veil)
         self._columns, self._piece_counts = columns, counts
 
     def lookups(self, number: int = 0) -> KernelWitness:
@@ -175,6 +177,6 @@ def commit_ranges(plan: RangePlan, weights: Array, key: NativeVerifyingKey, rand
             for vector, found in zip(piece.multiplicities, counts, strict=True):
                 columns.cells(WITNESS, vector, 0)[:] = found
     stacks = (np.zeros(0), np.zeros(0), stack)
-    shape = shape_of(plan, key.opening.code, header)
+    shape = shape_of(plan, key.opening.code, header, key.log_copies)
     matrices, roots = commit_stacks(stacks, shape, code, randomness)
     return RangeRun(plan, {}, stacks, [], [], header, shape, matrices, roots, columns, counted)

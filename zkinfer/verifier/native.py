@@ -16,6 +16,7 @@ from zkinfer.protocol import security
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, reading, run_proof
+from zkinfer.protocol.pcs.copies import Link
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan, make_range_plan
@@ -62,7 +63,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
     publics |= {first + i: value for i, value in enumerate(statement.outputs) if not isinstance(value, bytes)}
     key = commitment.key_as(NativeVerifyingKey)
     try:
-        return verify_run(plan, publics, statement.digest(), key.weights, key.opening, proof, OWN_BITS).bits
+        return _verify_copy(plan, publics, statement.digest(), key, proof).bits
     except ProvingError as error:
         raise MalformedCommitmentError(f"no proof can be for this commitment: {error}") from None
     except InvalidInputError as error:
@@ -84,9 +85,20 @@ def check_ranges(commitment: Commitment) -> float:
     proof, key = decode(commitment.range_proof), commitment.key_as(NativeVerifyingKey)
     try:
         plan = make_range_plan(commitment.program)
-        return verify_run(plan, {}, ranges_statement(commitment), key.weights, key.opening, proof, OWN_BITS).bits
+        if proof.copy:
+            raise MalformedProofError("the proof about the weights is not about their first copy")
+        return _verify_copy(plan, {}, ranges_statement(commitment), key, proof).bits
     except InvalidInputError as error:
         raise MalformedProofError(f"no proof can be about these weights: {error}") from None
+
+
+def _verify_copy(
+    plan: AnyPlan, publics: Mapping[int, IntArray], statement: bytes, key: NativeVerifyingKey, proof: NativeProof
+) -> Security:
+    """Verify a proof of the copy of the weights that it names; arguments and errors as for `verify_run`."""
+    copies = key.copies
+    weights = copies.matrix(proof.place)
+    return verify_run(plan, publics, statement, weights, key.opening, proof, OWN_BITS, copies.link())
 
 
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:
@@ -105,6 +117,7 @@ def verify_run(
     parameters: OpeningParameters,
     proof: NativeProof,
     own_bits: float = -math.inf,
+    link: Link | None = None,
 ) -> Security:
     """Verify a decoded proof; the other arguments are those of `run_proof`.
 
@@ -112,9 +125,18 @@ def verify_run(
         VerificationError: it is refused.
     """
     _check_sizes(plan, proof)
-    commitments = Commitments(proof.header, proof.roots, proof.masks, proof.pads)
+    commitments = Commitments(proof.header, proof.roots, proof.masks, proof.pads, proof.place)
     return run_proof(
-        plan, publics, statement, weights, parameters, commitments, reading(proof), pads=PADS, own_bits=own_bits
+        plan,
+        publics,
+        statement,
+        weights,
+        parameters,
+        commitments,
+        reading(proof),
+        pads=PADS,
+        own_bits=own_bits,
+        link=link,
     )
 
 

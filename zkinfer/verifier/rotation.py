@@ -4,14 +4,18 @@ from zkinfer.errors import InvalidProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, rotation_context
-from zkinfer.protocol.pcs.rotation import verify_rotation
+from zkinfer.protocol.pcs.rotation import column_points, verify_rotation
 from zkinfer.protocol.pcs.soundness import rotation as rotation_terms
 from zkinfer.protocol.security import combine
 
 
 def rotation_bits(commitment: Commitment) -> float:
     """The security of one rotation of this commitment, and of every chain of them, in bits."""
-    return combine(rotation_terms(commitment.key_as(NativeVerifyingKey).opening)).bits
+    key = commitment.key_as(NativeVerifyingKey)
+    link = key.copies.link()
+    if link is None:
+        return combine(rotation_terms(key.opening)).bits
+    return combine(rotation_terms(key.opening, column_points((link, link))), link.term, link.term).bits
 
 
 def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
@@ -19,13 +23,19 @@ def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
 
     Raises:
         CommitmentMismatchError: the rotation starts from another commitment.
+        MalformedCommitmentError: the new commitment contradicts itself.
         InvalidProofError: its proof of equality is refused; the cause is the check of the protocol that fails.
     """
     new = rotation.apply(old)
-    key = old.key_as(NativeVerifyingKey)
-    weights = new.key_as(NativeVerifyingKey).weights
+    new.check()
+    old_key, new_key = (commitment.key_as(NativeVerifyingKey) for commitment in (old, new))
+    context = rotation_context(old, new, rotation.places)
     try:
-        verify_rotation(key.opening, key.weights, weights, rotation.data, rotation_context(old, new))
+        keys_and_places = zip((old_key, new_key), rotation.places, strict=True)
+        old_copy, new_copy = (key.copies.matrix(place).without_masks for key, place in keys_and_places)
+        old_link, new_link = old_key.copies.link(), new_key.copies.link()
+        links = None if old_link is None or new_link is None else (old_link, new_link)
+        verify_rotation(old_key.opening, old_copy, new_copy, rotation.data, context, links)
     except InvalidProofError as error:
         raise InvalidProofError(
             "it does not show that both commitments are to the same weights: it was altered, or is of other commitments"

@@ -7,6 +7,7 @@ from blake3 import blake3
 
 from zkinfer.errors import MalformedCommitmentError, VerificationError
 from zkinfer.files.commitment import Commitment
+from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.protocol.reduction.layout import weight_layout
 
 RangeCheck = Callable[[Commitment], float]
@@ -32,10 +33,12 @@ def weight_range_bits(commitment: Commitment, check: RangeCheck) -> float | None
 
     Raises:
         MalformedCommitmentError: it carries one that is refused; its cause is the check of the protocol that fails. Or
-            it carries none, and proofs rely on the zeros behind weights that only this proof shows.
+            it carries none, and proofs rely on the zeros behind weights that only this proof shows, or on the first of
+            several copies, which no other proof has to open.
     """
     if not commitment.range_proof:
-        if any(part.lengthened for part in weight_layout(commitment.program).cuts):
+        copies = commitment.key_as(NativeVerifyingKey).log_copies
+        if copies or any(part.lengthened for part in weight_layout(commitment.program).cuts):
             raise MalformedCommitmentError(
                 "commitment: it does not carry the proof about its weights, without which proofs for this model show "
                 "nothing: ask the model's owner for the commitment as setup or rotate made it"

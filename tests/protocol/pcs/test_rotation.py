@@ -1,9 +1,7 @@
 """Rotations: equal data are accepted, everything else is not, and each proof is paid for first."""
 
 import functools
-import itertools
-import tempfile
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from support.opening_prover import exts
 from support.reference_statements import matrix_root, opening_sizes
 
 from zkinfer.errors import (
-    BudgetError,
     InvalidInputError,
     InvalidProofError,
     MalformedProofError,
@@ -22,7 +19,6 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
-from zkinfer.native.storage import StoredMatrix, create, load
 from zkinfer.protocol.field import modular, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
@@ -30,7 +26,7 @@ from zkinfer.protocol.pcs import rotation
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit
-from zkinfer.protocol.pcs.rotation import MASKS, RotationStatement, state_rotation, verify_rotation
+from zkinfer.protocol.pcs.rotation import RotationStatement, column_points, state_rotation, verify_rotation
 from zkinfer.protocol.pcs.rotation_prover import prove_rotation
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
@@ -42,10 +38,6 @@ PARAMETERS = OpeningParameters(Code(log_columns=3, blinding=72, log_length=9), 2
 
 CONTEXT = b"model of the spring"
 DATA = np.random.default_rng(0).integers(-128, 128, (5, 8)).astype(np.int8)
-
-
-def stored(folder: Path, name: str, data: np.ndarray = DATA) -> StoredMatrix:
-    return create(folder / name, PARAMETERS.code, data, PARAMETERS.queries)
 
 
 def other_cell(row: int = 0, column: int = 0) -> np.ndarray:
@@ -61,7 +53,7 @@ def once(data: np.ndarray = DATA) -> CommittedMatrix:
 
 
 def masking() -> CommittedMatrix:
-    return commit(PARAMETERS.code, np.zeros((0, 8), dtype=np.int8), MASKS)
+    return commit(PARAMETERS.code, np.zeros((0, 8), dtype=np.int8), 1 + column_points(None))
 
 
 def opened(statement: RotationStatement, old: CommittedMatrix, new: CommittedMatrix, masks: CommittedMatrix) -> bytes:
@@ -81,33 +73,24 @@ def forged(old: CommittedMatrix, new: CommittedMatrix) -> bytes:
 @functools.cache
 def example() -> tuple[MatrixCommitment, MatrixCommitment, bytes]:
     """Two commitments to the same data and a proof of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        old, new = stored(Path(folder), "old"), stored(Path(folder), "new")
-        return old.commitment, new.commitment, prove_rotation(old, new, PARAMETERS, CONTEXT)
+    old, new = once(), once()
+    return old.commitment, new.commitment, prove_rotation(old, new, PARAMETERS, CONTEXT)
 
 
 class TestCompleteness:
     @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float64])
-    def test_two_commitments_to_the_same_data(self, tmp_path: Path, dtype: type) -> None:
+    def test_two_commitments_to_the_same_data(self, dtype: type) -> None:
         data: np.ndarray = DATA.astype(dtype)
-        old, new = stored(tmp_path, "old", data), stored(tmp_path, "new", data)
+        old, new = once(data), once(data)
         proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
         verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
 
-    def test_one_column_and_many_rows(self, tmp_path: Path) -> None:
+    def test_one_column_and_many_rows(self) -> None:
         parameters = OpeningParameters(Code(0, 8, 5), 8, 0, 0)
         data = np.arange(-20, 20, dtype=np.int8)[:, None]
-        old, new = (create(tmp_path / name, parameters.code, data, 8) for name in ("old", "new"))
+        old, new = (commit(parameters.code, data, 0) for _ in range(2))
         proof = prove_rotation(old, new, parameters, b"")
         verify_rotation(parameters, old.commitment, new.commitment, proof, b"")
-
-    def test_a_chain(self, tmp_path: Path) -> None:
-        """Every link spends one opening of its two commitments."""
-        chain = [stored(tmp_path, str(number)) for number in range(4)]
-        for old, new in itertools.pairwise(chain):
-            proof = prove_rotation(old, new, PARAMETERS, CONTEXT)
-            verify_rotation(PARAMETERS, old.commitment, new.commitment, proof, CONTEXT)
-        assert [matrix.remaining for matrix in chain] == [2, 1, 1, 2]
 
     def test_the_claim_covers_every_row_and_only_equality(self) -> None:
         old, new, proof = example()
@@ -320,60 +303,53 @@ class TestBytes:
 
 
 class TestProver:
-    def test_one_opening_of_each_is_spent_before_the_proof_exists(self, tmp_path: Path, monkeypatch: Patch) -> None:
-        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+    def test_both_are_spent_before_the_proof_exists(self, monkeypatch: Patch) -> None:
+        old, new = once(), once()
 
         def crash(*_: object) -> None:
-            assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("zkinfer.protocol.pcs.protocol.absorb_statement", crash)
-        with pytest.raises(KeyboardInterrupt):
-            prove_rotation(old, new, PARAMETERS, CONTEXT)
-        assert [load(tmp_path / name).remaining for name in ("old", "new")] == [2, 2]
-
-    def test_the_last_opening_of_the_old_commitment_serves(self, tmp_path: Path) -> None:
-        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
-        for _ in range(2):
-            old.spend(PARAMETERS.queries)
-        prove_rotation(old, new, PARAMETERS, CONTEXT)
-        with pytest.raises(BudgetError):
-            prove_rotation(old, stored(tmp_path, "newer"), PARAMETERS, CONTEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr("zkinfer.protocol.pcs.protocol.absorb_statement", crash)
+            with pytest.raises(KeyboardInterrupt):
+                prove_rotation(old, new, PARAMETERS, CONTEXT)
+        for pair in ((old, once()), (once(), new)):
+            with pytest.raises(ProvingError, match="opened before"):
+                prove_rotation(*pair, PARAMETERS, CONTEXT)
 
     @pytest.mark.parametrize("data", [other_cell(4, 7), DATA[:4], np.zeros((5, 8), dtype=np.int8)])
-    def test_other_data_are_refused_and_nothing_is_spent(self, tmp_path: Path, data: np.ndarray) -> None:
-        old, new = stored(tmp_path, "old"), stored(tmp_path, "new", data)
+    def test_other_data_are_refused_and_nothing_is_spent(self, data: np.ndarray) -> None:
+        old, new = once(), once(data)
         with pytest.raises(InvalidInputError, match="other data"):
             prove_rotation(old, new, PARAMETERS, CONTEXT)
-        assert (old.remaining, new.remaining) == (3, 3)
+        prove_rotation(old, once(), PARAMETERS, CONTEXT)
 
-    def test_data_are_compared_block_by_block(self, tmp_path: Path, monkeypatch: Patch) -> None:
+    def test_data_are_compared_block_by_block(self, monkeypatch: Patch) -> None:
         monkeypatch.setattr("zkinfer.protocol.pcs.rotation_prover._BLOCK_CELLS", 16)
-        old = stored(tmp_path, "old")
-        prove_rotation(old, stored(tmp_path, "new"), PARAMETERS, CONTEXT)
+        prove_rotation(once(), once(), PARAMETERS, CONTEXT)
         with pytest.raises(InvalidInputError, match="other data"):
-            prove_rotation(old, stored(tmp_path, "other", other_cell(4, 7)), PARAMETERS, CONTEXT)
+            prove_rotation(once(), once(other_cell(4, 7)), PARAMETERS, CONTEXT)
 
-    def test_a_commitment_is_no_rotation_of_itself(self, tmp_path: Path) -> None:
-        old = stored(tmp_path, "old")
+    def test_a_commitment_is_no_rotation_of_itself(self) -> None:
+        old = once()
         with pytest.raises(InvalidInputError, match="is the old one"):
-            prove_rotation(old, load(tmp_path / "old"), PARAMETERS, CONTEXT)
-        assert old.remaining == 3
+            prove_rotation(old, replace(old), PARAMETERS, CONTEXT)
 
-    def test_another_code_is_refused_and_nothing_is_spent(self, tmp_path: Path) -> None:
-        old, new = stored(tmp_path, "old"), create(tmp_path / "new", Code(3, 72, 10), DATA, 24)
+    def test_another_code_is_refused_and_nothing_is_spent(self) -> None:
+        old, new = once(), commit(Code(3, 72, 10), DATA, 0)
         with pytest.raises(InvalidInputError, match="another code"):
             prove_rotation(old, new, PARAMETERS, CONTEXT)
-        assert (old.remaining, new.remaining) == (3, 3)
+        prove_rotation(old, once(), PARAMETERS, CONTEXT)
 
-    def test_more_columns_than_an_opening_may_show(self, tmp_path: Path) -> None:
-        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
+    def test_more_columns_than_an_opening_may_show(self) -> None:
+        old, new = replace(once(), limit=24), once()
         more = OpeningParameters(PARAMETERS.code, 25, 2, 1)
         with pytest.raises(ProvingError, match="24 columns an opening, not 25"):
             prove_rotation(old, new, more, CONTEXT)
 
-    def test_the_proof_shows_no_random_symbol_of_both_in_common(self, tmp_path: Path) -> None:
+    def test_the_proof_shows_no_random_symbol_of_both_in_common(self) -> None:
         """Old and new commit to the same rows under independent random symbols: no opened column is the same."""
-        old, new = stored(tmp_path, "old"), stored(tmp_path, "new")
-        assert not (np.asarray(old.leaves)[:, 32:] == np.asarray(new.leaves)[:, 32:]).all(axis=1).any()
-        assert not (np.asarray(old.leaves)[:, :32] == np.asarray(new.leaves)[:, :32]).all(axis=1).any()
+        every = list(range(1 << 9))
+        old, new = (np.frombuffer(once().leaves[every].tobytes(), dtype=np.uint8).reshape(1 << 9, -1) for _ in range(2))
+        assert not (old[:, 32:] == new[:, 32:]).all(axis=1).any()
+        assert not (old[:, :32] == new[:, :32]).all(axis=1).any()

@@ -5,6 +5,7 @@ from blake3 import blake3
 
 from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
+from zkinfer.protocol.pcs.copies import MAX_LOG_COPIES, Place
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.transcript import MAX_GRINDING_BITS
 
@@ -49,8 +50,9 @@ class NativeProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
     Attributes:
         roots: of the matrices of private inputs, private outputs and witness; empty where a matrix has no rows.
-        masks: root of the masks of the weights' opening; empty if weights are not opened.
+        masks: root of the masks of the weights' opening; empty if weights are not opened, or bring their own.
         pads: root of the pads.
+        copy, branch: the place of the copy of the weights that is opened, as in `Place`.
     """
 
     header: Header
@@ -62,6 +64,13 @@ class NativeProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     weights: bytes
     witness: bytes
     about_pads: bytes
+    copy: int = 0
+    branch: bytes = b""
+
+    @property
+    def place(self) -> Place:
+        """The copy of the weights that is opened."""
+        return Place(self.copy, self.branch)
 
 
 _decoder = msgspec.msgpack.Decoder(NativeProof)
@@ -89,6 +98,8 @@ def decode(data: bytes) -> NativeProof:
         or len(proof.pads) != DIGEST_BYTES
     ):
         raise MalformedProofError(f"a root has {DIGEST_BYTES} bytes")
+    if not 0 <= proof.copy < 1 << MAX_LOG_COPIES or len(proof.branch) > DIGEST_BYTES * (MAX_LOG_COPIES + 1):
+        raise MalformedProofError("the proof opens a copy of the weights that no commitment has")
     if not 0 <= proof.lookup_nonce < 1 << 64 or not 0 <= proof.header.lookup_grinding <= MAX_GRINDING_BITS:
         raise MalformedProofError("the work before the lookup challenges is out of range")
     try:

@@ -3,6 +3,7 @@
     statement digest, header            absorbed first
     roots of the witness matrices       absorbed
     root of the pads                    absorbed
+    copy of the weights that is opened  absorbed
     work before the lookup challenges
     message                             the reduction's, padded
     opening of the weights              with its masks, in a matrix of their own
@@ -28,6 +29,7 @@ from zkinfer.protocol.ligero.protocol import PadsWitness, absorb_root, run_pads_
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof
 from zkinfer.protocol.pcs import soundness as opening_terms
 from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.copies import ONLY, Link, Place
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import OpeningWitness, run_opening
 from zkinfer.protocol.reduction.claims import OpeningClaims
@@ -39,7 +41,7 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
 
-DOMAIN = b"zkinfer native proof 6"
+DOMAIN = b"zkinfer native proof 7"
 PADS = PadParameters()
 
 
@@ -50,14 +52,16 @@ class Commitments:
     Attributes:
         header: the sizes that the prover chose.
         roots: of the matrices of private inputs, private outputs and witness; empty where a matrix has no rows.
-        masks: root of the masks of the weights' opening; empty if weights are not opened.
+        masks: root of the masks of the weights' opening; empty if weights are not opened, or bring their own.
         pads: root of the pads.
+        place: of the copy of the weights that is opened.
     """
 
     header: Header
     roots: tuple[bytes, bytes, bytes]
     masks: bytes
     pads: bytes
+    place: Place = ONLY
 
     def absorb(self, transcript: Transcript, statement: bytes) -> None:
         """Bind the statement's digest and all commitments."""
@@ -67,6 +71,7 @@ class Commitments:
             transcript.absorb("witness", root)
         transcript.absorb("masks", self.masks)
         absorb_root(transcript, self.pads)
+        transcript.absorb("copy", self.place.to_bytes())
 
 
 class ProofWitness(Protocol):
@@ -121,13 +126,14 @@ def reduce_to_openings(
     witness: ReductionWitness | None = None,
     *,
     lookup_grinding: int,
+    link: Link | None = None,
 ) -> OpeningClaims:
     """The whole reduction: from the statement to claims on matrices."""
     if isinstance(plan, RangePlan):
         claims = reduce_ranges(plan, channel, witness, lookup_grinding=lookup_grinding)
     else:
         claims = reduce_statement(plan, publics, channel, witness, lookup_grinding=lookup_grinding)
-    return plan_openings(plan, claims, codes, channel, witness)
+    return plan_openings(plan, claims, codes, channel, witness, link)
 
 
 def run_proof(
@@ -142,6 +148,7 @@ def run_proof(
     *,
     pads: PadParameters,
     own_bits: float,
+    link: Link | None = None,
 ) -> security.Security:
     """Make, or check, a proof.
 
@@ -149,13 +156,14 @@ def run_proof(
         plan: what the statement says is proven.
         publics: the statement's integers, as `reduce_statement` takes them; none of a proof about the weights.
         statement: its digest.
-        weights: the published matrix.
+        weights: the published matrix; the copy that the proof opens, if there are several.
         parameters: of its opening.
         commitments: the prover's.
         wires: of this side.
         witness: of the prover's side.
         pads: sizes of the proof about the pads.
         own_bits: what the proof has to be worth but for the opening of the weights, whose sizes the owner chose.
+        link: of the copies, if there are several.
 
     Returns:
         The soundness of the proof, term by term.
@@ -176,14 +184,18 @@ def run_proof(
         (parameters.code, header.opening.code),
         None if witness is None else witness.reduction,
         lookup_grinding=header.lookup_grinding,
+        link=link,
     )
     groups = len(claims.weights), len(claims.witness)
     bits = soundness(channel.terms, parameters, header.opening, (0, groups[1]), pads).bits
     if bits < own_bits:
         raise InvalidProofError(f"the sizes that the proof chooses are worth {bits:.1f} bits, less than {own_bits:.0f}")
-    if bool(commitments.masks) != bool(groups[0]):
+    brings_masks = bool(groups[0]) and not weights.masks
+    if bool(commitments.masks) != brings_masks:
         raise MalformedProofError("the proof masks another opening than the statement needs")
-    masked = [weights, MatrixCommitment(commitments.masks, 0, groups[0] + 1)] if groups[0] else []
+    masked = [weights]
+    if brings_masks:
+        masked.append(MatrixCommitment(commitments.masks, 0, groups[0] + 1))
     _open(parameters, masked, claims.weights, channel, wires.weights, None if witness is None else witness.weights)
     others = witness_commitments(plan, commitments.roots, groups[1], header.log_columns)
     _open(header.opening, others, claims.witness, channel, wires.witness, None if witness is None else witness.witness)

@@ -6,8 +6,10 @@ from functools import lru_cache
 from zkinfer.protocol.channel import DryChannel, Variables
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import reduce_to_openings
+from zkinfer.protocol.pcs.copies import VEIL_ROWS, no_link
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.opening import CELLS_SUMCHECK
+from zkinfer.protocol.reduction.plan import WEIGHTS
 from zkinfer.protocol.reduction.reduce import CONTRACTIONS_SUMCHECK, GATHER_SUMCHECK
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.security import SoundnessTerm
@@ -33,11 +35,17 @@ class Shape:
     summed: int
 
 
-def make_shape(plan: AnyPlan, weights: Code, header: Header) -> Shape:
+def make_shape(plan: AnyPlan, weights: Code, header: Header, log_copies: int = 0) -> Shape:
     """A dry run of the reduction, with these sizes."""
     channel = DryChannel()
+    rows = plan.layouts[WEIGHTS].rows(weights.log_columns) + VEIL_ROWS
     claims = reduce_to_openings(
-        plan, None, channel, (weights, header.opening.code), lookup_grinding=header.lookup_grinding
+        plan,
+        None,
+        channel,
+        (weights, header.opening.code),
+        lookup_grinding=header.lookup_grinding,
+        link=no_link(weights, rows, log_copies) if log_copies else None,
     )
     channel.reserve(len(claims.weights) + len(claims.witness))
     places = channel.places
@@ -52,6 +60,6 @@ def make_shape(plan: AnyPlan, weights: Code, header: Header) -> Shape:
 
 
 @lru_cache(maxsize=16)
-def shape_of(plan: AnyPlan, weights: Code, header: Header) -> Shape:
+def shape_of(plan: AnyPlan, weights: Code, header: Header, log_copies: int = 0) -> Shape:
     """The shape of a plan's proofs, with these sizes."""
-    return make_shape(plan, weights, header)
+    return make_shape(plan, weights, header, log_copies)

@@ -115,6 +115,11 @@ class MatrixCommitment:
         """Bytes of a leaf: salt and column."""
         return SALT_BYTES + BASE_BYTES * self.symbols
 
+    @property
+    def without_masks(self) -> "MatrixCommitment":
+        """The same matrix, its masks taken for rows of data."""
+        return MatrixCommitment(self.root, self.symbols, masks=0)
+
 
 def symbols_of(rows: int, masks: int) -> int:
     """Base field elements in a column of that many rows and masks."""

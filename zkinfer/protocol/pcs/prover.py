@@ -1,7 +1,7 @@
 """The prover's side: committing to matrices, and the witness of their openings. Needs numba."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -48,8 +48,12 @@ class OpenableMatrix(Protocol):
         """Data rows, shape (rows, columns)."""
 
     @property
+    def veil(self) -> Floats:
+        """Rows that follow the data, shape (rows, columns): see `copies`."""
+
+    @property
     def blinding(self) -> Floats:
-        """The random symbols that follow the data of each row, shape (rows, blinding)."""
+        """The random symbols that follow each of these rows, shape (rows, blinding)."""
 
     @property
     def masks(self) -> Floats:
@@ -73,7 +77,11 @@ class OpenableMatrix(Protocol):
 
 @dataclass(eq=False)
 class CommittedMatrix:
-    """A matrix that is committed for one proof, and opened once."""
+    """A matrix that is opened once: one that is committed for one proof, or a copy of one that is kept.
+
+    Attributes:
+        limit: how many columns the opening may show; None for any number.
+    """
 
     code: Code
     commitment: MatrixCommitment
@@ -82,16 +90,37 @@ class CommittedMatrix:
     masks: Floats
     leaves: ByteArray | SaltedColumns
     nodes: ByteArray
+    veil: Floats = field(default_factory=lambda: np.zeros((0, 1)))
+    limit: int | None = None
     _opened: bool = field(default=False, init=False)
 
     def spend(self, queries: int) -> None:
-        """Raises ProvingError the second time: the masks hide one opening only."""
+        """Account for the opening.
+
+        Raises:
+            ProvingError: it is the second one, which masks do not hide; or it shows more columns than it may.
+        """
+        if self.limit is not None and queries > self.limit:
+            raise ProvingError(f"this commitment was made for {self.limit} columns an opening, not {queries}")
         if self._opened:
             raise ProvingError("this matrix was opened before: commit again for another proof")
         self._opened = True
 
+    def without_masks(self) -> "CommittedMatrix":
+        """The same matrix, its masks taken for rows of data; of the two, one is to be opened."""
+        columns = self.code.columns
+        return replace(
+            self,
+            commitment=self.commitment.without_masks,
+            veil=np.concatenate([self.veil, self.masks[:, :columns]]) if len(self.masks) else self.veil,
+            blinding=np.concatenate([self.blinding, self.masks[:, columns:]]) if len(self.masks) else self.blinding,
+            masks=self.masks[:0],
+        )
 
-def commit(code: Code, data: Array, masks: int, randomness: Randomness | None = None) -> CommittedMatrix:
+
+def commit(
+    code: Code, data: Array, masks: int, randomness: Randomness | None = None, veil: Floats | None = None
+) -> CommittedMatrix:
     """Commit to a matrix for one proof.
 
     Args:
@@ -101,27 +130,32 @@ def commit(code: Code, data: Array, masks: int, randomness: Randomness | None = 
             let cells be random where a value must not tell of the others.
         masks: 1 + the number of groups that the opening will have; or 0 if another matrix brings them.
         randomness: the prover's; by default fresh.
+        veil: rows that follow the data, shape (0 or 1, columns); none by default.
 
     Raises:
         InvalidInputError: the data are not such an array.
     """
     randomness = randomness or Randomness()
     data = prepared(code, data)
-    blinding = kernels.from_ints(randomness.elements(len(data), code.blinding))
+    veil = np.zeros((0, code.columns)) if veil is None else veil
+    rows = len(data) + len(veil)
+    blinding = kernels.from_ints(randomness.elements(rows, code.blinding))
     mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    codewords = np.empty((len(data) + len(mask_rows), code.length))
-    for start, messages in _messages(code, data, blinding, _BLOCK_SYMBOLS):
+    codewords = np.empty((rows + len(mask_rows), code.length))
+    for start, messages in _messages(code, data, veil, blinding, _BLOCK_SYMBOLS):
         kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
     if len(mask_rows):
-        kernels.rs_encode(mask_rows, code.length, out=codewords[len(data) :])
+        kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
     leaves = SaltedColumns(codewords, salts)
     nodes = build_tree(leaves)
-    commitment = MatrixCommitment(nodes[1].tobytes(), len(data), masks)
-    return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes)
+    commitment = MatrixCommitment(nodes[1].tobytes(), rows, masks)
+    return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes, veil)
 
 
-def fill_leaves(code: Code, leaves: ByteArray, data: DataArray, blinding: Floats, randomness: Randomness) -> None:
+def fill_leaves(
+    code: Code, leaves: ByteArray, data: DataArray, veil: Floats, blinding: Floats, randomness: Randomness
+) -> None:
     """Write salts and the columns of the codewords of a matrix without masks, block of rows by block of rows.
 
     Args:
@@ -129,25 +163,30 @@ def fill_leaves(code: Code, leaves: ByteArray, data: DataArray, blinding: Floats
     """
     leaves[:, :SALT_BYTES] = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
     codewords = np.empty((0, code.length))
-    for start, messages in _messages(code, data, blinding, _STORED_BLOCK_SYMBOLS):
+    for start, messages in _messages(code, data, veil, blinding, _STORED_BLOCK_SYMBOLS):
         if len(codewords) != len(messages):
             codewords = np.empty((len(messages), code.length))
         kernels.rs_encode(messages, code.length, out=codewords)
         kernels.write_columns(codewords, leaves, SALT_BYTES + BASE_BYTES * start)
 
 
-def _messages(code: Code, data: DataArray, blinding: Floats, symbols: int) -> Iterator[tuple[int, Floats]]:
+def _messages(
+    code: Code, data: DataArray, veil: Floats, blinding: Floats, symbols: int
+) -> Iterator[tuple[int, Floats]]:
     """Rows with their random symbols, as many at a time as make so many symbols of codewords, and the first's number.
 
     A block is overwritten by the next.
     """
     block = max(1, symbols // code.length)
-    messages = np.empty((min(block, len(data)), code.dimension))
-    for start in range(0, len(data), block):
-        part = messages[: len(data) - start]
-        part[:, : code.columns] = data[start : start + block]
-        part[:, code.columns :] = blinding[start : start + block]
-        yield start, part
+    messages = np.empty((min(block, len(blinding)), code.dimension))
+    first = 0
+    for rows in (data, veil):
+        for start in range(0, len(rows), block):
+            part = messages[: len(rows) - start]
+            part[:, : code.columns] = rows[start : start + block]
+            part[:, code.columns :] = blinding[first : first + len(part)]
+            yield first, part
+            first += len(part)
 
 
 def open_claims(
@@ -214,9 +253,13 @@ class MatrixWitness:
         for message, row_coefficients in zip(result, kernels.from_ints(coefficients), strict=True):
             start = 0
             for matrix in self._matrices:
-                part = row_coefficients[:, start : start + len(matrix.data)]
-                start += len(matrix.data)
-                message[:, : code.columns] += kernels.to_ints(kernels.row_combination(matrix.data, part))
+                end = start + len(matrix.blinding)
+                part, middle = row_coefficients[:, start:end], len(matrix.data)
+                start = end
+                message[:, : code.columns] += kernels.to_ints(kernels.row_combination(matrix.data, part[:, :middle]))
+                if len(matrix.veil):
+                    own = kernels.row_combination(matrix.veil, np.ascontiguousarray(part[:, middle:]))
+                    message[:, : code.columns] += kernels.to_ints(own)
                 message[:, code.columns :] += kernels.to_ints(kernels.row_combination(matrix.blinding, part))
             masks = self._matrices[-1].masks
             message += kernels.to_ints(kernels.row_combination(masks, row_coefficients[:, start:]))

@@ -5,39 +5,42 @@ import numpy as np
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.pcs.params import OpeningParameters
 from zkinfer.protocol.pcs.prover import DataArray, OpenableMatrix, commit, open_claims
-from zkinfer.protocol.pcs.rotation import MASKS, state_rotation
+from zkinfer.protocol.pcs.rotation import Links, column_points, state_rotation
 
 _BLOCK_CELLS = 1 << 24
 """Cells compared at a time: bounds the memory."""
 
 
-def prove_rotation(old: OpenableMatrix, new: OpenableMatrix, parameters: OpeningParameters, context: bytes) -> bytes:
+def prove_rotation(
+    old: OpenableMatrix,
+    new: OpenableMatrix,
+    parameters: OpeningParameters,
+    context: bytes,
+    links: Links | None = None,
+) -> bytes:
     """Show, without showing the data, that two commitments are to the same ones.
-
-    It takes one opening from the budget of each, durably, before any part of the proof exists.
 
     Args:
         old: the commitment that is known.
         new: another one to the same data, made with the same code and with fresh randomness.
         parameters: of the opening; the verifier's.
         context: bytes that the proof is bound to.
+        links: of the copies, if these are some.
 
     Returns:
         The proof: the root of the masks' matrix, then an opening.
 
     Raises:
         InvalidInputError: these are not two commitments to the same data, or of another code; nothing is spent.
-        BudgetError: one of them has no opening left: rotate while the old one has.
-        ProvingError: the parameters show more columns than a commitment was made for.
-        ResourceError: a budget file cannot be written.
+        ProvingError: one of them was opened before.
     """
     if old.commitment.root == new.commitment.root:
         raise InvalidInputError("the new commitment is the old one: make another, with fresh randomness")
     if not _same_data(old.data, new.data):
         raise InvalidInputError("the new commitment is to other data than the old one")
-    masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), MASKS)
+    masks = commit(parameters.code, np.zeros((0, parameters.code.columns), dtype=np.int8), 1 + column_points(links))
     root = masks.commitment.root
-    statement = state_rotation(parameters, old.commitment, new.commitment, root, context)
+    statement = state_rotation(parameters, old.commitment, new.commitment, root, context, links)
     return root + open_claims(parameters, [old, new, masks], statement.groups, statement.transcript)
 
 

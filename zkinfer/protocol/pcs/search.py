@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
+from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.levels import choose_levels
 from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, symbols_of
@@ -72,6 +74,9 @@ def search(
     min_log_columns: int = 0,
     max_log_columns: int = MAX_LOG_LENGTH,
     cost: Cost = Cost(),
+    kept: bool = False,
+    committing: float = 0.0,
+    below: float = math.inf,
 ) -> Choice:
     """The cheapest parameters for a matrix.
 
@@ -84,28 +89,40 @@ def search(
         proofs: 1 for a matrix that is committed for each proof, whose cost holds the commitment; more for one that is
             committed once, whose cost is that of an opening and of the matrix that brings the masks.
         error_bits: the terms of the opening sum to at most 2^-error_bits.
+        kept: the matrix is committed before the proofs. If it serves one alone, it brings the masks itself.
+        committing: what committing to a kept matrix counts in the cost, times its nanoseconds.
+        below: the cost has to be less.
 
     Raises:
-        InvalidInputError: nothing within the limits is secure enough.
+        InvalidInputError: nothing within the limits is secure enough, or costs less.
     """
     best: Choice | None = None
+    bound = below
     widths = range(min_log_columns, min(max_log_columns, (cells - 1).bit_length()) + 1)
     # Widths of about a square come first, so that most others are seen at once to cost more; the choice is the same.
     square = ((cells - 1).bit_length() + 1) // 2
     for log_columns in sorted(widths, key=lambda width: abs(width - square)):
         rows = -(-cells // (1 << log_columns))
         for log_length, weight_grinding in _lengths(log_columns, groups, error_bits, max_grinding):
-            least = _work(1 << log_columns, log_length, rows, groups, proofs, cost)
+            made = committing * _commit_time(symbols_of(rows, groups + 1), log_length, cost) if kept else 0.0
+            least = made + _work(1 << log_columns, log_length, rows, groups, proofs, cost, kept)
+            column = cost.proof_byte * (SALT_BYTES + BASE_BYTES * rows)
             for query_grinding in range(max_grinding + 1):
                 grinding = (query_grinding, weight_grinding)
-                if best is not None and least + _grinding_time(grinding, cost) > best.cost:
+                if least + _grinding_time(grinding, cost) > bound:
                     break
+                # A query is worth less than a bit.
+                if least + column * (error_bits - query_grinding) > bound:
+                    continue
                 parameters = _fewest_queries(log_columns, log_length, grinding, groups, proofs, error_bits)
                 if parameters is None:
                     continue
-                choice = _priced(parameters, rows, groups, proofs, cost)
-                if best is None or (choice.cost, log_columns) < (best.cost, best.parameters.code.log_columns):
-                    best = choice
+                choice = _priced(parameters, rows, groups, proofs, cost, kept)
+                choice = replace(choice, cost=choice.cost + made)
+                if choice.cost < bound or (
+                    best is not None and (choice.cost, log_columns) < (best.cost, best.parameters.code.log_columns)
+                ):
+                    best, bound = choice, choice.cost
     if best is None:
         raise InvalidInputError(
             f"nothing within these limits gives {error_bits} bits for {cells} cells and {proofs} proofs: "
@@ -133,38 +150,41 @@ def _fewest_queries(
     t suffices if and only if t >= needed(t), the number of queries at the rate that t queries lead to. `needed` does
     not decrease, so that iterating it from 1 climbs to the least such t and never past it.
     """
-    queries = 1
+    columns, length = 1 << log_columns, 1 << log_length
+    if 2 * columns >= length:
+        return None
+    others = OpeningParameters(Code(log_columns, 0, log_length), 1, *work)
+    left = 2.0**-error_bits - LEVELS_ERROR
+    left -= soundness.proximity(others).error + soundness.claims(others, groups).error
+    if left <= 0:
+        return None
+    bits, queries = -math.log2(left) - work[0], 1
     while True:
-        blinding = queries * proofs
-        if 2 * ((1 << log_columns) + blinding) > 1 << log_length or queries > MAX_QUERIES:
+        dimension = columns + queries * proofs
+        if 2 * dimension > length or queries > MAX_QUERIES:
             return None
-        parameters = OpeningParameters(Code(log_columns, blinding, log_length), queries, *work)
-        needed = _needed_queries(parameters, groups, error_bits)
-        if needed is None:
-            return None
+        needed = math.ceil(-bits / math.log2(soundness.agreement(dimension, length)))
         if needed <= queries:
+            parameters = OpeningParameters(Code(log_columns, queries * proofs, log_length), queries, *work)
             return parameters if _can_be_opened(parameters, groups) else None
         queries = needed
 
 
-def _needed_queries(parameters: OpeningParameters, groups: int, error_bits: float) -> int | None:
-    """None if no number of queries is enough."""
-    others = soundness.proximity(parameters).error + soundness.claims(parameters, groups).error + LEVELS_ERROR
-    left = 2.0**-error_bits - others
-    if left <= 0:
-        return None
-    one = soundness.queries(replace(parameters, queries=1, query_grinding=0))
-    return math.ceil((-math.log2(left) - parameters.query_grinding) / one.bits)
+def _commit_time(rows: int, log_length: int, cost: Cost) -> float:
+    """Nanoseconds for committing to a matrix that is kept."""
+    symbols = rows * (cost.encode * log_length + cost.store)
+    return (symbols + cost.leaf) * (1 << log_length)
 
 
-def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, cost: Cost) -> float:
+def _work(dimension: int, log_length: int, rows: int, groups: int, proofs: int, cost: Cost, kept: bool) -> float:
     """Nanoseconds for encoding, hashing and combining: what every choice of these sizes costs at least."""
     masks = DEGREE * (groups + 1)
+    combined = (rows + masks) * dimension * cost.combine * (groups + 1)
+    if kept and proofs == 1:
+        return combined
     encoded = rows + masks if proofs == 1 else masks
     return (
-        encoded * (1 << log_length) * (cost.encode * log_length + cost.store)
-        + (1 << log_length) * cost.leaf
-        + (rows + masks) * dimension * cost.combine * (groups + 1)
+        encoded * (1 << log_length) * (cost.encode * log_length + cost.store) + (1 << log_length) * cost.leaf + combined
     )
 
 
@@ -180,11 +200,13 @@ def _can_be_opened(parameters: OpeningParameters, groups: int) -> bool:
     return True
 
 
-def _priced(parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost) -> Choice:
+def _priced(
+    parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost, kept: bool = False
+) -> Choice:
     code = parameters.code
     symbols = [symbols_of(rows, groups + 1)] if proofs == 1 else [rows, symbols_of(0, groups + 1)]
     proof_bytes = expected_opening_bytes(parameters, symbols, groups)
-    time = _work(code.dimension, code.log_length, rows, groups, proofs, cost)
+    time = _work(code.dimension, code.log_length, rows, groups, proofs, cost, kept)
     time += _grinding_time((parameters.query_grinding, parameters.weight_grinding), cost)
     time += _level_time(parameters, groups, cost)
     return Choice(parameters, rows, proof_bytes, time + cost.proof_byte * proof_bytes)

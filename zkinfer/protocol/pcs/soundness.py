@@ -24,9 +24,13 @@ def queries(parameters: OpeningParameters) -> SoundnessTerm:
 
     Source: Ames, Hazay, Ishai, Venkitasubramaniam 2017, Section 4; with e the full unique decoding radius.
     """
-    code = parameters.code
-    error = ((code.length - code.correctable - 1) / code.length) ** parameters.queries
+    error = agreement(parameters.code.dimension, parameters.code.length) ** parameters.queries
     return ground(SoundnessTerm("queries", error), parameters.query_grinding)
+
+
+def agreement(dimension: int, length: int) -> float:
+    """The share of places in which a wrong combination agrees with the columns, at most: (n - e - 1) / n."""
+    return (length - (length - dimension) // 2 - 1) / length
 
 
 def proximity(parameters: OpeningParameters) -> SoundnessTerm:
@@ -88,8 +92,7 @@ def _level(number: int, level: Level) -> Iterator[SoundnessTerm]:
     n - e - 1 places (as in `queries`), or is the fold, of which the claim is wrong. Each drawn column elsewhere is one
     more wrong claim, and the powers of a challenge combine wrong claims to a right one with probability t / |K|.
     """
-    correctable = (level.length - level.columns) // 2
-    error = ((level.length - correctable - 1) / level.length) ** level.queries
+    error = agreement(level.columns, level.length) ** level.queries
     yield ground(SoundnessTerm(f"level {number}: queries", error), level.query_grinding)
     yield ground(SoundnessTerm(f"level {number}: folds", level.folds * level.length / FIELD_SIZE), level.fold_grinding)
     yield SoundnessTerm(f"level {number}: batch", level.queries / FIELD_SIZE)
@@ -100,7 +103,7 @@ def opening(parameters: OpeningParameters, groups: int) -> tuple[SoundnessTerm, 
     return (queries(parameters), proximity(parameters), claims(parameters, groups), *levels(parameters, groups))
 
 
-def rotation(parameters: OpeningParameters) -> tuple[SoundnessTerm, ...]:
+def rotation(parameters: OpeningParameters, groups: int = 1) -> tuple[SoundnessTerm, ...]:
     """A proof that two commitments are to equal data is accepted for different ones.
 
     Let D be the difference of the unique data, not zero. For independent uniform q the row sum_i q_i D_i is zero with
@@ -110,11 +113,14 @@ def rotation(parameters: OpeningParameters) -> tuple[SoundnessTerm, ...]:
     with the probability of an opening with one column point.
 
     A chain of rotations adds nothing: each call of the hash belongs to one transcript, that of one link.
+
+    Args:
+        groups: column points of the opening: beside its own, one for each link of copies.
     """
     return (
         SoundnessTerm("rotation: row weights", 1 / FIELD_SIZE),
         SoundnessTerm("rotation: column point", parameters.code.log_columns / FIELD_SIZE),
-        *opening(parameters, groups=1),
+        *opening(parameters, groups),
     )
 
 

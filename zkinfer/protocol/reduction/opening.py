@@ -23,6 +23,7 @@ from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_powers
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
+from zkinfer.protocol.pcs.copies import VEIL_ROWS, Link
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
@@ -94,6 +95,7 @@ def plan_openings(
     codes: tuple[Code, Code],
     channel: Channel,
     witness: ReductionWitness | None = None,
+    link: Link | None = None,
 ) -> OpeningClaims:
     """Reduce claims on committed vectors to one claim for each opening at most.
 
@@ -103,22 +105,29 @@ def plan_openings(
         codes: of the weights' matrix, and of the others.
         channel: of this side.
         witness: of the prover's side.
+        link: of the weights' copies, if there are several: shown too where the weights are opened.
 
     Raises:
         VerificationError: the messages are malformed, or a check fails.
     """
-    return _OpeningPlanner(plan, codes, channel, witness).run(claims)
+    return _OpeningPlanner(plan, codes, channel, witness, link).run(claims)
 
 
 class _OpeningPlanner:
     def __init__(
-        self, plan: AnyPlan, codes: tuple[Code, Code], channel: Channel, witness: ReductionWitness | None
+        self,
+        plan: AnyPlan,
+        codes: tuple[Code, Code],
+        channel: Channel,
+        witness: ReductionWitness | None,
+        link: Link | None,
     ) -> None:
         self.plan = plan
         self.codes = codes
         self.channel = channel
         self.witness = witness
-        self.first_rows, self.rows = _row_map(plan, codes)
+        self.link = link
+        self.first_rows, self.rows = _row_map(plan, codes, VEIL_ROWS if link else 0)
 
     def run(self, claims: Sequence[CommittedClaim]) -> OpeningClaims:
         sums = [PartsClaim([p for term in claim.terms for p in self._parts(term)], claim.value) for claim in claims]
@@ -132,6 +141,9 @@ class _OpeningPlanner:
         if rest:
             for opening, group in self._summed(rest):
                 groups[opening].append(group)
+        if self.link and groups[WEIGHTS_OPENING]:
+            self.channel.note(self.link.term)
+            groups[WEIGHTS_OPENING].append(self.link.group)
         return OpeningClaims(*(self._joined(opening, found) for opening, found in enumerate(groups)))
 
     def _joined(self, opening: int, groups: Sequence[ClaimGroup]) -> list[ClaimGroup]:
@@ -288,14 +300,18 @@ class _OpeningPlanner:
         return ClaimGroup(columns, (RowClaim(rows, combination(*zip(*found, strict=True))),))
 
 
-def _row_map(plan: AnyPlan, codes: tuple[Code, Code]) -> tuple[dict[int, int], tuple[int, int]]:
-    """The first row of each matrix among those that are opened together, and the number of rows of both openings."""
+def _row_map(plan: AnyPlan, codes: tuple[Code, Code], veil: int) -> tuple[dict[int, int], tuple[int, int]]:
+    """The first row of each matrix among those that are opened together, and the number of rows of both openings.
+
+    Args:
+        veil: rows behind the weights.
+    """
     first_rows, counts = {}, [0, 0]
     for matrix in (WEIGHTS, *range(INPUTS, WITNESS + 1)):
         opening = WEIGHTS_OPENING if matrix == WEIGHTS else WITNESS_OPENING
         first_rows[matrix] = counts[opening]
         counts[opening] += plan.layouts[matrix].rows(codes[opening].log_columns)
-    return first_rows, (counts[0], counts[1])
+    return first_rows, (counts[WEIGHTS_OPENING] + veil, counts[WITNESS_OPENING])
 
 
 def weight_at(one: BlockSum, ends: PointEnds) -> Ext:

@@ -8,7 +8,7 @@ It accepts a proof if and only if the fast verifier does.
 | section | module |
 |---|---|
 | field: elements, bytes | `elements` |
-| transcript and commitment: 2 committing, 2 opening, 6 rotation | `merkle`, `openings`, `rotation` |
+| transcript and commitment: 2 opening, 6 copies, 7 rotation | `merkle`, `openings`, `copies`, `rotation` |
 | sumcheck and lookups: 1 channel, 2 sumcheck | `channel`, `sumcheck` |
 | sumcheck and lookups: 3 lookups, 4 proof about the pads | `lookups`, `pads` |
 | reduction: 2 plan, 3 functionals and claims | `plan`, `intervals`, `weights`, `claims` |

@@ -65,13 +65,20 @@ class CommittedClaims:
 
     Args:
         sizes: of the opening of the weights, and of that of the other matrices.
+        link: what is claimed of every copy of the weights, if there are several.
 
     Attributes:
         groups: the claims of either opening.
     """
 
-    def __init__(self, plan: Matrices, channel: Channel, sizes: tuple[OpeningSizes, OpeningSizes]) -> None:
-        self._plan, self._channel, self._sizes = plan, channel, sizes
+    def __init__(
+        self,
+        plan: Matrices,
+        channel: Channel,
+        sizes: tuple[OpeningSizes, OpeningSizes],
+        link: ClaimGroup | None = None,
+    ) -> None:
+        self._plan, self._channel, self._sizes, self._link = plan, channel, sizes, link
         self.groups: tuple[list[ClaimGroup], list[ClaimGroup]] = ([], [])
 
     def reduce(self, claims: Sequence[CommittedClaim]) -> None:
@@ -87,6 +94,8 @@ class CommittedClaims:
                 self._open_directly(opening, point, found, x)
         if rest:
             self._open_by_units(rest)
+        if self._link and self.groups[0]:
+            self.groups[0].append(self._link)
         for groups in self.groups:
             if len(groups) > 1:
                 groups[:] = [self._joined(groups)]
@@ -140,6 +149,8 @@ class CommittedClaims:
         for matrix in (WEIGHTS,) if opening == 0 else (INPUTS, OUTPUTS, WITNESS):
             first[matrix] = rows
             rows += self._plan.matrices[matrix].rows(self._sizes[opening].log_columns)
+        if opening == 0 and self._link:
+            rows += 1
         return first, rows
 
     def _open_directly(self, opening: int, point: Point, found: Sequence[PartsClaim], x: Ext) -> None:

@@ -14,6 +14,7 @@ from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference.channel import Channel
 from zkinfer.verifier.reference.claims import Claims
 from zkinfer.verifier.reference.committed_claims import CommittedClaims
+from zkinfer.verifier.reference.copies import draw_link, error_of_links, find_copy
 from zkinfer.verifier.reference.elements import BASE_BYTES
 from zkinfer.verifier.reference.first_claims import Integers, claim_lookups, claim_outputs
 from zkinfer.verifier.reference.merkle import DIGEST_BYTES
@@ -23,10 +24,11 @@ from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.verifier.reference.value_claims import ValueClaims
 from zkinfer.verifier.reference.weight_ranges import RangePlan, claim_ranges
 
-DOMAIN = b"zkinfer native proof 6"
+DOMAIN = b"zkinfer native proof 7"
 RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 MAX_LOG_LENGTH = 24
+MAX_LOG_COPIES = 20
 MAX_QUERIES = 1 << 16
 MAX_GRINDING = 40
 MAX_ROWS = 1 << 24
@@ -51,6 +53,8 @@ class ProofParts(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     weights: bytes
     witness: bytes
     about_pads: bytes
+    copy: int = 0
+    branch: bytes = b""
 
 
 def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
@@ -78,8 +82,7 @@ def check(commitment: Commitment, statement: Statement, data: bytes) -> float:
         [None if isinstance(value, bytes) else [int(v) for v in value.ravel()] for value in values]
         for values in (statement.inputs, statement.outputs)
     )
-    weights, sizes = _published(commitment)
-    return verify_proof(plan, inputs, outputs, statement.digest(), weights, sizes, proof, own_bits=OWN_BITS)
+    return _verify_copy(commitment, plan, inputs, outputs, statement.digest(), proof)
 
 
 def check_ranges(commitment: Commitment) -> float:
@@ -93,17 +96,30 @@ def check_ranges(commitment: Commitment) -> float:
     """
     plan = RangePlan(commitment.program)
     statement = blake3(commitment.digest, derive_key_context=RANGES_CONTEXT).digest()
-    weights, sizes = _published(commitment)
-    return verify_proof(plan, [], [], statement, weights, sizes, decode(commitment.range_proof), own_bits=OWN_BITS)
+    proof = decode(commitment.range_proof)
+    if proof.copy:
+        raise MalformedProofError("the proof about the weights is not about their first copy")
+    return _verify_copy(commitment, plan, [], [], statement, proof)
 
 
-def _published(commitment: Commitment) -> tuple[MatrixRoot, OpeningSizes]:
-    """The matrix of weights, and the sizes of its opening."""
+def _verify_copy(
+    commitment: Commitment,
+    plan: Plan | RangePlan,
+    inputs: Sequence[Integers | None],
+    outputs: Sequence[Integers | None],
+    digest: bytes,
+    proof: ProofParts,
+) -> float:
+    """Verify the parts of a proof about the copy of the weights that it names; the rest is as for `verify_proof`."""
     key = commitment.key_as(NativeVerifyingKey)
     sizes = OpeningSizes(
         key.log_columns, key.blinding, key.log_length, key.queries, key.query_grinding, key.weight_grinding
     )
-    return MatrixRoot(key.root, key.rows, 0), sizes
+    weights, link = find_copy(key, proof.copy, proof.branch), draw_link(key)
+    error = error_of_links(key.log_copies, key.log_columns) if link else 0.0
+    return verify_proof(
+        plan, inputs, outputs, digest, weights, sizes, proof, own_bits=OWN_BITS, link=link, link_error=error
+    )
 
 
 def decode(data: bytes) -> ProofParts:
@@ -131,6 +147,8 @@ def verify_proof(
     proof: ProofParts,
     pads: PadSizes = PADS,
     own_bits: float = -math.inf,
+    link: ClaimGroup | None = None,
+    link_error: float = 0.0,
 ) -> float:
     """Verify the parts of a proof.
 
@@ -143,6 +161,8 @@ def verify_proof(
         proof: the parts.
         pads: sizes of the proof about the pads.
         own_bits: what the proof has to be worth without the terms of the opening of the weights.
+        link: what is claimed of every copy of the weights, if there are several.
+        link_error: the probability that a copy of other weights satisfies that.
 
     Returns:
         Bits of security.
@@ -160,6 +180,7 @@ def verify_proof(
         transcript.absorb("witness", root)
     transcript.absorb("masks", proof.masks)
     transcript.absorb("pads root", proof.pads)
+    transcript.absorb("copy", u64(proof.copy) + proof.branch)
     transcript.check_grind("lookup grinding", lookup_grinding, proof.lookup_nonce)
 
     channel = Channel(transcript, proof.message)
@@ -170,22 +191,26 @@ def verify_proof(
         point = claim_lookups(plan, channel, claims)
         claim_outputs(plan, outputs, point, channel, claims)
         ValueClaims(plan, inputs, channel, claims).reduce()
-    openings = CommittedClaims(plan, channel, (sizes, own_sizes))
+    openings = CommittedClaims(plan, channel, (sizes, own_sizes), link)
     openings.reduce(claims.committed)
     channel.finish()
     weight_groups, own_groups = openings.groups
 
     errors = [channel.error, pads.error]
+    if link and weight_groups:
+        errors.append(link_error)
     errors += [error for lookups in plan.arguments for error in lookups.errors(lookup_grinding)]
     errors += own_sizes.errors(len(own_groups)) if own_groups else []
     if _bits(math.fsum(errors)) < own_bits:
         raise InvalidProofError("the sizes that the proof chooses are worth too little")
     errors += sizes.errors(len(weight_groups)) if weight_groups else []
 
-    if bool(proof.masks) != bool(weight_groups):
+    matrices = [weights]
+    if weight_groups and not weights.masks:
+        matrices.append(MatrixRoot(proof.masks, 0, len(weight_groups) + 1))
+    if bool(proof.masks) != (len(matrices) == 2):
         raise MalformedProofError("the proof masks another opening than the statement needs")
-    masks = MatrixRoot(proof.masks, 0, len(weight_groups) + 1)
-    _open(channel, sizes, [weights, masks], weight_groups, proof.weights)
+    _open(channel, sizes, matrices, weight_groups, proof.weights)
     _open(channel, own_sizes, _own_matrices(plan, own_sizes, proof, len(own_groups)), own_groups, proof.witness)
     verify_pads(channel, pads, proof.pads, proof.about_pads)
     return _bits(math.fsum(errors))
@@ -198,6 +223,8 @@ def _check_sizes(plan: Plan | RangePlan, own: OpeningSizes, proof: ProofParts) -
     possible = (
         all(len(root) in (0, DIGEST_BYTES) for root in (*proof.roots, proof.masks))
         and len(proof.pads) == DIGEST_BYTES
+        and 0 <= proof.copy < 1 << MAX_LOG_COPIES
+        and len(proof.branch) <= DIGEST_BYTES * (MAX_LOG_COPIES + 1)
         and 0 <= proof.lookup_nonce < 1 << 64
         and all(0 <= bits <= MAX_GRINDING for bits in proof.header[4:])
         and 0 <= own.log_columns < own.log_length <= MAX_LOG_LENGTH
