@@ -138,7 +138,7 @@ class TestPublicFunctions:
             zk.verify(zk.prove(shop.keys, shop.x), commitment, inputs=shop.x, engine="slow")
 
     def test_a_rotation_of_its_commitment_is_refused(self, shop: Shop) -> None:
-        rotation = Rotation(shop.keys.commitment.digest, bytes(32), b"")
+        rotation = Rotation(shop.keys.commitment.digest, bytes(32), b"", 0, 0, b"", 0, b"", b"")
         proof = zk.prove(shop.keys, shop.x)
         elsewhere = Proof(proof.backend, bytes(32), proof.output_tensors, proof.data)
         with pytest.raises(CommitmentMismatchError, match="'revealing' have no rotations"):

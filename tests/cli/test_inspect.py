@@ -185,7 +185,7 @@ def test_the_program_is_written_as_a_graph(commitment: Commitment, tmp_path: Pat
     code, _ = run("inspect", str(tmp_path / "model.zkc"), "--graph", str(tmp_path / "model.dot"))
     assert code == 0
     assert (tmp_path / "model.dot").read_text().startswith("digraph program {")
-    Rotation(bytes(32), bytes(32), b"proof").save(tmp_path / "model.zkr")
+    Rotation(bytes(32), bytes(32), b"", 0, 0, b"", 0, b"", b"proof").save(tmp_path / "model.zkr")
     code, text = run("inspect", str(tmp_path / "model.zkr"), "--graph", str(tmp_path / "model.dot"))
     assert code == 3
     assert "a rotation holds no program" in text
@@ -200,7 +200,7 @@ def test_kinds_of_early_versions_are_named_and_not_read(tag: str, tmp_path: Path
 
 
 def test_rotation(tmp_path: Path) -> None:
-    Rotation(bytes(32), bytes(range(32)), b"proof").save(tmp_path / "model.zkr")
+    Rotation(bytes(32), bytes(range(32)), b"", 0, 0, b"", 0, b"", b"proof").save(tmp_path / "model.zkr")
     code, text = run("inspect", str(tmp_path / "model.zkr"))
     assert code == 0
     assert f"rotation, version {ROTATION.version}" in text
