@@ -166,7 +166,7 @@ def test_a_failed_setup_leaves_nothing(example: Example, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(storage, "_write_durably", full)
     with pytest.raises(ResourceError, match="No space left"):
-        setup(example.program, example.weights, folder=tmp_path / "keys")
+        setup(example.program, example.weights, folder=tmp_path / "keys", proofs=1)
     assert not list(tmp_path.iterdir())
 
 

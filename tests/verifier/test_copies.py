@@ -1,7 +1,5 @@
 """Proofs under commitments over copies: what both verifiers accept, and provers who cheat with a copy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -11,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.example_programs import mlp
+from support.single_copies import openings_a_copy
 
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.errors import (
@@ -23,11 +22,10 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.files.rotation import ROTATION_FILE, Rotation
-from zkinfer.native import setup as native_setup
 from zkinfer.native import storage, weight_ranges
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.rotate import rotate
-from zkinfer.native.setup import key_sizes, setup
+from zkinfer.native.setup import setup
 from zkinfer.native.storage import Opened, StoredMatrix
 from zkinfer.protocol.channel import PadConstraints
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, encode
@@ -42,15 +40,6 @@ from zkinfer.verifier.lineage import follow
 EXAMPLE = mlp()
 X = dequantize(EXAMPLE.x, EXAMPLE.program.inputs[0])
 ENGINES = ("python", "reference")
-
-
-@contextmanager
-def openings_a_copy(count: int) -> Iterator[None]:
-    """Keys whose copies hide so many openings."""
-    key_sizes.cache_clear()
-    with mock.patch.object(native_setup, "OPENINGS_A_COPY", (count,)):
-        yield
-    key_sizes.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.example_programs import mlp
+from support.single_copies import openings_a_copy
 
 from zkinfer.circuit.program import Einsum, Program, Scales, Tensor
 from zkinfer.circuit.qformat import quantize
@@ -70,8 +71,12 @@ def test_who_tells_nothing_is_refused_by_the_argument(keys: NativeKeys, proof: P
         verify(with_other_output(proof, b""), keys.commitment, inputs=X, context=CONTEXT)
 
 
-def test_the_second_verifier_is_an_engine(keys: NativeKeys, proof: Proof) -> None:
+def test_the_second_verifier_is_an_engine() -> None:
     """Also of proofs whose combinations are not sent."""
+    example = mlp()
+    with openings_a_copy():
+        keys = setup(example.program, example.weights, proofs=30, seed=bytes(32))
+    proof = keys.prove([INTEGERS], CONTEXT)
     assert choose_levels(2, keys.commitment.key_as(NativeVerifyingKey).opening.code.dimension)
     fast = verify(proof, keys.commitment, inputs=X, context=CONTEXT)
     slow = verify(proof, keys.commitment, inputs=X, context=CONTEXT, engine="slow")
