@@ -191,7 +191,7 @@ GALLERY: Mapping[str, Exhibit] = {
         lambda rng, n: {"input_4": frames(voice(rng, 128 * (n + 3)), 512, 128)[:n, None]},
         "the sign of the wave",
         above(0.0),
-        (192, 32),
+        (320, 64),
         {"input_5": "tf_op_layer_stack_5"},
     ),
     "RapidOCR, direction of a line": Exhibit(
