@@ -1,4 +1,4 @@
-"""Sizes of weights' matrices that keys would not choose: without copies, or with copies for other numbers of openings."""
+"""Sizes of weights' matrices that keys would not choose: without copies, or with other copies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
