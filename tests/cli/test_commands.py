@@ -614,15 +614,15 @@ def test_outputs_that_went_through_json_are_compared(native: Path, tmp_path: Pat
 
 def test_a_folder_of_keys_says_how_many_proofs_are_left(shop: Path, tmp_path: Path) -> None:
     """And uses up none; above the default budget, setup says what it will cost before it starts."""
-    done = run("setup", shop / "model.zkcircuit", "-o", tmp_path / "keys", "--proofs", "101")
+    done = run("setup", shop / "model.zkcircuit", "-o", tmp_path / "keys", "--proofs", "2001")
     assert done.code == 0
-    assert "keys for 101 proofs, estimated: setup, once" in done.text.replace("\n", " ")
+    assert "keys for 2,001 proofs, estimated: setup, once" in done.text.replace("\n", " ")
     keys = zk.Keys.load(tmp_path / "keys")
     zk.prove(keys, np.zeros((1, 4), dtype=np.float32))
     for _ in range(2):
         done = run("inspect", tmp_path / "keys")
         assert done.code == 0
-        assert "100 of 101" in done.text
+        assert "2,000 of 2,001" in done.text
         assert keys.commitment.fingerprint in done.text
     shown = as_json(results.Inspected, "inspect", tmp_path / "keys")
     assert shown.kind == "secret part of proving keys"
