@@ -77,9 +77,7 @@ PICOSECONDS = Counts(
 """For each of what is counted, on a core of the reference machine. Lookups carry what grows with them: their
 share of the commitment. Leaves carry what grows with the length of codewords: masks, and levels of the openings."""
 
-RANGE_PICOSECONDS = replace(
-    PICOSECONDS, proof=28_000_000_000, lookups=42_000, symbols=10_500, leaves=0, messages=80_000_000
-)
+RANGE_PICOSECONDS = replace(PICOSECONDS, lookups=42_000, symbols=10_500, leaves=0, messages=80_000_000)
 """The same for the proof about the weights, where most of what is looked up is committed already: lookups do not carry
 a share of the commitment, and symbols carry limbs and multiplicities. `benchmarks/weight_ranges.py` fits them."""
 
