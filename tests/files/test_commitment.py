@@ -190,6 +190,19 @@ def test_second_encoding_of_the_same_commitment_is_refused() -> None:
         Commitment.from_bytes(rewrap(encode(wordy, key_members())))
 
 
+def test_an_entry_of_a_table_has_one_encoding() -> None:
+    """5 as one byte, and as two."""
+    table = Table("unused", 0, (5,))
+    program = msgspec.structs.replace(with_differences(), tables=(*with_differences().tables, table))
+    written, short = encode_program(program), msgspec.msgpack.encode(["unused", 0, [5]])
+    assert written.count(short) == 1
+    Commitment.from_bytes(rewrap(encode(written, key_members())))
+    wordy = written.replace(short, short[:-1] + b"\xcc\x05")
+    assert msgspec.msgpack.decode(wordy) == msgspec.msgpack.decode(written)
+    with pytest.raises(MalformedCommitmentError, match="canonical form"):
+        Commitment.from_bytes(rewrap(encode(wordy, key_members())))
+
+
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_a_program_is_the_same_however_it_was_compressed(level: int) -> None:
     """Versions of zlib differ in what they write; no digest depends on it."""
