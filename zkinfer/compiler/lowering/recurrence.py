@@ -39,7 +39,12 @@ def _first(g: Emitter, initial: Operand, out: Format) -> ProgramValue:
 
 
 def advance(g: Emitter, before: Activation, after: Activation) -> None:
-    """Say what a state is after every step; it gets the format of the state before it."""
-    state = before.value
-    assert g.format(after).frac_bits == state.frac_bits
-    g.builder.close(state, g.narrow(after))
+    """Say what a state is after every step; it gets the format of the state before it.
+
+    An operator within the step may have made it narrow already, in a format of its own.
+    """
+    out = activation_format(*after.observed, g.precision.activation_bits_of(after.label))
+    narrow = g.narrow_forms.get(after.tensor)
+    if narrow is None or narrow.frac_bits != out.frac_bits or narrow.tensor.lo < out.lo or narrow.tensor.hi > out.hi:
+        narrow = g.narrow_forms[after.tensor] = g.tabulated(g.resolved(after) or after, out)
+    g.builder.close(before.value, narrow)

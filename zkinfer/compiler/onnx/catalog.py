@@ -36,12 +36,13 @@ _STEPS = """
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Of recurrent layers
 these work on all steps of the sequence at once, and the circuit has one copy of the cell for each direction, however
-many steps there are. Every tensor has one format at all steps; the states pass through it from step to step. Of trees,
-all comparisons are computed, and then the leaf that they lead to; every feature has a format of its own, so features
-need not be scaled before training. Operators of `com.microsoft` are onnxruntime's. Those that quantize activations
-while they run, and MatMulInteger and ConvInteger after a DynamicQuantizeLinear, are taken in their float meaning:
-weights are the quantized ones, activations are not rounded to the 8 bits that the data would choose, and compiling says
-for how many products that holds.
+many steps there are. Every tensor has one format at all steps; the states pass through it from step to step. What an
+exporter has unrolled stays unrolled: torch's default one does so with `nn.RNN`, which `exporter="torchscript"` keeps as
+it is. Scan and Loop are refused. Of trees, all comparisons are computed, and then the leaf that they lead to; every
+feature has a format of its own, so features need not be scaled before training. Operators of `com.microsoft` are
+onnxruntime's. Those that quantize activations while they run, and MatMulInteger and ConvInteger after a
+DynamicQuantizeLinear, are taken in their float meaning: weights are the quantized ones, activations are not rounded to
+the 8 bits that the data would choose, and compiling says for how many products that holds.
 """
 
 _HINTS = """

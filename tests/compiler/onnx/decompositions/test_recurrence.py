@@ -290,6 +290,23 @@ def test_a_memory_that_is_no_output_is_passed_on() -> None:
     assert result.error <= 0.02
 
 
+def test_a_memory_that_its_own_step_reads_in_another_format() -> None:
+    """Through peepholes. It is small after every step, because it is forgotten, and large before the first."""
+    tensors = parameters("LSTM", 1)
+    tensors["b"][0, 2 * HIDDEN : 3 * HIDDEN] = -20
+    tensors["p"] = np.random.default_rng(2).normal(size=(1, 3 * HIDDEN)) / 8
+    tensors["s"] = np.full((1, BATCH, HIDDEN), 0.5)
+    tensors["c"] = np.full((1, BATCH, HIDDEN), 8.0)
+    body, shapes = batch_last("LSTM", "", "w, r, b, , s, c, p"), {"x": [BATCH, STEPS, INPUTS]}
+    model = build(body.replace("h, c =", "h, m =").replace("(c)", "(m)"), shapes, tensors, outputs=["z", "zh", "zc"])
+    result = compare(
+        model, np.random.default_rng(3).normal(size=(12 * BATCH, *shapes["x"][1:])), batch=BATCH, precision=FINE
+    )
+    formats = {node.out.label: node.out.frac_bits for node in result.lookups}
+    assert formats["y/direction0/step/memory"] > formats["y/direction0/after1"]
+    assert result.error <= 0.03
+
+
 @given(
     op=st.sampled_from(list(GATES)),
     direction=st.sampled_from(["forward", "reverse", "bidirectional"]),
