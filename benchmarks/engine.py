@@ -2,6 +2,7 @@
 
     python benchmarks/engine.py                    # one thread, then all
     python benchmarks/engine.py --threads 1 --markdown
+    python benchmarks/engine.py --proof 4096 1024      # the phases of a proof, and the limit of each
 
 u is the time per element of `c[i] = a[i] * b[i] + c[i]` over 2^22 float64, in the same run and on the same threads.
 Each figure is the best of several repetitions: by the clock, and, as "core ns", the time of all processors together,
@@ -24,6 +25,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.codegen import get_host_cpu_features
+from phases import Machine, phases
 
 from zkinfer.jit.compiling import kernel
 from zkinfer.jit.threads import get_threads, split, threads
@@ -37,6 +39,7 @@ from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness, multiplicities
 from zkinfer.protocol.lookup.tables import RangeTable
 from zkinfer.protocol.merkle.columns import SaltedColumns
+from zkinfer.protocol.merkle.kernels import hash_messages
 from zkinfer.protocol.merkle.paths import hash_leaf, hash_node
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.pcs.params import Code
@@ -306,6 +309,31 @@ def measure(log_size: int, markdown: bool) -> None:
     print(f"A tree, message by message: {alone * 1e9:.0f} ns for a leaf of 95 bytes, {ratio:.0f} times as many.\n")
 
 
+def measure_phases(width: int, batch: int, markdown: bool) -> None:
+    """Prints the phases of a proof of a block, against three speeds of this machine on the threads in use."""
+    a, b, c = np.random.default_rng(1).random((3, 1 << 22))
+    workers = get_threads()
+    lanes = np.zeros(workers * LANES)
+    messages = np.random.default_rng(7).integers(0, 256, (workers << 9, 1 << 10), dtype=np.uint8)
+    digests = np.empty((len(messages), 32), dtype=np.uint8)
+
+    machine = Machine(
+        STREAM_BYTES * c.size / best(lambda: split(stream, c.size, 1 << 13, a, b, c)).processors,
+        workers
+        * REGISTER_ROUNDS
+        * REGISTER_CHAINS
+        * LANES
+        / best(lambda: split(registers, workers, 1, lanes, REGISTER_ROUNDS)).processors,
+        messages.size / best(lambda: hash_messages(messages, bytes(32), digests)).processors,
+    )
+    lines = phases(width, batch, machine)
+    print(
+        f"{workers} thread{'s' * (workers > 1)}, width {width}, batch {batch}; each: {machine.moved / 1e9:.0f} GB/s, "
+        f"{machine.fused / 1e9:.1f} G multiply-adds/s, {machine.hashed / 1e9:.1f} GB/s hashed\n"
+    )
+    show(lines, markdown)
+
+
 def show(lines: list[tuple[str, ...]], markdown: bool) -> None:
     """Prints lines of cells, the first of them the header."""
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
@@ -336,11 +364,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the prover's parts on this machine.")
     parser.add_argument("--log-size", type=int, default=22, help="measure 2^N elements (default 22)")
     parser.add_argument("--threads", type=int, help="only with so many threads (default: 1, then all)")
+    parser.add_argument("--proof", type=int, nargs=2, metavar=("WIDTH", "BATCH"), help="the phases of a proof instead")
     parser.add_argument("--markdown", action="store_true", help="print tables for a document")
     arguments = parser.parse_args()
     start = time.perf_counter()
     warmup()
     print(f"{machine()}\nwarmup: {time.perf_counter() - start:.1f} s\n")
+    if arguments.proof:
+        with threads(arguments.threads or get_threads()):
+            width, batch = arguments.proof
+            measure_phases(width, batch, arguments.markdown)
+        return
     for count in [arguments.threads] if arguments.threads else sorted({1, get_threads()}):
         with threads(count):
             measure(arguments.log_size, arguments.markdown)

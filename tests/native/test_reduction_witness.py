@@ -35,6 +35,8 @@ def test_a_functional_of_a_value(seed: int, shape: tuple[int, ...], dtype: type)
     functional = random_functional(rng, shape)
     assert evaluate(functional, array) == value_of(functional, array)
     assert evaluate(functional, np.asfortranarray(array)) == value_of(functional, array)
+    alike = np.broadcast_to(array[:1], shape)
+    assert evaluate(functional, alike) == value_of(functional, alike)
 
 
 @given(seeds, st.lists(st.integers(0, 5), min_size=1, max_size=3), st.sampled_from(["known", "eq", "other"]))

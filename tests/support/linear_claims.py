@@ -184,6 +184,9 @@ class KnowingWitness:
     def evaluation(self, value: int, functional: Functional) -> Ext:
         return value_of(functional, self.values[value])
 
+    def public_evaluation(self, functional: Functional, array: IntArray) -> Ext:
+        return value_of(functional, array)
+
     def contracted(self, contractions: Sequence[Contraction]) -> list[Ext]:
         return [scalar.ext_dot(*sides(one, self.values)) for one in contractions]
 

@@ -287,22 +287,25 @@ def prove(
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
     run = commit_run(plan, values, keys.executor.tables, key.opening, log_copies=key.log_copies)
-    statement = _statement(keys, plan, run, context)
+    with phase("statement"):
+        statement = _statement(keys, plan, run, context)
+        digest = statement.digest()
     opened = keys.matrix.take()
     link = key.copies.link()
-    data = prove_run(run, statement.digest(), opened.matrix, key.opening, place=opened.place, link=link)
+    data = prove_run(run, digest, opened.matrix, key.opening, place=opened.place, link=link)
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
     if private_inputs:
         root = hidden_values(run.header, run.roots[0])
         hidden = tuple(PrivateTensor(stacked_shape(t.shape, batch, runs), root) for t in program.inputs)
     outputs: list[OutputTensor | PrivateTensor] = []
-    for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
-        shape = stacked_shape(tensor.shape, batch, runs)
-        if isinstance(shown, bytes):
-            outputs.append(PrivateTensor(shape, shown))
-        else:
-            outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
+    with phase("outputs"):
+        for tensor, shown in zip(program.output_tensors, statement.outputs, strict=True):
+            shape = stacked_shape(tensor.shape, batch, runs)
+            if isinstance(shown, bytes):
+                outputs.append(PrivateTensor(shape, shown))
+            else:
+                outputs.append(OutputTensor.of(shown.reshape(shape), tensor.frac_bits))
     return Proof("native", keys.commitment.digest, tuple(outputs), data, hidden, b"".join(statement.parts()))
 
 

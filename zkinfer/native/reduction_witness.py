@@ -76,6 +76,10 @@ class NativeReductionWitness:
         """The value of a functional of a value of the program."""
         return evaluate(functional, self._values[value])
 
+    def public_evaluation(self, functional: Functional, array: IntArray) -> Ext:
+        """The value of a functional of public integers."""
+        return evaluate(functional, array)
+
     def contracted(self, contractions: Sequence[Contraction]) -> list[Ext]:
         """The sums of contractions."""
         return [_product_sum(*self._sides(one)) for one in contractions]

@@ -14,6 +14,7 @@ Header and roots come from the proof; the verifier takes a header's sizes only i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -196,13 +197,22 @@ def run_proof(
     masked = [weights]
     if brings_masks:
         masked.append(MatrixCommitment(commitments.masks, 0, groups[0] + 1))
-    _open(parameters, masked, claims.weights, channel, wires.weights, None if witness is None else witness.weights)
+    with _phase(witness, "opening of the weights"):
+        _open(parameters, masked, claims.weights, channel, wires.weights, None if witness is None else witness.weights)
     others = witness_commitments(plan, commitments.roots, groups[1], header.log_columns)
-    _open(header.opening, others, claims.witness, channel, wires.witness, None if witness is None else witness.witness)
+    of_others = None if witness is None else witness.witness
+    with _phase(witness, "opening of the rest"):
+        _open(header.opening, others, claims.witness, channel, wires.witness, of_others)
     constraints = channel.constraints()
     about = None if witness is None else witness.pads_proof
-    run_pads_proof(pads, commitments.pads, constraints, transcript, wires.about_pads, about)
+    with _phase(witness, "proof about the pads"):
+        run_pads_proof(pads, commitments.pads, constraints, transcript, wires.about_pads, about)
     return soundness(channel.terms, parameters, header.opening, groups, pads)
+
+
+def _phase(witness: ProofWitness | None, name: str) -> AbstractContextManager[None]:
+    """Measures, or shows, a part of the proof; nothing on the verifier's side."""
+    return nullcontext() if witness is None else witness.reduction.phase(name)
 
 
 def _channel(transcript: Transcript, wire: Wire, witness: ProofWitness | None) -> Channel:

@@ -193,7 +193,11 @@ class _Reduction:
         return self.channel.exchange("private output", 1, make)
 
     def _public(self, key: int, functional: Functional) -> Ext:
-        return ZERO if self.publics is None else evaluate(functional, self.publics[key])
+        if self.publics is None:
+            return ZERO
+        with phase_of(self.witness, "public values"):
+            of = evaluate if self.witness is None else self.witness.public_evaluation
+            return of(functional, self.publics[key])
 
     def _route(self, value: int, functional: Functional, claimed: AffineForm) -> None:
         """A claim on a value of the program: done where it is committed, pending where it is not."""

@@ -27,6 +27,9 @@ class ReductionWitness(Protocol):
     def evaluation(self, value: int, functional: Functional) -> Ext:
         """The value of a functional of a value of the program."""
 
+    def public_evaluation(self, functional: Functional, array: IntArray) -> Ext:
+        """What `functional.evaluate` gives."""
+
     def contracted(self, contractions: Sequence[Contraction]) -> list[Ext]:
         """The sums of contractions."""
 
