@@ -20,6 +20,7 @@ from zkinfer.circuit.program import Lookup
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import cost
 from zkinfer.native.prove import header_for
+from zkinfer.native.setup import KeySizes
 from zkinfer.native.timings import collected
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.ligero.pads import layout
@@ -86,12 +87,12 @@ def work_of(keys: zk.Keys, runs: int) -> dict[str, Work]:
     """The phases of a proof of so many runs with public inputs and outputs, as far as they are counted."""
     program, key = keys.program, keys.commitment.key_as(NativeVerifyingKey)
     plan = make_plan(program, runs, (False,) * len(program.inputs), (False,) * len(program.outputs))
-    header = header_for(plan)
-    shape = shape_of(plan, key.opening.code, header)
-    counts = cost.count(plan, shape, header, key.opening)
+    header, sizes = header_for(plan), KeySizes(key.opening, key.proofs)
+    shape = shape_of(plan, key.opening.code, header, key.log_copies)
+    counts = cost.count(plan, shape, header, key.opening, sizes.symbols)
     assert plan.instance is not None
     weights = key.opening.code
-    masks = 3 * (shape.weight_groups + 1) * weights.length
+    masks = 0 if sizes.symbols[1] else 3 * (shape.weight_groups + 1) * weights.length
     entries = plan.instance.lookups
     columns = sum(plan.instance.tables[b.table].columns << b.variables for b in plan.instance.blocks)
     elements = runs * sum(node.out.size for node in program.nodes if isinstance(node, Lookup))
