@@ -22,7 +22,7 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 import zkinfer as zk
-from zkinfer.native.cost import Counts, seconds
+from zkinfer.native.cost import PICOSECONDS, Counts, seconds
 from zkinfer.native.estimate import NativeEstimate
 
 HEADER = (
@@ -45,6 +45,9 @@ BUDGETS = (1000, 4000)
 PROOFS = 64
 BLOCKS = ((256, 1), (256, 64), (256, 1024), (1024, 1), (1024, 64), (1024, 1024), (2048, 1), (2048, 256))
 REPEATS = 4
+
+PULL = 0.1
+"""How far off its present value a constant may be, in relative errors of a point: what the points cannot tell stays."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,12 @@ def measured(name: str, circuit: zk.Circuit, keys: zk.Keys, x: npt.NDArray[np.fl
 
 
 def fit(points: list[Point]) -> Counts:
-    """The constants that fit best: relative errors, squared, are least."""
+    """The constants that fit best: relative errors, squared, are least; those of counts that do not differ stay."""
     matrix = np.array([[float(v) for v in astuple(p.estimate.counts)] for p in points])
     matrix /= np.array([1e12 * p.seconds for p in points])[:, None]
-    solution, _ = nnls(matrix, np.ones(len(points)))
+    known = np.diag([PULL / getattr(PICOSECONDS, field.name) for field in fields(Counts)])
+    stay = np.full(len(known), PULL)
+    solution, _ = nnls(np.concatenate([matrix, known]), np.concatenate([np.ones(len(points)), stay]))
     return Counts(*(round(float(v)) for v in solution))
 
 

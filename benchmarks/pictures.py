@@ -116,7 +116,54 @@ def overhead(page: str) -> str:
     return "".join(picture("Proving time over inference time", WIDTH, y + 10 + MARGIN, pieces))
 
 
-PICTURES = {"phases.svg": phases, "proof-bytes.svg": proof_bytes, "overhead.svg": overhead}
+def _decades(values: Sequence[float]) -> range:
+    """The powers of ten that enclose all values."""
+    return range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+
+
+def shapes(page: str) -> str:
+    """Seconds against what is looked up, on logarithmic axes: proving as discs, verifying as rings, a line each."""
+    rows = sorted(table_with(page, ["network", "ns an element"]), key=lambda row: number(row["elements"]))
+    elements = [number(row["elements"]) for row in rows]
+    seconds = {kind: [number(row[f"{kind} s"]) for row in rows] for kind in ("prove", "verify")}
+    across, up = _decades(elements), _decades([value for values in seconds.values() for value in values])
+    left, top, width, height = MARGIN + 60, MARGIN + 44, WIDTH - 2 * MARGIN - 80, 300
+    foot = top + height
+
+    def x(value: float) -> float:
+        return left + width * (math.log10(value) - across[0]) / (len(across) - 1)
+
+    def y(value: float) -> float:
+        return foot - height * (math.log10(value) - up[0]) / (len(up) - 1)
+
+    pieces = [text(MARGIN, MARGIN + 12, "Processor seconds of a proof, by what is looked up for it", "head")]
+    for d in across:
+        pieces += [line(x(10**d), top, foot), text(round(x(10**d)) + 18, foot + 18, f"{10**d:,}", "soft", "end")]
+    for d in up:
+        pieces.append(text(left - 10, y(10.0**d) + 4, f"{10.0**d:g} s", "soft", "end"))
+        pieces.append(f'<path d="M{left} {y(10.0**d):.1f}H{left + width}"/>\n')
+    for kind, mark in (("prove", "bar"), ("verify", "ring")):
+        places = [(x(a), y(b)) for a, b in zip(elements, seconds[kind], strict=True)]
+        pieces.append(f'<path d="M{" L".join(f"{a:.1f} {b:.1f}" for a, b in places)}"/>\n')
+        pieces += [f'<circle class="{mark}" cx="{a:.1f}" cy="{b:.1f}" r="5"/>\n' for a, b in places]
+    for count, (a, b) in enumerate(zip(elements, seconds["prove"], strict=True), start=1):
+        pieces.append(text(round(x(a)) - 4, round(y(b)) - 9, str(count), "soft"))
+    below = foot + 40
+    pieces += [
+        f'<circle class="bar" cx="{left}" cy="{below}" r="5"/>\n',
+        text(left + 12, below + 4, "proving"),
+        f'<circle class="ring" cx="{left + 120}" cy="{below}" r="5"/>\n',
+        text(left + 132, below + 4, "verifying"),
+    ]
+    lines = -(-len(rows) // 3)
+    for count, row in enumerate(rows):
+        column, place = divmod(count, lines)
+        words, start = f"{count + 1} {row['network']}", MARGIN + column * (WIDTH - MARGIN) / 3
+        pieces.append(text(start, below + 30 + place * 18, words))
+    return "".join(picture("Seconds against what is looked up", WIDTH, below + 30 + lines * 18 + MARGIN, pieces))
+
+
+PICTURES = {"phases.svg": phases, "proof-bytes.svg": proof_bytes, "overhead.svg": overhead, "shapes.svg": shapes}
 """By the names of their files."""
 
 

@@ -1,4 +1,4 @@
-"""What real shapes cost, and what was estimated: `python benchmarks/shapes.py [PATTERN ...] [--all] [--picture FILE]`.
+"""What real shapes cost, and what was estimated: `python benchmarks/shapes.py [PATTERN ...] [--all]`.
 
 Networks in pairs of shapes that are powers of two and shapes that are none, recurrent networks, and convolutional
 networks at the sizes in use; with --all, GPT-2 small's shape too. Figures are processor seconds of all threads, the
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -165,15 +164,17 @@ class Cost:
 
 
 def compiled(case: Case, folder: Path) -> float:
-    """Writes circuit and inputs to a folder; seconds that compiling took, 0 if it is there already."""
+    """Writes circuit and inputs to a folder, if they are not there; seconds that compiling took."""
+    took = folder / "compiling.json"
+    if took.exists():
+        return float(json.loads(took.read_text()))
     np.save(folder / "inputs.npy", case.inputs(case.batch))
-    if (folder / "circuit.zkx").exists():
-        return 0.0
     torch.manual_seed(0)
     watch = Stopwatch()
     circuit = zk.compile(case.network(), case.inputs(max(8, case.batch) if case.batch > 1 else 4))
     circuit.save(folder / "circuit.zkx")
-    return watch.processor
+    took.write_text(json.dumps(watch.processor))
+    return float(json.loads(took.read_text()))
 
 
 def measured(name: str, folder: Path) -> Cost:
@@ -191,33 +192,6 @@ def measured(name: str, folder: Path) -> Cost:
     made |= process(script, str(folder), "keys")
     made |= process(script, str(folder), "proofs")
     return Cost(**made)
-
-
-def draw(found: dict[str, Cost], path: Path) -> None:
-    """Seconds against what is looked up, a line for proving and one for verifying."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    mpl.rcParams["svg.hashsalt"] = "zkinfer"
-    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    ordered = sorted(found.items(), key=lambda item: item[1].elements)
-    elements = [cost.elements for _, cost in ordered]
-    axis.plot(elements, [cost.prove for _, cost in ordered], marker="o", label="proving")
-    axis.plot(elements, [cost.verify for _, cost in ordered], marker="s", label="verifying")
-    for name, cost in ordered:
-        axis.annotate(
-            name, (cost.elements, cost.prove), rotation=60, fontsize=6, xytext=(2, 4), textcoords="offset points"
-        )
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlabel("elements looked up")
-    axis.set_ylabel("processor seconds")
-    axis.margins(y=0.3)
-    axis.grid(visible=True, which="major", linewidth=0.3)
-    axis.legend(loc="upper left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
 
 
 def ratios(found: dict[str, Cost]) -> list[str]:
@@ -239,7 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("patterns", nargs="*", help="names or shell patterns of networks; all but the slowest if none")
     parser.add_argument("--all", action="store_true", help="measure the slowest too")
     parser.add_argument("--folder", type=Path, help="keep circuits here")
-    parser.add_argument("--picture", type=Path, help="draw here, as SVG or PNG")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--compile", choices=CASES, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -264,8 +237,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(ratios(found)))
     if given.json:
         given.json.write_text(json.dumps({name: vars(cost) for name, cost in found.items()}))
-    if given.picture:
-        draw(found, given.picture)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmark of shapes: its arithmetic, and its picture. What it measures takes minutes."""
+"""The benchmark of shapes: its arithmetic, and its samples. What it measures takes minutes."""
 
 import importlib
 from collections.abc import Iterator
@@ -39,16 +39,6 @@ def test_estimates_are_shown_over_what_was_measured(shapes: ModuleType) -> None:
     row = cost(shapes).row("x")
     assert len(row) == len(shapes.HEADER)
     assert row[-3:] == ["1.50", "0.50", "1.00"]
-
-
-def test_the_picture_has_a_line_for_each_of_both_and_no_date(shapes: ModuleType, tmp_path: Path) -> None:
-    found = {"small": cost(shapes), "large": cost(shapes, elements=10**6, prove=20.0)}
-    for name in ("a.svg", "b.svg"):
-        shapes.draw(found, tmp_path / name)
-    drawn = (tmp_path / "a.svg").read_text()
-    assert drawn == (tmp_path / "b.svg").read_text()
-    assert "dc:date" not in drawn
-    assert len(drawn) < 100_000
 
 
 @pytest.mark.parametrize("name", ["even", "MLP 1,000", "GRU, 100 steps", "GPT-2 small, 32 positions"])

@@ -1,8 +1,7 @@
 """What a native proof costs: counts of what is done, times constants fitted to measurements.
 
 Time is that of processors, of all threads together: what one idle core takes. It depends on no other program as the
-clock does; two idle cores take a little more than half of it where kernels do most of the work, and all of it where
-Python does.
+clock does; with several cores the clock shows less where kernels do most of the work.
 
 `benchmarks/native_cost.py` measures a range of circuits, fits `PICOSECONDS` to them and prints how far off they are.
 """
@@ -60,22 +59,22 @@ class Counts:
 
 
 PICOSECONDS = Counts(
-    proof=6_000_000_000,
-    multiplications=10,
-    elements=0,
-    lookups=145_000,
-    table_rows=0,
-    symbols=0,
-    leaves=160_000,
-    weights=1_300,
-    contracted=300_000,
-    summed=80_000,
-    messages=113_000_000,
-    nodes=0,
-    boxes=0,
+    proof=8_000_000_000,
+    multiplications=40,
+    elements=1_100,
+    lookups=118_000,
+    table_rows=90_000,
+    symbols=5_000,
+    leaves=225_000,
+    weights=8_200,
+    contracted=290_000,
+    summed=8_000,
+    messages=76_000_000,
+    nodes=800_000_000,
+    boxes=180_000_000,
 )
-"""For each of what is counted, on a core of the reference machine. Lookups carry what grows with them: their
-share of the commitment. Leaves carry what grows with the length of codewords: masks, and levels of the openings."""
+"""For each of what is counted, on a core of the reference machine. What grows together cannot be told apart by fitting:
+lookups carry most of what is done for a committed cell, leaves carry masks and the levels of the openings."""
 
 RANGE_PICOSECONDS = replace(PICOSECONDS, lookups=42_000, symbols=10_500, leaves=0, messages=80_000_000)
 """The same for the proof about the weights, where most of what is looked up is committed already: lookups do not carry

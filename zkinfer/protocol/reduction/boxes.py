@@ -128,6 +128,7 @@ class Cut:
         return ext_sub(ONE, inside)
 
 
+@lru_cache(maxsize=1024)
 def pieces(size: int) -> tuple[AlignedPiece, ...]:
     """An axis of `size` places, cut into powers of two, the largest first.
 
