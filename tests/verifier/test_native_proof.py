@@ -401,7 +401,7 @@ def test_both_verifiers_limit_how_often_sums_of_sums_are_read(monkeypatch: pytes
 def damaged(proof: Proof) -> Iterator[Proof]:
     """With one bit flipped in the middle of each part of the argument; and with sizes that ask for more work."""
     parts = decode(proof.data)
-    for name in ("message", "weights", "witness", "about_pads", "masks", "pads"):
+    for name in ("message", "weights", "witness", "about_pads", "branch", "pads"):
         changed = bytearray(getattr(parts, name))
         if not changed:
             continue  # a matrix that this proof has none of
