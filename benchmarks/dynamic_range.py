@@ -4,7 +4,7 @@
 
 Three tables: circuits calibrated on rows of all sizes; circuits calibrated and run at one size each; circuits
 calibrated at one size and run at others, or with one huge element. The reference is onnxruntime in float64 on the
-inputs that the circuit holds, so that the rounding of inputs, which is a matter of formats, is no part of an error.
+inputs that the circuit holds, so that the rounding of inputs, which is a matter of formats, is not a part of an error.
 """
 
 import warnings

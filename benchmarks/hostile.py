@@ -149,7 +149,7 @@ def targets(folder: Path) -> list[Target]:
         return result.weights_in_bounds or found.digest != commitment.digest
 
     def accepts_item(data: bytes) -> bool:
-        """Likewise; where in its proof an item stands is no part of the receipt."""
+        """Likewise; where in its proof an item stands is not a part of the receipt."""
         found = ItemReceipt.from_bytes(data)
         found.check(receipt)
         return data == item.to_bytes() or (found.header, found.item) != (item.header, item.item)

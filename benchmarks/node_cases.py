@@ -3,7 +3,7 @@
 A test leaves open which inputs are data and which are parts of the model, so each is compiled in up to four forms:
 all inputs computed; those that the operator's lowering takes computed, and the others constant, as scales and axes are;
 those that hold floats; only the first of these, or of all, as where the rest are weights. A form that is refused with
-a clear error is no failure of the test, unless all are.
+a clear error is not a failure of the test, unless all are.
 
 Operators that describe tensors, such as Shape, leave nothing to prove: what they give is known when the model is read.
 Of these it is checked that the constant is right.

@@ -6,8 +6,8 @@ A block is linear, GELU, linear, with committed weights of 8 bits. Proving is al
 included, in zero knowledge at 128 bits of security; inference is onnxruntime in float32, the baseline of the overhead,
 and beside it in int8, as its own dynamic quantization makes it of the same block. All take the same threads, in one
 process, and are the least of several runs. Each size has a process of its own; its peak memory is shown, and how much
-of what a bound allows the proofs add: six times weights and activations as float64. A width that is no power of two is
-among the defaults.
+of what a bound allows the proofs add: six times weights and activations as float64. A width that is not a power of two
+is among the defaults.
 """
 
 import argparse

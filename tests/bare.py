@@ -1,7 +1,8 @@
 """What a base install takes and can do, in an environment of its own: `make test-bare`, which makes one and names it.
 
 Its size is measured, without pip and setuptools. It verifies a proof that this environment makes, refuses one that was
-changed, and says of other commands what to install. Installing takes the network, so it is no part of the test suite.
+changed, and says of other commands what to install. Installing takes the network, so it is not a part of the test
+suite.
 """
 
 import os

@@ -1,6 +1,6 @@
 """A whole job where neither the package's folder nor a home can be written, as in a container: `make test-read-only`.
 
-Its kernels are compiled into a private folder, which takes half a minute, so it is no part of the test suite.
+Its kernels are compiled into a private folder, which takes half a minute, so it is not a part of the test suite.
 """
 
 import shutil

@@ -16,7 +16,7 @@ MAX_ACCURACY_LOST = 0.005
 
 
 def script(name: str) -> ModuleType:
-    """A module of `circuits/`, which is no package."""
+    """A module of `circuits/`, which is not a package."""
     spec = importlib.util.spec_from_file_location(f"circuits_{name}", CIRCUITS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

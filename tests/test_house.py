@@ -96,7 +96,7 @@ def module_path(module: str) -> Path | None:
 def imports(nodes: list[ast.stmt] | list[ast.AST]) -> set[str]:
     """The modules that import statements name; `from a import b` gives a.b where that is a module, and else a.
 
-    The version, of the package itself, is no module's, and so is not counted.
+    The version, of the package itself, is not a module's, and so is not counted.
     """
     found = set()
     for node in nodes:

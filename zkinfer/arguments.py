@@ -45,7 +45,7 @@ def as_path(name: str, value: object) -> Path:
         value: what the caller handed in.
 
     Raises:
-        InvalidInputError: it is no path; or it is in a store, which has single files alone.
+        InvalidInputError: it is not a path; or it is in a store, which has single files alone.
     """
     try:
         text = os.fsdecode(value)  # type: ignore[arg-type]

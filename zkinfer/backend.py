@@ -323,7 +323,7 @@ class Backend(ABC, Generic[K]):
         """Bytes of a proof by part, for people; says nothing about whether it is valid.
 
         Raises:
-            MalformedProofError: it is no proof of this backend.
+            MalformedProofError: it is not a proof of this backend.
         """
         return {"proof": len(proof.data)}
 

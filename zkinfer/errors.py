@@ -100,11 +100,11 @@ class NothingCheckedError(VerificationError):
 
 
 class UnreadableProofError(MalformedProofError, NothingCheckedError):
-    """There is no such file, or it is no proof, rotation or manifest but something else."""
+    """There is no such file, or it is not a proof, rotation or manifest but something else."""
 
 
 class UnreadableCommitmentError(MalformedCommitmentError, NothingCheckedError):
-    """There is no such file, or it is no commitment but something else."""
+    """There is no such file, or it is not a commitment but something else."""
 
 
 class UnusableStatementError(StatementError, NothingCheckedError):

@@ -37,7 +37,7 @@ def install(extra: str) -> str:
 
 
 def optional_package(error: ModuleNotFoundError) -> str | None:
-    """The optional package that an import failed for; None where the missing module is no option of zkinfer."""
+    """The optional package that an import failed for; None where the missing module is not an option of zkinfer."""
     package = (error.name or "").partition(".")[0]
     return package if package in EXTRAS else None
 

@@ -254,7 +254,7 @@ def test_compile_for_a_target_shows_what_was_traded(shop: Path, tmp_path: Path) 
     assert "held-out samples" in done.text
     refused = run(*arguments, "--target", "cosine>1")
     assert refused.code == 3
-    assert "is no target" in refused.text
+    assert "is not a target" in refused.text
 
 
 def test_estimate_names_the_size_of_the_reference_string(shop: Path) -> None:

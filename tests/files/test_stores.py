@@ -70,7 +70,8 @@ def test_what_is_not_there_is_named(folder: str) -> None:
     for name in ("none", ""):
         write_atomically(f"{folder}/there/file", b"")
         where = f"{folder}/{name or 'there'}"
-        with pytest.raises(ArtifactError, match=f"cannot read {where}: {'No such file' if name else 'it is no file'}"):
+        reason = "No such file" if name else "it is not a file"
+        with pytest.raises(ArtifactError, match=f"cannot read {where}: {reason}"):
             read_bounded(where, max_bytes=10)
         with pytest.raises(OSError):  # noqa: PT011 -- as for other files
             open_regular(where)

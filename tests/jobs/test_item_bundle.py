@@ -146,7 +146,7 @@ def test_another_item_than_the_one_asked_about(job: ProvenJob) -> None:
 
 
 def test_an_item_that_is_proven_though_the_circuit_cannot_take_it(job: ProvenJob) -> None:
-    """The operator proved the item with another input in the place of one that is no number."""
+    """The operator proved the item with another input in the place of one that is not a number."""
     folder = hand_out(job)
     np.save(job.folder.parent / "mine.npy", items()[[DEAD]])
     with pytest.raises(StatementError, match="item 5 is not what your input shows: the circuit cannot take it"):

@@ -384,7 +384,7 @@ def drop(batch: JobBatch, position: int) -> JobBatch:
 
 
 def test_processes_that_cannot_be_had(job: ProvenJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are no verdict on the job."""
+    """They are not a verdict on the job."""
     for missing in ("/bin/false", "/nowhere/python"):
         monkeypatch.setattr(sys, "executable", missing)
         with pytest.raises(VerifierUnavailableError, match="process"):
@@ -483,7 +483,7 @@ class TestOneItem:
             (items()[[3, DEAD]], "cannot take the input at position 1"),
             (items()[:0], "along their first axis"),
             (np.float64(1), "along their first axis"),
-            ("x", "a text is no array"),
+            ("x", "a text is not an array"),
             ({"y": items()[[3, 5]]}, "named"),
             (None, "the job's inputs are public"),
         ],

@@ -352,7 +352,7 @@ def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> Non
 
 
 def test_an_element_has_one_encoding() -> None:
-    """A value of a combination plus P, the same element in other bytes, is no element."""
+    """A value of a combination plus P, the same element in other bytes, is not an element."""
     statement, commitments, opening = opened_by(FoldedVectors)
     start = 2 * 21 + 8 + 32
     value = int.from_bytes(opening[start : start + 7], "little") + P

@@ -269,7 +269,7 @@ def test_an_index_that_is_not_the_sources(unit: int, remove: Remove) -> None:
 
 
 def test_another_lookup_behind_a_tensor(remove: Remove) -> None:
-    """What is looked up there is a constant of the program: another row of the table is no lookup of it."""
+    """What is looked up there is a constant of the program: another row of the table is not a lookup of it."""
     flat = int(np.flatnonzero(~inside_tensor())[0])
 
     def witness(witness: Witness) -> None:

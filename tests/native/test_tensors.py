@@ -99,7 +99,7 @@ def test_columns_around_the_limit_of_exact_products(bits: int) -> None:
 
 @pytest.mark.parametrize("rows", [1 << 14, 1 << 16, 1 << 17])
 def test_letters_that_the_other_operand_lacks_are_summed_however_long(rows: int) -> None:
-    """Weights over rows and columns that are no product: minus one everywhere, and one zero."""
+    """Weights over rows and columns that are not a product: minus one everywhere, and one zero."""
     x, w = Tensor("x", (rows, 1), 0, 0, 1), Tensor("w", (2, 1), 0, -1, 1)
     node = Einsum(Tensor("y", (rows, 2), 0, -1, 1), "ab,cb->ac", (0, 1))
     plan = make_plan(Program(1, (x,), (w,), (), (node,), (2,)), 1)

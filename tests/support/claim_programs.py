@@ -31,7 +31,7 @@ def attention(kind: str = "any") -> Built:
 
 
 def reshaped() -> Built:
-    """A functional of an einsum's result that is no product over its axes."""
+    """A functional of an einsum's result that is not a product over its axes."""
     rng, builder = np.random.default_rng(3), Builder()
     x = builder.input("x", (2, 3), 2, -8, 8)
     y = builder.einsum("y", "ab,cb->ac", x, builder.weight("w", rng.integers(-5, 6, (6, 3)), 1))

@@ -33,7 +33,7 @@ def some_keys() -> NativeKeys:
 
 
 def items() -> npt.NDArray[np.float64]:
-    """What the jobs are run on: shape (ITEMS, 3), of which one is no number."""
+    """What the jobs are run on: shape (ITEMS, 3), of which one is not a number."""
     x = item_reals(ITEMS)
     x[DEAD, 1] = np.nan
     return x

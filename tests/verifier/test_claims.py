@@ -290,7 +290,7 @@ def test_outputs_by_name_as_a_dataclass_has_them() -> None:
 
 
 def test_float32_is_compared_in_float32() -> None:
-    """2^25 + 1 is no float32."""
+    """2^25 + 1 is not a float32."""
     program = wide(1 << 26)
     claims = [OutputTensor.of(np.array([[(1 << 25) + 1, 3, 0]]), 0)]
     exact = np.array([[(1 << 25) + 1.0, 3.0, 0.0]])

@@ -269,7 +269,7 @@ def test_other_backend(dense: Any) -> None:
         dense.verify(proof=dense.bend_proof(backend="sumcheck"))
 
 
-# The proof's length, and things that are no files.
+# The proof's length, and things that are not files.
 
 
 def test_length_is_canonical(dense: Any) -> None:

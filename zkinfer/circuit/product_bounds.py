@@ -3,7 +3,7 @@
 Squares. A contraction of a value with itself, letter by letter, adds up squares and is not negative.
 
 Normalization. Let `L = T[(w + half) >> s]` be a Lookup of w, and let a product hold L^k times other factors. Flattened
-into factors that are no products themselves, it is
+into factors that are not products themselves, it is
 
     y = c * F1^m1 * F2^m2 * ... * L^k,        w = w0 * F1^(p * m1) * F2^(p * m2) * ...
 

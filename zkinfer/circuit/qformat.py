@@ -42,7 +42,7 @@ def as_array(x: Any) -> Array:
     """
     if isinstance(x, (str, os.PathLike)):
         raise InvalidInputError(
-            f"a text is no array; if it is a path, read the file first: numpy.load({os.fspath(x)!r})"
+            f"a text is not an array; if it is a path, read the file first: numpy.load({os.fspath(x)!r})"
         )
     try:
         if hasattr(x, "detach"):

@@ -172,7 +172,7 @@ def _joined(terms: Sequence[Term], bounds: Sequence[Interval], known: Known) -> 
 
 
 def _given_lookup(terms: Sequence[Term], bounds: Sequence[Interval], k: int, known: Known) -> Interval | None:
-    """Bounds of the sum of the terms, given what term `k` looks up; None if that is no lookup of other terms."""
+    """Bounds of the sum of the terms, given what term `k` looks up; None if that is not a lookup of other terms."""
     term = terms[k]
     lookup = known.source(term.source).node
     if not isinstance(lookup, Lookup) or term.steps or len(terms) < 2:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zkinfer.jobs.runner import Progress as JobProgress
 
 LINE_SECONDS = 30.0
-"""Between two lines of mere progress, where standard error is no terminal."""
+"""Between two lines of mere progress, where standard error is not a terminal."""
 
 
 def summary(progress: "JobProgress") -> str:

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 
 MAX_TABLE_WIDTH = 140
 
-# rich itself honours NO_COLOR and writes plain text where the stream is no terminal.
+# rich itself honours NO_COLOR and writes plain text where the stream is not a terminal.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -45,7 +45,7 @@ def exit_code(error: ZkinferError) -> ExitCode:
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingDependencyError | None:
-    """The advice for a missing optional package; None where the package is no option of zkinfer."""
+    """The advice for a missing optional package; None where the package is not an option of zkinfer."""
     package = optional_package(error)
     if package is None:
         return None

@@ -192,7 +192,7 @@ def describe_proof(proof: Proof, head: list[tuple[str, str]], everything: bool) 
 
 
 def _part_rows(proof: Proof) -> list[tuple[str, str]]:
-    """The bytes of a proof by part; none where there is one part, or it is no proof of its backend."""
+    """The bytes of a proof by part; none where there is one part, or it is not a proof of its backend."""
     try:
         parts = find_backend(proof.backend).proof_parts(proof)
     except (InvalidInputError, VerificationError):

@@ -17,7 +17,7 @@ def describe_keys(folder: Path) -> Description:
     """A folder of keys in words. Nothing is used up by it.
 
     Raises:
-        ArtifactError, WrongKeyError: this is no folder of keys, or a damaged one.
+        ArtifactError, WrongKeyError: this is not a folder of keys, or a damaged one.
         MissingDependencyError: the packages of its backend are not installed.
     """
     keys = Keys.load(folder)

@@ -11,7 +11,7 @@ METAVAR = "<path>"
 
 
 def read_location(text: str) -> Location:
-    """A file from the command line; what is no location is wrong usage."""
+    """A file from the command line; what is not a location is wrong usage."""
     try:
         return Location(text)
     except InvalidInputError as error:

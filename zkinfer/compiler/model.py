@@ -221,7 +221,7 @@ class Circuit(File):
 
         Raises:
             InvalidInputError, ShapeError, NotFiniteError: the samples, labels or targets do not fit the model, or there
-                are no samples.
+                are not samples.
             ArtifactError: the float model in the circuit's file is damaged.
         """
         if x is None and not (labels is None and targets is None):

@@ -227,7 +227,7 @@ def reserve(path: str | os.PathLike[str], size: int = 0, *, private: bool = Fals
 
     Raises:
         ResourceError: the disk or the store cannot be written.
-        ArtifactError, MissingDependencyError: it is no location, or of a store whose package is not installed.
+        ArtifactError, MissingDependencyError: it is not a location, or of a store whose package is not installed.
     """
     place = Location(path)
     return StoredFile(place.text) if place.path is None else ReservedFile(place.path, size, private=private)

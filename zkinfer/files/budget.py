@@ -78,7 +78,7 @@ class Budget:
         """Open the file.
 
         Raises:
-            ArtifactError: there is none, or it is no whole budget of so many openings.
+            ArtifactError: there is none, or it is not a whole budget of so many openings.
             WrongKeyError: it belongs to something else.
         """
         self.path, self.owner, self.total = path, owner, total
@@ -180,7 +180,9 @@ class Budget:
         """A byte for each opening, of a file that has to be whole and of the owner."""
         data = os.pread(descriptor, _HEADER.size + self.total + 1, 0)
         if len(data) < _HEADER.size or data[: len(MAGIC)] not in (MAGIC, GRANTS_MAGIC):
-            raise ArtifactError(f"{self.path} is no budget of this version of zkinfer, or cut off: make the keys again")
+            raise ArtifactError(
+                f"{self.path} is not a budget of this version of zkinfer, or cut off: make the keys again"
+            )
         magic, owner, total = _HEADER.unpack_from(data)
         if owner != self.owner:
             raise WrongKeyError(f"{self.path} belongs to other keys: they were renewed, or the folder mixes two")

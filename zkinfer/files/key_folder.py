@@ -29,7 +29,7 @@ def require_seed(seed: bytes) -> bytes:
     """The seed, once it has the length of one.
 
     Raises:
-        InvalidInputError: it has another, or is no bytes.
+        InvalidInputError: it has another, or is not bytes.
     """
     if not isinstance(seed, (bytes, bytearray)):
         raise InvalidInputError(f"a seed is {SEED_BYTES} secret bytes, got {type(seed).__name__}")
@@ -42,7 +42,7 @@ def read_commitment(folder: Path) -> Commitment:
     """The commitment in a folder of keys.
 
     Raises:
-        ArtifactError: this is no folder of keys, or its commitment is damaged.
+        ArtifactError: this is not a folder of keys, or its commitment is damaged.
     """
     try:
         is_folder = folder.is_dir()

@@ -87,7 +87,7 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         """The commitment to the matrix. If it brings no masks, every proof has a matrix of its own that does.
 
         Raises:
-            InvalidInputError: the sizes are none of a code; or the link is no element.
+            InvalidInputError: the sizes are none of a code; or the link is not an element.
         """
         code = pcs.Code(self.log_columns, self.blinding, self.log_length)
         try:

@@ -75,7 +75,7 @@ def read_header(stream: IO[bytes], where: str) -> NpyHeader:
     if dtype.hasobject:
         raise InvalidInputError(f"{where}: holds Python objects, which are never read; save an array of numbers")
     if dtype.kind not in NUMBERS:
-        raise InvalidInputError(f"{where}: holds {str(dtype)[:40]}, which are no numbers")
+        raise InvalidInputError(f"{where}: holds {str(dtype)[:40]}, which are not numbers")
     if any(not 0 <= n < 1 << 62 for n in shape):
         raise InvalidInputError(f"{where}: the header declares a shape that no array has")
     return NpyHeader(tuple(shape), bool(fortran), dtype, len(MAGIC) + 2 + width + length)
@@ -110,7 +110,7 @@ def map_npy(path: str | os.PathLike[str]) -> Array:
     """The array of a file, mapped and not read; read-only. That of a file in a store is copied to this machine's disk.
 
     Raises:
-        InvalidInputError: there is no such file, it is no array of numbers, or not as long as its header says.
+        InvalidInputError: there is no such file, it is not an array of numbers, or not as long as its header says.
     """
     where = str(path)
     try:

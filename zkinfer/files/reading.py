@@ -23,8 +23,8 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     on this machine's disk that is opened, and that ends with it.
 
     Raises:
-        OSError: there is no such file, it cannot be read, or it is no regular file; `strerror` says which.
-        ArtifactError, MissingDependencyError: it is no location, or of a store whose package is not installed.
+        OSError: there is no such file, it cannot be read, or it is not a regular file; `strerror` says which.
+        ArtifactError, MissingDependencyError: it is not a location, or of a store whose package is not installed.
     """
     place = Location(path)
     if place.path is None:
@@ -35,7 +35,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise OSError(errno.EINVAL, str(error)) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file, but a folder, a pipe, a socket or a device")
+            raise OSError(errno.EINVAL, "it is not a regular file, but a folder, a pipe, a socket or a device")
         return os.fdopen(descriptor, "rb")
     except OSError:
         os.close(descriptor)
@@ -46,7 +46,7 @@ def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
     """The bytes of a regular file. Memory is taken for as many as the file has, if these are at most `max_bytes`.
 
     Raises:
-        ArtifactError: there is no such file, it cannot be read, is no regular file, is larger, or changed meanwhile.
+        ArtifactError: there is no such file, it cannot be read, is not a regular file, is larger, or changed meanwhile.
         MissingDependencyError: it is in a store whose package is not installed.
     """
     place = Location(path)
@@ -69,7 +69,7 @@ def read_start(path: str | os.PathLike[str], count: int) -> tuple[bytes, int]:
     """The first bytes of a regular file, up to `count`, and how many it has; nothing else of it is read.
 
     Raises:
-        ArtifactError: there is no such file, it cannot be read, or it is no regular file.
+        ArtifactError: there is no such file, it cannot be read, or it is not a regular file.
         MissingDependencyError: it is in a store whose package is not installed.
     """
     place = Location(path)

@@ -31,7 +31,7 @@ Shown: TypeAlias = IntArray | bytes
 
 
 def check_context(context: bytes) -> None:
-    """Raises InvalidInputError where a context is no bytes, or longer than `MAX_CONTEXT_BYTES`."""
+    """Raises InvalidInputError where a context is not bytes, or longer than `MAX_CONTEXT_BYTES`."""
     if not isinstance(context, (bytes, bytearray, memoryview)):
         raise InvalidInputError(
             f'a context is bytes, such as b"request 1" or text.encode(), got {type(context).__name__}'

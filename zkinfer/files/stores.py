@@ -60,7 +60,7 @@ def _description(store: Any, path: str) -> tuple[int, str]:
     """How many bytes a file has, by what the store says; and something that changes when the file does."""
     found = store.info(path)
     if found.get("type") != "file":
-        raise OSError(errno.EISDIR, "it is no file, but a folder")
+        raise OSError(errno.EISDIR, "it is not a file, but a folder")
     size = found.get("size")
     if not isinstance(size, int) or size < 0:
         raise OSError(errno.EINVAL, "the store does not say how many bytes it has")

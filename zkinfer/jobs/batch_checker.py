@@ -171,7 +171,7 @@ def read_proof(path: PathLike, digest: bytes) -> Proof:
     """The proof in a file that must have this digest.
 
     Raises:
-        MalformedProofError: the file is gone, or has another, or is no proof.
+        MalformedProofError: the file is gone, or has another, or is not a proof.
     """
     try:
         data = read_bounded(path, max_bytes=PROOF.max_bytes + HEADER_BYTES)

@@ -256,9 +256,9 @@ def _decoded(line: bytes) -> Any:
         NoItemError: it is too long or nested too deep, or no JSON.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise NoItemError(f"a line of more than {MAX_LINE_BYTES} bytes is no item")
+        raise NoItemError(f"a line of more than {MAX_LINE_BYTES} bytes is not an item")
     if _depth(line) > MAX_DEPTH:
-        raise NoItemError(f"lists within lists, more than {MAX_DEPTH} deep, are no item")
+        raise NoItemError(f"lists within lists, more than {MAX_DEPTH} deep, are not an item")
     try:
         return msgspec.json.decode(line)
     except (msgspec.MsgspecError, ValueError) as error:

@@ -52,7 +52,7 @@ class DeadLetter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class JobBatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A range of items and the proof of those that are no dead letters.
+    """A range of items and the proof of those that are not dead letters.
 
     Attributes:
         first, stop: the items are `range(first, stop)`, at least one.
@@ -74,7 +74,7 @@ class JobBatch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     @property
     def items(self) -> IntArray:
-        """The numbers of the items that are no dead letters, in order: the samples of the proof."""
+        """The numbers of the items that are not dead letters, in order: the samples of the proof."""
         return np.setdiff1d(np.arange(self.first, self.stop), np.array(self.dead, dtype=np.int64), assume_unique=True)
 
     @property
@@ -99,7 +99,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """The policy of a sampled job: what was committed to before the challenge, and what came of it.
 
     Attributes:
-        size: how many batches are proven, of those that hold items that are no dead letters.
+        size: how many batches are proven, of those that hold items that are not dead letters.
         head: of the tree over the batches, 32 bytes.
         challenge: picks the batches; empty until there is one, and then the defaults of all further ones hold.
         rate: of wrong outputs, in (0, 1].

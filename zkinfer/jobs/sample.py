@@ -120,7 +120,7 @@ def salted_leaf(item_salt: bytes, item: Item) -> bytes:
 
 
 def salted_leaves(batch: JobBatch, salts: bytes) -> list[bytes]:
-    """The leaves of a batch, given the digests of its items that are no dead letters, and 32 bytes of salt an item."""
+    """The leaves of a batch, given the digests of its items that are not dead letters, and 32 bytes of salt an item."""
     items = items_of_batch(msgspec.structs.replace(batch, proof_digest=b""), {})
     pieces = [salts[i : i + SALT_BYTES] for i in range(0, len(salts), SALT_BYTES)]
     return [salted_leaf(piece, item) for piece, item in zip(pieces, items, strict=True)]

@@ -54,7 +54,7 @@ MAX_HIDDEN_ITEMS = 1 << 24
 class VerifiedJob:
     """The published model maps every item that is proven to its output.
 
-    Where all of the job is proven, that is every item that is no dead letter. Of a sampled job it is those in the
+    Where all of the job is proven, that is every item that is not a dead letter. Of a sampled job it is those in the
     sample; the others were committed to before the challenge, and not proven.
 
     Attributes:
@@ -292,7 +292,7 @@ def verify_item(
         receipt: the one that was published, 32 bytes.
         proof: file of the proof that covers the item.
         commitment: the published commitment, or its file.
-        inputs: real numbers: those of all items of the batch that are no dead letters, in order: one array of shape
+        inputs: real numbers: those of all items of the batch that are not dead letters, in order: one array of shape
             (items, *item shape), or a sequence or mapping of one array an input. None where the proof hides them.
         context, saturate, min_bits: as in `verify_job`.
 
@@ -413,7 +413,7 @@ def job_folder(folder: PathLike) -> Path:
     """The folder of a job, or of an item of one.
 
     Raises:
-        UnusableStatementError: it is no path of this machine.
+        UnusableStatementError: it is not a path of this machine.
     """
     try:
         return as_path("folder", folder)

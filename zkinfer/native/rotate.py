@@ -30,8 +30,8 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
 
     Raises:
         BudgetError: the old keys have made all their proofs.
-        InvalidInputError: the seed is no seed, or that of the old keys or of keys that these come from; or the folder
-            exists.
+        InvalidInputError: the seed is not a seed, or that of the old keys or of keys that these come from; or the
+            folder exists.
         ResourceError: too little disk.
     """
     seed = new_seed() if seed is None else require_seed(seed)

@@ -235,7 +235,7 @@ class _Maker:
             leaves: ByteArray = _map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
             nodes: ByteArray = _map(folder / NODES, np.dtype(np.uint8), sizes[NODES])
         except ValueError as error:
-            raise ArtifactError(f"{folder} is no copy of the matrix: {error}; remove that folder") from None
+            raise ArtifactError(f"{folder} is not a copy of the matrix: {error}; remove that folder") from None
         commitment = MatrixCommitment(nodes[1].tobytes(), self._rows, masks=0)
         none = np.zeros((0, self._code.dimension))
         return CommittedMatrix(self._code, commitment, self._data, blinding, none, leaves, nodes, self.veil)

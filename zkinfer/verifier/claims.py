@@ -156,7 +156,7 @@ def compare_outputs(
 
     Raises:
         StatementError: wrong shape, or a number that differs; the message names the first. Also for `decimals` that
-            are no number of digits.
+            are not a number of digits.
     """
     whole = isinstance(decimals, int) and not isinstance(decimals, bool)
     if decimals is not None and not (whole and 0 <= decimals <= MAX_DECIMALS):

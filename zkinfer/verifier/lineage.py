@@ -18,7 +18,7 @@ MAX_ROTATIONS = 256
 
 
 def check_min_bits(min_bits: object) -> None:
-    """Raises UnusableStatementError for what is no number that security can be compared with, such as NaN."""
+    """Raises UnusableStatementError for what is not a number that security can be compared with, such as NaN."""
     try:
         usable = not isinstance(min_bits, (bool, str)) and float(min_bits) >= 0  # type: ignore[arg-type]
     except (TypeError, ValueError):

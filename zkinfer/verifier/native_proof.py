@@ -41,7 +41,7 @@ class NativeCheck:
         """What an accepted proof rests on.
 
         Raises:
-            MalformedProofError: the bytes are no proof of this statement's form; its cause says what they lack.
+            MalformedProofError: the bytes are not a proof of this statement's form; its cause says what they lack.
             InvalidProofError: it is refused; its cause is the check of the protocol that fails.
         """
         try:

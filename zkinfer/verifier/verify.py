@@ -255,9 +255,9 @@ def verify(
             from the proven ones by half a unit of the last. The result holds the exact ones.
 
     Raises:
-        MalformedCommitmentError: the commitment is no commitment, or contradicts itself, or its own proof about its
+        MalformedCommitmentError: the commitment is not a commitment, or contradicts itself, or its own proof about its
             weights is refused, or missing where proofs rely on it.
-        MalformedProofError: the proof is no proof of this commitment's form.
+        MalformedProofError: the proof is not a proof of this commitment's form.
         CommitmentMismatchError: it was made for another commitment, or for other weights.
         StatementError: the inputs, outputs or context cannot be what was proven.
         InvalidProofError: the cryptographic check refuses it, or the commitment's parameters are worth too little.

@@ -84,7 +84,7 @@ class TestLoaders:
             ([[X, X], [X]], "different parts"),
             ([{"x": X}, {"z": X}], "different parts"),
             ([np.float32(1.0)], "single numbers"),
-            (["text"], "a text is no array"),
+            (["text"], "a text is not an array"),
         ],
     )
     def test_of_something_else_are_refused(self, batches: list[Any], message: str) -> None:

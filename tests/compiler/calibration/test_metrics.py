@@ -1,4 +1,4 @@
-"""Figures of answers against their definitions, and what is no label or target."""
+"""Figures of answers against their definitions, and what is not a label or target."""
 
 import numpy as np
 import pytest

@@ -107,7 +107,7 @@ def test_features_at_their_ends_meet_numbers_that_calibration_did_not() -> None:
 
 @pytest.mark.parametrize("body", ["y = ArgMax<axis=1>(h)", "y = Softmax<axis=1>(h)", "y = ReduceMax<axes=[1]>(h)"])
 def test_saturations_within_a_comparison_are_counted(body: str) -> None:
-    """The operands of a comparison are no tensors of the model: their saturations belong to a table within it."""
+    """The operands of a comparison are not tensors of the model: their saturations belong to a table within it."""
     weights = np.linspace(1, 2, 64 * 3).reshape(64, 3)
     integers = ("y",) if "ArgMax" in body else ()
     model = build(f"h = MatMul(x, w)\n{body}", {"x": ["n", 64]}, {"w": weights}, integer_outputs=integers, opset=17)
@@ -144,7 +144,7 @@ def test_integers_are_compared_one_by_one() -> None:
 
 class TestInputs:
     def test_masks_are_not_scaled(self) -> None:
-        """A half of a mask is no mask. The features are at their ends in turn, which a mask's ends are too."""
+        """A half of a mask is not a mask. The features are at their ends in turn, which a mask's ends are too."""
         model = build("y = Mul(x, m)", {"x": ["n", 3], "m": ["n", 3]})
         mask = (uniform(20, 3) > 0).astype(np.float32)
         recorded: list[Array] = []

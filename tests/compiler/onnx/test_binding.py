@@ -117,7 +117,7 @@ class TestConstants:
     @pytest.mark.parametrize(
         ("constants", "match"),
         [
-            ({"k": 1, "q": 3}, "'q', which is no input"),
+            ({"k": 1, "q": 3}, "'q', which is not an input"),
             ({"k": "fast"}, "'k' is not of the input's type, float32"),
             ({"k": [1.0, 2.0]}, r"'k' has the shape \(2,\), the input \[\]"),
             ({"x": 3}, r"\[n, 4\], whose open sizes"),

@@ -323,7 +323,7 @@ class TestBfloat16:
 
 
 class TestBranches:
-    """What depends on the examples is no export of the module."""
+    """What depends on the examples is not an export of the module."""
 
     class Branch(nn.Module):  # type: ignore[name-defined,misc]
         def forward(self, x: Any) -> Any:

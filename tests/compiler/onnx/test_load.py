@@ -111,7 +111,7 @@ class TestSources:
         with pytest.raises(InvalidInputError, match="cannot read"):
             load_model(tmp_path, batch=1)
 
-    @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"this is no model", bytes(100)])
+    @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"this is not a model", bytes(100)])
     def test_other_bytes_are_refused(self, data: bytes) -> None:
         with pytest.raises(InvalidInputError, match="not an ONNX model"):
             load_model(data, batch=1)

@@ -134,7 +134,7 @@ class TestPublish:
 
     def test_a_name_that_is_no_initializer_is_refused(self) -> None:
         with pytest.raises(
-            InvalidInputError, match="publish names 'p', which is no initializer of the model; it has 's'"
+            InvalidInputError, match="publish names 'p', which is not an initializer of the model; it has 's'"
         ):
             compile_model(stored(self.POWER, {"s": np.array(2.5)}), X, publish=["p"])
 

@@ -109,7 +109,7 @@ def test_the_longest_sums(n: int, value: int) -> None:
 
 
 def test_elements_are_summed_here_alone() -> None:
-    """numpy's own sum of canonical elements is wrong beyond 2^13 of them; counts of lookups are no elements."""
+    """numpy's own sum of canonical elements is wrong beyond 2^13 of them; counts of lookups are not elements."""
     folder = Path(modular.__file__).parents[1]
     others = [path for path in folder.rglob("*.py") if "field" not in path.relative_to(folder).parts]
     others += [folder.parent / "native" / "tensors.py", folder.parent / "native" / "reduction_witness.py"]

@@ -114,7 +114,7 @@ class Programmed(Transcript):
         return self.indices
 
     def check_grind(self, label: str, bits: int, nonce: int) -> None:
-        """Work is no secret."""
+        """Work is not a secret."""
 
 
 def simulate(

@@ -85,7 +85,7 @@ def test_an_einsum_of_one_operand_sums_with_weight_one(seed: int, subscripts: st
 
 @pytest.mark.parametrize("columns", [1 << 14, 1 << 16, 1 << 17])
 def test_letters_that_an_operand_lacks_are_summed_however_long(columns: int) -> None:
-    """Weights that are no product over two axes, as flattening leaves them: minus one everywhere, and one zero.
+    """Weights that are not a product over two axes, as flattening leaves them: minus one everywhere, and one zero.
 
     What they leave on the left operand, at a point z of the columns, has a closed form: each row has minus the sum of
     an eq table, which is one, and the first row lacks its first entry.

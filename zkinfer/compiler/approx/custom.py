@@ -54,7 +54,7 @@ class Custom(Primitive):
         function: float64 array to array of real numbers of the same shape, finite on the domain. Without `reference`
             its float64 values *are* the function; with it, they are within `ASSUMED_ULPS` of it.
         promise: bounds the function between points; an `IntervalFunction` bounds it over given intervals. None if there
-            is no promise.
+            is not a promise.
         domain: one piece, closed where finite.
         reference: the same function of one mpmath number at mpmath's working precision; None if there is none.
     """

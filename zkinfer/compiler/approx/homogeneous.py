@@ -73,7 +73,7 @@ class _Homogeneity:
         return a
 
     def _with_zero(self, a: _Part, b: _Part) -> _Part:
-        """Of two parts, one of which is no number: the other is none either, or zero."""
+        """Of two parts, one of which is not a number: the other is none either, or zero."""
         if a.number or b.number:
             raise _OtherFunctionError
         return _Part()

@@ -32,7 +32,7 @@ def loaded(loader: Iterable[Any], inputs: int | None, shapes: Sequence[Sequence[
         inputs: how many inputs the model takes, where that is known: what follows them in a list, such as labels, is
             left out. Otherwise everything is taken.
         shapes: of the inputs, where they are known: single samples without a first axis are taken too then. Sizes that
-            are no numbers are open.
+            are not numbers are open.
 
     Raises:
         InvalidInputError: nothing, no arrays of numbers, batches of different forms, or more than `MAX_LOADED_BYTES`.
@@ -89,7 +89,7 @@ def named_samples(
 
     Args:
         data: see `zkinfer.compile`; numbers in the place of arrays are taken as they are.
-        inputs: the sizes of each, in the model's order; those that are no numbers are open.
+        inputs: the sizes of each, in the model's order; those that are not numbers are open.
         constants: inputs that need no data, and are left out.
         states: inputs that may be left out.
 
@@ -137,7 +137,7 @@ def matrix(table: NamedColumns, columns: Sequence[str]) -> Array:
 
 
 def arrays_by_name(table: NamedColumns, shapes: Mapping[str, Sequence[int]]) -> dict[str, Array] | None:
-    """One column for each input of that name; None if some input has no column, or is no single number a sample."""
+    """One column for each input of that name; None if some input has no column, or is not a single number a sample."""
     present = set(column_names(table))
     if any(name not in present or any(n != 1 for n in shape[1:]) for name, shape in shapes.items()):
         return None

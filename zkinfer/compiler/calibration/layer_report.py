@@ -60,7 +60,7 @@ class LayerReport(msgspec.Struct, frozen=True):
 
 
 class InnerSaturation(msgspec.Struct, frozen=True):
-    """A lookup within an operator, whose result is no tensor of the float model.
+    """A lookup within an operator, whose result is not a tensor of the float model.
 
     Attributes:
         name: the tensor that the operator computes, in the ONNX model.

@@ -37,7 +37,7 @@ def with_states(model: onnx_ir.Model, arrays: Sequence[Array | None], states: Ma
     names = [value.name or "" for value in model.graph.inputs]
     lengths = [len(x) for name, x in zip(names, arrays, strict=True) if x is not None and name not in states]
     if not lengths:
-        raise InvalidInputError("states needs calibration data for an input that is no state")
+        raise InvalidInputError("states needs calibration data for an input that is not a state")
     _require_same_sizes(model, states)
     float_model = FloatModel(model)
     batch, samples = float_model.batch, lengths[0]

@@ -111,7 +111,7 @@ def parse_target(text: str) -> tuple[Requirement, ...]:
             requirement = Requirement("", 0.0)
         if requirement.metric not in METRICS or relation != METRICS[requirement.metric][0]:
             forms = ", ".join(f"{name}{direction}NUMBER" for name, (direction, _) in METRICS.items())
-            raise InvalidInputError(f"{part.strip()!r} is no target; write {forms}, or several with commas between")
+            raise InvalidInputError(f"{part.strip()!r} is not a target; write {forms}, or several with commas between")
         _require_reachable(requirement)
         requirements.append(requirement)
     if len({requirement.metric for requirement in requirements}) < len(requirements):

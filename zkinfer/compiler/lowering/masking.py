@@ -103,7 +103,7 @@ def _masked_sum(g: Emitter, a: Operand, b: Operand, sign: int) -> MaskedScores |
 
 
 def _with_mask(g: Emitter, scores: Operand, mask: Operand, sign: int) -> MaskedScores | None:
-    """`scores + sign * mask` as masked scores; None if the second is no mask."""
+    """`scores + sign * mask` as masked scores; None if the second is not a mask."""
     if isinstance(mask, Constant):
         return None if isinstance(scores, Constant) else _with_constant(g, scores, mask, sign)
     if not mask.binary and not _is_truth(mask):

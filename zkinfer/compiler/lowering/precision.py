@@ -23,7 +23,7 @@ all rounding.
 """
 
 MAX_FRAC_BITS = 150
-"""No format is finer than this: a tensor that always stays below 2**-151, which is no normal float32, becomes zero."""
+"""No format is finer than this. A tensor that stays below 2**-151, which is not a normal float32, becomes zero."""
 
 
 Range = tuple[float, float]

@@ -83,7 +83,7 @@ def one_hot(g: Emitter, position: Activation, n: int) -> Activation:
     Args:
         g: emits the nodes.
         position: integers from 0 to n - 1. If there can be negative ones, or calibration data has larger ones, -1 is
-            the last position, and the row of a number that is no position has no 1.
+            the last position, and the row of a number that is not a position has no 1.
         n: length of the rows.
     """
     if _lowest(position) < 0 or position.observed[1] > n - 1:

@@ -61,7 +61,7 @@ def _square_bits(count: int) -> int:
 
 
 def _square(function: Function) -> tuple[Fraction, Function] | None:
-    """The function as a factor and what is squared; None if it is no square."""
+    """The function as a factor and what is squared; None if it is not a square."""
     match function:
         case Power(base=base, exponent=2):
             return Fraction(1), base

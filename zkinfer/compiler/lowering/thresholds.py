@@ -91,7 +91,7 @@ def integer_thresholds(sides: Sides, frac_bits: IntArray, *, strict: bool) -> tu
 def compare_threshold(
     g: Emitter, a: Activation, exponents: IntArray, name: str, sides: Sides, operator: str
 ) -> Activation | None:
-    """Where `a / 2**exponents` is in a relation to constant thresholds; None if `a` is no value of a format as it is.
+    """Where `a / 2**exponents` is in a relation to constant thresholds; None if `a` itself has no format.
 
     Args:
         g: emits the comparison.

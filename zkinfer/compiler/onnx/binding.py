@@ -46,7 +46,7 @@ class Binding(NamedTuple):
 
 
 def open_inputs(proto: onnx.ModelProto) -> dict[str, tuple[int | str | None, ...]]:
-    """The inputs that are no initializers, each with its sizes: a number, the name of an open one, or None.
+    """The inputs that are not initializers, each with its sizes: a number, the name of an open one, or None.
 
     Raises:
         DynamicShapeError: an input has no shape at all.
@@ -154,7 +154,7 @@ def _constants(proto: onnx.ModelProto, given: Mapping[str, Any]) -> dict[str, Ar
     for name, number in given.items():
         shape = open_inputs(proto).get(name)
         if shape is None:
-            raise InvalidInputError(f"constants names {name!r}, which is no input of the model")
+            raise InvalidInputError(f"constants names {name!r}, which is not an input of the model")
         value = next(value for value in proto.graph.input if value.name == name)
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         array = np.asarray(number)

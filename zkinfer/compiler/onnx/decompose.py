@@ -16,7 +16,7 @@ def decompose(model: onnx_ir.Model, public: set[str]) -> bool:
 
     Args:
         model: one version of the standard operator set, functions inlined.
-        public: gets the names of new constants that are no parameters.
+        public: gets the names of new constants that are not parameters.
 
     Returns:
         Whether an operator was replaced.

@@ -56,7 +56,7 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
 
     Raises:
         MissingDependencyError: skl2onnx is not installed, or onnxmltools for an estimator of LightGBM or XGBoost.
-        InvalidInputError: the estimator is of a library without a converter, or the samples are no array of features.
+        InvalidInputError: the estimator is of a library without a converter, or samples are not an array of features.
         CompileError: the converter does not know the estimator or computes something else, or it is not fitted.
     """
     package = _package(estimator)
@@ -114,7 +114,7 @@ def _scikit_learn(estimator: Any, x: npt.NDArray[np.float32]) -> "onnx.ModelProt
 
     try:
         try:
-            # Without a list of mappings from labels to probabilities, which is no tensor.
+            # Without a list of mappings from labels to probabilities, which is not a tensor.
             model = written({"zipmap": False})
         except NameError:  # skl2onnx's error for an estimator that does not have the option
             model = written(None)

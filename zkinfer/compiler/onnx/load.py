@@ -90,7 +90,7 @@ def load(
 
     Raises:
         InvalidInputError: not an ONNX model, or external data that is missing or outside the model's folder; or
-            `publish` names what is no initializer.
+            `publish` names what is not an initializer.
         ShapeError: an input has no batch axis or one of another size, or no elements.
         DynamicShapeError: another dimension is not a number.
         NotFiniteError: a constant holds NaN or infinity.

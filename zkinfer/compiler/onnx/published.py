@@ -81,7 +81,7 @@ def require_initializers(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
     for name in names:
         if name not in graph.initializers:
             known = ", ".join(repr(n) for n in list(graph.initializers)[:8]) or "none"
-            raise InvalidInputError(f"publish names {name!r}, which is no initializer of the model; it has {known}")
+            raise InvalidInputError(f"publish names {name!r}, which is not an initializer of the model; it has {known}")
 
 
 def is_known(value: onnx_ir.Value) -> bool:

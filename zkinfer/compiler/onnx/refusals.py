@@ -38,7 +38,7 @@ def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]
 
 
 def _require_straight(node: onnx_ir.Node) -> None:
-    """Check that a node is no control flow, and of the standard domain."""
+    """Check that a node is not control flow, and of the standard domain."""
     if any(a.type in (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS) for a in node.attributes.values()):
         raise UnsupportedOperatorError(
             f"node {node.name!r} is control flow ({node.op_type}); a circuit is straight-line. Export the model "

@@ -164,7 +164,7 @@ _RULES: Mapping[str, Rule] = {
 def added(g: Emitter, node: onnx_ir.Node, operands: Operands) -> Scaled | None:
     """A sum or a difference of a scaled tensor and a constant; None of another node.
 
-    The constant takes the powers up, and is no mask however low it becomes.
+    The constant takes the powers up, and is not a mask however low it becomes.
     """
     if node.op_type not in ("Add", "Sub") or len(operands) != 2:
         return None

@@ -2,7 +2,7 @@
 
 P is just below 2^50, so that its elements and the sums of a few of them are exact in float64, and P - 1 is divisible
 by 2^32, which gives Fourier transforms of any practical length. The tests of this file check it:
-P is prime, P - 1 = 2^32 * 3 * 23 * 29 * 131, 2 is no cube modulo P (so that u^3 - 2, of degree 3 and without a root,
+P is prime, P - 1 = 2^32 * 3 * 23 * 29 * 131, 2 is not a cube modulo P (so that u^3 - 2, of degree 3 and without a root,
 is irreducible), and GENERATOR generates the multiplicative group.
 """
 

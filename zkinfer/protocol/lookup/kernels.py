@@ -118,7 +118,7 @@ def add_column(
 
 @kernel
 def count(places: Floats, rows: int, start: int, stop: int) -> Floats:
-    """How often each row number occurs among places[start:stop]; at the end, how many of these are no row numbers."""
+    """How often each row number occurs among places[start:stop]; at the end, how many of these are not row numbers."""
     counts = np.zeros(rows + 1)
     for i in range(start, stop):
         place = int(places[i]) if 0.0 <= places[i] < rows else rows

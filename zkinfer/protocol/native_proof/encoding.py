@@ -85,7 +85,7 @@ def decode(data: bytes) -> NativeProof:
     """A proof from its bytes.
 
     Raises:
-        MalformedProofError: the bytes are no proof, or not the canonical ones.
+        MalformedProofError: the bytes are not a proof, or not the canonical ones.
     """
     try:
         proof = _decoder.decode(data)

@@ -99,7 +99,7 @@ class Folding:
             target: to a prover it does not matter.
 
         Raises:
-            MalformedProofError: the bytes are no messages of these sizes.
+            MalformedProofError: the bytes are not messages of these sizes.
             InvalidProofError: a check fails.
         """
         transcript, wire, witness = self._channel.transcript, self._wire, self._witness

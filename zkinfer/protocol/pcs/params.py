@@ -31,7 +31,9 @@ class Code:
 
     def __post_init__(self) -> None:
         if not 0 <= self.log_columns < self.log_length <= MAX_LOG_LENGTH or self.blinding < 0:
-            raise InvalidInputError(f"{self} is no code: sizes are out of range (at most 2^{MAX_LOG_LENGTH} symbols)")
+            raise InvalidInputError(
+                f"{self} is not a code: sizes are out of range (at most 2^{MAX_LOG_LENGTH} symbols)"
+            )
         if self.dimension >= self.length:
             raise InvalidInputError(f"{self} corrects nothing: {self.dimension} symbols encoded as {self.length}")
 

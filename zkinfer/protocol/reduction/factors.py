@@ -58,7 +58,7 @@ def rank_one(matrix: IntArray) -> tuple[IntArray, IntArray] | None:
     """Vectors of shapes (3, m) and (3, n) whose outer product is the matrix of shape (3, m, n); None if there are none.
 
     The second is the first row with a nonzero entry, the first is one there; both are zero for the zero matrix. Exact:
-    a sample of entries rejects most matrices that are no product, all entries are compared in the end.
+    a sample of entries rejects most matrices that are not a product, all entries are compared in the end.
     """
     nonzero = (matrix != 0).any(axis=0)
     rows = nonzero.any(axis=1)

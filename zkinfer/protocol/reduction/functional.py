@@ -41,7 +41,7 @@ class Functional:
         scale: a canonical extension element.
 
     Raises:
-        ShapeError: the factors' axes are not those of `shape`, or a factor is no extension array.
+        ShapeError: the factors' axes are not those of `shape`, or a factor is not an extension array.
     """
 
     shape: tuple[int, ...]

@@ -133,7 +133,7 @@ def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
     The entries of an eq table sum to one, those whose index has a certain bit to that bit's coordinate.
 
     Raises:
-        ShapeError: the length is no power of two.
+        ShapeError: the length is not a power of two.
     """
     length = vector.shape[1]
     if length.bit_count() != 1:

@@ -53,7 +53,7 @@ def base_product(flat: Any, stride: Any, base_rows: Any, scales: Any, t: Any, x:
 def ext_product(
     flat: Any, stride: Any, ext_rows: Any, coefficients: Any, t: Any, x: Any, half: Any, at: Any, scale: Any
 ) -> Any:
-    """The product of the extension factors of a term, of its coefficient if that is no base element, and of `scale`."""
+    """The product of a term's extension factors, of its coefficient if that is not a base element, and of `scale`."""
     e0, e1, e2 = splat(coefficients[0, t]), splat(coefficients[1, t]), splat(coefficients[2, t])
     first = 0
     if coefficients[1, t] == 0.0 and coefficients[2, t] == 0.0:

@@ -54,7 +54,7 @@ class FactorTables:
         """A copy of arrays of balanced float64, each of shape (2^n,) (base elements) or (3, 2^n) (extension).
 
         Raises:
-            ShapeError: no arrays, or sizes that differ or are no power of two.
+            ShapeError: no arrays, or sizes that differ or are not a power of two.
         """
         sizes = {array.shape[-1] for array in arrays}
         if len(sizes) != 1 or (size := sizes.pop()) < 1 or size & (size - 1):

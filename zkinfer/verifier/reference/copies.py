@@ -50,7 +50,7 @@ def draw_link(key: NativeVerifyingKey) -> ClaimGroup | None:
     """The claim about every copy; None if there are none.
 
     Raises:
-        VerificationError: the nonce does not show the work, or the value is no element.
+        VerificationError: the nonce does not show the work, or the value is not an element.
     """
     if not key.log_copies:
         return None

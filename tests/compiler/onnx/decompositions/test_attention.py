@@ -191,5 +191,5 @@ def test_masked_inner_products_are_no_output() -> None:
     """They are minus infinity by the standard."""
     body = "y, , , p = Attention<is_causal=1, qk_matmul_output_mode=2>(q, k, v)"
     model = build(body, qkv(2, 2, 5, joined=False), outputs=["y", "p"], opset=24)
-    with pytest.raises(UnsupportedOperatorError, match="scores that are masked are no output"):
+    with pytest.raises(UnsupportedOperatorError, match="scores that are masked are not an output"):
         compare(model, *(np.ones((4, *shape[1:])) for shape in qkv(2, 2, 5, joined=False).values()), batch=BATCH)

@@ -282,7 +282,7 @@ class TestNumberedOverAllTrees:
     @pytest.mark.parametrize("attributes", [{"mode": 4}, {"mode": 6}, {"aggregate_function": 3}, {"post_transform": 1}])
     def test_other_forms_are_refused(self, attributes: dict[str, int]) -> None:
         if attributes.get("mode") == 6:
-            # Lists of members end in NaN, which is no mistake in the model's weights.
+            # Lists of members end in NaN, which is not a mistake in the model's weights.
             attributes["membership_values"] = numpy_helper.from_array(np.array([1, np.nan] * 19, dtype=np.float32))
         with pytest.raises(UnsupportedOperatorError, match="TreeEnsemble, which is not supported in this form"):
             compare(numbered(self.trees, [0, 0, 0, 0], **attributes), self.held_out)

@@ -21,7 +21,7 @@ from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 from zkinfer.typing import BoolArray, IntArray
 
 
-@decomposition("Attention", 23, hint="scores that are masked are no output, as they are minus infinity")
+@decomposition("Attention", 23, hint="scores that are masked are not an output, as they are minus infinity")
 def attention(
     s: Subgraph,
     q: Value,

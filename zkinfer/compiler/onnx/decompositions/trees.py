@@ -70,7 +70,7 @@ class _Forest:
 
     @property
     def roots(self) -> list[Key]:
-        """The nodes that are no children, in order."""
+        """The nodes that are not children, in order."""
         reached = {key for branch in self.branches.values() for key in (branch.true, branch.false)}
         return sorted(key for key in (*self.branches, *self.leaves) if key not in reached)
 

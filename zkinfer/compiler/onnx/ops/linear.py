@@ -46,7 +46,7 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
             folded = b.reals * np.ldexp(1.0, -a.channels.exponents).reshape(shape)
             return _contract(g, subscripts, spread, Constant(b.name, folded))
     terms = f"{first},{''.join(second[i] for i in order)}->{out}"
-    # A choice among inputs is no sum, and a comparison may need all their digits.
+    # A choice among inputs is not a sum, and a comparison may need all their digits.
     chosen = isinstance(a, Activation) and b.is_selection and g.builder.is_given(a.value)
     return _weighted(g, terms, a, b, b.reals.transpose(order), g.accumulator_bits if chosen else None)
 

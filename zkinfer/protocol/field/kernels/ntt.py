@@ -8,7 +8,7 @@ so the row's transform is: columns of length n1, a multiplication by w^(j2 k1), 
 A row is read and written twice, whatever its length, and everything between happens in blocks of BLOCK columns that
 stay in the first-level cache, where all arithmetic is on packed columns with one root of unity for all. Columns are
 transformed by Stockham's radix-4 steps (natural order in and out, from one buffer to another), with a radix-2 step last
-if n1 is no power of four. Short rows take a plain radix-2 loop.
+if n1 is not a power of four. Short rows take a plain radix-2 loop.
 
 Memory: the result, and two buffers of a row's length for each thread.
 """
