@@ -104,7 +104,7 @@ class Circuit(File):
 
     @property
     def batch(self) -> int:
-        """How many samples one run, and so one proof, covers."""
+        """How many samples one run covers. A native proof covers any number of runs, a proof of ezkl one."""
         return self.program.inputs[0].shape[0]
 
     def run(self, x: Any, *, saturate: bool = False) -> FloatArray | tuple[FloatArray, ...]:
