@@ -80,7 +80,26 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         lambda b: verify(b.proof, b.circuit, X),  # type: ignore[arg-type]
         "zk.setup(circuit).commitment",
     ),
-    "inputs are forgotten": (lambda b: b.verify(None), "hand in its values"),
+    "there is no folder of keys": (lambda b: zk.Keys.load("nokeys"), "nokeys; `zkinfer setup` makes one"),
+    "a file in the place of keys": (lambda b: zk.Keys.load(MODEL), "the order is `zkinfer prove KEYS INPUT`"),
+    "compile in the wrong order": (lambda b: zk.compile(b.typical, MODEL), "wrong order: compile(model, calibration)"),
+    "an array in the place of a model": (
+        lambda b: zk.compile(b.typical, b.typical),
+        "a torch module or a fitted estimator; got ndarray",
+    ),
+    "weights without their module": (
+        lambda b: zk.compile({"weight": b.typical}, b.typical),
+        "hand in the module: zkinfer.compile(module, samples)",
+    ),
+    "a commitment's file in the place of a circuit's": (
+        lambda b: zk.Circuit.load(Path(str(b.keys.folder)) / "commitment.zkc"),
+        "commitment.zkc: a zkinfer file of kind 'commitment' where 'circuit' is needed",
+    ),
+    "inputs that are not numbers": (lambda b: zk.prove(b.keys, X * np.nan), "remove or replace them"),
+    "inputs are forgotten": (
+        lambda b: b.verify(None),
+        "hand in its values (inputs=, on the command line --inputs FILE)",
+    ),
     "the context is forgotten": (lambda b: b.verify(context=b""), "context="),
     "inputs of another request": (lambda b: b.verify(X / 2), "those that the model was run on"),
     "outputs of the float model": (lambda b: b.verify(outputs=b.outputs + 1e-4), "leave them out"),

@@ -161,7 +161,7 @@ def test_what_scripts_are_told(shop: Path, job: Path, tmp_path: Path) -> None:
         (("run", "night.toml"), 3, "holds a job already"),
         (("run", "new"), 3, "needs keys and inputs"),
         (("run", "new", "--keys", "keys", "--inputs", "none.npy"), 3, "no file"),
-        (("run", "new", "--keys", "nowhere", "--inputs", "x.npy"), 3, "not a folder of zkinfer keys"),
+        (("run", "new", "--keys", "nowhere", "--inputs", "x.npy"), 3, "there is no folder"),
         (("run", "new", "--keys", "keys", "--inputs", "x.npy", "--batch-size", "0"), 2, "greater than or equal to 1"),
         (("run", "bad.toml"), 3, "not the description of a job"),
         (("run", "none.toml"), 3, "not the description of a job"),
@@ -283,7 +283,7 @@ def test_a_worker_that_cannot_begin_stops_the_job_and_says_why(tmp_path: Path) -
     with closing(ProcessExecutor(tmp_path / "nowhere", 1, tmp_path / "log")) as executor:
         work = Work(bytes(32), 0, 1, (TensorData.of(mlp().x[None]),), b"", False, False)
         executor.submit(work)
-        with pytest.raises(ResourceError, match=r"could not begin: .*not a folder of zkinfer keys"):
+        with pytest.raises(ResourceError, match=r"could not begin: .*there is no folder"):
             executor.results(60.0)
 
 

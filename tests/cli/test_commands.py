@@ -633,3 +633,28 @@ def test_a_folder_without_keys_cannot_be_inspected(tmp_path: Path) -> None:
     done = run("inspect", tmp_path)
     assert done.code != 0
     assert "commitment.zkc" in done.text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compile", "model.onnx", "--calibration", "calibration.npy", "-o"],
+        ["setup", "model.zkcircuit", "-o", "new-keys", "--publish"],
+        ["prove", "keys", "other.npy", "-o"],
+        ["seed", "keys", "-o"],
+        ["inspect", "model.zkc", "--graph"],
+        ["rotate", "keys", "-o", "rotated", "--publish"],
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_nothing_is_written_where_it_would_be_gone(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """A store that is this process's memory is refused before any work, and before a proof of the budget is spent."""
+    monkeypatch.chdir(shop)
+    left = zk.Keys.load("keys").proofs_left
+    done = run(*words, "memory://gone")
+    assert done.code == 2
+    assert "would be gone when this command ends" in " ".join(done.text.replace("│", " ").split())
+    assert zk.Keys.load("keys").proofs_left == left
+    assert not Path("new-keys").exists()

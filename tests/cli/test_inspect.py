@@ -125,6 +125,17 @@ def test_other_files_are_bad_input(tmp_path: Path, content: bytes, message: str)
     code, text = run("inspect", str(tmp_path / "file"))
     assert code == 3
     assert message in text
+    advice = "inspect reads .zkcircuit, .zkc, .zkp, .zkr, .zkm and .zki files and folders of keys"
+    assert (advice in text) == ("unknown kind" not in message)
+
+
+@pytest.mark.parametrize("name", ["graph.png", "graph.PDF", "graph.jpg", "graph.jpeg"])
+def test_no_graphviz_text_under_the_name_of_a_picture(commitment: Commitment, tmp_path: Path, name: str) -> None:
+    commitment.save(tmp_path / "model.zkc")
+    code, text = run("inspect", str(tmp_path / "model.zkc"), "--graph", str(tmp_path / name))
+    assert code == 3
+    assert "pictures are .svg; any other name gets Graphviz text" in text
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: d[:-1] + bytes([d[-1] ^ 1])])

@@ -17,7 +17,7 @@ pytest.importorskip("onnx")
 from support.memory_store import memory_folder, names_in
 
 import zkinfer as zk
-from zkinfer.cli import app, results
+from zkinfer.cli import app, parameters, results
 from zkinfer.files.artifact import write_atomically
 
 DIGITS = CIRCUITS / "digits-mlp"
@@ -25,7 +25,9 @@ DIGITS = CIRCUITS / "digits-mlp"
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
-    with memory_folder() as folder:
+    """In the memory of this process, which commands refuse to write to: here it outlives them."""
+    with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parameters, "PASSING", frozenset())
         yield folder
 
 

@@ -167,7 +167,7 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     reals = array.astype(np.float64)
     finite = np.isfinite(reals)
     if not finite.all():
-        raise NotFiniteError(f"{tensor.label!r}: {_places(~finite, tensor)} NaN or infinite")
+        raise NotFiniteError(f"{tensor.label!r}: {_places(~finite, tensor)} NaN or infinite; remove or replace them")
     bits = frac_bits_of(tensor)
     if bits.ndim > reals.ndim or (bits.ndim and reals.shape[-bits.ndim] != len(bits)):
         raise ShapeError(f"{tensor.label!r} has scales for {len(bits)} features; got an array of shape {reals.shape}")

@@ -18,7 +18,7 @@ from zkinfer.cli.arrays import lineage, read_arrays, read_context, read_seed
 from zkinfer.cli.bindings import named, read_axis, read_constant, read_shape
 from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print_table
 from zkinfer.cli.failures import printable
-from zkinfer.cli.parameters import file_argument, file_option
+from zkinfer.cli.parameters import file_argument, file_option, output_option
 from zkinfer.cli.results import ExitCode
 from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
 from zkinfer.errors import (
@@ -48,6 +48,9 @@ app = typer.Typer(
 
 PRICE = ("setup, once", "keys on disk", "prove", "memory", "proof")
 """Rows of an estimate that are shown before keys are made for more proofs than by default."""
+
+OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg")
+"""Ends of names of pictures that no graph is drawn as."""
 
 DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
 
@@ -144,7 +147,7 @@ def options(
 def compile_model(
     model: Annotated[Location, file_argument("ONNX file.")],
     calibration: Annotated[Location, file_option(help="Typical inputs: .npy, or .npz with one array for each input.")],
-    output: Annotated[Location, file_option("--output", "-o", help="Circuit file to write; it holds the weights.")],
+    output: Annotated[Location, output_option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[
         int, typer.Option(min=1, help="Samples in one run of the circuit; a proof with ezkl covers one run.")
     ] = 1,
@@ -188,7 +191,7 @@ def compile_model(
         typer.Option(help="A recurrent state and the output it is fed from: state=stateN. Repeatable."),
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Print the error of each layer against float.")] = False,
-    plot: Annotated[Location | None, file_option(help="Write the report as a picture (PNG).")] = None,
+    plot: Annotated[Location | None, output_option(help="Write the report as a picture (PNG).")] = None,
 ) -> results.Compiled:
     """Turn an ONNX model into a circuit: exact integers in place of floats."""
     require_folder_of(output)
@@ -253,7 +256,7 @@ def setup(
             help="32 secret bytes, as @file or hex:, which an auditor of the weights needs too. Random by default."
         ),
     ] = None,
-    publish: Annotated[Location | None, file_option(help="Write a copy of the commitment (.zkc) here.")] = None,
+    publish: Annotated[Location | None, output_option(help="Write a copy of the commitment (.zkc) here.")] = None,
 ) -> results.KeysMade:
     """Make the proving keys, and the commitment to publish."""
     loaded = zkinfer.Circuit.load(circuit)
@@ -290,7 +293,7 @@ def setup(
 def prove(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
     inputs: Annotated[Location, file_argument("Model input: .npy or .npz.", "INPUT")],
-    output: Annotated[Location, file_option("--output", "-o", help="Proof file to write.")],
+    output: Annotated[Location, output_option("--output", "-o", help="Proof file to write.")],
     context: Context = "",
     saturate: Saturate = False,
     private_inputs: Annotated[
@@ -399,7 +402,7 @@ def inspect(
     ] = False,
     graph: Annotated[
         Location | None,
-        file_option(
+        output_option(
             help="Draw the program of a commitment or circuit: .svg is a picture, other files are DOT for Graphviz."
         ),
     ] = None,
@@ -411,6 +414,8 @@ def inspect(
     from zkinfer.pictures.program import left_out_text, program_picture
 
     if graph is not None:
+        if graph.suffix.lower() in OTHER_PICTURES:
+            raise InvalidInputError(f"cannot draw {graph}: pictures are .svg; any other name gets Graphviz text")
         program, is_picture = program_of(path), graph.suffix == ".svg"
         write_atomically(graph, "".join((program_picture if is_picture else graph_text)(program)).encode())
         said = left_out_text(program) if is_picture else "dot -Tsvg draws it"
@@ -456,7 +461,7 @@ def audit_commitment(
 @guarded
 def seed(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
-    output: Annotated[Location, file_option("--output", "-o", help="File to write, readable by its owner alone.")],
+    output: Annotated[Location, output_option("--output", "-o", help="File to write, readable by its owner alone.")],
 ) -> results.Written:
     """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
     write_atomically(output, zkinfer.Keys.load(keys).seed, private=True)

@@ -117,7 +117,10 @@ def _header(path: str | os.PathLike[str]) -> tuple[str, int, int]:
     try:
         return *kind_and_version(start), size
     except ArtifactError as error:
-        raise InvalidInputError(f"{path}: {error}") from None
+        *suffixes, last = (kinds.KINDS[tag].suffix for tag in DESCRIPTIONS)
+        raise InvalidInputError(
+            f"{path}: {error}; inspect reads {', '.join(suffixes)} and {last} files and folders of keys"
+        ) from None
 
 
 def _known(tag: str, path: str | os.PathLike[str]) -> kinds.FileKind:

@@ -4,10 +4,14 @@ from typing import Any
 
 import typer
 
+from zkinfer.arguments import url_scheme
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
 
 METAVAR = "<path>"
+
+PASSING = frozenset({"memory"})
+"""Stores that end with the process: what a command wrote there would be lost, and with it a proof of the budget."""
 
 
 def read_location(text: str) -> Location:
@@ -18,6 +22,14 @@ def read_location(text: str) -> Location:
         raise typer.BadParameter(str(error)) from None
 
 
+def read_output(text: str) -> Location:
+    """A file to write, from the command line; one that would be gone when the command ends is wrong usage."""
+    location = read_location(text)
+    if url_scheme(text).lower() in PASSING:
+        raise typer.BadParameter(f"{text} would be gone when this command ends; name a file, or another store")
+    return location
+
+
 def file_argument(help: str, metavar: str = METAVAR) -> Any:  # noqa: A002 (as in typer)
     """A positional argument."""
     return typer.Argument(parser=read_location, metavar=metavar, help=help)
@@ -26,3 +38,8 @@ def file_argument(help: str, metavar: str = METAVAR) -> Any:  # noqa: A002 (as i
 def file_option(*names: str, help: str) -> Any:  # noqa: A002
     """An option, by the name of its parameter where it is given no other."""
     return typer.Option(*names, parser=read_location, metavar=METAVAR, help=help)
+
+
+def output_option(*names: str, help: str) -> Any:  # noqa: A002
+    """An option that names a file to write."""
+    return typer.Option(*names, parser=read_output, metavar=METAVAR, help=help)

@@ -10,7 +10,7 @@ from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.arrays import read_seed
 from zkinfer.cli.console import facts, guarded, out
-from zkinfer.cli.parameters import file_option
+from zkinfer.cli.parameters import output_option
 from zkinfer.files.location import Location
 from zkinfer.files.rotation import ROTATION_FILE, Rotation
 
@@ -20,7 +20,7 @@ from zkinfer.files.rotation import ROTATION_FILE, Rotation
 def rotate(
     keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new keys.")],
-    publish: Annotated[Location | None, file_option(help="Write a copy of the rotation (.zkr) here.")] = None,
+    publish: Annotated[Location | None, output_option(help="Write a copy of the rotation (.zkr) here.")] = None,
     seed: Annotated[
         str | None,
         typer.Option(

@@ -2,12 +2,14 @@
 
 import difflib
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import onnx
 import onnx_ir
 
 from zkinfer.arguments import whole_number
@@ -48,9 +50,6 @@ from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.typing import Array
 
 if TYPE_CHECKING:
-    import os
-
-    import onnx
     import torch
     from sklearn.base import BaseEstimator
 
@@ -141,6 +140,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         max_table_entries=max_table_entries,
         ranges=ranges,
     )
+    if _is_model(calibration) and not _is_model(model):
+        raise InvalidInputError("the arguments are in the wrong order: compile(model, calibration)")
     if calibration is None:
         raise InvalidInputError(
             "compiling needs calibration data: typical inputs, from which the range of every value is taken. Hand in "
@@ -218,6 +219,11 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         fidelity=fidelity,
         bound=bound,
     )
+
+
+def _is_model(source: Any) -> bool:
+    """Whether this is of a type that a model has."""
+    return isinstance(source, (str, os.PathLike, bytes, onnx.ModelProto)) or is_module(source) or is_estimator(source)
 
 
 def _require_provable(program: Program) -> None:

@@ -130,7 +130,12 @@ class File:
             data = read_bounded(path, max_bytes=limit + HEADER_BYTES)
         except ArtifactError as error:
             raise cls.UNREADABLE(one_line(error)) from None
-        return cls.from_bytes(data)
+        try:
+            return cls.from_bytes(data)
+        except ZkinferError as error:
+            name = cls.KIND.name
+            reason = str(error).removeprefix(f"{name}: ")
+            raise type(error)(f"{name} {os.fspath(path)}: {reason}") from None
 
 
 def _kind_of(data: bytes) -> FileKind | None:

@@ -45,15 +45,20 @@ def read_commitment(folder: Path) -> Commitment:
         ArtifactError: this is not a folder of keys, or its commitment is damaged.
     """
     try:
-        is_folder = folder.is_dir()
+        is_folder, exists = folder.is_dir(), folder.exists()
     except OSError:  # a name that is too long, or a folder above it that may not be read
-        is_folder = False
+        raise ArtifactError(f"{folder} is not a folder of zkinfer keys") from None
+    if not exists:
+        raise ArtifactError(f"there is no folder {folder}; `zkinfer setup` makes one")
     if not is_folder:
-        raise ArtifactError(f"{folder} is not a folder of zkinfer keys")
+        raise ArtifactError(
+            f"{folder} is a file, and keys are a folder, which `zkinfer setup` makes: the order is "
+            "`zkinfer prove KEYS INPUT`"
+        )
     try:
         return Commitment.load(folder / COMMITMENT_FILE)
     except MalformedCommitmentError as error:
-        raise ArtifactError(f"{folder / COMMITMENT_FILE}: {error}") from None
+        raise ArtifactError(str(error)) from None
 
 
 def read_secret(folder: Path, version: int, *, max_bytes: int) -> bytes:

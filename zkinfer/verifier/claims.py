@@ -205,7 +205,10 @@ def _given(
         is_commitment = isinstance(entry, (bytes, bytearray, memoryview))
         if root is None:
             if entry is None or is_commitment:
-                raise UnusableStatementError(f"{where} is public in this proof: hand in its values")
+                raise UnusableStatementError(
+                    f"{where} is public in this proof: hand in its values "
+                    f"({what}s=, on the command line --{what}s FILE)"
+                )
             try:
                 yield as_array(entry), None, tensor
             except InvalidInputError as error:

@@ -56,6 +56,9 @@ class TestCompile:
         assert found is not None
         assert (found.held_out, found.typical.condition) == (False, CALIBRATION)
         assert str(found).startswith("calibration cosine")
+        assert "; calibrated on 15 samples; a hundred typical ones are usual" in str(found)
+        assert "; calibrated on 1 sample; a hundred" in str(zk.compile(linear(), uniform(1, 4)).fidelity)
+        assert "a hundred" not in str(zk.compile(linear(), uniform(LEAST_RUNS, 4)).fidelity)
         assert found.typical.samples == LEAST_RUNS - 1
 
     def test_sets_whole_runs_aside(self) -> None:

@@ -95,12 +95,25 @@ def test_what_is_no_estimator() -> None:
     assert not any(map(is_estimator, ("model.onnx", b"", np.ones(3), None, Ridge)))
 
 
+def embedded() -> Any:
+    """An estimator that is fitted, by what it holds, and that skl2onnx does not know."""
+    estimator = TSNE()
+    estimator.embedding_ = X
+    return estimator
+
+
 @pytest.mark.parametrize(
     ("estimator", "samples", "error", "says"),
     [
-        (LogisticRegression(), X, CompileError, "skl2onnx cannot convert LogisticRegression"),
-        (LogisticRegression(), X, CompileError, "fit it if it is not fitted, or convert it in another way"),
-        (TSNE(), X, CompileError, "skl2onnx cannot convert TSNE"),
+        (LogisticRegression(), X, CompileError, r"^LogisticRegression is not fitted: call fit\(\.\.\.\) first$"),
+        (
+            make_pipeline(StandardScaler(), Ridge()),
+            X,
+            CompileError,
+            "Pipeline is not fitted: call fit",
+        ),
+        (embedded(), X, CompileError, "skl2onnx cannot convert TSNE"),
+        (embedded(), X, CompileError, "fit it if it is not fitted, or convert it in another way"),
         (Ridge().fit(X, Y), X[0], InvalidInputError, r"samples of shape \(samples, features\), got \(13,\)"),
         (type("CatBoostClassifier", (), {"__module__": "catboost.core"})(), X, InvalidInputError, "no converter for"),
     ],
@@ -119,7 +132,7 @@ def test_an_error_that_skl2onnx_wraps_in_a_dump_is_told_without_it(monkeypatch: 
 
     monkeypatch.setattr("skl2onnx.convert_sklearn", fail)
     with pytest.raises(CompileError, match=r"^skl2onnx cannot convert Ridge: an int; fit it"):
-        convert_estimator(Ridge(), X)
+        convert_estimator(Ridge().fit(X, Y), X)
 
 
 @pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
@@ -180,7 +193,7 @@ def test_a_pipeline_is_converted_by_two_converters_and_compared_as_a_whole(monke
 
 
 def test_a_pipeline_that_is_not_fitted_is_refused() -> None:
-    with pytest.raises(CompileError, match=r"skl2onnx cannot convert Pipeline: .*fit it"):
+    with pytest.raises(CompileError, match="Pipeline is not fitted: call fit"):
         convert_estimator(make_pipeline(StandardScaler(), Boosted()), X)
 
 

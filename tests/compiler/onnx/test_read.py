@@ -1,6 +1,7 @@
 """Hostile models: named errors, and no memory but for what their bytes hold."""
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def model(**external: str) -> onnx.ModelProto:
 def saved(folder: Path, proto: onnx.ModelProto) -> Path:
     (folder / "model.onnx").write_bytes(proto.SerializeToString())
     return folder / "model.onnx"
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights"])
+def test_a_file_of_torch_is_no_model(name: str, tmp_path: Path) -> None:
+    """By its name, or by the record that torch.save writes first."""
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("weights/data.pkl", b"never unpickled")
+    with pytest.raises(InvalidInputError, match=rf"{name}: a file of torch, .*load_state_dict.* hand in the module"):
+        read_model(tmp_path / name)
 
 
 def test_a_pipe_is_no_model(tmp_path: Path) -> None:

@@ -53,7 +53,11 @@ class Fidelity(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """One line: "held-out cosine 0.9998, error 2.1%, worst: relu_3 (8 samples)", and where the circuit leaves."""
-        measured = f"{self.typical.condition} {self.typical.figures} ({self.typical.samples} samples)"
+        count = self.typical.samples
+        samples = f"{count} sample{'' if count == 1 else 's'}"
+        measured = f"{self.typical.condition} {self.typical.figures} ({samples})"
+        if not self.held_out and count < LEAST_RUNS:
+            measured += f"; calibrated on {samples}; a hundred typical ones are usual"
         left = [report for report in self.stress if report.leaves]
         if not left:
             return measured

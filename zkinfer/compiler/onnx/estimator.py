@@ -25,6 +25,9 @@ _BOOSTING = ("lightgbm", "xgboost")
 
 _OTHER_LIBRARIES = (*_BOOSTING, "catboost")
 
+_SCIKIT_LEARN = ("sklearn", "BaseEstimator")
+"""The package and name of the class that estimators of scikit-learn have as a base."""
+
 _TOLERANCE = 1e-3
 """How far a converted model may be from its estimator, of the largest number that the estimator gives."""
 
@@ -40,8 +43,30 @@ def is_estimator(source: Any) -> bool:
 
     Nothing is imported, because its package already is if there is an estimator.
     """
-    bases = {(c.__module__.partition(".")[0], c.__name__) for c in type(source).__mro__}
-    return ("sklearn", "BaseEstimator") in bases or any(package in _OTHER_LIBRARIES for package, _ in bases)
+    bases = _bases(source)
+    return _SCIKIT_LEARN in bases or any(package in _OTHER_LIBRARIES for package, _ in bases)
+
+
+def _bases(source: object) -> set[tuple[str, str]]:
+    """The classes of an object, each as its package and its name."""
+    return {(c.__module__.partition(".")[0], c.__name__) for c in type(source).__mro__}
+
+
+def _require_fitted(estimator: Any) -> None:
+    """Refuse an estimator of scikit-learn, or one that looks like those, that says it is not fitted.
+
+    Raises:
+        CompileError: it is not.
+    """
+    if _SCIKIT_LEARN not in _bases(estimator) or not hasattr(estimator, "fit"):
+        return
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise CompileError(f"{type(estimator).__name__} is not fitted: call fit(...) first") from None
 
 
 def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
@@ -59,6 +84,7 @@ def convert_estimator(estimator: Any, calibration: Any) -> "onnx.ModelProto":
         InvalidInputError: the estimator is of a library without a converter, or samples are not an array of features.
         CompileError: the converter does not know the estimator or computes something else, or it is not fitted.
     """
+    _require_fitted(estimator)
     package = _package(estimator)
     samples = calibration[0] if isinstance(calibration, (list, tuple)) and len(calibration) == 1 else calibration
     x = np.asarray(samples, dtype=np.float32)

@@ -18,6 +18,14 @@ from zkinfer.files.reading import open_regular, read_bounded
 MAX_MODEL_BYTES = (1 << 31) - 1
 """The most that a protobuf message can hold, and so the most that the ONNX tools can handle."""
 
+_WEIGHTS_ALONE = (
+    "weights are no model; load them into a module, module.load_state_dict(...), and hand in the module: "
+    "zkinfer.compile(module, samples)"
+)
+
+_ZIP, _TORCH_RECORD, _TORCH_START = b"PK\x03\x04", b"/data.pkl", 1 << 10
+"""How a file that torch.save wrote begins: an archive, within whose first bytes is the name of this record."""
+
 
 def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the caller's model that includes its external data, with float32 in place of bfloat16.
@@ -37,8 +45,10 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
             place = Location(source)
             _parse(proto, read_bounded(place, max_bytes=MAX_MODEL_BYTES), str(place))
         case _:
+            advice = f": {_WEIGHTS_ALONE}" if isinstance(source, Mapping) else ""
             raise InvalidInputError(
-                f"a model is the path, URL or bytes of an ONNX file, or an onnx.ModelProto; got {type(source).__name__}"
+                "a model is the path, URL or bytes of an ONNX file, an onnx.ModelProto, a torch module or a fitted "
+                f"estimator; got {type(source).__name__}{advice}"
             )
     if not proto.HasField("graph") or not proto.opset_import:
         raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
@@ -54,6 +64,8 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
 
 
 def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
+    if (data.startswith(_ZIP) and _TORCH_RECORD in data[:_TORCH_START]) or where.endswith((".pt", ".pth")):
+        raise InvalidInputError(f"{where}: a file of torch, not an ONNX model: {_WEIGHTS_ALONE}")
     try:
         proto.ParseFromString(data)
     except DecodeError:
