@@ -142,8 +142,8 @@ def test_arguments_that_are_no_proof_or_no_commitment_are_bad_input(shop: Path, 
     nothing_checked(run("verify", tmp_path / "none", commitment, "--inputs", inputs), "No such file")
     nothing_checked(run("verify", proof, tmp_path / "none", "--inputs", inputs), "No such file")
     nothing_checked(run("verify", inputs, commitment, "--inputs", inputs), "not a zkinfer file")
-    nothing_checked(run("verify", tmp_path / "pipe", commitment, "--inputs", inputs), "no regular file")
-    nothing_checked(run("verify", proof, shop, "--inputs", inputs), "no regular file")
+    nothing_checked(run("verify", tmp_path / "pipe", commitment, "--inputs", inputs), "not a regular file")
+    nothing_checked(run("verify", proof, shop, "--inputs", inputs), "not a regular file")
     nothing_checked(run("verify", proof, commitment, "--inputs", commitment), "not a NumPy file")
     nothing_checked(run("batch", "verify", shop, commitment, "--inputs", inputs), "No such file")
 

@@ -82,7 +82,7 @@ def test_a_file_of_another_form_is_no_budget(path: Path) -> None:
     with path.open("r+b") as file:
         file.write(b"zkbudge2")
     for action in (budget.spend, lambda: held(path)):
-        with pytest.raises(ArtifactError, match="no budget of this version"):
+        with pytest.raises(ArtifactError, match="not a budget of this version"):
             action()
 
 

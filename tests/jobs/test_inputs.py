@@ -196,7 +196,7 @@ def test_a_pipe_is_no_file_of_items(tmp_path: Path, suffix: str) -> None:
     """Opening it would wait for a writer, for ever."""
     path = tmp_path / f"x{suffix}"
     os.mkfifo(path)
-    with pytest.raises(InvalidInputError, match="no regular file"):
+    with pytest.raises(InvalidInputError, match="not a regular file"):
         Inputs([path], ONE_INPUT)
 
 

@@ -17,7 +17,7 @@ from zkinfer.files.rotation import ROTATION_FILE, Rotation
 from zkinfer.native import rotate as rotate_module
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.rotate import rotate
-from zkinfer.native.setup import setup
+from zkinfer.native.setup import commits_to, setup
 from zkinfer.verifier import verify
 from zkinfer.verifier.lineage import follow
 from zkinfer.verifier.native import check_ranges
@@ -110,11 +110,20 @@ def test_a_temporary_folder_by_default(tmp_path: Path) -> None:
 
 
 def test_an_auditor_with_the_seed_finds_the_new_root_again(tmp_path: Path) -> None:
+    commitment = rotate(fresh(tmp_path / "old"), folder=tmp_path / "new", seed=SEED).commitment
+    assert commits_to(commitment, EXAMPLE.weights, SEED)
+
+
+def test_one_seed_serves_one_rotation(tmp_path: Path) -> None:
+    """Both would open the same copy of the new commitment, at other columns, and each would have the whole budget."""
     old = fresh(tmp_path / "old")
-    roots = {
-        rotate(old, folder=tmp_path / name, seed=SEED).commitment.key_as(NativeVerifyingKey).root for name in ("a", "b")
-    }
-    assert len(roots) == 1
+    rotate(old, folder=tmp_path / "new", seed=SEED)
+    left = old.proofs_left
+    with pytest.raises(InvalidInputError, match=r"rotated with this seed before.*Use a seed that was never used"):
+        rotate(NativeKeys.load(tmp_path / "old"), folder=tmp_path / "again", seed=SEED)
+    assert old.proofs_left == left, "nothing is spent"
+    assert not (tmp_path / "again").exists()
+    rotate(old, folder=tmp_path / "again")
 
 
 def test_without_a_seed_the_randomness_is_fresh(tmp_path: Path) -> None:

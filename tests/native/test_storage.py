@@ -209,7 +209,7 @@ def test_a_damaged_copy(folder: Path, name: str) -> None:
     with pytest.raises(WrongKeyError, match="damaged"):
         load(folder).verify_files()
     os.truncate(path, len(data) - 1)
-    with pytest.raises(ArtifactError, match="no copy of the matrix"):
+    with pytest.raises(ArtifactError, match="not a copy of the matrix"):
         load(folder).copy(0)
 
 

@@ -14,7 +14,7 @@ from zkinfer.files import stores
 
 
 class Location(os.PathLike[str]):
-    """A file's path, or its URL; a file:// URL is the path that it names.
+    """A file's path, or its URL; a file:// or local:// URL is the path that it names.
 
     Attributes:
         text: as people and messages write it.
@@ -38,7 +38,7 @@ class Location(os.PathLike[str]):
             raise ArtifactError(
                 f"{self.text} is a URL of which pathlib.Path has left out a slash: hand in the text, {scheme}://..."
             )
-        elif scheme.lower() == "file":
+        elif scheme.lower() in ("file", "local"):
             parts = urlsplit(self.text)
             if parts.netloc not in ("", "localhost"):
                 raise ArtifactError(f"{self.text} is on another machine, {parts.netloc}: file:/// has three slashes")

@@ -1,9 +1,11 @@
 """Handing a model on to fresh keys: a new commitment to the same weights, and the proof that it is one."""
 
+import os
 from pathlib import Path
 
-from zkinfer.errors import BudgetError, InvalidInputError
+from zkinfer.errors import BudgetError, InvalidInputError, ResourceError
 from zkinfer.files.artifact import building_folder
+from zkinfer.files.budget import sync_folder
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -25,13 +27,13 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
         keys: with at least one proof left.
         folder: where the new keys go, a path that does not exist yet; a temporary folder, removed with the returned
             object, when None.
-        seed: 32 secret bytes that the new commitment's random symbols come from, others than those of the old keys;
-            fresh ones when None.
+        seed: 32 secret bytes that the new commitment's random symbols come from; fresh ones when None. Never one that
+            was used for other keys, in another rotation, or in `setup`.
 
     Raises:
         BudgetError: the old keys have made all their proofs.
-        InvalidInputError: the seed is not a seed, or that of the old keys or of keys that these come from; or the
-            folder exists.
+        InvalidInputError: the seed is not a seed, or that of the old keys, of keys that these come from, or of an
+            earlier rotation of these keys; or the folder exists.
         ResourceError: too little disk.
     """
     seed = new_seed() if seed is None else require_seed(seed)
@@ -58,8 +60,30 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
         if old.range_proof:
             new = Commitment(new.program, new.key, prove_ranges(new, matrix, seed))
         secrets = write_keys(part, new, weights, seed, ancestors)
+        _remember(keys.folder, new_root=found.root)
         _rotation(old, new, keys.matrix.take(), matrix.take()).save(part / ROTATION_FILE)
     return NativeKeys(folder, new, secrets, temporary)
+
+
+def _remember(folder: Path, new_root: bytes) -> None:
+    """Write down, durably, to which commitment keys are rotated, before an opening of it exists.
+
+    A second rotation to the same commitment would show other columns of a copy that hides one opening.
+
+    Raises:
+        InvalidInputError: they were rotated to it before.
+        ResourceError: the folder of the old keys cannot be written.
+    """
+    try:
+        os.close(os.open(folder / f"rotated-{new_root.hex()}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        sync_folder(folder)
+    except FileExistsError:
+        raise InvalidInputError(
+            "these keys were rotated with this seed before, or a rotation with it was begun: a second one would show "
+            "more of the weights' randomness than hides them. Use a seed that was never used"
+        ) from None
+    except OSError as error:
+        raise ResourceError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _rotation(old: Commitment, new: Commitment, old_copy: Opened, new_copy: Opened) -> Rotation:

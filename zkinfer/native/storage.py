@@ -193,7 +193,10 @@ class _Maker:
             return self._load(folder)
         with contextlib.suppress(InvalidInputError), building_folder(folder) as part:  # or makes it just now
             self._store(part, number)
-        return self._load(folder)
+        with contextlib.suppress(FileNotFoundError):
+            return self._load(folder)
+        # Another process has removed it, or a killed one has removed a part of it.
+        return self.made(number)
 
     def stored(self) -> Iterator[int]:
         """The copies that have a folder."""

@@ -98,7 +98,10 @@ def _verify_copy(
     """Verify a proof of the copy of the weights that it names; arguments and errors as for `verify_run`."""
     copies = key.copies
     weights = copies.matrix(proof.place)
-    return verify_run(plan, publics, statement, weights, key.opening, proof, OWN_BITS, copies.link())
+    if 0 < len(proof.weights) < weights.rows:
+        raise MalformedProofError(f"an opening shows columns of {weights.rows} elements, and has fewer bytes")
+    link = copies.link() if proof.weights else None
+    return verify_run(plan, publics, statement, weights, key.opening, proof, OWN_BITS, link)
 
 
 def _check_roots(plan: Plan, statement: Statement, proof: NativeProof) -> None:

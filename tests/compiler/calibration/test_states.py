@@ -68,5 +68,5 @@ def test_another_size_is_refused() -> None:
 
 
 def test_alone_they_say_nothing() -> None:
-    with pytest.raises(InvalidInputError, match="no state"):
+    with pytest.raises(InvalidInputError, match="not a state"):
         zk.compile(build("y = Neg(h)", {"h": ["n", 3]}), X, states={"h": "y"})

@@ -45,7 +45,7 @@ def test_a_file_of_torch_is_no_model(name: str, tmp_path: Path) -> None:
 
 def test_a_pipe_is_no_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.onnx")
-    with pytest.raises(InvalidInputError, match="no regular file"):
+    with pytest.raises(InvalidInputError, match="not a regular file"):
         read_model(tmp_path / "model.onnx")
 
 

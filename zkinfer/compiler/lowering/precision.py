@@ -59,7 +59,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ranges: which part of an activation's calibrated range its format holds; values beyond it saturate. "full",
             "mse", or a percentage from `RANGES`; see `calibration.ranges.kept_range`. Inputs keep their full range.
         relative: whether sums of squares, and what is divided by, keep their relative precision whatever their size:
-            see `lowering.relative`. It takes lookups of wide values, whose remainders cost ezkl large tables.
+            see `lowering.relative`. It takes lookups of wide values, whose remainders cost ezkl large tables. It also
+            says whether layers share tables that are filled up to a power of two, which ezkl's are not.
         tensors: widths of single tensors, by their names in the model, which replace `activation_bits` or
             `weight_bits`; 2 to 24.
 

@@ -32,8 +32,9 @@ from zkinfer.typing import IntArray
 DOMAIN = b"zkinfer copies v1"
 
 MAX_LOG_COPIES = 20
-FREE_LOG_COPIES = 9
-"""Up to 2^9 copies the point is drawn without work; each doubling asks for a bit."""
+FREE_LOG_COPIES = 7
+"""Up to 2^7 copies the point is drawn without work; each doubling, which makes four times as many pairs of copies, asks
+for two bits."""
 
 MIN_LOG_COLUMNS = 3
 """With eight cells a veil's value is uniform but for about one column point in 2^197: see the argument."""
@@ -45,7 +46,7 @@ COPY_MASKS = 2
 
 def link_grinding(log_copies: int) -> int:
     """Bits of work before the point is drawn."""
-    return max(0, log_copies - FREE_LOG_COPIES)
+    return 2 * max(0, log_copies - FREE_LOG_COPIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,12 @@ class Link:
 
     @property
     def term(self) -> SoundnessTerm:
-        """Some copy has other data than the first one, and the same value.
+        """Two copies have other data, and the same value: there are fewer than 2^(2 log_copies - 1) pairs.
 
         The difference of the two sides is sum_i q_i D_i(z) + V(z), D_i not zero for some i. For a uniform z D_i(z) is
         zero with probability at most log_columns / |K|; if it is not, one q_i makes the sum zero.
         """
-        error = (1 << self.log_copies) * (1 + len(self.point)) / FIELD_SIZE
+        error = (1 << (2 * self.log_copies - 1)) * (1 + len(self.point)) / FIELD_SIZE
         return ground(SoundnessTerm("copies: link", error), link_grinding(self.log_copies))
 
 

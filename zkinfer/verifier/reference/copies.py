@@ -12,7 +12,7 @@ from zkinfer.verifier.reference.merkle import DIGEST_BYTES, NODE_KEY
 from zkinfer.verifier.reference.openings import ClaimGroup, MatrixRoot, RowClaim, u64
 
 DOMAIN = b"zkinfer copies v1"
-FREE_LOG_COPIES = 9
+FREE_LOG_COPIES = 7
 MASKS = 2
 """That a copy brings which is opened once."""
 
@@ -66,9 +66,9 @@ def draw_link(key: NativeVerifyingKey) -> ClaimGroup | None:
 
 
 def error_of_links(log_copies: int, log_columns: int) -> float:
-    """The probability that a copy of other data satisfies the claim."""
-    return float(2**log_copies * (1 + log_columns) / FIELD_SIZE / 2 ** _work(log_copies))
+    """The probability that two copies of different data satisfy the claim."""
+    return float(2 ** (2 * log_copies - 1) * (1 + log_columns) / FIELD_SIZE / 2 ** _work(log_copies))
 
 
 def _work(log_copies: int) -> int:
-    return max(0, log_copies - FREE_LOG_COPIES)
+    return 2 * max(0, log_copies - FREE_LOG_COPIES)

@@ -115,7 +115,10 @@ def _verify_copy(
     sizes = OpeningSizes(
         key.log_columns, key.blinding, key.log_length, key.queries, key.query_grinding, key.weight_grinding
     )
-    weights, link = find_copy(key, proof.copy, proof.branch), draw_link(key)
+    weights = find_copy(key, proof.copy, proof.branch)
+    if 0 < len(proof.weights) < key.rows:
+        raise MalformedProofError("the opening of the weights is shorter than one column of them")
+    link = draw_link(key) if proof.weights else None
     error = error_of_links(key.log_copies, key.log_columns) if link else 0.0
     return verify_proof(
         plan, inputs, outputs, digest, weights, sizes, proof, own_bits=OWN_BITS, link=link, link_error=error
