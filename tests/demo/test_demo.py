@@ -36,7 +36,7 @@ def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("accepted") == 1
     assert text.count("refused") == 5
-    # A wrong statement has other challenges, which seldom ask for more columns than a proof has: then its form is wrong.
+    # A wrong statement has other challenges. Seldom they ask for more columns than a proof has: its form is wrong then.
     assert text.count("(cryptographic check)") + text.count("(proof file)") == 5, "the proof refuses them, no digest"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "another-model.zkc",
