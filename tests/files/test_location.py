@@ -40,6 +40,11 @@ def test_a_file_url_is_a_path(tmp_path: Path) -> None:
     assert not Location((tmp_path / "none").as_uri()).exists()
 
 
+def test_a_local_url_is_a_path_too(tmp_path: Path) -> None:
+    """Otherwise links within a stranger's folder would lead out of it."""
+    assert Location(f"local://{tmp_path}/model.onnx").path == tmp_path / "model.onnx"
+
+
 def test_a_file_url_of_another_machine_is_refused() -> None:
     with pytest.raises(ArtifactError, match="another machine, elsewhere"):
         Location("file://elsewhere/model.zkc")

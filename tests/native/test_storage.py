@@ -213,6 +213,15 @@ def test_a_damaged_copy(folder: Path, name: str) -> None:
         load(folder).copy(0)
 
 
+@pytest.mark.parametrize("name", [storage.BLINDING, storage.LEAVES, storage.NODES])
+@pytest.mark.usefixtures("large_copies")
+def test_a_copy_whose_folder_was_removed_in_part_is_made_in_memory(folder: Path, name: str) -> None:
+    """As by a process that was killed while it removed it, or that removes it just now."""
+    before = load(folder).copy(0).commitment
+    (folder / "copy-0" / name).unlink()
+    assert load(folder).copy(0).commitment == before
+
+
 @pytest.mark.parametrize("name", [storage.DATA, storage.COPIES])
 def test_data_that_are_not_those_of_the_roots_are_opened_never(folder: Path, name: str) -> None:
     path = folder / name

@@ -107,6 +107,23 @@ def refused_by_both(commitment: Commitment, proof: Proof) -> None:
             verify(proof, commitment, inputs=X, engine=engine)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_opening_without_a_whole_column_is_refused_before_the_link_is_drawn(keys: NativeKeys, engine: str) -> None:
+    """Drawing it takes memory in proportion to the rows, whose number a hostile commitment names."""
+    honest = made_once(keys)
+    proof = decode(honest.data)
+    short = with_data(honest, encode(msgspec.structs.replace(proof, weights=proof.weights[:1])))
+    assert key_of(keys.commitment).rows > 1
+    verify(honest, keys.commitment, inputs=X, engine=engine)  # checks the proof about the weights, once in a process
+    drawn = AssertionError("the link was drawn")
+    with (
+        mock.patch.object(CopiesCommitment, "link", side_effect=drawn),
+        mock.patch("zkinfer.verifier.reference.proof.draw_link", side_effect=drawn),
+        pytest.raises(MalformedProofError),
+    ):
+        verify(short, keys.commitment, inputs=X, engine=engine)
+
+
 # Copies of other weights.
 
 OTHER = [-weights for weights in EXAMPLE.weights]

@@ -168,7 +168,7 @@ def link_transcript(commitment: CopiesCommitment) -> Transcript:
     return transcript
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _draw_link(commitment: CopiesCommitment) -> Link:
     transcript = link_transcript(commitment)
     transcript.check_grind("link grinding", link_grinding(commitment.log_copies), commitment.nonce)
