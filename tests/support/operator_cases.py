@@ -226,6 +226,12 @@ CASES: dict[str, OperatorCase] = {
         {"k": _reals([-0.25, 0.5, 2.5, -0.75]).reshape(1, 1, 2, 2)},
         opset=20,
     ),
+    "GridSample: cubic": _case(
+        'y = GridSample<mode="cubic", padding_mode="border">(x, k)',
+        {"x": (1, 2, 2)},
+        {"k": _reals([-0.25, 0.5, 1.5, -0.75]).reshape(1, 1, 2, 2)},
+        opset=20,
+    ),
     "GridSample: computed": _case(
         "s = Mul(z, k)\ny = GridSample(x, s)", {"x": (1, 2, 2), "z": (1, 1, 2)}, {"k": np.float32(0.25)}, opset=20
     ),

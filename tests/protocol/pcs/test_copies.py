@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.channels import open_falsely, without_claims_check
+from support.invisible_cells import invisible_cells
 from support.opening_prover import exts
 
 from zkinfer.errors import InvalidProofError, MalformedProofError
@@ -133,7 +134,7 @@ class TestCheating:
         def chosen_afterwards() -> tuple[CopiesCommitment, Place, bytes]:
             first = copy_of(DATA)
             guess = CopiesCommitment(CODE, 5, copies.COPY_MASKS, 1, bytes(32))
-            second = copy_of(DATA + invisible(link_of(guess)))
+            second = copy_of(DATA + invisible_to(link_of(guess)))
             commitment = committed(first, second)
             return commitment, place_of(1, first, second), opened(second, link_of(commitment))
 
@@ -196,19 +197,9 @@ class TestCheating:
         assert three["weights of the claims"] == pytest.approx(3 * one["weights of the claims"], rel=1e-9, abs=0)
 
 
-def invisible(link: Link) -> np.ndarray:
-    """A difference of data, in the first four cells of the first row, that the link does not see: Cramer's rule."""
-    weight = exts(link.rows)[0]
-    basis = [[int(j == k) for j in range(8)] for k in range(4)]
-    w = [scalar.ext_mul(weight, scalar.mle([(v, 0, 0) for v in cell], link.point)) for cell in basis]
-    difference = np.zeros((4, 8), dtype=np.int64)
-    for j in range(4):
-        a, b, c = (w[k] for k in range(4) if k != j)
-        determinant = (
-            a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
-        )
-        difference[0, j] = (-1) ** j * determinant % P
-    return difference
+def invisible_to(link: Link) -> np.ndarray:
+    """A difference of data that the link does not see."""
+    return invisible_cells(exts(link.rows)[0], link.point, DATA.shape)
 
 
 class TestHiding:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.channels import open_falsely, without_claims_check
+from support.invisible_cells import invisible_cells
 from support.opening_prover import exts
 from support.reference_statements import matrix_root, opening_sizes
 
@@ -19,7 +20,7 @@ from zkinfer.errors import (
     StatementError,
     VerificationError,
 )
-from zkinfer.protocol.field import modular, scalar
+from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ZERO, Ext
 from zkinfer.protocol.pcs import rotation
@@ -187,29 +188,16 @@ def chosen_afterwards(which: str) -> tuple[MatrixCommitment, MatrixCommitment, b
         masks.commitment.root,
         CONTEXT,
     )
-    chosen = once(DATA + invisible(statement))
+    chosen = once(DATA + invisible_to(statement))
     old, new = (chosen, fixed) if which == "old root" else (fixed, chosen)
     true = state_rotation(PARAMETERS, old.commitment, new.commitment, masks.commitment.root, CONTEXT)
     return old.commitment, new.commitment, opened(true, old, new, masks)
 
 
-def invisible(statement: RotationStatement) -> np.ndarray:
-    """A difference of data, in the first four cells of the first row, that the statement's claim does not see.
-
-    The claim weighs cell j with w_j in K, a vector of F^3: four of them are dependent. Cramer's rule.
-    """
-    point = statement.groups[0].column_point
-    weight = exts(statement.groups[0].claims[0].rows)[0]
-    basis = [[int(j == k) for j in range(8)] for k in range(4)]
-    w = [scalar.ext_mul(weight, scalar.mle([(v, 0, 0) for v in cell], point)) for cell in basis]
-    difference = np.zeros((5, 8), dtype=np.int64)
-    for j in range(4):
-        a, b, c = (w[k] for k in range(4) if k != j)
-        determinant = (
-            a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
-        )
-        difference[0, j] = (-1) ** j * determinant % P
-    return difference
+def invisible_to(statement: RotationStatement) -> np.ndarray:
+    """A difference of data that the statement's first claim does not see."""
+    group = statement.groups[0]
+    return invisible_cells(exts(group.claims[0].rows)[0], group.column_point, DATA.shape)
 
 
 def ignore_message(patch: Patch, label: str) -> None:

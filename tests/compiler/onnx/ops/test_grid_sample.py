@@ -9,7 +9,7 @@ from support.model_comparison import Comparison, build, compare, grid
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.ops.grid_sample import positions
-from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.errors import CompileError, UnsupportedOperatorError
 
 FINE = Precision(activation_bits=14, weight_bits=14, max_table_entries=1 << 16)
 PLACES = np.random.default_rng(0).uniform(-2.5, 2.5, (1, 3, 4, 2)).astype(np.float32)
@@ -92,11 +92,25 @@ def test_positions_are_where_the_standard_puts_them() -> None:
     assert positions(ends, 4, align_corners=False).tolist() == [-0.5, 1.5, 3.5]
 
 
-@pytest.mark.parametrize("form", [sampled, computed])
-def test_cubic_interpolation_is_refused_with_the_nearest_form(form: object) -> None:
-    assert callable(form)
-    with pytest.raises(UnsupportedOperatorError, match=r"mode='cubic'.*mode='linear'"):
-        form('mode="cubic"')
+@every_form
+def test_cubic_interpolation_is_one_weighted_sum_of_sixteen(padding: str, corners: int) -> None:
+    result = sampled(f'mode="cubic", padding_mode="{padding}", align_corners={corners}')
+    assert [weight.shape for weight in result.lowered.weights] == [(1, 16, 12)]
+    assert result.error <= 8 * 16 * 2.0**-13
+
+
+def test_cubic_interpolation_before_operator_set_20() -> None:
+    assert sampled('mode="bicubic"', opset=16).error <= 8 * 16 * 2.0**-13
+
+
+@every_form
+def test_cubic_interpolation_at_computed_positions(padding: str, corners: int) -> None:
+    assert computed(f'mode="cubic", padding_mode="{padding}", align_corners={corners}').error <= 0.02
+
+
+def test_a_mode_that_onnxruntime_does_not_know_is_refused_in_its_words() -> None:
+    with pytest.raises(CompileError, match=r'mode "lanczos" not supported'):
+        sampled('mode="lanczos"')
 
 
 def test_a_computed_grid_over_a_large_tensor_is_refused() -> None:

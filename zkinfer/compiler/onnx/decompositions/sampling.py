@@ -1,18 +1,20 @@
 """Grids of positions, and GridSample at computed ones, as products with the weights of all elements of an axis.
 
-The weight of element i for a position p is max(0, 1 - |p - i|): linear interpolation between neighbours, and zeros
-beyond the ends. Of a rounded position it is 1 for the nearest element alone.
+The weight of element i for a position p is a function of |p - i|, zero beyond a distance: max(0, 1 - |p - i|) for
+linear interpolation. Of a rounded position that is 1 for the nearest element alone. Cubic interpolation reads two
+elements on either side; those beyond an end stand for elements within, or for zeros.
 """
 
 import math
 import string
+from collections.abc import Callable
 
 import numpy as np
 from onnx_ir import Value
 
 from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
-from zkinfer.compiler.onnx.ops.grid_sample import LINEAR, NEAREST, PADDING
+from zkinfer.compiler.onnx.ops.grid_sample import CUBIC, CUBIC_COEFFICIENT, NEAREST, elements_at
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
 
 MAX_ELEMENTS = 1 << 22
@@ -22,28 +24,27 @@ MAX_ELEMENTS = 1 << 22
 @decomposition(
     "GridSample",
     16,
-    hint="supported are the modes linear (bilinear) and nearest; at computed positions, products of channels, places "
-    f"and elements of all axes but the last up to {MAX_ELEMENTS}",
+    hint="at computed positions, supported are products of channels, places and elements of all axes but the last up "
+    f"to {MAX_ELEMENTS}",
 )
 def grid_sample(s: Subgraph, x: Value, grid: Value) -> list[Value] | None:
-    """A GridSample at computed positions; None of other ones, and of other modes or sizes."""
+    """A GridSample at computed positions; None of constant ones, and of large sizes."""
     mode, padding = s.text("mode", "linear"), s.text("padding_mode", "zeros")
     batch, channels, *sizes = static_shape(x)
     places = static_shape(grid)[1:-1]
     count = math.prod(places)
     largest = batch * count * max(channels * math.prod(sizes[:-1]), *sizes)
-    known = mode in LINEAR + NEAREST and padding in PADDING
-    if content_of(grid) is not None or not known or largest > MAX_ELEMENTS:
+    if content_of(grid) is not None or largest > MAX_ELEMENTS:
         return None
-    image, spatial = x, string.ascii_lowercase[: len(sizes)]
+    image, spatial = _extended(s, x, padding) if mode in CUBIC else x, string.ascii_lowercase[: len(sizes)]
     for i in reversed(range(len(sizes))):
-        weights = _weights(s, grid, i, (batch, count, sizes[i]), nearest=mode in NEAREST, padding=padding)
+        weights = _weights(s, grid, i, (batch, count, sizes[i]), mode=mode, padding=padding)
         before = spatial[: i + 1] + ("p" if i < len(sizes) - 1 else "")
         image = s.op(f"axis{i}", "Einsum", image, weights, equation=f"nz{before},np{spatial[i]}->nz{spatial[:i]}p")
     return [s.reshape("places", image, (batch, channels, *places))]
 
 
-def _weights(s: Subgraph, grid: Value, axis: int, shape: tuple[int, int, int], *, nearest: bool, padding: str) -> Value:
+def _weights(s: Subgraph, grid: Value, axis: int, shape: tuple[int, int, int], *, mode: str, padding: str) -> Value:
     """For each place the weights of all elements of an axis: (batch, places, elements)."""
     batch, count, size = shape
     last = len(static_shape(grid)) - 1
@@ -54,13 +55,16 @@ def _weights(s: Subgraph, grid: Value, axis: int, shape: tuple[int, int, int], *
     )
     aligned = bool(s.integer("align_corners", 0))
 
-    def step(name: str, op: str, value: Value, *numbers: float, **attributes: int) -> Value:
-        given = (s.number(f"axis{axis}/{name}/{k}", number, grid) for k, number in enumerate(numbers))
-        return s.op(f"axis{axis}/{name}", op, value, *given, **attributes)
+    def step(name: str, op: str, *operands: Value | float, **attributes: int) -> Value:
+        given = (
+            s.number(f"axis{axis}/{name}/{k}", operand, grid) if isinstance(operand, float) else operand
+            for k, operand in enumerate(operands)
+        )
+        return s.op(f"axis{axis}/{name}", op, *given, **attributes)
 
     scaled = step("scaled", "Mul", x, (size - 1 if aligned else size) / 2)
     at = step("position", "Add", scaled, (size - 1) / 2)
-    if nearest:
+    if mode in NEAREST:
         at = step("rounded", "Round", at)
     if padding == "reflection" and size > 1:
         # A triangle wave: the distance from the far end, folded at both ends.
@@ -69,11 +73,40 @@ def _weights(s: Subgraph, grid: Value, axis: int, shape: tuple[int, int, int], *
         folded = step("folded", "Mod", way, 2 * length, fmod=1)
         back = step("back", "Abs", step("from_end", "Sub", folded, length))
         at = step("reflected", "Add", step("turned", "Neg", back), length - edge)
+    reach = 2 if mode in CUBIC else 0
     if padding != "zeros":
-        at = step("within", "Clip", at, 0.0, size - 1.0)
-    elements = s.constant(f"axis{axis}/elements", np.arange(size, dtype=numpy_type(grid)))
-    apart = step("apart", "Abs", s.op(f"axis{axis}/difference", "Sub", at, elements))
+        at = step("within", "Clip", at, -float(reach), size - 1.0 + reach)
+    elements = s.constant(f"axis{axis}/elements", np.arange(-reach, size + reach, dtype=numpy_type(grid)))
+    apart = step("apart", "Abs", step("difference", "Sub", at, elements))
+    if mode in CUBIC:
+        return _cubic(step, apart)
     return step("weights", "Relu", step("near", "Add", step("less", "Neg", apart), 1.0))
+
+
+def _cubic(step: Callable[..., Value], apart: Value) -> Value:
+    """The weights at distances: one cubic up to 1, another from there to 2; each is zero at 1, so that they add up."""
+    a = CUBIC_COEFFICIENT
+    near = step("near", "Clip", apart, 0.0, 1.0)
+    falling = step("falling", "Add", step("slope", "Mul", near, a + 2), -(a + 3))
+    inner = step("inner", "Mul", step("inner/square", "Mul", near, near), falling)
+    far = step("far", "Clip", apart, 1.0, 2.0)
+    left = step("left", "Add", far, -2.0)
+    beyond = step("beyond", "Mul", step("past", "Add", far, -1.0), a)
+    outer = step("outer", "Mul", step("outer/square", "Mul", left, left), beyond)
+    return step("weights", "Add", step("both", "Add", inner, outer), 1.0)
+
+
+def _extended(s: Subgraph, x: Value, padding: str) -> Value:
+    """Each spatial axis with the two elements beyond either end that cubic interpolation may read."""
+    sizes = static_shape(x)[2:]
+    if padding == "zeros":
+        before = [0, 0, *(2 for _ in sizes)]
+        return s.op("extended", "Pad", x, s.sizes("extended/widths", before + before))
+    aligned = bool(s.integer("align_corners", 0))
+    for axis, size in enumerate(sizes, 2):
+        index, _ = elements_at(np.arange(-2, size + 2), size, padding, align_corners=aligned)
+        x = s.op(f"extended{axis}", "Gather", x, s.sizes(f"extended{axis}/elements", index.tolist()), axis=axis)
+    return x
 
 
 @decomposition("AffineGrid", 20, hint="supported are constant sizes")

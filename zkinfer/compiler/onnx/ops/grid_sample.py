@@ -1,4 +1,4 @@
-"""GridSample at constant positions: elements chosen by a View, and for linear interpolation one weighted sum of them.
+"""GridSample at constant positions: elements chosen by a View, and for interpolation one weighted sum of them.
 
 Where positions are computed, a decomposition takes the operator apart.
 """
@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from zkinfer.circuit.steps import Pad, Reshape, Step, Take, Transpose
 from zkinfer.compiler.lowering.activation import Activation, Operand
@@ -18,10 +19,11 @@ from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import Array, FloatArray, IntArray
 
-LINEAR, NEAREST = ("bilinear", "linear"), ("nearest",)
-"""Names of the modes; those of linear interpolation changed with operator set 20."""
+CUBIC, NEAREST = ("bicubic", "cubic"), ("nearest",)
+"""Names of the modes but linear interpolation; the cubic one was renamed in operator set 20."""
 
-PADDING = ("zeros", "border", "reflection")
+CUBIC_COEFFICIENT = -0.75
+"""The slope at a distance of 1 of the standard's cubic kernel (Keys, Cubic Convolution Interpolation, 1981)."""
 
 _FARTHEST = 2.0**40
 """Positions beyond are taken for this one."""
@@ -37,11 +39,6 @@ def GridSample(
     mode: str = "linear",
     padding_mode: str = "zeros",
 ) -> Activation:
-    if mode not in LINEAR + NEAREST or padding_mode not in PADDING:
-        raise UnsupportedOperatorError(
-            f"mode={mode!r} with padding_mode={padding_mode!r} is not supported; the nearest form that is supported is "
-            f"mode='linear' (bilinear before operator set 20), padded with {', '.join(PADDING)}"
-        )
     if isinstance(grid, Activation):
         raise UnsupportedOperatorError(
             "its grid is computed, and the tensor is too large for that; sample fewer places, or make the grid of "
@@ -77,16 +74,34 @@ def _taps(at: FloatArray, size: int, mode: str, padding: str, align_corners: boo
         found = [(np.rint(at), np.ones_like(at))]
     else:
         below = np.floor(at)
-        found = [(below, 1 - (at - below)), (below + 1, at - below)]
+        kernel, reach = (_cubic, 2) if mode in CUBIC else (_linear, 1)
+        found = [(below + k, kernel(np.abs(at - (below + k)))) for k in range(1 - reach, reach + 1)]
     taps = []
     for place, weight in found:
-        index = place.astype(np.int64)
-        if padding == "zeros":
-            weight = np.where((index >= 0) & (index < size), weight, 0.0)
-        elif padding == "reflection":
-            index = _reflected(index, size, align_corners=align_corners)
-        taps.append((np.clip(index, 0, size - 1), weight))
+        index, exists = elements_at(place.astype(np.int64), size, padding, align_corners=align_corners)
+        taps.append((index, np.where(exists, weight, 0.0)))
     return taps
+
+
+def elements_at(
+    index: IntArray, size: int, padding: str, *, align_corners: bool
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """The elements that stand for indices, also for those beyond the ends, and where there is one and no zero."""
+    exists = (index >= 0) & (index < size) | (padding != "zeros")
+    if padding == "reflection":
+        index = _reflected(index, size, align_corners=align_corners)
+    return np.clip(index, 0, size - 1), exists
+
+
+def _linear(distance: FloatArray) -> FloatArray:
+    return 1 - distance
+
+
+def _cubic(distance: FloatArray) -> FloatArray:
+    """The weight at a distance of at most 2: a cubic up to 1, another from there on, each zero at 1."""
+    a, near, far = CUBIC_COEFFICIENT, np.minimum(distance, 1), np.maximum(distance, 1)
+    weights: FloatArray = ((a + 2) * near - (a + 3)) * near**2 + 1 + a * (far - 1) * (far - 2) ** 2
+    return weights
 
 
 def _reflected(index: IntArray, size: int, *, align_corners: bool) -> IntArray:
