@@ -23,9 +23,9 @@ from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes
 from zkinfer.native.timings import collected
 from zkinfer.protocol.field.encoding import BASE_BYTES
-from zkinfer.protocol.ligero.pads import layout
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import shape_of
+from zkinfer.protocol.pads.params import LEAF_BYTES
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, make_plan
 
 EXTENSION = 30
@@ -99,7 +99,7 @@ def work_of(keys: zk.Keys, runs: int) -> dict[str, Work]:
     cells = sum(plan.layouts[m].rows(header.log_columns) << header.log_columns for m in range(INPUTS, WITNESS + 1))
     secret = plan.layouts[WEIGHTS].cells
     values = sum(weight.size for weight in program.weights) + counts.elements
-    pads = layout(shape.variables, PADS).leaf_bytes * PADS.length
+    pads = LEAF_BYTES * PADS.sizes(len(shape.variables)).length
     return {
         "execution": Work(moved=secret + 4 * counts.elements, fused=counts.multiplications / 4),
         "witness": Work(moved=4 * elements + 16 * columns),

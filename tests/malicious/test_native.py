@@ -37,10 +37,10 @@ from zkinfer.native.witness import Witness
 from zkinfer.protocol.channel import Channel
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add
-from zkinfer.protocol.ligero import protocol as pads
-from zkinfer.protocol.ligero.protocol import LINEAR_CHECK
 from zkinfer.protocol.lookup import protocol as lookup
 from zkinfer.protocol.lookup.protocol import SUM_CHECK
+from zkinfer.protocol.pads import protocol as pads
+from zkinfer.protocol.pads.protocol import CONSTRAINT_CHECK
 from zkinfer.protocol.pcs import protocol as pcs_verifier
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK as OPENING_CHECK
 from zkinfer.protocol.pcs.prover import commit
@@ -85,7 +85,7 @@ def remove(monkeypatch: Patch) -> Remove:
 def refused(case: Case, lie: Lie) -> Attempt:
     """An attempt that the verifier refuses, as the pads do not fit it."""
     attempt = prove(case, lie)
-    with pytest.raises(InvalidProofError, match=LINEAR_CHECK):
+    with pytest.raises(InvalidProofError, match=CONSTRAINT_CHECK):
         verify(case, attempt.proof, attempt.publics)
     return attempt
 

@@ -38,8 +38,8 @@ from zkinfer.errors import BoundsError, InvalidProofError
 from zkinfer.native.prove import public_values
 from zkinfer.native.witness import Witness
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.ligero.protocol import LINEAR_CHECK
 from zkinfer.protocol.lookup.tables import ExplicitTable, PiecewiseTable, RangeTable
+from zkinfer.protocol.pads.protocol import CONSTRAINT_CHECK
 from zkinfer.protocol.reduction.layout import Layout
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite
 from zkinfer.protocol.reduction.plan import Plan as FastPlan
@@ -337,7 +337,7 @@ def assert_refused(case: Case, lie: Lie) -> None:
     """The prover's messages break a constraint, and so the verifier refuses the proof."""
     attempt = prove(case, lie)
     assert attempt.failing
-    with pytest.raises(InvalidProofError, match=LINEAR_CHECK):
+    with pytest.raises(InvalidProofError, match=CONSTRAINT_CHECK):
         verify(case, attempt.proof, attempt.publics)
 
 

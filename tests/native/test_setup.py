@@ -1,7 +1,7 @@
 """Making keys of the native backend: parameters that are secure, randomness that is never used twice."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -12,9 +12,10 @@ from support.example_programs import Example, mlp, sums_of_sums
 from zkinfer.circuit.program import Program
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError, ResourceError
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
-from zkinfer.native import storage
+from zkinfer.native import storage, weight_ranges
 from zkinfer.native.keys import NativeKeys
-from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, KeySizes, key_sizes, matrix_bytes, setup
+from zkinfer.native.prove import header_for
+from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, KeySizes, commit_weights, key_sizes, matrix_bytes, setup
 from zkinfer.protocol import security
 from zkinfer.protocol.native_proof import protocol, shape
 from zkinfer.protocol.native_proof.encoding import decode
@@ -22,6 +23,7 @@ from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.prover import CommittedMatrix
 from zkinfer.protocol.reduction import plan
 from zkinfer.protocol.reduction.layout import weight_matrix
+from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 
 SEED = bytes(range(32))
 
@@ -76,6 +78,17 @@ def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: E
     assert len(set(salts)) == len(salts)
 
 
+def test_other_sizes_of_an_opening_have_other_random_symbols(example: Example, tmp_path: Path) -> None:
+    """Work too, which the code does not depend on: challenges are others, and so are the columns that are shown."""
+    opening, roots = key_sizes(example.program, 2).opening, set()
+    for number, changed in enumerate(
+        (opening, replace(opening, query_grinding=opening.query_grinding + 1), replace(opening, weight_grinding=9))
+    ):
+        made = commit_weights(example.program, example.weights, KeySizes(changed, 2), SEED, tmp_path / str(number))
+        roots.add(made.commitment.root)
+    assert len(roots) == 3
+
+
 def copies_of(keys: NativeKeys) -> list[CommittedMatrix]:
     """All copies of the weights."""
     sizes = KeySizes(keys.commitment.key_as(NativeVerifyingKey).opening, keys.budget)
@@ -112,6 +125,22 @@ def test_one_seed_gives_two_versions_of_the_protocol_nothing_in_common(
         symbols = np.unique(random_symbols(keys))
         made[-1] += [number.tobytes() for number in symbols]
     assert not (set(made[0]) & set(made[1])) - {b""}
+
+
+def test_one_seed_gives_proofs_about_weights_of_other_sizes_nothing_in_common(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cost model that chooses another header leads to other challenges, as another version does."""
+    made = []
+    honest = header_for(make_range_plan(example.program))
+    for header in (honest, msgspec.structs.replace(honest, query_grinding=honest.query_grinding + 1)):
+        monkeypatch.setattr(weight_ranges, "header_for", lambda plan, header=header: header)
+        keys = setup(example.program, example.weights, proofs=2, seed=SEED)
+        proof = decode(keys.commitment.range_proof)
+        assert proof.header == header
+        made.append({*proof.roots, proof.masks, proof.pads} - {b""})
+    assert len(made[0]) > 1
+    assert not made[0] & made[1]
 
 
 @pytest.mark.parametrize(

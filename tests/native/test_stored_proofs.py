@@ -22,18 +22,18 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "4a674b70944b5f303e93c43254b526f6bbcdecb3728a972a1adc0a37bef8ed0a",
-    ("mlp", True, True): "8f9e553516d93958bbfa480b8dfb47056230019989d698c087d0dc91dad0b771",
-    ("everything", False, False): "a335ab11ec557851373cbda19a5e4f85b76dcfdd883ad4e5e05f8646822808cf",
-    ("everything", True, False): "70ffaaf45b13be5ce367f4e595b9b797cf2ab6e4c3f86e6e4f4e418d22a01851",
-    ("everything", False, True): "74b1f920021d125791f72216c17d4433b4f144d67c0eacf4eb280f0943557d26",
+    ("mlp", False, False): "b2e3e3a57eef42a7f0c54ae124a78f6de877e6acbb97ce12eba0dc94d538bdaf",
+    ("mlp", True, True): "321b5c573073b9ce0e7a4a1c600b5d8783083d54c810bbe18dcc3ba22648372d",
+    ("everything", False, False): "2f32c1548034582d0ad0e9719d9cfa1092a0e3cb99130b05db7ec89316b1d5de",
+    ("everything", True, False): "fb85d61ad4481f59d06ba1c909d0f8d304c78f76c5364112f6b7b3e4ae9ddece",
+    ("everything", False, True): "bb497d0ad06a8ab7f9f29928f2aa5bdbf5fa563bea213dc4f8e70fbd54ba9a69",
 }
 """By program, and whether inputs and outputs are hidden."""
 
 SMALL = OpeningParameters(Code(log_columns=5, blinding=169, log_length=10), 169, 10, 0)
 STORED_COPY = [
-    "941a10d7f4b958b9c6967682ce33f116e9fa506b4caa64179e214089ea7eabbc",
-    "fdc060456c2a9f87c97c0035b3b2e159bb0edb767ac9c5cfbcea8e2d0a2b6584",
+    "fb9727675de561a22d78921dac5d6f303bb1664f2bc779d1cd0ea5bd0560bf4c",
+    "0117bb53c53816b3f450d6f80a84eb7816981cf65aa3b616357bb58ab14fb5ad",
 ]
 """Of the root over four copies with a fixed seed, and of a proof of one of them."""
 

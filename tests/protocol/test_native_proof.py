@@ -21,7 +21,7 @@ from zkinfer.native.prove import ERROR_BITS, header_for
 from zkinfer.native.setup import COLUMN_POINTS
 from zkinfer.protocol import channel as channels
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
-from zkinfer.protocol.native_proof.protocol import DOMAIN, Commitments, soundness, witness_commitments
+from zkinfer.protocol.native_proof.protocol import DOMAIN, PADS, Commitments, soundness, witness_commitments
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
@@ -162,9 +162,12 @@ def test_a_dry_run_tells_the_variables_of_every_proof(seed: int) -> None:
 def test_the_argument_is_worth_the_sum_of_its_terms() -> None:
     parameters = OpeningParameters(Code(3, 20, 6), 10, 0, 0)
     terms = [SoundnessTerm("one", 2.0**-40), SoundnessTerm("two", 2.0**-41)]
-    both = soundness(terms, parameters, parameters, (2, 3))
-    weights, witness, none = (soundness(terms, parameters, parameters, groups) for groups in [(2, 0), (0, 3), (0, 0)])
-    assert {t.name for t in none.terms} == {"one", "two", "proof about the pads"}
+    pads = PADS.sizes(100)
+    both = soundness(terms, parameters, parameters, (2, 3), pads)
+    weights, witness, none = (
+        soundness(terms, parameters, parameters, groups, pads) for groups in [(2, 0), (0, 3), (0, 0)]
+    )
+    assert {t.name for t in none.terms} == {"one", "two", "pads: constraints", "pads: point", "pads: queries"}
     assert len(both.terms) == len(weights.terms) + len(witness.terms) - len(none.terms)
     assert both.error > max(weights.error, witness.error) > none.error > 2.0**-40
 
@@ -197,10 +200,11 @@ def test_realistic_proofs_are_worth_128_bits(width: int, layers: int, runs: int,
     cells = plan.layouts[WEIGHTS].cells
     weights = search(cells, COLUMN_POINTS, proofs=100, error_bits=ERROR_BITS).parameters
     shape = make_shape(plan, weights.code, header)
-    found = soundness(shape.terms, weights, header.opening, (shape.weight_groups, shape.witness_groups))
+    pads = PADS.sizes(len(shape.variables))
+    found = soundness(shape.terms, weights, header.opening, (shape.weight_groups, shape.witness_groups), pads)
     assert found.bits >= DEFAULT_BITS
     assert found.grinding <= MAX_GRINDING_IN_DEFAULT
-    assert {"lookups", "fraction trees", "proof about the pads"} < {term.name for term in found.terms}
+    assert {"lookups", "fraction trees", "pads: queries"} < {term.name for term in found.terms}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(header), type=Header) == header
 
 

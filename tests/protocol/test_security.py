@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.ligero import pads
-from zkinfer.protocol.ligero.pads import PadParameters
+from zkinfer.protocol.pads import params as pads
+from zkinfer.protocol.pads.params import PadParameters, PadSizes
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.search import search
@@ -113,10 +113,16 @@ def test_rotations_have_128_bits_with_the_parameters_of_the_commitment(cells: in
     assert combine(soundness.rotation(parameters)).bits >= security.DEFAULT_BITS
 
 
-def test_the_proof_about_the_pads_fits_beside_an_opening() -> None:
-    """Its default is far enough below 2^-129 to leave room for the rest; fewer queries are not."""
-    assert pads.soundness(PadParameters()).bits > 131
-    assert pads.soundness(PadParameters(queries=120)).bits < 128
+@pytest.mark.parametrize("variables", [1, 500, 40_000, 10_000_000])
+def test_the_proof_about_the_pads_fits_beside_an_opening(variables: int) -> None:
+    """Its error is far enough below 2^-129 to leave room for the rest, whatever the size; with a query less it is not
+    what it should be."""
+    sizes = PadParameters().sizes(variables)
+    terms = pads.soundness(sizes)
+    assert combine(terms).error < 2.0**-131.7
+    assert [term.grinding for term in terms] == [0, sizes.point_grinding, 8]
+    less = PadSizes(variables, sizes.log_length, sizes.queries - 1, sizes.query_grinding)
+    assert pads.soundness(less)[-1].bits < 132 <= terms[-1].bits
 
 
 @pytest.mark.parametrize("weaker", ["query less", "longer rows", "shorter code", "less query work", "less weight work"])

@@ -26,12 +26,12 @@ from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.witness import Witness, trace
 from zkinfer.protocol.channel import PadConstraints, Writer
 from zkinfer.protocol.field.scalar import ZERO, Ext, ext_add, ext_mul
-from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.ligero.prover import commit_pads
 from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
 from zkinfer.protocol.native_proof.protocol import Commitments, ProofWires, run_proof
 from zkinfer.protocol.native_proof.shape import Shape, make_shape
+from zkinfer.protocol.pads.params import PadParameters
+from zkinfer.protocol.pads.prover import commit_pads
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
 from zkinfer.protocol.randomness import Randomness
@@ -46,7 +46,7 @@ from zkinfer.verifier import native
 DIGEST = b"statement of a test".ljust(32, b".")
 
 
-SMALL_PADS = PadParameters(4, 7, 4)
+SMALL_PADS = PadParameters(error_bits=4, query_grinding=0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import ranges_statement
 from zkinfer.native import weight_ranges
-from zkinfer.native.prove import prove_run
+from zkinfer.native.prove import header_for, prove_run
 from zkinfer.native.setup import RANGE_PROOFS
 from zkinfer.native.weight_ranges import commit_ranges
 from zkinfer.protocol.channel import PadConstraints
@@ -63,6 +63,7 @@ def claimed_in_bounds(
     commitment, matrix = committed(program, weights, behind)
     key = commitment.key_as(NativeVerifyingKey)
     with mock.patch.object(PadConstraints, "check"), mock.patch.object(weight_ranges, "count", count_known), lie():
-        run = commit_ranges(make_range_plan(program), matrix.data, key, Randomness())
+        plan = make_range_plan(program)
+        run = commit_ranges(plan, header_for(plan), matrix.data, key, Randomness())
         data = prove_run(run, ranges_statement(commitment), matrix, key.opening)
     return Commitment(program, key, data)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from support.opening_prover import DOMAIN, exts
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.lookup.params import LookupInstance
 from zkinfer.protocol.lookup.tables import LookupTable, PiecewiseTable, RangeTable
+from zkinfer.protocol.pads.params import PadParameters
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.params import MatrixCommitment, OpeningParameters
 from zkinfer.protocol.sumcheck.params import Batch
@@ -37,8 +37,8 @@ def claim_group(group: ClaimGroup) -> reference.ClaimGroup:
 
 
 def pad_sizes(parameters: PadParameters) -> reference.PadSizes:
-    """The sizes of a proof about pads."""
-    return reference.PadSizes(parameters.log_dimension, parameters.log_length, parameters.queries)
+    """How hard a proof about pads is checked."""
+    return reference.PadSizes(parameters.error_bits, parameters.query_grinding)
 
 
 def summands(batch: Batch) -> list[reference.Summand]:

@@ -21,8 +21,8 @@ from zkinfer.files.statement import Statement
 from zkinfer.native.prove import header_for
 from zkinfer.native.weight_ranges import RangeColumns
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.ligero.pads import PadParameters
 from zkinfer.protocol.native_proof.encoding import encode
+from zkinfer.protocol.pads.params import PadParameters
 from zkinfer.protocol.reduction import weight_ranges as protocol
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS, check_program, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan

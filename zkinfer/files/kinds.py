@@ -34,8 +34,8 @@ class FileKind:
 
 
 CIRCUIT = FileKind("circ", 1, "circuit", ".zkcircuit", 1 << 33, "zkinfer.compiler.model:Circuit", private=True)
-COMMITMENT = FileKind("comm", 4, "commitment", ".zkc", 256 << 20, "zkinfer.files.commitment:Commitment")
-PROOF = FileKind("prof", 5, "proof", ".zkp", 256 << 20, "zkinfer.files.proof:Proof")
+COMMITMENT = FileKind("comm", 5, "commitment", ".zkc", 256 << 20, "zkinfer.files.commitment:Commitment")
+PROOF = FileKind("prof", 6, "proof", ".zkp", 256 << 20, "zkinfer.files.proof:Proof")
 ROTATION = FileKind("rota", 4, "rotation", ".zkr", 256 << 20, "zkinfer.files.rotation:Rotation")
 KEY_SECRET = FileKind("pkey", 1, "secret part of proving keys", ".zkk", 1 << 34, private=True)
 

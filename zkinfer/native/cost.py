@@ -12,16 +12,17 @@ from dataclasses import dataclass, fields, replace
 from zkinfer.circuit.program import Einsum, Program
 from zkinfer.files.integers import bit_width, packed_bytes
 from zkinfer.protocol.field.encoding import EXT_BYTES
-from zkinfer.protocol.ligero.pads import PadParameters, layout
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
+from zkinfer.protocol.pads.params import LEAF_BYTES, PadSizes
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, symbols_of
 from zkinfer.protocol.pcs.sizes import expected_opening_bytes
 from zkinfer.protocol.reduction.gather import is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
+from zkinfer.protocol.transcript import NONCE_BYTES
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def count(
     mask_rows = 3 * (shape.weight_groups + 1) if shape.weight_groups and not own[1] else 0
     witness_rows = rows + (3 * (shape.witness_groups + 1) if shape.witness_groups else 0)
     weight_rows = plan.layouts[WEIGHTS].rows(weights.code.log_columns) + sum(own)
+    pads = PADS.sizes(len(shape.variables))
     return Counts(
         proof=1,
         multiplications=_executed(plan) if isinstance(plan, Plan) else 0,
@@ -109,7 +111,7 @@ def count(
         lookups=sum(instance.lookups for instance in plan.instances),
         table_rows=sum(instance.rows.filled for instance in plan.instances),
         symbols=witness_rows * witness.code.length + mask_rows * weights.code.length,
-        leaves=witness.code.length + (weights.code.length if mask_rows else 0) + PADS.length,
+        leaves=witness.code.length + (weights.code.length if mask_rows else 0) + pads.length,
         weights=(shape.weight_groups + 1) * weight_rows * weights.code.dimension if shape.weight_groups else 0,
         contracted=shape.contracted,
         summed=shape.summed,
@@ -157,7 +159,7 @@ def argument_bytes(
 ) -> int:
     """Bytes of an argument, nearly: drawn columns share as much of their paths as is expected."""
     pads = sum(variable is None for variable in shape.variables) - shape.weight_groups - shape.witness_groups
-    total = EXT_BYTES * pads + _pad_proof_bytes(PADS, shape)
+    total = EXT_BYTES * pads + _pad_proof_bytes(PADS.sizes(len(shape.variables)))
     rows = [layout.rows(header.log_columns) for layout in plan.layouts[INPUTS : WITNESS + 1]]
     if shape.witness_groups:
         masked = symbols_of(rows[-1], shape.witness_groups + 1)
@@ -171,12 +173,11 @@ def argument_bytes(
     return total
 
 
-def _pad_proof_bytes(parameters: PadParameters, shape: Shape) -> int:
-    """Of the proof about the pads: three polynomials, and columns with paths that share their upper parts."""
-    own = parameters.log_length - math.ceil(math.log2(parameters.queries))
-    polynomials = EXT_BYTES * (parameters.dimension + 2 * parameters.product_size)
-    leaf = layout(shape.variables, parameters).leaf_bytes
-    return polynomials + parameters.queries * (leaf + DIGEST_BYTES * (own + 1))
+def _pad_proof_bytes(sizes: PadSizes) -> int:
+    """Of the proof about the pads: a line, a word, and columns with paths that share their upper parts."""
+    own = sizes.log_length - math.ceil(math.log2(sizes.queries))
+    elements = EXT_BYTES * (2 + sizes.dimension) + 2 * NONCE_BYTES
+    return elements + sizes.queries * (LEAF_BYTES + DIGEST_BYTES * (own + 1))
 
 
 PROCESS_BYTES = 300_000_000

@@ -27,7 +27,7 @@ from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
 from zkinfer.native.witness import values_read
 from zkinfer.progress import duration
-from zkinfer.protocol.native_proof.protocol import soundness
+from zkinfer.protocol.native_proof.protocol import PADS, soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
@@ -148,7 +148,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
         disk_bytes=stored + range_bytes,
         proof_bytes=argument_bytes(plan, shape, header, opening, sizes.symbols) + output_bytes(plan),
-        security_bits=soundness(shape.terms, opening, header.opening, groups).bits,
+        security_bits=soundness(shape.terms, opening, header.opening, groups, PADS.sizes(len(shape.variables))).bits,
     )
 
 

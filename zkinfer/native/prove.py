@@ -21,11 +21,11 @@ from zkinfer.native.witness import trace
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import Writer
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.ligero.prover import CommittedPads, commit_pads
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode, hidden_values
 from zkinfer.protocol.native_proof.protocol import PADS, Commitments, ProofWires, run_proof, soundness
 from zkinfer.protocol.native_proof.shape import Shape, shape_of
+from zkinfer.protocol.pads.params import PadParameters
+from zkinfer.protocol.pads.prover import CommittedPads, commit_pads
 from zkinfer.protocol.pcs.copies import ONLY, Link, Place
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, OpenableMatrix, commit
@@ -169,7 +169,8 @@ def prove_run(
     """
     header, shape = run.header, run.shape
     groups = shape.weight_groups, shape.witness_groups
-    bits = soundness(shape.terms, parameters, header.opening, groups).bits
+    sizes = PADS.sizes(len(shape.variables))
+    bits = soundness(shape.terms, parameters, header.opening, groups, sizes).bits
     if bits < security.DEFAULT_BITS:
         raise ProvingError(f"a proof of this size would be {bits:.1f} bits secure, not {security.DEFAULT_BITS}")
     proof = run_committed(run, run.publics, statement, weights, parameters, PADS, randomness, place, link)
@@ -182,7 +183,7 @@ def run_committed(
     statement: bytes,
     weights: OpenableMatrix,
     parameters: OpeningParameters,
-    pad_sizes: PadParameters,
+    pads_checked: PadParameters,
     randomness: Randomness | None = None,
     place: Place = ONLY,
     link: Link | None = None,
@@ -191,10 +192,10 @@ def run_committed(
 
     Args:
         publics: the statement's integers, as `reduce_statement` takes them.
-        pad_sizes: of the proof about the pads.
+        pads_checked: how hard the proof about the pads is checked.
     """
     with phase("pads"):
-        pads = commit_pads(run.shape.variables, pad_sizes, randomness)
+        pads = commit_pads(run.shape.variables, pads_checked, randomness)
     masks = _masks(parameters, run.shape.weight_groups, randomness) if not weights.commitment.masks else []
     commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root, place)
     witness = RunWitness(
@@ -214,7 +215,7 @@ def run_committed(
         commitments,
         ProofWires(*sent),
         witness,
-        pads=pad_sizes,
+        pads=pads_checked,
         own_bits=-math.inf,
         link=link,
     )

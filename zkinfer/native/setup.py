@@ -59,7 +59,7 @@ OPENINGS_A_COPY = (1, 2, 3, *(mantissa << power for power in range(16) for manti
 SETUP_SHARE = 16.0
 """What a nanosecond of setup counts, against one of proving: whoever makes keys waits for all their proofs at once."""
 
-STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v3"
+STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v4"
 
 
 def setup(
@@ -244,20 +244,21 @@ def commit_weights(
     Raises:
         ResourceError: the folder cannot be written.
     """
-    code, queries = sizes.opening.code, sizes.opening.queries
+    opening, code = sizes.opening, sizes.opening.code
     data = weight_matrix(program, weights, code.log_columns)
     stream = blake3(key=seed)
     stream.update(STREAM_LABEL + protocol.DOMAIN)
     stream.update(program_digest(program))
-    numbers = (code.log_columns, code.blinding, code.log_length, queries, sizes.log_copies, sizes.proofs)
-    for number in (*numbers, data.dtype.itemsize):
+    numbers = (code.log_columns, code.blinding, code.log_length, opening.queries)
+    work = (opening.query_grinding, opening.weight_grinding)
+    for number in (*numbers, *work, sizes.log_copies, sizes.proofs, data.dtype.itemsize):
         stream.update(number.to_bytes(8, "little"))
     stream.update(data.reshape(-1).view(np.uint8).data)
     return storage.create(
         folder,
         code,
         data,
-        queries,
+        opening.queries,
         stream.digest(),
         copies=sizes.copies,
         proofs=sizes.proofs,

@@ -17,6 +17,7 @@ from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.timings import phase
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.native_proof import protocol
+from zkinfer.protocol.native_proof.encoding import Header, encode_header
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pcs.prover import OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
@@ -24,14 +25,14 @@ from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.weight_ranges import RangePlan, behind_weight, make_range_plan
 from zkinfer.typing import Array, Floats
 
-STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v2"
+STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v3"
 
 
 def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> bytes:
     """The bytes of the proof.
 
     Its randomness comes from the seed too: keys that are made again with a seed have the same proof, and show no more.
-    Under another version of the protocol, whose challenges are others, the randomness is another.
+    With another header, or under another version of the protocol, challenges are others, and so is the randomness.
 
     Args:
         commitment: to the weights, without such a proof.
@@ -43,8 +44,12 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
         ProvingError: the proof would be less than 128 bits secure.
     """
     key, statement = commitment.key_as(NativeVerifyingKey), ranges_statement(commitment)
-    randomness = Randomness(blake3(STREAM_LABEL + protocol.DOMAIN + statement, key=seed).digest())
-    run = commit_ranges(make_range_plan(commitment.program), matrix.data, key, randomness)
+    plan = make_range_plan(commitment.program)
+    header = header_for(plan)
+    # The statement's 32 bytes come last, and an encoded header tells its own end: no two inputs are the same bytes.
+    stream = STREAM_LABEL + protocol.DOMAIN + encode_header(header) + statement
+    randomness = Randomness(blake3(stream, key=seed).digest())
+    run = commit_ranges(plan, header, matrix.data, key, randomness)
     first = matrix.take_reserved()
     return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
 
@@ -157,16 +162,18 @@ class RangeAnswers(NativeReductionWitness):
         return KernelWitness(instance, self._columns.of_piece(number), self._piece_counts[number])
 
 
-def commit_ranges(plan: RangePlan, weights: Array, key: NativeVerifyingKey, randomness: Randomness) -> RangeRun:
+def commit_ranges(
+    plan: RangePlan, header: Header, weights: Array, key: NativeVerifyingKey, randomness: Randomness
+) -> RangeRun:
     """Commit to limbs and multiplicities.
 
     Args:
+        header: sizes.
         weights: the matrix of weights.
 
     Raises:
         InvalidInputError: a weight is out of its bounds.
     """
-    header = header_for(plan)
     code = header.opening.code
     stack = np.zeros(plan.layouts[WITNESS].rows(code.log_columns) << code.log_columns)
     columns = RangeColumns(plan, weights.reshape(-1), stack)

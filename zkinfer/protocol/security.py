@@ -15,7 +15,7 @@ states have one opening each.
 Security is b bits if every prover with Q <= 2^b succeeds with probability at most Q / 2^b: for terms that sum to e
 this is e + 2^(b - 257) <= 2^-b, so that 128 bits need e <= 2^-129, and no e gives more than 128.5.
 
-The terms of openings are in `pcs.soundness`, that of the proof about pads in `ligero.pads`.
+The terms of openings are in `pcs.soundness`, that of the proof about pads in `pads.params`.
 
 Only proven bounds are used. The commitment is analysed within the unique decoding radius; beyond it, up to the Johnson
 bound, codewords near a word are no longer one, and an argument for many claims, long-lived matrices and lists is not

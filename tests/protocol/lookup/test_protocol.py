@@ -259,7 +259,7 @@ def test_multiplicities_must_be_integers_in_range(wrong: float) -> None:
 
 
 def test_verifiers_need_no_prover_package() -> None:
-    parts = ("lookup.protocol", "sumcheck.protocol", "ligero.protocol")
+    parts = ("lookup.protocol", "sumcheck.protocol", "pads.protocol")
     modules = ", ".join(f"zkinfer.protocol.{part}" for part in parts)
     code = (
         f"import sys\nfor name in ('numba', 'llvmlite', 'mpmath', 'onnx'): sys.modules[name] = None\nimport {modules}"

@@ -34,6 +34,11 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return OpeningParameters(code, self.queries, self.query_grinding, self.weight_grinding)
 
 
+def encode_header(header: Header) -> bytes:
+    """The header's canonical bytes, which the transcript binds."""
+    return msgspec.msgpack.encode(header)
+
+
 def hidden_values(header: Header, root: bytes) -> bytes:
     """The commitment to the values of a matrix, 32 bytes: to its root, and to the code that says how it is to be read.
 

@@ -18,16 +18,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
-
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import Channel, ProverChannel, Reader, VerifierChannel, Wire, exchange_work
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.protocol.ligero import pads as pads_sizes
-from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.ligero.protocol import PadsWitness, absorb_root, run_pads_proof
-from zkinfer.protocol.native_proof.encoding import Header, NativeProof
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode_header
+from zkinfer.protocol.pads import params as pads_params
+from zkinfer.protocol.pads.params import PadParameters, PadSizes
+from zkinfer.protocol.pads.protocol import PadsWitness, absorb_root, run_pads_proof
 from zkinfer.protocol.pcs import soundness as opening_terms
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.copies import ONLY, Link, Place
@@ -42,7 +40,7 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
 
-DOMAIN = b"zkinfer native proof 7"
+DOMAIN = b"zkinfer native proof 8"
 PADS = PadParameters()
 
 
@@ -67,7 +65,7 @@ class Commitments:
     def absorb(self, transcript: Transcript, statement: bytes) -> None:
         """Bind the statement's digest and all commitments."""
         transcript.absorb("statement", statement)
-        transcript.absorb("header", msgspec.msgpack.encode(self.header))
+        transcript.absorb("header", encode_header(self.header))
         for root in self.roots:
             transcript.absorb("witness", root)
         transcript.absorb("masks", self.masks)
@@ -162,7 +160,7 @@ def run_proof(
         commitments: the prover's.
         wires: of this side.
         witness: of the prover's side.
-        pads: sizes of the proof about the pads.
+        pads: how hard the proof about the pads is checked.
         own_bits: what the proof has to be worth but for the opening of the weights, whose sizes the owner chose.
         link: of the copies, if there are several.
 
@@ -188,7 +186,9 @@ def run_proof(
         link=link,
     )
     groups = len(claims.weights), len(claims.witness)
-    bits = soundness(channel.terms, parameters, header.opening, (0, groups[1]), pads).bits
+    # Openings send the value of a mask for each group.
+    pad_sizes = pads.sizes(len(channel.constraints().variables) + sum(groups))
+    bits = soundness(channel.terms, parameters, header.opening, (0, groups[1]), pad_sizes).bits
     if bits < own_bits:
         raise InvalidProofError(f"the sizes that the proof chooses are worth {bits:.1f} bits, less than {own_bits:.0f}")
     brings_masks = bool(groups[0]) and not weights.masks
@@ -206,8 +206,8 @@ def run_proof(
     constraints = channel.constraints()
     about = None if witness is None else witness.pads_proof
     with _phase(witness, "proof about the pads"):
-        run_pads_proof(pads, commitments.pads, constraints, transcript, wires.about_pads, about)
-    return soundness(channel.terms, parameters, header.opening, groups, pads)
+        run_pads_proof(pad_sizes, commitments.pads, constraints, transcript, wires.about_pads, about)
+    return soundness(channel.terms, parameters, header.opening, groups, pad_sizes)
 
 
 def _phase(witness: ProofWitness | None, name: str) -> AbstractContextManager[None]:
@@ -263,7 +263,7 @@ def soundness(
     weights: OpeningParameters,
     witness: OpeningParameters,
     groups: tuple[int, int],
-    pads: PadParameters = PADS,
+    pads: PadSizes,
 ) -> security.Security:
     """The soundness of the whole argument.
 
@@ -279,4 +279,4 @@ def soundness(
         if count
         for term in opening_terms.opening(parameters, count)
     ]
-    return security.combine(terms, openings, pads_sizes.soundness(pads))
+    return security.combine(terms, openings, pads_params.soundness(pads))

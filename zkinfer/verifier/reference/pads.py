@@ -1,74 +1,61 @@
 """The proof about the pads: docs/protocol/sumcheck-and-lookup.md, section 4."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 
 from zkinfer.errors import InvalidProofError
-from zkinfer.protocol.field.params import GENERATOR, P
-from zkinfer.protocol.field.scalar import (
-    ZERO,
-    Ext,
-    ext_add,
-    ext_dot,
-    ext_mul,
-    ext_neg,
-    ext_scale,
-    ext_sub,
-    inv,
-    root_of_unity,
-)
+from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.scalar import ext_add, ext_mul, ext_sub, root_of_unity
 from zkinfer.verifier.reference.channel import Channel
 from zkinfer.verifier.reference.elements import ELEMENT_BYTES, FIELD_SIZE, ByteReader, decode_elements, evaluate, total
 from zkinfer.verifier.reference.merkle import read_columns
 
+NONCE_BYTES = 8
+UNGROUND_LENGTH = 15
+
 
 @dataclass(frozen=True)
 class PadSizes:
-    """Sizes of the proof about the pads.
+    """How hard the proof about the pads is checked, and the sizes that follow.
 
     Attributes:
-        log_dimension: a word has k = 2^log_dimension coefficients.
-        log_length: a codeword has n = 2^log_length symbols, one in each column.
-        queries: t columns are drawn.
+        error_bits: drawn columns miss a wrong word with probability 2^-error_bits.
+        grinding: bits of work before they are drawn.
     """
 
-    log_dimension: int = 8
-    log_length: int = 13
-    queries: int = 154
+    error_bits: int = 132
+    grinding: int = 8
 
-    @property
-    def dimension(self) -> int:
-        """Coefficients of a word: k."""
-        return 1 << self.log_dimension
+    def log_length(self, variables: int) -> int:
+        """A codeword has n = 2^log_length symbols, one in each column."""
+        log_length = 0
+        while 1 << log_length < 4 * (variables + 2 * self.error_bits):
+            log_length += 1
+        return log_length
 
-    @property
-    def length(self) -> int:
-        """Columns: n."""
-        return 1 << self.log_length
+    def queries(self, variables: int) -> int:
+        """Columns that are drawn: t."""
+        n, t = 1 << self.log_length(variables), 1
+        while self._agreeing(variables, t) ** t * 2 ** (self.error_bits - self.grinding) > n**t:
+            t += 1
+        return t
 
-    @property
-    def data(self) -> int:
-        """Cells in a word: l = k - t."""
-        return self.dimension - self.queries
+    def _agreeing(self, variables: int, t: int) -> int:
+        """Places in which a wrong word agrees with the columns, at most: A."""
+        n, k = 1 << self.log_length(variables), variables + 1 + t
+        return n - (n - k) // 2 - 1
 
-    @property
-    def mask_pieces(self) -> int:
-        """Words that the mask of a test is cut into: s."""
-        return 1 + math.ceil((self.dimension - 1) / self.data)
+    def point_grinding(self, variables: int) -> int:
+        """Bits of work before the point."""
+        return max(0, self.log_length(variables) - UNGROUND_LENGTH)
 
-    @property
-    def coefficients(self) -> tuple[int, int, int]:
-        """How many the polynomials u, v and q have."""
-        return self.dimension, 2 * self.dimension - 1, 2 * self.dimension - 1
-
-    @property
-    def error(self) -> float:
-        """The largest probability that constraints that do not hold are accepted."""
-        n, k = self.length, self.dimension
-        e, d = (n - k) // 2, max(2 * k - 1, (self.mask_pieces - 1) * self.data + k)
-        return float((n + 2) / FIELD_SIZE + (max(n - e - 1, d - 1 + e) / n) ** self.queries)
+    def errors(self, variables: int) -> list[float]:
+        """The probabilities that constraints that do not hold are accepted, step by step."""
+        n, t = 1 << self.log_length(variables), self.queries(variables)
+        return [
+            1 / FIELD_SIZE,
+            n / FIELD_SIZE / 2 ** self.point_grinding(variables),
+            (self._agreeing(variables, t) / n) ** t / 2**self.grinding,
+        ]
 
 
 PADS = PadSizes()
@@ -87,95 +74,45 @@ def verify_pads(channel: Channel, sizes: PadSizes, root: bytes, proof: bytes) ->
         VerificationError: a check fails.
     """
     transcript, reader = channel.transcript, ByteReader(proof, "the proof about the pads")
-    products = [pair for pair in channel.variables if pair is not None]
-    pad_words = -(-(len(channel.variables) - len(products)) // sizes.data)
-    h = -(-len(products) // sizes.data)
-    data_words = pad_words + 3 * h
-    words = data_words + 1 + 2 * sizes.mask_pieces
+    count = len(channel.variables)
+    log_length, t = sizes.log_length(count), sizes.queries(count)
+    products = [(number, pair) for number, pair in enumerate(channel.variables) if pair is not None]
 
-    # Step 1: the weights of all cells in the linear test.
-    combination = transcript.challenge_exts("pads combination", words - 1)
+    # Step 1: a coefficient for each constraint.
     linear = transcript.challenge_exts("pads linear", len(channel.constraints))
-    copies = transcript.challenge_exts("pads factors", 2 * len(products))
-    ys = transcript.challenge_exts("pads products", h)
-    first_factor, second_factor = (pad_words * sizes.data, (pad_words + h) * sizes.data)
-    weights, right_side = _cell_weights(channel, (first_factor, second_factor), linear, copies)
+    of_products = transcript.challenge_exts("pads products", len(products))
 
-    # Steps 2 and 3: three polynomials, then columns.
-    sent = [reader.elements(size) for size in sizes.coefficients]
-    u, v, q = sent
-    transcript.absorb_ext("pads polynomials", [c for polynomial in sent for c in polynomial])
-    drawn = sorted(set(transcript.challenge_indices("pads queries", sizes.length, sizes.queries)))
-    columns = read_columns(reader, root, sizes.log_length, drawn, ELEMENT_BYTES * words)
+    # Steps 2 to 4: the line, the point, the word, columns.
+    start, slope = reader.elements(2)
+    transcript.absorb_ext("pads line", [start, slope])
+    _check_work(channel, reader, "pads point grinding", sizes.point_grinding(count))
+    point = transcript.challenge_ext("pads point")
+    word = reader.elements(count + 1 + t)
+    transcript.absorb_ext("pads word", word)
+    _check_work(channel, reader, "pads query grinding", sizes.grinding)
+    drawn = sorted(set(transcript.challenge_indices("pads queries", 1 << log_length, t)))
+    columns = read_columns(reader, root, log_length, drawn, 2 * ELEMENT_BYTES)
     reader.finish()
 
-    # Step 4: the linear constraints hold, and every cell of a product is the product.
-    coset = [GENERATOR * pow(root_of_unity(sizes.dimension), c, P) % P for c in range(sizes.data)]
-    if total(evaluate(v, z) for z in coset) != right_side:
-        raise InvalidProofError("the pads do not satisfy the linear constraints")
-    if any(evaluate(q, z) != ZERO for z in coset):
-        raise InvalidProofError("a cell is not the product that it stands for")
-
-    # Step 5: the three polynomials are those that the words give.
-    generator = root_of_unity(sizes.length)
-    for j, column in zip(drawn, columns, strict=True):
-        x, word = pow(generator, j, P), decode_elements(column)
-        data, mask, pieces = word[:data_words], word[data_words], word[data_words + 1 :]
-        at_u = ext_add(mask, ext_dot(combination, [*data, *pieces]))
-        tested = ext_dot(_word_weights(weights, data_words, coset, sizes, x), data)
-        at_v = ext_add(_assembled(pieces[: sizes.mask_pieces], x, sizes), tested)
-        one, two, three = (data[pad_words + i * h :][:h] for i in range(3))
-        wrong = [ext_sub(ext_mul(a, b), c) for a, b, c in zip(one, two, three, strict=True)]
-        at_q = ext_add(_assembled(pieces[sizes.mask_pieces :], x, sizes), ext_dot(ys, wrong))
-        if (at_u, at_v, at_q) != (evaluate(u, x), evaluate(v, x), evaluate(q, x)):
-            raise InvalidProofError("the polynomials about the pads are not those of the columns")
-
-
-def _cell_weights(
-    channel: Channel, factors_from: tuple[int, int], linear: Sequence[Ext], copies: Sequence[Ext]
-) -> tuple[dict[int, Ext], Ext]:
-    """The weights of cells in the linear test, by their places in the words, and what the weighed cells add up to.
-
-    Args:
-        factors_from: the places of the first cell of the first factors, and of that of the second factors.
-        linear: a challenge for each constraint of the channel.
-        copies: a challenge for each first factor, then for each second one: it equals the variable it stands for.
-    """
-    products = [pair for pair in channel.variables if pair is not None]
-    first, second = factors_from
-    pads, made = count(0), count(2 * second - first)
-    places = [next(pads if pair is None else made) for pair in channel.variables]
-    weights: dict[int, Ext] = {}
-
-    def add(place: int, weight: Ext) -> None:
-        weights[place] = ext_add(weights.get(place, ZERO), weight)
-
-    right_side = ZERO
+    # Step 5: the word satisfies the constraints, as far as a point of a line can.
+    violations = word[count]
     for r, form in zip(linear, channel.constraints, strict=True):
-        right_side = ext_sub(right_side, ext_mul(r, form.constant))
-        for variable, coefficient in form.coefficients.items():
-            add(places[variable], ext_mul(r, coefficient))
-    for which, start in enumerate(factors_from):
-        for i, pair in enumerate(products):
-            r = copies[which * len(products) + i]
-            add(start + i, r)
-            add(places[pair[which]], ext_neg(r))
-    return weights, right_side
+        at_point = total(ext_mul(coefficient, word[variable]) for variable, coefficient in form.coefficients.items())
+        constant = ext_mul(point, form.constant)
+        violations = ext_add(violations, ext_mul(r, ext_mul(point, ext_add(at_point, constant))))
+    for chi, (number, (a, b)) in zip(of_products, products, strict=True):
+        wrong = ext_sub(ext_mul(word[a], word[b]), ext_mul(point, word[number]))
+        violations = ext_add(violations, ext_mul(chi, wrong))
+    if violations != ext_add(start, ext_mul(point, slope)):
+        raise InvalidProofError("the pads do not satisfy the constraints")
+
+    # Step 6: it is a word of the line that the columns commit to.
+    generator = root_of_unity(1 << log_length)
+    for j, column in zip(drawn, columns, strict=True):
+        first, second = decode_elements(column)
+        if evaluate(word, pow(generator, j, P)) != ext_add(second, ext_mul(point, first)):
+            raise InvalidProofError("the word about the pads is not that of the columns")
 
 
-def _assembled(pieces: Sequence[Ext], x: int, sizes: PadSizes) -> Ext:
-    """sum over i of x^(i l) * pieces[i]: a mask at x, from its pieces there."""
-    return total(ext_scale(piece, pow(x, i * sizes.data, P)) for i, piece in enumerate(pieces))
-
-
-def _word_weights(weights: dict[int, Ext], words: int, coset: Sequence[int], sizes: PadSizes, x: int) -> list[Ext]:
-    """A_w(x) for each word w, by Lagrange's formula: the points of the coset are the roots of X^k - g^k."""
-    k = sizes.dimension
-    g = pow(GENERATOR, k, P)
-    common = (pow(x, k, P) - g) * inv(k * g % P) % P
-    basis = [common * z % P * inv((x - z) % P) % P for z in coset]
-    result = [ZERO] * words
-    for place, weight in weights.items():
-        word, c = divmod(place, sizes.data)
-        result[word] = ext_add(result[word], ext_scale(weight, basis[c]))
-    return result
+def _check_work(channel: Channel, reader: ByteReader, label: str, bits: int) -> None:
+    channel.transcript.check_grind(label, bits, int.from_bytes(reader.take(NONCE_BYTES), "little"))

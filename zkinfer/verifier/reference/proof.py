@@ -24,7 +24,7 @@ from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.verifier.reference.value_claims import ValueClaims
 from zkinfer.verifier.reference.weight_ranges import RangePlan, claim_ranges
 
-DOMAIN = b"zkinfer native proof 7"
+DOMAIN = b"zkinfer native proof 8"
 RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 MAX_LOG_LENGTH = 24
@@ -199,7 +199,8 @@ def verify_proof(
     channel.finish()
     weight_groups, own_groups = openings.groups
 
-    errors = [channel.error, pads.error]
+    mask_values = len(weight_groups) + len(own_groups)
+    errors = [channel.error, *pads.errors(len(channel.variables) + mask_values)]
     if link and weight_groups:
         errors.append(link_error)
     errors += [error for lookups in plan.arguments for error in lookups.errors(lookup_grinding)]

@@ -20,19 +20,19 @@ from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import AffineForm, Channel, DryChannel, ProverChannel, Reader, VerifierChannel, Writer
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_add, ext_mul
-from zkinfer.protocol.ligero.pads import PadParameters
-from zkinfer.protocol.ligero.protocol import absorb_root, run_pads_proof
-from zkinfer.protocol.ligero.prover import commit_pads
 from zkinfer.protocol.lookup.params import Block, LookupInstance
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.tables import RangeTable, step_table
+from zkinfer.protocol.pads.params import PadParameters, soundness
+from zkinfer.protocol.pads.protocol import absorb_root, run_pads_proof
+from zkinfer.protocol.pads.prover import commit_pads
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Monomial
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import reference
 
-SMALL = PadParameters(log_dimension=5, log_length=9, queries=12)
+SMALL = PadParameters(error_bits=12, query_grinding=2)
 SIZES = pad_sizes(SMALL)
 
 
@@ -140,7 +140,7 @@ def proven(name: str) -> tuple[PaddedProtocol, PaddedProof]:
     transcript, message, about_pads = begin(committed.root), Writer(), Writer()
     channel = ProverChannel(transcript, message, committed.pads)
     protocol.fast(channel)
-    run_pads_proof(SMALL, committed.root, channel.constraints(), transcript, about_pads, committed)
+    run_pads_proof(committed.sizes, committed.root, channel.constraints(), transcript, about_pads, committed)
     return protocol, PaddedProof(committed.root, message.written, about_pads.written)
 
 
@@ -149,7 +149,9 @@ def fast_verify(protocol: PaddedProtocol, proof: PaddedProof) -> Constraints:
     channel = VerifierChannel(transcript, Reader(proof.message), padded=True)
     protocol.fast(channel)
     constraints = channel.constraints()
-    run_pads_proof(SMALL, proof.root, constraints, transcript, Reader(proof.about_pads))
+    run_pads_proof(
+        SMALL.sizes(len(constraints.variables)), proof.root, constraints, transcript, Reader(proof.about_pads)
+    )
     return constraints.variables, [(one.form.constant, dict(one.form.variables)) for one in constraints.linear]
 
 
@@ -215,9 +217,10 @@ def test_both_refuse_the_proof_of_another_protocol() -> None:
     assert not accepted(nothing, proof)
 
 
-@pytest.mark.parametrize("arguments", [(5, 9, 12), (4, 9, 13), (8, 13, 154)])
-def test_both_compute_the_same_sizes_and_error(arguments: tuple[int, int, int]) -> None:
-    fast = PadParameters(*arguments)
-    sizes = pad_sizes(fast)
-    assert (sizes.data, sizes.mask_pieces) == (fast.data, fast.mask_pieces)
-    assert sizes.error == pytest.approx(fast.error, rel=1e-9)
+@pytest.mark.parametrize("parameters", [SMALL, PadParameters()])
+@pytest.mark.parametrize("variables", [0, 1, 248, 249, 760, 70_000])
+def test_both_compute_the_same_sizes_and_errors(parameters: PadParameters, variables: int) -> None:
+    fast, sizes = parameters.sizes(variables), pad_sizes(parameters)
+    found = sizes.log_length(variables), sizes.queries(variables), sizes.point_grinding(variables)
+    assert found == (fast.log_length, fast.queries, fast.point_grinding)
+    assert sizes.errors(variables) == pytest.approx([term.error for term in soundness(fast)], rel=1e-9)
