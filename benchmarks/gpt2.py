@@ -11,7 +11,6 @@ not. The exit status is 1 if the scores are further from float than a cosine sim
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import onnxruntime
 import torch
 from measure import markdown_table, provenance
 from networks import SEED, PreNormLayer, randomized
+from peak import peak_bytes
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -246,7 +246,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # the exporter's
     if arguments.stage:
         figures = STAGES[arguments.stage](Paths(arguments.folder), arguments.layers, arguments.positions[0])
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+        peak = peak_bytes() / GIB
         print(json.dumps({"peak GiB": round(peak, 2), **figures}))
         return 0
     stages = list(WITHOUT_PROOFS if arguments.no_proofs else STAGES)

@@ -1,53 +1,116 @@
 """How good the native backend's estimates are, and the constants behind them fitted again.
 
-    python benchmarks/native_cost.py [--markdown FILE]
+    python benchmarks/native_cost.py [PATTERN ...] [--markdown FILE] [--folder FOLDER]
 
-Proves reference circuits and MLP blocks in several batches, prints what was estimated beside what was measured, and the
-constants of `zkinfer/native/cost.py` that fit this machine best (least squares of relative errors, none
-negative), in picoseconds.
+Reference circuits, MLP blocks, convolutional and recurrent networks, small transformers and trees, in several batches.
+Each is compiled in a process of its own, its keys are made in another, and each proof is made in one more, whose peak
+of memory is the whole of what proving takes. What was estimated is printed beside what was measured, and the constants
+of `zkinfer/native/cost.py` that fit this machine best (least squares of relative errors, none negative), in
+picoseconds. Seconds are those of the processor, of all threads, the least of several proofs after a first one. With
+--folder circuits are kept there, and not compiled again.
 """
 
 import argparse
-from collections.abc import Iterator
+import fnmatch
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 from cases import CIRCUITS, reference_case
-from measure import Stopwatch, limit_threads, markdown_table, provenance
+from measure import limit_threads, markdown_table, provenance
+from networks import NETWORKS
 from overhead import block
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import nnls
+from shapes import CASES as SHAPES
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
 
 import zkinfer as zk
 from zkinfer.native.cost import PICOSECONDS, Counts, seconds
-from zkinfer.native.estimate import NativeEstimate
 
 HEADER = (
-    "circuit",
-    "batch",
-    "keys for",
-    "prove ms",
-    "estimated",
-    "ratio",
-    "refitted",
-    "proof kB",
-    "estimated",
-    "ratio",
-)
-REFERENCES = ("digits-mlp", "digits-cnn", "digits-gelu", "breast-cancer")
-REFERENCE_BATCHES = (1, 32, 256)
+    "circuit", "batch", "keys for", "prove ms", "estimated", "ratio", "refitted", "memory MB", "estimated", "ratio",
+    "proof kB", "estimated", "ratio",
+)  # fmt: skip
+"""Ratios are what was measured over what was estimated."""
+
+PROOFS = 64
 BUDGETS = (1000, 4000)
 """Of the first reference circuit at batch 1, beside `PROOFS`: a proof commits to masks as long as the rows."""
 
-PROOFS = 64
-BLOCKS = ((256, 1), (256, 64), (256, 1024), (1024, 1), (1024, 64), (1024, 1024), (2048, 1), (2048, 256))
-REPEATS = 4
+REFERENCES = {"digits-mlp": (1, 256), "digits-cnn": (1, 256), "digits-gelu": (256,), "breast-cancer": (256,)}
+BLOCKS = {256: (1, 1024), 1000: (1, 1024), 1024: (1, 1024), 2048: (1, 256), 4000: (1, 1024)}
+SHAPED = ("even", "odd", "GRU, 100 steps")
+ARCHITECTURES = {
+    "LeNet-5": (64,), "MobileNetV3 block": (16,), "U-Net": (4,), "LSTM": (64,), "BERT": (1, 16), "GPT-2": (16,),
+    "Llama": (1,), "ViT": (16,),
+}  # fmt: skip
 
 PULL = 0.1
 """How far off its present value a constant may be, in relative errors of a point: what the points cannot tell stays."""
+
+SCRIPT = Path(__file__).parent / "shape_proofs.py"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A circuit.
+
+    Attributes:
+        compile: makes it, and the samples that are proven, repeated for large batches.
+        batches: samples of one proof.
+    """
+
+    compile: Callable[[], tuple[zk.Circuit, np.ndarray]]
+    batches: tuple[int, ...]
+
+
+def _reference(name: str) -> tuple[zk.Circuit, np.ndarray]:
+    case = reference_case(name)
+    return zk.compile(CIRCUITS / name / "model.onnx", case.calibration, precision="ezkl"), case.samples
+
+
+def _block(width: int) -> tuple[zk.Circuit, np.ndarray]:
+    x = np.random.default_rng(width).standard_normal((64, width), dtype=np.float32).clip(-4, 4)
+    return zk.compile(block(width), x, precision="ezkl"), x
+
+
+def _shaped(name: str) -> tuple[zk.Circuit, np.ndarray]:
+    case = SHAPES[name]
+    x = case.inputs(4)
+    torch.manual_seed(0)
+    return zk.compile(case.network(), x), x
+
+
+def _architecture(name: str) -> tuple[zk.Circuit, np.ndarray]:
+    network = NETWORKS[name]
+    x = network.inputs()
+    return zk.compile(zk.export(network.module(), x[:1]), x), x
+
+
+def _trees() -> tuple[zk.Circuit, np.ndarray]:
+    x, y = load_breast_cancer(return_X_y=True)
+    return zk.compile(RandomForestClassifier(100, max_depth=6, random_state=0).fit(x, y), x), x
+
+
+CASES = {
+    **{name: Case(partial(_reference, name), batches) for name, batches in REFERENCES.items()},
+    **{f"block {width:,}": Case(partial(_block, width), batches) for width, batches in BLOCKS.items()},
+    **{name: Case(partial(_shaped, name), (1,)) for name in SHAPED},
+    **{name: Case(partial(_architecture, name), batches) for name, batches in ARCHITECTURES.items()},
+    "100 trees": Case(_trees, (1, 256)),
+}
 
 
 @dataclass(frozen=True)
@@ -56,77 +119,85 @@ class Point:
 
     Attributes:
         proofs: budget of its keys.
-        seconds: of the processor, the least of several.
-        size: bytes.
+        counts: of the estimate.
+        seconds, memory, size: measured: processor seconds, peak of the process, bytes of the proof.
+        expected: the same as they were estimated.
     """
 
     name: str
     batch: int
     proofs: int
-    estimate: NativeEstimate
+    counts: Counts
     seconds: float
+    memory: int
     size: int
+    expected: tuple[float, int, int]
 
     def row(self, refitted: Counts) -> list[str]:
         """As text, as in `HEADER`."""
-        expected = self.estimate
-        again = seconds(expected.counts, refitted)
+        expected, memory, size = self.expected
         return [
             self.name,
-            str(self.batch),
+            f"{self.batch:,}",
             f"{self.proofs:,}",
-            f"{1e3 * self.seconds:.0f}",
-            f"{1e3 * expected.prove_seconds:.0f}",
-            f"{self.seconds / expected.prove_seconds:.2f}",
-            f"{self.seconds / again:.2f}",
+            f"{1e3 * self.seconds:,.0f}",
+            f"{1e3 * expected:,.0f}",
+            f"{self.seconds / expected:.2f}",
+            f"{self.seconds / seconds(self.counts, refitted):.2f}",
+            f"{self.memory / 1e6:,.0f}",
+            f"{memory / 1e6:,.0f}",
+            f"{self.memory / memory:.2f}",
             f"{self.size / 1e3:,.0f}",
-            f"{expected.proof_bytes / 1e3:,.0f}",
-            f"{self.size / expected.proof_bytes:.2f}",
+            f"{size / 1e3:,.0f}",
+            f"{self.size / size:.2f}",
         ]
 
 
-def cases() -> Iterator[tuple[str, zk.Circuit, npt.NDArray[np.float32], tuple[int, ...]]]:
-    """Circuits, samples and batches."""
-    for name in REFERENCES:
-        case = reference_case(name)
-        yield (
-            name,
-            zk.compile(CIRCUITS / name / "model.onnx", case.calibration, precision="ezkl"),
-            case.samples,
-            REFERENCE_BATCHES,
-        )
-    for width in sorted({width for width, _ in BLOCKS}):
-        rng = np.random.default_rng(width)
-        x = rng.standard_normal((64, width), dtype=np.float32).clip(-4, 4)
-        batches = tuple(batch for own, batch in BLOCKS if own == width)
-        yield f"block {width}", zk.compile(block(width), x, precision="ezkl"), x, batches
+def compiled(name: str, folder: Path) -> None:
+    """Writes a circuit and its samples to a folder, if they are not there."""
+    if not (folder / "circuit.zkx").exists():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            circuit, samples = CASES[name].compile()
+        np.save(folder / "samples.npy", samples)
+        circuit.save(folder / "circuit.zkx")
 
 
-def measure() -> Iterator[Point]:
-    """All cases."""
-    for number, (name, circuit, samples, batches) in enumerate(cases()):
-        budgets = (PROOFS, *BUDGETS) if number == 0 else (PROOFS,)
-        for proofs in budgets:
-            keys = zk.setup(circuit, proofs=proofs)
-            for batch in batches if proofs == PROOFS else batches[:1]:
-                yield measured(name, circuit, keys, np.resize(samples, (batch, *samples.shape[1:])), proofs)
+def measure(name: str, folder: Path) -> Iterator[Point]:
+    """All proofs of a case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _process(__file__, "--compile", name, "--folder", str(folder))
+    samples = np.load(folder / "samples.npy")
+    case = CASES[name]
+    budgets = (PROOFS, *BUDGETS) if name == next(iter(CASES)) else (PROOFS,)
+    for batch in case.batches:
+        np.save(folder / "inputs.npy", np.resize(samples, (batch, *samples.shape[1:])))
+        for proofs in budgets if batch == 1 else budgets[:1]:
+            made = _process(str(SCRIPT), str(folder), "keys", str(proofs))
+            found = _process(str(SCRIPT), str(folder), "proofs")
+            yield Point(
+                name,
+                batch,
+                proofs,
+                Counts(**made["counts"]),
+                found["prove"],
+                found["peak"],
+                found["bytes"],
+                tuple(made["expected"]),
+            )
 
 
-def measured(name: str, circuit: zk.Circuit, keys: zk.Keys, x: npt.NDArray[np.float32], proofs: int) -> Point:
-    """The best of a few proofs."""
-    estimate = zk.estimate(circuit, samples=len(x), proofs=proofs)
-    assert isinstance(estimate, NativeEstimate)
-    best, size = float("inf"), 0
-    for _ in range(REPEATS):
-        watch = Stopwatch()
-        proof = zk.prove(keys, x, saturate=True)
-        best, size = min(best, watch.processor), len(proof.to_bytes())
-    return Point(name, len(x), proofs, estimate, best, size)
+def _process(*arguments: str) -> dict[str, Any]:
+    """What a script prints as JSON in its last line."""
+    done = subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads((done.stdout.splitlines() or ["{}"])[-1])
+    assert isinstance(found, dict)
+    return found
 
 
 def fit(points: list[Point]) -> Counts:
     """The constants that fit best: relative errors, squared, are least; those of counts that do not differ stay."""
-    matrix = np.array([[float(v) for v in astuple(p.estimate.counts)] for p in points])
+    matrix = np.array([[float(v) for v in astuple(p.counts)] for p in points])
     matrix /= np.array([1e12 * p.seconds for p in points])[:, None]
     known = np.diag([PULL / getattr(PICOSECONDS, field.name) for field in fields(Counts)])
     stay = np.full(len(known), PULL)
@@ -137,30 +208,33 @@ def fit(points: list[Point]) -> Counts:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN", help="names or shell patterns")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--folder", type=Path, help="keep circuits here")
+    parser.add_argument("--compile", choices=CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.compile:
+        compiled(arguments.compile, arguments.folder)
+        return
     limit_threads(arguments.threads)
-    points = []
-    for point in measure():
-        points.append(point)
-        print(
-            point.name,
-            point.batch,
-            f"{point.seconds:.3f} s",
-            f"estimated {point.estimate.prove_seconds:.3f} s",
-            flush=True,
-        )
+    points: list[Point] = []
+    with tempfile.TemporaryDirectory(prefix="zkinfer-cost-") as temporary:
+        for name in CASES:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in arguments.patterns):
+                place = (arguments.folder or Path(temporary)) / name.replace(" ", "-").replace(",", "")
+                for point in measure(name, place):
+                    points.append(point)
+                    print(*point.row(PICOSECONDS), sep=" | ", flush=True)
     fitted = fit(points)
     table = Table(title=f"Estimates, {arguments.threads} threads")
-    for name in HEADER:
-        table.add_column(name, justify="right")
+    for heading in HEADER:
+        table.add_column(heading, justify="right")
     for point in points:
         table.add_row(*point.row(fitted))
-    console = Console(width=140)
-    console.print(table)
+    Console(width=160).print(table)
     for field in fields(Counts):
-        console.print(f"    {field.name}={getattr(fitted, field.name)},")
+        print(f"    {field.name}={getattr(fitted, field.name)},")
     if arguments.markdown:
         text = markdown_table(HEADER, [point.row(fitted) for point in points])
         arguments.markdown.write_text(provenance("python benchmarks/native_cost.py") + "\n\n" + text)

@@ -12,7 +12,6 @@ is among the defaults.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import onnxruntime
 from measure import MIB, limit_threads, markdown_table, provenance
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from peak import peak_bytes
 from rich.console import Console
 from rich.table import Table
 
@@ -240,7 +240,7 @@ def _prove_something_tiny() -> None:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
+    return peak_bytes() / MIB
 
 
 def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measurement:

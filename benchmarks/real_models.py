@@ -15,7 +15,6 @@ a warning of the compiler.
 import argparse
 import fnmatch
 import json
-import resource
 import subprocess
 import sys
 import warnings
@@ -28,6 +27,7 @@ import onnxruntime
 from gallery import GALLERY, ROOT, Exhibit
 from gallery_pictures import draw
 from measure import Stopwatch, markdown_table, provenance
+from peak import peak_bytes
 
 import zkinfer as zk
 from zkinfer.errors import AccuracyWarning
@@ -181,7 +181,7 @@ def proven(path: Path, circuit: zk.Circuit, data: dict[str, Any], states: dict[s
         "estimate / measured": f"{estimated * get_threads() / processor:.2f}",
         "verify s": f"{verified:.2f}",
         "proof MB": f"{len(proof.to_bytes()) / 1e6:.1f}",
-        "memory GB": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f}",
+        "memory GB": f"{peak_bytes() / 2**30:.1f}",
     }
 
 

@@ -1,6 +1,8 @@
-"""One network of `shapes.py`, compiled already: its estimate, its keys, and proofs of it, in a process without torch.
+"""A network of `shapes.py` or `native_cost.py`, compiled already: its estimate, its keys, and proofs of it.
 
-    python benchmarks/shape_proofs.py FOLDER {keys,proofs}
+No process of these has torch.
+
+    python benchmarks/shape_proofs.py FOLDER {keys,proofs} [BUDGET]
 
 `keys` reads circuit.zkx of the folder and makes keys there; `proofs` reads them and inputs.npy, and proves. Each prints
 its figures as JSON.
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak import peak_bytes
 
 import zkinfer as zk
 from zkinfer.native.estimate import NativeEstimate
@@ -22,7 +25,7 @@ from zkinfer.protocol.reduction.plan import make_plan
 from zkinfer.verifier import verify
 
 PROOFS = 8
-"""Budget of the keys."""
+"""Budget of the keys, if none is given."""
 
 REPEATS = 3
 """Proofs that are measured, after a first one; of networks that take longer than `LONG` processor seconds, one."""
@@ -36,19 +39,19 @@ def processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def keys(folder: Path) -> dict[str, Any]:
+def keys(folder: Path, budget: int = PROOFS) -> dict[str, Any]:
     """The estimate and the keys."""
     circuit = zk.Circuit.load(folder / "circuit.zkx")
     samples = len(np.load(folder / "inputs.npy"))
     before = processor()
-    expected = zk.estimate(circuit, samples=samples, proofs=PROOFS)
+    expected = zk.estimate(circuit, samples=samples, proofs=budget)
     estimating = processor() - before
     assert isinstance(expected, NativeEstimate)
     program = circuit.program
     plan = make_plan(program, expected.runs)
     shutil.rmtree(folder / "keys", ignore_errors=True)
     before = processor()
-    zk.setup(circuit, folder=folder / "keys", proofs=PROOFS)
+    zk.setup(circuit, folder=folder / "keys", proofs=budget)
     return {
         "nodes": len(program.nodes),
         "elements": sum(expected.runs * program.tensor(site.value).size for site in plan.sites),
@@ -73,7 +76,7 @@ def proofs(folder: Path) -> dict[str, Any]:
         return timed(lambda: zk.prove(loaded, inputs, saturate=True))
 
     _, proof = once()
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_bytes()
     proving = [once()[0]]
     while len(proving) < REPEATS and proving[0] < LONG:
         proving.append(once()[0])
@@ -84,4 +87,5 @@ def proofs(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"keys": keys, "proofs": proofs}[sys.argv[2]](Path(sys.argv[1]))))
+    stage: Callable[..., dict[str, Any]] = {"keys": keys, "proofs": proofs}[sys.argv[2]]
+    print(json.dumps(stage(Path(sys.argv[1]), *map(int, sys.argv[3:]))))

@@ -8,7 +8,8 @@ from zkinfer.errors import ResourceError
 from zkinfer.native import estimate as estimates
 from zkinfer.native import memory
 from zkinfer.native.estimate import estimate
-from zkinfer.native.memory import machine_memory, require_memory
+from zkinfer.native.memory import require_memory
+from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.setup import setup
 
 EXAMPLE = mlp()
@@ -18,13 +19,13 @@ LARGEST = 1 << 18
 
 
 def test_this_machine_has_memory() -> None:
-    assert machine_memory() > 1 << 27
+    assert memory_limit() > 1 << 27
 
 
 def test_what_does_not_fit_is_refused_with_what_does(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=2)
     (tensor,) = EXAMPLE.program.inputs
-    monkeypatch.setattr(memory, "machine_memory", lambda: PRESENT)
+    monkeypatch.setattr(memory, "memory_limit", lambda: PRESENT)
     with pytest.raises(ResourceError, match="at once, or fewer") as caught:
         keys.prove([np.zeros((LARGEST, *tensor.shape), dtype=np.int64)], b"")
     assert keys.proofs_left == 2
@@ -37,14 +38,14 @@ def test_what_does_not_fit_is_refused_with_what_does(monkeypatch: pytest.MonkeyP
 def test_where_not_even_one_inference_fits_another_machine_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = setup(EXAMPLE.program, EXAMPLE.weights, proofs=2)
     (tensor,) = EXAMPLE.program.inputs
-    monkeypatch.setattr(memory, "machine_memory", lambda: 1 << 20)
-    with pytest.raises(ResourceError, match="larger machine"):
+    monkeypatch.setattr(memory, "memory_limit", lambda: 1 << 20)
+    with pytest.raises(ResourceError, match=r"a machine with .* or more"):
         keys.prove([np.zeros((1, *tensor.shape), dtype=np.int64)], b"", private_inputs=True)
 
 
 def test_an_estimate_says_what_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     cost = estimate(EXAMPLE.program, EXAMPLE.weights, proofs=2)
-    monkeypatch.setattr(estimates, "machine_memory", lambda: 1 << 50)
+    monkeypatch.setattr(estimates, "memory_limit", lambda: 1 << 50)
     assert "machine" not in dict(cost.rows())["memory"]
-    monkeypatch.setattr(estimates, "machine_memory", lambda: 1 << 20)
+    monkeypatch.setattr(estimates, "memory_limit", lambda: 1 << 20)
     assert "this machine has 1.0 MB" in dict(cost.rows())["memory"]

@@ -22,7 +22,7 @@ from zkinfer.native.cost import (
     output_bytes,
     seconds,
 )
-from zkinfer.native.memory import machine_memory
+from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
 from zkinfer.native.witness import values_read
@@ -167,7 +167,7 @@ def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, pr
 
 def _memory(needed: int) -> str:
     """Bytes, and what the machine has if that is less."""
-    present = machine_memory()
+    present = memory_limit()
     return decimal(needed) if needed <= present else f"{decimal(needed)}, and this machine has {decimal(present)}"
 
 

@@ -1,6 +1,5 @@
-"""Whether a proof fits into the memory of the machine: said before any work is done for it."""
+"""Whether a proof fits into the memory that there is: said before any work is done for it."""
 
-import os
 from functools import lru_cache
 
 from rich.filesize import decimal
@@ -10,17 +9,13 @@ from zkinfer.errors import ResourceError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native.cost import memory_bytes
+from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.prove import header_for
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 
 OVERESTIMATED = 1.25
 """A proof is refused if it is estimated to take more than so many times the memory that there is."""
-
-
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> None:
@@ -32,7 +27,7 @@ def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, p
     """
     program, weights = commitment.program, commitment.key_as(NativeVerifyingKey).opening.code
     inputs, outputs = (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs)
-    needed, present = _needed(make_plan(program, runs, inputs, outputs), weights), machine_memory()
+    needed, present = _needed(make_plan(program, runs, inputs, outputs), weights), memory_limit()
     if needed <= OVERESTIMATED * present:
         return
     fitting = runs // 2
@@ -42,11 +37,11 @@ def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, p
     advice = (
         f"prove {fitting * batch:,} at once, or fewer"
         if fitting
-        else "compile for shorter inputs or a smaller batch, or prove on a larger machine"
+        else f"compile for shorter inputs or a smaller batch, or prove on a machine with {decimal(needed)} or more"
     )
     raise ResourceError(
-        f"a proof of so many inferences ({runs * batch:,}) takes about {decimal(needed)} of memory, and this machine "
-        f"has {decimal(present)}: {advice}"
+        f"a proof of so many inferences ({runs * batch:,}) takes about {decimal(needed)} of memory, and this process "
+        f"may have {decimal(present)}: {advice}"
     )
 
 
