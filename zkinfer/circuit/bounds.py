@@ -7,10 +7,11 @@ norms of that very weight, so the bound is as tight as interval analysis can be.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from zkinfer.circuit.block_sums import block_sum, negated, positive
 from zkinfer.circuit.product_bounds import is_sum_of_squares, product_interval
 from zkinfer.circuit.program import MAX_MAGNITUDE, Delay, Einsum, Lookup, Node, Program, View
 from zkinfer.circuit.selector_bounds import selector
@@ -39,13 +40,17 @@ def round_outward(interval: Interval) -> Interval:
     return (-up(-lo) if lo < 0 else 0), (up(hi) if hi > 0 else 0)
 
 
-def _exact_sum(array: IntArray, keep: Sequence[int]) -> list[int]:
-    """Sums over all axes but `keep`, flattened, as Python integers; the summands are at most MAX_MAGNITUDE."""
+def _exact_sum(array: IntArray, keep: Sequence[int], of: Callable[[IntArray], IntArray]) -> list[int]:
+    """Sums over all axes but `keep`, flattened, as Python integers; the elements are at most MAX_MAGNITUDE.
+
+    Args:
+        of: what is summed, of blocks of the array: no more than its elements.
+    """
     axes = tuple(axis for axis in range(array.ndim) if axis not in keep)
     count = max(1, math.prod(array.shape[axis] for axis in axes))
-    if int(array.max(initial=0)) <= MAX_MAGNITUDE // count:
-        return [int(x) for x in np.asarray(array.sum(axis=axes, dtype=np.int64)).ravel()]
-    return [int(x) for x in np.asarray(array.astype(object).sum(axis=axes)).ravel()]
+    if max(int(array.max(initial=0)), -int(array.min(initial=0))) <= MAX_MAGNITUDE // count:
+        return [int(x) for x in block_sum(array, axes, of).ravel()]
+    return [int(x) for x in np.asarray(of(array).astype(object).sum(axis=axes)).ravel()]
 
 
 def einsum_interval(subscripts: str, operands: Sequence[Source], known: Known) -> Interval:
@@ -113,9 +118,7 @@ def _weighted_interval(weight: IntArray, kept: Sequence[int], x: Interval) -> tu
 
     One sum for each place along the `kept` axes of the weight: its norm is what makes the bound tight.
     """
-    positive = _exact_sum(np.maximum(weight, 0), kept)
-    negative = _exact_sum(np.maximum(-weight, 0), kept)
-    sums = list(zip(positive, negative, strict=True))
+    sums = list(zip(_exact_sum(weight, kept, positive), _exact_sum(weight, kept, negated), strict=True))
     lo = min((p * x[0] - n * x[1] for p, n in sums), default=0)
     hi = max((p * x[1] - n * x[0] for p, n in sums), default=0)
     return lo, hi, max(abs(x[0]), abs(x[1])) * max((p + n for p, n in sums), default=0)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from zkinfer.circuit.block_sums import block_sum, magnitudes
 from zkinfer.circuit.bounds import Interval
 from zkinfer.execution.matmul import BLOCK, Packed, multiply, multiply_gathered
 from zkinfer.execution.narrow import smallest_type
@@ -188,4 +189,4 @@ class IntegerProduct:
 
 def _norm(array: Array, axes: tuple[int, ...]) -> int:
     """The largest sum of absolute values along some axes of an int8 or int16 array."""
-    return int(np.abs(array.astype(np.int32)).sum(axis=axes, dtype=np.int64).max())
+    return int(block_sum(array, axes, magnitudes).max())

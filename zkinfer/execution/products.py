@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from zkinfer.circuit.block_sums import block_sum, magnitudes
 from zkinfer.circuit.bounds import Interval
 from zkinfer.execution.integer_product import HIGHEST, IntegerProduct
 from zkinfer.execution.narrow import smallest_type
@@ -87,11 +88,10 @@ def _magnitude(left: Operand, right: Operand, letters: "Letters") -> int:
     """A bound on the sums of absolute products, if it is below 2^53; with the very weights where they are known."""
     if right.content is None:
         return size_of(letters.sizes, letters.inner) * left.magnitude * right.magnitude
-    content = np.abs(right.content.astype(np.int64))
     axes = axes_of(right.letters, letters.inner)
-    if float(content.sum(axis=axes, dtype=np.float64).max()) > FLOAT64_EXACT:
+    if float(block_sum(right.content, axes, magnitudes, np.float64).max()) > FLOAT64_EXACT:
         return FLOAT64_EXACT
-    return left.magnitude * int(content.sum(axis=axes).max())
+    return left.magnitude * int(block_sum(right.content, axes, magnitudes).max())
 
 
 @dataclass(frozen=True, eq=False)

@@ -254,10 +254,12 @@ def commit_weights(
     for number in (*numbers, *work, sizes.log_copies, sizes.proofs, data.dtype.itemsize):
         stream.update(number.to_bytes(8, "little"))
     stream.update(data.reshape(-1).view(np.uint8).data)
-    return storage.create(
+    kept = storage.keep(folder, code, data)
+    del data
+    return storage.commit_kept(
         folder,
         code,
-        data,
+        kept,
         opening.queries,
         stream.digest(),
         copies=sizes.copies,

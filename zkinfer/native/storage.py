@@ -17,6 +17,7 @@ the budget; two copies together show more columns than the random symbols hide, 
 import contextlib
 import json
 import math
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ VERSION = 3
 
 STORED_BYTES = 1 << 20
 """Leaves of a copy that has a folder: fewer are made again within some milliseconds."""
+
+_BLOCK_CELLS = 1 << 22
+"""Cells of data that are converted at a time."""
 
 COPY_LABEL, VEIL_LABEL = b"copy", b"veil"
 """Of the streams of one copy, and of the veil of all. The veil is drawn for one commitment alone, as its link shows."""
@@ -229,7 +233,7 @@ class _Maker:
         nodes = _new(folder / NODES, np.dtype(np.uint8), sizes[NODES])
         nodes[...] = build_tree(leaves)
         for array in (blinding, leaves, nodes):
-            array.flush()
+            _let_go(array)
 
     def _load(self, folder: Path) -> CommittedMatrix:
         sizes = self._sizes()
@@ -270,18 +274,59 @@ def create(
         InvalidInputError: the data are not such an array, or the random symbols do not hide so many openings.
         ResourceError: the folder cannot be written.
     """
-    stream = os.urandom(DIGEST_BYTES) if stream is None else stream
-    data = prepared(code, data)
-    log_copies, openings = (copies - 1).bit_length(), copies * (code.blinding // queries) - reserved
+    _budget(code, queries, copies, reserved, proofs)
+    kept = keep(folder, code, data)
+    return commit_kept(folder, code, kept, queries, stream, copies=copies, proofs=proofs, reserved=reserved)
+
+
+def _budget(code: Code, queries: int, copies: int, reserved: int, proofs: int | None) -> int:
+    """For how many proofs there are random symbols, or so many as are asked for.
+
+    Raises:
+        InvalidInputError: there are too few.
+    """
+    openings = copies * (code.blinding // queries) - reserved
     proofs = openings if proofs is None else proofs
     if not 1 <= queries <= code.blinding or reserved > code.blinding // queries or not 1 <= proofs <= openings:
         raise InvalidInputError(f"{code.blinding} random symbols a row do not hide openings of {queries} columns")
+    return proofs
+
+
+def keep(folder: Path, code: Code, data: Array) -> DataArray:
+    """Make the folder and write the data there, as kernels read them: a block at a time, and then let go of them.
+
+    Raises:
+        FileExistsError, InvalidInputError, ResourceError: as `create`.
+    """
+    step = max(1, _BLOCK_CELLS // code.columns if data.dtype.kind == "i" else len(data))
+    first = prepared(code, data[:step])
     folder.mkdir(mode=0o700)
     try:
-        kept = _new(folder / DATA, data.dtype, data.shape)
-        kept[...] = data
-        kept.flush()
-        sizes = _sizes(code, len(data), queries, log_copies, bytes(DIGEST_BYTES))
+        kept: DataArray = _new(folder / DATA, first.dtype, data.shape)
+    except OSError as error:
+        raise ResourceError(f"cannot store the commitment in {folder}: {error.strerror}") from error
+    for start in range(0, len(data), step):
+        kept[start : start + step] = prepared(code, data[start : start + step])
+    _let_go(kept)
+    return kept
+
+
+def commit_kept(
+    folder: Path,
+    code: Code,
+    kept: DataArray,
+    queries: int,
+    stream: bytes | None = None,
+    *,
+    copies: int = 1,
+    proofs: int | None = None,
+    reserved: int = 0,
+) -> StoredMatrix:
+    """Commit to what `keep` wrote; arguments and errors as for `create`."""
+    stream = os.urandom(DIGEST_BYTES) if stream is None else stream
+    proofs, log_copies = _budget(code, queries, copies, reserved, proofs), (copies - 1).bit_length()
+    try:
+        sizes = _sizes(code, len(kept), queries, log_copies, bytes(DIGEST_BYTES))
         maker = _Maker(folder, sizes, kept, stream)
         roots = []
         for number in range(copies):
@@ -297,8 +342,8 @@ def create(
         header = {
             "version": VERSION,
             "code": [code.log_columns, code.blinding, code.log_length],
-            "rows": len(data),
-            "dtype": data.dtype.str,
+            "rows": len(kept),
+            "dtype": kept.dtype.str,
             "queries": queries,
             "log_copies": log_copies,
             "proofs": proofs,
@@ -380,6 +425,12 @@ def _new(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     finally:
         os.close(descriptor)
     return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
+
+
+def _let_go(array: Any) -> None:
+    """Write a mapped array to its file, and give back the memory in which it was written."""
+    array.flush()
+    array._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:

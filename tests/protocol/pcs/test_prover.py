@@ -19,7 +19,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, run_opening, verify_opening
-from zkinfer.protocol.pcs.prover import CommittedMatrix, MatrixWitness, commit, open_claims
+from zkinfer.protocol.pcs.prover import ColumnsAgain, CommittedMatrix, MatrixWitness, commit, open_claims
 from zkinfer.protocol.pcs.sizes import max_opening_bytes
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
@@ -70,6 +70,21 @@ def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
     whole = commit(SMALL.code, data, 3, Randomness(bytes(32)))
     monkeypatch.setattr("zkinfer.protocol.pcs.prover._BLOCK_SYMBOLS", 2 * SMALL.code.length)
     assert commit(SMALL.code, data, 3, Randomness(bytes(32))).commitment == whole.commitment
+
+
+@pytest.mark.parametrize("masks", [0, 3])
+def test_codewords_that_are_not_kept_are_made_again(masks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Veil and masks included, in several blocks, in any order and more than once."""
+    data, veil = Statement.random(1, rows=(7,)).arrays()[0], np.arange(float(SMALL.code.columns))[None]
+    kept = commit(SMALL.code, data, masks, Randomness(bytes(32)), veil)
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover.KEPT_BYTES", 0)
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover._BLOCK_SYMBOLS", 2 * SMALL.code.length)
+    again = commit(SMALL.code, data, masks, Randomness(bytes(32)), veil)
+    assert isinstance(again.leaves, ColumnsAgain)
+    assert not isinstance(kept.leaves, ColumnsAgain)
+    assert np.array_equal(again.nodes, kept.nodes)
+    for indices in ([3, 0, 3], list(range(SMALL.code.length))):
+        assert again.leaves[indices].tobytes() == kept.leaves[indices].tobytes()
 
 
 def test_both_sides_leave_the_transcript_in_the_same_state() -> None:

@@ -197,14 +197,17 @@ class Emitter:
         Raises:
             BoundsError: an integer leaves the range of exact arithmetic.
         """
-        scaled = np.rint(np.ldexp(array, frac_bits))
-        if float(np.abs(scaled).max(initial=0.0)) >= MAX_MAGNITUDE:
+        scaled = np.asarray(np.ldexp(array, frac_bits))
+        np.rint(scaled, out=scaled)
+        if max(float(scaled.max(initial=0.0)), -float(scaled.min(initial=0.0))) >= MAX_MAGNITUDE:
             raise BoundsError(
                 f"{constant.name} is too large beside what it is combined with: {frac_bits} fraction bits, and numbers "
                 f"up to {float(np.abs(array).max()):.3g}; compile with fewer bits"
             )
+        content = scaled.astype(np.int64)
+        del scaled  # as large as the content: what follows needs room itself
         secret = constant.trained and constant.uniform is not None
-        return self.builder.weight(constant.name, scaled.astype(np.int64), frac_bits, secret=secret)
+        return self.builder.weight(constant.name, content, frac_bits, secret=secret)
 
     # Activations from values.
 

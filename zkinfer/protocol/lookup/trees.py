@@ -131,10 +131,11 @@ class KernelTree:
         self._fraction = self.root
 
     def rounds(self, depth: int, point: Point, lambda_: Ext) -> Rounds:
-        """The sumcheck of the layer of 2^depth nodes."""
+        """The sumcheck of the layer of 2^depth nodes: the uppermost that is left, which the tree then gives up."""
+        layer = self._layers.pop(0)
+        assert layer.variables == depth, "layers are asked for from the root down"
         numerator, denominator = self._fraction
-        claim = ext_add(numerator, ext_mul(lambda_, denominator))
-        self._rounds = self._layers[depth].rounds(point, lambda_, claim)
+        self._rounds = layer.rounds(point, lambda_, ext_add(numerator, ext_mul(lambda_, denominator)))
         return self._rounds
 
     def bind(self, child: Ext) -> None:

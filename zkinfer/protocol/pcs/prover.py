@@ -33,6 +33,9 @@ _BLOCK_SYMBOLS = 1 << 20
 _STORED_BLOCK_SYMBOLS = 1 << 22
 """The same where leaves are written: bounds the memory beside them at about 40 MiB."""
 
+KEPT_BYTES = 1 << 30
+"""Codewords of more are not kept until they are opened: to encode them again takes a small part of a proof's time."""
+
 
 class OpenableMatrix(Protocol):
     """A committed matrix as its openings see it."""
@@ -60,7 +63,7 @@ class OpenableMatrix(Protocol):
         """Mask rows, whole messages, shape (3 masks, dimension)."""
 
     @property
-    def leaves(self) -> ByteArray | SaltedColumns:
+    def leaves(self) -> "Leaves":
         """Salted columns of the codewords: the bytes of some are `leaves[indices]`."""
 
     @property
@@ -88,7 +91,7 @@ class CommittedMatrix:
     data: DataArray
     blinding: Floats
     masks: Floats
-    leaves: ByteArray | SaltedColumns
+    leaves: "Leaves"
     nodes: ByteArray
     veil: Floats = field(default_factory=lambda: np.zeros((0, 1)))
     limit: int | None = None
@@ -147,10 +150,42 @@ def commit(
         kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
     if len(mask_rows):
         kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
-    leaves = SaltedColumns(codewords, salts)
-    nodes = build_tree(leaves)
+    columns = SaltedColumns(codewords, salts)
+    nodes = build_tree(columns)
+    again = codewords.nbytes > KEPT_BYTES
+    leaves = ColumnsAgain(code, data, veil, blinding, mask_rows, salts) if again else columns
     commitment = MatrixCommitment(nodes[1].tobytes(), rows, masks)
     return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes, veil)
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnsAgain:
+    """Salted columns of codewords that are not kept: encoded again, a block of rows at a time, where some are opened.
+
+    Attributes:
+        code, data, veil, blinding, masks: as of `CommittedMatrix`.
+        salts: shape (code.length, SALT_BYTES).
+    """
+
+    code: Code
+    data: DataArray
+    veil: Floats
+    blinding: Floats
+    masks: Floats
+    salts: ByteArray
+
+    def __getitem__(self, indices: Sequence[int]) -> ByteArray:
+        """The bytes of some leaves, shape (indices, bytes of a leaf)."""
+        columns = np.empty((len(self.blinding) + len(self.masks), len(indices)))
+        for start, messages in _messages(self.code, self.data, self.veil, self.blinding, _BLOCK_SYMBOLS):
+            columns[start : start + len(messages)] = kernels.rs_encode(messages, self.code.length)[:, indices]
+        if len(self.masks):
+            columns[len(self.blinding) :] = kernels.rs_encode(self.masks, self.code.length)[:, indices]
+        return SaltedColumns(columns, self.salts[indices])[range(len(indices))]
+
+
+Leaves: TypeAlias = ByteArray | SaltedColumns | ColumnsAgain
+"""All leaves: as bytes, as codewords, or as what they are made of."""
 
 
 def fill_leaves(

@@ -1,0 +1,43 @@
+"""Sums of what is made of large arrays, block by block: nothing as large as the array is made on the way."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from zkinfer.typing import Array
+
+BLOCK = 1 << 20
+"""Elements at a time: their copies stay near the caches."""
+
+
+def block_sum(array: Array, axes: Collection[int], of: Callable[[Array], Array], dtype: Any = np.int64) -> Array:
+    """The sum of `of(array)` over some axes.
+
+    Args:
+        array: of integers, of any shape.
+        axes: which are summed, all of them non-negative.
+        of: elementwise; called with blocks of the array.
+        dtype: what is summed in.
+    """
+    axes = tuple(axes)
+    if array.ndim == 0 or array.size <= BLOCK:
+        return np.asarray(of(array).sum(axis=axes, dtype=dtype))
+    step = max(1, BLOCK // (array.size // len(array)))
+    parts = [of(array[start : start + step]).sum(axis=axes, dtype=dtype) for start in range(0, len(array), step)]
+    return np.asarray(np.sum(parts, axis=0, dtype=dtype) if 0 in axes else np.concatenate(parts))
+
+
+def positive(block: Array) -> Array:
+    """The elements above zero, and zero in the place of the others."""
+    return np.maximum(block, 0)
+
+
+def negated(block: Array) -> Array:
+    """The magnitudes of elements below zero, and zero in the place of the others; int64."""
+    return -np.minimum(block, 0, dtype=np.int64)
+
+
+def magnitudes(block: Array) -> Array:
+    """Absolute values, int64."""
+    return np.abs(block.astype(np.int64))
