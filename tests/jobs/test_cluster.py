@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from support.example_programs import mlp
 from support.recording_keys import RecordingKeys, item_reals
@@ -74,6 +75,25 @@ def test_the_batch_of_a_stopped_worker_is_proven_by_another(tmp_path: Path, monk
                 pass
             found += results
     assert [type(result) for result in found] == [Failed, Proven]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_end_does_not_wait_for_a_stopped_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """And leaves neither it nor its keys behind."""
+    monkeypatch.setattr("zkinfer.jobs.cluster.REMOVAL_SECONDS", 0.5)
+    keys = setup(mlp().program, mlp().weights, folder=tmp_path / "keys", proofs=10)
+    cluster = RayExecutor(keys, 1)
+    (worker,) = cluster.pids()
+    os.kill(worker, signal.SIGSTOP)
+    if busy:
+        cluster.submit(Work(keys.commitment.digest, 0, 1, (TensorData.of(mlp().x[None]),), b"", False, False))
+    cluster.close()
+    assert not cluster.key_folder.exists()
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(worker).wait(60)
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -24,6 +24,7 @@ from zkinfer.errors import (
     ResourceError,
     WrongKeyError,
 )
+from zkinfer.files.artifact import ReservedFile
 from zkinfer.files.proof import Proof
 from zkinfer.jobs import api
 from zkinfer.jobs import state as state_module
@@ -479,6 +480,42 @@ def test_whichever_write_fails_the_job_can_be_resumed(tmp_path: Path) -> None:
             assert first > 10
             return
         first += 1
+
+
+class PowerCutError(BaseException):
+    """Nothing of the process runs after it."""
+
+
+WRITING = ((State, "lease"), (ReservedFile, "fill"), (State, "announce"), (ReservedFile, "publish"), (State, "finish"))
+"""What happens to a batch, in order."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("owner", "step"), WRITING, ids=[step for _, step in WRITING])
+def test_a_proof_that_anybody_may_have_seen_is_never_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, after: bool
+) -> None:
+    """At whichever step the power goes: a file that has its name by then was announced, so that it is believed."""
+    keys, x = new_job(tmp_path, 6)
+    job, real, calls = tmp_path / "job", getattr(owner, step), [0]
+
+    def cut(*arguments: Any, **options: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 2 and not after:
+            raise PowerCutError
+        real(*arguments, **options)
+        if calls[0] == 2:
+            raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, cut)
+        with pytest.raises(PowerCutError):
+            api.run(job, keys, x, batch_size=2)
+    seen = {path: path.stat().st_ino for path in proofs_folder(job).glob("*.proof")}
+    assert api.resume(job, keys).complete
+    assert {path: path.stat().st_ino for path in seen} == seen
+    check_complete(job, 6)
+    assert 3 <= len(keys.proven) <= 5, "one that was being made, and one that nobody has seen"
 
 
 def no_room(*_: object) -> None:

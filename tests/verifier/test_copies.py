@@ -29,13 +29,17 @@ from zkinfer.native.setup import setup
 from zkinfer.native.storage import Opened, StoredMatrix
 from zkinfer.protocol.channel import PadConstraints
 from zkinfer.protocol.native_proof.encoding import NativeProof, decode, encode
+from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.copies import CopiesCommitment, Link, Place, no_link
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.pcs.prover import CommittedMatrix
 from zkinfer.protocol.randomness import Randomness
+from zkinfer.protocol.security import combine
+from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import verify
 from zkinfer.verifier.lineage import follow
+from zkinfer.verifier.rotation import rotation_bits
 
 EXAMPLE = mlp()
 X = dequantize(EXAMPLE.x, EXAMPLE.program.inputs[0])
@@ -288,6 +292,28 @@ def test_no_part_of_a_rotation_can_be_changed(keys: NativeKeys, rotation: Rotati
     changed = bytes([value[0] ^ 1]) + value[1:] if isinstance(value, bytes) else value ^ 1
     with pytest.raises(VerificationError):
         follow(keys.commitment, [msgspec.structs.replace(rotation, **{field: changed})], bytes(32))
+
+
+def test_a_rotation_without_a_whole_column_is_refused_before_anything_is_drawn(
+    keys: NativeKeys, rotation: Rotation
+) -> None:
+    """As for proofs: neither its own row weights nor the links, nor those of the bits that it would be worth."""
+    rows = key_of(keys.commitment).rows
+    assert len(rotation.data) > rows > 1
+    short = msgspec.structs.replace(rotation, data=rotation.data[: rows - 1])
+    with (
+        mock.patch.object(Transcript, "challenge_exts", side_effect=AssertionError("something was drawn")),
+        pytest.raises(MalformedProofError, match=f"columns of {rows} elements"),
+    ):
+        follow(keys.commitment, [short], short.apply(keys.commitment).digest, min_bits=128)
+
+
+def test_a_rotation_of_copies_is_worth_what_it_and_both_links_are(keys: NativeKeys) -> None:
+    key = key_of(keys.commitment)
+    link = key.copies.link()
+    assert link is not None
+    terms = combine(soundness.rotation(key.opening, 3), link.term, link.term)
+    assert rotation_bits(keys.commitment) == terms.bits > 128
 
 
 def test_a_rotation_shows_the_links_of_both(keys: NativeKeys, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Checking a rotation of the native backend: one step from a commitment to the next."""
 
-from zkinfer.errors import InvalidProofError
+from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, rotation_context
-from zkinfer.protocol.pcs.rotation import column_points, verify_rotation
+from zkinfer.protocol.pcs.copies import link_term
+from zkinfer.protocol.pcs.rotation import verify_rotation
 from zkinfer.protocol.pcs.soundness import rotation as rotation_terms
 from zkinfer.protocol.security import combine
 
@@ -12,10 +13,8 @@ from zkinfer.protocol.security import combine
 def rotation_bits(commitment: Commitment) -> float:
     """The security of one rotation of this commitment, and of every chain of them, in bits."""
     key = commitment.key_as(NativeVerifyingKey)
-    link = key.copies.link()
-    if link is None:
-        return combine(rotation_terms(key.opening)).bits
-    return combine(rotation_terms(key.opening, column_points((link, link))), link.term, link.term).bits
+    links = [link_term(key.log_copies, key.log_columns)] * 2 if key.log_copies else []
+    return combine(rotation_terms(key.opening, 1 + len(links)), *links).bits
 
 
 def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
@@ -24,11 +23,14 @@ def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
     Raises:
         CommitmentMismatchError: the rotation starts from another commitment.
         MalformedCommitmentError: the new commitment contradicts itself.
+        MalformedProofError: its proof of equality is none of these sizes.
         InvalidProofError: its proof of equality is refused; the cause is the check of the protocol that fails.
     """
     new = rotation.apply(old)
     new.check()
     old_key, new_key = (commitment.key_as(NativeVerifyingKey) for commitment in (old, new))
+    if len(rotation.data) < old_key.rows:  # before anything is drawn, which takes memory in proportion to the rows
+        raise MalformedProofError(f"an opening shows columns of {old_key.rows} elements, and has fewer bytes")
     context = rotation_context(old, new, rotation.places)
     try:
         keys_and_places = zip((old_key, new_key), rotation.places, strict=True)

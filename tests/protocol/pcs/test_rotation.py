@@ -129,6 +129,16 @@ class TestReferenceVerifier:
             with pytest.raises(StatementError):
                 reference_accepts(old, other, proof, CONTEXT)
 
+    def test_a_proof_without_a_whole_column_is_refused_before_anything_is_drawn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Row weights take memory in proportion to the rows, whose number a hostile commitment names."""
+        old, new, proof = example()
+        rows = len(proof) + 1
+        monkeypatch.setattr(Transcript, "challenge_exts", lambda *_: pytest.fail("something was drawn"))
+        many = MatrixCommitment(old.root, rows, 0), MatrixCommitment(new.root, rows, 0)
+        assert not reference_accepts(*many, proof, CONTEXT)
+
 
 def reference_accepts(old: MatrixCommitment, new: MatrixCommitment, proof: bytes, context: bytes) -> bool:
     roots = matrix_root(old), matrix_root(new)

@@ -7,7 +7,7 @@ and the owner publishes
     sum_i q_i row_i(z) + veil(z) = value,
 
 which the veil makes uniform. Every opening of a copy shows this of that copy, as one claim more (`Link`). Copies whose
-data differ do not both satisfy it, but with the probability that `Link.term` gives. A copy that hides one opening
+data differ do not both satisfy it, but with the probability that `link_term` gives. A copy that hides one opening
 brings the masks of that opening.
 docs/protocol/transcript-and-commitment.md, section 6, has the argument.
 """
@@ -93,13 +93,18 @@ class Link:
 
     @property
     def term(self) -> SoundnessTerm:
-        """Two copies have other data, and the same value: there are fewer than 2^(2 log_copies - 1) pairs.
+        """See `link_term`."""
+        return link_term(self.log_copies, len(self.point))
 
-        The difference of the two sides is sum_i q_i D_i(z) + V(z), D_i not zero for some i. For a uniform z D_i(z) is
-        zero with probability at most log_columns / |K|; if it is not, one q_i makes the sum zero.
-        """
-        error = (1 << (2 * self.log_copies - 1)) * (1 + len(self.point)) / FIELD_SIZE
-        return ground(SoundnessTerm("copies: link", error), link_grinding(self.log_copies))
+
+def link_term(log_copies: int, log_columns: int) -> SoundnessTerm:
+    """Two copies have other data, and the same value: there are fewer than 2^(2 log_copies - 1) pairs.
+
+    The difference of the two sides is sum_i q_i D_i(z) + V(z), D_i not zero for some i. For a uniform z D_i(z) is
+    zero with probability at most log_columns / |K|; if it is not, one q_i makes the sum zero.
+    """
+    error = (1 << (2 * log_copies - 1)) * (1 + log_columns) / FIELD_SIZE
+    return ground(SoundnessTerm("copies: link", error), link_grinding(log_copies))
 
 
 def no_link(code: Code, rows: int, log_copies: int) -> Link:

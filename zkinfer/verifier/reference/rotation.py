@@ -1,6 +1,6 @@
 """Two commitments to equal data: docs/protocol/transcript-and-commitment.md, section 7."""
 
-from zkinfer.errors import StatementError
+from zkinfer.errors import MalformedProofError, StatementError
 from zkinfer.protocol.field.scalar import ZERO, ext_neg
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference.channel import AffineForm, Channel
@@ -37,6 +37,8 @@ def verify_rotation(
     """
     if old.rows != new.rows or old.masks or new.masks or sizes.blinding < sizes.queries:
         raise StatementError("these are no two commitments to equal data, whatever the proof")
+    if len(proof) < old.rows:
+        raise MalformedProofError("the opening of the weights is shorter than one column of them")
     root = ByteReader(proof, "the root of the masks").take(DIGEST_BYTES)
     transcript = Transcript(DOMAIN)
     code = (sizes.log_columns, sizes.blinding, sizes.log_length)
