@@ -15,9 +15,9 @@ from support.unprivileged import as_nobody
 
 from zkinfer.errors import ArtifactError, ResourceError
 from zkinfer.jobs import api
-from zkinfer.jobs.job import STATE_FILE, WORKERS_LOG, proofs_folder
+from zkinfer.jobs.job import STATE_FILE, WORKERS_LOG, proof_name, proofs_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE
-from zkinfer.jobs.state import State
+from zkinfer.jobs.state import Announcement, State
 
 ITEMS = 20
 
@@ -50,6 +50,42 @@ class TestLosses:
         for action in (api.status, lambda folder: api.resume(folder, keys)):
             with pytest.raises(ArtifactError, match="does not say what the job is"):
                 action(tmp_path / "job")
+
+    @pytest.mark.parametrize("file", ["damaged", "missing", "whole"])
+    def test_an_announced_proof_is_believed_where_its_file_is_the_announced_one(
+        self, tmp_path: Path, file: str
+    ) -> None:
+        """After a power cut between the announcement and the record that the batch is done."""
+        keys, x = new_job(tmp_path, ITEMS)
+        job = tmp_path / "job"
+        api.run(job, keys, x, batch_size=5)
+        change(job, "UPDATE batches SET status = 'leased' WHERE first = 10")
+        proof = proofs_folder(job) / proof_name(10)
+        if file == "damaged":
+            proof.write_bytes(bytes(proof.stat().st_size))
+        elif file == "missing":
+            proof.unlink()
+        with closing(State(job)) as state:
+            state.recover()
+            assert [row.status for row in state.rows() if row.first == 10] == ["done" if file == "whole" else "waiting"]
+        assert proof.exists() == (file == "whole")
+        assert api.resume(job, keys).complete
+        check_complete(job, ITEMS)
+
+    def test_an_announcement_survives_a_power_cut(self, tmp_path: Path) -> None:
+        """SQLite has it on the disk before the proof gets its name; all other records may be lost."""
+        keys, x = new_job(tmp_path, ITEMS)
+        api.run(tmp_path / "job", keys, x, batch_size=5)
+        change(tmp_path / "job", "UPDATE batches SET status = 'leased' WHERE first = 10")
+        with closing(State(tmp_path / "job")) as state:
+            statements: list[str] = []
+            state._connection.set_trace_callback(statements.append)
+            state.announce(10, (bytes(32), bytes(32)), Announcement(bytes(32), 5, 1.0, {}))
+            state.finish(10)
+        assert [statement for statement in statements if statement.startswith("PRAGMA")] == [
+            "PRAGMA synchronous = FULL",
+            "PRAGMA synchronous = NORMAL",
+        ]
 
     @pytest.mark.parametrize("lost", ["first = 0", "first IN (5, 10)", "first = 15", "first >= 0"])
     def test_items_of_rows_that_are_gone_are_proven_again(self, tmp_path: Path, lost: str) -> None:

@@ -1,7 +1,8 @@
 """Zero knowledge of openings: exactly, by construction; by a simulator that knows no data; and by statistics."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import merkle_tree, opening_prover
 from support.channels import public_claim
-from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector
+from support.opening_prover import DOMAIN, SMALL, PlainProver, Statement, random_ext, row_vector, value_of
 
-from zkinfer.protocol.field import scalar
+from zkinfer.errors import InvalidProofError
+from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
+from zkinfer.protocol.merkle.paths import hash_node
+from zkinfer.protocol.pcs import copies
 from zkinfer.protocol.pcs.claims import ClaimGroup
+from zkinfer.protocol.pcs.copies import COPY_MASKS, CopiesCommitment, Link, Place
+from zkinfer.protocol.pcs.copies_prover import with_link
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
-from zkinfer.protocol.pcs.protocol import verify_opening
-from zkinfer.protocol.pcs.prover import commit, open_claims
+from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, verify_opening
+from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_claims
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
@@ -80,31 +86,52 @@ def test_every_opening_has_an_explanation_by_any_other_data(seed: int) -> None:
 
     first = PlainProver(statement, seed)
     second = PlainProver(Statement(SMALL, other.matrices, statement.groups), seed)
-    moved = [(a - b) % P for a, b in zip(first.messages[0][0][:8], second.messages[0][0][:8], strict=True)]
-    target = [sum(v * pow(x, i, P) for i, v in enumerate(moved)) % P for x in points(indices)]
-    shift = solve(blinding_to_columns(indices), target)
-    assert shift is not None
-    second.messages[0][0][8:] = [(r + s) % P for r, s in zip(second.messages[0][0][8:], shift, strict=True)]
-    difference = [(a - b) % P for a, b in zip(first.messages[0][0], second.messages[0][0], strict=True)]
-    for coordinate in range(3):
-        mask = second.messages[-1][2 + coordinate]
-        mask[:] = [(m + proximity[0][coordinate] * d) % P for m, d in zip(mask, difference, strict=True)]
-
-    def view(prover: PlainProver) -> object:
-        words = [prover.word(m, i, row) for m, rows in enumerate(prover.messages) for i, row in enumerate(rows)]
-        return prover.mask_values(), prover.combine(weights, proximity), [[w[i] for w in words] for i in indices]
-
+    explain(first, second, indices, weights, proximity)
     assert first.messages[0][0] != second.messages[0][0]
-    assert view(first) == view(second)
+    assert view(first, indices, weights, proximity) == view(second, indices, weights, proximity)
+
+
+def explain(
+    first: PlainProver, second: PlainProver, indices: list[int], weights: list[list[Ext]], proximity: list[Ext]
+) -> None:
+    """Change the random symbols and masks of the second prover so that it shows what the first one does.
+
+    By sums that depend on the data and the challenges alone: a bijection.
+    """
+    theirs, ours = first.all_messages(), second.all_messages()
+    differences = [[0] * CODE.dimension for _ in ours]
+
+    def settle(row: int) -> None:
+        differences[row] = [(a - b) % P for a, b in zip(theirs[row], ours[row], strict=True)]
+
+    for row in range(second.data_rows):
+        moved = [(a - b) % P for a, b in zip(theirs[row][: CODE.columns], ours[row][: CODE.columns], strict=True)]
+        target = [sum(v * pow(x, i, P) for i, v in enumerate(moved)) % P for x in points(indices)]
+        shift = solve(blinding_to_columns(indices), target)
+        assert shift is not None
+        ours[row][CODE.columns :] = [(r + s) % P for r, s in zip(ours[row][CODE.columns :], shift, strict=True)]
+        settle(row)
+    by_combination = opening_prover.coefficients(second.groups, weights, proximity)
+    for number in reversed(range(len(by_combination))):  # the first one combines all other masks, too
+        missing = scalar.row_combination(differences, by_combination[number])
+        for coordinate in range(3):
+            row = second.data_rows + 3 * number + coordinate
+            ours[row][:] = [(m + d[coordinate]) % P for m, d in zip(ours[row], missing, strict=True)]
+            settle(row)
+
+
+def view(prover: PlainProver, indices: list[int], weights: list[list[Ext]], proximity: list[Ext]) -> object:
+    """All that an opening shows, for given challenges."""
+    words = [prover.word(m, i, row) for m, rows in enumerate(prover.messages) for i, row in enumerate(rows)]
+    return prover.mask_values(), prover.combine(weights, proximity), [[w[i] for w in words] for i in indices]
 
 
 class Programmed(Transcript):
     """A random oracle that answers as the simulator wants."""
 
-    def __init__(self, weights: list[Ext], proximity: list[Ext], indices: list[int]) -> None:
+    def __init__(self, answers: dict[str, list[Ext]], indices: Sequence[int] = ()) -> None:
         super().__init__(DOMAIN)
-        self.answers = {"claim weights": weights, "proximity": proximity}
-        self.indices = indices
+        self.answers, self.indices = answers, list(indices)
 
     def challenge_exts(self, label: str, count: int) -> list[Ext]:
         assert len(self.answers[label]) == count
@@ -150,7 +177,11 @@ def simulate(
     opening += b"".join(opening_prover.encode_exts(c) for c in combinations) + bytes(8)
     opening += b"".join(leaves[i] for i in indices) + merkle_tree.siblings(nodes, indices)
     flat = [w for group_weights in weights for w in group_weights]
-    return MatrixCommitment(nodes[1], rows, len(groups) + 1), opening, Programmed(flat, proximity, drawn)
+    return (
+        MatrixCommitment(nodes[1], rows, len(groups) + 1),
+        opening,
+        Programmed({"claim weights": flat, "proximity": proximity}, drawn),
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -177,18 +208,22 @@ def chi_squared(first: np.ndarray, second: np.ndarray) -> float:
 def views(data: np.ndarray, randomness: Callable[[], Randomness], runs: int = RUNS) -> np.ndarray:
     """The numbers that openings of the data show, shape (runs, numbers): messages, then three columns."""
     groups = [ClaimGroup((ONE,), (public_claim(row_vector([ZERO]), ZERO),))]
-    seen = []
-    for run in range(runs):
-        matrix = commit(TINY.code, data, 2, randomness())
-        opening = open_claims(TINY, [matrix], groups, Transcript(run.to_bytes(4, "little")))
-        verify_opening(TINY, [matrix.commitment], groups, opening, Transcript(run.to_bytes(4, "little")))
-        octets = matrix.leaves[[1, 5, 11]][:, 32:].tobytes()
-        columns = [int.from_bytes(octets[i : i + 7], "little") for i in range(0, len(octets), 7)]
-        body = opening[21 + 8 : 21 + 8 + 2 * 21 * TINY.code.dimension]
-        combinations = [int.from_bytes(body[i : i + 7], "little") for i in range(0, len(body), 7)]
-        mask_value = [int.from_bytes(opening[i : i + 7], "little") for i in range(0, 21, 7)]
-        seen.append(mask_value + combinations + columns)
-    return np.array(seen)
+    return np.array(
+        [shown(TINY, commit(TINY.code, data, 2, randomness()), groups, run) for run in range(runs)], dtype=np.int64
+    )
+
+
+def shown(parameters: OpeningParameters, matrix: CommittedMatrix, groups: list[ClaimGroup], run: int) -> list[int]:
+    """The numbers that one opening shows of one column point: messages, then three columns, the same in all runs."""
+    opening = open_claims(parameters, [matrix], groups, Transcript(run.to_bytes(4, "little")))
+    verify_opening(parameters, [matrix.commitment], groups, opening, Transcript(run.to_bytes(4, "little")))
+    columns = np.asarray(matrix.leaves[[1, 5, 11]])[:, 32:].tobytes()
+    combinations = opening[21 + 8 : 21 + 8 + 2 * 21 * parameters.code.dimension]
+    return numbers(opening[:21]) + numbers(combinations) + numbers(columns)
+
+
+def numbers(octets: bytes) -> list[int]:
+    return [int.from_bytes(octets[i : i + 7], "little") for i in range(0, len(octets), 7)]
 
 
 def worst(first: np.ndarray, second: np.ndarray) -> float:
@@ -229,3 +264,92 @@ def test_unopened_leaves_are_salted() -> None:
     data = np.ones((1, 2), dtype=np.int8)
     first, second = Predictable(bytes(32)), Predictable(bytes([1] * 32))
     assert commit(TINY.code, data, 2, first).commitment != commit(TINY.code, data, 2, second).commitment
+
+
+class TestCopies:
+    """What the link and the openings of all copies show together: docs, section 6."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_simulator_without_weights_is_accepted_for_every_copy(
+        self, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It draws the link with its value first, then each copy by itself; the oracle answers with that link."""
+        rng = random.Random(seed)
+        row_weights, point = [random_ext(rng) for _ in range(4)], [random_ext(rng) for _ in range(CODE.log_columns)]
+        link = Link(row_vector([*row_weights, ONE]), tuple(point), random_ext(rng), log_copies=1)
+        simulated = [simulate(SMALL, 5, [link.group], rng) for _ in range(2)]
+        roots = [commitment.root for commitment, _, _ in simulated]
+        published = CopiesCommitment(CODE, 5, COPY_MASKS, 1, hash_node(*roots), link.value)
+        answers = {"row weights": row_weights, "column point": point}
+        monkeypatch.setattr(copies, "link_transcript", lambda _: Programmed(answers))
+        for number, (_, opening, transcript) in enumerate(simulated):
+            copy = published.matrix(Place(number, roots[number] + roots[1 - number]))
+            verify_opening(SMALL, [copy], [link_of(published).group], opening, transcript)
+            other = replace(published, value=random_ext(rng))
+            with pytest.raises(InvalidProofError, match=CLAIMS_CHECK):
+                verify_opening(SMALL, [copy], [link_of(other).group], opening, transcript)
+
+    @settings(max_examples=3, deadline=None)
+    @given(st.integers(0, 1000))
+    def test_all_that_is_shown_has_an_explanation_by_any_other_weights(self, seed: int) -> None:
+        """One veil, and of each copy symbols and masks: the value of the link and all openings are the very same."""
+        rng = random.Random(seed)
+        data, other = ([[rng.randrange(P) for _ in range(CODE.columns)] for _ in range(2)] for _ in range(2))
+        row_weights, point = [random_ext(rng), random_ext(rng)], tuple(random_ext(rng) for _ in range(CODE.log_columns))
+        veil = [rng.randrange(P) for _ in range(CODE.columns)]
+
+        def value(rows: list[list[int]], behind: list[int]) -> Ext:
+            return value_of([rows, [behind]], [*row_weights, ONE], point)
+
+        missing = scalar.ext_sub(value(data, veil), value(other, veil))
+        table = scalar.eq_table(list(point))
+        cells = solve([[weight[k] for weight in table[:3]] for k in range(3)], list(missing))
+        assert cells is not None
+        other_veil = [(v + c) % P for v, c in zip(veil, [*cells, *[0] * (CODE.columns - 3)], strict=True)]
+        assert value(other, other_veil) == value(data, veil)
+
+        group = Link(row_vector([*row_weights, ONE]), point, value(data, veil), log_copies=1).group
+        for number in range(2):
+            indices = sorted(rng.sample(range(CODE.length), CODE.blinding))
+            weights, proximity = [[random_ext(rng)]], [random_ext(rng) for _ in range(3 + 3)]
+            first = PlainProver(Statement(SMALL, [[*data, veil]], [group]), number)
+            second = PlainProver(Statement(SMALL, [[*other, other_veil]], [group]), number)
+            explain(first, second, indices, weights, proximity)
+            assert view(first, indices, weights, proximity) == view(second, indices, weights, proximity)
+
+    def test_links_and_openings_of_different_weights_have_one_distribution(self) -> None:
+        zeros, large = np.zeros((1, 8)), kernels.from_ints(np.full((1, 8), P // 3))
+        of_zeros, of_large = views_of_copies(zeros, 0), views_of_copies(large, 1)
+        assert of_zeros.shape[1] == 3 + 2 * (3 + 2 * 3 * COPY.code.dimension + 3 * (2 + 3 * COPY_MASKS))
+        assert worst(of_zeros, of_large) < 5
+        assert worst(of_zeros, np.random.default_rng(0).integers(0, P, of_zeros.shape)) < 5
+
+    def test_the_statistic_sees_a_link_without_a_veil(self) -> None:
+        zeros, large = np.zeros((1, 8)), kernels.from_ints(np.full((1, 8), P // 3))
+        bare = [views_of_copies(data, seed, veiled=False, runs=50) for seed, data in enumerate((zeros, large))]
+        assert worst(*(sample[:, :3] for sample in bare)) > 5
+        assert worst(*(sample[:, 3:] for sample in bare)) < 5
+
+
+COPY = OpeningParameters(Code(copies.MIN_LOG_COLUMNS, 3, 5), queries=3, query_grinding=0, weight_grinding=0)
+"""Each of its copies hides one opening."""
+
+
+def views_of_copies(data: np.ndarray, seed: int, *, veiled: bool = True, runs: int = 200) -> np.ndarray:
+    """The numbers that a link and the openings of both its copies show, shape (runs, numbers)."""
+    seen = []
+    for run in range(runs):
+        randomness = Randomness((seed * runs + run).to_bytes(32, "little"))
+        veil = kernels.from_ints(randomness.elements(1, COPY.code.columns) * veiled)
+        pair = [commit(COPY.code, data, COPY_MASKS, randomness, veil) for _ in range(2)]
+        root = hash_node(*(matrix.commitment.root for matrix in pair))
+        published = with_link(CopiesCommitment(COPY.code, 2, COPY_MASKS, 1, root), data, veil)
+        openings = [shown(COPY, matrix, [link_of(published).group], run) for matrix in pair]
+        seen.append([*published.value, *openings[0], *openings[1]])
+    return np.array(seen, dtype=np.int64)
+
+
+def link_of(commitment: CopiesCommitment) -> Link:
+    link = commitment.link()
+    assert link is not None
+    return link
