@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +148,69 @@ def test_arguments_that_are_no_proof_or_no_commitment_are_bad_input(shop: Path, 
     nothing_checked(run("verify", proof, shop, "--inputs", inputs), "not a regular file")
     nothing_checked(run("verify", proof, commitment, "--inputs", commitment), "not a NumPy file")
     nothing_checked(run("batch", "verify", shop, commitment, "--inputs", inputs), "No such file")
+
+
+BAD = "BAD"
+FILE_ARGUMENTS: dict[str, list[str]] = {
+    "compile": ["compile", BAD, "--calibration", "calibration.npy", "-o", "new"],
+    "compile --calibration": ["compile", "model.onnx", "--calibration", BAD, "-o", "new"],
+    "setup": ["setup", BAD, "-o", "new"],
+    "estimate": ["estimate", BAD],
+    "prove": ["prove", BAD, "x.npy", "-o", "new"],
+    "prove inputs": ["prove", "keys", BAD, "-o", "new"],
+    "verify": ["verify", BAD, "model.zkc", "--inputs", "x.npy"],
+    "verify commitment": ["verify", "proof.zkp", BAD, "--inputs", "x.npy"],
+    "verify --inputs": ["verify", "proof.zkp", "model.zkc", "--inputs", BAD],
+    "verify --outputs": ["verify", "proof.zkp", "model.zkc", "--inputs", "x.npy", "--outputs", BAD],
+    "verify --context": ["verify", "proof.zkp", "model.zkc", "--inputs", "x.npy", "--context", f"@{BAD}"],
+    "inspect": ["inspect", BAD],
+    "audit-commitment": ["audit-commitment", BAD, "model.zkcircuit", "--seed", "@seed"],
+    "audit-commitment circuit": ["audit-commitment", "model.zkc", BAD, "--seed", "@seed"],
+    "audit-commitment --seed": ["audit-commitment", "model.zkc", "model.zkcircuit", "--seed", f"@{BAD}"],
+    "audit-keys": ["audit-keys", BAD],
+    "seed": ["seed", BAD, "-o", "new"],
+    "rotate": ["rotate", BAD, "-o", "new"],
+    "batch run": ["batch", "run", "new", "--keys", BAD, "--inputs", "x.npy"],
+    "batch run --inputs": ["batch", "run", "new", "--keys", "keys", "--inputs", BAD],
+    "batch verify": ["batch", "verify", BAD, "model.zkc", "--inputs", "x.npy"],
+    "batch status": ["batch", "status", BAD],
+    "batch resume": ["batch", "resume", BAD],
+}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "folder", "long name", "hole of 8 GiB"])
+@pytest.mark.parametrize("argument", FILE_ARGUMENTS)
+def test_whatever_lies_in_the_place_of_a_file_is_bad_input(
+    shop: Path, tmp_path: Path, argument: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is waited for, nothing without an end is read, and no error is Python's."""
+    monkeypatch.chdir(shop)
+    bad = tmp_path / (300 * "x" if kind == "long name" else "bad")
+    match kind:
+        case "pipe":
+            os.mkfifo(bad)
+        case "device":
+            bad.symlink_to("/dev/zero")
+        case "socket":
+            monkeypatch.chdir(tmp_path)
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind("bad")
+            monkeypatch.chdir(shop)
+        case "folder":
+            bad.mkdir()
+        case "hole of 8 GiB":
+            with bad.open("wb") as file:
+                file.truncate(1 << 33)
+    tracemalloc.start()
+    try:
+        done = run(*(word.replace(BAD, str(bad)) for word in FILE_ARGUMENTS[argument]))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert done.code == 3, (done.text, done.error)
+    assert isinstance(done.error, SystemExit)
+    assert "REFUSED" not in done.text
+    assert not (shop / "new").exists()
 
 
 def test_another_input_is_refused(shop: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zkinfer.errors import ArtifactError
-from zkinfer.files.reading import open_regular, read_bounded
+from zkinfer.files.reading import START_BYTES, open_regular, read_bounded
 
 
 def make_pipe(path: Path) -> None:
@@ -55,6 +55,30 @@ def test_a_limit_of_gigabytes_reserves_none(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_not_wanted_is_not_read(tmp_path: Path) -> None:
+    """A hole of gigabytes with some bytes before it."""
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.write(bytes(range(100)))
+        file.truncate(1 << 33)
+    tracemalloc.start()
+    try:
+        seen: list[bytes] = []
+        assert read_bounded(path, max_bytes=1 << 34, wanted=lambda start: bool(seen.append(start))) == seen[0]
+        assert seen == [bytes(range(START_BYTES))]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_wanted_is_read_from_its_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(200)))
+    assert read_bounded(path, max_bytes=200, wanted=lambda start: start == bytes(range(START_BYTES))) == bytes(
+        range(200)
+    )
 
 
 @pytest.mark.parametrize("change", [1, -1])

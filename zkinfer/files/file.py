@@ -127,7 +127,7 @@ class File:
         """
         try:
             limit = cls.KIND.max_bytes if max_bytes is None else min(max_bytes, cls.KIND.max_bytes)
-            data = read_bounded(path, max_bytes=limit + HEADER_BYTES)
+            data = read_bounded(path, max_bytes=limit + HEADER_BYTES, wanted=cls._is_of_kind)
         except ArtifactError as error:
             raise cls.UNREADABLE(one_line(error)) from None
         try:
@@ -136,6 +136,14 @@ class File:
             name = cls.KIND.name
             reason = str(error).removeprefix(f"{name}: ")
             raise type(error)(f"{name} {os.fspath(path)}: {reason}") from None
+
+    @classmethod
+    def _is_of_kind(cls, start: bytes) -> bool:
+        """Whether a file that begins so says that it is of this kind and version; else `from_bytes` says what it is."""
+        try:
+            return kind_and_version(start) == (cls.KIND.tag, cls.KIND.version)
+        except WrongKindError:
+            return False
 
 
 def _kind_of(data: bytes) -> FileKind | None:

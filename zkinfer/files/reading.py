@@ -6,13 +6,16 @@ A file in a store is read likewise: as many bytes as the store says that it has,
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from zkinfer.errors import ArtifactError
 from zkinfer.files import stores
 from zkinfer.files.location import Location
+
+START_BYTES = 64
+"""Of a file, that are looked at before all of it is read."""
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -42,8 +45,15 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
+def read_bounded(
+    path: str | os.PathLike[str], *, max_bytes: int, wanted: Callable[[bytes], bool] | None = None
+) -> bytes:
     """The bytes of a regular file. Memory is taken for as many as the file has, if these are at most `max_bytes`.
+
+    Args:
+        path: of the file.
+        max_bytes: a longer one is refused.
+        wanted: is asked, with the first bytes, whether to read on: if not, these are returned, `START_BYTES` at most.
 
     Raises:
         ArtifactError: there is no such file, it cannot be read, is not a regular file, is larger, or changed meanwhile.
@@ -52,14 +62,21 @@ def read_bounded(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
     place = Location(path)
     with _readable(place):
         if place.path is None:
-            size = stores.size(place.text)
-            data = b"".join(stores.pieces(place.text, size + 1)) if size <= max_bytes else b""
+            size = _bounded(place, stores.size(place.text), max_bytes)
+            pieces = stores.pieces(place.text, size + 1)
+            first = next(pieces, b"")
+            if wanted is not None and not wanted(first[:START_BYTES]):
+                return first[:START_BYTES]
+            data = b"".join((first, *pieces))
         else:
             with open_regular(place) as file:
-                size = os.fstat(file.fileno()).st_size
-                data = file.read(size + 1) if size <= max_bytes else b""
-    if size > max_bytes:
-        raise ArtifactError(f"{place} is larger than the {max_bytes} bytes that are accepted here: it has {size}")
+                size = _bounded(place, os.fstat(file.fileno()).st_size, max_bytes)
+                if wanted is not None:
+                    start = file.read(START_BYTES)
+                    if not wanted(start):
+                        return start
+                    file.seek(0)
+                data = file.read(size + 1)
     if len(data) != size:
         raise ArtifactError(f"{place} changed while it was read")
     return data
@@ -79,6 +96,12 @@ def read_start(path: str | os.PathLike[str], count: int) -> tuple[bytes, int]:
             return b"".join(stores.pieces(place.text, min(count, size))), size
         with open_regular(place) as file:
             return file.read(count), os.fstat(file.fileno()).st_size
+
+
+def _bounded(place: Location, size: int, max_bytes: int) -> int:
+    if size > max_bytes:
+        raise ArtifactError(f"{place} is larger than the {max_bytes} bytes that are accepted here: it has {size}")
+    return size
 
 
 @contextmanager

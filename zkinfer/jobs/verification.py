@@ -8,7 +8,7 @@ each batch; of the batches that a challenge did not pick only which of their ite
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,8 +197,9 @@ def load_manifest(folder: Path) -> Manifest:
         MalformedProofError: it is missing or damaged, or an early version made the job.
     """
     path = manifest_file(folder)
-    if not path.exists() and holds_earlier_sample(folder):
-        raise MalformedProofError(describe_missing(folder))
+    with suppress(OSError):  # a name that is too long is told by whoever opens it
+        if not path.exists() and holds_earlier_sample(folder):
+            raise MalformedProofError(describe_missing(folder))
     return Manifest.load(path)
 
 
