@@ -7,7 +7,6 @@ do not differ, so an audit finds the answers that are wrong.
 """
 
 import numpy as np
-import onnxruntime
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -38,6 +37,8 @@ def in_torch(model: nn.Module, inputs: np.ndarray, batch: int, threads: int = 1)
 
 def in_onnxruntime(model: bytes, inputs: np.ndarray, batch: int) -> np.ndarray:
     """The same model's float32 outputs in another program."""
+    import onnxruntime  # after zk.export, which switches off its reports to its maker
+
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: part})[0] for part in batches(inputs, batch)])

@@ -1,5 +1,6 @@
 """What all tests share: the same examples and the same random numbers in every run."""
 
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["columns", "data", "dense", "other_output", "product", "vector"]
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for test modules that import onnxruntime before zkinfer.compiler does
 
 # Kernels compile at their first call, which no single example should be timed by. `make test` tries the same examples
 # every time, so that a change is judged by the change. `make fuzz` tries new ones, which a printed seed determines.

@@ -244,6 +244,13 @@ def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
     assert importing == {"compiler"}
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.is_relative_to(ROOT / "examples")], ids=str)
+def test_no_example_imports_onnxruntime_before_its_telemetry_is_off(path: Path) -> None:
+    """Nor does a program that somebody copies from one: it loads zkinfer's compiler first."""
+    first = imports(ast.parse(path.read_text()).body)
+    assert not {name for name in first if name.split(".")[0] == "onnxruntime"}
+
+
 def test_circles_are_found() -> None:
     """The tests above would pass if this function found nothing."""
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {frozenset("abc")}
