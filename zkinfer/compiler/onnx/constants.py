@@ -10,7 +10,7 @@ import onnx_ir
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.lowering.activation import Constant
 from zkinfer.compiler.onnx.blame import blame
-from zkinfer.compiler.onnx.load import IR_VERSION
+from zkinfer.compiler.onnx.conversion import IR_VERSION
 from zkinfer.compiler.onnx.ops.quantized import along
 
 

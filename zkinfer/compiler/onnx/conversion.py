@@ -22,6 +22,9 @@ from zkinfer.typing import Array
 MIN_OPSET = 13
 """Older models are converted to this version of the operator set."""
 
+IR_VERSION = 10
+"""Version of the file format of normalized models: old enough for every supported onnxruntime."""
+
 MAX_DIFFERENCE = 1e-4
 """Share of a tensor's largest magnitude by which a conversion may change it: rounding in float32 stays below."""
 

@@ -21,10 +21,11 @@ from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
 from zkinfer.compiler.calibration.float_model import static_shape
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
-from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
+from zkinfer.compiler.onnx.conversion import IR_VERSION, MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decompositions import classical, contributed
 from zkinfer.compiler.onnx.limits import require_bounded
+from zkinfer.compiler.onnx.loops import settle_loops
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.published import (
     PARAMETERS,
@@ -36,7 +37,7 @@ from zkinfer.compiler.onnx.published import (
 )
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.refusals import refusals, require_none
-from zkinfer.compiler.onnx.shapes import correct_shapes
+from zkinfer.compiler.onnx.shapes import correct_shapes, with_shapes, without_shapes
 from zkinfer.compiler.onnx.simplify import drop_empty, drop_expansions, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
@@ -51,9 +52,6 @@ logger = logging.getLogger(__name__)
 
 MAX_OPSET = 26
 """The newest version of the operator set that is supported: the newest that onnxruntime runs."""
-
-IR_VERSION = 10
-"""Version of the file format of the normalized model: old enough for every supported onnxruntime."""
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _READ_DOMAINS = (*_STANDARD_DOMAINS, classical.DOMAIN, contributed.DOMAIN)
@@ -109,10 +107,10 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
     if conversion is not None:
         proto = onnx.ModelProto()
         proto.CopyFrom(conversion.converted)
-    proto = _without_shapes(proto)
+    proto = without_shapes(proto)
     with blame("its shapes cannot be inferred"):
         correct_shapes(proto)
-    proto = _infer_shapes(proto)
+    proto = with_shapes(proto)
     with blame("the model is malformed"):
         model = onnx_ir.serde.deserialize_model(proto)
         common.RemoveInitializersFromInputsPass()(model)
@@ -127,6 +125,9 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         bound_masks(model)
         _require_finite(model)
         simplify(model)
+        model = settle_loops(model)
+        drop_infinite_bounds(model)
+        bound_masks(model)
         model.ir_version = IR_VERSION
         # Decompositions have notes of their own for the importer.
         common.ClearMetadataAndDocStringPass()(model)
@@ -135,7 +136,7 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         while replaced:
             replaced = decompose(model, public)
             proto = onnx_ir.serde.serialize_model(model)
-            model = onnx_ir.serde.deserialize_model(_infer_shapes(_without_shapes(proto)))
+            model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
         drop_expansions(model)
         drop_empty(model)
         known = set() if exported else {n for n, value in model.graph.initializers.items() if is_known(value)}
@@ -249,24 +250,6 @@ def _with_batch(proto: onnx.ModelProto, batch: int) -> onnx.ModelProto:
                 )
             dim.dim_value = batch
     return proto
-
-
-def _without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without the stated shapes of computed values, so that they are inferred again."""
-    del proto.graph.value_info[:]
-    for output in proto.graph.output:
-        if output.type.HasField("tensor_type"):
-            output.type.tensor_type.ClearField("shape")
-    return proto
-
-
-def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    advice = (
-        "the shapes of the model do not fit together; if it was exported for one batch size, export it with a dynamic "
-        "batch, or compile with that batch size"
-    )
-    with blame(advice):
-        return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
 
 def _require_inputs(model: onnx_ir.Model, batch: int) -> None:

@@ -162,17 +162,17 @@ def _widen(proto: onnx.ModelProto) -> None:
         if tensor.data_type == onnx.TensorProto.BFLOAT16:
             wide = onnx.numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
-    for graph in _graphs(proto):
+    for graph in graphs_of(proto):
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16:
                 value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    for nodes in (*(graph.node for graph in _graphs(proto)), *(function.node for function in proto.functions)):
+    for nodes in (*(graph.node for graph in graphs_of(proto)), *(function.node for function in proto.functions)):
         for attribute in (a for node in nodes for a in node.attribute if a.name in ("to", "dtype")):
             if attribute.i == onnx.TensorProto.BFLOAT16:
                 attribute.i = onnx.TensorProto.FLOAT
 
 
-def _graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+def graphs_of(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     """Every graph of a model, those within nodes too."""
     waiting = [proto.graph, *inner_graphs(node for function in proto.functions for node in function.node)]
     while waiting:

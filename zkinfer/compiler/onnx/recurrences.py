@@ -48,15 +48,15 @@ def recurrence(
         name: of the recurrence, a part of the names of its operators.
         initial: the states before the first step, without an axis of time.
         sequences: what the steps read, time first; all of one type of elements or truth values, which are known.
-        advance: from the states before a step, and what the step reads of each sequence, to the states after it. The
-            operators that it emits have the same meaning with an axis of time in front of what it gets.
+        advance: from the states before every step, and what the steps read of each sequence, to the states after every
+            step. The operators that it emits do not depend on how many steps there are, and on one step compute that.
     """
     before = [Value(name=f"{s.name}/{name}/before{k}", type=x.type) for k, x in enumerate(initial)]
     first = len(s.nodes)
     after = advance(before, sequences)
     # A decomposition of what computes a state would give it another name.
     after = [s.op(f"{name}/after{k}", "Identity", x) for k, x in enumerate(after)]
-    body = _body(f"{s.name}/{name}", s.nodes[first:], before, after, sequences)
+    body = _body(f"{s.name}/{name}", s.nodes[first:], before, after, sequences, s.sizes(f"{name}/time", [0]))
     ends = [Value(name=f"{s.name}/{name}/final{k}") for k in range(len(initial))]
     scan = onnx_ir.node(
         "Scan",
@@ -70,20 +70,26 @@ def recurrence(
     return list(after)
 
 
-def _body(name: str, nodes: Sequence[onnx_ir.Node], before: States, after: States, sequences: States) -> onnx_ir.Graph:
-    """One step of the operators; it gives the states after it, and the states before it as they were."""
-    at = {x: Value(name=f"{x.name}/step", type=x.type) for x in (*before, *sequences)}
-    inputs, copies = list(at.values()), []
+def _body(
+    name: str, nodes: Sequence[onnx_ir.Node], before: States, after: States, sequences: States, time: Value
+) -> onnx_ir.Graph:
+    """The operators on one step; the body gives the states after it, and the states before it as they were."""
+    inputs, copies, at = list[Value](), list[onnx_ir.Node](), dict[Value, Value]()
+    for x in (*before, *sequences):
+        inputs.append(Value(name=f"{x.name}/element", type=x.type))
+        copies.append(onnx_ir.node("Unsqueeze", [inputs[-1], time], outputs=[Value(name=f"{x.name}/step")]))
+        at[x] = copies[-1].outputs[0]
     for node in nodes:
         results = [Value(name=f"{x.name}/step") for x in node.outputs]
-        inside = [x if x is None else at.get(x, x) for x in node.inputs]
+        given = [x if x is None else at.get(x, x) for x in node.inputs]
         copies.append(
-            onnx_ir.node(node.op_type, inside, dict(node.attributes), name=f"{node.name}/step", outputs=results)
+            onnx_ir.node(node.op_type, given, dict(node.attributes), name=f"{node.name}/step", outputs=results)
         )
         at.update(zip(node.outputs, results, strict=True))
-    kept = [onnx_ir.node("Identity", [at[x]], outputs=[Value(name=f"{x.name}/kept")]) for x in before]
-    outputs = [*(at[x] for x in after), *(node.outputs[0] for node in kept)]
-    return onnx_ir.Graph(inputs, outputs, nodes=[*copies, *kept], name=f"{name}/body")
+    ends = [onnx_ir.node("Squeeze", [at[x], time], outputs=[Value(name=f"{x.name}/end")]) for x in after]
+    kept = [onnx_ir.node("Identity", [x], outputs=[Value(name=f"{x.name}/kept")]) for x in inputs[: len(before)]]
+    outputs = [node.outputs[0] for node in (*ends, *kept)]
+    return onnx_ir.Graph(inputs, outputs, nodes=[*copies, *ends, *kept], name=f"{name}/body")
 
 
 def delayed(node: onnx_ir.Node) -> list[Delayed]:

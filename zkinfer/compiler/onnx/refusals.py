@@ -6,6 +6,7 @@ import onnx_ir
 
 from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.decomposition import decompositions, shown
+from zkinfer.compiler.onnx.loops import refusal
 from zkinfer.compiler.onnx.recurrences import delayed
 from zkinfer.errors import UnsupportedOperatorError, ZkinferError
 
@@ -23,7 +24,7 @@ def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]
             continue
         opset = model.opset_imports.get(node.domain, 0)
         try:
-            _require_straight(node)
+            _require_straight(node, opset)
             operator = registry.find_for(node, opset)
             if all(value is None or value in constant for value in node.inputs):
                 constant.update(node.outputs)
@@ -37,13 +38,14 @@ def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]
             yield node, UnsupportedOperatorError(f"{registry.described(node, opset)}: {error}")
 
 
-def _require_straight(node: onnx_ir.Node) -> None:
+def _require_straight(node: onnx_ir.Node, opset: int) -> None:
     """Check that a node is not control flow, and of the standard domain."""
     if any(a.type in (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS) for a in node.attributes.values()):
-        raise UnsupportedOperatorError(
-            f"node {node.name!r} is control flow ({node.op_type}); a circuit is straight-line. Export the model "
-            "so that loops are unrolled and branches are decided"
+        reason = refusal(node) or (
+            "a circuit is straight-line, and which branch is taken depends on data. Compute both branches, and choose "
+            "between their results with Where"
         )
+        raise UnsupportedOperatorError(f"{registry.described(node, opset)}: {reason}")
     if node.domain not in ("", "ai.onnx"):
         known = sorted(d.name for d in decompositions() if d.domain == node.domain)
         raise UnsupportedOperatorError(

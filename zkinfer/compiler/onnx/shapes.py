@@ -12,12 +12,39 @@ import onnx
 from onnx import helper
 
 from zkinfer.compiler.lowering.maxima import Window
+from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.ops.windows import sliding_windows
+from zkinfer.compiler.onnx.read import graphs_of
 from zkinfer.errors import UnsupportedOperatorError
 
 _POOLS = ("AveragePool", "LpPool", "MaxPool")
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+def without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the stated shapes of computed values, so that they are inferred again; in place."""
+    stated = {value.name for value in proto.graph.input}
+    for graph in graphs_of(proto):
+        del graph.value_info[:]
+        for value in (*graph.output, *graph.input):
+            if value.name not in stated and value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
+    return proto
+
+
+def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shape of every value that ONNX's inference knows.
+
+    Raises:
+        CompileError: the shapes contradict each other.
+    """
+    advice = (
+        "the shapes of the model do not fit together; if it was exported for one batch size, export it with a dynamic "
+        "batch, or compile with that batch size"
+    )
+    with blame(advice):
+        return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
 
 def correct_shapes(proto: onnx.ModelProto) -> None:
