@@ -153,6 +153,7 @@ def _gates(count: int) -> dict[str, npt.NDArray[np.float32]]:
 _IMAGE = {"x": (2, 4, 4)}
 _PAIR = {"x": (4,), "z": (4,)}
 _TRUTHS = {"b": (4,), "c": (4,)}
+_TWO = {"x": (2,), "z": (2,)}
 _SCALES = {"s": _w(2) + 2, "o": _w(2)}
 _QUANTIZED: dict[str, npt.ArrayLike] = {
     "sx": np.float32(0.03),
@@ -169,6 +170,17 @@ _STUMPS = (
     "nodes_values=[0.5, 0.0, 0.0, -1.0, 0.0, 0.0], nodes_truenodeids=[1, 0, 0, 1, 0, 0], "
     "nodes_falsenodeids=[2, 0, 0, 2, 0, 0], {0}_treeids=[0, 0, 1, 1], {0}_nodeids=[1, 2, 1, 2], {0}_ids=[{1}], "
     "{0}_weights=[0.75, -0.5, 1.0, 0.25]"
+)
+
+_SCAN = (
+    "y, out = Scan<num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1], "
+    "body=body (float[1,2] s, float[1,2] e) => (float[1,2] n, float[1,2] o) "
+    "{a = Mul(s, w) b = Add(a, e) n = Tanh(b) o = Mul(n, e)}>(z, x)"
+)
+_LOOP = (
+    "y, out = Loop<body=body (int64 t, bool on, float[1,2] s, float[1,2] r) => "
+    "(bool still, float[1,2] n, float[1,2] m) {still = Identity(on) f = Cast<to=1>(t) a = Mul(r, w) b = Add(a, f) "
+    "n = Tanh(b) c = Sub(r, s) m = Sigmoid(c)}>(count, , x, z)"
 )
 
 CASES: dict[str, OperatorCase] = {
@@ -350,6 +362,8 @@ CASES: dict[str, OperatorCase] = {
         )
         for op, gates in {"GRU": 3, "LSTM": 4, "RNN": 1}.items()
     },
+    "Scan": _case(_SCAN, {"x": (3, 2), "z": (2,)}, {"w": _w(2)}, outputs=("y", "out")),
+    "Scan: of a Loop": _case(_LOOP, _TWO, {"w": _w(2), "count": np.array(3)}, ("y", "out")),
     "TreeEnsembleClassifier": _case(
         f"y, v = {ML}.TreeEnsembleClassifier<{_STUMPS.format('class', '0, 1, 1, 2')}, classlabels_int64s=[3, 7, 5]>(x)",
         {"x": (2,)},

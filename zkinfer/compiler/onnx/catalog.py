@@ -9,6 +9,7 @@ from zkinfer.compiler.onnx import decompose, ops, registry
 from zkinfer.compiler.onnx.conversion import MIN_OPSET
 from zkinfer.compiler.onnx.decomposition import decompositions, shown
 from zkinfer.compiler.onnx.load import MAX_OPSET
+from zkinfer.compiler.onnx.loops import MAX_UNROLLED_NODES
 
 _HEAD = f"""# Operators
 
@@ -31,18 +32,28 @@ when the model is lowered.
 Versions are those of the operator itself: the operator set that introduced each.
 """
 
-_STEPS = """
+_STEPS = f"""
 ## Taken apart first
 
 These layers are replaced by operators of the list above, each of which is calibrated by itself. Of recurrent layers
 these work on all steps of the sequence at once, and the circuit has one copy of the cell for each direction, however
 many steps there are. Every tensor has one format at all steps; the states pass through it from step to step. What an
 exporter has unrolled stays unrolled: torch's default one does so with `nn.RNN`, which `exporter="torchscript"` keeps as
-it is. Scan and Loop are refused. Of trees, all comparisons are computed, and then the leaf that they lead to; every
-feature has a format of its own, so features need not be scaled before training. Operators of `com.microsoft` are
-onnxruntime's. Those that quantize activations while they run, and MatMulInteger and ConvInteger after a
-DynamicQuantizeLinear, are taken in their float meaning: weights are the quantized ones, activations are not rounded to
-the 8 bits that the data would choose, and compiling says for how many products that holds.
+it is.
+
+Scans, and Loops whose number of steps is known, are recurrences too. The number of steps is that of a Scan's sequences;
+of a Loop it is a constant, or where a condition ends it that depends on constants alone, such as that of a counter.
+Where the body consists of elementwise operators, products of matrices, reductions, softmaxes and operators that move
+elements, and the states hold floats and keep their shapes, all steps are computed at once, and the circuit has one copy
+of what leads from states to states. Any other body, such as one with a convolution, a recurrent layer or a further loop
+in it, is written out for every step, up to {MAX_UNROLLED_NODES:,} nodes of the model in all; what is repeated within a
+step stays a recurrence in each. An If needs a constant condition.
+
+Of trees, all comparisons are computed, and then the leaf that they lead to; every feature has a format of its own, so
+features need not be scaled before training. Operators of `com.microsoft` are onnxruntime's. Those that quantize
+activations while they run, and MatMulInteger and ConvInteger after a DynamicQuantizeLinear, are taken in their float
+meaning: weights are the quantized ones, activations are not rounded to the 8 bits that the data would choose, and
+compiling says for how many products that holds.
 """
 
 _HINTS = """

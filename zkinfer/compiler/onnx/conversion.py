@@ -5,8 +5,9 @@ or after it. Whatever else there may be is found by running the model before and
 data: from operator set 7 on, onnxruntime implements every version of an operator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from onnx import helper, numpy_helper
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.old_operators import ADVICE, OPSET, modernized
-from zkinfer.errors import CompileError
+from zkinfer.errors import CompileError, UnsupportedOperatorError
 from zkinfer.typing import Array
 
 MIN_OPSET = 13
@@ -27,6 +28,10 @@ IR_VERSION = 10
 
 MAX_DIFFERENCE = 1e-4
 """Share of a tensor's largest magnitude by which a conversion may change it: rounding in float32 stays below."""
+
+
+_WITHOUT_BATCHES = 9
+"""The version of the operator set from which on a Scan has no axis for a batch."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,8 @@ def _before(proto: onnx.ModelProto) -> onnx.ModelProto:
             result.graph.node.extend(_flat_hardmax(node, attributes.get("axis", 1)))
         elif node.op_type == "BatchNormalization" and not attributes.get("spatial", 1):
             result.graph.node.extend(_normalization_of_elements(node, attributes.get("epsilon", 1e-5), result.graph))
+        elif node.op_type == "Scan" and _version(proto) < _WITHOUT_BATCHES:
+            result.graph.node.extend(_loops_of_scan(node, attributes))
         else:
             result.graph.node.append(node)
     return result
@@ -175,6 +182,75 @@ def _normalization_of_elements(node: onnx.NodeProto, epsilon: float, graph: onnx
     graph.initializer.append(numpy_helper.from_array(np.array(epsilon, dtype=np.float32), f"{y}/epsilon"))
     nodes = [helper.make_node(op, inputs, [f"{y}/{out}"], name=f"{node.name}/{out}") for op, inputs, out in steps]
     return [*nodes, helper.make_node("Add", [f"{y}/scaled", bias], [y], name=node.name)]
+
+
+def _version(proto: onnx.ModelProto) -> int:
+    return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def _loops_of_scan(node: onnx.NodeProto, attributes: Mapping[str, Any]) -> list[onnx.NodeProto]:
+    """Before operator set 9, a Scan runs its body for every element of a batch: a Loop over these, with a Loop in it.
+
+    Raises:
+        UnsupportedOperatorError: the sequences have lengths of their own.
+    """
+    body, count = attributes["body"], attributes["num_scan_inputs"]
+    lengths, *given = node.input
+    if lengths:
+        raise UnsupportedOperatorError(
+            f"node {node.name!r} (Scan): supported are sequences of full length, without sequence_lens; {ADVICE}"
+        )
+    at, first, last = f"{node.output[0]}/scan", len(given) - count, given[-1]
+    backward = attributes.get("directions", [0] * count)
+    inner = [helper.make_node("Sub", [f"{at}/last", f"{at}/step"], [f"{at}/left"])] if any(backward) else []
+    for k, value in enumerate(body.input[first:]):
+        place = f"{at}/left" if backward[k] else f"{at}/step"
+        inner.append(helper.make_node("Gather", [f"{at}/own{first + k}", place], [value.name], axis=0))
+    inner += [*body.node, helper.make_node("Identity", [f"{at}/goes on"], [f"{at}/still"])]
+    number, truth = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    steps = helper.make_graph(
+        inner,
+        f"{at}/steps",
+        [
+            helper.make_tensor_value_info(f"{at}/step", number, []),
+            helper.make_tensor_value_info(f"{at}/goes on", truth, []),
+            *body.input[:first],
+        ],
+        [helper.make_tensor_value_info(f"{at}/still", truth, []), *body.output],
+        list(body.initializer),
+    )
+    outer = [
+        helper.make_node("Gather", [name, f"{at}/element"], [f"{at}/own{k}"], axis=0) for k, name in enumerate(given)
+    ]
+    results = [f"{at}/result{k}" for k in range(len(body.output))]
+    states = [f"{at}/own{k}" for k in range(first)]
+    outer.append(helper.make_node("Loop", [f"{at}/length", f"{at}/true", *states], results, body=steps))
+    outer.append(helper.make_node("Identity", [f"{at}/goes further"], [f"{at}/further"]))
+    kinds = [value.type.tensor_type.elem_type for value in body.output]
+    elements = helper.make_graph(
+        outer,
+        f"{at}/elements",
+        [
+            helper.make_tensor_value_info(f"{at}/element", number, []),
+            helper.make_tensor_value_info(f"{at}/goes further", truth, []),
+        ],
+        [
+            helper.make_tensor_value_info(f"{at}/further", truth, []),
+            *(helper.make_tensor_value_info(*pair, None) for pair in zip(results, kinds, strict=True)),
+        ],
+    )
+    constants = {"zero": np.array(0), "one": np.array(1), "true": np.array(True)}
+    return [
+        *(
+            helper.make_node("Constant", [], [f"{at}/{name}"], value=numpy_helper.from_array(array))
+            for name, array in constants.items()
+        ),
+        helper.make_node("Shape", [last], [f"{at}/shape"]),
+        helper.make_node("Gather", [f"{at}/shape", f"{at}/zero"], [f"{at}/count"], axis=0),
+        helper.make_node("Gather", [f"{at}/shape", f"{at}/one"], [f"{at}/length"], axis=0),
+        helper.make_node("Sub", [f"{at}/length", f"{at}/one"], [f"{at}/last"]),
+        helper.make_node("Loop", [f"{at}/count", f"{at}/true"], list(node.output), name=node.name, body=elements),
+    ]
 
 
 def _after(original: onnx.ModelProto, converted: onnx.ModelProto) -> None:

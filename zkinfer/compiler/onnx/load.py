@@ -341,6 +341,9 @@ def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None
 def _misshapen(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]]:
     """Every node with an error whose results have no fixed shape or type, unless those before it have none either."""
     for node in model.graph:
+        if node.op_type in ("If", "Loop"):
+            # Refused as such.
+            continue
         if any(value is not None and (value.shape is None or not value.shape.is_static()) for value in node.inputs):
             continue
         try:

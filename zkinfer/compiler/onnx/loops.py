@@ -5,7 +5,7 @@ depends on constants and the number of the step alone. Then either the body is s
 once (`decompositions.loops`), or it is written out for every step. A Loop within such a body is settled in its turn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -17,18 +17,15 @@ from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.conversion import IR_VERSION
 from zkinfer.compiler.onnx.decompositions.loops import obstacle
 from zkinfer.compiler.onnx.repetition import (
-    KnownPart,
     Read,
     Repetition,
     inner_graphs,
-    known_part,
-    origin,
     repetition,
 )
 from zkinfer.compiler.onnx.shapes import with_shapes, without_shapes
-from zkinfer.compiler.onnx.simplify import MAX_FOLDED_ELEMENTS, simplify
+from zkinfer.compiler.onnx.simplify import simplify
+from zkinfer.compiler.onnx.taking_out import element_of, place_of, take_out
 from zkinfer.errors import CompileError, UnsupportedOperatorError
-from zkinfer.typing import Array
 
 MAX_UNROLLED_NODES = 1 << 14
 """Nodes of a model with loops that are written out: compiling takes some milliseconds for each."""
@@ -55,12 +52,16 @@ def settle_loops(model: onnx_ir.Model) -> onnx_ir.Model:
         model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
         changed = False
         for node in [node for node in model.graph if _is_repeating(node)]:
-            known = all(value is None or (value.shape is not None and value.dtype is not None) for value in node.inputs)
-            if known:
+            if all(value is None or _is_known(value) for value in node.inputs):
                 changed |= _settle(model.graph, node, model.opset_imports.get("", 0))
         if changed:
             simplify(model)
     return model
+
+
+def _is_known(value: Value) -> bool:
+    """Whether shape and type of a tensor are known, or it is a list."""
+    return isinstance(value.type, onnx_ir.SequenceType) or (value.shape is not None and value.dtype is not None)
 
 
 def refusal(node: Node) -> UnsupportedOperatorError | None:
@@ -84,7 +85,7 @@ def _settle(graph: Graph, node: Node, opset: int) -> bool:
         found = repetition(node)
     except UnsupportedOperatorError:
         return False
-    changed = bool(found.steps) and _take_out(graph, found)
+    changed = bool(found.steps) and take_out(graph, found)
     _form_body(found)
     if node.op_type == "Loop" and not (found.steps and _keeps_shapes(found)):
         _write_out(graph, found, "the shapes of its states change", opset)
@@ -95,94 +96,6 @@ def _settle(graph: Graph, node: Node, opset: int) -> bool:
     else:
         return False
     return True
-
-
-def _own(found: Repetition) -> set[Value]:
-    """The values of the body that are not from outside."""
-    return {*found.body.inputs, *(value for node in found.body for value in node.outputs)}
-
-
-def _is_passed_on(found: Repetition, node: Node) -> bool:
-    """Whether a node does nothing but give the body a result of its own."""
-    return node.op_type == "Identity" and any(output is node.outputs[0] for output in found.body.outputs)
-
-
-def _take_out(graph: Graph, found: Repetition) -> bool:
-    """Take out of a body what is the same at every step, and what follows from constants; whether there was any."""
-    own, changed = _own(found), False
-    for state in list(found.states):
-        if origin(state.after) is state.before or state.after is state.initial:
-            _pass_on(graph, found, state.initial, state.final)
-            found.states.remove(state)
-            found.replace(state.before, state.initial)
-            changed = True
-    for node in list(found.body):
-        given = [value for value in node.inputs if value is not None]
-        if given and own.isdisjoint(given) and not inner_graphs(node) and not _is_passed_on(found, node):
-            found.body.remove(node)
-            graph.insert_before(found.node, node)
-            own.difference_update(node.outputs)
-            changed = True
-    return _take_out_known(graph, found, known_part(found)) or changed
-
-
-def _take_out_known(graph: Graph, found: Repetition, part: KnownPart) -> bool:
-    nodes = [node for node in part.nodes if not _is_passed_on(found, node)]
-    outputs = [s.after for s in found.states if s not in part.states] + [c.element for c in found.collects]
-    made = [state.before for state in part.states] + [value for node in nodes for value in node.outputs]
-    wanted = [
-        value
-        for value in made
-        if any(user not in nodes for user, _ in value.uses()) or any(value is output for output in outputs)
-    ]
-    if not made:
-        return False
-    elements = (_elements(found, step) for step in range(found.steps))
-    arrays: dict[Value, list[Array]] = {value: [] for value in wanted}
-    last: Mapping[Value, Array] = {}
-    room = MAX_FOLDED_ELEMENTS
-    for last in part.steps(wanted, elements):
-        for value, seen in arrays.items():
-            seen.append(last[value])
-            room -= last[value].size
-        if room < 0 or any(seen[0].shape != seen[-1].shape for seen in arrays.values()):
-            return False
-    for place, (value, seen) in enumerate(arrays.items()):
-        if all(np.array_equal(array, seen[0]) for array in seen):
-            found.replace(value, found.constant(f"known{place}", seen[0]))
-            continue
-        element = Value(name=f"{value.name}/element", type=value.type, shape=onnx_ir.Shape(seen[0].shape))
-        element.type = onnx_ir.TensorType(onnx_ir.DataType.from_numpy(seen[0].dtype))
-        found.reads.append(Read(found.constant(f"known{place}", np.stack(seen)), element, 0, backward=False))
-        found.replace(value, element)
-    for place, state in enumerate(part.states):
-        _pass_on(graph, found, found.constant(f"last{place}", last[state.after]), state.final)
-        found.states.remove(state)
-    found.body.remove(nodes)
-    return True
-
-
-def _elements(found: Repetition, step: int) -> dict[Value, Array]:
-    """What a step reads of sequences of constants."""
-    return {read.element: _taken(found, read, step) for read in found.reads if read.source.const_value is not None}
-
-
-def _taken(found: Repetition, read: Read, step: int) -> Array:
-    """The element of a sequence of constants that a step reads."""
-    assert read.source.const_value is not None
-    return np.asarray(read.source.const_value.numpy().take(_place(found, step, read.backward), axis=read.axis))
-
-
-def _place(found: Repetition, step: int, backward: bool) -> int:
-    return found.steps - 1 - step if backward else step
-
-
-def _pass_on(graph: Graph, found: Repetition, value: Value, old: Value) -> None:
-    """Let what reads a result of the loop read a value from before it."""
-    node = onnx_ir.node("Identity", [value], outputs=[Value(name=old.name, type=old.type)])
-    graph.insert_before(found.node, node)
-    old.replace_all_uses_with(node.outputs[0], replace_graph_outputs=True)
-    old.name = f"{old.name}/loop"
 
 
 def _form_body(found: Repetition) -> None:
@@ -239,7 +152,9 @@ def _replace(graph: Graph, found: Repetition, nodes: Sequence[Node], results: Se
         while constant.name in graph.initializers:
             constant.name = f"{constant.name}/next"
         graph.register_initializer(constant)
-    onnx_ir.convenience.replace_nodes_and_values(graph, found.node, [found.node], nodes, _results(found), results)
+    onnx_ir.convenience.replace_nodes_and_values(
+        graph, found.node, [found.node, *found.joins], nodes, _results(found), results
+    )
 
 
 def _keeps_shapes(found: Repetition) -> bool:
@@ -302,12 +217,13 @@ def _write_out(graph: Graph, found: Repetition, reason: Node | str, opset: int) 
         copy.outputs.clear()
         for before, value in now.items():
             before.replace_all_uses_with(value)
+        # Names of values within loops of the body too: ONNX's shape inference confuses values of one name.
+        for node in copy.all_nodes():
+            node.name = f"{name}/{step}/{node.name}"
+            for value in (*node.outputs, *(value for inner in inner_graphs(node) for value in inner.inputs)):
+                value.name = f"{name}/{step}/{value.name}" if value.name else ""
         nodes = list(copy)
         copy.remove(nodes)
-        for node in nodes:
-            node.name = f"{name}/{step}/{node.name}"
-            for value in node.outputs:
-                value.name = f"{name}/{step}/{value.name}" if value.name else ""
         written += nodes
         states, collected = results[: len(states)], results[len(states) :]
         for values, value in zip(kept, collected, strict=True):
@@ -323,9 +239,9 @@ def _write_out(graph: Graph, found: Repetition, reason: Node | str, opset: int) 
 
 def _element(found: Repetition, read: Read, step: int, name: str, written: list[Node]) -> Value:
     """What a step reads of a sequence."""
-    place = _place(found, step, read.backward)
+    place = place_of(found, step, read.backward)
     if read.source.const_value is not None:
-        return found.constant(f"{step}/{read.element.name}", _taken(found, read, step))
+        return found.constant(f"{step}/{read.element.name}", element_of(found, read, step))
     index = found.constant(f"{step}/{read.element.name}/place", np.array(place))
     written.append(onnx_ir.node("Gather", [read.source, index], {"axis": read.axis}, name=name))
     written[-1].outputs[0].name = name

@@ -49,14 +49,14 @@ class PublicConstant(NamedTuple):
 
 
 def written_constants(graph: onnx_ir.Graph) -> set[str]:
-    """The names of all values of Constant nodes."""
-    return {node.outputs[0].name or "" for node in graph if node.op_type == "Constant"}
+    """The names of all values of Constant nodes, also within loops and branches."""
+    return {node.outputs[0].name or "" for node in graph.all_nodes() if node.op_type == "Constant"}
 
 
 def computed_from(graph: onnx_ir.Graph, public: Collection[str]) -> set[str]:
     """The public values, and all that a model computes from public values and whole numbers alone."""
     found = set(public)
-    for node in graph:
+    for node in graph.all_nodes():
         given = [value for value in node.inputs if value is not None]
         if node.op_type in ("Shape", "Size") or (
             given and all(value.name in found or _counts(value) for value in given)

@@ -23,8 +23,12 @@ MAX_STEPS = 1 << 16
 """Steps of a loop that are counted by following its condition."""
 
 
+_GROWING = ("Concat", "ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile")
+"""Operators whose results may be large where what they read is small."""
+
+
 @dataclass
-class State:
+class Carried:
     """What a step leaves to the next.
 
     Attributes:
@@ -69,19 +73,21 @@ class Repetition:
         steps: how often the body is run.
         states, reads, collects: see above; nothing else reaches into the body but values from outside.
         constants: new ones outside that `reads` and the body name.
+        joins: nodes outside that only join lists of what the steps appended: `collects` has their results.
     """
 
     node: onnx_ir.Node
     body: onnx_ir.Graph
     steps: int
-    states: list[State]
+    states: list[Carried]
     reads: list[Read]
     collects: list[Collected]
     constants: list[Value]
+    joins: list[onnx_ir.Node]
 
     def constant(self, name: str, array: Array) -> Value:
         """A new constant outside."""
-        tensor = onnx_ir.tensor(np.array(array, order="C"), name=f"{self.node.outputs[0].name}/{name}")
+        tensor = onnx_ir.tensor(np.array(array, order="C"), name=f"{self.node.outputs[0].name}/loop/{name}")
         value = Value(
             name=tensor.name,
             const_value=tensor,
@@ -135,7 +141,7 @@ def _scan(node: onnx_ir.Node) -> Repetition:
             ("scan_output_directions", collected),
         )
     )
-    states = [State(_given(node, k), body.inputs[k], body.outputs[k], node.outputs[k]) for k in range(first)]
+    states = [Carried(_given(node, k), body.inputs[k], body.outputs[k], node.outputs[k]) for k in range(first)]
     reads = []
     for k in range(count):
         source = _given(node, first + k)
@@ -148,16 +154,18 @@ def _scan(node: onnx_ir.Node) -> Repetition:
         Collected(body.outputs[first + k], node.outputs[first + k], to_axes[k], bool(reversed_to[k]))
         for k in range(collected)
     ]
-    return Repetition(node, body, sizes.pop(), states, reads, collects, [])
+    return Repetition(node, body, sizes.pop(), states, reads, collects, [], [])
 
 
 def _loop(node: onnx_ir.Node) -> Repetition:
     body = node.attributes["body"].as_graph().clone(allow_outer_scope_values=True)
     number, going, *carried = body.inputs
     after = body.outputs[1:]
-    states = [State(_given(node, 2 + k), before, after[k], node.outputs[k]) for k, before in enumerate(carried)]
+    states = [Carried(_given(node, 2 + k), before, after[k], node.outputs[k]) for k, before in enumerate(carried)]
     collects = [Collected(*pair, 0, backward=False) for pair in zip(after, node.outputs, strict=True)][len(states) :]
-    found = Repetition(node, body, 0, states, [], collects, [])
+    found = Repetition(node, body, 0, states, [], collects, [], [])
+    for state in [state for state in states if isinstance(state.initial.type, onnx_ir.SequenceType)]:
+        _collect_list(found, state)
     found.steps = _count(found)
     found.reads.append(
         Read(found.constant("numbers", np.arange(found.steps, dtype=np.int64)), number, 0, backward=False)
@@ -165,6 +173,36 @@ def _loop(node: onnx_ir.Node) -> Repetition:
     # A step is run only if the condition before it holds.
     found.replace(going, found.constant("true", np.array(True)))
     return found
+
+
+def _collect_list(found: Repetition, state: Carried) -> None:
+    """Collect what every step appends to a list, in place of the list.
+
+    Raises:
+        UnsupportedOperatorError: it is not empty at first, or used otherwise than to be stacked after the loop.
+    """
+    start, end = state.initial.producer(), state.after.producer()
+    joins = [user for user, _ in state.final.uses()]
+    appends = end is not None and end.op_type == "SequenceInsert" and end.inputs[0] is state.before
+    empty = start is not None and start.op_type == "SequenceEmpty"
+    stacked = all(
+        join.op_type == "ConcatFromSequence" and join.attributes.get_int("new_axis", 0) == 1 for join in joins
+    )
+    once = len(state.before.uses()) == 1 and not state.after.uses() and not state.final.is_graph_output()
+    if end is None or not (appends and empty and stacked and once) or any(end.inputs[2:]):
+        raise UnsupportedOperatorError(
+            f"its state {state.before.name!r} is a list. Supported are lists that are empty before the loop, that each "
+            "step appends to, and that are stacked after it, as by torch.stack"
+        )
+    element = end.inputs[1]
+    assert element is not None
+    for join in joins:
+        axis = join.attributes["axis"].as_int()
+        found.collects.append(Collected(element, join.outputs[0], axis, backward=False))
+    found.joins += joins
+    found.states.remove(state)
+    found.body.outputs.remove(state.after)
+    found.body.remove(end)
 
 
 def inner_graphs(node: onnx_ir.Node) -> list[onnx_ir.Graph]:
@@ -245,7 +283,7 @@ class KnownPart:
     """
 
     nodes: Sequence[onnx_ir.Node]
-    states: Sequence[State]
+    states: Sequence[Carried]
     values: frozenset[Value]
     opsets: Mapping[str, int]
 
@@ -258,7 +296,7 @@ class KnownPart:
             wanted: known ones.
             elements: for each step, what it reads.
         """
-        now = {state.before: _content(state.initial) for state in self.states}
+        now = {state.before: content(state.initial) for state in self.states}
         results = [value for node in self.nodes for value in node.outputs if value.name]
         session = None
         for read in elements:
@@ -269,8 +307,8 @@ class KnownPart:
                 named = {value.name: array for value, array in feeds.items()}
                 arrays = [] if session is None else session.run(None, named)
             known = {**feeds, **dict(zip(results, arrays, strict=True))}
-            at = {value: known[value] if value in known else _content(value) for value in wanted}
-            now = {s.before: known[s.after] if s.after in known else _content(s.after) for s in self.states}
+            at = {value: known[value] if value in known else content(value) for value in wanted}
+            now = {s.before: known[s.after] if s.after in known else content(s.after) for s in self.states}
             yield at | {state.after: now[state.before] for state in self.states}
 
     def _model(self, feeds: Mapping[Value, Array], results: Sequence[Value]) -> onnx.ModelProto:
@@ -286,13 +324,14 @@ class KnownPart:
             "constants",
             inputs,
             [onnx.helper.make_empty_tensor_value_info(value.name or "") for value in results],
-            [onnx.numpy_helper.from_array(_content(value), name) for name, value in tensors.items()],
+            [onnx.numpy_helper.from_array(content(value), name) for name, value in tensors.items()],
         )
         opsets = [onnx.helper.make_opsetid(domain, number) for domain, number in self.opsets.items()]
         return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def _content(value: Value) -> Array:
+def content(value: Value) -> Array:
+    """The elements of a constant."""
     assert value.const_value is not None
     return value.const_value.numpy()
 
@@ -308,7 +347,8 @@ def known_part(found: Repetition) -> KnownPart:
         known, nodes = given | {state.before for state in states}, list[onnx_ir.Node]()
         for node in found.body:
             read = [value for value in node.inputs if value is not None]
-            if read and not inner_graphs(node) and all(x in known or x.const_value is not None for x in read):
+            small = node.op_type not in _GROWING
+            if read and small and not inner_graphs(node) and all(x in known or x.const_value is not None for x in read):
                 nodes.append(node)
                 known.update(node.outputs)
         kept = [state for state in states if state.after in known or state.after.const_value is not None]

@@ -5,7 +5,8 @@ the standard nor onnxruntime has. Of a ConvTranspose with auto_pad SAME_UPPER or
 is `stride` times the input. The attributes that are set here state the same layer, as onnxruntime computes it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -14,8 +15,11 @@ from onnx import helper
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.ops.windows import sliding_windows
-from zkinfer.compiler.onnx.read import graphs_of
+from zkinfer.compiler.onnx.read import graphs_of, inner_graphs, rename
 from zkinfer.errors import UnsupportedOperatorError
+
+_MOST_SIZES = 64
+"""Elements of a constant that may be axes or sizes of a tensor."""
 
 _POOLS = ("AveragePool", "LpPool", "MaxPool")
 
@@ -34,7 +38,7 @@ def without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the shape of every value that ONNX's inference knows.
+    """The model, which may be modified, with the shape of every value that ONNX's inference knows.
 
     Raises:
         CompileError: the shapes contradict each other.
@@ -43,8 +47,49 @@ def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
         "the shapes of the model do not fit together; if it was exported for one batch size, export it with a dynamic "
         "batch, or compile with that batch size"
     )
+    shown = _with_own_sizes(proto)
     with blame(advice):
-        return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(shown, check_type=True, strict_mode=True, data_prop=True)
+    if shown is proto:
+        return inferred
+    for graph, found in zip(graphs_of(proto), graphs_of(inferred), strict=True):
+        for ours, theirs in (
+            (graph.input, found.input), (graph.output, found.output), (graph.value_info, found.value_info)
+        ):  # fmt: skip
+            del ours[:]
+            ours.extend(theirs)
+    return proto
+
+
+def _with_own_sizes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with copies of lists of integers in the graphs within nodes, if there are such graphs.
+
+    There, inference knows only constants of the graph itself, and so no axes and shapes from outside.
+    """
+    if not inner_graphs(proto.graph.node):
+        return proto
+    shown = onnx.ModelProto()
+    shown.CopyFrom(proto)
+    sizes = {
+        tensor.name: tensor
+        for tensor in shown.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT64 and math.prod(tensor.dims) <= _MOST_SIZES
+    }
+    for number, graph in enumerate(_graphs_within(shown.graph)):
+        read = {name for node in graph.node for name in node.input if name in sizes}
+        for name in sorted(read):
+            copy = graph.initializer.add()
+            copy.CopyFrom(sizes[name])
+            copy.name = f"{name}/{number}"
+        rename(graph, {name: f"{name}/{number}" for name in read})
+    return shown
+
+
+def _graphs_within(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that nodes of a graph hold; those within one come before it."""
+    for inner in inner_graphs(graph.node):
+        yield from _graphs_within(inner)
+        yield inner
 
 
 def correct_shapes(proto: onnx.ModelProto) -> None:

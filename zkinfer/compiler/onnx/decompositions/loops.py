@@ -5,17 +5,20 @@ computed for all steps before it, and what no state is computed from, after it. 
 is a sequence, one step later.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir
 from onnx_ir import Value
 
+from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
 from zkinfer.compiler.calibration.float_model import is_float, static_shape
+from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.lifting import constant_in_time, lifted, needs_time
 from zkinfer.compiler.onnx.recurrences import States, delayed, recurrence
-from zkinfer.compiler.onnx.repetition import Repetition, State, inner_graphs, repetition
+from zkinfer.compiler.onnx.repetition import Carried, Repetition, inner_graphs, repetition
 from zkinfer.compiler.onnx.subgraph import Subgraph
 from zkinfer.errors import UnsupportedOperatorError
 
@@ -50,7 +53,7 @@ class Parts:
         self.last = [node for node in late if needed.isdisjoint(node.outputs)]
 
 
-def _depending(found: Repetition, states: Sequence[State]) -> set[Value]:
+def _depending(found: Repetition, states: Sequence[Carried]) -> set[Value]:
     """The values of a body that depend on states of it."""
     depending = {state.before for state in states}
     for node in found.body:
@@ -79,6 +82,9 @@ def obstacle(found: Repetition, opset: int) -> onnx_ir.Node | str | None:
     for node in found.body:
         if inner_graphs(node) or lifted(node, timed, opset) is None:
             return node
+        values = (*node.outputs, *(value for value in node.inputs if value in timed and value is not None))
+        if any(found.steps * math.prod(static_shape(value)) > MAX_TENSOR_ELEMENTS for value in values if value.name):
+            return node
     for node in parts.inner:
         if not (is_float(node.outputs[0]) or node.outputs[0].dtype is onnx_ir.DataType.BOOL):
             return node
@@ -104,7 +110,11 @@ def is_constant(value: Value) -> bool:
     return node is not None and bool(given) and not inner_graphs(node) and all(map(is_constant, given))
 
 
-@decomposition("Scan", 9, hint="supported are loops whose number of steps is known")
+_HINT = "supported are numbers of steps that are known before the model runs, and bodies of supported operators"
+registry.add_hint("Loop", f"in this form; {_HINT}")
+
+
+@decomposition("Scan", 9, hint=_HINT)
 def scan(s: Subgraph, *_: Value) -> list[Value] | None:
     """A Scan whose steps can be computed at once."""
     if delayed(s.node):
@@ -238,11 +248,8 @@ class _Steps:
                 self._node(node)
             return [self.at[state.after] for state in parts.recurrent]
 
-        sequences = list(dict.fromkeys(given)) or [self._numbers()]
+        # A Scan has a sequence at least: it says how many steps there are.
+        sequences = list(dict.fromkeys(given)) or [self.at[self.found.reads[0].element]]
         initial = [state.initial for state in parts.recurrent]
         after = recurrence(self.s, "steps", initial, sequences, advance)
         self.at.update({state.after: x for state, x in zip(parts.recurrent, after, strict=True)})
-
-    def _numbers(self) -> Value:
-        """A sequence for a recurrence that reads none: of the numbers of its steps."""
-        return self.s.constant("numbers", np.arange(self.found.steps))

@@ -134,7 +134,10 @@ _GRU = _Layer(3, ("Sigmoid", "Tanh"), 1, _gru_step)
 _RNN = _Layer(1, ("Tanh",), 1, _rnn_step)
 
 
-_HINT = "supported are constant weights, and activations that are operators"
+_HINT = (
+    "supported are constant weights, activations that are operators, and sequences that have a step; of sequences of "
+    "length 0 alone the last states are the initial ones, so leave the layer out"
+)
 
 
 @decomposition("LSTM", 13, hint=_HINT)
@@ -171,7 +174,8 @@ def _layer(
     batch_first = bool(s.integer("layout", 0))
     steps, batch = static_shape(x)[:2] if not batch_first else static_shape(x)[1::-1]
     computed = any(value is not None and content is None for value, content in zip(parameters, contents, strict=True))
-    if w is None or r is None or computed:
+    counted = None if lengths is None else content_of(lengths)
+    if w is None or r is None or computed or steps == 0 or (counted is not None and not counted.any()):
         return None
     directions, hidden = r.shape[0], r.shape[2]
     chosen = _activations(s, layer, directions)
