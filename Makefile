@@ -74,7 +74,6 @@ test-read-only: $(VENV)/.installed
 	PYTHONPATH=tests $(BIN)/python tests/read_only.py
 
 test-bare: $(VENV)/.installed
-	rm -rf build
 	$(PYTHON) -m venv --clear .venv-bare
 	.venv-bare/bin/$(PIP_INSTALL) --constraint $(LOCKED) .
 	PYTHONPATH=tests $(BIN)/python tests/bare.py .venv-bare/bin/python
@@ -131,11 +130,9 @@ $(VENV)/.installed: pyproject.toml $(LOCKED)
 	.venv-lowest/bin/$(PIP_INSTALL) --constraint $(LOWEST) --editable '.[$(VERSIONED_EXTRAS)]'
 	@touch $@
 
-# In `build` an earlier install leaves modules that may have moved since, which the next one would install again.
 # What a third party installs: the verifier, with what the demonstration's ezkl proof takes, and nothing of the prover's
 # dependencies.
 $(VERIFIER_VENV)/.installed: pyproject.toml $(LOCKED) $(PACKAGE)
-	rm -rf build
 	$(PYTHON) -m venv $(VERIFIER_VENV)
 	$(VERIFIER_BIN)/$(PIP_INSTALL) --constraint $(LOCKED) '.[ezkl-verifier]'
 	@touch $@

@@ -1,6 +1,6 @@
 """What one inference costs in a batch: the digits network, one proof for 1, 2, 4 and 8 inputs.
 
-    python benchmarks/batches.py [--picture FILE] [--markdown FILE]
+    python benchmarks/batches.py [--markdown FILE]
 
 Times are processor seconds on one thread; memory is that of the largest ezkl process. The overhead is proving time for
 one inference over what onnxruntime takes for it on one thread.
@@ -10,7 +10,6 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 from cases import CIRCUITS, reference_case
 from measure import MIB, Stopwatch, float_seconds, limit_threads, markdown_table, provenance, recorded_usage
 from rich.console import Console
@@ -90,34 +89,10 @@ def measure(batch: int) -> Measurement:
     )
 
 
-def draw(measurements: list[Measurement], path: Path) -> None:
-    """Proving time for one inference, and memory, against the batch size."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    batches = [m.batch for m in measurements]
-    for axis, values, title in (
-        (left, [m.each for m in measurements], "proving time for one inference, s"),
-        (right, [m.peak for m in measurements], "peak memory, MiB"),
-    ):
-        axis.plot(batches, values, marker="o")
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(batches, [str(b) for b in batches])
-        axis.set_ylim(bottom=0)
-        axis.set_xlabel("inputs in one proof")
-        axis.set_title(title, fontsize=10)
-        axis.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--picture", type=Path, help="draw a PNG here")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
     arguments = parser.parse_args()
     limit_threads(1)
@@ -125,8 +100,6 @@ def main() -> None:
     for batch in arguments.batches:
         measurements.append(measure(batch))
         print(measurements[-1], flush=True)
-        if arguments.picture:
-            draw(measurements, arguments.picture)
     table = Table(title=MODEL)
     for name in HEADER:
         table.add_column(name, justify="right")

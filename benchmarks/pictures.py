@@ -146,8 +146,13 @@ def shapes(page: str) -> str:
         places = [(x(a), y(b)) for a, b in zip(elements, seconds[kind], strict=True)]
         pieces.append(f'<path d="M{" L".join(f"{a:.1f} {b:.1f}" for a, b in places)}"/>\n')
         pieces += [f'<circle class="{mark}" cx="{a:.1f}" cy="{b:.1f}" r="5"/>\n' for a, b in places]
+    numbers: list[tuple[int, int]] = []
     for count, (a, b) in enumerate(zip(elements, seconds["prove"], strict=True), start=1):
-        pieces.append(text(round(x(a)) - 4, round(y(b)) - 9, str(count), "soft"))
+        at, foot_of = round(x(a)) - 4, round(y(b)) - 9
+        while any(abs(at - u) < 12 and abs(foot_of - v) < 12 for u, v in numbers):
+            foot_of -= 12
+        numbers.append((at, foot_of))
+        pieces.append(text(at, foot_of, str(count), "soft"))
     below = foot + 40
     pieces += [
         f'<circle class="bar" cx="{left}" cy="{below}" r="5"/>\n',

@@ -157,7 +157,7 @@ class Keys(ABC):
             ("folder", str(self.folder)),
             ("commitment", self.commitment.fingerprint),
             ("backend", self.backend),
-            ("proofs left", f"{self.proofs_left} of {self.budget}"),
+            ("proofs left", f"{self.proofs_left:,} of {self.budget:,}"),
             ("kept", "in a temporary folder, which ends with this object: keys.save(folder)" * self.is_temporary),
         ]
         forgeable = "Test-only reference string: everyone can forge proofs under this commitment."
@@ -168,7 +168,9 @@ class Keys(ABC):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left} of {self.budget} proofs left)"
+        return (
+            f"{type(self).__name__}({self.commitment.fingerprint}, {self.proofs_left:,} of {self.budget:,} proofs left)"
+        )
 
 
 def _load_same(folder: str, digest: bytes) -> Keys:

@@ -33,7 +33,7 @@ def test_every_node_has_a_box_with_what_it_does() -> None:
     assert boxes(picture(mlp().program)) == [
         ["input x", "1 x 3"],
         ["product", "12 products, 1 x 4"],
-        ["sum", "view, 1 x 4"],
+        ["sum", "moved or added, 1 x 4"],
         ["relu", "4 lookups, 1 x 4, 100%"],
         ["output y", "8 products, 1 x 2"],
     ]

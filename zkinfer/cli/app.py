@@ -320,7 +320,7 @@ def prove(
     took = time.perf_counter() - began
     out.print(
         f"wrote {escape(str(output))} ({decimal(output.size())}) in {duration(took)}; "
-        f"these keys can make {loaded.proofs_left} more proofs"
+        f"these keys can make {loaded.proofs_left:,} more proofs"
     )
     return results.ProofMade(
         proof=str(output),

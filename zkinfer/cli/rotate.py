@@ -38,7 +38,7 @@ def rotate(
         ("file", str(public)),
         ("from", old.commitment.fingerprint),
         ("to", new.commitment.fingerprint),
-        ("proofs left", f"{old.proofs_left} with the old keys, {new.proofs_left} with the new ones"),
+        ("proofs left", f"{old.proofs_left:,} with the old keys, {new.proofs_left:,} with the new ones"),
     ]
     out.print(facts("Rotation, to be published; keep the rest of the folder private", rows))
     return results.Rotated(

@@ -18,6 +18,7 @@ from numba import njit
 from numba.core import config, event
 from numba.core.codegen import get_host_cpu_features
 from numba.core.runtime import rtsys
+from numba.core.types.misc import unliteral
 from numba.extending import intrinsic as _intrinsic
 
 from zkinfer.jit.private_folder import private_folder
@@ -49,6 +50,13 @@ def device(function: F) -> F:
     # version, and where it asks for one, it is refused. Kernels look versions up in `overloads`.
     compiled.add_overload = lambda version: compiled.overloads.update({tuple(version.signature.args): version})
     compiled._compile_for_args = refuse
+    typed = compiled.get_call_template
+
+    def without_literals(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        """To numba a constant in a call is a type of its own, for which it would compile the function once more."""
+        return typed(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
+
+    compiled.get_call_template = without_literals
     result: F = compiled
     return result
 

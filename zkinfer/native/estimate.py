@@ -37,6 +37,10 @@ MARGIN = 1.25
 """Of the largest argument over the expected one: drawn columns may share less of their paths."""
 
 
+IDENTITY, ROUNDING = "x", "rounding"
+"""The name of a table that gives what it is given, and what a reader sees: it rounds, and holds values in bounds."""
+
+
 @dataclass(frozen=True)
 class LayerCost:
     """The lookups of one node.
@@ -106,13 +110,16 @@ class NativeEstimate(Estimate):
 
     def table(self) -> Table:
         """The lookups of each layer."""
-        table = Table(title="Lookups of one proof", title_justify="left")
+        caption = "to prove: the numbers, what fills them up to powers of two, and the remainders of their rounding"
+        table = Table(title="Numbers looked up in one proof", title_justify="left", caption=caption)
         table.add_column("layer", overflow="fold")
-        for name in ("elements", "entries", "table", "rows"):
+        table.add_column("function", overflow="fold")
+        for name in ("numbers", "to prove", "rows of the table"):
             table.add_column(name, justify="right")
         for layer in self.layers:
-            numbers = (f"{layer.elements:,}", f"{layer.entries:,}", layer.table, f"{layer.table_rows:,}")
-            table.add_row(*(Text(cell) for cell in (layer.label, *numbers)))
+            function = ROUNDING if layer.table == IDENTITY else layer.table
+            numbers = (f"{layer.elements:,}", f"{layer.entries:,}", f"{layer.table_rows:,}")
+            table.add_row(*(Text(cell) for cell in (layer.label, function, *numbers)))
         return table
 
 

@@ -1,7 +1,8 @@
 """A program as a picture: every node in its place, with what it does, and how much of the lookups it takes."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, node_sources, shape_text
 from zkinfer.pictures.svg import escaped, picture, rect, text
@@ -13,8 +14,8 @@ MAX_COLUMNS = 8
 """Boxes side by side, as many as a screen shows when the picture is as wide as it is; more stand below these."""
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 236, 58, 24, 34, 20
-MAX_TEXT = 34
-"""Characters of a line in a box."""
+MAX_TEXT, MAX_LABEL = 34, 16
+"""Characters of a line in a box, and of a label before its number."""
 
 
 def program_picture(program: Program) -> Iterator[str]:
@@ -48,11 +49,26 @@ def _content(program: Program, places: dict[int, tuple[int, int]], left_out: str
     for i, tensor in enumerate(program.inputs):
         yield _box(places[i], f"input {tensor.label}", shape_text(tensor.shape), 0.0)
     looked_up = sum(node.out.size for node in program.nodes if isinstance(node, Lookup)) or 1
+    names = _names(drawn)
     for i, node in enumerate(drawn, first):
         mark = "output " if i in program.outputs else ""
         share = node.out.size / looked_up if isinstance(node, Lookup) else 0.0
-        yield _box(places[i], f"{mark}{node.out.label}", f"{_what(program, node)}, {shape_text(node.out.shape)}", share)
+        yield _box(
+            places[i], f"{mark}{names[i - first]}", f"{_what(program, node)}, {shape_text(node.out.shape)}", share
+        )
     yield "</g>\n"
+
+
+def _names(nodes: Sequence[Node]) -> list[str]:
+    """The labels of nodes, numbered where several nodes make one layer: "softmax, part 2 of 5"."""
+    labels = [node.out.label for node in nodes]
+    counts, seen, names = Counter(labels), Counter[str](), []
+    for label in labels:
+        seen[label] += 1
+        # A number behind a label that does not fit into its box would not be seen.
+        short = label if len(label) <= MAX_LABEL else f"...{label[3 - MAX_LABEL :]}"
+        names.append(f"{short}, part {seen[label]} of {counts[label]}" if counts[label] > 1 else label)
+    return names
 
 
 def left_out_text(program: Program) -> str:
@@ -90,7 +106,7 @@ def _what(program: Program, node: Node) -> str:
         case Delay():
             return "the step before"
         case _:
-            return "view"
+            return "moved or added"
 
 
 def _multiplications(subscripts: str, operands: list[Tensor]) -> int:

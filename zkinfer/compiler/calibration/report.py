@@ -24,6 +24,7 @@ from zkinfer.compiler.calibration.layer_report import (
     LayerReport,
     StressReport,
     share_text,
+    short_name,
 )
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
@@ -92,16 +93,17 @@ class Report(msgspec.Struct, frozen=True):
 
     def table(self) -> Table:
         """The figures as a table for a terminal."""
-        table = Table(title=self._title, caption=Text(";  ".join(self.answers())))
+        caption = ";  ".join(self.answers())
+        table = Table(title=self._title, caption=Text(caption) if caption else None)
         table.add_column("tensor", overflow="fold")
         table.add_column("operator")
-        for column in ("float range", "step", "max error", "mean error", "of range", "cosine", "saturated", "same top"):
+        for column in ("float range", "step", "max error", "of range", "cosine", "saturated"):
             table.add_column(column, justify="right")
         for row in self.layers:
             table.add_row(*_cells(row))
         for inner in self.inner:
             if inner.saturated:
-                cells = (f"within {inner.name}", f"table {inner.table}", *[""] * 6, _saturated(inner), "")
+                cells = (f"within {short_name(inner.name)}", f"table {inner.table}", *[""] * 5, _saturated(inner))
                 table.add_row(*(Text(cell) for cell in cells))
         table.add_section()
         for row in self.outputs:
@@ -134,6 +136,8 @@ class Report(msgspec.Struct, frozen=True):
         phrases = []
         if self.agreement is not None:
             phrases.append(f"same answer as float: {self.agreement:.2%}")
+        others = [row for row in self.outputs[1:] if row.agreement is not None]
+        phrases += [f"the same of {row.name}: {row.agreement:.2%}" for row in others]
         if self.accuracy_float is not None and self.accuracy_fixed is not None:
             phrases.append(f"accuracy: float {self.accuracy_float:.2%}, fixed point {self.accuracy_fixed:.2%}")
         if self.r2_float is not None and self.r2_fixed is not None:
@@ -181,13 +185,12 @@ def _cells(row: LayerReport) -> tuple[Text, ...]:
         f"{row.lo:.3g} to {row.hi:.3g}",
         f"{row.step:.2g}",
         f"{row.max_error:.2g}",
-        f"{row.mean_error:.2g}",
         share_text(row.relative_error),
         f"{row.cosine:.6f}",
         _saturated(row),
-        "" if row.agreement is None else f"{row.agreement:.2%}",
     )
-    return tuple(Text(cell) for cell in (row.name, row.op, *figures))
+    operator = "state" if row.op == "Scan" else row.op
+    return tuple(Text(cell) for cell in (short_name(row.name), operator, *figures))
 
 
 def _saturated(row: LayerReport | InnerSaturation) -> str:
@@ -203,7 +206,7 @@ def _stress_cells(row: StressReport) -> tuple[str, ...]:
         share_text(output.deviation),
         f"{output.max_error:.2g}",
         "" if row.saturated is None else str(row.saturated),
-        f"{worst.name} ({share_text(worst.deviation)})",
+        f"{short_name(worst.name)} ({share_text(worst.deviation)})",
     )
 
 

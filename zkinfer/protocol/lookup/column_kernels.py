@@ -15,7 +15,7 @@ import numpy as np
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.combine import sum_of_eight
-from zkinfer.protocol.field.kernels.vector import LANES, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store
 from zkinfer.protocol.lookup.kernels import (
     AHEAD,
     P0,
@@ -205,7 +205,7 @@ def leaf_sums(
             accumulate(out, row, s0, s1, s2)
         for c in range(3):
             total[3 * (SUMS - 1) + c] = reduce(total[3 * (SUMS - 1) + c] + high[c, high_at + block])
-    total[: 3 * (SUMS - 1)] = add_lanes(out, LANES)
+    copy(add_lanes(out, LANES), 0, total, 0, 3 * (SUMS - 1))
     return total
 
 
