@@ -1,16 +1,24 @@
-"""What the budget of keys costs: setup, disk, and time and bytes of a proof, beside what was estimated.
+"""What keys and proofs of batch 1 cost: setup, disk, and time and bytes of a proof.
 
     python benchmarks/budgets.py [--model NAME] [--bits N] [--proofs N ...] [--markdown FILE]
+    python benchmarks/budgets.py --networks [--all] [--markdown FILE]
 
-Each time is the least of several proofs at batch 1. Processor times are of all threads: what others do on the machine
-changes them little.
+The first is one model of circuits/ with keys of several budgets, beside what was estimated; the second is networks of
+several sizes: the digits models, a block of linear, GELU, linear of width 4,096, and, with --all, GPT-2 small's shape
+with 32 positions, which takes many minutes and 15 GB. Each time is the least of several proofs. Processor times are of
+all threads: what others do on the machine changes them little.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import overhead
 from cases import CIRCUITS
 from measure import limit_threads, markdown_table, provenance
 
@@ -34,42 +42,142 @@ HEADER = (
     "prove ms",
     "verify ms",
 )
+NETWORKS_HEADER = (
+    "network",
+    "keys for",
+    "proof kB",
+    "without outputs",
+    "prove ms",
+    "verify ms",
+    "setup s",
+    "keys MB",
+    "processor: prove ms",
+    "verify ms",
+    "setup s",
+)
 REPEATS = 8
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds on the clock, and of processors."""
+
+    wall: float
+    busy: float
+
+
+def timed(run: Callable[[], Any]) -> tuple[Any, Times]:
+    """What a function returns, and how long it took."""
+    start, busy = time.perf_counter(), time.process_time()
+    result = run()
+    return result, Times(time.perf_counter() - start, time.process_time() - busy)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Keys, and proofs made with them.
+
+    Attributes:
+        disk, proof, argument, commitment: bytes: of the keys, of a proof, of it without outputs, of the commitment.
+    """
+
+    setup: Times
+    prove: Times
+    verify: Times
+    disk: int
+    proof: int
+    argument: int
+    commitment: int
+
+
+def measure(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> Measured:
+    """One circuit with keys for so many proofs."""
+    keys, setup = timed(lambda: zk.setup(circuit, proofs=proofs))
+    disk = sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file())
+    proving, verifying = [], []
+    for _ in range(min(REPEATS, proofs)):
+        proof, taken = timed(lambda: zk.prove(keys, x, saturate=True))
+        proving.append(taken)
+        _, taken = timed(partial(verify, proof, keys.commitment, inputs=x, saturate=True))
+        verifying.append(taken)
+    prove, check = (Times(min(t.wall for t in found), min(t.busy for t in found)) for found in (proving, verifying))
+    sizes = len(proof.to_bytes()), len(proof.data), len(keys.commitment.to_bytes())
+    return Measured(setup, prove, check, disk, *sizes)
 
 
 def row(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> list[str]:
     """One budget, as text, as in `HEADER`."""
-    expected = zk.estimate(circuit, proofs=proofs)
+    expected, found = zk.estimate(circuit, proofs=proofs), measure(circuit, x, proofs)
     assert isinstance(expected, NativeEstimate)
-    start, busy = time.perf_counter(), time.process_time()
-    keys = zk.setup(circuit, proofs=proofs)
-    setup, setup_busy = time.perf_counter() - start, time.process_time() - busy
-    disk = sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file())
-    proving, verifying = [], []
-    for _ in range(min(REPEATS, proofs)):
-        start, busy = time.perf_counter(), time.process_time()
-        proof = zk.prove(keys, x)
-        proving.append((time.perf_counter() - start, time.process_time() - busy))
-        start, busy = time.perf_counter(), time.process_time()
-        verify(proof, keys.commitment, inputs=x)
-        verifying.append((time.perf_counter() - start, time.process_time() - busy))
-    (prove, prove_busy), (check, check_busy) = (map(min, zip(*found, strict=True)) for found in (proving, verifying))
     return [
         f"{proofs:,}",
-        f"{setup:.1f}",
+        f"{found.setup.wall:.1f}",
         f"{expected.setup_seconds:.1f}",
-        f"{disk / 1e6:,.0f}",
+        f"{found.disk / 1e6:,.0f}",
         f"{expected.disk_bytes / 1e6:,.0f}",
-        f"{1e3 * prove:,.0f}",
+        f"{1e3 * found.prove.wall:,.0f}",
         f"{1e3 * expected.prove_seconds:,.0f}",
-        f"{len(proof.to_bytes()) / 1e3:,.0f}",
+        f"{found.proof / 1e3:,.0f}",
         f"{expected.proof_bytes / 1e3:,.0f}",
-        f"{len(keys.commitment.to_bytes()) / 1e3:,.0f}",
-        f"{1e3 * check:,.0f}",
-        f"{setup_busy:.2f}",
-        f"{1e3 * prove_busy:,.0f}",
-        f"{1e3 * check_busy:,.0f}",
+        f"{found.commitment / 1e3:,.0f}",
+        f"{1e3 * found.verify.wall:,.0f}",
+        f"{found.setup.busy:.2f}",
+        f"{1e3 * found.prove.busy:,.0f}",
+        f"{1e3 * found.verify.busy:,.0f}",
     ]
+
+
+def network_row(name: str, circuit: zk.Circuit, x: np.ndarray, proofs: int) -> list[str]:
+    """One network, as text, as in `NETWORKS_HEADER`."""
+    found = measure(circuit, x, proofs)
+    return [
+        name,
+        f"{proofs:,}",
+        f"{found.proof / 1e3:,.0f}",
+        f"{found.argument / 1e3:,.0f}",
+        f"{1e3 * found.prove.wall:,.0f}",
+        f"{1e3 * found.verify.wall:,.0f}",
+        f"{found.setup.wall:.1f}",
+        f"{found.disk / 1e6:,.1f}",
+        f"{1e3 * found.prove.busy:,.0f}",
+        f"{1e3 * found.verify.busy:,.0f}",
+        f"{found.setup.busy:.1f}",
+    ]
+
+
+def digits(model: str, bits: int) -> tuple[zk.Circuit, np.ndarray]:
+    """A model of circuits/ and one input."""
+    folder = CIRCUITS / model
+    calibration = np.load(folder / "calibration.npy")
+    circuit = zk.compile(folder / "model.onnx", calibration, activation_bits=bits, weight_bits=bits)
+    return circuit, np.load(folder / "held-out.npy")[:1]
+
+
+def block(width: int) -> tuple[zk.Circuit, np.ndarray]:
+    """Linear, GELU, linear, as `overhead.py` measures it."""
+    return overhead.compiled(width, 1), overhead.samples(width, 1)
+
+
+def gpt2(positions: int) -> tuple[zk.Circuit, np.ndarray]:
+    """GPT-2 small's shape, as `gpt2.py` measures it."""
+    import gpt2  # torch, which nothing else here needs
+
+    calibration = gpt2.inputs(gpt2.CALIBRATION, positions)
+    return zk.compile(gpt2.network(12, positions), calibration), gpt2.inputs(1, positions)
+
+
+def network_rows(everything: bool) -> list[list[str]]:
+    """One network after another."""
+    cases: list[tuple[str, int, Callable[[], tuple[zk.Circuit, np.ndarray]]]] = [
+        ("digits-mlp, 8 bits", 100, lambda: digits("digits-mlp", 8)),
+        ("digits-mlp, 16 bits", 100, lambda: digits("digits-mlp", 16)),
+        ("digits-cnn, 8 bits", 1000, lambda: digits("digits-cnn", 8)),
+        ("digits-cnn, 16 bits", 1000, lambda: digits("digits-cnn", 16)),
+        ("block of width 4,096, 8 bits", 100, lambda: block(4096)),
+    ]
+    if everything:
+        cases.append(("GPT-2's shape, 32 positions, 16 bits", 16, lambda: gpt2(32)))
+    return [network_row(name, *make(), proofs) for name, proofs, make in cases]
 
 
 def main() -> None:
@@ -79,14 +187,16 @@ def main() -> None:
     parser.add_argument("--model", default="digits-mlp", help="one of circuits/")
     parser.add_argument("--bits", type=int, default=16, help="of activations and weights")
     parser.add_argument("--proofs", type=int, nargs="+", default=[50, 100, 200, 500, 1000, 4000], help="budgets")
+    parser.add_argument("--networks", action="store_true", help="networks of several sizes")
+    parser.add_argument("--all", action="store_true", help="with --networks: GPT-2's shape as well")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
     arguments = parser.parse_args()
     limit_threads(arguments.threads)
-    folder = CIRCUITS / arguments.model
-    bits = {"activation_bits": arguments.bits, "weight_bits": arguments.bits}
-    circuit = zk.compile(folder / "model.onnx", np.load(folder / "calibration.npy"), **bits)
-    x = np.load(folder / "held-out.npy")[:1]
-    text = markdown_table(HEADER, [row(circuit, x, proofs) for proofs in arguments.proofs])
+    if arguments.networks:
+        text = markdown_table(NETWORKS_HEADER, network_rows(arguments.all))
+    else:
+        circuit, x = digits(arguments.model, arguments.bits)
+        text = markdown_table(HEADER, [row(circuit, x, proofs) for proofs in arguments.proofs])
     print(provenance("python benchmarks/budgets.py"))
     print(text)
     if arguments.markdown:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 from measure import markdown_table, provenance
@@ -110,12 +111,17 @@ class Paths:
         return self.folder / "proof.zkp"
 
 
-def export(paths: Paths, layers: int, positions: int) -> Figures:
-    """From torch to ONNX, and one inference in onnxruntime."""
+def network(layers: int, positions: int) -> onnx.ModelProto:
+    """The network with random weights, as ONNX."""
     torch.manual_seed(SEED)
     module = randomized(GPT2Small(layers, positions).eval())
     with torch.no_grad():
-        proto = zk.export(module, inputs(1, positions))
+        return zk.export(module, inputs(1, positions))
+
+
+def export(paths: Paths, layers: int, positions: int) -> Figures:
+    """From torch to ONNX, and one inference in onnxruntime."""
+    proto = network(layers, positions)
     paths.model.write_bytes(proto.SerializeToString())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2

@@ -184,9 +184,13 @@ def samples(width: int, batch: int) -> npt.NDArray[np.float32]:
 
 def prepare(width: int, batch: int, proofs: int, folder: Path) -> None:
     """Compile, and make keys in a folder: in a process of its own, whose memory is not the prover's."""
+    zk.setup(compiled(width, batch), proofs=proofs, folder=folder)
+
+
+def compiled(width: int, batch: int) -> zk.Circuit:
+    """The circuit of a block, of 8 bits."""
     ends = [np.full((1, width), end, np.float32) for end in (-4, 4)]
-    circuit = zk.compile(block(width), np.concatenate([samples(width, min(batch, 64)), *ends]), precision="ezkl")
-    zk.setup(circuit, proofs=proofs, folder=folder)
+    return zk.compile(block(width), np.concatenate([samples(width, min(batch, 64)), *ends]), precision="ezkl")
 
 
 def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) -> Measurement:

@@ -22,18 +22,18 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "b2e3e3a57eef42a7f0c54ae124a78f6de877e6acbb97ce12eba0dc94d538bdaf",
-    ("mlp", True, True): "321b5c573073b9ce0e7a4a1c600b5d8783083d54c810bbe18dcc3ba22648372d",
-    ("everything", False, False): "2f32c1548034582d0ad0e9719d9cfa1092a0e3cb99130b05db7ec89316b1d5de",
-    ("everything", True, False): "fb85d61ad4481f59d06ba1c909d0f8d304c78f76c5364112f6b7b3e4ae9ddece",
-    ("everything", False, True): "bb497d0ad06a8ab7f9f29928f2aa5bdbf5fa563bea213dc4f8e70fbd54ba9a69",
+    ("mlp", False, False): "d292d068c8b39bf004c07d4b3e730e0aced612d42a3858c18d05762b55b985de",
+    ("mlp", True, True): "3f697d8a9ad4660ce565c2e1c7efba87e8d8b10a152f9f83c58226a90fde43f8",
+    ("everything", False, False): "42e7b924389d46ce80083071d46ab81c440a16a722b0a50b766796b9e97b9ddf",
+    ("everything", True, False): "d0b21d5274cf46dad9898b633c581bb3f4d6515e81ed67851aaa1957ad80a050",
+    ("everything", False, True): "3a65a427fa358e1079d2d6f343acecfeb76793cae06946b2a3fbbefd4c10f841",
 }
 """By program, and whether inputs and outputs are hidden."""
 
 SMALL = OpeningParameters(Code(log_columns=5, blinding=169, log_length=10), 169, 10, 0)
 STORED_COPY = [
     "fb9727675de561a22d78921dac5d6f303bb1664f2bc779d1cd0ea5bd0560bf4c",
-    "0117bb53c53816b3f450d6f80a84eb7816981cf65aa3b616357bb58ab14fb5ad",
+    "2eddef30c0cec607c9e2425a3b3393e75ac384dc51416f028de7020eb64af28b",
 ]
 """Of the root over four copies with a fixed seed, and of a proof of one of them."""
 

@@ -68,8 +68,8 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         """
         if self.openings <= self.proofs:
             raise ArtifactError(
-                f"{self.blinding} random symbols a row hide the weights for {self.openings} openings: for "
-                f"{self.proofs} proofs, but not for one about the weights as well"
+                f"{self.blinding} random symbols a row in each copy hide the weights for {self.openings:,} "
+                f"{'proof' if self.openings == 1 else 'proofs'}, but not for one about the weights as well"
             )
 
     @property

@@ -36,7 +36,7 @@ class Cost:
         combine: for each symbol of a message and each combination.
         fold: for each element of a vector that is folded.
         grind: for each attempt.
-        proof_byte: the price of a byte of proof.
+        proof_byte: the price of a byte of proof: a link of 3 MB a second takes as long.
     """
 
     encode: float = 0.5
@@ -45,7 +45,7 @@ class Cost:
     combine: float = 3.0
     fold: float = 40.0
     grind: float = 1500.0
-    proof_byte: float = 200.0
+    proof_byte: float = 350.0
 
 
 @dataclass(frozen=True, slots=True)
