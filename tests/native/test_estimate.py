@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.example_programs import mlp
 
-from zkinfer.circuit.program import Lookup
+from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.cost import PICOSECONDS, Counts, seconds
 from zkinfer.native.estimate import NativeEstimate, _range_proof, estimate, range_counts
@@ -91,6 +91,19 @@ def test_a_budget_has_its_price_in_time_memory_and_disk() -> None:
     assert 50 < (many.setup_seconds - many.range_seconds) / (few.setup_seconds - few.range_seconds) < 200
     assert 10_000 < many.disk_bytes - few.disk_bytes < 3_000_000
     assert dict(many.rows())["proofs that the keys make"] == "10,000"
+
+
+def test_the_setup_of_large_weights_is_shown_beside_that_of_keys_for_fewer_proofs() -> None:
+    """Each copy of them takes as long again, and a hundred proofs need one or a few."""
+    wide = tuple(msgspec.structs.replace(tensor, shape=(1 << 12, 1 << 11)) for tensor in EXAMPLE.program.weights[:1])
+    program = Program(1, EXAMPLE.program.inputs, wide, (), (), (0,))
+    weights = [np.zeros(wide[0].shape, dtype=np.int64)]
+    many, few = (estimate(program, weights, proofs=proofs) for proofs in (2000, 100))
+    assert many.small_setup_seconds == few.setup_seconds < many.setup_seconds / 5
+    row = "with keys for 100 proofs it would take"
+    assert row in dict(many.rows())
+    assert row not in dict(few.rows())
+    assert row not in dict(estimated(1).rows())
 
 
 def test_long_rows_have_their_price_in_every_proof() -> None:

@@ -33,6 +33,12 @@ from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
+SMALL_BUDGET = 100
+"""Proofs of keys whose setup is shown beside that of keys for more: a copy or a few of the weights of any model."""
+
+NOTICED_SECONDS = 5
+"""By which keys for few proofs have to be made sooner, to be mentioned."""
+
 MARGIN = 1.25
 """Of the largest argument over the expected one: drawn columns may share less of their paths."""
 
@@ -72,6 +78,7 @@ class NativeEstimate(Estimate):
         counts: what is done for a proof.
         setup_seconds: of committing to the weights, and of the proof about them.
         prove_seconds: execution included.
+        small_setup_seconds: what setup would take of keys for `SMALL_BUDGET` proofs.
         range_seconds: of the proof, made once with the keys, that all weights lie within their bounds.
         memory_bytes: peak of a process that loads the keys and proves.
         disk_bytes: of the key folder.
@@ -84,6 +91,7 @@ class NativeEstimate(Estimate):
     layers: tuple[LayerCost, ...]
     counts: Counts
     setup_seconds: float
+    small_setup_seconds: float
     prove_seconds: float
     range_seconds: float
     memory_bytes: int
@@ -96,11 +104,13 @@ class NativeEstimate(Estimate):
         return "Estimate, native backend, processor time of a core like those of docs/benchmarks.md"
 
     def rows(self) -> list[tuple[str, str]]:
+        small = (f"with keys for {SMALL_BUDGET:,} proofs it would take", duration(self.small_setup_seconds))
         return [
             ("runs in one proof", f"{self.runs:,}"),
             ("proofs that the keys make", f"{self.proofs:,}"),
             ("setup, once", duration(self.setup_seconds)),
             ("of it, proof about the weights", duration(self.range_seconds)),
+            *([small] if self.setup_seconds - self.small_setup_seconds > NOTICED_SECONDS else []),
             ("prove", duration(self.prove_seconds)),
             ("memory", _memory(self.memory_bytes)),
             ("proof", decimal(self.proof_bytes)),
@@ -143,13 +153,14 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     groups = shape.weight_groups, shape.witness_groups
     executor = Executor(program, weights, keep=values_read(program))
     range_seconds, range_bytes = _range_proof(program, sizes)
-    stored = matrix_bytes(program, sizes)
+    stored, small = matrix_bytes(program, sizes), key_sizes(program, SMALL_BUDGET)
     return NativeEstimate(
         runs=runs,
         proofs=proofs,
         layers=_layers(plan),
         counts=counts,
         setup_seconds=committing_seconds(program, sizes) + range_seconds,
+        small_setup_seconds=committing_seconds(program, small) + _range_proof(program, small)[0],
         prove_seconds=seconds(counts),
         range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
