@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from support.model_comparison import build
 
 import zkinfer as zk
+from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx import conversion
 from zkinfer.compiler.onnx.conversion import MIN_OPSET, Conversion, convert
-from zkinfer.errors import CompileError
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.errors import CompileError, UnsupportedOperatorError
 from zkinfer.typing import Array
 
 RNG = np.random.default_rng(0)
@@ -78,6 +80,52 @@ def test_circuits_of_old_models_are_those_models(
         assert isinstance(found, np.ndarray)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+class TestScan:
+    def model(self, opset: int, batch: int, *, lengths: bool = False) -> onnx.ModelProto:
+        """A Scan against the direction of its sequence, of the versions with and without a batch."""
+        batched = opset < 9
+        sizes = [] if batched else [batch]
+        state, element = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [*sizes, 3]) for n in ("s", "e"))
+        after, shown = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [*sizes, 3]) for n in ("n", "o"))
+        nodes = [
+            helper.make_node("Mul", ["s", "w"], ["a"]),
+            helper.make_node("Add", ["a", "e"], ["b"]),
+            helper.make_node("Unsqueeze", ["b"], ["c"], axes=[0]),
+            helper.make_node("Tanh", ["c"], ["d"]),
+            helper.make_node("Squeeze", ["d"], ["n"], axes=[0]),
+            helper.make_node("Neg", ["n"], ["o"]),
+        ]
+        body = helper.make_graph(nodes, "body", [state, element], [after, shown])
+        start = helper.make_node("Constant", [], ["h"], value=numpy_helper.from_array(uniform(batch, 3)))
+        attributes: dict[str, Any] = {"directions": [1]} if batched else {"scan_input_directions": [1]}
+        attributes |= {} if batched else {"scan_input_axes": [1], "scan_output_axes": [1]}
+        given = (["steps"] if lengths else [""]) if batched else []
+        scan = helper.make_node("Scan", [*given, "h", "x"], ["y", "z"], body=body, num_scan_inputs=1, **attributes)
+        proto = build("unused = Neg(x)", {"x": [batch, 4, 3]}, {"w": uniform(3)}, outputs=["y", "z"], opset=opset)
+        del proto.graph.node[:]
+        proto.graph.node.extend([start, scan])
+        if lengths:
+            proto.graph.initializer.append(numpy_helper.from_array(np.array([4] * batch), "steps"))
+        proto.ir_version = 4
+        return proto
+
+    @pytest.mark.parametrize("opset", [8, 9, 11])
+    @pytest.mark.parametrize("batch", [1, 2])
+    def test_every_version(self, opset: int, batch: int) -> None:
+        """Compiling compares the conversion with onnxruntime, which runs all versions as they are."""
+        x = uniform(12, 4, 3)
+        circuit = zk.compile(self.model(opset, batch), x, batch=batch)
+        assert circuit.fidelity is not None
+        assert not circuit.fidelity.left
+        # Before operator set 9, there is one recurrence for every element of the batch.
+        count = batch if opset == 8 else 1
+        assert [region.steps for region in find_regions(circuit.program)] == [4] * count
+
+    def test_lengths_are_refused(self) -> None:
+        with pytest.raises(UnsupportedOperatorError, match="without sequence_lens"):
+            load_model(self.model(8, 1, lengths=True), batch=1)
 
 
 class TestCheck:

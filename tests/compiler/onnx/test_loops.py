@@ -8,6 +8,8 @@ from onnx import TensorProto, helper
 from support.loop_models import check_floats, in_integers, loop_model, scan_model, steps_of_regions
 from support.model_comparison import build
 
+import zkinfer as zk
+from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.onnx import loops, repetition
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.recurrences import delayed
@@ -106,6 +108,30 @@ class TestLoop:
         model.graph.output[0].name = "y"
         check_floats(model)
         assert steps_of_regions(model) == [5]
+
+
+def test_a_scripted_loop_of_torch() -> None:
+    """It appends to a list, and reads an element at the number of the step."""
+    torch = pytest.importorskip("torch")
+
+    class Appending(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = torch.nn.Linear(5, 2)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            state = torch.zeros(x.shape[0], 2)
+            rows: list[torch.Tensor] = []
+            for step in range(x.shape[1]):
+                state = torch.tanh(self.cell(torch.cat([x[:, step], state], 1)))
+                rows.append(state)
+            return torch.stack(rows, 1)
+
+    x = np.random.default_rng(3).normal(size=(8, 9, 3)).astype(np.float32)
+    circuit = zk.compile(torch.jit.script(Appending()), x, exporter="torchscript")
+    assert [region.steps for region in find_regions(circuit.program)] == [9]
+    assert circuit.fidelity is not None
+    assert not circuit.fidelity.left
 
 
 class TestWrittenOut:

@@ -1,11 +1,14 @@
 """Scans whose steps are computed at once: the values of onnxruntime, and circuits that do not grow with the steps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loop_models import check_floats, in_integers, samples, scan_model, steps_of_regions
 
+import zkinfer as zk
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Delay
 from zkinfer.circuit.qformat import quantize
@@ -143,3 +146,27 @@ def test_a_step_that_is_the_only_one_is_no_recurrence() -> None:
     model = scan_model(CELL, {"x": [1, 1, 3], "h": [1, 3]}, {"w": W}, states=["h"], reads=["x"])
     check_floats(model)
     assert not any(isinstance(node, Delay) for node in in_integers(model).program.nodes)
+
+
+def test_a_scan_of_torch() -> None:
+    """What its exporter makes of `scan`."""
+    torch = pytest.importorskip("torch")
+    from torch._higher_order_ops.scan import scan
+
+    class Recurrent(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = torch.nn.Linear(5, 2)
+
+        def forward(self, x: Any) -> Any:
+            def step(state: Any, element: Any) -> Any:
+                state = torch.tanh(self.cell(torch.cat([element, state], 1)))
+                return state, state.clone()
+
+            return scan(step, torch.zeros(x.shape[0], 2), x, dim=1)[1]
+
+    x = np.random.default_rng(3).normal(size=(8, 9, 3)).astype(np.float32)
+    circuit = zk.compile(Recurrent(), x)
+    assert [region.steps for region in find_regions(circuit.program)] == [9]
+    assert circuit.fidelity is not None
+    assert not circuit.fidelity.left

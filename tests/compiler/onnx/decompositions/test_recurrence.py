@@ -360,6 +360,12 @@ class TestRefused:
         with pytest.raises(UnsupportedOperatorError, match=message):
             compare(model, *(np.ones(shape) for shape in ([8, *s[1:]] for s in [[1, 1, INPUTS], *inputs.values()])))
 
+    @pytest.mark.parametrize("op", list(GATES))
+    def test_sequences_without_a_step(self, op: str) -> None:
+        body = f"y = {op}<hidden_size={HIDDEN}>(x, w, r, b, n)"
+        tensors = {**parameters(op, 1), "n": np.array([0], dtype=np.int32)}
+        self.refused("sequences of length 0 alone.*leave the layer out", op, body, tensors)
+
     def test_activations_that_are_no_operators(self) -> None:
         body = f'y = RNN<hidden_size={HIDDEN}, activations=["Affine"]>(x, w, r, b)'
         self.refused("activations that are operators", "RNN", body, parameters("RNN", 1))
