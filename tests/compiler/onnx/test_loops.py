@@ -121,7 +121,7 @@ def test_a_scripted_loop_of_torch() -> None:
 
         def forward(self, x):  # type: ignore[no-untyped-def]
             state = torch.zeros(x.shape[0], 2)
-            rows: list[torch.Tensor] = []
+            rows: list[torch.Tensor] = []  # type: ignore[name-defined]
             for step in range(x.shape[1]):
                 state = torch.tanh(self.cell(torch.cat([x[:, step], state], 1)))
                 rows.append(state)

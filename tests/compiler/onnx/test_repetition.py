@@ -1,6 +1,7 @@
 """What Scans and Loops repeat, and how often."""
 
 import numpy as np
+import onnx
 import onnx_ir
 import pytest
 from support.loop_models import loop_model, scan_model
@@ -9,8 +10,8 @@ from zkinfer.compiler.onnx.repetition import Repetition, known_part, repetition
 from zkinfer.errors import UnsupportedOperatorError
 
 
-def found_in(model: object) -> Repetition:
-    graph = onnx_ir.serde.deserialize_model(model).graph  # type: ignore[arg-type]
+def found_in(model: onnx.ModelProto) -> Repetition:
+    graph = onnx_ir.serde.deserialize_model(model).graph
     (node,) = (node for node in graph if node.op_type in ("Loop", "Scan"))
     return repetition(node)
 

@@ -1,6 +1,7 @@
 """What is taken out of the body of a loop: afterwards it holds only what steps have to do."""
 
 import numpy as np
+import onnx
 import onnx_ir
 from support.loop_models import check_floats, loop_model, scan_model
 
@@ -10,9 +11,9 @@ from zkinfer.compiler.onnx.recurrences import delayed
 COUNT = {"count": np.array(5)}
 
 
-def operators(model: object) -> list[list[str]]:
+def operators(model: onnx.ModelProto) -> list[list[str]]:
     """The operators outside recurrences, and those within each."""
-    graph = load_model(model, batch=1).graph  # type: ignore[arg-type]
+    graph = load_model(model, batch=1).graph
     inner = [
         [step.op_type for step in node.attributes["body"].as_graph() if step.op_type not in ("Identity", "Unsqueeze")]
         for node in graph
