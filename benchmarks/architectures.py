@@ -49,7 +49,7 @@ class Row:
         network: its name, and the class of the error where it is refused.
         weights, nodes, elements: numbers of weights, nodes, and elements looked up.
         cosine, error, range_share, top: of the outputs on held-out inputs: cosine similarity to float, largest error,
-            that error over the outputs' range, same top classes.
+            that error over the outputs' range, same answer classes.
         saturated: inner elements that saturate there.
         compile, setup, prove, verify: processor seconds of all threads; the first exports too, the others are empty
             without proofs.
@@ -89,7 +89,7 @@ HEADER = (
     "cosine",
     "largest error",
     "of range",
-    "same top",
+    "same answer",
     "saturated",
     "compile s",
     "setup s",

@@ -154,7 +154,7 @@ def report(paths: Paths, layers: int, positions: int) -> Figures:
         "cosine": round(output.cosine, 7),
         "largest error": round(output.max_error, 4),
         "of range": round(output.relative_error, 4),
-        "same top": round(output.agreement, 4),
+        "same answer": round(output.agreement, 4),
     }
 
 

@@ -87,6 +87,20 @@ def test_a_part_of_kernels_is_called_by_kernels_alone() -> None:
         assert _four_times(1.5) == 6.0
 
 
+def test_a_constant_in_a_call_is_no_reason_to_compile_a_function_again() -> None:
+    @device
+    def sum_of(a: Any, b: Any) -> Any:
+        return a + b
+
+    @njit  # type: ignore[untyped-decorator]
+    def total(x: int) -> int:
+        return sum_of(x, 1) + sum_of(2, x) + sum_of(x, b=x)  # type: ignore[no-any-return]
+
+    assert total(10) == 43
+    compiled: Any = sum_of
+    assert len(compiled.overloads) == 1
+
+
 def test_code_that_is_kept_is_loaded_without_what_numba_compiles_with(tmp_path: Path) -> None:
     """The first process compiles the kernel, the second finds it, and imports neither numba's operators nor scipy's."""
     script = tmp_path / "script.py"

@@ -10,7 +10,7 @@ from support.example_programs import mlp
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.errors import InvalidInputError
 from zkinfer.native.cost import PICOSECONDS, Counts, seconds
-from zkinfer.native.estimate import NativeEstimate, _range_proof, estimate, range_counts
+from zkinfer.native.estimate import LayerCost, NativeEstimate, _range_proof, estimate, range_counts
 from zkinfer.native.setup import key_sizes, setup
 
 EXAMPLE = mlp()
@@ -52,6 +52,12 @@ def test_layers_are_the_lookups_of_the_program() -> None:
     assert [(layer.label, layer.elements) for layer in layers] == [(n.out.label, 7 * n.out.size) for n in lookups]
     assert sum(layer.entries for layer in layers) == estimated(7).counts.lookups
     assert all(layer.entries >= layer.elements for layer in layers)
+
+
+def test_a_table_that_only_rounds_is_called_so() -> None:
+    found = dataclasses.replace(estimated(1), layers=(LayerCost("hidden", 3_000, 4_096, "x", 16),))
+    cells = [[str(cell) for cell in column.cells] for column in found.table().columns]
+    assert cells == [["hidden"], ["rounding"], ["3,000"], ["4,096"], ["16"]]
 
 
 def test_a_proof_is_as_secure_as_all_are() -> None:

@@ -39,6 +39,14 @@ def test_every_node_has_a_box_with_what_it_does() -> None:
     ]
 
 
+def test_the_parts_of_a_layer_are_numbered() -> None:
+    program = mlp().program
+    replace = msgspec.structs.replace
+    nodes = tuple(replace(node, out=replace(node.out, label="layer")) for node in program.nodes)
+    titles = [box[0] for box in boxes(picture(replace(program, nodes=nodes)))]
+    assert titles[1:] == [*(f"layer, part {k} of 4" for k in (1, 2, 3)), "output layer, part 4 of 4"]
+
+
 def test_a_delay_stands_below_what_it_begins_with_and_has_an_arrow_from_what_it_delays() -> None:
     root = picture(recurrence().program)
     assert ["past", "the step before, 5 x 2 x 3"] in boxes(root)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir
 import pytest
 from matplotlib.axes import Axes
+from msgspec import structs
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
@@ -193,6 +194,13 @@ class TestPresentation:
         assert "\x1b" not in text
         report.print()
         assert "Relu" in capsys.readouterr().out
+
+    def test_long_names_are_shown_by_their_ends(self, report: Report) -> None:
+        row = structs.replace(report.layers[0], name="model/encoder/layer_11/attention/softmax", op="Scan")
+        text = str(structs.replace(report, layers=(row,)))
+        assert "..._11/attention/softmax" in text
+        assert "model/encoder" not in text
+        assert "state" in text
 
     def test_names_are_not_taken_for_markup(self, report: Report) -> None:
         row = _row("[bold]name[/bold]")
