@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from zkinfer.compiler.onnx import limits
+from zkinfer.compiler.onnx import limits, read
 from zkinfer.compiler.onnx.limits import MAX_NODES, require_bounded
 from zkinfer.compiler.onnx.load import load
 from zkinfer.errors import CompileError
@@ -56,6 +56,15 @@ def test_a_model_of_too_many_nodes_is_refused(monkeypatch: pytest.MonkeyPatch) -
     require_bounded(model(nodes[:3]))
     with pytest.raises(CompileError, match="has 4 nodes"):
         require_bounded(model(nodes))
+
+
+def test_nodes_are_counted_before_any_pass_over_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million of them take a minute to go through."""
+    monkeypatch.setattr(limits, "MAX_NODES", 3)
+    monkeypatch.setattr(read, "_widen", lambda _: pytest.fail("went over the nodes"))
+    nodes = [helper.make_node("Relu", [a], [b]) for a, b in itertools.pairwise(["x", "a", "b", "c", "y"])]
+    with pytest.raises(CompileError, match="has 4 nodes"):
+        read.read_model(model(nodes))
 
 
 @pytest.mark.parametrize("stored", ["initializer", "Constant"])

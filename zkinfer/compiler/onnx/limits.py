@@ -24,14 +24,25 @@ def require_bounded(proto: onnx.ModelProto) -> None:
     Raises:
         CompileError: it does not, or a function calls itself.
     """
+    require_few_nodes(proto)
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        _require_short_ranges(list(_all_nodes(nodes)), proto.graph.initializer)
+
+
+def require_few_nodes(proto: onnx.ModelProto) -> None:
+    """Check that a model has no more nodes than are compiled, also when its functions are written out.
+
+    Raises:
+        CompileError: it has, or a function calls itself.
+    """
     bodies = {(f.domain, f.name, f.overload): f.node for f in proto.functions}
-    count = _Count(bodies).of(proto.graph.node)
+    count = len(proto.graph.node)
+    if count <= MAX_NODES:
+        count = _Count(bodies).of(proto.graph.node)
     if count > MAX_NODES:
         raise CompileError(
             f"the model has {count} nodes once its functions are written out; up to {MAX_NODES} are compiled"
         )
-    for nodes in (proto.graph.node, *bodies.values()):
-        _require_short_ranges(list(_all_nodes(nodes)), proto.graph.initializer)
 
 
 class _Count:

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
+from zkinfer.compiler.onnx.limits import require_few_nodes
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
 from zkinfer.files.reading import open_regular, read_bounded
@@ -32,6 +33,7 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
 
     Raises:
         InvalidInputError: see `load_model`.
+        CompileError: it has more nodes than are compiled.
         MissingDependencyError: it is in a store whose package is not installed.
     """
     proto = onnx.ModelProto()
@@ -52,6 +54,7 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
             )
     if not proto.HasField("graph") or not proto.opset_import:
         raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
+    require_few_nodes(proto)  # before any pass over them
     if place is None or place.path is not None:
         _load_external_data(proto, None if place is None or place.path is None else place.path.resolve().parent)
     else:
