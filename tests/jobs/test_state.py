@@ -145,6 +145,28 @@ def test_what_is_planted_in_the_place_of_a_part_is_not_followed(tmp_path: Path, 
     check_complete(job, ITEMS)
 
 
+@pytest.mark.parametrize("status", ["done", "leased"])
+@pytest.mark.parametrize("kind", ["pipe", "loop", "device"])
+def test_what_is_planted_in_the_place_of_a_proof_is_no_proof(tmp_path: Path, kind: str, status: str) -> None:
+    """A pipe would be waited for, and links of a circle lead nowhere."""
+    keys, x = new_job(tmp_path, ITEMS)
+    job = tmp_path / "job"
+    api.run(job, keys, x, batch_size=5)
+    change(job, f"UPDATE batches SET status = '{status}' WHERE first = 10")
+    proof = proofs_folder(job) / proof_name(10)
+    proof.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(proof)
+        case "loop":
+            proof.symlink_to(proof.name)
+        case _:
+            proof.symlink_to("/dev/zero")
+    assert api.resume(job, keys).complete
+    assert keys.proven == [0, 5, 10, 15, 10]
+    check_complete(job, ITEMS)
+
+
 @pytest.mark.parametrize("name", [".outputs.npy.part", f".{STATE_FILE}.part"])
 def test_a_folder_in_the_place_of_a_part_is_said(tmp_path: Path, name: str) -> None:
     keys, x = new_job(tmp_path, ITEMS)

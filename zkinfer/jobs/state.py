@@ -10,6 +10,7 @@ of a sampled job are recorded all at once, with the digests that the job commits
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -477,16 +478,17 @@ def _database(path: Path) -> Iterator[None]:
 
 
 def _size(path: Path) -> int | None:
+    """Bytes of a regular file; None where there is none, and where something else lies in its place."""
     try:
-        return path.stat().st_size
+        found = path.lstat()
     except FileNotFoundError:
         return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _digest(path: Path) -> bytes | None:
-    """BLAKE3 of a file; None where there is none."""
-    try:
-        digest: bytes = blake3().update_mmap(path).digest()
-        return digest
-    except FileNotFoundError:
+    """BLAKE3 of a regular file; None where there is none."""
+    if _size(path) is None:
         return None
+    digest: bytes = blake3().update_mmap(path).digest()
+    return digest
