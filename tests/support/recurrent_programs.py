@@ -12,7 +12,13 @@ from zkinfer.typing import IntArray
 X, START, W, R, PRODUCT, PAST, RECURRENT, SUM, STATE, LAST = range(10)
 """The values of `recurrence`: state = clamp(W x + R past), past being the state of the step before."""
 
-CLAMP = Table("clamp", -60, tuple(min(max(i, -7), 7) for i in range(-60, 61)))
+
+def _clamp(most: int) -> Table:
+    """From -most..most to -7..7."""
+    return Table("clamp", -most, tuple(min(max(i, -7), 7) for i in range(-most, most + 1)))
+
+
+CLAMP = _clamp(60)
 
 
 class Recurrent(NamedTuple):
@@ -27,16 +33,18 @@ def recurrence(steps: int = 5, runs: int = 2, hidden: int = 3, batch: int = 2) -
     """A state of shape (steps, batch, hidden), which begins with an input; all states are returned, and the last."""
     features = 2
     shape = (steps, batch, hidden)
+    most = max(200, 81 + 35 * hidden)
+    clamp = _clamp(max(60, most + 2 >> 2))
     program = Program(
         1,
         (Tensor("x", (steps, batch, features), 0, -8, 8), Tensor("start", (1, batch, hidden), 0, -7, 7)),
         (Tensor("W", (hidden, features), 0, -5, 5), Tensor("R", (hidden, hidden), 0, -5, 5)),
-        (CLAMP,),
+        (clamp,),
         (
             Einsum(Tensor("product", shape, 0, -80, 80), "tbi,hi->tbh", (X, W)),
             Delay(Tensor("past", shape, 0, -7, 7), START, STATE),
             Einsum(Tensor("recurrent", shape, 0, -35 * hidden, 35 * hidden), "tbi,hi->tbh", (PAST, R)),
-            View(Tensor("sum", shape, 0, -200, 200), (Term(PRODUCT, 1, ()), Term(RECURRENT, 1, ())), 1),
+            View(Tensor("sum", shape, 0, -most, most), (Term(PRODUCT, 1, ()), Term(RECURRENT, 1, ())), 1),
             Lookup(Tensor("state", shape, 0, -7, 7), SUM, 0, 2),
             View(
                 Tensor("last", (batch, hidden), 0, -7, 7),
