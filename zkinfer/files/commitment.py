@@ -4,6 +4,7 @@ It names a model by its program (public) and by a commitment to its weights, and
 backend. A short fingerprint stands for the whole of it.
 """
 
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -183,7 +184,7 @@ class Commitment(File):
         """
         return fingerprint_of(self.digest)
 
-    @property
+    @cached_property
     def program_digest(self) -> bytes:
         """32 bytes that name the program alone: equal for two sets of weights in one architecture."""
         return program_digest(self.program)

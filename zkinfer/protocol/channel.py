@@ -79,7 +79,7 @@ MINUS_ONE = ext_neg(ONE)
 
 def difference(form: AffineForm, others: Sequence[AffineForm]) -> AffineForm:
     """form minus all of the others."""
-    return combination((form, *others), (ONE, *[MINUS_ONE] * len(others)))
+    return combination((form, *others), (ONE, *[MINUS_ONE] * len(others))) if others else form
 
 
 def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:

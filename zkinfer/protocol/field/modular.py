@@ -26,7 +26,12 @@ _LIMB_WEIGHTS = np.array([pow(2, _LIMB_BITS * i, P) for i in range(2 * _LIMBS - 
 
 _EXACT_BITS = 53
 _MATMUL_BLOCK = 1 << 14
+_MATMUL_TERMS = 1 << 12
+_ONE_THREAD = 1 << 18
+"""Multiply-adds of a product of floats that OpenBLAS does on one thread. For more it wakes others, and waits for them:
+on a busy machine that takes longer than all products of a verifier. They also go on spinning afterwards."""
 _MIN_ROWS = 64
+_LEAST_TILE = 16
 _CONTRACT_BLOCK = 1 << 20
 _MIN_TERMS = 64
 
@@ -58,14 +63,14 @@ def mul(a: IntArray, b: IntArray) -> IntArray:
 def matmul(a: IntArray, b: IntArray) -> IntArray:
     """The matrix product mod P of shapes (m, k) and (k, n), by exact float64 products of 17-bit limbs."""
     result = np.zeros((a.shape[0], b.shape[1]), dtype=np.int64)
-    for start in range(0, a.shape[1], _MAX_EXACT_TERMS):
-        part = slice(start, start + _MAX_EXACT_TERMS)
+    for start in range(0, a.shape[1], _MATMUL_TERMS):
+        part = slice(start, start + _MATMUL_TERMS)
         result = (result + _matmul_exact(a[:, part], b[part])) % P
     return result
 
 
 def _matmul_exact(a: IntArray, b: IntArray) -> IntArray:
-    """`matmul` for at most _MAX_EXACT_TERMS terms, so many rows at a time that what they give stays in the caches."""
+    """`matmul` for at most _MATMUL_TERMS terms, so many rows at a time that what they give stays in the caches."""
     right = _limbs(b)
     step = max(_MIN_ROWS, _MATMUL_BLOCK // max(b.shape[1], 1))
     return np.concatenate([_rows_exact(a[i : i + step], right) for i in range(0, max(len(a), 1), step)])
@@ -73,11 +78,22 @@ def _matmul_exact(a: IntArray, b: IntArray) -> IntArray:
 
 def _rows_exact(a: IntArray, right: Floats) -> IntArray:
     (m, k), n = a.shape, right.shape[2]
-    products = (_limbs(a).reshape(_LIMBS * m, k) @ right).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
+    products = _float_products(_limbs(a).reshape(_LIMBS * m, k), right).astype(np.int64).reshape(_LIMBS, _LIMBS, m, n)
     sums = np.zeros((2 * _LIMBS - 1, m, n), dtype=np.int64)
     for i, j in itertools.product(range(_LIMBS), repeat=2):
         sums[i + j] += products[i, j]
     result: IntArray = mul(sums % P, _LIMB_WEIGHTS).sum(axis=0) % P
+    return result
+
+
+def _float_products(a: Floats, b: Floats) -> Floats:
+    """The products of a matrix (m, k) and each of some (limbs, k, n), k <= _MATMUL_TERMS, on one thread."""
+    m, k, n = *a.shape, b.shape[2]
+    rows = max(_LEAST_TILE, math.isqrt(_ONE_THREAD // max(k, 1)))
+    columns = _ONE_THREAD // (rows * max(k, 1))
+    result = np.empty((len(b), m, n))
+    for i, j in itertools.product(range(0, m, rows), range(0, n, columns)):
+        np.matmul(a[i : i + rows], b[:, :, j : j + columns], out=result[:, i : i + rows, j : j + columns])
     return result
 
 
@@ -258,10 +274,11 @@ def powers(points: IntArray, count: int) -> IntArray:
 def evaluate(polynomials: IntArray, points: IntArray) -> IntArray:
     """The values, shape (m, t), of polynomials given by their coefficients, shape (m, k <= 2^24), at t base points.
 
-    Blocks of about sqrt(k) coefficients are evaluated by a matrix product, then combined by the powers of the block.
+    Blocks of about sqrt(m k) coefficients are evaluated by a matrix product, then combined by the powers of the block:
+    so a block's values are as many as the powers of a point in it.
     """
     count, k = polynomials.shape
-    width = 1 << math.ceil(math.log2(k) / 2)
+    width = 1 << math.ceil(min(math.log2(k), math.log2(max(count, 1) * k) / 2))
     height = -(-k // width)
     blocks = np.zeros((count, height * width), dtype=np.int64)
     blocks[:, :k] = polynomials

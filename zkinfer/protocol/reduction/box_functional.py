@@ -1,9 +1,12 @@
 """The part of a functional that lies on one box of a committed vector."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from zkinfer.protocol.field import modular
-from zkinfer.protocol.field.modular import from_exts
+from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.scalar import ONE, Ext, eq, ext_mul
 from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.reduction import factors
@@ -66,18 +69,31 @@ class BoxFunctional:
                 return None
             own_scale, own_point = vector.as_point
             scale, point = ext_mul(scale, own_scale), own_point + point
-        rows = factors.outer([factors.ones(1), *(one.weights for one in left)]).reshape(3, -1)
+        longer = []
+        for vector in left:
+            if vector.weights.shape[1] > 1:
+                longer.append(vector.weights)
+            else:
+                scale = ext_mul(scale, vector.first)
+        rows = factors.outer(longer).reshape(3, -1) if longer else factors.ones(1)
         return _scaled(rows, scale), point
 
     def evaluate(self, ends: "PointEnds") -> Ext:
         """The multilinear extension of the weights at the end of a point."""
         if self.known is not None:
             return ext_mul(self.scale, ends.eq(self.known))
-        value, behind = self.scale, self.variables
-        for vector in self.vectors:
-            behind -= vector.weights.shape[1].bit_length() - 1
-            value = ext_mul(value, ends.of_vector(vector, behind))
+        value = self.scale
+        for vector, bits, behind in self.placed():
+            value = ext_mul(value, ends.of_vector(vector, bits, behind))
         return value
+
+    def placed(self) -> Iterator[tuple[AxisWeights, int, int]]:
+        """Each vector, of how many variables it is, and how many are behind these."""
+        behind = self.variables
+        for vector in self.vectors:
+            bits = vector.weights.shape[1].bit_length() - 1
+            behind -= bits
+            yield vector, bits, behind
 
 
 class PointEnds:
@@ -85,14 +101,20 @@ class PointEnds:
 
     Args:
         point: the longest.
+        parts: that will be evaluated. Vectors that meet the same coordinates are evaluated together.
     """
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: Point, parts: Iterable[BoxFunctional] = ()) -> None:
         self._point = point
         self._selectors: dict[int, Selectors] = {}
         self._eqs: dict[Point, Ext] = {}
-        self._tables: dict[tuple[int, int], IntArray] = {}
         self._values: dict[tuple[AxisWeights, int], Ext] = {}
+        alike: dict[tuple[int, int], dict[AxisWeights, None]] = {}
+        for part in parts:
+            for vector, bits, behind in part.placed():
+                alike.setdefault((bits, behind), {})[vector] = None
+        for (bits, behind), vectors in alike.items():
+            self._evaluate(list(vectors), bits, behind)
 
     def selector(self, variables: int, bits: int, number: int) -> Ext:
         """eq(the bits of a number; the first of the last `variables` coordinates)."""
@@ -106,16 +128,19 @@ class PointEnds:
             self._eqs[known] = eq(known, self._end(len(known)))
         return self._eqs[known]
 
-    def of_vector(self, vector: AxisWeights, behind: int) -> Ext:
-        """The extension of a vector at the coordinates in front of the last `behind`."""
-        if vector.weights.shape[1] == 1:
+    def of_vector(self, vector: AxisWeights, bits: int, behind: int) -> Ext:
+        """The extension of a vector at the last `bits` coordinates in front of the last `behind`."""
+        if not bits:
             return vector.first
         if (vector, behind) not in self._values:
-            bits = vector.weights.shape[1].bit_length() - 1
-            if (bits, behind) not in self._tables:
-                self._tables[bits, behind] = modular.eq_table(self._end(bits + behind)[:bits])
-            self._values[vector, behind] = modular.ext_dot(vector.weights, self._tables[bits, behind])
+            self._evaluate([vector], bits, behind)
         return self._values[vector, behind]
+
+    def _evaluate(self, vectors: Sequence[AxisWeights], bits: int, behind: int) -> None:
+        if bits:
+            table = modular.eq_table(self._end(bits + behind)[:bits])
+            values = modular.ext_matvec(np.stack([vector.weights for vector in vectors], axis=1), table)
+            self._values |= zip(((vector, behind) for vector in vectors), to_exts(values), strict=True)
 
     def _end(self, variables: int) -> Point:
         return self._point[len(self._point) - variables :]

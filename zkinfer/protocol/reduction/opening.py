@@ -263,7 +263,8 @@ class _OpeningPlanner:
             self.channel.require_zero(SPLIT_CHECK, total)
             return []
         reduced = self._sumcheck(sums, total)
-        ends = PointEnds(max((left.point for left in reduced), key=len))
+        weights = (part for one in sums for _, part in one.parts)
+        ends = PointEnds(max((left.point for left in reduced), key=len), weights)
         for one, left in zip(sums, reduced, strict=True):
             self.channel.require_zero(WEIGHT_CHECK, left.values[1] - AffineForm(weight_at(one, ends)))
         return [
