@@ -6,6 +6,7 @@ tree has, those of the leaves and of the sums of two, are never in memory.
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -50,8 +51,10 @@ JOINED = 1 << 15
 _COLUMNS = 2
 """That the kernels know."""
 
-Vectors = Sequence[tuple[Sequence[Floats], Sequence[Ext], Ext]]
-"""For each vector its columns, the columns' weights, and the constant that their sum is subtracted from."""
+Vector = tuple[Sequence[Floats], Sequence[Ext], Ext]
+"""Its columns, the columns' weights, and the constant that their sum is subtracted from."""
+
+Vectors = Sequence[Vector]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,18 +106,28 @@ def runs_of(stack: Stack, vectors: Vectors) -> list[Run] | None:
     few = all(len(columns) <= _COLUMNS for columns, _, _ in vectors)
     if stack.filled != 1 << stack.variables or stack.filled < 2 * SHORTEST or min(sizes) < SHORTEST or not few:
         return None
-    runs: list[Run] = []
+    joined: list[list[int]] = []
     for i in sorted(range(len(sizes)), key=lambda i: stack.offsets[i]):
-        columns, weights, constant = vectors[i]
-        wide = len(columns) > 1
-        weight = weights[1] if wide else ZERO
-        last = runs[-1] if runs else None
-        if last is not None and sizes[i] < JOINED and (last.wide, last.constant) == (wide, constant):
-            first, second = (np.concatenate(pair) for pair in ((last.first, columns[0]), (last.second, columns[-1])))
-            runs[-1] = replace(last, first=first, second=second)
+        if joined and sizes[joined[-1][0]] < JOINED and _alike(vectors[joined[-1][0]], vectors[i]):
+            joined[-1].append(i)
         else:
-            runs.append(Run(stack.offsets[i], columns[0], columns[-1], wide, constant, weight))
-    return runs
+            joined.append([i])
+    return [_run(stack.offsets[numbers[0]], [vectors[i] for i in numbers]) for numbers in joined]
+
+
+def _alike(one: Vector, other: Vector) -> bool:
+    """Whether two vectors may be in one run."""
+    return (len(one[0]) > 1, one[2]) == (len(other[0]) > 1, other[2])
+
+
+def _run(start: int, vectors: Vectors) -> Run:
+    """Vectors that lie one after another as one run."""
+    columns, weights, constant = vectors[0]
+    first, second = columns[0], columns[-1]
+    if len(vectors) > 1:
+        first, second = (np.concatenate([columns[at] for columns, _, _ in vectors]) for at in (0, -1))
+    wide = len(columns) > 1
+    return Run(start, first, second, wide, constant, weights[1] if wide else ZERO)
 
 
 @dataclass(frozen=True)
@@ -244,14 +257,15 @@ class ColumnRounds(ABC):
             self._rest.bind(challenge)
             return
         tables, kernel, arguments = self.tables(challenge)
-        kinds = [(meeting.near, arguments(meeting)) for meeting in self._meetings]
+        known = [arguments(meeting) for meeting in self._meetings]
+        starts = [meeting.near.start // self.entries for meeting in self._meetings]
+        ends = [start + len(m.near.first) // self.entries for start, m in zip(starts, self._meetings, strict=True)]
 
         def fill(start: int, stop: int) -> None:
-            for near, known in kinds:
-                at, size = near.start // self.entries, len(near.first) // self.entries
-                first, last = max(start - at, 0), min(stop - at, size)
-                if first < last:
-                    kernel(*known, tables.flat, tables.stride, at, first // LANES, last // LANES)
+            """Asked for a few places at a time, of a few meetings."""
+            for i in range(bisect_right(starts, start) - 1, bisect_left(starts, stop)):
+                first, last = max(start, starts[i]) - starts[i], min(stop, ends[i]) - starts[i]
+                kernel(*known[i], tables.flat, tables.stride, starts[i], first // LANES, last // LANES)
 
         self._rest = self.after(tables, self._point[1:], ext_polynomial(self._polynomial, challenge), fill)
 
