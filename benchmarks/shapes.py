@@ -1,7 +1,8 @@
 """What real shapes cost, and what was estimated: `python benchmarks/shapes.py [PATTERN ...] [--all]`.
 
 Networks in pairs of shapes that are powers of two and shapes that are none, recurrent networks, and convolutional
-networks at the sizes in use; with --all, GPT-2 small's shape too. Figures are processor seconds of all threads, the
+networks at the sizes in use. With --all, GPT-2 small's shape too, and layers of transformers: several, one after
+another, beside one of them for as many samples, which looks up as much in fewer nodes. Figures are processor seconds of all threads, the
 least of three proofs after a first one. Ratios are those within one run, by what is looked up.
 
 Every network is compiled in one process, its keys are made in a second, and it is proven in a third, whose peak of
@@ -26,6 +27,7 @@ import torch
 from gpt2 import GPT2Small
 from gpt2 import inputs as gpt2_inputs
 from measure import Stopwatch, markdown_table, provenance
+from networks import PreNormLayer
 from overhead import block
 from real_networks import detector, mobilenet_v2, resnet18
 from torch import Tensor, nn
@@ -43,6 +45,8 @@ PAIRS = (
     ("MLP 1,000", "MLP 1,024"),
     ("MLP 2,047", "MLP 2,048"),
     ("GRU, 100 steps", "GRU, 32 steps"),
+    ("6 layers of width 128", "1 layer of width 128, 6 samples"),
+    ("2 layers of width 768", "1 layer of width 768, 2 samples"),
     ("ResNet-18 at 224", "even"),
     ("MobileNetV2 at 224", "even"),
     ("detector at 320", "even"),
@@ -78,6 +82,12 @@ class Recurrent(nn.Module):
         return found
 
 
+def _layers(count: int, width: int) -> nn.Module:
+    return nn.Sequential(
+        *(PreNormLayer(causal=False, width=width, heads=width // 64, gelu="tanh") for _ in range(count))
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     """A network.
@@ -87,16 +97,18 @@ class Case:
         sample: shape of one sample.
         batch: samples of one proof.
         always: whether it is measured without being asked for.
+        tokens: whether its inputs are tokens.
     """
 
     network: Callable[[], nn.Module | onnx.ModelProto]
     sample: tuple[int, ...]
     batch: int = 1
     always: bool = True
+    tokens: bool = False
 
     def inputs(self, count: int) -> npt.NDArray[Any]:
         """Samples, of which the first ones are always the same: normal numbers, or tokens."""
-        if not self.always:
+        if self.tokens:
             return gpt2_inputs(count, *self.sample)
         return np.random.default_rng(0).standard_normal((count, *self.sample), dtype=np.float32).clip(-4, 4)
 
@@ -114,7 +126,11 @@ CASES = {
     "ResNet-18 at 224": Case(resnet18, (3, 224, 224)),
     "MobileNetV2 at 224": Case(mobilenet_v2, (3, 224, 224)),
     "detector at 320": Case(detector, (3, 320, 320)),
-    "GPT-2 small, 32 positions": Case(lambda: GPT2Small(12, 32), (32,), always=False),
+    "GPT-2 small, 32 positions": Case(lambda: GPT2Small(12, 32), (32,), always=False, tokens=True),
+    "6 layers of width 128": Case(lambda: _layers(6, 128), (32, 128), always=False),
+    "1 layer of width 128, 6 samples": Case(lambda: _layers(1, 128), (32, 128), 6, always=False),
+    "2 layers of width 768": Case(lambda: _layers(2, 768), (32, 768), always=False),
+    "1 layer of width 768, 2 samples": Case(lambda: _layers(1, 768), (32, 768), 2, always=False),
 }
 
 

@@ -140,14 +140,14 @@ def test_a_known_point_needs_no_vectors(variables: int) -> None:
 def test_parts_that_share_coordinates_are_evaluated_together_as_they_are_one_by_one() -> None:
     """The oracle sums over all cells of a part, in plain Python."""
     rng = np.random.default_rng(8)
-    point = [(int(a), int(b), int(c)) for a, b, c in rng.integers(0, P, (7, 3))]
+    point = tuple(random_ext(rng) for _ in range(7))
     parts, weights = [], []
     for bits in ([2, 1, 3], [2, 1, 3], [6], [0, 4, 2], [1, 0, 3], [0]):
         expected, part = vectors_and_part(rng, bits, eq=bits == [6])
         parts.append(part)
         weights.append(expected)
     shared = BoxFunctional(0, 0, 0, parts[0].box, ONE, vectors=(*parts[1].vectors[:2], *parts[0].vectors[2:]))
-    together = PointEnds(tuple(point), [*parts, shared])
+    together = PointEnds(point, [*parts, shared])
     for part, expected in zip(parts, weights, strict=True):
         assert part.evaluate(together) == scalar.mle(expected, point[len(point) - part.variables :])
-    assert shared.evaluate(together) == shared.evaluate(PointEnds(tuple(point)))
+    assert shared.evaluate(together) == shared.evaluate(PointEnds(point))
