@@ -2,8 +2,8 @@
 
 Networks in pairs of shapes that are powers of two and shapes that are none, recurrent networks, and convolutional
 networks at the sizes in use. With --all, GPT-2 small's shape too, and layers of transformers: several, one after
-another, beside one of them for as many samples, which looks up as much in fewer nodes. Figures are processor seconds of all threads, the
-least of three proofs after a first one. Ratios are those within one run, by what is looked up.
+another, beside one of them for as many samples, which looks up as much in fewer nodes. Figures are processor seconds of
+all threads, the least of three proofs after a first one. Ratios are those within one run, by what is looked up.
 
 Every network is compiled in one process, its keys are made in a second, and it is proven in a third, whose peak of
 memory is shown. With --folder circuits are kept there, and not compiled again.
@@ -83,9 +83,8 @@ class Recurrent(nn.Module):
 
 
 def _layers(count: int, width: int) -> nn.Module:
-    return nn.Sequential(
-        *(PreNormLayer(causal=False, width=width, heads=width // 64, gelu="tanh") for _ in range(count))
-    )
+    layers = (PreNormLayer(causal=False, width=width, heads=width // 64, gelu="tanh") for _ in range(count))
+    return nn.Sequential(*layers)
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def evaluate_part(part: BoxFunctional, cells: Array) -> Ext:
         weights = np.zeros((DEGREE, len(cells)))
         add_weights(weights, part, ONE)
         return kernels.ext_base_dot(weights, np.asarray(cells, dtype=np.float64))
-    rows, point = found
+    rows, point = found.weights, found.point
     if rows.shape[1] == 1:
         return ext_mul(modular.to_exts(rows)[0], kernels.mle(np.asarray(cells, dtype=np.float64), point))
     combined = kernels.row_combination(cells.reshape(rows.shape[1], -1), kernels.from_ints(rows))

@@ -57,7 +57,7 @@ def test_rows_of_one_point_are_found_at_any_length(seed: int, bits: list[int], c
     columns = min(columns, part.variables)
     found = part.by_rows(columns)
     assert found is not None
-    rows, point = found
+    rows, point = found.weights, found.point
     assert len(point) == columns
     assert [ext_mul(w, e) for w in to_exts(rows) for e in scalar.eq_table(point)] == weights
     assert by_rows(weights, columns) == (list(to_exts(rows)), point)
@@ -73,7 +73,7 @@ def test_rows_may_be_weighed_at_will(seed: int, high: list[int], low: list[int])
     part = BoxFunctional(0, 0, 0, box, before.scale, vectors=(*before.vectors, *within.vectors))
     found = part.by_rows(sum(low))
     assert found is not None
-    assert to_exts(found[0]) == [ext_mul(before.scale, w) for w in products(before, within)]
+    assert to_exts(found.weights) == [ext_mul(before.scale, w) for w in products(before, within)]
     if max(high) > 1:
         assert part.by_rows(part.variables) is None
 
@@ -131,8 +131,8 @@ def test_a_known_point_needs_no_vectors(variables: int) -> None:
     for columns in range(variables + 1):
         found = part.by_rows(columns)
         assert found is not None
-        assert found[1] == known[variables - columns :]
-        assert to_exts(found[0]) == [ext_mul(scale, w) for w in scalar.eq_table(known[: variables - columns])]
+        assert found.point == known[variables - columns :]
+        assert to_exts(found.weights) == [ext_mul(scale, w) for w in scalar.eq_table(known[: variables - columns])]
     for corner in itertools.product((ZERO, ONE), repeat=variables):
         assert part.evaluate(PointEnds(corner)) == ext_mul(scale, scalar.eq(known, corner))
 

@@ -50,7 +50,7 @@ def _count_kernel(values: Any, lo: float, length: int, start: int, stop: int) ->
     The last place counts the values that are none of lo, lo + 1, ..., lo + length - 1: as unsigned numbers, their
     differences from lo are all at least `length`.
     """
-    counters = COUNTERS if length < LONG else 1
+    counters = COUNTERS if length < min(LONG, stop - start) else 1
     counts = np.zeros((counters, length + 1), dtype=np.int64)
     a, b, c, d = counts[0], counts[1 % counters], counts[2 % counters], counts[3 % counters]
     line, other = values[start:stop], np.uint64(length)
@@ -117,7 +117,7 @@ def count(values: Floats, start: int, counts: Floats) -> None:
     check_flat(values, (counts,), same_length=False)
     grain = max(GRAIN, COUNTERS * counts.size)
     parts = split(_count_kernel, values.size, grain, values, float(start), counts.size)
-    total = sum(part.sum(axis=0) for part in parts)
+    total = sum(row for part in parts for row in part)
     if total[-1]:
         raise InvalidInputError(f"{int(total[-1])} values are not from {start} to {start + counts.size - 1}")
     counts += total[:-1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,27 @@ from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.reduction.restriction import AxisWeights
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class RowWeights:
+    """Weights w (x) eq(z, .): those of row i are w_i eq(z, .).
+
+    Attributes:
+        point: z.
+        scale: a factor of w.
+        factors: over groups of the rows' variables: w is their product, times the scale.
+    """
+
+    point: Point
+    scale: Ext
+    factors: tuple[IntArray, ...]
+
+    @cached_property
+    def weights(self) -> IntArray:
+        """w, canonical, of shape (3, rows)."""
+        product = factors.outer(self.factors).reshape(3, -1) if self.factors else factors.ones(1)
+        return _scaled(product, self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +64,18 @@ class BoxFunctional:
         """The box has 2^variables cells."""
         return self.box.total
 
-    def by_rows(self, columns: int) -> tuple[IntArray, Point] | None:
+    def by_rows(self, columns: int) -> RowWeights | None:
         """The w and z for which the weights are w (x) eq(z, .): those of row i, of 2^columns cells, are w_i eq(z, .).
 
         Args:
             columns: at most `variables`.
 
         Returns:
-            w, canonical, of shape (3, 2^(variables - columns)), and z; both are unique. None if there are none, or the
-            weights are zero.
+            w and z, which are unique. None if there are none, or the weights are zero.
         """
         if self.known is not None:
             split = self.variables - columns
-            return _scaled(modular.eq_table(self.known[:split]), self.scale), self.known[split:]
+            return RowWeights(self.known[split:], self.scale, (modular.eq_table(self.known[:split]),))
         scale, left = self.scale, list(self.vectors)
         point: Point = ()
         while len(point) < columns:
@@ -75,8 +96,7 @@ class BoxFunctional:
                 longer.append(vector.weights)
             else:
                 scale = ext_mul(scale, vector.first)
-        rows = factors.outer(longer).reshape(3, -1) if longer else factors.ones(1)
-        return _scaled(rows, scale), point
+        return RowWeights(point, scale, tuple(longer))
 
     def evaluate(self, ends: "PointEnds") -> Ext:
         """The multilinear extension of the weights at the end of a point."""

@@ -25,7 +25,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.copies import VEIL_ROWS, Link
 from zkinfer.protocol.pcs.params import Code
-from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds
+from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds, RowWeights
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import join_columns
 from zkinfer.protocol.reduction.contraction import PRODUCT
@@ -61,7 +61,7 @@ class MatrixPart(NamedTuple):
 
     matrix: int
     box: BoxFunctional
-    by_rows: tuple[IntArray, Point] | None
+    by_rows: RowWeights | None
 
     @property
     def opening(self) -> int:
@@ -71,7 +71,7 @@ class MatrixPart(NamedTuple):
     @property
     def columns(self) -> "Columns | None":
         """Where the part could be opened directly."""
-        return None if self.by_rows is None else Columns(self.opening, self.by_rows[1])
+        return None if self.by_rows is None else Columns(self.opening, self.by_rows.point)
 
 
 class Columns(NamedTuple):
@@ -239,7 +239,7 @@ class _OpeningPlanner:
         for claim, coefficient in zip(found, coefficients, strict=True):
             for part in claim.parts:
                 assert part.by_rows is not None
-                weights = _scaled(part.by_rows[0], coefficient)
+                weights = _scaled(part.by_rows.weights, coefficient)
                 first = self.first_rows[part.matrix] + (part.box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
                 rows[:, at] = (rows[:, at] + weights) % P
