@@ -377,6 +377,12 @@ def max_pool(g: Emitter, a: Activation, windows: Sequence[Window]) -> Activation
     """The maximum over sliding windows, one axis after the other; padding is below every element.
 
     An axis is padded when its turn comes: what is compared along another one has no padding to compare.
+
+    Windows of 3 by 3 with stride 2 take six comparisons an output: two along the first axis for each of two columns,
+    and two along the second. No other order takes fewer. A maximum serves several windows only if it is one of
+    elements on a side that two of them share. A window's centre and the middles of its sides lie on no common side, so
+    they are joined by four comparisons of its own. Its corners have to be joined to some side first, each by a
+    comparison that serves two windows: two more for each window. Joined in any other way they take more.
     """
     integers = comparable(g, a, fine=False)
     value, (low, high), to_activation = integers.value, integers.limits, integers.to_activation
