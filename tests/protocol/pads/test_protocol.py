@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plain_lookup import PlainWitness, multiplicities
+from support.reference_statements import pad_sizes
 
 from zkinfer.errors import InvalidInputError, InvalidProofError, VerificationError
 from zkinfer.protocol.channel import (
@@ -40,6 +41,7 @@ from zkinfer.protocol.pads.prover import CommittedPads, commit_pads
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import Floats, IntArray
+from zkinfer.verifier import reference
 
 SMALL = PadParameters(error_bits=8, query_grinding=0)
 ELEMENTS = [(3, 1, 4), (1, 5, 9), (2, 6, 5)]
@@ -124,6 +126,7 @@ def test_an_honest_proof_is_accepted(parameters: PadParameters) -> None:
     proof = prove_pads(committed, constraints, prover_state)
     verify_pads(committed.sizes, committed.root, constraints, proof, state)
     assert prover_state.challenge_ext("next") == state.challenge_ext("next")
+    verify_by_reference(committed, PRODUCT, padded(committed)[1], proof, parameters)
 
 
 def test_a_padded_lookup_is_accepted() -> None:
@@ -175,17 +178,37 @@ def test_the_honest_prover_refuses_other_variables() -> None:
         prove_pads(committed, other, prover_state)
 
 
-def refused_by(
-    check: str, patch: Patch, committed: CommittedPads, run: Run, message: bytes, proof: bytes, root: bytes = b""
+BY_REFERENCE = {
+    CONSTRAINT_CHECK: "the pads do not satisfy the constraints",
+    COLUMN_CHECK: "the word about the pads is not that of the columns",
+    MERKLE_CHECK: "columns",
+}
+"""The words of the reference for the checks."""
+
+
+def verify_by_reference(
+    committed: CommittedPads, product: Ext, message: bytes, proof: bytes, parameters: PadParameters = SMALL
 ) -> None:
-    """Refused by this check, and accepted once it is taken away: no other check sees the lie."""
+    """The reference verifier, with the protocol of `product_check`."""
+    channel = reference.Channel(transcript(committed.root), message)
+    x, y, z = channel.receive("values", 3)
+    channel.require_zero(channel.multiply(channel.multiply(x, y), z) - reference.AffineForm(product))
+    channel.require_zero(x + y - reference.AffineForm(ext_add(*ELEMENTS[:2])))
+    channel.finish()
+    reference.verify_pads(channel, pad_sizes(parameters), committed.root, proof)
+
+
+def refused_by(check: str, patch: Patch, committed: CommittedPads, product: Ext, message: bytes, proof: bytes) -> None:
+    """Refused by this check, also of the reference, and accepted once it is taken away: no other check sees the lie."""
 
     def verify() -> None:
-        state, constraints = constraints_of(run, root or committed.root, message)
-        verify_pads(committed.sizes, root or committed.root, constraints, proof, state)
+        state, constraints = constraints_of(product_check(product), committed.root, message)
+        verify_pads(committed.sizes, committed.root, constraints, proof, state)
 
     with pytest.raises(InvalidProofError, match=check):
         verify()
+    with pytest.raises(InvalidProofError, match=BY_REFERENCE[check]):
+        verify_by_reference(committed, product, message, proof)
     honest = pads_protocol.require
     with patch.context() as taken:
         if check == MERKLE_CHECK:
@@ -209,7 +232,7 @@ def test_a_false_linear_constraint(monkeypatch: Patch) -> None:
     """Everything else is honest."""
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     proof = cheat(monkeypatch, committed, constraints, prover_state)
-    refused_by(CONSTRAINT_CHECK, monkeypatch, committed, FALSE, padded(committed)[1], proof)
+    refused_by(CONSTRAINT_CHECK, monkeypatch, committed, ext_add(PRODUCT, ONE), padded(committed)[1], proof)
 
 
 @pytest.mark.parametrize("variable", range(3, 7))
@@ -231,8 +254,8 @@ def test_a_product_that_is_not_the_product(monkeypatch: Patch, variable: int) ->
     _, constraints = constraints_of(run, committed.root, message)
     # The product that is claimed takes up what the wrong variable adds to the constraint.
     form = constraints.linear[0].form
-    claimed = product_check(ext_add(PRODUCT, form.variables.get(variable, ZERO)))
-    _, constraints = constraints_of(claimed, committed.root, message)
+    claimed = ext_add(PRODUCT, form.variables.get(variable, ZERO))
+    _, constraints = constraints_of(product_check(claimed), committed.root, message)
     proof = cheat(monkeypatch, committed, constraints, prover_state)
     refused_by(CONSTRAINT_CHECK, monkeypatch, committed, claimed, message, proof)
 
@@ -276,7 +299,7 @@ def test_a_word_that_is_not_that_of_the_columns(monkeypatch: Patch) -> None:
     """The constraint is false, and the word is changed to hide it."""
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     proof = cheat(monkeypatch, as_kind(Adapting, committed), constraints, prover_state)
-    refused_by(COLUMN_CHECK, monkeypatch, committed, FALSE, padded(committed)[1], proof)
+    refused_by(COLUMN_CHECK, monkeypatch, committed, ext_add(PRODUCT, ONE), padded(committed)[1], proof)
 
 
 class Rewriting(Adapting):
@@ -302,7 +325,7 @@ class Rewriting(Adapting):
 def test_columns_changed_after_they_were_drawn(monkeypatch: Patch) -> None:
     committed, prover_state, _, constraints = complete(product=ext_add(PRODUCT, ONE))
     proof = cheat(monkeypatch, as_kind(Rewriting, committed), constraints, prover_state)
-    refused_by(MERKLE_CHECK, monkeypatch, committed, FALSE, padded(committed)[1], proof)
+    refused_by(MERKLE_CHECK, monkeypatch, committed, ext_add(PRODUCT, ONE), padded(committed)[1], proof)
 
 
 @pytest.mark.parametrize("word", range(2))
@@ -322,7 +345,7 @@ def test_a_word_that_is_far_from_every_codeword(monkeypatch: Patch, word: int) -
     prover_state, message = padded(committed)
     _, constraints = constraints_of(run, committed.root, message)
     proof = prove_pads(committed, constraints, prover_state)
-    refused_by(COLUMN_CHECK, monkeypatch, committed, run, message, proof)
+    refused_by(COLUMN_CHECK, monkeypatch, committed, PRODUCT, message, proof)
 
 
 def forgetting(label: str) -> Callable[[Transcript, str, bytes], None]:
@@ -356,6 +379,8 @@ def test_a_line_that_is_sent_after_the_point_is_known(monkeypatch: Patch) -> Non
     state, _ = constraints_of(FALSE, committed.root, padded(committed)[1])
     with pytest.raises(VerificationError):
         verify_pads(committed.sizes, committed.root, constraints, proof, state)
+    with pytest.raises(VerificationError):
+        verify_by_reference(committed, ext_add(PRODUCT, ONE), padded(committed)[1], proof)
 
 
 class LateWord(Adapting):
@@ -391,6 +416,8 @@ def test_a_word_that_is_sent_after_the_columns_are_known(monkeypatch: Patch) -> 
     state, _ = constraints_of(FALSE, committed.root, message)
     with pytest.raises(VerificationError):
         verify_pads(sizes, committed.root, constraints, proof, state)
+    with pytest.raises(VerificationError):
+        verify_by_reference(committed, ext_add(PRODUCT, ONE), message, proof)
 
 
 def test_the_work_before_columns_is_checked(monkeypatch: Patch) -> None:
@@ -405,6 +432,8 @@ def test_the_work_before_columns_is_checked(monkeypatch: Patch) -> None:
     state, _ = constraints_of(product_check(PRODUCT), committed.root, padded(committed)[1])
     with pytest.raises(InvalidProofError, match="work"):
         verify_pads(committed.sizes, committed.root, constraints, proof, state)
+    with pytest.raises(InvalidProofError, match="work"):
+        verify_by_reference(committed, PRODUCT, padded(committed)[1], proof, PadParameters(20, 10))
 
 
 def test_long_codewords_need_work_before_the_point(monkeypatch: Patch) -> None:
@@ -418,6 +447,10 @@ def test_long_codewords_need_work_before_the_point(monkeypatch: Patch) -> None:
         proof = prove_pads(committed, constraints, transcript(committed.root))
     with pytest.raises(InvalidProofError, match="work"):
         verify_pads(sizes, committed.root, constraints, proof, transcript(committed.root))
+    channel = reference.Channel(transcript(committed.root), b"")
+    channel.variables.extend(variables)
+    with pytest.raises(InvalidProofError, match="work"):
+        reference.verify_pads(channel, pad_sizes(SMALL), committed.root, proof)
     proof = prove_pads(committed, constraints, transcript(committed.root))
     verify_pads(sizes, committed.root, constraints, proof, transcript(committed.root))
 
