@@ -347,11 +347,15 @@ class Emitter:
 
     # Formats: from real tensors to integers.
 
-    def tabulated(self, a: Activation, out: Format, room: float = HEADROOM, *, fine: bool = False) -> ProgramValue:
+    def tabulated(
+        self, a: Activation, out: Format, room: float = HEADROOM, *, fine: bool = False, index_units: bool = False
+    ) -> ProgramValue:
         """The activation in a given format: one lookup applies the pending function, see `tables.function_lookup`."""
         observed, fine = self.ranges.of(a.value), fine or a.channels is not None
         return function_lookup(
-            self.builder, self.precision, a.label, a.value, a.function, observed, out, room, fine=fine
+            *(self.builder, self.precision, a.label, a.value, a.function, observed, out, room),
+            fine=fine,
+            index_units=index_units,
         )
 
     def format(self, a: Activation) -> Format:
@@ -364,19 +368,29 @@ class Emitter:
         return Format(0, *round_outward((lo, hi)))
 
     def narrow(self, a: Activation, *, fine: bool = False) -> ProgramValue:
-        """The narrow form: integers of `activation_bits` from one lookup, which all readers of the tensor share.
+        """The narrow form: integers of `activation_bits` at most from one lookup, which all readers of the tensor share.
 
         Args:
             a: the activation.
             fine: whether the lookup has the digits of the result, where one before it can bring that about.
         """
         if a.tensor not in self.narrow_forms:
-            self.narrow_forms[a.tensor] = self.tabulated(self.resolved(a) or a, self.format(a), fine=fine)
+            resolved = self.resolved(a) or a
+            self.narrow_forms[a.tensor] = self.tabulated(resolved, self.format(a), fine=fine, index_units=True)
         return self.narrow_forms[a.tensor]
 
     def narrowed(self, a: Activation) -> Activation:
         """The narrow form as an activation with nothing pending."""
         return self.activation(self.rounded(a), observed=a.observed, integral=a.integral)
+
+    def made_narrow(self, a: Activation) -> Activation:
+        """As `narrowed`, under the activation's own name; itself if products take it as it is."""
+        if self.as_it_is(a, self.operand_bits) is not None:
+            return a
+        narrow = replace(a, tensor=next(self.tensors), value=self.narrow(a), pending=IDENTITY)
+        self.ranges.add(narrow.value, a.observed)
+        self.narrow_forms[narrow.tensor] = narrow.value
+        return narrow
 
     def rounded(self, a: Activation) -> ProgramValue:
         """The narrow form; of a tensor with outlier channels a wider one, in which each channel has its own digits."""

@@ -113,13 +113,16 @@ def comparable(g: Emitter, a: Activation, *, fine: bool) -> Comparable:
     headroom = HEADROOM if g.precision.activation_bits >= HEADROOM_BITS else 1.0
     room = ROOM if fine else headroom
     lo, hi = _with_room(a, room)
-    # Centred: a range that is symmetric around zero gives the differences most room.
+    # Centred: a range that is symmetric around zero gives the differences most room. But where it does not give them a
+    # digit more, a range that stays where it is shares tables with others.
     half, top = hi / 2 - lo / 2 or 1.0, _largest_reach(g)
     frac_bits = min(math.floor(math.log2(top / half)), MAX_FRAC_BITS)
-    middle = _rounded(lo / 2 + hi / 2, frac_bits)
+    fits = max(-lo, hi) <= math.ldexp(top, -frac_bits)
+    middle = Fraction(0) if fits else _rounded(lo / 2 + hi / 2, frac_bits)
     # Limits that reach as far as tables do are those of other comparisons too, which then share their tables.
     reach = top if g.precision.relative else min(math.ceil(math.ldexp(half, frac_bits)), top)
-    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach), room)
+    value = g.tabulated(g.affine(a, offset=-middle), Format(frac_bits, -reach, reach), room, index_units=True)
+    reach >>= frac_bits - value.frac_bits
     return _seen(g, a.tensor, Comparable(value, AffineMap(offset=middle), (-reach, reach)))
 
 

@@ -42,6 +42,12 @@ class Format(NamedTuple):
     lo: int
     hi: int
 
+    def coarser(self, bits: int) -> "Format":
+        """The format without so many of its last binary digits, as long as both sides of zero keep a number."""
+        least = min((abs(end) for end in (self.lo, self.hi) if end), default=0)
+        dropped = max(min(bits, least.bit_length() - 1), 0)
+        return Format(self.frac_bits - dropped, -(-self.lo >> dropped), self.hi >> dropped)
+
 
 def _require_integer(what: str, value: object, lo: int, hi: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not lo <= value <= hi:
@@ -148,8 +154,9 @@ def activation_format(lo: float, hi: float, bits: int) -> Format:
     """The finest format in which an activation that was observed between `lo` and `hi` has at most `2**bits` levels.
 
     The range includes zero, and headroom in wide formats: see `HEADROOM`. Levels that the range does not use are added
-    at both ends, for data beyond the range. Where there are none, an end of exactly three significant bits saturates
-    one unit early: half the resolution would have an error of that size everywhere.
+    at both ends, for data beyond the range: so that both ends are alike if they can be, because tensors of equal ends
+    share tables. Where there are none, an end of exactly three significant bits saturates one unit early: half the
+    resolution would have an error of that size everywhere.
     """
     headroom = HEADROOM if bits >= HEADROOM_BITS else 1.0
     return _finest(headroom * lo, headroom * hi, bits)
@@ -163,6 +170,9 @@ def _finest(lo: float, hi: float, bits: int) -> Format:
     while True:
         low, high = _reach(math.ldexp(below, frac_bits)), _reach(math.ldexp(above, frac_bits))
         if low + high < 1 << bits:
+            half = (1 << (bits - 1)) - 1
+            if low and high and max(low, high) <= half:
+                return Format(frac_bits, -half, half)
             taken = sum(end + 1 for end in (low, high) if end)
             return Format(frac_bits, -_stretched(low, taken, 1 << bits), _stretched(high, taken, 1 << bits))
         frac_bits -= 1

@@ -134,7 +134,11 @@ def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> A
     bounds = (taken.tensor.lo, taken.tensor.hi)
     if math.prod(taken.shape) < math.prod(weight.shape) and entries(bounds, 0) <= g.precision.max_table_entries:
         # A lookup of the identity: all readers of the rows then share one claim on the weight.
-        taken = g.builder.lookup(g.label, taken, integer_table("held", bounds, lambda i: i), 0, taken.frac_bits)
+        # Where the largest table fits, it is that of tensors that are rescaled.
+        reach = g.precision.max_table_entries // 2
+        held = (-reach, reach - 1) if g.precision.relative and -reach < bounds[0] and bounds[1] < reach else bounds
+        table = integer_table("held", held, lambda i: np.maximum(i, 1 - reach))
+        taken = g.builder.lookup(g.label, taken, table, 0, taken.frac_bits)
     return g.activation(taken)
 
 

@@ -14,7 +14,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
 from zkinfer.compiler.approx.forms import form_of
 from zkinfer.compiler.approx.functions import Function, clip
-from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand
+from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand, exponent, is_dyadic
 from zkinfer.compiler.lowering.precision import HEADROOM, Format, Precision, Range
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
@@ -85,7 +85,8 @@ def choose_shift(
 ) -> int:
     """The rounding shift with which a function of `source` is tabulated.
 
-    It is zero where every integer can have an entry of its own. Otherwise it is, of the shifts that fit
+    It is zero where every integer can have an entry of its own. A number is rounded once, to the unit of the output, if
+    it is only rescaled and the table fits: see `_rescaling_shift`. Otherwise it is, of the shifts that fit
     `max_table_entries` and are fine enough for the output's resolution, the one with the fewest entries in both tables:
     that of the function and that of the remainders.
 
@@ -107,6 +108,9 @@ def choose_shift(
     slope, size = slope_and_size(function, observed, (out.lo * unit, out.hi * unit))
     if least == 0 or slope == 0:
         return least
+    rescaling = _rescaling_shift(function, source.frac_bits, out.frac_bits) if precision.relative else None
+    if rescaling is not None and rescaling >= least:
+        return rescaling
 
     def coarsest(error: float) -> int:
         """The largest shift at which half an index step costs at most this error."""
@@ -127,14 +131,26 @@ def choose_shift(
     return least
 
 
-def shared_indices(indices: Interval) -> Interval:
+def _rescaling_shift(function: Function, frac_bits: int, out_frac_bits: int) -> int | None:
+    """The shift at which an index is a unit of the output, if the function is a power of two times its argument.
+
+    Then one rounding is the only one, and tables of tensors with equal ends are equal.
+    """
+    form = form_of(function)
+    if form is None or not form.is_affine or form.shift or form.scale <= 0 or not is_dyadic(form.scale):
+        return None
+    return frac_bits - out_frac_bits - exponent(form.scale) if form.scale.numerator.bit_count() == 1 else None
+
+
+def shared_indices(indices: Interval, ends: Interval) -> Interval:
     """The indices that a table of these is filled up to, so that tensors of about the same bounds share it.
 
     A prover fills tables up to 2^k rows in any case, and pays for each table once. Where as many rows hold all indices
-    from -2^(k - 1) to 2^(k - 1) - 1, or from 0 to 2^k - 1, the table has them all.
+    from -2^(k - 1) to 2^(k - 1) - 1, or from 0 to 2^k - 1, the table has them all. It has no fewer rows than the output
+    has levels between its ends.
     """
     lo, hi = indices
-    rows = 1 << (hi - lo).bit_length()
+    rows = 1 << max(hi - lo, ends[1] - ends[0]).bit_length()
     for first in (0, -rows // 2):
         if first <= lo and hi < first + rows:
             return first, first + rows - 1
@@ -223,6 +239,7 @@ def function_lookup(
     room: float = HEADROOM,
     *,
     fine: bool = False,
+    index_units: bool = False,
 ) -> ProgramValue:
     """A lookup that applies a function to every element, in the format `out`, at whose ends it saturates.
 
@@ -239,6 +256,9 @@ def function_lookup(
         out: format and saturation of the result.
         room: how many times the largest number observed the source may be without being clamped.
         fine: whether the source is clamped for every digit of the output, as that of small numbers beside large ones.
+        index_units: whether a number that is only rescaled, and whose index has a larger unit than `out`, has that unit
+            in the result as well. It is the same number, without digits that are zero, and what is computed from it has
+            fewer digits to be rounded off.
 
     Raises:
         BoundsError: see `choose_shift`.
@@ -254,9 +274,12 @@ def function_lookup(
             function = function(clip(-limit, limit))
     shift = choose_shift(label, source, function, observed, out, precision)
     indices = lookup_indices((source.tensor.lo, source.tensor.hi), shift)
+    if index_units and precision.relative:
+        unit = _rescaling_shift(function, source.frac_bits, out.frac_bits)
+        out = out if unit is None else out.coarser(shift - unit)
     form = form_of(function)
     if precision.relative and form is not None and form.is_affine:
-        indices = shared_indices(indices)
+        indices = shared_indices(indices, (out.lo, out.hi))
     table, saturated = built_table(function, source.frac_bits, shift, indices, out)
     return builder.lookup(label, source, table, shift, out.frac_bits, saturated)
 

@@ -26,6 +26,7 @@ from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.constants import computed
 from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
+from zkinfer.compiler.onnx.multiplied import multiplied_values
 from zkinfer.compiler.onnx.published import public_names
 from zkinfer.compiler.onnx.recurrences import Delayed, delayed
 from zkinfer.compiler.onnx.refusals import require_none
@@ -73,6 +74,7 @@ class _Importer:
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
         self._masking = masking_values(model.graph)
+        self._multiplied = multiplied_values(model.graph)
         self._refused: list[ZkinferError] = []
 
     def run(self) -> Lowered:
@@ -272,9 +274,10 @@ class _Importer:
         binary = stats is not None and stats.binary
         name = value.name or ""
         channels = None if stats is None or binary or result.integral else channels_of(stats.channels)
-        return self._emitter.named(
+        result = self._emitter.named(
             result, name, observed=self._observed(value), shared=shared, binary=binary, channels=channels
         )
+        return self._emitter.made_narrow(result) if value in self._multiplied and channels is None else result
 
     def _layers(self, built: Built, outputs: list[ProgramValue]) -> tuple[Layer, ...]:
         """The tensors of the model's nodes that values of the program stand for."""
@@ -294,7 +297,8 @@ class _Importer:
     def _layer(self, a: Activation, numbers: Mapping[int, int]) -> Layer | None:
         narrow = self._emitter.narrow_forms.get(a.tensor)
         if narrow is not None and narrow.number in numbers:
-            _, lo, hi = self._emitter.format(a)
+            form = self._emitter.format(a)
+            _, lo, hi = form.coarser(form.frac_bits - narrow.frac_bits)
             return Layer(a.label, numbers[narrow.number], 1.0, 0.0, (lo, hi))
         if a.tensor in self._emitter.compared_forms:
             value, (scale, offset), limits = self._emitter.compared_forms[a.tensor]

@@ -1,8 +1,8 @@
 """Loading a model: from the caller's form of it to one normalized `onnx_ir.Model`.
 
 Normalized means: the ONNX checker accepts it, the batch is a number, every value has a static shape and a dtype,
-functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it, and
-operators with a decomposition are decomposed. The same model gives the same result every time: names, order and bytes.
+functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it,
+operators with a decomposition are decomposed, and scales of normalizations are folded into the products after them. The same model gives the same result every time: names, order and bytes.
 """
 
 import logging
@@ -24,6 +24,7 @@ from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import IR_VERSION, MIN_OPSET, Conversion, convert
 from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decompositions import classical, contributed
+from zkinfer.compiler.onnx.folding import fold_scales
 from zkinfer.compiler.onnx.limits import require_bounded
 from zkinfer.compiler.onnx.loops import settle_loops
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
@@ -138,6 +139,7 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
             proto = onnx_ir.serde.serialize_model(model)
             model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
         drop_expansions(model)
+        fold_scales(model)
         drop_empty(model)
         known = set() if exported else {n for n, value in model.graph.initializers.items() if is_known(value)}
         store(model, public | known)

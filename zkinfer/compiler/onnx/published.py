@@ -54,10 +54,13 @@ def written_constants(graph: onnx_ir.Graph) -> set[str]:
 
 
 def computed_from(graph: onnx_ir.Graph, public: Collection[str]) -> set[str]:
-    """The public values, and all that a model computes from public values and whole numbers alone."""
+    """The public values, and all that a model computes from public values and whole numbers alone.
+
+    Of the second input of a CastLike nothing is read but its type.
+    """
     found = set(public)
     for node in graph.all_nodes():
-        given = [value for value in node.inputs if value is not None]
+        given = [value for value in node.inputs[: 1 if node.op_type == "CastLike" else None] if value is not None]
         if node.op_type in ("Shape", "Size") or (
             given and all(value.name in found or _counts(value) for value in given)
         ):
