@@ -40,11 +40,15 @@ def test_the_least_shift_fits_and_one_less_does_not(lo: int, width: int, most: i
 
 @given(st.integers(-(1 << 17), 1 << 17), st.integers(0, 1 << 17))
 def test_shared_indices_are_more_but_fill_no_more_rows(lo: int, width: int) -> None:
-    first, last = shared_indices((lo, lo + width))
+    first, last = shared_indices((lo, lo + width), (0, 0))
     assert first <= lo
     assert lo + width <= last
     assert (last - first).bit_length() == width.bit_length()
-    assert shared_indices((first, last)) == (first, last)
+    assert shared_indices((first, last), (0, 0)) == (first, last)
+
+
+def test_shared_indices_are_at_least_the_levels_of_the_output() -> None:
+    assert shared_indices((-3, 3), (-127, 127)) == (-128, 127)
 
 
 def test_requantizations_of_sources_with_other_bounds_share_a_table() -> None:
@@ -59,6 +63,46 @@ def test_requantizations_of_sources_with_other_bounds_share_a_table() -> None:
     assert table(NATIVE, 600) == table(NATIVE, 700)
     # Tables of ezkl are columns, which are not filled up.
     assert table(EZKL, 600) != table(EZKL, 700)
+
+
+@pytest.mark.parametrize(("frac_bits", "hi"), [(20, 1 << 22), (23, 1 << 25), (30, 1 << 32)])
+def test_rescaling_rounds_once_and_shares_one_table(frac_bits: int, hi: int) -> None:
+    """Whatever is dropped, an index is a unit of the output."""
+    builder = Builder()
+    value = builder.input("x", (4,), frac_bits, -hi, hi)
+    node = builder.node(function_lookup(builder, NATIVE, "y", value, X, (-3.0, 3.0), Format(12, -32767, 32767)))
+    assert isinstance(node, Lookup)
+    assert node.shift == frac_bits - 12
+    (table,) = builder.finish([builder.value(1)]).program.tables
+    assert (table.lo, table.values) == (-32768, (-32767, *range(-32767, 32768)))
+
+
+def test_of_a_coarse_index_no_zero_digits_are_kept() -> None:
+    """Sixteen times the range fits a table at an index of 16 units: the result has the unit of the index."""
+    out = Format(12, -32767, 32767)
+    results = {}
+    for index_units in (False, True):
+        builder = Builder()
+        value = builder.input("x", (4,), 20, -(7 << 24), 7 << 24)
+        y = function_lookup(builder, NATIVE, "y", value, X, (-3.0, 3.0), out, index_units=index_units)
+        built = builder.finish([y])
+        x = np.array([[-(7 << 24), -5000, 1_234_567, 7 << 24]])
+        integers = evaluate(built.program, built.weights, [x])[built.program.outputs[0]]
+        results[index_units] = (y, np.ldexp(integers.astype(float), -y.frac_bits))
+    (fine, reals), (coarse, same) = results[False], results[True]
+    assert fine.frac_bits - coarse.frac_bits == 4
+    assert coarse.tensor.hi == fine.tensor.hi >> 4
+    # Beyond the ends, the last level that both have.
+    assert np.abs(reals - same).max() < 2.0**-8
+    assert reals[0, 1:3] == pytest.approx(same[0, 1:3], abs=0)
+
+
+def test_what_is_no_power_of_two_times_its_source_keeps_its_format() -> None:
+    builder, out = Builder(), Format(12, -32767, 32767)
+    value = builder.input("x", (4,), 20, -(1 << 27), (1 << 27) - 1)
+    for function in (X * 3, X + 1, exp):
+        y = function_lookup(builder, NATIVE, "y", value, function, (-3.0, 3.0), out, index_units=True)
+        assert y.frac_bits == 12
 
 
 def test_every_integer_has_its_own_entry_where_they_fit() -> None:

@@ -169,6 +169,16 @@ def test_with_axes_they_are_parameters() -> None:
     assert "s" not in public_names(model)
 
 
+def test_a_type_that_a_number_takes_over_does_not_make_it_secret() -> None:
+    """Exporters write the scale of attention so: the type of a parameter, and nothing else of it."""
+    scale = "k = Shape(x)\ni = Cast<to=1>(k)\nn = ReduceMax<keepdims=0>(i)\nc = CastLike(n, w)\n"
+    body = scale + "h = MatMul(x, w)\ny = Mul(h, c)"
+    model = load(stored(body, {"w": W}), batch=1).model
+    (node,) = (node for node in model.graph if node.op_type == "Mul")
+    assert node.inputs[1] is not None
+    assert node.inputs[1].name in public_names(model)
+
+
 class TestTorch:
     @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
     def test_parameters_and_buffers_are_secret_and_numbers_of_the_code_are_not(self, exporter: Any) -> None:

@@ -368,7 +368,7 @@ class Emitter:
         return Format(0, *round_outward((lo, hi)))
 
     def narrow(self, a: Activation, *, fine: bool = False) -> ProgramValue:
-        """The narrow form: integers of `activation_bits` at most from one lookup, which all readers of the tensor share.
+        """The narrow form: integers of at most `activation_bits` from one lookup, which all readers of a tensor share.
 
         Args:
             a: the activation.

@@ -137,8 +137,8 @@ def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> A
         # Where the largest table fits, it is that of tensors that are rescaled.
         reach = g.precision.max_table_entries // 2
         held = (-reach, reach - 1) if g.precision.relative and -reach < bounds[0] and bounds[1] < reach else bounds
-        table = integer_table("held", held, lambda i: np.maximum(i, 1 - reach))
-        taken = g.builder.lookup(g.label, taken, table, 0, taken.frac_bits)
+        identity = integer_table("held", held, lambda i: np.maximum(i, 1 - reach))
+        taken = g.builder.lookup(g.label, taken, identity, 0, taken.frac_bits)
     return g.activation(taken)
 
 

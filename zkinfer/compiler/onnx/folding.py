@@ -9,7 +9,6 @@ Error. The squares of a row x add up to its length n, however they are distribut
 rounding W has one of `sum of scale^2 * u^2 / 12`, with the unit of W.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +121,7 @@ def _fold(graph: onnx_ir.Graph, product: onnx_ir.Node, weight: FloatArray, featu
     bias = _bias(result)
     if bias is not None:
         node, i, numbers = bias
-        node.replace_input_with(i, _constant(graph, f"{node.inputs[i].name}/shifted", numbers + shift, dtype))
+        node.replace_input_with(i, _constant(graph, f"{result.name}/bias", numbers + shift, dtype))
         return
     shifted = onnx_ir.Value(name=f"{result.name}/shifted", shape=result.shape, type=result.type)
     readers = list(result.uses())
@@ -135,7 +134,7 @@ def _fold(graph: onnx_ir.Graph, product: onnx_ir.Node, weight: FloatArray, featu
 
 def _bias(value: onnx_ir.Value) -> tuple[onnx_ir.Node, int, FloatArray] | None:
     """The sum with a bias that is all that reads a value, the bias's place in it, and its numbers."""
-    uses: Sequence[tuple[onnx_ir.Node, int]] = list(value.uses())
+    uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output() or uses[0][0].op_type != "Add":
         return None
     node, i = uses[0]

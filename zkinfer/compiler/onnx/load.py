@@ -2,7 +2,8 @@
 
 Normalized means: the ONNX checker accepts it, the batch is a number, every value has a static shape and a dtype,
 functions are inlined, constants are folded, batch normalization is folded into the convolution or Gemm before it,
-operators with a decomposition are decomposed, and scales of normalizations are folded into the products after them. The same model gives the same result every time: names, order and bytes.
+operators with a decomposition are decomposed, and scales of normalizations are folded into the products after them. The
+same model gives the same result every time: names, order and bytes.
 """
 
 import logging

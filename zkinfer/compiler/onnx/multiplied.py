@@ -6,9 +6,10 @@ import onnx_ir
 
 from zkinfer.compiler.calibration.float_model import static_shape
 
+_JOINING = ("Concat", "Expand")
 _MOVING = (
-    *("Concat", "Expand", "Flatten", "Gather", "Identity", "Neg", "Reshape", "Slice", "Split"),
-    *("Squeeze", "Transpose", "Unsqueeze"),
+    *("Flatten", "Gather", "Identity", "Neg", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+    *_JOINING,
 )
 """Operators whose results hold elements of their operands, or the negatives of these."""
 
@@ -17,34 +18,34 @@ _MULTIPLYING = ("Conv", "Gemm", "MatMul", "Mul")
 
 
 def multiplied_values(graph: onnx_ir.Graph) -> frozenset[onnx_ir.Value]:
-    """The computed values that products alone read, and some of them after a move that another reader does not make.
+    """The computed values that products alone read, and that moves lead to products more than once.
 
     Every move would be looked up by itself. Of a value in this set, one lookup serves all, as in a rotary embedding:
     `x * cosine + turned(x) * sine`.
     """
+    read: dict[onnx_ir.Value, int | None] = {}
     found = set()
-    for node in graph:
+    for node in reversed(list(graph)):
         for value in node.outputs:
-            if len(value.uses()) > 1 and node.op_type not in _MOVING[:2] and not value.is_graph_output():
-                moved = any(reader.op_type in _MOVING for reader, _ in value.uses())
-                read = _read(value) if moved else None
-                if read is not None and read > math.prod(static_shape(value)):
-                    found.add(value)
+            read[value] = times = None if value.is_graph_output() else _read(value, read)
+            moved = node.op_type not in _MOVING and any(reader.op_type in _MOVING for reader, _ in value.uses())
+            if moved and times is not None and times > math.prod(static_shape(value)):
+                found.add(value)
     return frozenset(found)
 
 
-def _read(value: onnx_ir.Value) -> int | None:
-    """How many elements products read of what a value is moved to; None if something else reads it as well."""
+def _read(value: onnx_ir.Value, read: dict[onnx_ir.Value, int | None]) -> int | None:
+    """How many elements products read of a value, and of what it is moved to; None if anything else reads them."""
     total = 0
     for node, index in value.uses():
         if node.op_type in _MULTIPLYING and not _is_number(node, index):
             total += math.prod(static_shape(value))
         elif node.op_type in _MOVING and (index == 0 or node.op_type == "Concat"):
-            parts = [_read(moved) for moved in node.outputs]
-            if None in parts or any(moved.is_graph_output() for moved in node.outputs):
-                return None
-            of_all = math.prod(static_shape(value))
-            total += min(of_all, sum(math.prod(static_shape(x)) for x, part in zip(node.outputs, parts) if part))
+            for moved in node.outputs:
+                times = read.get(moved)
+                if times is None:
+                    return None
+                total += math.prod(static_shape(value)) if node.op_type in _JOINING else times
         else:
             return None
     return total
