@@ -36,7 +36,8 @@ def run(proto: onnx.ModelProto) -> FloatArray:
 
 def normalized() -> FloatArray:
     centred = X - X.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * SCALE + SHIFT
+    rows: FloatArray = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return rows * SCALE + SHIFT
 
 
 def is_folded(proto: onnx.ModelProto, *products: str) -> bool:
