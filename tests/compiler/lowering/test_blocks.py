@@ -89,6 +89,17 @@ def test_the_circuit_gives_the_same_numbers_and_looks_up_less(monkeypatch: pytes
     assert np.asarray(circuit.run(inputs)) == pytest.approx(expected, abs=5e-3)
 
 
+def test_long_rows_of_masked_scores_can_be_proven() -> None:
+    """Compiling checks it: the shares of a row of more than 32 scores are products of three factors."""
+    places = 40
+    low = np.triu(np.full((places, places), np.finfo(np.float32).min / 2), 1).astype(np.float32)
+    model = build("m = Add(x, low)\ny = Softmax<axis=-1>(m)", {"x": [1, places, places]}, {"low": low})
+    x = RNG.normal(0, 2, (4, places, places)).astype(np.float32)
+    powers = np.tril(np.exp(x.astype(np.float64)))
+    expected = powers / powers.sum(-1, keepdims=True)
+    assert np.asarray(compile_model(model, x).run(x)) == pytest.approx(expected, abs=2e-3)
+
+
 def _attention(q: FloatArray, k: FloatArray, v: FloatArray) -> FloatArray:
     scores = np.where(CAUSAL, q @ k.swapaxes(-1, -2), -np.inf)
     powers = np.exp(scores - scores.max(-1, keepdims=True))

@@ -20,7 +20,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from zkinfer.circuit.bounds import round_outward
-from zkinfer.circuit.steps import Expand
+from zkinfer.circuit.steps import Expand, Reshape
 from zkinfer.compiler.approx.forms import Form
 from zkinfer.compiler.approx.functions import X, clip, exp, log, maximum, minimum
 from zkinfer.compiler.lowering import statistics
@@ -73,6 +73,10 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
         powers = blocks.unpacked(g, powers)
     if kept is not None:
         powers = times_truth(g, powers, kept)
+        if _is_long(g, n):
+            # A View: what is proven of a number and a sum of such is not proven of the factors of a product.
+            whole = (Reshape((powers.tensor.size,)), Reshape(powers.shape))
+            powers = g.builder.combine(g.label, [Summand(powers, steps=whole)])
     sums = _sum_of_powers(g, powers, axis)
     value = _shares(g, powers, sums, axis, (least, n * largest))
     if none is not None:
