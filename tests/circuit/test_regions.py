@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.plain_evaluator import evaluate_by_definition
-from support.recurrent_programs import PAST, PRODUCT, RECURRENT, START, STATE, SUM, Recurrent, X, recurrence, two_states
+from support.recurrent_programs import (
+    PAST,
+    PRODUCT,
+    RECURRENT,
+    START,
+    STATE,
+    SUM,
+    Recurrent,
+    X,
+    nested,
+    recurrence,
+    two_states,
+)
 
 from zkinfer.circuit import regions
 from zkinfer.circuit.bounds import check_bounds
@@ -24,7 +36,7 @@ from zkinfer.errors import ArtifactError, ResourceError
 from zkinfer.execution.executor import Executor, execute
 from zkinfer.protocol.field.params import P
 
-MAKERS = [recurrence, two_states]
+MAKERS: list[Callable[..., Recurrent]] = [recurrence, two_states, nested]
 makers = st.sampled_from(MAKERS)
 PROGRAM = recurrence().program
 LEAVES = 4

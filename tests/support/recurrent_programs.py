@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zkinfer.circuit.program import Delay, Einsum, Lookup, Program, Tensor, Term, View
+from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Expand, Reshape, Slice, Transpose
 from zkinfer.circuit.table import Table
 from zkinfer.typing import IntArray
@@ -91,3 +91,43 @@ def two_states(steps: int = 6, runs: int = 2) -> Recurrent:
     rng = np.random.default_rng(steps)
     weights = [rng.integers(-7, 8, (1, 3, 2)), rng.integers(-2, 3, (3, 2, 2))]
     return Recurrent(program, weights, [rng.integers(-8, 9, (runs, *shape))])
+
+
+def nested(inner: int = 4, runs: int = 2, outer: int = 3) -> Recurrent:
+    """A recurrence in every step of another, which is written out: each begins with the last state of the one before.
+
+    That is how a recurrence within a recurrence is stated, because regions do not contain each other.
+    """
+    batch, features, hidden = 1, 2, 3
+    shape = (inner, batch, hidden)
+    nodes = list[Node]()
+    initial = START
+    for step in range(outer):
+        element = R + 1 + len(nodes)
+        product, past, recurrent, total, state, last = range(element + 1, element + 7)
+        taken = (Slice(0, step, 1, 1), Reshape((inner, batch, features)))
+        nodes += [
+            View(Tensor(f"element {step}", (inner, batch, features), 0, -8, 8), (Term(X, 1, taken),)),
+            Einsum(Tensor(f"product {step}", shape, 0, -80, 80), "tbi,hi->tbh", (element, W)),
+            Delay(Tensor(f"past {step}", shape, 0, -7, 7), initial, state),
+            Einsum(Tensor(f"recurrent {step}", shape, 0, -35 * hidden, 35 * hidden), "tbi,hi->tbh", (past, R)),
+            View(Tensor(f"sum {step}", shape, 0, -200, 200), (Term(product, 1, ()), Term(recurrent, 1, ())), 1),
+            Lookup(Tensor(f"state {step}", shape, 0, -7, 7), total, 0, 2),
+            View(Tensor(f"last {step}", (1, batch, hidden), 0, -7, 7), (Term(state, 1, (Slice(0, inner - 1, 1, 1),)),)),
+        ]
+        initial = last
+    program = Program(
+        1,
+        (Tensor("x", (outer, inner, batch, features), 0, -8, 8), Tensor("start", (1, batch, hidden), 0, -7, 7)),
+        (Tensor("W", (hidden, features), 0, -5, 5), Tensor("R", (hidden, hidden), 0, -5, 5)),
+        (CLAMP,),
+        tuple(nodes),
+        (initial,),
+    )
+    rng = np.random.default_rng(inner)
+    weights = [rng.integers(-5, 6, (hidden, features)), rng.integers(-5, 6, (hidden, hidden))]
+    inputs = [
+        rng.integers(-8, 9, (runs, outer, inner, batch, features)),
+        rng.integers(-7, 8, (runs, 1, batch, hidden)),
+    ]
+    return Recurrent(program, weights, inputs)

@@ -6,7 +6,7 @@ import numpy as np
 from support.both_verifiers import cheap_boxes, prove_and_verify
 from support.native_prover import Case, make_case, prove, small, verify
 from support.random_programs import random_inputs, random_program
-from support.recurrent_programs import recurrence, two_states
+from support.recurrent_programs import nested, recurrence, two_states
 
 from zkinfer.execution.executor import Executor
 
@@ -21,6 +21,9 @@ REFERENCE_ELEMENTS = 300
 
 MAX_STEPS = 50
 
+MAX_NESTED = 6
+"""Steps in each of which there is a recurrence."""
+
 
 def shaped_case(seed: int) -> Case:
     """A statement about a program: of several axes, or one long axis, or a recurrence."""
@@ -29,8 +32,13 @@ def shaped_case(seed: int) -> Case:
     runs = int(rng.integers(1, 4))
     if kind == "steps":
         steps = int(rng.integers(1, MAX_STEPS + 1))
-        found = recurrence(steps, runs, int(rng.integers(1, 7))) if rng.random() < 0.5 else two_states(steps, runs)
-        return make_case(*found)
+        match rng.choice(["one state", "two states", "nested"]):
+            case "one state":
+                return make_case(*recurrence(steps, runs, int(rng.integers(1, 7))))
+            case "two states":
+                return make_case(*two_states(steps, runs))
+            case _:
+                return make_case(*nested(steps, runs, int(rng.integers(1, MAX_NESTED + 1))))
     if kind == "long":
         shape: tuple[int, ...] = (int(rng.integers(LONG[0], LONG[1] + 1)),)
         shapes, nodes, runs = [shape], int(rng.integers(1, 4)), 1
