@@ -12,6 +12,7 @@ import zkinfer as zk
 from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.onnx import loops, repetition
 from zkinfer.compiler.onnx.load import load_model
+from zkinfer.compiler.onnx.published import public_names
 from zkinfer.compiler.onnx.recurrences import delayed
 from zkinfer.errors import CompileError, UnsupportedOperatorError
 
@@ -244,3 +245,20 @@ class TestRefused:
 def test_every_kept_scan_is_a_recurrence() -> None:
     model = loop_model(STEP, CARRIED, SHAPES, {**COUNT, "w": W}, given="count, , x")
     assert all(delayed(node) for node in load_model(model, batch=1).graph if node.op_type == "Scan")
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_numbers_that_a_body_writes_down_are_public_and_parameters_are_not(steps: int) -> None:
+    """Whether the body is computed at once or written out."""
+    body = "c = Constant<value_float=0.3>() p = Mul(s0, c) q = Mul(p, scale) r = Add(q, e0) n0 = Tanh(r)"
+    model = scan_model(body, {"x": [1, steps, 3], "h": [1, 3]}, {"scale": np.array([0.7])}, states=["h"], reads=["x"])
+    normalized = load_model(model, batch=1)
+    numbers = {
+        name: float(value.const_value.numpy().item())
+        for name, value in normalized.graph.initializers.items()
+        if value.const_value is not None and value.const_value.size == 1
+    }
+    public = {numbers[name] for name in public_names(normalized) if name in numbers}
+    assert np.float32(0.3) in public
+    assert np.float32(0.7) not in public
+    assert np.float32(0.7) in numbers.values()

@@ -3,11 +3,12 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.lowering.precision import Precision
-from zkinfer.compiler.onnx.shapes import correct_shapes
+from zkinfer.compiler.onnx.shapes import correct_shapes, with_shapes
 from zkinfer.errors import ShapeError
 from zkinfer.typing import Array
 
@@ -89,3 +90,27 @@ def test_what_is_inferred_correctly_stays_as_it_is() -> None:
         before = model.SerializeToString()
         correct_shapes(model)
         assert model.SerializeToString() == before
+
+
+def test_shapes_within_a_loop_that_follow_from_constants_outside_it() -> None:
+    """ONNX's inference does not know there what the axes of a Squeeze are."""
+    body = helper.make_graph(
+        [helper.make_node("Squeeze", ["e", "axes"], ["o"])],
+        "body",
+        [helper.make_tensor_value_info("e", onnx.TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("o", onnx.TensorProto.FLOAT, None)],
+    )
+    scan = helper.make_node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1)
+    graph = helper.make_graph(
+        [scan],
+        "graph",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [5, 1, 3])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [0])],
+    )
+    found = with_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10))
+    (output,) = found.graph.output
+    assert [dim.dim_value for dim in output.type.tensor_type.shape.dim] == [5, 3]
+    inner = found.graph.node[0].attribute[0].g
+    assert list(inner.node[0].input) == ["e", "axes"]
+    assert not inner.initializer
