@@ -6,8 +6,9 @@ import onnx_ir
 import pytest
 from support.loop_models import loop_model, scan_model
 
+from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.repetition import Repetition, known_part, repetition
-from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.errors import CompileError, UnsupportedOperatorError
 
 
 def found_in(model: onnx.ModelProto) -> Repetition:
@@ -42,6 +43,21 @@ def test_sequences_of_different_lengths() -> None:
     model = scan_model("a = Add(s0, e0) n0 = Add(a, e1)", shapes, states=["h"], reads=["x", "z"])
     with pytest.raises(UnsupportedOperatorError, match=r"different lengths, \[4, 5\]"):
         found_in(model)
+
+
+def test_constants_that_grow_with_every_step() -> None:
+    body = "still = Identity(on) k = Concat<axis=0>(i, i) f = Cast<to=1>(k) g = ReduceSum<keepdims=0>(f) n = Mul(s, g)"
+    model = loop_model(
+        body,
+        "int64 i, float s => bool still, int64 k, float n",
+        {"x": [1, 3]},
+        {"count": np.array(60), "start": np.array([1])},
+        given="count, , start, x",
+        names=["c", "y"],
+        outputs=["y"],
+    )
+    with pytest.raises(CompileError, match="more than 4194304 elements of constants in a step"):
+        load_model(model, batch=1)
 
 
 def test_what_is_known_of_a_loop() -> None:

@@ -16,15 +16,18 @@ from onnx_ir import Value
 from zkinfer.compiler.calibration.float_model import open_session, static_shape
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import IR_VERSION
-from zkinfer.errors import UnsupportedOperatorError
+from zkinfer.errors import CompileError, UnsupportedOperatorError
 from zkinfer.typing import Array
 
 MAX_STEPS = 1 << 16
 """Steps of a loop that are counted by following its condition."""
 
 
-_GROWING = ("Concat", "ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile")
+_GROWING = ("ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile")
 """Operators whose results may be large where what they read is small."""
+
+MAX_KNOWN_ELEMENTS = 1 << 22
+"""Elements that a step computes of constants."""
 
 
 @dataclass
@@ -306,6 +309,11 @@ class KnownPart:
                     session = open_session(self._model(feeds, results), optimized=False)
                 named = {value.name: array for value, array in feeds.items()}
                 arrays = [] if session is None else session.run(None, named)
+            if sum(np.size(array) for array in arrays) > MAX_KNOWN_ELEMENTS:
+                raise CompileError(
+                    f"a loop computes more than {MAX_KNOWN_ELEMENTS} elements of constants in a step. Compute them "
+                    "before, and store them in the model"
+                )
             known = {**feeds, **dict(zip(results, arrays, strict=True))}
             at = {value: known[value] if value in known else content(value) for value in wanted}
             now = {s.before: known[s.after] if s.after in known else content(s.after) for s in self.states}
@@ -315,7 +323,7 @@ class KnownPart:
         tensors = {x.name: x for node in self.nodes for x in node.inputs if x is not None and x.const_value is not None}
         inputs = [
             onnx.helper.make_tensor_value_info(
-                value.name or "", onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+                value.name or "", onnx.helper.np_dtype_to_tensor_dtype(array.dtype), [None] * array.ndim
             )
             for value, array in feeds.items()
         ]

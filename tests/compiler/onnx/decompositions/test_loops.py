@@ -77,6 +77,14 @@ def test_values_from_outside_the_body() -> None:
     assert steps_of_regions(model) == [5]
 
 
+def test_a_state_that_is_passed_through_beside_one_that_is_not() -> None:
+    body = "a = Add(s0, e0) n0 = Tanh(a) n1 = Identity(s1) o0 = Add(n0, s1)"
+    shapes = {**SHAPES, "k": [1, 3]}
+    model = scan_model(body, shapes, states=["h", "k"], reads=["x"], collected=1, outputs=["y0", "y2"])
+    check_floats(model)
+    assert steps_of_regions(model) == [5]
+
+
 def test_a_sum_of_all_steps() -> None:
     """A state that is no result of a table: the recurrence rounds it at every step."""
     model = scan_model("n0 = Add(s0, e0) o0 = Identity(n0)", SHAPES, states=["h"], reads=["x"], collected=1)
