@@ -20,7 +20,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,30 @@ STORED_BYTES = 1 << 20
 _BLOCK_CELLS = 1 << 22
 """Cells of data that are converted at a time."""
 
+_LEAVES_AT_A_TIME = 16
+
 COPY_LABEL, VEIL_LABEL = b"copy", b"veil"
 """Of the streams of one copy, and of the veil of all. The veil is drawn for one commitment alone, as its link shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLeaves:
+    """Leaves in a mapped file, of which openings read few: implements `pcs.prover.Leaves`.
+
+    Attributes:
+        mapped: all of them, shape (leaves, bytes of a leaf).
+    """
+
+    mapped: Any
+
+    def __getitem__(self, indices: Sequence[int], /) -> ByteArray:
+        """Copies; around each the system maps more than was asked for, which is given back every few leaves."""
+        found = np.empty((len(indices), self.mapped.shape[1]), dtype=np.uint8)
+        for start in range(0, len(indices), _LEAVES_AT_A_TIME):
+            part = slice(start, start + _LEAVES_AT_A_TIME)
+            found[part] = self.mapped[indices[part]]
+            self.mapped._mmap.madvise(mmap.MADV_DONTNEED)
+        return found
 
 
 @dataclass(frozen=True)
@@ -156,8 +178,8 @@ class StoredMatrix:
             made = maker.made(number)
             kept = maker.copy(number)
             same = [np.array_equal(a, b) for a, b in ((made.nodes, kept.nodes), (made.blinding, kept.blinding))]
-            if isinstance(kept.leaves, np.ndarray):
-                same.append(np.array_equal(build_tree(kept.leaves), made.nodes))
+            if isinstance(kept.leaves, StoredLeaves):
+                same.append(np.array_equal(build_tree(kept.leaves.mapped), made.nodes))
             if not all(same) or made.commitment.root != self.tree[count + number].tobytes():
                 raise _damaged(self.folder)
 
@@ -239,7 +261,7 @@ class _Maker:
         sizes = self._sizes()
         try:
             blinding: Floats = _map(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
-            leaves: ByteArray = _map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
+            leaves = StoredLeaves(_map(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES]))
             nodes: ByteArray = _map(folder / NODES, np.dtype(np.uint8), sizes[NODES])
         except ValueError as error:
             raise ArtifactError(f"{folder} is not a copy of the matrix: {error}; remove that folder") from None

@@ -37,6 +37,13 @@ KEPT_BYTES = 1 << 30
 """Codewords of more are not kept until they are opened: to encode them again takes a small part of a proof's time."""
 
 
+class Leaves(Protocol):
+    """All leaves of a matrix: as bytes, as codewords, or as what they are made of."""
+
+    def __getitem__(self, indices: Sequence[int], /) -> ByteArray:
+        """The bytes of some, shape (indices, bytes of a leaf)."""
+
+
 class OpenableMatrix(Protocol):
     """A committed matrix as its openings see it."""
 
@@ -63,8 +70,8 @@ class OpenableMatrix(Protocol):
         """Mask rows, whole messages, shape (3 masks, dimension)."""
 
     @property
-    def leaves(self) -> "Leaves":
-        """Salted columns of the codewords: the bytes of some are `leaves[indices]`."""
+    def leaves(self) -> Leaves:
+        """Salted columns of the codewords."""
 
     @property
     def nodes(self) -> ByteArray:
@@ -91,7 +98,7 @@ class CommittedMatrix:
     data: DataArray
     blinding: Floats
     masks: Floats
-    leaves: "Leaves"
+    leaves: Leaves
     nodes: ByteArray
     veil: Floats = field(default_factory=lambda: np.zeros((0, 1)))
     limit: int | None = None
@@ -153,7 +160,7 @@ def commit(
     columns = SaltedColumns(codewords, salts)
     nodes = build_tree(columns)
     again = codewords.nbytes > KEPT_BYTES
-    leaves = ColumnsAgain(code, data, veil, blinding, mask_rows, salts) if again else columns
+    leaves: Leaves = ColumnsAgain(code, data, veil, blinding, mask_rows, salts) if again else columns
     commitment = MatrixCommitment(nodes[1].tobytes(), rows, masks)
     return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes, veil)
 
@@ -182,10 +189,6 @@ class ColumnsAgain:
         if len(self.masks):
             columns[len(self.blinding) :] = kernels.rs_encode(self.masks, self.code.length)[:, indices]
         return SaltedColumns(columns, self.salts[indices])[range(len(indices))]
-
-
-Leaves: TypeAlias = ByteArray | SaltedColumns | ColumnsAgain
-"""All leaves: as bytes, as codewords, or as what they are made of."""
 
 
 def fill_leaves(
