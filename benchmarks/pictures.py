@@ -82,11 +82,12 @@ def proof_bytes(page: str) -> str:
 
 
 def overhead(page: str) -> str:
-    """Proving over inference, on a logarithmic axis: over float32 as discs, over int8 as rings."""
+    """Proving over inference, on a logarithmic axis: over float32 as discs, over int8 as rings; estimates dashed."""
     rows = table_with(page, ["overhead", "int8 ms"])
+    estimates = table_with(page, ["overhead", "memory GB"])
     left, room, top = MARGIN + NAMES + 20, WIDTH - 2 * MARGIN - NAMES - 64, MARGIN + 44
     decades = 4
-    foot = top + len(rows) * ROW
+    foot = top + (len(rows) + len(estimates)) * ROW
 
     def place(ratio: float) -> float:
         return left + room * math.log10(ratio) / decades
@@ -105,6 +106,14 @@ def overhead(page: str) -> str:
             text(left - 14, y + 4, size_of(row), "end"),
             f'<circle class="bar" cx="{place(ratio):.1f}" cy="{y}" r="5"/>\n',
             f'<circle class="ring" cx="{place(in_int8):.1f}" cy="{y}" r="5"/>\n',
+        ]
+    for count, row in enumerate(estimates, start=len(rows)):
+        y, x = top + count * ROW + ROW / 2, place(number(row["overhead"]))
+        pieces += [
+            text(left - 14, y + 4, size_of(row), "end"),
+            f'<line class="ring" stroke-dasharray="5 4" x1="{left}" y1="{y}" x2="{x - 5:.1f}" y2="{y}"/>\n',
+            f'<circle class="ring" stroke-dasharray="3 2" cx="{x:.1f}" cy="{y}" r="5"/>\n',
+            text(round(x) + 14, y + 4, "estimated, in float32"),
         ]
     y = foot + 40
     pieces += [

@@ -37,6 +37,16 @@ def test_phases_add_up_to_the_time_of_a_proof(pictures: ModuleType) -> None:
         assert sum(pictures.number(row[name]) for name in phases) == pictures.number(row["prove ms"])
 
 
+def test_estimates_are_dashed_and_called_estimated(pictures: ModuleType) -> None:
+    page = pictures.PAGE.read_text()
+    drawn = ElementTree.fromstring(pictures.overhead(page))
+    dashed = [element for element in drawn.iter() if "stroke-dasharray" in element.attrib]
+    labels = [element.text for element in drawn.iter() if "estimated" in (element.text or "")]
+    estimates = pictures.table_with(page, ["overhead", "memory GB"])
+    assert len(labels) == len(estimates) > 0
+    assert len(dashed) == 2 * len(estimates), "a line and a circle for each, and for nothing that was measured"
+
+
 def test_a_table_is_read_by_its_columns(pictures: ModuleType) -> None:
     page = "text\n\n| a | b |\n|---|---:|\n| x | 1,024 |\n\n| a | c |\n|---|---|\n| y | 2 |\n"
     assert pictures.table_with(page, ["a", "b"]) == [{"a": "x", "b": "1,024"}]

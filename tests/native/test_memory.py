@@ -13,7 +13,7 @@ from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.setup import setup
 
 EXAMPLE = mlp()
-PRESENT = 310_000_000
+PRESENT = 180_000_000
 LARGEST = 1 << 18
 """Runs that take more than that: most of it is the process itself."""
 

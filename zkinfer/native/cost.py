@@ -10,14 +10,18 @@ import math
 from dataclasses import dataclass, fields, replace
 
 from zkinfer.circuit.program import Einsum, Program
+from zkinfer.execution.narrow import smallest_type
 from zkinfer.files.integers import bit_width, packed_bytes
+from zkinfer.native.witness import values_read
 from zkinfer.protocol.field.encoding import EXT_BYTES
+from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
 from zkinfer.protocol.pads.params import LEAF_BYTES, PadSizes
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, symbols_of
+from zkinfer.protocol.pcs.prover import KEPT_BYTES
 from zkinfer.protocol.pcs.sizes import expected_opening_bytes
 from zkinfer.protocol.reduction.gather import is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
@@ -180,37 +184,74 @@ def _pad_proof_bytes(sizes: PadSizes) -> int:
     return elements + sizes.queries * (LEAF_BYTES + DIGEST_BYTES * (own + 1))
 
 
-PROCESS_BYTES = 300_000_000
-"""Of a process that has loaded the library and its kernels."""
+PROCESS_BYTES = 165_000_000
+"""Of a process that has loaded the library and its kernels, and proven something tiny."""
 
 BYTES_A_NODE = 60_000
 """Of the program, the plan and the claims of a proof, for each node."""
 
-BRIEFLY = 1.75
-"""Memory that lives briefly, over what is counted: fitted to the peaks that `benchmarks/shapes.py` prints."""
+SCATTERED = 1.05
+"""Memory between what is alive, over what is alive: what was freed and is too small for what came next."""
+
+_FLOAT, _INTEGER = 8, 8
+"""Bytes of a field element in memory, and of an integer that is not narrow."""
+
+_EXT = DEGREE * _FLOAT
+
+
+def cell_bytes(program: Program) -> int:
+    """Bytes of a cell of the stored matrix of a program's weights."""
+    largest = max((tensor.magnitude for tensor in program.weights), default=0)
+    return 1 if largest < 1 << 7 else 2 if largest < 1 << 15 else _FLOAT
 
 
 def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> int:
-    """Most memory of a process that loads the keys and makes a proof, nearly.
+    """Most memory of a process that loads the keys and makes a proof: what is alive at the fullest moment.
 
     Args:
         weights: the code of their matrix.
-        executing: bytes of `Executor.peak_bytes`.
+        executing: bytes of `Executor.peak_bytes`, or 0 for what the execution leaves at its end alone.
     """
-    layout = plan.layouts[WEIGHTS]
-    keys = PROCESS_BYTES + 8 * (layout.cells + layout.rows(weights.log_columns) * weights.blinding)
-    keys += BYTES_A_MASK_SYMBOL * weights.length + BYTES_A_NODE * len(plan.program.nodes)
-    instance = plan.instance
-    if instance is None:
-        return keys + executing
-    stack = 8 * sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:]) << header.log_columns
-    indices = 8 * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
-    gathered = 40 * sum(
+    program, layout = plan.program, plan.layouts[WEIGHTS]
+    elements = sum(tensor.size for tensor in program.weights)
+    narrow = sum(tensor.size * smallest_type(tensor.lo, tensor.hi).itemsize for tensor in program.weights)
+    process = PROCESS_BYTES + BYTES_A_NODE * len(program.nodes)
+    # The executor takes all weights as int64, and then has them as they are and packed for its kernels.
+    loading = process + 2 * narrow + _INTEGER * elements
+    rows = layout.rows(weights.log_columns)
+    matrix = cell_bytes(program) * (rows << weights.log_columns) + _FLOAT * rows * weights.blinding
+    resident = process + 2 * narrow + matrix + BYTES_A_MASK_SYMBOL * weights.length + _public_bytes(plan)
+    proving = max(executing, _kept_bytes(plan) + _proving_bytes(plan, header))
+    return int(SCATTERED * max(loading, resident + proving))
+
+
+def _public_bytes(plan: Plan) -> int:
+    """Inputs as they are handed in and as integers; inputs and outputs again in the statement."""
+    program = plan.program
+    inputs, outputs = (sum(t.size for t in tensors) for tensors in (program.inputs, program.output_tensors))
+    return _INTEGER * plan.runs * (3 * inputs + outputs)
+
+
+def _kept_bytes(plan: Plan) -> int:
+    """What an execution leaves for the rest of the proof."""
+    kept = {value: plan.program.tensor(value) for value in values_read(plan.program) if plan.varies[value]}
+    return sum(math.prod(plan.shape(v)) * smallest_type(t.lo, t.hi).itemsize for v, t in kept.items())
+
+
+def _proving_bytes(plan: Plan, header: Header) -> int:
+    """Of a proof itself: cells, codewords, and the tables of the sumchecks that are alive at once."""
+    if plan.instance is None:
+        return 0
+    code, instance = header.opening.code, plan.instance
+    rows = sum(layout.rows(header.log_columns) for layout in plan.layouts[INPUTS:])
+    cells = _FLOAT * rows << header.log_columns
+    indices = _FLOAT * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
+    codewords = _FLOAT * (rows + 2 * DEGREE) * code.length
+    # Of four entries the two factors and two numerators of a fraction; of the layers above half as much, and so on. A
+    # tree of rows stores the two lowest layers too.
+    trees = _EXT * (instance.lookups + (4 << instance.rows.variables))
+    gathered = (_EXT + 2 * _FLOAT) * sum(
         1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if is_gathered(site.cut)
     )
-    # A fraction for every four entries and half of that again for each layer above; as much as the former once more
-    # while one of the two lowest layers is bound, which are not stored.
-    trees = 36 * instance.lookups + 96 * instance.rows.filled
-    code = header.opening.code
-    columns = 7 * (sum(layout.rows(code.log_columns) for layout in plan.layouts[INPUTS:]) + 9) * code.length
-    return keys + int(BRIEFLY * (executing + stack + indices + max(trees, columns, gathered)))
+    kept = codewords if codewords <= KEPT_BYTES else 0
+    return cells + indices + max(codewords, kept + max(trees, gathered))

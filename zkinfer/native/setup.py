@@ -23,7 +23,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import new_seed, place_for_keys, require_seed
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
-from zkinfer.native.cost import COMMITTING_PICOSECONDS, COPYING_PICOSECONDS
+from zkinfer.native.cost import COMMITTING_PICOSECONDS, COPYING_PICOSECONDS, cell_bytes
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.prove import header_for
 from zkinfer.native.storage import STORED_BYTES, StoredMatrix
@@ -177,9 +177,7 @@ def key_sizes(program: Program, proofs: int) -> KeySizes:
 def matrix_bytes(program: Program, sizes: KeySizes) -> int:
     """Bytes on disk of the stored matrix of a program's weights, nearly."""
     code = sizes.opening.code
-    largest = max(tensor.magnitude for tensor in program.weights)
-    cell = 1 if largest < 1 << 7 else 2 if largest < 1 << 15 else 8
-    data = cell * (weight_rows(program, code.log_columns) << code.log_columns)
+    data = cell_bytes(program) * (weight_rows(program, code.log_columns) << code.log_columns)
     tree = 2 * DIGEST_BYTES << sizes.log_copies if sizes.log_copies else 0
     copy = 0
     if _has_folder(program, sizes):
