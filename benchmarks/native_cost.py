@@ -174,6 +174,7 @@ def measure(name: str, folder: Path) -> Iterator[Point]:
         np.save(folder / "inputs.npy", np.resize(samples, (batch, *samples.shape[1:])))
         for proofs in budgets if batch == 1 else budgets[:1]:
             made = _process(str(SCRIPT), str(folder), "keys", str(proofs))
+            _process(str(SCRIPT), str(folder), "warm")
             found = _process(str(SCRIPT), str(folder), "proofs")
             yield Point(
                 name,

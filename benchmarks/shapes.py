@@ -205,6 +205,7 @@ def measured(name: str, folder: Path) -> Cost:
     made = process(__file__, "--compile", name, "--folder", str(folder))
     script = str(Path(__file__).parent / "shape_proofs.py")
     made |= process(script, str(folder), "keys")
+    process(script, str(folder), "warm")
     made |= process(script, str(folder), "proofs")
     return Cost(**made)
 
