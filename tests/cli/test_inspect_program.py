@@ -1,14 +1,22 @@
 """What `zkinfer inspect` shows of a program: all of it, in bounded output unless all is asked for, and as a graph."""
 
+from pathlib import Path
+
 import msgspec
+import numpy as np
+import onnx
+import onnx.parser
 import pytest
+from onnx import helper, numpy_helper
 from support.example_programs import everything, mlp
 from support.recurrent_programs import recurrence
+from typer.testing import CliRunner
 
+import zkinfer as zk
 from zkinfer.circuit.program import node_sources
 from zkinfer.circuit.table import Table
-from zkinfer.cli import inspect_program
-from zkinfer.cli.inspect_program import graph_text, node_rows, table_rows, weight_rows
+from zkinfer.cli import app, inspect_program
+from zkinfer.cli.inspect_program import constant_rows, graph_text, node_rows, table_rows, weight_rows
 
 
 def test_every_node_is_shown_with_what_it_reads() -> None:
@@ -77,3 +85,28 @@ def test_labels_cannot_leave_their_quotes() -> None:
     hostile = msgspec.structs.replace(program, nodes=nodes)
     line = next(line for line in "".join(graph_text(hostile)).splitlines() if line.startswith("  4 ["))
     assert line == '  4 [label="Einsum bi,oi->bo \\"]; \\\\x\\n1 x 4"];'
+
+
+def test_public_numbers_of_a_circuit_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the model writes down, and no stored parameter."""
+    model = small_model("h = MatMul(x, w)\nthree = Constant<value_float = 3.0>()\nm = Mul(h, three)\ny = Mul(m, s)")
+    zk.compile(model, np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)).save(tmp_path / "c.zkcircuit")
+    text = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.zkcircuit")]).output
+    assert [line.split()[2] for line in text.splitlines() if line.strip().startswith("public ")] == ["3,"]
+    monkeypatch.setattr(inspect_program, "MAX_NODES", 1)
+    constants = [("three", 3.0, "Mul"), ("half", 0.5, "Pow")]
+    assert constant_rows(constants, True) == [("public three", "3, read by Mul"), ("public half", "0.5, read by Pow")]
+    assert constant_rows(constants, False)[1:] == [("...", "1 more public numbers: shown with --all")]
+
+
+def small_model(body: str) -> onnx.ModelProto:
+    """A model of an input of 4 numbers, whose parameters are a matrix and a scale."""
+    parameters = {"w": np.eye(4, 3, dtype=np.float32), "s": np.array(0.7310584783, dtype=np.float32)}
+    graph = helper.make_graph(
+        [onnx.parser.parse_node(line) for line in body.splitlines()],
+        "small",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in parameters.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -150,6 +150,21 @@ def test_what_cannot_be_accounted_for_is_refused(path: Path, monkeypatch: pytest
         budget.spend()
 
 
+def test_where_no_lock_is_granted_nothing_is_spent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a server of a network file system that keeps none."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    budget = held(path)
+    left = budget.left
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(ResourceError, match="No locks available"):
+            budget.spend()
+    assert budget.left == left
+
+
 def test_a_write_that_did_nothing_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pwrite", lambda *_: 0)
     with pytest.raises(ResourceError, match="not all was written"):

@@ -12,7 +12,7 @@ from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program, shape_text
 from zkinfer.cli.console import Description
 from zkinfer.cli.inspect_batch import DESCRIPTIONS as BATCH_DESCRIPTIONS
-from zkinfer.cli.inspect_program import MAX_NODES, node_rows, table_rows, tensor_text, weight_rows
+from zkinfer.cli.inspect_program import MAX_NODES, constant_rows, node_rows, table_rows, tensor_text, weight_rows
 from zkinfer.errors import ArtifactError, InvalidInputError, VerificationError
 from zkinfer.files import kinds
 from zkinfer.files.artifact import HEADER_BYTES, kind_and_version
@@ -172,7 +172,8 @@ def hidden_text(claim: PrivateTensor) -> str:
 
 def describe_circuit(circuit: "Circuit", head: list[tuple[str, str]], everything: bool) -> Description:
     """A circuit in words."""
-    rows = [*head, *program_rows(circuit.program, everything)]
+    constants = constant_rows(circuit.public_constants(), everything)
+    rows = [*head, *program_rows(circuit.program, everything), *constants]
     return Description("Circuit", rows, SECRET_REVEALS)
 
 

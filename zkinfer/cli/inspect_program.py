@@ -4,7 +4,7 @@ All of it comes from whoever wrote the file. Labels and names of tables are free
 computed is what the numbers say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -50,6 +50,12 @@ def table_rows(program: Program, everything: bool) -> Rows:
     """The lookup tables with their contents; a table's name is whatever its author calls it."""
     rows = ((f"table {i}", _table_text(table, everything)) for i, table in enumerate(program.tables))
     return _bounded(rows, MAX_TABLES, everything, "tables", len(program.tables))
+
+
+def constant_rows(constants: Sequence[tuple[str, float, str]], everything: bool) -> Rows:
+    """The numbers of a model that its circuit publishes: their names, values, and the nodes that read them."""
+    rows = ((f"public {name[:MAX_TEXT]}", f"{value:g}, read by {where[:MAX_TEXT]}") for name, value, where in constants)
+    return _bounded(rows, MAX_NODES, everything, "public numbers", len(constants))
 
 
 def graph_text(program: Program) -> Iterator[str]:
