@@ -58,6 +58,26 @@ def test_padding_by_minus_infinity_is_never_the_largest() -> None:
     assert np.abs(fixed - floats).max() <= 0.001
 
 
+def test_scores_where_a_mask_keeps_them() -> None:
+    """As torch's exporter writes `scores.masked_fill(mask, float("-inf"))`."""
+    body = """b = CastLike(low, x)
+    s = Where(hidden, b, x)
+    y = Softmax(s)"""
+    hidden = np.array([[False, True, False, False, True, False]])
+    fixed, floats = run_on(
+        build(body, {"x": [1, 6]}, {"low": np.float32(-np.inf), "hidden": hidden}), [X], [X], "native"
+    )
+    assert np.abs(fixed - floats).max() <= 0.001
+    assert (fixed[:, hidden[0]] == 0).all()
+
+
+def test_elsewhere_minus_infinity_is_refused_with_what_to_do() -> None:
+    body = "s = Where(hidden, low, x)\ny = LogSoftmax(s)"
+    tensors = {"low": np.float32(-np.inf), "hidden": np.array([[False, True, False, False, True, False]])}
+    with pytest.raises(NotFiniteError, match=r"may mask what Softmax.*such as -1e4"):
+        load_model(build(body, {"x": [1, 6]}, tensors), batch=1)
+
+
 def test_a_softmax_by_hand_with_its_bound() -> None:
     """As jax writes it."""
     body = """m = ReduceMax<axes=[1]>(x)

@@ -309,9 +309,15 @@ def _require_finite(model: onnx_ir.Model) -> None:
         bad = ~np.isfinite(tensor.numpy())
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
+            what_to_do = (
+                "minus infinity may mask what Softmax, Exp and maxima read; elsewhere put a finite number, such as -1e4, "
+                "in its place"
+                if np.isneginf(tensor.numpy()[bad]).all()
+                else "correct the model's weights"
+            )
             raise NotFiniteError(
                 f"constant {name!r} holds {int(bad.sum())} values that are NaN or infinite, the first at index "
-                f"{where}; correct the model's weights"
+                f"{where}; {what_to_do}"
             )
 
 

@@ -25,7 +25,12 @@ _PASSING: dict[str, Sequence[int]] = {
 }
 """Operators whose results are minus infinity where one of these inputs is."""
 
-_BEFORE_FOLDING: dict[str, Sequence[int]] = {**_PASSING, "ConstantOfShape": (0,), "Trilu": (0,)}
+_BEFORE_FOLDING: dict[str, Sequence[int]] = {
+    **_PASSING,
+    "CastLike": (0,),
+    "ConstantOfShape": (0,),
+    "Trilu": (0,),
+}
 """These as well, while masks have not been computed yet."""
 
 
