@@ -255,3 +255,14 @@ class TestNoMask:
         model = masked_model("c = Greater(k, half)\ns = Where(c, x, low)\nt = Mul(s, low)\ny = Softmax(t)", -1e9)
         with pytest.raises(UnsupportedOperatorError, match="constant positive numbers alone"):
             compile_model(model, [SCORES, KEEP])
+
+
+def test_long_rows_of_masked_scores_can_be_proven() -> None:
+    """Compiling checks it: the shares of a row of more than 32 scores are products of three factors."""
+    places = 40
+    low = np.triu(np.full((places, places), LOWEST / 2), 1).astype(np.float32)
+    model = build("m = Add(x, low)\ny = Softmax<axis=-1>(m)", {"x": [1, places, places]}, {"low": low})
+    x = RNG.normal(0, 2, (4, places, places)).astype(np.float32)
+    powers = np.tril(np.exp(x.astype(np.float64)))
+    expected = powers / powers.sum(-1, keepdims=True)
+    assert np.asarray(compile_model(model, x).run(x)) == pytest.approx(expected, abs=2e-3)

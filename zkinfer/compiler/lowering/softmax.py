@@ -16,7 +16,6 @@ a mask. Long rows are divided by their sums with the same relative precision, ho
 import math
 import string
 from bisect import bisect_right
-from dataclasses import replace
 from fractions import Fraction
 
 from zkinfer.circuit.bounds import round_outward
@@ -27,7 +26,6 @@ from zkinfer.compiler.lowering import statistics
 from zkinfer.compiler.lowering.activation import Activation, Addend, Alone, MaskedScores, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import total
-from zkinfer.compiler.lowering.blocks import Blocks, blocks_of
 from zkinfer.compiler.lowering.builder import ProgramValue, Summand
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.linear import add_all
@@ -51,17 +49,15 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
     """
     x, kept, none = _unmasked(g, scores, axis)
     n = x.shape[axis]
-    blocks = blocks_of(kept, x.shape) if g.precision.relative and g.result is not None else None
     # With a mask, perhaps only one score counts.
     counting = n if kept is None else 1
     widened = _widened(x.observed)
     limits = _rounded_outward(*widened) if _range_is_short(g, widened, n // counting) else None
     if limits is not None:
         lo, hi = limits
-        blocks = None
         below, smallest = g.apply(x, clip(lo, hi) - Fraction(hi)), 2.0 ** math.floor((lo - hi) / math.log(2))
     else:
-        below, smallest = _below_maximum(g, x, axis, kept, blocks), 0.0
+        below, smallest = _below_maximum(g, x, axis, kept), 0.0
     least = counting * smallest or 1.0
     powers = _powers(g, below, n, smallest, least)
     if limits is not None:
@@ -69,8 +65,6 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
         g.builder.limit(powers, lambda reals: (lo <= score(reals)) & (score(reals) <= hi))
     largest = powers.real_bounds[1]
     least *= largest
-    if blocks is not None:
-        powers = blocks.unpacked(g, powers)
     if kept is not None:
         powers = times_truth(g, powers, kept)
         if _is_long(g, n):
@@ -82,17 +76,7 @@ def softmax(g: Emitter, scores: Activation | MaskedScores, axis: int) -> Activat
     if none is not None:
         share = Fraction(round(2.0**value.frac_bits / n), 1 << value.frac_bits)
         value = g.builder.combine(g.label, [Summand(value), Summand(none, share, broadcast_steps(none.shape, x.shape))])
-        return g.activation(value, observed=(0.0, 1.0))
-    shares = g.activation(value, observed=(0.0, 1.0))
-    return shares if blocks is None else _rounded(g, shares, blocks)
-
-
-def _rounded(g: Emitter, shares: Activation, blocks: Blocks) -> Activation:
-    """The shares, rounded as they are where a product reads them, block by block."""
-    narrow = blocks.packed(g, shares)
-    out = g.format(narrow if g.result is None else g.named(narrow, g.label, observed=g.result))
-    rounded = g.tabulated(narrow, out, index_units=True)
-    return g.activation(blocks.unpacked(g, rounded), observed=shares.observed)
+    return g.activation(value, observed=(0.0, 1.0))
 
 
 def _unmasked(
@@ -177,26 +161,16 @@ def _range_is_short(g: Emitter, scores: Range, times: int) -> bool:
     return span < 16 and times * math.exp(span) <= 8 * g.precision.max_table_entries * half_unit
 
 
-def _below_maximum(
-    g: Emitter, x: Activation, axis: int, kept: Operand | None = None, blocks: Blocks | None = None
-) -> Activation:
-    """x minus the maximum, along the axis, of the scores that are kept; any number for those that are not.
-
-    With blocks, it is the difference in these alone.
-    """
-    packed = compared = comparable(g, x if blocks is None else blocks.packed(g, x), fine=True)
-    if blocks is not None:
-        compared = replace(packed, value=blocks.unpacked(g, packed.value))
-    integers = packed
+def _below_maximum(g: Emitter, x: Activation, axis: int, kept: Operand | None = None) -> Activation:
+    """x minus the maximum, along the axis, of the scores that are kept; any number for those that are not."""
+    integers = comparable(g, x, fine=True)
     if kept is not None:
         # Masked scores raise no maximum.
-        compared = lowest_elsewhere(g, compared, kept)
-        integers = packed if blocks is not None else compared
-    largest = PairwiseMaximum(g, compared.limits).along(compared.value, axis).value
-    packing = () if blocks is None else blocks.packing()
+        integers = lowest_elsewhere(g, integers, kept)
+    largest = PairwiseMaximum(g, integers.limits).along(integers.value, axis).value
 
     def difference(subtrahend: ProgramValue) -> ProgramValue:
-        minus = Summand(subtrahend, Fraction(-1), (Expand(x.shape), *packing))
+        minus = Summand(subtrahend, Fraction(-1), (Expand(x.shape),))
         return g.builder.combine(g.label, [Summand(integers.value), minus])
 
     d = difference(largest)

@@ -310,7 +310,7 @@ def _require_finite(model: onnx_ir.Model) -> None:
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             what_to_do = (
-                "minus infinity may mask what Softmax, Exp and maxima read; elsewhere write a finite number, such as -1e4"
+                "minus infinity may mask what Softmax, Exp and maxima read; elsewhere put a finite number, such as -1e4"
                 if np.isneginf(tensor.numpy()[bad]).all()
                 else "correct the model's weights"
             )
