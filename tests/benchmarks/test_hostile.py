@@ -44,3 +44,24 @@ def test_what_is_wrong_is_counted(hostile: ModuleType) -> None:
     assert (tally.accepted, [number for number, _ in tally.foreign], tally.cases) == ([2], [3], 3)
     assert not tally.good
     assert "case 3 raised ZeroDivisionError" in hostile.report({"file": tally})
+
+
+def test_a_case_is_slow_if_it_is_slow_twice(hostile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment does not count."""
+    clock = iter([0.0, 9.0, 9.0, 9.1, 20.0, 29.0, 29.0, 37.0])
+    monkeypatch.setattr(hostile.time, "process_time", lambda: next(clock))
+    tally = hostile.Tally()
+    tally.run(1, lambda: False)
+    assert tally.good
+    tally.run(2, lambda: False)
+    assert (tally.slowest, tally.slowest_case) == (8.0, 2)
+    assert not tally.good
+
+
+def test_too_much_memory_is_a_failure(
+    hostile: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for megabytes, ended in ((hostile.MOST_MEGABYTES, 0), (hostile.MOST_MEGABYTES + 1, 1)):
+        monkeypatch.setattr(hostile, "peak_megabytes", lambda taken=megabytes: taken)
+        assert hostile.main(["--mutations", "0", "--programs", "1"]) == ended
+        assert f"largest: {megabytes} MB" in capsys.readouterr().out
