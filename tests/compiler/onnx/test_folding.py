@@ -61,6 +61,22 @@ def test_all_products_that_read_it_take_it_up_also_without_a_bias() -> None:
     assert run(proto) == pytest.approx((normalized() @ MATRIX) * (normalized() @ OTHER), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("after", ["", "\nz = Add(y, b)"])
+def test_a_product_that_is_a_result_of_the_model_has_the_shift(after: str) -> None:
+    """Such as the head of a transformer that has no bias; whatever else reads it has the shift as well."""
+    proto = model(NORMALIZED + "y = MatMul(n, w)" + after)
+    if after:
+        proto.graph.output.add(name="z").type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    expected = normalized() @ MATRIX
+    assert is_folded(proto, "y/unshifted")
+    assert run(proto) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    x = X.astype(np.float32)
+    results = compile_model(proto, x).run(x)
+    shown, *others = results if isinstance(results, tuple) else (results,)
+    assert shown == pytest.approx(expected, abs=0.01)
+    assert [other == pytest.approx(expected + BIAS, abs=0.01) for other in others] == [True] * bool(after)
+
+
 def test_a_root_mean_square_has_a_scale_alone() -> None:
     proto = model(ROOT + "n = Mul(s, a)\ny = MatMul(n, w)")
     assert is_folded(proto, "y")
@@ -89,7 +105,7 @@ def test_elsewhere_nothing_is_folded(body: str) -> None:
 def test_scales_too_far_apart_for_one_format_stay() -> None:
     scale = np.full(WIDTH, 0.01)
     scale[0] = 1
-    assert is_folded(model(NORMALIZED + "y = MatMul(n, w)", s=SCALE, w=np.sign(MATRIX)), "y")
+    assert is_folded(model(NORMALIZED + "y = MatMul(n, w)", s=SCALE, w=np.sign(MATRIX)), "y/unshifted")
     assert not is_folded(model(NORMALIZED + "y = MatMul(n, w)", s=scale, w=np.sign(MATRIX)), "y")
 
 

@@ -123,13 +123,13 @@ def _fold(graph: onnx_ir.Graph, product: onnx_ir.Node, weight: FloatArray, featu
         node, i, numbers = bias
         node.replace_input_with(i, _constant(graph, f"{result.name}/bias", numbers + shift, dtype))
         return
+    number = _constant(graph, f"{result.name}/shift", shift, dtype)
     shifted = onnx_ir.Value(name=f"{result.name}/shifted", shape=result.shape, type=result.type)
-    readers = list(result.uses())
-    node = onnx_ir.Node("", "Add", [result, _constant(graph, f"{result.name}/shift", shift, dtype)], outputs=[shifted])
-    node.name = f"{product.name}/shift"
-    graph.insert_after(product, node)
-    for reader, i in readers:
-        reader.replace_input_with(i, shifted)
+    if result.is_graph_output():
+        shifted.name, result.name = result.name, f"{result.name}/unshifted"
+    result.replace_all_uses_with(shifted, replace_graph_outputs=True)
+    name = f"{product.name}/shift"
+    graph.insert_after(product, onnx_ir.Node("", "Add", [result, number], outputs=[shifted], name=name))
 
 
 def _bias(value: onnx_ir.Value) -> tuple[onnx_ir.Node, int, FloatArray] | None:
