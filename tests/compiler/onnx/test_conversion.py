@@ -128,6 +128,46 @@ class TestScan:
             load_model(self.model(8, 1, lengths=True), batch=1)
 
 
+class TestWithinBodies:
+    """What ONNX's converter gets wrong is rewritten in the graphs within nodes too."""
+
+    @pytest.mark.parametrize(
+        ("node", "shape", "opset"),
+        [
+            ("o = Hardmax(e)", [2, 3, 4], 9),
+            ("o = Hardmax<axis=0>(e)", [2, 3], 12),
+            ("o = Upsample<mode='linear'>(e, sizes)".replace("'", '"'), [1, 2, 3, 3], 9),
+            ("o = Resize<mode='nearest'>(e, sizes)".replace("'", '"'), [1, 2, 3, 3], 10),
+            ("o = BatchNormalization<spatial=0>(e, s, b, m, v)", [1, 3, 4, 4], 8),
+        ],
+    )
+    @pytest.mark.parametrize("repeats", ["Scan", "Loop"])
+    def test_every_step_computes_the_same(self, node: str, shape: Sequence[int], opset: int, repeats: str) -> None:
+        constants: dict[str, object] = {"shape": np.array([4, *shape]), "end": np.array([1, -1])}
+        constants |= {"sizes": np.array([1, 1, 1.5, 2], np.float32), "s": S, "b": B, "m": M, "v": V}
+        constants |= {"steps": np.array(4), "true": np.array(True)}
+        if repeats == "Scan" and opset < 9:
+            pytest.skip("it has a batch")
+        if repeats == "Scan":
+            line = f"rows = Scan<num_scan_inputs=1, body=body (float e) => (float o) {{ {node} }}>(q)"
+        else:
+            body = f"e = Gather(q, t) {node} still = Identity(on) left = Identity(given)"
+            line = "last, rows = Loop<body=body (int64 t, bool on, float given) => (bool still, float left, float o) "
+            line += f"{{ {body} }}>(steps, true, x)"
+        used = {name: array for name, array in constants.items() if name in node + line + "shape end"}
+        proto = old(f"q = Reshape(x, shape)\n{line}\ny = Reshape(rows, end)", [1, 4, *shape], used, opset)
+        for graph in (a.g for n in proto.graph.node for a in n.attribute if a.HasField("g")):
+            for value in (*graph.input, *graph.output):
+                if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+                    value.type.tensor_type.ClearField("shape")
+                    if value.name == "e":
+                        value.CopyFrom(helper.make_tensor_value_info("e", TensorProto.FLOAT, shape))
+        x = uniform(3, 4, *shape)
+        converted = convert(proto, opset)
+        converted.check([x[:, None]])
+        assert runs(converted.converted, x) == pytest.approx(runs(proto, x), abs=1e-5)
+
+
 class TestCheck:
     HARDMAX = "h = Tanh(x)\nm = Hardmax<axis=1>(h)\ny = Relu(m)"
 

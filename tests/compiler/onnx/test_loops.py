@@ -13,6 +13,7 @@ from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.onnx import loops, repetition
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.published import public_names
+from zkinfer.compiler.onnx.read import graphs_of
 from zkinfer.compiler.onnx.recurrences import delayed
 from zkinfer.errors import CompileError, UnsupportedOperatorError
 
@@ -240,6 +241,50 @@ class TestRefused:
         )  # fmt: skip
         with pytest.raises(CompileError, match=r"'list' is a list\. Supported are lists that are empty"):
             load_model(model, batch=1)
+
+
+class TestValuesFromOutside:
+    @pytest.mark.parametrize("count", [1, 5])
+    def test_what_every_step_collects_is_the_same(self, count: int) -> None:
+        """It is computed before the loop, whose body then gives what it does not make."""
+        model = loop_model(
+            STEP + " o = Relu(x)", CARRIED + ", float o", SHAPES, {"count": np.array(count), "w": W},
+            given="count, , x", names=["y", "rows"], outputs=["y", "rows"],
+        )  # fmt: skip
+        check_floats(model)
+        in_integers(model)
+
+    def test_twice_and_in_a_scan(self) -> None:
+        model = scan_model(
+            "a = Relu(h) n0 = Identity(a) o0 = Identity(a) o1 = Add(s0, e0)",
+            {"x": [1, 4, 3], "h": [1, 3]}, states=["h"], reads=["x"], collected=2,
+        )  # fmt: skip
+        check_floats(model)
+
+    def test_a_loop_in_a_body_reads_nothing_but_the_number_of_its_steps(self) -> None:
+        inner = "on2 = Identity(more) o = Tanh(s)"
+        body = f"still = Identity(on) all = Loop<body=inner (int64 k, bool more) => (bool on2, float o) {{ {inner} }}>"
+        body += "(count, ) p = ReduceMean<axes=[0], keepdims=0>(all) n = Add(p, x)"
+        model = loop_model(body, CARRIED, SHAPES, COUNT, given="count, , x")
+        (inner_loop,) = (node for graph in graphs_of(model) for node in graph.node if node.input == ["count"])
+        inner_loop.input.append("")
+        check_floats(model)
+
+    def test_a_scan_over_what_a_loop_collects_whose_steps_a_condition_counts(self) -> None:
+        """It has to wait until the loop is settled."""
+        first = "still = Less(t, end) n = Tanh(s) o = Relu(x)"
+        model = loop_model(
+            first, "float s => bool still, float n, float o", SHAPES, {"end": np.array(3), "true": np.array(True)},
+            given=", true, x", names=["y", "rows"], outputs=["y"],
+        )  # fmt: skip
+        scan = scan_model("n0 = Add(s0, e0)", {"x": [1, 3], "rows": [4, 1, 3]}, states=["x"], reads=["rows"],
+                          attributes="scan_input_axes=[0]").graph.node[0]  # fmt: skip
+        scan.output[0] = "z"
+        for value in scan.attribute[-1].g.input:
+            value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [1, 3]))
+        model.graph.node.append(scan)
+        model.graph.output.add(name="z").type.tensor_type.elem_type = TensorProto.FLOAT
+        check_floats(model)
 
 
 def test_every_kept_scan_is_a_recurrence() -> None:

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.old_operators import ADVICE, OPSET, modernized
+from zkinfer.compiler.onnx.read import graphs_of
 from zkinfer.errors import CompileError, UnsupportedOperatorError
 from zkinfer.typing import Array
 
@@ -143,18 +144,26 @@ def _before(proto: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(proto)
     # From version 4 of the file format on, an initializer need not be listed as an input.
     result.ir_version = max(result.ir_version, 4)
-    del result.graph.node[:]
-    for node in proto.graph.node:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Hardmax":
-            result.graph.node.extend(_flat_hardmax(node, attributes.get("axis", 1)))
-        elif node.op_type == "BatchNormalization" and not attributes.get("spatial", 1):
-            result.graph.node.extend(_normalization_of_elements(node, attributes.get("epsilon", 1e-5), result.graph))
-        elif node.op_type == "Scan" and _version(proto) < _WITHOUT_BATCHES:
-            result.graph.node.extend(_loops_of_scan(node, attributes))
-        else:
-            result.graph.node.append(node)
+    # The graphs within the new nodes of a graph come after it.
+    for graph in graphs_of(result):
+        nodes = [node for old in graph.node for node in _rewritten(old, graph, _version(proto))]
+        del graph.node[:]
+        graph.node.extend(nodes)
     return result
+
+
+def _rewritten(node: onnx.NodeProto, graph: onnx.GraphProto, version: int) -> list[onnx.NodeProto]:
+    """The nodes in the place of one, which may be a copy of it; constants of theirs go to the graph."""
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Hardmax":
+        return _flat_hardmax(node, attributes.get("axis", 1))
+    if node.op_type == "BatchNormalization" and not attributes.get("spatial", 1):
+        return _normalization_of_elements(node, attributes.get("epsilon", 1e-5), graph)
+    if node.op_type == "Scan" and version < _WITHOUT_BATCHES:
+        return _loops_of_scan(node, attributes)
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return [copy]
 
 
 def _flat_hardmax(node: onnx.NodeProto, axis: int) -> list[onnx.NodeProto]:
@@ -259,10 +268,13 @@ def _after(original: onnx.ModelProto, converted: onnx.ModelProto) -> None:
     The nearest element is the one before if the tensor grows, and the one after if it shrinks. Where one axis grows and
     another shrinks, no form of Resize does that.
     """
-    old = {n.output[0] for n in original.graph.node if n.op_type == "Upsample" or _is_first_resize(n, original)}
-    contents = {tensor.name: tensor for tensor in converted.graph.initializer}
-    contents |= {n.output[0]: a.t for n in converted.graph.node for a in n.attribute if n.op_type == "Constant"}
-    for node in converted.graph.node:
+    before = [node for graph in graphs_of(original) for node in graph.node]
+    old = {node.output[0] for node in before if node.op_type == "Upsample" or _is_first_resize(node, original)}
+    graphs = list(graphs_of(converted))
+    nodes = [node for graph in graphs for node in graph.node]
+    contents = {tensor.name: tensor for graph in graphs for tensor in graph.initializer}
+    contents |= {n.output[0]: a.t for n in nodes for a in n.attribute if n.op_type == "Constant"}
+    for node in nodes:
         if node.op_type == "Resize" and node.output[0] in old:
             scales = numpy_helper.to_array(contents[node.input[2]]) if node.input[2] in contents else np.ones(0)
             kept = [a for a in node.attribute if a.name == "mode"]

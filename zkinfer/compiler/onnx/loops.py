@@ -61,7 +61,9 @@ def settle_loops(model: onnx_ir.Model) -> onnx_ir.Model:
 
 def _is_known(value: Value) -> bool:
     """Whether shape and type of a tensor are known, or it is a list."""
-    return isinstance(value.type, onnx_ir.SequenceType) or (value.shape is not None and value.dtype is not None)
+    if isinstance(value.type, onnx_ir.SequenceType):
+        return True
+    return value.shape is not None and value.shape.is_static() and value.dtype is not None
 
 
 def refusal(node: Node) -> UnsupportedOperatorError | None:

@@ -27,6 +27,9 @@ _MAX_CHOICES = 32
 _TAKEN_FOR_ZERO = 1e-8
 """The optimizer takes numbers up to this for zero."""
 
+_KEPT = "zkinfer.kept"
+"""The domain of nodes that a pass is to leave alone, while it runs."""
+
 _REPEATING = ("Add", "Div", "Mul", "Sub")
 """Operators of two tensors that repeat the elements of one along the axes of the other."""
 
@@ -46,13 +49,40 @@ def simplify(model: onnx_ir.Model) -> None:
         _optimize(model)
         for value in small:
             _reshape(value, ())
-        common.IdentityEliminationPass()(model)
+        _eliminate_identities(model)
         common.RemoveUnusedNodesPass()(model)
+        # That pass drops trailing inputs that are left out; a Loop has two, and inference crashes where it has one.
+        for node in model.graph.all_nodes():
+            if node.op_type == "Loop" and len(node.inputs) < 2:
+                node.resize_inputs(2)
         common.TopologicalSortPass()(model)
         common.OutputFixPass()(model)
         for value, name in zip(model.graph.outputs, names, strict=True):
             value.name = name
         common.NameFixPass()(model)
+
+
+def _eliminate_identities(model: onnx_ir.Model) -> None:
+    """What onnx_ir's pass does, in place, but for Identities by which a graph within a node gives a value from outside.
+
+    The pass would make that value an output of the inner graph, which then has no node for its output.
+    """
+    kept = [
+        node
+        for node in model.graph.all_nodes()
+        if node.op_type == "Identity" and node.outputs[0].is_graph_output() and _is_from_outside(node)
+    ]
+    for node in kept:
+        node.domain = _KEPT
+    common.IdentityEliminationPass()(model)
+    for node in kept:
+        node.domain = ""
+
+
+def _is_from_outside(node: onnx_ir.Node) -> bool:
+    source = node.inputs[0]
+    producer = None if source is None else source.producer()
+    return producer is not None and producer.graph is not node.graph
 
 
 def _is_taken_for_zero(value: onnx_ir.Value) -> bool:
