@@ -266,3 +266,12 @@ def test_long_rows_of_masked_scores_can_be_proven() -> None:
     powers = np.tril(np.exp(x.astype(np.float64)))
     expected = powers / powers.sum(-1, keepdims=True)
     assert np.asarray(compile_model(model, x).run(x)) == pytest.approx(expected, abs=2e-3)
+
+
+def test_scores_of_rows_that_are_masked_whole_count_however_large_they_are() -> None:
+    """A mask of -10,000 only shifts such rows, also in float; it does not say that their scores are small."""
+    x = np.random.default_rng(0).normal(size=(16, 2, 6)) + np.array([[0.0], [30.0]])
+    mask = np.array([[0.0, 0, 0, 0, 0, 0], [-1e4] * 6])
+    model = build("s = Add(x, m)\nt = Mul(s, two)\ny = Softmax(t)", {"x": [1, 2, 6]}, {"m": mask, "two": 2.0})
+    powers = np.exp(2 * (x - x.max(-1, keepdims=True)))
+    assert compile_model(model, x).run(x) == pytest.approx(powers / powers.sum(-1, keepdims=True), abs=0.01)

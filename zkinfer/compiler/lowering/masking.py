@@ -257,6 +257,14 @@ def exponentials(g: Emitter, masked: MaskedScores) -> Activation:
     return g.activation(times_truth(g, g.narrow(powers), masked.kept), observed=(0.0, powers.observed[1]))
 
 
+def masks_whole_rows(kept: Operand) -> bool:
+    """Whether a constant mask keeps none of some row, along an axis that it has."""
+    if not isinstance(kept, Constant):
+        return False
+    axes = [axis for axis, n in enumerate(kept.shape) if n > 1]
+    return any(not kept.array.astype(bool).any(axis=axis).all() for axis in axes)
+
+
 def without_kept(g: Emitter, kept: Operand, shape: tuple[int, ...], axis: int) -> ProgramValue | None:
     """1 for each row along the axis in which no score is kept; None if there is surely no such row.
 

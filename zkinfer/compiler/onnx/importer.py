@@ -11,12 +11,13 @@ from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
 from zkinfer.compiler.calibration.float_model import is_float, static_shape
 from zkinfer.compiler.calibration.ranges import kept_range
-from zkinfer.compiler.lowering.activation import Activation, Constant, MaskedScores, Scaled
+from zkinfer.compiler.lowering.activation import Activation, Alone, Constant, MaskedScores, Scaled
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import broadcast
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
+from zkinfer.compiler.lowering.masking import masks_whole_rows
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.recurrence import advance, begin
 from zkinfer.compiler.lowering.result import Layer, Lowered
@@ -262,6 +263,9 @@ class _Importer:
             return replace(result, activation=replace(result.activation, label=value.name or "", shared=shared))
         if isinstance(result, MaskedScores) and is_float(value):
             # Scores that are masked may be larger than any that calibration data has.
+            # They count where all of a row are masked.
+            if result.alone is Alone.SCORES and masks_whole_rows(result.kept):
+                return result
             lo, hi = result.scores.observed
             highest = min(hi, self._stats(value).hi)
             return replace(result, scores=replace(result.scores, observed=(min(lo, highest), highest)))
