@@ -41,6 +41,13 @@ def test_the_own_group_and_all_that_it_is_within_have_limits(tmp_path: Path) -> 
     assert memory_limit(root) == 2_000_000
 
 
+def test_names_of_groups_are_any_bytes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xc2\x85 x")
+    root = tree(tmp_path, "0::/", V2, {f"{name}/memory.max": "3000000"})
+    (root / "proc" / "self" / "cgroup").write_bytes(os.fsencode(f"0::/{name}\n"))
+    assert list(group_limits(root)) == [3_000_000]
+
+
 def test_a_container_sees_its_own_group_at_the_top(tmp_path: Path) -> None:
     assert list(group_limits(tree(tmp_path, "0::/", V2, {"memory.max": "3000000"}))) == [3_000_000]
 

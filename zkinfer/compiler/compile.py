@@ -44,6 +44,7 @@ from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import normalize
 from zkinfer.compiler.onnx.read import read_model
+from zkinfer.compiler.onnx.rewriting import require_same_function
 from zkinfer.errors import AccuracyWarning, BoundsError, InvalidInputError, ProvingError, ShapeError
 from zkinfer.progress import activity, notice
 from zkinfer.protocol.reduction.plan import make_plan
@@ -174,13 +175,17 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         columns = columns or found
         binding = bind(proto, data, whole_number("the batch size", batch), said)
         bound = "; ".join(filter(None, (binding.text, texts, in_float_meaning(proto))))
-        normalized, conversion = normalize(proto, batch=batch, publish=publish)
+        normalized, original, conversion = normalize(proto, batch=batch, publish=publish)
     _require_tensors(normalized, most)
     notice(bound)
     arrays = _samples(normalized, binding.arrays, said.states)
+    runs = _first_runs(normalized, arrays)
     if conversion is not None:
         with activity("comparing the operator sets"):
-            conversion.check(_first_runs(normalized, arrays))
+            conversion.check(runs)
+    with activity("comparing the model with its normal form"):
+        require_same_function(original, normalized, runs)
+    del proto, original, conversion, runs
     examiner = Examiner(normalized, arrays)
 
     def lower(precision: Precision) -> Lowered:

@@ -76,6 +76,7 @@ def _mounts(root: Path) -> Iterator[tuple[PurePosixPath, PurePosixPath, str]]:
 def _lines(path: Path) -> list[str]:
     """Of a file of the kernel; none where there is no such file, as on other systems than Linux."""
     try:
-        return path.read_text().splitlines()
+        # Names of groups are any bytes but line ends.
+        return [line for line in os.fsdecode(path.read_bytes()).split("\n") if line]
     except OSError:
         return []

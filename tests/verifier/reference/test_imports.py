@@ -29,7 +29,7 @@ SHARED = {
     "zkinfer.files.statement": {"Statement"},
     # The transcript, and the field in plain integers.
     "zkinfer.protocol.transcript": {"Transcript"},
-    "zkinfer.protocol.field.params": {"GENERATOR", "P"},
+    "zkinfer.protocol.field.params": {"P"},
     "zkinfer.protocol.field.encoding": {"encode_base"},
     "zkinfer.protocol.field.scalar": {
         "ONE",
@@ -45,7 +45,6 @@ SHARED = {
         "ext_pow",
         "ext_scale",
         "ext_sub",
-        "inv",
         "mle",
         "root_of_unity",
     },

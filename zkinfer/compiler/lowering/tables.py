@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zkinfer.circuit.bounds import Interval, lookup_indices
-from zkinfer.circuit.table import Table
+from zkinfer.circuit.table import MAX_SHIFT, Table
 from zkinfer.compiler.approx.build import BuiltTable, build_table
 from zkinfer.compiler.approx.forms import form_of
 from zkinfer.compiler.approx.functions import Function, clip
@@ -109,7 +109,7 @@ def choose_shift(
     if least == 0 or slope == 0:
         return least
     rescaling = _rescaling_shift(function, source.frac_bits, out.frac_bits) if precision.relative else None
-    if rescaling is not None and rescaling >= least:
+    if rescaling is not None and least <= rescaling <= MAX_SHIFT:
         return rescaling
 
     def coarsest(error: float) -> int:

@@ -64,10 +64,12 @@ class Loaded(NamedTuple):
 
     Attributes:
         model: normalized.
+        original: as it was before anything was rewritten, with a batch that is a number; still to be compared.
         conversion: of its operator set, still to be checked on calibration data; None if it needed none.
     """
 
     model: onnx_ir.Model
+    original: onnx.ModelProto
     conversion: Conversion | None
 
 
@@ -106,7 +108,11 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
     fixed = _fixes_batch(proto)
     proto = _checked(_with_batch(proto, batch))
     conversion = _conversion(proto)
-    if conversion is not None:
+    if conversion is None:
+        original = onnx.ModelProto()
+        original.CopyFrom(proto)
+    else:
+        original = conversion.original
         proto = onnx.ModelProto()
         proto.CopyFrom(conversion.converted)
     proto = without_shapes(proto)
@@ -148,7 +154,7 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         _require_finite(model)
         for node in unfolded_batch_norms(model):
             logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
-    return Loaded(model, conversion)
+    return Loaded(model, original, conversion)
 
 
 def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:

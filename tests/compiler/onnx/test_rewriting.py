@@ -1,0 +1,64 @@
+"""What normalizing changes by mistake is found; what rounding changes is not taken for a mistake."""
+
+import numpy as np
+import onnx
+import onnx_ir
+import pytest
+from support.model_comparison import build
+
+from zkinfer.compiler.compile import compile as compile_model
+from zkinfer.compiler.onnx import load
+from zkinfer.compiler.onnx.load import load_model
+from zkinfer.compiler.onnx.rewriting import RUNS, require_same_function
+from zkinfer.errors import CompileError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(RUNS, 1, 6)).astype(np.float32)
+W = RNG.normal(size=(6, 5)).astype(np.float32)
+PLACES = np.arange(RUNS, dtype=np.float32).reshape(RUNS, 1, 1)
+
+
+def dense(bias: float) -> onnx.ModelProto:
+    return build(
+        "m = MatMul(x, w)\ns = Add(m, b)\ny = Tanh(s)", {"x": [1, 6]}, {"w": W, "b": np.full(5, bias, W.dtype)}
+    )
+
+
+def step(at: float) -> onnx.ModelProto:
+    return build("g = Greater(x, t)\ny = Cast<to=1>(g)", {"x": [1, 1]}, {"t": np.float32(at)})
+
+
+def as_it_is(model: onnx.ModelProto) -> onnx_ir.Model:
+    return onnx_ir.serde.deserialize_model(model)
+
+
+def test_a_normalized_model_computes_the_same() -> None:
+    require_same_function(dense(1), load_model(dense(1), batch=1), [X])
+
+
+def test_another_function_is_refused_and_its_output_named() -> None:
+    with pytest.raises(CompileError, match=r"changed output 'y': 7\d of 80 numbers differ.*please report"):
+        require_same_function(dense(1), as_it_is(dense(0.5)), [X])
+
+
+def test_flips_of_rounding_are_few() -> None:
+    """Of sixteen numbers, two may be others, and not three."""
+    require_same_function(step(7.5), as_it_is(step(9.5)), [PLACES])
+    with pytest.raises(CompileError, match="3 of 16 numbers differ"):
+        require_same_function(step(7.5), as_it_is(step(10.5)), [PLACES])
+
+
+def test_where_the_model_gives_no_number_any_may_stand() -> None:
+    root = build("y = Sqrt(x)", {"x": [1, 1]})
+    other = build("a = Abs(x)\ny = Sqrt(a)", {"x": [1, 1]})
+    require_same_function(root, as_it_is(other), [PLACES - 8])
+
+
+def test_compiling_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgets_the_bias(model: onnx_ir.Model) -> None:
+        model.graph.initializers["b"].const_value = onnx_ir.tensor(np.zeros(5, W.dtype), name="b")
+
+    compile_model(dense(1), X[:, 0])
+    monkeypatch.setattr(load, "fold_scales", forgets_the_bias)
+    with pytest.raises(CompileError, match="rewriting the model"):
+        compile_model(dense(1), X[:, 0])
