@@ -85,13 +85,19 @@ class TestSample:
         assert "holds a sampled job, not a proof of all items" in text
 
     def test_a_sample_too_small_for_the_verifier_is_refused(self, shop: Path, digest: str) -> None:
-        assert self.verify(shop, digest, "--confidence", "0.8")[0] == 0
-        code, text = self.verify(shop, digest, "--confidence", "0.95")
+        assert self.verify(shop, digest, "--rate", "0.3", "--confidence", "0.8")[0] == 0
+        code, text = self.verify(shop, digest, "--rate", "0.3", "--confidence", "0.95")
         assert code == 1
         assert "too small" in text
         code, text = self.verify(shop, digest, "--rate", "0.05", "--confidence", "0.8")
         assert code == 1
         assert "if 5% of the outputs were wrong" in text
+
+    def test_the_rate_is_the_verifiers_or_said_to_be_the_operators(self, shop: Path, digest: str) -> None:
+        code, text = self.verify(shop, digest, "--confidence", "0.5")
+        assert (code, "--rate" in text, "VALID" in text) == (3, True, False)
+        assert "the operator chose this rate" in self.verify(shop, digest)[1]
+        assert "the operator chose this rate" not in self.verify(shop, digest, "--rate", "0.3")[1]
 
     def test_another_digest_and_another_challenge_are_refused(self, shop: Path, digest: str) -> None:
         code, text = self.verify(shop, "00" * 32)

@@ -203,7 +203,7 @@ class TestPolicy:
             verify_job(job.folder, some_keys().commitment, job.inputs, context=CONTEXT)
 
     @pytest.mark.parametrize(
-        "asked", [{"published": bytes(32), "challenge": CHALLENGE}, {"rate": 0.1}, {"confidence": 0.5}]
+        "asked", [{"published": bytes(32), "challenge": CHALLENGE}, {"rate": 0.1}, {"rate": 0.1, "confidence": 0.5}]
     )
     def test_a_job_that_is_no_sample_is_not_asked_for_one(self, tmp_path: Path, asked: dict[str, Any]) -> None:
         job = proven_job(tmp_path)
@@ -220,17 +220,31 @@ def test_the_verifier_asks_about_a_rate_of_its_own(job: SampledJob) -> None:
     verified = job.verify(rate=0.1)
     assert verified.rate == 0.1
     assert verified.miss_probability == pytest.approx(1 / 2)
+    assert not verified.rate_of_operator
     job.verify(rate=0.1, confidence=0.5)
-    job.verify(confidence=0.8)
+    job.verify(rate=RATE, confidence=0.8)
+
+
+def test_a_confidence_is_about_a_rate_of_the_verifier(job: SampledJob) -> None:
+    """About the operator's it would say nothing: an operator may ask about 90 % of wrong outputs, and prove little."""
+    with pytest.raises(InvalidInputError, match=r"name yours too, rate= \(--rate\)"):
+        job.verify(confidence=0.5)
+
+
+def test_without_a_rate_the_result_says_that_it_is_the_operators(job: SampledJob) -> None:
+    verified = job.verify()
+    assert verified.rate_of_operator
+    assert "that rate is the operator's own" in str(verified)
+    assert "operator" not in str(job.verify(rate=RATE))
 
 
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
-        ({"confidence": 0.9}, "too small: if 40% .* probability 0.167, and you ask for at most 0.1"),
+        ({"rate": RATE, "confidence": 0.9}, "too small: if 40% .* probability 0.167, and you ask for at most 0.1"),
         ({"rate": 0.1, "confidence": 0.8}, "too small: if 10%"),
         ({"rate": 0.0}, "rate"),
-        ({"confidence": 1.0}, "confidence"),
+        ({"rate": RATE, "confidence": 1.0}, "confidence"),
     ],
 )
 def test_a_sample_that_shows_too_little_is_refused(job: SampledJob, asked: dict[str, float], complaint: str) -> None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from zkinfer.jobs.item_bundle import VerifiedItem
     from zkinfer.jobs.verification import VerifiedJob
 
+OPERATORS_RATE = (
+    "the operator chose this rate and the size of the sample; ask about your own with --rate and --confidence"
+)
+
 
 @batch.command("item")
 @guarded
@@ -147,7 +151,7 @@ def verify_sample(
     ] = None,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Refuse a sample that misses that rate with a probability above 1 - confidence."),
+        typer.Option(help="Refuse a sample that misses --rate with a probability above 1 - confidence. Needs --rate."),
     ] = None,
     workers: option.Checkers = 1,
     min_bits: MinBits = None,
@@ -173,6 +177,7 @@ def verify_sample(
         ("receipt", verified.receipt.hex()),
         ("proven", f"{verified.proven} of {verified.items} items, in {verified.proofs} proofs"),
         missed_row(verified.rate, verified.miss_probability),
+        *([("", OPERATORS_RATE)] if verified.rate_of_operator else []),
         ("", "provided that the challenge came after the digest, from someone other than the operator"),
     ]
     _show("VALID SAMPLE: not a proof of all items", verified, rows)
@@ -193,6 +198,7 @@ def _as_result(verified: "VerifiedJob") -> results.JobVerified:
         weights_in_bounds=verified.weights_in_bounds,
         miss_probability=verified.miss_probability,
         rate=verified.rate,
+        rate_of_operator=verified.rate_of_operator,
         seconds=verified.seconds,
     )
 

@@ -409,6 +409,8 @@ class JobVerified(Result, frozen=True, kw_only=True):
         miss_probability: that the sample holds no wrong output, if `rate` of all outputs are wrong; 0 where all of the
             job is proven.
         rate: of wrong outputs that was asked about; 0 where all of the job is proven.
+        rate_of_operator: whether that rate and the size of a sample are the operator's choice alone, because none was
+            asked about.
         seconds: that checking took.
     """
 
@@ -423,6 +425,7 @@ class JobVerified(Result, frozen=True, kw_only=True):
     weights_in_bounds: bool
     miss_probability: float
     rate: float
+    rate_of_operator: bool
     seconds: float
 
 

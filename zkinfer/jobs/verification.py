@@ -76,6 +76,8 @@ class VerifiedJob:
         miss_probability: that a sample of this size holds no wrong output, if that rate of all outputs is wrong. It
             is worth something only if the challenge was drawn after the digest was published, by nobody on the
             operator's side. 0 where all of the job is proven.
+        rate_of_operator: of a sampled job, the caller named no rate: that rate and the size of the sample are what the
+            operator chose, and the caller has to judge whether they suffice.
     """
 
     receipt: bytes
@@ -91,6 +93,7 @@ class VerifiedJob:
     published: bytes = b""
     rate: float = 0.0
     miss_probability: float = 0.0
+    rate_of_operator: bool = False
 
     @property
     def sampled(self) -> int:
@@ -103,6 +106,8 @@ class VerifiedJob:
         return (
             f"sampled: {self.proven} of {self.items} items are proven; if {100 * self.rate:.4g}% of the outputs were "
             f"wrong, the sample would hold none of them with probability {self.miss_probability:.3g}"
+            + "; that rate is the operator's own, as you named none"
+            * self.rate_of_operator
         )
 
 
@@ -138,14 +143,20 @@ def verify_job(
         published: of a sampled job, the digest of what it committed to, 32 bytes, received before the challenge was
             drawn. With neither this nor a challenge, a sampled job is refused.
         challenge: which the verifier drew then, or took from a beacon.
-        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's.
-        confidence: in (0, 1), with which a sample has to hold a wrong output at that rate; None leaves the size of the
-            sample to the operator.
+        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's, and the result says so.
+        confidence: in (0, 1), with which a sample has to hold a wrong output at that rate, which has to be given too;
+            None leaves the size of the sample to the operator.
         min_bits: the security that each proof has to be worth, as for `zkinfer.verifier.verify`.
 
     Raises:
         VerificationError: something is not as it should be; the message names the items.
+        InvalidInputError: a confidence without a rate: the operator's rate would decide what it means.
     """
+    if confidence is not None and rate is None:
+        raise InvalidInputError(
+            "a confidence is about a rate of wrong outputs, and the operator's own would decide what it is worth: "
+            "name yours too, rate= (--rate)"
+        )
     start = time.perf_counter()
     with able_to_verify():
         own = Commitment.of(commitment)
@@ -175,6 +186,7 @@ def verify_job(
         published=published or b"",
         rate=asked,
         miss_probability=missed,
+        rate_of_operator=manifest.sample is not None and rate is None,
     )
 
 
