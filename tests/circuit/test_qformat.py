@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zkinfer.circuit.program import MAX_MAGNITUDE, Scales, Tensor
-from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, frac_bits_of, quantize
+from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, frac_bits_of, quantize, saturated
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError
 
 
@@ -82,6 +82,7 @@ def test_whole_numbers_need_not_be_rescaled(frac_bits: int, remedy: str) -> None
 def test_saturate_clips_to_the_bounds() -> None:
     x = np.array([0.0, 8.5, -100.0, 1e300, -1e300])
     np.testing.assert_array_equal(quantize(x, _tensor(4, -128, 127), saturate=True), [0, 127, -128, 127, -128])
+    assert saturated(x, _tensor(4, -128, 127))[1] == 4
 
 
 @pytest.mark.parametrize("hi", [2**53, 2**60 - 1, MAX_MAGNITUDE - 1])

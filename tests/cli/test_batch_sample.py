@@ -1,5 +1,6 @@
 """Sampled jobs and single items from the shell: every step of the documentation, and what is refused."""
 
+import json
 import os
 import subprocess
 import sys
@@ -194,7 +195,12 @@ def test_a_sampled_job_is_a_job(shop: Path, digest: str, tmp_path: Path) -> None
     code, text = run("status", tmp_path / "job")
     assert code == 0
     assert "waiting for a challenge: zkinfer batch prove-sample" in text
+    assert value(text, "digest") == committed
+    assert "0 proven, 24 not: 1 dead letter, 23 not yet picked" in " ".join(text.split())
     assert "24 items, executed and committed to" in text
+    assert "of 0 done" not in text
+    standing = json.loads(CliRunner().invoke(app, ["batch", "status", str(tmp_path / "job"), "--json"]).stdout)
+    assert (standing["digest"], standing["proven"], standing["executed"]) == (committed, 0, 24)
     code, text = run("resume", tmp_path / "job")
     assert code == 0
     assert value(text, "digest") == committed
@@ -205,6 +211,8 @@ def test_a_sampled_job_is_a_job(shop: Path, digest: str, tmp_path: Path) -> None
     assert code == 7
     assert "Sample proven, the other items are not: " in text
     assert "Job: complete" in run("status", tmp_path / "job")[1]
+    standing = json.loads(CliRunner().invoke(app, ["batch", "status", str(tmp_path / "job"), "--json"]).stdout)
+    assert (standing["digest"], standing["state"]) == (committed, "complete")
 
 
 def test_inspect_names_the_version_of_earlier_samples(tmp_path: Path) -> None:

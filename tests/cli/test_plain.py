@@ -42,10 +42,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     keys = setup(example.program, example.weights, proofs=2)
     rng = np.random.default_rng(0)
     inputs = [rng.integers(t.lo, t.hi + 1, (1, *t.shape)) for t in example.program.inputs]
+    inputs[0].flat[0] = example.program.inputs[0].hi
     prove(keys, inputs, CONTEXT.encode()).save(folder / "proof.zkp")
     keys.commitment.save(folder / "model.zkc")
     (tensor,) = example.program.inputs
     np.save(folder / "x.npy", dequantize(inputs[0], tensor).reshape(-1, *tensor.shape[1:]))
+    beyond = np.load(folder / "x.npy")
+    beyond.flat[0] += 100
+    np.save(folder / "beyond.npy", beyond)
     return Shop(folder)
 
 
@@ -69,6 +73,19 @@ def test_a_proof_is_checked_in_the_same_words(shop: Shop) -> None:
     assert (base.returncode, base.stderr) == (0, "")
     assert base.stdout.startswith("VALID")
     assert without_time(base.stdout) == without_time(whole.output)
+
+
+def test_values_that_were_clipped_are_counted(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(shop.folder / "beyond.npy") if word.endswith("x.npy") else word for word in shop.words]
+    refused = CliRunner().invoke(app, words)
+    assert (refused.exit_code, "--saturate" in refused.output) == (3, True)
+    whole = CliRunner().invoke(app, [*words, "--saturate"])
+    assert "1 of 3 values clipped), gives these outputs" in whole.output.splitlines()[0]
+    assert plain.main([*words, "--saturate"]) == 0
+    assert without_time(capsys.readouterr().out) == without_time(whole.output)
+    for inputs, clipped in ((words, 1), (shop.words, 0)):
+        assert plain.main([*inputs, "--saturate", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["clipped"] == clipped
 
 
 def test_json_has_the_same_fields(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ class Vector:
     def instances(self) -> list[int]:
         """The public instances of the vector's statement, as scalars."""
         program = self.commitment.program
-        inputs = map(np.asarray, stated_inputs(self.inputs, self.proof, program, 1, saturate=False))
+        inputs = map(np.asarray, stated_inputs(self.inputs, self.proof, program, 1, saturate=False)[0])
         outputs = map(np.asarray, claimed_outputs(self.proof.output_tensors, program, 1))
         digest = statement_digest(self.commitment, self.context)
         return [x % SCALAR_MODULUS for x in public_instances(digest, list(inputs), list(outputs))]

@@ -36,7 +36,7 @@ def proof_of(outputs: Any = (), private_inputs: Any = ()) -> Proof:
 
 def inputs(values: Any, program: Program = ONE, runs: int = 1, *, saturate: bool = False) -> list[list[Any]]:
     """What is stated of public inputs, without the axis of runs where there is one run."""
-    stated = stated_inputs(values, proof_of(), program, runs, saturate=saturate)
+    stated, _ = stated_inputs(values, proof_of(), program, runs, saturate=saturate)
     return [(array[0] if runs == 1 else array).tolist() for array in map(np.asarray, stated)]
 
 
@@ -50,7 +50,9 @@ def test_inputs_go_to_the_grid() -> None:
 
 def test_saturation_is_asked_for() -> None:
     assert inputs([[9.0, -9.0, 0.0]], saturate=True) == [[[8, -8, 0]]]
-    with pytest.raises(StatementError, match="2 of 3 values"):
+    assert stated_inputs([[9.0, -9.0, 0.0]], proof_of(), ONE, 1, saturate=True)[1] == 2
+    assert stated_inputs([[2.0, -2.0, 0.0]], proof_of(), ONE, 1, saturate=True)[1] == 0, "bounds are within"
+    with pytest.raises(StatementError, match=r"2 of 3 values .* saturate=True \(--saturate\)"):
         inputs([[9.0, -9.0, 0.0]])
 
 
@@ -93,7 +95,7 @@ TWO_RUNS = [[0.25, 0, 0], [0, 0, -2.0]]
 def test_inputs_of_several_runs() -> None:
     assert inputs([TWO_RUNS], runs=2) == [[[[1, 0, 0]], [[0, 0, -8]]]]
     values: list[Any] = [TWO_RUNS, [[1, 2], [3, 4]]]
-    two = stated_inputs(values, proof_of(), TWO, 2, saturate=False)
+    two, _ = stated_inputs(values, proof_of(), TWO, 2, saturate=False)
     assert [np.shape(array) for array in two] == [(2, 1, 3), (2, 2)], "an input without the batch axis gets one of runs"
 
 
@@ -110,8 +112,9 @@ HIDDEN = proof_of(private_inputs=(None, PrivateTensor((1, 2), ROOT)))
     "values", [[[[0, 0, 1.0]], None], [[[0, 0, 1.0]], ROOT], {"x": [[0, 0, 1.0]]}, [[[0, 0, 1.0]], bytearray(ROOT)]]
 )
 def test_a_hidden_input_is_stated_by_its_commitment(values: Any) -> None:
-    shown, hidden = stated_inputs(values, HIDDEN, TWO, 1, saturate=False)
+    (shown, hidden), clipped = stated_inputs(values, HIDDEN, TWO, 1, saturate=False)
     assert np.asarray(shown).tolist() == [[[0, 0, 4]]]
+    assert clipped == 0
     assert hidden == ROOT
 
 

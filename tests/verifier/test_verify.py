@@ -100,7 +100,12 @@ def test_saturated_inputs(dense: Any) -> None:
     beyond = np.where(x == top, 100.0, np.where(x == bottom, -100.0, x))
     with pytest.raises(StatementError, match="outside"):
         dense.verify(inputs=beyond)
-    np.testing.assert_array_equal(dense.verify(inputs=beyond, saturate=True).inputs, x)
+    result = dense.verify(inputs=beyond, saturate=True)
+    np.testing.assert_array_equal(result.inputs, x)
+    assert result.clipped == (beyond != x).sum()
+    assert f"inputs with {result.clipped} of {x.size} values clipped" in repr(result)
+    assert dense.verify(inputs=x, saturate=True).clipped == 0
+    assert "clipped" not in repr(dense.verify(inputs=x))
 
 
 # The statement: one field at a time.

@@ -147,6 +147,13 @@ def frac_bits_of(tensor: Tensor) -> IntArray:
     return bits.reshape(-1, *(1 for _ in range(-1 - scales.axis)))
 
 
+def saturated(x: Array, tensor: Tensor) -> tuple[IntArray, int]:
+    """As `quantize` with `saturate`, and how many of the values became the nearest bound."""
+    integers = _nearest(x, tensor)[2]
+    outside = (integers < tensor.lo) | (integers > tensor.hi)
+    return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi)), int(outside.sum())
+
+
 def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
     """The integers nearest to `x * 2**frac_bits`, ties to even.
 
@@ -160,6 +167,34 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
         InvalidInputError: a dtype that does not hold real numbers; also as ShapeError.
         NotFiniteError: NaN or infinity (also where `saturate` is set).
         InputRangeError: a value whose integer lies outside the tensor's bounds.
+    """
+    if saturate:
+        return saturated(x, tensor)[0]
+    reals, scaled, integers = _nearest(x, tensor)
+    outside = (integers < tensor.lo) | (integers > tensor.hi)
+    if outside.any():
+        bits = frac_bits_of(tensor)
+        worst = np.unravel_index(np.argmax(np.where(outside, np.abs(scaled), -1.0)), reals.shape)
+        unit = float(np.ldexp(1.0, -np.broadcast_to(bits, reals.shape)[worst]))
+        there = f" at index {_index(worst, reals.shape, tensor)}" if bits.ndim else ""
+        # Whole numbers may choose rows of a table, which calibration data does not make longer.
+        remedy = "Rescale the data" if bits.any() else "Correct numbers that choose rows of a table"
+        raise InputRangeError(
+            f"{tensor.label!r} takes values from {tensor.lo * unit:.6g} to {tensor.hi * unit:.6g}{there}: "
+            f"{_places(outside, tensor)} outside, the farthest of which is {float(reals[worst]):.6g}. {remedy}, or "
+            "compile with calibration data that covers it; or let such values become the nearest bound, to prove and "
+            "to verify: saturate=True (--saturate)"
+        )
+    return integers
+
+
+def _nearest(x: Array, tensor: Tensor) -> tuple[FloatArray, FloatArray, IntArray]:
+    """The values in float64, and the whole numbers nearest to `x * 2**frac_bits`, in float64 and as integers.
+
+    The integers have at most `MAX_MAGNITUDE`, which lies beyond every bound.
+
+    Raises:
+        InvalidInputError, NotFiniteError: see `quantize`.
     """
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
@@ -175,19 +210,7 @@ def quantize(x: Array, tensor: Tensor, *, saturate: bool = False) -> IntArray:
         scaled = np.rint(np.ldexp(reals, bits))
     # Clipped before the conversion, and compared after it: float64 cannot tell large integers apart.
     integers = np.clip(scaled, -MAX_MAGNITUDE, MAX_MAGNITUDE).astype(np.int64)
-    outside = (integers < tensor.lo) | (integers > tensor.hi)
-    if outside.any() and not saturate:
-        worst = np.unravel_index(np.argmax(np.where(outside, np.abs(scaled), -1.0)), reals.shape)
-        unit = float(np.ldexp(1.0, -np.broadcast_to(bits, reals.shape)[worst]))
-        there = f" at index {_index(worst, reals.shape, tensor)}" if bits.ndim else ""
-        # Whole numbers may choose rows of a table, which calibration data does not make longer.
-        remedy = "Rescale the data" if bits.any() else "Correct numbers that choose rows of a table"
-        raise InputRangeError(
-            f"{tensor.label!r} takes values from {tensor.lo * unit:.6g} to {tensor.hi * unit:.6g}{there}: "
-            f"{_places(outside, tensor)} outside, the farthest of which is {float(reals[worst]):.6g}. {remedy}, or "
-            "compile with calibration data that covers it"
-        )
-    return np.clip(integers, np.int64(tensor.lo), np.int64(tensor.hi))
+    return reals, scaled, integers
 
 
 def dequantize(integers: IntArray, tensor: Tensor) -> FloatArray:

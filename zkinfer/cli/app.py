@@ -20,7 +20,7 @@ from zkinfer.cli.console import Debug, as_facts, err, facts, guarded, out, print
 from zkinfer.cli.failures import printable
 from zkinfer.cli.parameters import file_argument, file_option, output_option
 from zkinfer.cli.results import ExitCode
-from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
+from zkinfer.cli.verified import TEST_ONLY, valid_text, verified_result, verified_rows
 from zkinfer.errors import (
     AccuracyWarning,
     CommitmentMismatchError,
@@ -387,7 +387,7 @@ def verify(
         min_bits=min_bits,
         decimals=decimals,
     )
-    out.print(facts(VALID, verified_rows(verified)))
+    out.print(facts(valid_text(verified), verified_rows(verified)))
     if verified.test_only:
         warn_test_only()
     return verified_result(verified)

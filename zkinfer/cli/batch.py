@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MAX_JOB_FILE_BYTES = 1 << 20
 
+UNPICKED = "not picked"
+
 INCOMPLETE = "Incomplete: batches failed; zkinfer batch resume tries them again"
 
 app.add_typer(batch, name="batch")
@@ -322,17 +324,17 @@ def _work(
     return _job(folder, state, counts, manifest, code, written)
 
 
-def proven_text(counts: "JobCounts") -> str:
+def proven_text(counts: "JobCounts", unpicked: str = UNPICKED) -> str:
     """How many items are proven, and how many are not and why: "827 proven, 1 not: 1 dead letter"."""
     others = {
         "dead letter" if counts.dead == 1 else "dead letters": counts.dead,
         "failed": counts.failed,
-        "not picked": counts.executed,
+        unpicked: counts.executed - counts.executed_dead,
         "to be proven": counts.items - counts.done - counts.failed,
     }
     reasons = [f"{number} {name}" for name, number in others.items() if number]
     missing = sum(others.values())
-    return f"{counts.done - counts.dead} proven, {missing} not" + (f": {', '.join(reasons)}" if missing else "")
+    return f"{counts.proven} proven, {missing} not" + (f": {', '.join(reasons)}" if missing else "")
 
 
 def _job(
@@ -346,22 +348,30 @@ def _job(
     """Where a job stands, as data."""
     from zkinfer.jobs.receipt import receipt_of
 
-    sampled = manifest is not None and manifest.sample is not None
     return results.JobStanding(
         exit_code=code,
         folder=str(folder),
         state=state,
         items=counts.items + counts.executed,
-        proven=counts.done - counts.dead,
+        proven=counts.proven,
         dead=counts.dead,
         failed=counts.failed,
         executed=counts.executed,
         proofs=counts.batches_done,
         proof_bytes=counts.proof_bytes,
         receipt=None if manifest is None or not _is_proven(manifest) else receipt_of(manifest).hex(),
-        digest=manifest.digest.hex() if sampled and manifest is not None else None,
+        digest=_digest(folder),
         report=report,
     )
+
+
+def _digest(folder: Path) -> str | None:
+    """What a sampled job publishes before its challenge, in hexadecimal; None of another job, or before it commits."""
+    from zkinfer.jobs.job import SAMPLE_COMMITMENT_FILE
+    from zkinfer.jobs.manifest import Manifest
+
+    committed = folder / SAMPLE_COMMITMENT_FILE
+    return Manifest.load(committed).digest.hex() if committed.exists() else None
 
 
 def _is_proven(manifest: "Manifest") -> bool:
@@ -419,19 +429,17 @@ def _report(folder: Path, circuit: Location | None) -> tuple[str | None, str]:
     return written, written
 
 
-def _rows(folder: Path, counts: "JobCounts") -> list[tuple[str, str]]:
+def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[tuple[str, str]]:
     proofs = "none"
     if counts.batches_done:
         size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
         proofs = f"{counts.batches_done} batches, {size} together, {mean} each"
     executed = f"{counts.executed} items, executed and committed to"
+    done = f"{counts.done} of {counts.items} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}"
     return [
         ("folder", str(folder)),
-        (
-            "items",
-            f"{counts.done} of {counts.items} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}",
-        ),
-        *([("not picked", executed)] if counts.executed else []),
+        *([("items", done)] if counts.items else []),
+        *([(unpicked, executed)] if counts.executed else []),
         ("dead letters", f"{counts.dead}, which no proof covers: see {DEAD_LETTERS_FILE}" if counts.dead else "none"),
         ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
         ("proofs", proofs),
@@ -458,8 +466,11 @@ def job_status(folder: option.Folder) -> results.JobStanding:
         state, title = "committed", "committed, and waiting for a challenge: zkinfer batch prove-sample"
     elif found.counts.failed and found.counts.done + found.counts.failed == found.counts.items:
         state = "incomplete"
-    rows = [*_rows(folder, found.counts), ("being proven", f"{found.counts.batches_leased} batches")]
+    unpicked = "not yet picked" if found.awaits_challenge else UNPICKED
+    rows = [*_rows(folder, found.counts, unpicked), ("being proven", f"{found.counts.batches_leased} batches")]
     if manifest is not None:
         rows += _receipt_rows(manifest)
-    out.print(facts(f"Job: {title}; {proven_text(found.counts)}", rows))
+    elif digest := _digest(folder):
+        rows.append(("digest", digest))
+    out.print(facts(f"Job: {title}; {proven_text(found.counts, unpicked)}", rows))
     return _job(folder, state, found.counts, manifest)

@@ -12,7 +12,7 @@ import zkinfer
 from zkinfer.cli.arrays import lineage, read_arrays, read_context
 from zkinfer.cli.failures import failure
 from zkinfer.cli.results import ExitCode, Failure, Verified, json_line
-from zkinfer.cli.verified import TEST_ONLY, VALID, verified_result, verified_rows
+from zkinfer.cli.verified import TEST_ONLY, valid_text, verified_result, verified_rows
 from zkinfer.errors import InvalidInputError, VerifierUnavailableError, ZkinferError
 from zkinfer.extras import install
 from zkinfer.files.location import Location
@@ -61,7 +61,7 @@ def _verify(given: argparse.Namespace) -> Verified:
     if not given.json:
         rows = verified_rows(verified)
         width = max(len(name) for name, _ in rows)
-        print("\n".join([VALID, *(f"  {name:<{width}}  {value}" for name, value in rows)]))
+        print("\n".join([valid_text(verified), *(f"  {name:<{width}}  {value}" for name, value in rows)]))
     if verified.test_only:
         print(TEST_ONLY, file=sys.stderr)
     return verified_result(verified)

@@ -144,6 +144,8 @@ class Verified(Result, frozen=True, kw_only=True):
         test_only: whether everyone can forge proofs, because the reference string is one for tests.
         engine: the verifier that said so.
         seconds: that checking took.
+        clipped: with `--saturate`, how many values of public inputs lay out of range and were proven as the nearest
+            bound.
     """
 
     fingerprint: str
@@ -157,6 +159,7 @@ class Verified(Result, frozen=True, kw_only=True):
     test_only: bool
     engine: str
     seconds: float
+    clipped: int
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -335,11 +338,12 @@ class JobStanding(Result, frozen=True, kw_only=True):
         proven: items that a proof covers.
         dead: items that no proof covers, because the circuit cannot take them.
         failed: items of batches that failed.
-        executed: in a sampled job, items that were committed to and not picked.
+        executed: in a sampled job, items that were committed to and not picked, or not yet.
         proofs: how many there are.
         proof_bytes: size of all proofs.
         receipt: of the job; null until it is complete.
-        digest: of a sampled job, what is published before the challenge is drawn; null of other jobs.
+        digest: of a sampled job, what is published before the challenge is drawn; null of other jobs, and until all
+            items are committed to.
         report: the file of the report; null where none was written.
     """
 

@@ -11,9 +11,14 @@ from zkinfer.typing import FloatArray
 if TYPE_CHECKING:
     from zkinfer.verifier import VerifiedInference
 
-VALID = "VALID: this model, on these inputs, gives these outputs"
 TEST_ONLY = "test-only reference string: everyone can forge proofs under this commitment"
 NOT_SHOWN = "not shown to be within their published bounds; with new keys the owner can publish a commitment that does"
+
+
+def valid_text(verified: "VerifiedInference") -> str:
+    """What a proof that holds shows, in a sentence; where inputs were clipped, it is about these."""
+    clipped = f" ({verified.clipped_text})" if verified.clipped else ""
+    return f"VALID: this model, on these inputs{clipped}, gives these outputs"
 
 
 def weights_row(in_bounds: bool) -> tuple[str, str]:
@@ -48,6 +53,7 @@ def verified_rows(verified: "VerifiedInference") -> list[tuple[str, str]]:
     return [
         ("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)"),
         ("inferences", samples_text(verified)),
+        *([("inputs", f"{verified.clipped_text}: proven as the nearest bound")] if verified.clipped else []),
         *output_rows("output", _outputs(verified)),
         *(("hidden inputs", root.hex()) for root in verified.input_commitments if root is not None),
         *(("hidden outputs", root.hex()) for root in verified.output_commitments if root is not None),
@@ -71,6 +77,7 @@ def verified_result(verified: "VerifiedInference") -> Verified:
         test_only=verified.test_only,
         engine=verified.engine,
         seconds=verified.seconds,
+        clipped=verified.clipped,
     )
 
 

@@ -52,6 +52,6 @@ def made_for(proof: Proof, commitment: Commitment, inputs: Array, context: bytes
     program = commitment.program
     runs = claimed_runs(proof, program)
     outputs = claimed_outputs(proof.output_tensors, program, runs)
-    stated = stated_inputs(inputs, proof, program, runs, saturate=False)
+    stated, _ = stated_inputs(inputs, proof, program, runs, saturate=False)
     statement = Statement(commitment, runs, tuple(stated), tuple(outputs), context)
     return Proof(proof.backend, commitment.digest, proof.output_tensors, proof.data, stated=b"".join(statement.parts()))

@@ -83,10 +83,11 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
     with closing(State(target)) as state:
         job, counts, rows = state.job, state.counts(), list(state.rows())
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
+        unpicked = "not picked" if state.sample is None or state.sample.challenge else "not yet picked"
     proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
     failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
     sections = [
-        section("Details", facts(_summary(target, counts, proven))),
+        section("Details", facts(_summary(target, counts, proven, unpicked))),
         *(_performance(target, proven, [item for item, _ in dead]) if proven else ()),
         *_circuit(job),
         *(_accuracy(accuracy) for accuracy in compare_outputs(target, float_outputs)),
@@ -226,12 +227,14 @@ def _accuracy_facts(accuracy: Accuracy) -> list[tuple[str, str]]:
     return rows
 
 
-def _summary(folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announcement]]) -> list[tuple[str, str]]:
+def _summary(
+    folder: Path, counts: JobCounts, proven: Sequence[tuple[Row, Announcement]], unpicked: str
+) -> list[tuple[str, str]]:
     complete = manifest_file(folder).exists()
     rows = [
         ("state", "complete" if complete else "not complete"),
         ("items", f"{counts.items}, of which {counts.done} are done, {counts.failed} failed"),
-        *([("not picked", f"{counts.executed} items, executed and committed to")] if counts.executed else ()),
+        *([(unpicked, f"{counts.executed} items, executed and committed to")] if counts.executed else ()),
         ("dead letters", str(counts.dead)),
         ("proofs", f"{len(proven)}, {counts.proof_bytes / 2**20:.4g} MiB together"),
         ("batches tried again", str(counts.retries)),

@@ -118,6 +118,7 @@ class JobCounts:
         proof_bytes: size of all proofs.
         prove_seconds: time of all proofs, summed over workers.
         executed: in a sampled job, items of batches that were executed and committed to, and not picked.
+        executed_dead: of these, dead letters.
     """
 
     items: int
@@ -131,6 +132,12 @@ class JobCounts:
     proof_bytes: int
     prove_seconds: float
     executed: int = 0
+    executed_dead: int = 0
+
+    @property
+    def proven(self) -> int:
+        """How many items a proof covers."""
+        return self.done - (self.dead - self.executed_dead)
 
     @property
     def share(self) -> float:
@@ -426,13 +433,18 @@ class State:
             "total(max(attempts - 1, 0)), total(CASE status WHEN 'done' THEN proof_bytes END), "
             "total(CASE status WHEN 'done' THEN seconds END) FROM batches"
         )
+        apart = (
+            "SELECT count(*) FROM dead "
+            "WHERE (SELECT status FROM batches WHERE first <= item ORDER BY first DESC LIMIT 1) = 'executed'"
+        )
         with _database(self._folder / STATE_FILE):
             *numbers, seconds = self._connection.execute(query).fetchone()
             (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
+            (executed_dead,) = self._connection.execute(apart).fetchone()
         done, failed, executed, batches_done, batches_failed, leased, retries, size = map(int, numbers)
         items = self.job.items - executed
         proofs = batches_done, batches_failed, leased, retries, size, seconds
-        return JobCounts(items, done, dead, failed, *proofs, executed)
+        return JobCounts(items, done, dead, failed, *proofs, executed, executed_dead)
 
 
 def _announcement(digest: bytes, size: int, seconds: float, phases: bytes) -> Announcement:

@@ -143,7 +143,7 @@ def verify_job(
         published: of a sampled job, the digest of what it committed to, 32 bytes, received before the challenge was
             drawn. With neither this nor a challenge, a sampled job is refused.
         challenge: which the verifier drew then, or took from a beacon.
-        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's, and the result says so.
+        rate: of wrong outputs that the verifier asks about, in (0, 1]; None takes the operator's, as the result says.
         confidence: in (0, 1), with which a sample has to hold a wrong output at that rate, which has to be given too;
             None leaves the size of the sample to the operator.
         min_bits: the security that each proof has to be worth, as for `zkinfer.verifier.verify`.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.circuit.qformat import as_array, dequantize, named, one_each, quantize
+from zkinfer.circuit.qformat import as_array, dequantize, named, one_each, quantize, saturated
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError, UnusableStatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
@@ -110,7 +110,9 @@ def claimed_outputs(claims: Sequence[OutputTensor | PrivateTensor], program: Pro
     return outputs
 
 
-def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, saturate: bool) -> list[Shown]:
+def stated_inputs(
+    inputs: Values, proof: Proof, program: Program, runs: int, *, saturate: bool
+) -> tuple[list[Shown], int]:
     """The inputs of the statement: the caller's, on the circuit's grid, or the commitment to hidden ones.
 
     Args:
@@ -121,12 +123,16 @@ def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, 
         runs: how many the proof speaks of.
         saturate: clip values that are out of bounds instead of refusing them.
 
+    Returns:
+        The inputs, and how many of their values were clipped.
+
     Raises:
         StatementError: an input is missing, or of a wrong shape, dtype or number of samples; NaN or infinity; out of
             bounds; or the proof hides another input than the one that is expected.
     """
     hidden = [None if claim is None else claim.root for claim in proof.private_inputs] or [None] * len(program.inputs)
     stated: list[Shown] = []
+    clipped = 0
     for array, root, tensor in _given(inputs, program.inputs, hidden, "input"):
         if array is None:
             assert root is not None
@@ -134,10 +140,12 @@ def stated_inputs(inputs: Values, proof: Proof, program: Program, runs: int, *, 
             continue
         shaped = _shaped(array, tensor, program, runs, f"input {tensor.label!r}")
         try:
-            stated.append(quantize(shaped, tensor, saturate=saturate))
+            integers, more = saturated(shaped, tensor) if saturate else (quantize(shaped, tensor), 0)
         except InvalidInputError as error:
             raise UnusableStatementError(f"input {error}") from None
-    return stated
+        stated.append(integers)
+        clipped += more
+    return stated, clipped
 
 
 def compare_outputs(

@@ -41,6 +41,9 @@ class VerifiedInference:
         zero_knowledge: what it hides, and to whom, in words.
         security: what the soundness rests on, in words.
         seconds: how long verifying took.
+        clipped: how many values of public inputs lay outside the circuit's bounds, and became the nearest bound, since
+            the caller asked for `saturate`. What is proven is about `inputs`, with these values clipped. Of hidden
+            inputs only the prover knows.
     """
 
     outputs: Revealed
@@ -59,6 +62,14 @@ class VerifiedInference:
     zero_knowledge: str
     security: str
     seconds: float
+    clipped: int = 0
+
+    @property
+    def clipped_text(self) -> str:
+        """How many values of the public inputs were clipped, such as "3 of 64 values clipped"; empty if none was."""
+        arrays = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+        values = sum(array.size for array in arrays if array is not None)
+        return f"{self.clipped} of {values} values clipped" if self.clipped else ""
 
     def _repr_html_(self) -> str:
         """For notebooks: what was shown, of which model, and what that is worth."""
@@ -67,6 +78,7 @@ class VerifiedInference:
         rows = [
             ("model", f"{self.fingerprint} (compare it with the fingerprint that the owner published)"),
             ("inferences", f"{self.runs} runs of the circuit" if self.runs > 1 else "1 run of the circuit"),
+            ("inputs", self.clipped_text),
             ("hidden inputs", "; ".join(hidden_inputs)),
             *(
                 ("output", _array_text(array, root))
@@ -93,6 +105,7 @@ class VerifiedInference:
         shapes = ", ".join("hidden" if array is None else str(array.shape) for array in arrays)
         return (
             f"VerifiedInference({warning}commitment {self.fingerprint}, outputs {shapes}, engine {self.engine!r}, "
+            f"{f'inputs with {self.clipped_text}, ' * bool(self.clipped)}"
             f"{self.security_bits:.0f} bits, {'' if self.weights_in_bounds else 'bounds of weights not shown, '}"
             f"{self.seconds:.2f} s)"
         )

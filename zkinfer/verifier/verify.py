@@ -110,8 +110,8 @@ def _statement(
     saturate: bool,
     max_runs: int | None,
     decimals: int | None,
-) -> Statement:
-    """What the caller states, with the outputs that the proof claims."""
+) -> tuple[Statement, int]:
+    """What the caller states, with the outputs that the proof claims; and how many values of inputs were clipped."""
     program = commitment.program
     runs = claimed_runs(proof, program)
     check_runs(proof, runs, outputs, max_runs)
@@ -122,11 +122,11 @@ def _statement(
         raise UnusableStatementError(
             "decimals is about the outputs that you were told: hand them in, outputs= (--outputs)"
         )
-    stated = stated_inputs(inputs, proof, program, runs, saturate=saturate)
+    stated, clipped = stated_inputs(inputs, proof, program, runs, saturate=saturate)
     if not isinstance(context, (bytes, bytearray, memoryview)):
         raise UnusableStatementError(f'context: bytes are needed, such as b"request 1", got {type(context).__name__}')
     try:
-        return Statement(commitment, runs, tuple(stated), tuple(claimed), bytes(context))
+        return Statement(commitment, runs, tuple(stated), tuple(claimed), bytes(context)), clipped
     except InvalidInputError as error:
         raise UnusableStatementError(f"context: {error}") from None
 
@@ -175,7 +175,7 @@ def _verify(
     commitment = follow(published, lineage, proof.commitment_digest, max_bytes=max_bytes, min_bits=least)
     check = _checker(commitment, engine)
     _check_origin(proof, commitment)
-    statement = _statement(
+    statement, clipped = _statement(
         proof, commitment, inputs, outputs, context, saturate=saturate, max_runs=max_runs, decimals=decimals
     )
     _compare_stated(proof, statement)
@@ -208,6 +208,7 @@ def _verify(
         zero_knowledge=zero_knowledge,
         security=guarantee.soundness,
         seconds=time.perf_counter() - start,
+        clipped=clipped,
     )
 
 
