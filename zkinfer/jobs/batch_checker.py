@@ -115,7 +115,10 @@ class BatchChecker:
         if dead != batch.dead:
             item = min(set(dead) ^ set(batch.dead))
             what = "proves an item that the circuit cannot take" if item in dead else "leaves out an item without need"
-            raise StatementError(f"{_named(batch)}: the job {what}: item {item}")
+            raise StatementError(
+                f"{_named(batch)}: the job {what}: item {item}, by your inputs. Are your files those of the job, in "
+                "its order?"
+            )
         if batch.proof:
             _compare(item_digests(arrays), batch.input_digests, batch)
         return arrays

@@ -6,6 +6,7 @@ from support.model_comparison import build
 
 import zkinfer as zk
 from zkinfer.compiler.onnx.load import load_model
+from zkinfer.compiler.onnx.refusals import require_none
 from zkinfer.errors import BoundsError, DynamicShapeError, UnsupportedOperatorError
 
 X = np.random.default_rng(0).normal(size=(8, 2, 2)).astype(np.float32)
@@ -49,16 +50,44 @@ def test_shapes_that_depend_on_data_are_listed_with_the_rest() -> None:
     assert "Tan" in operator
 
 
-def test_long_lists_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = "\n".join(f"h{i} = Tan(x)\ng{i} = Mul(h{i}, c{i})" for i in range(25))
-    body += "\ny = Sum(" + ", ".join(f"g{i}" for i in range(25)) + ")"
+def test_what_nodes_share_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "\n".join(f"[n{i}] h{i} = Det(x)\ng{i} = Mul(h{i}, c{i})" for i in range(25))
+    body += "\n[other] t = Tan(x)\ny = Sum(t, " + ", ".join(f"g{i}" for i in range(25)) + ")"
     weights = {f"c{i}": np.array([float(i)]) for i in range(25)}
-    body = body.replace("Tan(x)", "Det(x)")
     monkeypatch.setattr("zkinfer.compiler.onnx.load.simplify", lambda model: None)
     with pytest.raises(UnsupportedOperatorError) as caught:
         load_model(build(body, {"x": [1, 2, 2]}, weights), batch=1)
-    assert str(caught.value).splitlines()[0] == "25 nodes of the model are refused:"
-    assert str(caught.value).splitlines()[-1] == "* and 5 more"
+    first, shared, other = str(caught.value).splitlines()
+    assert first == "26 nodes of the model are refused:"
+    assert "(25 such nodes: 'n0', 'n1', " in shared
+    assert shared.endswith("'n19', and 5 more)")
+    assert "'other'" in other
+
+
+def test_long_lists_end() -> None:
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        require_none([UnsupportedOperatorError(f"node 'a' (Tan, opset 17): because of {i}") for i in range(25)])
+    first, *lines = str(caught.value).splitlines()
+    assert first == "25 nodes of the model are refused:"
+    assert len(lines) == 21
+    assert lines[0] == "* node 'a' (Tan, opset 17): because of 0"
+    assert lines[-1] == "* and 5 more"
+
+
+def test_refusals_that_name_no_node_are_listed_as_they_are() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"refused:\n\* some\n\* other$"):
+        require_none([UnsupportedOperatorError("some"), UnsupportedOperatorError("other")])
+
+
+def test_a_shape_that_depends_on_data_is_said_where_a_layer_is_taken_apart() -> None:
+    """As converters write nearest neighbours: how many places there are depends on the data."""
+    body = """at = NonZero(x)
+    flat = Flatten<axis=0>(at)
+    y = ai.onnx.ml.ArrayFeatureExtractor(x, flat)"""
+    model = build(body, {"x": [1, 4]})
+    model.opset_import.add(domain="ai.onnx.ml", version=1)
+    with pytest.raises(DynamicShapeError, match="depends on the data, and a circuit has fixed shapes"):
+        load_model(model, batch=1)
 
 
 def test_bounds_are_listed_too() -> None:

@@ -78,9 +78,9 @@ class TestFind:
             ("Relu", 5, r"not supported in this version; supported are its versions of opset 13, 14"),
             ("Softmax", 12, r"not supported in this version; supported are its versions of opset 13"),
             ("LSTM", 17, "in this form; supported are constant weights"),
-            ("MaxUnpool", 17, "the nearest that is supported is MaxPool$"),
-            ("Swoosh", 17, "the nearest that is supported is Swish$"),
-            ("Zzz", 17, "the operator is not supported$"),
+            ("MaxUnpool", 17, "the nearest that is supported is MaxPool; docs/operators"),
+            ("Swoosh", 17, "the nearest that is supported is Swish; docs/operators"),
+            ("Zzz", 17, r"the operator is not supported; docs/operators.md lists those that are$"),
         ],
     )
     def test_what_is_not_supported_is_refused_with_the_nearest_that_is(

@@ -17,7 +17,7 @@ import onnxruntime
 from zkinfer.circuit.qformat import as_batch
 from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.compiler.calibration.integer_products import with_exact_products
-from zkinfer.errors import CompileError, InvalidInputError, NotFiniteError, ShapeError
+from zkinfer.errors import CompileError, DynamicShapeError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array
 
 Session: TypeAlias = onnxruntime.InferenceSession
@@ -36,8 +36,18 @@ def numpy_type(value: onnx_ir.Value) -> np.dtype[Any]:
 
 
 def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
-    """The shape of a value of a normalized model, where every shape is static."""
+    """The shape of a value of a normalized model, where every shape is static.
+
+    Raises:
+        DynamicShapeError: it is not, as while a model is being normalized.
+    """
     assert value.shape is not None
+    if not value.shape.is_static():
+        raise DynamicShapeError(
+            f"the shape of {value.name!r} depends on the data, and a circuit has fixed shapes. Export the model so "
+            "that every shape but the batch is fixed; if a converter wrote it for an estimator, as skl2onnx does for "
+            "nearest neighbours, take another kind of estimator"
+        )
     return value.shape.numpy()
 
 

@@ -1,5 +1,6 @@
 """What of a model is not supported, all of it at once and before anything is calibrated."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import onnx_ir
@@ -14,6 +15,12 @@ __all__ = ["ops", "refusals", "require_none"]
 
 MAX_SHOWN = 20
 """Refusals that a message lists."""
+
+MAX_NAMES = 20
+"""Names of nodes that are listed behind a refusal that they share."""
+
+_OF_NODE = re.compile(r"node ('[^']*'|\"[^\"]*\") (.*)", re.DOTALL)
+"""How refusals begin: the name of the node, which is all that differs where a model repeats what is refused."""
 
 
 def refusals(model: onnx_ir.Model) -> Iterator[tuple[onnx_ir.Node, ZkinferError]]:
@@ -56,11 +63,25 @@ def _require_straight(node: onnx_ir.Node, opset: int) -> None:
 
 
 def require_none(errors: Sequence[ZkinferError]) -> None:
-    """Raise what was refused as one error, of the class of the first, that lists all of it."""
+    """Raise what was refused as one error, of the class of the first, that lists all of it: once what nodes share."""
     if not errors:
         return
     if len(errors) == 1:
         raise errors[0]
-    more = len(errors) - MAX_SHOWN
-    lines = [f"* {error}" for error in errors[:MAX_SHOWN]] + ([f"* and {more} more"] if more > 0 else [])
+    groups: dict[str, list[str]] = {}
+    for error in map(str, errors):
+        found = _OF_NODE.fullmatch(error)
+        groups.setdefault(found[2] if found else error, []).append(found[1] if found else "")
+    lines = [f"* {_shared(reason, names)}" for reason, names in list(groups.items())[:MAX_SHOWN]]
+    more = sum(map(len, list(groups.values())[MAX_SHOWN:]))
+    lines += [f"* and {more} more"] if more else []
     raise type(errors[0])(f"{len(errors)} nodes of the model are refused:\n" + "\n".join(lines)) from errors[0]
+
+
+def _shared(reason: str, names: Sequence[str]) -> str:
+    """A refusal of all nodes of these names."""
+    first = f"node {names[0]} {reason}" if names[0] else reason
+    if len(names) == 1:
+        return first
+    more = f", and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{first} ({len(names)} such nodes: {', '.join(names[:MAX_NAMES])}{more})"

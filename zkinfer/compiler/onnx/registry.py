@@ -195,4 +195,5 @@ def _instead(domain: str, name: str) -> str:
     if name in _hints:
         return f"{' ' if _hints[name].startswith('in ') else '; '}{_hints[name]}"
     near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
-    return f"; the nearest that is supported is {near[0]}" if near else ""
+    nearest = f"; the nearest that is supported is {near[0]}" if near else ""
+    return f"{nearest}; docs/operators.md lists those that are"

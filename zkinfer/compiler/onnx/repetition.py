@@ -229,8 +229,8 @@ def _given(node: onnx_ir.Node, place: int) -> Value:
 def _count(loop: Repetition) -> int:
     """How many steps a Loop has."""
     advice = (
-        "A circuit has a fixed number of steps: let the loop run as often as it may at most, and keep the states of "
-        "those that have ended with Where"
+        "A circuit has a fixed number of steps: let the loop run as often as it may at most, and update a "
+        "state with Where, only while its condition holds"
     )
     most, going = (*loop.node.inputs, None, None)[:2]
     if most is not None and most.const_value is None:
