@@ -261,6 +261,21 @@ def test_debug_keeps_the_exception(shop: Path, tmp_path: Path) -> None:
     assert isinstance(done.error, StatementError)
 
 
+@pytest.mark.parametrize("error", [RecursionError("too deep"), ModuleNotFoundError("No module named 'x'", name="x")])
+def test_a_fault_of_zkinfer_is_no_refusal(shop: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(zk, "estimate", fail)
+    done = run("estimate", shop / "model.zkcircuit", "--json")
+    assert done.code == 70
+    found = json.loads(done.text.splitlines()[-1])
+    assert (found["error"], found["check"]) == (type(error).__name__, None)
+    assert str(error) in found["message"]
+    assert "Traceback" not in done.text
+    assert run("--debug", "estimate", shop / "model.zkcircuit").error is error
+
+
 def test_circuit_is_private_and_described(shop: Path) -> None:
     assert (shop / "model.zkcircuit").stat().st_mode & 0o077 == 0
     done = run("inspect", shop / "model.zkcircuit")

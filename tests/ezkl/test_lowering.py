@@ -21,7 +21,7 @@ from support.recurrent_programs import Recurrent, recurrence, two_states
 from support.steps import random_step
 
 from zkinfer.circuit.evaluate import evaluate
-from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor
+from zkinfer.circuit.program import Einsum, Lookup, Program, Tensor, Term, View
 from zkinfer.circuit.steps import STEPS, Shape, Step, apply_steps
 from zkinfer.circuit.table import Table
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand
@@ -179,6 +179,19 @@ def test_no_two_constants_are_equal(tmp_path: Path) -> None:
     _, laid_out = lay_out(program, SALT, LOGROWS, tmp_path)
     assert '"required_range_checks":[]' in laid_out.text
     assert circuit_size(laid_out.text).lookups == 18
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3])
+def test_terms_that_are_multiplied_by_zero(terms: int, tmp_path: Path) -> None:
+    """An LSTM that begins with zeros has two: what each adds is nothing, by whatever constants are taken."""
+    x = Tensor("x", (1, 4), 0, -100, 100)
+    nothing = (Term(0, 0, ()),) * terms
+    views = tuple(View(Tensor(f"n{i}", (1, 4), 0, i, i), nothing, i) for i in range(3))
+    program = Program(1, (x,), (), (), views, (1, 2, 3))
+    lowered = lower(program, salt=SALT, logrows=LOGROWS)
+    _, _, *rest = graph_outputs(lowered, Built(program, (), {}, ()), [np.array([[-100, -3, 0, 77]])])
+    assert [own.tolist() for own in rest] == [[0] * 4, [1] * 4, [2] * 4]
+    lay_out(program, SALT, LOGROWS, tmp_path)
 
 
 def test_same_program_same_bytes(graph: Program) -> None:

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from zkinfer.cli.failures import failure, printable
 from zkinfer.cli.results import ExitCode, Fact, Failure, Result, json_line
-from zkinfer.errors import ZkinferError
 
 P = ParamSpec("P")
 
@@ -37,8 +36,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one line
 def guarded(command: Callable[P, Result]) -> Callable[P, None]:
     """A command that ends with its result's exit code, and has the option `--json`.
 
-    With that option, what it says on standard output is the result, one line of JSON. The library's errors become one
-    red line on standard error, an exit code, and with the option a `Failure` on standard output.
+    With that option, what it says on standard output is the result, one line of JSON. Errors become one red line on
+    standard error, an exit code, and with the option a `Failure` on standard output.
     """
 
     @functools.wraps(command)
@@ -47,7 +46,9 @@ def guarded(command: Callable[P, Result]) -> Callable[P, None]:
         out.quiet = as_json
         try:
             result = command(*args, **kwargs)
-        except (ZkinferError, ModuleNotFoundError, MemoryError, KeyboardInterrupt) as error:
+        except (typer.BadParameter, typer.Exit, typer.Abort, BrokenPipeError):
+            raise  # wrong usage, an end that was meant, and nobody who reads on
+        except (Exception, KeyboardInterrupt) as error:
             if Debug.enabled and not isinstance(error, KeyboardInterrupt):
                 raise
             result = failure(error)

@@ -53,11 +53,7 @@ def missing_extra(error: ModuleNotFoundError) -> MissingDependencyError | None:
 
 
 def failure(error: BaseException) -> Failure:
-    """An error as a result.
-
-    Raises:
-        ModuleNotFoundError: the module is of no optional package, so that the installation is broken.
-    """
+    """An error as a result: any that is not the library's own, nor of the machine, is a fault of zkinfer."""
     match error:
         case KeyboardInterrupt():
             return Failure(exit_code=ExitCode.INTERRUPTED, error="KeyboardInterrupt", check=None, message="interrupted")
@@ -65,15 +61,23 @@ def failure(error: BaseException) -> Failure:
             return failure(ResourceError("there is too little memory for this"))
         case ModuleNotFoundError():
             advice = missing_extra(error)
-            if advice is None:
-                raise error
-            return failure(advice)
+            return internal(error) if advice is None else failure(advice)
         case ZkinferError():
             code, check = exit_code(error), None
             if code is ExitCode.REFUSED:
                 check = next((name for kind, name in CHECKS.items() if isinstance(error, kind)), "verification")
             return Failure(exit_code=code, error=type(error).__name__, check=check, message=printable(str(error)))
-    raise error
+    return internal(error)
+
+
+def internal(error: BaseException) -> Failure:
+    """An error that nobody foresaw. Nothing was refused by it, and nothing is wrong with what was given."""
+    name = type(error).__name__
+    message = (
+        f"zkinfer itself failed, and nothing was found out ({name}: {printable(str(error))}); please report this line "
+        "with the command, and with the traceback that `zkinfer --debug COMMAND` shows"
+    )
+    return Failure(exit_code=ExitCode.INTERNAL, error=name, check=None, message=message)
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from zkinfer.cli.arrays import lineage, read_arrays, read_context
 from zkinfer.cli.failures import failure
 from zkinfer.cli.results import ExitCode, Failure, Verified, json_line
 from zkinfer.cli.verified import TEST_ONLY, valid_text, verified_result, verified_rows
-from zkinfer.errors import InvalidInputError, VerifierUnavailableError, ZkinferError
+from zkinfer.errors import InvalidInputError, VerifierUnavailableError
 from zkinfer.extras import install
 from zkinfer.files.location import Location
 from zkinfer.verifier.verify import engine_name, verify
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     given = options.parse_args(arguments)
     try:
         result: Verified | Failure = _verify(given)
-    except (ZkinferError, ModuleNotFoundError, MemoryError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         result = failure(error)
         print(f"{result.title}: {result.message}", file=sys.stderr)
     if given.json:

@@ -18,7 +18,7 @@ class ExitCode(enum.IntEnum):
     USAGE: the command line is wrong. BAD_INPUT: a file or an argument is not what it should be, so that nothing was
     checked. FAILED: a backend failed, or memory, disk, time or an optional package is missing. INCOMPLETE, STOPPED and
     DEAD_LETTERS are of batch jobs: batches failed; asked to stop; complete, but with items that no proof covers.
-    INTERRUPTED: by Ctrl-C.
+    INTERNAL: zkinfer itself is at fault. INTERRUPTED: by Ctrl-C.
     """
 
     OK = 0
@@ -29,6 +29,7 @@ class ExitCode(enum.IntEnum):
     INCOMPLETE = 5
     STOPPED = 6
     DEAD_LETTERS = 7
+    INTERNAL = 70
     INTERRUPTED = 130
 
 

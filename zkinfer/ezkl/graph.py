@@ -68,7 +68,9 @@ class Graph:
         return self._initializer(np.array([value], dtype=np.float32))
 
     def scale(self, name: str, coefficient: int, what: str) -> str:
-        """A positive integer multiple, by additions where its constant is taken."""
+        """A multiple by an integer from 0 up, by additions where its constant is taken."""
+        if coefficient == 0:
+            return self.op("Sub", name, name)
         if coefficient == 1:
             return name
         if coefficient > FLOAT32_EXACT and coefficient % 2 == 0:
