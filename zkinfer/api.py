@@ -168,7 +168,10 @@ def estimate(
     chosen, runs = find_backend(backend), samples // batch
     most = chosen.limits.runs or MAX_RUNS
     if runs > most:
-        raise InvalidInputError(f"one proof of the {chosen.name} backend covers at most {most * batch} samples")
+        raise InvalidInputError(
+            f"one proof of the {chosen.name} backend covers at most {most * batch:,} samples, not {samples:,}: cut "
+            "them up into several proofs, as a job does (`zkinfer batch run`), and estimate one of them"
+        )
     budget = chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs)
     return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget)
 

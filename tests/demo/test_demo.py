@@ -18,6 +18,7 @@ from zkinfer.demo.forgeries import changed_answer, made_for, tampered_model
 from zkinfer.demo.story import draw_digit
 from zkinfer.demo.third_party import PROVER_PACKAGES, Attempt, ThirdParty
 from zkinfer.errors import InvalidInputError, InvalidProofError, ProvingError
+from zkinfer.files.native_key import DEFAULT_PROOFS
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.verifier import verify
 
@@ -38,6 +39,9 @@ def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
     assert text.count("refused") == 5
     # A wrong statement has other challenges. Seldom they ask for more columns than a proof has: its form is wrong then.
     assert text.count("(cryptographic check)") + text.count("(proof file)") == 5, "the proof refuses them, no digest"
+    assert text.index("kernels are compiled") < text.index("making the keys"), "in a step of its own, first"
+    assert [line.split()[-3:] for line in text.splitlines() if "digits in one proof" in line] == [["32", "1", "1"]]
+    assert f"for {DEFAULT_PROOFS:,} proofs" in text
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "another-model.zkc",
         "another-model.zkp",
@@ -50,6 +54,7 @@ def test_it_comes_out_as_it_says(tmp_path: Path) -> None:
         "for-another-model.zkp",
         "model.zkc",
         "one-digit.npy",
+        "one-digit.zkp",
         "proof.zkp",
         "used-again.zkp",
     ]

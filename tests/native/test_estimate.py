@@ -89,6 +89,11 @@ def test_limbs_of_weights_and_multiplicities_are_counted() -> None:
     assert narrow.elements == narrow.multiplications == 0, "nothing is executed"
 
 
+def test_an_estimate_says_which_proof_it_is_of() -> None:
+    assert "idle core" in estimated(1).title
+    assert "the first one also reads keys and kernels" in estimated(1).title
+
+
 def test_a_budget_has_its_price_in_time_memory_and_disk() -> None:
     """Of setup alone, where copies are small: proofs cost the same, and keys keep a root and a byte for each."""
     few, many = (estimate(EXAMPLE.program, EXAMPLE.weights, proofs=proofs) for proofs in (100, 10_000))

@@ -22,6 +22,7 @@ from zkinfer.native.cost import (
     output_bytes,
     seconds,
 )
+from zkinfer.native.expected_shape import expected_shape
 from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
@@ -101,7 +102,10 @@ class NativeEstimate(Estimate):
 
     @property
     def title(self) -> str:
-        return "Estimate, native backend, processor time of a core like those of docs/benchmarks.md"
+        return (
+            "Estimate, native backend: processor time of an idle core like those of docs/benchmarks.md,\n"
+            "and of a later proof of a process; the first one also reads keys and kernels"
+        )
 
     def rows(self) -> list[tuple[str, str]]:
         small = (f"with keys for {SMALL_BUDGET:,} proofs it would take", duration(self.small_setup_seconds))
@@ -134,7 +138,7 @@ class NativeEstimate(Estimate):
 
 
 def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, proofs: int) -> NativeEstimate:
-    """Predict what `setup` and `prove` take.
+    """Predict what `setup` and `prove` take; this takes the same time and memory for any number of runs.
 
     Args:
         program, weights: the circuit's.
@@ -148,7 +152,7 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
     sizes = key_sizes(program, proofs)
     opening = sizes.opening
     header = header_for(plan)
-    shape = shape_of(plan, opening.code, header, sizes.log_copies)
+    shape = expected_shape(plan, opening.code, header, sizes.log_copies)
     counts = count(plan, shape, header, opening, sizes.symbols)
     groups = shape.weight_groups, shape.witness_groups
     executor = Executor(program, weights, keep=values_read(program))
