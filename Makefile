@@ -29,6 +29,8 @@ PACKAGE := $(shell find zkinfer -name '*.py')
 LOCKED := constraints/locked.txt
 LOWEST := constraints/lowest.txt
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check
+# By a path, which also serves in the folder above the clone: Python finds a hook after the clone's folder.
+EDITABLE := --config-settings editable_mode=compat --editable
 UV_COMPILE := uv pip compile --quiet --upgrade --python-version 3.11 --prerelease disallow --no-annotate \
 	--custom-compile-command 'make lock'
 MINUTES ?= 30
@@ -90,7 +92,7 @@ test-older: $(VENV)/.installed
 # Installed anew every time: what is newest changes.
 test-newest:
 	test -d .venv-newest || $(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/$(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable '.[$(VERSIONED_EXTRAS)]'
+	.venv-newest/bin/$(PIP_INSTALL) --upgrade --upgrade-strategy eager $(EDITABLE) '.[$(VERSIONED_EXTRAS)]'
 	NUMBA_CACHE_DIR=$(CURDIR)/.venv-newest/kernels .venv-newest/bin/pytest -n 2 --dist worksteal $(VERSIONED_TESTS)
 
 test-lowest: .venv-lowest/.installed
@@ -122,12 +124,12 @@ $(VENV)/.installed: pyproject.toml $(LOCKED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "zkinfer needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP_INSTALL) --constraint $(LOCKED) --editable '.[all]'
+	$(BIN)/$(PIP_INSTALL) --constraint $(LOCKED) $(EDITABLE) '.[all]'
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml $(LOWEST)
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/$(PIP_INSTALL) --constraint $(LOWEST) --editable '.[$(VERSIONED_EXTRAS)]'
+	.venv-lowest/bin/$(PIP_INSTALL) --constraint $(LOWEST) $(EDITABLE) '.[$(VERSIONED_EXTRAS)]'
 	@touch $@
 
 # What a third party installs: the verifier, with what the demonstration's ezkl proof takes, and nothing of the prover's

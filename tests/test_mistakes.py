@@ -54,7 +54,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "zk.Circuit.load('m.zkcircuit')",
     ),
     "keys are made where there are keys": (lambda b: zk.setup(b.circuit, folder=b.keys.folder), "another folder"),
-    "an estimate of more than a proof covers": (lambda b: zk.estimate(b.circuit, samples=10**9), "at most 1048576"),
+    "an estimate of more than a proof covers": (lambda b: zk.estimate(b.circuit, samples=10**9), "at most 1,048,576"),
     "a model in the place of a circuit": (lambda b: zk.Circuit.load(MODEL), "zkinfer compile MODEL"),
     "verify in the wrong order, of files": (
         lambda b: verify(b.keys.commitment.to_bytes(), b.proof.to_bytes(), X),

@@ -14,7 +14,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.cli import app, inspect_batch
 from zkinfer.ezkl.verifying_key import EzklVerifyingKey, Srs
 from zkinfer.files.artifact import wrap
-from zkinfer.files.commitment import Commitment
+from zkinfer.files.commitment import Commitment, fingerprint_of
 from zkinfer.files.kinds import EARLIER, KEY_SECRET, ROTATION
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
@@ -185,7 +185,8 @@ def test_a_short_manifest_of_many_items_is_described_without_counting_them(
     monkeypatch.setattr(inspect_batch, "receipt_of", lambda _: pytest.fail("the items were counted"))
     code, text = run("inspect", str(tmp_path / "manifest.zkm"))
     assert code == 0
-    assert str(count * size) in text
+    assert f"{count * size:,}" in text
+    assert f"for commitment {fingerprint_of(bytes(32))} items" in " ".join(text.split()), "as the owner publishes it"
     assert "minutes or more: shown with --all" in text
     monkeypatch.setattr(inspect_batch, "receipt_of", lambda _: bytes(range(32)))
     assert bytes(range(32)).hex() in run("inspect", str(tmp_path / "manifest.zkm"), "--all")[1]

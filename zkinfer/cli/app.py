@@ -52,7 +52,7 @@ PRICE = ("setup, once", "keys on disk", "prove", "memory", "proof")
 OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg")
 """Ends of names of pictures that no graph is drawn as."""
 
-DEFAULTS = ", ".join(f"{backend.default_proofs} with {backend.name}" for backend in all_backends())
+DEFAULTS = ", ".join(f"{backend.default_proofs:,} with {backend.name}" for backend in all_backends())
 
 
 def known_backend(name: str) -> str:

@@ -305,7 +305,7 @@ def _work(
     rate = f", {items / seconds:.3g} a second" if items and seconds else ""
     rows = [
         *_rows(folder, counts),
-        ("this run", f"{items} items in {duration(seconds)}{rate}"),
+        ("this run", f"{items:,} items in {duration(seconds)}{rate}"),
         ("memory", f"{decimal(progress.memory)} at most in a process that proves" if progress.memory else "no proof"),
     ]
     state, code = ("stopped", ExitCode.STOPPED) if outcome.stopped else ("incomplete", ExitCode.INCOMPLETE)
@@ -388,7 +388,7 @@ def _receipt_rows(manifest: "Manifest") -> list[tuple[str, str]]:
         rows += [
             ("digest", manifest.digest.hex()),
             ("challenge", sample.challenge.hex()),
-            ("proven", f"{manifest.proven} of {manifest.items} items, in {len(sample.openings)} proofs"),
+            ("proven", f"{manifest.proven:,} of {manifest.items:,} items, in {len(sample.openings):,} proofs"),
             missed_row(sample.rate, sample.miss_probability),
         ]
     return rows
@@ -402,7 +402,7 @@ def _show_commitment(folder: Path, committed: "Manifest", rate: float | None) ->
     dead = len(committed.dead_letters)
     rows = [
         ("digest", committed.digest.hex()),
-        ("items", f"{committed.items} in {len(committed.batches)} batches, {dead} dead letters"),
+        ("items", f"{committed.items:,} in {len(committed.batches):,} batches, {dead} dead letters"),
         ("to be proven", f"{committed.sample.size} batches, which the challenge picks"),
         *([] if rate is None else [missed_row(rate, job_miss_probability(committed, rate))]),
         ("next", "publish the digest, have a challenge drawn, then: zkinfer batch prove-sample"),
@@ -434,8 +434,10 @@ def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[t
     if counts.batches_done:
         size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
         proofs = f"{counts.batches_done} batches, {size} together, {mean} each"
-    executed = f"{counts.executed} items, executed and committed to"
-    done = f"{counts.done} of {counts.items} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}"
+    executed = f"{counts.executed:,} items, executed and committed to"
+    done = (
+        f"{counts.done:,} of {counts.items:,} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}"
+    )
     return [
         ("folder", str(folder)),
         *([("items", done)] if counts.items else []),

@@ -25,7 +25,7 @@ def summary(progress: "JobProgress") -> str:
     """Progress in one line: done, rate, remaining time, failures, memory."""
     counts = progress.counts
     rate = progress.items / progress.seconds if progress.seconds else 0.0
-    text = f"{counts.done} of {counts.items} items, {rate:.3g}/s"
+    text = f"{counts.done:,} of {counts.items:,} items, {rate:.3g}/s"
     if counts.done < counts.items:
         text += f", {duration((counts.items - counts.done) / rate) if rate else 'unknown time'} left"
     text += f", {counts.failed} failed, {counts.dead} dead letters"

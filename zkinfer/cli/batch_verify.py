@@ -52,7 +52,7 @@ def write_item(
         share_batch = typer.confirm("Write it?", err=True)
     commitment = (keys or Path(job.keys)) / COMMITMENT_FILE
     found = write_item_folder(folder, number, output, commitment, share_batch=share_batch)
-    rows = [("item", f"{number} of {found.header.items}"), ("receipt", found.receipt().hex())]
+    rows = [("item", f"{number} of {found.header.items:,}"), ("receipt", found.receipt().hex())]
     if found.item.dead:
         rows.append(("dead letter", found.item.reason))
     elif shown:
@@ -102,7 +102,7 @@ def verify(
         )
         rows = [
             ("receipt", verified.receipt.hex()),
-            ("items", f"{verified.proven} proven, {verified.dead} not, in {verified.proofs} proofs"),
+            ("items", f"{verified.proven:,} proven, {verified.dead:,} not, in {verified.proofs:,} proofs"),
         ]
         _show("VALID: this model gives these outputs for these items", verified, rows)
         return _as_result(verified)
@@ -116,7 +116,7 @@ def verify(
     )
     rows = [
         ("receipt", digest.hex()),
-        ("item", f"{shown.index}, of a job of {shown.items}"),
+        ("item", f"{shown.index}, of a job of {shown.items:,}"),
         *output_rows("output", shown.outputs),
     ]
     _show("VALID: this model gives this output for this item", shown, rows)
@@ -175,7 +175,7 @@ def verify_sample(
     )
     rows = [
         ("receipt", verified.receipt.hex()),
-        ("proven", f"{verified.proven} of {verified.items} items, in {verified.proofs} proofs"),
+        ("proven", f"{verified.proven:,} of {verified.items:,} items, in {verified.proofs:,} proofs"),
         missed_row(verified.rate, verified.miss_probability),
         *([("", OPERATORS_RATE)] if verified.rate_of_operator else []),
         ("", "provided that the challenge came after the digest, from someone other than the operator"),

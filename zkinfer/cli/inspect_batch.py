@@ -5,6 +5,7 @@ from typing import Any
 
 from zkinfer.cli.console import Description
 from zkinfer.files import kinds
+from zkinfer.files.commitment import fingerprint_of
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import ItemReceipt, JobHeader, receipt_of
 
@@ -28,18 +29,18 @@ other inputs and outputs are hidden behind salts."""
 def describe_manifest(manifest: Manifest, head: Rows, everything: bool) -> Description:
     """A manifest in words; that of a sampled job may be its commitment, from before the challenge."""
     sample = manifest.sample
-    dead = ("dead letters", str(len(manifest.dead_letters)))
+    dead = ("dead letters", f"{len(manifest.dead_letters):,}")
     header = [*head, *_header_rows(JobHeader.of(manifest)), dead]
     receipt = ("receipt", "of so many items it takes minutes or more: shown with --all")
     if everything or sample is not None or manifest.items <= MAX_ITEMS:
         receipt = ("receipt", receipt_of(manifest).hex())
-    proven = f"{manifest.proven} items, in {sum(bool(batch.proof) for batch in manifest.batches)} proofs"
+    proven = f"{manifest.proven:,} items, in {sum(bool(batch.proof) for batch in manifest.batches):,} proofs"
     if sample is None:
         rows = [*header, ("proven", proven), receipt, ("valid?", NOT_CHECKED)]
         return Description("Manifest of a batch job", rows, MANIFEST_REVEALS)
     sampled = [
         ("digest", manifest.digest.hex()),
-        ("batches", f"{len(manifest.batches)}, of which {sample.size} are picked"),
+        ("batches", f"{len(manifest.batches):,}, of which {sample.size:,} are picked"),
     ]
     if not sample.challenge:
         rows = [*header, *sampled, ("proven", "nothing yet")]
@@ -69,7 +70,7 @@ def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> Descripti
 
 
 def _header_rows(header: JobHeader) -> Rows:
-    return [("for commitment", header.commitment.hex()), ("items", str(header.items))]
+    return [("for commitment", fingerprint_of(header.commitment)), ("items", f"{header.items:,}")]
 
 
 DESCRIPTIONS: dict[str, Callable[[Any, Rows, bool], Description]] = {

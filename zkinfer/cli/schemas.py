@@ -19,8 +19,9 @@ Every command takes `--json`. Standard output is then one line, an object in JSO
 warnings and progress go to standard error as without it. A command that ends with an error prints a `Failure`. Only a
 wrong command line (exit code 2) prints no object. [Scripts](scripts.md) has examples.
 
-Fields are never renamed, and never mean something else; new ones may come. Digests are hexadecimal, sizes are bytes,
-times are seconds, and paths are as they were given. Numbers that are not finite are null. This page is written by
+Fields are never renamed, and never mean something else; new ones may come. Digests are hexadecimal, and so are
+fingerprints, in groups of four digits with spaces between. Sizes are bytes, times are seconds, and paths are as they
+were given. Numbers that are not finite are null. This page is written by
 `python -m zkinfer.cli.schemas`.
 
 Every object has these fields:

@@ -43,7 +43,7 @@ def output_rows(name: str, arrays: "tuple[FloatArray | None, ...]") -> list[tupl
 
 def samples_text(verified: "VerifiedInference") -> str:
     """How many inferences were verified, and who chose that number."""
-    shown = f"{verified.runs} runs of the circuit" if verified.runs > 1 else "1 run of the circuit"
+    shown = f"{verified.runs:,} runs of the circuit" if verified.runs > 1 else "1 run of the circuit"
     chosen_by_the_prover = all(verified.input_commitments)
     return f"{shown}, as the prover chose: all inputs are hidden" if chosen_by_the_prover else shown
 

@@ -114,7 +114,7 @@ class Budget:
             number = self._read(descriptor).find(b"\0")
             if number < 0:
                 raise BudgetError(
-                    f"this commitment has served the {self.total} proofs that hide its data; "
+                    f"this commitment has served the {self.total:,} proofs that hide its data; "
                     "make a new one, with a larger number of proofs if need be, and publish it"
                 )
             self._write(descriptor, number, _BEGUN)

@@ -70,7 +70,7 @@ class Statement:
     def __post_init__(self) -> None:
         check_context(self.context)
         if not 1 <= self.runs <= MAX_RUNS:
-            raise InvalidInputError(f"a proof covers 1 to {MAX_RUNS} runs of the circuit, not {self.runs}")
+            raise InvalidInputError(f"a proof covers 1 to {MAX_RUNS:,} runs of the circuit, not {self.runs:,}")
 
     def parts(self) -> tuple[bytes, bytes, bytes]:
         """Digests of inputs, outputs and context, 32 bytes each: they tell which of them two statements differ in.

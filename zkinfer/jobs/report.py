@@ -233,8 +233,8 @@ def _summary(
     complete = manifest_file(folder).exists()
     rows = [
         ("state", "complete" if complete else "not complete"),
-        ("items", f"{counts.items}, of which {counts.done} are done, {counts.failed} failed"),
-        *([(unpicked, f"{counts.executed} items, executed and committed to")] if counts.executed else ()),
+        ("items", f"{counts.items:,}, of which {counts.done:,} are done, {counts.failed:,} failed"),
+        *([(unpicked, f"{counts.executed:,} items, executed and committed to")] if counts.executed else ()),
         ("dead letters", str(counts.dead)),
         ("proofs", f"{len(proven)}, {counts.proof_bytes / 2**20:.4g} MiB together"),
         ("batches tried again", str(counts.retries)),

@@ -44,7 +44,7 @@ def overview(folder: Path, job: Job, counts: JobCounts) -> str:
 def _lead(manifest: Manifest) -> str:
     """The result in a sentence or two."""
     dead, sample = len(manifest.dead_letters), manifest.sample
-    text = f"{manifest.proven} of {manifest.items} answers are proven"
+    text = f"{manifest.proven:,} of {manifest.items:,} answers are proven"
     if sample is not None:
         return (
             f"{text}, a sample that was drawn by challenge. If {100 * sample.rate:.4g}% of all answers were wrong, it "
@@ -58,7 +58,7 @@ def _lead(manifest: Manifest) -> str:
 def _rows(job: Job, manifest: Manifest, receipt: str, finished: float) -> list[tuple[str, str]]:
     names = [Location(file.path).name for file in job.inputs]
     more = f" and {len(names) - MAX_FILES} more" if len(names) > MAX_FILES else ""
-    inputs = f"{manifest.items} items in {', '.join(names[:MAX_FILES])}{more}"
+    inputs = f"{manifest.items:,} items in {', '.join(names[:MAX_FILES])}{more}"
     return [
         ("model", f"{fingerprint_of(manifest.commitment)} (the fingerprint of its published commitment)"),
         ("data", inputs + (", which the proofs hide" if manifest.private_inputs else "")),

@@ -102,10 +102,10 @@ class VerifiedJob:
 
     def __str__(self) -> str:
         if not self.published:
-            return f"{self.proven} of {self.items} items are proven; the others are dead letters"
+            return f"{self.proven:,} of {self.items:,} items are proven; the others are dead letters"
         return (
-            f"sampled: {self.proven} of {self.items} items are proven; if {100 * self.rate:.4g}% of the outputs were "
-            f"wrong, the sample would hold none of them with probability {self.miss_probability:.3g}"
+            f"sampled: {self.proven:,} of {self.items:,} items are proven; if {100 * self.rate:.4g}% of the outputs "
+            f"were wrong, the sample would hold none of them with probability {self.miss_probability:.3g}"
             + "; that rate is the operator's own, as you named none"
             * self.rate_of_operator
         )

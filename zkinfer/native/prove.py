@@ -277,7 +277,7 @@ def prove(
         raise InvalidInputError("a proof covers one run at least: hand in inputs")
     if not keys.proofs_left:
         raise BudgetError(
-            f"these keys have made all their {keys.budget} proofs: one more would begin to show the weights; "
+            f"these keys have made all their {keys.budget:,} proofs: one more would begin to show the weights; "
             "make new keys with setup, and publish their commitment; a rotation would have taken one proof of these"
         )
     runs = len(inputs[0])
