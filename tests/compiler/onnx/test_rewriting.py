@@ -10,7 +10,7 @@ from zkinfer.compiler.compile import compile as compile_model
 from zkinfer.compiler.onnx import load
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.rewriting import RUNS, require_same_function
-from zkinfer.errors import CompileError
+from zkinfer.errors import AccuracyWarning, CompileError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(RUNS, 1, 6)).astype(np.float32)
@@ -52,6 +52,14 @@ def test_where_the_model_gives_no_number_any_may_stand() -> None:
     root = build("y = Sqrt(x)", {"x": [1, 1]})
     other = build("a = Abs(x)\ny = Sqrt(a)", {"x": [1, 1]})
     require_same_function(root, as_it_is(other), [PLACES - 8])
+
+
+def test_a_model_that_rounds_to_16_bits_is_warned_of_where_it_differs() -> None:
+    model = dense(1)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float16), "half"))
+    require_same_function(model, as_it_is(dense(1)), [X])
+    with pytest.warns(AccuracyWarning, match="rounds to few bits.* of 80 numbers of output 'y' differ"):
+        require_same_function(model, as_it_is(dense(-1)), [X])
 
 
 def test_compiling_compares(monkeypatch: pytest.MonkeyPatch) -> None:
