@@ -105,5 +105,5 @@ def test_context_of_a_statement_has_a_limit(commitment: Commitment) -> None:
 
 @pytest.mark.parametrize("runs", [0, -1, MAX_RUNS + 1])
 def test_number_of_runs_has_a_limit(commitment: Commitment, runs: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"1 to {MAX_RUNS} runs of the circuit, not {runs}"):
+    with pytest.raises(InvalidInputError, match=f"1 to {MAX_RUNS:,} runs of the circuit, not {runs:,}"):
         statement_of(commitment, runs=runs, inputs=(ROOT,), outputs=(ROOT,))
