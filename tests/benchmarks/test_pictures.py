@@ -34,7 +34,8 @@ def test_phases_add_up_to_the_time_of_a_proof(pictures: ModuleType) -> None:
     assert [row["prove ms"] for row in rows] == [row["prove ms"] for row in measured]
     for row in rows:
         assert set(row) == {"width", "batch", "prove ms", *phases}
-        assert sum(pictures.number(row[name]) for name in phases) == pictures.number(row["prove ms"])
+        apart = sum(pictures.number(row[name]) for name in phases) - pictures.number(row["prove ms"])
+        assert abs(apart) <= len(phases) / 2, "each phase is rounded"
 
 
 def test_estimates_are_dashed_and_called_estimated(pictures: ModuleType) -> None:
