@@ -54,6 +54,15 @@ def test_where_the_model_gives_no_number_any_may_stand() -> None:
     require_same_function(root, as_it_is(other), [PLACES - 8])
 
 
+def test_what_is_left_of_a_cancellation_is_none() -> None:
+    def scaled(factor: float) -> onnx.ModelProto:
+        return build("y = Mul(x, k)", {"x": [1, 6]}, {"k": np.float32(factor)})
+
+    require_same_function(scaled(0), as_it_is(scaled(1e-8)), [X])
+    with pytest.raises(CompileError, match="numbers differ"):
+        require_same_function(scaled(0), as_it_is(scaled(1e-3)), [X])
+
+
 def test_a_model_that_rounds_to_16_bits_is_warned_of_where_it_differs() -> None:
     model = dense(1)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float16), "half"))

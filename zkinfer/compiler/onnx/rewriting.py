@@ -25,6 +25,9 @@ RUNS = 16
 _TOLERANCE = 1e-3
 """How far a number may be from the model's, of the largest one of the output: far above what rounding does."""
 
+_LEAST = 1e-6
+"""Differences up to this are none, whatever the output's size: what cancels out leaves as much."""
+
 _COARSE_TOLERANCE = 0.05
 """The same where a model computes in numbers of 16 bits, or rounds to 8 bits as it runs: the circuit does neither."""
 
@@ -92,7 +95,7 @@ def _differing(expected: Array, got: Array, tolerance: float) -> npt.NDArray[np.
     said = np.isfinite(a)
     size = np.abs(a[said]).max(initial=0.0)
     with np.errstate(invalid="ignore"):
-        differs: npt.NDArray[np.bool_] = said & ~(np.abs(a - b) <= tolerance * size)
+        differs: npt.NDArray[np.bool_] = said & ~(np.abs(a - b) <= max(tolerance * size, _LEAST))
     return differs
 
 
