@@ -65,5 +65,5 @@ def test_no_estimate_runs_more_than_few_runs_dry(monkeypatch: pytest.MonkeyPatch
     found = [estimate(EXAMPLE.program, EXAMPLE.weights, runs=runs, proofs=3) for runs in (MOST // 2, MOST)]
     assert dry
     assert max(dry) <= DRY_RUNS
-    assert found[1].prove_seconds == pytest.approx(2 * found[0].prove_seconds, rel=0.1)
+    assert found[1].prove_seconds == pytest.approx(2 * found[0].prove_seconds, rel=0.25)
     assert found[1].security_bits >= 127
