@@ -1,4 +1,4 @@
-"""The pictures of docs/benchmarks.md, drawn from the tables of that page: `python benchmarks/pictures.py`.
+"""The pictures of docs/benchmarks.md and its sub-pages, drawn from their tables: `python benchmarks/pictures.py`.
 
 So a picture cannot show anything but the published numbers, and a test holds that it shows these.
 """
@@ -11,7 +11,7 @@ from zkinfer.pictures.bars import MARGIN, NAMES, ROW, WIDTH, share_bars, size_ba
 from zkinfer.pictures.svg import line, picture, text
 
 ROOT = Path(__file__).parent.parent
-PAGE, IMAGES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "images"
+IMAGES = ROOT / "docs" / "images"
 
 AIM = 1.5
 """Proving over inference in float32 that the project is measured against."""
@@ -24,6 +24,13 @@ GROUPS = {
     "openings, and what no phase names": ("rest",),
 }
 """What the phases of a proof are for."""
+
+
+def published() -> str:
+    """The pages of benchmarks, one after another."""
+    docs = ROOT / "docs"
+    return "\n".join(path.read_text() for path in [docs / "benchmarks.md", *sorted(docs.glob("benchmarks/*.md"))])
+
 
 Table = list[dict[str, str]]
 """Rows of a table by the names of its columns."""
@@ -182,9 +189,9 @@ PICTURES = {"phases.svg": phases, "proof-bytes.svg": proof_bytes, "overhead.svg"
 
 
 def main() -> None:
-    page = PAGE.read_text()
+    pages = published()
     for name, draw in PICTURES.items():
-        (IMAGES / name).write_text(draw(page))
+        (IMAGES / name).write_text(draw(pages))
 
 
 if __name__ == "__main__":

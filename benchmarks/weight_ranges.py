@@ -33,7 +33,7 @@ from zkinfer.native.weight_ranges import prove_ranges
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.typing import IntArray
 
-HEADER = ("weights", "up to", "limbs", "measured ms", "estimated", "ratio", "refitted")
+HEADER = ("weights", "up to", "limbs", "measured ms", "estimated", "estimate / measured", "refitted")
 MATRICES = (
     (64, 100), (64, 100_000), (256, 7), (256, 127), (256, 30_000), (256, 1 << 20), (512, 127), (512, 1 << 20),
     (768, 1 << 30), (1024, 127), (1024, 30_000), (1024, 1 << 19), (1448, 127), (2048, 127), (2048, 1 << 18),
@@ -72,7 +72,7 @@ class Point:
         estimated, again = seconds(self.counts, RANGE_PICOSECONDS), seconds(self.counts, refitted)
         took = self.seconds / second
         size = f"{self.width} x {self.width}", f"{self.bound:,}", str(self.limbs or "-")
-        return [*size, f"{1e3 * took:.0f}", f"{1e3 * estimated:.0f}", f"{took / estimated:.2f}", f"{took / again:.2f}"]
+        return [*size, f"{1e3 * took:.0f}", f"{1e3 * estimated:.0f}", f"{estimated / took:.2f}", f"{again / took:.2f}"]
 
 
 def product(width: int, bound: int) -> tuple[Program, list[IntArray]]:

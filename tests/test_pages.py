@@ -41,7 +41,7 @@ from zkinfer.ezkl.srs import forgeable_srs
 
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for folder in (".", "docs", "docs/protocol", "examples", "benchmarks", "circuits")
+    for folder in (".", "docs", "docs/protocol", "docs/benchmarks", "examples", "benchmarks", "circuits")
     for path in (ROOT / folder).glob("*.md")
 )
 TESTED_HERE = {
