@@ -37,7 +37,8 @@ MATRIX_FOLDER = "matrix"
 SECRET_VERSION = 2
 MAX_SECRET_BYTES = 1 << 24
 
-DIGESTED_FILES = (WEIGHTS_FILE, f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.HEADER}")
+DATA_FILE, HEADER_FILE = f"{MATRIX_FOLDER}/{storage.DATA}", f"{MATRIX_FOLDER}/{storage.HEADER}"
+DIGESTED_FILES = (WEIGHTS_FILE, DATA_FILE, HEADER_FILE)
 
 
 class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -83,6 +84,7 @@ class NativeKeys(Keys):
         self.matrix = _load_matrix(folder, commitment)
         self._secrets = secrets
         self._temporary = temporary
+        self._compare(HEADER_FILE)
         _require_weights_file(folder, commitment.program, secrets.widths)
 
     @property
@@ -105,7 +107,14 @@ class NativeKeys(Keys):
 
     @cached_property
     def executor(self) -> Executor:
-        """The program with its weights, ready to be executed any number of times; checks every published bound."""
+        """The program with its weights, ready to be executed any number of times; checks every published bound.
+
+        The files with weights, which proofs read as well, are compared with what was written.
+
+        Raises:
+            WrongKeyError: one of them is damaged.
+        """
+        self._compare(DATA_FILE)
         return Executor(self.program, self.weights, keep=values_read(self.program))
 
     @property
@@ -153,10 +162,17 @@ class NativeKeys(Keys):
         Raises:
             WrongKeyError: a file is damaged.
         """
-        for name, digest in self._secrets.digests.items():
-            if file_digest(self.folder / name) != digest:
-                raise _damaged(self.folder / name)
+        for name in DIGESTED_FILES:
+            self._compare(name)
         self.matrix.verify_files()
+
+    def _compare(self, name: str) -> None:
+        try:
+            found = file_digest(self.folder / name)
+        except OSError as error:
+            raise ArtifactError(f"the key folder lacks {name}: {error.strerror}") from None
+        if found != self._secrets.digests[name]:
+            raise _damaged(self.folder / name)
 
 
 def write_keys(

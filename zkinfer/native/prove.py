@@ -269,6 +269,7 @@ def prove(
         ShapeError, InputRangeError: the inputs do not fit the program.
         InvalidInputError: the context is too long, or there is no run.
         BudgetError: the keys have made all their proofs.
+        WrongKeyError: a file of the keys is damaged.
         ProvingError: the statement cannot be proven with 128 bits of security.
     """
     keep_freed_memory()
@@ -293,7 +294,8 @@ def prove(
         digest = statement.digest()
     opened = keys.matrix.take()
     link = key.copies.link()
-    data = prove_run(run, digest, opened.matrix, key.opening, place=opened.place, link=link)
+    with keys.matrix.proving_from(opened.place.number):
+        data = prove_run(run, digest, opened.matrix, key.opening, place=opened.place, link=link)
     batch = batch_of(program)
     hidden: tuple[PrivateTensor | None, ...] = ()
     if private_inputs:

@@ -61,7 +61,9 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
             new = Commitment(new.program, new.key, prove_ranges(new, matrix, seed))
         secrets = write_keys(part, new, weights, seed, ancestors)
         _remember(keys.folder, new_root=found.root)
-        _rotation(old, new, keys.matrix.take(), matrix.take()).save(part / ROTATION_FILE)
+        old_copy, new_copy = keys.matrix.take(), matrix.take()
+        with keys.matrix.proving_from(old_copy.place.number):
+            _rotation(old, new, old_copy, new_copy).save(part / ROTATION_FILE)
     return NativeKeys(folder, new, secrets, temporary)
 
 

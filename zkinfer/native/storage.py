@@ -22,13 +22,14 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
-from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, WrongKeyError
+from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, VerificationError, WrongKeyError
 from zkinfer.files import budget
 from zkinfer.files.artifact import building_folder
 from zkinfer.files.budget import Budget
@@ -38,6 +39,7 @@ from zkinfer.protocol.merkle.paths import DIGEST_BYTES, hash_node
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.copies import COPY_MASKS, ONLY, VEIL_ROWS, CopiesCommitment, Place
 from zkinfer.protocol.pcs.copies_prover import with_link
+from zkinfer.protocol.pcs.opening_check import DamagedMatrixError
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment
 from zkinfer.protocol.pcs.prover import CommittedMatrix, DataArray, commit, fill_leaves, prepared
 from zkinfer.protocol.randomness import Randomness
@@ -118,6 +120,10 @@ class StoredMatrix:
     reserved: int = 0
     _current: tuple[int, CommittedMatrix] | None = field(default=None, init=False)
 
+    @cached_property
+    def _maker(self) -> "_Maker":
+        return _Maker(self.folder, self.commitment, self.data, self.stream)
+
     @property
     def openings_a_copy(self) -> int:
         """As many as there are random symbols for the columns they show."""
@@ -138,11 +144,35 @@ class StoredMatrix:
         return self._opened(0)
 
     def _opened(self, number: int) -> Opened:
+        if any(_is_cut_off(part) for part in (self.data, self.tree)):
+            raise WrongKeyError(f"a file in {self.folder} was cut off since it was loaded: make the keys again")
         matrix = self.copy(number)
         place = ONLY
         if self.commitment.log_copies:
             place = Place(number, matrix.commitment.root + prove_leaves(self.tree, [number]))
+            try:
+                self.commitment.matrix(place)
+            except VerificationError:
+                raise _damaged(self.folder / COPIES) from None
         return Opened(replace(matrix, limit=self.queries), place)
+
+    @contextlib.contextmanager
+    def proving_from(self, number: int) -> Iterator[None]:
+        """While a proof is made from a copy: what is found to be damaged ends it, and is not used again.
+
+        Raises:
+            WrongKeyError: the block found that what it read is not what was committed.
+        """
+        try:
+            yield
+        except (VerificationError, DamagedMatrixError) as error:
+            self._current = None
+            removed = self._maker.remove(number)
+            advice = f"copy-{number} was removed, and the next proof makes it again" if removed else "load them again"
+            raise WrongKeyError(
+                f"the files in {self.folder} are damaged, and a proof from them would not verify ({error}). None was "
+                f"made, but it is counted in the budget. {advice}; if proving fails again, make the keys again"
+            ) from error
 
     def copy(self, number: int) -> CommittedMatrix:
         """A copy; the last one that was asked for is kept.
@@ -157,9 +187,12 @@ class StoredMatrix:
         return current[1]
 
     def _made(self, number: int) -> CommittedMatrix:
-        maker = _Maker(self.folder, self.commitment, self.data, self.stream)
+        maker = self._maker
+        root = self.tree[(1 << self.commitment.log_copies) + number].tobytes()
         matrix = maker.copy(number)
-        if matrix.commitment.root != self.tree[(1 << self.commitment.log_copies) + number].tobytes():
+        if matrix.commitment.root != root and maker.remove(number):
+            matrix = maker.copy(number)
+        if matrix.commitment.root != root:
             raise ArtifactError(f"the files in {self.folder} do not belong together: make the commitment again")
         maker.remove_before(number)
         return matrix
@@ -170,8 +203,7 @@ class StoredMatrix:
         Raises:
             ArtifactError, WrongKeyError: a file is damaged.
         """
-        count = 1 << self.commitment.log_copies
-        maker = _Maker(self.folder, self.commitment, self.data, self.stream)
+        count, maker = 1 << self.commitment.log_copies, self._maker
         if not np.array_equal(_upper_tree(self.tree[count:]), self.tree):
             raise _damaged(self.folder)
         for number in {0, *maker.stored()}:
@@ -207,14 +239,17 @@ class _Maker:
         return Randomness(blake3(COPY_LABEL + number.to_bytes(8, "little"), key=self._stream).digest())
 
     def made(self, number: int) -> CommittedMatrix:
-        """A copy in memory."""
-        return commit(self._code, self._data, self._masks, self.randomness(number), self.veil)
+        """A copy in memory, with its data if they are small: then nothing of it can change any more."""
+        small = self._data.nbytes <= STORED_BYTES
+        data = self._data.copy() if small else self._data
+        made = commit(self._code, data, self._masks, self.randomness(number), self.veil)
+        return replace(made, mapped=not small)
 
     def copy(self, number: int) -> CommittedMatrix:
         """A copy, in memory or mapped from its folder, which is made if it is not there."""
         if self._masks or self._leaf_bytes * self._code.length <= STORED_BYTES:
             return self.made(number)
-        folder = self._place(number)
+        folder = _copy_folder(self._folder, number)
         with contextlib.suppress(FileNotFoundError):  # also where another process removes it just now
             return self._load(folder)
         with contextlib.suppress(InvalidInputError), building_folder(folder) as part:  # or makes it just now
@@ -233,10 +268,14 @@ class _Maker:
         """Remove folders of earlier copies. A process that still needs one makes it again."""
         for other in self.stored():
             if other < number:
-                shutil.rmtree(self._place(other), ignore_errors=True)
+                self.remove(other)
 
-    def _place(self, number: int) -> Path:
-        return self._folder / f"copy-{number}"
+    def remove(self, number: int) -> bool:
+        """Remove the folder of a copy; whether there was one."""
+        folder = _copy_folder(self._folder, number)
+        present = folder.exists()
+        shutil.rmtree(folder, ignore_errors=True)
+        return present
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
         code = self._code
@@ -267,7 +306,9 @@ class _Maker:
             raise ArtifactError(f"{folder} is not a copy of the matrix: {error}; remove that folder") from None
         commitment = MatrixCommitment(nodes[1].tobytes(), self._rows, masks=0)
         none = np.zeros((0, self._code.dimension))
-        return CommittedMatrix(self._code, commitment, self._data, blinding, none, leaves, nodes, self.veil)
+        return CommittedMatrix(
+            self._code, commitment, self._data, blinding, none, leaves, nodes, self.veil, mapped=True
+        )
 
 
 def create(
@@ -354,7 +395,7 @@ def commit_kept(
         for number in range(copies):
             roots.append(maker.copy(number).commitment.root)
             if number:
-                shutil.rmtree(folder / f"copy-{number}", ignore_errors=True)
+                maker.remove(number)
         roots += [bytes(DIGEST_BYTES)] * ((1 << log_copies) - copies)
         tree = _upper_tree(np.frombuffer(b"".join(roots), dtype=np.uint8).reshape(-1, DIGEST_BYTES))
         if log_copies:
@@ -435,8 +476,12 @@ def _upper_tree(roots: ByteArray) -> ByteArray:
     return nodes
 
 
-def _damaged(folder: Path) -> WrongKeyError:
-    return WrongKeyError(f"{folder} is damaged or belongs to other keys; make the keys again")
+def _copy_folder(folder: Path, number: int) -> Path:
+    return folder / f"copy-{number}"
+
+
+def _damaged(path: Path) -> WrongKeyError:
+    return WrongKeyError(f"{path} is damaged or belongs to other keys; make the keys again")
 
 
 def _new(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
@@ -460,6 +505,17 @@ def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     if path.stat().st_size != expected:
         raise ValueError(f"{path.name} has {path.stat().st_size} bytes instead of {expected}")
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+
+
+def _file_of(array: Any) -> mmap.mmap:
+    """What a mapped array lies in."""
+    file: mmap.mmap = array._mmap
+    return file
+
+
+def _is_cut_off(array: Any) -> bool:
+    """Whether the file of a mapped array became shorter: reading it would end the process."""
+    return isinstance(array, np.memmap) and bool(_file_of(array).size() < array.nbytes)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -51,7 +51,8 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
     randomness = Randomness(blake3(stream, key=seed).digest())
     run = commit_ranges(plan, header, matrix.data, key, randomness)
     first = matrix.take_reserved()
-    return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
+    with matrix.proving_from(first.place.number):
+        return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
+from zkinfer.protocol.pcs.opening_check import OpeningCheck
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.randomness import Randomness
@@ -78,6 +79,10 @@ class OpenableMatrix(Protocol):
     def nodes(self) -> ByteArray:
         """The Merkle tree, shape (2 length, 32)."""
 
+    @property
+    def mapped(self) -> bool:
+        """Whether parts of it are mapped files, which may change: what is opened is then checked before it is sent."""
+
     def spend(self, queries: int) -> None:
         """Account for one opening of that many columns, before it exists.
 
@@ -92,6 +97,7 @@ class CommittedMatrix:
 
     Attributes:
         limit: how many columns the opening may show; None for any number.
+        mapped: whether parts of it are mapped files.
     """
 
     code: Code
@@ -103,6 +109,7 @@ class CommittedMatrix:
     nodes: ByteArray
     veil: Floats = field(default_factory=lambda: np.zeros((0, 1)))
     limit: int | None = None
+    mapped: bool = False
     _opened: bool = field(default=False, init=False)
 
     def spend(self, queries: int) -> None:
@@ -244,7 +251,7 @@ def open_claims(
 
     Raises:
         InvalidInputError: the statement is not well formed, or a matrix has another code; nothing is spent.
-        ProvingError: a matrix has no opening left, or a claim is false.
+        ProvingError: a matrix has no opening left, or a claim is false; `DamagedMatrixError`, a file has changed.
     """
     wire = Writer()
     witness = MatrixWitness(parameters, matrices)
@@ -264,6 +271,8 @@ class MatrixWitness:
             raise InvalidInputError("a matrix was committed with another code than the opening's")
         self._parameters = parameters
         self._matrices = matrices
+        mapped = any(matrix.mapped for matrix in matrices)
+        self._check = OpeningCheck(parameters.code, self.commitments) if mapped else None
 
     @property
     def commitments(self) -> list[MatrixCommitment]:
@@ -302,7 +311,10 @@ class MatrixWitness:
                 message[:, code.columns :] += kernels.to_ints(kernels.row_combination(matrix.blinding, part))
             masks = self._matrices[-1].masks
             message += kernels.to_ints(kernels.row_combination(masks, row_coefficients[:, start:]))
-        return np.ascontiguousarray((result % P).transpose(0, 2, 1))
+        combinations = np.ascontiguousarray((result % P).transpose(0, 2, 1))
+        if self._check:
+            self._check.combined(coefficients, combinations)
+        return combinations
 
     def fold(self, combinations: IntArray) -> FoldedVectors:
         """What opens the combinations, which are not sent."""
@@ -310,7 +322,10 @@ class MatrixWitness:
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         """Salted columns of a matrix."""
-        return self._matrices[matrix].leaves[indices].tobytes()
+        leaves = self._matrices[matrix].leaves[indices]
+        if self._check:
+            self._check.opened(indices, leaves, self.paths(matrix, indices))
+        return leaves.tobytes()
 
     def paths(self, matrix: int, indices: Sequence[int]) -> bytes:
         """The Merkle paths of these columns."""
