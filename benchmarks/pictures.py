@@ -4,7 +4,8 @@ So a picture cannot show anything but the published numbers, and a test holds th
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zkinfer.pictures.bars import MARGIN, NAMES, ROW, WIDTH, share_bars, size_bars
@@ -69,7 +70,7 @@ def phases(page: str) -> str:
     for row in table_with(page, ["execution", "rest"]):
         parts = {group: sum(number(row[phase]) for phase in names) for group, names in GROUPS.items()}
         rows.append((size_of(row), parts, f"{number(row['prove ms']):,.0f} ms"))
-    return share_bars("Where the proving time goes", rows)
+    return share_bars("Where the proving time goes: each bar is 100% of its proof", rows)
 
 
 def proof_bytes(page: str) -> str:
@@ -85,103 +86,113 @@ def proof_bytes(page: str) -> str:
         parts = {name: number(row[column]) for column, name in columns.items()}
         whole = f"{number(row['proof, bytes']) / 1000:,.0f} kB"
         rows.append((f"{row['model']}, keys for {row['keys for']}", parts, whole))
-    return size_bars("Bytes of a proof", rows)
+    return size_bars("Bytes of a proof by part: 16 bits, one inference", rows)
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A row of a picture: its name, values by the shape that marks them, and a word beside the last of them."""
+
+    name: str
+    values: dict[str, float]
+    word: str = ""
 
 
 def overhead(page: str) -> str:
-    """Proving over inference, on a logarithmic axis: over float32 as discs, over int8 as rings; estimates dashed."""
-    rows = table_with(page, ["overhead", "int8 ms"])
-    estimates = table_with(page, ["overhead", "memory GB"])
-    left, room, top = MARGIN + NAMES + 20, WIDTH - 2 * MARGIN - NAMES - 64, MARGIN + 44
-    decades = 4
-    foot = top + (len(rows) + len(estimates)) * ROW
-
-    def place(ratio: float) -> float:
-        return left + room * math.log10(ratio) / decades
-
-    pieces = [
-        text(MARGIN, MARGIN + 12, "How many times as long proving takes as inference", "head"),
-        *(text(place(10**d) - 8, top - 8, f"{10**d:,}x", "soft") for d in range(decades + 1)),
-        *(line(place(10**d), top, foot) for d in range(decades + 1)),
-        f'<line class="aim" x1="{place(AIM):.1f}" y1="{top}" x2="{place(AIM):.1f}" y2="{foot + 8}"/>\n',
-        text(place(AIM) - 4, foot + 22, f"{AIM}x: the aim, half as long again as inference", "soft"),
+    """Proving over inference: over float32 as discs, over int8 as rings, estimates as diamonds."""
+    rows = [
+        Dots(
+            size_of(row),
+            {"disc": number(row["overhead"]), "ring": number(row["prove ms"]) / number(row["int8 ms"])},
+        )
+        for row in table_with(page, ["overhead", "int8 ms"])
     ]
-    for count, row in enumerate(rows):
-        y = top + count * ROW + ROW / 2
-        ratio, in_int8 = number(row["overhead"]), number(row["prove ms"]) / number(row["int8 ms"])
-        pieces += [
-            text(left - 14, y + 4, size_of(row), "end"),
-            f'<circle class="bar" cx="{place(ratio):.1f}" cy="{y}" r="5"/>\n',
-            f'<circle class="ring" cx="{place(in_int8):.1f}" cy="{y}" r="5"/>\n',
-        ]
-    for count, row in enumerate(estimates, start=len(rows)):
-        y, x = top + count * ROW + ROW / 2, place(number(row["overhead"]))
-        pieces += [
-            text(left - 14, y + 4, size_of(row), "end"),
-            f'<line class="ring" stroke-dasharray="5 4" x1="{left}" y1="{y}" x2="{x - 5:.1f}" y2="{y}"/>\n',
-            f'<circle class="ring" stroke-dasharray="3 2" cx="{x:.1f}" cy="{y}" r="5"/>\n',
-            text(round(x) + 14, y + 4, "estimated, in float32"),
-        ]
-    y = foot + 40
-    pieces += [
-        f'<circle class="bar" cx="{left}" cy="{y}" r="5"/>\n',
-        text(left + 12, y + 4, "over inference in float32"),
-        f'<circle class="ring" cx="{left + 220}" cy="{y}" r="5"/>\n',
-        text(left + 232, y + 4, "over inference in int8"),
+    rows += [
+        Dots(size_of(row), {"diamond": number(row["overhead"])}, "estimated")
+        for row in table_with(page, ["overhead", "memory GB"])
     ]
-    return "".join(picture("Proving time over inference time", WIDTH, y + 10 + MARGIN, pieces))
-
-
-def _decades(values: Sequence[float]) -> range:
-    """The powers of ten that enclose all values."""
-    return range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    legend = {
+        "disc": "over inference in float32, measured",
+        "ring": "over inference in int8, measured",
+        "diamond": "over inference in float32, estimated",
+        "aim": f"{AIM}: the aim, half as long again as inference",
+    }
+    title = "How many times as long proving takes as inference (logarithmic)"
+    return dot_rows(title, "block", rows, legend, lambda ratio: f"{ratio:,g}x", aim=AIM)
 
 
 def shapes(page: str) -> str:
-    """Seconds against what is looked up, on logarithmic axes: proving as discs, verifying as rings, a line each."""
-    rows = sorted(table_with(page, ["network", "ns an element"]), key=lambda row: number(row["elements"]))
-    elements = [number(row["elements"]) for row in rows]
-    seconds = {kind: [number(row[f"{kind} s"]) for row in rows] for kind in ("prove", "verify")}
-    across, up = _decades(elements), _decades([value for values in seconds.values() for value in values])
-    left, top, width, height = MARGIN + 60, MARGIN + 44, WIDTH - 2 * MARGIN - 80, 300
-    foot = top + height
+    """Seconds of proofs, in the order of what is looked up: proving as discs, verifying as rings."""
+    table = sorted(table_with(page, ["network", "ns an element"]), key=lambda row: number(row["elements"]))
+    rows = [
+        Dots(
+            f"{row['network']}: {row['elements']}",
+            {"disc": number(row["prove s"]), "ring": number(row["verify s"])},
+        )
+        for row in table
+    ]
+    legend = {"disc": "proving", "ring": "verifying"}
+    title = "Processor seconds of a proof (logarithmic), in the order of how much is looked up for it"
+    return dot_rows(title, "network: elements looked up", rows, legend, lambda seconds: f"{seconds:g} s")
+
+
+def dot_rows(
+    title: str,
+    names: str,
+    rows: Sequence[Dots],
+    legend: dict[str, str],
+    shown: Callable[[float], str],
+    aim: float | None = None,
+) -> str:
+    """A line for each row, with marks on one logarithmic axis.
+
+    Args:
+        title: what the marks stand for.
+        names: what the names of the rows are.
+        rows: of values above zero.
+        legend: what each kind of mark means.
+        shown: a value of the axis in words.
+        aim: where a line marks it.
+    """
+    left, top, width = MARGIN + NAMES + 40, MARGIN + 56, WIDTH - 2 * MARGIN - NAMES - 76
+    foot = top + len(rows) * ROW
+    values = [value for row in rows for value in row.values.values()]
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
 
     def x(value: float) -> float:
-        return left + width * (math.log10(value) - across[0]) / (len(across) - 1)
+        return left + width * (math.log10(value) - first) / (last - first)
 
-    def y(value: float) -> float:
-        return foot - height * (math.log10(value) - up[0]) / (len(up) - 1)
-
-    pieces = [text(MARGIN, MARGIN + 12, "Processor seconds of a proof, by what is looked up for it", "head")]
-    for d in across:
-        pieces += [line(x(10**d), top, foot), text(round(x(10**d)) + 18, foot + 18, f"{10**d:,}", "soft", "end")]
-    for d in up:
-        pieces.append(text(left - 10, y(10.0**d) + 4, f"{10.0**d:g} s", "soft", "end"))
-        pieces.append(f'<path d="M{left} {y(10.0**d):.1f}H{left + width}"/>\n')
-    for kind, mark in (("prove", "bar"), ("verify", "ring")):
-        places = [(x(a), y(b)) for a, b in zip(elements, seconds[kind], strict=True)]
-        pieces.append(f'<path d="M{" L".join(f"{a:.1f} {b:.1f}" for a, b in places)}"/>\n')
-        pieces += [f'<circle class="{mark}" cx="{a:.1f}" cy="{b:.1f}" r="5"/>\n' for a, b in places]
-    numbers: list[tuple[int, int]] = []
-    for count, (a, b) in enumerate(zip(elements, seconds["prove"], strict=True), start=1):
-        at, foot_of = round(x(a)) - 4, round(y(b)) - 9
-        while any(abs(at - u) < 12 and abs(foot_of - v) < 12 for u, v in numbers):
-            foot_of -= 12
-        numbers.append((at, foot_of))
-        pieces.append(text(at, foot_of, str(count), "soft"))
-    below = foot + 40
-    pieces += [
-        f'<circle class="bar" cx="{left}" cy="{below}" r="5"/>\n',
-        text(left + 12, below + 4, "proving"),
-        f'<circle class="ring" cx="{left + 120}" cy="{below}" r="5"/>\n',
-        text(left + 132, below + 4, "verifying"),
-    ]
-    lines = -(-len(rows) // 3)
+    pieces = [text(MARGIN, MARGIN + 12, title, "head"), text(left - 26, top - 8, names, "soft", "end")]
+    for power in range(first, last + 1):
+        pieces += [
+            text(x(10.0**power), top - 8, shown(10.0**power), "soft", "middle"),
+            line(x(10.0**power), top, foot, "grid"),
+        ]
+    if aim is not None:
+        pieces.append(line(x(aim), top, foot, "aim"))
     for count, row in enumerate(rows):
-        column, place = divmod(count, lines)
-        words, start = f"{count + 1} {row['network']}", MARGIN + column * (WIDTH - MARGIN) / 3
-        pieces.append(text(start, below + 30 + place * 18, words))
-    return "".join(picture("Seconds against what is looked up", WIDTH, below + 30 + lines * 18 + MARGIN, pieces))
+        y = top + count * ROW + ROW / 2
+        pieces.append(text(left - 14, y + 4, row.name, "end"))
+        pieces += [mark(kind, x(value), y) for kind, value in row.values.items()]
+        if row.word:
+            pieces.append(text(x(max(aim or 0.0, *row.values.values())) + 12, y + 4, row.word, "soft"))
+    for count, (kind, words) in enumerate(legend.items()):
+        at, y = MARGIN + 20 + (count % 2) * 330, foot + 24 + count // 2 * 22
+        pieces += [mark(kind, at, y), text(at + 14, y + 4, words)]
+    return "".join(picture(title, WIDTH, foot + 24 + (len(legend) + 1) // 2 * 22 + MARGIN, pieces))
+
+
+def mark(kind: str, x: float, y: float) -> str:
+    """A mark of its kind around a point; an aim is a piece of its line."""
+    match kind:
+        case "disc":
+            return f'<circle class="bar" cx="{x:.1f}" cy="{y:g}" r="5"/>\n'
+        case "ring":
+            return f'<circle class="ring" cx="{x:.1f}" cy="{y:g}" r="5"/>\n'
+        case "diamond":
+            return f'<path class="ring" d="M{x - 6:.1f} {y:g}l6 -6l6 6l-6 6Z"/>\n'
+        case _:
+            return line(x, y - 7, y + 7, "aim")
 
 
 PICTURES = {"phases.svg": phases, "proof-bytes.svg": proof_bytes, "overhead.svg": overhead, "shapes.svg": shapes}

@@ -38,14 +38,42 @@ def test_phases_add_up_to_the_time_of_a_proof(pictures: ModuleType) -> None:
         assert abs(apart) <= len(phases) / 2, "each phase is rounded"
 
 
-def test_estimates_are_dashed_and_called_estimated(pictures: ModuleType) -> None:
+def marks(svg: str, kind: str) -> int:
+    """How many marks of a kind a picture has, its legend included."""
+    drawn = ElementTree.fromstring(svg)
+    named = {"disc": ("circle", "bar"), "ring": ("circle", "ring"), "diamond": ("path", "ring"), "aim": ("line", "aim")}
+    tag, of = named[kind]
+    return sum(element.tag.endswith(tag) and element.get("class") == of for element in drawn.iter())
+
+
+def test_each_kind_of_mark_means_one_thing(pictures: ModuleType) -> None:
     page = pictures.published()
-    drawn = ElementTree.fromstring(pictures.overhead(page))
-    dashed = [element for element in drawn.iter() if "stroke-dasharray" in element.attrib]
-    labels = [element.text for element in drawn.iter() if "estimated" in (element.text or "")]
+    drawn = pictures.overhead(page)
+    measured = pictures.table_with(page, ["overhead", "int8 ms"])
     estimates = pictures.table_with(page, ["overhead", "memory GB"])
-    assert len(labels) == len(estimates) > 0
-    assert len(dashed) == 2 * len(estimates), "a line and a circle for each, and for nothing that was measured"
+    assert marks(drawn, "disc") == marks(drawn, "ring") == len(measured) + 1
+    assert marks(drawn, "diamond") == len(estimates) + 1 > 1
+    assert marks(drawn, "aim") == 2
+    assert drawn.count(">estimated<") == len(estimates)
+    assert "dash" not in drawn
+
+
+def test_marks_lie_where_their_values_are(pictures: ModuleType) -> None:
+    rows = [pictures.Dots("a", {"disc": 1.0, "ring": 100.0}), pictures.Dots("b", {"disc": 10.0})]
+    drawn = ElementTree.fromstring(pictures.dot_rows("title", "names", rows, {}, str))
+    first, last, middle = (
+        (float(found.get("cx", "")), float(found.get("cy", ""))) for found in drawn.iter() if "cx" in found.attrib
+    )
+    assert first[1] == last[1] < middle[1]
+    assert middle[0] == pytest.approx((first[0] + last[0]) / 2, abs=0.1), "the axis is logarithmic"
+
+
+def test_every_network_of_the_table_has_a_row(pictures: ModuleType) -> None:
+    page = pictures.published()
+    table = pictures.table_with(page, ["network", "ns an element"])
+    drawn = pictures.shapes(page)
+    assert all(f"{row['network']}: {row['elements']}<" in drawn for row in table)
+    assert marks(drawn, "disc") == marks(drawn, "ring") == len(table) + 1
 
 
 def test_a_table_is_read_by_its_columns(pictures: ModuleType) -> None:

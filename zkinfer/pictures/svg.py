@@ -15,10 +15,10 @@ svg.zk { background: #fff; font: 12px system-ui, "DejaVu Sans", sans-serif; max-
 .zk text { fill: #24282e; } .zk .soft { fill: #5b616a; } .zk .head { font-size: 14px; }
 .zk .end { text-anchor: end; } .zk .middle { text-anchor: middle; }
 .zk .box { fill: #f3f5f8; stroke: #8a8f98; } .zk .cost { fill: #d9731a; } .zk .bar { fill: #1f5fa8; }
-.zk path, .zk line { stroke: #8a8f98; fill: none; } .zk .aim { stroke: #d9731a; stroke-dasharray: 5 4; }
+.zk path, .zk line { stroke: #8a8f98; fill: none; } .zk .aim { stroke: #d9731a; stroke-width: 2; }
 .zk .ring { stroke: #1f5fa8; fill: none; stroke-width: 2; } .zk path.mark { stroke: #d9731a; stroke-width: 1.5; }
 .zk path.dots { stroke: #1f5fa8; stroke-width: 6; stroke-linecap: round; stroke-opacity: .7; }
-.zk path.grid { stroke: #8a8f98; stroke-opacity: .35; }
+.zk .grid { stroke: #8a8f98; stroke-opacity: .35; }
 .zk .fill0 { fill: #12355f; } .zk .fill1 { fill: #d9731a; } .zk .fill2 { fill: #6f9fd8; }
 .zk .fill3 { fill: #8c4a0e; } .zk .fill4 { fill: #a7adb6; } .zk .fill5 { fill: #f0c9a4; }
 @media screen and (prefers-color-scheme: dark) {
