@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import ezkl_float
 import numpy as np
 from cases import Case, all_cases, select
-from measure import MIB, Stopwatch, float_outputs, limit_threads, markdown_table, provenance, recorded_usage
+from measure import MB, Stopwatch, float_outputs, limit_threads, markdown_table, provenance, recorded_usage
 from rich.console import Console
 from rich.table import Table
 
@@ -49,9 +49,9 @@ NAMES_OF_COLUMNS = {
     "prove": "prove s",
     "wall": "by the clock s",
     "verify": "verify s",
-    "peak": "peak MiB",
-    "proving_key": "pk MiB",
-    "verifying_key": "vk KiB",
+    "peak": "peak MB",
+    "proving_key": "pk MB",
+    "verifying_key": "vk kB",
     "proof": "proof B",
     "max_error": "max error",
     "mean_error": "mean error",
@@ -66,8 +66,8 @@ class Measurement:
         k: the circuit has 2**k rows.
         cells: assignments in the main region.
         setup, prove, verify: processor seconds; wall: seconds of `prove` by the clock.
-        peak: resident memory in MiB, of the largest ezkl process.
-        proving_key: MiB; verifying_key: KiB; proof: bytes.
+        peak: resident memory in MB, of the largest ezkl process.
+        proving_key: MB; verifying_key: kB; proof: bytes.
         max_error, mean_error: absolute, against float32, over the case's samples.
     """
 
@@ -173,9 +173,9 @@ def measure_zkinfer(circuit: zk.Circuit, case: Case) -> Measurement:
         prove=prove_seconds,
         wall=wall,
         verify=verify_seconds,
-        peak=usage.peak_bytes / MIB,
-        proving_key=(keys.folder / PROVING_KEY_FILE).stat().st_size / MIB,
-        verifying_key=(keys.folder / VERIFYING_KEY_FILE).stat().st_size / 1024,
+        peak=usage.peak_bytes / MB,
+        proving_key=(keys.folder / PROVING_KEY_FILE).stat().st_size / MB,
+        verifying_key=(keys.folder / VERIFYING_KEY_FILE).stat().st_size / 1000,
         proof=len(proof.data),
         max_error=float(error.max()),
         mean_error=float(error.mean()),
@@ -192,9 +192,9 @@ def measure_ezkl(trial: ezkl_float.Trial, case: Case) -> Measurement:
         prove=proof.prove,
         wall=proof.wall,
         verify=proof.verify,
-        peak=proof.peak_bytes / MIB,
-        proving_key=proof.proving_key / MIB,
-        verifying_key=proof.verifying_key / 1024,
+        peak=proof.peak_bytes / MB,
+        proving_key=proof.proving_key / MB,
+        verifying_key=proof.verifying_key / 1000,
         proof=proof.proof,
         max_error=float(trial.errors.max()),
         mean_error=float(trial.errors.mean()),

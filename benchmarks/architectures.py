@@ -53,7 +53,7 @@ class Row:
         saturated: inner elements that saturate there.
         compile, setup, prove, verify: processor seconds of all threads; the first exports too, the others are empty
             without proofs.
-        proof: KiB.
+        proof: kB.
     """
 
     network: str
@@ -95,7 +95,7 @@ HEADER = (
     "setup s",
     "prove s",
     "verify s",
-    "proof KiB",
+    "proof kB",
 )
 OUTLIER_HEADER = (
     "activation and weight bits",
@@ -132,7 +132,7 @@ def measure(name: str, network: Network, *, proofs: bool) -> Row:
 
 
 def prove(circuit: zk.Circuit, x: np.ndarray) -> tuple[str, ...]:
-    """Processor seconds of making keys, proving one inference and verifying it, and the proof's size in KiB."""
+    """Processor seconds of making keys, proving one inference and verifying it, and the proof's size in kB."""
     watch = Stopwatch()
     keys = zk.setup(circuit)
     made = watch.processor
@@ -140,7 +140,7 @@ def prove(circuit: zk.Circuit, x: np.ndarray) -> tuple[str, ...]:
     proven = watch.processor
     verify(proof, keys.commitment, inputs=x, saturate=True)
     seconds = (made, proven - made, watch.processor - proven)
-    return (*(f"{s:.1f}" for s in seconds), f"{len(proof.to_bytes()) / 1024:,.0f}")
+    return (*(f"{s:.1f}" for s in seconds), f"{len(proof.to_bytes()) / 1000:,.0f}")
 
 
 def outliers() -> list[list[str]]:

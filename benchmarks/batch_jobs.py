@@ -29,7 +29,7 @@ CIRCUITS = ROOT / "circuits"
 MODELS = ("digits-mlp", "digits-cnn")
 BATCH = 1024
 BATCHES = 32
-MIB = 1 << 20
+MB = 10**6
 PROOFS = 400
 
 SHARES = {"inline": 0.8, "processes": 0.15, "ray": 0.05}
@@ -83,15 +83,15 @@ def memory(model: Path, items: int, folder: Path) -> None:
     process, found = psutil.Process(), []
 
     def observe(progress: zk.batch.Progress) -> None:
-        found.append((progress.counts.done / items, process.memory_info().rss / MIB))
+        found.append((progress.counts.done / items, process.memory_info().rss / MB))
 
     outcome = zk.batch.run(folder / "many", keys, folder / "many.npy", batch_size=BATCH, observer=observe)
     print(f"{items} items in {outcome.progress.seconds:.0f} s, {outcome.progress.counts.batches_done} proofs")
     for low, high in ((0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0)):
         used = [resident for share, resident in found if low <= share < high]
         if used:
-            print(f"memory from {low:.0%} to {high:.0%} of the items: {min(used):.0f} to {max(used):.0f} MiB")
-    print(f"memory at the end, with outputs and manifest written: {process.memory_info().rss / MIB:.0f} MiB")
+            print(f"memory from {low:.0%} to {high:.0%} of the items: {min(used):.0f} to {max(used):.0f} MB")
+    print(f"memory at the end, with outputs and manifest written: {process.memory_info().rss / MB:.0f} MB")
 
 
 def kills(count: int, folder: Path, executors: Sequence[str]) -> None:

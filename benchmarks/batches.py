@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases import CIRCUITS, reference_case
-from measure import MIB, Stopwatch, float_seconds, limit_threads, markdown_table, provenance, recorded_usage
+from measure import MB, Stopwatch, float_seconds, limit_threads, markdown_table, provenance, recorded_usage
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +19,7 @@ import zkinfer as zk
 from zkinfer.verifier import verify
 
 MODEL = "digits-cnn"
-HEADER = ("batch", "k", "setup s", "prove s", "per inference s", "verify s", "peak MiB", "proof B", "overhead")
+HEADER = ("batch", "k", "setup s", "prove s", "per inference s", "verify s", "peak MB", "proof B", "overhead")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Measurement:
         batch: inputs in one proof.
         logrows: k.
         setup, prove, verify: processor seconds.
-        peak: MiB.
+        peak: MB.
         proof: bytes.
         overhead: proving time for one inference over onnxruntime's.
     """
@@ -83,7 +83,7 @@ def measure(batch: int) -> Measurement:
         setup=setup_seconds,
         prove=prove_seconds,
         verify=watch.processor,
-        peak=usage.peak_bytes / MIB,
+        peak=usage.peak_bytes / MB,
         proof=len(proof.data),
         overhead=prove_seconds / batch / float_seconds(case.model, inputs[0]),
     )

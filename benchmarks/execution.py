@@ -145,7 +145,7 @@ def compare(
         reals = rng.normal(size=(batch, *shape[1:])).astype(np.float32)
         floats = session(make(batch), threads)
         ours, theirs = least_times([partial(executor.run, [inputs]), partial(floats.run, None, {"x": reals})])
-        memory = executor.peak_bytes(batch) / 2**20
+        memory = executor.peak_bytes(batch) / 1e6
         yield f"{name:<29} {bits:>4} {batch:>6} {ours:>10.3f} {theirs:>12.3f} {ours / theirs:>6.2f}x {memory:>9.1f}"
 
 
@@ -209,7 +209,7 @@ def main() -> None:
         return
     widths, batches = ([256, 1024, 4096], [1, 64, 1024]) if arguments.full else ([256, 1024], [1, 64])
     images = [(16, 16), (32, 28)] if arguments.full else [(16, 16)]
-    print(f"{arguments.threads} threads; least times in milliseconds; memory of execution at most, in MiB")
+    print(f"{arguments.threads} threads; least times in milliseconds; memory of execution at most, in MB")
     print(f"{'model':<29} bits  batch    zkinfer  onnxruntime   ratio    memory")
     for bits in (8, 16):
         for width in widths:

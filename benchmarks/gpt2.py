@@ -46,7 +46,7 @@ PROOFS = 16
 """Budget of the keys."""
 
 MIN_COSINE = 0.999
-GIB = 2**30
+GB = 10**9
 
 Figures = dict[str, Any]
 
@@ -163,7 +163,7 @@ def setup(paths: Paths, layers: int, positions: int) -> Figures:
     keys = zk.setup(zk.Circuit.load(paths.circuit), folder=paths.keys, proofs=PROOFS)
     keys.commitment.save(paths.commitment)
     size = sum(path.stat().st_size for path in paths.keys.rglob("*") if path.is_file())
-    return {"keys GiB": round(size / GIB, 2), "commitment MB": round(paths.commitment.stat().st_size / 1e6, 1)}
+    return {"keys GB": round(size / GB, 2), "commitment MB": round(paths.commitment.stat().st_size / 1e6, 1)}
 
 
 def prove(paths: Paths, layers: int, positions: int) -> Figures:
@@ -230,7 +230,7 @@ def measure(layers: int, positions: int, stages: list[str]) -> tuple[dict[str, F
         for stage in stages:
             figures = found[stage] = in_process(stage, Path(folder), layers, positions)
             phases = figures.pop("phases", {})
-            seconds, peak = figures.pop("s"), figures.pop("peak GiB")
+            seconds, peak = figures.pop("s"), figures.pop("peak GB")
             rows.append([str(positions), stage, f"{seconds:.1f}", f"{peak:.1f}", described(figures)])
             print(*rows[-1], sep=" | ", flush=True)
             if phases:
@@ -252,8 +252,8 @@ def main() -> int:
     warnings.simplefilter("ignore")  # the exporter's
     if arguments.stage:
         figures = STAGES[arguments.stage](Paths(arguments.folder), arguments.layers, arguments.positions[0])
-        peak = peak_bytes() / GIB
-        print(json.dumps({"peak GiB": round(peak, 2), **figures}))
+        peak = peak_bytes() / GB
+        print(json.dumps({"peak GB": round(peak, 2), **figures}))
         return 0
     stages = list(WITHOUT_PROOFS if arguments.no_proofs else STAGES)
     close, rows = True, []
@@ -262,7 +262,7 @@ def main() -> int:
         rows += more
         close = close and found["report"]["cosine"] >= MIN_COSINE
     if arguments.markdown:
-        header = ("positions", "stage", "s", "peak GiB", "figures")
+        header = ("positions", "stage", "s", "peak GB", "figures")
         arguments.markdown.write_text(
             provenance("python benchmarks/gpt2.py") + "\n\n" + markdown_table(header, rows, left=2)
         )

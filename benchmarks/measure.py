@@ -21,6 +21,7 @@ import psutil
 from zkinfer.ezkl import prove, runner, settings, setup
 
 ROOT = Path(__file__).parent.parent
+MB = 10**6
 MIB = 2**20
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from measure import MIB, limit_threads, markdown_table, provenance
+from measure import MB, limit_threads, markdown_table, provenance
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from peak import peak_bytes
@@ -46,7 +46,7 @@ HEADER = (
     "ns/activation",
     "verify ms",
     "proof kB",
-    "peak MiB",
+    "peak MB",
     "of bound",
 )
 PHASES = (
@@ -78,9 +78,9 @@ class Measurement:
         prove, verify: milliseconds.
         looked_up: elements looked up in one proof.
         proof: bytes.
-        peak: MiB, of the whole process.
-        started: MiB, of the process once it has proven a tiny block and run the float model.
-        data: MiB that weights and activations would take as float64.
+        peak: MB, of the whole process.
+        started: MB, of the process once it has proven a tiny block and run the float model.
+        data: MB that weights and activations would take as float64.
         phases: milliseconds.
     """
 
@@ -232,7 +232,7 @@ def measure(width: int, batch: int, threads: int, folder: Path, repeats: int) ->
         proof=len(proof.to_bytes()),
         peak=peak,
         started=started,
-        data=8 * (values + (1 - batch) * weights) / MIB,
+        data=8 * (values + (1 - batch) * weights) / MB,
         phases={name: 1e3 * value for name, value in phases.items()},
     )
 
@@ -244,7 +244,7 @@ def _prove_something_tiny() -> None:
 
 
 def _peak() -> float:
-    return peak_bytes() / MIB
+    return peak_bytes() / MB
 
 
 def in_process(width: int, batch: int, arguments: argparse.Namespace) -> Measurement:

@@ -77,7 +77,7 @@ def proof_bytes(page: str) -> str:
     """Bytes of small proofs by part."""
     columns = {
         "weights' opening": "opening of the weights",
-        "other opening": "opening of all else",
+        "other opening": "opening of the rest",
         "pads": "proof about the pads",
         "message": "sumchecks and lookups",
     }

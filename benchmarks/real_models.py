@@ -179,7 +179,7 @@ def proven(path: Path, circuit: zk.Circuit, data: dict[str, Any], states: dict[s
         "estimate / measured": f"{estimated / processor:.2f}",
         "verify s": f"{verified:.2f}",
         "proof MB": f"{len(proof.to_bytes()) / 1e6:.1f}",
-        "memory GB": f"{peak_bytes() / 2**30:.1f}",
+        "memory GB": f"{peak_bytes() / 1e9:.1f}",
     }
 
 

@@ -300,6 +300,17 @@ def test_source_files_have_a_readable_size(path: Path) -> None:
     assert path.stat().st_size <= MAX_PYTHON_BYTES
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_sizes_are_told_in_decimal_units(path: Path) -> None:
+    """In what people read. Docstrings may name limits that are powers of two."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    documented = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [
+        n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in documented
+    ]
+    assert [text for text in texts if re.search(r"\b[KMG]iB\b", text)] == []
+
+
 def test_no_large_data_is_kept_with_the_code() -> None:
     large = [p for p in (ROOT / "circuits").rglob("*") if p.is_file() and p.stat().st_size > MAX_DATA_BYTES]
     assert not large

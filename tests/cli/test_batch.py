@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from zkinfer.backend import Keys
 from zkinfer.cli import app, results
-from zkinfer.cli.batch import Stop
+from zkinfer.cli.batch import Stop, _rows, proven_text
 from zkinfer.cli.batch_progress import summary
 from zkinfer.errors import ProvingError, ResourceError
 from zkinfer.jobs.api import run as run_job
@@ -124,7 +124,7 @@ def test_the_report_draws_the_circuit_and_the_parts_of_a_proof(job: Path) -> Non
 def test_the_command_in_the_report_checks_the_job(shop: Path, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (job / "report.html").read_text()
     (line,) = re.findall(r"<code>(.*?)</code>", page)
-    words = shlex.split(html.unescape(line))
+    words = shlex.split(html.unescape(re.sub(r"</?span>", "", line)))
     assert words[:2] == ["zkinfer", "batch"]
     monkeypatch.chdir(shop)
     code, text = run(*words[2:])
@@ -295,6 +295,16 @@ def test_progress_in_one_line() -> None:
     assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1,000 items, 25/s, 20 s left, 10 failed, 3 dead letters"
     assert summary(Progress(counts, 0, 0.0, 0)).startswith("500 of 1,000 items, 0/s, unknown time left")
     assert summary(Progress(counts, 250, 10.0, 320_000_000)).endswith("320.0 MB")
+
+
+def test_thousands_have_a_comma_everywhere() -> None:
+    from zkinfer.jobs.state import JobCounts
+
+    counts = JobCounts(90_000, 30_000, 4_000, 5_000, 1_000, 2_000, 6_000, 7_000, 1 << 30, 9.0, 8_000, 1_000)
+    said = proven_text(counts) + " ".join(f"{name} {value}" for name, value in _rows(Path("job"), counts))
+    assert re.findall(r"\d{4,}", said) == []
+    assert "27,000 proven, 71,000 not: 4,000 dead letters, 5,000 failed" in said
+    assert "dead letters 4,000, which no proof covers" in said
 
 
 def test_signals_are_taken_as_before_when_a_command_ends() -> None:

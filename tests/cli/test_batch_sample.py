@@ -52,7 +52,7 @@ def digest(shop: Path) -> str:
     own = (shop / "sample", "--keys", shop / "keys", "--inputs", shop / "x.npy")
     code, text = run("commit-sample", *own, "--batch-size", "4", "--rate", "0.3", "--confidence", "0.8")
     assert code == 0, text
-    assert "24 in 6 batches, 1 dead letters" in text
+    assert "24 in 6 batches, 1 dead letter" in text
     assert "missed with probability 0.0667" in text
     digest = value(text, "digest")
     code, text = run("prove-sample", *own, "--challenge", CHALLENGE)

@@ -154,7 +154,7 @@ def test_too_little_memory_or_disk_is_said_before_the_work(
     from zkinfer.ezkl import estimate
 
     monkeypatch.setattr(estimate, "_free_memory", lambda: 1 << 20)
-    with pytest.raises(ResourceError, match="GiB of memory"):
+    with pytest.raises(ResourceError, match="of memory and"):
         setup(example.program, example.weights, folder=tmp_path / "keys")
     monkeypatch.undo()
     monkeypatch.setattr(estimate, "_free_disk", lambda folder: 1 << 20)

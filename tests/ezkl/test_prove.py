@@ -118,7 +118,7 @@ def test_a_full_folder_for_temporary_files_takes_nothing_from_the_budget(monkeyp
     example = mlp()
     keys = setup(example.program, example.weights, proofs=1)
     monkeypatch.setattr("zkinfer.ezkl.prove.shutil.disk_usage", lambda _: SimpleNamespace(free=ROOM_TO_PROVE - 1))
-    with pytest.raises(ResourceError, match="less than 16 MiB are free"):
+    with pytest.raises(ResourceError, match=r"less than 16\.8 MB are free"):
         prove(keys, [example.x], b"")
     assert keys.proofs_left == 1
     assert keys.proof_bytes(1) > 1 << 16

@@ -117,7 +117,7 @@ def test_parquet_cells_may_be_numbers_nested_lists_and_missing(tmp_path: Path) -
     parquet.write_table(table, tmp_path / "x.parquet")
     read = Inputs([tmp_path / "x.parquet"], TWO_INPUTS).read(0, 3)
     program = program_of(Tensor("left", (1, 2, 2), 0, -9, 9), Tensor("right", (1,), 0, -9, 9))
-    integers, reasons = quantize_items(read[0], program, saturate=False)
+    integers, reasons, _ = quantize_items(read[0], program, saturate=False)
     assert integers[0].tolist() == [[[1, 2], [3, 4]]]
     assert integers[1].tolist() == [1]
     assert sorted(reasons) == [1, 2]
@@ -225,7 +225,7 @@ def test_a_line_that_is_no_item_is_a_dead_letter_and_no_other(line: bytes, tmp_p
         if depth < deep:
             return read(depth + 1)
         with closing(Inputs([path], ONE_INPUT)) as inputs:
-            _, reasons = quantize_items(inputs.read(0, 3)[0], mlp().program, saturate=False)
+            _, reasons, _ = quantize_items(inputs.read(0, 3)[0], mlp().program, saturate=False)
         return set(reasons)
 
     assert read(deep) == read(0) == {1}
@@ -243,7 +243,7 @@ def test_a_line_that_is_too_long_is_a_dead_letter(tmp_path: Path, monkeypatch: p
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"[1, 1, 1]\n" + b" " * 100_000 + b"\n[1, 0, 1]\n" + b" " * (1 << 12) + b"\n")
     with closing(Inputs([path], ONE_INPUT)) as inputs:
-        _, reasons = quantize_items(inputs.read(0, 4)[0], mlp().program, saturate=False)
+        _, reasons, _ = quantize_items(inputs.read(0, 4)[0], mlp().program, saturate=False)
     assert set(reasons) == {1, 3}
     assert "more than 4096 bytes" in reasons[1]
     with closing(Inputs([path], ONE_INPUT)) as inputs:
@@ -317,7 +317,7 @@ def test_poisoned_items_are_found_one_by_one() -> None:
         [[0], [0], [0]],
         InvalidInputError("no JSON"),
     ]
-    integers, reasons = quantize_items([column], program, saturate=False)
+    integers, reasons, _ = quantize_items([column], program, saturate=False)
     assert integers[0].tolist() == [mlp().x[0].tolist()] * 2
     assert sorted(reasons) == [1, 2, 3, 5, 6, 7, 8]
     assert "shape (3,), got (2,)" in reasons[1]
@@ -330,15 +330,22 @@ def test_poisoned_items_are_found_one_by_one() -> None:
 def test_clean_items_are_quantized_at_once_and_alike() -> None:
     program = mlp().program
     x = np.linspace(-1, 1, 30).reshape(10, 3)
-    at_once, _ = quantize_items([x], program, saturate=False)
-    one_by_one, reasons = quantize_items([[*x.tolist(), []]], program, saturate=False)
+    at_once, _, _ = quantize_items([x], program, saturate=False)
+    one_by_one, reasons, _ = quantize_items([[*x.tolist(), []]], program, saturate=False)
     assert at_once[0].tolist() == one_by_one[0].tolist() == quantize(x, program.inputs[0]).tolist()
     assert sorted(reasons) == [10]
 
 
 def test_saturating_takes_what_lies_beyond_the_range_but_no_nan() -> None:
-    _, reasons = quantize_items([[[9e9, 0, 0], [float("nan"), 0, 0]]], mlp().program, saturate=True)
+    _, reasons, clipped = quantize_items([[[9e9, 0, -9e9], [float("nan"), 9e9, 0]]], mlp().program, saturate=True)
     assert sorted(reasons) == [1]
+    assert clipped == 2, "of the items that are proven"
+
+
+def test_values_that_become_the_nearest_bound_are_counted() -> None:
+    x = np.array([[9e9, 0, 0], [0, -9e9, 9e9], [0, 0, 0]])
+    assert quantize_items([x], mlp().program, saturate=True).clipped == 3
+    assert quantize_items([np.zeros((2, 3))], mlp().program, saturate=True).clipped == 0
 
 
 def test_a_last_run_is_filled_from_the_front() -> None:

@@ -14,7 +14,8 @@ from zkinfer.jobs.job import manifest_file
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.report import OTHER, compare_outputs, phase_seconds, write_report
-from zkinfer.jobs.report_page import MAX_ROWS
+from zkinfer.jobs.report_page import MAX_ROWS, command, page
+from zkinfer.jobs.sampled import commit_sample, prove_sample
 from zkinfer.jobs.state import Announcement
 
 
@@ -59,7 +60,7 @@ def test_it_says_what_the_job_is(job: Path) -> None:
     text = Page(write_report(job)).text
     assert re.search(r"state\s+complete", text)
     assert "100, of which 100 are done, 0 failed" in text
-    assert re.search(r"proofs\s+15, ", text)
+    assert re.search(r"proofs\s+15, [\d.]+ (bytes|kB) together", text)
     assert receipt_of(Manifest.load(manifest_file(job))).hex() in text
 
 
@@ -79,9 +80,26 @@ def test_the_first_screen_says_what_is_not_proven(tmp_path: Path) -> None:
     x[2] = np.nan
     np.save(tmp_path / "x's.npy", x)
     api.run(tmp_path / "job", keys, tmp_path / "x's.npy", batch_size=3, context=b"hex:\xff")
-    text = Page(write_report(tmp_path / "job")).text
+    text = " ".join(Page(write_report(tmp_path / "job")).text.split())
     assert "5 of 6 answers are proven, 1 not: the model cannot take its input." in text
     assert """--inputs 'x'"'"'s.npy' --context hex:6865783aff""" in text
+
+
+def test_a_command_breaks_between_its_words_alone() -> None:
+    """A browser would break a line after a hyphen, and what is copied would be another option."""
+    shown = command(f"zkinfer batch verify-sample a&b --receipt {'0' * 64}")
+    words = ("zkinfer", "batch", "verify-sample", "a&amp;b", "--receipt")
+    assert shown == f"<p><code>{' '.join(f'<span>{word}</span>' for word in words)} {'0' * 64}</code></p>\n"
+    assert "code span { white-space: nowrap; }" in page("title", "", [])
+
+
+def test_a_sample_is_checked_with_the_rate_that_its_report_is_about(tmp_path: Path) -> None:
+    keys, x = new_job(tmp_path, 40)
+    commit_sample(tmp_path / "job", keys, x, batch_size=4, rate=0.25, confidence=0.9)
+    prove_sample(tmp_path / "job", keys, x, b"a challenge drawn later, 32 bytes")
+    text = " ".join(Page(write_report(tmp_path / "job")).text.split())
+    assert " --rate 0.25 --receipt " in text
+    assert "--rate is the rate of wrong answers that the checker asks about" in text
 
 
 def test_it_has_styles_for_dark_screens_and_for_paper(job: Path) -> None:

@@ -27,6 +27,7 @@ from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import Proof
 from zkinfer.jobs import api, batch_checker, verification
+from zkinfer.jobs.item_bundle import verify_item_folder, write_item_folder
 from zkinfer.jobs.manifest import MANIFEST_FILE, DeadLetter, JobBatch
 from zkinfer.jobs.receipt import ItemReceipt, item_receipt, receipt_of
 from zkinfer.jobs.verification import verify_item
@@ -46,6 +47,27 @@ def test_an_honest_job(job: ProvenJob, workers: int) -> None:
     assert verified.security_bits >= 128
     assert not verified.test_only
     assert verified.weights_in_bounds
+    assert verified.clipped == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_values_that_were_clipped_are_counted(tmp_path: Path, workers: int) -> None:
+    """Those of the items that are proven: a dead letter has none."""
+    x = items()
+    x[1] = [9e9, 0.0, -9e9]
+    x[DEAD] = [np.nan, 9e9, 9e9]
+    x[6, 2] = 9e9
+    np.save(tmp_path / "x.npy", x)
+    api.run(tmp_path / "job", some_keys(), tmp_path / "x.npy", batch_size=3, context=CONTEXT, saturate=True)
+    job = ProvenJob(tmp_path / "job", tmp_path / "x.npy", hides=False)
+    assert job.verify(workers=workers, saturate=True).clipped == 3
+    write_item_folder(job.folder, 1, tmp_path / "item", some_keys().commitment, share_batch=True)
+    np.save(tmp_path / "own.npy", x[1:2])
+    own, receipt = tmp_path / "own.npy", receipt_of(job.manifest)
+    verified = verify_item_folder(
+        tmp_path / "item", 1, receipt, some_keys().commitment, own, context=CONTEXT, saturate=True
+    )
+    assert verified.clipped == 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])

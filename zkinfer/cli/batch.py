@@ -332,9 +332,9 @@ def proven_text(counts: "JobCounts", unpicked: str = UNPICKED) -> str:
         unpicked: counts.executed - counts.executed_dead,
         "to be proven": counts.items - counts.done - counts.failed,
     }
-    reasons = [f"{number} {name}" for name, number in others.items() if number]
+    reasons = [f"{number:,} {name}" for name, number in others.items() if number]
     missing = sum(others.values())
-    return f"{counts.proven} proven, {missing} not" + (f": {', '.join(reasons)}" if missing else "")
+    return f"{counts.proven:,} proven, {missing:,} not" + (f": {', '.join(reasons)}" if missing else "")
 
 
 def _job(
@@ -402,8 +402,11 @@ def _show_commitment(folder: Path, committed: "Manifest", rate: float | None) ->
     dead = len(committed.dead_letters)
     rows = [
         ("digest", committed.digest.hex()),
-        ("items", f"{committed.items:,} in {len(committed.batches):,} batches, {dead} dead letters"),
-        ("to be proven", f"{committed.sample.size} batches, which the challenge picks"),
+        (
+            "items",
+            f"{committed.items:,} in {len(committed.batches):,} batches, {dead:,} dead letter{'s' * (dead != 1)}",
+        ),
+        ("to be proven", f"{committed.sample.size:,} batches, which the challenge picks"),
         *([] if rate is None else [missed_row(rate, job_miss_probability(committed, rate))]),
         ("next", "publish the digest, have a challenge drawn, then: zkinfer batch prove-sample"),
     ]
@@ -433,7 +436,7 @@ def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[t
     proofs = "none"
     if counts.batches_done:
         size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
-        proofs = f"{counts.batches_done} batches, {size} together, {mean} each"
+        proofs = f"{counts.batches_done:,} batches, {size} together, {mean} each"
     executed = f"{counts.executed:,} items, executed and committed to"
     done = (
         f"{counts.done:,} of {counts.items:,} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}"
@@ -442,10 +445,10 @@ def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[t
         ("folder", str(folder)),
         *([("items", done)] if counts.items else []),
         *([(unpicked, executed)] if counts.executed else []),
-        ("dead letters", f"{counts.dead}, which no proof covers: see {DEAD_LETTERS_FILE}" if counts.dead else "none"),
-        ("failed", f"{counts.failed} items in {counts.batches_failed} batches"),
+        ("dead letters", f"{counts.dead:,}, which no proof covers: see {DEAD_LETTERS_FILE}" if counts.dead else "none"),
+        ("failed", f"{counts.failed:,} items in {counts.batches_failed:,} batches"),
         ("proofs", proofs),
-        ("repeated", f"{counts.retries} attempts beyond the first"),
+        ("repeated", f"{counts.retries:,} attempts beyond the first"),
     ]
 
 
@@ -469,7 +472,7 @@ def job_status(folder: option.Folder) -> results.JobStanding:
     elif found.counts.failed and found.counts.done + found.counts.failed == found.counts.items:
         state = "incomplete"
     unpicked = "not yet picked" if found.awaits_challenge else UNPICKED
-    rows = [*_rows(folder, found.counts, unpicked), ("being proven", f"{found.counts.batches_leased} batches")]
+    rows = [*_rows(folder, found.counts, unpicked), ("being proven", f"{found.counts.batches_leased:,} batches")]
     if manifest is not None:
         rows += _receipt_rows(manifest)
     elif digest := _digest(folder):

@@ -52,7 +52,7 @@ def write_item(
         share_batch = typer.confirm("Write it?", err=True)
     commitment = (keys or Path(job.keys)) / COMMITMENT_FILE
     found = write_item_folder(folder, number, output, commitment, share_batch=share_batch)
-    rows = [("item", f"{number} of {found.header.items:,}"), ("receipt", found.receipt().hex())]
+    rows = [("item", f"{number:,} of {found.header.items:,}"), ("receipt", found.receipt().hex())]
     if found.item.dead:
         rows.append(("dead letter", found.item.reason))
     elif shown:
@@ -116,7 +116,7 @@ def verify(
     )
     rows = [
         ("receipt", digest.hex()),
-        ("item", f"{shown.index}, of a job of {shown.items:,}"),
+        ("item", f"{shown.index:,}, of a job of {shown.items:,}"),
         *output_rows("output", shown.outputs),
     ]
     _show("VALID: this model gives this output for this item", shown, rows)
@@ -130,6 +130,7 @@ def verify(
         test_only=shown.test_only,
         weights_in_bounds=shown.weights_in_bounds,
         seconds=shown.seconds,
+        clipped=shown.clipped,
     )
 
 
@@ -200,6 +201,7 @@ def _as_result(verified: "VerifiedJob") -> results.JobVerified:
         rate=verified.rate,
         rate_of_operator=verified.rate_of_operator,
         seconds=verified.seconds,
+        clipped=verified.clipped,
     )
 
 
@@ -207,6 +209,11 @@ def _show(title: str, verified: "VerifiedJob | VerifiedItem", rows: list[tuple[s
     """What was verified, for which model, and how well."""
     before = [("model", f"{verified.fingerprint}  (compare it with the fingerprint that the owner published)")]
     after = [
+        *(
+            [("clipped", f"{verified.clipped:,} values of inputs: proven as the nearest bound")]
+            if verified.clipped
+            else []
+        ),
         ("security", f"about {verified.security_bits:.0f} bits a proof"),
         weights_row(verified.weights_in_bounds),
         ("checked in", duration(verified.seconds)),

@@ -62,7 +62,7 @@ def describe_item(found: ItemReceipt, head: Rows, everything: bool) -> Descripti
     rows = [
         *head,
         *_header_rows(found.header),
-        ("item", f"{found.item.index}" + (f", a dead letter: {found.item.reason}" if found.item.dead else "")),
+        ("item", f"{found.item.index:,}" + (f", a dead letter: {found.item.reason}" if found.item.dead else "")),
         ("leads to receipt", found.receipt().hex()),
         ("valid?", f"{NOT_CHECKED} --item"),
     ]

@@ -417,6 +417,8 @@ class JobVerified(Result, frozen=True, kw_only=True):
         rate_of_operator: whether that rate and the size of a sample are the operator's choice alone, because none was
             asked about.
         seconds: that checking took.
+        clipped: with `--saturate`, how many values of public inputs lay out of range and were proven as the nearest
+            bound.
     """
 
     fingerprint: str
@@ -432,6 +434,7 @@ class JobVerified(Result, frozen=True, kw_only=True):
     rate: float
     rate_of_operator: bool
     seconds: float
+    clipped: int
 
 
 class ItemVerified(Result, frozen=True, kw_only=True):
@@ -447,6 +450,8 @@ class ItemVerified(Result, frozen=True, kw_only=True):
         test_only: whether everyone can forge proofs, because the reference string is one for tests.
         weights_in_bounds: whether the commitment proves that the weights lie within their published bounds.
         seconds: that checking took.
+        clipped: with `--saturate`, how many values of public inputs lay out of range and were proven as the nearest
+            bound.
     """
 
     fingerprint: str
@@ -458,3 +463,4 @@ class ItemVerified(Result, frozen=True, kw_only=True):
     test_only: bool
     weights_in_bounds: bool
     seconds: float
+    clipped: int

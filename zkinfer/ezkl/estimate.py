@@ -76,14 +76,14 @@ def check_resources(estimate: EzklEstimate, folder: Path) -> None:
     free_disk = _free_disk(folder)
     if free_disk < 2 * estimate.disk_bytes:
         raise ResourceError(
-            f"the keys need about {estimate.disk_bytes / 2**20:.0f} MiB and {folder} has "
-            f"{free_disk / 2**20:.0f} MiB free; choose another folder"
+            f"the keys need about {decimal(estimate.disk_bytes)} and {folder} has {decimal(free_disk)} free; "
+            "choose another folder"
         )
     free_memory = _free_memory()
     if free_memory < estimate.memory_bytes:
         raise ResourceError(
-            f"making keys needs about {estimate.memory_bytes / 2**30:.1f} GiB of memory and "
-            f"{free_memory / 2**30:.1f} GiB are free; compile with a smaller batch or fewer bits"
+            f"making keys needs about {decimal(estimate.memory_bytes)} of memory and {decimal(free_memory)} are free; "
+            "compile with a smaller batch or fewer bits"
         )
 
 

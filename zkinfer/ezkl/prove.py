@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.filesize import decimal
 
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import ProvingError, ResourceError, WrongKeyError
@@ -98,7 +99,7 @@ def prove_graph(
                 "zkinfer or a change in ezkl: please report the model"
             )
         if shutil.disk_usage(work).free < ROOM_TO_PROVE:
-            raise ResourceError(f"cannot prove: less than {ROOM_TO_PROVE >> 20} MiB are free in {work}")
+            raise ResourceError(f"cannot prove: less than {decimal(ROOM_TO_PROVE)} are free in {work}")
         keys.counter.spend()
         run(
             [

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.filesize import decimal
 
 from zkinfer.errors import MissingDependencyError, ProvingError, ResourceError
 from zkinfer.extras import install
@@ -182,7 +183,7 @@ def _supervise(
                 break
             if peak > memory:
                 raise ResourceError(
-                    f"ezkl {calls[-1].name} went over its memory limit of {memory / 2**30:.1f} GiB and was stopped; "
+                    f"ezkl {calls[-1].name} went over its memory limit of {decimal(memory)} and was stopped; "
                     "use a machine with more memory, a smaller batch or fewer bits"
                 )
             if time.monotonic() - started > seconds:

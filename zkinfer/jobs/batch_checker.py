@@ -37,7 +37,7 @@ from zkinfer.files.npy import map_npy
 from zkinfer.files.proof import OutputTensor, Proof
 from zkinfer.files.reading import read_bounded
 from zkinfer.jobs.inputs import Inputs, PathLike
-from zkinfer.jobs.items import ItemShapes, as_runs, item_shape, quantize_items
+from zkinfer.jobs.items import ItemShapes, Quantized, as_runs, item_shape, quantize_items
 from zkinfer.jobs.job import output_names, proofs_folder
 from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
 from zkinfer.jobs.tree import DIGEST_BYTES
@@ -90,14 +90,17 @@ class BatchChecker:
         if self._inputs is not None:
             self._inputs.close()
 
-    def check(self, batch: JobBatch) -> VerifiedInference | None:
-        """What the batch's proof shows; None where it has none: then its dead letters alone are checked.
+    def check(self, batch: JobBatch) -> tuple[VerifiedInference | None, int]:
+        """What the batch's proof shows, None where it has none: then its dead letters alone are checked.
+
+        Returns:
+            That, and how many values of the items that it proves were clipped.
 
         Raises:
             VerificationError: the batch is not right; the message names its items.
         """
         try:
-            integers = None if self._inputs is None else self._read(self._inputs, batch)
+            integers, clipped = (None, 0) if self._inputs is None else self._read(self._inputs, batch)
             claimed: list[FloatArray] = []
             result = None
             if batch.proof:
@@ -106,11 +109,12 @@ class BatchChecker:
                 self._check_rows(batch, claimed)
         except InvalidInputError as error:
             raise StatementError(f"{_named(batch)}: {one_line(error)}") from None
-        return result
+        return result, clipped if batch.proof else 0
 
-    def _read(self, inputs: Inputs, batch: JobBatch) -> list[IntArray]:
-        """The integers of the batch's items, by the verifier's own inputs."""
-        arrays, reasons = read_items(inputs, batch.first, batch.stop, self._commitment.program, self._job.saturate)
+    def _read(self, inputs: Inputs, batch: JobBatch) -> tuple[list[IntArray], int]:
+        """The integers of the batch's items, by the verifier's own inputs, and how many of them were clipped."""
+        program = self._commitment.program
+        arrays, reasons, clipped = read_items(inputs, batch.first, batch.stop, program, self._job.saturate)
         dead = tuple(reasons)
         if dead != batch.dead:
             item = min(set(dead) ^ set(batch.dead))
@@ -121,7 +125,7 @@ class BatchChecker:
             )
         if batch.proof:
             _compare(item_digests(arrays), batch.input_digests, batch)
-        return arrays
+        return arrays, clipped
 
     def _check_proof(
         self, batch: JobBatch, integers: Sequence[IntArray] | None
@@ -147,27 +151,22 @@ class BatchChecker:
                 raise InvalidProofError(f"{_named(batch)}: the job's file of outputs holds others than were proven")
 
 
-def read_items(
-    inputs: Inputs, first: int, stop: int, program: Program, saturate: bool
-) -> tuple[list[IntArray], dict[int, str]]:
-    """The integers of those of the items `range(first, stop)` that the circuit can take, and what is wrong with others.
-
-    Returns:
-        For each input int64 of shape (good items, *item shape); and for each other item, by its number and in
-        increasing order, why the circuit cannot take it.
+def read_items(inputs: Inputs, first: int, stop: int, program: Program, saturate: bool) -> Quantized:
+    """The items `range(first, stop)` as the circuit takes them; the others by their number, in increasing order.
 
     Raises:
         InvalidInputError: the files cannot be read.
     """
     pieces: list[list[IntArray]] = []
     dead: dict[int, str] = {}
-    position = first
+    clipped, position = 0, first
     for block in inputs.read(first, stop):
-        integers, reasons = quantize_items(block, program, saturate=saturate)
+        integers, reasons, more = quantize_items(block, program, saturate=saturate)
         pieces.append(integers)
         dead |= {position + offset: reasons[offset] for offset in sorted(reasons)}
+        clipped += more
         position += len(block[0])
-    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)], dead
+    return Quantized([np.concatenate(parts) for parts in zip(*pieces, strict=True)], dead, clipped)
 
 
 def read_proof(path: PathLike, digest: bytes) -> Proof:

@@ -36,6 +36,7 @@ class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
         bits: forging its proof takes work of about 2**bits; infinite where there was nothing to prove.
         test_only: its proof can be forged by the maker of its reference string.
         weights_in_bounds: the commitment proves it of all weights; true where there was nothing to prove.
+        clipped: how many values of the proven items' inputs became the nearest bound.
     """
 
     error: str
@@ -43,6 +44,7 @@ class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
     bits: float
     test_only: bool
     weights_in_bounds: bool
+    clipped: int = 0
 
     def raise_error(self) -> None:
         """Do nothing if the batch is right.
@@ -57,14 +59,14 @@ class BatchVerdict(msgspec.Struct, frozen=True, array_like=True):
 def judge(checker: BatchChecker, batch: JobBatch) -> BatchVerdict:
     """Check a batch."""
     try:
-        result = checker.check(batch)
+        result, clipped = checker.check(batch)
     except VerificationError as error:
         return refusal(error)
     except (MemoryError, RecursionError) as error:
         return refusal(VerifierUnavailableError(f"not enough memory or stack to verify ({type(error).__name__})"))
     if result is None:
         return BatchVerdict("", "", math.inf, False, True)
-    return BatchVerdict("", "", result.security_bits, result.test_only, result.weights_in_bounds)
+    return BatchVerdict("", "", result.security_bits, result.test_only, result.weights_in_bounds, clipped)
 
 
 def refusal(error: VerificationError) -> BatchVerdict:

@@ -65,7 +65,7 @@ def _execute(folder: Path, state: State, keys: "NativeKeys") -> tuple[list[JobBa
         advance = stack.enter_context(progress("executing", job.items))
         for first in range(0, job.items, batch_size):
             stop = min(first + batch_size, job.items)
-            arrays, reasons = read_items(inputs, first, stop, program, job.options.saturate)
+            arrays, reasons, _ = read_items(inputs, first, stop, program, job.options.saturate)
             outputs = run_items(keys.executor, arrays) if len(arrays[0]) else []
             digests = (item_digests(arrays), item_digests(outputs)) if outputs else (b"", b"")
             batches.append(JobBatch(first, stop, tuple(reasons), *digests, "", b""))

@@ -118,7 +118,7 @@ def _read_inputs(paths: Sequence[PathLike], batch: JobBatch, commitment: Commitm
     program = commitment.program
     shapes = ItemShapes(program)
     with closing(Inputs(paths, shapes)) as inputs:
-        arrays, _ = read_items(inputs, batch.first, batch.stop, program, job.saturate)
+        arrays, _, _ = read_items(inputs, batch.first, batch.stop, program, job.saturate)
     if item_digests(arrays) != batch.input_digests:
         raise InvalidInputError(f"items {batch.first} to {batch.stop - 1} changed since they were proven")
     reals = zip(as_reals(arrays, program), shapes.of.values(), strict=True)
@@ -138,6 +138,7 @@ class VerifiedItem:
         test_only: the proof can be forged by the maker of its reference string.
         weights_in_bounds: whether the commitment proves that all weights lie within their bounds, see
             `VerifiedInference`.
+        clipped: how many values of the item's input lay out of range and were proven as the nearest bound.
         seconds: how long verifying took.
     """
 
@@ -149,6 +150,7 @@ class VerifiedItem:
     test_only: bool
     weights_in_bounds: bool
     seconds: float
+    clipped: int = 0
 
 
 def verify_item_folder(
@@ -181,9 +183,9 @@ def verify_item_folder(
         found = ItemReceipt.load(place / ITEM_FILE)
         if found.item.index != index:
             raise StatementError(f"the folder is about item {found.item.index}, and not about item {index}")
-        batch_inputs = None
+        batch_inputs, clipped = None, 0
         if own is not None:
-            _check_own(own, found, published, saturate)
+            clipped = _check_own(own, found, published, saturate)
             shapes = ItemShapes(published.program).of.values()
             names = input_names(len(shapes))
             files = [] if found.item.dead else list(zip(names, shapes, strict=True))
@@ -208,11 +210,12 @@ def verify_item_folder(
         test_only=result.test_only,
         weights_in_bounds=result.weights_in_bounds,
         seconds=result.seconds,
+        clipped=clipped,
     )
 
 
-def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, saturate: bool) -> None:
-    """The item was run on what the verifier's file holds.
+def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, saturate: bool) -> int:
+    """The item was run on what the verifier's file holds, of which so many values were clipped.
 
     Raises:
         StatementError: it was not; or the file does not hold one item.
@@ -222,7 +225,7 @@ def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, satur
         with closing(Inputs([path], ItemShapes(program))) as inputs:
             if inputs.length != 1:
                 raise StatementError(f"{path} holds {inputs.length} items; hand in item {found.item.index} alone")
-            arrays, dead = read_items(inputs, 0, 1, program, saturate)
+            arrays, dead, clipped = read_items(inputs, 0, 1, program, saturate)
     except InvalidInputError as error:
         raise StatementError(one_line(error)) from None
     if bool(dead) != found.item.dead:
@@ -230,6 +233,7 @@ def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, satur
         raise StatementError(f"item {found.item.index} is not what your input shows: {which}")
     if not dead and item_digests(arrays) != found.item.input_digest:
         raise StatementError(f"item {found.item.index} was run on another input than yours")
+    return clipped
 
 
 def _map_inputs(path: Path, shape: tuple[int, ...]) -> FloatArray:

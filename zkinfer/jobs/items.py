@@ -6,12 +6,12 @@ of items, the last run filled up with items from the front.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zkinfer.circuit.program import Program, Tensor
-from zkinfer.circuit.qformat import as_array, quantize
+from zkinfer.circuit.qformat import as_array, quantize, saturated
 from zkinfer.circuit.samples import batch_of, into_runs
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.files.artifact import one_line
@@ -67,55 +67,68 @@ def item_shape(tensor: Tensor, batch: int) -> tuple[int, ...]:
     )
 
 
-def quantize_items(
-    columns: Sequence[Any], program: Program, *, saturate: bool
-) -> tuple[list[IntArray], dict[int, str]]:
+class Quantized(NamedTuple):
+    """Items as the circuit takes them.
+
+    Attributes:
+        integers: for each input int64 of shape (good items, *item shape).
+        reasons: for each other item, by its position, why the circuit cannot take it, in one line.
+        clipped: how many values of the good items became the nearest bound.
+    """
+
+    integers: list[IntArray]
+    reasons: dict[int, str]
+    clipped: int
+
+
+def quantize_items(columns: Sequence[Any], program: Program, *, saturate: bool) -> Quantized:
     """The integers of some items, and what is wrong with the others.
 
     Args:
         columns: one an input, as `inputs.Block`.
         program: of the circuit.
         saturate: values beyond the calibrated range become the nearest bound.
-
-    Returns:
-        For each input int64 of shape (good items, *item shape); and for each other item, by its position, why the
-        circuit cannot take it, in one line.
     """
     shapes = list(ItemShapes(program).of.values())
     try:
-        return [
+        found = [
             _quantize(column, (len(column),), shape, tensor, saturate)
             for column, shape, tensor in zip(columns, shapes, program.inputs, strict=True)
-        ], {}
+        ]
     except InvalidInputError:
         return _one_by_one(columns, shapes, program, saturate)
+    return Quantized([integers for integers, _ in found], {}, sum(clipped for _, clipped in found))
 
 
 def _one_by_one(
     columns: Sequence[Any], shapes: Sequence[tuple[int, ...]], program: Program, saturate: bool
-) -> tuple[list[IntArray], dict[int, str]]:
+) -> Quantized:
     good: list[list[IntArray]] = [[] for _ in shapes]
     reasons: dict[int, str] = {}
+    clipped = 0
     for position, item in enumerate(zip(*columns, strict=True)):
         try:
-            integers = [
+            found = [
                 _quantize(value, (), shape, tensor, saturate)
                 for value, shape, tensor in zip(item, shapes, program.inputs, strict=True)
             ]
         except InvalidInputError as error:
             reasons[position] = one_line(error)
             continue
-        for rows, array in zip(good, integers, strict=True):
+        for rows, (array, outside) in zip(good, found, strict=True):
             rows.append(array)
+            clipped += outside
     arrays = [
         np.stack(rows) if rows else np.zeros((0, *shape), dtype=np.int64)
         for rows, shape in zip(good, shapes, strict=True)
     ]
-    return arrays, reasons
+    return Quantized(arrays, reasons, clipped)
 
 
-def _quantize(value: Any, lead: tuple[int, ...], shape: tuple[int, ...], tensor: Tensor, saturate: bool) -> IntArray:
-    """Integers of one item (no lead) or of several (their number), of shape (*lead, *shape).
+def _quantize(
+    value: Any, lead: tuple[int, ...], shape: tuple[int, ...], tensor: Tensor, saturate: bool
+) -> tuple[IntArray, int]:
+    """Integers of one item (no lead) or of several (their number), of shape (*lead, *shape), and how many were clipped.
 
     Raises:
         InvalidInputError: no numbers, another shape, or out of range.
@@ -127,7 +140,7 @@ def _quantize(value: Any, lead: tuple[int, ...], shape: tuple[int, ...], tensor:
         array = array.reshape(*lead, *shape)
     if array.shape != (*lead, *shape):
         raise ShapeError(f"{tensor.label!r} takes items of shape {shape}, got {array.shape[len(lead) :]}")
-    return quantize(array, tensor, saturate=saturate)
+    return saturated(array, tensor) if saturate else (quantize(array, tensor), 0)
 
 
 def as_runs(integers: Sequence[IntArray], program: Program) -> list[IntArray]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.filesize import decimal
 
 from zkinfer.arguments import as_path
 from zkinfer.backend import find_backend
@@ -42,7 +43,7 @@ POINTS = 4000
 MAX_DRAWN = 80
 """Nodes of a program that is drawn in the report."""
 
-OTHER = "openings, and all else"
+OTHER = "all else"
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,16 @@ def write_report(folder: PathLike, *, float_outputs: Sequence[Array] = ()) -> Pa
         dead = [(letter.index, letter.reason) for letter in state.dead_letters()]
         unpicked = "not picked" if state.sample is None or state.sample.challenge else "not yet picked"
     proven = [(row, row.announced) for row in rows if row.status == "done" and row.announced is not None]
-    failed = [(f"{row.first} to {row.stop - 1}", row.attempts, row.reason) for row in rows if row.status == "failed"]
+    failed = [
+        (f"{row.first:,} to {row.stop - 1:,}", row.attempts, row.reason) for row in rows if row.status == "failed"
+    ]
     sections = [
         section("Details", facts(_summary(target, counts, proven, unpicked))),
         *(_performance(target, proven, [item for item, _ in dead]) if proven else ()),
         *_circuit(job),
         *(_accuracy(accuracy) for accuracy in compare_outputs(target, float_outputs)),
         section("Failed batches", table(("items", "attempts", "reason"), failed)),
-        section("Dead letters", table(("item", "reason"), dead)),
+        section("Dead letters", table(("item", "reason"), [(f"{item:,}", reason) for item, reason in dead])),
     ]
     path = target / REPORT_FILE
     text = page(f"Batch job {target.absolute().name}", overview(target, job, counts), sections)
@@ -110,13 +113,13 @@ def _performance(folder: Path, proven: Sequence[tuple[Row, Announcement]], dead:
     first = [row.first for row, _ in proven]
     items = [row.stop - row.first - bisect_left(dead, row.stop) + bisect_left(dead, row.first) for row, _ in proven]
     speed = [count / max(proof.seconds, 1e-9) for count, (_, proof) in zip(items, proven, strict=True)]
-    size = [proof.proof_bytes / count / 1024 for count, (_, proof) in zip(items, proven, strict=True)]
+    size = [proof.proof_bytes / count / 1000 for count, (_, proof) in zip(items, proven, strict=True)]
     seconds = phase_seconds(proof for _, proof in proven)
     phases = part_bars("Proving time by part, all proofs together", seconds, duration)
     batch = "first item of the batch"
     throughput = scatter("Throughput", (first, speed), (batch, "items a second, one worker"), median=True)
     yield section("Time", drawing(phases) + drawing(throughput))
-    sizes = scatter("Size of proofs", (first, size), (batch, "KiB an item"), median=True)
+    sizes = scatter("Size of proofs", (first, size), (batch, "kB an item"), median=True)
     yield section("Size", _bytes_by_part(folder, proven[0][0]) + drawing(sizes))
 
 
@@ -127,8 +130,8 @@ def _bytes_by_part(folder: Path, row: Row) -> str:
         parts = find_backend(proof.backend).proof_parts(proof)
     except ZkinferError:
         return ""
-    title = f"The proof of items {row.first} to {row.stop - 1} by part"
-    return drawing(part_bars(title, parts, lambda size: f"{size / 1024:.3g} KiB"))
+    title = f"The proof of items {row.first:,} to {row.stop - 1:,} by part"
+    return drawing(part_bars(title, parts, lambda size: decimal(round(size))))
 
 
 def _circuit(job: Job) -> Iterator[str]:
@@ -142,7 +145,7 @@ def _circuit(job: Job) -> Iterator[str]:
     nodes = len(commitment.program.nodes)
     if nodes > MAX_DRAWN:
         text = (
-            f"It has {nodes} nodes. zkinfer inspect MODEL.zkc --graph model.svg draws larger programs than this page."
+            f"It has {nodes:,} nodes. zkinfer inspect MODEL.zkc --graph model.svg draws larger programs than this page."
         )
         yield section("Circuit", paragraph(text, note=True))
         return
@@ -235,16 +238,16 @@ def _summary(
         ("state", "complete" if complete else "not complete"),
         ("items", f"{counts.items:,}, of which {counts.done:,} are done, {counts.failed:,} failed"),
         *([(unpicked, f"{counts.executed:,} items, executed and committed to")] if counts.executed else ()),
-        ("dead letters", str(counts.dead)),
-        ("proofs", f"{len(proven)}, {counts.proof_bytes / 2**20:.4g} MiB together"),
-        ("batches tried again", str(counts.retries)),
+        ("dead letters", f"{counts.dead:,}"),
+        ("proofs", f"{len(proven):,}, {decimal(counts.proof_bytes)} together"),
+        ("batches tried again", f"{counts.retries:,}"),
         ("proving", f"{duration(counts.prove_seconds)}, summed over workers"),
     ]
     if counts.prove_seconds:
-        rows.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:.4g} items a second"))
+        rows.append(("throughput of a worker", f"{counts.done / counts.prove_seconds:,.4g} items a second"))
     if complete:
         manifest = Manifest.load(manifest_file(folder))
         if (sample := manifest.sample) is not None:
             worth = f"{100 * sample.rate:.4g}% wrong outputs are missed with probability {sample.miss_probability:.3g}"
-            rows.append(("policy", f"a sample of {sample.size} batches: {worth}"))
+            rows.append(("policy", f"a sample of {sample.size:,} batches: {worth}"))
     return rows

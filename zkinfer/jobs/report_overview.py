@@ -15,6 +15,8 @@ from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.report_page import command, facts, paragraph
 from zkinfer.jobs.state import JobCounts
 
+RATE = "--rate is the rate of wrong answers that the checker asks about. The one here is what the operator chose."
+
 MAX_FILES = 5
 """Files of inputs that are named; the others are counted."""
 
@@ -23,7 +25,7 @@ def overview(folder: Path, job: Job, counts: JobCounts) -> str:
     """The first screen, as HTML."""
     file = manifest_file(folder)
     if not file.exists():
-        done = f"{counts.done} of {counts.items + counts.executed} items are done."
+        done = f"{counts.done:,} of {counts.items + counts.executed:,} items are done."
         return paragraph(f"Not complete: {done} Nothing can be checked yet.")
     manifest = Manifest.load(file)
     receipt = receipt_of(manifest).hex()
@@ -33,6 +35,7 @@ def overview(folder: Path, job: Job, counts: JobCounts) -> str:
             facts(_rows(job, manifest, receipt, file.stat().st_mtime)),
             paragraph("Anyone can check this, with the commitment and their own copy of the inputs:", note=True),
             command(check_command(folder, job, manifest, receipt)),
+            "" if manifest.sample is None else paragraph(RATE, note=True),
             paragraph(
                 "This page is the operator's word. What counts is what that command says where the checker runs it.",
                 note=True,
@@ -52,7 +55,7 @@ def _lead(manifest: Manifest) -> str:
         )
     if not dead:
         return f"{text}: all of them."
-    return f"{text}, {dead} not: the model cannot take {'its input' if dead == 1 else 'their inputs'}."
+    return f"{text}, {dead:,} not: the model cannot take {'its input' if dead == 1 else 'their inputs'}."
 
 
 def _rows(job: Job, manifest: Manifest, receipt: str, finished: float) -> list[tuple[str, str]]:
@@ -85,6 +88,7 @@ def check_command(folder: Path, job: Job, manifest: Manifest, receipt: str) -> s
         words.append("--saturate")
     if sample is not None:
         words += ["--published", manifest.digest.hex(), "--challenge", f"hex:{sample.challenge.hex()}"]
+        words += ["--rate", repr(sample.rate)]
     return shlex.join([*words, "--receipt", receipt])
 
 

@@ -8,6 +8,9 @@ Cells = Sequence[object]
 MAX_ROWS = 50
 """Of a table of what failed; the rest is counted."""
 
+MAX_WORD = 24
+"""Characters of a word of a command line that fits the narrowest screen."""
+
 _STYLE = """
 :root { color-scheme: light dark; --text: #24282e; --soft: #5b616a; --line: #c9cdd3; --page: #fff; --box: #f3f5f8; }
 @media (prefers-color-scheme: dark) {
@@ -22,7 +25,7 @@ table { border-collapse: collapse; }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 td:first-child { min-width: 9rem; }
 th { font-weight: 600; border-bottom: 1px solid var(--line); }
-code { white-space: pre-wrap; overflow-wrap: anywhere; }
+code { overflow-wrap: anywhere; } code span { white-space: nowrap; }
 .note { color: var(--soft); }
 @media print {
   :root { --text: #000; --soft: #444; --line: #999; --page: #fff; --box: #fff; }
@@ -55,8 +58,11 @@ def paragraph(text: str, *, note: bool = False) -> str:
 
 
 def command(text: str) -> str:
-    """A command line, to be copied."""
-    return f"<p><code>{html.escape(text)}</code></p>\n"
+    """A command line, to be copied; lines break between its words, and only within those that are long."""
+    words = (html.escape(word) for word in text.split(" "))
+    return (
+        f"<p><code>{' '.join(word if len(word) > MAX_WORD else f'<span>{word}</span>' for word in words)}</code></p>\n"
+    )
 
 
 def drawing(svg: str) -> str:

@@ -278,7 +278,7 @@ class Runner:
     def _read(self, inputs: Inputs, first: int, stop: int) -> _Leased:
         """Read a batch, and put aside what the circuit cannot take."""
         program, options = self._keys.program, self._options
-        arrays, dead = read_items(inputs, first, stop, program, options.saturate)
+        arrays, dead, _ = read_items(inputs, first, stop, program, options.saturate)
         if self._sampled and item_digests(arrays) != self._state.digests(first)[0]:
             raise InvalidInputError(f"items {first} to {stop - 1} changed since they were committed")
         items = len(arrays[0])

@@ -69,6 +69,8 @@ class VerifiedJob:
         test_only: a proof can be forged by the maker of its reference string.
         weights_in_bounds: whether the commitment proves that all weights lie within their bounds, see
             `VerifiedInference`; true where there are no proofs.
+        clipped: how many values of the proven items' inputs lay out of range and were proven as the nearest bound,
+            since the caller asked for `saturate`. Hidden inputs, which the prover may have clipped, are not counted.
         seconds: how long verifying took.
         published: of a sampled job, the digest of what was committed to before the challenge; empty where all of the
             job is proven.
@@ -94,6 +96,7 @@ class VerifiedJob:
     rate: float = 0.0
     miss_probability: float = 0.0
     rate_of_operator: bool = False
+    clipped: int = 0
 
     @property
     def sampled(self) -> int:
@@ -187,6 +190,7 @@ def verify_job(
         rate=asked,
         miss_probability=missed,
         rate_of_operator=manifest.sample is not None and rate is None,
+        clipped=sum(verdict.clipped for verdict in verdicts),
     )
 
 
@@ -346,7 +350,7 @@ def _quantized(inputs: Any, commitment: Commitment, saturate: bool) -> list[IntA
         arrays = as_arrays(inputs, [tensor.label for tensor in program.inputs])
         if any(not array.ndim or len(array) != len(arrays[0]) or not len(array) for array in arrays):
             raise StatementError("the inputs of a batch are arrays with its items along their first axis, all as long")
-        integers, reasons = quantize_items(arrays, program, saturate=saturate)
+        integers, reasons, _ = quantize_items(arrays, program, saturate=saturate)
     except InvalidInputError as error:
         raise StatementError(one_line(error)) from None
     if reasons:

@@ -77,7 +77,7 @@ class NativeBackend(Backend["NativeKeys"]):
         parts = {
             "sumchecks and lookups": len(found.message),
             "opening of the weights": len(found.weights),
-            "opening of all else": len(found.witness),
+            "opening of the rest": len(found.witness),
             "proof about the pads": len(found.about_pads),
         }
         return {**parts, "roots and sizes": len(proof.data) - sum(parts.values())}
