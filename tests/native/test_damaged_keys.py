@@ -16,7 +16,7 @@ from zkinfer.files.rotation import ROTATION_FILE
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys
 from zkinfer.native.rotate import rotate
-from zkinfer.native.setup import setup
+from zkinfer.native.setup import key_sizes, setup
 from zkinfer.verifier import verify
 from zkinfer.verifier.lineage import follow
 
@@ -38,10 +38,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeKeys]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zkinfer.native.setup.OPENINGS_A_COPY", (3,))
         patch.setattr(storage, "STORED_BYTES", 0)
+        key_sizes.cache_clear()
         folder = tmp_path_factory.mktemp("keys") / "original"
         keys = setup(EXAMPLE.program, EXAMPLE.weights, folder=folder, proofs=5)
         proves(keys, keys)
         yield keys
+    key_sizes.cache_clear()
 
 
 @pytest.fixture

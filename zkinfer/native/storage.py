@@ -41,7 +41,7 @@ from zkinfer.protocol.pcs.copies import COPY_MASKS, ONLY, VEIL_ROWS, CopiesCommi
 from zkinfer.protocol.pcs.copies_prover import with_link
 from zkinfer.protocol.pcs.opening_check import DamagedMatrixError
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment
-from zkinfer.protocol.pcs.prover import CommittedMatrix, DataArray, commit, fill_leaves, prepared
+from zkinfer.protocol.pcs.prover import CommittedMatrix, DataArray, commit, large_tree, prepared
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import Array, ByteArray, Floats
 
@@ -247,7 +247,7 @@ class _Maker:
 
     def copy(self, number: int) -> CommittedMatrix:
         """A copy, in memory or mapped from its folder, which is made if it is not there."""
-        if self._masks or self._leaf_bytes * self._code.length <= STORED_BYTES:
+        if not self._is_large:
             return self.made(number)
         folder = _copy_folder(self._folder, number)
         with contextlib.suppress(FileNotFoundError):  # also where another process removes it just now
@@ -258,6 +258,22 @@ class _Maker:
             return self._load(folder)
         # Another process has removed it, or a killed one has removed a part of it.
         return self.made(number)
+
+    def root(self, number: int) -> bytes:
+        """The root of a copy, of which nothing is kept."""
+        if not self._is_large:
+            return self.made(number).commitment.root
+        randomness = self.randomness(number)
+        blinding = np.empty((self._rows, self._code.blinding))
+        randomness.fill(blinding, kernels.from_ints)
+        nodes = large_tree(self._code, self._data, self.veil, blinding, randomness)
+        root: bytes = nodes[1].tobytes()
+        return root
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether a copy has a folder while it is opened."""
+        return not self._masks and self._leaf_bytes * self._code.length > STORED_BYTES
 
     def stored(self) -> Iterator[int]:
         """The copies that have a folder."""
@@ -288,11 +304,10 @@ class _Maker:
     def _store(self, folder: Path, number: int) -> None:
         code, sizes, randomness = self._code, self._sizes(), self.randomness(number)
         blinding = _new(folder / BLINDING, np.dtype(np.float64), sizes[BLINDING])
-        blinding[...] = kernels.from_ints(randomness.elements(self._rows, code.blinding))
+        randomness.fill(blinding, kernels.from_ints)
         leaves = _new(folder / LEAVES, np.dtype(np.uint8), sizes[LEAVES])
-        fill_leaves(code, leaves, self._data, self.veil, blinding, randomness)
         nodes = _new(folder / NODES, np.dtype(np.uint8), sizes[NODES])
-        nodes[...] = build_tree(leaves)
+        nodes[...] = large_tree(code, self._data, self.veil, blinding, randomness, leaves)
         for array in (blinding, leaves, nodes):
             _let_go(array)
 
@@ -391,11 +406,8 @@ def commit_kept(
     try:
         sizes = _sizes(code, len(kept), queries, log_copies, bytes(DIGEST_BYTES))
         maker = _Maker(folder, sizes, kept, stream)
-        roots = []
-        for number in range(copies):
-            roots.append(maker.copy(number).commitment.root)
-            if number:
-                maker.remove(number)
+        # Of the first copy what the first proofs open is kept.
+        roots = [maker.copy(0).commitment.root, *(maker.root(number) for number in range(1, copies))]
         roots += [bytes(DIGEST_BYTES)] * ((1 << log_copies) - copies)
         tree = _upper_tree(np.frombuffer(b"".join(roots), dtype=np.uint8).reshape(-1, DIGEST_BYTES))
         if log_copies:

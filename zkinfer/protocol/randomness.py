@@ -1,16 +1,20 @@
 """The prover's secret randomness: a stream of BLAKE3 under a key from the operating system."""
 
 import secrets
+from collections.abc import Callable
 
 import numpy as np
 from blake3 import blake3
 
 from zkinfer.protocol.field.params import P
-from zkinfer.typing import ByteArray, IntArray
+from zkinfer.typing import Array, ByteArray, IntArray
 
 SEED_BYTES = 32
 
 _WORD_BYTES = 8
+_BLOCK_WORDS = 1 << 18
+"""Words drawn at a time: they stay in the caches."""
+
 _MASK = (1 << P.bit_length()) - 1
 
 
@@ -34,10 +38,28 @@ class Randomness:
 
     def elements(self, rows: int, columns: int) -> IntArray:
         """Uniform canonical elements, shape (rows, columns): words of 50 bits, drawn again when not below P."""
-        values = self._words(rows * columns)
-        while len(wrong := np.flatnonzero(values >= P)):
-            values[wrong] = self._words(len(wrong))
-        return values.reshape(rows, columns)
+        values = np.empty((rows, columns), dtype=np.int64)
+        self.fill(values)
+        return values
+
+    def fill(self, out: Array, convert: Callable[[IntArray], Array] = np.asarray) -> None:
+        """Writes what `elements` gives into a contiguous array, a block at a time.
+
+        Args:
+            out: shape (rows, columns).
+            convert: makes what is written of canonical elements, shape (n,).
+        """
+        flat = out.reshape(-1)
+        wrong = [np.zeros(0, dtype=np.int64)]
+        for start in range(0, flat.size, _BLOCK_WORDS):
+            values = self._words(min(_BLOCK_WORDS, flat.size - start))
+            wrong.append(np.flatnonzero(values >= P) + start)
+            flat[start : start + len(values)] = convert(values % P)
+        places = np.concatenate(wrong)
+        while len(places):
+            values = self._words(len(places))
+            flat[places[values < P]] = convert(values[values < P])
+            places = places[values >= P]
 
     def _words(self, count: int) -> IntArray:
         return self.octets(_WORD_BYTES * count).view("<i8").astype(np.int64) & _MASK

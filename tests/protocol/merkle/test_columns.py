@@ -1,5 +1,6 @@
 """The hash of columns is that of their bytes, as the blake3 package computes it, whatever a leaf's number of chunks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from zkinfer.jit.threads import threads
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import encode_array
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.merkle.columns import STAGE, TILE, SaltedColumns, hash_columns
+from zkinfer.protocol.merkle.columns import GROUP, STAGE, TILE, ColumnHasher, SaltedColumns, hash_columns
 from zkinfer.protocol.merkle.compression import LANES
 from zkinfer.protocol.merkle.tree import build_tree
 
@@ -72,6 +73,46 @@ def test_trees_of_chunks(chunks: int, salt_bytes: int) -> None:
 def test_any_number_of_columns(rows: int, count: int, salt_bytes: int) -> None:
     columns = random_columns(rows, count, salt_bytes)
     assert digests_of(columns) == one_by_one(columns)
+
+
+def in_pieces(columns: SaltedColumns, pieces: Sequence[int]) -> list[bytes]:
+    """The digests, the rows coming so many groups at a time, in turns."""
+    hasher, start, turn = ColumnHasher(len(columns.codewords), columns.salts, KEY), 0, 0
+    while start < len(columns.codewords):
+        stop = start + GROUP * pieces[turn % len(pieces)]
+        hasher.absorb(np.ascontiguousarray(columns.codewords[start:stop]))
+        start, turn = stop, turn + 1
+    return [digest.tobytes() for digest in hasher.digests]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 18 * 1024 // 7),
+    pieces=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    salt_bytes=st.sampled_from((0, 32)),
+)
+def test_rows_may_come_in_any_pieces(rows: int, pieces: list[int], salt_bytes: int) -> None:
+    columns = random_columns(rows, LANES + 3, salt_bytes, seed=rows)
+    assert in_pieces(columns, pieces) == digests_of(columns)
+
+
+@pytest.mark.parametrize("count", [TILE, TILE + LANES, 4 * TILE + 1])
+def test_threads_share_the_columns_of_pieces(count: int) -> None:
+    columns = random_columns(3 * STAGE + 3, count, 32)
+    with threads(3):
+        assert in_pieces(columns, [1, 9]) == one_by_one(columns)
+
+
+def test_pieces_that_are_no_part_of_the_leaves_are_refused() -> None:
+    hasher = ColumnHasher(2 * GROUP, np.zeros((32, 32), np.uint8), KEY)
+    for shape in ((GROUP - 1, 32), (GROUP, 31), (3 * GROUP, 32), (GROUP,)):
+        with pytest.raises(ShapeError):
+            hasher.absorb(np.zeros(shape))
+    hasher.absorb(np.zeros((GROUP, 32)))
+    with pytest.raises(ShapeError, match="16 rows, of which 8 came"):
+        _ = hasher.digests
+    with pytest.raises(ShapeError, match="salts"):
+        ColumnHasher(8, np.zeros((32, 31), np.uint8), KEY)
 
 
 @pytest.mark.parametrize("count", [TILE, TILE + LANES, 4 * TILE])

@@ -19,7 +19,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, run_opening, verify_opening
-from zkinfer.protocol.pcs.prover import ColumnsAgain, CommittedMatrix, MatrixWitness, commit, open_claims
+from zkinfer.protocol.pcs.prover import ColumnsAgain, CommittedMatrix, MatrixWitness, commit, large_tree, open_claims
 from zkinfer.protocol.pcs.sizes import max_opening_bytes
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
@@ -238,3 +238,25 @@ def test_a_verifier_checks_also_if_it_is_given_a_witness() -> None:
     commitments = [m.commitment for m in matrices]
     with pytest.raises(InvalidProofError, match="not those that were committed"):
         run_opening(SMALL, commitments, statement.groups, verifier, Reader(bytes(opening)), witness)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 30])
+@pytest.mark.parametrize("veil_rows", [0, 1])
+def test_the_tree_of_codewords_that_are_not_kept(rows: int, veil_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether leaves are written or not, and whatever is encoded at a time."""
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover._LARGE_BLOCK_SYMBOLS", 0)
+    rng = np.random.default_rng(rows)
+    code = SMALL.code
+    data = rng.integers(-100, 100, (rows, code.columns), dtype=np.int8)
+    veil = kernels.from_ints(rng.integers(0, P, (veil_rows, code.columns)))
+    whole = commit(code, data, 0, Randomness(bytes(32)), veil)
+    for written in (True, False):
+        randomness = Randomness(bytes(32))
+        blinding = np.empty((rows + veil_rows, code.blinding))
+        randomness.fill(blinding, kernels.from_ints)
+        leaves = np.empty((code.length, whole.commitment.leaf_bytes), dtype=np.uint8) if written else None
+        nodes = large_tree(code, data, veil, blinding, randomness, leaves)
+        np.testing.assert_array_equal(nodes, whole.nodes)
+        np.testing.assert_array_equal(blinding, whole.blinding)
+        if leaves is not None:
+            np.testing.assert_array_equal(leaves, whole.leaves[range(code.length)])

@@ -10,9 +10,10 @@ Needs numba.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
@@ -25,22 +26,33 @@ from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.kernels.vector import copy
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.merkle.chunks import CHUNK_BLOCKS, STACK, STATE, begin_chunk, block_flags, finish, spread_key
-from zkinfer.protocol.merkle.compression import BLOCK_BYTES, DIGEST_WORDS, LANES, PACKED, WORD, compressed, lines
+from zkinfer.protocol.merkle.compression import (
+    BLOCK_BYTES,
+    CHUNK_BYTES,
+    DIGEST_WORDS,
+    LANES,
+    PACKED,
+    WORD,
+    compressed,
+    lines,
+)
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.typing import ByteArray, Floats
 
 TILE = 256
 """Columns whose words are held at a time."""
 
-_GROUP = 8
-_GROUP_WORDS = _GROUP * BASE_BYTES // 4
+GROUP = 8
+"""Rows whose elements are whole words together."""
+
+_GROUP_WORDS = GROUP * BASE_BYTES // 4
 
 STAGE = 64
 """Rows whose words are held at a time: they make whole blocks."""
 
 _STAGE_BLOCKS = STAGE * BASE_BYTES // BLOCK_BYTES
 _BLOCK_WORDS = BLOCK_BYTES // 4
-_SALT_WORDS = SALT_BYTES // 4
+Words: TypeAlias = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,76 +91,216 @@ def hash_columns(columns: SaltedColumns, key: bytes, digests: ByteArray) -> None
         ShapeError: an array is not as it should be.
     """
     codewords, salts = columns.codewords, columns.salts
-    if codewords.ndim != 2 or codewords.dtype != np.float64 or not codewords.flags.c_contiguous:
-        raise ShapeError(f"codewords are a contiguous float64 array (rows, columns), not {codewords.shape}")
-    rows, count = codewords.shape
-    if salts.dtype != np.uint8 or salts.shape not in ((count, 0), (count, SALT_BYTES)):
-        raise ShapeError(f"the salts of {count} columns are a uint8 array ({count}, {SALT_BYTES}), not {salts.shape}")
+    if codewords.ndim != 2:
+        raise ShapeError(f"codewords are an array (rows, columns), not {codewords.shape}")
+    count = codewords.shape[1]
+    _check_salts(count, salts)
     if digests.shape != (count, 4 * DIGEST_WORDS) or digests.dtype != np.uint8:
         raise ShapeError(f"digests are a uint8 array ({count}, 32), not {digests.dtype} {digests.shape}")
-    if count % LANES:
-        # Columns of zeros fill up the last lanes.
-        codewords = np.concatenate([codewords, np.zeros((rows, -count % LANES))], axis=1)
-        salts = np.concatenate([salts, np.zeros((-count % LANES, salts.shape[1]), dtype=np.uint8)])
-    salt_words, key_words = (np.frombuffer(octets, "<u4").astype(np.uint32) for octets in (salts.tobytes(), key))
-    words = np.empty((len(salts), DIGEST_WORDS), dtype=np.uint32)
-    split(_kernel, len(salts), TILE, codewords.reshape(-1), rows, len(salts), salt_words, key_words, words.reshape(-1))
-    digests[...] = words[:count].astype("<u4").view(np.uint8)
+    state = _State.of_all(len(codewords), salts)
+    state.absorb(codewords, key)
+    digests[...] = state.digests
+
+
+class ColumnHasher:
+    """Hashes leaves whose rows come some at a time, so that not all of them are in memory.
+
+    What is kept of a leaf is its unfinished block, and a chaining value for each level of the tree over its chunks.
+
+    Args:
+        rows: of a leaf in all.
+        salts: shape (leaves, SALT_BYTES), or (leaves, 0).
+        key: 32 bytes.
+
+    Raises:
+        ShapeError: the salts are not such an array.
+    """
+
+    def __init__(self, rows: int, salts: ByteArray, key: bytes) -> None:
+        _check_salts(len(salts), salts)
+        self._state, self._key = _State.of_some(rows, salts), key
+
+    def absorb(self, codewords: Floats) -> None:
+        """The next rows.
+
+        Args:
+            codewords: balanced, contiguous, shape (rows, leaves); a multiple of `GROUP` rows unless they are the last.
+
+        Raises:
+            ShapeError: they are not such rows, or too many.
+        """
+        self._state.absorb(codewords, self._key)
+
+    @property
+    def digests(self) -> ByteArray:
+        """The hash of each leaf, shape (leaves, 32).
+
+        Raises:
+            ShapeError: rows are missing.
+        """
+        if self._state.done != self._state.rows:
+            raise ShapeError(f"leaves of {self._state.rows} rows, of which {self._state.done} came")
+        return self._state.digests
+
+
+@dataclass(eq=False)
+class _State:
+    """How far the hash of some leaves is.
+
+    Attributes:
+        rows, leaves: in all.
+        salt_words: of a leaf.
+        held: words that are no block yet, for each the leaves': one array, as long as LANES divides.
+        stacks: for each LANES leaves the chaining values; nothing if all rows come at once.
+        done: rows that came.
+    """
+
+    rows: int
+    leaves: int
+    salt_words: int
+    held: Words
+    stacks: Words
+    words: Words
+    done: int = 0
+
+    @staticmethod
+    def of_all(rows: int, salts: ByteArray) -> "_State":
+        """Before all rows, which come at once."""
+        words = _salt_words(salts)
+        none = np.empty(0, dtype=np.uint32)
+        return _State(rows, len(salts), len(words), words.reshape(-1), none, _digest_words(words))
+
+    @staticmethod
+    def of_some(rows: int, salts: ByteArray) -> "_State":
+        """Before the first of several pieces."""
+        words = _salt_words(salts)
+        held = np.zeros((_BLOCK_WORDS, words.shape[1]), dtype=np.uint32)
+        held[: len(words)] = words
+        chunks = -(-(4 * len(words) + BASE_BYTES * rows) // CHUNK_BYTES)
+        states = max(1, chunks - 1).bit_length() + 1
+        stacks = np.empty(words.shape[1] // LANES * states * STATE, dtype=np.uint32)
+        return _State(rows, len(salts), len(words), held.reshape(-1), stacks, _digest_words(words))
+
+    def absorb(self, codewords: Floats, key: bytes) -> None:
+        """The next rows, of all leaves."""
+        if codewords.ndim != 2 or codewords.dtype != np.float64 or not codewords.flags.c_contiguous:
+            raise ShapeError(f"codewords are a contiguous float64 array (rows, columns), not {codewords.shape}")
+        count, last = len(codewords), self.done + len(codewords) == self.rows
+        if codewords.shape[1] != self.leaves or self.done + count > self.rows or (count % GROUP and not last):
+            raise ShapeError(f"{self.leaves} leaves have rows {self.done} to {self.rows} left, not {codewords.shape}")
+        columns = len(self.words) // DIGEST_WORDS
+        if columns != self.leaves:  # columns of zeros fill up the last lanes
+            codewords = np.concatenate([codewords, np.zeros((count, columns - self.leaves))], axis=1)
+        words = self.salt_words + self.done // GROUP * _GROUP_WORDS
+        block, held = divmod(words, _BLOCK_WORDS)
+        depth = (max(block - 1, 0) // CHUNK_BLOCKS).bit_count()
+        place = (self.done, self.rows, self.salt_words, block, held, depth)
+        key_words = np.frombuffer(key, "<u4").astype(np.uint32)
+        arrays = (self.held, self.stacks, key_words, self.words)
+        split(_kernel, columns, TILE, codewords.reshape(-1), count, columns, *place, *arrays)
+        self.done += count
+
+    @property
+    def digests(self) -> ByteArray:
+        """Of all leaves, once all rows came."""
+        octets: ByteArray = self.words.reshape(-1, DIGEST_WORDS)[: self.leaves].astype("<u4").view(np.uint8)
+        return octets
+
+
+def _check_salts(count: int, salts: ByteArray) -> None:
+    if salts.dtype != np.uint8 or salts.shape not in ((count, 0), (count, SALT_BYTES)):
+        raise ShapeError(f"the salts of {count} columns are a uint8 array ({count}, {SALT_BYTES}), not {salts.shape}")
+
+
+def _salt_words(salts: ByteArray) -> Words:
+    """Word by word, of all leaves and of the zeros that fill up the last lanes."""
+    count, size = salts.shape
+    words = np.zeros((size // 4, count + -count % LANES), dtype=np.uint32)
+    words[:, :count] = np.ascontiguousarray(salts).view("<u4").T if size else 0
+    return words
+
+
+def _digest_words(salt_words: Words) -> Words:
+    return np.empty(salt_words.shape[1] * DIGEST_WORDS, dtype=np.uint32)
 
 
 @kernel
-def _kernel(flat: Any, rows: int, columns: int, salts: Any, key: Any, digests: Any, start: int, stop: int) -> None:
-    salt_words = salts.size // columns
-    size = 4 * salt_words + BASE_BYTES * rows
+def _kernel(
+    flat: Any,
+    rows: int,
+    columns: int,
+    done: int,
+    total: int,
+    salt_words: int,
+    first_block: int,
+    carried: int,
+    first_depth: int,
+    held: Any,
+    stacks: Any,
+    key: Any,
+    digests: Any,
+    start: int,
+    stop: int,
+) -> None:
+    size = 4 * salt_words + BASE_BYTES * total
     blocks = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES)
+    finished = done + rows == total
     # Word w of column j of the tile is at w * TILE + j: the words that were left over, then those of a stage.
     words = np.zeros((_STAGE_BLOCKS + 1) * _BLOCK_WORDS * TILE, dtype=np.uint32)
-    last = np.zeros(_GROUP * TILE)
+    last = np.zeros(GROUP * TILE)
     # Each group of LANES columns has a stack of its own; all are as deep.
-    stacks, keys = np.empty(TILE // LANES * STACK, dtype=np.uint32), spread_key(key)
+    kept, keys = stacks.size > 0, spread_key(key)
+    pitch = stacks.size // (columns // LANES) if kept else STACK
+    own = stacks if kept else np.empty(TILE // LANES * STACK, dtype=np.uint32)
     for tile in range(start, stop, TILE):
         present = min(TILE, stop - tile)
-        for word in range(salt_words):
-            for column in range(present):
-                words[word * TILE + column] = salts[(tile + column) * salt_words + word]
-        block, row, depth = 0, 0, 0
-        while block < blocks:
-            held, ahead = salt_words, min(STAGE, rows - row)
-            for first in range(row, row + ahead - _GROUP + 1, _GROUP):
+        origin = tile // LANES * pitch if kept else 0
+        for word in range(carried):
+            copy(held, word * columns + tile, words, word * TILE, present)
+        block, row, depth, left = first_block, 0, first_depth, carried
+        while row < rows or (finished and block < blocks):
+            ahead, count = min(STAGE, rows - row), left
+            for first in range(row, row + ahead - GROUP + 1, GROUP):
                 for column in range(0, present, LANES):
-                    _put_words(flat, first * columns + tile + column, columns, words, held * TILE + column)
-                held += _GROUP_WORDS
+                    _put_words(flat, first * columns + tile + column, columns, words, count * TILE + column)
+                count += _GROUP_WORDS
             row += ahead
-            if ahead % _GROUP:
+            if ahead % GROUP:
                 # Rows of `last` that are behind the codewords' were zero from the beginning: this comes once in a tile.
-                for k in range(ahead % _GROUP):
-                    copy(flat, (row - ahead % _GROUP + k) * columns + tile, last, k * TILE, present)
+                for k in range(ahead % GROUP):
+                    copy(flat, (row - ahead % GROUP + k) * columns + tile, last, k * TILE, present)
                 for column in range(0, present, LANES):
-                    _put_words(last, column, TILE, words, held * TILE + column)
-                held += _GROUP_WORDS
-            whole = _STAGE_BLOCKS if row < rows else blocks - block
-            words[held * TILE : whole * _BLOCK_WORDS * TILE] = 0
+                    _put_words(last, column, TILE, words, count * TILE + column)
+                count += _GROUP_WORDS
+            whole = blocks - block if finished and row == rows else count // _BLOCK_WORDS
+            if whole * _BLOCK_WORDS > count:
+                words[count * TILE : whole * _BLOCK_WORDS * TILE] = 0
             reached = depth
             for lanes in range(0, present, LANES):
-                base, reached = lanes // LANES * STACK, depth
+                base, reached = origin + lanes // LANES * pitch, depth
                 for number in range(whole):
                     here = block + number
                     chunk = here // CHUNK_BLOCKS
                     if here % CHUNK_BLOCKS == 0:
-                        reached = begin_chunk(stacks, base, reached, keys, chunk)
+                        reached = begin_chunk(own, base, reached, keys, chunk)
                     length, flags = min(BLOCK_BYTES, size - here * BLOCK_BYTES), block_flags(here, blocks)
                     at, state = number * _BLOCK_WORDS * TILE + lanes, base + reached * STATE
-                    _compress(words, at, TILE, stacks, state, chunk, length, flags)
+                    _compress(words, at, TILE, own, state, chunk, length, flags)
                 if block + whole == blocks:
-                    finish(stacks, base, reached, keys)
+                    finish(own, base, reached, keys)
             depth = reached
-            if row < rows:
-                copy(words, _STAGE_BLOCKS * _BLOCK_WORDS * TILE, words, 0, salt_words * TILE)
+            left = count - whole * _BLOCK_WORDS
+            if whole and left > 0:
+                copy(words, whole * _BLOCK_WORDS * TILE, words, 0, left * TILE)
             block += whole
+        if not finished:
+            for word in range(left):
+                copy(words, word * TILE, held, word * columns + tile, present)
+            continue
         for column in range(present):
-            state = column // LANES * STACK + column % LANES
+            state = origin + column // LANES * pitch + column % LANES
             for word in range(DIGEST_WORDS):
-                digests[(tile + column) * DIGEST_WORDS + word] = stacks[state + word * LANES]
+                digests[(tile + column) * DIGEST_WORDS + word] = own[state + word * LANES]
 
 
 @kernel
@@ -200,7 +352,7 @@ def _put_words(typingctx: Any, flat: Any, at: Any, pitch: Any, words: Any, place
         packed_floats = ir.VectorType(ir.DoubleType(), LANES)
         elements = [
             _canonical(builder, builder.load(line, align=8))
-            for line in lines(builder, data, values[1], values[2], _GROUP, packed_floats)
+            for line in lines(builder, data, values[1], values[2], GROUP, packed_floats)
         ]
         bits = 8 * BASE_BYTES
         places = lines(builder, target, values[4], ir.IntType(64)(TILE), _GROUP_WORDS, PACKED)

@@ -21,12 +21,19 @@ def build_tree(leaves: ByteArray | SaltedColumns) -> ByteArray:
 
     Node 0 does not exist and is zero.
     """
-    count = len(leaves)
-    nodes = np.zeros((2 * count, DIGEST_BYTES), dtype=np.uint8)
+    digests = np.empty((len(leaves), DIGEST_BYTES), dtype=np.uint8)
     if isinstance(leaves, SaltedColumns):
-        hash_columns(leaves, LEAF_KEY, nodes[count:])
+        hash_columns(leaves, LEAF_KEY, digests)
     else:
-        _hash_all(leaves, LEAF_KEY, nodes[count:])
+        _hash_all(leaves, LEAF_KEY, digests)
+    return tree_over(digests)
+
+
+def tree_over(digests: ByteArray) -> ByteArray:
+    """As `build_tree`, of leaves with these hashes under `LEAF_KEY`, shape (n, 32)."""
+    count = len(digests)
+    nodes = np.zeros((2 * count, DIGEST_BYTES), dtype=np.uint8)
+    nodes[count:] = digests
     while count > 1:
         children = nodes[count : 2 * count].reshape(count // 2, 2 * DIGEST_BYTES)
         count //= 2
@@ -47,6 +54,25 @@ def _hash_all(messages: ByteArray, key: bytes, digests: ByteArray) -> None:
 
         parts = split(hash_some, count, LEAVES_A_THREAD)
         digests[...] = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(count, DIGEST_BYTES)
+
+
+def agrees(nodes: ByteArray, root: bytes, indices: Sequence[int], leaves: ByteArray) -> bool:
+    """Whether a tree, which may be a damaged file, leads from these leaves to the root.
+
+    Args:
+        nodes: of the tree, shape (2n, 32).
+        indices: of the leaves, in [0, n).
+        leaves: contiguous, shape (indices, bytes of a leaf).
+    """
+    numbers = len(nodes) // 2 + np.asarray(indices)
+    found = np.empty((len(numbers), DIGEST_BYTES), dtype=np.uint8)
+    _hash_all(leaves, LEAF_KEY, found)
+    same = np.array_equal(found, nodes[numbers])
+    levels = range(1, int(numbers[0]).bit_length())
+    inner = np.unique(np.array([numbers >> level for level in levels], dtype=np.int64))
+    found = np.empty((len(inner), DIGEST_BYTES), dtype=np.uint8)
+    _hash_all(np.concatenate([nodes[2 * inner], nodes[2 * inner + 1]], axis=1), NODE_KEY, found)
+    return same and np.array_equal(found, nodes[inner]) and nodes[1].tobytes() == root
 
 
 def prove_leaves(nodes: ByteArray, indices: Sequence[int]) -> bytes:

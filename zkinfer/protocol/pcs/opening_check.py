@@ -1,19 +1,23 @@
 """What an opening shows of matrices in files, compared by its prover before it is sent. Needs numba.
 
 A file can change after it was committed to, and an opening that reads it then convinces nobody. The checks are those of
-the verifier: every column is under its root, and the combinations of rows, encoded, are those of the columns.
+the verifier: every column is under its root, and the combinations of rows, encoded, are those of the columns. Nobody
+who knows the prover's own random factors chooses the damage, so that one sum of all combinations is compared, which
+misses a difference in a column with probability 2^-50.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from zkinfer.errors import ProvingError, VerificationError
-from zkinfer.protocol.field import kernels
+from zkinfer.errors import MalformedProofError, ProvingError
+from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import decode_array
 from zkinfer.protocol.field.params import DEGREE
-from zkinfer.protocol.merkle.paths import SALT_BYTES, check_leaves
+from zkinfer.protocol.merkle.paths import SALT_BYTES
+from zkinfer.protocol.merkle.tree import agrees
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment
+from zkinfer.protocol.randomness import Randomness
 from zkinfer.typing import ByteArray, Floats, IntArray
 
 
@@ -32,9 +36,9 @@ class OpeningCheck:
     def __init__(self, code: Code, commitments: Sequence[MatrixCommitment]) -> None:
         self._code = code
         self._commitments = commitments
-        self._coefficients: Floats = np.zeros((0, DEGREE, 0))
-        self._combinations: Floats = np.zeros((0, code.dimension))
-        self._columns: list[Floats] = []
+        self._coefficients: IntArray = np.zeros((1, 0), dtype=np.int64)
+        self._combination: Floats = np.zeros(code.dimension)
+        self._columns: list[IntArray] = []
 
     def combined(self, coefficients: IntArray, combinations: IntArray) -> None:
         """The combinations of rows.
@@ -43,37 +47,37 @@ class OpeningCheck:
             coefficients: canonical, shape (combinations, 3, rows).
             combinations: canonical, shape (combinations, dimension, 3).
         """
-        self._coefficients = kernels.from_ints(coefficients)
-        lines = np.ascontiguousarray(combinations.transpose(0, 2, 1)).reshape(-1, self._code.dimension)
-        self._combinations = kernels.from_ints(lines)
+        lines = kernels.from_ints(combinations.transpose(0, 2, 1).reshape(-1, self._code.dimension))
+        factors = np.zeros((DEGREE, len(lines)), dtype=np.int64)
+        factors[:1] = Randomness().elements(1, len(lines))
+        self._coefficients = modular.matmul(factors[:1], coefficients.reshape(len(lines), -1))
+        self._combination = kernels.row_combination(lines, kernels.from_ints(factors))[0]
 
-    def opened(self, indices: Sequence[int], leaves: ByteArray, paths: bytes) -> None:
+    def opened(self, indices: Sequence[int], leaves: ByteArray, nodes: ByteArray | None) -> None:
         """The opened columns of the next matrix.
 
         Args:
             indices: sorted and distinct.
             leaves: shape (indices, bytes of a leaf).
-            paths: the siblings of them all.
+            nodes: of the tree that proves them, if it is in a file.
 
         Raises:
             DamagedMatrixError: they are not the columns that were committed; or, of the last matrix, the combinations
                 are of other rows.
         """
-        number = len(self._columns)
-        commitment = self._commitments[number]
+        commitment = self._commitments[len(self._columns)]
+        if nodes is not None and not agrees(nodes, commitment.root, indices, leaves):
+            raise DamagedMatrixError("the tree does not lead from the opened columns to the root")
         try:
-            check_leaves(commitment.root, self._code.log_length, indices, [leaf.data for leaf in leaves], paths)
-            symbols = np.ascontiguousarray(leaves[:, SALT_BYTES:]).tobytes()
-            columns = decode_array(symbols, (len(indices), commitment.symbols))
-        except VerificationError as error:
-            raise DamagedMatrixError(f"columns of matrix {number}: {error}") from None
-        self._columns.append(kernels.from_ints(np.ascontiguousarray(columns.T)))
-        if number + 1 == len(self._commitments):
+            symbols = leaves[:, SALT_BYTES:].tobytes()
+            self._columns.append(decode_array(symbols, (len(indices), commitment.symbols)))
+        except MalformedProofError as error:
+            raise DamagedMatrixError(f"an opened column holds no field elements: {error}") from None
+        if len(self._columns) == len(self._commitments):
             self._compare(indices)
 
     def _compare(self, indices: Sequence[int]) -> None:
-        rows = np.concatenate(self._columns)
-        encoded = kernels.rs_encode(self._combinations, self._code.length)[:, indices]
-        expected = [kernels.row_combination(rows, each) for each in self._coefficients]
-        if not np.array_equal(kernels.to_ints(encoded), kernels.to_ints(np.concatenate(expected))):
-            raise DamagedMatrixError("the combinations of rows do not agree with the committed columns")
+        encoded = kernels.rs_encode(self._combination, self._code.length)[indices]
+        expected = modular.matmul(self._coefficients, np.concatenate(self._columns, axis=1).T)
+        if not np.array_equal(kernels.to_ints(encoded), expected[0]):
+            raise DamagedMatrixError("the combinations of rows do not agree with the opened columns")

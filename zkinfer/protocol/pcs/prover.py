@@ -13,9 +13,9 @@ from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.protocol.merkle.columns import SaltedColumns
-from zkinfer.protocol.merkle.paths import SALT_BYTES
-from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
+from zkinfer.protocol.merkle.columns import GROUP, ColumnHasher, SaltedColumns
+from zkinfer.protocol.merkle.paths import LEAF_KEY, SALT_BYTES
+from zkinfer.protocol.merkle.tree import build_tree, prove_leaves, tree_over
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
 from zkinfer.protocol.pcs.opening_check import OpeningCheck
@@ -31,8 +31,8 @@ DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
 _BLOCK_SYMBOLS = 1 << 20
 """Symbols encoded at a time: their messages stay in the caches."""
 
-_STORED_BLOCK_SYMBOLS = 1 << 22
-"""The same where leaves are written: bounds the memory beside them at about 40 MiB."""
+_LARGE_BLOCK_SYMBOLS = 1 << 22
+"""The same where codewords are not kept, as far as `GROUP` rows are fewer: bounds the memory at about 40 MiB."""
 
 KEPT_BYTES = 1 << 30
 """Codewords of more are not kept until they are opened. To encode them again took a quarter of the time of a proof of
@@ -161,7 +161,7 @@ def commit(
     mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
     codewords = np.empty((rows + len(mask_rows), code.length))
-    for start, messages in _messages(code, data, veil, blinding, _BLOCK_SYMBOLS):
+    for start, messages in _messages(code, data, veil, blinding, _block(code)):
         kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
     if len(mask_rows):
         kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
@@ -192,47 +192,56 @@ class ColumnsAgain:
     def __getitem__(self, indices: Sequence[int]) -> ByteArray:
         """The bytes of some leaves, shape (indices, bytes of a leaf)."""
         columns = np.empty((len(self.blinding) + len(self.masks), len(indices)))
-        for start, messages in _messages(self.code, self.data, self.veil, self.blinding, _BLOCK_SYMBOLS):
+        for start, messages in _messages(self.code, self.data, self.veil, self.blinding, _block(self.code)):
             columns[start : start + len(messages)] = kernels.rs_encode(messages, self.code.length)[:, indices]
         if len(self.masks):
             columns[len(self.blinding) :] = kernels.rs_encode(self.masks, self.code.length)[:, indices]
         return SaltedColumns(columns, self.salts[indices])[range(len(indices))]
 
 
-def fill_leaves(
-    code: Code, leaves: ByteArray, data: DataArray, veil: Floats, blinding: Floats, randomness: Randomness
-) -> None:
-    """Write salts and the columns of the codewords of a matrix without masks, block of rows by block of rows.
+def large_tree(
+    code: Code, data: DataArray, veil: Floats, blinding: Floats, randomness: Randomness, leaves: ByteArray | None = None
+) -> ByteArray:
+    """The tree of a matrix without masks, whose codewords are hashed block of rows by block of rows, and not kept.
 
     Args:
-        leaves: shape (code.length, bytes of a leaf), to be written to; may be a file, which is larger than memory.
+        data, veil, blinding: as of `CommittedMatrix`; the blinding was drawn from the randomness.
+        randomness: the salts come from here.
+        leaves: shape (code.length, bytes of a leaf): written too, if given; may be a file that is larger than memory.
+
+    Returns:
+        The nodes, as `build_tree` gives them.
     """
-    leaves[:, :SALT_BYTES] = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    codewords = np.empty((0, code.length))
-    for start, messages in _messages(code, data, veil, blinding, _STORED_BLOCK_SYMBOLS):
-        if len(codewords) != len(messages):
-            codewords = np.empty((len(messages), code.length))
-        kernels.rs_encode(messages, code.length, out=codewords)
-        kernels.write_columns(codewords, leaves, SALT_BYTES + BASE_BYTES * start)
+    salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
+    if leaves is not None:
+        leaves[:, :SALT_BYTES] = salts
+    hasher = ColumnHasher(len(blinding), salts, LEAF_KEY)
+    block = max(1, _LARGE_BLOCK_SYMBOLS // (GROUP * code.length)) * GROUP
+    codewords = np.empty((min(block, len(blinding)), code.length))
+    for start, messages in _messages(code, data, veil, blinding, block):
+        encoded = kernels.rs_encode(messages, code.length, out=codewords[: len(messages)])
+        hasher.absorb(encoded)
+        if leaves is not None:
+            kernels.write_columns(encoded, leaves, SALT_BYTES + BASE_BYTES * start)
+    return tree_over(hasher.digests)
 
 
-def _messages(
-    code: Code, data: DataArray, veil: Floats, blinding: Floats, symbols: int
-) -> Iterator[tuple[int, Floats]]:
-    """Rows with their random symbols, as many at a time as make so many symbols of codewords, and the first's number.
+def _block(code: Code) -> int:
+    return max(1, _BLOCK_SYMBOLS // code.length)
 
-    A block is overwritten by the next.
-    """
-    block = max(1, symbols // code.length)
+
+def _messages(code: Code, data: DataArray, veil: Floats, blinding: Floats, block: int) -> Iterator[tuple[int, Floats]]:
+    """Rows with their random symbols, so many at a time, and the first's number. A block is overwritten by the next."""
     messages = np.empty((min(block, len(blinding)), code.dimension))
-    first = 0
-    for rows in (data, veil):
-        for start in range(0, len(rows), block):
-            part = messages[: len(rows) - start]
-            part[:, : code.columns] = rows[start : start + block]
-            part[:, code.columns :] = blinding[first : first + len(part)]
-            yield first, part
-            first += len(part)
+    for first in range(0, len(blinding), block):
+        part = messages[: len(blinding) - first]
+        of_data = min(max(len(data) - first, 0), len(part))
+        behind = first + of_data - len(data)
+        part[:of_data, : code.columns] = data[first : first + of_data]
+        if of_data < len(part):
+            part[of_data:, : code.columns] = veil[behind : behind + len(part) - of_data]
+        part[:, code.columns :] = blinding[first : first + len(part)]
+        yield first, part
 
 
 def open_claims(
@@ -324,7 +333,8 @@ class MatrixWitness:
         """Salted columns of a matrix."""
         leaves = self._matrices[matrix].leaves[indices]
         if self._check:
-            self._check.opened(indices, leaves, self.paths(matrix, indices))
+            mapped = self._matrices[matrix].mapped
+            self._check.opened(indices, leaves, self._matrices[matrix].nodes if mapped else None)
         return leaves.tobytes()
 
     def paths(self, matrix: int, indices: Sequence[int]) -> bytes:
