@@ -270,7 +270,7 @@ def test_an_accepted_proof_is_checked_once_and_a_refused_one_again_and_again(hon
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pieces of a box or two."""
+    """Pieces of a box or two, or of a part of one."""
     monkeypatch.setattr(protocol, "PIECE_ENTRIES", 6)
     monkeypatch.setattr(reference.weight_ranges, "PIECE_ENTRIES", 6)
     make_range_plan.cache_clear()
@@ -281,7 +281,11 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @CHECKS
 @pytest.mark.usefixtures("small_pieces")
 def test_many_pieces_are_proven_one_after_another(check: RangeCheck) -> None:
-    assert len(make_range_plan(MIXED).pieces) > 3
+    plan = make_range_plan(MIXED)
+    assert len(plan.pieces) > 3
+    divided = {site.weight for piece in plan.pieces for site in piece.sites if site.part}
+    assert divided & set(plan.limbs)
+    assert {weight for weight in divided if plan.cuts(weight).lengthened} - set(plan.limbs)
     assert check(claimed_in_bounds(MIXED, ends(MIXED))) >= 128
     for number in (0, len(MIXED.weights) - 1):
         weights = ends(MIXED)

@@ -187,8 +187,9 @@ def matrix_bytes(program: Program, sizes: KeySizes) -> int:
 
 def committing_seconds(program: Program, sizes: KeySizes) -> float:
     """What making all copies takes, on two cores of the reference machine."""
-    rate = COMMITTING_PICOSECONDS if _has_folder(program, sizes) else COPYING_PICOSECONDS
-    return 1e-12 * rate * sizes.copies * _copy_bytes(program, sizes)
+    written = 1 if _has_folder(program, sizes) else 0
+    rates = written * COMMITTING_PICOSECONDS + (sizes.copies - written) * COPYING_PICOSECONDS
+    return 1e-12 * rates * _copy_bytes(program, sizes)
 
 
 def _symbols(program: Program, sizes: KeySizes) -> int:

@@ -1,7 +1,7 @@
 """Proving, once for a commitment, that the committed weights lie within their published bounds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,7 @@ class RangeColumns:
         if not behind or math.prod(inside) == len(cells):
             return cells
         within = tuple(map(slice, inside))
-        cube = np.full([1 << k for k in cut.boxes[box].variables], behind)
+        cube = np.full([1 << k for k in cut.boxes[box].variables], behind, dtype=cells.dtype)
         cube[within] = cells.reshape(cube.shape)[within]
         return cube.reshape(-1)
 
@@ -119,14 +119,18 @@ class RangeColumns:
 
     def of_piece(self, number: int) -> list[list[Floats]]:
         """For each block of a piece its only column: balanced float64."""
-        blocks: list[list[Floats]] = []
-        for site in self.plan.pieces[number].sites:
+        return [[column] for column in self._columns(number)]
+
+    def _columns(self, number: int) -> Iterator[Floats]:
+        """The columns of a piece, one after another."""
+        piece = self.plan.pieces[number]
+        for site in piece.sites:
+            cells = site.cells(piece.instance.blocks[site.blocks[0]].variables)
             if site.weight in self.plan.limbs:
                 low, high = self.plan.limbs[site.weight].vectors
-                blocks += [[self.cells(WITNESS, vector, site.box)] for vector in (*low, *high)]
+                yield from (self.cells(WITNESS, vector, site.box)[cells] for vector in (*low, *high))
             else:
-                blocks.append([self.looked_up(site.weight, site.box).astype(np.float64)])
-        return blocks
+                yield self.looked_up(site.weight, site.box)[cells].astype(np.float64)
 
     def counts(self, number: int) -> list[Floats]:
         """How often each row of each table of a piece is looked up.
@@ -136,7 +140,7 @@ class RangeColumns:
         """
         piece = self.plan.pieces[number]
         counts = [np.zeros(1 << table.variables) for table in piece.instance.tables]
-        for block, (column,) in zip(piece.instance.blocks, self.of_piece(number), strict=True):
+        for block, column in zip(piece.instance.blocks, self._columns(number), strict=True):
             count(column, piece.starts[block.table], counts[block.table][: piece.instance.tables[block.table].rows])
         return counts
 

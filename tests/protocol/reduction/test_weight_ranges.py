@@ -1,11 +1,13 @@
 """What the proof about weights is made of."""
 
+import numpy as np
 import pytest
 
 from zkinfer.circuit.program import Program, Tensor
+from zkinfer.protocol.field import modular
 from zkinfer.protocol.reduction import weight_ranges
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WEIGHTS, WITNESS
-from zkinfer.protocol.reduction.weight_ranges import RangePlan, looked_up_whole, make_range_plan
+from zkinfer.protocol.reduction.weight_ranges import RangePlan, RangeSite, looked_up_whole, make_range_plan
 
 
 def program(*weights: Tensor) -> Program:
@@ -71,10 +73,18 @@ def plan_of_pieces(monkeypatch: pytest.MonkeyPatch, entries: int) -> RangePlan:
 
 
 @pytest.mark.parametrize("entries", [1, 100, 1000, 10**6])
-def test_pieces_hold_every_box_once(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_hold_every_cell_once(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of_pieces(monkeypatch, entries)
-    sites = [(site.weight, site.box) for piece in plan.pieces for site in piece.sites]
-    assert sites == [(w, b) for w in range(3) for b in range(len(plan.cuts(w).boxes))]
+    entries = max(entries, -(-plan.layouts[WEIGHTS].cells // weight_ranges.PIECES))
+    covered: dict[tuple[int, int], list[int]] = {}
+    for piece in plan.pieces:
+        for site in piece.sites:
+            cells = site.cells(piece.instance.blocks[site.blocks[0]].variables)
+            assert cells.stop - cells.start <= entries
+            covered.setdefault((site.weight, site.box), []).extend(range(cells.start, cells.stop))
+    boxes = {(w, b): box for w in range(3) for b, box in enumerate(plan.cuts(w).boxes)}
+    assert list(covered) == list(boxes)
+    assert all(found == list(range(1 << boxes[place].total)) for place, found in covered.items())
     for piece in plan.pieces[:-1]:
         blocks = piece.instance.blocks
         last = sum(1 << blocks[number].variables for number in piece.sites[-1].blocks)
@@ -83,3 +93,13 @@ def test_pieces_hold_every_box_once(entries: int, monkeypatch: pytest.MonkeyPatc
     vectors += [v for piece in plan.pieces for v in piece.multiplicities]
     assert sorted(vectors) == list(range(len(plan.layouts[WITNESS].cuts)))
     assert plan.instances == tuple(piece.instance for piece in plan.pieces)
+
+
+def test_a_part_of_a_box_is_where_its_first_coordinates_are_the_bits_of_its_number() -> None:
+    site = RangeSite(0, 0, 6, (0,))
+    point = ((7, 8, 9), (1, 2, 3))
+    assert site.point(5, point) == ((1, 0, 0), (1, 0, 0), (0, 0, 0), *point)
+    assert site.cells(2) == slice(24, 28)
+    cells = np.arange(32)
+    values = modular.eq_table(site.point(5, ((0, 0, 0), (1, 0, 0))))
+    assert cells[values[0] == 1].tolist() == [25]

@@ -7,8 +7,9 @@ weight, on axes that are lengthened, there are zeros, which is shown too; what i
 range that is nearest to zero.
 
 The boxes of all weights are divided into pieces, each a lookup argument of its own under the same challenges, so that a
-prover holds the trees of one piece at a time. Boxes of a piece end at the same coordinates of one point, hence can be
-opened at one column point. docs/protocol/reduction.md, section 12, states the argument.
+prover holds the trees of one piece at a time. A box that is larger is divided into parts of equal size, its first
+coordinates being 0 or 1 in each. Boxes of a piece end at the same coordinates of one point, hence can be opened at one
+column point. docs/protocol/reduction.md, section 12, states the argument.
 """
 
 import math
@@ -36,8 +37,9 @@ from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS, Plan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Point
 
-PIECE_ENTRIES = 1 << 25
-"""A piece is closed when it has so many entries, for which a prover needs 2.5 GB."""
+PIECE_ENTRIES, PIECES = 1 << 21, 8
+"""A piece is closed when it has so many entries, for which a prover needs 65 MB, or one for each `PIECES` cells: there
+are about that many pieces of a large model, each of 25 kB, and a prover needs as much memory as its float32 weights."""
 
 ZEROS = "zeros behind weights"
 """The step that shows them."""
@@ -68,17 +70,28 @@ class WeightLimbs:
 
 @dataclass(frozen=True)
 class RangeSite:
-    """A box of a weight in the lookups of a piece.
+    """A part of a box of a weight in the lookups of a piece.
 
     Attributes:
         weight: its number among the weights.
         box: the number of the box.
+        part: the number of the part: all parts of a box have as many cells.
         blocks: the block of the weight itself; or those of the limbs of `x - lo`, then of `hi - x`.
     """
 
     weight: int
     box: int
+    part: int
     blocks: tuple[int, ...]
+
+    def cells(self, variables: int) -> slice:
+        """The part's cells in its box, of which there are 2^variables."""
+        return slice(self.part << variables, (self.part + 1) << variables)
+
+    def point(self, total: int, point: Point) -> Point:
+        """In a box of 2^total cells, the point that is this one in the part."""
+        fixed = total - len(point)
+        return (*((self.part >> bit & 1, 0, 0) for bit in reversed(range(fixed))), *point)
 
 
 @dataclass(frozen=True)
@@ -164,17 +177,19 @@ class _Piece:
 
 
 def _pieces(program: Program, limbs: dict[int, WeightLimbs], layout: Layout) -> Iterator[_Piece]:
-    piece = _Piece()
-    for weight, (tensor, part) in enumerate(zip(program.weights, layout.cuts, strict=True)):
-        for number, box in enumerate(part.boxes):
-            if piece.entries >= PIECE_ENTRIES:
-                yield piece
-                piece = _Piece()
-            if weight in limbs:
-                blocks = tuple(piece.block(0, 1 << bits, box.total) for bits in 2 * limbs[weight].bits)
-            else:
-                blocks = (piece.block(tensor.lo, tensor.hi - tensor.lo + 1, box.total),)
-            piece.sites.append(RangeSite(weight, number, blocks))
+    piece, entries = _Piece(), max(PIECE_ENTRIES, -(-layout.cells // PIECES))
+    for weight, (tensor, cut) in enumerate(zip(program.weights, layout.cuts, strict=True)):
+        for number, box in enumerate(cut.boxes):
+            variables = min(box.total, entries.bit_length() - 1)
+            for part in range(1 << (box.total - variables)):
+                if piece.entries >= entries:
+                    yield piece
+                    piece = _Piece()
+                if weight in limbs:
+                    blocks = tuple(piece.block(0, 1 << bits, variables) for bits in 2 * limbs[weight].bits)
+                else:
+                    blocks = (piece.block(tensor.lo, tensor.hi - tensor.lo + 1, variables),)
+                piece.sites.append(RangeSite(weight, number, part, blocks))
     yield piece
 
 
@@ -238,7 +253,8 @@ def reduce_ranges(
             found = run_trees(piece.instance, challenges, channel, entries)
         for site in piece.sites:
             values = [found.blocks[block].values[0] for block in site.blocks]
-            point = found.blocks[site.blocks[0]].point
+            total = plan.cuts(site.weight).boxes[site.box].total
+            point = site.point(total, found.blocks[site.blocks[0]].point)
             if site.weight not in plan.limbs:
                 claim_weight(site, point, values[0])
                 continue

@@ -1,34 +1,39 @@
 """The proof that all weights lie within their bounds: docs/protocol/reduction.md, section 12."""
 
+import math
 from dataclasses import dataclass
+from itertools import product
 
 from zkinfer.circuit.program import Program
 from zkinfer.errors import MalformedCommitmentError
-from zkinfer.protocol.field.scalar import ZERO, eq_table, ext_mul
+from zkinfer.protocol.field.scalar import ONE, ZERO, eq_table, ext_mul
 from zkinfer.verifier.reference.channel import AffineForm, Channel
 from zkinfer.verifier.reference.claims import Claims
 from zkinfer.verifier.reference.elements import FIELD_SIZE, Point, integer, total
 from zkinfer.verifier.reference.lookups import Lookups, draw_challenges, range_table, verify_trees
-from zkinfer.verifier.reference.plan import WEIGHTS, WITNESS, Box, Matrix, Plan, boxes_of, limb_bits
+from zkinfer.verifier.reference.plan import WEIGHTS, WITNESS, Matrix, Plan, boxes_of, limb_bits
 from zkinfer.verifier.reference.weights import Weights
 
-PIECE_ENTRIES = 2**25
+PIECE_ENTRIES = 2**21
+PIECES = 8
 SMALL_RANGE = 2**8
 LARGE_RANGE = 2**20
 
 
 @dataclass(frozen=True)
 class Part:
-    """A box of a weight in the lookups of a piece.
+    """A part of a box of a weight in the lookups of a piece.
 
     Attributes:
         weight: its number.
         box: the number of the box.
+        fixed: the first coordinates of the box, each 0 or 1, that are the same in all of the part.
         blocks: of the lookup argument: one, or one for each limb, of the distances from `lo` and then from `hi`.
     """
 
     weight: int
     box: int
+    fixed: Point
     blocks: list[int]
 
 
@@ -95,28 +100,33 @@ class RangePlan:
         bits, _ = self.limbs[weight]
         return [(0, 2**b) for b in (*bits, *bits)]
 
-    def _divided(self) -> list[list[tuple[int, int, Box]]]:
-        """Weight, number of the box and box of all parts, piece by piece."""
-        pieces: list[list[tuple[int, int, Box]]] = [[]]
+    def _divided(self) -> list[list[tuple[int, int, Point, int]]]:
+        """Weight, number of the box, fixed coordinates and number of the others of all parts, piece by piece."""
+        vectors = self.matrices[WEIGHTS].vectors
+        cells = sum(2**box.variables for boxes in vectors for box in boxes)
+        enough = max(PIECE_ENTRIES, math.ceil(cells / PIECES))
+        pieces: list[list[tuple[int, int, Point, int]]] = [[]]
         entries = 0
-        for weight, boxes in enumerate(self.matrices[WEIGHTS].vectors):
+        for weight, boxes in enumerate(vectors):
             for number, box in enumerate(boxes):
-                if entries >= PIECE_ENTRIES:
-                    pieces.append([])
-                    entries = 0
-                pieces[-1].append((weight, number, box))
-                entries += len(self._ranges(weight)) << box.variables
+                free = min(box.variables, int(math.log2(enough)))
+                for fixed in product([ZERO, ONE], repeat=box.variables - free):
+                    if entries >= enough:
+                        pieces.append([])
+                        entries = 0
+                    pieces[-1].append((weight, number, fixed, free))
+                    entries += len(self._ranges(weight)) << free
         return pieces
 
-    def _piece(self, chosen: list[tuple[int, int, Box]]) -> Piece:
-        ranges = list(dict.fromkeys(r for weight, _, _ in chosen for r in self._ranges(weight)))
+    def _piece(self, chosen: list[tuple[int, int, Point, int]]) -> Piece:
+        ranges = list(dict.fromkeys(r for weight, *_ in chosen for r in self._ranges(weight)))
         tables = [range_table(rows, lo) for lo, rows in ranges]
         blocks: list[tuple[int, int]] = []
         parts = []
-        for weight, number, box in chosen:
+        for weight, number, fixed, free in chosen:
             first = len(blocks)
-            blocks += [(ranges.index(r), box.variables) for r in self._ranges(weight)]
-            parts.append(Part(weight, number, list(range(first, len(blocks)))))
+            blocks += [(ranges.index(r), free) for r in self._ranges(weight)]
+            parts.append(Part(weight, number, fixed, list(range(first, len(blocks)))))
         vectors = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in tables]
         return Piece(Lookups(tuple(tables), tuple(blocks)), parts, vectors)
 
@@ -129,7 +139,7 @@ def claim_ranges(plan: RangePlan, channel: Channel, claims: Claims) -> None:
     for piece in plan.pieces:
         blocks, counts = verify_trees(piece.lookups, challenges, channel)
         for part in piece.parts:
-            point = blocks[part.blocks[0]][0]
+            point = (*part.fixed, *blocks[part.blocks[0]][0])
             values = [blocks[block][1][0] for block in part.blocks]
             if part.weight not in plan.limbs:
                 _claim_weight(plan, claims, part, point, values[0])
