@@ -15,7 +15,16 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage, weight_ranges
 from zkinfer.native.keys import NativeKeys
 from zkinfer.native.prove import header_for
-from zkinfer.native.setup import COLUMN_POINTS, ERROR_BITS, KeySizes, commit_weights, key_sizes, matrix_bytes, setup
+from zkinfer.native.setup import (
+    COLUMN_POINTS,
+    ERROR_BITS,
+    KeySizes,
+    announcement,
+    commit_weights,
+    key_sizes,
+    matrix_bytes,
+    setup,
+)
 from zkinfer.protocol import security
 from zkinfer.protocol.native_proof import protocol, shape
 from zkinfer.protocol.native_proof.encoding import decode
@@ -250,3 +259,13 @@ def test_sums_of_sums_that_are_read_in_too_many_places_are_refused(
     with pytest.raises(ProvingError, match=r"sum \d+: sums of sums are read in too many places.*put a function"):
         setup(example.program, example.weights, proofs=2, folder=tmp_path / "keys")
     assert not (tmp_path / "keys").exists()
+
+
+def test_copies_that_take_long_are_announced(example: Example) -> None:
+    """With what fewer proofs would take less of; keys of small models, or of one copy, are just made."""
+    wide = tuple(msgspec.structs.replace(tensor, shape=(1 << 13, 1 << 12)) for tensor in example.program.weights[:1])
+    large = msgspec.structs.replace(example.program, weights=wide)
+    many = key_sizes(large, 2000)
+    assert announcement(large, many).startswith(f"making keys for 2,000 proofs: {many.copies} copies of the weights, ")
+    assert announcement(large, key_sizes(large, 50)) == "making keys"
+    assert announcement(example.program, key_sizes(example.program, 2000)) == "making keys"

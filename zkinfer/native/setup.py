@@ -28,7 +28,7 @@ from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.prove import header_for
 from zkinfer.native.storage import STORED_BYTES, StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
-from zkinfer.progress import activity
+from zkinfer.progress import activity, duration
 from zkinfer.protocol.field.encoding import BASE_BYTES, encode_ext
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
@@ -58,6 +58,9 @@ OPENINGS_A_COPY = (1, 2, 3, *(mantissa << power for power in range(16) for manti
 
 SETUP_SHARE = 16.0
 """What a nanosecond of setup counts, against one of proving: whoever makes keys waits for all their proofs at once."""
+
+ANNOUNCED_SECONDS = 10.0
+"""Whoever waits longer for copies is told what they are for."""
 
 STREAM_LABEL = b"zkinfer 2026 randomness of a weight commitment v4"
 
@@ -101,7 +104,7 @@ def setup(
     shape_of(plan, code, header_for(plan), sizes.log_copies)  # what a first proof would be refused for is refused here
     folder, temporary = place_for_keys(folder)
     _require_disk(folder, matrix_bytes(program, sizes), proofs)
-    with activity("making keys"), building_folder(folder) as part:
+    with activity(announcement(program, sizes)), building_folder(folder) as part:
         matrix = commit_weights(program, weights, sizes, seed, part / MATRIX_FOLDER)
         commitment = Commitment(program, _key(matrix, sizes))
         commitment = Commitment(program, commitment.key, prove_ranges(commitment, matrix, seed))
@@ -190,6 +193,17 @@ def committing_seconds(program: Program, sizes: KeySizes) -> float:
     written = 1 if _has_folder(program, sizes) else 0
     rates = written * COMMITTING_PICOSECONDS + (sizes.copies - written) * COPYING_PICOSECONDS
     return 1e-12 * rates * _copy_bytes(program, sizes)
+
+
+def announcement(program: Program, sizes: KeySizes) -> str:
+    """What setup does, in one line; where it takes long, what for."""
+    seconds = committing_seconds(program, sizes)
+    if sizes.copies == 1 or seconds < ANNOUNCED_SECONDS:
+        return "making keys"
+    return (
+        f"making keys for {sizes.proofs:,} proofs: {sizes.copies} copies of the weights, about {duration(seconds)}; "
+        "fewer proofs take less (proofs=...)"
+    )
 
 
 def _symbols(program: Program, sizes: KeySizes) -> int:

@@ -136,3 +136,14 @@ def test_behind_tensors_stands_what_is_asked_for(tensors: list[tuple[int, ...]],
     assert sorted(stack.tolist()) == sorted([7] * elements + [padding] * (layout.cells - elements))
     layout.fill([np.full(shape, 7) for shape in tensors], stack)
     assert stack.tolist() == [7] * layout.cells
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_the_matrix_does_not_depend_on_how_weights_are_held(dtype: type) -> None:
+    """The least integer of a type has no magnitude in it."""
+    least = int(np.iinfo(dtype).min)
+    for values in ([least, 0, 1], [least + 1, 5, 127]):
+        wide = weight_matrix(program((3,)), [np.array(values)], 1)
+        narrow = weight_matrix(program((3,)), [np.array(values, dtype=dtype)], 1)
+        assert narrow.dtype == wide.dtype
+        np.testing.assert_array_equal(narrow, wide)

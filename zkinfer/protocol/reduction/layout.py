@@ -113,10 +113,12 @@ def weight_rows(program: Program, log_columns: int) -> int:
 def weight_matrix(program: Program, weights: Sequence[IntArray], log_columns: int) -> Array:
     """The matrix of a program's weights: shape (rows, 2^log_columns), of the least of int8, int16 and int64.
 
+    It does not depend on how wide the integers are that hold the weights, and nothing as large as a weight is made.
     Behind a weight on axes that are lengthened stand zeros.
     """
     layout = weight_layout(program)
-    largest = max((int(np.abs(weight).max(initial=0)) for weight in weights), default=0)
+    ends = (end for weight in weights for end in (int(weight.max(initial=0)), -int(weight.min(initial=0))))
+    largest = max(ends, default=0)
     dtype = np.int8 if largest < 1 << 7 else np.int16 if largest < 1 << 15 else np.int64
     matrix = np.zeros((layout.rows(log_columns), 1 << log_columns), dtype=dtype)
     layout.fill([weight[None] for weight in weights], matrix.reshape(-1), padding=0)
