@@ -117,6 +117,14 @@ class TestAllMasked:
         fixed, floats = run_on(model, [SCORES, KEEP], [SCORES, self.NONE], "native")
         assert np.abs(fixed - floats).max() <= 2.0**-16
 
+    @pytest.mark.parametrize("seen", [False, True])
+    def test_count_however_large_their_scores_are(self, seen: bool) -> None:
+        """A mask of -10,000 only shifts such rows, also in float; what it hides elsewhere says nothing of them."""
+        high = np.where(KEEP == 0, SCORES + 20, SCORES).astype(np.float32)
+        keep = np.where(np.arange(len(KEEP))[:, None] % 8 == 0, 0, KEEP).astype(np.float32) if seen else KEEP
+        fixed, floats = run_on(masked_model(ONE_MINUS, -1e4), [high, keep], [high, self.NONE], "native")
+        assert np.abs(fixed - floats).max() <= 0.001
+
     def test_by_minus_infinity_are_zero(self) -> None:
         """Float inference divides zero by zero there."""
         model = masked_model("c = Greater(k, half)\ns = Where(c, x, low)\ny = Softmax(s)", -np.inf)

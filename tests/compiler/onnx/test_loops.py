@@ -91,6 +91,24 @@ class TestLoop:
         check_floats(model)
         assert steps_of_regions(model) == [5]
 
+    def test_a_state_that_comes_to_depend_on_no_state(self) -> None:
+        """The condition turns out to be the same at every step, after what depends on states was told apart."""
+        body = "still = Identity(on) early = Less(t, end) p = MatMul(s, w) n0 = Where(early, x, p) n = Tanh(n0) "
+        body += "k = Add(r, p)"
+        model = loop_model(
+            body, "float s, float r => bool still, float n, float k", SHAPES, {**COUNT, "w": W, "end": np.array(9)},
+            given="count, , x, x", names=["y", "z"], outputs=["y", "z"],
+        )  # fmt: skip
+        check_floats(model)
+        assert in_integers(model).error <= 0.02
+
+    def test_what_it_reads_is_of_an_operator_that_shape_inference_does_not_know(self) -> None:
+        model = loop_model(STEP, CARRIED, SHAPES, {**COUNT, "w": W}, given="count, , a", before="a = Gelu(x)")
+        model.graph.node[0].domain = "com.microsoft"
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        check_floats(model)
+        assert steps_of_regions(model) == [5]
+
     def test_slicing_at_the_number_of_the_step(self) -> None:
         body = "still = Identity(on) a = Unsqueeze(t, first) b = Add(a, one) c = Slice(x, a, b, one) "
         body += "e = Squeeze(c, one) p = MatMul(s, w) q = Add(p, e) n = Tanh(q)"

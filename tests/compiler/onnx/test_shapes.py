@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from support.loop_models import check_floats, in_integers, loop_model
 from support.model_comparison import build, compare, grid
 
 from zkinfer.compiler.calibration.float_model import open_session
@@ -82,6 +83,18 @@ def test_one_after_the_other() -> None:
     y = Relu(c)"""
     weights = {"w": grid(1, 1, 2, 2, frac_bits=7)}
     same_as_onnxruntime(build(body, {"x": [1, 1, 6, 6]}, weights, opset=18), grid(8, 1, 6, 6))
+
+
+@pytest.mark.parametrize("reads", ["x", "s"])
+def test_in_a_loop(reads: str) -> None:
+    """Whether the layer is taken out of the body, or the body is written out for it."""
+    pool = f"p = MaxPool<ceil_mode=1, kernel_shape=[1], strides=[2]>({reads})"
+    body = f"still = Identity(on) {pool} m = ReduceSum<keepdims=1>(p) a = Add(s, m) n = Tanh(a)"
+    model = loop_model(
+        body, "float s => bool still, float n", {"x": [1, 2, 6]}, {"count": np.array(3)}, given="count, , x"
+    )
+    check_floats(model)
+    assert in_integers(model).error <= 0.02
 
 
 def test_what_is_inferred_correctly_stays_as_it_is() -> None:

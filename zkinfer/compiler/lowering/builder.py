@@ -297,6 +297,16 @@ class Builder:
         if not self._open:
             self._recurrent.clear()
 
+    def within(self, delay: ProgramValue, value: ProgramValue) -> ProgramValue:
+        """A value as one of the recurrence of an open Delay, of whose shape it is, although it depends on no state."""
+        if value.number in self._recurrent:
+            return value
+        label = value.tensor.label
+        term, source = self._in_time(label, Term(value.number, 1, ()), value)
+        node = View(Tensor(label, value.shape, value.frac_bits, 0, 0), (term, Term(delay.number, 0, ())))
+        assert source is value
+        return self._emit(node, view_interval(node, self._known))
+
     def _in_time(self, label: str, term: Term, source: ProgramValue) -> tuple[Term, ProgramValue]:
         """A term of a recurrence and the value from before it that it reads: of that, only steps of time move."""
         steps = self._values[next(iter(self._open))].shape[0]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from zkinfer.compiler.approx.domain import LINE
-from zkinfer.compiler.approx.functions import Function, X, step
+from zkinfer.compiler.approx.functions import Function, X, constant, step
 from zkinfer.compiler.lowering.activation import MASKED_BELOW, Activation, Constant, Operand
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import add, broadcast, multiply, require_activation
@@ -48,6 +48,9 @@ def compare(g: Emitter, a: Operand, b: Operand, relation: Relation) -> Activatio
         UnsupportedOperatorError: real numbers compared for equality, or integers so far apart that no table has an
             entry for each of their differences.
     """
+    if isinstance(a, Activation) and isinstance(b, Activation) and a.value is b.value and a.pending == b.pending:
+        # As functions of one number, whose difference is zero, but not so for interval arithmetic.
+        return indicator(g, a, constant(int("=" in relation)))
     integral = is_integral(a) and is_integral(b)
     if relation == "==" and not integral and not _is_mask(a, b) and not _is_exact(a, b):
         raise UnsupportedOperatorError(

@@ -257,10 +257,10 @@ def exponentials(g: Emitter, masked: MaskedScores) -> Activation:
     return g.activation(times_truth(g, g.narrow(powers), masked.kept), observed=(0.0, powers.observed[1]))
 
 
-def masks_whole_rows(kept: Operand) -> bool:
-    """Whether a constant mask keeps none of some row, along an axis that it has."""
+def may_mask_whole_rows(kept: Operand) -> bool:
+    """Whether a mask may keep none of some row, along an axis that it has: a computed one always may."""
     if not isinstance(kept, Constant):
-        return False
+        return True
     axes = [axis for axis, n in enumerate(kept.shape) if n > 1]
     return any(not kept.array.astype(bool).any(axis=axis).all() for axis in axes)
 

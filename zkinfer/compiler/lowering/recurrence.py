@@ -47,4 +47,8 @@ def advance(g: Emitter, before: Activation, after: Activation) -> None:
     narrow = g.narrow_forms.get(after.tensor)
     if narrow is None or narrow.frac_bits != out.frac_bits or narrow.tensor.lo < out.lo or narrow.tensor.hi > out.hi:
         narrow = g.narrow_forms[after.tensor] = g.tabulated(g.resolved(after) or after, out)
+    within = g.builder.within(before.value, narrow)
+    if within is not narrow:
+        # What the model computes of states may come to nothing, as where a condition is always the same.
+        narrow = g.tabulated(g.activation(within), out)
     g.builder.close(before.value, narrow)

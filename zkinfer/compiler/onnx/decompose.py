@@ -9,7 +9,7 @@ from zkinfer.compiler.onnx.subgraph import Subgraph
 __all__ = ["decompose", "decompositions"]
 
 
-def decompose(model: onnx_ir.Model, public: set[str]) -> bool:
+def decompose(model: onnx_ir.Model, public: set[str], *, foreign: bool = False) -> bool:
     """Replace operators by their decompositions, in place; shapes of the new values are not inferred.
 
     An operator of a form that its rule does not cover, or with an input of unknown shape, is not replaced.
@@ -17,6 +17,7 @@ def decompose(model: onnx_ir.Model, public: set[str]) -> bool:
     Args:
         model: one version of the standard operator set, functions inlined.
         public: gets the names of new constants that are not parameters.
+        foreign: whether to replace those outside the standard domain alone.
 
     Returns:
         Whether an operator was replaced.
@@ -27,7 +28,7 @@ def decompose(model: onnx_ir.Model, public: set[str]) -> bool:
         rule = find_rule(node, model.opset_imports.get(node.domain, 0))
         known = all(value is None or (value.shape is not None and value.dtype is not None) for value in node.inputs)
         sized = node.op_type == "Split" and (len(node.inputs) > 1 or "num_outputs" in node.attributes)
-        if rule is None or not known or sized:
+        if rule is None or not known or sized or (foreign and not node.domain):
             continue
         subgraph = Subgraph(node, opset)
         results = rule(subgraph, *node.inputs)

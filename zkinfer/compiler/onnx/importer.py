@@ -17,7 +17,7 @@ from zkinfer.compiler.lowering.arithmetic import broadcast
 from zkinfer.compiler.lowering.builder import Built, ProgramValue
 from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
-from zkinfer.compiler.lowering.masking import masks_whole_rows
+from zkinfer.compiler.lowering.masking import may_mask_whole_rows
 from zkinfer.compiler.lowering.precision import Precision, Range
 from zkinfer.compiler.lowering.recurrence import advance, begin
 from zkinfer.compiler.lowering.result import Layer, Lowered
@@ -264,7 +264,7 @@ class _Importer:
         if isinstance(result, MaskedScores) and is_float(value):
             # Scores that are masked may be larger than any that calibration data has.
             # They count where all of a row are masked.
-            if result.alone is Alone.SCORES and masks_whole_rows(result.kept):
+            if result.alone is Alone.SCORES and may_mask_whole_rows(result.kept):
                 return result
             lo, hi = result.scores.observed
             highest = min(hi, self._stats(value).hi)

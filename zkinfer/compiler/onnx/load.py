@@ -27,7 +27,7 @@ from zkinfer.compiler.onnx.decompose import decompose
 from zkinfer.compiler.onnx.decompositions import classical, contributed
 from zkinfer.compiler.onnx.folding import fold_scales
 from zkinfer.compiler.onnx.limits import require_bounded
-from zkinfer.compiler.onnx.loops import settle_loops
+from zkinfer.compiler.onnx.loops import has_loops, settle_loops
 from zkinfer.compiler.onnx.masks import bound_masks, drop_infinite_bounds
 from zkinfer.compiler.onnx.published import (
     PARAMETERS,
@@ -133,18 +133,14 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         bound_masks(model)
         _require_finite(model)
         simplify(model)
-        model = settle_loops(model)
+        if has_loops(model):
+            model = settle_loops(_decomposed(model, public, foreign=True))
         drop_infinite_bounds(model)
         bound_masks(model)
         model.ir_version = IR_VERSION
         # Decompositions have notes of their own for the importer.
         common.ClearMetadataAndDocStringPass()(model)
-        # Shape inference does not know every layer: values after one have shapes once the layer is decomposed.
-        replaced = True
-        while replaced:
-            replaced = decompose(model, public)
-            proto = onnx_ir.serde.serialize_model(model)
-            model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
+        model = _decomposed(model, public)
         drop_expansions(model)
         fold_scales(model)
         drop_empty(model)
@@ -155,6 +151,19 @@ def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()
         for node in unfolded_batch_norms(model):
             logger.warning("BatchNormalization %r could not be folded into the layer before it", node.name)
     return Loaded(model, original, conversion)
+
+
+def _decomposed(model: onnx_ir.Model, public: set[str], *, foreign: bool = False) -> onnx_ir.Model:
+    """The model, which may be modified, with decompositions in place of operators; the rest as for `decompose`.
+
+    Shape inference does not know every layer: values after one have shapes once the layer is decomposed.
+    """
+    replaced = True
+    while replaced:
+        replaced = decompose(model, public, foreign=foreign)
+        proto = onnx_ir.serde.serialize_model(model)
+        model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
+    return model
 
 
 def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -22,7 +22,7 @@ from zkinfer.compiler.onnx.repetition import (
     inner_graphs,
     repetition,
 )
-from zkinfer.compiler.onnx.shapes import with_shapes, without_shapes
+from zkinfer.compiler.onnx.shapes import correct_shapes, with_shapes, without_shapes
 from zkinfer.compiler.onnx.simplify import simplify
 from zkinfer.compiler.onnx.taking_out import element_of, place_of, take_out
 from zkinfer.errors import CompileError, UnsupportedOperatorError
@@ -36,6 +36,11 @@ _SMALL = 64
 """Elements of a constant that may be the sizes of a tensor."""
 
 
+def has_loops(model: onnx_ir.Model) -> bool:
+    """Whether there is a Scan or Loop outside the bodies of others."""
+    return any(_is_repeating(node) for node in model.graph)
+
+
 def settle_loops(model: onnx_ir.Model) -> onnx_ir.Model:
     """The model with Scans alone whose steps can be computed at once, and Loops alone that are refused.
 
@@ -46,13 +51,17 @@ def settle_loops(model: onnx_ir.Model) -> onnx_ir.Model:
         CompileError: a loop that has to be written out has too many nodes; the message names what prevents that its
             steps are computed at once.
     """
-    changed = True
-    while changed and any(_is_repeating(node) for node in model.graph):
-        proto = onnx_ir.serde.serialize_model(model)
-        model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
+    changed = has_loops(model)
+    while changed:
+        proto = without_shapes(onnx_ir.serde.serialize_model(model))
+        # Of what was in a body, the shapes may have been unknown.
+        correct_shapes(proto)
+        model = onnx_ir.serde.deserialize_model(with_shapes(proto))
         changed = False
         for node in [node for node in model.graph if _is_repeating(node)]:
-            if all(value is None or _is_known(value) for value in node.inputs):
+            given = [value for value in node.inputs if value is not None]
+            given += [value for graph in inner_graphs(node) for value in _from_outside(graph)]
+            if all(map(_is_known, given)):
                 changed |= _settle(model.graph, node, model.opset_imports.get("", 0))
         if changed:
             simplify(model)

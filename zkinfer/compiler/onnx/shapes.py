@@ -93,12 +93,12 @@ def _graphs_within(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def correct_shapes(proto: onnx.ModelProto) -> None:
-    """Change attributes, in place, until the inferred shapes are those of onnxruntime.
+    """Change attributes, in place, until the inferred shapes are those of onnxruntime, also in graphs within nodes.
 
     Args:
         proto: shapes of computed values are not stated. Models that are wrong otherwise are left as they are.
     """
-    doubtful = [node for node in proto.graph.node if _is_doubtful(node)]
+    doubtful = [node for graph in graphs_of(proto) for node in graph.node if _is_doubtful(node)]
     while doubtful:
         # One after the other, because the shape of the second may follow from that of the first.
         shapes = _inferred(proto)
@@ -119,14 +119,16 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def _inferred(proto: onnx.ModelProto) -> Shapes:
-    """The shapes of all values of which every size is known."""
-    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
-    return shapes
+    """The shapes of all values of which every size is known, and whose names mean the same in all graphs."""
+    found: dict[str, set[tuple[int, ...]]] = {}
+    for graph in graphs_of(onnx.shape_inference.infer_shapes(_with_own_sizes(proto), data_prop=True)):
+        for constant in graph.initializer:
+            found.setdefault(constant.name, set()).add(tuple(constant.dims))
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            tensor = value.type.tensor_type
+            if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+                found.setdefault(value.name, set()).add(tuple(dim.dim_value for dim in tensor.shape.dim))
+    return {name: shapes.pop() for name, shapes in found.items() if len(shapes) == 1}
 
 
 def _correct(node: onnx.NodeProto, shapes: Shapes) -> bool:

@@ -43,6 +43,14 @@ def test_integers_are_compared_exactly(op: str) -> None:
     assert compare(model, rng.integers(-9, 9, (40, 8)), rng.integers(-9, 9, (40, 8))).error == 0
 
 
+@pytest.mark.parametrize("op", COMPARISONS)
+def test_a_tensor_compared_with_itself(op: str) -> None:
+    """Also where it is a function whose values no arithmetic has exactly."""
+    body = f"e = Erf(x)\nc = {op}(e, e)\ny = Where(c, e, x)"
+    result = compare(build(body, {"x": [1, 4]}), grid(20, 4), precision=NATIVE)
+    assert result.error <= 0.001
+
+
 @pytest.mark.parametrize("op", ["And", "Or", "Xor"])
 @pytest.mark.parametrize("constant", [False, True])
 def test_truth_values(op: str, constant: bool) -> None:
