@@ -20,6 +20,9 @@ from zkinfer.typing import Array, FloatArray
 NOISE = 2.0**-13
 """What is added to inputs to learn how far a model spreads small errors."""
 
+UNITS = 1e-3
+"""Some units of a state of numbers up to 2, which has one format at all steps, also where it has become small."""
+
 
 def run(session: Session, arrays: list[Array]) -> list[FloatArray]:
     """Every output, runs first; each sample is a run."""
@@ -55,4 +58,4 @@ def test_circuits_of_random_loops(seed: int) -> None:
     for value, output, floats, moved in zip(program.outputs, outputs, expected, shaken, strict=True):
         assert output.shape == floats.shape
         error, spread = (np.abs(other - floats).max() for other in (dequantize(output, program.tensor(value)), moved))
-        assert error <= 5e-3 * np.abs(floats).max() + 8 * spread
+        assert error <= 5e-3 * np.abs(floats).max() + 8 * spread + UNITS

@@ -1,6 +1,7 @@
 """What normalizing changes by mistake is found; what rounding changes is not taken for a mistake."""
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir
 import pytest
@@ -8,6 +9,7 @@ from support.model_comparison import build
 
 from zkinfer.compiler.compile import compile as compile_model
 from zkinfer.compiler.onnx import load
+from zkinfer.compiler.onnx.folding import fold_scales
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.compiler.onnx.rewriting import RUNS, require_same_function
 from zkinfer.errors import AccuracyWarning, CompileError
@@ -46,6 +48,75 @@ def test_flips_of_rounding_are_few() -> None:
     require_same_function(step(7.5), as_it_is(step(9.5)), [PLACES])
     with pytest.raises(CompileError, match="3 of 16 numbers differ"):
         require_same_function(step(7.5), as_it_is(step(10.5)), [PLACES])
+
+
+class TestParts:
+    """What changes few numbers, and always the same ones, is no rounding."""
+
+    WIDTH = 40
+    PICTURES = RNG.normal(size=(RUNS, 1, 2, 6, 6)).astype(np.float32)
+
+    def layer(self, bias: npt.ArrayLike, scale: npt.ArrayLike = 1.0) -> onnx.ModelProto:
+        kernel = np.random.default_rng(1).normal(size=(self.WIDTH, 2, 3, 3)) * np.reshape(scale, (-1, 1, 1, 1))
+        weights = {"w": kernel, "b": np.broadcast_to(np.asarray(bias, dtype=np.float32), self.WIDTH)}
+        return build("c = Conv(x, w, b)\ny = Relu(c)", {"x": [1, 2, 6, 6]}, weights)
+
+    @pytest.mark.parametrize("lost", [0, 17])
+    def test_one_channel_without_its_shift(self, lost: int) -> None:
+        biases = np.ones(self.WIDTH)
+        original = self.layer(biases)
+        require_same_function(original, as_it_is(original), [self.PICTURES])
+        biases[lost] = 0
+        with pytest.raises(
+            CompileError, match=rf"changed output 'y': \d+% of the numbers at place {lost} of 40 of axis 1"
+        ):
+            require_same_function(original, as_it_is(self.layer(biases)), [self.PICTURES])
+
+    def test_one_channel_of_small_numbers(self) -> None:
+        """Beside the largest channel its shift is nothing."""
+        scales, biases = np.ones(self.WIDTH), np.zeros(self.WIDTH)
+        scales[3], biases[3] = 1e-2, 1e-2
+        with pytest.raises(CompileError, match="at place 3 of 40 of axis 1"):
+            require_same_function(self.layer(biases, scales), as_it_is(self.layer(0, scales)), [self.PICTURES])
+
+    def test_one_element(self) -> None:
+        def shifted(by: float) -> onnx.ModelProto:
+            shift = np.zeros((1, 2, 6, 6))
+            shift[0, 1, 2, 3] = by
+            return build("y = Add(x, s)", {"x": [1, 2, 6, 6]}, {"s": shift})
+
+        with pytest.raises(CompileError, match=r"in most runs the numbers at \(0, 1, 2, 3\) differ"):
+            require_same_function(shifted(0), as_it_is(shifted(1)), [self.PICTURES])
+
+    def test_flips_at_different_places(self) -> None:
+        """One in sixteen numbers may flip, of each place of an axis one in another run."""
+        shifted = np.stack([np.roll(PLACES[:, 0, 0], k) for k in range(20)], axis=-1)[:, None]
+
+        def steps(at: npt.ArrayLike) -> onnx.ModelProto:
+            return build("g = Greater(x, t)\ny = Cast<to=1>(g)", {"x": [1, 20]}, {"t": np.asarray(at)})
+
+        flipping = np.where(np.arange(20) < 15, 8.5, 7.5)
+        require_same_function(steps(np.full(20, 7.5)), as_it_is(steps(flipping)), [shifted])
+
+    def test_a_fold_that_loses_a_channel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As compiling calls it."""
+        scale, shift = RNG.uniform(0.7, 1.3, (2, 6)).astype(np.float32)
+        body = "n = LayerNormalization(x, s, t)\nh = MatMul(n, w)\ny = Relu(h)"
+        wide = RNG.normal(size=(6, self.WIDTH)).astype(np.float32)
+        model = build(body, {"x": [1, 6]}, {"s": scale, "t": shift, "w": wide})
+
+        def folds_and_loses(normalized: onnx_ir.Model) -> None:
+            fold_scales(normalized)
+            value = normalized.graph.initializers["h/shift"]
+            assert value.const_value is not None
+            numbers = value.const_value.numpy().copy()
+            numbers[7] = 0
+            value.const_value = onnx_ir.tensor(numbers, name=value.name)
+
+        compile_model(model, X[:, 0])
+        monkeypatch.setattr(load, "fold_scales", folds_and_loses)
+        with pytest.raises(CompileError, match="at place 7 of 40 of axis 1"):
+            compile_model(model, X[:, 0])
 
 
 def test_where_the_model_gives_no_number_any_may_stand() -> None:
