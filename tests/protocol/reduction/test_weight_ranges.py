@@ -76,6 +76,7 @@ def plan_of_pieces(monkeypatch: pytest.MonkeyPatch, entries: int) -> RangePlan:
 def test_pieces_hold_every_cell_once(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of_pieces(monkeypatch, entries)
     entries = max(entries, -(-plan.layouts[WEIGHTS].cells // weight_ranges.PIECES))
+    entries = 1 << (entries.bit_length() - 1)
     covered: dict[tuple[int, int], list[int]] = {}
     for piece in plan.pieces:
         for site in piece.sites:
@@ -103,3 +104,11 @@ def test_a_part_of_a_box_is_where_its_first_coordinates_are_the_bits_of_its_numb
     cells = np.arange(32)
     values = modular.eq_table(site.point(5, ((0, 0, 0), (1, 0, 0))))
     assert cells[values[0] == 1].tolist() == [25]
+
+
+def test_a_bias_beside_large_weights_does_not_double_their_pieces() -> None:
+    """Cells that are a few more than eight powers of two are cut into such powers all the same."""
+    large = program(Tensor("w", (1 << 13, 1 << 12), 0, -127, 127), Tensor("b", (1 << 12,), 0, -127, 127))
+    plan = make_range_plan(large)
+    assert len(plan.pieces) == 9
+    assert max(piece.instance.lookups for piece in plan.pieces) == 1 << 22

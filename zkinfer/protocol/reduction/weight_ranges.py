@@ -38,8 +38,9 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Point
 
 PIECE_ENTRIES, PIECES = 1 << 21, 8
-"""A piece is closed when it has so many entries, for which a prover needs 65 MB, or one for each `PIECES` cells: there
-are about that many pieces of a large model, each of 25 kB, and a prover needs as much memory as its float32 weights."""
+"""A piece is closed when it has so many entries, for which a prover needs 65 MB, or of a large model one for each
+`PIECES` cells, rounded down to a power of two: so there are 8 to 16 pieces, each of 25 kB, and a prover needs no more
+memory than its float32 weights."""
 
 ZEROS = "zeros behind weights"
 """The step that shows them."""
@@ -177,12 +178,12 @@ class _Piece:
 
 
 def _pieces(program: Program, limbs: dict[int, WeightLimbs], layout: Layout) -> Iterator[_Piece]:
-    piece, entries = _Piece(), max(PIECE_ENTRIES, -(-layout.cells // PIECES))
+    piece, log_entries = _Piece(), max(PIECE_ENTRIES, -(-layout.cells // PIECES)).bit_length() - 1
     for weight, (tensor, cut) in enumerate(zip(program.weights, layout.cuts, strict=True)):
         for number, box in enumerate(cut.boxes):
-            variables = min(box.total, entries.bit_length() - 1)
+            variables = min(box.total, log_entries)
             for part in range(1 << (box.total - variables)):
-                if piece.entries >= entries:
+                if piece.entries >= 1 << log_entries:
                     yield piece
                     piece = _Piece()
                 if weight in limbs:

@@ -104,14 +104,14 @@ class RangePlan:
         """Weight, number of the box, fixed coordinates and number of the others of all parts, piece by piece."""
         vectors = self.matrices[WEIGHTS].vectors
         cells = sum(2**box.variables for boxes in vectors for box in boxes)
-        enough = max(PIECE_ENTRIES, math.ceil(cells / PIECES))
+        most = int(math.log2(max(PIECE_ENTRIES, math.ceil(cells / PIECES))))
         pieces: list[list[tuple[int, int, Point, int]]] = [[]]
         entries = 0
         for weight, boxes in enumerate(vectors):
             for number, box in enumerate(boxes):
-                free = min(box.variables, int(math.log2(enough)))
+                free = min(box.variables, most)
                 for fixed in product([ZERO, ONE], repeat=box.variables - free):
-                    if entries >= enough:
+                    if entries >= 2**most:
                         pieces.append([])
                         entries = 0
                     pieces[-1].append((weight, number, fixed, free))
