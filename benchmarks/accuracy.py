@@ -232,7 +232,7 @@ def run(model: onnx.ModelProto, calibration: Array, x: Array) -> dict[str, Array
 
 def float_outputs(model: onnx.ModelProto, x: Array) -> Array:
     """The model in onnxruntime."""
-    import onnxruntime
+    from runtime import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     outputs: Array = session.run(None, {session.get_inputs()[0].name: x})[0]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 from measure import markdown_table, provenance
 from onnx import TensorProto, helper, numpy_helper
+from runtime import onnxruntime
 
 import zkinfer as zk
 from zkinfer.circuit.limbs import limb_bits

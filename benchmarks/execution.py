@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from runtime import onnxruntime
 
 import zkinfer as zk
 from zkinfer.circuit.evaluate import evaluate

@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from measure import ROOT, markdown_table, provenance
 from onnx import TensorProto, helper, numpy_helper, parser
+from runtime import onnxruntime
 
 import zkinfer as zk
 from zkinfer.circuit.qformat import dequantize

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import onnxruntime
+from runtime import onnxruntime
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from measure import markdown_table, provenance
 from networks import SEED, PreNormLayer, randomized
 from peak import peak_bytes
+from runtime import onnxruntime
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -15,8 +15,8 @@ from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import psutil
+from runtime import onnxruntime
 
 from zkinfer.ezkl import prove, runner, settings, setup
 

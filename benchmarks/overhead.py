@@ -23,13 +23,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from measure import MB, limit_threads, markdown_table, provenance
 from onnx import helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from peak import peak_bytes
 from rich.console import Console
 from rich.table import Table
+from runtime import QuantType, onnxruntime, quantize_dynamic
 
 import zkinfer as zk
 from zkinfer.circuit.program import Lookup

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from gallery import GALLERY, ROOT, Exhibit
 from gallery_pictures import draw
 from measure import Stopwatch, markdown_table, provenance
 from peak import peak_bytes
+from runtime import onnxruntime
 
 import zkinfer as zk
 from zkinfer.errors import AccuracyWarning

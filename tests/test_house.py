@@ -41,7 +41,7 @@ COMMAND_LINE = {"typer", "rich"}
 LAYERS = (
     ("errors", "typing", "moved"),
     ("extras",),
-    ("arguments", "progress", "registry", "lazy", "notebook"),
+    ("arguments", "progress", "registry", "lazy", "notebook", "terminal"),
     ("jit",),
     ("circuit",),
     ("protocol", "pictures"),

@@ -17,8 +17,6 @@ from zkinfer.cli.results import ExitCode, Fact, Failure, Result, json_line
 
 P = ParamSpec("P")
 
-MAX_TABLE_WIDTH = 140
-
 # rich itself honours NO_COLOR and writes plain text where the stream is not a terminal.
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -122,8 +120,8 @@ def as_facts(rows: Sequence[tuple[str, str]]) -> list[Fact]:
 
 
 def print_table(table: Table) -> None:
-    """Print a table with all its figures whole, also where the terminal is narrower."""
+    """Print a table as wide as the terminal, of 80 columns where there is none; wider, where figures would be cut."""
     if out.quiet:
         return
-    width = Measurement.get(out, out.options.update(max_width=MAX_TABLE_WIDTH), table).maximum
+    width = Measurement.get(out, out.options, table).minimum
     Console(highlight=False, width=max(out.width, width)).print(table)

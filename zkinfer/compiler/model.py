@@ -34,6 +34,7 @@ from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT, FileKind
 from zkinfer.notebook import card
 from zkinfer.progress import activity, progress
+from zkinfer.terminal import NARROW, LongName
 from zkinfer.typing import Array, FloatArray, IntArray
 
 
@@ -338,12 +339,14 @@ class Circuit(File):
 
     def summary(self) -> Table:
         """Every value of the program, for a terminal: `rich.print(circuit.summary())`."""
-        table = Table(title=repr(self))
-        table.add_column("#", justify="right")
-        table.add_column("kind")
-        table.add_column("tensor", overflow="fold")
-        for column in ("shape", "fraction bits", "bounds", "table"):
-            table.add_column(column, justify="right")
+        table = Table(title=repr(self), **NARROW)
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("kind", no_wrap=True)
+        table.add_column("tensor")
+        for column in ("shape", "fraction\nbits"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for column in ("bounds", "table"):
+            table.add_column(column, justify="right", overflow="fold")
         leaves = [("input", t) for t in self.program.inputs] + [("weight", t) for t in self.program.weights]
         rows = [(kind, tensor, "") for kind, tensor in leaves]
         rows += [(type(node).__name__, node.out, _described_table(self.program, node)) for node in self.program.nodes]
@@ -352,8 +355,8 @@ class Circuit(File):
             shape = " x ".join(str(n) for n in tensor.shape)
             bits = frac_bits_of(tensor)
             digits = str(tensor.frac_bits) if bits.ndim == 0 else f"{bits.min()} to {bits.max()}"
-            cells = (kind, tensor.label + mark, shape, digits, f"{tensor.lo} to {tensor.hi}", lookup)
-            table.add_row(str(number), *(Text(cell) for cell in cells))
+            cells = (shape, digits, f"{tensor.lo} to {tensor.hi}", lookup)
+            table.add_row(str(number), kind, LongName(tensor.label + mark), *(Text(cell) for cell in cells))
         return table
 
     def _repr_html_(self) -> str:

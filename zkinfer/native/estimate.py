@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from rich.filesize import decimal
 from rich.table import Table
-from rich.text import Text
 
 from zkinfer.backend import Estimate
 from zkinfer.circuit.program import Program
@@ -32,6 +31,7 @@ from zkinfer.protocol.native_proof.protocol import PADS, soundness
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
+from zkinfer.terminal import LongName
 from zkinfer.typing import IntArray
 
 SMALL_BUDGET = 100
@@ -126,14 +126,14 @@ class NativeEstimate(Estimate):
         """The lookups of each layer."""
         caption = "to prove: the numbers, what fills them up to powers of two, and the remainders of their rounding"
         table = Table(title="Numbers looked up in one proof", title_justify="left", caption=caption)
-        table.add_column("layer", overflow="fold")
-        table.add_column("function", overflow="fold")
-        for name in ("numbers", "to prove", "rows of the table"):
-            table.add_column(name, justify="right")
+        table.add_column("layer")
+        table.add_column("function")
+        for name in ("numbers", "to prove", "rows of\nthe table"):
+            table.add_column(name, justify="right", no_wrap=True)
         for layer in self.layers:
             function = ROUNDING if layer.table == IDENTITY else layer.table
             numbers = (f"{layer.elements:,}", f"{layer.entries:,}", f"{layer.table_rows:,}")
-            table.add_row(*(Text(cell) for cell in (layer.label, function, *numbers)))
+            table.add_row(LongName(layer.label), LongName(function), *numbers)
         return table
 
 

@@ -1,6 +1,8 @@
 """The report: figures that can be computed by hand, saturations that are known, a picture that can be read."""
 
+import io
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from rich.console import Console
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Lookup, Program, Tensor
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-from zkinfer.compiler.calibration.layer_report import LayerReport, share_text
+from zkinfer.compiler.calibration.layer_report import LayerReport, StressReport, share_text
 from zkinfer.compiler.calibration.report import Report, compare
 from zkinfer.compiler.calibration.report_plot import MAX_ROWS, draw
 from zkinfer.compiler.lowering.result import Layer, Lowered
@@ -195,12 +197,40 @@ class TestPresentation:
         report.print()
         assert "Relu" in capsys.readouterr().out
 
-    def test_long_names_are_shown_by_their_ends(self, report: Report) -> None:
-        row = structs.replace(report.layers[0], name="model/encoder/layer_11/attention/softmax", op="Scan")
-        text = str(structs.replace(report, layers=(row,)))
-        assert "..._11/attention/softmax" in text
-        assert "model/encoder" not in text
-        assert "state" in text
+    def test_tables_fit_a_terminal_of_80_columns(self, report: Report) -> None:
+        """With the widest figures there are; names give way, and figures do not."""
+        row = structs.replace(
+            report.layers[0],
+            name="/model/encoder/layer_11/attention/query/LSTM_output_0",
+            op="LayerNormalization",
+            lo=-1.2345e-05,
+            hi=1.2345e04,
+            max_error=1.2345e-05,
+            cosine=-0.123456,
+            saturated=5,
+            elements=40,
+        )
+        stress = StressReport("single features at their ends", 128, 1024, (row,), row, 123_456, 0.01)
+        wide = structs.replace(report, layers=(row,) * 3, stress=(stress,))
+        for table in wide.tables():
+            buffer = io.StringIO()
+            Console(file=buffer, width=80).print(table)
+            lines = buffer.getvalue().splitlines()
+            assert max(map(len, lines)) <= 80
+            assert "-0.123456" in buffer.getvalue()
+            assert re.search(r"^ /\w*\.\.\.\w*_0 ", buffer.getvalue(), re.M) or re.search(
+                r" /\w+\.\.\.\w*_0 ", buffer.getvalue()
+            )
+        assert "5 (12.50%)" in str(wide)
+        assert "-1.2e-05 to 1.2e+04" in str(wide)
+
+    def test_states_are_called_states(self, report: Report) -> None:
+        assert "state" in str(structs.replace(report, layers=(structs.replace(report.layers[0], op="Scan"),)))
+
+    def test_where_nothing_saturates_no_column_says_so(self) -> None:
+        text = str(compare(_model(), _lowered(), [X]))
+        assert "nothing saturated" in text
+        assert text.count("saturated") == 1
 
     def test_names_are_not_taken_for_markup(self, report: Report) -> None:
         row = _row("[bold]name[/bold]")

@@ -8,10 +8,6 @@ LEAST_ELEMENTS = 4
 """Tensors with fewer numbers a sample are compared over all samples alone."""
 
 
-MAX_NAME = 24
-"""Characters of a tensor's name in a table, so that a terminal of 100 columns holds it."""
-
-
 class LayerReport(msgspec.Struct, frozen=True):
     """A comparison of one tensor of the float model with the circuit's, in real units.
 
@@ -136,11 +132,6 @@ def shortened(cosine: float) -> str:
         return "1"
     nines = math.floor(-math.log10(1 - cosine)) if cosine > 0 else 0
     return f"{cosine:.{min(max(nines + 2, 2), 9)}f}"
-
-
-def short_name(name: str) -> str:
-    """The end of a long name, by which tensors of one layer differ."""
-    return name if len(name) <= MAX_NAME else f"...{name[3 - MAX_NAME :]}"
 
 
 def share_text(share: float) -> str:

@@ -24,7 +24,6 @@ from zkinfer.compiler.calibration.layer_report import (
     LayerReport,
     StressReport,
     share_text,
-    short_name,
 )
 from zkinfer.compiler.calibration.metrics import (
     checked_labels,
@@ -38,6 +37,7 @@ from zkinfer.compiler.lowering.result import Layer, Lowered
 from zkinfer.errors import InvalidInputError
 from zkinfer.execution.executor import Executor
 from zkinfer.progress import progress
+from zkinfer.terminal import NARROW, LongName
 from zkinfer.typing import Array, FloatArray, IntArray
 
 SCATTER_POINTS = 4096
@@ -92,34 +92,39 @@ class Report(msgspec.Struct, frozen=True):
         return result
 
     def table(self) -> Table:
-        """The figures as a table for a terminal."""
-        caption = ";  ".join(self.answers())
-        table = Table(title=self._title, caption=Text(caption) if caption else None)
-        table.add_column("tensor", overflow="fold")
+        """The figures as a table for a terminal; of a format's steps and of mean errors `to_dict` has more."""
+        columns = ["float\nrange", "max\nerror", "of\nrange", "cosine", *(["saturated"] * bool(self.saturated))]
+        caption = ";  ".join([*self.answers(), *(["nothing saturated"] * (not self.saturated))])
+        table = Table(title=self._title, caption=Text(caption), **NARROW)
+        table.add_column("tensor")
         table.add_column("operator")
-        for column in ("float range", "step", "max error", "of range", "cosine", "saturated"):
-            table.add_column(column, justify="right")
+        for column in columns:
+            table.add_column(column, justify="right", no_wrap=True)
         for row in self.layers:
-            table.add_row(*_cells(row))
+            table.add_row(*_cells(row)[: 2 + len(columns)])
         for inner in self.inner:
             if inner.saturated:
-                cells = (f"within {short_name(inner.name)}", f"table {inner.table}", *[""] * 5, _saturated(inner))
-                table.add_row(*(Text(cell) for cell in cells))
+                names = LongName(f"within {inner.name}"), LongName(f"table {inner.table}")
+                table.add_row(*names, *[""] * 4, Text(_saturated(inner)))
         table.add_section()
         for row in self.outputs:
-            table.add_row(*_cells(row), style="bold")
+            table.add_row(*_cells(row)[: 2 + len(columns)], style="bold")
         return table
 
     def stress_table(self) -> Table:
         """The comparisons under stress as a table for a terminal; without rows if there were none."""
-        table = Table(title="The same on other inputs", caption=Text(self._stress_caption))
-        table.add_column("inputs", overflow="fold")
-        for column in ("samples", "clipped", "cosine", "error", "max error", "saturated"):
-            table.add_column(column, justify="right")
-        table.add_column("worst tensor", overflow="fold")
+        title, caption = "The same on other inputs", Text(self._stress_caption)
+        table = Table(title=title, caption=caption, **NARROW)
+        table.add_column("inputs", min_width=16)
+        for column in ("clipped", "cosine", "error", "saturated"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("worst tensor")
+        table.add_column("its\nerror", justify="right", no_wrap=True)
         for row in self.stress:
-            cells = (row.condition, str(row.samples), str(row.clipped), *_stress_cells(row))
-            table.add_row(*(Text(cell) for cell in cells), style="bold red" if row.leaves else "")
+            cells = (row.condition, str(row.clipped), *_stress_cells(row))
+            worst = LongName(row.worst.name if row.worst else "the float model is not finite")
+            apart = share_text(row.worst.deviation) if row.worst else ""
+            table.add_row(*(Text(cell) for cell in cells), worst, apart, style="bold red" if row.leaves else "")
         return table
 
     @property
@@ -180,17 +185,16 @@ class Report(msgspec.Struct, frozen=True):
         return buffer.getvalue()
 
 
-def _cells(row: LayerReport) -> tuple[Text, ...]:
+def _cells(row: LayerReport) -> tuple[LongName | Text, ...]:
     figures = (
-        f"{row.lo:.3g} to {row.hi:.3g}",
-        f"{row.step:.2g}",
+        f"{row.lo:.2g} to {row.hi:.2g}",
         f"{row.max_error:.2g}",
         share_text(row.relative_error),
         f"{row.cosine:.6f}",
         _saturated(row),
     )
     operator = "state" if row.op == "Scan" else row.op
-    return tuple(Text(cell) for cell in (short_name(row.name), operator, *figures))
+    return (LongName(row.name), LongName(operator), *(Text(cell) for cell in figures))
 
 
 def _saturated(row: LayerReport | InnerSaturation) -> str:
@@ -198,16 +202,11 @@ def _saturated(row: LayerReport | InnerSaturation) -> str:
 
 
 def _stress_cells(row: StressReport) -> tuple[str, ...]:
-    output, worst = row.output, row.worst
-    if output is None or worst is None:
-        return "", "", "", "", "the float model is not finite"
-    return (
-        f"{output.cosine:.6f}",
-        share_text(output.deviation),
-        f"{output.max_error:.2g}",
-        "" if row.saturated is None else str(row.saturated),
-        f"{short_name(worst.name)} ({share_text(worst.deviation)})",
-    )
+    output = row.output
+    if output is None:
+        return "", "", ""
+    saturated = "" if row.saturated is None else str(row.saturated)
+    return f"{output.cosine:.6f}", share_text(output.deviation), saturated
 
 
 class _Comparison:

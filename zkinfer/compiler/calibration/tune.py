@@ -30,6 +30,7 @@ from zkinfer.compiler.lowering.cost import UNIT, CostFunction, ProgramCost, prog
 from zkinfer.compiler.lowering.precision import MIN_BITS, MIN_TABLE_ENTRIES, Precision
 from zkinfer.compiler.lowering.result import Lowered
 from zkinfer.errors import BoundsError, CompileError, ToleranceError
+from zkinfer.terminal import LongName
 
 MAX_CIRCUITS = 300
 """The search ends with the best circuit found after so many."""
@@ -93,15 +94,15 @@ class Tuning(msgspec.Struct, frozen=True):
             f"entries before, {entries[1]} after; {self.circuits} circuits tried"
         )
         table = Table(title=f"Tuned for {self.target}: {title}", caption=Text(caption))
-        table.add_column("tensor", overflow="fold")
+        table.add_column("tensor")
         table.add_column("kind")
-        for column in ("bits before", "after", f"{UNIT} before", "after", "share now"):
-            table.add_column(column, justify="right")
+        for column in ("bits\nbefore", "after", f"{UNIT}\nbefore", "after", "share\nnow"):
+            table.add_column(column, justify="right", no_wrap=True)
         for trade in self.trades:
             share = f"{trade.cost_after / self.cost_after:.1%}" if trade.cost_after else ""
             costs = (f"{cost:,.0f}" if trade.kind == "lookup" else "" for cost in (trade.cost_before, trade.cost_after))
-            cells = (trade.name, trade.kind, str(trade.bits_before), str(trade.bits_after), *costs, share)
-            table.add_row(*(Text(cell) for cell in cells))
+            bits = str(trade.bits_before), str(trade.bits_after)
+            table.add_row(LongName(trade.name), trade.kind, *bits, *costs, share)
         return table
 
     def __str__(self) -> str:
