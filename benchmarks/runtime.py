@@ -1,4 +1,4 @@
-"""onnxruntime, which reports to its maker unless it is told not to before it is loaded: benchmarks take it from here."""
+"""onnxruntime, which reports to its maker unless told not to before it is loaded: benchmarks take it from here."""
 
 import os
 
