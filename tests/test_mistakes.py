@@ -12,6 +12,7 @@ from support.paths import ROOT
 pytest.importorskip("numba")
 
 import zkinfer as zk
+from zkinfer import jobs
 from zkinfer.errors import ZkinferError
 from zkinfer.verifier import verify
 
@@ -43,7 +44,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 Mistake = Callable[[Bench], object]
 
 MISTAKES: dict[str, tuple[Mistake, str]] = {
-    "a model's name is misspelt": (lambda b: zk.compile("modle.onnx", b.typical), "cannot read modle.onnx"),
+    "a model's name is misspelt": (
+        lambda b: zk.compile("modle.onnx", b.typical),
+        "check its name, and the folder",
+    ),
     "a URL as a pathlib.Path": (lambda b: zk.compile(Path("s3://bucket/model.onnx"), b.typical), "hand in the text"),
     "keys in a store": (lambda b: zk.setup(b.circuit, folder="s3://bucket/keys"), "folder is a path of this machine"),
     "calibration data is a path": (lambda b: zk.compile(MODEL, DIGITS / "calibration.npy"), "numpy.load("),
@@ -64,7 +68,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         lambda b: verify(b.proof, X, b.keys.commitment),  # type: ignore[arg-type]
         "verify(proof, commitment, inputs)",
     ),
-    "inputs of more samples": (lambda b: b.verify(np.concatenate([X, X])), "for 2 runs of the circuit"),
+    "inputs of more samples": (lambda b: b.verify(np.concatenate([X, X])), "hand in what it was made for"),
+    "a folder in the place of a model": (lambda b: zk.compile(DIGITS, b.typical), "name a file"),
+    "a job where there is none": (lambda b: jobs.status(DIGITS), "zkinfer batch run begins a job"),
+    "a job of a table of text": (lambda b: jobs.run("job", b.keys, ROOT / "README.md"), "numpy.save"),
     "no inputs in an array": (lambda b: zk.prove(b.keys, X[:0]), "holds no samples"),
     "a backend that does not exist": (lambda b: zk.setup(b.circuit, backend="halo"), "choose one of: native, ezkl"),
     "pixels that were not scaled": (lambda b: zk.prove(b.keys, X * 255), "Rescale the data"),

@@ -436,7 +436,8 @@ def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[t
     proofs = "none"
     if counts.batches_done:
         size, mean = decimal(counts.proof_bytes), duration(counts.prove_seconds / counts.batches_done)
-        proofs = f"{counts.batches_done:,} batches, {size} together, {mean} each"
+        number = "1 batch" if counts.batches_done == 1 else f"{counts.batches_done:,} batches"
+        proofs = f"{number}, {size} together, {mean} each"
     executed = f"{counts.executed:,} items, executed and committed to"
     done = (
         f"{counts.done:,} of {counts.items:,} done ({counts.share:.1%}){', dead letters included' * bool(counts.dead)}"
@@ -446,7 +447,7 @@ def _rows(folder: Path, counts: "JobCounts", unpicked: str = UNPICKED) -> list[t
         *([("items", done)] if counts.items else []),
         *([(unpicked, executed)] if counts.executed else []),
         ("dead letters", f"{counts.dead:,}, which no proof covers: see {DEAD_LETTERS_FILE}" if counts.dead else "none"),
-        ("failed", f"{counts.failed:,} items in {counts.batches_failed:,} batches"),
+        ("failed", f"{counts.failed:,} items in {counts.batches_failed:,} batches" if counts.failed else "none"),
         ("proofs", proofs),
         ("repeated", f"{counts.retries:,} attempts beyond the first"),
     ]

@@ -109,7 +109,7 @@ def building_folder(target: Path) -> Iterator[Path]:
     """
     with writing(target):
         if target.exists():
-            raise InvalidInputError(f"{target} exists; choose another folder or remove it first")
+            raise InvalidInputError(f"{target} exists, and nothing is replaced: choose another folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         for stale in target.parent.glob(f".{glob.escape(target.name)}.part-*"):
             if not _builder_is_alive(stale):

@@ -101,7 +101,7 @@ def move_keys(source: Path, target: Path, budget: Budget) -> Path:
         ResourceError: it cannot be written.
     """
     if target.exists():
-        raise InvalidInputError(f"{target} exists; choose another folder or remove it first")
+        raise InvalidInputError(f"{target} exists, and nothing is replaced: choose another folder")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

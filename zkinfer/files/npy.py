@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from zkinfer.errors import InvalidInputError
-from zkinfer.files.reading import open_regular
+from zkinfer.files.reading import open_regular, reason
 from zkinfer.typing import Array
 
 MAGIC = b"\x93NUMPY"
@@ -122,8 +122,10 @@ def map_npy(path: str | os.PathLike[str]) -> Array:
             order = "F" if header.fortran else "C"
             mapped: Array = np.memmap(file, header.dtype, "r", header.offset, header.shape, order)  # type: ignore[call-overload]
             return mapped
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"cannot read {where}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {where}: {reason(error)}") from None
+    except ValueError as error:
+        raise InvalidInputError(f"cannot read {where}: {error}") from None
 
 
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> IO[bytes]:

@@ -12,6 +12,7 @@ import numpy as np
 from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.errors import InvalidInputError, MalformedProofError
+from zkinfer.files.commitment import fingerprint_of
 from zkinfer.files.file import File
 from zkinfer.files.integers import bit_width, pack_bits, packed_bytes, packed_extremes, unpack_bits
 from zkinfer.files.kinds import PROOF
@@ -225,7 +226,7 @@ class Proof(File):
         hides = any(claim is not None for claim in self.private_inputs)
         rows = [
             ("backend", self.backend),
-            ("for commitment", self.commitment_digest.hex()),
+            ("for commitment", fingerprint_of(self.commitment_digest)),
             ("inputs", "some or all hidden" if hides else "public"),
             ("outputs", "; ".join(claims)),
             ("size", f"{len(self.data):,} bytes"),

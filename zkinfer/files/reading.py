@@ -38,11 +38,17 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise OSError(errno.EINVAL, str(error)) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file, but a folder, a pipe, a socket or a device")
+            raise OSError(errno.EINVAL, "it is not a regular file, but a folder, a pipe or a device; name a file")
         return os.fdopen(descriptor, "rb")
     except OSError:
         os.close(descriptor)
         raise
+
+
+def reason(error: OSError) -> str:
+    """Why a file cannot be read, and what to do where it is not there."""
+    advice = ": check its name, and the folder that you are in" if isinstance(error, FileNotFoundError) else ""
+    return f"{error.strerror or error}{advice}"
 
 
 def read_bounded(
@@ -109,4 +115,4 @@ def _readable(place: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArtifactError(f"cannot read {place}: {error.strerror or error}") from error
+        raise ArtifactError(f"cannot read {place}: {reason(error)}") from error

@@ -119,7 +119,9 @@ def run(
         proofs_folder(target).mkdir(parents=True, exist_ok=True)
     with working_on(target):
         if (target / STATE_FILE).exists():
-            raise InvalidInputError(f"{target} holds a job already: resume it, or choose another folder")
+            raise InvalidInputError(
+                f"{target} holds a job already: go on with zkinfer batch resume, or choose another folder"
+            )
         if holds_earlier_sample(target):
             raise InvalidInputError(describe_missing(target))
         job = Job(

@@ -143,7 +143,8 @@ def open_reader(path: Location, shapes: ItemShapes) -> ItemReader:
             return _JsonLines(path, shapes)
         case suffix:
             raise InvalidInputError(
-                f"{path}: items are read from .npy, .npz, .parquet and .jsonl files, not {suffix!r}"
+                f"{path}: items are read from .npy, .npz, .parquet and .jsonl files, not {suffix!r}: write them as "
+                "one of these, for example with numpy.save"
             )
 
 

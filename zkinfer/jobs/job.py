@@ -227,4 +227,4 @@ def describe_missing(folder: Path) -> str:
             f"{folder} holds a sampled job that an early version of zkinfer 0.1 made: prove and check it with the "
             "version that made it, or commit to the outputs again, in a new folder"
         )
-    return f"{folder} holds no batch job"
+    return f"{folder} holds no batch job: check its name; zkinfer batch run begins a job"

@@ -379,7 +379,7 @@ def check_manifest(manifest: Manifest, commitment: Commitment, hidden: bool, con
     if manifest.private_inputs and not hidden:
         raise StatementError("the job hides its inputs, so that none can be held against it: hand in none")
     if hidden and not manifest.private_inputs:
-        raise StatementError("the job's inputs are public: hand in your own copy of them")
+        raise UnusableStatementError("the job's inputs are public: hand in your own copy of them (--inputs FILE)")
 
 
 def make_setting(

@@ -258,7 +258,8 @@ def _shaped(array: Array, tensor: Tensor, program: Program, runs: int, where: st
         raise UnusableStatementError(str(error)) from None
     if len(shaped) != runs:
         raise StatementError(
-            f"{where} has shape {array.shape}, for {_runs(len(shaped))} of the circuit; the proof is of {_runs(runs)}"
+            f"{where} has shape {array.shape}, for {_runs(len(shaped))} of the circuit; the proof is of {_runs(runs)}: "
+            "hand in what it was made for, no more and no less"
         )
     return shaped
 

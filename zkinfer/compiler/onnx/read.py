@@ -14,7 +14,7 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 from zkinfer.compiler.onnx.limits import require_few_nodes
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
-from zkinfer.files.reading import open_regular, read_bounded
+from zkinfer.files.reading import open_regular, read_bounded, reason
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """The most that a protobuf message can hold, and so the most that the ONNX tools can handle."""
@@ -123,7 +123,7 @@ def _copy_external_data(proto: onnx.ModelProto, model: Location, folder: Path) -
             with open_regular(found) as stored, target.open("wb") as copy:
                 shutil.copyfileobj(stored, copy)
         except OSError as error:
-            raise InvalidInputError(f"cannot read {found}: {error.strerror or error}") from None
+            raise InvalidInputError(f"cannot read {found}: {reason(error)}") from None
 
 
 def _location(tensor: onnx.TensorProto) -> str:
