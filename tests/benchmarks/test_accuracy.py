@@ -1,23 +1,18 @@
 """Trained models keep their accuracy as circuits: the smaller cases of the benchmark, and its own arithmetic."""
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from support.benchmarks import loaded
 
 from zkinfer.compiler.lowering.precision import Precision
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def accuracy() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("accuracy")
+    yield from loaded("accuracy")
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,18 @@
 """Networks of the benchmark at small sizes: close to float, proven and verified, and what fails is said to."""
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from support.benchmarks import loaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's
 
 
 @pytest.fixture(scope="module")
 def architectures() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("architectures")
+    yield from loaded("architectures")
 
 
 def test_a_circuit_is_close_to_its_network(architectures: ModuleType) -> None:

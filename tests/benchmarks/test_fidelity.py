@@ -1,23 +1,18 @@
 """The fidelity benchmark: models follow from their seed, and a circuit of another model does not pass for right."""
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from support.benchmarks import loaded
 
 import zkinfer as zk
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def fidelity() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("fidelity")
+    yield from loaded("fidelity")
 
 
 def test_a_seed_gives_one_model(fidelity: ModuleType) -> None:

@@ -1,22 +1,17 @@
 """A short run of the hostile files: nothing is accepted, every error is the library's own, and faults are counted."""
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.benchmarks import loaded
 
 from zkinfer.errors import MalformedProofError
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("hostile")
+    yield from loaded("hostile")
 
 
 def test_a_short_run_finds_nothing(hostile: ModuleType) -> None:

@@ -1,21 +1,16 @@
 """The pictures of the page of benchmarks are those of its tables, and say what these say."""
 
-import importlib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from support.benchmarks import loaded
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("pictures")
+    yield from loaded("pictures")
 
 
 def test_they_are_drawn_from_the_page_as_it_stands(pictures: ModuleType) -> None:

@@ -1,22 +1,17 @@
 """The benchmark of shapes: its arithmetic, and its samples. What it measures takes minutes."""
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from support.benchmarks import loaded
 
 
 @pytest.fixture(scope="module")
 def shapes() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("shapes")
+    yield from loaded("shapes")
 
 
 def cost(shapes: ModuleType, **changes: Any) -> Any:

@@ -1,12 +1,17 @@
 """Small recurrences: programs with a region, for tests of everything that reads programs."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Delay, Einsum, Lookup, Node, Program, Tensor, Term, View
+from zkinfer.circuit.regions import unroll
 from zkinfer.circuit.steps import Expand, Reshape, Slice, Transpose
 from zkinfer.circuit.table import Table
+from zkinfer.circuit.validate import validate
+from zkinfer.execution.executor import Executor
 from zkinfer.typing import IntArray
 
 X, START, W, R, PRODUCT, PAST, RECURRENT, SUM, STATE, LAST = range(10)
@@ -19,6 +24,18 @@ def _clamp(most: int) -> Table:
 
 
 CLAMP = _clamp(60)
+
+
+def check_all_agree(program: Program, weights: Sequence[IntArray], integers: Sequence[IntArray]) -> None:
+    """The evaluator, the executor, and the program without regions compute the same outputs from some inputs."""
+    expected = evaluate(program, weights, integers)
+    executed = Executor(program, weights, keep=program.outputs).run(integers)
+    unrolled = unroll(program)
+    validate(unrolled)
+    copies = evaluate(unrolled, weights, integers)
+    for value, copied in zip(program.outputs, unrolled.outputs, strict=True):
+        np.testing.assert_array_equal(executed[value], expected[value])
+        np.testing.assert_array_equal(copies[copied], expected[value])
 
 
 class Recurrent(NamedTuple):

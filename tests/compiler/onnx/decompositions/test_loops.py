@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loop_models import check_floats, in_integers, samples, scan_model, steps_of_regions
+from support.recurrent_programs import check_all_agree
 
 import zkinfer as zk
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Delay
 from zkinfer.circuit.qformat import quantize
-from zkinfer.circuit.regions import find_regions, unroll
-from zkinfer.circuit.validate import validate
+from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.onnx.recurrences import delayed
-from zkinfer.execution.executor import Executor
 
 W = np.random.default_rng(0).normal(size=(3, 3)) / 2
 SHAPES = {"x": [1, 5, 3], "h": [1, 3]}
@@ -140,14 +138,7 @@ def test_everything_that_runs_a_scan_computes_the_same_integers(
     assert result.error <= 0.02
     program, weights = result.program, result.lowered.weights
     integers = [quantize(array[:2, None], tensor) for array, tensor in zip(samples(model), program.inputs, strict=True)]
-    expected = evaluate(program, weights, integers)
-    executed = Executor(program, weights, keep=program.outputs).run(integers)
-    unrolled = unroll(program)
-    validate(unrolled)
-    copies = evaluate(unrolled, weights, integers)
-    for value, copied in zip(program.outputs, unrolled.outputs, strict=True):
-        np.testing.assert_array_equal(executed[value], expected[value])
-        np.testing.assert_array_equal(copies[copied], expected[value])
+    check_all_agree(program, weights, integers)
 
 
 def test_a_step_that_is_the_only_one_is_no_recurrence() -> None:

@@ -11,18 +11,16 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 from support.model_comparison import Comparison, build, compare
+from support.recurrent_programs import check_all_agree
 
 import zkinfer as zk
-from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Delay
 from zkinfer.circuit.qformat import quantize
-from zkinfer.circuit.regions import find_regions, unroll
-from zkinfer.circuit.validate import validate
+from zkinfer.circuit.regions import find_regions
 from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.lowering.precision import Precision
 from zkinfer.compiler.onnx.load import load_model
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.execution.executor import Executor
 from zkinfer.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -324,14 +322,7 @@ def test_everything_that_runs_a_layer_computes_the_same_integers(
     program, weights = result.program, result.lowered.weights
     runs = [array.reshape(-1, BATCH, *array.shape[1:])[:2] for array in samples]
     integers = [quantize(run, tensor) for run, tensor in zip(runs, program.inputs, strict=True)]
-    expected = evaluate(program, weights, integers)
-    executed = Executor(program, weights, keep=program.outputs).run(integers)
-    unrolled = unroll(program)
-    validate(unrolled)
-    copies = evaluate(unrolled, weights, integers)
-    for value, copied in zip(program.outputs, unrolled.outputs, strict=True):
-        np.testing.assert_array_equal(executed[value], expected[value])
-        np.testing.assert_array_equal(copies[copied], expected[value])
+    check_all_agree(program, weights, integers)
 
 
 @pytest.mark.parametrize("op", list(GATES))
