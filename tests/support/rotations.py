@@ -7,11 +7,12 @@ import msgspec
 import numpy as np
 from support.channels import open_falsely
 from support.example_programs import mlp
+from support.stored_matrices import create
 
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.rotation import Rotation, renewed, rotation_context
-from zkinfer.native.storage import StoredMatrix, create
+from zkinfer.native.storage import StoredMatrix
 from zkinfer.protocol.pcs.copies import ONLY
 from zkinfer.protocol.pcs.prover import OpenableMatrix, commit
 from zkinfer.protocol.pcs.rotation import column_points, state_rotation

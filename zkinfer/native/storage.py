@@ -326,37 +326,6 @@ class _Maker:
         )
 
 
-def create(
-    folder: Path,
-    code: Code,
-    data: Array,
-    queries: int,
-    stream: bytes | None = None,
-    *,
-    copies: int = 1,
-    proofs: int | None = None,
-    reserved: int = 0,
-) -> StoredMatrix:
-    """Commit to a matrix and store it in a new folder.
-
-    Args:
-        data: signed integers of any type, taken modulo P, or balanced float64, shape (rows, code.columns).
-        queries: columns that each opening shows.
-        stream: 32 secret bytes that all randomness comes from, never to be used for anything else; fresh by default.
-        copies: how many; where the tree has room for more, zeros stand for the roots of the others.
-        proofs: the budget; by default all openings of all copies, but those that are reserved.
-        reserved: how many openings of the first copy the budget does not count.
-
-    Raises:
-        FileExistsError: the folder exists.
-        InvalidInputError: the data are not such an array, or the random symbols do not hide so many openings.
-        ResourceError: the folder cannot be written.
-    """
-    _budget(code, queries, copies, reserved, proofs)
-    kept = keep(folder, code, data)
-    return commit_kept(folder, code, kept, queries, stream, copies=copies, proofs=proofs, reserved=reserved)
-
-
 def _budget(code: Code, queries: int, copies: int, reserved: int, proofs: int | None) -> int:
     """For how many proofs there are random symbols, or so many as are asked for.
 
@@ -373,8 +342,13 @@ def _budget(code: Code, queries: int, copies: int, reserved: int, proofs: int | 
 def keep(folder: Path, code: Code, data: Array) -> DataArray:
     """Make the folder and write the data there, as kernels read them: a block at a time, and then let go of them.
 
+    Args:
+        data: signed integers of any type, taken modulo P, or balanced float64, shape (rows, code.columns).
+
     Raises:
-        FileExistsError, InvalidInputError, ResourceError: as `create`.
+        FileExistsError: the folder exists.
+        InvalidInputError: the data are not such an array.
+        ResourceError: the folder cannot be written.
     """
     step = max(1, _BLOCK_CELLS // code.columns if data.dtype.kind == "i" else len(data))
     first = prepared(code, data[:step])
@@ -400,7 +374,20 @@ def commit_kept(
     proofs: int | None = None,
     reserved: int = 0,
 ) -> StoredMatrix:
-    """Commit to what `keep` wrote; arguments and errors as for `create`."""
+    """Commit to a matrix that `keep` wrote into a new folder.
+
+    Args:
+        kept: what it gave, shape (rows, code.columns).
+        queries: columns that each opening shows.
+        stream: 32 secret bytes that all randomness comes from, never to be used for anything else; fresh by default.
+        copies: how many; where the tree has room for more, zeros stand for the roots of the others.
+        proofs: the budget; by default all openings of all copies, but those that are reserved.
+        reserved: how many openings of the first copy the budget does not count.
+
+    Raises:
+        InvalidInputError: the random symbols do not hide so many openings.
+        ResourceError: the folder cannot be written.
+    """
     stream = os.urandom(DIGEST_BYTES) if stream is None else stream
     proofs, log_copies = _budget(code, queries, copies, reserved, proofs), (copies - 1).bit_length()
     try:
