@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from measure import MIB, Stopwatch, markdown_table
+from measure import MB, Stopwatch, markdown_table
 
 from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Program, Tensor
 from zkinfer.native.setup import key_sizes, setup
@@ -85,13 +85,13 @@ def measured(width: int, layers: int, bits: int, proofs: int) -> list[str]:
         processor = watch.processor
     return [
         f"{floats // 4:,}",
-        f"{floats / MIB:.0f}",
+        f"{floats / MB:.0f}",
         f"{proofs:,}",
         str(key_sizes(program, proofs).copies),
         f"{processor:.1f}",
-        f"{memory.own / MIB:.0f}",
+        f"{memory.own / MB:.0f}",
         f"{memory.own / floats:.1f}",
-        f"{memory.mapped / MIB:.0f}",
+        f"{memory.mapped / MB:.0f}",
     ]
 
 
