@@ -90,3 +90,11 @@ def test_a_size_is_settled_once_no_larger_one_is_to_be_tried() -> None:
     sizes.record(32, 1.9)
     assert (sizes.size, sizes.settled) == (16, True)
     assert Sizing(8, PROGRAM, "native", workers=1, items=10_000, proofs=10_000).settled
+
+
+def test_memory_is_that_of_the_control_group_where_it_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "memory_limit", lambda: 1 << 60)
+    machine = sizing.available_memory()
+    assert 0 < machine < 1 << 60
+    monkeypatch.setattr(sizing, "memory_limit", lambda: 1 << 20)
+    assert sizing.available_memory() == 1 << 20

@@ -12,6 +12,7 @@ from zkinfer.backend import find_backend
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, elements_per_run
 from zkinfer.errors import BudgetError
+from zkinfer.native.memory_limits import memory_limit
 
 FIRST = 16
 LARGEST = 1024
@@ -92,9 +93,11 @@ class Sizing:
 
 
 def available_memory() -> int:
-    """Bytes that programs may still take."""
+    """Bytes that programs may still take, and this process at most: as in a container, it may be allowed less."""
     try:
         import psutil
     except ModuleNotFoundError:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return int(psutil.virtual_memory().available)
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    else:
+        available = int(psutil.virtual_memory().available)
+    return min(available, memory_limit())
