@@ -11,7 +11,7 @@ from support.model_comparison import build
 from zkinfer.circuit.program import Lookup
 from zkinfer.compiler.compile import compile as compile_model
 from zkinfer.compiler.onnx.load import load_model
-from zkinfer.compiler.onnx.multiplied import multiplied_values
+from zkinfer.compiler.onnx.multiplied import joined_for_products, multiplied_values
 
 RNG = np.random.default_rng(0)
 CONSTANTS: dict[str, npt.NDArray[Any] | np.float32] = {
@@ -73,3 +73,40 @@ def test_an_output_of_the_model_stays_exact() -> None:
     proto = model(ROTARY)
     proto.graph.output.append(onnx.helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, [1, 3, 8]))
     assert not multiplied_values(load_model(proto, batch=1).graph)
+
+
+JOINED = """
+a = MatMul(x, w)
+b = Relu(x)
+j = Concat<axis=1>(a, b)
+y = MatMul(j, v)
+"""
+
+
+def test_what_products_read_joined_is_looked_up_before() -> None:
+    """A tensor of small numbers keeps its digits beside one of large numbers."""
+    rng = np.random.default_rng(5)
+    large, small = rng.normal(size=(2, 8, 8)) * np.array([1, 1 / 16])[:, None, None]
+    body = "a = MatMul(x, large)\nb = MatMul(x, small)\nj = Concat<axis=1>(a, b)\ny = MatMul(j, v)"
+    proto = build(body, {"x": [1, 3, 8]}, {"large": large, "small": small, "v": CONSTANTS["v"]})
+    assert {value.name for value in joined_for_products(load_model(proto, batch=1).graph)} == {"j"}
+    x = rng.normal(size=(64, 3, 8)).astype(np.float32)
+    circuit = compile_model(proto, x)
+    lookups = [node.out.shape for node in circuit.program.nodes if isinstance(node, Lookup)]
+    assert lookups == [(1, 3, 8), (1, 3, 8)]
+    expected = x.astype(np.float64) @ small @ CONSTANTS["v"]
+    assert np.abs(np.asarray(circuit.run(x))[:, 3:] - expected).max() <= 1e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(JOINED.replace("y = MatMul(j, v)", "y = Tanh(j)"), id="a table reads it"),
+        pytest.param(JOINED + "z = Add(j, two)", id="a sum reads it too"),
+    ],
+)
+def test_what_others_read_joined_is_not(body: str) -> None:
+    proto = model(body)
+    if "z =" in body:
+        proto.graph.output.append(onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1, 6, 8]))
+    assert not joined_for_products(load_model(proto, batch=1).graph)

@@ -27,7 +27,7 @@ from zkinfer.compiler.onnx import ops, registry
 from zkinfer.compiler.onnx.constants import computed
 from zkinfer.compiler.onnx.features import input_of
 from zkinfer.compiler.onnx.masks import MOVING, masking_values
-from zkinfer.compiler.onnx.multiplied import multiplied_values
+from zkinfer.compiler.onnx.multiplied import joined_for_products, multiplied_values
 from zkinfer.compiler.onnx.published import public_names
 from zkinfer.compiler.onnx.recurrences import Delayed, delayed
 from zkinfer.compiler.onnx.refusals import require_none
@@ -76,6 +76,7 @@ class _Importer:
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
         self._masking = masking_values(model.graph)
         self._multiplied = multiplied_values(model.graph)
+        self._joined = joined_for_products(model.graph)
         self._refused: list[ZkinferError] = []
 
     def run(self) -> Lowered:
@@ -186,6 +187,8 @@ class _Importer:
             return (compared,)
         if (total := added(emitter, node, given)) is not None:
             return (replace(total, observed=self._observed(node.outputs[0]) or total.observed),)
+        if node.outputs[0] in self._joined:
+            given = [emitter.as_operand(x) if isinstance(x, Activation) and not x.integral else x for x in given]
         inputs, exponents = rescaled(emitter, node, opset, given)
         attributes = {
             name: a.as_tensor().numpy() if a.type is onnx_ir.AttributeType.TENSOR else a.value

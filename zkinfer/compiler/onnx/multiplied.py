@@ -23,15 +23,33 @@ def multiplied_values(graph: onnx_ir.Graph) -> frozenset[onnx_ir.Value]:
     Every move would be looked up by itself. Of a value in this set, one lookup serves all, as in a rotary embedding:
     `x * cosine + turned(x) * sine`.
     """
-    read: dict[onnx_ir.Value, int | None] = {}
-    found = set()
-    for node in reversed(list(graph)):
+    read, found = _reads(graph), set()
+    for node in graph:
         for value in node.outputs:
-            read[value] = times = None if value.is_graph_output() else _read(value, read)
+            times = read[value]
             moved = node.op_type not in _MOVING and any(reader.op_type in _MOVING for reader, _ in value.uses())
             if moved and times is not None and times > math.prod(static_shape(value)):
                 found.add(value)
     return frozenset(found)
+
+
+def joined_for_products(graph: onnx_ir.Graph) -> frozenset[onnx_ir.Value]:
+    """The joined tensors that products alone read, directly or moved.
+
+    What is joined is narrow before: a table of all of it would be as coarse as that of the tensor among them whose
+    proven bounds are widest.
+    """
+    read = _reads(graph)
+    return frozenset(node.outputs[0] for node in graph if node.op_type == "Concat" and read[node.outputs[0]])
+
+
+def _reads(graph: onnx_ir.Graph) -> dict[onnx_ir.Value, int | None]:
+    """For every computed value, what `_read` says."""
+    read: dict[onnx_ir.Value, int | None] = {}
+    for node in reversed(list(graph)):
+        for value in node.outputs:
+            read[value] = None if value.is_graph_output() else _read(value, read)
+    return read
 
 
 def _read(value: onnx_ir.Value, read: dict[onnx_ir.Value, int | None]) -> int | None:
