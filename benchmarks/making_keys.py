@@ -21,7 +21,7 @@ from zkinfer.circuit.program import PROGRAM_VERSION, Einsum, Program, Tensor
 from zkinfer.native.setup import key_sizes, setup
 from zkinfer.typing import IntArray
 
-HEADER = ("weights", "float32 MB", "proofs", "copies", "processor s", "own memory MB", "over float32", "mapped MB")
+HEADER = ("weights", "float32 MiB", "proofs", "copies", "processor s", "own memory MiB", "over float32", "mapped MiB")
 SAMPLE_SECONDS = 0.01
 
 
