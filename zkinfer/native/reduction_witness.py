@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from zkinfer.native.tensors import contract_rows, elements, outer_table, side_table
+from zkinfer.native.tensors import combined_rows, contract_rows, elements, outer_table, side_table
 from zkinfer.native.timings import phase
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, P
@@ -34,7 +34,6 @@ LINE_VARIABLES = 10
 
 SHORT_VARIABLES = 6
 """Other weights are such products too; their last vectors are multiplied until there are so many variables."""
-
 
 class NativeReductionWitness:
     """An executed and committed run; implements `protocol.reduction.witness.ReductionWitness`.
@@ -134,7 +133,7 @@ class NativeReductionWitness:
         stacks = [self._stacks[matrix].reshape(-1, 1 << log_columns) for matrix in matrices]
         if WEIGHTS in matrices and self._veil is not None and len(self._veil):
             stacks.append(self._veil)
-        return kernel_witness(batch, [FactorTables.of([kernels.from_ints(combined(stacks, own))]) for own in rows])
+        return kernel_witness(batch, [FactorTables.of([combined(stacks, own)]) for own in rows])
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Measures, or shows, a part of the proof."""
@@ -173,16 +172,14 @@ def _first_places(box: Box, shape: Sequence[int]) -> IntArray:
     return numbers * shape[-1] + box.starts[-1]
 
 
-def combined(stacks: Sequence[Array], rows: IntArray) -> IntArray:
-    """The combination of the stacks' rows by a vector; only those between its first and last entry are read."""
-    result, start = np.zeros((DEGREE, stacks[0].shape[1]), dtype=np.int64), 0
+def combined(stacks: Sequence[Array], rows: IntArray) -> Floats:
+    """The combination of the stacks' rows by a vector, as balanced elements."""
+    result, start = np.zeros((DEGREE, stacks[0].shape[1])), 0
     for stack in stacks:
         own = rows[:, start : start + len(stack)]
         start += len(stack)
-        used = np.flatnonzero(own.any(axis=0))
-        if len(used):
-            part = slice(used[0], used[-1] + 1)
-            result = (result + contract_rows(stack[part], own[:, part])) % P
+        if own.any():
+            result = kernels.add(result, combined_rows(stack, own))
     return result
 
 

@@ -1,7 +1,7 @@
 """Contractions of integer tensors with extension-field weights: what the prover computes of an operand.
 
-The first contraction reads the operand, whose elements are small integers; it is a combination of rows, or a product
-with the weights' limbs in float64. What is left is small and handled in numpy.
+The first contraction reads the operand, whose elements are small integers; it is a combination of rows or of columns.
+What is left is small and handled in numpy.
 """
 
 import math
@@ -14,14 +14,8 @@ from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
 from zkinfer.typing import Array, Floats, IntArray
 
-_LIMB_BITS = 17
-_LIMBS = 3
-_EXACT = 1 << 53
 _TERMS = 1 << 12
 """Products that are made at a time where elements are contracted."""
-
-_BLOCK = 1 << 18
-"""Elements converted to float64 at a time where a matrix is contracted along its rows."""
 
 
 def elements(array: Array) -> Floats:
@@ -29,31 +23,23 @@ def elements(array: Array) -> Floats:
     return kernels.from_ints(array) if array.dtype.kind == "i" else array.astype(np.float64)
 
 
-def contract_rows(matrix: Array, weights: IntArray) -> IntArray:
-    """sum_i weights[i] matrix[i]: integers of shape (rows, columns) to canonical (3, columns)."""
+def combined_rows(matrix: Array, weights: IntArray) -> Floats:
+    """sum_i weights[i] matrix[i]: integers, or elements, of shape (rows, columns) to balanced (3, columns)."""
     if matrix.dtype not in (np.int8, np.int16, np.float64):
         matrix = elements(matrix)
-    return kernels.to_ints(kernels.row_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights)))
+    return kernels.row_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights))
+
+
+def contract_rows(matrix: Array, weights: IntArray) -> IntArray:
+    """The same, canonical."""
+    return kernels.to_ints(combined_rows(matrix, weights))
 
 
 def contract_columns(matrix: Array, weights: IntArray) -> IntArray:
     """sum_j weights[j] matrix[:, j]: integers of shape (rows, columns) to canonical (3, rows)."""
-    rows, columns = matrix.shape
-    largest = max(int(matrix.max(initial=0)), -int(matrix.min(initial=0)), 1)
-    if largest << _LIMB_BITS > _EXACT // columns:
+    if matrix.dtype not in (np.int8, np.int16):
         return contract_rows(np.ascontiguousarray(matrix.T), weights)
-    mask = (1 << _LIMB_BITS) - 1
-    limbs = [weights >> (_LIMB_BITS * k) & mask for k in range(_LIMBS)]
-    right = np.concatenate(limbs).T.astype(np.float64)
-    out = np.empty((DEGREE, rows), dtype=np.int64)
-    step = max(1, _BLOCK // columns)
-    for start in range(0, rows, step):
-        part = (matrix[start : start + step].astype(np.float64) @ right).astype(np.int64) % P
-        total = part[:, -DEGREE:]
-        for k in reversed(range(_LIMBS - 1)):
-            total = (modular.mul(total, np.array(1 << _LIMB_BITS)) + part[:, DEGREE * k : DEGREE * (k + 1)]) % P
-        out[:, start : start + step] = total.T
-    return out
+    return kernels.to_ints(kernels.column_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights)))
 
 
 class _Operand:

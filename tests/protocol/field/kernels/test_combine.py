@@ -46,6 +46,17 @@ def test_combinations_of_small_integers(dtype: type, shape: tuple[int, int], ele
     assert kernels.ext_to_ints(result) == scalar.row_combination(matrix.tolist(), coefficients)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_combinations_of_columns(dtype: type, shape: tuple[int, int], elements: Any) -> None:
+    info = np.iinfo(dtype)
+    matrix = elements.rng.integers(info.min, info.max + 1, shape).astype(dtype)
+    coefficients = elements.ext(shape[1])
+    result = kernels.column_combination(matrix, kernels.ext_from_ints(coefficients))
+    assert kernels.is_balanced(result)
+    assert kernels.ext_to_ints(result) == scalar.row_combination(matrix.T.tolist(), coefficients)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_combinations_of_field_elements(shape: tuple[int, int], elements: Any) -> None:
     rows, columns = shape
@@ -73,6 +84,9 @@ def test_combinations_of_the_largest_entries(dtype: type[np.number], entry: int,
     coefficients = np.full((3, rows), float(coefficient))
     expected = rows * entry * coefficient % P
     assert kernels.ext_to_ints(kernels.row_combination(matrix, coefficients)) == [(expected,) * 3] * 2
+    if dtype is not np.float64:
+        across = np.ascontiguousarray(matrix.T)
+        assert kernels.ext_to_ints(kernels.column_combination(across, coefficients)) == [(expected,) * 3] * 2
 
 
 def test_combinations_of_field_elements_near_the_largest(elements: Any) -> None:
@@ -110,6 +124,16 @@ def test_what_has_no_combination_is_refused() -> None:
         kernels.row_combination(np.zeros((3, 2)).T, [ONE, ONE])
     with pytest.raises(InvalidInputError):
         kernels.row_combination(np.zeros((1, 3), dtype=np.int32), [ONE])
+
+
+def test_columns_that_no_kernel_takes_are_refused() -> None:
+    three = np.zeros((3, 3))
+    with pytest.raises(ShapeError):
+        kernels.column_combination(np.zeros((3, 2), dtype=np.int8), three)
+    with pytest.raises(ShapeError):
+        kernels.column_combination(np.zeros((3, 2), dtype=np.int8).T, three)
+    with pytest.raises(InvalidInputError):
+        kernels.column_combination(np.zeros((2, 3)), three)
     with pytest.raises(ShapeError):
         kernels.dot(np.zeros(2), np.zeros(3))
     with pytest.raises(ShapeError):

@@ -17,7 +17,7 @@ from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_from_int
 from zkinfer.protocol.field.kernels.vector import LANES, fma, load, splat, store
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
-from zkinfer.typing import Array, Floats
+from zkinfer.typing import Array, Floats, IntArray
 
 COLUMN_BLOCK = 256
 """Columns of small integers combined at a time: their accumulators, 12 KiB, leave room in the first-level cache."""
@@ -28,6 +28,9 @@ WIDE_BLOCK = 512
 LIMB = 2.0**25
 SMALL_ROWS = 4
 """Rows of small integers taken into registers together."""
+
+PAIRED_ROWS = 2
+"""Rows whose sums over columns are in registers together, six for each."""
 
 WIDE_ROWS = 8
 WIDE_ANCHOR = 1.5 * 2.0**102
@@ -60,7 +63,7 @@ def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floa
 
     Args:
         matrix: (rows, columns), rows contiguous one after another: int8 or int16, or balanced float64. May be
-            read-only or memory-mapped; it is read once.
+            read-only or memory-mapped; it is read once, and rows with the coefficient zero not at all.
         coefficients: (3, rows) extension elements, or a list of them.
 
     Returns:
@@ -68,34 +71,81 @@ def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floa
     """
     if not isinstance(coefficients, np.ndarray):
         coefficients = ext_from_ints(coefficients)
-    lines = ext_lines(coefficients)
+    ext_lines(coefficients)
     if matrix.ndim != 2 or matrix.shape[0] != coefficients.shape[1]:
         raise ShapeError(f"a matrix of shape {matrix.shape} has no combination by {coefficients.shape[1]} coefficients")
     if not matrix.flags.c_contiguous:
         raise ShapeError("the matrix must be contiguous, row after row")
-    rows, columns = matrix.shape
+    columns = matrix.shape[1]
     out = np.zeros((DEGREE, columns))
-    flat = np.asarray(matrix).reshape(-1).view()
-    flat.flags.writeable = False  # one type for stored matrices and for others, so that kernels are compiled once
+    used = np.flatnonzero(coefficients.any(axis=0))
+    if len(used) < len(matrix):
+        coefficients = np.ascontiguousarray(coefficients[:, used])
     if matrix.dtype == np.float64:
-        grouped = _grouped(np.stack(lines), WIDE_ROWS)
-        split(_wide_kernel, columns, _grain(WIDE_BLOCK, rows), flat, rows, columns, grouped, *out)
+        starts, grouped = _starts(used, columns, WIDE_ROWS), _grouped(coefficients, WIDE_ROWS)
+        split(_wide_kernel, columns, _grain(WIDE_BLOCK, len(used)), _flat(matrix), starts, grouped, *out)
     elif matrix.dtype in (np.int8, np.int16):
-        # |limb| <= 2^24 and |weight| <= 2^7 or 2^15: so many products add up to at most 2^52.
-        chunk = 1 << (52 - 24 - (8 * matrix.dtype.itemsize - 1))
-        limbs = np.empty((DEGREE, 2, rows))
-        np.rint(coefficients / LIMB, out=limbs[:, 0])
-        np.subtract(coefficients, LIMB * limbs[:, 0], out=limbs[:, 1])
-        grouped = _grouped(limbs.reshape(2 * DEGREE, rows), SMALL_ROWS)
-        split(_small_kernel, columns, _grain(COLUMN_BLOCK, rows), flat, rows, columns, chunk, grouped, *out)
+        starts, grouped = _starts(used, columns, SMALL_ROWS), _grouped(_limbs(coefficients), SMALL_ROWS)
+        known = _flat(matrix), starts, _exact_products(matrix), grouped
+        split(_small_kernel, columns, _grain(COLUMN_BLOCK, len(used)), *known, *out)
     else:
         raise InvalidInputError(f"no row combination of {matrix.dtype}: int8, int16 or float64")
     return out
 
 
+def column_combination(matrix: Array, coefficients: Floats) -> Floats:
+    """sum_j coefficients[j] * matrix[:, j].
+
+    Args:
+        matrix: (rows, columns) of int8 or int16, rows contiguous one after another. May be read-only.
+        coefficients: (3, columns) extension elements.
+
+    Returns:
+        (3, rows) extension elements.
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != coefficients.shape[1]:
+        raise ShapeError(f"a matrix of shape {matrix.shape} has no combination by {coefficients.shape[1]} columns")
+    if not matrix.flags.c_contiguous:
+        raise ShapeError("the matrix must be contiguous, row after row")
+    if matrix.dtype not in (np.int8, np.int16):
+        raise InvalidInputError(f"no column combination of {matrix.dtype}: int8 or int16")
+    rows, columns = matrix.shape
+    out = np.zeros((DEGREE, rows))
+    limbs = np.ascontiguousarray(_limbs(coefficients)).reshape(-1)
+    grain = PAIRED_ROWS * -(-GRAIN // (PAIRED_ROWS * max(columns, 1)))
+    split(_small_columns_kernel, rows, grain, _flat(matrix), columns, _exact_products(matrix), limbs, *out)
+    return out
+
+
+def _flat(matrix: Array) -> Array:
+    """The entries row after row, read-only: one type for stored matrices and others, so kernels are compiled once."""
+    flat = np.asarray(matrix).reshape(-1).view()
+    flat.flags.writeable = False
+    return flat
+
+
+def _limbs(coefficients: Floats) -> Floats:
+    """The upper and lower limbs of each coordinate: six lines of integers of at most 2^24."""
+    limbs = np.empty((DEGREE, 2, coefficients.shape[1]))
+    np.rint(coefficients / LIMB, out=limbs[:, 0])
+    np.subtract(coefficients, LIMB * limbs[:, 0], out=limbs[:, 1])
+    return limbs.reshape(2 * DEGREE, -1)
+
+
+def _exact_products(matrix: Array) -> int:
+    """|limb| <= 2^24 and |weight| <= 2^7 or 2^15: so many products add up to at most 2^52."""
+    return 1 << (52 - 24 - (8 * matrix.dtype.itemsize - 1))
+
+
 def _grain(block: int, rows: int) -> int:
     """Columns that are worth a thread of their own: whole blocks."""
     return block * -(-GRAIN // (block * max(rows, 1)))
+
+
+def _starts(used: IntArray, columns: int, group: int) -> IntArray:
+    """Where these rows start; what fills the last group up stands for the last row, and its coefficients are zero."""
+    starts = used * columns
+    return np.pad(starts, (0, -len(starts) % group), mode="edge") if len(starts) else starts
 
 
 def _grouped(lines: Floats, group: int) -> Floats:
@@ -182,18 +232,6 @@ def _four(line: Any, at: Any) -> Any:
 
 
 @device
-def _offsets(row: Any, rows: Any, columns: Any) -> Any:
-    """Where four rows start; a row past the last stands for the last, and its coefficients are zero."""
-    last = rows - 1
-    return (
-        min(row, last) * columns,
-        min(row + 1, last) * columns,
-        min(row + 2, last) * columns,
-        min(row + 3, last) * columns,
-    )
-
-
-@device
 def _limb_body(sums: Any, at: Any, w: Any, c: Any, like: Any) -> None:
     total = fma(w[1], c[1], fma(w[0], c[0], load(sums, at, like)))
     store(sums, at, fma(w[3], c[3], fma(w[2], c[2], total)))
@@ -222,17 +260,17 @@ def _join_limbs(sums: Any, high: Any, j: Any, out: Any, at: Any) -> None:
 
 @kernel
 def _small_kernel(
-    flat: Any, rows: int, columns: int, chunk: int, limbs: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
+    flat: Any, starts: Any, chunk: int, limbs: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
-    """`limbs` holds, for each four rows, the upper and lower limbs of each coordinate: 6 runs of 4 numbers."""
+    """The rows start at `starts`. `limbs` holds, for each four of them, the upper and lower limbs of each coordinate: 6 runs of 4 numbers."""
     sums = np.empty(6 * COLUMN_BLOCK)
     for block in range(start, stop, COLUMN_BLOCK):
         width = min(COLUMN_BLOCK, stop - block)
         full = width - width % LANES
-        for first in range(0, rows, chunk):
+        for first in range(0, starts.size, chunk):
             sums[:] = 0.0
-            for row in range(first, min(first + chunk, rows), SMALL_ROWS):
-                o0, o1, o2, o3 = _offsets(row, rows, columns)
+            for row in range(first, min(first + chunk, starts.size), SMALL_ROWS):
+                o0, o1, o2, o3 = _four(starts, row)
                 o = (o0 + block, o1 + block, o2 + block, o3 + block)
                 at = 6 * row
                 a, b, c = _four(limbs, at), _four(limbs, at + 4), _four(limbs, at + 8)
@@ -245,6 +283,72 @@ def _small_kernel(
                 _join_limbs(sums, 0, j, out0, block + j)
                 _join_limbs(sums, 2 * COLUMN_BLOCK, j, out1, block + j)
                 _join_limbs(sums, 4 * COLUMN_BLOCK, j, out2, block + j)
+
+
+@device
+def _sum_exact(x: Any) -> Any:
+    """The sum of a Vector's lanes, integers of at most 2^52 together."""
+    lanes = np.empty(LANES)
+    store(lanes, 0, x)
+    total = 0.0
+    for lane in lanes:
+        total += lane
+    return total
+
+
+@device
+def _add_limbs(out: Any, row: Any, upper: Any, lower: Any) -> None:
+    """As `_join_limbs`."""
+    out[row] = reduce(out[row] + mul_lazy(upper, LIMB) + lower)
+
+
+@device
+def _row_sums(flat: Any, o: Any, limbs: Any, columns: Any, first: Any, last: Any) -> Any:
+    """Six sums of the products of a row's entries with limbs."""
+    s0, s1, s2, s3, s4, s5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for j in range(first, last):
+        w = float(flat[o + j])
+        s0 += w * limbs[j]
+        s1 += w * limbs[columns + j]
+        s2 += w * limbs[2 * columns + j]
+        s3 += w * limbs[3 * columns + j]
+        s4 += w * limbs[4 * columns + j]
+        s5 += w * limbs[5 * columns + j]
+    return s0, s1, s2, s3, s4, s5
+
+
+@kernel
+def _small_columns_kernel(
+    flat: Any, columns: int, chunk: int, limbs: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
+) -> None:
+    """`limbs` holds six lines, each as long as a row."""
+    zero = splat(0.0)
+    for row in range(start, stop, PAIRED_ROWS):
+        other = min(row + 1, stop - 1)
+        o, p = row * columns, other * columns
+        for first in range(0, columns, chunk):
+            last = min(first + chunk, columns)
+            full = last - (last - first) % LANES
+            a0, a1, a2, a3, a4, a5 = zero, zero, zero, zero, zero, zero
+            b0, b1, b2, b3, b4, b5 = zero, zero, zero, zero, zero, zero
+            for j in range(first, full, LANES):
+                w, x = load(flat, o + j, zero), load(flat, p + j, zero)
+                c, d, e = load(limbs, j, zero), load(limbs, columns + j, zero), load(limbs, 2 * columns + j, zero)
+                a0, a1, a2 = fma(w, c, a0), fma(w, d, a1), fma(w, e, a2)
+                b0, b1, b2 = fma(x, c, b0), fma(x, d, b1), fma(x, e, b2)
+                at = 3 * columns + j
+                c, d, e = load(limbs, at, zero), load(limbs, at + columns, zero), load(limbs, at + 2 * columns, zero)
+                a3, a4, a5 = fma(w, c, a3), fma(w, d, a4), fma(w, e, a5)
+                b3, b4, b5 = fma(x, c, b3), fma(x, d, b4), fma(x, e, b5)
+            s0, s1, s2, s3, s4, s5 = _row_sums(flat, o, limbs, columns, full, last)
+            _add_limbs(out0, row, _sum_exact(a0) + s0, _sum_exact(a1) + s1)
+            _add_limbs(out1, row, _sum_exact(a2) + s2, _sum_exact(a3) + s3)
+            _add_limbs(out2, row, _sum_exact(a4) + s4, _sum_exact(a5) + s5)
+            if other > row:
+                s0, s1, s2, s3, s4, s5 = _row_sums(flat, p, limbs, columns, full, last)
+                _add_limbs(out0, other, _sum_exact(b0) + s0, _sum_exact(b1) + s1)
+                _add_limbs(out1, other, _sum_exact(b2) + s2, _sum_exact(b3) + s3)
+                _add_limbs(out2, other, _sum_exact(b4) + s4, _sum_exact(b5) + s5)
 
 
 # Balanced entries: the high parts of WIDE_ROWS products add up exactly on top of WIDE_ANCHOR, as in
@@ -293,14 +397,14 @@ def _wide_body(
 
 @kernel
 def _wide_kernel(
-    flat: Any, rows: int, columns: int, coefficients: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
+    flat: Any, starts: Any, coefficients: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
-    """`coefficients` holds, for each eight rows, the three coordinates: 3 runs of 8 numbers."""
+    """The rows start at `starts`. `coefficients` holds, for each eight of them, the three coordinates: 3 runs of 8 numbers."""
     for block in range(start, stop, WIDE_BLOCK):
         end = min(block + WIDE_BLOCK, stop)
         full = end - (end - block) % LANES
-        for row in range(0, rows, WIDE_ROWS):
-            o, p = _offsets(row, rows, columns), _offsets(row + 4, rows, columns)
+        for row in range(0, starts.size, WIDE_ROWS):
+            o, p = _four(starts, row), _four(starts, row + 4)
             at = 3 * row
             a, b, c = _four(coefficients, at), _four(coefficients, at + 4), _four(coefficients, at + 8)
             d, e, f = _four(coefficients, at + 12), _four(coefficients, at + 16), _four(coefficients, at + 20)

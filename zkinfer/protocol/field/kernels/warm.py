@@ -31,6 +31,8 @@ def call_everything() -> None:
     for dtype in (np.int8, np.int16, np.float64):
         matrix = np.ones((2, 8), dtype=dtype)
         kernels.row_combination(matrix, [ONE, ONE])
+        if matrix.dtype != np.float64:
+            kernels.column_combination(matrix, ext[:, :8].copy())
         # Files mapped into memory are read-only, which to numba is another type.
         matrix.flags.writeable = False
         kernels.row_combination(matrix, [ONE, ONE])
