@@ -35,6 +35,7 @@ LINE_VARIABLES = 10
 SHORT_VARIABLES = 6
 """Other weights are such products too; their last vectors are multiplied until there are so many variables."""
 
+
 class NativeReductionWitness:
     """An executed and committed run; implements `protocol.reduction.witness.ReductionWitness`.
 

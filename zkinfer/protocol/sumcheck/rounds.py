@@ -21,7 +21,7 @@ from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import Rounds, multiply
 from zkinfer.typing import Floats
 
-FEW_PLACES = 1 << 12
+FEW_PLACES = 1 << 14
 """Places below which another thread does not pay."""
 
 FILLED_PLACES = 1 << 12

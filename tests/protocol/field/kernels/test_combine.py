@@ -112,6 +112,18 @@ def test_read_only_and_mapped_matrices(tmp_path: Any, elements: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float64])
+@pytest.mark.parametrize("used", [[], [0], [16], [0, 1, 5, 9, 16], list(range(1, 16))])
+def test_rows_that_are_not_used_are_not_read(dtype: type[np.number], used: list[int], elements: Any) -> None:
+    """What is no number stands in them, or, among integers, what would change every sum."""
+    matrix = np.full((17, 20), np.nan if dtype is np.float64 else -99, dtype=dtype)
+    matrix[used] = elements.rng.integers(-128, 128, (len(used), 20))
+    coefficients = np.zeros((3, 17))
+    coefficients[:, used] = kernels.ext_from_ints(elements.ext(len(used)))
+    expected = kernels.row_combination(np.ascontiguousarray(matrix[used]), np.ascontiguousarray(coefficients[:, used]))
+    assert np.array_equal(kernels.row_combination(matrix, coefficients), expected)
+
+
 def test_a_matrix_without_rows_combines_to_zero() -> None:
     for dtype in (np.int8, np.float64):
         assert not kernels.row_combination(np.zeros((0, 3), dtype=dtype), np.zeros((3, 0))).any()
@@ -124,6 +136,12 @@ def test_what_has_no_combination_is_refused() -> None:
         kernels.row_combination(np.zeros((3, 2)).T, [ONE, ONE])
     with pytest.raises(InvalidInputError):
         kernels.row_combination(np.zeros((1, 3), dtype=np.int32), [ONE])
+    with pytest.raises(ShapeError):
+        kernels.dot(np.zeros(2), np.zeros(3))
+    with pytest.raises(ShapeError):
+        kernels.ext_dot(np.zeros((3, 2)), np.zeros((3, 3)))
+    with pytest.raises(ShapeError):
+        kernels.ext_base_dot(np.zeros((3, 2)), np.zeros(3))
 
 
 def test_columns_that_no_kernel_takes_are_refused() -> None:
@@ -134,9 +152,3 @@ def test_columns_that_no_kernel_takes_are_refused() -> None:
         kernels.column_combination(np.zeros((3, 2), dtype=np.int8).T, three)
     with pytest.raises(InvalidInputError):
         kernels.column_combination(np.zeros((2, 3)), three)
-    with pytest.raises(ShapeError):
-        kernels.dot(np.zeros(2), np.zeros(3))
-    with pytest.raises(ShapeError):
-        kernels.ext_dot(np.zeros((3, 2)), np.zeros((3, 3)))
-    with pytest.raises(ShapeError):
-        kernels.ext_base_dot(np.zeros((3, 2)), np.zeros(3))

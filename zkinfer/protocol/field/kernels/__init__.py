@@ -28,7 +28,7 @@ from zkinfer.protocol.field.kernels.packing import write_columns
 
 __all__ = [
     "add", "add_outer", "balance_ext", "balance_int", "batch_inv", "column_combination", "dot", "eq_table",
-    "ext_base_dot", "ext_batch_inv", "ext_dot", "ext_from_ints", "ext_mul", "ext_scale", "ext_to_ints", "fold", "from_ints", "get_threads", "intt",
-    "is_balanced", "mle", "mul", "neg", "ntt", "row_combination", "rs_encode", "set_threads", "sub", "threads",
-    "to_ints", "write_columns",
+    "ext_base_dot", "ext_batch_inv", "ext_dot", "ext_from_ints", "ext_mul", "ext_scale", "ext_to_ints", "fold",
+    "from_ints", "get_threads", "intt", "is_balanced", "mle", "mul", "neg", "ntt", "row_combination", "rs_encode",
+    "set_threads", "sub", "threads", "to_ints", "write_columns",
 ]  # fmt: skip

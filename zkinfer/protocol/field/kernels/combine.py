@@ -262,7 +262,7 @@ def _join_limbs(sums: Any, high: Any, j: Any, out: Any, at: Any) -> None:
 def _small_kernel(
     flat: Any, starts: Any, chunk: int, limbs: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
-    """The rows start at `starts`. `limbs` holds, for each four of them, the upper and lower limbs of each coordinate: 6 runs of 4 numbers."""
+    """Rows start at `starts`; `limbs` holds for each four the upper and lower limbs of each coordinate: 6 runs of 4."""
     sums = np.empty(6 * COLUMN_BLOCK)
     for block in range(start, stop, COLUMN_BLOCK):
         width = min(COLUMN_BLOCK, stop - block)
@@ -399,7 +399,7 @@ def _wide_body(
 def _wide_kernel(
     flat: Any, starts: Any, coefficients: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
-    """The rows start at `starts`. `coefficients` holds, for each eight of them, the three coordinates: 3 runs of 8 numbers."""
+    """Rows start at `starts`; `coefficients` holds for each eight the three coordinates: 3 runs of 8 numbers."""
     for block in range(start, stop, WIDE_BLOCK):
         end = min(block + WIDE_BLOCK, stop)
         full = end - (end - block) % LANES
