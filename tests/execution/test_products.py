@@ -156,10 +156,12 @@ def test_operands_whose_parts_do_not_fit_int16_are_multiplied_otherwise() -> Non
     [
         (8, 16, FloatProduct),
         (300, 16, IntegerProduct),
-        (300, 17, FloatProduct),
+        (300, 17, IntegerProduct),
         (8, 8, IntegerProduct),
         (300, 8, IntegerProduct),
-        (2000, 16, FloatProduct),
+        (2000, 16, IntegerProduct),
+        (2000, 17, FloatProduct),
+        (8000, 16, FloatProduct),
     ],
 )
 def test_integers_are_multiplied_where_few_products_do(size: int, bits: int, way: Way) -> None:
@@ -177,7 +179,7 @@ def test_integers_are_multiplied_where_few_products_do(size: int, bits: int, way
 def test_many_products_are_taken_where_float64_does_not_hold_the_sums() -> None:
     rng = np.random.default_rng(0)
     most, weight = 2**31 - 2**16 - 1, 2**15 - 1
-    left, right = filled((2, 3, 200), most, rng), filled((1, 5, 200), weight, rng)
+    left, right = filled((2, 3, 1000), most, rng), filled((1, 5, 1000), weight, rng)
     assert assert_exact("ab,cb->ac", [left, right], [most, weight], (1,)) is IntegerProduct
     chosen, _ = prepared("ab,cb->ac", [left, right], [most, weight], (1,))
     assert isinstance(chosen, IntegerProduct)
