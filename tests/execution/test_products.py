@@ -179,7 +179,7 @@ def test_integers_are_multiplied_where_few_products_do(size: int, bits: int, way
 def test_many_products_are_taken_where_float64_does_not_hold_the_sums() -> None:
     rng = np.random.default_rng(0)
     most, weight = 2**31 - 2**16 - 1, 2**15 - 1
-    left, right = filled((2, 3, 1000), most, rng), filled((1, 5, 1000), weight, rng)
+    left, right = filled((2, 3, 4000), most, rng), filled((1, 5, 4000), weight, rng)
     assert assert_exact("ab,cb->ac", [left, right], [most, weight], (1,)) is IntegerProduct
     chosen, _ = prepared("ab,cb->ac", [left, right], [most, weight], (1,))
     assert isinstance(chosen, IntegerProduct)

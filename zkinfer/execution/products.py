@@ -34,7 +34,7 @@ MAX_ELEMENTWISE = 64
 """The longest inner axis that is summed elementwise."""
 
 MAX_PRODUCTS = 8
-"""So many products of 16-bit numbers take half as long as one of float64, whose matrices have four times the bytes."""
+"""So many products of 16-bit numbers take half as long, with AVX-512, as one of float64 with four times the bytes."""
 
 SMALL = 1 << 14
 """Multiplications of one run below which calls, rather than multiplications, take the time."""
