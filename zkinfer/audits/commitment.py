@@ -49,7 +49,7 @@ def audit_weights(
 
     Args:
         commitment: what was published.
-        weights: int64 arrays in the program's order, as `Circuit.weights` holds them.
+        weights: integer arrays in the program's order, as `Circuit.weights` holds them.
         seed: the owner's 32 secret bytes that the commitment hides the weights with, as `Keys.seed` holds them.
         srs_path: the structured reference string that the keys were made with, where the backend takes one (ezkl).
         max_bytes: what making the commitment again may take of disk and memory. The sizes in it are its author's

@@ -1,7 +1,9 @@
-"""Sums of what is made of large arrays, block by block: nothing as large as the array is made on the way."""
+"""What is computed of large arrays block by block: nothing as large as the array is made on the way."""
 
-from collections.abc import Callable, Collection
-from typing import Any
+import math
+from collections.abc import Callable, Collection, Iterator
+from types import EllipsisType
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,6 +11,21 @@ from zkinfer.typing import Array
 
 BLOCK = 1 << 20
 """Elements at a time: their copies stay near the caches."""
+
+
+Index: TypeAlias = tuple[slice | EllipsisType, ...]
+"""Of a block of an array."""
+
+
+def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[Index]:
+    """What covers an array of this shape: blocks of about `size` elements, cut along its longest axis."""
+    if not shape or 0 in shape:
+        yield (...,)
+        return
+    axis = shape.index(max(shape))
+    step = max(1, size * shape[axis] // math.prod(shape))
+    for start in range(0, shape[axis], step):
+        yield (*(slice(None) for _ in shape[:axis]), slice(start, start + step))
 
 
 def block_sum(array: Array, axes: Collection[int], of: Callable[[Array], Array], dtype: Any = np.int64) -> Array:

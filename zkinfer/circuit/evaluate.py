@@ -61,7 +61,7 @@ def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[Int
 
     Args:
         program: a validated program.
-        weights: int64 contents of its weights, in order.
+        weights: contents of its weights, in order; signed integers of any type.
         inputs: integer arrays of shape (runs, *tensor.shape), in order.
 
     Returns:
@@ -72,7 +72,8 @@ def evaluate(program: Program, weights: Sequence[IntArray], inputs: Sequence[Int
         BoundsError: an element that is looked up is outside its table.
     """
     values = check_inputs(program, inputs)
-    values += [w[None] for w in weights]
+    # Products and sums of narrow integers would wrap around.
+    values += [np.asarray(w, dtype=np.int64)[None] for w in weights]
     regions = {region.values[0]: region for region in find_regions(program)}
     leaves = len(values)
     while len(values) < program.num_values:

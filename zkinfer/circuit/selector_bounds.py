@@ -72,7 +72,7 @@ def _of_lookup(node: Lookup, known: Known) -> Selector | None:
             rows = apply_steps(term.steps, source.content).reshape(-1, *shape[-1:])
             if not rows.size or (rows != rows[0]).any():
                 return None
-            places = places + term.coefficient * rows[0]
+            places = places + term.coefficient * rows[0].astype(np.int64)
         elif _is_repeated(term.steps, source.shape):
             a, b = term_interval(term, known)
             lo, hi = lo + a, hi + b

@@ -27,6 +27,7 @@ from zkinfer.compiler.calibration.data import (
     matrix,
     named_samples,
 )
+from zkinfer.compiler.calibration.detached import detached, joined_ir
 from zkinfer.compiler.calibration.fidelity import Examiner
 from zkinfer.compiler.calibration.float_model import check_samples, static_shape
 from zkinfer.compiler.calibration.states import with_states
@@ -175,7 +176,9 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         columns = columns or found
         binding = bind(proto, data, whole_number("the batch size", batch), said)
         bound = "; ".join(filter(None, (binding.text, texts, in_float_meaning(proto))))
-        normalized, original, conversion = normalize(proto, batch=batch, publish=publish)
+        stored = detached(proto)
+        del proto  # holds all weights a second time
+        normalized, original, conversion = normalize(stored, batch=batch, publish=publish)
     _require_tensors(normalized, most)
     notice(bound)
     arrays = _samples(normalized, binding.arrays, said.states)
@@ -185,7 +188,9 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             conversion.check(runs)
     with activity("comparing the model with its normal form"):
         require_same_function(original, normalized, runs)
-    del proto, original, conversion, runs
+    del stored, original, conversion, runs
+    # From here on the bytes that the circuit keeps are the only copy of its large tensors.
+    source = joined_ir(normalized)
     examiner = Examiner(normalized, arrays)
 
     def lower(precision: Precision) -> Lowered:
@@ -204,14 +209,15 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     with activity("comparing the circuit with the model"):
         chosen = most if tuning is None else tuning.precision_after
         fidelity = examiner.examine(
-            lowered, lambda statistics: import_model(normalized, statistics, chosen), _typical_limit(requirements)
+            lowered,
+            lambda statistics: import_model(normalized, statistics, chosen, lowered.weights),
+            _typical_limit(requirements),
         )
     if fidelity.left:
         warnings.warn(f"the circuit leaves the float model: {fidelity}. {_ADVICE}", AccuracyWarning, stacklevel=2)
     else:
         notice(str(fidelity))
     samples = tuple(array[:REPORT_SAMPLES].copy() for array in arrays)
-    source = onnx_ir.serde.serialize_model(normalized).SerializeToString(deterministic=True)
     return Circuit(
         lowered.program,
         lowered.weights,

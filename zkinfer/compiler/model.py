@@ -19,6 +19,7 @@ from zkinfer.circuit.program import Lookup, Node, Program, Tensor
 from zkinfer.circuit.qformat import as_arrays, as_batch, dequantize, frac_bits_of, is_table, quantize
 from zkinfer.circuit.samples import chunks, elements_per_run, from_runs, into_runs
 from zkinfer.compiler.calibration.data import arrays_by_name, matrix
+from zkinfer.compiler.calibration.detached import detached
 from zkinfer.compiler.calibration.fidelity import Fidelity
 from zkinfer.compiler.calibration.float_model import FloatModel
 from zkinfer.compiler.calibration.layer_report import StressReport
@@ -72,7 +73,8 @@ class Circuit(File):
 
     Attributes:
         program: the public part.
-        weights: contents of the program's weights, in order; int64. Secret.
+        weights: contents of the program's weights, in order; signed integers, each tensor in a narrow type that holds
+            it. Convert them before arithmetic. Secret.
         layers: which tensors of the float model the program's values stand for.
         model: the normalized float model that it was compiled from; bytes of an ONNX file. Secret.
         saturations: for which integers the program's lookups saturate.
@@ -88,7 +90,7 @@ class Circuit(File):
     UNREADABLE = WrongKindError
 
     program: Program
-    weights: tuple[IntArray, ...]
+    weights: tuple[Array, ...]
     layers: tuple[Layer, ...]
     model: bytes
     saturations: tuple[Saturation, ...] = ()
@@ -275,7 +277,7 @@ class Circuit(File):
 
     def _graph(self) -> onnx_ir.Model:
         try:
-            return onnx_ir.serde.deserialize_model(onnx.load_model_from_string(self.model))
+            return detached(onnx.load_model_from_string(self.model)).to_ir()
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
 
@@ -283,7 +285,7 @@ class Circuit(File):
         payload = _CircuitPayload(
             program=encode_program(self.program),
             weights=tuple(
-                weight.astype(_storage_type(tensor)).tobytes()
+                weight.astype(_storage_type(tensor), copy=False).tobytes()
                 for weight, tensor in zip(self.weights, self.program.weights, strict=True)
             ),
             layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
@@ -385,13 +387,11 @@ class Circuit(File):
 _decoder = msgspec.msgpack.Decoder(_CircuitPayload)
 
 
-def _read_weight(data: bytes, tensor: Tensor) -> IntArray:
+def _read_weight(data: bytes, tensor: Tensor) -> Array:
     dtype = np.dtype(_storage_type(tensor))
     if len(data) != tensor.size * dtype.itemsize:
         raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
-    array = np.frombuffer(data, dtype=dtype).reshape(tensor.shape).astype(np.int64)
-    array.setflags(write=False)
-    return array
+    return np.frombuffer(data, dtype=dtype).reshape(tensor.shape)
 
 
 def _described_table(program: Program, node: Node) -> str:

@@ -101,15 +101,21 @@ class Executor:
 
     Args:
         program: a validated program.
-        weights: int64 contents of its weights, in order. They are copied: later changes have no effect.
+        weights: contents of its weights, in order; signed integers of any type. They are copied, so that later
+            changes have no effect, unless they are read-only and in the narrowest type.
         keep: the values that `run` returns, beside inputs and what depends on weights alone. All by default; the fewer
             there are, the less memory a run takes.
+        lean: whether weights stay in narrow integers where products need floats, and become floats in each run, some at
+            a time: for few runs of large programs.
 
     Raises:
         BoundsError: with these weights a value can leave its published bounds, or a table. So no run can.
     """
 
-    def __init__(self, program: Program, weights: Sequence[IntArray], *, keep: Collection[int] | None = None) -> None:
+    def __init__(
+        self, program: Program, weights: Sequence[IntArray], *, keep: Collection[int] | None = None, lean: bool = False
+    ) -> None:
+        self._lean = lean
         self._set_up(program, weights, keep, check_bounds(program, weights), [AppliedTable(t) for t in program.tables])
 
     @classmethod
@@ -120,9 +126,12 @@ class Executor:
         keep: Collection[int],
         intervals: Sequence[Interval],
         tables: Sequence[AppliedTable],
+        *,
+        lean: bool,
     ) -> "Executor":
         """One step of a region, with the intervals that are known of all its values."""
         executor = cls.__new__(cls)
+        executor._lean = lean
         executor._set_up(body.program, weights, keep, intervals, tables)
         return executor
 
@@ -145,7 +154,7 @@ class Executor:
         """For each value the one whose memory it shares: itself, or the source of an Alias."""
         self._constants: dict[int, Array] = {}
         for value, weight in enumerate(weights, start=len(program.inputs)):
-            self._constants[value] = weight.astype(self._dtypes[value])[None]
+            self._constants[value] = weight.astype(self._dtypes[value], copy=weight.flags.writeable)[None]
         self._operations: dict[int, Operation] = {}
         starts = {region.values[0]: region for region in regions}
         varies = varying(program) if regions else ()
@@ -312,7 +321,7 @@ class Executor:
             intervals[number] = self._intervals[value]
         keep = {body.numbers[value] for value in (*wanted, *(source for _, source in delays))}
         fixed = [self._constants[value][0] for value in body.fixed]
-        executor = Executor._of_body(body, fixed, keep, intervals, self.tables)
+        executor = Executor._of_body(body, fixed, keep, intervals, self.tables, lean=self._lean)
         for value in region.values:
             self._dtypes[value] = executor._dtypes[body.numbers[value]]
         operation = Recurrence(body, executor, tuple(delays), wanted, tuple(varies[value] for value in wanted))
@@ -337,7 +346,7 @@ class Executor:
             )
             for v, letters, content in zip(node.operands, terms.split(","), contents, strict=True)
         ]
-        return prepare_einsum(RUNS + out, operands, self._intervals[value])
+        return prepare_einsum(RUNS + out, operands, self._intervals[value], lean=self._lean)
 
     def _view(self, value: int, node: View) -> Alias | Combination:
         terms, copied = [], 0

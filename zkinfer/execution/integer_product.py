@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zkinfer.circuit.block_sums import block_sum, magnitudes
+from zkinfer.circuit.block_sums import block_sum, blocks, magnitudes
 from zkinfer.circuit.bounds import Interval
 from zkinfer.execution.matmul import BLOCK, Packed, multiply, multiply_gathered
 from zkinfer.execution.narrow import smallest_type
@@ -94,10 +94,8 @@ class IntegerProduct:
         self.count = 1
         if self.dtype != np.int32:
             axes = tuple(range(len(letters.batch), len(letters.batch + letters.inner)))
-            low = (((matrix.astype(np.int32) + 128) & 255) - 128).astype(np.int8)
-            high = (matrix - low.astype(np.int32)) >> 8
-            halves = [(low, 0), (high.astype(smallest_type(int(high.min()), int(high.max()))), 8)]
-            ways = [self._parts, halves]
+            low, high = _halves(matrix)
+            ways = [self._parts, [(low, 0), (high, 8)]]
             counts = [sum(-(-_norm(part, axes) // self._most) for part, _ in parts) for parts in ways]
             self.count, self._parts = min(counts), ways[counts.index(min(counts))]
         self.count *= 1 + self._is_double
@@ -185,6 +183,16 @@ class IntegerProduct:
                 sums[:] = 0
             sums += line
         return [*ends, self._inner]
+
+
+def _halves(matrix: Array) -> tuple[Array, Array]:
+    """int8 `low` and narrow `high` with low + 2^8 high = matrix, of an int8 or int16 array."""
+    low = np.empty(matrix.shape, dtype=np.int8)
+    high = np.empty(matrix.shape, smallest_type(*((int(end) + 128) >> 8 for end in (matrix.min(), matrix.max()))))
+    for index in blocks(matrix.shape):
+        shifted = matrix[index].astype(np.int32) + 128
+        low[index], high[index] = (shifted & 255) - 128, shifted >> 8
+    return low, high
 
 
 def _norm(array: Array, axes: tuple[int, ...]) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zkinfer.circuit.block_sums import block_sum, magnitudes
+from zkinfer.circuit.block_sums import BLOCK, block_sum, magnitudes
 from zkinfer.circuit.bounds import Interval
 from zkinfer.execution.integer_product import HIGHEST, IntegerProduct
 from zkinfer.execution.narrow import smallest_type
@@ -54,13 +54,14 @@ class PreparedEinsum(Protocol):
         """Bytes that are needed beside the operands and the result, at most."""
 
 
-def prepare_einsum(out: str, operands: Sequence[Operand], interval: Interval) -> PreparedEinsum:
+def prepare_einsum(out: str, operands: Sequence[Operand], interval: Interval, *, lean: bool = False) -> PreparedEinsum:
     """Chooses how an Einsum is computed.
 
     Args:
         out: letters of the result, runs in front.
         operands: one or two; of two, at most one has content. One has none.
         interval: proven bounds of the result.
+        lean: whether a known operand of a product of floats stays in narrow integers, and is converted in each run.
     """
     if len(operands) == 1:
         return AxisSum(operands[0], out, smallest_type(*interval))
@@ -79,6 +80,8 @@ def prepare_einsum(out: str, operands: Sequence[Operand], interval: Interval) ->
         if magnitude >= FLOAT64_EXACT or integers.count <= (1 if small else MAX_PRODUCTS):
             return integers
     for dtype, exact in ((np.float32, FLOAT32_EXACT), (np.float64, FLOAT64_EXACT)):
+        if magnitude < exact and lean and right.operand.content is not None:
+            return PiecewiseProduct(left, right, letters, smallest_type(*interval), np.dtype(dtype))
         if magnitude < exact:
             right = right.prepared(letters.batch + letters.inner + letters.columns, np.dtype(dtype))
             return FloatProduct(left, right, letters, smallest_type(*interval), np.dtype(dtype))
@@ -199,6 +202,28 @@ class FloatProduct(_Product):
         matrices = arranged(array, letters, self.letters.batch + first + second)
         shape = [size_of(sizes, group) for group in (self.letters.batch, first, second)]
         return np.ascontiguousarray(matrices, dtype=self.floats).reshape(shape)
+
+
+class PiecewiseProduct(FloatProduct):
+    """The same with a known right operand in narrow integers, of which some columns at a time become floats."""
+
+    def __call__(self, values: Values) -> Array:
+        """The products, in the order batch, rows, columns in memory."""
+        letters = self.letters
+        left = self._stack(self.left, values, letters.rows, letters.inner)
+        groups = (letters.batch, letters.inner, letters.columns)
+        right = arranged(self.right(values), self.right.operand.letters, "".join(groups))
+        right = right.reshape([size_of(letters.sizes, group) for group in groups])
+        out = np.empty(
+            (*np.broadcast_shapes(left.shape[:1], right.shape[:1]), left.shape[1], right.shape[2]), self.dtype
+        )
+        step = max(1, BLOCK // (right.shape[0] * right.shape[1]))
+        for start in range(0, right.shape[2], step):
+            part = right[..., start : start + step].astype(self.floats, order="K")
+            out[..., start : start + step] = np.matmul(left, part)
+        source = values[self.left.operand.value]
+        assert source is not None
+        return letters.restored(out, len(source))
 
 
 class WideProduct(_Product):

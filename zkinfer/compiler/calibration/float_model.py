@@ -7,21 +7,44 @@ processor.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir
 import onnxruntime
 
 from zkinfer.circuit.qformat import as_batch
 from zkinfer.circuit.samples import chunks, from_runs, into_runs
+from zkinfer.compiler.calibration.detached import Model, as_detached
 from zkinfer.compiler.calibration.integer_products import with_exact_products
 from zkinfer.errors import CompileError, DynamicShapeError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array
 
-Session: TypeAlias = onnxruntime.InferenceSession
-"""A model that onnxruntime has loaded."""
+
+class Session:
+    """A model that onnxruntime has loaded; its large tensors are not copied, but fed to it in every run.
+
+    Args:
+        session: takes them as inputs, after its other inputs.
+        arrays: the large tensors, by name.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, arrays: dict[str, Array]) -> None:
+        self._session, self._arrays = session, arrays
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str | None, Array] | Mapping[str, Array]) -> list[Array]:
+        """The values of these names, or all outputs."""
+        found: list[Array] = self._session.run(names, dict(feeds) | self._arrays)
+        return found
+
+    def get_inputs(self) -> list[Any]:
+        """What onnxruntime says of each input of the model."""
+        return [value for value in self._session.get_inputs() if value.name not in self._arrays]
+
+    def get_outputs(self) -> list[Any]:
+        """What onnxruntime says of each output of the model."""
+        found: list[Any] = self._session.get_outputs()
+        return found
 
 
 def is_float(value: onnx_ir.Value) -> bool:
@@ -79,7 +102,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
     return converted
 
 
-def open_session(model: onnx.ModelProto, *, optimized: bool) -> Session:
+def open_session(model: Model, *, optimized: bool) -> Session:
     """The model in onnxruntime, on one thread.
 
     Args:
@@ -94,7 +117,9 @@ def open_session(model: onnx.ModelProto, *, optimized: bool) -> Session:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.use_deterministic_compute = True
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    proto, arrays = as_detached(model).with_inputs()
+    data = proto.SerializeToString()
+    return Session(onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]), arrays)
 
 
 class FloatModel:
@@ -128,11 +153,12 @@ class FloatModel:
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
         self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))
-        proto = with_exact_products(model)
+        stored = with_exact_products(model)
+        proto = stored.proto
         del proto.graph.output[:]
         proto.graph.output.extend(onnx_ir.serde.serialize_value(value) for value in self.values)
         try:
-            self._session = open_session(proto, optimized=False)
+            self._session = open_session(stored, optimized=False)
         except Exception as error:  # onnxruntime's exceptions share no root of their own
             raise CompileError(f"onnxruntime does not run this model: {error}") from error
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import onnx_ir
 
+from zkinfer.compiler.calibration.detached import detached_ir
 from zkinfer.compiler.calibration.float_model import Session, open_session
 from zkinfer.compiler.calibration.integer_products import has_quantized
 from zkinfer.typing import Array
@@ -47,7 +48,7 @@ class ProcessorInference:
         self._session: Session | None = None
         if has_quantized(model):
             try:
-                self._session = open_session(onnx_ir.serde.serialize_model(model), optimized=True)
+                self._session = open_session(detached_ir(model).whole(), optimized=True)
             except Exception:  # a form that the standard has and onnxruntime does not run
                 self._session = None
 

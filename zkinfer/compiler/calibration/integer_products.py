@@ -13,6 +13,7 @@ import onnx
 import onnx_ir
 from onnx import TensorProto, helper, numpy_helper
 
+from zkinfer.compiler.calibration.detached import Detached, detached_ir
 from zkinfer.typing import Array, IntArray
 
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -197,7 +198,7 @@ def has_quantized(model: onnx_ir.Model) -> bool:
     return any(node.domain in STANDARD_DOMAINS and node.op_type in QUANTIZED for node in model.graph)
 
 
-def with_exact_products(model: onnx_ir.Model) -> onnx.ModelProto:
+def with_exact_products(model: onnx_ir.Model) -> Detached:
     """The model without any operator that saturates on some processors; every value keeps its name.
 
     Requantization is in float32: `round(float(sum) * (a_scale * b_scale / y_scale)) + zero_point`, as onnxruntime has
@@ -206,7 +207,8 @@ def with_exact_products(model: onnx_ir.Model) -> onnx.ModelProto:
     Args:
         model: as `zkinfer.compiler.onnx.load.load_model` returns it; left as it is.
     """
-    proto = onnx_ir.serde.serialize_model(model)
+    result = detached_ir(model)
+    proto = result.proto
     nodes: list[onnx.NodeProto] = []
     for node, stored in zip(model.graph, list(proto.graph.node), strict=True):
         if node.domain in STANDARD_DOMAINS and node.op_type in FORMULAS and _of_bytes(node):
@@ -218,7 +220,7 @@ def with_exact_products(model: onnx_ir.Model) -> onnx.ModelProto:
             nodes.append(stored)
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
-    return proto
+    return result
 
 
 def _of_bytes(node: onnx_ir.Node) -> bool:

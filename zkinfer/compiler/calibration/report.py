@@ -410,7 +410,7 @@ class Sweep:
         seen = {layer.value for layer in layers if layer.saturation is not None}
         self._saturations = [s for s in lowered.saturations if saturations and s.value not in seen]
         self._values = [layer.value for layer in layers] + [s.source for s in self._saturations]
-        self._executor = Executor(lowered.program, lowered.weights, keep=self._values)
+        self._executor = Executor(lowered.program, lowered.weights, keep=self._values, lean=True)
         self._elements = float_model.elements + elements_per_run(lowered.program)
         self.restart()
 

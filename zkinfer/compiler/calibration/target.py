@@ -161,7 +161,7 @@ class Judge:
             InvalidInputError: see `Requirement.measured`.
         """
         program = lowered.program
-        executor = Executor(program, lowered.weights, keep=program.outputs)
+        executor = Executor(program, lowered.weights, keep=program.outputs, lean=True)
         pieces: list[list[FloatArray]] = [[] for _ in program.outputs]
         for part in chunks(len(self._runs[0]), elements_per_run(program)):
             feed = [quantize(a[part], t, saturate=True) for a, t in zip(self._runs, program.inputs, strict=True)]

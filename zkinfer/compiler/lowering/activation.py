@@ -13,14 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.circuit.block_sums import blocks
 from zkinfer.circuit.steps import Step
 from zkinfer.compiler.approx.functions import Function
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.builder import ProgramValue
 from zkinfer.compiler.lowering.channels import Channels
 from zkinfer.compiler.lowering.precision import Range
+from zkinfer.compiler.lowering.quantizing import is_finite
 from zkinfer.errors import NotFiniteError, UnsupportedOperatorError
-from zkinfer.typing import FloatArray, IntArray
+from zkinfer.typing import Array, FloatArray, IntArray
 
 MASKED_BELOW = -1e4
 """A number this low in a mask, or in the place of a score, stands for minus infinity."""
@@ -57,8 +59,22 @@ class Constant:
         """
         reals = self.array.astype(np.float64)
         if not np.isfinite(reals).all():
-            raise NotFiniteError(f"constant {self.name!r} holds NaN or infinity; correct the model's weights")
+            raise self._not_finite()
         return reals
+
+    @property
+    def numbers(self) -> Array:
+        """The contents as they are stored, without a copy.
+
+        Raises:
+            NotFiniteError: NaN or infinity.
+        """
+        if not is_finite(self.array):
+            raise self._not_finite()
+        return self.array
+
+    def _not_finite(self) -> NotFiniteError:
+        return NotFiniteError(f"constant {self.name!r} holds NaN or infinity; correct the model's weights")
 
     @property
     def integers(self) -> tuple[int, ...]:
@@ -87,16 +103,22 @@ class Constant:
     @property
     def uniform(self) -> Fraction | None:
         """The number that every element equals, exactly; None if they differ or there are none."""
-        reals = self.reals
-        return Fraction(float(reals.flat[0])) if reals.size and (reals == reals.flat[0]).all() else None
+        numbers = self.numbers
+        if not numbers.size:
+            return None
+        first = numbers.flat[0]
+        equal = all(bool((numbers[index] == first).all()) for index in blocks(numbers.shape))
+        return Fraction(float(first)) if equal else None
 
     @property
     def is_selection(self) -> bool:
         """Whether a product with this matrix chooses one element for each column."""
         if self.array.ndim != 2:
             return False
-        ones = self.array == 1
-        return bool((ones | (self.array == 0)).all() and (ones.sum(axis=0) == 1).all())
+        parts = (self.array[index] for index in blocks(self.shape))
+        return all(bool(((part == 0) | (part == 1)).all()) for part in parts) and bool(
+            ((self.array == 1).sum(axis=0) == 1).all()
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,8 +48,9 @@ from zkinfer.circuit.validate import einsum_shape
 from zkinfer.circuit.view_bounds import Known, Source, view_interval
 from zkinfer.compiler.lowering.result import Saturation
 from zkinfer.errors import BoundsError
+from zkinfer.execution.narrow import smallest_type
 from zkinfer.protocol.field.params import P
-from zkinfer.typing import BoolArray, FloatArray, IntArray
+from zkinfer.typing import Array, BoolArray, FloatArray
 
 MAX_STEPS = 64
 """The most steps that terms take over from the Views that they read."""
@@ -69,7 +70,7 @@ class ProgramValue:
     number: int
     tensor: Tensor
     interval: Interval
-    content: IntArray | None = None
+    content: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,13 +107,13 @@ class Built(NamedTuple):
 
     Attributes:
         program: public part.
-        weights: contents of its weights, in order.
+        weights: contents of its weights, in order, each in the narrowest signed type that holds it.
         numbers: from `Value.number` to the value's number in the program, for values that are in it.
         saturations: of its lookups.
     """
 
     program: Program
-    weights: tuple[IntArray, ...]
+    weights: tuple[Array, ...]
     numbers: dict[int, int]
     saturations: tuple[Saturation, ...] = ()
 
@@ -127,12 +128,16 @@ class Builder:
 
     Of every value two intervals are kept: the proven one, which the contents of weights make tight, and the one that
     follows from what is public (`circuit.derived_bounds`), which a verifier has to find below half of the field.
+
+    Args:
+        known: contents of weights of another program, narrow and read-only: weights that are equal share their memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Sequence[Array] = ()) -> None:
+        self._known_weights = {_identity(content): content for content in known}
         self._values: list[ProgramValue] = []
         self._inputs: list[int] = []
-        self._weights: dict[tuple[int, tuple[int, ...], str | None, bytes], ProgramValue] = {}
+        self._weights: dict[tuple[int, str | None, tuple[int, ...], bytes], ProgramValue] = {}
         self._secrets: set[int] = set()
         self._tables: list[Table] = []
         self._positions: dict[tuple[int, Sequence[int]], int] = {}
@@ -148,7 +153,7 @@ class Builder:
         self._public = Known(self._public_source, self._table, limit=None, shown=True)
 
     def _append(
-        self, tensor: Tensor, interval: Interval, derived: Interval, content: IntArray | None = None
+        self, tensor: Tensor, interval: Interval, derived: Interval, content: Array | None = None
     ) -> ProgramValue:
         value = ProgramValue(len(self._values), tensor, interval, content)
         self._values.append(value)
@@ -163,24 +168,26 @@ class Builder:
         self._inputs.append(value.number)
         return value
 
-    def weight(self, label: str, content: IntArray, frac_bits: int, *, secret: bool = False) -> ProgramValue:
+    def weight(self, label: str, content: Array, frac_bits: int, *, secret: bool = False) -> ProgramValue:
         """A weight; the existing one if there is one with the same contents, shape and format.
 
         Args:
             label: name in the model.
-            content: int64.
+            content: signed integers; kept in the narrowest type that holds them.
             frac_bits: format.
             secret: whether its bounds, and those of what is computed from it, tell its magnitude to the next power of
                 two alone, and not its sign: of one number, other bounds would tell more.
         """
-        content = np.array(content, dtype=np.int64, order="C")
+        interval = weight_interval(content)
+        content = np.asarray(content, dtype=smallest_type(*interval), order="C").view()
         content.setflags(write=False)
+        identity = _identity(content)
+        content = self._known_weights.get(identity, content)
         # The key holds a digest, because the contents would be in memory a second time.
         # That two secrets are equal is not told either.
         name = label if secret else None
-        key = (frac_bits, content.shape, name, blake3(content.reshape(-1).view(np.uint8).data).digest())
+        key = (frac_bits, name, *identity)
         if key not in self._weights:
-            interval = weight_interval(content)
             if secret:
                 reach = 1 << max(-interval[0], interval[1], 1).bit_length()
                 interval = (1 - reach, reach - 1)
@@ -514,6 +521,11 @@ class Builder:
         ]
 
 
+def _identity(content: Array) -> tuple[tuple[int, ...], bytes]:
+    """Shape and digest of integers in the narrowest type that holds them."""
+    return content.shape, blake3(content.reshape(-1).view(np.uint8).data).digest()
+
+
 def _joined(a: Interval, b: Interval) -> Interval:
     """The least interval that holds both."""
     return min(a[0], b[0]), max(a[1], b[1])
@@ -530,7 +542,7 @@ def _merged(runs: Sequence[Interval]) -> tuple[Interval, ...]:
     return tuple(merged)
 
 
-def _chooses(content: IntArray | None) -> bool:
+def _chooses(content: Array | None) -> bool:
     """Whether each row of a matrix has a one and else zeros."""
     if content is None or content.ndim != 2:
         return False

@@ -22,7 +22,6 @@ from fractions import Fraction
 import numpy as np
 
 from zkinfer.circuit.bounds import Interval, round_outward
-from zkinfer.circuit.program import MAX_MAGNITUDE
 from zkinfer.circuit.steps import Expand, Pad, Reshape, Step, shape_after
 from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.forms import Form, form_of
@@ -43,10 +42,11 @@ from zkinfer.compiler.lowering.precision import (
     input_format,
     weight_frac_bits,
 )
+from zkinfer.compiler.lowering.quantizing import is_whole, largest, quantized
 from zkinfer.compiler.lowering.relative import EXPONENTS, Relative
 from zkinfer.compiler.lowering.tables import fine_lookup, function_lookup, least_shift
 from zkinfer.errors import BoundsError, CompileError, InvalidInputError
-from zkinfer.typing import FloatArray, IntArray
+from zkinfer.typing import Array, FloatArray, IntArray
 
 OPERAND_SLACK_BITS = 4
 """How many bits wider than an activation the operand of a product may be before a lookup pays off."""
@@ -162,19 +162,18 @@ class Emitter:
         """An input of integers from `lo` to `hi`."""
         return self.named(self.activation(self.builder.input(label, shape, 0, lo, hi), integral=True), label)
 
-    def weight(self, constant: Constant, array: FloatArray | None = None) -> ProgramValue:
+    def weight(self, constant: Constant, array: Array | None = None) -> ProgramValue:
         """A weight at a power-of-two scale of its own, ties to even; integers and truth values are kept exactly.
 
         Args:
             constant: gives the name, and the contents unless `array` does.
             array: contents that were computed from the constant's.
         """
-        reals = constant.reals if array is None else array
-        if constant.array.dtype.kind in "iub" and (reals == np.rint(reals)).all():
-            return self.weight_at(constant, reals, 0)
+        numbers = constant.numbers if array is None else array
+        if constant.array.dtype.kind in "iub" and is_whole(numbers):
+            return self.weight_at(constant, numbers, 0)
         bits = self.precision.weight_bits_of(constant.name)
-        frac_bits = weight_frac_bits(float(np.abs(reals).max(initial=0.0)), bits)
-        return self.weight_at(constant, reals, frac_bits)
+        return self.weight_at(constant, numbers, weight_frac_bits(largest(numbers), bits))
 
     def factors(self, constant: Constant, array: FloatArray) -> ProgramValue:
         """As `weight`, for factors of single elements: of uneven ones, the median has the bits that a weight has."""
@@ -184,28 +183,43 @@ class Emitter:
         bits = self.precision.weight_bits_of(constant.name) + int(np.median(exponents))
         return self.weight_at(constant, array, weight_frac_bits(float(np.abs(array).max()), bits))
 
-    def scaled_weight(self, constant: Constant, array: FloatArray | None = None) -> tuple[ProgramValue, Fraction]:
+    def scaled_weight(self, constant: Constant, array: Array | None = None) -> tuple[ProgramValue, Fraction]:
         """As `weight`, but quantized weights are the model's own integers; and the factor to multiply them by."""
         if constant.unit is None:
             return self.weight(constant, array), Fraction(1)
-        reals = constant.reals if array is None else array
-        return self.weight_at(constant, np.rint(reals / float(constant.unit)), 0), constant.unit
+        numbers = constant.numbers if array is None else array
+        return self._weight(constant, numbers, 0, unit=float(constant.unit)), constant.unit
 
-    def weight_at(self, constant: Constant, array: FloatArray, frac_bits: int) -> ProgramValue:
+    def weight_at(
+        self, constant: Constant, array: Array, frac_bits: int, exponents: IntArray | None = None
+    ) -> ProgramValue:
         """A weight at a given number of fraction bits, ties to even.
+
+        Args:
+            constant: names the weight.
+            array: its contents, real numbers of any type.
+            frac_bits: its format.
+            exponents: of powers of two that the contents are multiplied by; they broadcast to the array.
 
         Raises:
             BoundsError: an integer leaves the range of exact arithmetic.
         """
-        scaled = np.asarray(np.ldexp(array, frac_bits))
-        np.rint(scaled, out=scaled)
-        if max(float(scaled.max(initial=0.0)), -float(scaled.min(initial=0.0))) >= MAX_MAGNITUDE:
+        return self._weight(constant, array, frac_bits, exponents)
+
+    def _weight(
+        self,
+        constant: Constant,
+        array: Array,
+        frac_bits: int,
+        exponents: IntArray | None = None,
+        unit: float = 1.0,
+    ) -> ProgramValue:
+        content = quantized(array, frac_bits if exponents is None else frac_bits + exponents, unit)
+        if content is None:
             raise BoundsError(
                 f"{constant.name} is too large beside what it is combined with: {frac_bits} fraction bits, and numbers "
-                f"up to {float(np.abs(array).max()):.3g}; compile with fewer bits"
+                f"up to {largest(array):.3g}; compile with fewer bits"
             )
-        content = scaled.astype(np.int64)
-        del scaled  # as large as the content: what follows needs room itself
         secret = constant.trained and constant.uniform is not None
         return self.builder.weight(constant.name, content, frac_bits, secret=secret)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zkinfer.circuit.program import Program
-from zkinfer.typing import FloatArray, IntArray
+from zkinfer.typing import Array, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Lowered:
 
     Attributes:
         program: the public part.
-        weights: int64 contents of the program's weights, in order.
+        weights: contents of the program's weights, in order, each in the narrowest signed type that holds it.
         layers: in order of execution; at most one for each tensor of the model, and none for a tensor that is fused
             into a table, so that no value of the program stands for it.
         saturations: of every lookup that saturates for some integers, also within an operator, in order of execution.
     """
 
     program: Program
-    weights: tuple[IntArray, ...]
+    weights: tuple[Array, ...]
     layers: tuple[Layer, ...]
     saturations: tuple[Saturation, ...] = ()

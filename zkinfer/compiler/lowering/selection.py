@@ -118,7 +118,7 @@ def take_rows(g: Emitter, table: Constant, position: Activation, axis: int) -> A
     letters = string.ascii_lowercase[: rank + len(table.shape) - 1]
     places, others = letters[:rank], letters[rank:]
     lengths = [row.shape[-1] for row in rows]
-    weight = g.weight(table, np.moveaxis(table.reals, axis, 0))
+    weight = g.weight(table, np.moveaxis(table.numbers, axis, 0))
     steps: list[Step] = []
     if from_end:
         steps.append(Take(0, (*range(n - 2 * from_end, n - from_end), *range(n - from_end))))

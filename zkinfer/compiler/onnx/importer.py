@@ -14,7 +14,7 @@ from zkinfer.compiler.calibration.ranges import kept_range
 from zkinfer.compiler.lowering.activation import Activation, Alone, Constant, MaskedScores, Scaled
 from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.arithmetic import broadcast
-from zkinfer.compiler.lowering.builder import Built, ProgramValue
+from zkinfer.compiler.lowering.builder import Builder, Built, ProgramValue
 from zkinfer.compiler.lowering.channels import channels_of
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.masking import may_mask_whole_rows
@@ -33,18 +33,21 @@ from zkinfer.compiler.onnx.recurrences import Delayed, delayed
 from zkinfer.compiler.onnx.refusals import require_none
 from zkinfer.compiler.onnx.scaling import added, rescaled
 from zkinfer.errors import InvalidInputError, ShapeError, UnsupportedOperatorError, ZkinferError
-from zkinfer.typing import IntArray
+from zkinfer.typing import Array, IntArray
 
 __all__ = ["import_model", "ops"]
 
 
-def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> Lowered:
+def import_model(
+    model: onnx_ir.Model, calibration: Calibration, precision: Precision, known: Sequence[Array] = ()
+) -> Lowered:
     """Lower a model, operator by operator.
 
     Args:
         model: as `zkinfer.compiler.onnx.load.load_model` returns it.
         calibration: statistics of the same model's tensors.
         precision: how many bits to spend.
+        known: weights of another circuit of the model; those that are equal share their memory.
 
     Returns:
         The program, whose inputs and outputs are the model's, in its order; the same bytes every time.
@@ -55,11 +58,13 @@ def import_model(model: onnx_ir.Model, calibration: Calibration, precision: Prec
         NotFiniteError: a weight is NaN or infinite.
         InvalidInputError: the calibration is of another model.
     """
-    return _Importer(model, calibration, precision).run()
+    return _Importer(model, calibration, precision, known).run()
 
 
 class _Importer:
-    def __init__(self, model: onnx_ir.Model, calibration: Calibration, precision: Precision) -> None:
+    def __init__(
+        self, model: onnx_ir.Model, calibration: Calibration, precision: Precision, known: Sequence[Array]
+    ) -> None:
         self._model, self._calibration = model, calibration
         self._kept: dict[str, Range] = {
             name: kept_range(stats, precision.activation_bits_of(name), precision.ranges)
@@ -71,7 +76,7 @@ class _Importer:
             names = state.before.name or "", state.after
             lows, highs = zip(*(self._kept[name] for name in names if name in self._kept), strict=True)
             self._kept |= dict.fromkeys(names, (min(lows), max(highs)))
-        self._emitter = Emitter(precision)
+        self._emitter = Emitter(precision, builder=Builder(known))
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
         self._masking = masking_values(model.graph)

@@ -19,7 +19,9 @@ from onnx_ir.passes import common
 
 from zkinfer.arguments import whole_number
 from zkinfer.circuit.steps import MAX_TENSOR_ELEMENTS
+from zkinfer.compiler.calibration.detached import Detached, detached
 from zkinfer.compiler.calibration.float_model import static_shape
+from zkinfer.compiler.lowering.quantizing import is_finite
 from zkinfer.compiler.onnx import registry
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import IR_VERSION, MIN_OPSET, Conversion, convert
@@ -39,7 +41,7 @@ from zkinfer.compiler.onnx.published import (
 )
 from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.refusals import refusals, require_none
-from zkinfer.compiler.onnx.shapes import correct_shapes, with_shapes, without_shapes
+from zkinfer.compiler.onnx.shapes import correct_shapes, inferred, with_shapes, without_shapes
 from zkinfer.compiler.onnx.simplify import drop_empty, drop_expansions, simplify, unfolded_batch_norms
 from zkinfer.errors import (
     CompileError,
@@ -69,7 +71,7 @@ class Loaded(NamedTuple):
     """
 
     model: onnx_ir.Model
-    original: onnx.ModelProto
+    original: Detached
     conversion: Conversion | None
 
 
@@ -99,28 +101,27 @@ def load(
         UnsupportedOperatorError: control flow, or an operator outside the standard domain.
         CompileError: the checker, the version converter, the optimizer or shape inference refuses the model.
     """
-    return normalize(read_model(source), batch=batch, publish=publish)
+    return normalize(detached(read_model(source)), batch=batch, publish=publish)
 
 
-def normalize(proto: onnx.ModelProto, *, batch: int, publish: Sequence[str] = ()) -> Loaded:
-    """A model that `read_model` gave, normalized; it is modified. The rest as for `load`."""
+def normalize(stored: Detached, *, batch: int, publish: Sequence[str] = ()) -> Loaded:
+    """A model that `read_model` gave, normalized; its message is modified. The rest as for `load`."""
     batch = whole_number("the batch size", batch)
-    fixed = _fixes_batch(proto)
-    proto = _checked(_with_batch(proto, batch))
-    conversion = _conversion(proto)
+    fixed = _fixes_batch(stored.proto)
+    _with_batch(stored.proto, batch)
+    _check(stored)
+    conversion = _conversion(stored)
     if conversion is None:
-        original = onnx.ModelProto()
-        original.CopyFrom(proto)
+        original = stored.copy()
     else:
-        original = conversion.original
-        proto = onnx.ModelProto()
-        proto.CopyFrom(conversion.converted)
-    proto = without_shapes(proto)
+        original = Detached(conversion.original)
+        stored = detached(Detached(conversion.converted).copy().proto)
+    proto = without_shapes(stored.proto)
     with blame("its shapes cannot be inferred"):
         correct_shapes(proto)
-    proto = with_shapes(proto)
+    stored = Detached(with_shapes(proto), stored.arrays)
     with blame("the model is malformed"):
-        model = onnx_ir.serde.deserialize_model(proto)
+        model = stored.to_ir()
         common.RemoveInitializersFromInputsPass()(model)
         _require_inputs(model, batch)
         common.InlinePass()(model)
@@ -161,12 +162,13 @@ def _decomposed(model: onnx_ir.Model, public: set[str], *, foreign: bool = False
     replaced = True
     while replaced:
         replaced = decompose(model, public, foreign=foreign)
-        proto = onnx_ir.serde.serialize_model(model)
-        model = onnx_ir.serde.deserialize_model(with_shapes(without_shapes(proto)))
+        model = inferred(model)
     return model
 
 
-def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _check(model: Detached) -> None:
+    """Check what ONNX's checker checks, and more; in place, what it is strict about without need is corrected."""
+    proto = model.proto
     if proto.graph.sparse_initializer:
         raise CompileError("the model holds sparse initializers; store its weights as dense tensors")
     if not proto.graph.node:
@@ -174,8 +176,8 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
     names = [value.name for value in proto.graph.output]
     if len(set(names)) != len(names):
         raise CompileError(f"the model lists an output twice: {names}")
-    if proto.ByteSize() > MAX_MODEL_BYTES:
-        raise CompileError(f"the model and its weights are {proto.ByteSize()} bytes; {MAX_MODEL_BYTES} fit")
+    if model.nbytes > MAX_MODEL_BYTES:
+        raise CompileError(f"the model and its weights are {model.nbytes} bytes; {MAX_MODEL_BYTES} fit")
     _require_known_domains(proto)
     _import_standard_domain(proto)
     require_bounded(proto)
@@ -185,8 +187,7 @@ def _checked(proto: onnx.ModelProto) -> onnx.ModelProto:
             # The checker requires a shape, which is inferred later.
             output.type.tensor_type.shape.SetInParent()
     with blame("the ONNX checker refuses the model"):
-        onnx.checker.check_model(proto)
-    return proto
+        onnx.checker.check_model(model.with_inputs()[0])
 
 
 def _import_standard_domain(proto: onnx.ModelProto) -> None:
@@ -226,14 +227,16 @@ def _require_known_domains(proto: onnx.ModelProto) -> None:
     )
 
 
-def _conversion(proto: onnx.ModelProto) -> Conversion | None:
-    version = next((int(entry.version) for entry in proto.opset_import if entry.domain in _STANDARD_DOMAINS), 0)
+def _conversion(model: Detached) -> Conversion | None:
+    opsets = model.proto.opset_import
+    version = next((int(entry.version) for entry in opsets if entry.domain in _STANDARD_DOMAINS), 0)
     if version > MAX_OPSET:
         raise CompileError(
             f"the model uses ONNX operator set {version}; the newest that is supported is {MAX_OPSET}. Export it "
             "with opset=18"
         )
-    return convert(proto, version) if version < MIN_OPSET else None
+    # ONNX's converter takes whole messages alone.
+    return convert(model.whole(), version) if version < MIN_OPSET else None
 
 
 def _fixes_batch(proto: onnx.ModelProto) -> bool:
@@ -321,8 +324,8 @@ def _require_finite(model: onnx_ir.Model) -> None:
     for name, tensor in constants:
         if tensor is None or not tensor.dtype.is_floating_point():
             continue
-        bad = ~np.isfinite(tensor.numpy())
-        if bad.any():
+        if not is_finite(np.asarray(tensor.numpy())):
+            bad = ~np.isfinite(tensor.numpy())
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             what_to_do = (
                 "minus infinity may mask what Softmax, Exp and maxima read; elsewhere put a finite number, such as -1e4"

@@ -22,7 +22,7 @@ from zkinfer.compiler.onnx.repetition import (
     inner_graphs,
     repetition,
 )
-from zkinfer.compiler.onnx.shapes import correct_shapes, with_shapes, without_shapes
+from zkinfer.compiler.onnx.shapes import inferred, without_shapes
 from zkinfer.compiler.onnx.simplify import simplify
 from zkinfer.compiler.onnx.taking_out import element_of, place_of, take_out
 from zkinfer.errors import CompileError, UnsupportedOperatorError
@@ -53,10 +53,8 @@ def settle_loops(model: onnx_ir.Model) -> onnx_ir.Model:
     """
     changed = has_loops(model)
     while changed:
-        proto = without_shapes(onnx_ir.serde.serialize_model(model))
         # Of what was in a body, the shapes may have been unknown.
-        correct_shapes(proto)
-        model = onnx_ir.serde.deserialize_model(with_shapes(proto))
+        model = inferred(model, corrected=True)
         changed = False
         for node in [node for node in model.graph if _is_repeating(node)]:
             given = [value for value in node.inputs if value is not None]
@@ -186,8 +184,8 @@ def _keeps_shapes(found: Repetition) -> bool:
     assert found.node.graph is not None
     opsets = [onnx.helper.make_opsetid(*entry) for entry in found.node.graph.opset_imports.items()]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    inferred = onnx.shape_inference.infer_shapes(without_shapes(model), data_prop=True)
-    after = [value.type.tensor_type.shape.dim for value in inferred.graph.output]
+    known = onnx.shape_inference.infer_shapes(without_shapes(model), data_prop=True)
+    after = [value.type.tensor_type.shape.dim for value in known.graph.output]
     return all(
         [dim.dim_value for dim in dims] == list(static_shape(state.initial))
         for state, dims in zip(found.states, after, strict=False)

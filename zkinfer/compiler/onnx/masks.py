@@ -62,9 +62,9 @@ def bound_masks(model: onnx_ir.Model) -> None:
     """Replace minus infinity by a finite number where it masks scores: softmax and maximum of either are the same."""
     masking = _masking(model.graph, (*_TAKING, "Attention"), _BEFORE_FOLDING)
     for value in model.graph.initializers.values():
-        array = _floats(value)
+        array = _floats(value) if value in masking else None
         masks = array is not None and np.isneginf(array)
-        if array is not None and np.any(masks) and value in masking:
+        if array is not None and np.any(masks):
             finite = np.where(masks, stand_in(array.dtype), array).astype(array.dtype)
             value.const_value = onnx_ir.tensor(finite, name=value.name)
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir
 
+from zkinfer.compiler.calibration.detached import Model, as_detached, detached_ir
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.read import graphs_of
 from zkinfer.errors import AccuracyWarning, CompileError
@@ -45,7 +46,7 @@ _MOST_RUNS, _FEW_RUNS = 0.75, 8
 """The share of runs in which one element may be beyond that; with fewer runs than this many, any."""
 
 
-def require_same_function(original: onnx.ModelProto, normalized: onnx_ir.Model, runs: Sequence[Array]) -> None:
+def require_same_function(original: Model, normalized: onnx_ir.Model, runs: Sequence[Array]) -> None:
     """Run both models on the same data.
 
     Where onnxruntime does not run the original, as where it lacks a version of an operator, a line says that nothing
@@ -62,10 +63,11 @@ def require_same_function(original: onnx.ModelProto, normalized: onnx_ir.Model, 
     Raises:
         CompileError: an output differs, by more and more often than rounding accounts for.
     """
-    coarse = _is_coarse(original)
+    original = as_detached(original)
+    coarse = _is_coarse(original.proto)
     tolerance = _COARSE_TOLERANCE if coarse else _TOLERANCE
-    names = [value.name for value in original.graph.output]
-    after = open_session(onnx_ir.serde.serialize_model(normalized), optimized=False)
+    names = [value.name for value in original.proto.graph.output]
+    after = open_session(detached_ir(normalized), optimized=False)
     try:
         before = open_session(original, optimized=False)
         pairs = [

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
+import onnx_ir
 from onnx import helper
 
+from zkinfer.compiler.calibration.detached import Detached, detached_ir
 from zkinfer.compiler.lowering.maxima import Window
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.ops.windows import sliding_windows
@@ -24,6 +26,27 @@ _MOST_SIZES = 64
 _POOLS = ("AveragePool", "LpPool", "MaxPool")
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+def inferred(model: onnx_ir.Model, *, corrected: bool = False) -> onnx_ir.Model:
+    """The model, which is used up, with the shapes that ONNX's inference knows, and no others.
+
+    Args:
+        model: the model.
+        corrected: whether `correct_shapes` changes it before.
+
+    Raises:
+        CompileError: see `with_shapes`.
+    """
+    stored = detached_ir(model)
+    proto = without_shapes(stored.proto)
+    if corrected:
+        correct_shapes(proto)
+    found = Detached(with_shapes(proto), stored.arrays).to_ir()
+    # The rules of the optimizer go on referring to the last graph that they rewrote.
+    for value in model.graph.initializers.values():
+        value.const_value = None
+    return found
 
 
 def without_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:

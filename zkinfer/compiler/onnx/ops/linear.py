@@ -16,10 +16,12 @@ from zkinfer.compiler.lowering.channels import row_exponents
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.linear import add_weight
 from zkinfer.compiler.lowering.maxima import Window
+from zkinfer.compiler.lowering.precision import weight_frac_bits
+from zkinfer.compiler.lowering.quantizing import largest_along
 from zkinfer.compiler.onnx.ops.windows import sliding_windows, windowed
 from zkinfer.compiler.onnx.registry import operator
 from zkinfer.errors import UnsupportedOperatorError
-from zkinfer.typing import Array, FloatArray
+from zkinfer.typing import Array
 
 _POSITIONS, _PLACES = "pqrs", "wxyz"
 """Letters for the positions of windows along each spatial axis, and for the places within a window."""
@@ -48,11 +50,11 @@ def _contract(g: Emitter, subscripts: str, a: Operand, b: Operand) -> Activation
     terms = f"{first},{''.join(second[i] for i in order)}->{out}"
     # A choice among inputs is not a sum, and a comparison may need all their digits.
     chosen = isinstance(a, Activation) and b.is_selection and g.builder.is_given(a.value)
-    return _weighted(g, terms, a, b, b.reals.transpose(order), g.accumulator_bits if chosen else None)
+    return _weighted(g, terms, a, b, b.numbers.transpose(order), g.accumulator_bits if chosen else None)
 
 
 def _weighted(
-    g: Emitter, subscripts: str, a: Activation, constant: Constant, array: FloatArray, width: int | None = None
+    g: Emitter, subscripts: str, a: Activation, constant: Constant, array: Array, width: int | None = None
 ) -> Activation:
     """An Einsum of an activation and a weight.
 
@@ -70,9 +72,12 @@ def _weighted(
     left, _, out = subscripts.partition("->")
     letters = left.partition(",")[2]
     summed = tuple(i for i, c in enumerate(letters) if c not in out)
-    exponents = row_exponents(np.abs(array).max(axis=summed), g.precision.weight_bits_of(constant.name))
+    bits, sizes = g.precision.weight_bits_of(constant.name), largest_along(array, summed)
+    exponents = row_exponents(sizes, bits)
     if exponents is not None and constant.unit is None and constant.array.dtype.kind not in "iub":
-        weight = g.weight(constant, array * np.ldexp(1.0, np.expand_dims(exponents, summed)))
+        even_size = float(np.ldexp(sizes, exponents).max())
+        powers = np.expand_dims(exponents, summed)
+        weight = g.weight_at(constant, array, weight_frac_bits(even_size, bits), powers)
         kept = "".join(c for c in letters if c in out)
         rows = g.einsum(subscripts, a, weight, width=width)
         even = g.times_powers(rows, f"{out},{kept}->{out}", -exponents)
@@ -147,7 +152,7 @@ def Conv(
     batch, _, *spatial = x.shape
     positions, places = _POSITIONS[: len(along)], _PLACES[: len(along)]
     windows = "".join(p + q for p, q in zip(positions, places, strict=True))
-    groups, weight = "", W.reals
+    groups, weight = "", W.numbers
     if group > 1:
         groups = "g"
         x = reshape(g, x, (batch, group, channels, *spatial))
@@ -198,7 +203,7 @@ def ConvTranspose(
     positions, places = _POSITIONS[:rank], _PLACES[:rank]
     windows = "".join(p + q for p, q in zip(positions, places, strict=True))
     x = reshape(g, x, (batch, group, channels // group, *x.shape[2:]))
-    weight = np.flip(W.reals, tuple(range(2, 2 + rank))).reshape(group, channels // group, *W.shape[1:])
+    weight = np.flip(W.numbers, tuple(range(2, 2 + rank))).reshape(group, channels // group, *W.shape[1:])
     y = g.einsum(f"ngc{windows},gcf{places}->ngf{positions}", x, g.weight(W, weight))
     return _biased(g, reshape(g, y, (batch, group * filters, *y.shape[3:])), B, axis=1)
 
