@@ -89,6 +89,6 @@ def test_other_weights_than_the_bounds_were_proven_for_are_refused(seed: int) ->
     program, weights, *_ = random_program(rng, nodes=8)
     if not weights:
         return
-    grown = [*weights[:-1], weights[-1] * 100 + 1000]
+    grown = [*weights[:-1], weights[-1].astype(np.int64) * 100 + 1000]
     with pytest.raises(BoundsError):
         check_bounds(program, grown)

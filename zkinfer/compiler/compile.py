@@ -27,7 +27,7 @@ from zkinfer.compiler.calibration.data import (
     matrix,
     named_samples,
 )
-from zkinfer.compiler.calibration.detached import detached, joined_ir
+from zkinfer.compiler.calibration.detached import Detached, detached, joined_ir
 from zkinfer.compiler.calibration.fidelity import Examiner
 from zkinfer.compiler.calibration.float_model import check_samples, static_shape
 from zkinfer.compiler.calibration.states import with_states
@@ -44,7 +44,7 @@ from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepa
 from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import normalize
-from zkinfer.compiler.onnx.read import read_model
+from zkinfer.compiler.onnx.read import read_copy, read_model
 from zkinfer.compiler.onnx.rewriting import require_same_function
 from zkinfer.errors import AccuracyWarning, BoundsError, InvalidInputError, ProvingError, ShapeError
 from zkinfer.progress import activity, notice
@@ -151,6 +151,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             "has several inputs, a list of one array an input or a mapping from their names"
         )
     columns: tuple[str, ...] = ()
+    exported: Detached | None = None
     if is_module(model) or is_estimator(model):
         if is_loader(calibration):
             calibration = loaded(calibration, inputs_of_module(model) if is_module(model) else 1)
@@ -160,14 +161,15 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     if is_module(model):
         with activity("exporting the module"):
             call = prepare(model, _example_inputs(model, calibration), outputs)
-            model = export_call(call, exporter=exporter)
+            exported = export_call(call, exporter=exporter)
         with activity("comparing the module with its export"):
-            require_same(call.module, model, calibration, batch=batch)
+            require_same(call.module, exported, calibration, batch=batch)
     elif is_estimator(model):
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)
     with activity("reading the model"):
-        proto = read_model(model)
+        read = Detached(read_model(model)) if exported is None else read_copy(exported)
+        proto = read.proto
         if outputs is not None:
             keep_outputs(proto, outputs)
         texts = leave_out_texts(proto)
@@ -176,8 +178,8 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         columns = columns or found
         binding = bind(proto, data, whole_number("the batch size", batch), said)
         bound = "; ".join(filter(None, (binding.text, texts, in_float_meaning(proto))))
-        stored = detached(proto)
-        del proto  # holds all weights a second time
+        stored = detached(read)
+        del proto, read, exported  # which may hold all weights a second time
         normalized, original, conversion = normalize(stored, batch=batch, publish=publish)
     _require_tensors(normalized, most)
     notice(bound)

@@ -30,6 +30,7 @@ from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
 from zkinfer.compiler.onnx.published import PublicConstant, public_constants
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError, WrongKindError
 from zkinfer.execution.executor import Executor
+from zkinfer.files.artifact import Buffer
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT, FileKind
@@ -54,10 +55,10 @@ class _StoredSaturation(msgspec.Struct, frozen=True, array_like=True, forbid_unk
 
 
 class _CircuitPayload(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    program: bytes
-    weights: tuple[bytes, ...]
+    program: memoryview
+    weights: tuple[memoryview, ...]
     layers: tuple[_StoredLayer, ...]
-    model: bytes
+    model: memoryview
     saturations: tuple[_StoredSaturation, ...] = ()
     columns: tuple[str, ...] = ()
 
@@ -281,24 +282,29 @@ class Circuit(File):
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
 
-    def _encoded(self) -> bytes:
-        payload = _CircuitPayload(
-            program=encode_program(self.program),
-            weights=tuple(
-                weight.astype(_storage_type(tensor), copy=False).tobytes()
-                for weight, tensor in zip(self.weights, self.program.weights, strict=True)
-            ),
-            layers=tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers),
-            model=self.model,
-            saturations=tuple(_StoredSaturation(s.value, s.source, s.runs) for s in self.saturations),
-            columns=self.columns,
-        )
-        return msgspec.msgpack.encode(payload)
+    def _pieces(self) -> list[Buffer]:
+        """What MessagePack makes of a `_CircuitPayload`; weights and model are not copied."""
+        layers = tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers)
+        saturations = tuple(_StoredSaturation(s.value, s.source, s.runs) for s in self.saturations)
+        weights: list[Buffer] = []
+        for weight, tensor in zip(self.weights, self.program.weights, strict=True):
+            stored = np.asarray(weight, dtype=_storage_type(tensor), order="C")
+            weights += [_bytes_head(stored.nbytes), stored.reshape(-1).view(np.uint8).data]
+        program = encode_program(self.program)
+        return [
+            _array_head(len(_CircuitPayload.__struct_fields__)),
+            *(_bytes_head(len(program)), program),
+            *(_array_head(len(self.weights)), *weights),
+            msgspec.msgpack.encode(layers),
+            *(_bytes_head(len(self.model)), self.model),
+            msgspec.msgpack.encode(saturations),
+            msgspec.msgpack.encode(self.columns),
+        ]
 
     @classmethod
-    def _decoded(cls, payload: bytes) -> "Circuit":
+    def _decoded_view(cls, payload: memoryview) -> "Circuit":
         found = _decoder.decode(payload)
-        program = decode_program(found.program)
+        program = decode_program(bytes(found.program))
         if len(found.weights) != len(program.weights):
             raise ArtifactError(f"the program has {len(program.weights)} weights, the file {len(found.weights)}")
         weights = tuple(_read_weight(d, t) for d, t in zip(found.weights, program.weights, strict=True))
@@ -316,9 +322,9 @@ class Circuit(File):
             raise ArtifactError(f"the weights do not fit the program: {error}") from None
         layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in found.layers)
         saturations = tuple(Saturation(s.value, s.source, s.runs) for s in found.saturations)
-        return cls(program, weights, layers, found.model, saturations, found.columns)
+        return cls(program, weights, layers, bytes(found.model), saturations, found.columns)
 
-    def _is_canonical(self, payload: bytes) -> bool:
+    def _is_canonical(self, payload: Buffer) -> bool:
         """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to
         compare them would double the memory that loading takes."""
         return True
@@ -387,11 +393,29 @@ class Circuit(File):
 _decoder = msgspec.msgpack.Decoder(_CircuitPayload)
 
 
-def _read_weight(data: bytes, tensor: Tensor) -> Array:
+def _bytes_head(length: int) -> bytes:
+    """What MessagePack puts before so many bytes."""
+    for code, width in ((0xC4, 1), (0xC5, 2), (0xC6, 4)):
+        if length < 1 << (8 * width):
+            return bytes([code]) + length.to_bytes(width, "big")
+    raise InvalidInputError(f"a tensor or model of {length} bytes is larger than any that a circuit's file holds")
+
+
+def _array_head(length: int) -> bytes:
+    """What MessagePack puts before so many elements."""
+    if length < 16:
+        return bytes([0x90 | length])
+    return bytes([0xDC]) + length.to_bytes(2, "big") if length < 1 << 16 else bytes([0xDD]) + length.to_bytes(4, "big")
+
+
+def _read_weight(data: memoryview, tensor: Tensor) -> Array:
     dtype = np.dtype(_storage_type(tensor))
     if len(data) != tensor.size * dtype.itemsize:
         raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
-    return np.frombuffer(data, dtype=dtype).reshape(tensor.shape)
+    # A copy, so that the bytes of the file can go.
+    array = np.frombuffer(data, dtype=dtype).reshape(tensor.shape).copy()
+    array.setflags(write=False)
+    return array
 
 
 def _described_table(program: Program, node: Node) -> str:

@@ -17,8 +17,9 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from blake3 import blake3
 
@@ -27,6 +28,9 @@ from zkinfer.files.kinds import KINDS
 from zkinfer.files.location import Location
 from zkinfer.files.stores import StoredFile
 
+Buffer: TypeAlias = bytes | memoryview
+"""Bytes, or a part of some."""
+
 MAGIC = b"zkinfer\0"
 CHECKSUM_CONTEXT = "zkinfer 2026 artifact checksum v1"
 _HEADER = struct.Struct("<8s4sIQ")
@@ -34,18 +38,30 @@ HEADER_BYTES = _HEADER.size + 32
 MAX_MESSAGE = 400
 
 
-def _checksum(header: bytes, payload: bytes) -> bytes:
+def _checksum(header: bytes, pieces: Iterable[Buffer]) -> bytes:
     hasher = blake3(derive_key_context=CHECKSUM_CONTEXT)
     hasher.update(header)
-    hasher.update(payload)
+    for piece in pieces:
+        hasher.update(piece)
     digest: bytes = hasher.digest()
     return digest
 
 
 def wrap(kind: str, version: int, payload: bytes) -> bytes:
     """The payload in its envelope."""
-    header = _HEADER.pack(MAGIC, kind.encode("ascii"), version, len(payload))
-    return header + _checksum(header, payload) + payload
+    return b"".join(wrapped(kind, version, [payload]))
+
+
+def wrapped(kind: str, version: int, pieces: Sequence[Buffer]) -> list[Buffer]:
+    """The pieces of an envelope, for those of a payload; none is copied.
+
+    Args:
+        kind, version: as in the envelope.
+        pieces: of single bytes each.
+    """
+    length = sum(len(memoryview(piece)) for piece in pieces)
+    header = _HEADER.pack(MAGIC, kind.encode("ascii"), version, length)
+    return [header, _checksum(header, pieces), *pieces]
 
 
 def kind_and_version(data: bytes) -> tuple[str, int]:
@@ -61,7 +77,12 @@ def kind_and_version(data: bytes) -> tuple[str, int]:
 
 
 def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
-    """The payload of an envelope of this kind and version.
+    """The payload of an envelope; see `opened`."""
+    return bytes(opened(data, kind, version, max_bytes=max_bytes))
+
+
+def opened(data: bytes, kind: str, version: int, *, max_bytes: int) -> memoryview:
+    """The payload of an envelope of this kind and version, as a part of its bytes.
 
     Raises:
         WrongKindError: not a zkinfer file, or one of another kind or version.
@@ -80,10 +101,10 @@ def unwrap(data: bytes, kind: str, version: int, *, max_bytes: int) -> bytes:
     length = _HEADER.unpack_from(data)[-1]
     if length > max_bytes:
         raise ArtifactError(f"the file declares {length} bytes; at most {max_bytes} are accepted")
-    payload = data[HEADER_BYTES:]
+    payload = memoryview(data)[HEADER_BYTES:]
     if len(payload) != length:
         raise ArtifactError(f"the file should hold {length} bytes and holds {len(payload)}: truncated or extended")
-    if data[_HEADER.size : HEADER_BYTES] != _checksum(data[: _HEADER.size], payload):
+    if data[_HEADER.size : HEADER_BYTES] != _checksum(data[: _HEADER.size], [payload]):
         raise ArtifactError("the file's checksum does not match: it was damaged or edited")
     return payload
 
@@ -168,7 +189,7 @@ class ReservedFile:
                 self.close()
                 raise
 
-    def fill(self, data: bytes) -> None:
+    def fill(self, *pieces: Buffer) -> None:
         """Write all content durably, and give back the space beyond it. May be tried again until it is published.
 
         Raises:
@@ -178,7 +199,8 @@ class ReservedFile:
             return
         with self._writing():
             self._file.seek(0)
-            self._file.write(data)
+            for piece in pieces:
+                self._file.write(piece)
             self._file.truncate()
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -233,12 +255,12 @@ def reserve(path: str | os.PathLike[str], size: int = 0, *, private: bool = Fals
     return StoredFile(place.text) if place.path is None else ReservedFile(place.path, size, private=private)
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
+def write_atomically(path: str | os.PathLike[str], *pieces: Buffer, private: bool = False) -> None:
     """Write a file so that a crash at any moment leaves the old file or the new one, never a part.
 
     Args:
         path: where to; replaced if it exists.
-        data: the whole content.
+        pieces: the whole content, which is written piece by piece.
         private: readable by its owner alone (mode 600), for weights and proving keys.
 
     Raises:
@@ -246,7 +268,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, private: bool
         ArtifactError, MissingDependencyError: as of `reserve`.
     """
     with reserve(path, private=private) as file:
-        file.fill(data)
+        file.fill(*pieces)
         file.publish()
 
 

@@ -21,7 +21,7 @@ from zkinfer.errors import (
     UnreadableCommitmentError,
     WrongKeyError,
 )
-from zkinfer.files.artifact import one_line
+from zkinfer.files.artifact import Buffer, one_line
 from zkinfer.files.file import File
 from zkinfer.files.kinds import CIRCUIT, COMMITMENT, PROOF, FileKind
 
@@ -210,7 +210,7 @@ class Commitment(File):
         decoded = _decoder.decode(payload)
         return cls(unpack_program(decoded.program), _decode_key(decoded.key), decoded.range_proof)
 
-    def _is_canonical(self, payload: bytes) -> bool:
+    def _is_canonical(self, payload: Buffer) -> bool:
         """But for how the program was compressed, in which versions of zlib differ; no digest depends on it."""
         return msgspec.msgpack.encode((_decoder.decode(payload).program, self.key, self.range_proof)) == payload
 

@@ -1,12 +1,21 @@
 """What all of zkinfer's files share: one kind, one encoding, atomic writing and bounded reading."""
 
 import os
+from collections.abc import Sequence
 from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 
 from zkinfer.errors import ArtifactError, MalformedProofError, UnreadableProofError, WrongKindError, ZkinferError
-from zkinfer.files.artifact import HEADER_BYTES, kind_and_version, one_line, unwrap, wrap, write_atomically
+from zkinfer.files.artifact import (
+    HEADER_BYTES,
+    Buffer,
+    kind_and_version,
+    one_line,
+    opened,
+    wrapped,
+    write_atomically,
+)
 from zkinfer.files.kinds import KINDS, FileKind
 from zkinfer.files.reading import read_bounded
 
@@ -19,7 +28,8 @@ class File:
 
     A subclass names its kind, and the errors that refuse a file: `UNREADABLE`, a kind of `REFUSAL`, where there is no
     file of this kind, and `REFUSAL` where there is one that is damaged. By default the payload is the value itself, in
-    MessagePack, as suits a `msgspec.Struct`; other classes override `_encoded` and `_decoded`.
+    MessagePack, as suits a `msgspec.Struct`; other classes override `_encoded` and `_decoded`. A large value overrides
+    `_pieces` and `_decoded_view` instead, so that its parts are not copied.
     """
 
     __slots__ = ()
@@ -31,6 +41,15 @@ class File:
     def _encoded(self) -> bytes:
         """The payload."""
         return msgspec.msgpack.encode(self)
+
+    def _pieces(self) -> Sequence[Buffer]:
+        """The payload in pieces."""
+        return [self._encoded()]
+
+    @classmethod
+    def _decoded_view(cls, payload: memoryview) -> Self:
+        """As `_decoded`, of a payload within the bytes of a file."""
+        return cls._decoded(bytes(payload))
 
     @classmethod
     def _decoded(cls, payload: bytes) -> Self:
@@ -44,13 +63,13 @@ class File:
     def _validate(self) -> None:
         """Check what the types leave open, as sizes and ranges; raises `REFUSAL`."""
 
-    def _is_canonical(self, payload: bytes) -> bool:
+    def _is_canonical(self, payload: Buffer) -> bool:
         """Whether the payload is the one encoding of this value."""
         return self._encoded() == payload
 
     def to_bytes(self) -> bytes:
         """The file's content, canonical."""
-        return wrap(self.KIND.tag, self.KIND.version, self._encoded())
+        return b"".join(wrapped(self.KIND.tag, self.KIND.version, self._pieces()))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -63,8 +82,8 @@ class File:
         """
         kind = cls.KIND
         try:
-            payload = unwrap(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
-            value = cls._decoded(payload)
+            payload = opened(data, kind.tag, kind.version, max_bytes=kind.max_bytes)
+            value = cls._decoded_view(payload)
         except WrongKindError as error:
             raise cls.UNREADABLE(f"{kind.name}: {one_line(error)}{cls._advice_of(_kind_of(data))}") from None
         except ArtifactError as error:
@@ -115,7 +134,8 @@ class File:
         Raises:
             ResourceError: the file cannot be written.
         """
-        write_atomically(path, self.to_bytes(), private=self.KIND.private)
+        pieces = wrapped(self.KIND.tag, self.KIND.version, self._pieces())
+        write_atomically(path, *pieces, private=self.KIND.private)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Self:

@@ -164,10 +164,10 @@ class StoredFile:
             self._store.pipe_file(part, b"")
             self._part = part
 
-    def fill(self, data: bytes) -> None:
+    def fill(self, *pieces: bytes | memoryview) -> None:
         """Write all content; may be tried again until it is published. Raises ResourceError."""
         with self._writing():
-            self._store.pipe_file(self._part, data)
+            self._store.pipe_file(self._part, b"".join(pieces))
 
     def publish(self) -> None:
         """Let the file, which was filled, take its place; may be tried again. Raises ResourceError."""

@@ -118,12 +118,13 @@ class Detached:
         }
 
 
-def detached(proto: onnx.ModelProto) -> Detached:
+def detached(model: Model) -> Detached:
     """A model, which is used up, with its large tensors taken out of the message.
 
     A tensor that is not as long as its shape says stays where it is, so that ONNX's checker refuses the model.
     """
-    arrays: dict[str, Array] = {}
+    model = as_detached(model)
+    proto, arrays = model.proto, dict(model.arrays)
     for tensor in proto.graph.initializer:
         dtype = _TYPES.get(onnx_ir.DataType(tensor.data_type))
         if dtype is None or len(tensor.raw_data) < LEAST_BYTES:

@@ -15,6 +15,7 @@ from unittest import mock
 import numpy as np
 import onnx
 
+from zkinfer.compiler.calibration.detached import Detached, detached, detached_ir
 from zkinfer.compiler.onnx.called import PREFIX, Call, call_of
 from zkinfer.compiler.onnx.experts import dense_experts
 from zkinfer.compiler.onnx.published import PARAMETERS
@@ -61,7 +62,7 @@ def export(
         CompileError: the exporter fails on the module, or warns that its result depends on the values of the examples,
             because a line of the module makes a Python number or truth value of a tensor; the message names the line.
     """
-    return export_call(prepare(module, example_inputs, outputs), exporter=exporter, opset=opset)
+    return export_call(prepare(module, example_inputs, outputs), exporter=exporter, opset=opset).whole()
 
 
 def prepare(module: Any, example_inputs: Any, outputs: Sequence[str] | None = None) -> Call:
@@ -79,8 +80,11 @@ def prepare(module: Any, example_inputs: Any, outputs: Sequence[str] | None = No
             raise InvalidInputError(f"the module fails on the example inputs: {_gist(error)}") from error
 
 
-def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -> onnx.ModelProto:
-    """An ONNX model of a module that is called like this; the rest as for `export`."""
+def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -> Detached:
+    """An ONNX model of a module that is called like this, which may share the memory of its parameters.
+
+    The rest is as for `export`.
+    """
     torch = _import_torch()
     if exporter not in ("dynamo", "torchscript"):
         raise InvalidInputError(f'exporter is "dynamo" or "torchscript", got {exporter!r}')
@@ -94,10 +98,11 @@ def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -
             write = _by_dynamo if exporter == "dynamo" else _by_torchscript
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always", torch.jit.TracerWarning)
-                proto = write(torch, call, opset)
+                model = write(torch, call, opset)
         except Exception as error:  # the exporters raise anything, from RuntimeError to their own classes
             raise _failure(torch, error, exporter) from error
         _require_no_branch(torch, warned)
+    proto = model.proto
     if call.adapted:
         stored = [tensor.name for tensor in proto.graph.initializer if tensor.name.startswith(PREFIX)]
         rename(proto.graph, {name: name.removeprefix(PREFIX) for name in stored})
@@ -108,7 +113,7 @@ def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -
                 f"the module takes {value.name!r} with a batch of {value.type.tensor_type.shape.dim[0].dim_value} "
                 "alone; write it so that it takes any batch size (x.shape[0] or -1 in place of a number)"
             )
-    return proto
+    return model
 
 
 def is_module(source: Any) -> bool:
@@ -170,7 +175,7 @@ def _tensor(torch: ModuleType, array: Array) -> Any:
     return torch.from_numpy(array)
 
 
-def _by_dynamo(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
+def _by_dynamo(torch: ModuleType, call: Call, opset: int) -> Detached:
     batch = torch.export.Dim("batch")
     sizes: list[Any] = [{0: batch} for _ in call.examples]
     named, rest = _positional(call.module)
@@ -189,12 +194,10 @@ def _by_dynamo(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
         # Constants that the module writes down stay Constant nodes, apart from its parameters.
         optimize=False,
     )
-    proto = program.model_proto
-    assert isinstance(proto, onnx.ModelProto)
-    return proto
+    return detached_ir(program.model)
 
 
-def _by_torchscript(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProto:
+def _by_torchscript(torch: ModuleType, call: Call, opset: int) -> Detached:
     buffer = BytesIO()
     # Where it fails it writes the graph past Python's own streams, and no option of it says otherwise.
     with mock.patch.object(torch._C, "_jit_onnx_log", create=True):
@@ -208,7 +211,7 @@ def _by_torchscript(torch: ModuleType, call: Call, opset: int) -> onnx.ModelProt
             output_names=call.outputs,
             dynamic_axes={name: {0: "batch"} for name in (*call.names, *call.outputs)},
         )
-    return onnx.load_model_from_string(buffer.getvalue())
+    return detached(onnx.load_model_from_string(buffer.getvalue()))
 
 
 _BRANCHES = (

@@ -9,9 +9,10 @@ import onnx
 
 from zkinfer.circuit.qformat import as_arrays, as_batch
 from zkinfer.circuit.samples import into_runs
+from zkinfer.compiler.calibration.detached import Model, as_detached
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.export import evaluation_mode
-from zkinfer.compiler.onnx.read import read_model
+from zkinfer.compiler.onnx.read import read_copy
 from zkinfer.errors import CompileError, InvalidInputError, ZkinferError
 from zkinfer.typing import Array
 
@@ -19,7 +20,7 @@ MAX_INTEGERS_APART = 0.01
 """Share of an output's integers that may differ: a position of a maximum, say, where two elements are nearly equal."""
 
 
-def require_same(module: Any, proto: onnx.ModelProto, data: Any, *, batch: int) -> None:
+def require_same(module: Any, export: Model, data: Any, *, batch: int) -> None:
     """Check that a module and its export compute the same, run by run, in evaluation mode.
 
     Data that does not have the form of the model's inputs, and a model that onnxruntime does not run, are left to
@@ -27,7 +28,7 @@ def require_same(module: Any, proto: onnx.ModelProto, data: Any, *, batch: int) 
 
     Args:
         module: the torch module.
-        proto: its export.
+        export: of the module.
         data: samples along the first axis: an array or tensor, a list of one for each input, or a mapping.
         batch: how many samples a run has.
 
@@ -38,14 +39,16 @@ def require_same(module: Any, proto: onnx.ModelProto, data: Any, *, batch: int) 
     """
     import torch
 
+    export = as_detached(export)
+    proto = export.proto
     names = [value.name for value in proto.graph.input]
     narrow = [value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in proto.graph.input]
     try:
         # As the circuit's float model, which has float32 in place of bfloat16.
-        widened = read_model(proto)
-        session = open_session(widened, optimized=False)
+        copy = read_copy(export)
+        session = open_session(copy, optimized=False)
         arrays = as_arrays(data, names)
-        runs = [_runs(array, value, batch) for array, value in zip(arrays, widened.graph.input, strict=True)]
+        runs = [_runs(array, value, batch) for array, value in zip(arrays, copy.proto.graph.input, strict=True)]
     except Exception:  # onnxruntime's exceptions share no root; calibration meets the same ones
         return
     with evaluation_mode(module), torch.no_grad():

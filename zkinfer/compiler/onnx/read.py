@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
+from zkinfer.compiler.calibration.detached import Detached, Model
 from zkinfer.compiler.onnx.limits import require_few_nodes
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
@@ -64,6 +65,20 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
             _load_external_data(proto, folder)
     _widen(proto)
     return proto
+
+
+def read_copy(model: Model) -> Detached:
+    """A copy of a model of this process, with float32 in place of bfloat16; its large tensors are shared.
+
+    Raises:
+        InvalidInputError, CompileError: see `read_model`.
+    """
+    if isinstance(model, onnx.ModelProto):
+        return Detached(read_model(model))
+    copy = model.copy()
+    require_few_nodes(copy.proto)
+    _widen(copy.proto)
+    return copy
 
 
 def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
