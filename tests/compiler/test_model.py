@@ -19,6 +19,7 @@ from sklearn.neural_network import MLPClassifier
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.evaluate import evaluate
+from zkinfer.circuit.program import Program, Tensor
 from zkinfer.compiler.calibration.stress import CONDITIONS
 from zkinfer.compiler.compile import REPORT_SAMPLES, compile  # noqa: A004
 from zkinfer.compiler.lowering.builder import Builder, Summand
@@ -38,6 +39,7 @@ from zkinfer.errors import (
     UnsupportedOperatorError,
 )
 from zkinfer.files.artifact import unwrap, wrap
+from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT
 
 DIGITS, LABELS = load_digits(return_X_y=True)
@@ -544,3 +546,42 @@ class TestPresentation:
         assert "image" in text
         assert "(output)" in text
         assert "entries, shift" in text
+
+
+class TestFileInPieces:
+    """A circuit's file is written piece by piece, and is what MessagePack makes of the whole."""
+
+    def test_the_pieces_are_one_encoding(self, circuit: Circuit) -> None:
+        payload = unwrap(circuit.to_bytes(), CIRCUIT.tag, CIRCUIT.version, max_bytes=CIRCUIT.max_bytes)
+        assert msgspec.msgpack.encode(msgspec.msgpack.decode(payload)) == payload
+
+    @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 300])
+    @pytest.mark.parametrize("length", [1, 255, 256, 65535, 65536])
+    def test_whatever_the_number_and_the_size_of_weights(self, count: int, length: int) -> None:
+        sizes = [length if k < 3 else 1 for k in range(count)]
+        weights = tuple(np.full(size, 7, dtype=np.int64) for size in sizes)
+        tensors = tuple(Tensor(f"w{k}", (size,), 0, 0, 7) for k, size in enumerate(sizes))
+        program = Program(1, (), tensors, (), (), ())
+        payload = unwrap(
+            Circuit(program, weights, (), b"m" * length).to_bytes(),
+            CIRCUIT.tag,
+            CIRCUIT.version,
+            max_bytes=CIRCUIT.max_bytes,
+        )
+        _, stored, layers, model, *_ = msgspec.msgpack.decode(payload)
+        assert stored == [bytes([7]) * size for size in sizes]
+        assert (layers, model) == ([], b"m" * length)
+        assert msgspec.msgpack.encode(msgspec.msgpack.decode(payload)) == payload
+
+    def test_nothing_large_is_copied(self, circuit: Circuit) -> None:
+        pieces = circuit._pieces()
+        assert any(piece is circuit.model for piece in pieces)
+        parts = [np.frombuffer(piece, np.uint8) for piece in pieces if isinstance(piece, memoryview)]
+        same = [w for w, t in zip(circuit.weights, circuit.program.weights, strict=True) if w.dtype == _least(t)]
+        assert same
+        assert all(any(np.shares_memory(weight, part) for part in parts) for weight in same)
+
+
+def _least(tensor: Tensor) -> np.dtype[Any]:
+    """The type in which a file holds a weight."""
+    return np.dtype(f"i{least_width(tensor.lo, tensor.hi)}")

@@ -18,6 +18,7 @@ from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
 from zkinfer.compiler.lowering.builder import Builder, Built, Summand
 from zkinfer.errors import BoundsError, InputRangeError, ShapeError
+from zkinfer.execution import products
 from zkinfer.execution.executor import Executor, execute
 from zkinfer.typing import IntArray
 
@@ -114,6 +115,34 @@ def test_dense_layers(lo: int, hi: int, runs: int) -> None:
     built = dense(70, lo=lo, hi=hi)
     rng = np.random.default_rng(1)
     assert_agrees(built, [rng.choice([lo, hi, 0, 1], (runs, 1, 70))])
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-128, 127), (-(2**15), 2**15 - 1), (-(2**20), 2**20)])
+@pytest.mark.parametrize("subscripts", ["gbi,goi->gbo", "gbi,gio->bgo", "gbi,oi->gbo"])
+def test_a_lean_executor_computes_the_same(lo: int, hi: int, subscripts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its weights are converted in several pieces; and none of them is kept as floats."""
+    monkeypatch.setattr(products, "BLOCK", 100)
+    rng = np.random.default_rng(0)
+    builder = Builder()
+    x = builder.input("x", (3, 4, 70), 0, lo, hi)
+    shape = [{"g": 3, "i": 70, "o": 40}[letter] for letter in subscripts.partition(",")[2].partition("->")[0]]
+    weight = builder.weight("w", rng.integers(-30000, 30000, shape), 0)
+    built = builder.finish([builder.einsum("y", subscripts, x, weight)])
+    inputs = [rng.choice([lo, hi, 0, 1], (5, 3, 4, 70)).astype(np.int64)]
+    executor = Executor(built.program, built.weights, lean=True)
+    (found,) = executor.integers(inputs, built.program.outputs)
+    assert np.array_equal(found, evaluate(built.program, built.weights, inputs)[-1])
+    assert not any(type(operation) is products.FloatProduct for operation in executor._operations.values())
+
+
+def test_read_only_weights_in_the_narrowest_type_are_not_copied() -> None:
+    """As those that a circuit has."""
+    built = dense(4, lo=-8, hi=7)
+    held = Executor(built.program, built.weights).run([np.zeros((1, 1, 4), dtype=np.int64)])[1:5]
+    for weight, value in zip(built.weights, held, strict=True):
+        assert not weight.flags.writeable
+        assert value is not None
+        assert np.shares_memory(weight, value)
 
 
 def test_what_is_named_is_kept_and_nothing_else() -> None:

@@ -22,10 +22,15 @@ def blocks(shape: tuple[int, ...], size: int = BLOCK) -> Iterator[Index]:
     if not shape or 0 in shape:
         yield (...,)
         return
-    axis = shape.index(max(shape))
+    axis = longest_axis(shape)
     step = max(1, size * shape[axis] // math.prod(shape))
     for start in range(0, shape[axis], step):
         yield (*(slice(None) for _ in shape[:axis]), slice(start, start + step))
+
+
+def longest_axis(shape: tuple[int, ...]) -> int:
+    """The longest axis of a shape that has one, the first of several."""
+    return shape.index(max(shape))
 
 
 def block_sum(array: Array, axes: Collection[int], of: Callable[[Array], Array], dtype: Any = np.int64) -> Array:
@@ -40,9 +45,11 @@ def block_sum(array: Array, axes: Collection[int], of: Callable[[Array], Array],
     axes = tuple(axes)
     if array.ndim == 0 or array.size <= BLOCK:
         return np.asarray(of(array).sum(axis=axes, dtype=dtype))
-    step = max(1, BLOCK // (array.size // len(array)))
-    parts = [of(array[start : start + step]).sum(axis=axes, dtype=dtype) for start in range(0, len(array), step)]
-    return np.asarray(np.sum(parts, axis=0, dtype=dtype) if 0 in axes else np.concatenate(parts))
+    parts = [of(array[index]).sum(axis=axes, dtype=dtype) for index in blocks(array.shape, BLOCK)]
+    cut = longest_axis(array.shape)
+    if cut in axes:
+        return np.asarray(np.sum(parts, axis=0, dtype=dtype))
+    return np.concatenate(parts, axis=cut - sum(axis < cut for axis in axes))
 
 
 def positive(block: Array) -> Array:

@@ -285,7 +285,7 @@ def test_the_model_itself_stays_as_it_is() -> None:
     names = [value.name for value in FloatModel(model).values]
     assert [node.op_type for node in model.graph] == ["QLinearConv"]
     assert names == [value.name for node in model.graph for value in node.outputs]
-    assert not saturating_operators(with_exact_products(model))
+    assert not saturating_operators(with_exact_products(model).proto)
 
 
 INT8_MODEL = build(

@@ -55,7 +55,8 @@ def quantized(array: Array, frac_bits: int | IntArray, unit: float = 1.0) -> Arr
     def scaled(index: Index) -> FloatArray:
         # With one unit the whole quotient is rounded first: quantized weights are multiples of it.
         part = array[index].astype(np.float64)
-        block = np.ldexp(part if unit == 1.0 else np.rint(part / unit), bits[index])
+        with np.errstate(over="ignore"):
+            block = np.ldexp(part if unit == 1.0 else np.rint(part / unit), bits[index])
         return np.asarray(np.rint(block))
 
     lo = hi = 0.0
