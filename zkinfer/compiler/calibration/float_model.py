@@ -74,6 +74,24 @@ def static_shape(value: onnx_ir.Value) -> tuple[int, ...]:
     return value.shape.numpy()
 
 
+def varying_values(graph: onnx_ir.Graph) -> set[onnx_ir.Value]:
+    """The values of a graph that may depend on its inputs: all but those that nodes compute of constants alone.
+
+    A transposed table of embeddings is such a constant, and as large as the table.
+    """
+    found = set(graph.inputs)
+    for node in graph:
+        inner = any(a.type in (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS) for a in _attributes(node))
+        given = [value for value in node.inputs if value is not None]
+        if inner or not given or not found.isdisjoint(given):
+            found.update(node.outputs)
+    return found
+
+
+def _attributes(node: onnx_ir.Node) -> list[onnx_ir.Attr]:
+    return [attribute for attribute in node.attributes.values() if not attribute.is_ref()]
+
+
 def check_samples(array: Array, value: onnx_ir.Value) -> Array:
     """One input's samples in the model's dtype, of shape (n, *sizes without the batch).
 
@@ -118,6 +136,8 @@ def open_session(model: Model, *, optimized: bool) -> Session:
         options.use_deterministic_compute = True
     options.log_severity_level = 4
     proto, arrays = as_detached(model).with_inputs()
+    # An arena takes powers of two, and keeps them.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = not arrays
     data = proto.SerializeToString()
     return Session(onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]), arrays)
 
@@ -132,7 +152,7 @@ class FloatModel:
     Attributes:
         inputs: the model's inputs.
         outputs: its outputs.
-        values: every value that a node computes, in order of execution.
+        values: every value that a node computes from an input, in order of execution.
         nodes: what computes them, in the same order.
         ops: the operator that computes a value, by the value's name.
         batch: size of the inputs' first axis.
@@ -148,8 +168,9 @@ class FloatModel:
     def __init__(self, model: onnx_ir.Model) -> None:
         self.inputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.inputs)
         self.outputs: tuple[onnx_ir.Value, ...] = tuple(model.graph.outputs)
-        self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in model.graph for v in node.outputs if v.name)
-        self.nodes: tuple[onnx_ir.Node, ...] = tuple(model.graph)
+        varying = varying_values(model.graph)
+        self.nodes: tuple[onnx_ir.Node, ...] = tuple(node for node in model.graph if varying.issuperset(node.outputs))
+        self.values: tuple[onnx_ir.Value, ...] = tuple(v for node in self.nodes for v in node.outputs if v.name)
         self.ops: Mapping[str, str] = {v.name or "": node.op_type for node in model.graph for v in node.outputs}
         self.batch = static_shape(self.inputs[0])[0]
         self.elements = sum(math.prod(static_shape(value)) for value in (*self.inputs, *self.values))

@@ -9,7 +9,7 @@ import onnx_ir
 
 from zkinfer.circuit.bounds import round_outward
 from zkinfer.compiler.calibration.calibrate import Calibration, TensorStats
-from zkinfer.compiler.calibration.float_model import is_float, static_shape
+from zkinfer.compiler.calibration.float_model import is_float, static_shape, varying_values
 from zkinfer.compiler.calibration.ranges import kept_range
 from zkinfer.compiler.lowering.activation import Activation, Alone, Constant, MaskedScores, Scaled
 from zkinfer.compiler.lowering.affine import AffineMap
@@ -79,6 +79,7 @@ class _Importer:
         self._emitter = Emitter(precision, builder=Builder(known))
         self._opsets: Mapping[str, int] = {domain or "": version for domain, version in model.opset_imports.items()}
         self._operands: dict[onnx_ir.Value, registry.Intermediate | Scaled] = {}
+        self._varying = varying_values(model.graph)
         self._masking = masking_values(model.graph)
         self._multiplied = multiplied_values(model.graph)
         self._joined = joined_for_products(model.graph)
@@ -111,8 +112,8 @@ class _Importer:
         return Lowered(built.program, built.weights, self._layers(built, outputs), built.saturations)
 
     def _observed(self, value: onnx_ir.Value) -> Range | None:
-        """The kept part of the calibrated range of a tensor; None if it does not hold floats."""
-        if not is_float(value):
+        """The kept part of the calibrated range of a tensor; None if it holds no floats, or depends on no input."""
+        if not is_float(value) or value not in self._varying:
             return None
         self._stats(value)
         return self._kept[value.name or ""]
@@ -174,7 +175,7 @@ class _Importer:
     def _stand_in(self, node: onnx_ir.Node) -> None:
         """Take the results of a node that was refused for inputs, so that the nodes after it are tried as well."""
         for value in node.outputs:
-            if is_float(value) and value.name:
+            if is_float(value) and value.name and value in self._varying:
                 stats = self._stats(value)
                 self._operands[value] = self._emitter.input(value.name, static_shape(value), (stats.lo, stats.hi))
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir
 
+from zkinfer.circuit.samples import CHUNK_ELEMENTS
 from zkinfer.compiler.calibration.detached import Model, as_detached, detached_ir
 from zkinfer.compiler.calibration.float_model import open_session
 from zkinfer.compiler.onnx.read import graphs_of
@@ -20,7 +21,7 @@ from zkinfer.progress import notice
 from zkinfer.typing import Array, FloatArray
 
 RUNS = 16
-"""How many runs of the float model are compared."""
+"""How many runs of the float model are compared; fewer where their outputs would take much memory."""
 
 _TOLERANCE = 1e-3
 """How far a number may be from the model's, of the largest one of the output: far above what rounding does."""
@@ -68,13 +69,15 @@ def require_same_function(original: Model, normalized: onnx_ir.Model, runs: Sequ
     tolerance = _COARSE_TOLERANCE if coarse else _TOLERANCE
     names = [value.name for value in original.proto.graph.output]
     after = open_session(detached_ir(normalized), optimized=False)
+    pairs: list[tuple[list[Array], list[Array]]] = []
     try:
         before = open_session(original, optimized=False)
-        pairs = [
-            (before.run(names, feeds), after.run(None, feeds))
-            for feed in zip(*(array[:RUNS] for array in runs), strict=True)
-            for feeds in [{value.name: array for value, array in zip(normalized.graph.inputs, feed, strict=True)}]
-        ]
+        for feed in zip(*(array[:RUNS] for array in runs), strict=True):
+            feeds = {value.name: array for value, array in zip(normalized.graph.inputs, feed, strict=True)}
+            pairs.append((before.run(names, feeds), after.run(None, feeds)))
+            held = sum(array.size for pair in pairs for array in pair[0])
+            if len(pairs) >= _LEAST_RUNS and held >= CHUNK_ELEMENTS:
+                break
     except Exception as error:  # onnxruntime raises many types
         notice(f"onnxruntime does not run the model as it is, so nothing was compared with it: {str(error)[:120]}")
         return
