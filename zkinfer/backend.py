@@ -300,7 +300,7 @@ class Backend(ABC, Generic[K]):
 
         Args:
             program: what to prove.
-            weights: its weights, int64, in order.
+            weights: its weights, in order; signed integers of any type.
             folder: where the keys go, a path that does not exist yet; a temporary folder when None.
             srs_path: a structured reference string; None also where the backend takes none.
             proofs: how many the keys may make.

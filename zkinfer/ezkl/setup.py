@@ -46,7 +46,7 @@ def setup(
 
     Args:
         program: what to prove.
-        weights: its weights, int64, in order.
+        weights: its weights, in order; signed integers of any type.
         folder: where the keys go, a path that does not exist yet; a temporary folder, removed with the returned
             object, when None.
         srs_path: a ceremony's structured reference string for the k that `estimate` reports; None makes or takes

@@ -201,3 +201,22 @@ def test_a_model_that_overflows_in_float_is_refused_by_the_tensors_name() -> Non
     x[1] = 100.0
     with pytest.raises(NotFiniteError, match="'e' becomes NaN or infinite on sample 1 "):
         calibrate(model, x)
+
+
+def test_what_follows_from_constants_alone_is_not_measured() -> None:
+    """Quantized weights, or a transposed table of embeddings, would be as large as the weights in every run."""
+    model = load_model(
+        build(
+            """w = DequantizeLinear(table, scale)
+            h = MatMul(x, w)
+            y = Relu(h)""",
+            {"x": (1, 3)},
+            {"table": np.arange(12, dtype=np.int8).reshape(3, 4), "scale": 0.5},
+        ),
+        batch=1,
+    )
+    names = [*calibrate(model, np.ones((2, 3), dtype=np.float32)).tensors]
+    assert names[0] == "x"
+    assert names[-2:] == ["h", "y"]
+    assert "w" in [value.name for node in model.graph for value in node.outputs]
+    assert "w" not in names
