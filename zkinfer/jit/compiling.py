@@ -21,6 +21,7 @@ from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.extending import intrinsic as _intrinsic
 
+from zkinfer.jit.pipeline import KernelCompiler, PartCompiler
 from zkinfer.jit.private_folder import private_folder
 from zkinfer.progress import Turning, in_notebook, is_quiet, notice
 
@@ -39,8 +40,22 @@ PACKAGES = (
 
 def device(function: F) -> F:
     """Compiles a function into the kernels that call it. Python cannot call it: what that takes is not compiled."""
+    return _part(function, inlined=True)
+
+
+def routine(function: F) -> F:
+    """As `device`, but for what is long: LLVM decides whether a kernel has it once, and calls it."""
+    return _part(function, inlined=False)
+
+
+def _part(function: F, inlined: bool) -> F:
     compiled: Any = njit(
-        forceinline=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+        forceinline=inlined,
+        nogil=True,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=PartCompiler,
     )(function)
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -63,7 +78,9 @@ def device(function: F) -> F:
 
 def kernel(function: F) -> F:
     """Compiles a function on its first call on a machine, and keeps the code on disk. It releases the global lock."""
-    compiled: Any = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    compiled: Any = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(
+        function
+    )
     if _keep(compiled):
         kept = compiled._cache
         index = kept._cache_file

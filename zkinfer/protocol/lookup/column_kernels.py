@@ -10,12 +10,10 @@ kernels of a round get the columns of two runs, of which the places x and x + ha
 
 from typing import Any
 
-import numpy as np
-
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.combine import sum_of_eight
-from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, copy, floats, load, splat, store, zeros
 from zkinfer.protocol.lookup.kernels import (
     AHEAD,
     P0,
@@ -181,11 +179,11 @@ def leaf_sums(
         Shape (3 SUMS,): three coordinates of each sum, balanced.
     """
     w0, w1, w2 = low[0], low[1], low[2]
-    held = np.empty((SUMS - 1) * BLOCK)
-    out = np.zeros(3 * (SUMS - 1) * LANES)
+    held = floats((SUMS - 1) * BLOCK)
+    out = zeros(3 * (SUMS - 1) * LANES)
     any_wide = wide or far_wide
     rows = SUMS - 1 if any_wide else 4
-    total = np.zeros(3 * SUMS)
+    total: Floats = zeros(3 * SUMS)
     for block in range(start, stop):
         for y in range(0, BLOCK, LANES):
             x = block * BLOCK + y
@@ -292,7 +290,7 @@ def node_sums(
         Shape (6,): both sums, balanced.
     """
     w0, w1, w2 = low[0], low[1], low[2]
-    out = np.zeros(6 * LANES)
+    out = zeros(6 * LANES)
     zero = (splat(0.0), splat(0.0), splat(0.0))
     for block in range(start, stop):
         f, g = zero, zero

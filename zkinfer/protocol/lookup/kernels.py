@@ -6,13 +6,12 @@ numerators and denominators of the children (x, 0) and (x, 1). So the sumcheck's
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
 from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.vector import LANES, Vector, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, Vector, load, splat, store, zeros
 from zkinfer.protocol.sumcheck.kernels import expect_ext, load_ext
 from zkinfer.typing import Floats
 
@@ -119,7 +118,7 @@ def add_column(
 @kernel
 def count(places: Floats, rows: int, start: int, stop: int) -> Floats:
     """How often each row number occurs among places[start:stop]; at the end, how many of these are not row numbers."""
-    counts = np.zeros(rows + 1)
+    counts: Floats = zeros(rows + 1)
     for i in range(start, stop):
         place = int(places[i]) if 0.0 <= places[i] < rows else rows
         counts[place] += 1.0

@@ -15,7 +15,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
-from zkinfer.jit.compiling import device, intrinsic, kernel
+from zkinfer.jit.compiling import device, intrinsic, routine
 from zkinfer.protocol.merkle.compression import (
     BLOCK_BYTES,
     CHUNK_BYTES,
@@ -42,9 +42,15 @@ STACK = 33 * STATE
 
 
 @device
+def empty_words(count: Any) -> Any:
+    """Memory for so many words."""
+    return np.empty(count, dtype=np.uint32)
+
+
+@device
 def spread_key(key: Any) -> Any:
     """The words of the key, each LANES times."""
-    keys = np.empty(STATE, dtype=np.uint32)
+    keys = empty_words(STATE)
     for word in range(DIGEST_WORDS):
         for lane in range(LANES):
             keys[word * LANES + lane] = key[word]
@@ -93,9 +99,9 @@ def finish(stacks: Any, base: Any, depth: Any, keys: Any) -> None:
         merge(stacks, base + place * STATE, keys, KEYED_HASH | PARENT | (0 if place else ROOT))
 
 
-@kernel
-def merge(stacks: Any, place: int, keys: Any, flags: int) -> None:
-    """Replaces two neighbouring states, from `place` on, by their parent's; not inlined, and so compiled once."""
+@routine
+def merge(stacks: Any, place: Any, keys: Any, flags: Any) -> None:
+    """Replaces two neighbouring states, from `place` on, by their parent's."""
     _merge_lanes(stacks, place, keys, flags)
 
 

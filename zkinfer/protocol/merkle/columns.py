@@ -19,13 +19,22 @@ from numba import types
 from numba.core import cgutils
 
 from zkinfer.errors import ShapeError
-from zkinfer.jit.compiling import intrinsic, kernel
+from zkinfer.jit.compiling import intrinsic, kernel, routine
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import BASE_BYTES
-from zkinfer.protocol.field.kernels.vector import copy
+from zkinfer.protocol.field.kernels.vector import copy, zeros
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.merkle.chunks import CHUNK_BLOCKS, STACK, STATE, begin_chunk, block_flags, finish, spread_key
+from zkinfer.protocol.merkle.chunks import (
+    CHUNK_BLOCKS,
+    STACK,
+    STATE,
+    begin_chunk,
+    block_flags,
+    empty_words,
+    finish,
+    spread_key,
+)
 from zkinfer.protocol.merkle.compression import (
     BLOCK_BYTES,
     CHUNK_BYTES,
@@ -246,12 +255,12 @@ def _kernel(
     blocks = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES)
     finished = done + rows == total
     # Word w of column j of the tile is at w * TILE + j: the words that were left over, then those of a stage.
-    words = np.zeros((_STAGE_BLOCKS + 1) * _BLOCK_WORDS * TILE, dtype=np.uint32)
-    last = np.zeros(GROUP * TILE)
+    words = empty_words((_STAGE_BLOCKS + 1) * _BLOCK_WORDS * TILE)
+    last = zeros(GROUP * TILE)
     # Each group of LANES columns has a stack of its own; all are as deep.
     kept, keys = stacks.size > 0, spread_key(key)
     pitch = stacks.size // (columns // LANES) if kept else STACK
-    own = stacks if kept else np.empty(TILE // LANES * STACK, dtype=np.uint32)
+    own = stacks if kept else empty_words(TILE // LANES * STACK)
     for tile in range(start, stop, TILE):
         present = min(TILE, stop - tile)
         origin = tile // LANES * pitch if kept else 0
@@ -303,11 +312,11 @@ def _kernel(
                 digests[(tile + column) * DIGEST_WORDS + word] = own[state + word * LANES]
 
 
-@kernel
+@routine
 def _compress(
-    words: Any, at: int, pitch: int, chaining: Any, state: int, counter: int, length: int, flags: int
+    words: Any, at: Any, pitch: Any, chaining: Any, state: Any, counter: Any, length: Any, flags: Any
 ) -> None:
-    """Compresses a block of each of LANES messages; not inlined, so that it is compiled once.
+    """Compresses a block of each of LANES messages.
 
     Args:
         words: uint32; word w of lane i is at + w * pitch + i.

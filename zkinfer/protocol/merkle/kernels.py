@@ -20,7 +20,16 @@ from numba.core import cgutils
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import intrinsic, kernel
 from zkinfer.jit.threads import split
-from zkinfer.protocol.merkle.chunks import CHUNK_BLOCKS, STACK, STATE, begin_chunk, block_flags, finish, spread_key
+from zkinfer.protocol.merkle.chunks import (
+    CHUNK_BLOCKS,
+    STACK,
+    STATE,
+    begin_chunk,
+    block_flags,
+    empty_words,
+    finish,
+    spread_key,
+)
 from zkinfer.protocol.merkle.compression import BLOCK_BYTES, DIGEST_WORDS, LANES, PACKED, WORD, Lines, compressed, lines
 from zkinfer.typing import ByteArray
 
@@ -62,9 +71,11 @@ def hash_messages(messages: Octets, key: bytes, digests: Octets) -> None:
 
 @kernel
 def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, stop: int) -> None:
-    stack = np.empty(STACK, dtype=np.uint32)
+    stack = empty_words(STACK)
     keys = spread_key(key)
-    copies = np.zeros(LANES * BLOCK_BYTES, dtype=np.uint8)
+    copies = np.empty(LANES * BLOCK_BYTES, dtype=np.uint8)
+    for i in range(copies.size):
+        copies[i] = 0
     blocks = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES)
     for first in range(start, stop, LANES):
         present = min(LANES, stop - first)
@@ -75,15 +86,15 @@ def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, sto
             at = first * size + block * BLOCK_BYTES
             length = min(BLOCK_BYTES, size - block * BLOCK_BYTES)
             flags, chunk = block_flags(block, blocks), block // CHUNK_BLOCKS
-            if present == LANES and length == BLOCK_BYTES:
-                _compress(octets, at, size, chunk, length, flags, stack, depth * STATE)
-            else:
+            source, pitch = _address(octets, at), size
+            if present < LANES or length < BLOCK_BYTES:
                 # A block that ends early is filled up with zeros; lanes without a message hash what was there before.
                 for lane in range(present):
                     for i in range(BLOCK_BYTES):
                         octet = octets[at + lane * size + i] if i < length else 0
                         copies[lane * BLOCK_BYTES + i] = octet
-                _compress(copies, 0, BLOCK_BYTES, chunk, length, flags, stack, depth * STATE)
+                source, pitch = _address(copies, 0), BLOCK_BYTES
+            _compress(source, pitch, chunk, length, flags, stack, depth * STATE)
         finish(stack, 0, depth, keys)
         for lane in range(present):
             for word in range(DIGEST_WORDS):
@@ -91,36 +102,44 @@ def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, sto
 
 
 @intrinsic
+def _address(typingctx: Any, octets: Any, at: Any) -> Any:
+    """Where an octet is, as a number: so arrays that may be written to and others are read by one compression."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        data = cgutils.create_struct_proxy(octets)(context, builder, value=values[0]).data
+        return builder.ptrtoint(builder.gep(data, [values[1]]), ir.IntType(64))
+
+    return types.int64(octets, types.int64), generate
+
+
+@intrinsic
 def _compress(
-    typingctx: Any, octets: Any, at: Any, stride: Any, chunk: Any, length: Any, flags: Any, chaining: Any, place: Any
+    typingctx: Any, source: Any, stride: Any, chunk: Any, length: Any, flags: Any, chaining: Any, place: Any
 ) -> Any:
     """Compresses a block of each of LANES messages.
 
     Args:
-        octets: uint8; the block of lane i is the 64 bytes from at + i * stride on.
+        source: an address; the block of lane i is the 64 bytes from source + i * stride on.
         chunk, length, flags: the words that the compression takes, the same in all lanes.
         chaining: from `place` on, DIGEST_WORDS * LANES words, those of all lanes together; replaced by what the
             compression leaves.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
-        pointer = cgutils.create_struct_proxy(octets)(context, builder, value=values[0]).data
-        rows, at = [], values[1]
-        for _ in range(LANES):
-            row = builder.bitcast(builder.gep(pointer, [at]), PACKED.as_pointer())
-            rows.append(builder.load(row, align=1))
-            at = builder.add(at, values[2])
-        states = cgutils.create_struct_proxy(chaining)(context, builder, value=values[6]).data
-        places = lines(builder, states, values[7], ir.IntType(64)(LANES), DIGEST_WORDS, PACKED)
+        pointer = builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+        places = lines(builder, pointer, ir.IntType(64)(0), values[1], LANES, PACKED)
+        rows = [builder.load(place, align=1) for place in places]
+        states = cgutils.create_struct_proxy(chaining)(context, builder, value=values[5]).data
+        places = lines(builder, states, values[6], ir.IntType(64)(LANES), DIGEST_WORDS, PACKED)
         before = [builder.load(place, align=4) for place in places]
-        last = [builder.trunc(value, WORD) for value in values[3:6]]
+        last = [builder.trunc(value, WORD) for value in values[2:5]]
         after = compressed(builder, before, _transposed(builder, rows), last)
         for word, place in zip(after, places, strict=True):
             builder.store(word, place, align=4)
         return context.get_dummy_value()
 
     number = types.int64
-    return types.void(octets, number, number, number, number, number, chaining, number), generate
+    return types.void(number, number, number, number, number, chaining, number), generate
 
 
 def _transposed(builder: ir.IRBuilder, rows: Lines) -> Lines:

@@ -7,11 +7,9 @@ meets the extension only in the weight. Binding the round's challenge makes tabl
 
 from typing import Any
 
-import numpy as np
-
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, ext_scale, mul, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.vector import LANES, load, splat
+from zkinfer.protocol.field.kernels.vector import LANES, load, splat, zeros
 from zkinfer.protocol.sumcheck.kernels import accumulate, add_lanes, add_scaled, load_ext, store_ext
 from zkinfer.typing import Floats, IntArray
 
@@ -80,7 +78,7 @@ def first_product_sums(
         kinds: shape (terms,), int64: how many factors of each term are in the extension.
         Others: as there.
     """
-    out = np.zeros(9 * LANES)
+    out = zeros(9 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     extended = False
@@ -167,7 +165,7 @@ def first_sums(
     Returns:
         Shape ((degree + 1) * 3,): the sums, balanced.
     """
-    out = np.zeros((degree + 1) * 3 * LANES)
+    out = zeros((degree + 1) * 3 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     for b in range(start, stop):

@@ -10,11 +10,9 @@ balanced, goes nowhere, and is left out when lanes are added up; so every row ha
 
 from typing import Any
 
-import numpy as np
-
 from zkinfer.jit.compiling import device, kernel
 from zkinfer.protocol.field.kernels.arithmetic import ext_mul, ext_mul_add, mul_lazy, reduce
-from zkinfer.protocol.field.kernels.vector import LANES, load, prefetch, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, load, prefetch, splat, store, zeros
 from zkinfer.typing import Floats, IntArray
 
 SPARE = 4 * LANES
@@ -151,7 +149,7 @@ def add_scaled(s0: Any, s1: Any, s2: Any, u0: Any, u1: Any, u2: Any, v: Any) -> 
 @device
 def add_lanes(out: Any, lanes: Any) -> Any:
     """For each row its first `lanes` lanes added up, balanced."""
-    sums = np.zeros(out.shape[0] // LANES)
+    sums = zeros(out.shape[0] // LANES)
     for row in range(sums.shape[0]):
         for lane in range(lanes):
             sums[row] = reduce(sums[row] + out[row * LANES + lane])
@@ -187,7 +185,7 @@ def product_sums(
     Returns:
         Shape (9,): three coordinates for each of the three sums, balanced.
     """
-    out = np.zeros(9 * LANES)
+    out = zeros(9 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     far = half >= LARGE and not folding
@@ -266,7 +264,7 @@ def term_sums(
     Returns:
         Shape ((degree + 1) * 3,): the sums, balanced.
     """
-    out = np.zeros((places.shape[1] + 1) * 3 * LANES)
+    out = zeros((places.shape[1] + 1) * 3 * LANES)
     w0, w1, w2 = low[0], low[1], low[2]
     zero = splat(0.0)
     for b in range(start, stop):

@@ -14,7 +14,7 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import INV, MAGIC, P_FLOAT, ext_mul_add, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_from_ints, ext_lines
-from zkinfer.protocol.field.kernels.vector import LANES, fma, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, floats, fma, load, splat, store
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.typing import Array, Floats, IntArray
@@ -170,7 +170,7 @@ def _total(parts: list[tuple[float, float, float]]) -> Ext:
 @device
 def _sum_lanes(x: Any) -> Any:
     """The sum of a Vector's balanced lanes, balanced."""
-    lanes = np.empty(LANES)
+    lanes = floats(LANES)
     store(lanes, 0, x)
     total = 0.0
     for lane in lanes:
@@ -263,7 +263,7 @@ def _small_kernel(
     flat: Any, starts: Any, chunk: int, limbs: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int
 ) -> None:
     """Rows start at `starts`; `limbs` holds for each four the upper and lower limbs of each coordinate: 6 runs of 4."""
-    sums = np.empty(6 * COLUMN_BLOCK)
+    sums = floats(6 * COLUMN_BLOCK)
     for block in range(start, stop, COLUMN_BLOCK):
         width = min(COLUMN_BLOCK, stop - block)
         full = width - width % LANES

@@ -15,7 +15,7 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce, sum_of_products
 from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_lines
-from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store
+from zkinfer.protocol.field.kernels.vector import LANES, copy, floats, load, splat, store
 from zkinfer.protocol.field.params import P
 from zkinfer.typing import Floats
 
@@ -84,12 +84,12 @@ def _invert_block(block: Any, prefix: Any) -> bool:
         p1 = mul_lazy(p1, load(block, i + LANES, zero))
         p2 = mul_lazy(p2, load(block, i + 2 * LANES, zero))
         p3 = mul_lazy(p3, load(block, i + 3 * LANES, zero))
-    lanes = np.empty(CHAINS)
+    lanes = floats(CHAINS)
     store(lanes, 0, reduce(p0))
     store(lanes, LANES, reduce(p1))
     store(lanes, 2 * LANES, reduce(p2))
     store(lanes, 3 * LANES, reduce(p3))
-    before = np.empty(CHAINS)
+    before = floats(CHAINS)
     total = 1.0
     for k in range(CHAINS):
         before[k] = total
@@ -116,7 +116,7 @@ def _invert_block(block: Any, prefix: Any) -> bool:
 
 @kernel
 def _base_kernel(values: Any, out: Any, start: int, stop: int) -> bool:
-    block, prefix = np.empty(BLOCK), np.empty(BLOCK)
+    block, prefix = floats(BLOCK), floats(BLOCK)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
         copy(values, first, block, 0, count)
@@ -138,9 +138,9 @@ def _cofactors(a0: Any, a1: Any, a2: Any) -> Any:
 
 @kernel
 def _ext_kernel(a0: Any, a1: Any, a2: Any, out0: Any, out1: Any, out2: Any, start: int, stop: int) -> bool:
-    norms, prefix = np.empty(BLOCK), np.empty(BLOCK)
-    e0, e1, e2 = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    f0, f1, f2 = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    norms, prefix = floats(BLOCK), floats(BLOCK)
+    e0, e1, e2 = floats(BLOCK), floats(BLOCK), floats(BLOCK)
+    f0, f1, f2 = floats(BLOCK), floats(BLOCK), floats(BLOCK)
     zero = splat(0.0)
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)

@@ -24,7 +24,7 @@ from zkinfer.jit.threads import split
 from zkinfer.protocol.field import scalar
 from zkinfer.protocol.field.kernels.arithmetic import mul, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.arrays import from_ints
-from zkinfer.protocol.field.kernels.vector import LANES, copy, load, splat, store, transpose
+from zkinfer.protocol.field.kernels.vector import LANES, copy, floats, load, splat, store, transpose, zeros
 from zkinfer.protocol.field.params import BLOWUP, P
 from zkinfer.protocol.field.scalar import root_of_unity
 from zkinfer.typing import Floats
@@ -131,7 +131,7 @@ def _twists_kernel(steps: Any, scale: float, n2: int, out: Any) -> None:
 @kernel
 def _short_kernel(flat: Any, symbols: int, n: int, roots: Any, scale: float, out: Any, start: int, stop: int) -> None:
     """Rows of n < SHORT numbers: Stockham's radix-2 steps on single numbers, all balanced."""
-    x, y = np.empty(n), np.empty(n)
+    x, y = floats(n), floats(n)
     for row in range(start, stop):
         copy(flat, row * symbols, x, 0, symbols)
         x[symbols:] = 0.0
@@ -265,12 +265,12 @@ def _rows_kernel(
 ) -> None:
     """Rows of `symbols` numbers, then zeros, to transforms of n1 * n2 numbers."""
     zero = splat(0.0)
-    x, y = np.empty(n1 * BLOCK), np.empty(n1 * BLOCK)
+    x, y = floats(n1 * BLOCK), floats(n1 * BLOCK)
     present = (symbols + n2 - 1) // n2
     # Rows of both buffers are a block longer than need be: at a distance of a power of two they would share few places
     # in the caches.
     pitch, turned_pitch = n2 + BLOCK, n1 + BLOCK
-    line, turned = np.zeros(present * pitch), np.empty(n2 * turned_pitch)
+    line, turned = zeros(present * pitch), floats(n2 * turned_pitch)
     for row in range(start, stop):
         first = row * symbols
         for j1 in range(present):

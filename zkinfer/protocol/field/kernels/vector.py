@@ -15,6 +15,7 @@ import operator
 import sys
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
@@ -218,6 +219,22 @@ def transpose(typingctx: Any, rows: Any) -> Any:
         return context.make_tuple(builder, rows, lines)
 
     return rows(rows), generate
+
+
+@device
+def floats(count: Any) -> Any:
+    """Memory for so many numbers. In kernels numpy's own functions are compiled once for each count that is a constant;
+    a part is compiled once."""
+    return np.empty(count)
+
+
+@device
+def zeros(count: Any) -> Any:
+    """So many zeros."""
+    out = np.empty(count)
+    for i in range(count):
+        out[i] = 0.0
+    return out
 
 
 @device
