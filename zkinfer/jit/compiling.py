@@ -3,7 +3,7 @@
 Numba keeps compiled kernels in `__pycache__` beside the source, or in NUMBA_CACHE_DIR, for the processor they were
 compiled on; where it can write to none of its places, they go to a private folder. By itself it looks only at the file
 of the kernel; here the text of every file of the packages that have kernels counts as well, because kernels contain the
-functions that they call.
+functions that they call, and so does this folder's, which says how they are compiled.
 """
 
 import hashlib
@@ -182,9 +182,9 @@ event.register("numba:compile", CompilationNotice())
 
 @cache
 def source_digest(root: Path = Path(__file__).parents[1]) -> str:
-    """A digest of the names and texts of all files in PACKAGES, which lie in the folder `root`."""
+    """A digest of the names and texts of all files in PACKAGES and here, which lie in the folder `root`."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
+    for package in (*PACKAGES, "jit"):
         for path in sorted((root / package).glob("*.py")):
             text = path.read_bytes()
             digest.update(f"{package}/{path.name} {len(text)}\n".encode() + text)

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 
 from zkinfer.errors import ShapeError
-from zkinfer.jit.compiling import intrinsic, kernel
+from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.merkle.chunks import (
     CHUNK_BLOCKS,
@@ -73,9 +73,7 @@ def hash_messages(messages: Octets, key: bytes, digests: Octets) -> None:
 def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, stop: int) -> None:
     stack = empty_words(STACK)
     keys = spread_key(key)
-    copies = np.empty(LANES * BLOCK_BYTES, dtype=np.uint8)
-    for i in range(copies.size):
-        copies[i] = 0
+    copies = _zero_octets(LANES * BLOCK_BYTES)
     blocks = max(1, (size + BLOCK_BYTES - 1) // BLOCK_BYTES)
     for first in range(start, stop, LANES):
         present = min(LANES, stop - first)
@@ -99,6 +97,14 @@ def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, sto
         for lane in range(present):
             for word in range(DIGEST_WORDS):
                 digests[(first + lane) * DIGEST_WORDS + word] = stack[word * LANES + lane]
+
+
+@device
+def _zero_octets(count: Any) -> Any:
+    octets = np.empty(count, dtype=np.uint8)
+    for i in range(count):
+        octets[i] = 0
+    return octets
 
 
 @intrinsic

@@ -58,13 +58,14 @@ def test_compiled_kernels_are_bound_to_the_text_of_the_package(monkeypatch: pyte
         "protocol/lookup",
         "protocol/merkle",
         "protocol/sumcheck",
+        "jit",
     ],
 )
 def test_the_text_is_that_of_every_package_with_kernels(package: str, tmp_path: Path) -> None:
     """Kernels of lookups contain functions of the sumcheck's, both contain the field's."""
     from zkinfer.jit import compiling
 
-    for name in compiling.PACKAGES:
+    for name in (*compiling.PACKAGES, "jit"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "kernels.py").write_text("one text")
     before = compiling.source_digest(tmp_path)
