@@ -25,38 +25,16 @@ UNTYPED = (TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, Reconstr
 TYPED = (NopythonTypeInference, PreLowerStripPhis, IRLegalization, AnnotateTypes)
 
 
-class KernelLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """LLVM's form of a kernel, which is optimized once, as a whole, when all parts are inlined."""
-
-    def _optimize_functions(self, module: Any) -> None:
-        module.data_layout = self._codegen._data_layout
-
-
-class PartLibrary(KernelLibrary):
-    """LLVM's form of a part of kernels: tidied up, because several kernels contain it, and no more."""
+class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """LLVM's form of a part of kernels: optimized once, because several kernels contain it; no machine code."""
 
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager(
-            loop_vectorize=False, slp_vectorize=False, opt=0, cost="cheap"
-        )
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=2)
         passes.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class KernelLowering(NativeLowering):  # type: ignore[misc]
-    """Makes machine code of a kernel."""
-
-    _name = "zkinfer_kernel_lowering"
-
-    def run_pass(self, state: Any) -> bool:
-        state.library = KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
-        super().run_pass(state)
-        return True
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -78,7 +56,7 @@ class PartLowering(NativeLowering):  # type: ignore[misc]
 class KernelCompiler(CompilerBase):  # type: ignore[misc]
     """Compiles a kernel: the class that numba is given for it."""
 
-    lowering: type[NativeLowering] = KernelLowering
+    lowering: type[NativeLowering] = NativeLowering
 
     def define_pipelines(self) -> list[PassManager]:
         """One way, without numba's way out through Python's objects."""
