@@ -34,7 +34,7 @@ from torch.nn import functional
 
 import zkinfer as zk
 from zkinfer.circuit.program import Lookup
-from zkinfer.native.timings import collected
+from zkinfer.timings import collected
 from zkinfer.verifier import verify
 
 WIDTH, HEADS, TOKENS, LONGEST = 768, 12, 50257, 1024

@@ -32,7 +32,7 @@ from runtime import QuantType, onnxruntime, quantize_dynamic
 
 import zkinfer as zk
 from zkinfer.circuit.program import Lookup
-from zkinfer.native.timings import collected
+from zkinfer.timings import collected
 from zkinfer.verifier import verify
 
 HEADER = (
@@ -60,8 +60,11 @@ PHASES = (
     "sums of parts",
     "committed cells",
     "column points",
+    "opening of the weights",
+    "opening of the rest",
+    "proof about the pads",
 )
-"""Parts of a proof, whose milliseconds are the columns of a second table; the rest is mostly openings."""
+"""Parts of a proof, whose milliseconds are the columns of a second table. `engine.py --proof` shows their own parts."""
 
 MEMORY_BOUND = 6
 """Times weights and activations as float64: what peak memory should stay below, beside the process itself."""

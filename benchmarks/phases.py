@@ -21,12 +21,12 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import cost
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes
-from zkinfer.native.timings import collected
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pads.params import LEAF_BYTES
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, make_plan
+from zkinfer.timings import collected
 
 EXTENSION = 30
 """Multiply-adds of a product of two extension elements: three coordinates of ten."""
@@ -131,7 +131,7 @@ def phases(width: int, batch: int, machine: Machine, repeats: int = 4) -> list[t
         keys = zk.setup(circuit, proofs=64, folder=Path(folder) / "keys")
         for _ in range(repeats):
             start = time.process_time()
-            with collected(time.process_time) as found:
+            with collected(time.process_time, detailed=True) as found:
                 zk.prove(keys, x, saturate=True)
             total = time.process_time() - start
             if best is None or total < best[0]:

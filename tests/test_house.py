@@ -42,7 +42,7 @@ LAYERS = (
     ("errors", "typing", "moved"),
     ("extras",),
     ("arguments", "progress", "registry", "lazy", "notebook", "terminal"),
-    ("jit",),
+    ("jit", "timings"),
     ("circuit",),
     ("protocol", "pictures"),
     ("files",),

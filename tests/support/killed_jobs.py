@@ -12,7 +12,7 @@ from support.recording_keys import RecordingKeys, begin_or_resume, check_complet
 from zkinfer.jobs.job import SamplePolicy
 from zkinfer.jobs.state import State
 
-PRELOADED = ["support.recording_keys", "zkinfer.jobs.api", "zkinfer.jobs.execution", "zkinfer.native.timings"]
+PRELOADED = ["support.recording_keys", "zkinfer.jobs.api", "zkinfer.jobs.execution", "zkinfer.timings"]
 
 
 @dataclass

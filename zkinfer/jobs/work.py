@@ -96,7 +96,7 @@ Result: TypeAlias = Proven | Failed
 
 def prove_work(keys: "Keys", work: Work) -> Result:
     """Prove a batch. Never raises: what goes wrong with one batch is a result, and the worker lives on."""
-    from zkinfer.native.timings import collected
+    from zkinfer.timings import collected
 
     start = time.perf_counter()
     try:

@@ -16,7 +16,6 @@ from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof, check_claime
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
 from zkinfer.native.reduction_witness import NativeReductionWitness
-from zkinfer.native.timings import phase
 from zkinfer.native.witness import trace
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import Writer
@@ -33,6 +32,7 @@ from zkinfer.protocol.pcs.search import search
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.plan import INPUTS, WITNESS, Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
+from zkinfer.timings import phase
 from zkinfer.typing import Array, Floats, IntArray
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from zkinfer.native.tensors import combined_rows, contract_rows, elements, outer_table, side_table
-from zkinfer.native.timings import phase
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
@@ -24,6 +23,7 @@ from zkinfer.protocol.sumcheck.params import Batch
 from zkinfer.protocol.sumcheck.prover import kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
+from zkinfer.timings import phase
 from zkinfer.typing import Array, Floats, IntArray
 
 ROW_VARIABLES = 12

@@ -14,7 +14,6 @@ from zkinfer.native.kernels.columns import count
 from zkinfer.native.prove import CommittedRun, commit_stacks, header_for, prove_run
 from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.storage import StoredMatrix
-from zkinfer.native.timings import phase
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.native_proof import protocol
 from zkinfer.protocol.native_proof.encoding import Header, encode_header
@@ -23,6 +22,7 @@ from zkinfer.protocol.pcs.prover import OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.weight_ranges import RangePlan, behind_weight, make_range_plan
+from zkinfer.timings import phase
 from zkinfer.typing import Array, Floats
 
 STREAM_LABEL = b"zkinfer 2026 randomness of a proof about weights v3"

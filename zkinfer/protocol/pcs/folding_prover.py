@@ -12,6 +12,7 @@ from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.levels import Level
 from zkinfer.protocol.sumcheck.rounds import ProductRounds
 from zkinfer.protocol.sumcheck.tables import FactorTables
+from zkinfer.timings import phase
 from zkinfer.typing import ByteArray, Floats, IntArray
 
 
@@ -36,10 +37,12 @@ class FoldedVectors:
     def commit(self, level: Level) -> bytes:
         """Commits to the vector that is left, which is this level's; its root."""
         self._finish_folds()
-        rows = self._vector.reshape(DEGREE, -1, level.columns)[:, list(level.rows)].transpose(1, 0, 2)
-        codewords = kernels.rs_encode(np.ascontiguousarray(rows).reshape(-1, level.columns), level.length)
+        with phase("encoding"):
+            rows = self._vector.reshape(DEGREE, -1, level.columns)[:, list(level.rows)].transpose(1, 0, 2)
+            codewords = kernels.rs_encode(np.ascontiguousarray(rows).reshape(-1, level.columns), level.length)
         leaves = SaltedColumns(codewords, np.empty((level.length, 0), dtype=np.uint8))
-        self._trees.append((leaves, build_tree(leaves)))
+        with phase("tree"):
+            self._trees.append((leaves, build_tree(leaves)))
         root: bytes = self._trees[-1][1][1].tobytes()
         return root
 
@@ -48,15 +51,17 @@ class FoldedVectors:
     ) -> None:
         """sum over vectors e and indices j of batch^e coefficients[j] * (vector e as a polynomial, at w^indices[j])."""
         self._finish_folds()
-        sparse = np.zeros((DEGREE, 1 << log_length))
-        sparse[:, indices] = kernels.ext_from_ints(coefficients)
-        self._add_to_all(np.ascontiguousarray(kernels.ntt(sparse)[:, : 1 << self._inner]), batch)
+        with phase("functionals"):
+            sparse = np.zeros((DEGREE, 1 << log_length))
+            sparse[:, indices] = kernels.ext_from_ints(coefficients)
+            self._add_to_all(np.ascontiguousarray(kernels.ntt(sparse)[:, : 1 << self._inner]), batch)
 
     def add_spare(self, start: int, coefficient: Ext, point: Sequence[Ext], batch: Ext) -> None:
         """coefficient * sum over vectors e of batch^e * (the extension of its elements from `start` on, there)."""
-        weights = kernels.eq_table(point, coefficient)
-        weights[:, :start] = 0
-        self._add_to_all(weights, batch)
+        with phase("functionals"):
+            weights = kernels.eq_table(point, coefficient)
+            weights[:, :start] = 0
+            self._add_to_all(weights, batch)
 
     def _add_to_all(self, weights: Floats, batch: Ext) -> None:
         """Adds batch^e times these weights to those of each vector e."""
@@ -71,21 +76,24 @@ class FoldedVectors:
         """coefficient * (the multilinear extension of the first 2^len(point) elements of a vector, at the point)."""
         start = vector << self._inner
         part = slice(start, start + (1 << len(point)))
-        self._weights[:, part] = kernels.add(
-            np.ascontiguousarray(self._weights[:, part]), kernels.eq_table(point, coefficient)
-        )
+        with phase("functionals"):
+            self._weights[:, part] = kernels.add(
+                np.ascontiguousarray(self._weights[:, part]), kernels.eq_table(point, coefficient)
+            )
 
     def round_polynomial(self) -> IntArray:
         """The round's polynomial: coefficients of X^0 and X^2, shape (2, 3)."""
-        if self._rounds is None:
-            self._rounds = ProductRounds(FactorTables.of([self._vector, self._weights]), None)
-        at0, _, square = self._rounds.sums()
+        with phase(f"rounds of level {len(self._trees)}"):
+            if self._rounds is None:
+                self._rounds = ProductRounds(FactorTables.of([self._vector, self._weights]), None)
+            at0, _, square = self._rounds.sums()
         return np.array([at0, square], dtype=np.int64)
 
     def fold(self, r: Ext) -> None:
         """Sets the first variable that is left."""
         assert self._rounds is not None
-        self._rounds.bind(r)
+        with phase(f"rounds of level {len(self._trees)}"):
+            self._rounds.bind(r)
         self._point.append(r)
 
     def vector(self) -> IntArray:
@@ -95,15 +103,19 @@ class FoldedVectors:
 
     def columns(self, number: int, indices: Sequence[int]) -> bytes:
         """Columns of the matrix of a level, by its number."""
-        return self._trees[number][0][indices].tobytes()
+        with phase("columns and paths"):
+            return self._trees[number][0][indices].tobytes()
 
     def paths(self, number: int, indices: Sequence[int]) -> bytes:
         """The Merkle paths of these columns."""
-        return prove_leaves(self._trees[number][1], indices)
+        with phase("columns and paths"):
+            return prove_leaves(self._trees[number][1], indices)
 
     def _finish_folds(self) -> None:
         """Folds vector and functionals by all challenges at once, in which sumcheck rounds went ahead."""
-        if self._point:
+        if not self._point:
+            return
+        with phase("folds"):
             by = modular.eq_table(self._point)
             shifted = [by, _times_u(by), _times_u(_times_u(by))]
             coefficients = kernels.from_ints(np.concatenate(shifted, axis=1))

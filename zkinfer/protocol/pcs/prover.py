@@ -23,6 +23,7 @@ from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameter
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
+from zkinfer.timings import phase
 from zkinfer.typing import Array, ByteArray, Floats, IntArray
 
 DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
@@ -160,13 +161,15 @@ def commit(
     blinding = kernels.from_ints(randomness.elements(rows, code.blinding))
     mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    codewords = np.empty((rows + len(mask_rows), code.length))
-    for start, messages in _messages(code, data, veil, blinding, _block(code)):
-        kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
-    if len(mask_rows):
-        kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
+    with phase("encoding"):
+        codewords = np.empty((rows + len(mask_rows), code.length))
+        for start, messages in _messages(code, data, veil, blinding, _block(code)):
+            kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
+        if len(mask_rows):
+            kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
     columns = SaltedColumns(codewords, salts)
-    nodes = build_tree(columns)
+    with phase("tree"):
+        nodes = build_tree(columns)
     again = codewords.nbytes > KEPT_BYTES
     leaves: Leaves = ColumnsAgain(code, data, veil, blinding, mask_rows, salts) if again else columns
     commitment = MatrixCommitment(nodes[1].tobytes(), rows, masks)
@@ -305,6 +308,10 @@ class MatrixWitness:
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
+        with phase("combinations"):
+            return self._combinations(coefficients)
+
+    def _combinations(self, coefficients: IntArray) -> IntArray:
         code = self._parameters.code
         result = np.zeros((len(coefficients), DEGREE, code.dimension), dtype=np.int64)
         for message, row_coefficients in zip(result, kernels.from_ints(coefficients), strict=True):
@@ -331,15 +338,17 @@ class MatrixWitness:
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         """Salted columns of a matrix."""
-        leaves = self._matrices[matrix].leaves[indices]
-        if self._check:
-            mapped = self._matrices[matrix].mapped
-            self._check.opened(indices, leaves, self._matrices[matrix].nodes if mapped else None)
-        return leaves.tobytes()
+        with phase("columns and paths"):
+            leaves = self._matrices[matrix].leaves[indices]
+            if self._check:
+                mapped = self._matrices[matrix].mapped
+                self._check.opened(indices, leaves, self._matrices[matrix].nodes if mapped else None)
+            return leaves.tobytes()
 
     def paths(self, matrix: int, indices: Sequence[int]) -> bytes:
         """The Merkle paths of these columns."""
-        return prove_leaves(self._matrices[matrix].nodes, indices)
+        with phase("columns and paths"):
+            return prove_leaves(self._matrices[matrix].nodes, indices)
 
 
 def prepared(code: Code, data: Array) -> DataArray:
