@@ -24,7 +24,7 @@ from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.pcs.prover import MatrixWitness, OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript, _grinding_prefix, _u64
-from zkinfer.typing import IntArray
+from zkinfer.typing import Floats, IntArray
 from zkinfer.verifier.reference import levels as reference_levels
 
 Patch = pytest.MonkeyPatch
@@ -54,8 +54,8 @@ def opened_by(vectors: type[FoldedVectors], statement: Statement | None = None) 
     """A statement, true unless another is given, opened by combinations of this class."""
 
     class Witness(MatrixWitness):
-        def fold(self, combinations: IntArray) -> FoldedVectors:
-            return vectors(combinations)
+        def fold(self, coefficients: IntArray) -> FoldedVectors:
+            return vectors(self.combined(coefficients))
 
     statement = statement or Statement.random(5)
     return statement, *open_statement(statement, Witness)
@@ -112,17 +112,14 @@ def test_a_wrong_value_of_a_combination_is_not_that_of_the_last_fold(monkeypatch
             weights[:] = drawn
         return drawn
 
-    dot, calls = modular.ext_dot, list[int]()
-
-    def lying(a: IntArray, b: IntArray) -> Ext:
-        calls.append(0)
-        value = dot(a, b)
-        return scalar.ext_add(value, weights[0]) if len(calls) == 3 else value
+    class Lying(FoldedVectors):
+        def extension(self, vector: int, point: Sequence[Ext]) -> Ext:
+            value = super().extension(vector, point)
+            return scalar.ext_add(value, weights[0]) if vector == 1 else value
 
     with monkeypatch.context() as patch:
         patch.setattr(Transcript, "challenge_exts", listening)
-        patch.setattr(modular, "ext_dot", lying)
-        opened = opened_by(FoldedVectors, false_statement())
+        opened = opened_by(Lying, false_statement())
     rejected(opened, "the last fold does not have the claimed values")
     skip(monkeypatch, folding._check_target)
     accepted(opened)
@@ -131,10 +128,10 @@ def test_a_wrong_value_of_a_combination_is_not_that_of_the_last_fold(monkeypatch
 class Cancelling(FoldedVectors):
     """Two combinations are off by opposite amounts, in an element that is read by the columns alone."""
 
-    def __init__(self, vectors: IntArray) -> None:
+    def __init__(self, vectors: Floats) -> None:
         changed = vectors.copy()
-        changed[0, -1, 1] = (changed[0, -1, 1] + 1) % P
-        changed[1, -1, 1] = (changed[1, -1, 1] - 1) % P
+        changed[0, 1, -1] += 1
+        changed[1, 1, -1] -= 1
         super().__init__(changed)
 
 
@@ -158,12 +155,12 @@ def fixed(patch: Patch, label: str) -> None:
 
 def test_errors_of_two_values_do_not_cancel(monkeypatch: Patch) -> None:
     """Two masks, and so the values of their combinations, are off by opposite amounts."""
-    dot = modular.ext_dot
+    mle = kernels.mle
 
     def opened() -> Opened:
         errors = iter([ONE, (P - 1, 0, 0)] * 2)
         with monkeypatch.context() as patch:
-            patch.setattr(modular, "ext_dot", lambda a, b: scalar.ext_add(dot(a, b), next(errors, (0, 0, 0))))
+            patch.setattr(kernels, "mle", lambda values, point: scalar.ext_add(mle(values, point), next(errors)))
             return opened_by(FoldedVectors)
 
     rejected(opened(), "the last fold does not have the claimed values")
@@ -211,9 +208,9 @@ def test_errors_of_two_columns_do_not_cancel(monkeypatch: Patch) -> None:
 
 def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> None:
     class Other(FoldedVectors):
-        def __init__(self, vectors: IntArray) -> None:
+        def __init__(self, vectors: Floats) -> None:
             changed = vectors.copy()
-            changed[0, 5, 1] = (changed[0, 5, 1] + 1) % P
+            changed[0, 1, 5] += 1
             super().__init__(changed)
 
     opened = opened_by(Other)

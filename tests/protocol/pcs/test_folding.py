@@ -17,7 +17,7 @@ from support.small_levels import open_statement, small_levels
 
 from zkinfer.errors import VerificationError
 from zkinfer.protocol.channel import ProverChannel, Writer
-from zkinfer.protocol.field import scalar
+from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
@@ -161,14 +161,14 @@ class Simulator:
     def spend(self) -> None:
         """Nothing is used up."""
 
-    def mask_values(self, tables: Sequence[IntArray]) -> list[Ext]:
+    def mask_values(self, points: Sequence[Sequence[Ext]]) -> list[Ext]:
         return self._values
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         return np.array(self._combinations, dtype=np.int64)
 
-    def fold(self, combinations: IntArray) -> FoldedVectors:
-        return FoldedVectors(combinations)
+    def fold(self, coefficients: IntArray) -> FoldedVectors:
+        return FoldedVectors(kernels.from_ints(self.combinations(coefficients)).transpose(0, 2, 1))
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         return b"".join(self._leaves[i] for i in indices)

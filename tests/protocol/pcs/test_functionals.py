@@ -34,7 +34,7 @@ def test_terms_elements_and_the_definition_agree(outer: int, inner: int, seed: i
     vector = rng.randrange(1 << outer)
     start, whole_point = rng.randrange(1, (1 << inner) + 1), [random_ext(rng) for _ in range(inner)]
     terms = TensorSum(outer, inner)
-    dense = FoldedVectors(np.zeros((1 << outer, 1 << inner, 3), dtype=np.int64))
+    dense = FoldedVectors(np.zeros((1 << outer, 3, 1 << inner)))
     for functionals in (terms, dense):
         functionals.add_values(coefficients, indices, log_length, batch)
         functionals.add_extension(vector, factor, point)

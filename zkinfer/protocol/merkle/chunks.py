@@ -21,6 +21,7 @@ from zkinfer.protocol.merkle.compression import (
     CHUNK_BYTES,
     CHUNK_END,
     CHUNK_START,
+    DIGEST,
     DIGEST_WORDS,
     KEYED_HASH,
     LANES,
@@ -30,6 +31,7 @@ from zkinfer.protocol.merkle.compression import (
     WORD,
     compressed,
     lines,
+    turned,
 )
 
 CHUNK_BLOCKS = CHUNK_BYTES // BLOCK_BYTES
@@ -126,3 +128,31 @@ def _merge_lanes(typingctx: Any, stacks: Any, place: Any, keys: Any, flags: Any)
         return context.get_dummy_value()
 
     return types.void(stacks, types.int64, keys, types.int64), generate
+
+
+@intrinsic
+def write_digests(typingctx: Any, states: Any, at: Any, digests: Any, place: Any) -> Any:
+    """Writes the digests of all lanes, one after another.
+
+    Args:
+        states: from `at` on, the state that `finish` leaves.
+        digests: uint32; the first digest begins at `place`.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        source, target = (
+            cgutils.create_struct_proxy(signature.args[k])(context, builder, value=values[k]).data for k in (0, 2)
+        )
+        number = ir.IntType(64)
+        words = [
+            builder.load(line, align=4)
+            for line in lines(builder, source, values[1], number(LANES), DIGEST_WORDS, PACKED)
+        ]
+        places = lines(builder, target, values[3], number(DIGEST_WORDS), LANES, DIGEST)
+        for i, both in enumerate(turned(builder, words)):
+            for half, place in enumerate((places[i], places[i + DIGEST_WORDS])):
+                taken = [half * DIGEST_WORDS + k for k in range(DIGEST_WORDS)]
+                builder.store(builder.shuffle_vector(both, both, ir.Constant(DIGEST, taken)), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(states, types.int64, digests, types.int64), generate

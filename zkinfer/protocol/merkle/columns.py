@@ -34,16 +34,19 @@ from zkinfer.protocol.merkle.chunks import (
     empty_words,
     finish,
     spread_key,
+    write_digests,
 )
 from zkinfer.protocol.merkle.compression import (
     BLOCK_BYTES,
     CHUNK_BYTES,
+    DIGEST,
     DIGEST_WORDS,
     LANES,
     PACKED,
     WORD,
     compressed,
     lines,
+    turned,
 )
 from zkinfer.protocol.merkle.paths import SALT_BYTES
 from zkinfer.typing import ByteArray, Floats
@@ -61,6 +64,10 @@ STAGE = 64
 
 _STAGE_BLOCKS = STAGE * BASE_BYTES // BLOCK_BYTES
 _BLOCK_WORDS = BLOCK_BYTES // 4
+
+_SALT_WORDS = SALT_BYTES // 4
+"""As many as a digest has, which `turned` relies on."""
+
 Words: TypeAlias = npt.NDArray[np.uint32]
 
 
@@ -224,9 +231,22 @@ def _check_salts(count: int, salts: ByteArray) -> None:
 def _salt_words(salts: ByteArray) -> Words:
     """Word by word, of all leaves and of the zeros that fill up the last lanes."""
     count, size = salts.shape
-    words = np.zeros((size // 4, count + -count % LANES), dtype=np.uint32)
-    words[:, :count] = np.ascontiguousarray(salts).view("<u4").T if size else 0
+    if not size:
+        return np.empty((0, count + -count % LANES), dtype=np.uint32)
+    if count % LANES:
+        salts = np.concatenate([salts, np.zeros((-count % LANES, size), dtype=np.uint8)])
+    words = np.empty((_SALT_WORDS, len(salts)), dtype=np.uint32)
+    lines = np.ascontiguousarray(salts).reshape(-1).view("<u4").astype(np.uint32, copy=False).view()
+    # To numba an array that may be written to is another type: so there is one kernel to compile.
+    lines.flags.writeable = False
+    split(_turn_salts, len(salts), TILE, lines, len(salts), words.reshape(-1))
     return words
+
+
+@kernel
+def _turn_salts(salts: Any, count: int, words: Any, start: int, stop: int) -> None:
+    for column in range(start, stop, LANES):
+        _put_salts(salts, column * _SALT_WORDS, words, column, count)
 
 
 def _digest_words(salt_words: Words) -> Words:
@@ -306,10 +326,8 @@ def _kernel(
             for word in range(left):
                 copy(words, word * TILE, held, word * columns + tile, present)
             continue
-        for column in range(present):
-            state = origin + column // LANES * pitch + column % LANES
-            for word in range(DIGEST_WORDS):
-                digests[(tile + column) * DIGEST_WORDS + word] = own[state + word * LANES]
+        for column in range(0, present, LANES):
+            write_digests(own, origin + column // LANES * pitch, digests, (tile + column) * DIGEST_WORDS)
 
 
 @routine
@@ -344,6 +362,32 @@ def _compress_lanes(
 
     number = types.int64
     return types.void(words, number, number, chaining, number, number, number, number), generate
+
+
+@intrinsic
+def _put_salts(typingctx: Any, salts: Any, at: Any, words: Any, place: Any, pitch: Any) -> Any:
+    """Writes the words of the salts of LANES columns, `pitch` places from one word to the next.
+
+    Args:
+        salts: uint32; the first salt begins at `at`.
+        words: uint32; the first words begin at `place`.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        source, target = (
+            cgutils.create_struct_proxy(signature.args[k])(context, builder, value=values[k]).data for k in (0, 2)
+        )
+        salt = ir.IntType(64)(_SALT_WORDS)
+        rows = [builder.load(line, align=4) for line in lines(builder, source, values[1], salt, LANES, DIGEST)]
+        both = ir.Constant(PACKED, list(range(LANES)))
+        pairs = [builder.shuffle_vector(rows[i], rows[i + _SALT_WORDS], both) for i in range(_SALT_WORDS)]
+        places = lines(builder, target, values[3], values[4], _SALT_WORDS, PACKED)
+        for word, line in zip(turned(builder, pairs), places, strict=True):
+            builder.store(word, line, align=4)
+        return context.get_dummy_value()
+
+    number = types.int64
+    return types.void(salts, number, words, number, number), generate
 
 
 @intrinsic

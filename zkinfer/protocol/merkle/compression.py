@@ -15,6 +15,7 @@ CHUNK_START, CHUNK_END, PARENT, ROOT, KEYED_HASH = 1, 2, 4, 8, 16
 
 WORD = ir.IntType(32)
 PACKED = ir.VectorType(WORD, LANES)
+DIGEST = ir.VectorType(WORD, DIGEST_WORDS)
 
 _ROUNDS = 7
 
@@ -47,6 +48,23 @@ def lines(builder: ir.IRBuilder, data: ir.Value, at: ir.Value, pitch: ir.Value, 
         found.append(builder.bitcast(builder.gep(data, [at]), kind.as_pointer()))
         at = builder.add(at, pitch)
     return found
+
+
+def turned(builder: ir.IRBuilder, square: Lines) -> Lines:
+    """Eight packed words, one of each message a lane, as lines that hold all eight words of one message, then those of
+    the message eight lanes on; or the other way round.
+
+    Blocks of size 1, 2 and 4 off the diagonals of both squares are exchanged.
+    """
+    lines = list(square)
+    for size in (1, 2, 4):
+        upper = [lane if not lane & size else LANES + (lane ^ size) for lane in range(LANES)]
+        lower = [lane | size if not lane & size else LANES + lane for lane in range(LANES)]
+        for i in (i for i in range(DIGEST_WORDS) if not i & size):
+            a, b = lines[i], lines[i | size]
+            for line, lanes in ((i, upper), (i | size, lower)):
+                lines[line] = builder.shuffle_vector(a, b, ir.Constant(PACKED, lanes))
+    return lines
 
 
 def _mix(builder: ir.IRBuilder, state: Lines, words: tuple[int, ...], x: ir.Value, y: ir.Value) -> None:

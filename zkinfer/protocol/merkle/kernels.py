@@ -29,6 +29,7 @@ from zkinfer.protocol.merkle.chunks import (
     empty_words,
     finish,
     spread_key,
+    write_digests,
 )
 from zkinfer.protocol.merkle.compression import BLOCK_BYTES, DIGEST_WORDS, LANES, PACKED, WORD, Lines, compressed, lines
 from zkinfer.typing import ByteArray
@@ -94,9 +95,12 @@ def _hash_kernel(octets: Any, size: int, key: Any, digests: Any, start: int, sto
                 source, pitch = _address(copies, 0), BLOCK_BYTES
             _compress(source, pitch, chunk, length, flags, stack, depth * STATE)
         finish(stack, 0, depth, keys)
-        for lane in range(present):
-            for word in range(DIGEST_WORDS):
-                digests[(first + lane) * DIGEST_WORDS + word] = stack[word * LANES + lane]
+        if present == LANES:
+            write_digests(stack, 0, digests, first * DIGEST_WORDS)
+        else:
+            for lane in range(present):
+                for word in range(DIGEST_WORDS):
+                    digests[(first + lane) * DIGEST_WORDS + word] = stack[word * LANES + lane]
 
 
 @device

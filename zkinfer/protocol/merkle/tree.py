@@ -32,7 +32,8 @@ def build_tree(leaves: ByteArray | SaltedColumns) -> ByteArray:
 def tree_over(digests: ByteArray) -> ByteArray:
     """As `build_tree`, of leaves with these hashes under `LEAF_KEY`, shape (n, 32)."""
     count = len(digests)
-    nodes = np.zeros((2 * count, DIGEST_BYTES), dtype=np.uint8)
+    nodes = np.empty((2 * count, DIGEST_BYTES), dtype=np.uint8)
+    nodes[0] = 0
     nodes[count:] = digests
     while count > 1:
         children = nodes[count : 2 * count].reshape(count // 2, 2 * DIGEST_BYTES)

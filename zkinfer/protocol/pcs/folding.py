@@ -61,6 +61,9 @@ class FoldingWitness(Functionals, Protocol):
     def commit(self, level: Level) -> bytes:
         """Commits to the vector that is left, which is this level's; its root."""
 
+    def extension(self, vector: int, point: Sequence[Ext]) -> Ext:
+        """The multilinear extension of the first 2^len(point) elements of a vector; before the first round."""
+
     def round_polynomial(self) -> IntArray:
         """The round's polynomial: coefficients of X^0 and X^2, shape (2, 3)."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, NONRESIDUE, P
-from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_powers
 from zkinfer.protocol.merkle.columns import SaltedColumns
 from zkinfer.protocol.merkle.tree import build_tree, prove_leaves
 from zkinfer.protocol.pcs.levels import Level
@@ -20,14 +20,14 @@ class FoldedVectors:
     """Vectors, and functionals of them, that are folded together; implements `folding.FoldingWitness`.
 
     Args:
-        vectors: canonical, shape (vectors, elements, 3).
+        vectors: balanced, shape (vectors, 3, elements).
     """
 
-    def __init__(self, vectors: IntArray) -> None:
-        count, elements = vectors.shape[:2]
+    def __init__(self, vectors: Floats) -> None:
+        count, _, elements = vectors.shape
         self._outer, self._inner = (count - 1).bit_length(), (elements - 1).bit_length()
         blocks = np.zeros((DEGREE, 1 << self._outer, 1 << self._inner))
-        blocks[:, :count, :elements] = kernels.from_ints(vectors).transpose(2, 0, 1)
+        blocks[:, :count, :elements] = vectors.transpose(1, 0, 2)
         self._vector: Floats = blocks.reshape(DEGREE, -1)
         self._weights: Floats = np.zeros_like(self._vector)
         self._trees: list[tuple[ByteArray | SaltedColumns, ByteArray]] = []
@@ -65,21 +65,20 @@ class FoldedVectors:
 
     def _add_to_all(self, weights: Floats, batch: Ext) -> None:
         """Adds batch^e times these weights to those of each vector e."""
-        blocks = self._weights.reshape(DEGREE, -1, 1 << self._inner)
-        factor = kernels.ext_from_ints([batch])
-        for number in range(blocks.shape[1]):
-            blocks[:, number] = kernels.add(np.ascontiguousarray(blocks[:, number]), weights)
-            if number + 1 < blocks.shape[1]:
-                weights = kernels.ext_mul(weights, np.repeat(factor, weights.shape[1], axis=1))
+        powers = kernels.ext_from_ints(ext_powers(batch, self._weights.shape[1] >> self._inner))
+        kernels.add_outer(self._weights, powers, weights)
 
     def add_extension(self, vector: int, coefficient: Ext, point: Sequence[Ext]) -> None:
         """coefficient * (the multilinear extension of the first 2^len(point) elements of a vector, at the point)."""
         start = vector << self._inner
         part = slice(start, start + (1 << len(point)))
         with phase("functionals"):
-            self._weights[:, part] = kernels.add(
-                np.ascontiguousarray(self._weights[:, part]), kernels.eq_table(point, coefficient)
-            )
+            kernels.add_outer(self._weights[:, part], kernels.ext_from_ints([coefficient]), kernels.eq_table(point))
+
+    def extension(self, vector: int, point: Sequence[Ext]) -> Ext:
+        """The multilinear extension of the first 2^len(point) elements of a vector, there."""
+        start = vector << self._inner
+        return kernels.mle(self._vector[:, start : start + (1 << len(point))], point)
 
     def round_polynomial(self) -> IntArray:
         """The round's polynomial: coefficients of X^0 and X^2, shape (2, 3)."""

@@ -44,13 +44,13 @@ class OpeningWitness(Protocol):
     def spend(self) -> None:
         """Account for this opening in every matrix, before any message of it exists."""
 
-    def mask_values(self, tables: Sequence[IntArray]) -> list[Ext]:
-        """The values of the groups' masks at the column points whose eq tables these are."""
+    def mask_values(self, points: Sequence[Sequence[Ext]]) -> list[Ext]:
+        """The values of the groups' masks at their column points."""
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
 
-    def fold(self, combinations: IntArray) -> FoldingWitness:
+    def fold(self, coefficients: IntArray) -> FoldingWitness:
         """What opens the combinations, which are not sent."""
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
@@ -88,8 +88,8 @@ def run_opening(
         witness.spend()
     transcript, code = channel.transcript, parameters.code
     absorb_statement(transcript, parameters, commitments, groups)
-    tables = [modular.eq_table(group.column_point) for group in groups]
-    make_values = None if witness is None else partial(witness.mask_values, tables)
+    points = [group.column_point for group in groups]
+    make_values = None if witness is None else partial(witness.mask_values, points)
     mask_values = channel.exchange("mask values", len(groups), make_values, wire)
     exchange_work(transcript, wire, "weight grinding", parameters.weight_grinding)
     claims = sum(len(group.claims) for group in groups)
@@ -100,9 +100,9 @@ def run_opening(
     coefficients = combination_coefficients(groups, weights, proximity, rows)
     sent: _Combinations
     if levels := choose_levels(len(groups) + 1, code.dimension):
-        sent = _CommittedCombinations(levels, code, groups, tables, coefficients, channel, wire, witness)
+        sent = _CommittedCombinations(levels, code, groups, coefficients, channel, wire, witness)
     else:
-        sent = _SentCombinations(code, tables, coefficients, channel, wire, witness)
+        sent = _SentCombinations(code, points, coefficients, channel, wire, witness)
     exchange_work(transcript, wire, "query grinding", parameters.query_grinding)
     indices = sorted(set(transcript.challenge_indices("queries", code.length, parameters.queries)))
     columns = _exchange_columns(code, commitments, indices, wire, witness)
@@ -131,7 +131,7 @@ class _SentCombinations:
     def __init__(
         self,
         code: Code,
-        tables: Sequence[IntArray],
+        points: Sequence[Sequence[Ext]],
         coefficients: IntArray,
         channel: Channel,
         wire: Wire,
@@ -141,7 +141,7 @@ class _SentCombinations:
         shape = (len(coefficients), code.dimension, DEGREE)
         make = None if witness is None else partial(witness.combinations, coefficients)
         self._messages = channel.exchange_array("combinations", shape, make, wire).transpose(0, 2, 1)
-        pairs = zip(self._messages[1:], tables, strict=True)
+        pairs = zip(self._messages[1:], map(modular.eq_table, points), strict=True)
         self.values = [modular.ext_dot(message[:, : code.columns], table) for message, table in pairs]
 
     def check(self, indices: Sequence[int], columns: Callable[[], IntArray]) -> None:
@@ -158,7 +158,6 @@ class _CommittedCombinations:
         levels: Sequence[Level],
         code: Code,
         groups: Sequence[ClaimGroup],
-        tables: Sequence[IntArray],
         coefficients: IntArray,
         channel: Channel,
         wire: Wire,
@@ -166,16 +165,15 @@ class _CommittedCombinations:
     ) -> None:
         self._code, self._groups, self._coefficients = code, groups, coefficients
         self._transcript, self._wire = channel.transcript, wire
-        vectors = None if witness is None else witness.combinations(coefficients)
-        folded = None if witness is None or vectors is None else witness.fold(vectors)
+        folded = None if witness is None else witness.fold(coefficients)
         self._folding = Folding(levels, channel, wire, folded)
 
         def evaluate() -> IntArray:
-            assert vectors is not None
-            data = vectors[1:, : code.columns].transpose(0, 2, 1)
-            return np.array([modular.ext_dot(*pair) for pair in zip(data, tables, strict=True)], dtype=np.int64)
+            assert folded is not None
+            points = enumerate((group.column_point for group in groups), start=1)
+            return np.array([folded.extension(number, point) for number, point in points], dtype=np.int64)
 
-        make = None if witness is None else evaluate
+        make = None if folded is None else evaluate
         sent = channel.exchange_array("combination values", (len(groups), DEGREE), make, wire)
         self.values = modular.to_exts(sent.T)
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.channel import ProverChannel, Writer
-from zkinfer.protocol.field import kernels, modular
+from zkinfer.protocol.field import kernels
 from zkinfer.protocol.field.encoding import BASE_BYTES
-from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.merkle.columns import GROUP, ColumnHasher, SaltedColumns
 from zkinfer.protocol.merkle.paths import LEAF_KEY, SALT_BYTES
@@ -300,41 +300,40 @@ class MatrixWitness:
         for matrix in self._matrices:
             matrix.spend(self._parameters.queries)
 
-    def mask_values(self, tables: Sequence[IntArray]) -> list[Ext]:
+    def mask_values(self, points: Sequence[Sequence[Ext]]) -> list[Ext]:
         """The values of the groups' masks; the first mask is that of the proximity combination."""
         code = self._parameters.code
-        masks = kernels.to_ints(self._matrices[-1].masks).reshape(len(tables) + 1, DEGREE, code.dimension)
-        return [modular.ext_dot(mask[:, : code.columns], table) for mask, table in zip(masks[1:], tables, strict=True)]
+        masks = self._matrices[-1].masks.reshape(len(points) + 1, DEGREE, code.dimension)
+        return [kernels.mle(mask[:, : code.columns], point) for mask, point in zip(masks[1:], points, strict=True)]
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
+        return _canonical(self.combined(coefficients))
+
+    def combined(self, coefficients: IntArray) -> Floats:
+        """The combinations of rows, balanced, shape (combinations, 3, dimension)."""
         with phase("combinations"):
-            return self._combinations(coefficients)
+            combinations = np.stack([self._combination(one) for one in kernels.from_ints(coefficients)])
+            if self._check:
+                self._check.combined(coefficients, _canonical(combinations))
+            return combinations
 
-    def _combinations(self, coefficients: IntArray) -> IntArray:
-        code = self._parameters.code
-        result = np.zeros((len(coefficients), DEGREE, code.dimension), dtype=np.int64)
-        for message, row_coefficients in zip(result, kernels.from_ints(coefficients), strict=True):
-            start = 0
-            for matrix in self._matrices:
-                end = start + len(matrix.blinding)
-                part, middle = row_coefficients[:, start:end], len(matrix.data)
-                start = end
-                message[:, : code.columns] += kernels.to_ints(kernels.row_combination(matrix.data, part[:, :middle]))
-                if len(matrix.veil):
-                    own = kernels.row_combination(matrix.veil, np.ascontiguousarray(part[:, middle:]))
-                    message[:, : code.columns] += kernels.to_ints(own)
-                message[:, code.columns :] += kernels.to_ints(kernels.row_combination(matrix.blinding, part))
-            masks = self._matrices[-1].masks
-            message += kernels.to_ints(kernels.row_combination(masks, row_coefficients[:, start:]))
-        combinations = np.ascontiguousarray((result % P).transpose(0, 2, 1))
-        if self._check:
-            self._check.combined(coefficients, combinations)
-        return combinations
+    def _combination(self, coefficients: Floats) -> Floats:
+        """One of them, by coefficients of shape (3, symbols of a column)."""
+        code, start = self._parameters.code, 0
+        message = np.zeros((DEGREE, code.dimension))
+        data, random = message[:, : code.columns], message[:, code.columns :]
+        for matrix in self._matrices:
+            middle, end = start + len(matrix.data), start + len(matrix.blinding)
+            kernels.row_combination(matrix.data, coefficients[:, start:middle], data)
+            kernels.row_combination(matrix.veil, coefficients[:, middle:end], data)
+            kernels.row_combination(matrix.blinding, coefficients[:, start:end], random)
+            start = end
+        return kernels.row_combination(self._matrices[-1].masks, coefficients[:, start:], message)
 
-    def fold(self, combinations: IntArray) -> FoldedVectors:
+    def fold(self, coefficients: IntArray) -> FoldedVectors:
         """What opens the combinations, which are not sent."""
-        return FoldedVectors(combinations)
+        return FoldedVectors(self.combined(coefficients))
 
     def leaves(self, matrix: int, indices: Sequence[int]) -> bytes:
         """Salted columns of a matrix."""
@@ -349,6 +348,11 @@ class MatrixWitness:
         """The Merkle paths of these columns."""
         with phase("columns and paths"):
             return prove_leaves(self._matrices[matrix].nodes, indices)
+
+
+def _canonical(combinations: Floats) -> IntArray:
+    """Combinations as they are sent, shape (combinations, dimension, 3)."""
+    return np.ascontiguousarray(kernels.to_ints(combinations).transpose(0, 2, 1))
 
 
 def prepared(code: Code, data: Array) -> DataArray:

@@ -10,7 +10,8 @@ pytest.importorskip("numba")
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
+from zkinfer.typing import Array
 
 HALF = P // 2
 SHAPES = [(1, 1), (3, 5), (4, 8), (7, 9), (8, 16), (9, 20), (17, 530), (33, 1030)]
@@ -122,6 +123,20 @@ def test_rows_that_are_not_used_are_not_read(dtype: type[np.number], used: list[
     coefficients[:, used] = kernels.ext_from_ints(elements.ext(len(used)))
     expected = kernels.row_combination(np.ascontiguousarray(matrix[used]), np.ascontiguousarray(coefficients[:, used]))
     assert np.array_equal(kernels.row_combination(matrix, coefficients), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float64])
+def test_combinations_that_are_added_to_others(dtype: type, elements: Any) -> None:
+    """Also where the others are a part of longer lines."""
+    matrix: Array = np.arange(-15, 15).reshape(3, 10).astype(dtype)
+    before, coefficients = elements.ext(14), elements.ext(3)
+    lines = kernels.ext_from_ints(before)
+    kernels.row_combination(matrix, coefficients, lines[:, 2:12])
+    assert kernels.is_balanced(lines)
+    own = [ZERO, ZERO, *scalar.row_combination(matrix.astype(int).tolist(), coefficients), ZERO, ZERO]
+    assert kernels.ext_to_ints(lines) == [scalar.ext_add(a, b) for a, b in zip(before, own, strict=True)]
+    with pytest.raises(ShapeError, match="rows of 10 numbers"):
+        kernels.row_combination(matrix, coefficients, lines)
 
 
 def test_a_matrix_without_rows_combines_to_zero() -> None:

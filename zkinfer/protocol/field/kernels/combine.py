@@ -58,13 +58,14 @@ def ext_base_dot(a: Floats, b: Floats) -> Ext:
     return _total(split(ext_base_dot_kernel, b.size, GRAIN, *lines))
 
 
-def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floats:
+def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext], out: Floats | None = None) -> Floats:
     """sum_i coefficients[i] * matrix[i].
 
     Args:
         matrix: (rows, columns), rows contiguous one after another: int8 or int16, or balanced float64. May be
             read-only or memory-mapped; it is read once, and rows with the coefficient zero not at all.
         coefficients: (3, rows) extension elements, or a list of them.
+        out: (3, columns) extension elements to add to, instead of a new array.
 
     Returns:
         (3, columns) extension elements.
@@ -77,17 +78,20 @@ def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext]) -> Floa
     if not matrix.flags.c_contiguous:
         raise ShapeError("the matrix must be contiguous, row after row")
     columns = matrix.shape[1]
-    out = np.zeros((DEGREE, columns))
+    out = np.zeros((DEGREE, columns)) if out is None else out
+    sums = ext_lines(out)
+    if out.shape[1] != columns:
+        raise ShapeError(f"rows of {columns} numbers are not added to an array of shape {out.shape}")
     used = np.flatnonzero(coefficients.any(axis=0))
     if len(used) < len(matrix):
         coefficients = np.ascontiguousarray(coefficients[:, used])
     if matrix.dtype == np.float64:
         starts, grouped = _starts(used, columns, WIDE_ROWS), _grouped(coefficients, WIDE_ROWS)
-        split(_wide_kernel, columns, _grain(WIDE_BLOCK, len(used)), _flat(matrix), starts, grouped, *out)
+        split(_wide_kernel, columns, _grain(WIDE_BLOCK, len(used)), _flat(matrix), starts, grouped, *sums)
     elif matrix.dtype in (np.int8, np.int16):
         starts, grouped = _starts(used, columns, SMALL_ROWS), _grouped(_limbs(coefficients), SMALL_ROWS)
         known = _flat(matrix), starts, _exact_products(matrix), grouped
-        split(_small_kernel, columns, _grain(COLUMN_BLOCK, len(used)), *known, *out)
+        split(_small_kernel, columns, _grain(COLUMN_BLOCK, len(used)), *known, *sums)
     else:
         raise InvalidInputError(f"no row combination of {matrix.dtype}: int8, int16 or float64")
     return out
@@ -288,7 +292,7 @@ def _small_kernel(
 @device
 def _sum_exact(x: Any) -> Any:
     """The sum of a Vector's lanes, integers of at most 2^52 together."""
-    lanes = np.empty(LANES)
+    lanes = floats(LANES)
     store(lanes, 0, x)
     total = 0.0
     for lane in lanes:
