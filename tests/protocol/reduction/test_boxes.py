@@ -13,7 +13,7 @@ from support.random_contractions import random_ext
 
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field.scalar import ZERO, eq_table, ext_add
-from zkinfer.protocol.reduction.boxes import BOX_PLACES, AlignedPiece, Box, Cut, cover, pieces
+from zkinfer.protocol.reduction.boxes import BOX_PLACES, BOX_SHARE, AlignedPiece, Box, Cut, cover, pieces
 
 Shape = tuple[int, ...]
 
@@ -135,7 +135,7 @@ def test_the_weight_of_the_places_behind_a_tensor(shape: Shape, price: int, seed
 @given(long_shapes, prices)
 def test_a_cover_is_the_cheapest(shape: Shape, price: int) -> None:
     """Of all that lengthen axes to multiples of powers of two; of equally cheap ones that with the fewest boxes."""
-    cost = max(price, math.prod(shape) // 512)
+    cost = max(price, math.prod(shape) // BOX_SHARE)
     ways = itertools.product(*({-(-n // (1 << k)) << k for k in range((n - 1).bit_length() + 1)} for n in shape))
     costs = []
     for sizes in ways:
@@ -154,9 +154,8 @@ def test_a_cover_has_few_boxes_and_few_places(shape: Shape) -> None:
     elements = math.prod(shape)
     places = sum(1 << box.total for box in cutting.boxes)
     exact = math.prod(n.bit_count() for n in shape)
-    assert places + max(BOX_PLACES, elements // 512) * len(cutting.boxes) <= elements + exact * max(
-        BOX_PLACES, elements // 512
-    )
+    price = max(BOX_PLACES, elements // BOX_SHARE)
+    assert places + price * len(cutting.boxes) <= elements + exact * price
 
 
 @pytest.mark.parametrize(
@@ -166,8 +165,11 @@ def test_a_cover_has_few_boxes_and_few_places(shape: Shape) -> None:
         ((1, 10), 1, 16),
         ((1, 10, 62, 62), 2, 10 << 12),
         ((1, 16, 29, 29), 1, 16 << 10),
-        ((1, 64, 56, 56), 9, 64 * 56 * 56),
+        ((1, 64, 56, 56), 3, 64 * 56 * 64),
         ((32, 768), 2, 32 * 768),
+        ((1024, 768), 2, 1024 * 768),
+        ((1024, 1000), 1, 1 << 20),
+        ((4000, 4000), 1, 1 << 24),
         ((1, (1 << 17) + 1), 2, (1 << 17) + 1),
         ((3, 3, 3, 3, 3), 1, 1024),
         ((), 1, 1),

@@ -326,7 +326,8 @@ class MatrixWitness:
         for matrix in self._matrices:
             middle, end = start + len(matrix.data), start + len(matrix.blinding)
             kernels.row_combination(matrix.data, coefficients[:, start:middle], data)
-            kernels.row_combination(matrix.veil, coefficients[:, middle:end], data)
+            if len(matrix.veil):
+                kernels.row_combination(matrix.veil, coefficients[:, middle:end], data)
             kernels.row_combination(matrix.blinding, coefficients[:, start:end], random)
             start = end
         return kernels.row_combination(self._matrices[-1].masks, coefficients[:, start:], message)

@@ -19,7 +19,7 @@ from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_sub, threshold_at
 from zkinfer.typing import Array
 
-BOX_PLACES, BOX_SHARE = 1 << 10, 1 << 9
+BOX_PLACES, BOX_SHARE = 1 << 10, 1 << 5
 """What a box costs beside its places: about that of so many places, and at least such a part of the tensor's."""
 
 

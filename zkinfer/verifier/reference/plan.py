@@ -18,7 +18,7 @@ MAX_HEIGHT = 32
 FREE_PULLED, PULLED_PER_SOURCE = 1 << 12, 16
 """To so many sources functionals are pulled back, and so many more for each that a node names: section 5."""
 
-BOX_PLACES, BOX_SHARE = 1024, 512
+BOX_PLACES, BOX_SHARE = 1024, 32
 """A box counts as so many places, and as at least such a part of its tensor's."""
 
 MAX_LIMB_BITS = 20
