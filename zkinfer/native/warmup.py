@@ -32,6 +32,7 @@ def warmup() -> None:
     field.warmup()
     build_tree(np.zeros((2, 1), dtype=np.uint8))
     build_tree(SaltedColumns(np.zeros((1, 2)), np.zeros((2, 0), dtype=np.uint8)))
+    Transcript(b"warmup").solve("work", 1)
     _sumchecks()
     _lookups()
 

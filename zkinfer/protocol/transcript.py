@@ -25,6 +25,7 @@ There is no way to copy or rewind a transcript: prover and verifier make the sam
 
 import itertools
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from blake3 import blake3
 
@@ -38,6 +39,9 @@ STATE_BYTES = 32
 INDEX_BYTES = 8
 NONCE_BYTES = 8
 MAX_GRINDING_BITS = 40
+
+BLOCK_BYTES = 64
+"""Of BLAKE3: the longest frame that is hashed at once."""
 
 ABSORB, EXT, INDICES, GRIND = b"\x01", b"\x02", b"\x03", b"\x04"
 
@@ -95,7 +99,13 @@ class Transcript:
         Raises:
             InvalidInputError: bits is not in [0, MAX_GRINDING_BITS].
         """
-        begun = self._output(_grinding_prefix(label, bits))
+        prefix = _grinding_prefix(label, bits)
+        if find_spec("numba") is not None and len(prefix) + NONCE_BYTES <= BLOCK_BYTES:
+            # Only provers come here. Verifiers have no kernels.
+            from zkinfer.protocol.merkle.grinding import smallest_nonce
+
+            return smallest_nonce(self._state, prefix, bits)
+        begun = self._output(prefix)
         return next(n for n in itertools.count() if _solves(begun.copy().update(_u64(n)), bits))
 
     def grind(self, label: str, bits: int) -> int:

@@ -31,6 +31,18 @@ Lines = list[ir.Value]
 def compressed(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines) -> Lines:
     """The first eight words of the compression; `last` are the words of counter, length and flags, the same in all
     lanes. A counter has one word: no message is as long as 2^32 chunks."""
+    state = _mixed(builder, chaining, block, last)
+    return [builder.xor(state[i], state[i + DIGEST_WORDS]) for i in range(DIGEST_WORDS)]
+
+
+def extension(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines) -> Lines:
+    """The next eight words of the compression: of a root's output, those behind the digest."""
+    state = _mixed(builder, chaining, block, last)
+    return [builder.xor(state[i + DIGEST_WORDS], chaining[i]) for i in range(DIGEST_WORDS)]
+
+
+def _mixed(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines) -> Lines:
+    """The state after all rounds."""
     zero = constant(0)
     counter, length, flags = (_spread(builder, word) for word in last)
     state = [*chaining, *map(constant, _IV), counter, zero, length, flags]
@@ -38,7 +50,7 @@ def compressed(builder: ir.IRBuilder, chaining: Lines, block: Lines, last: Lines
         for number, words in enumerate(_COLUMNS + _DIAGONALS):
             _mix(builder, state, words, block[2 * number], block[2 * number + 1])
         block = [block[i] for i in _PERMUTATION]
-    return [builder.xor(state[i], state[i + DIGEST_WORDS]) for i in range(DIGEST_WORDS)]
+    return state
 
 
 def lines(builder: ir.IRBuilder, data: ir.Value, at: ir.Value, pitch: ir.Value, count: int, kind: ir.Type) -> Lines:
