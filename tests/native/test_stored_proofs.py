@@ -22,18 +22,18 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "d292d068c8b39bf004c07d4b3e730e0aced612d42a3858c18d05762b55b985de",
-    ("mlp", True, True): "3f697d8a9ad4660ce565c2e1c7efba87e8d8b10a152f9f83c58226a90fde43f8",
-    ("everything", False, False): "42e7b924389d46ce80083071d46ab81c440a16a722b0a50b766796b9e97b9ddf",
-    ("everything", True, False): "d0b21d5274cf46dad9898b633c581bb3f4d6515e81ed67851aaa1957ad80a050",
-    ("everything", False, True): "3a65a427fa358e1079d2d6f343acecfeb76793cae06946b2a3fbbefd4c10f841",
+    ("mlp", False, False): "0592be06e1e5e90d1687d71968641603f9941ca10eff92d0a32a58018f92d56d",
+    ("mlp", True, True): "dbf6ec3a0a3d2076e861b5b67299dc53d5fd38ac66206da8ed045fb651bb130c",
+    ("everything", False, False): "33e09b43c47aacb6243bd0f2a7cd89f3f7bc01e43ef9fb086a82853d31c21b21",
+    ("everything", True, False): "d0bf519ef4c1b3a342a874ef2a44fccfbee4f8030cf6b267a9a3357a3e9ca1a7",
+    ("everything", False, True): "dd1436a322cc8df0f044627bf2cb00b86b930bee7ca5fff0aeb2f85f874fabec",
 }
 """By program, and whether inputs and outputs are hidden."""
 
 SMALL = OpeningParameters(Code(log_columns=5, blinding=169, log_length=10), 169, 10, 0)
 STORED_COPY = [
-    "fb9727675de561a22d78921dac5d6f303bb1664f2bc779d1cd0ea5bd0560bf4c",
-    "2eddef30c0cec607c9e2425a3b3393e75ac384dc51416f028de7020eb64af28b",
+    "ca6774cc7fef321476643ee3adb5f51add4c40738c30c8820fb74063e293103c",
+    "ad55cbb3779e88925825b13fad20b83be5568fe8fcdde9833201435aef80adb9",
 ]
 """Of the root over four copies with a fixed seed, and of a proof of one of them."""
 

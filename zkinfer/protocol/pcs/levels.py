@@ -17,9 +17,9 @@ from zkinfer.protocol.transcript import NONCE_BYTES
 MAX_SENT = 3072
 """Elements of a vector that is sent rather than committed to: committing to fewer would take more bytes."""
 
-QUERY_GRINDING = 8
+QUERY_GRINDING = 16
 
-QUERIES = {2: 188, 3: 153}
+QUERIES = {2: 176, 3: 144}
 """By -log2 of the rate: the least number t with ((1 + rate) / 2)^t 2^-QUERY_GRINDING <= 2^-135."""
 
 SHORT = 15

@@ -34,17 +34,17 @@ class Cost:
         store: for each symbol of a codeword: conversion to bytes and hashing.
         leaf: for each column, besides its bytes: two calls of the hash.
         combine: for each symbol of a message and each combination.
-        fold: for each element of a vector that is folded.
+        fold: for each element of a vector that is folded, its functionals and its fold.
         grind: for each attempt.
         proof_byte: the price of a byte of proof: a link of 3 MB a second takes as long.
     """
 
-    encode: float = 0.5
-    store: float = 1.0
-    leaf: float = 100.0
-    combine: float = 3.0
-    fold: float = 40.0
-    grind: float = 1500.0
+    encode: float = 0.33
+    store: float = 2.0
+    leaf: float = 60.0
+    combine: float = 0.4
+    fold: float = 55.0
+    grind: float = 12.0
     proof_byte: float = 350.0
 
 

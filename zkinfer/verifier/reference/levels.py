@@ -31,7 +31,7 @@ from zkinfer.verifier.reference.merkle import DIGEST_BYTES, read_leaves
 
 MAX_SENT = 3072
 MAX_LOG_LENGTH = 24
-GRINDING = 8
+GRINDING = 16
 UNGROUND_LENGTH = 10
 NONCE_BYTES = 8
 
@@ -83,7 +83,7 @@ def level_sizes(vectors: int, elements: int) -> list[LevelSizes]:
     outer, inner = log2_of_power_above(vectors), log2_of_power_above(elements)
     variables, found = outer + inner, list[LevelSizes]()
     while not found or 1 << variables > MAX_SENT:
-        rate, queries = (3, 153) if variables <= 15 else (2, 188)
+        rate, queries = (3, 144) if variables <= 15 else (2, 176)
         folds = max(3 if variables <= 13 else 4, 0 if found else outer)
         length = variables - folds + rate
         if length > MAX_LOG_LENGTH:
