@@ -10,7 +10,7 @@ from support.reference_statements import verify_by_reference
 from support.small_levels import open_statement, small_levels
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol.field import kernels, modular, scalar
+from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.merkle.tree import build_tree

@@ -40,14 +40,19 @@ class OpeningCheck:
         self._combination: Floats = np.zeros(code.dimension)
         self._columns: list[IntArray] = []
 
-    def combined(self, coefficients: IntArray, combinations: IntArray) -> None:
+    def combined(self, coefficients: IntArray, combinations: Floats) -> None:
         """The combinations of rows.
 
         Args:
             coefficients: canonical, shape (combinations, 3, rows).
-            combinations: canonical, shape (combinations, dimension, 3).
+            combinations: balanced, shape (combinations, 3, dimension).
+
+        Raises:
+            DamagedMatrixError: they are not, as a file holds numbers that are no field elements.
         """
-        lines = kernels.from_ints(combinations.transpose(0, 2, 1).reshape(-1, self._code.dimension))
+        if not kernels.is_balanced(combinations):
+            raise DamagedMatrixError("the rows hold numbers that are no field elements")
+        lines = combinations.reshape(-1, self._code.dimension)
         factors = np.zeros((DEGREE, len(lines)), dtype=np.int64)
         factors[:1] = Randomness().elements(1, len(lines))
         self._coefficients = modular.matmul(factors[:1], coefficients.reshape(len(lines), -1))

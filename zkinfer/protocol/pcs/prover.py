@@ -308,14 +308,14 @@ class MatrixWitness:
 
     def combinations(self, coefficients: IntArray) -> IntArray:
         """The combinations of rows, canonical, shape (combinations, dimension, 3)."""
-        return _canonical(self.combined(coefficients))
+        return np.ascontiguousarray(kernels.to_ints(self.combined(coefficients)).transpose(0, 2, 1))
 
     def combined(self, coefficients: IntArray) -> Floats:
         """The combinations of rows, balanced, shape (combinations, 3, dimension)."""
         with phase("combinations"):
             combinations = np.stack([self._combination(one) for one in kernels.from_ints(coefficients)])
             if self._check:
-                self._check.combined(coefficients, _canonical(combinations))
+                self._check.combined(coefficients, combinations)
             return combinations
 
     def _combination(self, coefficients: Floats) -> Floats:
@@ -349,11 +349,6 @@ class MatrixWitness:
         """The Merkle paths of these columns."""
         with phase("columns and paths"):
             return prove_leaves(self._matrices[matrix].nodes, indices)
-
-
-def _canonical(combinations: Floats) -> IntArray:
-    """Combinations as they are sent, shape (combinations, dimension, 3)."""
-    return np.ascontiguousarray(kernels.to_ints(combinations).transpose(0, 2, 1))
 
 
 def prepared(code: Code, data: Array) -> DataArray:
