@@ -22,9 +22,13 @@ from zkinfer.native import cost
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes
 from zkinfer.protocol.field.encoding import BASE_BYTES
+from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import shape_of
 from zkinfer.protocol.pads.params import LEAF_BYTES
+from zkinfer.protocol.pcs.levels import choose_levels
+from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, make_plan
 from zkinfer.timings import collected
 
@@ -78,9 +82,26 @@ class Work:
         }
 
 
-def coded(symbols: float) -> Work:
-    """Of a commitment to a matrix: messages are read, codewords written and read again, and hashed."""
-    return Work(moved=18 * symbols, fused=SYMBOL * symbols, hashed=BASE_BYTES * symbols)
+def coded(name: str, symbols: float, leaves: float, salt: int = SALT_BYTES) -> dict[str, Work]:
+    """Of a commitment to a matrix: messages are read and codewords written; these are read again, and hashed, each
+    leaf with its salt, and two digests for each inner node."""
+    hashed = BASE_BYTES * symbols + (salt + 2 * DIGEST_BYTES) * leaves
+    return {
+        f"{name}: encoding": Work(moved=10 * symbols, fused=SYMBOL * symbols),
+        f"{name}: tree": Work(moved=8 * symbols + 2 * DIGEST_BYTES * leaves, hashed=hashed),
+    }
+
+
+def opened(name: str, code: Code, groups: int, small: float, cells: float) -> dict[str, Work]:
+    """Of an opening: rows of `small` small integers or `cells` field elements are combined, and the levels coded."""
+    fused = (COMBINED_SMALL * small + COMBINED * cells) * (groups + 1)
+    found = {f"{name}: combinations": Work(moved=(small + 8 * cells) * (groups + 1), fused=fused)}
+    levels = choose_levels(groups + 1, code.dimension)
+    symbols = sum(DEGREE * len(level.rows) * level.length for level in levels)
+    transformed = DEGREE * (code.length + sum(level.length for level in levels[:-1])) if levels else 0
+    found |= coded(name, symbols, sum(level.length for level in levels), salt=0)
+    found[f"{name}: functionals"] = Work(moved=10 * transformed, fused=SYMBOL * transformed)
+    return found
 
 
 def work_of(keys: zk.Keys, runs: int) -> dict[str, Work]:
@@ -92,28 +113,30 @@ def work_of(keys: zk.Keys, runs: int) -> dict[str, Work]:
     counts = cost.count(plan, shape, header, key.opening, sizes.symbols)
     assert plan.instance is not None
     weights = key.opening.code
-    masks = 0 if sizes.symbols[1] else 3 * (shape.weight_groups + 1) * weights.length
+    own_masks = bool(sizes.symbols[1])
+    masks = 0 if own_masks else DEGREE * (shape.weight_groups + 1) * weights.length
     entries = plan.instance.lookups
     columns = sum(plan.instance.tables[b.table].columns << b.variables for b in plan.instance.blocks)
     elements = runs * sum(node.out.size for node in program.nodes if isinstance(node, Lookup))
     cells = sum(plan.layouts[m].rows(header.log_columns) << header.log_columns for m in range(INPUTS, WITNESS + 1))
     secret = plan.layouts[WEIGHTS].cells
     values = sum(weight.size for weight in program.weights) + counts.elements
+    others = header.opening.code
     pads = LEAF_BYTES * PADS.sizes(len(shape.variables)).length
     return {
         "execution": Work(moved=secret + 4 * counts.elements, fused=counts.multiplications / 4),
         "witness": Work(moved=4 * elements + 16 * columns),
-        "commitment": coded(counts.symbols - masks),
-        "pads": coded(pads / BASE_BYTES),
-        "masks of the weights": coded(masks),
+        **coded("commitment", counts.symbols - masks, others.length),
+        "pads": Work(moved=18 * pads / BASE_BYTES, fused=SYMBOL * pads / BASE_BYTES, hashed=pads),
+        **coded("masks of the weights", masks, 0 if own_masks else weights.length),
         "lookups": Work(
             moved=LOOKUP_BYTES * entries + 8 * READINGS * columns,
             fused=(EXTENSION * LOOKUP_PRODUCTS + LOOKUP_FRACTIONS) * entries,
         ),
         "contractions": Work(moved=values, fused=COMBINED_SMALL * values),
         "column points": Work(moved=secret + 8 * cells, fused=COMBINED_SMALL * secret + COMBINED * cells),
-        "opening of the weights": Work(moved=secret, fused=COMBINED_SMALL * secret * (shape.weight_groups + 1)),
-        "opening of the rest": Work(moved=8 * cells, fused=COMBINED * cells * (shape.witness_groups + 1)),
+        **opened("opening of the weights", weights, shape.weight_groups, secret, 0),
+        **opened("opening of the rest", others, shape.witness_groups, 0, cells),
     }
 
 
@@ -143,6 +166,7 @@ def phases(width: int, batch: int, machine: Machine, repeats: int = 4) -> list[t
     for name, spent in seconds.items():
         floors = work[name].floors(machine) if name in work else {}
         limit = max(floors, key=lambda name: floors[name], default="")
+        limit = limit if floors and floors[limit] else ""
         shown = (f"{1e3 * floors[limit]:.1f}", f"{spent / floors[limit]:.1f}") if limit else ("", "")
         lines.append((name, limit, f"{1e3 * spent:.1f}", *shown))
     rest = total - sum(seconds.values())

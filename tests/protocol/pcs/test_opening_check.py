@@ -35,6 +35,10 @@ def with_other_blinding(matrix: CommittedMatrix) -> CommittedMatrix:
     return replace(matrix, blinding=-matrix.blinding)
 
 
+def with_blinding_of_no_elements(matrix: CommittedMatrix) -> CommittedMatrix:
+    return replace(matrix, blinding=matrix.blinding * 1e200)
+
+
 def with_other_leaves(matrix: CommittedMatrix) -> CommittedMatrix:
     return replace(matrix, leaves=OtherLeaves(matrix))
 
@@ -58,7 +62,10 @@ def test_an_honest_opening_passes_and_verifies() -> None:
     verify_opening(SMALL, [m.commitment for m in matrices], STATEMENT.groups, opening, Transcript(DOMAIN))
 
 
-@pytest.mark.parametrize("damage", [with_other_data, with_other_blinding, with_other_leaves, with_other_nodes])
+@pytest.mark.parametrize(
+    "damage",
+    [with_other_data, with_other_blinding, with_blinding_of_no_elements, with_other_leaves, with_other_nodes],
+)
 @pytest.mark.parametrize("number", [0, -1])
 def test_what_differs_from_what_was_committed_is_not_opened(
     damage: Callable[[CommittedMatrix], CommittedMatrix], number: int
