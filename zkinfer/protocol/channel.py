@@ -18,7 +18,7 @@ is one. All three then do the same, on the same affine forms.
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -34,7 +34,6 @@ from zkinfer.protocol.field.scalar import (
     ext_dot,
     ext_mul,
     ext_neg,
-    ext_scale_each,
     ext_sub_each,
 )
 from zkinfer.protocol.security import SoundnessTerm
@@ -92,23 +91,15 @@ def combination(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> Aff
     """
     variables: dict[int, Ext] = {}
     for form, factor in zip(forms, coefficients, strict=True):
-        if not variables:
-            variables = dict(_scaled(form.variables, factor))
+        if factor == ONE and not variables:
+            variables = dict(form.variables)
             continue
-        for variable, coefficient in _scaled(form.variables, factor):
+        for variable, coefficient in form.variables.items():
+            # Most forms are one pad with coefficient one.
+            product = factor if coefficient == ONE else ext_mul(factor, coefficient)
             known = variables.get(variable)
-            variables[variable] = coefficient if known is None else ext_add(known, coefficient)
+            variables[variable] = product if known is None else ext_add(known, product)
     return AffineForm(ext_dot(coefficients, [form.constant for form in forms]), variables)
-
-
-def _scaled(variables: Mapping[int, Ext], factor: Ext) -> Iterable[tuple[int, Ext]]:
-    """Variables, and their coefficients times a factor. Most forms are one pad with coefficient one."""
-    if factor == ONE:
-        return variables.items()
-    if len(variables) == 1:
-        ((variable, coefficient),) = variables.items()
-        return ((variable, factor if coefficient == ONE else ext_mul(factor, coefficient)),)
-    return zip(variables, ext_scale_each(variables.values(), factor), strict=True)
 
 
 @dataclass(frozen=True)

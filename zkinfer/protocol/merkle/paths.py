@@ -11,7 +11,7 @@ This module is what the verifier needs; `tree` builds the trees.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from blake3 import blake3
 
@@ -45,6 +45,16 @@ def sibling_numbers(log_leaves: int, indices: Sequence[int]) -> list[int]:
     return siblings
 
 
+def sibling_count(log_leaves: int, indices: Sequence[int]) -> int:
+    """How many `sibling_numbers` there are."""
+    count, known = 0, {(1 << log_leaves) + i for i in indices}
+    for _ in range(log_leaves):
+        parents = {node >> 1 for node in known}
+        count += 2 * len(parents) - len(known)
+        known = parents
+    return count
+
+
 def check_leaves(
     root: bytes, log_leaves: int, indices: Sequence[int], leaves: Sequence[bytes | memoryview], siblings: bytes
 ) -> None:
@@ -59,16 +69,32 @@ def check_leaves(
         raise ValueError("indices must be sorted and distinct")
     if not indices or indices[0] < 0 or indices[-1] >= 1 << log_leaves:
         raise ValueError(f"indices must be in [0, {1 << log_leaves}) and at least one")
-    numbers = sibling_numbers(log_leaves, indices)
-    if len(siblings) != DIGEST_BYTES * len(numbers):
-        raise MalformedProofError(f"{len(numbers)} Merkle siblings are needed, not {len(siblings)} bytes")
-    given = {number: siblings[DIGEST_BYTES * i : DIGEST_BYTES * (i + 1)] for i, number in enumerate(numbers)}
-    known = {(1 << log_leaves) + i: hash_leaf(leaf) for i, leaf in zip(indices, leaves, strict=True)}
+    needed = sibling_count(log_leaves, indices)
+    if len(siblings) != DIGEST_BYTES * needed:
+        raise MalformedProofError(f"{needed} Merkle siblings are needed, not {len(siblings)} bytes")
+    numbers = [(1 << log_leaves) + i for i in indices]
+    digests = [hash_leaf(leaf) for _, leaf in zip(indices, leaves, strict=True)]
+    given = iter([siblings[start : start + DIGEST_BYTES] for start in range(0, len(siblings), DIGEST_BYTES)])
     for _ in range(log_leaves):
-        parents = sorted({number >> 1 for number in known})
-        known = {
-            parent: hash_node(*(known.get(child) or given[child] for child in (2 * parent, 2 * parent + 1)))
-            for parent in parents
-        }
-    if known[1] != root:
+        numbers, digests = _parents(numbers, digests, given)
+    if digests[0] != root:
         raise InvalidProofError("the opened columns are not those that were committed")
+
+
+def _parents(numbers: Sequence[int], digests: Sequence[bytes], given: Iterator[bytes]) -> tuple[list[int], list[bytes]]:
+    """The parents of sorted nodes of a level, and their digests; siblings that are not known come from `given`."""
+    above: list[int] = []
+    found: list[bytes] = []
+    place = 0
+    while place < len(numbers):
+        number, digest = numbers[place], digests[place]
+        place += 1
+        if number & 1:
+            found.append(hash_node(next(given), digest))
+        elif place < len(numbers) and numbers[place] == number + 1:
+            found.append(hash_node(digest, digests[place]))
+            place += 1
+        else:
+            found.append(hash_node(digest, next(given)))
+        above.append(number >> 1)
+    return above, found

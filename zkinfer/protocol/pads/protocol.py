@@ -28,7 +28,7 @@ from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_array, decode_ext
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul
-from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES, check_leaves, sibling_numbers
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES, check_leaves, sibling_count
 from zkinfer.protocol.pads.params import LEAF_BYTES, WORDS, Coefficients, PadSizes, draw_coefficients
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.typing import IntArray
@@ -99,7 +99,7 @@ def run_pads_proof(
     exchange_work(transcript, wire, "pads query grinding", sizes.query_grinding)
     indices = sorted(set(transcript.challenge_indices("pads queries", sizes.length, sizes.queries)))
     columns = wire.exchange(LEAF_BYTES * len(indices), None if witness is None else partial(witness.columns, indices))
-    siblings = DIGEST_BYTES * len(sibling_numbers(sizes.log_length, indices))
+    siblings = DIGEST_BYTES * sibling_count(sizes.log_length, indices)
     paths = wire.exchange(siblings, None if witness is None else partial(witness.paths, indices))
     wire.finish()
     if wire.reads:

@@ -28,7 +28,7 @@ from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import decode_array
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_dot, ext_mul, ext_powers, ext_sub, root_of_unity
-from zkinfer.protocol.merkle.paths import DIGEST_BYTES, check_leaves, sibling_numbers
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, check_leaves, sibling_count
 from zkinfer.protocol.pcs.functionals import TensorSum
 from zkinfer.protocol.pcs.levels import Level
 from zkinfer.typing import IntArray
@@ -146,7 +146,7 @@ class Folding:
     ) -> Callable[[], IntArray]:
         """Columns with their paths; the result, for a verifier, checks them and folds each: shape (3, indices)."""
         level, witness, wire = self._levels[number], self._witness, self._wire
-        siblings = DIGEST_BYTES * len(sibling_numbers(level.log_length, indices))
+        siblings = DIGEST_BYTES * sibling_count(level.log_length, indices)
         make_columns = None if witness is None else partial(witness.columns, number, indices)
         make_paths = None if witness is None else partial(witness.paths, number, indices)
         columns = wire.exchange(level.leaf_bytes * len(indices), make_columns)

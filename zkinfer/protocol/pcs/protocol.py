@@ -26,7 +26,7 @@ from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.encoding import decode_array
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext, ext_add, ext_dot, ext_powers, root_of_unity
-from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES, check_leaves, sibling_numbers
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES, check_leaves, sibling_count
 from zkinfer.protocol.pcs.claims import ClaimGroup, absorb_statement, check_statement, split_weights
 from zkinfer.protocol.pcs.combinations import combination_coefficients
 from zkinfer.protocol.pcs.folding import Folding, FoldingWitness
@@ -214,7 +214,7 @@ def _exchange_columns(
     witness: OpeningWitness | None,
 ) -> Callable[[], IntArray]:
     """The columns of all matrices with their paths; the result, for a verifier, checks and decodes them."""
-    siblings = DIGEST_BYTES * len(sibling_numbers(code.log_length, indices))
+    siblings = DIGEST_BYTES * sibling_count(code.log_length, indices)
     received = []
     for number, commitment in enumerate(commitments):
         make_leaves = None if witness is None else partial(witness.leaves, number, indices)
