@@ -318,7 +318,10 @@ class Channel(ABC):
         """
         data, elements = self._transfer(wire or self._wire, count, make)
         self.transcript.absorb(label, data)
-        return [AffineForm(element, self._new_pad()) for element in elements]
+        if not self._padded:
+            return [AffineForm(element) for element in elements]
+        first = self._new_pads(count)
+        return [AffineForm(element, {number: ONE}) for number, element in enumerate(elements, first)]
 
     @abstractmethod
     def exchange_array(
@@ -387,11 +390,11 @@ class Channel(ABC):
         self._wire.finish()
         return self._constraints
 
-    def _new_pad(self) -> dict[int, Ext]:
-        if not self._padded:
-            return {}
-        self._constraints.variables.append(None)
-        return {len(self._constraints.variables) - 1: ONE}
+    def _new_pads(self, count: int) -> int:
+        """Adds so many variables; the number of the first."""
+        first = len(self._constraints.variables)
+        self._constraints.variables += [None] * count
+        return first
 
     def _product(self, i: int, j: int) -> int:
         if (i, j) not in self._products:
@@ -495,5 +498,4 @@ class DryChannel(Channel):
 
     def reserve(self, count: int) -> None:
         """Adds the pads of elements that openings send, which a dry run leaves out."""
-        for _ in range(count):
-            self._new_pad()
+        self._new_pads(count)

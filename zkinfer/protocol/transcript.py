@@ -24,7 +24,8 @@ There is no way to copy or rewind a transcript: prover and verifier make the sam
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from importlib.util import find_spec
 
 from blake3 import blake3
@@ -44,10 +45,6 @@ BLOCK_BYTES = 64
 """Of BLAKE3: the longest frame that is hashed at once."""
 
 ABSORB, EXT, INDICES, GRIND = b"\x01", b"\x02", b"\x03", b"\x04"
-
-_CHUNK_BYTES = 4096
-_FIRST_CHUNK_BYTES = 64
-"""Most calls need a few words; output is made in larger chunks where they do not suffice."""
 
 
 class Transcript:
@@ -78,8 +75,7 @@ class Transcript:
 
     def challenge_exts(self, label: str, count: int) -> list[Ext]:
         """Independent uniform extension field elements."""
-        words = self._words(_frame(EXT, label, _u64(count)), BASE_BYTES, P)
-        flat = list(itertools.islice(words, DEGREE * count))
+        flat = self._words(_frame(EXT, label, _u64(count)), BASE_BYTES, P, DEGREE * count)
         return [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), DEGREE)]
 
     def challenge_indices(self, label: str, bound: int, count: int) -> list[int]:
@@ -90,8 +86,7 @@ class Transcript:
         """
         if not 1 <= bound < 1 << 64:
             raise InvalidInputError(f"no indices below {bound}")
-        words = self._words(_frame(INDICES, label, _u64(bound) + _u64(count)), INDEX_BYTES, bound)
-        return list(itertools.islice(words, count))
+        return self._words(_frame(INDICES, label, _u64(bound) + _u64(count)), INDEX_BYTES, bound, count)
 
     def solve(self, label: str, bits: int) -> int:
         """The smallest nonce whose output begins with `bits` zero bits; takes about 2^bits hashes. Binds nothing.
@@ -133,27 +128,26 @@ class Transcript:
     def _output(self, frame: bytes) -> blake3:
         return blake3(frame, key=self._state)
 
-    def _advance(self, frame: bytes) -> blake3:
+    def _advance(self, frame: bytes) -> None:
+        self._state = self._output(frame).digest(STATE_BYTES)
+
+    def _words(self, frame: bytes, size: int, bound: int, count: int) -> list[int]:
+        """Advances the state; the first words of `size` bytes that are below bound, masked to the bits of bound - 1."""
         output = self._output(frame)
-        self._state = output.digest(STATE_BYTES)
-        return output
+        data = output.digest(STATE_BYTES + size * count)  # enough, if no word is skipped
+        self._state = data[:STATE_BYTES]
+        words, position = _words_below(bound, data[STATE_BYTES:], size), len(data)
+        while len(words) < count:
+            data = output.digest(size * (count - len(words)), seek=position)
+            words += _words_below(bound, data, size)
+            position += len(data)
+        return words
 
-    def _words(self, frame: bytes, size: int, bound: int) -> Iterator[int]:
-        """Uniform integers below bound; the state advances at once, whatever is taken from the iterator."""
-        return _rejection_sampling(self._advance(frame), size, bound)
 
-
-def _rejection_sampling(output: blake3, size: int, bound: int) -> Iterator[int]:
-    """Words of `size` bytes, masked to the bits of bound - 1; those not below bound are skipped."""
+def _words_below(bound: int, data: bytes, size: int) -> list[int]:
     mask = (1 << (bound - 1).bit_length()) - 1
-    position, wanted = STATE_BYTES, _FIRST_CHUNK_BYTES
-    while True:
-        chunk = output.digest(wanted // size * size, seek=position)
-        position, wanted = position + len(chunk), _CHUNK_BYTES
-        for i in range(0, len(chunk), size):
-            word = int.from_bytes(chunk[i : i + size], "little") & mask
-            if word < bound:
-                yield word
+    words = [int.from_bytes(data[i : i + size], "little") & mask for i in range(0, len(data), size)]
+    return [word for word in words if word < bound]
 
 
 def _solves(output: blake3, bits: int) -> bool:
@@ -169,8 +163,13 @@ def _grinding_prefix(label: str, bits: int) -> bytes:
 
 
 def _frame(operation: bytes, label: str, payload: bytes) -> bytes:
+    return _frame_start(operation, label) + payload
+
+
+@lru_cache(maxsize=256)
+def _frame_start(operation: bytes, label: str) -> bytes:
     name = label.encode()
-    return b"".join((operation, len(name).to_bytes(4, "little"), name, payload))
+    return b"".join((operation, len(name).to_bytes(4, "little"), name))
 
 
 def _u64(value: int) -> bytes:

@@ -46,7 +46,7 @@ def decode_base(data: bytes, count: int) -> list[int]:
     if len(data) != count * BASE_BYTES:
         raise MalformedProofError(f"{count} field elements take {count * BASE_BYTES} bytes, not {len(data)}")
     values = [int.from_bytes(data[i : i + BASE_BYTES], "little") for i in range(0, len(data), BASE_BYTES)]
-    if any(v >= P for v in values):
+    if max(values, default=0) >= P:
         raise MalformedProofError("a field element is not canonical: its integer is not below the modulus")
     return values
 

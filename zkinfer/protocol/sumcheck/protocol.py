@@ -49,18 +49,19 @@ def run_sumcheck(
     if len(claims) != len(batch.instances):
         raise InvalidInputError(f"{len(batch.instances)} instances need as many claims, not {len(claims)}")
     coefficients = ext_powers(channel.challenge("sumcheck batch"), len(claims)) if len(claims) > 1 else [ONE]
-    target = combination(claims, coefficients)
+    # The last target, less what the evaluations give: forms and their coefficients, added up once.
+    left, scales = list(claims), list(coefficients)
     point: list[Ext] = []
     for index in range(batch.variables):
         make = None if witness is None else partial(witness.round_polynomial, coefficients, point)
         message = channel.exchange("sumcheck round", batch.degree, make)
         challenge = channel.challenge("sumcheck point")
-        weights = round_weights(challenge, batch.weight(index), batch.degree)
-        target = combination((target, *message), (ONE, *weights))
+        left += message
+        scales += round_weights(challenge, batch.weight(index), batch.degree)
         point.append(challenge)
         if witness is not None:
             witness.bind(challenge)
-    reduced, left, scales = [], [target], [ONE]
+    reduced = []
     for number, (instance, coefficient) in enumerate(zip(batch.instances, coefficients, strict=True)):
         make = None if witness is None else partial(witness.values, number)
         values = channel.exchange("sumcheck evaluations", instance.factors, make)
