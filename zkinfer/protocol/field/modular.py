@@ -37,6 +37,9 @@ _MIN_TERMS = 64
 
 _INVERSE = 1.0 / P
 
+_FEW_PRODUCTS, _FEW_TERMS = 8, 48
+"""Products of extension elements, one by one and added up, which Python makes sooner than numpy its calls."""
+
 _PLAIN_VARIABLES = 3
 """Variables below which a table takes Python less time than numpy."""
 
@@ -159,7 +162,8 @@ def from_exts(values: Sequence[Ext]) -> IntArray:
 
 def to_exts(values: IntArray) -> list[Ext]:
     """The extension elements of an array of shape (3, n)."""
-    return [(int(c0), int(c1), int(c2)) for c0, c1, c2 in values.T]
+    c0, c1, c2 = values.tolist()
+    return list(zip(c0, c1, c2, strict=True))
 
 
 def ext_mul(a: IntArray, b: IntArray) -> IntArray:
@@ -172,6 +176,8 @@ def ext_mul(a: IntArray, b: IntArray) -> IntArray:
     2 P. It is off by six roundings, each of less than 6 * 2^50 * 2^-53, so the remainder lies between -6 P and 6 P and
     is exact although the products are reduced modulo 2^64.
     """
+    if a.size <= DEGREE * _FEW_PRODUCTS and (b.shape == a.shape or b.size == DEGREE):
+        return _few_products(a, b)
     b = b.reshape(DEGREE, *(1,) * (a.ndim - b.ndim), *b.shape[1:])
     line = np.concatenate([NONRESIDUE * b[1:], b])
     scaled = a * _INVERSE
@@ -179,6 +185,13 @@ def ext_mul(a: IntArray, b: IntArray) -> IntArray:
     quotient = scaled[0] * line[2:] + scaled[1] * line[1:4] + scaled[2] * line[:3]
     result: IntArray = (exact - np.rint(quotient).astype(np.int64) * P) % P
     return result
+
+
+def _few_products(a: IntArray, b: IntArray) -> IntArray:
+    """`ext_mul` for arrays of one shape, or a single element b with no more axes than a."""
+    left, right = to_exts(a.reshape(DEGREE, -1)), to_exts(b.reshape(DEGREE, -1))
+    products = [scalar.ext_mul(x, y) for x, y in zip(left, itertools.cycle(right), strict=False)]
+    return from_exts(products).reshape(a.shape)
 
 
 def sum_axis(a: IntArray, axis: int) -> IntArray:
@@ -223,6 +236,9 @@ def ext_dot(a: IntArray, b: IntArray) -> Ext:
 def ext_matvec(a: IntArray, b: IntArray) -> IntArray:
     """The product of an extension matrix (3, m, n) and an extension vector (3, n): shape (3, m)."""
     m, n = a.shape[1:]
+    if m * n <= _FEW_TERMS:
+        vector = to_exts(b)
+        return from_exts([scalar.ext_dot(to_exts(a[:, row]), vector) for row in range(m)])
     c = matmul(a.reshape(DEGREE * m, n), b.T).reshape(DEGREE, m, DEGREE)
     rows = [
         c[0, :, 0] + NONRESIDUE * (c[1, :, 2] + c[2, :, 1]),

@@ -85,13 +85,13 @@ def _parents(numbers: Sequence[int], digests: Sequence[bytes], given: Iterator[b
     """The parents of sorted nodes of a level, and their digests; siblings that are not known come from `given`."""
     above: list[int] = []
     found: list[bytes] = []
-    place = 0
-    while place < len(numbers):
+    place, count = 0, len(numbers)
+    while place < count:
         number, digest = numbers[place], digests[place]
         place += 1
         if number & 1:
             found.append(hash_node(next(given), digest))
-        elif place < len(numbers) and numbers[place] == number + 1:
+        elif place < count and numbers[place] == number + 1:
             found.append(hash_node(digest, digests[place]))
             place += 1
         else:

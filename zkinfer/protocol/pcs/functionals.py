@@ -5,7 +5,7 @@ here is of this kind: the value of a row's codeword at w^j, where the factors of
 multilinear extension at a point. To fold a variable replaces two factors by one number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -89,23 +89,41 @@ class TensorSum:
 
     def table(self) -> IntArray:
         """The weight of each element of the vector that is left: shape (3, 2^variables)."""
-        variables = self.factors.shape[2]
-        half = variables // 2
-        left = modular.ext_mul(self._expanded(0, half), self.coefficients[:, :, None])
-        right = self._expanded(half, variables)
-        products = [_ext_matmul(left, right[k], k) for k in range(DEGREE)]
-        total: IntArray = sum(products[1:], products[0]) % P
-        return total.reshape(DEGREE, -1)
+        # Most terms are values, whose factors are in F.
+        base = ~self.factors[1:].any(axis=(0, 2, 3))
+        total = _table_over_base(self.coefficients[:, base], self.factors[0, base])
+        if not base.all():
+            total = (total + _table(self.coefficients[:, ~base], self.factors[:, ~base])) % P
+        return total
 
-    def _expanded(self, start: int, end: int) -> IntArray:
-        """For each term the products of factors of these variables, for all values of their bits: (3, terms, 2^n)."""
-        terms = self.factors.shape[1]
-        table = np.zeros((DEGREE, terms, 1), dtype=np.int64)
-        table[0] = 1
-        for variable in range(start, end):
-            pair = self.factors[:, :, None, variable]
-            table = modular.ext_mul(table[..., None], pair).reshape(DEGREE, terms, -1)
-        return table
+
+def _table_over_base(coefficients: IntArray, factors: IntArray) -> IntArray:
+    """`TensorSum.table` for terms whose factors, shape (terms, variables, 2), are in F."""
+    terms, variables = factors.shape[:2]
+    half = variables // 2
+    left = modular.mul(_expanded(factors[:, :half], modular.mul), coefficients[:, :, None])
+    rows = left.transpose(0, 2, 1).reshape(-1, terms)
+    return modular.matmul(rows, _expanded(factors[:, half:], modular.mul)).reshape(DEGREE, -1)
+
+
+def _table(coefficients: IntArray, factors: IntArray) -> IntArray:
+    """The same for factors in K, shape (3, terms, variables, 2)."""
+    half = factors.shape[2] // 2
+    left = modular.ext_mul(_expanded(factors[:, :, :half], modular.ext_mul), coefficients[:, :, None])
+    right = _expanded(factors[:, :, half:], modular.ext_mul)
+    products = [_ext_matmul(left, right[k], k) for k in range(DEGREE)]
+    total: IntArray = sum(products[1:], products[0]) % P
+    return total.reshape(DEGREE, -1)
+
+
+def _expanded(factors: IntArray, multiply: Callable[[IntArray, IntArray], IntArray]) -> IntArray:
+    """For each term the products of its factors, for all values of their bits: shape (..., terms, 2^variables)."""
+    *axes, variables, _ = factors.shape
+    table = np.zeros((*axes, 1), dtype=np.int64)
+    (table if len(axes) == 1 else table[0])[...] = 1
+    for variable in range(variables):
+        table = multiply(table[..., None], factors[..., None, variable, :]).reshape(*axes, 2 << variable)
+    return table
 
 
 def _ext_matmul(left: IntArray, right: IntArray, power: int) -> IntArray:

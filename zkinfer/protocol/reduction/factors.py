@@ -14,7 +14,7 @@ import numpy as np
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.modular import from_exts, to_exts
 from zkinfer.protocol.field.params import DEGREE
-from zkinfer.protocol.field.scalar import ONE, Ext, ext_inv, ext_mul
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_inv, ext_mul
 from zkinfer.typing import IntArray
 
 Part = tuple[tuple[int, ...], IntArray]
@@ -45,13 +45,22 @@ def outer(factors: Sequence[IntArray]) -> IntArray:
 
 def monic(factor: IntArray) -> tuple[IntArray, Ext] | None:
     """The factor over its first nonzero entry in row-major order, and that entry; None for zero."""
-    nonzero = factor.any(axis=0)
-    if not nonzero.any():
-        return None
-    lead = to_exts(factor[:, nonzero][:, :1])[0]
+    flat = factor.reshape(DEGREE, -1)
+    lead = to_exts(flat[:, :1])[0] if flat.size else ZERO
+    if lead == ZERO:
+        nonzero = flat.any(axis=0)
+        if not nonzero.any():
+            return None
+        first = int(nonzero.argmax())
+        lead = to_exts(flat[:, first : first + 1])[0]
     if lead == ONE:
         return factor, lead
-    return modular.ext_mul(factor, from_exts([ext_inv(lead)]).reshape(DEGREE, *(1,) * nonzero.ndim)), lead
+    return modular.ext_mul(flat, from_exts([ext_inv(lead)])).reshape(factor.shape), lead
+
+
+def is_zero(factor: IntArray) -> bool:
+    """Whether all entries are zero."""
+    return not (factor.size and factor.item(0)) and not factor.any()
 
 
 def rank_one(matrix: IntArray) -> tuple[IntArray, IntArray] | None:

@@ -26,6 +26,8 @@ from zkinfer.protocol.reduction.boxes import Box, Cut
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
 
+_INT64 = np.dtype(np.int64)
+
 MAX_BITS = 50
 """`evaluate` takes integers of absolute value below 2^MAX_BITS: about P, and no value of a program is larger."""
 
@@ -49,10 +51,13 @@ class Functional:
     scale: Ext = ONE
 
     def __post_init__(self) -> None:
-        if any(f.ndim < 2 or len(f) != DEGREE or f.dtype != np.int64 for f in self.factors):
-            found = ", ".join(f"{f.dtype}{list(f.shape)}" for f in self.factors)
-            raise ShapeError(f"factors are int64 arrays of shape (3, sizes of one axis or more), got {found}")
-        axes = tuple(n for f in self.factors for n in f.shape[1:])
+        axes: tuple[int, ...] = ()
+        for factor in self.factors:
+            coordinates, *sizes = factor.shape
+            if not sizes or coordinates != DEGREE or factor.dtype != _INT64:
+                found = ", ".join(f"{f.dtype}{list(f.shape)}" for f in self.factors)
+                raise ShapeError(f"factors are int64 arrays of shape (3, sizes of one axis or more), got {found}")
+            axes += tuple(sizes)
         if axes != self.shape:
             raise ShapeError(f"weights for a tensor of shape {self.shape} cannot have factors over axes {axes}")
 
@@ -200,9 +205,10 @@ def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
     shape = terms[0][1].shape if terms else ()
     if len(terms) == 1:
         ((coefficient, functional),) = terms
-        scale = ext_mul(coefficient, functional.scale)
-        zero = scale == ZERO or not all(factor.any() for factor in functional.factors)
-        return [] if zero else [Functional(shape, functional.factors, scale)]
+        scale = functional.scale if coefficient == ONE else ext_mul(coefficient, functional.scale)
+        if scale == ZERO or any(map(products.is_zero, functional.factors)):
+            return []
+        return [functional if coefficient == ONE else Functional(shape, functional.factors, scale)]
     sums = [normal for c, f in terms if (normal := _normal(f.factors, ext_mul(c, f.scale))) is not None]
     if len(sums) > 1:
         sums = _alike(sums)

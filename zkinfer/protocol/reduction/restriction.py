@@ -40,7 +40,7 @@ class AxisWeights:
     @cached_property
     def is_zero(self) -> bool:
         """Whether all weights are zero."""
-        return not self.weights.any()
+        return products.is_zero(self.weights)
 
 
 class Restriction:
