@@ -1,6 +1,7 @@
 """`verify`: golden proofs are accepted, and any change of the statement or of the proof is refused by its name."""
 
 import dataclasses
+import importlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,11 @@ from zkinfer.errors import (
     VerifierUnavailableError,
 )
 from zkinfer.ezkl.verifier import halo2
+from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
 
+verifier = importlib.import_module("zkinfer.verifier.verify")
 WORD = 32
 
 # WitnessJudge.
@@ -58,6 +61,39 @@ def test_files_bytes_and_objects_are_all_welcome(dense: Any, data: Path) -> None
     assert dense.verify(proof=proof, commitment=str(commitment)).fingerprint == dense.fingerprint
     changes = {"proof": bytearray(proof.read_bytes()), "commitment": memoryview(commitment.read_bytes())}
     assert dense.verify(**changes).fingerprint == dense.fingerprint
+
+
+def test_a_commitment_is_decoded_once_and_what_was_changed_is_another(
+    dense: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes, and what stands in a file at the time, are compared in full with those that were decoded before."""
+    decoded: list[bytes] = []
+    from_payload = Commitment._decoded
+
+    def counted(payload: bytes) -> Commitment:
+        decoded.append(payload)
+        return from_payload(payload)
+
+    monkeypatch.setattr(Commitment, "_decoded", counted)
+    right, other = (data / "dense.zkc").read_bytes(), (data / "product.zkc").read_bytes()
+    verifier._decoded.cache_clear()
+    path = tmp_path / "model.zkc"
+    path.write_bytes(right)
+    for source in (right, bytearray(right), path):
+        assert dense.verify(commitment=source).fingerprint == dense.fingerprint
+    assert len(decoded) == 1
+    own = Commitment.of(right)
+    own.program, own.key = None, None  # type: ignore[assignment]
+    assert dense.verify(commitment=right).fingerprint == dense.fingerprint
+    path.write_bytes(other)
+    with pytest.raises(CommitmentMismatchError):
+        dense.verify(commitment=path)
+    damaged = bytearray(right)
+    for place in (len(right) // 2, -1):
+        damaged[place] ^= 1
+        for _ in range(2):
+            with pytest.raises(MalformedCommitmentError):
+                dense.verify(commitment=damaged)
 
 
 def test_result_is_safe_to_hand_around(dense: Any) -> None:

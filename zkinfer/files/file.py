@@ -1,7 +1,7 @@
 """What all of zkinfer's files share: one kind, one encoding, atomic writing and bounded reading."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Self, TypeAlias
 
 import msgspec
@@ -96,12 +96,19 @@ class File:
         return value
 
     @classmethod
-    def of(cls, source: Self | Source, *, max_bytes: int | None = None) -> Self:
+    def of(
+        cls,
+        source: Self | Source,
+        *,
+        max_bytes: int | None = None,
+        decode: Callable[[bytes], Self] | None = None,
+    ) -> Self:
         """The value itself, or that of a file's content or path.
 
         Args:
             source: any of these.
             max_bytes: a longer payload is refused, where that is less than what the kind of file allows.
+            decode: used in the place of `from_bytes`: one that remembers what it has decoded.
 
         Raises:
             MalformedProofError, MalformedCommitmentError, ArtifactError: as `load`; also for anything else.
@@ -111,9 +118,9 @@ class File:
         if isinstance(source, (bytes, bytearray, memoryview)):
             if max_bytes is not None and len(source) > max_bytes + HEADER_BYTES:
                 raise cls.UNREADABLE(f"{cls.KIND.name}: {len(source)} bytes, where at most {max_bytes} are accepted")
-            return cls.from_bytes(bytes(source))
+            return (decode or cls.from_bytes)(bytes(source))
         if isinstance(source, (str, os.PathLike)):
-            return cls.load(source, max_bytes=max_bytes)
+            return cls._loaded(source, max_bytes, decode) if decode else cls.load(source, max_bytes=max_bytes)
         raise cls.UNREADABLE(
             f"a {cls.KIND.name}, its bytes or a path is needed, got {type(source).__name__}{cls._advice(source)}"
         )
@@ -145,13 +152,18 @@ class File:
             MalformedProofError, MalformedCommitmentError, ArtifactError: as `from_bytes`; also when there is no such
                 file, or it is too large.
         """
+        return cls._loaded(path, max_bytes, cls.from_bytes)
+
+    @classmethod
+    def _loaded(cls, path: str | os.PathLike[str], max_bytes: int | None, decode: Callable[[bytes], Self]) -> Self:
+        """`load`, with what decodes the content."""
         try:
             limit = cls.KIND.max_bytes if max_bytes is None else min(max_bytes, cls.KIND.max_bytes)
             data = read_bounded(path, max_bytes=limit + HEADER_BYTES, wanted=cls._is_of_kind)
         except ArtifactError as error:
             raise cls.UNREADABLE(one_line(error)) from None
         try:
-            return cls.from_bytes(data)
+            return decode(data)
         except ZkinferError as error:
             name = cls.KIND.name
             reason = str(error).removeprefix(f"{name}: ")
