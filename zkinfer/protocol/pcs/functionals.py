@@ -102,7 +102,7 @@ def _table_over_base(coefficients: IntArray, factors: IntArray) -> IntArray:
     terms, variables = factors.shape[:2]
     half = variables // 2
     left = modular.mul(_expanded(factors[:, :half], modular.mul), coefficients[:, :, None])
-    rows = left.transpose(0, 2, 1).reshape(-1, terms)
+    rows = left.transpose(0, 2, 1).reshape(DEGREE << half, terms)
     return modular.matmul(rows, _expanded(factors[:, half:], modular.mul)).reshape(DEGREE, -1)
 
 
