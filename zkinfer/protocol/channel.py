@@ -333,9 +333,9 @@ class Channel(ABC):
             MalformedProofError: the message ends before, or an element is not canonical.
         """
 
-    def absorb(self, label: str, data: bytes) -> None:
+    def absorb(self, label: str, *pieces: bytes) -> None:
         """Binds public data that both sides know and nobody sends."""
-        self.transcript.absorb(label, data)
+        self.transcript.absorb(label, *pieces)
 
     def challenge(self, label: str) -> Ext:
         """A challenge that depends on everything absorbed and exchanged so far."""

@@ -57,9 +57,12 @@ class Transcript:
     def __init__(self, domain: bytes) -> None:
         self._state: bytes = blake3(domain, derive_key_context=CONTEXT).digest()
 
-    def absorb(self, label: str, data: bytes) -> None:
-        """Bind a message."""
-        self._advance(_frame(ABSORB, label, data))
+    def absorb(self, label: str, *pieces: bytes) -> None:
+        """Bind a message; where it has several pieces, these follow one another, and where they end is not bound."""
+        output = self._output(_frame_start(ABSORB, label))
+        for piece in pieces:
+            output.update(piece)
+        self._state = output.digest(STATE_BYTES)
 
     def absorb_base(self, label: str, values: Iterable[int]) -> None:
         """Bind canonical base field elements, in their canonical bytes."""

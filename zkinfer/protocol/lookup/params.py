@@ -160,12 +160,12 @@ class LookupInstance:
         *weights, last = ext_powers(gamma, self.columns + 1)
         return weights[: self.tables[table].columns], ext_mul(last, (table, 0, 0))
 
-    def description(self) -> bytes:
-        """Bytes that determine the instance: what the transcript absorbs."""
+    def description(self) -> list[bytes]:
+        """Bytes, piece by piece, that determine the instance: what the transcript absorbs."""
         tables = [table.description() for table in self.tables]
         blocks = [v for block in self.blocks for v in (block.table, block.variables)]
         lengths = [len(tables), *map(len, tables), len(self.blocks)]
-        return encode_base(lengths) + b"".join(tables) + encode_base(blocks)
+        return [encode_base(lengths), *tables, encode_base(blocks)]
 
     @property
     def message_elements(self) -> int:

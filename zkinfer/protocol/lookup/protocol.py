@@ -75,7 +75,7 @@ def draw_challenges(instances: Sequence[LookupInstance], channel: Channel, *, gr
     for instance in instances:
         logup = security.logup("lookups", instance.lookups, instance.rows.filled, instance.columns)
         channel.note(security.ground(logup, grinding))
-        channel.absorb("lookup", instance.description())
+        channel.absorb("lookup", *instance.description())
     return channel.challenge("lookup alpha"), channel.challenge("lookup gamma")
 
 

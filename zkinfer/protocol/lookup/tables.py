@@ -9,7 +9,7 @@ of rows; an explicit table is given row by row and evaluated in linear time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +169,7 @@ class ExplicitTable:
         self._values = [np.pad(column.astype(np.int64) % P, fill, mode="edge") for column in given]
         for column in self._values:
             column.setflags(write=False)
+        self._balanced = [_balanced(column) for column in self._values]
 
     @property
     def variables(self) -> int:
@@ -184,21 +185,32 @@ class ExplicitTable:
     def evaluate(self, point: Point) -> list[Ext]:
         split = len(point) // 2
         high, low = modular.eq_table(point[:split]), modular.eq_table(point[split:])
-        shape = (high.shape[1], low.shape[1])
-        return [modular.ext_dot(modular.matmul(high, column.reshape(shape)), low) for column in self._values]
+        shape = (1, high.shape[1], low.shape[1])
+        lines = (modular.contract(high, column.reshape(shape))[:, 0] for column in self._balanced)
+        return [modular.ext_dot(line, low) for line in lines]
 
     def description(self) -> bytes:
-        return b"explicit" + encode_base([self.columns, self.rows]) + self._encoded
+        return self._description
 
     @cached_property
-    def _encoded(self) -> bytes:
-        return b"".join(encode_array(column[: self.rows]).tobytes() for column in self._values)
+    def _description(self) -> bytes:
+        sizes = b"explicit" + encode_base([self.columns, self.rows])
+        return b"".join((sizes, *(encode_array(column[: self.rows]).tobytes() for column in self._values)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ExplicitTable) and self.description() == other.description()
 
     def __hash__(self) -> int:
-        return hash(self._encoded)
+        return hash(self._description)
+
+
+def _balanced(column: IntArray) -> npt.NDArray[np.signedinteger[Any]]:
+    """The integers nearest to zero for canonical elements, in the shortest type: small ones are weighed fast."""
+    nearest = np.where(column > P // 2, column - P, column)
+    low, high = int(nearest.min()), int(nearest.max())
+    kinds = (np.int8, np.int16, np.int32, np.int64)
+    shortest = next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return nearest.astype(shortest)
 
 
 def _row_numbers(rows: int) -> IntArray:

@@ -7,7 +7,6 @@ dense tensor of weights costs as much as the tensor that it weighs, a product of
 import math
 from collections import deque
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -31,7 +30,12 @@ def ones(axes: int) -> IntArray:
 
 def spans(factors: Sequence[IntArray]) -> list[tuple[int, int]]:
     """The half-open range of axes of each factor."""
-    return list(pairwise(accumulate((f.ndim - 1 for f in factors), initial=0)))
+    found, start = [], 0
+    for factor in factors:
+        end = start + factor.ndim - 1
+        found.append((start, end))
+        start = end
+    return found
 
 
 def outer(factors: Sequence[IntArray]) -> IntArray:

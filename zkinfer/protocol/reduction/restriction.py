@@ -96,9 +96,8 @@ class Restriction:
 
     def _on_box(self, box: Box, first: int, end: int, factor: IntArray) -> IntArray:
         """A factor over some axes, on the box's places of these."""
-        inside = self._cut.inside(box)
         taken = factor[(slice(None), *box.places[first:end])]
-        behind = [(0, (1 << box.variables[axis]) - inside[axis]) for axis in range(first, end)]
+        behind = [(0, (1 << k) - n) for k, n in zip(box.variables[first:end], taken.shape[1:], strict=True)]
         return np.ascontiguousarray(np.pad(taken, [(0, 0), *behind]) if any(map(any, behind)) else taken)
 
     def _whole(self, vector: AxisWeights, places: int) -> AxisWeights:
