@@ -1,6 +1,8 @@
 """The parts of a native proof: their bytes, what is bound before the first challenge, what all of it is worth."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
@@ -20,6 +22,8 @@ from zkinfer.errors import MalformedProofError
 from zkinfer.native.prove import ERROR_BITS, header_for
 from zkinfer.native.setup import COLUMN_POINTS
 from zkinfer.protocol import channel as channels
+from zkinfer.protocol.channel import AffineForm
+from zkinfer.protocol.field.scalar import Ext
 from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
 from zkinfer.protocol.native_proof.protocol import DOMAIN, PADS, Commitments, soundness, witness_commitments
 from zkinfer.protocol.native_proof.shape import make_shape
@@ -215,14 +219,17 @@ def coefficients_touched(lookups: int) -> int:
     table = Table("table", -8, tuple(i * i % 13 for i in range(17)))
     program = Program(1, (Tensor("x", (3,), 0, -8, 8),), (), (table,), tuple(nodes), (lookups,))
     touched = 0
-    scaled = channels._scaled
+    combination = channels.combination
 
-    def counted(variables: Any, factor: Any) -> Any:
+    def counted(forms: Sequence[AffineForm], coefficients: Sequence[Ext]) -> AffineForm:
         nonlocal touched
-        touched += len(variables)
-        return scaled(variables, factor)
+        touched += sum(len(form.variables) for form in forms)
+        return combination(forms, coefficients)
 
-    with mock.patch.object(channels, "_scaled", counted):
+    users = [m for name, m in sys.modules.items() if name.startswith("zkinfer.protocol.") and "combination" in vars(m)]
+    with ExitStack() as patched:
+        for module in users:
+            patched.enter_context(mock.patch.object(module, "combination", counted))
         make_shape(make_plan(program, 1, (True,)), Code(3, 20, 6), HEADER)
     return touched
 

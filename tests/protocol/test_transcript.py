@@ -101,6 +101,16 @@ def test_golden_vector() -> None:
     assert run(b"golden", GOLDEN_CALLS) == GOLDEN_RESULTS
 
 
+def test_pieces_are_absorbed_as_one_message() -> None:
+    whole, pieces, split = Transcript(b"pieces"), Transcript(b"pieces"), Transcript(b"pieces")
+    whole.absorb("message", b"one two")
+    pieces.absorb("message", b"one", b"", b" two")
+    for part in (b"one", b" two"):
+        split.absorb("message", part)
+    drawn = [transcript.challenge_ext("point") for transcript in (whole, pieces, split)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 labels = st.text(max_size=6)
 base = st.integers(0, P - 1)
 calls = st.lists(

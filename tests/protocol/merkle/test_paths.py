@@ -66,6 +66,7 @@ def test_any_set_of_leaves_is_proven(indices: list[int]) -> None:
     siblings = prove_leaves(NODES, indices)
     plain = merkle_tree.tree([row.tobytes() for row in LEAVES])
     assert siblings == merkle_tree.siblings(plain, indices)
+    assert merkle.sibling_count(4, indices) == len(merkle.sibling_numbers(4, indices))
     check_leaves(ROOT, 4, indices, leaves_at(indices), siblings)
 
 

@@ -176,7 +176,7 @@ def ext_mul(a: IntArray, b: IntArray) -> IntArray:
     2 P. It is off by six roundings, each of less than 6 * 2^50 * 2^-53, so the remainder lies between -6 P and 6 P and
     is exact although the products are reduced modulo 2^64.
     """
-    if a.size <= DEGREE * _FEW_PRODUCTS and (b.shape == a.shape or b.size == DEGREE):
+    if a.size <= DEGREE * _FEW_PRODUCTS and (b.shape == a.shape or (b.size == DEGREE and b.ndim <= a.ndim)):
         return _few_products(a, b)
     b = b.reshape(DEGREE, *(1,) * (a.ndim - b.ndim), *b.shape[1:])
     line = np.concatenate([NONRESIDUE * b[1:], b])
