@@ -125,11 +125,7 @@ def ones(size: int) -> IntArray:
 
 def multiply(a: IntArray, b: IntArray) -> IntArray:
     """Products of extension elements, with broadcasting of the axes behind the coordinates."""
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    product: IntArray = modular.ext_mul(
-        np.broadcast_to(a, shape).reshape(3, -1), np.broadcast_to(b, shape).reshape(3, -1)
-    ).reshape(shape)
-    return product
+    return modular.ext_mul(a, b)
 
 
 def _letters(plan: Plan, value: int, subscripts: str, runs: int) -> str:

@@ -111,19 +111,33 @@ class Restriction:
 
 def _continued(vector: IntArray, places: int) -> IntArray:
     """The scaled eq table whose first entries a vector has; the vector itself if there is none."""
-    first = to_exts(vector[:, :1])[0]
     bits = (places - 1).bit_length()
-    point: list[Ext] = [ZERO] * (vector.shape[1].bit_length() - 1 - bits)
-    scale = first
-    for j in reversed(range(bits)):
-        entry = to_exts(vector[:, 1 << j : (1 << j) + 1])[0]
-        both = ext_add(first, entry)
-        if first == ZERO or both == ZERO:
-            return vector
-        point.append(ext_mul(entry, ext_inv(both)))
-        scale = ext_mul(scale, ext_mul(both, ext_inv(first)))
-    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    found = _point_of_first(vector, bits)
+    if found is None:
+        return vector
+    scale, point = found
+    longer = [ZERO] * (vector.shape[1].bit_length() - 1 - bits)
+    table = modular.ext_mul(modular.eq_table([*longer, *point]), from_exts([scale]))
     return table if np.array_equal(table[:, :places], vector[:, :places]) else vector
+
+
+def _point_of_first(vector: IntArray, bits: int) -> tuple[Ext, list[Ext]] | None:
+    """The s and z for which s * eq_table(z), for a z of so many coordinates, has the same entries at 0 and at powers of
+    two as the vector; None if one of them, or their sum, leaves this open.
+
+    eq of an index with the bit j alone is eq of 0, times z_j / (1 - z_j).
+    """
+    first, *others = to_exts(vector[:, [0, *(1 << j for j in reversed(range(bits)))]])
+    if first == ZERO:
+        return None
+    scale, point, inverse = first, list[Ext](), ext_inv(first)
+    for entry in others:
+        both = ext_add(first, entry)
+        if both == ZERO:
+            return None
+        point.append(ext_mul(entry, ext_inv(both)))
+        scale = ext_mul(scale, ext_mul(both, inverse))
+    return scale, point
 
 
 def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
@@ -137,11 +151,18 @@ def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
     length = vector.shape[1]
     if length.bit_count() != 1:
         raise ShapeError(f"a multilinear polynomial has 2^k values, not {length}")
-    scale = to_exts(vector if length == 1 else modular.sum_axis(vector, 1))[0]
+    scale, point = _point_of_first(vector, length.bit_length() - 1) or _point_of_sums(vector)
     if scale == ZERO:
         return None
-    if length == 1:
-        return scale, ()
+    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
+    return (scale, tuple(point)) if np.array_equal(vector, table) else None
+
+
+def _point_of_sums(vector: IntArray) -> tuple[Ext, list[Ext]]:
+    """The only s and z for which a vector can be s * eq_table(z), also where its first entry is zero; s may be zero."""
+    scale = to_exts(modular.sum_axis(vector, 1))[0]
+    if scale == ZERO:
+        return scale, []
     inverse = ext_inv(scale)
     point = []
     folded = vector
@@ -149,5 +170,4 @@ def as_point(vector: IntArray) -> tuple[Ext, Point] | None:
         low, high = folded[:, : folded.shape[1] // 2], folded[:, folded.shape[1] // 2 :]
         point.append(ext_mul(inverse, to_exts(modular.sum_axis(high, 1))[0]))
         folded = (low + high) % P
-    table = modular.ext_mul(modular.eq_table(point), from_exts([scale]))
-    return (scale, tuple(point)) if np.array_equal(vector, table) else None
+    return scale, point
