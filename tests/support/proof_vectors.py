@@ -120,7 +120,7 @@ class Recorder:
     def run(self, action: Callable[[], Any]) -> Any:
         """An action, recorded."""
         describe: dict[str, tuple[str, Callable[..., Any]]] = {
-            "absorb": ("absorb", lambda result, data: data.hex() if len(data) <= 32 else len(data)),
+            "absorb": ("absorb", lambda result, *pieces: _shown(b"".join(pieces))),
             "challenge_exts": ("elements", lambda result, count: [count, *result[:1]]),
             "challenge_indices": ("indices", lambda result, bound, count: [bound, *result]),
             "check_grind": ("work", lambda result, bits, nonce: [bits, nonce]),
@@ -150,6 +150,11 @@ class Recorder:
             return result
 
         return call
+
+
+def _shown(message: bytes) -> str | int:
+    """A short message itself, of a long one its length."""
+    return message.hex() if len(message) <= 32 else len(message)
 
 
 def boxes(layout: Layout) -> list[Any]:

@@ -187,7 +187,7 @@ def test_padded_values_leave_the_constraints_of_the_reference() -> None:
     padded = [
         ClaimGroup(
             g.column_point,
-            tuple(RowClaim(c.rows, AffineForm(c.value.constant, fast._new_pad())) for c in g.claims),
+            tuple(RowClaim(c.rows, AffineForm(c.value.constant, {fast._new_pads(1): scalar.ONE})) for c in g.claims),
         )
         for g in prover.groups
     ]
