@@ -242,8 +242,9 @@ def test_fewer_runs_than_were_proven(keys: NativeKeys, public: Proof) -> None:
 
 @pytest.mark.parametrize("context", [b"", b"request 2", b"request 1\0"])
 def test_another_context(keys: NativeKeys, public: Proof, hidden: Proof, context: bytes) -> None:
+    """Once in some hundred times a nonce fits the other context, and what is then drawn needs more or fewer bytes."""
     for proof, inputs in ((public, X), (hidden, None)):
-        with pytest.raises(InvalidProofError):
+        with pytest.raises((InvalidProofError, MalformedProofError)):
             check(keys, proof, inputs=inputs, context=context)
 
 
