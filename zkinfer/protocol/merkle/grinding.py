@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 
 from zkinfer.jit.compiling import intrinsic, kernel
-from zkinfer.protocol.merkle.chunks import STATE, spread_key
+from zkinfer.protocol.merkle.chunks import STATE, empty_words, spread_key
 from zkinfer.protocol.merkle.compression import (
     BLOCK_BYTES,
     CHUNK_END,
@@ -49,8 +49,8 @@ def smallest_nonce(key: bytes, prefix: bytes, bits: int) -> int:
 
 @kernel
 def _search(key: Any, words: Any, size: int, mask: Any) -> int:
-    keys, found = spread_key(key), np.empty(STATE, dtype=np.uint32)
-    block = np.empty(_WORDS * LANES, dtype=np.uint32)
+    keys, found = spread_key(key), empty_words(STATE)
+    block = empty_words(_WORDS * LANES)
     for word in range(_WORDS):
         for lane in range(LANES):
             block[word * LANES + lane] = words[word]
