@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from measure import markdown_table
 from overhead import block
-from pictures import PAGE, number, table_with
+from pictures import number, published, table_with
 
 import zkinfer as zk
 from zkinfer.circuit.program import Program
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[8192, 16384])
     arguments = parser.parse_args()
-    measured = table_with(PAGE.read_text(), ["overhead", "int8 ms"])
+    measured = table_with(published(), ["overhead", "int8 ms"])
     widest = max((row for row in measured if number(row["batch"]) == BATCH), key=lambda row: number(row["width"]))
     known = int(number(widest["width"]))
     counts, _ = predicted(known)
