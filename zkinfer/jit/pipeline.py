@@ -29,8 +29,9 @@ class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
     """LLVM's form of a part of kernels: optimized once, because several kernels contain it; no machine code."""
 
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=2)
-        passes.run(self._final_module, builder)
+        made = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=2)
+        passes, *builder = made if isinstance(made, tuple) else [made]  # older versions of numba have no builder
+        passes.run(self._final_module, *builder)
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
