@@ -5,6 +5,12 @@ import numpy.typing as npt
 import onnx
 import onnx_ir
 import pytest
+from onnx import helper
+from skl2onnx import to_onnx
+from sklearn.datasets import load_breast_cancer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from support.model_comparison import build
 
 from zkinfer.compiler.compile import compile as compile_model
@@ -140,6 +146,44 @@ def test_a_model_that_rounds_to_16_bits_is_warned_of_where_it_differs() -> None:
     require_same_function(model, as_it_is(dense(1)), [X])
     with pytest.warns(AccuracyWarning, match="rounds to few bits.* of 80 numbers of output 'y' differ"):
         require_same_function(model, as_it_is(dense(-1)), [X])
+
+
+class TestSupportVectors:
+    """Probabilities of two classes, which onnxruntime ends up near and the circuit computes."""
+
+    X, Y = load_breast_cancer(return_X_y=True)
+    MACHINE = make_pipeline(StandardScaler(), SVC()).fit(X[:400], Y[:400])
+    SAMPLES: npt.NDArray[np.float32] = X[:RUNS, None].astype(np.float32)
+
+    def model(self, shift: float) -> onnx.ModelProto:
+        """With the slope and the shift that libsvm gives such machines, or another shift."""
+        proto = to_onnx(self.MACHINE, self.X[:1].astype(np.float32), options={"zipmap": False})
+        node = next(node for node in proto.graph.node if node.op_type == "SVMClassifier")
+        node.attribute.extend([helper.make_attribute("prob_a", [-2.3]), helper.make_attribute("prob_b", [shift])])
+        return proto
+
+    def test_are_compiled(self) -> None:
+        require_same_function(self.model(0.2), load_model(self.model(0.2), batch=1), [self.SAMPLES])
+
+    def test_of_another_machine_are_refused(self) -> None:
+        with pytest.raises(CompileError, match=r"changed output 'probabilities'"):
+            require_same_function(self.model(0.2), load_model(self.model(0.9), batch=1), [self.SAMPLES])
+
+    def test_other_outputs_of_the_model_are_compared_as_ever(self) -> None:
+        """A difference of 0.004 is none for probabilities, and is one beside them."""
+
+        def beside(shift: float) -> onnx.ModelProto:
+            proto = self.model(0.2)
+            (features,) = (value.name for value in proto.graph.input)
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([shift], np.float32), "shift"))
+            proto.graph.node.append(helper.make_node("Sin", [features], ["waves"]))
+            proto.graph.node.append(helper.make_node("Add", ["waves", "shift"], ["beside"]))
+            proto.graph.output.append(helper.make_tensor_value_info("beside", onnx.TensorProto.FLOAT, [None, 30]))
+            return proto
+
+        require_same_function(beside(0.0), load_model(beside(0.0), batch=1), [self.SAMPLES])
+        with pytest.raises(CompileError, match="changed output 'beside'"):
+            require_same_function(beside(0.0), load_model(beside(0.004), batch=1), [self.SAMPLES])
 
 
 def test_compiling_compares(monkeypatch: pytest.MonkeyPatch) -> None:
