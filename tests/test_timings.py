@@ -6,9 +6,11 @@ import pytest
 
 pytest.importorskip("numba")
 
+from support.example_programs import mlp
 from support.native_prover import make_case, prove
 from support.two_layer_program import INPUT, PROGRAM, WEIGHTS
 
+from zkinfer.native.setup import setup
 from zkinfer.timings import collected, phase
 
 
@@ -65,6 +67,16 @@ def test_the_large_parts_of_a_proof_have_names() -> None:
         assert not prove(case).failing
     named = {"public values", "lookups", "contractions", "opening of the weights", "opening of the rest"}
     assert named | {"proof about the pads"} <= set(found)
+
+
+def test_a_proof_from_keys_leaves_no_part_without_its_phase() -> None:
+    """The copy of the weights that a proof opens is made in a phase, as all that is committed to."""
+    example = mlp()
+    keys = setup(example.program, example.weights, proofs=4)
+    with collected() as found:
+        keys.prove([example.x[None]], b"")
+    assert "copy of the weights" in found
+    assert found.keys().isdisjoint({"encoding", "tree"})
 
 
 def test_in_detail_openings_have_parts() -> None:

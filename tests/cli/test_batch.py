@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,8 @@ def test_progress_in_one_line() -> None:
 
     counts = JobCounts(1000, 500, 3, 10, 5, 1, 1, 2, 1 << 20, 9.0)
     assert summary(Progress(counts, 250, 10.0, 0)) == "500 of 1,000 items, 25/s, 20 s left, 10 failed, 3 dead letters"
+    one = replace(counts, dead=1)
+    assert summary(Progress(one, 250, 10.0, 0)).endswith("1 dead letter")
     assert summary(Progress(counts, 0, 0.0, 0)).startswith("500 of 1,000 items, 0/s, unknown time left")
     assert summary(Progress(counts, 250, 10.0, 320_000_000)).endswith("320.0 MB")
 

@@ -67,7 +67,14 @@ def test_it_says_what_the_job_is(job: Path) -> None:
 def test_the_first_screen_is_for_people_who_decide(job: Path) -> None:
     text = " ".join(Page(write_report(job)).text.partition("Details")[0].split())
     assert "100 of 100 answers are proven: all of them." in text
-    for part in ("model", "data 100 items in x.npy", "answers in the folder", "context none", "finished 20", "receipt"):
+    for part in (
+        "model",
+        "data 100 items in x.npy",
+        "answers in the folder of the job: outputs.npy context",
+        "context none",
+        "finished 20",
+        "receipt",
+    ):
         assert part in text
     receipt = receipt_of(Manifest.load(manifest_file(job))).hex()
     assert f"zkinfer batch verify job model.zkc --inputs x.npy --receipt {receipt}" in text

@@ -28,7 +28,7 @@ def summary(progress: "JobProgress") -> str:
     text = f"{counts.done:,} of {counts.items:,} items, {rate:.3g}/s"
     if counts.done < counts.items:
         text += f", {duration((counts.items - counts.done) / rate) if rate else 'unknown time'} left"
-    text += f", {counts.failed} failed, {counts.dead} dead letters"
+    text += f", {counts.failed} failed, {counts.dead:,} dead letter{'s' * (counts.dead != 1)}"
     return f"{text}, {decimal(progress.memory)}" if progress.memory else text
 
 

@@ -137,7 +137,7 @@ def program_rows(program: Program, everything: bool) -> list[tuple[str, str]]:
         ("program digest", program_digest(program).hex()),
         *((f"input {t.label}", tensor_text(t)) for t in program.inputs),
         *(outputs if everything else outputs[:MAX_NODES]),
-        ("weights", f"{sum(t.size for t in program.weights)} integers in {len(program.weights)} tensors"),
+        ("weights", f"{sum(t.size for t in program.weights):,} integers in {len(program.weights):,} tensors"),
         ("nodes", ", ".join(f"{kinds[kind]} {kind}" for kind in ("Einsum", "View", "Lookup"))),
         *weight_rows(program, everything),
         *node_rows(program, everything),

@@ -345,7 +345,7 @@ class JobStanding(Result, frozen=True, kw_only=True):
         receipt: of the job; null until it is complete.
         digest: of a sampled job, what is published before the challenge is drawn; null of other jobs, and until all
             items are committed to.
-        report: the file of the report; null where none was written.
+        report: the file of the report that this command wrote; null where it wrote none, as `batch status` does.
     """
 
     folder: str

@@ -5,11 +5,12 @@ What was proven, for which model, when, on what data, what that is worth, and ho
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from zkinfer.files.commitment import fingerprint_of
 from zkinfer.files.location import Location
-from zkinfer.jobs.job import Job, manifest_file
+from zkinfer.jobs.job import Job, manifest_file, output_names
 from zkinfer.jobs.manifest import Manifest
 from zkinfer.jobs.receipt import receipt_of
 from zkinfer.jobs.report_page import command, facts, paragraph
@@ -18,7 +19,7 @@ from zkinfer.jobs.state import JobCounts
 RATE = "--rate is the rate of wrong answers that the checker asks about. The one here is what the operator chose."
 
 MAX_FILES = 5
-"""Files of inputs that are named; the others are counted."""
+"""Files of inputs, or of outputs, that are named; the others are counted."""
 
 
 def overview(folder: Path, job: Job, counts: JobCounts) -> str:
@@ -32,7 +33,7 @@ def overview(folder: Path, job: Job, counts: JobCounts) -> str:
     return "".join(
         (
             paragraph(_lead(manifest)),
-            facts(_rows(job, manifest, receipt, file.stat().st_mtime)),
+            facts(_rows(folder, job, manifest, receipt, file.stat().st_mtime)),
             paragraph("Anyone can check this, with the commitment and their own copy of the inputs:", note=True),
             command(check_command(folder, job, manifest, receipt)),
             "" if manifest.sample is None else paragraph(RATE, note=True),
@@ -58,16 +59,20 @@ def _lead(manifest: Manifest) -> str:
     return f"{text}, {dead:,} not: the model cannot take {'its input' if dead == 1 else 'their inputs'}."
 
 
-def _rows(job: Job, manifest: Manifest, receipt: str, finished: float) -> list[tuple[str, str]]:
-    names = [Location(file.path).name for file in job.inputs]
-    more = f" and {len(names) - MAX_FILES} more" if len(names) > MAX_FILES else ""
-    inputs = f"{manifest.items:,} items in {', '.join(names[:MAX_FILES])}{more}"
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_FILES:,} more" if len(names) > MAX_FILES else ""
+    return ", ".join(names[:MAX_FILES]) + more
+
+
+def _rows(folder: Path, job: Job, manifest: Manifest, receipt: str, finished: float) -> list[tuple[str, str]]:
+    inputs = f"{manifest.items:,} items in {_listed([Location(file.path).name for file in job.inputs])}"
+    answers = [name for name in output_names(len(tuple(folder.glob("outputs*.npy")))) if (folder / name).exists()]
     return [
         ("model", f"{fingerprint_of(manifest.commitment)} (the fingerprint of its published commitment)"),
         ("data", inputs + (", which the proofs hide" if manifest.private_inputs else "")),
         (
             "answers",
-            "hidden in the proofs" if manifest.private_outputs else "in the folder of the job: outputs.npy, ...",
+            "hidden in the proofs" if manifest.private_outputs else f"in the folder of the job: {_listed(answers)}",
         ),
         ("context", _context(manifest.context) or "none"),
         ("finished", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(finished))),

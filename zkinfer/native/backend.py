@@ -134,7 +134,7 @@ class NativeBackend(Backend["NativeKeys"]):
             ("root of the weights", key.root.hex()),
             ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
             ("copies", f"{1 << key.log_copies:,}, each for {_openings(key.openings_a_copy)}"),
-            ("codeword", f"{code.length} symbols, of which each proof shows {key.queries} columns"),
+            ("codeword", f"{code.length:,} symbols, of which each proof shows {key.queries} columns"),
             ("weights hidden for", f"{key.proofs:,} proofs"),
             ("weights within bounds", "verify checks a proof in this file" if commitment.range_proof else "not shown"),
         )

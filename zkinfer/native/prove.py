@@ -292,7 +292,8 @@ def prove(
     with phase("statement"):
         statement = _statement(keys, plan, run, context)
         digest = statement.digest()
-    opened = keys.matrix.take()
+    with phase("copy of the weights"):
+        opened = keys.matrix.take()
     link = key.copies.link()
     with keys.matrix.proving_from(opened.place.number):
         data = prove_run(run, digest, opened.matrix, key.opening, place=opened.place, link=link)
