@@ -14,6 +14,7 @@ import zkinfer as zk
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.notebook import MAX_TEXT, card
 from zkinfer.verifier import VerifiedInference
+from zkinfer.verifier.result import in_a_sentence
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[31m<img src=x onerror=alert(1)>"
 
@@ -94,6 +95,29 @@ def test_hidden_values_are_named_by_their_commitments() -> None:
     text = shown(hidden)
     assert "hidden behind " + "01" * 32 in text
     assert "02" * 32 in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "sentence"),
+    [
+        ((None,), (None,), "this model, on these inputs, gives these outputs"),
+        ((b"1",), (None,), "this model, on inputs that the proof hides, gives these outputs"),
+        ((b"1", None), (b"2",), "on these inputs and others that the proof hides, gives outputs that the proof hides"),
+        ((), (b"1", None), "on these inputs, gives these outputs and others that the proof hides"),
+    ],
+)
+def test_a_result_claims_nothing_of_values_that_are_hidden(
+    inputs: tuple[bytes | None, ...], outputs: tuple[bytes | None, ...], sentence: str
+) -> None:
+    result = dataclasses.replace(RESULT, input_commitments=inputs, output_commitments=outputs)
+    assert in_a_sentence(result).endswith(sentence)
+    if len(outputs) == 1:
+        assert sentence in shown(result)
+
+
+def test_values_that_were_clipped_are_named_beside_the_inputs() -> None:
+    result = dataclasses.replace(RESULT, inputs=np.zeros((1000, 3)), clipped=1234)
+    assert "on these inputs (1,234 of 3,000 values clipped), gives" in in_a_sentence(result)
 
 
 def test_a_proof_is_not_called_valid() -> None:

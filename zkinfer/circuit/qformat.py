@@ -225,7 +225,7 @@ def _places(mask: BoolArray, tensor: Tensor) -> str:
     """How many elements of the mask are set, and where the first one is."""
     count = int(mask.sum())
     first = _index(np.argwhere(mask)[0], mask.shape, tensor)
-    return f"{count} of {mask.size} values (the first at index {first}) {'is' if count == 1 else 'are'}"
+    return f"{count:,} of {mask.size:,} values (the first at index {first}) {'is' if count == 1 else 'are'}"
 
 
 def _index(place: Iterable[Any], shape: tuple[int, ...], tensor: Tensor) -> tuple[int, ...]:

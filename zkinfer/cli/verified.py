@@ -16,9 +16,10 @@ NOT_SHOWN = "not shown to be within their published bounds; with new keys the ow
 
 
 def valid_text(verified: "VerifiedInference") -> str:
-    """What a proof that holds shows, in a sentence; where inputs were clipped, it is about these."""
-    clipped = f" ({verified.clipped_text})" if verified.clipped else ""
-    return f"VALID: this model, on these inputs{clipped}, gives these outputs"
+    """What a proof that holds shows, in a sentence."""
+    from zkinfer.verifier.result import in_a_sentence
+
+    return f"VALID: {in_a_sentence(verified)}"
 
 
 def weights_row(in_bounds: bool) -> tuple[str, str]:

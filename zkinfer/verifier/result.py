@@ -69,7 +69,7 @@ class VerifiedInference:
         """How many values of the public inputs were clipped, such as "3 of 64 values clipped"; empty if none was."""
         arrays = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
         values = sum(array.size for array in arrays if array is not None)
-        return f"{self.clipped} of {values} values clipped" if self.clipped else ""
+        return f"{self.clipped:,} of {values:,} values clipped" if self.clipped else ""
 
     def _repr_html_(self) -> str:
         """For notebooks: what was shown, of which model, and what that is worth."""
@@ -77,7 +77,7 @@ class VerifiedInference:
         hidden_inputs = [root.hex() for root in self.input_commitments if root is not None]
         rows = [
             ("model", f"{self.fingerprint} (compare it with the fingerprint that the owner published)"),
-            ("inferences", f"{self.runs} runs of the circuit" if self.runs > 1 else "1 run of the circuit"),
+            ("inferences", f"{self.runs:,} runs of the circuit" if self.runs > 1 else "1 run of the circuit"),
             ("inputs", self.clipped_text),
             ("hidden inputs", "; ".join(hidden_inputs)),
             *(
@@ -95,7 +95,7 @@ class VerifiedInference:
             ("checked by", f"{self.engine}, in {self.seconds:.2f} s"),
         ]
         forgeable = "WORTH NOTHING AS EVIDENCE: test-only reference string, everyone can forge."
-        title = "Proven: this model, on these inputs, gives these outputs"
+        title = f"Proven: {in_a_sentence(self)}"
         remarks = [forgeable * self.test_only, self.public, self.zero_knowledge, self.security]
         return card("Test only" if self.test_only else title, rows, remarks)
 
@@ -109,6 +109,21 @@ class VerifiedInference:
             f"{self.security_bits:.0f} bits, {'' if self.weights_in_bounds else 'bounds of weights not shown, '}"
             f"{self.seconds:.2f} s)"
         )
+
+
+def in_a_sentence(verified: VerifiedInference) -> str:
+    """What the proof shows: "this model, on these inputs, gives these outputs", or which of them it hides."""
+    clipped = f" ({verified.clipped_text})" if verified.clipped else ""
+    inputs = _these("inputs", verified.input_commitments, clipped)
+    return f"this model, on {inputs}, gives {_these('outputs', verified.output_commitments)}"
+
+
+def _these(what: str, commitments: Sequence[bytes | None], remark: str = "") -> str:
+    """Those that the caller sees, and those that are hidden."""
+    hidden = sum(root is not None for root in commitments)
+    if hidden and hidden == len(commitments):
+        return f"{what} that the proof hides"
+    return f"these {what}{remark}{' and others that the proof hides' * bool(hidden)}"
 
 
 def _array_text(array: FloatArray | None, root: bytes | None) -> str:
