@@ -78,8 +78,9 @@ class TestFind:
             ("Relu", 5, r"not supported in this version; supported are its versions of opset 13, 14"),
             ("Softmax", 12, r"not supported in this version; supported are its versions of opset 13"),
             ("LSTM", 17, "in this form; supported are constant weights"),
-            ("MaxUnpool", 17, "the nearest that is supported is MaxPool; docs/operators"),
-            ("Swoosh", 17, "the nearest that is supported is Swish; docs/operators"),
+            ("MaxUnpool", 17, "the nearest name of one that is supported is MaxPool; docs/operators"),
+            ("Swoosh", 17, "the nearest name of one that is supported is Swish; docs/operators"),
+            ("RoiAlign", 17, r"the operator is not supported; docs/operators.md lists those that are$"),
             ("Zzz", 17, r"the operator is not supported; docs/operators.md lists those that are$"),
         ],
     )

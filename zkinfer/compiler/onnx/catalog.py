@@ -23,9 +23,9 @@ position, and a negative one as far from the end as in the calibration data; oth
 calibration data.
 
 An operator that is not in the list is an error when the model is compiled. The error names the node, the operator, its
-version and the nearest operator that is supported. All nodes that are refused come in one list: those whose operator,
-attributes or kinds of inputs are not supported before anything is calibrated, and those whose values cannot be bounded
-when the model is lowered.
+version and a supported operator of nearly the same name, if there is one. All nodes that are refused come in one list:
+those whose operator, attributes or kinds of inputs are not supported before anything is calibrated, and those whose
+values cannot be bounded when the model is lowered.
 
 ## Lowered one by one
 

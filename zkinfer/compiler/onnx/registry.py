@@ -194,6 +194,6 @@ def _instead(domain: str, name: str) -> str:
         return f" in this version; supported are its versions of opset {', '.join(str(v) for v in versions)}"
     if name in _hints:
         return f"{' ' if _hints[name].startswith('in ') else '; '}{_hints[name]}"
-    near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.5)
-    nearest = f"; the nearest that is supported is {near[0]}" if near else ""
+    near = difflib.get_close_matches(name, sorted({known.name for known in _operators.values()}), n=1, cutoff=0.6)
+    nearest = f"; the nearest name of one that is supported is {near[0]}" if near else ""
     return f"{nearest}; docs/operators.md lists those that are"
