@@ -162,7 +162,7 @@ def find(domain: str, name: str, opset: int) -> Operator:
     """The operator at a version of the operator set.
 
     Raises:
-        UnsupportedOperatorError: it is not lowered; the message names the nearest that is.
+        UnsupportedOperatorError: it is not lowered; the message names one of nearly the same name that is, if any.
     """
     domain = "" if domain == "ai.onnx" else domain
     try:
