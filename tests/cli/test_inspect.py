@@ -129,6 +129,12 @@ def test_other_files_are_bad_input(tmp_path: Path, content: bytes, message: str)
     assert (advice in text) == ("unknown kind" not in message)
 
 
+def test_a_model_is_to_be_compiled_first(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(bytes(100))
+    code, text = run("inspect", str(tmp_path / "model.onnx"))
+    assert (code, "of a model, zkinfer compile makes a .zkcircuit" in text) == (3, True)
+
+
 @pytest.mark.parametrize("name", ["graph.png", "graph.PDF", "graph.jpg", "graph.jpeg"])
 def test_no_graphviz_text_under_the_name_of_a_picture(commitment: Commitment, tmp_path: Path, name: str) -> None:
     commitment.save(tmp_path / "model.zkc")

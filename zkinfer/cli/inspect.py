@@ -118,8 +118,9 @@ def _header(path: str | os.PathLike[str]) -> tuple[str, int, int]:
         return *kind_and_version(start), size
     except ArtifactError as error:
         *suffixes, last = (kinds.KINDS[tag].suffix for tag in DESCRIPTIONS)
+        model = "; of a model, zkinfer compile makes a .zkcircuit" if os.fspath(path).endswith(".onnx") else ""
         raise InvalidInputError(
-            f"{path}: {error}; inspect reads {', '.join(suffixes)} and {last} files and folders of keys"
+            f"{path}: {error}; inspect reads {', '.join(suffixes)} and {last} files and folders of keys{model}"
         ) from None
 
 
