@@ -24,6 +24,7 @@ from zkinfer.ezkl.verifier import halo2
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_CONTEXT_BYTES
+from zkinfer.verifier import remembered
 
 verifier = importlib.import_module("zkinfer.verifier.verify")
 WORD = 32
@@ -76,7 +77,7 @@ def test_a_commitment_is_decoded_once_and_what_was_changed_is_another(
 
     monkeypatch.setattr(Commitment, "_decoded", counted)
     right, other = (data / "dense.zkc").read_bytes(), (data / "product.zkc").read_bytes()
-    verifier._decoded.cache_clear()
+    remembered.forget()
     path = tmp_path / "model.zkc"
     path.write_bytes(right)
     for source in (right, bytearray(right), path):

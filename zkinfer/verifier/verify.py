@@ -5,7 +5,6 @@ that of the proof, which is consistent; the proof names it; it claims outputs th
 of runs; the caller's inputs, outputs and context make a statement; the backend's check accepts.
 """
 
-import functools
 import time
 from collections.abc import Sequence
 
@@ -31,6 +30,7 @@ from zkinfer.files.statement import Shown, Statement
 from zkinfer.typing import FloatArray
 from zkinfer.verifier.claims import Values, check_runs, claimed_outputs, claimed_runs, compare_outputs, stated_inputs
 from zkinfer.verifier.lineage import Lineage, check_min_bits, follow, require_bits
+from zkinfer.verifier.remembered import decoded
 from zkinfer.verifier.result import Revealed, VerifiedInference, in_words
 
 PARTS = ("inputs differ", "outputs differ", "context differs")
@@ -45,11 +45,6 @@ what proofs take, and what bounds the memory of checking a hostile one."""
 
 ENGINE_ALIASES = {"slow": "reference"}
 """Former names of engines."""
-
-
-_decoded = functools.lru_cache(maxsize=4)(Commitment.from_bytes)
-"""The commitments of the last files, whose bytes are compared: decoding and validating a program takes a third of a
-verification. Nobody else holds these objects, so nobody can change them."""
 
 
 def _check_origin(proof: Proof, commitment: Commitment) -> None:
@@ -174,7 +169,7 @@ def _verify(
     engine = engine_name(engine)
     if min_bits is not None:
         check_min_bits(min_bits)
-    published = Commitment.of(commitment, decode=_decoded)
+    published = Commitment.of(commitment, decode=decoded)
     max_bytes = _max_bytes(published.program)
     proof = Proof.of(proof, max_bytes=max_bytes)
     least = find_backend(published.backend).min_bits if min_bits is None else min_bits
