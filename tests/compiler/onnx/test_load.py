@@ -560,6 +560,12 @@ class TestRefusals:
         with pytest.raises(CompileError, match=r"'z' is a constant.*Leave it out"):
             load_model(proto, batch=1)
 
+    def test_an_output_that_is_a_weight(self) -> None:
+        """Then shape inference knows nothing of the weight, nor of what is computed with it."""
+        proto = _proto(_node("MatMul", "x w", "y"), constants=[W], outputs="y w")
+        with pytest.raises(CompileError, match=r"'w' is a constant.*Leave it out"):
+            load_model(proto, batch=1)
+
     def test_an_output_listed_twice(self) -> None:
         with pytest.raises(CompileError, match="output twice"):
             load_model(_proto(_node("Relu", "x", "y"), outputs="y y"), batch=1)

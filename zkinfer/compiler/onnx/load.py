@@ -351,6 +351,8 @@ def _require_lowerable(model: onnx_ir.Model, batch: int, *, fixed: bool) -> None
             raise CompileError(
                 f"output {output.name!r} is a constant: there is nothing to prove about it. Leave it out of the outputs"
             )
+    for output in model.graph.outputs:
+        # Where a constant is an output too, shapes of the others may be unknown.
         shape = static_shape(output)
         if not math.prod(shape):
             raise ShapeError(
