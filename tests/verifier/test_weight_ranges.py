@@ -96,14 +96,13 @@ def assert_refused(commitment: Commitment, check: RangeCheck) -> None:
 
 
 def clipped_columns() -> AbstractContextManager[object]:
-    """The prover looks other weights up than those that it has committed to: what is in bounds."""
-    honest = RangeColumns.of_piece
+    """The prover looks other weights up than those that it has committed to, and counts them: what is in bounds."""
+    honest = RangeColumns._columns
 
-    def of_piece(self: RangeColumns, number: int) -> list[list[Array]]:
-        blocks = honest(self, number)
-        return [[np.clip(column, -7, 7) for column in block] for block in blocks]
+    def columns(self: RangeColumns, number: int) -> Iterator[Array]:
+        return (np.clip(column, -7, 7) for column in honest(self, number))
 
-    return mock.patch.object(RangeColumns, "of_piece", of_piece)
+    return mock.patch.object(RangeColumns, "_columns", columns)
 
 
 @CHECKS
