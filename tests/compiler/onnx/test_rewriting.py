@@ -94,6 +94,18 @@ class TestParts:
         with pytest.raises(CompileError, match=r"in most runs the numbers at \(0, 1, 2, 3\) differ"):
             require_same_function(shifted(0), as_it_is(shifted(1)), [self.PICTURES])
 
+    @pytest.mark.parametrize("batch", [8, RUNS])
+    def test_one_channel_in_batches(self, batch: int) -> None:
+        """Of two runs, or one, each sample counts as a run does."""
+
+        def shifted(by: float) -> onnx.ModelProto:
+            return build("y = Add(x, s)", {"x": [batch, self.WIDTH]}, {"s": by * np.eye(self.WIDTH)[3]})
+
+        samples = RNG.normal(size=(RUNS // batch, batch, self.WIDTH)).astype(np.float32)
+        require_same_function(shifted(1), as_it_is(shifted(1)), [samples])
+        with pytest.raises(CompileError, match="at place 3 of 40 of axis 1"):
+            require_same_function(shifted(0), as_it_is(shifted(1)), [samples])
+
     def test_flips_at_different_places(self) -> None:
         """One in sixteen numbers may flip, of each place of an axis one in another run."""
         shifted = np.stack([np.roll(PLACES[:, 0, 0], k) for k in range(20)], axis=-1)[:, None]

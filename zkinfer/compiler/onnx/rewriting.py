@@ -14,7 +14,7 @@ import onnx_ir
 
 from zkinfer.circuit.samples import CHUNK_ELEMENTS
 from zkinfer.compiler.calibration.detached import Model, as_detached, detached_ir
-from zkinfer.compiler.calibration.float_model import open_session
+from zkinfer.compiler.calibration.float_model import open_session, static_shape
 from zkinfer.compiler.onnx.read import graphs_of
 from zkinfer.errors import AccuracyWarning, CompileError
 from zkinfer.progress import notice
@@ -75,6 +75,7 @@ def require_same_function(original: Model, normalized: onnx_ir.Model, runs: Sequ
     coupled = _coupled(original.proto.graph)
     after = open_session(detached_ir(normalized), optimized=False)
     pairs: list[tuple[list[Array], list[Array]]] = []
+    batch = static_shape(normalized.graph.inputs[0])[0]
     try:
         before = open_session(original, optimized=False)
         for feed in zip(*(array[:RUNS] for array in runs), strict=True):
@@ -87,7 +88,7 @@ def require_same_function(original: Model, normalized: onnx_ir.Model, runs: Sequ
         notice(f"onnxruntime does not run the model as it is, so nothing was compared with it: {str(error)[:120]}")
         return
     for place, name in enumerate(names):
-        expected, got = (np.stack([pair[side][place] for pair in pairs]) for side in (0, 1))
+        expected, got = (_by_sample(np.stack([pair[side][place] for pair in pairs]), batch) for side in (0, 1))
         changed = _changed(expected, got, max(tolerance, _COUPLED_TOLERANCE) if name in coupled else tolerance)
         if changed and coarse:
             warnings.warn(
@@ -102,6 +103,11 @@ def require_same_function(original: Model, normalized: onnx_ir.Model, runs: Sequ
                 "calibration data. Unless onnxruntime leaves the standard there (docs/accuracy.md), this is a defect "
                 "of zkinfer: please report it, with the model if you can"
             )
+
+
+def _by_sample(outputs: Array, batch: int) -> Array:
+    """An output of all runs, each of a batch of several samples, as of as many runs of one: they tell more apart."""
+    return outputs.reshape(-1, 1, *outputs.shape[2:]) if batch > 1 else outputs
 
 
 def _changed(expected: Array, got: Array, tolerance: float) -> str | None:
