@@ -277,6 +277,12 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     make_range_plan.cache_clear()
 
 
+def test_both_verifiers_close_pieces_at_the_same_sizes() -> None:
+    """No program that the reference takes is so large that all of them matter."""
+    own = reference.weight_ranges
+    assert (protocol.PIECE_ENTRIES, protocol.PIECES) == (own.PIECE_ENTRIES, own.PIECES)
+
+
 @CHECKS
 @pytest.mark.usefixtures("small_pieces")
 def test_many_pieces_are_proven_one_after_another(check: RangeCheck) -> None:

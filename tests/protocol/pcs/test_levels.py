@@ -19,7 +19,7 @@ from zkinfer.protocol.pcs.levels import (
 )
 from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters
 from zkinfer.protocol.pcs.search import LEVELS_ERROR
-from zkinfer.verifier.reference.levels import level_sizes
+from zkinfer.verifier.reference.levels import GRINDING, level_sizes
 
 VECTORS, ELEMENTS = st.integers(2, 18), st.integers(1, 1 << 20)
 
@@ -38,6 +38,7 @@ def test_both_verifiers_choose_the_same(vectors: int, elements: int) -> None:
     for a, b in zip(fast, slow, strict=True):
         assert (a.variables, a.folds, a.log_length, a.queries) == (b.variables, b.folds, b.log_length, b.queries)
         assert (a.fold_grinding, a.blocks, a.filled, a.columns) == (b.fold_grinding, b.blocks, b.filled, b.columns)
+        assert a.query_grinding == GRINDING
 
 
 @given(VECTORS, ELEMENTS)

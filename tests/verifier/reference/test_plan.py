@@ -15,8 +15,12 @@ from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.verifier.reference import plan
 from zkinfer.verifier.reference.plan import Matrix, boxes_of, limb_bits
 
+SHAPES = [(1, 7), (3, 5, 7, 9), (2, 33, 65), (1, 62, 62), (), (255, 3, 41)]
+LARGE = [(196, 170), (342, 97)]
+"""Where a box would have to cost a 29th, or a 36th, of the tensor for another cover."""
 
-@pytest.mark.parametrize("shape", [(1, 7), (3, 5, 7, 9), (2, 33, 65), (1, 62, 62), (), (255, 3, 41)])
+
+@pytest.mark.parametrize("shape", [*SHAPES, *LARGE])
 def test_boxes_are_those_of_the_fast_verifier(shape: tuple[int, ...]) -> None:
     boxes, cut = boxes_of(shape), cover(shape)
     assert [(box.start, box.exponents) for box in boxes] == [(box.starts, box.variables) for box in cut.boxes]
