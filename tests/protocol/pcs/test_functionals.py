@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.opening_prover import random_ext
@@ -63,3 +64,10 @@ def test_terms_elements_and_the_definition_agree(outer: int, inner: int, seed: i
     dense.vector()
     assert [tuple(column) for column in terms.table().T.tolist()] == expected
     assert kernels.ext_to_ints(dense._weights) == expected
+
+
+@pytest.mark.parametrize("element", [(0, 1, 0), (0, 0, 1)])
+def test_elements_with_one_coordinate_beside_the_first_are_not_in_the_base_field(element: Ext) -> None:
+    terms = TensorSum(0, 2)
+    terms.add_extension(0, scalar.ONE, [element, element])
+    assert [tuple(column) for column in terms.table().T.tolist()] == scalar.eq_table([element, element])
