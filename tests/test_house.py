@@ -41,7 +41,7 @@ COMMAND_LINE = {"typer", "rich"}
 LAYERS = (
     ("errors", "typing", "moved"),
     ("extras",),
-    ("arguments", "progress", "registry", "lazy", "notebook", "terminal"),
+    ("arguments", "progress", "registry", "lazy", "notebook", "terminal", "memory_limits"),
     ("jit", "timings"),
     ("circuit",),
     ("protocol", "pictures"),

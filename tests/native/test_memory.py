@@ -1,15 +1,17 @@
 """A proof for which a machine has too little memory is refused before it is begun."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.example_programs import mlp
 
 from zkinfer.errors import ResourceError
+from zkinfer.memory_limits import memory_limit
 from zkinfer.native import estimate as estimates
 from zkinfer.native import memory
 from zkinfer.native.estimate import estimate
 from zkinfer.native.memory import require_memory
-from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.setup import setup
 
 EXAMPLE = mlp()
@@ -49,3 +51,12 @@ def test_an_estimate_says_what_the_machine_lacks(monkeypatch: pytest.MonkeyPatch
     assert "machine" not in dict(cost.rows())["memory"]
     monkeypatch.setattr(estimates, "memory_limit", lambda: 1 << 20)
     assert "this machine has 1.0 MB" in dict(cost.rows())["memory"]
+
+
+def test_keys_that_do_not_fit_are_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "memory_limit", lambda: sum(weight.size for weight in EXAMPLE.weights))
+    with pytest.raises(ResourceError, match=r"keys for [\d,]+ weights .* on a machine with .* or more"):
+        setup(EXAMPLE.program, EXAMPLE.weights, folder=tmp_path / "keys", proofs=2)
+    assert not list(tmp_path.iterdir())

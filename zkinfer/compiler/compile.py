@@ -36,11 +36,12 @@ from zkinfer.compiler.calibration.target import Judge, Requirement, parse_target
 from zkinfer.compiler.calibration.tune import Tuning, tune
 from zkinfer.compiler.lowering.precision import Precision, preset
 from zkinfer.compiler.lowering.result import Lowered
+from zkinfer.compiler.memory import require_memory_for_samples, require_memory_for_weights
 from zkinfer.compiler.model import Circuit
 from zkinfer.compiler.onnx.binding import Open, Sizes, bind, keep_outputs, leave_out_texts, open_inputs
 from zkinfer.compiler.onnx.dynamic import in_float_meaning
 from zkinfer.compiler.onnx.estimator import convert_estimator, is_estimator
-from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepare
+from zkinfer.compiler.onnx.export import Exporter, export_call, is_module, prepare, stored_bytes
 from zkinfer.compiler.onnx.export_check import require_same
 from zkinfer.compiler.onnx.importer import import_model
 from zkinfer.compiler.onnx.load import normalize
@@ -133,6 +134,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             BoundsError, or as ToleranceError if the target cannot be reached.
         MissingDependencyError: a torch module without torch, or an estimator without its converter: skl2onnx, or
             onnxmltools.
+        ResourceError: compiling would take far more memory than this process may have; says what would fit.
     """
     requirements = None if target is None else parse_target(target)
     most = _precision(
@@ -159,6 +161,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
             columns = tuple(getattr(model, "feature_names_in_", ())) or column_names(calibration)
             calibration = matrix(calibration, columns)
     if is_module(model):
+        require_memory_for_weights(stored_bytes(model))
         with activity("exporting the module"):
             call = prepare(model, _example_inputs(model, calibration), outputs)
             exported = export_call(call, exporter=exporter)
@@ -168,7 +171,9 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
         with activity("converting the estimator"):
             model = convert_estimator(model, calibration)
     with activity("reading the model"):
-        read = Detached(read_model(model)) if exported is None else read_copy(exported)
+        read = (
+            Detached(read_model(model, admit=require_memory_for_weights)) if exported is None else read_copy(exported)
+        )
         proto = read.proto
         if outputs is not None:
             keep_outputs(proto, outputs)
@@ -184,6 +189,7 @@ def compile(  # noqa: A001 (zkinfer.compile, as in torch.compile)
     _require_tensors(normalized, most)
     notice(bound)
     arrays = _samples(normalized, binding.arrays, said.states)
+    require_memory_for_samples(normalized, arrays)
     runs = _first_runs(normalized, arrays)
     if conversion is not None:
         with activity("comparing the operator sets"):

@@ -52,7 +52,11 @@ def reason(error: OSError) -> str:
 
 
 def read_bounded(
-    path: str | os.PathLike[str], *, max_bytes: int, wanted: Callable[[bytes], bool] | None = None
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int,
+    wanted: Callable[[bytes], bool] | None = None,
+    admit: Callable[[int], None] = lambda _: None,
 ) -> bytes:
     """The bytes of a regular file. Memory is taken for as many as the file has, if these are at most `max_bytes`.
 
@@ -60,6 +64,7 @@ def read_bounded(
         path: of the file.
         max_bytes: a longer one is refused.
         wanted: is asked, with the first bytes, whether to read on: if not, these are returned, `START_BYTES` at most.
+        admit: is told how many bytes there are before they are read; an error of its own ends the reading.
 
     Raises:
         ArtifactError: there is no such file, it cannot be read, is not a regular file, is larger, or changed meanwhile.
@@ -69,6 +74,7 @@ def read_bounded(
     with _readable(place):
         if place.path is None:
             size = _bounded(place, stores.size(place.text), max_bytes)
+            admit(size)
             pieces = stores.pieces(place.text, size + 1)
             first = next(pieces, b"")
             if wanted is not None and not wanted(first[:START_BYTES]):
@@ -77,6 +83,7 @@ def read_bounded(
         else:
             with open_regular(place) as file:
                 size = _bounded(place, os.fstat(file.fileno()).st_size, max_bytes)
+                admit(size)
                 if wanted is not None:
                     start = file.read(START_BYTES)
                     if not wanted(start):

@@ -12,7 +12,7 @@ from zkinfer.backend import find_backend
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, elements_per_run
 from zkinfer.errors import BudgetError
-from zkinfer.native.memory_limits import memory_limit
+from zkinfer.memory_limits import memory_limit
 
 FIRST = 16
 LARGEST = 1024

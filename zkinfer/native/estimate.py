@@ -12,6 +12,7 @@ from zkinfer.circuit.program import Program
 from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.memory_limits import memory_limit
 from zkinfer.native.cost import (
     RANGE_PICOSECONDS,
     Counts,
@@ -22,7 +23,6 @@ from zkinfer.native.cost import (
     seconds,
 )
 from zkinfer.native.expected_shape import expected_shape
-from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
 from zkinfer.native.witness import values_read

@@ -1,21 +1,23 @@
-"""Whether a proof fits into the memory that there is: said before any work is done for it."""
+"""Whether a proof, or keys, fit into the memory that there is: said before any work is done for them."""
 
 from functools import lru_cache
 
 from rich.filesize import decimal
 
+from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import ResourceError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
+from zkinfer.memory_limits import OVERESTIMATED, memory_limit
 from zkinfer.native.cost import memory_bytes
-from zkinfer.native.memory_limits import memory_limit
 from zkinfer.native.prove import header_for
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 
-OVERESTIMATED = 1.25
-"""A proof is refused if it is estimated to take more than so many times the memory that there is."""
+KEYS = 4.8
+"""Bytes of memory that making keys takes for a weight beside the weights, where it takes the fewest; a low figure of
+`benchmarks/making_keys.py`."""
 
 
 def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> None:
@@ -43,6 +45,21 @@ def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, p
         f"a proof of so many inferences ({runs * batch:,}) takes about {decimal(needed)} of memory, and this process "
         f"may have {decimal(present)}: {advice}"
     )
+
+
+def require_memory_for_keys(program: Program) -> None:
+    """Refuse to make keys that surely do not fit.
+
+    Raises:
+        ResourceError: says what is needed and what there is.
+    """
+    weights = sum(tensor.size for tensor in program.weights)
+    needed, present = int(KEYS * weights), memory_limit()
+    if needed > OVERESTIMATED * present:
+        raise ResourceError(
+            f"keys for {weights:,} weights take about {decimal(needed)} of memory to make, and this process may have "
+            f"{decimal(present)}: make them on a machine with {decimal(needed)} or more"
+        )
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.cost import COMMITTING_PICOSECONDS, COPYING_PICOSECONDS, cell_bytes
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
+from zkinfer.native.memory import require_memory_for_keys
 from zkinfer.native.prove import header_for
 from zkinfer.native.storage import STORED_BYTES, StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
@@ -87,7 +88,7 @@ def setup(
         ProvingError: the program has no weights, or values that are too large for the field, or its proofs would be too
             much work to check.
         InvalidInputError: `proofs` or `seed` is out of range, or the folder exists.
-        ResourceError: too little disk, which is known before anything is made.
+        ResourceError: too little memory or disk, which is known before anything is made.
     """
     if not 1 <= proofs <= MAX_PROOFS:
         raise InvalidInputError(
@@ -98,6 +99,7 @@ def setup(
     if not program.weights:
         raise ProvingError("the model has no weights: there is nothing to hide, so no commitment is made")
     check_program(program)
+    require_memory_for_keys(program)
     check_bounds(program, weights)
     sizes = key_sizes(program, proofs)
     plan, code = make_plan(program, 1), sizes.opening.code

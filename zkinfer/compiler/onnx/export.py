@@ -121,6 +121,12 @@ def is_module(source: Any) -> bool:
     return any(c.__module__ == "torch.nn.modules.module" and c.__name__ == "Module" for c in type(source).__mro__)
 
 
+def stored_bytes(module: Any) -> int:
+    """How many bytes the parameters and buffers of a module have; those that it shares count once."""
+    tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(int(tensor.nbytes) for tensor in tensors.values())
+
+
 def _import_torch() -> ModuleType:
     try:
         import torch

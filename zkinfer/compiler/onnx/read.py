@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -29,8 +29,15 @@ _ZIP, _TORCH_RECORD, _TORCH_START = b"PK\x03\x04", b"/data.pkl", 1 << 10
 """How a file that torch.save wrote begins: an archive, within whose first bytes is the name of this record."""
 
 
-def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
+def read_model(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, admit: Callable[[int], None] = lambda _: None
+) -> onnx.ModelProto:
     """A copy of the caller's model that includes its external data, with float32 in place of bfloat16.
+
+    Args:
+        source: see `load_model`.
+        admit: is told how many bytes the model has before they are read, and again once its other files are known; an
+            error of its own ends the reading.
 
     Raises:
         InvalidInputError: see `load_model`.
@@ -41,12 +48,14 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
     place: Location | None = None
     match source:
         case onnx.ModelProto():
+            admit(source.ByteSize())
             proto.CopyFrom(source)
         case bytes():
+            admit(len(source))
             _parse(proto, source, "the bytes")
         case str() | os.PathLike():
             place = Location(source)
-            _parse(proto, read_bounded(place, max_bytes=MAX_MODEL_BYTES), str(place))
+            _parse(proto, read_bounded(place, max_bytes=MAX_MODEL_BYTES, admit=admit), str(place))
         case _:
             advice = f": {_WEIGHTS_ALONE}" if isinstance(source, Mapping) else ""
             raise InvalidInputError(
@@ -57,12 +66,12 @@ def read_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
         raise InvalidInputError("not an ONNX model: it has no graph, or states no version of the operator set")
     require_few_nodes(proto)  # before any pass over them
     if place is None or place.path is not None:
-        _load_external_data(proto, None if place is None or place.path is None else place.path.resolve().parent)
+        _load_external_data(proto, None if place is None or place.path is None else place.path.resolve().parent, admit)
     else:
         with TemporaryDirectory(prefix="zkinfer-model-") as copies:
             folder = Path(copies).resolve()
             _copy_external_data(proto, place, folder)
-            _load_external_data(proto, folder)
+            _load_external_data(proto, folder, admit)
     _widen(proto)
     return proto
 
@@ -90,11 +99,10 @@ def _parse(proto: onnx.ModelProto, data: bytes, where: str) -> None:
         raise InvalidInputError(f"{where}: not an ONNX model; the file is truncated, or of another format") from None
 
 
-def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
+def _load_external_data(proto: onnx.ModelProto, folder: Path | None, admit: Callable[[int], None]) -> None:
+    outside = [(name, tensor) for name, tensor in _all_tensors(proto) if uses_external_data(tensor)]
     left = MAX_MODEL_BYTES
-    for name, tensor in _all_tensors(proto):
-        if not uses_external_data(tensor):
-            continue
+    for name, tensor in outside:
         location = _location(tensor)
         if folder is None:
             raise InvalidInputError(
@@ -108,6 +116,11 @@ def _load_external_data(proto: onnx.ModelProto, folder: Path | None) -> None:
         left -= _external_bytes(tensor, folder / location, f"tensor {name!r}: cannot read {location!r}")
         if left < 0:
             raise InvalidInputError(f"the model's tensors in other files have more than {MAX_MODEL_BYTES} bytes")
+    if not outside or folder is None:
+        return
+    admit(proto.ByteSize() + MAX_MODEL_BYTES - left)
+    for name, tensor in outside:
+        location = _location(tensor)
         try:
             load_external_data_for_tensor(tensor, str(folder))
         except Exception as error:  # the checker's exception, OSError or ValueError, by the cause

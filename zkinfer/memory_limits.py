@@ -10,6 +10,9 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+OVERESTIMATED = 1.25
+"""Work is refused if it is estimated to take more than so many times the memory that there is."""
+
 
 def memory_limit(root: Path = Path("/")) -> int:
     """Bytes: the least of the machine's memory, the limits of control groups, and the process's own.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zkinfer.native.memory_limits import group_limits, memory_limit
+from zkinfer.memory_limits import group_limits, memory_limit
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "33 25 0:28 {group} /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory"
