@@ -1,8 +1,10 @@
 """Compiling, running, reporting and keeping circuits: what a user does with a model, on scikit-learn's digits."""
 
+import copy
 import dataclasses
 import pickle
 import stat
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -580,6 +582,55 @@ class TestFileInPieces:
         same = [w for w, t in zip(circuit.weights, circuit.program.weights, strict=True) if w.dtype == _least(t)]
         assert same
         assert all(any(np.shares_memory(weight, part) for part in parts) for weight in same)
+
+
+class TestFileInPlace:
+    """A circuit that is read has its weights and its float model as parts of the file's bytes."""
+
+    @staticmethod
+    def _with_weights(circuit: Circuit, change: Callable[[bytes, int], bytes]) -> bytes:
+        """The circuit's file with other bytes for each weight, made of its numbers and of the bytes that each has."""
+        payload = unwrap(circuit.to_bytes(), CIRCUIT.tag, CIRCUIT.version, max_bytes=CIRCUIT.max_bytes)
+        fields = msgspec.msgpack.decode(payload)
+        widths = [_least(tensor).itemsize for tensor in circuit.program.weights]
+        sizes = [tensor.size for tensor in circuit.program.weights]
+        fields[1] = [change(w[len(w) - n * k :], k) for w, n, k in zip(fields[1], sizes, widths, strict=True)]
+        return wrap(CIRCUIT.tag, CIRCUIT.version, msgspec.msgpack.encode(fields))
+
+    def test_nothing_large_is_copied(self, circuit: Circuit) -> None:
+        data = circuit.to_bytes()
+        loaded, whole = Circuit.from_bytes(data), np.frombuffer(data, np.uint8)
+        assert {weight.itemsize for weight in loaded.weights} >= {2}
+        for weight in loaded.weights:
+            assert np.shares_memory(weight, whole)
+            assert weight.flags.aligned
+            assert not weight.flags.writeable
+        assert np.shares_memory(np.frombuffer(loaded.model, np.uint8), whole)
+
+    def test_weights_that_lie_across_words_are_copied(self, circuit: Circuit) -> None:
+        """As in files of version 0.1.0, which have no zeros between."""
+        loaded = Circuit.from_bytes(self._with_weights(circuit, lambda numbers, _: numbers))
+        for weight, expected in zip(loaded.weights, circuit.weights, strict=True):
+            assert weight.flags.aligned
+            np.testing.assert_array_equal(weight, expected)
+        assert loaded.to_bytes() == circuit.to_bytes()
+
+    def test_only_zeros_align_and_fewer_than_a_number_has_bytes(self, circuit: Circuit) -> None:
+        Circuit.from_bytes(self._with_weights(circuit, lambda numbers, width: bytes(width - 1) + numbers))
+        changes: list[Callable[[bytes, int], bytes]] = [
+            lambda numbers, width: bytes(width) + numbers,
+            lambda numbers, _: numbers[1:],
+            lambda numbers, _: b"\1" + numbers,
+        ]
+        for change in changes:
+            with pytest.raises(ArtifactError, match="bytes for"):
+                Circuit.from_bytes(self._with_weights(circuit, change))
+
+    def test_it_can_be_pickled_copied_and_written_again(self, circuit: Circuit, path: Path) -> None:
+        loaded = Circuit.load(path)
+        for again in (pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded)):
+            assert again.model == circuit.model
+            assert again.to_bytes() == path.read_bytes()
 
 
 def _least(tensor: Tensor) -> np.dtype[Any]:

@@ -30,7 +30,7 @@ from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
 from zkinfer.compiler.onnx.published import PublicConstant, public_constants
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError, WrongKindError
 from zkinfer.execution.executor import Executor
-from zkinfer.files.artifact import Buffer
+from zkinfer.files.artifact import HEADER_BYTES, Buffer
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
 from zkinfer.files.kinds import CIRCUIT, FileKind
@@ -77,7 +77,8 @@ class Circuit(File):
         weights: contents of the program's weights, in order; signed integers, each tensor in a narrow type that holds
             it. Convert them before arithmetic. Secret.
         layers: which tensors of the float model the program's values stand for.
-        model: the normalized float model that it was compiled from; bytes of an ONNX file. Secret.
+        model: the normalized float model that it was compiled from; bytes of an ONNX file; after loading, a part of
+            those of the circuit's file. Secret.
         saturations: for which integers the program's lookups saturate.
         columns: names of the columns of the calibration data, if that was a table and the model has one input.
         samples: some of the calibration data, one array for each input; None after loading. Never saved.
@@ -93,7 +94,7 @@ class Circuit(File):
     program: Program
     weights: tuple[Array, ...]
     layers: tuple[Layer, ...]
-    model: bytes
+    model: Buffer
     saturations: tuple[Saturation, ...] = ()
     columns: tuple[str, ...] = ()
     samples: tuple[Array, ...] | None = None
@@ -209,8 +210,10 @@ class Circuit(File):
         return Executor(self.program, self.weights, keep=self.program.outputs)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled and copied: not the executor, which is made again where it is needed."""
-        return {name: value for name, value in vars(self).items() if name != "executor"}
+        """What is pickled and copied: not the executor, which is made again where it is needed, and of the circuit's
+        file the parts that are used."""
+        kept = {name: value for name, value in vars(self).items() if name != "executor"}
+        return kept | {"model": bytes(self.model)}
 
     def report(self, x: Any = None, labels: Any = None, *, targets: Any = None, stress: bool = True) -> Report:
         """Compare the circuit with its float model.
@@ -278,7 +281,7 @@ class Circuit(File):
 
     def _graph(self) -> onnx_ir.Model:
         try:
-            return detached(onnx.load_model_from_string(self.model)).to_ir()
+            return detached(onnx.load_model_from_string(bytes(self.model))).to_ir()
         except Exception as error:  # protobuf's and onnx_ir's own classes
             raise ArtifactError(f"the float model in this circuit is damaged: {error}") from error
 
@@ -286,15 +289,19 @@ class Circuit(File):
         """What MessagePack makes of a `_CircuitPayload`; weights and model are not copied."""
         layers = tuple(_StoredLayer(v.name, v.value, v.scale, v.offset, v.saturation) for v in self.layers)
         saturations = tuple(_StoredSaturation(s.value, s.source, s.runs) for s in self.saturations)
-        weights: list[Buffer] = []
+        program = encode_program(self.program)
+        pieces: list[Buffer] = [_array_head(len(_CircuitPayload.__struct_fields__)), _bytes_head(len(program)), program]
+        pieces.append(_array_head(len(self.weights)))
+        place = HEADER_BYTES + sum(map(len, pieces))
         for weight, tensor in zip(self.weights, self.program.weights, strict=True):
             stored = np.asarray(weight, dtype=_storage_type(tensor), order="C")
-            weights += [_bytes_head(stored.nbytes), stored.reshape(-1).view(np.uint8).data]
-        program = encode_program(self.program)
+            # Fewer zeros than a number has bytes do not change the length of the head.
+            zeros = bytes(-(place + len(_bytes_head(stored.nbytes))) % stored.itemsize)
+            head = _bytes_head(len(zeros) + stored.nbytes) + zeros
+            pieces += [head, stored.reshape(-1).view(np.uint8).data]
+            place += len(head) + stored.nbytes
         return [
-            _array_head(len(_CircuitPayload.__struct_fields__)),
-            *(_bytes_head(len(program)), program),
-            *(_array_head(len(self.weights)), *weights),
+            *pieces,
             msgspec.msgpack.encode(layers),
             *(_bytes_head(len(self.model)), self.model),
             msgspec.msgpack.encode(saturations),
@@ -322,7 +329,7 @@ class Circuit(File):
             raise ArtifactError(f"the weights do not fit the program: {error}") from None
         layers = tuple(Layer(v.name, v.value, v.scale, v.offset, v.saturation) for v in found.layers)
         saturations = tuple(Saturation(s.value, s.source, s.runs) for s in found.saturations)
-        return cls(program, weights, layers, bytes(found.model), saturations, found.columns)
+        return cls(program, weights, layers, found.model, saturations, found.columns)
 
     def _is_canonical(self, payload: Buffer) -> bool:
         """Every encoding is taken: nothing names the bytes of a circuit's file, and encoding all weights again to
@@ -409,11 +416,15 @@ def _array_head(length: int) -> bytes:
 
 
 def _read_weight(data: memoryview, tensor: Tensor) -> Array:
+    """A weight as a part of the file's bytes, which stay because the float model is among them.
+
+    Zeros before the numbers align them within the file; without, as version 0.1.0 wrote it, a weight is copied.
+    """
     dtype = np.dtype(_storage_type(tensor))
-    if len(data) != tensor.size * dtype.itemsize:
+    zeros = len(data) - tensor.size * dtype.itemsize
+    if not 0 <= zeros < dtype.itemsize or any(data[:zeros]):
         raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
-    # A copy, so that the bytes of the file can go.
-    array = np.frombuffer(data, dtype=dtype).reshape(tensor.shape).copy()
+    array = np.require(np.frombuffer(data[zeros:], dtype=dtype), requirements="A").reshape(tensor.shape)
     array.setflags(write=False)
     return array
 

@@ -48,7 +48,7 @@ class File:
 
     @classmethod
     def _decoded_view(cls, payload: memoryview) -> Self:
-        """As `_decoded`, of a payload within the bytes of a file."""
+        """As `_decoded`, of a payload within the bytes of a file: they never change, and a value may keep parts."""
         return cls._decoded(bytes(payload))
 
     @classmethod
