@@ -265,14 +265,30 @@ class Packed:
         inner, columns = matrix.shape
         pairs = -(-inner // 2)
         wide, slim = _panels(columns)
-        padded = np.zeros((2 * pairs, wide * WIDE + slim * LANES), dtype=matrix.dtype)
-        padded[:inner, :columns] = matrix
-        parts = [
-            part.reshape(pairs, 2, count, size).transpose(2, 0, 3, 1).reshape(-1)
-            for part, count, size in ((padded[:, : wide * WIDE], wide, WIDE), (padded[:, wide * WIDE :], slim, LANES))
-        ]
-        base = (padded.sum(axis=0, dtype=np.int64) * (offset if restores else 0)).astype(np.int32)
-        return Packed(inner, columns, offset, np.concatenate(parts), base)
+        middle = min(columns, wide * WIDE)
+        panels = np.zeros(2 * pairs * (wide * WIDE + slim * LANES), dtype=matrix.dtype)
+        start = 2 * pairs * wide * WIDE
+        _pack(matrix[:, :middle], panels[:start].reshape(wide, pairs, WIDE, 2))
+        _pack(matrix[:, middle:], panels[start:].reshape(slim, pairs, LANES, 2))
+        base = np.zeros(wide * WIDE + slim * LANES, dtype=np.int32)
+        if offset and restores:
+            base[:columns] = (matrix.sum(axis=0, dtype=np.int64) * offset).astype(np.int32)
+        return Packed(inner, columns, offset, panels, base)
+
+
+def _pack(matrix: Array, panels: Array) -> None:
+    """Write a matrix into panels of shape (count, pairs, size, 2), in place; what it does not fill stays."""
+    inner, columns = matrix.shape
+    size, rows = panels.shape[2], panels.transpose(1, 3, 0, 2)
+    whole, even = columns // size, inner // 2
+    for start, stop, to in ((0, whole * size, rows[:, :, :whole]), (whole * size, columns, rows[:, :, whole:])):
+        width = size if stop == whole * size else columns - start
+        if start == stop:
+            continue
+        part = matrix[:, start:stop]
+        to[:even, :, :, :width] = part[: 2 * even].reshape(even, 2, (stop - start) // width, width)
+        if inner % 2:
+            to[even, 0, :, :width] = part[-1].reshape((stop - start) // width, width)
 
 
 def multiply(x: Array, right: Packed, out: Array) -> None:

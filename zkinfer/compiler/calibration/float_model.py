@@ -17,6 +17,7 @@ from zkinfer.circuit.qformat import as_batch
 from zkinfer.circuit.samples import chunks, from_runs, into_runs
 from zkinfer.compiler.calibration.detached import Model, as_detached
 from zkinfer.compiler.calibration.integer_products import with_exact_products
+from zkinfer.compiler.calibration.transpositions import fuse_transpositions
 from zkinfer.errors import CompileError, DynamicShapeError, InvalidInputError, NotFiniteError, ShapeError
 from zkinfer.typing import Array
 
@@ -136,6 +137,7 @@ def open_session(model: Model, *, optimized: bool) -> Session:
         options.use_deterministic_compute = True
     options.log_severity_level = 4
     proto, arrays = as_detached(model).with_inputs()
+    fuse_transpositions(proto, arrays)
     # An arena takes powers of two, and keeps them.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = not arrays
     data = proto.SerializeToString()
