@@ -53,6 +53,7 @@ PHASES = (
     "witness",
     "commitment",
     "pads",
+    "copy of the weights",
     "masks of the weights",
     "lookups",
     "gathered boxes",

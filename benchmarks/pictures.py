@@ -19,10 +19,15 @@ AIM = 1.5
 
 GROUPS = {
     "executing the model": ("execution", "witness"),
-    "committing": ("commitment", "pads", "masks of the weights"),
+    "committing": ("commitment", "pads", "copy of the weights", "masks of the weights"),
     "lookups": ("lookups",),
     "linear steps": ("gathered boxes", "contractions", "sums of parts", "committed cells", "column points"),
-    "openings, and what no phase names": ("rest",),
+    "openings, and what no phase names": (
+        "opening of the weights",
+        "opening of the rest",
+        "proof about the pads",
+        "rest",
+    ),
 }
 """What the phases of a proof are for."""
 
