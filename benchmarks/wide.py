@@ -1,6 +1,6 @@
 """What blocks that are too wide for the machine would cost: predicted by the cost model, and not measured.
 
-    python benchmarks/wide.py [--widths 8192 16384]
+    python benchmarks/wide.py [--widths 16384]
 
 A block is that of `overhead.py`, with 1,024 inferences in one proof. Its program is the widest that was measured, made
 wider; nothing is compiled or proven. Proving time grows as the estimate does from that block to the wider one,
@@ -63,7 +63,7 @@ def predicted(width: int) -> tuple[Counts, int]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--widths", type=int, nargs="+", default=[8192, 16384])
+    parser.add_argument("--widths", type=int, nargs="+", default=[16384])
     arguments = parser.parse_args()
     measured = table_with(published(), ["overhead", "int8 ms"])
     widest = max((row for row in measured if number(row["batch"]) == BATCH), key=lambda row: number(row["width"]))
