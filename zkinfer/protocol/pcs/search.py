@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
@@ -142,6 +143,7 @@ def _lengths(log_columns: int, groups: int, error_bits: float, max_grinding: int
         yield log_length, weight_grinding
 
 
+@lru_cache(maxsize=1 << 14)
 def _fewest_queries(
     log_columns: int, log_length: int, work: tuple[int, int], groups: int, proofs: int, error_bits: float
 ) -> OpeningParameters | None:

@@ -44,7 +44,8 @@ def from_ints(values: Sequence[int] | Array) -> Floats:
     array = np.asarray(values)
     if array.dtype.kind == "i":
         out = np.empty(array.shape)
-        line = np.ascontiguousarray(array, dtype=np.int64).reshape(-1)
+        line = np.ascontiguousarray(array, dtype=np.int64).reshape(-1).view()
+        line.flags.writeable = False  # one type for all arrays, so that the kernel is compiled once
         split(_from_ints_kernel, array.size, GRAIN, line, out.reshape(-1))
         return out
     if array.size and array.dtype.kind not in "uO":

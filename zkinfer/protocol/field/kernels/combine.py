@@ -46,7 +46,7 @@ def dot(a: Floats, b: Floats) -> int:
 
 def ext_dot(a: Floats, b: Floats) -> Ext:
     """The inner product of two extension vectors."""
-    lines = *ext_lines(a), *ext_lines(b)
+    lines = map(_flat, (*ext_lines(a), *ext_lines(b)))
     _same_length(a.shape[1], b.shape[1])
     return _total(split(_ext_dot_kernel, a.shape[1], GRAIN, *lines))
 
