@@ -126,7 +126,7 @@ def run_python(block: Block, **names: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder in which the pages are read. Its keys are secret files, of which the commands do not ask twice."""
     folder = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
@@ -197,16 +197,18 @@ class Scorer(torch.nn.Module):  # type: ignore[misc]
         return {"hidden": hidden, "logits": self.score(hidden.mean(1))}
 
 
-def test_guide(desk: Path) -> None:
+@pytest.fixture(scope="module")
+def guide(folder: Path) -> str:
+    """What the commands of the guide print: other pages go on with its files, in whichever process they are tested."""
     torch.manual_seed(1)
-    magika = desk / "downloads" / "magika" / "models" / "standard_v3_3"
+    magika = folder / "downloads" / "magika" / "models" / "standard_v3_3"
     magika.mkdir(parents=True)
     (magika / "model.onnx").write_bytes(model_of_file_types())
     (magika / "config.min.json").write_text('{"target_labels_space": ["python", "text", "zip"]}')
-    (desk / "zkinfer").mkdir()
+    (folder / "zkinfer").mkdir()
     for path in sorted((ROOT / "zkinfer" / "protocol" / "lookup").glob("*.py")):
-        (desk / "zkinfer" / path.name).write_bytes(path.read_bytes())
-    (desk / "silero_vad.onnx").write_bytes(model_of_a_voice())
+        (folder / "zkinfer" / path.name).write_bytes(path.read_bytes())
+    (folder / "silero_vad.onnx").write_bytes(model_of_a_voice())
     random = np.random.default_rng(1)
     module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     names = {
@@ -230,8 +232,18 @@ def test_guide(desk: Path) -> None:
             if words[0] == "estimate":
                 (rows,) = re.findall(r"reference string has to be for k = (\d+)", said)
                 Path("ceremony-k14.srs").write_bytes(forgeable_srs(int(rows)).read_bytes())
-    assert said.count("VALID") == 2
-    assert "exactly the published commitment" in said
+    return said
+
+
+@pytest.fixture
+def desk(folder: Path, guide: str) -> Path:
+    """The folder after the guide was followed."""
+    return folder
+
+
+def test_guide(guide: str) -> None:
+    assert guide.count("VALID") == 2
+    assert "exactly the published commitment" in guide
 
 
 def test_ezkl_page(desk: Path) -> None:
