@@ -285,18 +285,24 @@ def test_accuracy_page() -> None:
     assert names["report"].saturated
 
 
-def test_batch_page(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = desk / "batch"
-    folder.mkdir()
-    (folder / "circuits").symlink_to(CIRCUITS)
-    monkeypatch.chdir(folder)
-    night, program, first, settings, item, check, commit, prove, verify, sampled, report, *later = blocks(
-        "docs/batch.md"
-    )
-    run_python(program)
-    run_all(first)
-    said = run_all(night)
-    (receipt,) = re.findall(r"receipt +(\w{64})", said[-1].replace("\n", ""))
+@pytest.fixture(scope="module")
+def night(folder: Path, guide: str) -> list[str]:
+    """What the first commands of the page of batch jobs print: that of scripts goes on with their job."""
+    place = folder / "batch"
+    place.mkdir()
+    (place / "circuits").symlink_to(CIRCUITS)
+    job, program, first, *_ = blocks("docs/batch.md")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        run_python(program)
+        run_all(first)
+        return run_all(job)
+
+
+def test_batch_page(desk: Path, night: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk / "batch")
+    _, _, _, settings, item, check, commit, prove, verify, sampled, report, *later = blocks("docs/batch.md")
+    (receipt,) = re.findall(r"receipt +(\w{64})", night[-1].replace("\n", ""))
     Path("night.toml").write_text(settings.text.replace('output = "night"', 'output = "night-2"'))
     (command,) = re.findall(r"for: zkinfer (.*)", settings.text)
     EXITS[command] = 7
@@ -368,7 +374,7 @@ def shell(text: str) -> str:
     return done.stdout
 
 
-def test_scripts_page(desk: Path) -> None:
+def test_scripts_page(desk: Path, night: list[str]) -> None:
     lines, script = blocks("docs/scripts.md")
     (desk / "night").symlink_to(desk / "batch" / "night")
     proven, verified, status = map(json.loads, run_all(lines))
