@@ -2,33 +2,37 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import pytest
-from support.channels import public_claim
+from support.lying_levels import (
+    Cancelling,
+    LastFold,
+    Opened,
+    Other,
+    false_value,
+    longer_rows,
+    opened_by,
+    two_columns,
+    two_values,
+)
 from support.opening_prover import DOMAIN, Statement
 from support.reference_statements import verify_by_reference
-from support.small_levels import open_statement, small_levels
+from support.small_levels import small_levels
 
 from zkinfer.errors import VerificationError
-from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.merkle.tree import build_tree
 from zkinfer.protocol.pcs import folding, levels, protocol
-from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
 from zkinfer.protocol.pcs.functionals import TensorSum
 from zkinfer.protocol.pcs.levels import Level, choose_levels
-from zkinfer.protocol.pcs.params import Code, MatrixCommitment, OpeningParameters
+from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.protocol import verify_opening
-from zkinfer.protocol.pcs.prover import MatrixWitness, OpenableMatrix
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript, _grinding_prefix, _u64
-from zkinfer.typing import Floats, IntArray
 from zkinfer.verifier.reference import levels as reference_levels
 
 Patch = pytest.MonkeyPatch
-Opened = tuple[Statement, list[MatrixCommitment], bytes]
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +54,8 @@ def rejected(opened: Opened, match: str) -> None:
         verify_by_reference(statement.parameters, commitments, statement.groups, opening)
 
 
-def opened_by(vectors: type[FoldedVectors], statement: Statement | None = None) -> Opened:
-    """A statement, true unless another is given, opened by combinations of this class."""
-
-    class Witness(MatrixWitness):
-        def fold(self, coefficients: IntArray) -> FoldedVectors:
-            return vectors(self.combined(coefficients))
-
-    statement = statement or Statement.random(5)
-    return statement, *open_statement(statement, Witness)
+def honest_statement() -> Statement:
+    return Statement.random(5)
 
 
 def skip(patch: Patch, check: Callable[..., None]) -> None:
@@ -66,77 +63,29 @@ def skip(patch: Patch, check: Callable[..., None]) -> None:
     patch.setattr(folding, check.__name__, lambda *_: None)
 
 
-class LastFold(FoldedVectors):
-    """Sends another last fold, to which the functionals give the same value."""
-
-    def vector(self) -> IntArray:
-        vector = super().vector()
-        first, second = kernels.ext_to_ints(np.ascontiguousarray(self._weights[:, :2]))
-        vector[0] = scalar.ext_add(tuple(vector[0].tolist()), second)
-        vector[1] = scalar.ext_sub(tuple(vector[1].tolist()), first)
-        return vector
-
-
 def test_the_honest_prover_is_accepted_by_both() -> None:
-    statement, commitments, opening = opened = opened_by(FoldedVectors)
+    statement, commitments, opening = opened = opened_by(FoldedVectors, honest_statement())
     assert len(choose_levels(3, statement.parameters.code.dimension)) == 2
     accepted(opened)
     verify_by_reference(statement.parameters, commitments, statement.groups, opening)
 
 
 def test_a_wrong_fold_with_the_right_value_disagrees_with_the_columns(monkeypatch: Patch) -> None:
-    opened = opened_by(LastFold)
+    opened = opened_by(LastFold, honest_statement())
     rejected(opened, "the last fold does not agree with the committed columns")
     skip(monkeypatch, folding._check_codeword)
     accepted(opened)
 
 
-def false_statement() -> Statement:
-    """The first value of the first group is one more than it is."""
-    statement = Statement.random(6)
-    first, *others = statement.groups
-    claim, *rest = first.claims
-    false = public_claim(claim.rows, scalar.ext_add(claim.value.constant, ONE))
-    groups = [ClaimGroup(first.column_point, (false, *rest)), *others]
-    return Statement(statement.parameters, statement.matrices, groups)
-
-
 def test_a_wrong_value_of_a_combination_is_not_that_of_the_last_fold(monkeypatch: Patch) -> None:
-    """The false claim's weight is added to the value, so that the claims' own check holds."""
-    weights: list[Ext] = []
-    draw = Transcript.challenge_exts
-
-    def listening(self: Transcript, label: str, count: int) -> list[Ext]:
-        drawn = draw(self, label, count)
-        if label == "claim weights":
-            weights[:] = drawn
-        return drawn
-
-    class Lying(FoldedVectors):
-        def extension(self, vector: int, point: Sequence[Ext]) -> Ext:
-            value = super().extension(vector, point)
-            return scalar.ext_add(value, weights[0]) if vector == 1 else value
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Transcript, "challenge_exts", listening)
-        opened = opened_by(Lying, false_statement())
+    opened = false_value(Statement.random(6))
     rejected(opened, "the last fold does not have the claimed values")
     skip(monkeypatch, folding._check_target)
     accepted(opened)
 
 
-class Cancelling(FoldedVectors):
-    """Two combinations are off by opposite amounts, in an element that is read by the columns alone."""
-
-    def __init__(self, vectors: Floats) -> None:
-        changed = vectors.copy()
-        changed[0, 1, -1] += 1
-        changed[1, 1, -1] -= 1
-        super().__init__(changed)
-
-
 def test_errors_of_two_combinations_do_not_cancel(monkeypatch: Patch) -> None:
-    rejected(opened_by(Cancelling), "the last fold does not have the claimed values")
+    rejected(opened_by(Cancelling, honest_statement()), "the last fold does not have the claimed values")
     draw = Transcript.challenge_ext
 
     def all_alike(self: Transcript, label: str) -> Ext:
@@ -144,7 +93,7 @@ def test_errors_of_two_combinations_do_not_cancel(monkeypatch: Patch) -> None:
         return ONE if label == "combination batch" else drawn
 
     monkeypatch.setattr(Transcript, "challenge_ext", all_alike)
-    accepted(opened_by(Cancelling))
+    accepted(opened_by(Cancelling, honest_statement()))
 
 
 def fixed(patch: Patch, label: str) -> None:
@@ -154,66 +103,19 @@ def fixed(patch: Patch, label: str) -> None:
 
 
 def test_errors_of_two_values_do_not_cancel(monkeypatch: Patch) -> None:
-    """Two masks, and so the values of their combinations, are off by opposite amounts."""
-    mle = kernels.mle
-
-    def opened() -> Opened:
-        errors = iter([ONE, (P - 1, 0, 0)] * 2)
-        with monkeypatch.context() as patch:
-            patch.setattr(kernels, "mle", lambda values, point: scalar.ext_add(mle(values, point), next(errors)))
-            return opened_by(FoldedVectors)
-
-    rejected(opened(), "the last fold does not have the claimed values")
+    rejected(two_values(honest_statement()), "the last fold does not have the claimed values")
     fixed(monkeypatch, "column batch")
-    accepted(opened())
-
-
-PAIR = 3, 10
-
-
-class CancellingColumns(FoldedVectors):
-    """Two columns of a level, both of them queried, are off by opposite amounts."""
-
-    queried: Sequence[int] = ()
-
-    def commit(self, level: Level) -> bytes:
-        root = super().commit(level)
-        if len(self._trees) > 1:
-            return root
-        leaves = self._trees[0][0][list(range(level.length))].copy()
-        for j, error in zip(PAIR, (1, -1), strict=True):
-            symbol = (int.from_bytes(leaves[j, :7].tobytes(), "little") + error) % P
-            leaves[j, :7] = np.frombuffer(symbol.to_bytes(7, "little"), np.uint8)
-        self._trees[0] = leaves, build_tree(leaves)
-        return bytes(self._trees[0][1][1])
-
-    def columns(self, number: int, indices: Sequence[int]) -> bytes:
-        if number == 0:
-            type(self).queried = indices
-        return super().columns(number, indices)
+    accepted(two_values(honest_statement()))
 
 
 def test_errors_of_two_columns_do_not_cancel(monkeypatch: Patch) -> None:
-    def opened() -> Opened:
-        """Begun again until both columns are queried, as a prover would."""
-        while True:
-            found = opened_by(CancellingColumns)
-            if set(PAIR) <= set(CancellingColumns.queried):
-                return found
-
-    rejected(opened(), "the last fold does not have the claimed values")
+    rejected(two_columns(honest_statement()), "the last fold does not have the claimed values")
     fixed(monkeypatch, "level batch")
-    accepted(opened())
+    accepted(two_columns(honest_statement()))
 
 
 def test_other_combinations_than_those_of_the_columns(monkeypatch: Patch) -> None:
-    class Other(FoldedVectors):
-        def __init__(self, vectors: Floats) -> None:
-            changed = vectors.copy()
-            changed[0, 1, 5] += 1
-            super().__init__(changed)
-
-    opened = opened_by(Other)
+    opened = opened_by(Other, honest_statement())
     rejected(opened, "the last fold does not have the claimed values")
     skip(monkeypatch, folding._check_target)
     accepted(opened)
@@ -225,20 +127,13 @@ UNEVEN = OpeningParameters(Code(3, 25, 7), queries=24, query_grinding=4, weight_
 
 def test_longer_rows_than_the_codes_are_found_behind_the_combinations(monkeypatch: Patch) -> None:
     """Words of 64 coefficients agree with others of 64 in more places than the queries reckon with."""
-    code = Code(3, 56, 7)
-    assert choose_levels(3, UNEVEN.code.dimension) == choose_levels(3, code.dimension)
+    longer = UNEVEN.code.blinding + 31
+    assert choose_levels(3, UNEVEN.code.dimension) == choose_levels(3, UNEVEN.code.dimension + 31)
     statement = Statement.random(5, parameters=UNEVEN)
-    longer = OpeningParameters(code, UNEVEN.queries, UNEVEN.query_grinding, UNEVEN.weight_grinding)
-
-    class Witness(MatrixWitness):
-        def __init__(self, parameters: OpeningParameters, matrices: Sequence[OpenableMatrix]) -> None:
-            super().__init__(longer, matrices)
-
-    opened = statement, *open_statement(statement, Witness, code)
-    rejected(opened, "the last fold does not have the claimed values")
+    rejected(longer_rows(statement, longer), "the last fold does not have the claimed values")
     for tensor_sum in (TensorSum, FoldedVectors):
         monkeypatch.setattr(tensor_sum, "add_spare", lambda *_: None)
-    accepted((statement, *open_statement(statement, Witness, code)))
+    accepted(longer_rows(statement, longer))
 
 
 class FarWord(FoldedVectors):
@@ -266,7 +161,7 @@ def test_a_matrix_that_is_far_from_all_codewords_is_found(level: int, message: s
     class Far(FarWord):
         LEVEL = level
 
-    rejected(opened_by(Far), message)
+    rejected(opened_by(Far, honest_statement()), message)
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -277,7 +172,7 @@ def test_columns_made_up_after_the_queries_are_not_those_committed(level: int, m
         def columns(self, number: int, indices: Sequence[int]) -> bytes:
             return self.honest[0][indices].tobytes() if number == level else super().columns(number, indices)
 
-    opened = opened_by(MadeUp)
+    opened = opened_by(MadeUp, honest_statement())
     rejected(opened, "the opened columns are not those that were committed")
     monkeypatch.setattr(folding, "check_leaves", lambda *_: None)
     accepted(opened)
@@ -300,20 +195,20 @@ def test_a_matrix_chosen_after_the_queries_changes_the_queries(monkeypatch: Patc
     monkeypatch.setattr("zkinfer.protocol.pcs.prover.Randomness", lambda: Randomness(next(seeds)))
     with monkeypatch.context() as patch:
         patch.setattr(Transcript, "absorb", forgetful)
-        opened_by(Honest)
+        opened_by(Honest, honest_statement())
 
         class Late(FarWord):
             KEPT = drawn[0]
 
         seeds = iter(bytes([i]) * 32 for i in range(100))
-        accepted(opened_by(Late))
-    rejected(opened_by(Late), "the last fold")
+        accepted(opened_by(Late, honest_statement()))
+    rejected(opened_by(Late, honest_statement()), "the last fold")
 
 
 def test_a_level_left_out_is_missed(monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(protocol, "choose_levels", lambda *sizes: choose_levels(*sizes)[:1])
-        opened = opened_by(FoldedVectors)
+        opened = opened_by(FoldedVectors, honest_statement())
         accepted(opened)
     rejected(opened, ".")
 
@@ -321,7 +216,7 @@ def test_a_level_left_out_is_missed(monkeypatch: Patch) -> None:
 def test_combinations_that_are_sent_where_they_should_be_committed_to(monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(protocol, "choose_levels", lambda *_: ())
-        opened = opened_by(FoldedVectors)
+        opened = opened_by(FoldedVectors, honest_statement())
         accepted(opened)
     rejected(opened, ".")
 
@@ -343,14 +238,14 @@ def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(Transcript, "solve", lazy)
         patch.setattr(Transcript, "check_grind", bind)
-        opened = opened_by(FoldedVectors)
+        opened = opened_by(FoldedVectors, honest_statement())
         accepted(opened)
     rejected(opened, f"{label}.* bits of work")
 
 
 def test_an_element_has_one_encoding() -> None:
     """A value of a combination plus P, the same element in other bytes, is not an element."""
-    statement, commitments, opening = opened_by(FoldedVectors)
+    statement, commitments, opening = opened_by(FoldedVectors, honest_statement())
     start = 2 * 21 + 8 + 32
     value = int.from_bytes(opening[start : start + 7], "little") + P
     changed = opening[:start] + value.to_bytes(7, "little") + opening[start + 7 :]
@@ -358,5 +253,5 @@ def test_an_element_has_one_encoding() -> None:
 
 
 def test_bytes_after_the_last_fold_are_refused() -> None:
-    statement, commitments, opening = opened_by(FoldedVectors)
+    statement, commitments, opening = opened_by(FoldedVectors, honest_statement())
     rejected((statement, commitments, opening + b"\0"), "1 bytes follow")

@@ -1,7 +1,7 @@
 """Levels in openings that are small enough for plain Python: both verifiers send vectors of a few elements alone."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from support.opening_prover import DOMAIN, Statement
@@ -11,24 +11,40 @@ from zkinfer.protocol.pcs import levels
 from zkinfer.protocol.pcs.params import Code, MatrixCommitment
 from zkinfer.protocol.pcs.protocol import run_opening
 from zkinfer.protocol.pcs.prover import MatrixWitness, commit
+from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier.reference import levels as reference
 
 
 @contextmanager
-def small_levels(sent: int = 8) -> Iterator[None]:
-    """Vectors of more elements are committed to: of 3 combinations of 32 elements, in two levels."""
-    with patch.object(levels, "MAX_SENT", sent), patch.object(reference, "MAX_SENT", sent):
+def small_levels(sent: int = 8, unground: int = levels.UNGROUND_LENGTH) -> Iterator[None]:
+    """Vectors of more elements are committed to: of 3 combinations of 32 elements, in two levels.
+
+    Args:
+        unground: log2 of the codewords whose folds need no work.
+    """
+    with ExitStack() as stack:
+        for module in (levels, reference):
+            stack.enter_context(patch.object(module, "MAX_SENT", sent))
+            stack.enter_context(patch.object(module, "UNGROUND_LENGTH", unground))
         yield
 
 
 def open_statement(
-    statement: Statement, witness: type[MatrixWitness] = MatrixWitness, code: Code | None = None
+    statement: Statement,
+    witness: type[MatrixWitness] = MatrixWitness,
+    code: Code | None = None,
+    seed: bytes | None = None,
 ) -> tuple[list[MatrixCommitment], bytes]:
-    """Commitments to a statement's matrices, in its code or a wrong one, and their opening by such a witness."""
+    """Commitments to a statement's matrices, in its code or a wrong one, and their opening by such a witness.
+
+    Args:
+        seed: of the prover's randomness; by default fresh.
+    """
+    randomness = None if seed is None else Randomness(seed)
     arrays, code = statement.arrays(), code or statement.parameters.code
     masks = len(statement.groups) + 1
-    matrices = [commit(code, array, masks * (i == len(arrays) - 1)) for i, array in enumerate(arrays)]
+    matrices = [commit(code, array, masks * (i == len(arrays) - 1), randomness) for i, array in enumerate(arrays)]
     wire, own = Writer(), witness(statement.parameters, matrices)
     channel = ProverChannel(Transcript(DOMAIN), wire)
     # A prover that lies must not be stopped by its own check of the claims.

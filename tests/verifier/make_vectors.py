@@ -1,4 +1,4 @@
-"""Writes tests/verifier/vectors anew: whole proofs, step by step, and proofs that are refused.
+"""Writes tests/verifier/vectors anew: whole proofs and an opening, step by step, and changes that are refused.
 
     python tests/verifier/make_vectors.py
 
@@ -9,6 +9,7 @@ what is in the files.
 import base64
 from functools import partial
 
+from support import level_vectors
 from support.proof_vectors import (
     CASES,
     FOLDER,
@@ -37,3 +38,4 @@ if __name__ == "__main__":
     (FOLDER / "gemm.zkc").write_bytes(commitment)
     (FOLDER / "gemm.zkp").write_bytes(proof)
     write("files", described_files(commitment, proof))
+    write("levels", level_vectors.described() | level_vectors.refused())
