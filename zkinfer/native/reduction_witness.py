@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from zkinfer.native.tensors import combined_rows, contract_rows, elements, outer_table, side_table
+from zkinfer.native.gathered import gathered_rounds
+from zkinfer.native.tensors import combined_rows, contract_rows, outer_table, side_table
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.reduction.box_functional import BoxFunctional
-from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.reduction.contraction import Contraction
 from zkinfer.protocol.reduction.functional import Functional
@@ -70,7 +70,7 @@ class NativeReductionWitness:
 
     def gather_sumcheck(self, batch: Batch, gatherings: Sequence[Gathering]) -> SumcheckWitness:
         """The weights of gathered boxes, and the values that they are boxes of."""
-        return kernel_witness(batch, [gathered_tables(one, self._values[one.value]) for one in gatherings])
+        return SumcheckWitness(batch, [gathered_rounds(one, self._values[one.value]) for one in gatherings])
 
     def evaluation(self, value: int, functional: Functional) -> Ext:
         """The value of a functional of a value of the program."""
@@ -147,30 +147,6 @@ class NativeReductionWitness:
                 cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
                 total = ext_add(total, ext_mul(coefficient, evaluate_part(part, cells)))
         return total
-
-
-def gathered_tables(one: Gathering, array: Array) -> FactorTables:
-    """The weights of gathered boxes and the integers that they are boxes of, every axis padded with zeros."""
-    table = FactorTables(2, one.instance.variables, base={1})
-    weights, values = table.factor(0), table.factor(1)
-    weights[:] = 0.0
-    values[:] = 0.0
-    inside = tuple(map(slice, one.cut.shape))
-    padded = [1 << bits for bits in one.bits]
-    values.reshape(padded)[inside] = elements(array)
-    for box, point, coefficient in zip(one.cut.boxes, one.points, one.coefficients, strict=True):
-        split = box.total - box.variables[-1]
-        rows, line = kernels.eq_table(point[:split], coefficient), kernels.eq_table(point[split:])
-        kernels.add_outer(weights, rows, line, _first_places(box, padded))
-    return table
-
-
-def _first_places(box: Box, shape: Sequence[int]) -> IntArray:
-    """In a tensor of this shape, row-major: the number of the first place of each row of a box along the last axis."""
-    numbers = np.zeros(1, dtype=np.int64)
-    for size, start, k in zip(shape[:-1], box.starts[:-1], box.variables[:-1], strict=True):
-        numbers = (numbers[:, None] * size + np.arange(start, start + (1 << k))).reshape(-1)
-    return numbers * shape[-1] + box.starts[-1]
 
 
 def combined(stacks: Sequence[Array], rows: IntArray) -> Floats:

@@ -21,6 +21,7 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance, Stack
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, LookupTable, RangeTable, step_table
+from zkinfer.protocol.lookup.trees import TableLayer
 from zkinfer.protocol.sumcheck import rounds
 from zkinfer.protocol.transcript import Transcript
 
@@ -170,3 +171,21 @@ def test_nodes_are_the_fractions_of_their_entries() -> None:
     for x in (0, 127, 128, 255):
         for child, node in enumerate(leaves.above().children(x)):
             assert node[0] == ext_add(leaf(4 * x + 2 * child), leaf(4 * x + 2 * child + 1))
+
+
+def test_layers_that_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third layer of large stacks is not kept while the tree is above it: the messages are the same."""
+    instance, made = instance_of((WIDE, 10), (RANGE, 9)), list[int]()
+    make = columns.ColumnNodes._sums
+
+    def noted(self: columns.ColumnNodes) -> TableLayer:
+        made.append(self.variables)
+        return make(self)
+
+    monkeypatch.setattr(columns.ColumnNodes, "_sums", noted)
+    kept = messages(instance)[0]
+    once = list(made)
+    monkeypatch.setattr(columns, "KEPT_BYTES", 0)
+    fast, slow = messages(instance)
+    assert fast == slow == kept
+    assert sorted(made[len(once) :]) == sorted(2 * once)

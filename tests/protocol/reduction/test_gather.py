@@ -14,7 +14,7 @@ from support.random_contractions import random_ext
 from support.random_statements import knowing, random_case, reduce_knowing
 from support.two_layer_program import HIDDEN, INPUT, PROGRAM, SUMS, WEIGHTS
 
-from zkinfer.native.reduction_witness import gathered_tables
+from zkinfer.native.gathered import gathered_tables
 from zkinfer.protocol.field import kernels, scalar
 from zkinfer.protocol.field.modular import to_exts
 from zkinfer.protocol.field.params import P

@@ -1,8 +1,9 @@
-"""The two lowest layers of a tree of entries, of which nothing but the entries' columns is stored.
+"""The lowest layers of a tree of entries: of the two lowest nothing but the entries' columns is stored.
 
 A layer's first round reads the columns and computes the fractions as it goes. Only the challenge of that round makes
 tables, of half the size, and it does so piece by piece while the second round is summed: so the largest tables that a
-tree has, those of the leaves and of the sums of two, are never in memory.
+tree has, those of the leaves and of the sums of two, are never in memory. The lowest tables that are stored, if they
+are large, are made twice, so that they are not in memory beside the layers above them.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ import numpy as np
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arrays import GRAIN, balance_ext
 from zkinfer.protocol.field.kernels.vector import LANES
-from zkinfer.protocol.field.params import P
+from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import (
     ONE,
     ZERO,
@@ -50,6 +51,16 @@ JOINED = 1 << 15
 
 _COLUMNS = 2
 """That the kernels know."""
+
+FACTORS = 4
+"""Of the sumcheck of a layer."""
+
+LAYER_BYTES = FACTORS * DEGREE * 8
+"""Of a layer's tables, for each place of its sumcheck."""
+
+KEPT_BYTES = 1 << 28
+"""The lowest tables of a tree are half of all. Of more bytes than this they are not kept while the layers above them
+are proven."""
 
 Vector = tuple[Sequence[Floats], Sequence[Ext], Ext]
 """Its columns, the columns' weights, and the constant that their sum is subtracted from."""
@@ -194,7 +205,11 @@ class ColumnNodes:
         return self._leaves.variables - 1
 
     def above(self) -> TreeLayer:
-        out = FactorTables(4, self.variables - 1)
+        return made_once_or_twice(self.variables - 1, self._sums)
+
+    def _sums(self) -> TableLayer:
+        """Layer 2: the sums of four leaves."""
+        out = FactorTables(FACTORS, self.variables - 1)
         for run in self._leaves.runs:
             groups, at = len(run.first) // (8 * LANES), run.start // 8
             arguments = (*run.columns, run.constants, out.flat, out.stride, at)
@@ -208,6 +223,32 @@ class ColumnNodes:
         if point[0] == ZERO:
             return self._leaves.tables().above().rounds(point, lambda_, claim)
         return NodeRounds(self._leaves.meetings, self.variables, point, lambda_, claim)
+
+
+class RepeatedLayer:
+    """A layer of tables that is made for the one above it, and again for its sumcheck, but not kept in between.
+
+    Args:
+        variables: of its sumcheck.
+        make: makes the tables.
+    """
+
+    def __init__(self, variables: int, make: Callable[[], TableLayer]) -> None:
+        self.variables, self._make = variables, make
+
+    def above(self) -> TreeLayer:
+        return self._make().above()
+
+    def children(self, x: int) -> tuple[Fraction, Fraction]:
+        return self._make().children(x)
+
+    def rounds(self, point: Point, lambda_: Ext, claim: Ext) -> Rounds:
+        return self._make().rounds(point, lambda_, claim)
+
+
+def made_once_or_twice(variables: int, make: Callable[[], TableLayer]) -> TreeLayer:
+    """A layer of tables: a `RepeatedLayer` if they are large."""
+    return RepeatedLayer(variables, make) if LAYER_BYTES << variables > KEPT_BYTES else make()
 
 
 class ColumnRounds(ABC):
@@ -349,7 +390,7 @@ class NodeRounds(ColumnRounds):
         def arguments(meeting: Meeting) -> tuple[Any, ...]:
             return (*self._runs(meeting), packed(self._lambda), packed(challenge))
 
-        return FactorTables(4, self._variables - 1), column_kernels.node_fold, arguments
+        return FactorTables(FACTORS, self._variables - 1), column_kernels.node_fold, arguments
 
     def after(self, tables: FactorTables, point: Point, target: Ext, fill: Callable[[int, int], None]) -> ProductRounds:
         return LayerRounds(tables, point, self._lambda, target, fill=fill)

@@ -10,7 +10,7 @@ from zkinfer.protocol.field.kernels.arrays import GRAIN, from_ints, is_balanced
 from zkinfer.protocol.field.kernels.fold import mle
 from zkinfer.protocol.field.scalar import Ext, ext_sub
 from zkinfer.protocol.lookup import kernels
-from zkinfer.protocol.lookup.columns import ColumnLeaves, Vectors, runs_of
+from zkinfer.protocol.lookup.columns import ColumnLeaves, Vectors, made_once_or_twice, runs_of
 from zkinfer.protocol.lookup.params import LookupInstance, Stack
 from zkinfer.protocol.lookup.tables import LookupTable
 from zkinfer.protocol.lookup.trees import KernelTree, TreeLayer, single_leaf, table_leaves
@@ -69,7 +69,7 @@ def leaves(stack: Stack, vectors: Vectors, numerators: Sequence[Floats] | None) 
         return single_leaf(*vectors[0], 1 if numerators is None else int(numerators[0][0]))
     runs = None if numerators is not None else runs_of(stack, vectors)
     if runs is None:
-        return table_leaves(stack, vectors, numerators)
+        return made_once_or_twice(stack.variables - 1, lambda: table_leaves(stack, vectors, numerators))
     return ColumnLeaves(runs, stack.filled, lambda: table_leaves(stack, vectors, None))
 
 

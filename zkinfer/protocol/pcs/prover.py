@@ -35,9 +35,11 @@ _BLOCK_SYMBOLS = 1 << 20
 _LARGE_BLOCK_SYMBOLS = 1 << 22
 """The same where codewords are not kept, as far as `GROUP` rows are fewer: bounds the memory at about 40 MiB."""
 
+_FLOAT_BYTES = 8
+
 KEPT_BYTES = 1 << 30
-"""Codewords of more are not kept until they are opened. To encode them again took a quarter of the time of a proof of
-width 1,024 with 4,096 inferences."""
+"""Codewords of more are never in memory at once: they are hashed block by block, and encoded again where columns are
+opened. To encode them again took a quarter of the time of a proof of width 1,024 with 4,096 inferences."""
 
 
 class Leaves(Protocol):
@@ -161,17 +163,19 @@ def commit(
     blinding = kernels.from_ints(randomness.elements(rows, code.blinding))
     mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    with phase("encoding"):
-        codewords = np.empty((rows + len(mask_rows), code.length))
-        for start, messages in _messages(code, data, veil, blinding, _block(code)):
-            kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
-        if len(mask_rows):
-            kernels.rs_encode(mask_rows, code.length, out=codewords[rows:])
-    columns = SaltedColumns(codewords, salts)
-    with phase("tree"):
-        nodes = build_tree(columns)
-    again = codewords.nbytes > KEPT_BYTES
-    leaves: Leaves = ColumnsAgain(code, data, veil, blinding, mask_rows, salts) if again else columns
+    given = code, data, veil, blinding, mask_rows
+    leaves: Leaves
+    if _FLOAT_BYTES * (rows + len(mask_rows)) * code.length > KEPT_BYTES:
+        with phase("encoding and tree"):
+            leaves, nodes = ColumnsAgain(*given, salts), _tree_by_blocks(*given, salts)
+    else:
+        with phase("encoding"):
+            codewords = np.empty((rows + len(mask_rows), code.length))
+            for start, messages in _messages(*given, _block(code)):
+                kernels.rs_encode(messages, code.length, out=codewords[start : start + len(messages)])
+        leaves = SaltedColumns(codewords, salts)
+        with phase("tree"):
+            nodes = build_tree(leaves)
     commitment = MatrixCommitment(nodes[1].tobytes(), rows, masks)
     return CommittedMatrix(code, commitment, data, blinding, mask_rows, leaves, nodes, veil)
 
@@ -195,10 +199,9 @@ class ColumnsAgain:
     def __getitem__(self, indices: Sequence[int]) -> ByteArray:
         """The bytes of some leaves, shape (indices, bytes of a leaf)."""
         columns = np.empty((len(self.blinding) + len(self.masks), len(indices)))
-        for start, messages in _messages(self.code, self.data, self.veil, self.blinding, _block(self.code)):
+        given = self.code, self.data, self.veil, self.blinding, self.masks
+        for start, messages in _messages(*given, _block(self.code)):
             columns[start : start + len(messages)] = kernels.rs_encode(messages, self.code.length)[:, indices]
-        if len(self.masks):
-            columns[len(self.blinding) :] = kernels.rs_encode(self.masks, self.code.length)[:, indices]
         return SaltedColumns(columns, self.salts[indices])[range(len(indices))]
 
 
@@ -216,12 +219,26 @@ def large_tree(
         The nodes, as `build_tree` gives them.
     """
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
+    return _tree_by_blocks(code, data, veil, blinding, np.zeros((0, code.dimension)), salts, leaves)
+
+
+def _tree_by_blocks(
+    code: Code,
+    data: DataArray,
+    veil: Floats,
+    blinding: Floats,
+    masks: Floats,
+    salts: ByteArray,
+    leaves: ByteArray | None = None,
+) -> ByteArray:
+    """The tree of a matrix whose codewords are hashed block of rows by block of rows; arguments as above."""
     if leaves is not None:
         leaves[:, :SALT_BYTES] = salts
-    hasher = ColumnHasher(len(blinding), salts, LEAF_KEY)
+    rows = len(blinding) + len(masks)
+    hasher = ColumnHasher(rows, salts, LEAF_KEY)
     block = max(1, _LARGE_BLOCK_SYMBOLS // (GROUP * code.length)) * GROUP
-    codewords = np.empty((min(block, len(blinding)), code.length))
-    for start, messages in _messages(code, data, veil, blinding, block):
+    codewords = np.empty((min(block, rows), code.length))
+    for start, messages in _messages(code, data, veil, blinding, masks, block):
         encoded = kernels.rs_encode(messages, code.length, out=codewords[: len(messages)])
         hasher.absorb(encoded)
         if leaves is not None:
@@ -233,17 +250,27 @@ def _block(code: Code) -> int:
     return max(1, _BLOCK_SYMBOLS // code.length)
 
 
-def _messages(code: Code, data: DataArray, veil: Floats, blinding: Floats, block: int) -> Iterator[tuple[int, Floats]]:
-    """Rows with their random symbols, so many at a time, and the first's number. A block is overwritten by the next."""
-    messages = np.empty((min(block, len(blinding)), code.dimension))
-    for first in range(0, len(blinding), block):
-        part = messages[: len(blinding) - first]
-        of_data = min(max(len(data) - first, 0), len(part))
+def _messages(
+    code: Code, data: DataArray, veil: Floats, blinding: Floats, masks: Floats, block: int
+) -> Iterator[tuple[int, Floats]]:
+    """Rows with their random symbols, then the masks: so many at a time, and the first's number.
+
+    A block is overwritten by the next.
+    """
+    rows = len(blinding) + len(masks)
+    messages = np.empty((min(block, rows), code.dimension))
+    for first in range(0, rows, block):
+        part = messages[: rows - first]
+        ends = [len(data), len(blinding), rows]
+        of_data, of_rows, _ = (min(max(end - first, 0), len(part)) for end in ends)
         behind = first + of_data - len(data)
         part[:of_data, : code.columns] = data[first : first + of_data]
-        if of_data < len(part):
-            part[of_data:, : code.columns] = veil[behind : behind + len(part) - of_data]
-        part[:, code.columns :] = blinding[first : first + len(part)]
+        if of_data < of_rows:
+            part[of_data:of_rows, : code.columns] = veil[behind : behind + of_rows - of_data]
+        part[:of_rows, code.columns :] = blinding[first : first + of_rows]
+        if of_rows < len(part):
+            behind = first + of_rows - len(blinding)
+            part[of_rows:] = masks[behind : behind + len(part) - of_rows]
         yield first, part
 
 
