@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from zkinfer.arguments import as_path, whole_number
-from zkinfer.backend import Estimate, Keys, find_backend
+from zkinfer.backend import PROOF_SIZES, Backend, Estimate, Keys, ProofSize, find_backend
 from zkinfer.circuit.qformat import as_arrays, quantize
 from zkinfer.circuit.samples import as_runs, batch_of
 from zkinfer.errors import InvalidInputError, ShapeError
@@ -24,6 +24,7 @@ def setup(
     srs_path: str | os.PathLike[str] | None = None,
     proofs: int | None = None,
     seed: bytes | None = None,
+    proof_size: ProofSize = "balanced",
 ) -> Keys:
     """Make proving keys and the commitment to publish.
 
@@ -39,6 +40,9 @@ def setup(
         proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 2,000 with
             "native" and 256 with "ezkl".
         seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None.
+        proof_size: "balanced", or "small": fewer bytes, for up to twice the time of each proof and of setup. `estimate`
+            says what either takes. The keys keep to it, in all their proofs and in those of keys that are rotated from
+            them; verifiers need not know it. Not with ezkl, whose proofs have one size.
 
     Raises:
         InvalidInputError, ArtifactError: an argument is not what is asked for, or not for this backend.
@@ -57,6 +61,7 @@ def setup(
         srs_path=None if srs_path is None else as_path("srs_path", srs_path),
         proofs=chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs),
         seed=seed,
+        proof_size=_proof_size(chosen, proof_size),
     )
     return keys
 
@@ -145,7 +150,12 @@ def rotate(keys: Keys, *, folder: str | os.PathLike[str] | None = None, seed: by
 
 
 def estimate(
-    circuit: "Circuit", *, backend: str = "native", samples: int | None = None, proofs: int | None = None
+    circuit: "Circuit",
+    *,
+    backend: str = "native",
+    samples: int | None = None,
+    proofs: int | None = None,
+    proof_size: ProofSize = "balanced",
 ) -> Estimate:
     """What keys and proofs of a circuit will take: time, memory, disk, sizes; makes none of them.
 
@@ -155,6 +165,7 @@ def estimate(
         samples: how many one proof covers: a multiple of the circuit's batch, which is the default. ezkl always proves
             one run.
         proofs: budget of the keys; the default is that of `setup`.
+        proof_size: what they are made for, as for `setup`; the estimate also says what the other choice takes.
 
     Raises:
         InvalidInputError: no such backend, or samples that it cannot prove at once; MissingDependencyError: it is not
@@ -173,7 +184,17 @@ def estimate(
             "them up into several proofs, as a job does (`zkinfer batch run`), and estimate one of them"
         )
     budget = chosen.default_proofs if proofs is None else whole_number("the number of proofs", proofs)
-    return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget)
+    size = _proof_size(chosen, proof_size)
+    return chosen.estimate(circuit.program, circuit.weights, runs=runs, proofs=budget, proof_size=size)
+
+
+def _proof_size(backend: Backend[Any], proof_size: ProofSize) -> ProofSize:
+    """The choice, which has to be one that the backend has."""
+    if not isinstance(proof_size, str) or proof_size not in PROOF_SIZES:
+        raise InvalidInputError(f"proof_size is {' or '.join(map(repr, PROOF_SIZES))}, got {proof_size!r}")
+    if proof_size not in backend.proof_sizes:
+        raise InvalidInputError(f"proofs of the {backend.name} backend have one size: leave proof_size out")
+    return proof_size
 
 
 def _require_circuit(circuit: object, function: str) -> None:

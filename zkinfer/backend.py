@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from zkinfer import registry
 from zkinfer.arguments import as_path
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+ProofSize: TypeAlias = Literal["balanced", "small"]
+"""What keys are made for: proofs whose bytes and time are in balance, or as few bytes as about twice the time buys."""
+
+PROOF_SIZES: tuple[ProofSize, ...] = get_args(ProofSize)
+
 
 class Keys(ABC):
     """Proving keys in a folder: everything that making proofs needs, weights included.
@@ -38,12 +43,14 @@ class Keys(ABC):
         folder: where the files lie.
         commitment: the public commitment, the file to publish.
         seed: the secret seed that the commitment hides its weights with. An auditor who holds the weights needs it too.
+        proof_size: what they were made for; all their proofs keep to it.
     """
 
     backend: str
     folder: Path
     commitment: Commitment
     seed: bytes
+    proof_size: ProofSize = "balanced"
     _temporary: "TemporaryDirectory[str] | None" = None
 
     @property
@@ -273,6 +280,7 @@ class Backend(ABC, Generic[K]):
         limits: what one proof can be of.
         min_bits: what its proofs have to be worth where the caller of `verify` does not say.
         takes_reference_string: whether keys are made with a structured reference string, and audited with it.
+        proof_sizes: what keys can be made for.
     """
 
     name: ClassVar[str]
@@ -282,6 +290,7 @@ class Backend(ABC, Generic[K]):
     limits: ClassVar[Limits] = Limits()
     min_bits: ClassVar[float]
     takes_reference_string: ClassVar[bool] = False
+    proof_sizes: ClassVar[tuple[ProofSize, ...]] = ("balanced",)
 
     # For the owner of a model.
 
@@ -295,6 +304,7 @@ class Backend(ABC, Generic[K]):
         srs_path: Path | None,
         proofs: int,
         seed: bytes | None,
+        proof_size: ProofSize,
     ) -> K:
         """Make proving keys and the commitment; see `zkinfer.setup`.
 
@@ -305,6 +315,7 @@ class Backend(ABC, Generic[K]):
             srs_path: a structured reference string; None also where the backend takes none.
             proofs: how many the keys may make.
             seed: 32 secret bytes; fresh ones when None.
+            proof_size: one of `proof_sizes`.
         """
 
     @abstractmethod
@@ -330,7 +341,9 @@ class Backend(ABC, Generic[K]):
         return {"proof": len(proof.data)}
 
     @abstractmethod
-    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+    def estimate(
+        self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int, proof_size: ProofSize
+    ) -> Estimate:
         """What keys for so many proofs, and a proof of so many runs, will take; see `zkinfer.estimate`."""
 
     def rotate(self, keys: K, *, folder: Path | None, seed: bytes | None) -> K:

@@ -13,7 +13,7 @@ import numpy as np
 from blake3 import blake3
 from rich.table import Table
 
-from zkinfer.backend import Backend, Check, Estimate, Guarantee, KeyDescription, Keys, Limits
+from zkinfer.backend import Backend, Check, Estimate, Guarantee, KeyDescription, Keys, Limits, ProofSize
 from zkinfer.circuit.evaluate import evaluate
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, stacked_shape
@@ -109,6 +109,7 @@ class RevealingBackend(Backend[RevealingKeys]):
         srs_path: Path | None,
         proofs: int,
         seed: bytes | None,
+        proof_size: ProofSize,
     ) -> RevealingKeys:
         """See `Backend.setup`."""
         place, temporary = place_for_keys(folder)
@@ -153,7 +154,9 @@ class RevealingBackend(Backend[RevealingKeys]):
         )
         return Proof(self.name, keys.commitment.digest, claimed, statement.digest() + keys.secret)
 
-    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+    def estimate(
+        self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int, proof_size: ProofSize
+    ) -> Estimate:
         """See `Backend.estimate`."""
         return RevealingEstimate(runs, 0.001 * runs, 1 << 20, 8 * sum(array.size for array in weights))
 

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 import zkinfer
-from zkinfer.backend import all_backends, find_backend
+from zkinfer.backend import ProofSize, all_backends, find_backend
 from zkinfer.cli import results
 from zkinfer.cli.arrays import lineage, read_arrays, read_context, read_seed
 from zkinfer.cli.bindings import named, read_axis, read_constant, read_shape
@@ -83,6 +83,10 @@ Context = Annotated[
     str, typer.Option(help="What the proof is bound to, such as a request id: text, @file, or hex:00ff.")
 ]
 Proofs = Annotated[int | None, typer.Option(min=1, help=f"How many proofs the keys may make: by default {DEFAULTS}.")]
+ProofSizeName = Annotated[
+    ProofSize,
+    typer.Option(help="small: fewer bytes of each proof, for up to twice the time; `estimate` says what either takes."),
+]
 Saturate = Annotated[
     bool,
     typer.Option(
@@ -250,6 +254,7 @@ def setup(
         typer.Option(help="For ezkl: the reference string of a public ceremony. The default is only for tests."),
     ] = None,
     proofs: Proofs = None,
+    proof_size: ProofSizeName = "balanced",
     seed: Annotated[
         str | None,
         typer.Option(
@@ -261,7 +266,7 @@ def setup(
     """Make the proving keys, and the commitment to publish."""
     loaded = zkinfer.Circuit.load(circuit)
     if proofs is not None and proofs > find_backend(backend).default_proofs:
-        cost = dict(zkinfer.estimate(loaded, backend=backend, proofs=proofs).rows())
+        cost = dict(zkinfer.estimate(loaded, backend=backend, proofs=proofs, proof_size=proof_size).rows())
         err.print(f"keys for {proofs:,} proofs, estimated:", ", ".join(f"{k} {cost[k]}" for k in PRICE if k in cost))
     keys = zkinfer.setup(
         loaded,
@@ -270,6 +275,7 @@ def setup(
         folder=output,
         proofs=proofs,
         seed=None if seed is None else read_seed(seed),
+        proof_size=proof_size,
     )
     if publish is not None:
         keys.commitment.save(publish)
@@ -492,9 +498,11 @@ def estimate(
     proofs: Proofs = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
     backend: BackendName = "native",
+    proof_size: ProofSizeName = "balanced",
 ) -> results.Estimated:
     """Predict the time, memory and bytes of keys and proofs, without making any."""
-    cost = zkinfer.estimate(zkinfer.Circuit.load(circuit), backend=backend, samples=samples, proofs=proofs)
+    loaded = zkinfer.Circuit.load(circuit)
+    cost = zkinfer.estimate(loaded, backend=backend, samples=samples, proofs=proofs, proof_size=proof_size)
     if (table := cost.table()) is not None:
         print_table(table)
     out.print(facts(cost.title, cost.rows()))

@@ -21,12 +21,15 @@ def describe_keys(folder: Path) -> Description:
         MissingDependencyError: the packages of its backend are not installed.
     """
     keys = Keys.load(folder)
+    backend = find_backend(keys.backend)
+    size = [("proof size", keys.proof_size)] if len(backend.proof_sizes) > 1 else []
     rows = [
         ("folder", f"{folder}, {decimal(folder_bytes(folder))}"),
         ("fingerprint", keys.commitment.fingerprint),
         ("backend", keys.backend),
         ("proofs left", f"{keys.proofs_left:,} of {keys.budget:,}"),
-        *find_backend(keys.backend).describe(keys.commitment).rows,
+        *size,
+        *backend.describe(keys.commitment).rows,
     ]
     return Description("Proving keys", rows, KEYS_REVEAL)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zkinfer.backend import Backend, Check, Estimate, KeyDescription, Limits
+from zkinfer.backend import Backend, Check, Estimate, KeyDescription, Limits, ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import InvalidInputError, ShapeError, VerifierNotInstalledError
@@ -47,6 +47,7 @@ class EzklBackend(Backend["EzklKeys"]):
         srs_path: Path | None,
         proofs: int,
         seed: bytes | None,
+        proof_size: ProofSize,
     ) -> "EzklKeys":
         """See `zkinfer.ezkl.setup.setup`."""
         with requiring(*PROVER):
@@ -85,7 +86,9 @@ class EzklBackend(Backend["EzklKeys"]):
             )
         return prove(keys, [array[0] for array in inputs], context)
 
-    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+    def estimate(
+        self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int, proof_size: ProofSize
+    ) -> Estimate:
         """See `zkinfer.ezkl.setup.estimate`."""
         with requiring(*PROVER):
             from zkinfer.ezkl.setup import estimate

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zkinfer.backend import Backend, Check, Estimate, KeyDescription
+from zkinfer.backend import PROOF_SIZES, Backend, Check, Estimate, KeyDescription, ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.extras import requiring
 from zkinfer.files.commitment import Commitment
@@ -28,6 +28,7 @@ class NativeBackend(Backend["NativeKeys"]):
     engines = ("python", "reference")
     default_proofs = DEFAULT_PROOFS
     min_bits = 128.0
+    proof_sizes = PROOF_SIZES
 
     def setup(
         self,
@@ -38,10 +39,11 @@ class NativeBackend(Backend["NativeKeys"]):
         srs_path: Path | None,
         proofs: int,
         seed: bytes | None,
+        proof_size: ProofSize,
     ) -> "NativeKeys":
         with requiring(*PROVER):
             from zkinfer.native.setup import setup
-        return setup(program, weights, folder=folder, proofs=proofs, seed=seed)
+        return setup(program, weights, folder=folder, proofs=proofs, seed=seed, proof_size=proof_size)
 
     def load(self, folder: Path, *, verify_files: bool) -> "NativeKeys":
         with requiring(*PROVER):
@@ -61,14 +63,15 @@ class NativeBackend(Backend["NativeKeys"]):
         from zkinfer.native.prove import prove
 
         if inputs and len(inputs[0]):
-            runs = len(inputs[0])
-            require_memory(keys.commitment, runs, private_inputs=private_inputs, private_outputs=private_outputs)
+            hidden = {"private_inputs": private_inputs, "private_outputs": private_outputs}
+            require_memory(keys.commitment, len(inputs[0]), **hidden, proof_size=keys.proof_size)
         return prove(keys, inputs, context, private_inputs=private_inputs, private_outputs=private_outputs)
 
     def proof_bytes(self, keys: "NativeKeys", runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
         from zkinfer.native.estimate import largest_proof
 
-        return largest_proof(keys.commitment, runs, private_inputs=private_inputs, private_outputs=private_outputs)
+        hidden = {"private_inputs": private_inputs, "private_outputs": private_outputs}
+        return largest_proof(keys.commitment, runs, **hidden, proof_size=keys.proof_size)
 
     def proof_parts(self, proof: Proof) -> dict[str, int]:
         from zkinfer.protocol.native_proof.encoding import decode
@@ -82,10 +85,12 @@ class NativeBackend(Backend["NativeKeys"]):
         }
         return {**parts, "roots and sizes": len(proof.data) - sum(parts.values())}
 
-    def estimate(self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int) -> Estimate:
+    def estimate(
+        self, program: Program, weights: Sequence[IntArray], *, runs: int, proofs: int, proof_size: ProofSize
+    ) -> Estimate:
         with requiring(*PROVER):
             from zkinfer.native.estimate import estimate
-        return estimate(program, weights, runs=runs, proofs=proofs)
+        return estimate(program, weights, runs=runs, proofs=proofs, proof_size=proof_size)
 
     def rotate(self, keys: "NativeKeys", *, folder: Path | None, seed: bytes | None) -> "NativeKeys":
         from zkinfer.native.rotate import rotate

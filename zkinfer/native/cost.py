@@ -46,6 +46,7 @@ class Counts:
         messages: elements that are sent.
         nodes: of the program.
         boxes: of committed tensors.
+        attempts: hashes until the work before challenges is done, where the prover chooses how much, as expected.
     """
 
     proof: int
@@ -61,6 +62,7 @@ class Counts:
     messages: int
     nodes: int
     boxes: int
+    attempts: int
 
 
 PICOSECONDS = Counts(
@@ -77,6 +79,7 @@ PICOSECONDS = Counts(
     messages=57_500_000,
     nodes=333_000_000,
     boxes=149_000_000,
+    attempts=12_000,
 )
 """For each of what is counted, on a core of the reference machine. What grows together cannot be told apart by fitting:
 lookups carry most of what is done for a committed cell, leaves carry masks and the levels of the openings. That of
@@ -96,6 +99,7 @@ RANGE_PICOSECONDS = Counts(
     messages=80_000_000,
     nodes=0,
     boxes=180_000_000,
+    attempts=12_000,
 )
 """The same for the proof about the weights, where most of what is looked up is committed already: lookups do not carry
 a share of the commitment, and symbols carry limbs and multiplicities. `benchmarks/weight_ranges.py` fits them."""
@@ -137,7 +141,14 @@ def count(
         messages=len(shape.variables),
         nodes=len(plan.program.nodes) if isinstance(plan, Plan) else 0,
         boxes=sum(len(cut.boxes) for layout in plan.layouts for cut in layout.cuts),
+        attempts=(1 << header.lookup_grinding)
+        + (_attempts(witness) if shape.witness_groups else 0)
+        + (_attempts(weights) if shape.weight_groups else 0),
     )
+
+
+def _attempts(parameters: OpeningParameters) -> int:
+    return (1 << parameters.query_grinding) + (1 << parameters.weight_grinding)
 
 
 def seconds(counts: Counts, rates: Counts = PICOSECONDS) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.filesize import decimal
 from rich.table import Table
 
-from zkinfer.backend import Estimate
+from zkinfer.backend import PROOF_SIZES, Estimate, ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.execution.executor import Executor
 from zkinfer.files.commitment import Commitment
@@ -27,8 +27,9 @@ from zkinfer.native.prove import header_for
 from zkinfer.native.setup import KeySizes, committing_seconds, key_sizes, matrix_bytes
 from zkinfer.native.witness import values_read
 from zkinfer.progress import duration
+from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS, soundness
-from zkinfer.protocol.native_proof.shape import shape_of
+from zkinfer.protocol.native_proof.shape import Shape, shape_of
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 from zkinfer.protocol.reduction.weight_ranges import make_range_plan
 from zkinfer.terminal import LongName
@@ -69,6 +70,16 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class OtherSize:
+    """What another choice of the size of proofs would cost; attributes are as those of `NativeEstimate`."""
+
+    proof_size: ProofSize
+    setup_seconds: float
+    prove_seconds: float
+    proof_bytes: int
+
+
+@dataclass(frozen=True)
 class NativeEstimate(Estimate):
     """Predicted cost of the native backend on the reference machine; seconds are those of one core.
 
@@ -83,7 +94,9 @@ class NativeEstimate(Estimate):
         range_seconds: of the proof, made once with the keys, that all weights lie within their bounds.
         memory_bytes: peak of a process that loads the keys and proves.
         disk_bytes: of the key folder.
+        proof_size: what the keys are made for.
         proof_bytes: of a proof.
+        other_sizes: for each other choice of what they are made for.
         security_bits: of a proof.
     """
 
@@ -97,7 +110,9 @@ class NativeEstimate(Estimate):
     range_seconds: float
     memory_bytes: int
     disk_bytes: int
+    proof_size: ProofSize
     proof_bytes: int
+    other_sizes: tuple[OtherSize, ...]
     security_bits: float
 
     @property
@@ -118,6 +133,8 @@ class NativeEstimate(Estimate):
             ("prove", duration(self.prove_seconds)),
             ("memory", _memory(self.memory_bytes)),
             ("proof", decimal(self.proof_bytes)),
+            ("proof size", self.proof_size),
+            *((f"with proof size {other.proof_size}", _in_words(other)) for other in self.other_sizes),
             ("keys on disk", decimal(self.disk_bytes)),
             ("security", f"{self.security_bits:.1f} bits"),
         ]
@@ -137,27 +154,71 @@ class NativeEstimate(Estimate):
         return table
 
 
-def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, proofs: int) -> NativeEstimate:
+def _in_words(other: OtherSize) -> str:
+    return f"{decimal(other.proof_bytes)}, prove {duration(other.prove_seconds)}, setup {duration(other.setup_seconds)}"
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """All sizes that are chosen for proofs of a plan, and what follows from them."""
+
+    plan: Plan
+    proof_size: ProofSize
+    keys: KeySizes
+    header: Header
+    shape: Shape
+
+    @staticmethod
+    def chosen(plan: Plan, proofs: int, proof_size: ProofSize) -> "_Sizes":
+        keys, header = key_sizes(plan.program, proofs, proof_size), header_for(plan, proof_size)
+        shape = expected_shape(plan, keys.opening.code, header, keys.log_copies)
+        return _Sizes(plan, proof_size, keys, header, shape)
+
+    @property
+    def counts(self) -> Counts:
+        return count(self.plan, self.shape, self.header, self.keys.opening, self.keys.symbols)
+
+    @property
+    def proof_bytes(self) -> int:
+        argument = argument_bytes(self.plan, self.shape, self.header, self.keys.opening, self.keys.symbols)
+        return argument + output_bytes(self.plan)
+
+    @property
+    def setup_seconds(self) -> float:
+        return committing_seconds(self.plan.program, self.keys) + _range_proof(self.plan.program, self.keys)[0]
+
+    @property
+    def other(self) -> OtherSize:
+        return OtherSize(self.proof_size, self.setup_seconds, seconds(self.counts), self.proof_bytes)
+
+
+def estimate(
+    program: Program,
+    weights: Sequence[IntArray],
+    *,
+    runs: int = 1,
+    proofs: int,
+    proof_size: ProofSize = "balanced",
+) -> NativeEstimate:
     """Predict what `setup` and `prove` take; this takes the same time and memory for any number of runs.
 
     Args:
         program, weights: the circuit's.
         runs: of the program that one proof covers.
         proofs: budget of the keys.
+        proof_size: what they are made for.
 
     Raises:
         ProvingError: the program cannot be proven; InvalidInputError: no runs, or too many proofs.
     """
     plan = make_plan(program, runs)
-    sizes = key_sizes(program, proofs)
-    opening = sizes.opening
-    header = header_for(plan)
-    shape = expected_shape(plan, opening.code, header, sizes.log_copies)
-    counts = count(plan, shape, header, opening, sizes.symbols)
-    groups = shape.weight_groups, shape.witness_groups
+    chosen = _Sizes.chosen(plan, proofs, proof_size)
+    sizes, header, shape, counts = chosen.keys, chosen.header, chosen.shape, chosen.counts
+    opening, groups = sizes.opening, (shape.weight_groups, shape.witness_groups)
+    others = (_Sizes.chosen(plan, proofs, other).other for other in PROOF_SIZES if other != proof_size)
     executor = Executor(program, weights, keep=values_read(program))
     range_seconds, range_bytes = _range_proof(program, sizes)
-    stored, small = matrix_bytes(program, sizes), key_sizes(program, SMALL_BUDGET)
+    stored, small = matrix_bytes(program, sizes), key_sizes(program, SMALL_BUDGET, proof_size)
     return NativeEstimate(
         runs=runs,
         proofs=proofs,
@@ -169,19 +230,29 @@ def estimate(program: Program, weights: Sequence[IntArray], *, runs: int = 1, pr
         range_seconds=range_seconds,
         memory_bytes=memory_bytes(plan, header, opening.code, executor.peak_bytes(runs)),
         disk_bytes=stored + range_bytes,
-        proof_bytes=argument_bytes(plan, shape, header, opening, sizes.symbols) + output_bytes(plan),
+        proof_size=proof_size,
+        proof_bytes=chosen.proof_bytes,
+        other_sizes=tuple(others),
         security_bits=soundness(shape.terms, opening, header.opening, groups, PADS.sizes(len(shape.variables))).bits,
     )
 
 
-def largest_proof(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> int:
+def largest_proof(
+    commitment: Commitment,
+    runs: int,
+    *,
+    private_inputs: bool,
+    private_outputs: bool,
+    proof_size: ProofSize = "balanced",
+) -> int:
     """Bytes that no proof of so many runs exceeds, and few proofs are far below: the estimate with a margin.
+
     Raises:
         ProvingError: the program cannot be proven for so many runs.
     """
     program, opening = commitment.program, commitment.key_as(NativeVerifyingKey).opening
     plan = make_plan(program, runs, (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs))
-    header = header_for(plan)
+    header = header_for(plan, proof_size)
     sizes = KeySizes(opening, commitment.key_as(NativeVerifyingKey).proofs)
     shape = shape_of(plan, opening.code, header, sizes.log_copies)
     return int(MARGIN * argument_bytes(plan, shape, header, opening, sizes.symbols)) + output_bytes(plan)

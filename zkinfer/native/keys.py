@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from zkinfer.backend import Keys
+from zkinfer.backend import Keys, ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
@@ -51,6 +51,8 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         digests: BLAKE3 of the files that hold the weights and what hides them.
         ancestors: roots of the commitments that rotations led from, the first one first. A seed that gives one of them
             again would show more columns of it than its random symbols hide. Folders of 0.1.0 do not have them.
+        proof_size: what proofs are made for. The openings of the weights were chosen for it, by sizes that are in the
+            commitment; those of a proof's own matrices are chosen for it again with each proof.
     """
 
     commitment: bytes
@@ -58,6 +60,7 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     widths: tuple[int, ...]
     digests: dict[str, bytes]
     ancestors: tuple[bytes, ...] = ()
+    proof_size: ProofSize = "balanced"
 
 
 _decoder = msgspec.msgpack.Decoder(Secrets)
@@ -81,6 +84,7 @@ class NativeKeys(Keys):
         self.folder = folder
         self.commitment = commitment
         self.seed = secrets.seed
+        self.proof_size = secrets.proof_size
         self.matrix = _load_matrix(folder, commitment)
         self._secrets = secrets
         self._temporary = temporary
@@ -181,6 +185,7 @@ def write_keys(
     weights: Sequence[IntArray],
     seed: bytes,
     ancestors: tuple[bytes, ...] = (),
+    proof_size: ProofSize = "balanced",
 ) -> Secrets:
     """Write commitment, weights and secrets beside the stored matrix.
 
@@ -196,7 +201,7 @@ def write_keys(
         os.fsync(descriptor)
     commitment.save(folder / COMMITMENT_FILE)
     digests = {name: file_digest(folder / name) for name in DIGESTED_FILES}
-    secrets = Secrets(commitment.digest, seed, widths, digests, ancestors)
+    secrets = Secrets(commitment.digest, seed, widths, digests, ancestors, proof_size)
     payload = msgspec.msgpack.encode(secrets)
     write_atomically(folder / SECRET_FILE, wrap(SECRET_KIND, SECRET_VERSION, payload), private=True)
     return secrets

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from rich.filesize import decimal
 
+from zkinfer.backend import ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of
 from zkinfer.errors import ResourceError
@@ -20,7 +21,14 @@ KEYS = 4.8
 `benchmarks/making_keys.py`."""
 
 
-def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, private_outputs: bool) -> None:
+def require_memory(
+    commitment: Commitment,
+    runs: int,
+    *,
+    private_inputs: bool,
+    private_outputs: bool,
+    proof_size: ProofSize = "balanced",
+) -> None:
     """Refuse a proof that surely does not fit.
 
     Raises:
@@ -29,11 +37,11 @@ def require_memory(commitment: Commitment, runs: int, *, private_inputs: bool, p
     """
     program, weights = commitment.program, commitment.key_as(NativeVerifyingKey).opening.code
     inputs, outputs = (private_inputs,) * len(program.inputs), (private_outputs,) * len(program.outputs)
-    needed, present = _needed(make_plan(program, runs, inputs, outputs), weights), memory_limit()
+    needed, present = _needed(make_plan(program, runs, inputs, outputs), weights, proof_size), memory_limit()
     if needed <= OVERESTIMATED * present:
         return
     fitting = runs // 2
-    while fitting and _needed(make_plan(program, fitting, inputs, outputs), weights) > present:
+    while fitting and _needed(make_plan(program, fitting, inputs, outputs), weights, proof_size) > present:
         fitting //= 2
     batch = batch_of(program)
     advice = (
@@ -63,6 +71,6 @@ def require_memory_for_keys(program: Program) -> None:
 
 
 @lru_cache(maxsize=64)
-def _needed(plan: Plan, weights: Code) -> int:
+def _needed(plan: Plan, weights: Code, proof_size: ProofSize) -> int:
     """Bytes that proving takes, the execution not counted."""
-    return memory_bytes(plan, header_for(plan), weights, 0)
+    return memory_bytes(plan, header_for(plan, proof_size), weights, 0)

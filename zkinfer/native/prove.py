@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zkinfer.backend import ProofSize
 from zkinfer.circuit.samples import batch_of, stacked_shape
 from zkinfer.errors import BudgetError, InvalidInputError, ProvingError
 from zkinfer.execution.tables import AppliedTable
@@ -15,6 +16,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof, check_claimed
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
+from zkinfer.native.proof_sizes import COSTS
 from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.witness import trace
 from zkinfer.protocol import security
@@ -44,12 +46,17 @@ ERROR_BITS = 131
 
 LOOKUP_ERROR_BITS = 132
 
+MAX_LOG_COLUMNS = 18
+"""Of the prover's own matrices: longer rows, which might be fewer bytes, would be more work than verifiers accept."""
+
 
 @lru_cache(maxsize=64)
-def header_for(plan: AnyPlan) -> Header:
+def header_for(plan: AnyPlan, proof_size: ProofSize = "balanced") -> Header:
     """The prover's choice of sizes for proofs of a plan."""
-    cells = sum(layout.cells for layout in plan.layouts[INPUTS:])
-    parameters = search(max(cells, 1), 1, error_bits=ERROR_BITS).parameters
+    cells = max(sum(layout.cells for layout in plan.layouts[INPUTS:]), 1)
+    parameters = search(
+        cells, 1, error_bits=ERROR_BITS, max_log_columns=MAX_LOG_COLUMNS, cost=COSTS[proof_size]
+    ).parameters
     grinding = 0
     if plan.instances:
         terms = [security.logup("lookups", i.lookups, i.rows.filled, i.columns) for i in plan.instances]
@@ -105,6 +112,7 @@ def commit_run(
     weights: OpeningParameters,
     randomness: Randomness | None = None,
     log_copies: int = 0,
+    proof_size: ProofSize = "balanced",
 ) -> CommittedRun:
     """Commit to the witness of an executed run.
 
@@ -113,8 +121,9 @@ def commit_run(
         tables: of the program.
         weights: how their matrix is opened.
         log_copies: it has 2^log_copies copies.
+        proof_size: by which the sizes of the run's own matrices are chosen.
     """
-    header = header_for(plan)
+    header = header_for(plan, proof_size)
     code = header.opening.code
     shape = shape_of(plan, weights.code, header, log_copies)
     with phase("witness"):
@@ -288,7 +297,8 @@ def prove(
     with phase("execution"):
         values = {number: array for number, array in enumerate(keys.executor.run(inputs)) if array is not None}
         values |= dict(enumerate(inputs))
-    run = commit_run(plan, values, keys.executor.tables, key.opening, log_copies=key.log_copies)
+    tables, copies = keys.executor.tables, key.log_copies
+    run = commit_run(plan, values, tables, key.opening, log_copies=copies, proof_size=keys.proof_size)
     with phase("statement"):
         statement = _statement(keys, plan, run, context)
         digest = statement.digest()

@@ -59,7 +59,7 @@ def rotate(keys: NativeKeys, *, folder: Path | None = None, seed: bytes | None =
         new = renewed(old, found.root, link_bytes(found), found.nonce)
         if old.range_proof:
             new = Commitment(new.program, new.key, prove_ranges(new, matrix, seed))
-        secrets = write_keys(part, new, weights, seed, ancestors)
+        secrets = write_keys(part, new, weights, seed, ancestors, keys.proof_size)
         _remember(keys.folder, new_root=found.root)
         old_copy, new_copy = keys.matrix.take(), matrix.take()
         with keys.matrix.proving_from(old_copy.place.number):

@@ -13,6 +13,7 @@ import numpy as np
 from blake3 import blake3
 from rich.filesize import decimal
 
+from zkinfer.backend import ProofSize
 from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
@@ -26,6 +27,7 @@ from zkinfer.native import storage
 from zkinfer.native.cost import COMMITTING_PICOSECONDS, COPYING_PICOSECONDS, cell_bytes
 from zkinfer.native.keys import MATRIX_FOLDER, NativeKeys, write_keys
 from zkinfer.native.memory import require_memory_for_keys
+from zkinfer.native.proof_sizes import COSTS
 from zkinfer.native.prove import header_for
 from zkinfer.native.storage import STORED_BYTES, StoredMatrix
 from zkinfer.native.weight_ranges import prove_ranges
@@ -73,6 +75,7 @@ def setup(
     folder: Path | None = None,
     proofs: int = DEFAULT_PROOFS,
     seed: bytes | None = None,
+    proof_size: ProofSize = "balanced",
 ) -> NativeKeys:
     """Make proving keys and the commitment.
 
@@ -81,7 +84,10 @@ def setup(
         proofs: how many proofs the keys may make; the commitment hides the weights for that many, and the more there
             are, the more copies of them it is over.
         seed: 32 secret bytes that the commitment's random symbols come from; fresh ones when None. The same seed,
-            weights and `proofs` give the same commitment again, with a budget of its own: prove from one folder alone.
+            weights, `proofs` and `proof_size` give the same commitment again, with a budget of its own: prove from one
+            folder alone.
+        proof_size: what the sizes of all openings are chosen for. The proof about the weights, which is made once, has
+            the same sizes with any, but for its opening of the weights.
 
     Raises:
         BoundsError: the weights leave the program's bounds.
@@ -101,16 +107,17 @@ def setup(
     check_program(program)
     require_memory_for_keys(program)
     check_bounds(program, weights)
-    sizes = key_sizes(program, proofs)
+    sizes = key_sizes(program, proofs, proof_size)
     plan, code = make_plan(program, 1), sizes.opening.code
-    shape_of(plan, code, header_for(plan), sizes.log_copies)  # what a first proof would be refused for is refused here
+    # What a first proof would be refused for is refused here.
+    shape_of(plan, code, header_for(plan, proof_size), sizes.log_copies)
     folder, temporary = place_for_keys(folder)
     _require_disk(folder, matrix_bytes(program, sizes), proofs)
     with activity(announcement(program, sizes)), building_folder(folder) as part:
         matrix = commit_weights(program, weights, sizes, seed, part / MATRIX_FOLDER)
         commitment = Commitment(program, _key(matrix, sizes))
         commitment = Commitment(program, commitment.key, prove_ranges(commitment, matrix, seed))
-        secrets = write_keys(part, commitment, weights, seed)
+        secrets = write_keys(part, commitment, weights, seed, proof_size=proof_size)
     return NativeKeys(folder, commitment, secrets, temporary)
 
 
@@ -144,7 +151,7 @@ class KeySizes:
 
 
 @lru_cache(maxsize=64)
-def key_sizes(program: Program, proofs: int) -> KeySizes:
+def key_sizes(program: Program, proofs: int, proof_size: ProofSize = "balanced") -> KeySizes:
     """The sizes that cost least: a proof's time and bytes, and its share of what setup takes.
 
     Raises:
@@ -166,6 +173,7 @@ def key_sizes(program: Program, proofs: int) -> KeySizes:
                 proofs=each,
                 error_bits=ERROR_BITS,
                 min_log_columns=MIN_LOG_COLUMNS if copies > 1 else 0,
+                cost=COSTS[proof_size],
                 kept=True,
                 committing=SETUP_SHARE * copies / openings,
                 below=math.inf if best is None else best[0],
