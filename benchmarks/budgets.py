@@ -1,12 +1,13 @@
 """What keys and proofs of batch 1 cost: setup, disk, and time and bytes of a proof.
 
-    python benchmarks/budgets.py [--model NAME] [--bits N] [--proofs N ...] [--markdown FILE]
-    python benchmarks/budgets.py --networks [--all] [--markdown FILE]
+    python benchmarks/budgets.py [--model NAME] [--bits N] [--proofs N ...] [--proof-sizes SIZE ...] [--markdown FILE]
+    python benchmarks/budgets.py --networks [NAME ...] [--all] [--proof-sizes SIZE ...] [--markdown FILE]
 
 The first is one model of circuits/ with keys of several budgets, beside what was estimated; the second is networks of
-several sizes: the digits models, a block of linear, GELU, linear of width 4,096, and, with --all, GPT-2 small's shape
-with 32 positions, which takes many minutes and 15 GB. Each time is the least of several proofs. Processor times are of
-all threads: what others do on the machine changes them little.
+several sizes, those whose names have one of the given words in them: the digits models, blocks of linear, GELU, linear,
+and, with --all, GPT-2 small's shape with 32 positions, which takes many minutes and 15 GB. With several sizes of proofs
+each network has a row for each. Each time is the least of several proofs. Processor times are of all threads: what
+others do on the machine changes them little.
 """
 
 import argparse
@@ -23,11 +24,13 @@ from cases import CIRCUITS
 from measure import limit_threads, markdown_table, provenance
 
 import zkinfer as zk
+from zkinfer.backend import PROOF_SIZES, ProofSize
 from zkinfer.native.estimate import NativeEstimate
 from zkinfer.verifier import verify
 
 HEADER = (
     "keys for",
+    "proof size",
     "setup s",
     "estimated",
     "disk MB",
@@ -45,6 +48,7 @@ HEADER = (
 NETWORKS_HEADER = (
     "network",
     "keys for",
+    "proof size",
     "proof kB",
     "without outputs",
     "prove ms",
@@ -90,9 +94,9 @@ class Measured:
     commitment: int
 
 
-def measure(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> Measured:
-    """One circuit with keys for so many proofs."""
-    keys, setup = timed(lambda: zk.setup(circuit, proofs=proofs))
+def measure(circuit: zk.Circuit, x: np.ndarray, proofs: int, proof_size: ProofSize) -> Measured:
+    """One circuit with keys for so many proofs of that size."""
+    keys, setup = timed(lambda: zk.setup(circuit, proofs=proofs, proof_size=proof_size))
     disk = sum(path.stat().st_size for path in keys.folder.rglob("*") if path.is_file())
     proving, verifying = [], []
     for _ in range(min(REPEATS, proofs)):
@@ -105,12 +109,14 @@ def measure(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> Measured:
     return Measured(setup, prove, check, disk, *sizes)
 
 
-def row(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> list[str]:
+def row(circuit: zk.Circuit, x: np.ndarray, proofs: int, proof_size: ProofSize) -> list[str]:
     """One budget, as text, as in `HEADER`."""
-    expected, found = zk.estimate(circuit, proofs=proofs), measure(circuit, x, proofs)
+    expected = zk.estimate(circuit, proofs=proofs, proof_size=proof_size)
+    found = measure(circuit, x, proofs, proof_size)
     assert isinstance(expected, NativeEstimate)
     return [
         f"{proofs:,}",
+        proof_size,
         f"{found.setup.wall:.1f}",
         f"{expected.setup_seconds:.1f}",
         f"{found.disk / 1e6:,.0f}",
@@ -127,12 +133,13 @@ def row(circuit: zk.Circuit, x: np.ndarray, proofs: int) -> list[str]:
     ]
 
 
-def network_row(name: str, circuit: zk.Circuit, x: np.ndarray, proofs: int) -> list[str]:
+def network_row(name: str, circuit: zk.Circuit, x: np.ndarray, proofs: int, proof_size: ProofSize) -> list[str]:
     """One network, as text, as in `NETWORKS_HEADER`."""
-    found = measure(circuit, x, proofs)
+    found = measure(circuit, x, proofs, proof_size)
     return [
         name,
         f"{proofs:,}",
+        proof_size,
         f"{found.proof / 1e3:,.0f}",
         f"{found.argument / 1e3:,.0f}",
         f"{1e3 * found.prove.wall:,.0f}",
@@ -166,18 +173,24 @@ def gpt2(positions: int) -> tuple[zk.Circuit, np.ndarray]:
     return zk.compile(gpt2.network(12, positions), calibration), gpt2.inputs(1, positions)
 
 
-def network_rows(everything: bool) -> list[list[str]]:
-    """One network after another."""
+def network_rows(words: list[str], everything: bool, sizes: list[ProofSize]) -> list[list[str]]:
+    """One network after another, of those with one of the words in their names; all of them without words."""
     cases: list[tuple[str, int, Callable[[], tuple[zk.Circuit, np.ndarray]]]] = [
         ("digits-mlp, 8 bits", 100, lambda: digits("digits-mlp", 8)),
         ("digits-mlp, 16 bits", 100, lambda: digits("digits-mlp", 16)),
         ("digits-cnn, 8 bits", 1000, lambda: digits("digits-cnn", 8)),
         ("digits-cnn, 16 bits", 1000, lambda: digits("digits-cnn", 16)),
+        ("block of width 1,024, 8 bits", 100, lambda: block(1024)),
         ("block of width 4,096, 8 bits", 100, lambda: block(4096)),
     ]
     if everything:
         cases.append(("GPT-2's shape, 32 positions, 16 bits", 16, lambda: gpt2(32)))
-    return [network_row(name, *make(), proofs) for name, proofs, make in cases]
+    rows = []
+    for name, proofs, make in cases:
+        if not words or any(word in name for word in words):
+            circuit, x = make()
+            rows += [network_row(name, circuit, x, proofs, size) for size in sizes]
+    return rows
 
 
 def main() -> None:
@@ -187,16 +200,19 @@ def main() -> None:
     parser.add_argument("--model", default="digits-mlp", help="one of circuits/")
     parser.add_argument("--bits", type=int, default=16, help="of activations and weights")
     parser.add_argument("--proofs", type=int, nargs="+", default=[50, 100, 200, 500, 1000, 4000], help="budgets")
-    parser.add_argument("--networks", action="store_true", help="networks of several sizes")
+    parser.add_argument("--networks", nargs="*", metavar="NAME", help="networks of several sizes")
+    parser.add_argument("--proof-sizes", nargs="+", choices=PROOF_SIZES, default=["balanced"], help="of the keys")
     parser.add_argument("--all", action="store_true", help="with --networks: GPT-2's shape as well")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
     arguments = parser.parse_args()
     limit_threads(arguments.threads)
-    if arguments.networks:
-        text = markdown_table(NETWORKS_HEADER, network_rows(arguments.all))
+    sizes: list[ProofSize] = arguments.proof_sizes
+    if arguments.networks is not None:
+        text = markdown_table(NETWORKS_HEADER, network_rows(arguments.networks, arguments.all, sizes))
     else:
         circuit, x = digits(arguments.model, arguments.bits)
-        text = markdown_table(HEADER, [row(circuit, x, proofs) for proofs in arguments.proofs])
+        rows = [row(circuit, x, proofs, size) for proofs in arguments.proofs for size in sizes]
+        text = markdown_table(HEADER, rows)
     print(provenance("python benchmarks/budgets.py"))
     print(text)
     if arguments.markdown:

@@ -185,6 +185,30 @@ def test_unknown_backends_are_named(circuit: "zk.Circuit") -> None:
             call(circuit, backend="groth17")
 
 
+@pytest.mark.parametrize("proof_size", ["tiny", "", None, 3, ["small"]])
+def test_unknown_sizes_of_proofs_are_named(circuit: "zk.Circuit", proof_size: object) -> None:
+    for call in (zk.setup, zk.estimate):
+        with pytest.raises(InvalidInputError, match="proof_size is 'balanced' or 'small', got "):
+            call(circuit, proof_size=proof_size)  # type: ignore[arg-type]
+
+
+def test_proofs_of_ezkl_have_one_size(circuit: "zk.Circuit") -> None:
+    for call in (zk.setup, zk.estimate):
+        with pytest.raises(InvalidInputError, match="proofs of the ezkl backend have one size: leave proof_size out"):
+            call(circuit, backend="ezkl", proof_size="small")
+
+
+def test_keys_for_small_proofs(circuit: "zk.Circuit", native: "zk.Keys", calibration: Array, tmp_path: Path) -> None:
+    zk.setup(circuit, proofs=16, proof_size="small", folder=tmp_path / "keys")
+    small = zk.Keys.load(tmp_path / "keys")
+    proofs = [zk.prove(keys, calibration[:1]) for keys in (native, small)]
+    assert [keys.proof_size for keys in (native, small)] == ["balanced", "small"]
+    assert len(proofs[1].to_bytes()) < len(proofs[0].to_bytes())
+    pairs = zip(proofs, (native, small), strict=True)
+    found = [zk.verify(proof, keys.commitment, inputs=calibration[:1]) for proof, keys in pairs]
+    np.testing.assert_array_equal(found[0].outputs, found[1].outputs)
+
+
 def test_what_a_backend_does_not_do_is_named(circuit: "zk.Circuit", keys: "zk.Keys", calibration: Array) -> None:
     with pytest.raises(InvalidInputError, match="needs no reference string"):
         zk.setup(circuit, srs_path="some.srs")

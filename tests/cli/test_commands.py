@@ -710,6 +710,28 @@ def test_a_folder_of_keys_says_how_many_proofs_are_left(shop: Path, tmp_path: Pa
     assert shown.bytes == sum(path.stat().st_size for path in (tmp_path / "keys").rglob("*") if path.is_file())
 
 
+def test_keys_for_small_proofs_say_so(shop: Path, tmp_path: Path) -> None:
+    """An estimate says beforehand what either choice takes; a choice that there is not is wrong usage."""
+    circuit = shop / "model.zkcircuit"
+    for named, other in (("small", "balanced"), ("balanced", "small")):
+        estimated = as_json(results.Estimated, "estimate", circuit, "--proofs", "9", "--proof-size", named)
+        rows = {fact.name: fact.value for fact in estimated.facts}
+        assert rows["proof size"] == named
+        assert "prove" in rows[f"with proof size {other}"]
+    assert run("setup", circuit, "-o", tmp_path / "keys", "--proofs", "9", "--proof-size", "small").code == 0
+    shown = as_json(results.Inspected, "inspect", tmp_path / "keys")
+    assert ("proof size", "small") in [(fact.name, fact.value) for fact in shown.facts]
+    assert "proof size" not in run("inspect", shop / "keys").text, "keys of ezkl have no choice"
+    for command in (["setup", circuit, "-o", tmp_path / "more"], ["estimate", circuit]):
+        refused = run(*command, "--proof-size", "tiny")
+        assert refused.code == 2
+        assert "'balanced', 'small'" in refused.text
+    refused = run("setup", circuit, "-o", tmp_path / "more", "--proof-size", "small", *EZKL)
+    assert refused.code == 3
+    assert "have one size" in refused.text
+    assert not (tmp_path / "more").exists()
+
+
 def test_a_folder_without_keys_cannot_be_inspected(tmp_path: Path) -> None:
     done = run("inspect", tmp_path)
     assert done.code != 0

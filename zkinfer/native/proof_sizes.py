@@ -3,5 +3,5 @@
 from zkinfer.backend import ProofSize
 from zkinfer.protocol.pcs.search import Cost
 
-COSTS: dict[ProofSize, Cost] = {"balanced": Cost(), "small": Cost(proof_byte=16_000)}
-"""By `docs/benchmarks/bytes.md`, a higher price saves little more, and takes more than about twice the time."""
+COSTS: dict[ProofSize, Cost] = {"balanced": Cost(), "small": Cost(proof_byte=8_000)}
+"""By `docs/benchmarks/bytes.md`: at a higher price proofs of wide blocks take more than about twice the time."""

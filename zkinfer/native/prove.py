@@ -53,10 +53,7 @@ MAX_LOG_COLUMNS = 18
 @lru_cache(maxsize=64)
 def header_for(plan: AnyPlan, proof_size: ProofSize = "balanced") -> Header:
     """The prover's choice of sizes for proofs of a plan."""
-    cells = max(sum(layout.cells for layout in plan.layouts[INPUTS:]), 1)
-    parameters = search(
-        cells, 1, error_bits=ERROR_BITS, max_log_columns=MAX_LOG_COLUMNS, cost=COSTS[proof_size]
-    ).parameters
+    parameters = own_parameters(sum(layout.cells for layout in plan.layouts[INPUTS:]), proof_size)
     grinding = 0
     if plan.instances:
         terms = [security.logup("lookups", i.lookups, i.rows.filled, i.columns) for i in plan.instances]
@@ -72,6 +69,13 @@ def header_for(plan: AnyPlan, proof_size: ProofSize = "balanced") -> Header:
         parameters.weight_grinding,
         grinding,
     )
+
+
+def own_parameters(cells: int, proof_size: ProofSize) -> OpeningParameters:
+    """How the prover's own matrices are opened, of so many cells together."""
+    return search(
+        max(cells, 1), 1, error_bits=ERROR_BITS, max_log_columns=MAX_LOG_COLUMNS, cost=COSTS[proof_size]
+    ).parameters
 
 
 @dataclass(frozen=True)

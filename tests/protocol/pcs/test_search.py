@@ -1,5 +1,6 @@
 """The parameter search: what it finds is secure, hides, and is the cheapest by the stated cost."""
 
+import itertools
 import math
 
 import pytest
@@ -76,6 +77,25 @@ def test_the_choice_is_that_of_trying_everything(cells: int, proofs: int) -> Non
 def test_dear_bytes_make_short_proofs() -> None:
     cheap, dear = search(1 << 20, 2, cost=Cost(proof_byte=1)), search(1 << 20, 2, cost=Cost(proof_byte=10_000))
     assert dear.proof_bytes < cheap.proof_bytes
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.integers(1, 1 << 26),
+    st.sampled_from([(1, False), (1, True), (3, True), (100, True)]),
+    st.lists(st.floats(1, 100_000), min_size=2, max_size=4),
+)
+def test_the_dearer_bytes_are_the_fewer_there_are(cells: int, kept: tuple[int, bool], prices: list[float]) -> None:
+    """And the more time is spent: of what costs least at two prices, neither may be better in both."""
+    proofs, stays = kept
+    found = [
+        search(cells, 1, proofs=proofs, kept=stays, committing=0.5, max_log_columns=18, cost=Cost(proof_byte=price))
+        for price in sorted(prices)
+    ]
+    sizes = [choice.proof_bytes for choice in found]
+    times = [choice.cost - price * size for choice, price, size in zip(found, sorted(prices), sizes, strict=True)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(after >= before * (1 - 1e-9) for before, after in itertools.pairwise(times))
 
 
 def test_row_lengths_can_be_prescribed() -> None:

@@ -7,6 +7,7 @@ bits folds the rows into one, which is the next level's vector. The last level's
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import EXT_BYTES
@@ -81,6 +82,7 @@ class Level:
         return (*code, self.query_grinding, self.fold_grinding, self.blocks, self.filled)
 
 
+@lru_cache(maxsize=1 << 12)
 def choose_levels(vectors: int, dimension: int) -> tuple[Level, ...]:
     """The levels that open so many vectors of so many elements of K; none if the vectors are sent.
 

@@ -9,7 +9,7 @@ from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE
-from zkinfer.protocol.merkle.paths import SALT_BYTES
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.pcs import soundness
 from zkinfer.protocol.pcs.levels import choose_levels
 from zkinfer.protocol.pcs.params import MAX_LOG_LENGTH, Code, OpeningParameters, symbols_of
@@ -107,13 +107,14 @@ def search(
         for log_length, weight_grinding in _lengths(log_columns, groups, error_bits, max_grinding):
             made = committing * _commit_time(symbols_of(rows, groups + 1), log_length, cost) if kept else 0.0
             least = made + _work(1 << log_columns, log_length, rows, groups, proofs, cost, kept)
-            column = cost.proof_byte * (SALT_BYTES + BASE_BYTES * rows)
+            symbols = _symbols(rows, groups, proofs)
             for query_grinding in range(max_grinding + 1):
                 grinding = (query_grinding, weight_grinding)
                 if least + _grinding_time(grinding, cost) > bound:
                     break
                 # A query is worth less than a bit.
-                if least + column * (error_bits - query_grinding) > bound:
+                columns = _least_bytes(max(error_bits - query_grinding, 1.0), log_length, symbols)
+                if least + cost.proof_byte * columns > bound:
                     continue
                 parameters = _fewest_queries(log_columns, log_length, grinding, groups, proofs, error_bits)
                 if parameters is None:
@@ -172,6 +173,21 @@ def _fewest_queries(
         queries = needed
 
 
+def _symbols(rows: int, groups: int, proofs: int) -> list[int]:
+    """Of a column of each matrix that an opening is of."""
+    return [symbols_of(rows, groups + 1)] if proofs == 1 else [rows, symbols_of(0, groups + 1)]
+
+
+def _least_bytes(queries: float, log_length: int, symbols: list[int]) -> float:
+    """Of the columns of so many queries or more with their paths, at least, as `expected_opening_bytes` counts them.
+
+    That rounds the log of the number of queries up, of which this is the bound; it grows with that number as long as
+    there are fewer queries than half a codeword has symbols.
+    """
+    path = DIGEST_BYTES * (log_length - math.log2(queries))
+    return sum(queries * (SALT_BYTES + BASE_BYTES * count + path) for count in symbols)
+
+
 def _commit_time(rows: int, log_length: int, cost: Cost) -> float:
     """Nanoseconds for committing to a matrix that is kept."""
     symbols = rows * (cost.encode * log_length + cost.store)
@@ -206,8 +222,7 @@ def _priced(
     parameters: OpeningParameters, rows: int, groups: int, proofs: int, cost: Cost, kept: bool = False
 ) -> Choice:
     code = parameters.code
-    symbols = [symbols_of(rows, groups + 1)] if proofs == 1 else [rows, symbols_of(0, groups + 1)]
-    proof_bytes = expected_opening_bytes(parameters, symbols, groups)
+    proof_bytes = expected_opening_bytes(parameters, _symbols(rows, groups, proofs), groups)
     time = _work(code.dimension, code.log_length, rows, groups, proofs, cost, kept)
     time += _grinding_time((parameters.query_grinding, parameters.weight_grinding), cost)
     time += _level_time(parameters, groups, cost)
