@@ -722,7 +722,8 @@ def test_keys_for_small_proofs_say_so(shop: Path, tmp_path: Path) -> None:
     shown = as_json(results.Inspected, "inspect", tmp_path / "keys")
     assert ("proof size", "small") in [(fact.name, fact.value) for fact in shown.facts]
     assert "proof size" not in run("inspect", shop / "keys").text, "keys of ezkl have no choice"
-    for command in (["setup", circuit, "-o", tmp_path / "more"], ["estimate", circuit]):
+    commands: list[Words] = [["setup", circuit, "-o", tmp_path / "more"], ["estimate", circuit]]
+    for command in commands:
         refused = run(*command, "--proof-size", "tiny")
         assert refused.code == 2
         assert "'balanced', 'small'" in refused.text
