@@ -24,8 +24,8 @@ from zkinfer.protocol.security import Security
 from zkinfer.typing import IntArray
 
 MAX_OPENING_WORK = 1 << 26
-"""Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for less
-than a tenth of it, for any number of cells."""
+"""Symbols of a row times columns that are shown: what checking an opening costs, at most. Honest headers ask for two
+thirds of it at most, for any number of cells."""
 
 OWN_BITS = security.DEFAULT_BITS
 """What a proof has to be worth but for the opening of the weights: its sizes are those that its prover chose."""
