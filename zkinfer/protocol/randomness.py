@@ -47,14 +47,15 @@ class Randomness:
 
         Args:
             out: shape (rows, columns).
-            convert: makes what is written of canonical elements, shape (n,).
+            convert: makes what is written of canonical elements, shape (n,); it is called with words up to 2^50, too,
+                and what it makes of those from P on is overwritten.
         """
         flat = out.reshape(-1)
         wrong = [np.zeros(0, dtype=np.int64)]
         for start in range(0, flat.size, _BLOCK_WORDS):
             values = self._words(min(_BLOCK_WORDS, flat.size - start))
             wrong.append(np.flatnonzero(values >= P) + start)
-            flat[start : start + len(values)] = convert(values % P)
+            flat[start : start + len(values)] = convert(values)
         places = np.concatenate(wrong)
         while len(places):
             values = self._words(len(places))
@@ -62,4 +63,5 @@ class Randomness:
             places = places[values >= P]
 
     def _words(self, count: int) -> IntArray:
-        return self.octets(_WORD_BYTES * count).view("<i8").astype(np.int64) & _MASK
+        words: IntArray = self.octets(_WORD_BYTES * count).view("<i8") & _MASK
+        return words

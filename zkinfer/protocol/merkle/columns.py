@@ -8,6 +8,7 @@ at a time, and their words stay in the second-level cache until they are hashed.
 Needs numba.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -113,9 +114,12 @@ def hash_columns(columns: SaltedColumns, key: bytes, digests: ByteArray) -> None
     _check_salts(count, salts)
     if digests.shape != (count, 4 * DIGEST_WORDS) or digests.dtype != np.uint8:
         raise ShapeError(f"digests are a uint8 array ({count}, 32), not {digests.dtype} {digests.shape}")
-    state = _State.of_all(len(codewords), salts)
+    in_place = sys.byteorder == "little" and not count % LANES and digests.flags.c_contiguous
+    words = digests.reshape(-1).view(np.uint32) if in_place else _digest_words(count)
+    state = _State.of_all(len(codewords), salts, words)
     state.absorb(codewords, key)
-    digests[...] = state.digests
+    if not in_place:
+        digests[...] = state.digests
 
 
 class ColumnHasher:
@@ -166,36 +170,38 @@ class _State:
     Attributes:
         rows, leaves: in all.
         salt_words: of a leaf.
-        held: words that are no block yet, for each the leaves': one array, as long as LANES divides.
+        salts: their words, leaf by leaf, as many leaves as LANES divides.
+        held: words that are no block yet, for each the leaves' in one line; nothing if all rows come at once.
         stacks: for each LANES leaves the chaining values; nothing if all rows come at once.
+        words: of the digests, leaf by leaf.
         done: rows that came.
     """
 
     rows: int
     leaves: int
     salt_words: int
+    salts: Words
     held: Words
     stacks: Words
     words: Words
     done: int = 0
 
     @staticmethod
-    def of_all(rows: int, salts: ByteArray) -> "_State":
+    def of_all(rows: int, salts: ByteArray, words: Words) -> "_State":
         """Before all rows, which come at once."""
-        words = _salt_words(salts)
         none = np.empty(0, dtype=np.uint32)
-        return _State(rows, len(salts), len(words), words.reshape(-1), none, _digest_words(words))
+        return _State(rows, len(salts), salts.shape[1] // 4, _salt_words(salts), none, none, words)
 
     @staticmethod
     def of_some(rows: int, salts: ByteArray) -> "_State":
         """Before the first of several pieces."""
-        words = _salt_words(salts)
-        held = np.zeros((_BLOCK_WORDS, words.shape[1]), dtype=np.uint32)
-        held[: len(words)] = words
-        chunks = -(-(4 * len(words) + BASE_BYTES * rows) // CHUNK_BYTES)
+        leaves, words = len(salts), salts.shape[1] // 4
+        lanes = leaves + -leaves % LANES
+        held = np.zeros(_BLOCK_WORDS * lanes, dtype=np.uint32)
+        chunks = -(-(4 * words + BASE_BYTES * rows) // CHUNK_BYTES)
         states = max(1, chunks - 1).bit_length() + 1
-        stacks = np.empty(words.shape[1] // LANES * states * STATE, dtype=np.uint32)
-        return _State(rows, len(salts), len(words), held.reshape(-1), stacks, _digest_words(words))
+        stacks = np.empty(lanes // LANES * states * STATE, dtype=np.uint32)
+        return _State(rows, leaves, words, _salt_words(salts), held, stacks, _digest_words(leaves))
 
     def absorb(self, codewords: Floats, key: bytes) -> None:
         """The next rows, of all leaves."""
@@ -212,14 +218,15 @@ class _State:
         depth = (max(block - 1, 0) // CHUNK_BLOCKS).bit_count()
         place = (self.done, self.rows, self.salt_words, block, held, depth)
         key_words = np.frombuffer(key, "<u4").astype(np.uint32)
-        arrays = (self.held, self.stacks, key_words, self.words)
+        arrays = (self.salts, self.held, self.stacks, key_words, self.words)
         split(_kernel, columns, TILE, codewords.reshape(-1), count, columns, *place, *arrays)
         self.done += count
 
     @property
     def digests(self) -> ByteArray:
         """Of all leaves, once all rows came."""
-        octets: ByteArray = self.words.reshape(-1, DIGEST_WORDS)[: self.leaves].astype("<u4").view(np.uint8)
+        words = self.words.reshape(-1, DIGEST_WORDS)[: self.leaves]
+        octets: ByteArray = words.astype("<u4", copy=False).view(np.uint8)
         return octets
 
 
@@ -229,28 +236,18 @@ def _check_salts(count: int, salts: ByteArray) -> None:
 
 
 def _salt_words(salts: ByteArray) -> Words:
-    """Word by word, of all leaves and of the zeros that fill up the last lanes."""
+    """Of all leaves, one after another, and of the zeros that fill up the last lanes."""
     count, size = salts.shape
-    if not size:
-        return np.empty((0, count + -count % LANES), dtype=np.uint32)
     if count % LANES:
         salts = np.concatenate([salts, np.zeros((-count % LANES, size), dtype=np.uint8)])
-    words = np.empty((_SALT_WORDS, len(salts)), dtype=np.uint32)
-    lines = np.ascontiguousarray(salts).reshape(-1).view("<u4").astype(np.uint32, copy=False).view()
+    words: Words = np.ascontiguousarray(salts).reshape(-1).view("<u4").astype(np.uint32, copy=False).view()
     # To numba an array that may be written to is another type: so there is one kernel to compile.
-    lines.flags.writeable = False
-    split(_turn_salts, len(salts), TILE, lines, len(salts), words.reshape(-1))
+    words.flags.writeable = False
     return words
 
 
-@kernel
-def _turn_salts(salts: Any, count: int, words: Any, start: int, stop: int) -> None:
-    for column in range(start, stop, LANES):
-        _put_salts(salts, column * _SALT_WORDS, words, column, count)
-
-
-def _digest_words(salt_words: Words) -> Words:
-    return np.empty(salt_words.shape[1] * DIGEST_WORDS, dtype=np.uint32)
+def _digest_words(leaves: int) -> Words:
+    return np.empty((leaves + -leaves % LANES) * DIGEST_WORDS, dtype=np.uint32)
 
 
 @kernel
@@ -264,6 +261,7 @@ def _kernel(
     first_block: int,
     carried: int,
     first_depth: int,
+    salts: Any,
     held: Any,
     stacks: Any,
     key: Any,
@@ -284,8 +282,12 @@ def _kernel(
     for tile in range(start, stop, TILE):
         present = min(TILE, stop - tile)
         origin = tile // LANES * pitch if kept else 0
-        for word in range(carried):
-            copy(held, word * columns + tile, words, word * TILE, present)
+        if not done:
+            for column in range(0, present if salt_words else 0, LANES):
+                _put_salts(salts, (tile + column) * _SALT_WORDS, words, column, TILE)
+        else:
+            for word in range(carried):
+                copy(held, word * columns + tile, words, word * TILE, present)
         block, row, depth, left = first_block, 0, first_depth, carried
         while row < rows or (finished and block < blocks):
             ahead, count = min(STAGE, rows - row), left

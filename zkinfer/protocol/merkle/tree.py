@@ -21,20 +21,26 @@ def build_tree(leaves: ByteArray | SaltedColumns) -> ByteArray:
 
     Node 0 does not exist and is zero.
     """
-    digests = np.empty((len(leaves), DIGEST_BYTES), dtype=np.uint8)
+    count = len(leaves)
+    nodes = np.empty((2 * count, DIGEST_BYTES), dtype=np.uint8)
     if isinstance(leaves, SaltedColumns):
-        hash_columns(leaves, LEAF_KEY, digests)
+        hash_columns(leaves, LEAF_KEY, nodes[count:])
     else:
-        _hash_all(leaves, LEAF_KEY, digests)
-    return tree_over(digests)
+        _hash_all(leaves, LEAF_KEY, nodes[count:])
+    return _with_inner_nodes(nodes)
 
 
 def tree_over(digests: ByteArray) -> ByteArray:
     """As `build_tree`, of leaves with these hashes under `LEAF_KEY`, shape (n, 32)."""
-    count = len(digests)
-    nodes = np.empty((2 * count, DIGEST_BYTES), dtype=np.uint8)
+    nodes = np.empty((2 * len(digests), DIGEST_BYTES), dtype=np.uint8)
+    nodes[len(digests) :] = digests
+    return _with_inner_nodes(nodes)
+
+
+def _with_inner_nodes(nodes: ByteArray) -> ByteArray:
+    """Writes all nodes above those of the leaves."""
+    count = len(nodes) // 2
     nodes[0] = 0
-    nodes[count:] = digests
     while count > 1:
         children = nodes[count : 2 * count].reshape(count // 2, 2 * DIGEST_BYTES)
         count //= 2

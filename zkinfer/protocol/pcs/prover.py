@@ -160,8 +160,9 @@ def commit(
     data = prepared(code, data)
     veil = np.zeros((0, code.columns)) if veil is None else veil
     rows = len(data) + len(veil)
-    blinding = kernels.from_ints(randomness.elements(rows, code.blinding))
-    mask_rows = kernels.from_ints(randomness.elements(DEGREE * masks, code.dimension))
+    blinding, mask_rows = np.empty((rows, code.blinding)), np.empty((DEGREE * masks, code.dimension))
+    for drawn in (blinding, mask_rows):
+        randomness.fill(drawn, kernels.from_ints)
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
     given = code, data, veil, blinding, mask_rows
     leaves: Leaves
