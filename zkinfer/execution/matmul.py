@@ -14,7 +14,6 @@ All of it is plain vector code of LLVM, exact and the same on every processor; i
 there are, and the panels on which registers.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +25,7 @@ from numba.core import cgutils
 from numpy.lib.stride_tricks import as_strided
 
 from zkinfer.jit.compiling import device, intrinsic, kernel, processor_features
+from zkinfer.jit.pair_products import INT32, lane_numbers, pair_sums, spread
 from zkinfer.jit.threads import split
 from zkinfer.typing import Array, IntArray
 
@@ -39,37 +39,17 @@ SHORTEST_COPY = 8
 GRAIN = 1 << 22
 """Multiplications below which another thread does not pay."""
 
-_INT1, _INT32, _INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_ROW = ir.VectorType(_INT32, LANES)
-_PAIRS = ir.VectorType(_INT32, 2 * LANES)
-
-
-def _lanes(values: Iterable[int]) -> ir.Constant:
-    numbers = list(values)
-    return ir.Constant(ir.VectorType(_INT32, len(numbers)), numbers)
-
-
-def _spread(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """A number in every lane."""
-    undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
-    first = builder.insert_element(undefined, value, ir.Constant(_INT32, 0))
-    return builder.shuffle_vector(first, undefined, _lanes([0] * LANES))
+_INT1, _INT64 = ir.IntType(1), ir.IntType(64)
+_ROW = ir.VectorType(INT32, LANES)
+_PAIRS = ir.VectorType(INT32, 2 * LANES)
 
 
 def _store_first(builder: ir.IRBuilder, row: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
     """Writes the first `count` lanes."""
-    mask = builder.icmp_signed("<", _lanes(range(LANES)), _spread(builder, builder.trunc(count, _INT32)))
-    kind = ir.FunctionType(ir.VoidType(), [_ROW, _ROW.as_pointer(), _INT32, ir.VectorType(_INT1, LANES)])
+    mask = builder.icmp_signed("<", lane_numbers(range(LANES)), spread(builder, builder.trunc(count, INT32), LANES))
+    kind = ir.FunctionType(ir.VoidType(), [_ROW, _ROW.as_pointer(), INT32, ir.VectorType(_INT1, LANES)])
     store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}i32.p0")
-    builder.call(store, [row, builder.bitcast(pointer, _ROW.as_pointer()), ir.Constant(_INT32, 4), mask])
-
-
-def _pair_sums(builder: ir.IRBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
-    """In lane i the sum of products 2 i and 2 i + 1: what LLVM knows as one instruction."""
-    products = builder.mul(left, right)
-    undefined = ir.Constant(_PAIRS, ir.Undefined)
-    even, odd = (builder.shuffle_vector(products, undefined, _lanes(range(k, 2 * LANES, 2))) for k in (0, 1))
-    return builder.add(even, odd)
+    builder.call(store, [row, builder.bitcast(pointer, _ROW.as_pointer()), ir.Constant(INT32, 4), mask])
 
 
 def _block(rows: int, vectors: int) -> Any:
@@ -111,9 +91,9 @@ def _block(rows: int, vectors: int) -> Any:
             ]
             totals = []
             for line, row in zip(lines, sums, strict=True):
-                pair = _spread(builder, builder.load(builder.gep(line, [k]), align=left_bits // 8))
+                pair = spread(builder, builder.load(builder.gep(line, [k]), align=left_bits // 8), LANES)
                 left = builder.sext(builder.bitcast(pair, ir.VectorType(ir.IntType(left_bits), 2 * LANES)), _PAIRS)
-                totals.append([builder.add(s, _pair_sums(builder, left, r)) for s, r in zip(row, rights, strict=True)])
+                totals.append([builder.add(s, pair_sums(builder, left, r)) for s, r in zip(row, rights, strict=True)])
             following = builder.add(k, _INT64(1))
             builder.cbranch(builder.icmp_signed("<", following, pairs), loop, after)
             k.add_incoming(_INT64(0), before)
@@ -125,7 +105,7 @@ def _block(rows: int, vectors: int) -> Any:
 
             builder.position_at_end(after)
             for r, row in enumerate(totals):
-                line = pointer(8, _INT32, builder.add(to, builder.mul(width, _INT64(r))))
+                line = pointer(8, INT32, builder.add(to, builder.mul(width, _INT64(r))))
                 for v, total in enumerate(row):
                     remaining = builder.sub(columns, _INT64(LANES * v))
                     _store_first(builder, total, builder.gep(line, [_INT64(LANES * v)]), remaining)

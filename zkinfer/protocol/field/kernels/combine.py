@@ -14,20 +14,21 @@ from zkinfer.jit.compiling import device, kernel
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arithmetic import INV, MAGIC, P_FLOAT, ext_mul_add, mul_lazy, reduce
 from zkinfer.protocol.field.kernels.arrays import GRAIN, base_line, ext_from_ints, ext_lines
+from zkinfer.protocol.field.kernels.byte_rows import byte_row_combination
 from zkinfer.protocol.field.kernels.vector import LANES, floats, fma, load, splat, store
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
 from zkinfer.typing import Array, Floats, IntArray
 
 COLUMN_BLOCK = 256
-"""Columns of small integers combined at a time: their accumulators, 12 KiB, leave room in the first-level cache."""
+"""Columns of int16 combined at a time: their accumulators, 12 KiB, leave room in the first-level cache."""
 
 WIDE_BLOCK = 512
 """Columns of field elements combined at a time."""
 
 LIMB = 2.0**25
 SMALL_ROWS = 4
-"""Rows of small integers taken into registers together."""
+"""Rows of int16 taken into registers together."""
 
 PAIRED_ROWS = 2
 """Rows whose sums over columns are in registers together, six for each."""
@@ -88,7 +89,9 @@ def row_combination(matrix: Array, coefficients: Floats | Sequence[Ext], out: Fl
     if matrix.dtype == np.float64:
         starts, grouped = _starts(used, columns, WIDE_ROWS), _grouped(coefficients, WIDE_ROWS)
         split(_wide_kernel, columns, _grain(WIDE_BLOCK, len(used)), _flat(matrix), starts, grouped, *sums)
-    elif matrix.dtype in (np.int8, np.int16):
+    elif matrix.dtype == np.int8:
+        byte_row_combination(matrix, used, coefficients, out)
+    elif matrix.dtype == np.int16:
         starts, grouped = _starts(used, columns, SMALL_ROWS), _grouped(_limbs(coefficients), SMALL_ROWS)
         known = _flat(matrix), starts, _exact_products(matrix), grouped
         split(_small_kernel, columns, _grain(COLUMN_BLOCK, len(used)), *known, *sums)
@@ -226,8 +229,9 @@ def ext_base_dot_kernel(a0: Any, a1: Any, a2: Any, b: Any, start: int, stop: int
     return t0, t1, t2
 
 
-# Small integers. A balanced coefficient is c = 2^25 c' + c'' with |c'|, |c''| <= 2^24, so products with int8 or int16,
-# and sums of `chunk` of them, at most 2^52, are exact float64 numbers: one fused multiply-add a limb, nothing else.
+# Small integers, but for rows of int8, which `byte_rows` combines. A balanced coefficient is c = 2^25 c' + c'' with
+# |c'|, |c''| <= 2^24, so products with int8 or int16, and sums of `chunk` of them, at most 2^52, are exact float64
+# numbers: one fused multiply-add a limb, nothing else.
 
 
 @device
