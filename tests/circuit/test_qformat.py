@@ -26,6 +26,14 @@ def test_quantize_is_exact_rounding_to_nearest_even(x: float, frac_bits: int) ->
     assert quantize(np.array([x]), _tensor(frac_bits))[0] == _nearest_even(x, frac_bits)
 
 
+@given(x=st.floats(allow_nan=False, allow_infinity=False), frac_bits=st.sampled_from([-512, -30, 0, 30, 512]))
+def test_numbers_and_scales_of_any_size_saturate(x: float, frac_bits: int) -> None:
+    """Also where the scaled number is infinite, or so small that it has fewer bits."""
+    lo, hi = -(1 << 52), (1 << 52) - 1
+    expected = min(max(_nearest_even(x, frac_bits), lo), hi)
+    assert quantize(np.array([x]), _tensor(frac_bits, lo, hi), saturate=True)[0] == expected
+
+
 @given(integer=st.integers(-(2**53), 2**53), frac_bits=st.integers(-100, 100))
 def test_dequantized_integers_quantize_to_themselves(integer: int, frac_bits: int) -> None:
     tensor = _tensor(frac_bits)

@@ -5,6 +5,7 @@ commitments to values that are hidden, both of which are then proven.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -79,8 +80,7 @@ class Statement:
         one beside its commitment.
         """
         inputs, outputs = (
-            b"".join(value if isinstance(value, bytes) else _values_digest(value) for value in values)
-            for values in (self.inputs, self.outputs)
+            b"".join(digests) for digests in (self._digests[: len(self.inputs)], self._digests[len(self.inputs) :])
         )
         first, second, third = (
             blake3(data, derive_key_context=PARTS_CONTEXT).digest() for data in (inputs, outputs, self.context)
@@ -103,12 +103,18 @@ class Statement:
         hasher.update(self.commitment.digest)
         hasher.update(self.runs.to_bytes(8, "little"))
         hasher.update(bytes(isinstance(value, bytes) for value in values))
-        for value in values:
-            hasher.update(value if isinstance(value, bytes) else _values_digest(value))
+        for one in self._digests:
+            hasher.update(one)
         hasher.update(len(self.context).to_bytes(8, "little"))
         hasher.update(self.context)
         digest: bytes = hasher.digest()
         return digest
+
+    @cached_property
+    def _digests(self) -> tuple[bytes, ...]:
+        """What binds each input, then each output: hashed once, although several digests are over them."""
+        values = (*self.inputs, *self.outputs)
+        return tuple(value if isinstance(value, bytes) else _values_digest(value) for value in values)
 
 
 def _values_digest(integers: IntArray) -> bytes:
