@@ -43,6 +43,9 @@ class PlainRounds:
     def values(self) -> list[Ext]:
         return [table[0] for table in self._tables]
 
+    def summand(self) -> None:
+        """Rounds of plain Python are not joined."""
+
 
 def plain_witness(batch: Batch, factors: Sequence[Sequence[Sequence[Ext]]]) -> SumcheckWitness:
     """What proves a batch's sums; for each instance, for each factor, its 2^n values on the cube."""

@@ -1,7 +1,7 @@
 """Contractions of integer tensors with extension-field weights: what the prover computes of an operand.
 
 The first contraction reads the operand, whose elements are small integers; it is a combination of rows or of columns.
-What is left is small and handled in numpy.
+What is left are elements of the extension, combined by kernels too.
 """
 
 import math
@@ -13,10 +13,6 @@ from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
 from zkinfer.typing import Array, Floats, IntArray
-
-_TERMS = 1 << 12
-"""Products that are made at a time where elements are contracted."""
-
 
 def elements(array: Array) -> Floats:
     """Integers, or elements as they are, as balanced float64 of the same shape."""
@@ -35,11 +31,27 @@ def contract_rows(matrix: Array, weights: IntArray) -> IntArray:
     return kernels.to_ints(combined_rows(matrix, weights))
 
 
-def contract_columns(matrix: Array, weights: IntArray) -> IntArray:
-    """sum_j weights[j] matrix[:, j]: integers of shape (rows, columns) to canonical (3, rows)."""
+def combined_columns(matrix: Array, weights: IntArray) -> Floats:
+    """sum_j weights[j] matrix[:, j]: integers of shape (rows, columns) to balanced (3, rows)."""
     if matrix.dtype not in (np.int8, np.int16):
-        return contract_rows(np.ascontiguousarray(matrix.T), weights)
-    return kernels.to_ints(kernels.column_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights)))
+        return combined_rows(np.ascontiguousarray(matrix.T), weights)
+    return kernels.column_combination(np.ascontiguousarray(matrix), kernels.from_ints(weights))
+
+
+def _combination(rows: Floats, weights: Floats) -> Floats:
+    """sum_i weights[i] rows[:, i], all in the extension: shapes (3, rows), (3, rows, columns) to (3, columns)."""
+    total = np.zeros((DEGREE, rows.shape[2]))
+    for coordinate in reversed(rows):  # Horner in u, with u^3 = NONRESIDUE = 2
+        shifted = np.stack([kernels.add(total[2], total[2]), total[0], total[1]])
+        total = kernels.row_combination(coordinate, weights, shifted)
+    return total
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    """Products of balanced elements of the extension, with broadcasting of the axes behind the coordinates."""
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    left, right = (np.ascontiguousarray(np.broadcast_to(one, shape)).reshape(DEGREE, -1) for one in (a, b))
+    return kernels.ext_mul(left, right).reshape(shape)
 
 
 class _Operand:
@@ -48,7 +60,7 @@ class _Operand:
     def __init__(self, array: Array, letters: str) -> None:
         self.letters = letters
         self.integers: Array | None = array
-        self.elements: IntArray | None = None
+        self.elements: Floats | None = None
 
     def contract(self, letters: str, weights: IntArray) -> None:
         """Sum over letters, weighed; `weights` has one axis a letter, in this order."""
@@ -60,13 +72,9 @@ class _Operand:
         order = [self.letters.index(c) + 1 for c in letters + kept]
         moved = self.elements.transpose(0, *order)
         sizes = moved.shape[1 + len(letters) :]
-        moved = moved.reshape(DEGREE, math.prod(weights.shape[1:]), -1)
-        flat = weights.reshape(DEGREE, -1, 1)
-        total = np.zeros((DEGREE, moved.shape[2]), dtype=np.int64)
-        for start in range(0, flat.shape[1], _TERMS):
-            part = slice(start, start + _TERMS)
-            total = (total + modular.sum_axis(multiply(moved[:, part], flat[:, part]), 1)[:, 0]) % P
-        self.elements, self.letters = total.reshape(DEGREE, *sizes), kept
+        rows = np.ascontiguousarray(moved).reshape(DEGREE, math.prod(weights.shape[1:]), -1)
+        self.elements = _combination(rows, kernels.from_ints(weights.reshape(DEGREE, -1))).reshape(DEGREE, *sizes)
+        self.letters = kept
 
     def _contract_integers(self, letters: str, weights: IntArray) -> None:
         assert self.integers is not None
@@ -74,21 +82,21 @@ class _Operand:
         kept = "".join(c for c in self.letters if c not in letters)
         sizes = [array.shape[self.letters.index(c)] for c in kept]
         if self.letters == kept + letters and kept:
-            self.elements = contract_columns(array.reshape(-1, flat.shape[1]), flat)
+            self.elements = combined_columns(array.reshape(-1, flat.shape[1]), flat)
         else:
             moved = array.transpose([self.letters.index(c) for c in letters + kept])
-            self.elements = contract_rows(np.ascontiguousarray(moved).reshape(flat.shape[1], -1), flat)
+            self.elements = combined_rows(np.ascontiguousarray(moved).reshape(flat.shape[1], -1), flat)
         self.elements = self.elements.reshape(DEGREE, *sizes)
         self.integers, self.letters = None, kept
 
 
 def contracted(
     contraction: Contraction, side: Side, array: Array, shared: str
-) -> tuple[str, Array | None, IntArray | None]:
+) -> tuple[str, Array | None, Floats | None]:
     """An operand summed over its letters that are not shared.
 
     Returns:
-        The letters that are left, and what is left: integers, or canonical extension elements (3, ...).
+        The letters that are left, and what is left: integers, or balanced extension elements (3, ...).
     """
     operand = _Operand(array, side.letters)
     alone = [c for c in side.letters if c not in shared]
@@ -124,16 +132,16 @@ def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bo
         return _padded_base(contraction, letters, integers)
     if found is None:
         assert integers is not None
-        found = np.zeros((DEGREE, *integers.shape), dtype=np.int64)
-        found[0] = kernels.to_ints(elements(integers))
+        found = np.zeros((DEGREE, *integers.shape))
+        found[0] = elements(integers)
     for names, weights in mixed:
         letters, found = _times(letters, found, names, weights, shared)
     order = [letters.index(c) + 1 for c in shared]
     found = found.transpose(0, *order)
     if scaled and contraction.scale != (1, 0, 0):
-        found = multiply(found, modular.from_exts([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
+        found = _product(found, kernels.ext_from_ints([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
     table = np.zeros((DEGREE, *contraction.padded))
-    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = kernels.from_ints(found)
+    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = found
     return table.reshape(DEGREE, -1)
 
 
@@ -145,19 +153,19 @@ def _padded_base(contraction: Contraction, letters: str, integers: Array) -> Flo
     return table.reshape(-1)
 
 
-def _times(letters: str, elements: IntArray, names: str, weights: IntArray, shared: str) -> tuple[str, IntArray]:
+def _times(letters: str, elements: Floats, names: str, weights: IntArray, shared: str) -> tuple[str, Floats]:
     """Multiply by weights over some letters, which may be new, then sum over those of them that are not shared."""
     new = "".join(c for c in names if c not in letters)
     target = letters + new
     elements = elements.reshape(*elements.shape, *[1] * len(new))
     order = sorted(range(len(names)), key=lambda i: target.index(names[i]))
-    spread = weights.transpose(0, *(i + 1 for i in order))
+    spread = kernels.from_ints(weights).transpose(0, *(i + 1 for i in order))
     shape = [weights.shape[1 + names.index(c)] if c in names else 1 for c in target]
-    product = multiply(elements, spread.reshape(DEGREE, *shape))
+    product = _product(elements, spread.reshape(DEGREE, *shape))
     for c in names:
         if c not in shared:
             axis = target.index(c) + 1
-            product = modular.sum_axis(product, axis).squeeze(axis)
+            product = kernels.from_ints(modular.sum_axis(kernels.to_ints(product), axis).squeeze(axis))
             target = target.replace(c, "")
     return target, product
 

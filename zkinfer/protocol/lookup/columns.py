@@ -40,7 +40,7 @@ from zkinfer.protocol.lookup.witness import Fraction
 from zkinfer.protocol.sumcheck.params import Point, Polynomial
 from zkinfer.protocol.sumcheck.rounds import FEW_PLACES, EqTables, ProductRounds, add_parts
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds
+from zkinfer.protocol.sumcheck.witness import Rounds, Summand
 from zkinfer.typing import Floats
 
 SHORTEST = 4 * BLOCK
@@ -314,6 +314,9 @@ class ColumnRounds(ABC):
         assert self._rest is not None
         return self._rest.values()
 
+    def summand(self) -> tuple[Summand, Ext] | None:
+        return None if self._rest is None else self._rest.summand()
+
 
 class LeafRounds(ColumnRounds):
     """The sumcheck of the leaves, all numerators being 1: lambda is not zero.
@@ -369,6 +372,10 @@ class LeafRounds(ColumnRounds):
     def values(self) -> list[Ext]:
         q0, q1 = (ext_mul(self._inverse, ext_sub(value, ONE)) for value in super().values())
         return [ONE, ONE, q0, q1]
+
+    def summand(self) -> tuple[Summand, Ext] | None:
+        found = super().summand()
+        return None if found is None else (found[0], ext_mul(self._inverse, found[1]))
 
 
 class NodeRounds(ColumnRounds):

@@ -18,7 +18,7 @@ from zkinfer.protocol.sumcheck.rounds import (
     weigh_nothing,
 )
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds
+from zkinfer.protocol.sumcheck.witness import Rounds, Summand
 
 
 class BaseRounds:
@@ -91,6 +91,10 @@ class BaseRounds:
         if self._rest is not None:
             return self._rest.values()
         return self._tables.values_at(0)
+
+    def summand(self) -> tuple[Summand, Ext] | None:
+        """See `witness.Rounds`."""
+        return None if self._rest is None else self._rest.summand()
 
 
 def _in_base_field(element: Ext) -> bool:

@@ -11,14 +11,26 @@ import numpy as np
 
 from zkinfer.jit.threads import split
 from zkinfer.protocol.field.kernels.arrays import balance_ext, ext_from_ints
+from zkinfer.protocol.field.kernels.fold import add_outer
 from zkinfer.protocol.field.kernels.vector import LANES
 from zkinfer.protocol.field.params import DEGREE, P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_base_dot, ext_polynomial, ext_sub, quadratic
+from zkinfer.protocol.field.scalar import (
+    ONE,
+    ZERO,
+    Ext,
+    ext_base_dot,
+    ext_dot,
+    ext_inv,
+    ext_mul,
+    ext_polynomial,
+    ext_sub,
+    quadratic,
+)
 from zkinfer.protocol.sumcheck import kernels
 from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES
 from zkinfer.protocol.sumcheck.params import Instance, Point, Polynomial
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds, multiply
+from zkinfer.protocol.sumcheck.witness import Rounds, Summand, multiply
 from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 14
@@ -163,6 +175,54 @@ class ProductRounds(_KernelRounds):
         super().bind(challenge)
         self._target = ext_polynomial(self._polynomial, challenge)
 
+    def summand(self) -> tuple[Summand, Ext] | None:
+        return (self, ONE) if self._challenge is not None and self._fill is None else None
+
+    def joined(self, parts: Sequence[tuple[Summand, Ext]]) -> "JoinedRounds":
+        return JoinedRounds([(part, factor) for part, factor in parts if isinstance(part, ProductRounds)])
+
+
+class JoinedRounds(ProductRounds):
+    """Several sums of products of two as one, each times a factor, by which the first of every two is multiplied.
+
+    Args:
+        parts: with one challenge left to bind, the same, and the same weights; and their factors, not zero.
+    """
+
+    def __init__(self, parts: Sequence[tuple[ProductRounds, Ext]]) -> None:
+        like = parts[0][0]
+        size = 2 << like._rest
+        tables = FactorTables(sum(part._tables.factors for part, _ in parts), like._rest + 1)
+        targets, at = [], 0
+        for part, factor in parts:
+            assert (part._rest, part._challenge) == (like._rest, like._challenge), "instances end together"
+            assert part._target is not None, "a challenge was bound"
+            targets.append(part._target)
+            for k in range(part._tables.factors):
+                values, table = part._tables.factor(k)[:, :size], tables.factor(at + k)
+                if k % 2 or factor == ONE:
+                    table[:] = values
+                else:
+                    table[:] = 0.0
+                    add_outer(table, ext_from_ints([factor]), values)
+            at += part._tables.factors
+        super().__init__(tables, None, ext_dot(targets, [factor for _, factor in parts]))
+        self._point, self._eq = like._point, like._eq
+        self._rest, self._challenge = like._rest, like._challenge
+        self._parts = parts
+
+    def finish(self) -> None:
+        """After the last round: writes every part's values to its tables."""
+        left = self.values()
+        for part, factor in self._parts:
+            inverse = ext_inv(factor)
+            for k in range(part._tables.factors):
+                value, left = left[0], left[1:]
+                part._tables.factor(k)[:, 0] = balance_ext(value if k % 2 else ext_mul(inverse, value))
+            part._rest, part._challenge = 0, None
+            if isinstance(part, JoinedRounds):
+                part.finish()
+
 
 class TermRounds(_KernelRounds):
     """Any sum of products: the polynomial is computed at 0, 1, ..., degree, and interpolated."""
@@ -177,6 +237,9 @@ class TermRounds(_KernelRounds):
     def sums(self) -> Polynomial:
         """The interpolated polynomial."""
         return interpolate(self._run(kernels.term_sums, self._tables.factors, self._places, self._coefficients))
+
+    def summand(self) -> tuple[Summand, Ext] | None:
+        return None
 
 
 def kernel_rounds(instance: Instance, tables: FactorTables, point: Point | None) -> Rounds:
