@@ -286,4 +286,4 @@ def _proving_bytes(plan: Plan, header: Header) -> int:
         1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if is_gathered(site.cut)
     )
     kept = codewords if codewords <= KEPT_BYTES else 0
-    return cells + indices + max(codewords, kept + max(trees, gathered))
+    return cells + indices + kept + max(trees, gathered)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from zkinfer.protocol.field import kernels, modular
-from zkinfer.protocol.field.params import DEGREE, P
+from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
 from zkinfer.typing import Array, Floats, IntArray
+
 
 def elements(array: Array) -> Floats:
     """Integers, or elements as they are, as balanced float64 of the same shape."""

@@ -74,11 +74,12 @@ def test_blocks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("masks", [0, 3])
 def test_codewords_that_are_not_kept_are_made_again(masks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Veil and masks included, in several blocks, in any order and more than once."""
-    data, veil = Statement.random(1, rows=(7,)).arrays()[0], np.arange(float(SMALL.code.columns))[None]
+    """Veil and masks included, in several blocks, in any order and more than once; and hashed block by block."""
+    data, veil = Statement.random(1, rows=(17,)).arrays()[0], np.arange(float(SMALL.code.columns))[None]
     kept = commit(SMALL.code, data, masks, Randomness(bytes(32)), veil)
     monkeypatch.setattr("zkinfer.protocol.pcs.prover.KEPT_BYTES", 0)
     monkeypatch.setattr("zkinfer.protocol.pcs.prover._BLOCK_SYMBOLS", 2 * SMALL.code.length)
+    monkeypatch.setattr("zkinfer.protocol.pcs.prover._HASHED_BLOCK_SYMBOLS", 1)
     again = commit(SMALL.code, data, masks, Randomness(bytes(32)), veil)
     assert isinstance(again.leaves, ColumnsAgain)
     assert not isinstance(kept.leaves, ColumnsAgain)

@@ -32,14 +32,18 @@ DataArray: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | Floats
 _BLOCK_SYMBOLS = 1 << 20
 """Symbols encoded at a time: their messages stay in the caches."""
 
+_HASHED_BLOCK_SYMBOLS = 1 << 23
+"""Symbols encoded and hashed at a time where a proof's codewords are not kept, as far as `GROUP` rows are fewer: 64 MiB.
+Half as many took a quarter longer."""
+
 _LARGE_BLOCK_SYMBOLS = 1 << 22
-"""The same where codewords are not kept, as far as `GROUP` rows are fewer: bounds the memory at about 40 MiB."""
+"""The same for matrices that are kept: bounds the memory at about 40 MiB."""
 
 _FLOAT_BYTES = 8
 
 KEPT_BYTES = 1 << 30
-"""Codewords of more are never in memory at once: they are hashed block by block, and encoded again where columns are
-opened. To encode them again took a quarter of the time of a proof of width 1,024 with 4,096 inferences."""
+"""Codewords of more are never in memory at once: they are hashed block by block, and the symbols of columns that are
+opened are computed again."""
 
 
 class Leaves(Protocol):
@@ -168,7 +172,7 @@ def commit(
     leaves: Leaves
     if _FLOAT_BYTES * (rows + len(mask_rows)) * code.length > KEPT_BYTES:
         with phase("encoding and tree"):
-            leaves, nodes = ColumnsAgain(*given, salts), _tree_by_blocks(*given, salts)
+            leaves, nodes = ColumnsAgain(*given, salts), _tree_by_blocks(*given, salts, _HASHED_BLOCK_SYMBOLS)
     else:
         with phase("encoding"):
             codewords = np.empty((rows + len(mask_rows), code.length))
@@ -183,7 +187,7 @@ def commit(
 
 @dataclass(frozen=True, eq=False)
 class ColumnsAgain:
-    """Salted columns of codewords that are not kept: encoded again, a block of rows at a time, where some are opened.
+    """Salted columns of codewords that are not kept: computed again, a block of rows at a time, where some are opened.
 
     Attributes:
         code, data, veil, blinding, masks: as of `CommittedMatrix`.
@@ -200,9 +204,12 @@ class ColumnsAgain:
     def __getitem__(self, indices: Sequence[int]) -> ByteArray:
         """The bytes of some leaves, shape (indices, bytes of a leaf)."""
         columns = np.empty((len(self.blinding) + len(self.masks), len(indices)))
-        given = self.code, self.data, self.veil, self.blinding, self.masks
+        given, places = (
+            (self.code, self.data, self.veil, self.blinding, self.masks),
+            np.asarray(indices, dtype=np.int64),
+        )
         for start, messages in _messages(*given, _block(self.code)):
-            columns[start : start + len(messages)] = kernels.rs_encode(messages, self.code.length)[:, indices]
+            columns[start : start + len(messages)] = kernels.rs_symbols(messages, self.code.length, places)
         return SaltedColumns(columns, self.salts[indices])[range(len(indices))]
 
 
@@ -220,7 +227,9 @@ def large_tree(
         The nodes, as `build_tree` gives them.
     """
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
-    return _tree_by_blocks(code, data, veil, blinding, np.zeros((0, code.dimension)), salts, leaves)
+    return _tree_by_blocks(
+        code, data, veil, blinding, np.zeros((0, code.dimension)), salts, _LARGE_BLOCK_SYMBOLS, leaves
+    )
 
 
 def _tree_by_blocks(
@@ -230,14 +239,18 @@ def _tree_by_blocks(
     blinding: Floats,
     masks: Floats,
     salts: ByteArray,
+    symbols: int,
     leaves: ByteArray | None = None,
 ) -> ByteArray:
-    """The tree of a matrix whose codewords are hashed block of rows by block of rows; arguments as above."""
+    """The tree of a matrix whose codewords are hashed block of rows by block of rows, about so many symbols at a time.
+
+    Other arguments as above.
+    """
     if leaves is not None:
         leaves[:, :SALT_BYTES] = salts
     rows = len(blinding) + len(masks)
     hasher = ColumnHasher(rows, salts, LEAF_KEY)
-    block = max(1, _LARGE_BLOCK_SYMBOLS // (GROUP * code.length)) * GROUP
+    block = max(1, symbols // (GROUP * code.length)) * GROUP
     codewords = np.empty((min(block, rows), code.length))
     for start, messages in _messages(code, data, veil, blinding, masks, block):
         encoded = kernels.rs_encode(messages, code.length, out=codewords[: len(messages)])

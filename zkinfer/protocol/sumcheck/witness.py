@@ -15,7 +15,6 @@ from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, eq, ext_add, ext_add_scaled, ext_mul, ext_scale_each, ext_sub
 from zkinfer.protocol.sumcheck.params import Batch, Instance, Polynomial
 
-
 JOINED_VARIABLES = 12
 """Instances are joined where so many variables are left, or fewer."""
 
@@ -109,8 +108,8 @@ class SumcheckWitness:
     def _join(self, coefficients: Sequence[Ext]) -> None:
         """Joins what can be joined.
 
-        A part's factor is the instance's coefficient and, where nothing is weighed by eq, what `_share` multiplies with,
-        but for a power of two that all have in common.
+        A part's factor is the instance's coefficient and, where nothing is weighed by eq, what `_share` multiplies
+        with, but for a power of two that all have in common.
         """
         if self._batch.variables - self._bound > JOINED_VARIABLES:
             return

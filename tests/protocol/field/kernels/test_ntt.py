@@ -84,6 +84,27 @@ def test_codewords_into_a_given_array(elements: Any) -> None:
     assert np.array_equal(out, kernels.rs_encode(messages))
 
 
+@pytest.mark.parametrize(
+    ("symbols", "length"), [(1, 1), (3, 16), (700, 2048), (1, 4096), (4096, 4096), (1024, 4096), (3000, 8192)]
+)
+def test_some_symbols_are_those_of_the_codewords(symbols: int, length: int) -> None:
+    """On both sides of the shortest code of which not all is transformed; as large as elements can be, among others."""
+    rng = np.random.default_rng([symbols, length])
+    messages = rng.integers(-HALF, HALF, (3, symbols), endpoint=True).astype(np.float64)
+    messages[0], messages[1] = HALF, np.where(rng.random(symbols) < 0.5, HALF, -HALF)
+    places = np.concatenate([rng.integers(0, length, 20), [0, length - 1, 0]])
+    found = kernels.rs_symbols(messages, length, places)
+    assert kernels.is_balanced(found)
+    assert np.array_equal(found, kernels.rs_encode(messages, length)[:, places])
+    assert kernels.rs_symbols(messages, length, places[:0]).shape == (3, 0)
+
+
+@pytest.mark.parametrize("place", [-1, 4096])
+def test_symbols_that_no_codeword_has_are_refused(place: int) -> None:
+    with pytest.raises(ShapeError, match="has no others"):
+        kernels.rs_symbols(np.zeros((1, 8)), 4096, np.array([3, place]))
+
+
 def test_what_has_no_transform_is_refused() -> None:
     with pytest.raises(ShapeError):
         kernels.ntt(np.zeros(12))
@@ -99,3 +120,5 @@ def test_what_has_no_transform_is_refused() -> None:
         kernels.rs_encode(np.zeros(8), 24)
     with pytest.raises(ShapeError):
         kernels.rs_encode(np.zeros(8), 32, out=np.zeros(16))
+    with pytest.raises(ShapeError):
+        kernels.rs_symbols(np.zeros((1, 8192)), 4096, np.array([3]))

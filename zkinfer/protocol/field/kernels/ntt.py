@@ -27,13 +27,17 @@ from zkinfer.protocol.field.kernels.arrays import from_ints
 from zkinfer.protocol.field.kernels.vector import LANES, copy, floats, load, splat, store, transpose, zeros
 from zkinfer.protocol.field.params import BLOWUP, P
 from zkinfer.protocol.field.scalar import root_of_unity
-from zkinfer.typing import Floats
+from zkinfer.typing import Floats, IntArray
 
 BLOCK = 2 * LANES
 """Columns that are transformed together."""
 
 SHORT = BLOCK * BLOCK
 """Rows below this length take the plain loop."""
+
+
+_FEW_LENGTH = 1 << 8
+"""Columns of so many numbers, a block of them, are in the first-level cache."""
 
 
 def ntt(values: Floats) -> Floats:
@@ -58,6 +62,37 @@ def rs_encode(messages: Floats, length: int | None = None, out: Floats | None = 
         (length,) or (rows, length).
     """
     return _transform(messages, BLOWUP * messages.shape[-1] if length is None else length, inverse=False, out=out)
+
+
+def rs_symbols(messages: Floats, length: int, places: IntArray) -> Floats:
+    """Some symbols of the codewords that `rs_encode` makes of messages, without the others.
+
+    The first half of a transform is computed, on columns of `_FEW_LENGTH`; of the second half, each symbol's sum.
+
+    Args:
+        messages: (rows, symbols).
+        length: of a codeword.
+        places: of the symbols.
+
+    Returns:
+        (rows, places).
+    """
+    if length < _FEW_LENGTH * BLOCK:
+        return np.ascontiguousarray(rs_encode(messages, length)[:, places])
+    rows, symbols = messages.shape
+    if messages.dtype != np.float64 or not messages.flags.c_contiguous or not 1 <= symbols <= length:
+        raise ShapeError(f"messages of a code of length {length} are contiguous float64 rows, not {messages.shape}")
+    if len(places) and not 0 <= min(places) <= max(places) < length:
+        raise ShapeError(f"a codeword of {length} symbols has no others")
+    n2 = length // _FEW_LENGTH
+    w = root_of_unity(length)
+    powers = np.empty(len(places) * n2)
+    _twists_kernel(from_ints([pow(w, int(k), P) for k in places]), 1.0, n2, powers)
+    lines = np.asarray(places, dtype=np.int64) % _FEW_LENGTH
+    out = np.empty((rows, len(places)))
+    known = (messages.reshape(-1), symbols, _FEW_LENGTH, n2, _roots(_FEW_LENGTH, inverse=False), lines, powers)
+    split(_symbols_kernel, rows, 1, *known, out.reshape(-1))
+    return out
 
 
 def _transform(values: Floats, n: int, inverse: bool, out: Floats | None = None) -> Floats:
@@ -296,3 +331,40 @@ def _rows_kernel(
             for j in range(n2):
                 for q in range(0, BLOCK, LANES):
                     store(out, target + j * n1 + q, reduce(load(done, j * BLOCK + q, zero)))
+
+
+@kernel
+def _symbols_kernel(
+    flat: Any, symbols: int, n1: int, n2: int, roots: Any, lines: Any, powers: Any, out: Any, start: int, stop: int
+) -> None:
+    """Of the transforms of rows of `symbols` numbers, then zeros, to n1 * n2 numbers, one at each of some places.
+
+    Args:
+        lines: int64; of each place, modulo n1.
+        powers: w^(j2 place) at n2 i + j2, for the i-th place.
+    """
+    zero = splat(0.0)
+    count = lines.size
+    x, y = floats(n1 * BLOCK), floats(n1 * BLOCK)
+    present = (symbols + n2 - 1) // n2
+    pitch = n2 + BLOCK
+    line, sums = zeros(present * pitch), floats(count * LANES)
+    for row in range(start, stop):
+        for j1 in range(present):
+            copy(flat, row * symbols + j1 * n2, line, j1 * pitch, min(n2, symbols - j1 * n2))
+        for i in range(count):
+            store(sums, i * LANES, zero)
+        for j in range(0, n2, BLOCK):
+            done = _columns(line, j, pitch, present, n1, roots, x, y)
+            for i in range(count):
+                # What `_columns` leaves is below 3.08 P, powers are balanced: as `mul_lazy` asks.
+                total = load(sums, i * LANES, zero)
+                for q in range(0, BLOCK, LANES):
+                    power = load(powers, i * n2 + j + q, zero)
+                    total = total + mul_lazy(load(done, lines[i] * BLOCK + q, zero), power)
+                store(sums, i * LANES, reduce(total))
+        for i in range(count):
+            found = 0.0
+            for lane in range(LANES):
+                found = reduce(found + sums[i * LANES + lane])
+            out[row * count + i] = found
