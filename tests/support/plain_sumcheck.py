@@ -43,7 +43,7 @@ class PlainRounds:
     def values(self) -> list[Ext]:
         return [table[0] for table in self._tables]
 
-    def summand(self) -> None:
+    def joinable(self) -> None:
         """Rounds of plain Python are not joined."""
 
 

@@ -168,8 +168,13 @@ def add_weights(table: Floats, part: BoxFunctional, coefficient: Ext) -> None:
         line = kernels.eq_table(part.known[split:])
         kernels.add_outer(table, kernels.eq_table(part.known[:split], scale), line)
         return
-    heads = [vector.weights for vector in part.vectors]
-    tail = [heads.pop()]
+    heads = []
+    for vector in part.vectors:
+        if vector.weights.shape[1] == 1:
+            scale = ext_mul(scale, vector.first)
+        else:
+            heads.append(vector.weights)
+    tail = [heads.pop()] if heads else [modular.from_exts([ONE])]
     while heads and math.prod(vector.shape[1] for vector in tail) < 1 << SHORT_VARIABLES:
         tail.insert(0, heads.pop())
     rows = outer_table([modular.from_exts([scale]), *heads])

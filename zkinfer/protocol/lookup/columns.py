@@ -40,7 +40,7 @@ from zkinfer.protocol.lookup.witness import Fraction
 from zkinfer.protocol.sumcheck.params import Point, Polynomial
 from zkinfer.protocol.sumcheck.rounds import FEW_PLACES, EqTables, ProductRounds, add_parts
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds, Summand
+from zkinfer.protocol.sumcheck.witness import Joinable, Rounds
 from zkinfer.typing import Floats
 
 SHORTEST = 4 * BLOCK
@@ -314,8 +314,8 @@ class ColumnRounds(ABC):
         assert self._rest is not None
         return self._rest.values()
 
-    def summand(self) -> tuple[Summand, Ext] | None:
-        return None if self._rest is None else self._rest.summand()
+    def joinable(self) -> tuple[Joinable, Ext] | None:
+        return None if self._rest is None else self._rest.joinable()
 
 
 class LeafRounds(ColumnRounds):
@@ -373,8 +373,8 @@ class LeafRounds(ColumnRounds):
         q0, q1 = (ext_mul(self._inverse, ext_sub(value, ONE)) for value in super().values())
         return [ONE, ONE, q0, q1]
 
-    def summand(self) -> tuple[Summand, Ext] | None:
-        found = super().summand()
+    def joinable(self) -> tuple[Joinable, Ext] | None:
+        found = super().joinable()
         return None if found is None else (found[0], ext_mul(self._inverse, found[1]))
 
 

@@ -18,7 +18,7 @@ from zkinfer.protocol.sumcheck.rounds import (
     weigh_nothing,
 )
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds, Summand
+from zkinfer.protocol.sumcheck.witness import Joinable, Rounds
 
 
 class BaseRounds:
@@ -92,9 +92,9 @@ class BaseRounds:
             return self._rest.values()
         return self._tables.values_at(0)
 
-    def summand(self) -> tuple[Summand, Ext] | None:
+    def joinable(self) -> tuple[Joinable, Ext] | None:
         """See `witness.Rounds`."""
-        return None if self._rest is None else self._rest.summand()
+        return None if self._rest is None else self._rest.joinable()
 
 
 def _in_base_field(element: Ext) -> bool:

@@ -30,7 +30,7 @@ from zkinfer.protocol.sumcheck import kernels
 from zkinfer.protocol.sumcheck.kernels import LOW_VARIABLES
 from zkinfer.protocol.sumcheck.params import Instance, Point, Polynomial
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds, Summand, multiply
+from zkinfer.protocol.sumcheck.witness import Joinable, Rounds, multiply
 from zkinfer.typing import Floats
 
 FEW_PLACES = 1 << 14
@@ -175,10 +175,10 @@ class ProductRounds(_KernelRounds):
         super().bind(challenge)
         self._target = ext_polynomial(self._polynomial, challenge)
 
-    def summand(self) -> tuple[Summand, Ext] | None:
+    def joinable(self) -> tuple[Joinable, Ext] | None:
         return (self, ONE) if self._challenge is not None and self._fill is None else None
 
-    def joined(self, parts: Sequence[tuple[Summand, Ext]]) -> "JoinedRounds":
+    def joined(self, parts: Sequence[tuple[Joinable, Ext]]) -> "JoinedRounds":
         return JoinedRounds([(part, factor) for part, factor in parts if isinstance(part, ProductRounds)])
 
 
@@ -238,7 +238,7 @@ class TermRounds(_KernelRounds):
         """The interpolated polynomial."""
         return interpolate(self._run(kernels.term_sums, self._tables.factors, self._places, self._coefficients))
 
-    def summand(self) -> tuple[Summand, Ext] | None:
+    def joinable(self) -> tuple[Joinable, Ext] | None:
         return None
 
 

@@ -31,21 +31,21 @@ class Rounds(Protocol):
     def values(self) -> list[Ext]:
         """After the last round, the values of the factors."""
 
-    def summand(self) -> "tuple[Summand, Ext] | None":
+    def joinable(self) -> "tuple[Joinable, Ext] | None":
         """What the rounds that are left are a multiple of, constant coefficients aside, and the multiple.
 
         None if they cannot be joined with others, or not yet.
         """
 
 
-class Summand(Rounds, Protocol):
+class Joinable(Rounds, Protocol):
     """Rounds that can be joined with others of as many variables and the same weights."""
 
-    def joined(self, parts: "Sequence[tuple[Summand, Ext]]") -> "Joined":
+    def joined(self, parts: "Sequence[tuple[Joinable, Ext]]") -> "Joined":
         """The sum of parts, this one among them, each times a factor that is not zero."""
 
 
-class Joined(Summand, Protocol):
+class Joined(Joinable, Protocol):
     """Several rounds in one."""
 
     def finish(self) -> None:
@@ -113,18 +113,18 @@ class SumcheckWitness:
         """
         if self._batch.variables - self._bound > JOINED_VARIABLES:
             return
-        parts: list[tuple[Summand, Ext]] = [] if self._joined is None else [(self._joined, ONE)]
+        parts: list[tuple[Joinable, Ext]] = [] if self._joined is None else [(self._joined, ONE)]
         numbers: list[int] = []
         for number in self._alone():
             instance = self._batch.instances[number]
-            summand = None if instance.point is not None else self._rounds[number].summand()
-            if summand is None:
+            joinable = None if instance.point is not None else self._rounds[number].joinable()
+            if joinable is None:
                 continue
-            factor = ext_mul(coefficients[number], summand[1])
+            factor = ext_mul(coefficients[number], joinable[1])
             if self._batch.point is None:
                 factor = ext_mul(factor, _power_of_two(instance.variables))
             if factor != ZERO:
-                parts.append((summand[0], factor))
+                parts.append((joinable[0], factor))
                 numbers.append(number)
         if numbers and len(parts) > 1:
             self._joined = parts[0][0].joined(parts)
