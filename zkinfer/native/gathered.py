@@ -32,7 +32,7 @@ from zkinfer.protocol.sumcheck.params import Point, Polynomial
 from zkinfer.protocol.sumcheck.prover import start
 from zkinfer.protocol.sumcheck.rounds import ProductRounds
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds
+from zkinfer.protocol.sumcheck.witness import Joinable, Rounds
 from zkinfer.typing import Array, Floats, IntArray
 
 EARLY_VARIABLES = 3
@@ -102,6 +102,10 @@ class GatheredRounds:
         """After the last round, the values of the weights and of the tensor."""
         assert self._rest is not None, "there are rounds left"
         return self._rest.values()
+
+    def joinable(self) -> tuple[Joinable, Ext] | None:
+        """See `witness.Rounds`."""
+        return None if self._rest is None else self._rest.joinable()
 
     def _tables(self) -> FactorTables:
         """The weights and the tensor, with the early variables set."""

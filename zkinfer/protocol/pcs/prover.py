@@ -33,8 +33,8 @@ _BLOCK_SYMBOLS = 1 << 20
 """Symbols encoded at a time: their messages stay in the caches."""
 
 _HASHED_BLOCK_SYMBOLS = 1 << 23
-"""Symbols encoded and hashed at a time where a proof's codewords are not kept, as far as `GROUP` rows are fewer: 64 MiB.
-Half as many took a quarter longer."""
+"""Symbols encoded and hashed at a time where a proof's codewords are not kept: 64 MiB, or `GROUP` rows if these are
+more. Half as many took a quarter longer."""
 
 _LARGE_BLOCK_SYMBOLS = 1 << 22
 """The same for matrices that are kept: bounds the memory at about 40 MiB."""
