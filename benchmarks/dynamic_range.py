@@ -18,9 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from runtime import onnxruntime
 
 import zkinfer as zk
-from zkinfer.circuit.limbs import limb_bits
 from zkinfer.circuit.program import Lookup
 from zkinfer.circuit.qformat import dequantize, quantize
+from zkinfer.compiler.lowering.cost import program_cost
 from zkinfer.errors import AccuracyWarning
 from zkinfer.typing import FloatArray, IntArray
 
@@ -130,7 +130,7 @@ class Pair:
     def cost(self) -> tuple[str, str]:
         """Elements looked up, and cells committed for them, for each element of the input."""
         lookups = [node for node in self.circuit.program.nodes if isinstance(node, Lookup)]
-        cells = sum(node.out.size * (1 + len(limb_bits(node.shift, node.out.size))) for node in lookups)
+        cells = sum(program_cost(self.circuit.program).tensors.values())
         count = ROWS * SIZE
         return f"{sum(node.out.size for node in lookups) / count:.2f}", f"{cells / count:.2f}"
 

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import zkinfer as zk
-from zkinfer.circuit.limbs import limb_bits
 from zkinfer.circuit.program import Lookup, Program
 from zkinfer.protocol.reduction.plan import WITNESS, make_plan
 
@@ -146,8 +145,10 @@ def kinds(program: Program) -> Counter[str]:
         return NORMALIZED if node.out.label in rows else RESCALED
 
     cells: Counter[str] = Counter()
-    for node in lookups:
-        cells[kind(node)] += node.out.size * (1 + len(limb_bits(node.shift, node.out.size)))
+    limbs = {site.value: len(site.limbs) for site in make_plan(program, 1).sites}
+    for value, node in enumerate(program.nodes, len(program.inputs) + len(program.weights)):
+        if isinstance(node, Lookup):
+            cells[kind(node)] += node.out.size * (1 + limbs[value])
     return cells
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
+from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits, limb_cuts
 from zkinfer.circuit.table import MAX_SHIFT
 from zkinfer.errors import InvalidInputError
 
@@ -66,6 +66,38 @@ def test_limbs_make_up_every_remainder(shift: int, elements: int, data: st.DataO
     starts = [sum(limbs[:i]) for i in range(len(limbs))]
     assert sum(digit << start for digit, start in zip(digits, starts, strict=True)) == remainder
     assert sum((2**bits - 1) << start for bits, start in zip(limbs, starts, strict=True)) == 2**shift - 1
+
+
+def cost_of_all(cuts: dict[int, tuple[int, ...]], elements: dict[int, int]) -> int:
+    ranges = {bits for limbs in cuts.values() for bits in limbs}
+    return sum(len(limbs) * elements[shift] for shift, limbs in cuts.items()) + 2 * sum(1 << bits for bits in ranges)
+
+
+counts = st.dictionaries(st.integers(1, 40), st.integers(1, 2**22), min_size=1, max_size=6)
+
+
+@given(elements=counts)
+def test_chosen_together_limbs_cost_at_most_what_they_cost_with_one_width_for_all(elements: dict[int, int]) -> None:
+    cuts = limb_cuts(elements)
+    assert all(cuts[shift] in divisions(shift) for shift in elements)
+    for width in range(1, MAX_LIMB_BITS + 1):
+        common = {s: (width,) * (s // width) + ((s % width,) if s % width else ()) for s in elements}
+        assert cost_of_all(cuts, elements) <= cost_of_all(common, elements)
+
+
+@given(elements=counts)
+def test_the_order_in_which_shifts_are_named_changes_nothing(elements: dict[int, int]) -> None:
+    assert limb_cuts(elements) == limb_cuts(dict(reversed(elements.items())))
+
+
+def test_tensors_that_could_not_pay_for_a_range_alone_share_one() -> None:
+    alone = {16: 1 << 16, 24: 1 << 16, 32: 1 << 16}
+    assert all(max(limb_bits(*item)) < 16 for item in alone.items())
+    assert limb_cuts(alone) == {16: (16,), 24: (16, 8), 32: (16, 16)}
+
+
+def test_a_shift_with_few_remainders_takes_what_ranges_there_are() -> None:
+    assert limb_cuts({16: 1 << 20, 19: 1})[19] == (16, 3)
 
 
 @pytest.mark.parametrize(("shift", "elements"), [(-1, 5), (MAX_SHIFT + 1, 5), (3, -1)])

@@ -30,15 +30,15 @@ seeds = st.integers(0, 2**32 - 1)
 
 def test_the_plan_of_two_layers() -> None:
     plan = make_plan(PROGRAM, 3)
-    assert plan.committed == {W: (WEIGHTS, 0), V: (WEIGHTS, 1), HIDDEN: (WITNESS, 0), ANSWER: (WITNESS, 2)}
+    assert plan.committed == {W: (WEIGHTS, 0), V: (WEIGHTS, 1), HIDDEN: (WITNESS, 0), ANSWER: (WITNESS, 3)}
     assert [(site.value, site.source, site.shift, site.limb_bits, site.identity) for site in plan.sites] == [
-        (HIDDEN, HIDDEN - 1, 3, (3,), False),
+        (HIDDEN, HIDDEN - 1, 3, (2, 1), False),
         (ANSWER, LOGITS, 2, (2,), True),
     ]
     assert [plan.shape(value) for value in (X, W, HIDDEN, ANSWER)] == [(3, 5), (1, 3, 5), (3, 3), (3, 2)]
     assert not plan.layouts[INPUTS].cuts
     assert not plan.layouts[OUTPUTS].cuts
-    assert plan.layouts[WITNESS].cells == 2 * 16 + 2 * 8 + 64 + 8 + 128 + 4
+    assert plan.layouts[WITNESS].cells == 3 * 16 + 2 * 8 + 64 + 4 + 2 + 128
 
 
 def test_hidden_values_have_matrices_of_their_own() -> None:

@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from zkinfer.circuit.limbs import limb_cuts
 from zkinfer.circuit.program import Delay, Lookup, Node, Program, Tensor, Term, View, node_sources
 from zkinfer.circuit.regions import varying
 from zkinfer.circuit.steps import Transpose
@@ -49,10 +52,15 @@ def test_the_boxes_of_a_matrix_do_not_overlap_and_lie_in_units_of_whole_rows() -
 @pytest.mark.parametrize("shift", range(41))
 @pytest.mark.parametrize("elements", [1, 100, 10**6])
 def test_limbs_make_up_the_remainder(shift: int, elements: int) -> None:
-    bits = limb_bits(shift, elements)
+    bits = limb_bits({shift: elements})[shift]
     assert sum(bits) == shift
     assert all(1 <= b <= 20 for b in bits)
     assert len(set(bits[:-1])) <= 1
+
+
+@given(counts=st.dictionaries(st.integers(0, 48), st.integers(0, 2**28), max_size=12))
+def test_remainders_are_cut_as_the_prover_cuts_them(counts: dict[int, int]) -> None:
+    assert {shift: tuple(bits) for shift, bits in limb_bits(counts).items()} == limb_cuts(counts)
 
 
 @pytest.mark.parametrize(("terms", "steps"), [(5000, 1), (2, 5000)])

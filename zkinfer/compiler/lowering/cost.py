@@ -1,10 +1,11 @@
 """The cost of a program's lookups for the native prover, in cells that it commits to."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
-from zkinfer.circuit.limbs import limb_bits
+from zkinfer.circuit.limbs import limb_cuts
 from zkinfer.circuit.program import Lookup, Program
 
 UNIT = "cells"
@@ -39,15 +40,15 @@ def program_cost(program: Program, runs: int = 1) -> ProgramCost:
         program: the program that is proven.
         runs: how many runs of it one proof covers; they share tables.
     """
-    tensors: dict[str, int] = {}
-    tables: set[int] = set()
-    ranges: set[int] = set()
-    for node in program.nodes:
-        if isinstance(node, Lookup):
-            elements = node.out.size * runs
-            limbs = limb_bits(node.shift, elements)
-            tensors[node.out.label] = tensors.get(node.out.label, 0) + elements * (1 + len(limbs))
-            tables.add(node.table)
-            ranges.update(limbs)
+    lookups = [node for node in program.nodes if isinstance(node, Lookup)]
+    elements: Counter[int] = Counter()
+    for node in lookups:
+        elements[node.shift] += node.out.size * runs
+    limbs = limb_cuts(elements)
+    tensors: Counter[str] = Counter()
+    for node in lookups:
+        tensors[node.out.label] += node.out.size * runs * (1 + len(limbs[node.shift]))
+    tables = {node.table for node in lookups}
+    ranges = {bits for cut in limbs.values() for bits in cut}
     rows = sum(len(program.tables[table].values) for table in tables) + sum(1 << bits for bits in ranges)
-    return ProgramCost(tensors, rows)
+    return ProgramCost(dict(tensors), rows)

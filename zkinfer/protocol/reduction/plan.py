@@ -3,14 +3,14 @@
 Both sides make the plan from the program, the number of runs and which inputs and outputs are private.
 """
 
-import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import ClassVar
 
 from zkinfer.circuit.derived_bounds import derived_bounds
-from zkinfer.circuit.limbs import MAX_LIMB_BITS, limb_bits
+from zkinfer.circuit.limbs import MAX_LIMB_BITS, Limbs, limb_cuts
 from zkinfer.circuit.program import Einsum, Lookup, Program, node_sources, rounding_half
 from zkinfer.circuit.regions import varying
 from zkinfer.errors import BoundsError, InvalidInputError, ProvingError
@@ -229,14 +229,17 @@ def make_plan(
     leaves = len(program.inputs) + len(program.weights)
     for i in range(len(program.weights)):
         committed[len(program.inputs) + i] = (WEIGHTS, i)
-    for i, node in enumerate(program.nodes):
-        if isinstance(node, Lookup):
-            value = leaves + i
-            shape = (runs if varies[value] else 1, *node.out.shape)
-            sites.append(_node_site(builder, program, value, node, cover(shape)))
-            out = sites[-1].out
-            assert out is not None
-            committed[value] = (WITNESS, out)
+    lookups = [(leaves + i, node) for i, node in enumerate(program.nodes) if isinstance(node, Lookup)]
+    elements: Counter[int] = Counter()
+    for value, node in lookups:
+        elements[node.shift] += node.out.size * (runs if varies[value] else 1)
+    limbs = limb_cuts(elements)
+    for value, node in lookups:
+        part = cover((runs if varies[value] else 1, *node.out.shape))
+        sites.append(_node_site(builder, program, value, node, part, limbs[node.shift]))
+        out = sites[-1].out
+        assert out is not None
+        committed[value] = (WITNESS, out)
     instance = LookupInstance(tuple(builder.tables), tuple(builder.blocks)) if builder.blocks else None
     multiplicities = tuple(builder.vector(cover((1 << table.variables,))) for table in builder.tables)
     layouts = (weight_layout(program), Layout(tuple(inputs)), Layout(tuple(outputs)), Layout(tuple(builder.cuts)))
@@ -270,10 +273,9 @@ def _input_site(builder: _Builder, program: Program, value: int, part: Cut) -> L
     return LookupSite(value, value, None, True, 0, (), part, None, (), blocks, 0)
 
 
-def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut) -> LookupSite:
+def _node_site(builder: _Builder, program: Program, value: int, node: Lookup, part: Cut, bits: Limbs) -> LookupSite:
     table, identity = lookup_table(program.tables[node.table])
     number = builder.table(("table", node.table), table, program.tables[node.table].lo)
-    bits = limb_bits(node.shift, math.prod(part.shape))
     ranges = [builder.table(("range", 0, 1 << b), RangeTable(1 << b), 0) for b in bits]
     # The source of the table's index that is nearest to zero, without a remainder.
     index = min(max(0, program.tables[node.table].lo), program.tables[node.table].hi)

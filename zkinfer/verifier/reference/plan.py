@@ -176,15 +176,25 @@ class LookupSite:
     padding: int
 
 
-def limb_bits(shift: int, elements: int) -> list[int]:
-    """The bits of the limbs that each of so many remainders of `shift` bits is cut into."""
-    best: tuple[tuple[int, int], list[int]] | None = None
-    for w in range(1, min(shift, MAX_LIMB_BITS) + 1):
-        bits = [w] * (shift // w) + ([shift % w] if shift % w else [])
-        cost = elements * len(bits) + 2 * sum(2**b for b in set(bits)), len(bits)
-        if best is None or cost < best[0]:
-            best = cost, bits
-    return best[1] if best else []
+def limbs_of_width(shift: int, width: int) -> list[int]:
+    """The bits of the limbs of a remainder of `shift` bits: all of one width, but for what is left."""
+    return [width] * (shift // width) + ([shift % width] if shift % width else [])
+
+
+def limb_bits(counts: dict[int, int]) -> dict[int, list[int]]:
+    """For each shift the bits of the limbs of its remainders, of which there are so many."""
+
+    def cost(widths: dict[int, int]) -> tuple[int, int]:
+        cuts = {shift: limbs_of_width(shift, width) for shift, width in widths.items()}
+        ranges = {bits for cut in cuts.values() for bits in cut}
+        total = sum(counts[shift] * len(cut) for shift, cut in cuts.items()) + 2 * sum(2**bits for bits in ranges)
+        return total, sum(len(cut) for cut in cuts.values())
+
+    allowed, shifts = range(1, MAX_LIMB_BITS + 1), sorted(counts)
+    widths = min((dict.fromkeys(shifts, width) for width in allowed), key=cost)
+    for shift in 3 * shifts:
+        widths = min(({**widths, shift: width} for width in allowed), key=cost)
+    return {shift: limbs_of_width(shift, width) for shift, width in widths.items()}
 
 
 def _varies(program: Program) -> list[bool]:
@@ -254,10 +264,13 @@ class Plan:
         self.heights = self._heights()
         self._check()
         self._place_inputs_and_outputs()
-        for value in range(self.leaves, program.num_values):
-            node = self.node(value)
-            if isinstance(node, Lookup):
-                self._add_lookup(value, node)
+        lookups = [(value, node) for value, node in enumerate(program.nodes, self.leaves) if isinstance(node, Lookup)]
+        remainders: dict[int, int] = {}
+        for value, node in lookups:
+            remainders[node.shift] = remainders.get(node.shift, 0) + math.prod(self.shape(value))
+        self._limbs = limb_bits(remainders)
+        for value, node in lookups:
+            self._add_lookup(value, node)
         self.lookups = Lookups(tuple(self._tables), tuple(self._blocks)) if self._blocks else None
         self.multiplicities = [self.matrices[WITNESS].add(boxes_of((1 << table.variables,))) for table in self._tables]
 
@@ -332,7 +345,7 @@ class Plan:
         key = ("table", node.table)
         looked_up = self._tables[self._table_numbers[key]] if key in self._table_numbers else table_of(table)
         number = self._table(key, looked_up)
-        bits = limb_bits(node.shift, math.prod(self.shape(value)))
+        bits = self._limbs[node.shift]
         ranges = [self._table(("range", 0, 1 << b), range_table(1 << b, 0)) for b in bits]
         vector = witness.add(boxes)
         limbs = tuple((b, witness.add(boxes)) for b in bits)

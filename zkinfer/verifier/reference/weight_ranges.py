@@ -83,7 +83,8 @@ class RangePlan:
             boxes, rows = boxes_of((1, *tensor.shape)), tensor.hi - tensor.lo + 1
             self.matrices[WEIGHTS].add(boxes)
             if rows > SMALL_RANGE and (rows > LARGE_RANGE or rows > 4 * tensor.size):
-                bits = limb_bits((rows - 1).bit_length(), 2 * tensor.size)
+                shift = (rows - 1).bit_length()
+                bits = limb_bits({shift: 2 * tensor.size})[shift]
                 self.limbs[number] = bits, [self.matrices[WITNESS].add(boxes) for _ in (*bits, *bits)]
         self.pieces = [self._piece(chosen) for chosen in self._divided()]
 
