@@ -90,13 +90,13 @@ def test_a_lookup_of_weights_is_proven_once_for_all_runs() -> None:
 
 
 def test_remainders_of_as_many_bits_share_a_range() -> None:
-    """Of three bits each, one at a time: two rows for all nine limbs."""
+    """Of three bits each: eight rows for all three limbs."""
     table = Table("t", -30, tuple(i * i for i in range(61)))
     x = Tensor("x", (2,), 0, -100, 100)
     nodes = tuple(Lookup(Tensor(f"y{i}", (2,), 0, 0, 3600), 0, 0, 3) for i in range(3))
     plan = make_plan(Program(1, (x,), (), (table,), nodes, (1, 2, 3)), 1)
     assert plan.instance is not None
-    assert [table.rows for table in plan.instance.tables] == [61, 2]
+    assert [table.rows for table in plan.instance.tables] == [61, 8]
 
 
 @given(st.integers(0, 40), st.integers(0, (1 << 40) - 1))
