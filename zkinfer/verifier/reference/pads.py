@@ -82,7 +82,7 @@ def verify_pads(channel: Channel, sizes: PadSizes, root: bytes, proof: bytes) ->
     linear = transcript.challenge_exts("pads linear", len(channel.constraints))
     of_products = transcript.challenge_exts("pads products", len(products))
 
-    # Steps 2 to 4: the line, the point, the word, columns.
+    # Steps 2 to 5: the line, the point, the word, columns.
     start, slope = reader.elements(2)
     transcript.absorb_ext("pads line", [start, slope])
     _check_work(channel, reader, "pads point grinding", sizes.point_grinding(count))
@@ -94,7 +94,7 @@ def verify_pads(channel: Channel, sizes: PadSizes, root: bytes, proof: bytes) ->
     columns = read_columns(reader, root, log_length, drawn, 2 * ELEMENT_BYTES)
     reader.finish()
 
-    # Step 5: the word satisfies the constraints, as far as a point of a line can.
+    # Step 6: the word satisfies the constraints, as far as a point of a line can.
     violations = word[count]
     for r, form in zip(linear, channel.constraints, strict=True):
         at_point = total(ext_mul(coefficient, word[variable]) for variable, coefficient in form.coefficients.items())
@@ -106,7 +106,7 @@ def verify_pads(channel: Channel, sizes: PadSizes, root: bytes, proof: bytes) ->
     if violations != ext_add(start, ext_mul(point, slope)):
         raise InvalidProofError("the pads do not satisfy the constraints")
 
-    # Step 6: it is a word of the line that the columns commit to.
+    # Step 7: it is a word of the line that the columns commit to.
     generator = root_of_unity(1 << log_length)
     for j, column in zip(drawn, columns, strict=True):
         first, second = decode_elements(column)
